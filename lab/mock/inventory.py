@@ -1,10 +1,9 @@
-"""What a mock billing holds: its subscribers with all that belongs to them, and their counts and sums.
+"""What a mock billing holds: its subscribers with all that belongs to them.
 
 Read from the tables themselves, so it tells what is there, while the ledger tells what has been done.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
@@ -53,14 +52,6 @@ class HeldSubscriber:
     operations: tuple[tuple[int, Decimal], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HeldTotal:
-    """The number of subscribers of a group, and the sum of their balances."""
-
-    subscribers: int
-    balance: Decimal
-
-
 def subscribers(database: Database, after: int = 0) -> Iterator[HeldSubscriber]:
     """The subscribers with an id above `after`, in the order of their ids; memory holds one of them."""
     accounts, services = _of(database, "accounts", after), _of(database, "services", after)
@@ -82,26 +73,6 @@ def subscribers(database: Database, after: int = 0) -> Iterator[HeldSubscriber]:
             attributes=tuple((attribute, value) for _, attribute, value in attributes(key)),
             operations=tuple((kind, roubles(int(summa))) for _, kind, summa in operations(key)),
         )
-
-
-def by_number(database: Database, after: int = 0) -> dict[str, list[HeldSubscriber]]:
-    """The subscribers with an id above `after`, by contract number; more than one where a number is there twice."""
-    found: defaultdict[str, list[HeldSubscriber]] = defaultdict(list)
-    for one in subscribers(database, after):
-        found[one.number or ""].append(one)
-    return dict(found)
-
-
-def totals(
-    held: Iterable[HeldSubscriber], group: Callable[[HeldSubscriber], int | None]
-) -> Mapping[int | None, HeldTotal]:
-    """The totals by folder, tariff or operator, as `group` tells."""
-    counts: defaultdict[int | None, int] = defaultdict(int)
-    sums: defaultdict[int | None, Decimal] = defaultdict(Decimal)
-    for one in held:
-        counts[group(one)] += 1
-        sums[group(one)] += one.balance or 0
-    return {key: HeldTotal(count, sums[key]) for key, count in counts.items()}
 
 
 def folders(database: Database) -> dict[int, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 
 MIB = 1024 * 1024
-FLAT = MIB // 2
+FLAT = MIB
 """What ten times the rows may take more, at their peak."""
 
 
@@ -33,6 +33,15 @@ def why_refused(path: Path, layout: Layout | None = None) -> str:
     with pytest.raises(InputRefused) as caught:
         list(open_input(path, layout or Layout()).pages(None))
     return str(caught.value)
+
+
+def why_refused_or_its_row(path: Path, layout: Layout) -> str:
+    """Why the whole of an input is refused, or else its last row."""
+    try:
+        *_, last = open_input(path, layout).pages(None)
+    except InputRefused as error:
+        return str(error)
+    return last.refusals[-1].reason
 
 
 def goes_on_after_every_page(source: Source) -> None:

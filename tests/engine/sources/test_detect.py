@@ -41,37 +41,41 @@ def test_the_name_says_the_rest(tmp_path: Path) -> None:
     assert "columns a" in told
 
 
-def test_other_kinds_are_named(tmp_path: Path) -> None:
-    for data, says in (
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "is an Excel workbook of the old kind (.xls)"),
-        (b"\x1f\x8b\x08\x00", "is compressed with gzip"),
-        (b"%PDF-1.7\n", "is a PDF document"),
-        (b"{\\rtf1 a}", "is a text document (RTF)"),
-        (b"\xef\xbb\xbf\r\n <HTML><table><tr><td>id", "is a page of HTML or XML, whatever its name says"),
-        (b'<?xml version="1.0"?><Workbook/>', "is a page of HTML or XML"),
-    ):
-        assert says in why_refused(written(tmp_path, "a.xls", data))
+OLD_KIND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
-def test_a_mark_of_a_password_that_lies_between_two_blocks(tmp_path: Path) -> None:
-    name = "EncryptedPackage".encode("utf-16-le")
-    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".ljust(1024 * 1024 - 10, b"\0") + name + bytes(600)
-    assert "is behind a password" in why_refused(written(tmp_path, "a.xlsx", data))
+@pytest.mark.parametrize(
+    ("data", "layout", "says"),
+    [
+        (OLD_KIND + bytes(600), Layout(), "is an Excel workbook of the old kind (.xls)"),
+        (b"\x1f\x8b\x08\x00", Layout(), "is compressed with gzip"),
+        (b"%PDF-1.7\n", Layout(), "is a PDF document"),
+        (b"{\\rtf1 a}", Layout(), "is a text document (RTF)"),
+        (b"\xef\xbb\xbf\r\n <HTML><table><tr><td>id", Layout(), "is a page of HTML or XML, whatever its name says"),
+        (b'<?xml version="1.0"?><Workbook/>', Layout(), "is a page of HTML or XML"),
+        # The mark of a password may lie between two blocks.
+        (
+            OLD_KIND.ljust(1024 * 1024 - 10, b"\0") + "EncryptedPackage".encode("utf-16-le") + bytes(600),
+            Layout(),
+            "is behind a password",
+        ),
+        ("", Layout(), "is empty"),
+        (" \n\n", Layout(), "is empty"),
+        ("i\0d\n1\n", Layout(), "line 1, column 2: a NUL byte"),
+        (CSV, Layout(sheet="Лист1"), "is not a workbook and has no sheets: leave --sheet out"),
+        (JSON, Layout(columns=("id",)), "names its columns itself: leave --columns out"),
+    ],
+    ids=lambda given: given[:20] if isinstance(given, str) else "",
+)
+def test_what_it_is_not_or_what_does_not_fit_it_is_named(
+    tmp_path: Path, data: str | bytes, layout: Layout, says: str
+) -> None:
+    assert says in why_refused(written(tmp_path, "a.xls", data), layout)
 
 
 def test_what_is_not_there_or_no_file(tmp_path: Path) -> None:
     assert "there is no file" in why_refused(tmp_path / "missing")
     assert "is a folder" in why_refused(tmp_path)
-    assert "is empty" in why_refused(written(tmp_path, "a", ""))
-    assert "is empty" in why_refused(written(tmp_path, "a", " \n\n"))
-    assert "line 1, column 2: a NUL byte" in why_refused(written(tmp_path, "a", "i\0d\n1\n"))
-
-
-def test_what_is_said_of_it_must_fit(tmp_path: Path) -> None:
-    path = written(tmp_path, "a", CSV)
-    assert "is not a workbook and has no sheets: leave --sheet out" in why_refused(path, Layout(sheet="Лист1"))
-    told = why_refused(written(tmp_path, "b", JSON), Layout(columns=("id",)))
-    assert told.endswith("names its columns itself: leave --columns out")
 
 
 @pytest.mark.parametrize(

@@ -1,43 +1,48 @@
 """What an experiment does is drawn from its seed, and from nothing else."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from lab.crash.drawing import ALL, draw
 from lab.crash.errors import UnknownJob
-from lab.crash.experiment_plan import ENDING, JOBS, MARKED_ONLY, MOST_IN_FLIGHT, PAYMENT, SETTLE, TIMEOUT, Act
+from lab.crash.experiment_plan import (
+    ENDING,
+    JOBS,
+    MARKED_ONLY,
+    MOST_IN_FLIGHT,
+    PAYMENT,
+    SETTLE,
+    TIMEOUT,
+    Act,
+    ExperimentPlan,
+)
 from lab.crash.journals import Alias, Elsewhere, Machine
-from lab.crash.load import INPUT, prepare_load
 from lab.crash.proxy import ProxyFault
 from lab.crash.stranger import Deed
-from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
+from lab.crash.trials import MARKED_PAYMENT, TRIALS, By
 from lab.mock.fault_plan import read_plan
 
 SEEDS = range(200)
 
 
-def test_the_same_seed_draws_the_same_plan() -> None:
-    assert [draw(seed) for seed in SEEDS] == [draw(seed) for seed in SEEDS]
-    assert len({draw(seed).faults for seed in SEEDS}) == len(SEEDS)
+def test_the_same_seed_draws_the_same_plan_and_what_is_given_leaves_the_rest_as_it_was() -> None:
+    plans = [draw(seed) for seed in SEEDS]
+    assert plans == [draw(seed) for seed in SEEDS]
+    assert len({plan.faults for plan in plans}) == len(SEEDS)
+    for drawn in plans:
+        given = draw(drawn.seed, job=drawn.job, faults="seed = 1\n")
+        assert given == replace(drawn, faults="seed = 1\n", proxy=None, settle=given.settle)
+    with pytest.raises(UnknownJob, match=r"the lab knows balances, payment, .*, all for one of them, and import"):
+        draw(1, job="close")
 
 
-def test_what_is_given_leaves_the_rest_as_it_was() -> None:
-    for seed in SEEDS:
-        drawn = draw(seed)
-        given = draw(seed, job=drawn.job, faults="seed = 1\n")
-        assert given.faults == "seed = 1\n"
-        assert (given.disturbances, given.traits, given.in_flight) == (
-            drawn.disturbances,
-            drawn.traits,
-            drawn.in_flight,
-        )
-        assert given.proxy is None
+def test_a_drawn_plan_is_one_that_the_billing_takes_and_the_look_up_can_outlive() -> None:
+    for plan in map(draw, SEEDS):
+        is_taken_and_outlived(plan)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_drawn_plan_is_one_that_the_billing_takes_and_the_look_up_can_outlive(seed: int) -> None:
-    plan = draw(seed)
+def is_taken_and_outlived(plan: ExperimentPlan) -> None:
     faults = read_plan(plan.faults).faults
     assert any(fault.kind == "redirect-after-effect" for fault in faults)
     # What is lost must have had its effect before it is looked up.
@@ -88,31 +93,9 @@ def test_a_full_disk_never_meets_the_database_of_the_billing() -> None:
 
 
 def test_what_no_mark_can_tell_is_not_done_to_jobs_without_one() -> None:
-    for plan in (draw(seed, job=ALL) for seed in SEEDS):
+    drawn = [draw(seed, job=ALL) for seed in SEEDS]
+    assert {plan.job for plan in drawn} == set(TRIALS)
+    for plan in drawn:
         trial, acts = TRIALS[plan.job], {one.act for one in plan.disturbances}
         assert trial.by is By.MARK or not acts & MARKED_ONLY
         assert trial.job != "password-recovery" or Act.RESTORE not in acts
-
-
-def test_a_job_that_the_lab_does_not_know() -> None:
-    with pytest.raises(UnknownJob, match=r"the lab knows balances, payment, .*, all for one of them, and import"):
-        draw(1, job="close")
-
-
-def test_all_draws_among_all_jobs() -> None:
-    drawn = [draw(seed, job=ALL).job for seed in SEEDS]
-    assert set(drawn) == set(TRIALS)
-    assert [draw(seed, job=ALL).job for seed in SEEDS] == drawn
-
-
-@pytest.mark.parametrize("trial", TRIALS.values(), ids=list(TRIALS))
-def test_what_is_wanted_of_a_job_is_drawn_from_the_seed(trial: Trial, tmp_path: Path, billing_file: Path) -> None:
-    plan = draw(3, job=trial.job, rows=20)
-    first = prepare_load(tmp_path, plan, billing_file)
-    text = (tmp_path / INPUT).read_bytes() if (tmp_path / INPUT).exists() else b""
-    if not trial.arranged:
-        assert prepare_load(tmp_path, plan, billing_file) == first
-        assert not text or (tmp_path / INPUT).read_bytes() == text
-    assert first.wanted.keys() == first.objects.keys()
-    assert len(first.wanted) == 20 or trial.job == "warning-threshold"
-    assert all(first.wanted.values()) or trial.job == "random-password"

@@ -74,6 +74,17 @@ def settings(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def lab(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> Callable[..., Lab]:
+    """Makes the lab of the program, or of one that is started otherwise, or has a promise broken."""
+
+    def made(how: Callable[[], None] | None = None, by: Sequence[str] = PROGRAM) -> Lab:
+        words = by if how is None else ("-m", saboteur.__name__, how.__name__)
+        return Lab(tmp_path, ProgramUnderTest(settings, environment, words))
+
+    return made
+
+
 async def run_all(lab: Lab, plans: Sequence[ExperimentPlan]) -> list[Experiment]:
     experiments: list[Experiment] = []
     limiter = anyio.CapacityLimiter(AT_A_TIME)
@@ -113,15 +124,9 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
     ],
 )
 async def test_every_effect_lands_once_whatever_happens(
-    seeds: Sequence[int],
-    rows: int,
-    by: Sequence[str],
-    tmp_path: Path,
-    settings: Path,
-    environment: Mapping[str, str],
+    seeds: Sequence[int], rows: int, by: Sequence[str], lab: Callable[..., Lab]
 ) -> None:
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, by))
-    experiments = await run_all(lab, [draw(seed, rows=rows) for seed in seeds])
+    experiments = await run_all(lab(by=by), [draw(seed, rows=rows) for seed in seeds])
     assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(seeds, ())
     assert all(one.holds and one.injected for one in experiments)
     assert sum(one.verdict.unknown for one in experiments if one.verdict) > 0
@@ -162,72 +167,6 @@ KILLED_OFTEN = tuple(Disturbance(Act.KILL, share) for share in (0.05, 0.2, 0.45)
 REDIRECTED = '[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n'
 
 
-@pytest.mark.loops(300)
-@pytest.mark.parametrize(
-    ("how", "plan"),
-    [
-        (saboteur.sends_again_at_start, broken(2, disturbances=KILLED)),
-        *(
-            pytest.param(how, plan, marks=LONG)
-            for how, plan in (
-                (saboteur.claims_after_the_call, broken(1, disturbances=KILLED)),
-                (saboteur.claims_after_the_call, broken(1, job="connect-service", disturbances=KILLED)),
-                # So slow a stack that a look after the kill is early, however long the program takes to start.
-                (saboteur.trusts_an_early_look, broken(3, rows=24, stack_rate=1.0, disturbances=KILLED_OFTEN)),
-                (saboteur.sends_without_looking, broken(5, disturbances=(Disturbance(Act.RESTORE, 0.2, more=0.3),))),
-                (saboteur.follows_redirects, broken(4, faults=REDIRECTED)),
-            )
-        ),
-    ],
-    ids=lambda given: given.job if isinstance(given, ExperimentPlan) else getattr(given, "__name__", ""),
-)
-async def test_the_lab_goes_red_when_a_promise_is_broken(
-    how: object, plan: ExperimentPlan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
-) -> None:
-    name = getattr(how, "__name__", "")
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", name)))
-    red = await lab.run(plan)
-    assert red.verdict is not None
-    assert red.verdict.twice > 0, red
-    assert any("had its effect 2 times" in problem.what for problem in red.problems)
-
-
-@pytest.mark.loops(300)
-@pytest.mark.parametrize("act", [Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL])
-@LONG
-async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
-    act: Act, tmp_path: Path, settings: Path, environment: Mapping[str, str]
-) -> None:
-    """The same input with another journal: at the end of the run, and after a kill in the middle with it lost."""
-    at_the_end = act is Act.SECOND_JOURNAL
-    disturbances = Disturbance(act, 1.0, words=(Elsewhere.OTHER_FOLDER,)) if at_the_end else Disturbance(
-        act, 0.3, words=(Elsewhere.LOST,)
-    )  # fmt: skip
-    how = saboteur.ignores_unknown_marks.__name__
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.run(replace(broken(6, disturbances=(disturbances,), rows=30), in_flight=2))
-    assert red.verdict is not None
-    assert red.verdict.foreign > 0, red
-    assert any(problem.what.startswith("the rows of ") for problem in red.problems)
-    assert any("is of no row of the frozen list" in problem.what for problem in red.problems)
-
-
-@pytest.mark.loops(300)
-@LONG
-async def test_the_lab_goes_red_when_a_connection_is_kept_after_a_504(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
-) -> None:
-    """The late answer of one payment is credited to the next, which never arrived."""
-    proxy = Interference(7, {ProxyFault.GATEWAY_TIMEOUT: 0.3}, "Abonents")
-    plan = broken(7, job="payment", rows=40, proxy=proxy)
-    how = saboteur.keeps_connections_after_a_504.__name__
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.run(plan)
-    assert red.verdict is not None
-    assert red.verdict.lost > 0, red
-    assert any("is accepted and had no effect" in problem.what for problem in red.problems)
-
-
 def at_a_seam(
     *acts: Disturbance, seed: int = 31, job: str = BALANCES, rows: int = 24, **traits: Any
 ) -> ExperimentPlan:
@@ -246,7 +185,21 @@ def overlap(machine: Machine) -> Disturbance:
 
 
 MISLED = Interference(7, dict.fromkeys(WRONG, 0.1), "Abonents")
+TWICE = "had its effect 2 times"
 OVER = "was sent over what somebody else has done since the list was made"
+
+ALIASED = replace(
+    broken(8, rows=30, disturbances=(Disturbance(Act.ALIAS, 0.1, words=(Alias.SYMBOLIC_LINK, FROZEN)),)),
+    in_flight=4,
+    traits=BillingTraits(latency_ms=300.0, slots=16, stack_rate=None),
+)
+"""A first runner that is frozen with rows claimed and in flight, until a second has ended the run."""
+
+
+def with_another_journal(act: Act, share: float, elsewhere: Elsewhere) -> ExperimentPlan:
+    """The same input with another journal: at the end of the run, or after a kill in the middle with it lost."""
+    return replace(broken(6, disturbances=(Disturbance(act, share, words=(elsewhere,)),), rows=30), in_flight=2)
+
 
 SEAMS = [
     (saboteur.charges_what_was_paid, at_a_seam(own=MARKED_PAYMENT, job="payment"), " as type 1"),
@@ -261,7 +214,7 @@ SEAMS = [
         at_a_seam(overlap(Machine.THIS)),
         "another journal was not refused while the load sends",
     ),
-    (saboteur.believes_proxies, at_a_seam(job="payment", rows=40, proxy=MISLED), "had its effect 2 times"),
+    (saboteur.believes_proxies, at_a_seam(job="payment", rows=40, proxy=MISLED), TWICE),
     (saboteur.believes_two_addresses, at_a_seam(two_billings=True), "the load had to be refused"),
     (saboteur.leaves_an_undone_run_open, at_a_seam(Disturbance(Act.UNDO, 0.3)), "resumed after its undo"),
     # The rows of this seed name subscribers by their contract numbers.
@@ -275,71 +228,101 @@ SEAMS = [
 ]
 """Each mend at a seam, taken out, and what the lab then says."""
 
+PROMISES = [
+    (saboteur.sends_again_at_start, broken(2, disturbances=KILLED), TWICE),
+    (saboteur.claims_after_the_call, broken(1, disturbances=KILLED), TWICE),
+    (saboteur.claims_after_the_call, broken(1, job="connect-service", disturbances=KILLED), TWICE),
+    # So slow a stack that a look after the kill is early, however long the program takes to start.
+    (saboteur.trusts_an_early_look, broken(3, rows=24, stack_rate=1.0, disturbances=KILLED_OFTEN), TWICE),
+    (saboteur.sends_without_looking, broken(5, disturbances=(Disturbance(Act.RESTORE, 0.2, more=0.3),)), TWICE),
+    (saboteur.follows_redirects, broken(4, faults=REDIRECTED), TWICE),
+    (
+        saboteur.ignores_unknown_marks,
+        with_another_journal(Act.SECOND_JOURNAL, 1.0, Elsewhere.OTHER_FOLDER),
+        "is of no row of the frozen list",
+    ),
+    (
+        saboteur.ignores_unknown_marks,
+        with_another_journal(Act.KILL_AND_SECOND_JOURNAL, 0.3, Elsewhere.LOST),
+        "is of no row of the frozen list",
+    ),
+    # The late answer of one payment is credited to the next, which never arrived.
+    (
+        saboteur.keeps_connections_after_a_504,
+        broken(7, job="payment", rows=40, proxy=Interference(7, {ProxyFault.GATEWAY_TIMEOUT: 0.3}, "Abonents")),
+        "is accepted and had no effect",
+    ),
+    (
+        saboteur.leaves_the_epoch_out,
+        ALIASED,
+        "a second runner (symbolic-link) ended with 0, and the first goes on",
+    ),
+    # A recalculation that was claimed and never left is not done.
+    (
+        saboteur.takes_what_was_sent_for_done,
+        broken(1, job="recalculate", disturbances=KILLED),
+        "had no effect",
+    ),
+    # So slow a billing that the load is still under way when the pause has been typed.
+    (
+        saboteur.pauses_in_words_alone,
+        replace(
+            broken(1, disturbances=(Disturbance(Act.PAUSE, share=0.05, seconds=1.0),)),
+            in_flight=2,
+            traits=BillingTraits(latency_ms=400.0, slots=2, stack_rate=None),
+        ),
+        "while it was paused",
+    ),
+]
+"""Each promise, broken, and what the lab then says."""
 
-def marks(how: object) -> Any:
-    """One of the seams is tried always."""
-    return () if how is saboteur.lets_two_journals_send else LONG
+ALWAYS = {saboteur.sends_again_at_start, saboteur.lets_two_journals_send}
+"""One of the promises and one of the seams is tried by `make test` too."""
+
+
+def cases(broken_ones: Sequence[tuple[Callable[[], None], ExperimentPlan, str]]) -> list[Any]:
+    return [
+        pytest.param(*one, id=f"{one[0].__name__}-{one[1].job}", marks=() if one[0] in ALWAYS else LONG)
+        for one in broken_ones
+    ]
 
 
 @pytest.mark.loops(300)
-@pytest.mark.parametrize(
-    ("how", "plan", "said"),
-    [pytest.param(*seam, id=f"{seam[0].__name__}-{seam[1].job}", marks=marks(seam[0])) for seam in SEAMS],
-)
-async def test_the_lab_goes_red_when_a_mend_at_a_seam_is_taken_out(
-    how: Callable[[], None],
-    plan: ExperimentPlan,
-    said: str,
-    tmp_path: Path,
-    settings: Path,
-    environment: Mapping[str, str],
+@pytest.mark.parametrize(("how", "plan", "said"), cases(PROMISES))
+async def test_the_lab_goes_red_when_a_promise_is_broken(
+    how: Callable[[], None], plan: ExperimentPlan, said: str, lab: Callable[..., Lab]
 ) -> None:
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how.__name__)))
-    red = await lab.run(plan)
+    red = await lab(how).run(plan)
+    assert any(said in str(problem) for problem in red.problems), red
+    for effect, count in (("2 times", "twice"), ("of no row", "foreign"), ("had no effect", "lost")):
+        assert effect not in said or getattr(red.verdict, count) > 0, red
+
+
+@pytest.mark.loops(300)
+@pytest.mark.parametrize(("how", "plan", "said"), cases(SEAMS))
+async def test_the_lab_goes_red_when_a_mend_at_a_seam_is_taken_out(
+    how: Callable[[], None], plan: ExperimentPlan, said: str, lab: Callable[..., Lab]
+) -> None:
+    red = await lab(how).run(plan)
     assert any(said in str(problem) for problem in red.problems), red
 
 
 @pytest.mark.loops(300)
-@pytest.mark.parametrize("plan", [pytest.param(plan, id=how.__name__, marks=marks(how)) for how, plan, _ in SEAMS])
+@pytest.mark.parametrize(("how", "plan", "said"), cases(SEAMS))
 async def test_the_same_experiments_hold_with_the_program_as_it_is(
-    plan: ExperimentPlan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
+    how: Callable[[], None], plan: ExperimentPlan, said: str, lab: Callable[..., Lab]
 ) -> None:
-    held = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(plan)
-    assert held.holds, held.problems
+    held = await lab().run(plan)
+    assert held.holds, (held.problems, how, said)
     acts = {event.act: event.followed for event in held.events}
     assert all(one.act in acts for one in plan.disturbances)
     assert not any(followed.endswith(" 0 rows") for followed in acts.values())
 
 
-ALIASED = replace(
-    broken(8, rows=30, disturbances=(Disturbance(Act.ALIAS, 0.1, words=(Alias.SYMBOLIC_LINK, FROZEN)),)),
-    in_flight=4,
-    traits=BillingTraits(latency_ms=300.0, slots=16, stack_rate=None),
-)
-"""A first runner that is frozen with rows claimed and in flight, until a second has ended the run."""
-
-
 @pytest.mark.loops(300)
 @LONG
-async def test_the_lab_goes_red_when_the_epoch_is_left_out(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
-) -> None:
-    how = saboteur.leaves_the_epoch_out.__name__
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.run(ALIASED)
-    assert "a second runner (symbolic-link) ended with 0, and the first goes on" in {
-        problem.what for problem in red.problems
-    }
-
-
-@pytest.mark.loops(300)
-@LONG
-async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_hold(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
-) -> None:
-    how = saboteur.runs_without_the_lock.__name__
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    fenced = await lab.run(ALIASED)
+async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_hold(lab: Callable[..., Lab]) -> None:
+    fenced = await lab(saboteur.runs_without_the_lock).run(ALIASED)
     assert fenced.problems == ()
     assert any(event.act is Act.ALIAS and event.followed.endswith("ended with 0") for event in fenced.events)
 
@@ -347,52 +330,20 @@ async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_h
 @pytest.mark.loops(300)
 @pytest.mark.parametrize("job", JOBS)
 async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
-    job: str, tmp_path: Path, settings: Path, environment: Mapping[str, str]
+    job: str, lab: Callable[..., Lab]
 ) -> None:
-    plan = replace(broken(9, job=job, rows=20), lacking=(REQUIRED[job],))
-    refused = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(plan)
+    refused = await lab().run(replace(broken(9, job=job, rows=20), lacking=(REQUIRED[job],)))
     assert refused.holds, refused.problems
     assert [event.followed for event in refused.events] == ["run ended with 2"]
 
 
-@pytest.mark.loops(300)
-@LONG
-async def test_the_lab_goes_red_when_a_row_is_lost(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
-) -> None:
-    """A recalculation that was claimed and never left is not done."""
-    how = saboteur.takes_what_was_sent_for_done.__name__
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.run(broken(1, job="recalculate", disturbances=KILLED))
-    assert red.verdict is not None
-    assert red.verdict.lost > 0, red
-    assert any("had no effect" in problem.what for problem in red.problems)
-
-
-@pytest.mark.loops(300)
-@LONG
-async def test_the_lab_goes_red_when_a_paused_run_goes_on(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
-) -> None:
-    """So slow a billing that the load is still under way when the pause has been typed."""
-    slow = replace(
-        broken(1, disturbances=(Disturbance(Act.PAUSE, share=0.05, seconds=1.0),)),
-        in_flight=2,
-        traits=BillingTraits(latency_ms=400.0, slots=2, stack_rate=None),
-    )
-    how = saboteur.pauses_in_words_alone.__name__
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.run(slow)
-    assert [problem.what.partition(",")[0] for problem in red.problems] == ["while it was paused"]
-
-
 @pytest.mark.loops(600)
 @LONG
-async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> None:
+async def test_other_jobs_hold_as_well(lab: Callable[..., Lab]) -> None:
     """One of each sort; `selftest --job all` draws among all of them."""
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
+    tried = lab()
     plans = [draw(seed, job=job, rows=FEW) for seed, job in enumerate(OF_EACH_SORT, 11)]
-    experiments = await run_all(lab, plans)
+    experiments = await run_all(tried, plans)
     assert {one.plan.job: one.problems for one in experiments} == dict.fromkeys(OF_EACH_SORT, ())
     assert all(
         one.verdict and one.verdict.once + one.verdict.asked + one.verdict.rejected == FEW for one in experiments
@@ -401,30 +352,26 @@ async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environme
 
 @pytest.mark.loops(300)
 @LONG
-async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
-) -> None:
+async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again(lab: Callable[..., Lab]) -> None:
     # So few are claimed ahead that some of what is deleted after the copy was pending in it.
     disturbance = Disturbance(Act.RESTORE, share=0.2, more=0.3)
     plan = replace(broken(10, job="delete-services", rows=20, disturbances=(disturbance,)), in_flight=2)
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
-    restored = await lab.run(plan)
+    tried = lab()
+    restored = await tried.run(plan)
     assert restored.problems == ()
     # A deletion that is refused, for it was made before, would be a call whose fate nobody knows.
-    resumed = (lab.folder_of(plan) / "02-resume.log").read_text(encoding="utf-8")
+    resumed = (tried.folder_of(plan) / "02-resume.log").read_text(encoding="utf-8")
     assert "found without a mark when its outcome was looked up" in " ".join(resumed.split())
     assert "Объект уже удалён" not in resumed
 
 
 @pytest.mark.loops(300)
 @LONG
-async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
-) -> None:
+async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(lab: Callable[..., Lab]) -> None:
     """Otherwise all of them hang, now and then, on what the billing has left locked in the embedded engine."""
     # So few calls at a time that the crash finds the load at work, also where the lab waits for the processor.
     plan = replace(broken(11, rows=40, disturbances=(Disturbance(Act.CRASH, share=0.3),)), in_flight=2)
-    crashed = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(plan)
+    crashed = await lab().run(plan)
     assert crashed.problems == ()
     assert [event.followed for event in crashed.events if event.act is Act.CRASH] == ["with 1 keepers"]
 
@@ -444,8 +391,8 @@ share = 0.05
 
 @pytest.mark.loops(300)
 @LONG
-async def test_an_import_is_whole_through_a_kill_and_a_licence_that_ends_and_then_taken_back(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+async def test_an_import_is_whole_through_a_kill_and_a_licence_that_ends_and_an_undo(
+    lab: Callable[..., Lab],
 ) -> None:
     plan = replace(
         broken(12, job=IMPORT, rows=6, faults=LOST.format(method="save"), stack_rate=60.0, disturbances=KILLED),
@@ -453,7 +400,7 @@ async def test_an_import_is_whole_through_a_kill_and_a_licence_that_ends_and_the
         undo_kills=(0.4,),
         undo_faults=LOST.format(method="delete"),
     )
-    whole = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(plan)
+    whole = await lab().run(plan)
     assert whole.problems == ()
     assert whole.verdict is not None
     assert whole.verdict.once == whole.rows > plan.rows

@@ -1,84 +1,112 @@
-"""A job that sets fields is tried without a word about it: its trial is made of its spec."""
+"""Each job is tried by a trial of its declaration, without a word about it; what the lab cannot try it says."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from billing.database.dsn import Dsn
-from jobs.spec.parameters import SUBSCRIBER, Parameter, a_date, a_moment, an_id
+from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, a_date, a_moment, an_id, roubles
 from jobs.spec.spec import JobSpec
+from lab.crash.drawing import draw
+from lab.crash.errors import NoTrial
 from lab.crash.fields import fields_now, money_field, wanted_fields
-from lab.crash.trials import TRIALS, By, trial_of_fields
+from lab.crash.own_trials import trial_of
+from lab.crash.trials import TRIALS, By
 from lab.mock.connection import MockConnection
 
-NEW = JobSpec(
-    name="tariff-and-block",
-    recipes=(),
-    summary="a job of two fields that the catalogue does not have",
-    model="Abonents",
-    chain=(
-        'objects.get {"id": {abonent_id}}',
-        'set {"tarif_next_id": {tariff}, "own_disabled_start": "{start}"}',
-        "save",
-    ),
-    example="carbon-migrate run tariff-and-block subscribers.csv",
-    parameters=(
-        *SUBSCRIBER,
-        Parameter("tariff", "id of the tariff", parse=an_id, refers_to="Tarif", columns=()),
-        Parameter("start", "the first day", parse=a_date, columns=()),
-    ),
+FEE = Parameter("fee", "in roubles", parse=roubles, columns=())
+WHAT = Parameter("what", "a service", parse=an_id, columns=())
+START = Parameter("start", "the first day", parse=a_date, columns=())
+TARIFF = Parameter("tariff", "id of the tariff", "5", parse=an_id, columns=())
+
+
+def own(model: str, *chain: str, parameters: tuple[Parameter, ...] = SUBSCRIBER) -> JobSpec:
+    return JobSpec("ours", "for the tests", model, chain, "", parameters=parameters)
+
+
+def entering(kind: str, *more: Parameter) -> JobSpec:
+    call = f'objects.create {{"abonent_id": {{abonent_id}}, "op_summa": "{{fee}}", "op_type_id": {kind}}}'
+    return own("FinanceOperations", call, parameters=(*SUBSCRIBER, FEE, *more))
+
+
+GET = 'objects.get {"id": {abonent_id}}'
+SETTING = own(
+    "Abonents",
+    GET,
+    'set {"tarif_next_id": {tariff}, "own_disabled_start": "{start}"}',
+    "save",
+    parameters=(*SUBSCRIBER, TARIFF, START),
 )
 
 
-@pytest.fixture
-def billing(billing_file: Path, tmp_path: Path) -> Iterator[MockConnection]:
-    connection = MockConnection(Dsn(str(shutil.copy(billing_file, tmp_path / "own.fdb"))))
-    yield connection
-    connection.close()
+@pytest.mark.parametrize("kind", ["2", "{type}"])
+def test_operations_are_known_by_their_marks_and_keyed_by_subscriber_and_type(kind: str) -> None:
+    trial = trial_of(entering(kind, Parameter("type", "the type", "2", parse=an_id)))
+    assert (trial.header, trial.by, trial.once) == (("abonent_id", "fee"), By.MARK, True)
+    assert (trial.key(2001), trial.wanted(["2001", "-50"])) == ("2001/2", "-50")
+    assert draw(7, own=trial).job == "ours"
 
 
-def test_a_new_job_of_two_fields_needs_no_trial_of_its_own() -> None:
-    trial = trial_of_fields(NEW)
-    assert trial.header == ("abonent_id", "tariff", "start")
-    assert (trial.job, trial.model, trial.by, trial.once) == ("tariff-and-block", "Abonents", By.OBJECT, False)
-    tariff, start = (cell(Random(1)) for cell in trial.drawn)
-    assert an_id(tariff) == tariff
-    assert a_date(start) == start
+def test_fields_services_and_deletions_are_known_by_what_the_billing_has() -> None:
+    fields = trial_of(SETTING)
+    (day,) = (cell(Random(1)) for cell in fields.drawn)
+    assert (fields.header, fields.by, fields.once) == (("abonent_id", "start"), By.OBJECT, False)
+    assert (a_date(day), fields.wanted(["2001", day])) == (day, f"5 {day}"), "the default holds for all rows"
+    call = 'objects.create {"abonent_id": {abonent_id}, "usluga_id": {what}, "comment": "x"}'
+    services = trial_of(own("UsersUsluga", call, parameters=(*SUBSCRIBER, WHAT)))
+    assert (services.header, services.wanted(["2001", "105"])) == (("abonent_id", "what"), "105")
+    deleting = trial_of(own("Users", 'objects.get {"id": {user_id}}', "delete", parameters=ACCOUNT))
+    assert (deleting.job, deleting.header, deleting.constant) == ("ours", ("user_id",), "1")
 
 
-def test_what_is_wanted_is_what_the_billing_has_once_it_is_set(billing: MockConnection) -> None:
-    chain = NEW.template()
-    wanted = wanted_fields(chain, {"abonent_id": "2001", "tariff": "5", "start": "2035-02-03"})
-    assert fields_now(chain, billing)["2001"] != wanted
-    billing.execute("update abonents set tarif_next_id = 5, own_disabled_start = '2035-02-03' where id = 2001")
-    assert fields_now(chain, billing)["2001"] == wanted == "5 2035-02-03"
+def never(text: str) -> str:
+    raise ValueError(text)
 
 
-def test_an_account_is_known_by_its_subscriber_and_a_service_by_both(billing: MockConnection) -> None:
-    limits = TRIALS["cutoff-limit"].sets
-    charges = TRIALS["next-charge"].sets
+CALL = 'objects.create {"abonent_id": {abonent_id}, "op_summa": 5, "op_type_id": 2}'
+ODD = Parameter("fee", "a code", parse=never, columns=())
+
+
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        (own("Users", 'objects.get {"id": {user_id}}', "reset", parameters=ACCOUNT), "not know what objects.get"),
+        (own("Abonents", GET), "it reads"),
+        (own("Abonents", GET, 'set {"nothing": 1}', "save"), "has no nothing in Abonents"),
+        (entering("{type}", Parameter("type", "the type", parse=an_id, columns=())), "no one value for op_type_id"),
+        (own("FinanceOperations", CALL), "no placeholder for op_summa"),
+        (
+            own("FinanceOperations", CALL.replace("5", '"{fee}"'), parameters=(*SUBSCRIBER, ODD)),
+            "finds no values that fee takes",
+        ),
+    ],
+)
+def test_what_cannot_be_tried_is_said(job: JobSpec, why: str) -> None:
+    with pytest.raises(NoTrial, match=why):
+        trial_of(job)
+
+
+def test_what_is_wanted_is_what_the_billing_has_once_it_is_set(billing_file: Path, tmp_path: Path) -> None:
+    billing = MockConnection(Dsn(str(shutil.copy(billing_file, tmp_path / "own.fdb"))))
+    chain, limits, charges = SETTING.template(), TRIALS["cutoff-limit"].sets, TRIALS["next-charge"].sets
     assert limits is not None
     assert charges is not None
-    ((account,),) = billing.execute("select account_id from abonents where id = 2001")
-    billing.execute('update admin_accounts set "limit" = 125000000000 where id = ?', (account,))
-    assert fields_now(limits, billing)["2001"] == wanted_fields(limits, {"abonent_id": "2001", "amount": "12.5"})
     ((subscriber, service),) = billing.execute(
         "select first 1 abonent_id, usluga_id from users_usluga where deleted = 0 order by id"
     )
-    billing.execute("update users_usluga set next_date = '2035-02-03 04:05:06' where abonent_id = ?", (subscriber,))
     moment = a_moment("2035-02-03 04:05:06")
     row = {"abonent_id": str(subscriber), "usluga_id": str(service), "next_date": moment}
+    fields = {"abonent_id": "2001", "tariff": "5", "start": "2035-02-03"}
+    assert fields_now(chain, billing)["2001"] != wanted_fields(chain, fields)
+    billing.execute("update abonents set tarif_next_id = 5, own_disabled_start = '2035-02-03' where id = 2001")
+    ((account,),) = billing.execute("select account_id from abonents where id = 2001")
+    billing.execute('update admin_accounts set "limit" = 125000000000 where id = ?', (account,))
+    billing.execute("update users_usluga set next_date = '2035-02-03 04:05:06' where abonent_id = ?", (subscriber,))
+    assert fields_now(chain, billing)["2001"] == wanted_fields(chain, fields) == "5 2035-02-03"
+    assert fields_now(limits, billing)["2001"] == wanted_fields(limits, {"abonent_id": "2001", "amount": "12.5"})
     assert fields_now(charges, billing)[f"{subscriber}/{service}"] == wanted_fields(charges, row) == moment
-
-
-def test_money_is_compared_as_money() -> None:
-    fields = {name: money_field(trial.sets) for name, trial in TRIALS.items() if trial.sets is not None}
-    assert {name for name, field in fields.items() if field} == {
-        "warning-threshold",
-        "tariff-threshold",
-        "cutoff-limit",
-        "call",
-    }
+    billing.close()
+    of_money = {name for name, trial in TRIALS.items() if trial.sets is not None and money_field(trial.sets)}
+    assert of_money == {"warning-threshold", "tariff-threshold", "cutoff-limit", "call"}

@@ -1,4 +1,4 @@
-"""What the tests of the recipes and of the refusals share: calls that follow from each other, and their builders."""
+"""Calls that follow from each other, and their builders."""
 
 from collections.abc import Callable
 from datetime import date
@@ -8,6 +8,10 @@ from billing.api.calls import Call, ChainStep, create, get
 from billing.api.client import BillingClient
 from engine.evidence import Accepted
 from lab.mock.server import MockBilling
+
+FOLDER = 1316
+NESTED = 1400
+"""Lies within 1000."""
 
 Next = Call | Callable[[Any], Call]
 """A call, or how it follows from the result of the one before."""
@@ -37,16 +41,42 @@ def storno(operation: Any) -> Call:
     return get("FinanceOperations", {"op_id": operation["pk"]}, ChainStep("storno"))
 
 
-async def after_each_other(client: BillingClient, calls: tuple[Next, ...]) -> Any:
-    """The exchange of the last call; those before it must have been answered."""
+def subscriber(**values: object) -> Call:
+    return create("Abonents", **{"name": "Новый", "contract_number": "Н-1", "parent_id": FOLDER} | values)
+
+
+def folder(**values: object) -> Call:
+    return create("Abonents", **{"name": "Улица", "parent_id": 1000, "is_folder": 1} | values)
+
+
+def account(**values: object) -> Call:
+    return create("Users", **{"abonent_id": 94, "login": "new"} | values)
+
+
+def service(**values: object) -> Call:
+    return create("UsersUsluga", **{"abonent_id": 94, "usluga_id": 301, "manager_id": 33} | values)
+
+
+def attribute(**values: object) -> Call:
+    return create("AttributeValues", **{"abonent_id": 94, "attribute_id": 99, "attribute_value": "да"} | values)
+
+
+def deleting(model: str, key: int, **arguments: object) -> Call:
+    return get(model, {"id": key}, ChainStep("delete", arguments))
+
+
+def following(call: Next, result: Any) -> Call:
+    return call if isinstance(call, Call) else call(result)
+
+
+async def answered(client: BillingClient, *calls: Next) -> Any:
+    """The result of the last of these calls; all must be answered."""
     result: Any = None
-    for place, each in enumerate(calls):
-        exchange = await client.send(each if isinstance(each, Call) else each(result))
-        if place == len(calls) - 1:
-            return exchange
-        assert isinstance(exchange, Accepted), exchange
-        result = exchange.result
-    return None
+    for call in calls:
+        evidence = await client.send(following(call, result))
+        assert isinstance(evidence, Accepted), (call, evidence)
+        result = evidence.result
+    return result
 
 
 def rows(server: MockBilling, query: str) -> list[tuple[object, ...]]:

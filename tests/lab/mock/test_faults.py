@@ -1,18 +1,35 @@
-"""Which requests a fault meets, and what a plan is refused for: no sockets, no clock."""
+"""Every way to fail: the plans, whom a fault meets, what the billing did, and what the client makes of it."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
+import aiohttp
 import pytest
 
+from billing.api.answers import created_id
+from billing.api.calls import Call, ChainStep, create, filter_, version
+from billing.api.client import BillingClient, ClientSettings
 from billing.api.error_catalogue import ErrorKind as Meaning
 from billing.api.error_catalogue import find_error
+from billing.database.database import Database
+from billing.database.dsn import Dsn
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from lab.crash.loops import loops
 from lab.mock.fault_plan import PlanError, plan_of_flags, plan_text, read_flag, read_plan
-from lab.mock.faults import Fault, FaultKind, FaultPlan, RequestedFault, within, written
+from lab.mock.faults import Fault, FaultKind, FaultPlan, RequestedFault
+from lab.mock.ledger import Ledger
+from lab.mock.server import MockBilling, running
+from tests.billing.saving import get_set_save
+from tests.lab.mock.waiting import until
 
-CREATE = RequestedFault("FinanceOperations", ("objects.create",))
-READ = RequestedFault("FinanceOperations", ("objects.filter",), writes=False)
-SAVE = RequestedFault("Users", ("objects.get", "set", "save"))
-CABINET = RequestedFault("Users", ("web_cabinet.get_usluga_list",), writes=False)
+MODEL = "FinanceOperations"
+CABINET = Call("Users", (ChainStep("web_cabinet.get_usluga_list", {"suid": "1"}),))
+
+# ---- plans ---------------------------------------------------------------------------------------------------------
 
 
 def _drawn(plan: FaultPlan, index: int = 0, count: int = 2_000) -> list[int]:
@@ -27,52 +44,39 @@ def test_the_same_seed_draws_the_same_requests() -> None:
     assert _drawn(first) != _drawn(FaultPlan(faults, seed=2))
     assert _drawn(first, 0) != _drawn(first, 1), "faults of one plan are independent of each other"
     assert 60 < len(_drawn(first)) < 140
+    numbered = FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20), (30, 30), (1_999, None))),))
+    assert _drawn(numbered) == [*range(10, 21), 30, 1_999, 2_000]
+    assert set(_drawn(FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20),), share=0.5),)))) < set(range(10, 21))
 
 
-def test_numbers_and_shares_hold_together() -> None:
-    plan = FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20), (30, 30), (1_999, None))),))
-    assert _drawn(plan) == [*range(10, 21), 30, 1_999, 2_000]
-    halved = FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20),), share=0.5),))
-    assert set(_drawn(halved)) < set(range(10, 21))
-    assert not within(9, ((10, 20),))
-    assert written(((10, 20), (30, 30), (40, None))) == "10-20,30,40-"
-
-
-@pytest.mark.parametrize(
-    ("fault", "matched"),
-    [
-        (Fault(FaultKind.SLOW), [CREATE, READ, SAVE, CABINET]),
-        (Fault(FaultKind.SLOW, model="Users"), [SAVE, CABINET]),
-        (Fault(FaultKind.SLOW, method="set"), [SAVE]),
-        (Fault(FaultKind.SLOW, model="FinanceOperations", method="set"), []),
-        (Fault(FaultKind.CABINET_ERROR), [CABINET]),
-        (Fault(FaultKind.FOREIGN), [CREATE, SAVE]),
-        (Fault(FaultKind.FOREIGN, method="objects.filter"), [READ]),
+def test_a_fault_meets_those_that_it_is_for() -> None:
+    asked = (
+        RequestedFault(MODEL, ("objects.create",)),
+        RequestedFault(MODEL, ("objects.filter",), writes=False),
+        RequestedFault("Users", ("objects.get", "set", "save")),
+        RequestedFault("Users", ("web_cabinet.get_usluga_list",), writes=False),
+    )
+    for fault, places in (
+        (Fault(FaultKind.SLOW), [0, 1, 2, 3]),
+        (Fault(FaultKind.SLOW, model="Users"), [2, 3]),
+        (Fault(FaultKind.SLOW, method="set"), [2]),
+        (Fault(FaultKind.SLOW, model=MODEL, method="set"), []),
+        (Fault(FaultKind.CABINET_ERROR), [3]),
+        (Fault(FaultKind.FOREIGN), [0, 2]),
+        (Fault(FaultKind.FOREIGN, method="objects.filter"), [1]),
         (Fault(FaultKind.REFUSE), []),
-    ],
-)
-def test_a_filter_lets_through(fault: Fault, matched: list[RequestedFault]) -> None:
-    assert [asked for asked in (CREATE, READ, SAVE, CABINET) if fault.matches(asked)] == matched
-
-
-def test_a_span_of_time() -> None:
-    fault = Fault(FaultKind.SLOW, since=5.0, until=10.0)
-    assert [moment for moment in (4.9, 5.0, 9.9, 10.0) if fault.open_at(moment)] == [5.0, 9.9]
+    ):
+        assert [place for place, one in enumerate(asked) if fault.matches(one)] == places, fault
+    spanned = Fault(FaultKind.SLOW, since=5.0, until=10.0)
+    assert [moment for moment in (4.9, 5.0, 9.9, 10.0) if spanned.open_at(moment)] == [5.0, 9.9]
 
 
 def test_texts_are_the_catalogues() -> None:
-    plan = FaultPlan(
-        (
-            Fault(FaultKind.BUSY),
-            Fault(FaultKind.STOP),
-            Fault(FaultKind.CABINET_ERROR),
-            Fault(FaultKind.BUSY, text="занято"),
-        )
-    )
+    kinds = (FaultKind.BUSY, FaultKind.STOP, FaultKind.CABINET_ERROR)
+    plan = FaultPlan((*map(Fault, kinds), Fault(FaultKind.BUSY, text="занято")))
     for number in range(1, 50):
-        assert find_error(plan.text(0, number)) is Meaning.BUSY
-        assert find_error(plan.text(1, number)) is Meaning.SYSTEM
-        assert find_error(plan.text(2, number)) is Meaning.ROW
+        meanings = [find_error(plan.text(place, number)) for place in range(3)]
+        assert meanings == [Meaning.BUSY, Meaning.SYSTEM, Meaning.ROW]
     assert len({plan.text(0, number) for number in range(1, 50)}) > 3
     assert plan.text(3, 1) == "занято"
 
@@ -97,22 +101,11 @@ def test_a_whole_plan() -> None:
         tries = 2
         requests = 7
     """)
-    assert plan.seed == 42
     first, second = plan.faults
-    assert first.described() == {
-        "kind": "429",
-        "model": "FinanceOperations",
-        "method": "objects.create",
-        "share": 0.05,
-        "requests": "10-20,30,40-",
-        "from": 5.0,
-        "to": 10.5,
-        "times": 3,
-        "delay": 2.0,
-        "retry_after": "date",
-    }
+    of_calls = {"model": MODEL, "method": "objects.create", "share": 0.05, "requests": "10-20,30,40-"}
+    of_time = {"from": 5.0, "to": 10.5, "times": 3, "delay": 2.0, "retry_after": "date"}
+    assert (plan.seed, first.described()) == (42, {"kind": "429", **of_calls, **of_time})
     assert (second.tries, second.requests) == (2, ((7, 7),))
-    assert read_plan("") == FaultPlan()
     assert [kind for kind in FaultKind if read_plan(f'[[fault]]\nkind = "{kind}"').faults != (Fault(kind),)] == []
 
 
@@ -142,10 +135,11 @@ def test_a_whole_plan() -> None:
         ('[[fault]]\nkind = "stop"\ntries = 2', "stop takes no 'tries'; it is for busy"),
         ('[[fault]]\nkind = "refuse"\nmodel = "Users"', "refuse takes `from` and `to`, and no 'model'"),
         ('[[fault]]\nkind = "cabinet-error"\nmethod = "set"', r"plan.toml:3: .* only answers of web_cabinet\."),
+        ("\udcff", "it is not UTF-8"),
     ],
 )
 def test_what_a_plan_is_refused_for(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "plan.toml").write_text(text)
+    (tmp_path / "plan.toml").write_text(text, errors="surrogateescape")
     with pytest.raises(PlanError, match=said):
         plan_text([str(tmp_path / "plan.toml")])
 
@@ -156,30 +150,184 @@ def test_a_plan_that_attacks_is_refused(text: str) -> None:
         read_plan(text)
 
 
-def test_a_plan_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match=r"none.toml cannot be read: No such file"):
-        plan_text([str(tmp_path / "none.toml")])
-    (tmp_path / "plan.toml").write_bytes(b"\xff")
-    with pytest.raises(PlanError, match="it is not UTF-8"):
-        plan_text([str(tmp_path / "plan.toml")])
-
-
 def test_flags(tmp_path: Path) -> None:
-    assert read_flag("slow") == Fault(FaultKind.SLOW)
-    assert read_flag("500-after-effect:0.25") == Fault(FaultKind.CRASH_AFTER, share=0.25)
     file = tmp_path / "plan.toml"
     file.write_text('seed = 3\n[[fault]]\nkind = "slow"', encoding="utf-8")
     words = ["503:0.5", str(file)]
     plan = FaultPlan((Fault(FaultKind.SLOW), Fault(FaultKind.UNAVAILABLE, share=0.5)), seed=3)
     assert plan_of_flags(words, None) == read_plan(plan_text(words)) == plan
-    assert plan_of_flags(words, 9).seed == 9
-    assert plan_of_flags([], None) == FaultPlan()
-    with pytest.raises(PlanError, match=r"--fault b\.toml: one plan is given already, a\.toml"):
-        plan_text(["a.toml", "b.toml"])
-    for flag, said in (
-        ("slo:0.1", "did you mean 'slow'"),
-        ("slow:x", "'x' is not a number"),
-        ("slow:2", "not a share"),
+    assert (plan_of_flags(words, 9).seed, plan_of_flags([], None)) == (9, FaultPlan())
+    for given, said in (
+        (["a.toml", "b.toml"], r"--fault b\.toml: one plan is given already, a\.toml"),
+        ([str(tmp_path / "none.toml")], r"none.toml cannot be read: No such file"),
     ):
+        with pytest.raises(PlanError, match=said):
+            plan_text(given)
+    for flag, said in (("slo:0.1", "mean 'slow'"), ("slow:x", "'x' is not a number"), ("slow:2", "not a share")):
         with pytest.raises(PlanError, match=f"--fault {flag}: .*{said}"):
             read_flag(flag)
+
+
+# ---- over real sockets ---------------------------------------------------------------------------------------------
+
+
+def _write(abonent: int = 2001) -> Call:
+    return create(MODEL, abonent_id=abonent, op_summa="50.5", op_type_id=8, descr="Миграция").asking("op_id", "descr")
+
+
+def _plan(kind: str, *more: str) -> str:
+    return "\n".join(["[[fault]]", f'kind = "{kind}"', *more])
+
+
+@asynccontextmanager
+async def _failing(
+    file: Path, plan: str, *, read: float = 30.0, **traits: Any
+) -> AsyncIterator[tuple[MockBilling, BillingClient]]:
+    async with (
+        running(file, faults=read_plan(plan), **traits) as server,
+        BillingClient(ClientSettings(server.url, connect=30.0, read=read, deadline=30.0)) as client,
+    ):
+        yield server, client
+
+
+KINDS: tuple[tuple[str, tuple[str, ...], type[Evidence], int], ...] = (
+    ("refuse", (), NotSent, 0),
+    ("reset-before-effect", (), Lost, 0),
+    ("reset-after-effect", (), Lost, 1),
+    ("queued", ("delay = 0.01",), Accepted, 1),
+    ("slow", ("delay = 0.01",), Accepted, 1),
+    ("trickle", ("delay = 0.2",), Accepted, 1),
+    ("half-answer", (), Lost, 1),
+    ("500-before-effect", (), Lost, 0),
+    ("500-after-effect", (), Lost, 1),
+    ("502-after-effect", (), Lost, 1),
+    ("504-after-effect", (), Lost, 1),
+    ("503", (), Lost, 0),
+    ("503", ("retry_after = 5",), Busy, 0),
+    ("429", (), Busy, 0),
+    ("busy", (), Busy, 0),
+    ("busy", ('text = "с проводками в стеке"',), Busy, 0),
+    ("stop", (), SystemRefused, 0),
+    ("invalid-json-after-effect", (), Lost, 1),
+    ("other-encoding", (), Lost, 1),
+    ("redirect-before-effect", (), Lost, 0),
+    ("redirect-after-effect", (), Lost, 1),
+    ("effect-then-silence", ("delay = 0.05",), Lost, 1),
+)
+
+
+async def test_what_is_seen_and_what_was_done(billing_file: Path) -> None:
+    """One billing fails in every way; between two of them the port of one that refuses is opened again."""
+    async with _failing(billing_file, "") as (server, client):
+        done = 0
+        for kind, more, evidence, effects in KINDS:
+            server.faults.set(read_plan(_plan(kind, *more)))
+            if kind == "refuse":
+                await until(partial(_refused, client))
+            seen = await client.send(_write())
+            await server.wait_for_requests()
+            done += effects
+            assert isinstance(seen, evidence), (kind, seen)
+            assert sum(server.ledger.effects(MODEL).values()) == done, kind
+            if kind == "refuse":
+                server.faults.set(read_plan(""))
+                await until(partial(_answered, client))
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "least", "most"),
+    [
+        ("429", "retry_after = 7", 7, 7),
+        ("503", 'retry_after = "7"', 7, 7),
+        ("503", 'retry_after = "date"\ndelay = 100', 90, 100),
+    ],
+)
+async def test_how_long_to_wait(billing_file: Path, kind: str, header: str, least: float, most: float) -> None:
+    async with _failing(billing_file, _plan(kind, header)) as (_, client):
+        seen = await client.send(_write())
+        assert isinstance(seen, Busy)
+        assert least <= (seen.retry_after or 0.0) <= most
+
+
+async def test_who_waits_in_the_queue_has_its_effect_after_the_client_has_gone(billing_file: Path) -> None:
+    plan = _plan("queued", "delay = 1.0", 'method = "objects.create"')
+    async with _failing(billing_file, plan, read=0.2) as (server, client):
+        assert isinstance(await client.send(_write()), Lost)
+        found = await client.send(filter_(MODEL, {"abonent_id": 2001, "op_type_id": 8}))
+        assert found == Accepted(result=[])
+        await until(lambda: server.ledger.effects(MODEL) == {2001: 1})
+        server.faults.set(read_plan(_plan("queued")))
+        assert isinstance(await client.send(_write()), Lost)
+    # A server that ends lets nobody wait: the effect is there.
+    with Database(Dsn(str(billing_file))) as database:
+        assert Ledger(database).effects(MODEL) == {2001: 2}
+
+
+async def test_a_refused_list_is_refused_as_lists_are_and_a_cabinet_in_its_string(billing_file: Path) -> None:
+    text = "с проводками в стеке"
+    plan = "\n".join([_plan("cabinet-error"), _plan("busy", f'text = "{text}"')])
+    async with _failing(billing_file, plan) as (server, client), aiohttp.ClientSession() as http:
+        for method, listed in (("objects.filter", True), ("objects.create", False)):
+            async with http.post(f"{server.url}/rest_api/v2/{MODEL}/", data={"method1": method}) as answer:
+                error = (await answer.json())["error"]
+            assert (error[-1] if listed else error) == text
+        assert await client.send(CABINET) == RowRefused("Обещанный платеж уже подключен", recognised=True)
+
+
+async def test_the_answer_of_another_request_or_of_a_health_check(billing_file: Path) -> None:
+    async with _failing(billing_file, _plan("foreign-answer")) as (server, client):
+        seen = await client.send(_write(2001))
+        assert isinstance(seen, Accepted)
+        assert created_id(seen.result) is None
+        server.faults.set(read_plan(_plan("foreign-answer", "requests = 2")))
+        first = await client.send(_write(2003))
+        assert await client.send(_write(2004)) == first
+        assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1, 2004: 1}
+        assert isinstance(await client.send(filter_(MODEL, {"abonent_id": 2003})), Accepted)
+
+
+async def test_the_first_fault_that_is_drawn_happens_so_many_times_and_no_more(billing_file: Path) -> None:
+    plan = "\n".join(
+        [_plan("busy", "requests = 2"), _plan("500-before-effect", 'model = "Users"'), _plan("429", "times = 2")]
+    )
+    async with _failing(billing_file, plan) as (server, client):
+        users = get_set_save("Users", {"id": 7}, {"pull": 5})
+        seen = [type(await client.send(call)) for call in (_write(), _write(), users, _write(), _write())]
+        assert seen == [Busy, Busy, Lost, Busy, Accepted]
+        assert server.faults.report()["injected"] == {"429": 2, "500-before-effect": 1, "busy": 1}
+        faults = cast("list[object]", server.faults.report()["faults"])
+        assert faults[2] == {"kind": "429", "times": 2, "matched": 5, "injected": 2}
+
+
+async def _refused(client: BillingClient) -> bool:
+    return isinstance(await client.send(version()), NotSent)
+
+
+async def _answered(client: BillingClient) -> bool:
+    return isinstance(await client.send(version()), Accepted)
+
+
+async def test_the_port_is_closed_and_opened_again_and_what_was_in_hand_is_answered(billing_file: Path) -> None:
+    async with _failing(billing_file, "", latency=0.3) as (server, client):
+        asked = asyncio.ensure_future(client.send(_write(2001)))
+        await until(lambda: server.state()["in_flight"] == 1)
+        now, url = 0.0, server.url
+        server.faults._clock = lambda: now
+        server.faults.set(read_plan(_plan("refuse", "to = 0.1")))
+        # The connection that was kept open is no way around.
+        await until(partial(_refused, client))
+        assert isinstance(await asked, Accepted)
+        assert isinstance(await client.send(_write(2003)), NotSent)
+        now = 0.1
+        await until(partial(_answered, client))
+        assert isinstance(await client.send(_write(2004)), Accepted)
+        assert (server.url, server.faults.report()["injected"]) == (url, {"refuse": 1})
+        assert server.ledger.effects(MODEL) == {2001: 1, 2004: 1}
+
+
+async def test_a_server_that_ends_waits_for_no_delay(billing_file: Path) -> None:
+    async with asyncio.timeout(loops(20)):
+        async with _failing(billing_file, _plan("slow", "delay = 600")) as (server, client):
+            slow = asyncio.ensure_future(client.send(_write()))
+            await until(lambda: bool(server.ledger.totals()))
+        await slow

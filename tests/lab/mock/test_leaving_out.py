@@ -43,14 +43,6 @@ def test_each_documented_table_and_column_can_be_left_out(tmp_path: Path) -> Non
             assert set(names) <= set(database.schema.missing(names))
 
 
-def test_a_new_one_is_made_without_them(tmp_path: Path) -> None:
-    create(tmp_path / "b.fdb", subscribers=5, seed=1, without=("finance_operations.descr", "ACCOUNT_STACK"))
-    with Database(Dsn(str(tmp_path / "b.fdb"))) as database:
-        assert not database.schema.has("FINANCE_OPERATIONS", "DESCR")
-        assert not database.schema.has("ACCOUNT_STACK")
-        assert database.schema.has("FINANCE_OPERATIONS", "OP_ID")
-
-
 @pytest.mark.parametrize("name", ["FINANCE_OPERATIONS.NOTHING", "NOTHING", "MOCK_LEDGER", "ABONENTS.", ""])
 def test_what_it_does_not_have_cannot_be_left_out(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match="no such table or column"):

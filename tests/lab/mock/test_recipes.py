@@ -10,10 +10,23 @@ import pytest
 
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient
-from engine.evidence import Accepted
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
-from tests.lab.mock.calling import Next, after_each_other, month, payment, rows, session_of, with_suid
+from tests.lab.mock.calling import (
+    NESTED,
+    Next,
+    account,
+    answered,
+    attribute,
+    folder,
+    month,
+    payment,
+    rows,
+    service,
+    session_of,
+    subscriber,
+    with_suid,
+)
 
 SCALE = 10**10
 ACCOUNT = -1
@@ -275,15 +288,57 @@ RECIPES = (
 )
 
 
+MORE: tuple[tuple[tuple[Next, ...], str, list[tuple[Any, ...]]], ...] = (
+    (
+        (folder(),),
+        "select parent_id, contract_number, account_id from abonents where name = 'Улица' and is_folder = 1",
+        [(1000, None, None)],
+    ),
+    (
+        (subscriber(parent_id=NESTED, tarif_id=3, operator_id=1444, sms="+79001234567", a_home_number="12/2"),),
+        "select parent_id, tarif_id, operator_id, a_home_number from abonents where contract_number = 'Н-1'",
+        [(NESTED, 3, 1444, "12/2")],
+    ),
+    (
+        (subscriber(contract_number="Н-2"), lambda abonent: payment(op_type_id=8, abonent_id=abonent["pk"])),
+        "select balance from abonents a join admin_accounts aa on aa.id = account_id where contract_number = 'Н-2'",
+        [(505_000_000_000,)],
+    ),
+    (
+        (account(ip="198.51.100.254", pull=1050, mac="02:aB:00:00:00:01"),),
+        "select ip - 3325256704, pull, mac from users where login = 'new'",
+        [(254, 1050, "02:aB:00:00:00:01")],
+    ),
+    (
+        (account(login="pooled", pull=1040),),
+        "select iif(u.ip between 2886729729 and 2887778302, 1, 0) from users u where u.login = 'pooled'",
+        [(1,)],
+    ),
+    ((service(),), "select enabled from users_usluga where abonent_id = 94 and usluga_id = 301", [(1,)]),
+    ((attribute(),), "select attribute_value from attribute_values where abonent_id = 94", [("да",)]),
+    # Its own number, login and address are not another's.
+    (
+        (get_set_save("Abonents", {"id": 1111}, {"contract_number": "test", "parent_id": 89}),),
+        "select parent_id from abonents where id = 1111",
+        [(89,)],
+    ),
+    (
+        (get_set_save("Users", {"id": 4084}, {"login": "user4084", "ip": "127.1.2.3"}),),
+        "select enabled from users where id = 4084",
+        [(1,)],
+    ),
+)
+"""What an import creates, on one billing: each call has one effect."""
+
+
 def test_there_are_thirty() -> None:
     assert [recipe.number for recipe in RECIPES] == list(range(1, 31))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: str(recipe.number))
 async def test_a_recipe(mock_billing: MockBilling, client: BillingClient, recipe: Recipe) -> None:
-    exchange = await after_each_other(client, recipe.calls)
-    assert isinstance(exchange, Accepted), exchange
-    assert recipe.answers(exchange.result), exchange.result
+    result = await answered(client, *recipe.calls)
+    assert recipe.answers(result), result
     if recipe.query:
         assert rows(mock_billing, recipe.query) == recipe.stored
     ((account,),) = rows(mock_billing, "select account_id from abonents where id = 94")
@@ -292,3 +347,11 @@ async def test_a_recipe(mock_billing: MockBilling, client: BillingClient, recipe
         model: {account if subject == ACCOUNT else subject: times for subject, times in effects.items()}
         for model, effects in recipe.effects.items()
     }
+
+
+async def test_what_an_import_creates(mock_billing: MockBilling, client: BillingClient) -> None:
+    for calls, query, stored in MORE:
+        before = sum(total.effects for total in mock_billing.ledger.totals())
+        await answered(client, *calls)
+        assert rows(mock_billing, query) == stored, query
+        assert sum(total.effects for total in mock_billing.ledger.totals()) == before + len(calls), query

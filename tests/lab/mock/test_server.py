@@ -1,14 +1,10 @@
-"""The mock billing over real sockets."""
+"""The mock billing over real sockets: its answers, its slots, its control endpoint, and two processes on one file."""
 
 import asyncio
 import json
-import signal
-import sys
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -17,15 +13,14 @@ from aiohttp import web
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import of_abonents
-from billing.errors import DatabaseAway
-from lab.crash.loops import loops
+from billing.errors import DatabaseAway, SettingsError
+from lab.mock.capacity import Schedule, Slots, read_schedule
 from lab.mock.ledger import Ledger
-from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running
 from tests.firebird_server import FirebirdServer
 from tests.lab.mock.waiting import until
 
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+MODEL = "FinanceOperations"
 
 
 @pytest.fixture
@@ -34,69 +29,49 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def _body(abonent: int, summa: str = "50.5") -> bytes:
-    values = {"abonent_id": abonent, "op_summa": summa, "op_type_id": 8, "descr": "Миграция балансов"}
+async def _enter(http: aiohttp.ClientSession, url: str, abonent: int) -> Any:
+    values = {"abonent_id": abonent, "op_summa": "50.5", "op_type_id": 8, "descr": "Миграция балансов"}
     form = {"method1": "objects.create", "arg1": json.dumps(values, ensure_ascii=False), "fields": '["op_id"]'}
-    return urlencode(form).encode()
+    return await _post(http, url, form)
 
 
-async def _post(http: aiohttp.ClientSession, url: str, body: bytes, model: str = "FinanceOperations") -> Any:
-    async with http.post(f"{url}/rest_api/v2/{model}/", data=body, headers=FORM) as response:
+async def _post(http: aiohttp.ClientSession, url: str, body: dict[str, str] | bytes) -> Any:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with http.post(f"{url}/rest_api/v2/{MODEL}/", data=body, headers=headers) as response:
         assert response.status == 200
         return await response.json()
 
 
 async def _live(server: MockBilling) -> list[int]:
-    rows = await asyncio.to_thread(
-        lambda: list(server.database.query("select id from abonents where is_folder = 0 and deleted = 0 order by id"))
-    )
-    return [key for (key,) in rows]
+    live = "select id from abonents where is_folder = 0 and deleted = 0 order by id"
+    return [key for (key,) in await asyncio.to_thread(lambda: list(server.database.query(live)))]
 
 
-async def test_a_create_is_answered_as_documented(mock_billing: MockBilling, http: aiohttp.ClientSession) -> None:
-    answer = await _post(http, mock_billing.url, _body(2001))
-    assert answer == {
-        "call": "objects.create",
-        "result": {
-            "pk": answer["result"]["pk"],
-            "model": "FinanceOperations",
-            "fields": {"op_id": answer["result"]["pk"]},
-        },
-    }
-    assert mock_billing.ledger.effects("FinanceOperations") == {2001: 1}
-    (operation,) = of_abonents(mock_billing.database, [2001])
-    assert (str(operation.op_summa), operation.descr) == ("50.50", "Миграция балансов")
+# ---- answers -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_refusal_is_an_error_with_http_200(mock_billing: MockBilling, http: aiohttp.ClientSession) -> None:
-    assert await _post(http, mock_billing.url, _body(89)) == {
+async def test_what_is_answered_is_as_documented(mock_billing: MockBilling, http: aiohttp.ClientSession) -> None:
+    answer = await _enter(http, mock_billing.url, 2001)
+    key = answer["result"]["pk"]
+    assert answer == {"call": "objects.create", "result": {"pk": key, "model": MODEL, "fields": {"op_id": key}}}
+    assert await _enter(http, mock_billing.url, 89) == {
         "call": "objects.create",
         "error": "Группе нельзя добавлять финансовую операцию",
     }
-    assert (await _post(http, mock_billing.url, b"", "Nothing"))["error"] == "Не найдена модель Nothing"
-    assert "error" in await _post(http, mock_billing.url, b"method1=objects.get&arg1={", "Users")
-    assert mock_billing.ledger.totals() == []
-
-
-async def test_the_vendors_own_line_works_unencoded(mock_billing: MockBilling, http: aiohttp.ClientSession) -> None:
-    line = (
-        'method1=objects.create&arg1={"abonent_id": 2001, "op_summa": "50.5", "op_type_id": 8,'
-        ' "descr": "Миграция балансов"}'
-    )
-    await _post(http, mock_billing.url, line.encode())
-    (operation,) = of_abonents(mock_billing.database, [2001])
-    assert operation.descr == "Миграция балансов"
-
-
-async def test_health_and_ledger(mock_billing: MockBilling, http: aiohttp.ClientSession) -> None:
-    async with http.get(f"{mock_billing.url}/mock/health") as response:
-        assert await response.json() == {"status": "ok"}
-    for abonent in (2001, 2001, 2003):
-        await _post(http, mock_billing.url, _body(abonent))
-    async with http.get(f"{mock_billing.url}/mock/ledger") as response:
-        assert await response.json() == [
-            {"model": "FinanceOperations", "effects": 3, "subjects": 2, "repeated": {"2001": 2}}
-        ]
+    assert "error" in await _post(http, mock_billing.url, b"method1=objects.get&arg1={")
+    # The vendor's own line is not encoded.
+    line = 'arg1={"abonent_id": 2003, "op_summa": "50.5", "op_type_id": 8, "descr": "Миграция балансов"}'
+    await _post(http, mock_billing.url, f"method1=objects.create&{line}".encode())
+    await _enter(http, mock_billing.url, 2003)
+    operations = list(of_abonents(mock_billing.database, [2001, 2003]))
+    assert {(str(each.op_summa), each.descr) for each in operations} == {("50.50", "Миграция балансов")}
+    for path, told in (
+        ("health", {"status": "ok"}),
+        ("ledger", [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]),
+    ):
+        async with http.get(f"{mock_billing.url}/mock/{path}") as response:
+            assert await response.json() == told
+    assert mock_billing.control_url == ""
 
 
 async def test_many_at_a_time_each_exactly_once(mock_billing: MockBilling, http: aiohttp.ClientSession) -> None:
@@ -106,80 +81,26 @@ async def test_many_at_a_time_each_exactly_once(mock_billing: MockBilling, http:
 
     async def send() -> None:
         for abonent in work:
-            answer = await _post(http, mock_billing.url, _body(abonent))
-            assert ("error" in answer) == (abonent == 89)
+            assert ("error" in await _enter(http, mock_billing.url, abonent)) == (abonent == 89)
 
     await asyncio.gather(*[send() for _ in range(64)])
-    assert mock_billing.ledger.effects("FinanceOperations") == dict.fromkeys(abonents, 1)
+    assert mock_billing.ledger.effects(MODEL) == dict.fromkeys(abonents, 1)
 
 
-async def test_slots_and_latency_bound_the_throughput(billing_file: Path, http: aiohttp.ClientSession) -> None:
-    async with running(billing_file, latency=0.05, slots=2) as server:
-        started = time.perf_counter()
-        await asyncio.gather(*[_post(http, server.url, _body(abonent)) for abonent in range(2001, 2011)])
-        assert time.perf_counter() - started >= 5 * 0.05
-        server.slots, server.latency = 10, 1.0
-        calls = [asyncio.create_task(_post(http, server.url, _body(abonent))) for abonent in range(2011, 2021)]
-        await until(lambda: server.state()["in_flight"] == 10)
-        assert server.state()["waiting"] == 0
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-
-
-async def test_the_effect_happens_once_when_the_client_has_gone(
+async def test_middlewares_can_make_it_misbehave_and_numbers_go_on_after_a_restart(
     billing_file: Path, http: aiohttp.ClientSession
 ) -> None:
-    async with running(billing_file, latency=0.2, slots=1) as server:
-        abonents = (await _live(server))[:3]
-        for number, abonent in enumerate(abonents, 1):  # the second and third wait for the slot
-            call = asyncio.create_task(_post(http, server.url, _body(abonent)))
-            await until(lambda number=number: server.state()["requests"] == number)
-            call.cancel()
-            await asyncio.gather(call, return_exceptions=True)
-        await server.wait_for_requests()
-        assert server.ledger.effects("FinanceOperations") == dict.fromkeys(abonents, 1)
-
-
-async def test_what_arrived_before_the_end_has_its_effect(billing_file: Path, http: aiohttp.ClientSession) -> None:
-    async with running(billing_file, latency=0.1) as server:
-        lost = asyncio.ensure_future(_post(http, server.url, _body(2001)))
-        await until(lambda: server.state()["in_flight"] == 1)
-    await asyncio.gather(lost, return_exceptions=True)
-    with Database(Dsn(str(billing_file))) as database:
-        assert Ledger(database).effects("FinanceOperations") == {2001: 1}
-
-
-async def test_middlewares_can_make_it_misbehave(billing_file: Path, http: aiohttp.ClientSession) -> None:
     @web.middleware
     async def lose_the_answer(request: web.Request, handler: Any) -> web.StreamResponse:
         await handler(request)
         raise web.HTTPBadGateway
 
     async with running(billing_file, middlewares=[lose_the_answer]) as server:
-        async with http.post(
-            f"{server.url}/rest_api/v2/FinanceOperations/", data=_body(2001), headers=FORM
-        ) as response:
-            assert response.status == 502
-        assert server.ledger.effects("FinanceOperations") == {2001: 1}
-
-
-async def test_an_opening_balance_that_adds(billing_file: Path, http: aiohttp.ClientSession) -> None:
-    balance = (
-        "select aa.ostatok + aa.debit - aa.credit from abonents a join admin_accounts aa on aa.id = a.account_id"
-    )
-    async with running(billing_file, quirks=Quirks(type_8="adds")) as server:
-        query = f"{balance} where a.id = 2001"
-        ((before,),) = list(server.database.query(query))
-        await _post(http, server.url, _body(2001))
-        assert list(server.database.query(query)) == [(before + 505_000_000_000,)]
-
-
-async def test_request_numbers_go_on_after_a_restart(billing_file: Path, http: aiohttp.ClientSession) -> None:
-    for done in ([1], [1, 2]):
-        async with running(billing_file) as server:
-            await _post(http, server.url, _body(2001))
-            assert [entry.request for entry in server.ledger.entries("FinanceOperations", 2001)] == done
+        with pytest.raises(AssertionError, match="502"):
+            await _enter(http, server.url, 2001)
+    async with running(billing_file) as server:
+        await _enter(http, server.url, 2001)
+        assert [entry.request for entry in server.ledger.entries(MODEL, 2001)] == [1, 2]
 
 
 async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
@@ -192,36 +113,134 @@ async def test_over_a_real_firebird_server(firebird_server: FirebirdServer, http
     dsn = await asyncio.to_thread(firebird_server.populated, abonents=50)
     async with running(dsn) as server:
         abonents = await _live(server)
-        await asyncio.gather(*[_post(http, server.url, _body(abonent)) for abonent in abonents])
-        assert server.ledger.effects("FinanceOperations") == dict.fromkeys(abonents, 1)
+        await asyncio.gather(*[_enter(http, server.url, abonent) for abonent in abonents])
+        assert server.ledger.effects(MODEL) == dict.fromkeys(abonents, 1)
 
 
-async def test_two_processes_on_one_database(billing_file: Path, http: aiohttp.ClientSession) -> None:
-    served = f"asyncio.run(serve(running({str(billing_file)!r})))"
-    script = f"import asyncio; from lab.mock.server import running, serve\n{served}"
-    process = await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", script, stdout=-1, stderr=-1)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(loops(30)):
-            url = (await process.stdout.readline()).decode().strip()
-        with Database(Dsn(str(billing_file))) as database:
-            live = "select first 200 id from abonents where is_folder = 0 and deleted = 0 order by id"
-            abonents = [key for (key,) in database.query(live)]
-            assert Ledger(database).totals() == []
-            for place in range(0, len(abonents), 50):
-                chunk = abonents[place : place + 50]
-                await asyncio.gather(*[_post(http, url, _body(abonent)) for abonent in chunk])
-                # What the other process answered is seen here at once, on a connection that was open before.
-                operations = await asyncio.to_thread(list, of_abonents(database, chunk))
-                assert sorted(operation.abonent_id for operation in operations) == chunk
-            assert Ledger(database).effects("FinanceOperations") == dict.fromkeys(abonents, 1)
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(loops(30)):
-            rest = await process.stderr.read()
-            assert await process.wait() == 0
-        assert rest == b""
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+# ---- slots, and clients that go ------------------------------------------------------------------------------------
+
+
+async def test_the_effect_happens_once_when_the_client_has_gone_and_when_the_server_ends(
+    billing_file: Path, http: aiohttp.ClientSession
+) -> None:
+    async with running(billing_file, latency=0.2, slots=1) as server:
+        abonents = (await _live(server))[:3]
+        for number, abonent in enumerate(abonents, 1):  # the second and third wait for the slot
+            call = asyncio.create_task(_enter(http, server.url, abonent))
+            await until(lambda number=number: server.state()["requests"] == number)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        await server.wait_for_requests()
+        assert server.ledger.effects(MODEL) == dict.fromkeys(abonents, 1)
+        last = asyncio.create_task(_enter(http, server.url, 2001))
+        await until(lambda: server.state()["in_flight"] == 1)
+    await asyncio.gather(last, return_exceptions=True)
+    with Database(Dsn(str(billing_file))) as database:
+        assert Ledger(database).effects(MODEL) == dict.fromkeys({*abonents}, 1) | {2001: 1 + (2001 in abonents)}
+
+
+async def test_a_capacity_changes_by_its_schedule() -> None:
+    assert read_schedule("0:8, 30:4,60.5:16") == Schedule(((0.0, 8), (30.0, 4), (60.5, 16)))
+    for text in ("", "8", "a:8", "0:b", "0:0", "-1:5", "30:4,20:8", "nan:4"):
+        with pytest.raises(SettingsError):
+            read_schedule(text)
+    slots = Slots(64)
+    await Schedule(((0.0, 8), (0.01, 4), (0.02, 2))).follow(slots)
+    assert slots.total == 2
+
+
+async def test_who_finds_no_room_is_turned_away_without_an_effect(
+    billing_file: Path, http: aiohttp.ClientSession
+) -> None:
+    async with running(billing_file, slots=9, queue=1, latency=0.2, capacity=read_schedule("0:1")) as server:
+        await until(lambda: server.slots == 1)
+        sent = [_enter(http, server.url, abonent) for abonent in range(2001, 2009)]
+        seen = await asyncio.gather(*sent, return_exceptions=True)
+        assert [isinstance(each, AssertionError) and "503" in str(each) for each in seen].count(True) == 6
+        assert (sum(server.ledger.effects(MODEL).values()), server.state()["turned_away"]) == (2, 6)
+
+
+# ---- the control endpoint ------------------------------------------------------------------------------------------
+
+Control = Callable[..., Awaitable[tuple[int, Any]]]
+
+
+@pytest.fixture
+async def controlled(billing_file: Path, http: aiohttp.ClientSession) -> AsyncIterator[tuple[MockBilling, Control]]:
+    async with running(billing_file, control_port=0, slots=3, queue=5, latency=0.01) as server:
+
+        async def control(path: str, body: str | None = None) -> tuple[int, Any]:
+            method = "GET" if body is None else "PUT"
+            async with http.request(method, server.control_url + path, data=(body or "").encode()) as response:
+                return response.status, (await response.json() if response.status != 404 else None)
+
+        yield server, control
+
+
+async def test_faults_are_changed_while_it_serves(
+    controlled: tuple[MockBilling, Control], http: aiohttp.ClientSession
+) -> None:
+    server, control = controlled
+    assert (await control("/faults"))[1]["faults"] == []
+    status, report = await control("/faults", 'seed = 9\n[[fault]]\nkind = "429"\nretry_after = "3"')
+    assert (status, report["seed"]) == (200, 9)
+    with pytest.raises(AssertionError, match="429"):
+        await _enter(http, server.url, 2001)
+    before = server.faults.plan
+    status, answer = await control("/faults", '[[fault]]\nkind = "busi"')
+    assert (status, server.faults.plan) == (400, before)
+    assert answer["error"] == "the plan:2: fault 1: there is no kind 'busi' (did you mean 'busy'?)"
+    report = (await control("/faults"))[1]
+    assert report["faults"] == [{"kind": "429", "retry_after": "3", "matched": 1, "injected": 1}]
+    await control("/faults", '[[fault]]\nkind = "refuse"')
+    assert (await control("/state"))[1]["requests"] == 1, "it is there while the port is closed"
+    assert (await control("/faults", ""))[1]["injected"] == {"429": 1, "refuse": 1}
+
+
+async def test_the_ledger_by_subject_a_page_at_a_time(
+    controlled: tuple[MockBilling, Control], http: aiohttp.ClientSession
+) -> None:
+    server, control = controlled
+    for abonent in (2003, 2001, 2003):
+        await _enter(http, server.url, abonent)
+    whole = (await control("/ledger"))[1]
+    assert whole["totals"] == [{"model": MODEL, "effects": 3, "subjects": 2, "repeated": {"2003": 2}}]
+    once, twice = whole["effects"]
+    assert (once["model"], once["subject"], once["times"], once["requests"]) == (MODEL, 2001, 1, [2])
+    assert (twice["subject"], twice["times"], twice["requests"]) == (2003, 2, [1, 3])
+    assert (twice["keys"], twice["key"]) == ([once["key"] - 1, once["key"] + 1], once["key"] - 1)
+    paged: list[Any] = []
+    after: str | None = ""
+    while after is not None:
+        page = (await control(f"/ledger?limit=1&after={after}"))[1]
+        paged += page["effects"]
+        after = page["next"]
+    assert (paged, whole["next"]) == (whole["effects"], None)
+    for query in ("after=x:y", "limit=0", "limit=x"):
+        assert (await control(f"/ledger?{query}"))[0] == 400
+
+
+async def test_the_state_is_seen_and_changed(
+    controlled: tuple[MockBilling, Control], http: aiohttp.ClientSession
+) -> None:
+    server, control = controlled
+    await _enter(http, server.url, 2001)
+    at_rest = {"in_flight": 0, "waiting": 0, "stack": {"accounts": 0, "events": 0}, "turned_away": 0}
+    settings = {"slots": 3, "queue": 5, "latency": 0.01, "stack_rate": 0.0, "busy": True, "licence": None}
+    assert (await control("/state"))[1] == {**at_rest, **settings, "quirks": [], "requests": 1}
+    for body, said in (
+        ("{", "this is not JSON"),
+        ("[]", "a JSON object is needed"),
+        ('{"slot": 3}', "there is no 'slot' to set (did you mean 'slots'?)"),
+        ('{"latency": 1, "slots": 0}', "slots: 0 cannot be set"),
+        ('{"stack_rate": true}', "stack_rate: True cannot be set"),
+        ('{"licence": -1}', "licence: -1 cannot be set"),
+    ):
+        status, answer = await control("/state", body)
+        assert (status, said in answer["error"], server.latency) == (400, True, 0.01), answer
+    wanted = {"slots": 7, "queue": None, "latency": 0, "stack_rate": 0.001, "busy": False, "licence": 0}
+    status, state = await control("/state", json.dumps(wanted))
+    assert (status, state | wanted) == (200, state)
+    assert (server.slots, server.queue, server.latency, server.stack_rate) == (7, None, 0, 0.001)
+    await _enter(http, server.url, 2003)
+    assert (await control("/state"))[1]["stack"] == {"accounts": 1, "events": 0}

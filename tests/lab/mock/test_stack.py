@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from billing.api.answers import created_id
 from billing.api.calls import Call, ChainStep, create, filter_, get
@@ -116,28 +115,17 @@ async def test_a_write_is_busy_while_another_waits(billing_file: Path) -> None:
         assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1}
 
 
-async def test_without_that_they_are_carried_out_in_their_order(billing_file: Path) -> None:
-    async with _stacked(billing_file, busy=False) as (server, client):
-        for summa in ("1", "2", "3"):
-            _result(await client.send(_write(2001, summa)))
-        server.stack_rate = 0
-        await server.wait_for_stacks()
-        assert [re.findall(r'"op_summa":"([^"]+)"', entry.what) for entry in server.ledger.entries(MODEL, 2001)] == [
-            ["1.00"],
-            ["2.00"],
-            ["3.00"],
-        ]
-
-
-async def test_what_is_refused_is_refused_at_once(billing_file: Path) -> None:
+async def test_what_is_refused_or_a_session_waits_in_no_stack_and_what_has_become_impossible_has_no_effect(
+    billing_file: Path,
+) -> None:
     async with _stacked(billing_file) as (server, client):
+        opened = get("Users", {"id": 7}, ChainStep("get_or_create_dynamic_session", {})).asking("suid")
+        suid = _result(await client.send(opened))["fields"]["suid"]
+        found = _result(await client.send(Call("Users", (ChainStep("get_user_by_suid", {"suid": suid}),), ("id",))))
+        assert found["pk"] == 7
         seen = await client.send(_write(89))
         assert seen == RowRefused("Группе нельзя добавлять финансовую операцию", recognised=True)
         assert await _depth(server) == Stacks(0, 0)
-
-
-async def test_what_has_become_impossible_has_no_effect(billing_file: Path) -> None:
-    async with _stacked(billing_file) as (server, client):
         for abonent in (2001, 2003):
             _result(await client.send(get_set_save("Abonents", {"id": abonent}, {"contract_number": "Я-1"})))
         server.stack_rate = SOON
@@ -146,32 +134,22 @@ async def test_what_has_become_impossible_has_no_effect(billing_file: Path) -> N
         assert await _depth(server) == Stacks(0, 0)
 
 
-async def test_the_sessions_of_the_cabinet_are_there_at_once(billing_file: Path) -> None:
-    async with _stacked(billing_file) as (server, client):
-        opened = get("Users", {"id": 7}, ChainStep("get_or_create_dynamic_session", {})).asking("suid")
-        suid = _result(await client.send(opened))["fields"]["suid"]
-        found = _result(await client.send(Call("Users", (ChainStep("get_user_by_suid", {"suid": suid}),), ("id",))))
-        assert found["pk"] == 7
-        assert await _depth(server) == Stacks(0, 0)
-
-
-async def test_so_many_a_second(billing_file: Path) -> None:
-    async with _stacked(billing_file, rate=50.0) as (server, client):
-        abonents = [key for (key,) in server.database.query(LIVE)][:25]
+async def test_entries_are_carried_out_in_their_order_so_many_a_second(billing_file: Path) -> None:
+    async with _stacked(billing_file, rate=50.0, busy=False) as (server, client):
         began = asyncio.get_running_loop().time()
-        for abonent in abonents:
-            _result(await client.send(_write(abonent)))
+        for summa in range(25):
+            _result(await client.send(_write(2001, str(summa))))
         await server.wait_for_stacks()
         assert asyncio.get_running_loop().time() - began >= 25 / 50
-        assert server.ledger.effects(MODEL) == dict.fromkeys(abonents, 1)
+        written = [re.findall(r'"op_summa":"([^"]+)"', entry.what) for entry in server.ledger.entries(MODEL, 2001)]
+        assert written == [[f"{summa}.00"] for summa in range(25)]
 
 
 async def test_new_addresses_are_those_that_were_answered(billing_file: Path) -> None:
     async with _stacked(billing_file) as (server, client):
-        move = {"ip": "", "pull": 5}
         told = {}
         for (user,) in list(server.database.query("select first 5 id from users where deleted = 0 order by id")):
-            call = get_set_save("Users", {"id": user}, move).asking("ip", "pull")
+            call = get_set_save("Users", {"id": user}, {"ip": "", "pull": 5}).asking("ip", "pull")
             told[user] = _result(await client.send(call))["fields"]["ip"]
         server.stack_rate = SOON
         await server.wait_for_stacks()
@@ -207,27 +185,18 @@ async def _process(file: Path, *flags: str) -> AsyncIterator[tuple[asyncio.subpr
         await process.wait()
 
 
-async def _until(control: str, path: str, condition: Callable[[Any], bool]) -> None:
+async def _until(control: str, path: str, condition: Callable[[Any], object]) -> None:
     """Wait until what a server says of itself meets the condition."""
     async with aiohttp.ClientSession() as session:
 
         async def met() -> bool:
             async with session.get(f"{control}/{path}") as response:
-                return condition(await response.json())
+                return bool(condition(await response.json()))
 
         await until(met)
 
 
-async def _empty(control: str) -> None:
-    await _until(control, "state", lambda state: not any(state["stack"].values()))
-
-
-async def _any_effect(control: str) -> None:
-    await _until(control, "ledger?limit=1", lambda ledger: bool(ledger["totals"]))
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-async def test_a_server_that_dies_loses_nothing_that_it_answered(billing_file: Path, number: signal.Signals) -> None:
+async def test_a_server_that_dies_loses_nothing_that_it_answered(billing_file: Path) -> None:
     # Nobody else has the file open while it is killed: what it leaves locked in the engine would be waited for.
     with Database(Dsn(str(billing_file))) as database:
         abonents = [key for (key,) in database.query(LIVE)]
@@ -235,15 +204,15 @@ async def test_a_server_that_dies_loses_nothing_that_it_answered(billing_file: P
         async with BillingClient(ClientSettings(url)) as client:
             answered = await asyncio.gather(*[client.send(_write(abonent)) for abonent in abonents])
         promised = sorted(created_id(_result(each)) or "" for each in answered)
-        await _any_effect(control)
-        process.send_signal(number)
+        await _until(control, "ledger?limit=1", lambda ledger: ledger["totals"])
+        process.send_signal(signal.SIGKILL)
         await process.wait()
     with Database(Dsn(str(billing_file))) as database:
         done = Ledger(database).effects(MODEL)
         assert 0 < len(done) < len(abonents)
         assert depth(database) == Stacks(len(abonents) - len(done), 0)
         async with _process(billing_file, "--stack-rate", "500") as (_, _, control):
-            await _empty(control)
+            await _until(control, "state", lambda state: not any(state["stack"].values()))
         assert Ledger(database).effects(MODEL) == dict.fromkeys(abonents, 1)
         kept = database.query("select op_id from finance_operations where op_type = 8")
         assert sorted(str(key) for (key,) in kept) == promised
@@ -259,25 +228,3 @@ async def test_without_a_rate_what_is_left_is_carried_out_at_once(billing_file: 
         _result(await client.send(_write(2003)))
         assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1}
         assert {entry.request for key in (2001, 2003) for entry in server.ledger.entries(MODEL, key)} == {1, 2}
-
-
-async def test_a_second_process_as_the_client(billing_file: Path) -> None:
-    script = (
-        "import asyncio, sys\n"
-        "from billing.api.calls import create\n"
-        "from billing.api.client import BillingClient, ClientSettings\n"
-        "async def main():\n"
-        "    async with BillingClient(ClientSettings(sys.argv[1])) as client:\n"
-        "        for abonent in sys.argv[2:]:\n"
-        "            print(type(await client.send(create('FinanceOperations', abonent_id=int(abonent),\n"
-        "                op_summa='1', op_type_id=8))).__name__)\n"
-        "asyncio.run(main())\n"
-    )
-    async with _stacked(billing_file) as (server, client):
-        _result(await client.send(_write(2001)))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", script, server.url, "2001", "2003", "2003", stdout=-1
-        )
-        out, _ = await process.communicate()
-        assert out.decode().split() == ["Busy", "Accepted", "Busy"]
-        assert await _depth(server) == Stacks(2, 0)

@@ -16,8 +16,7 @@ from billing.api.calls import Call, ChainStep, create, filter_, get, version
 from billing.api.client import BillingClient, ClientSettings
 from billing.errors import BillingAway
 from billing.secret import Secret
-from lab.mock.server import MockBilling
-from lab.record.diff import Difference, Tally, diff, differences, read_only
+from lab.record.diff import Difference, Tally, diff, read_only
 from lab.record.pseudonyms import Pseudonyms
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recorded, RecordingError
@@ -179,28 +178,6 @@ async def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
         seen, tally = await found(path, server.url)
         assert len(server.forms) == asked
     assert (seen, tally) == ([], Tally(secret=1, unanswered=1))
-
-
-async def test_against_the_mock_billing(tmp_path: Path, mock_billing: MockBilling) -> None:
-    path = tmp_path / "r.gz"
-    read = get("Abonents", {"id": 2001}).asking("sms", "name")
-    await record(path, mock_billing.url, [version(), read])
-    assert (await found(path, mock_billing.url))[0] == []
-    async with BillingClient(ClientSettings(mock_billing.url)) as client:
-        await client.send(get_set_save("Abonents", {"id": 2001}, {"sms": "+79161234567"}))
-    effects = mock_billing.ledger.totals()
-    seen, tally = await found(path, mock_billing.url)
-    assert [(each.path, each.now) for each in seen] == [("result.fields.sms", "+79161234567")]
-    assert tally.asked == 2
-    assert mock_billing.ledger.totals() == effects
-
-
-def test_a_recorded_secret_stands_for_anything() -> None:
-    assert list(differences({"a": "x•••y", "b": "•••"}, {"a": "x123y", "b": 5})) == []
-    assert list(differences({"a": "x•••y", "b": "•••"}, {"a": "x123"})) == [
-        ("a", "x•••y", "x123"),
-        ("b", "•••", msgspec.UNSET),
-    ]
 
 
 NAMES = st.sampled_from(

@@ -34,20 +34,15 @@ def test_a_made_up_number_has_the_shape_of_the_real_one(text: str) -> None:
     assert PEOPLE.of(PersonalKind.SHAPE, text) == Pseudonyms(KEY).of(PersonalKind.SHAPE, text)
 
 
-def test_two_numbers_never_become_one() -> None:
-    numbers = [f"{number:04}" for number in range(10_000)]
-    assert sorted(PEOPLE.of(PersonalKind.SHAPE, number) for number in numbers) == numbers
-    for letter in ("я", "Z", "7"):
-        assert len(PEOPLE.of(PersonalKind.SHAPE, letter)) == 1
-
-
 @settings(max_examples=30)
 @given(st.sets(SHAPED, min_size=2, max_size=50))
 def test_two_texts_never_become_one(texts: set[str]) -> None:
     assert len({PEOPLE.of(PersonalKind.SHAPE, text) for text in texts}) >= len({*texts} - {" "})
 
 
-def test_another_key_makes_up_others() -> None:
+def test_numbers_stay_as_many_and_another_key_makes_up_others() -> None:
+    numbers = [f"{number:04}" for number in range(10_000)]
+    assert sorted(PEOPLE.of(PersonalKind.SHAPE, number) for number in numbers) == numbers
     other = Pseudonyms(bytes(32))
     values = ["Д94/2018", "00123", "user4084"]
     assert all(PEOPLE.of(PersonalKind.SHAPE, one) != other.of(PersonalKind.SHAPE, one) for one in values)
@@ -117,35 +112,23 @@ def test_what_is_asked_for_and_what_is_answered_are_the_same_made_up_one() -> No
 
 
 def test_what_is_nobody_s_stays() -> None:
-    answered = {
-        "result": {
-            "pk": 5,
-            "model": "Tarif",
-            "fields": {"name": "Домашний 100", "summa": "700.50", "next_date": "2020-08-13", "enabled": True},
-        }
-    }
-    assert exchange({"op_summa": "50.50", "abonent_id": 7}, answered, "FinanceOperations") == (
-        {"op_summa": "50.50", "abonent_id": 7},
-        answered,
-    )
+    fields = {"name": "Домашний 100", "summa": "700.50", "next_date": "2020-08-13", "enabled": True}
+    sent, answered = {"op_summa": "50.50", "abonent_id": 7}, {"result": {"pk": 5, "model": "Tarif", "fields": fields}}
+    assert exchange(sent, answered, "FinanceOperations") == (sent, answered)
 
 
 def test_texts_lose_what_the_exchange_knows_and_what_looks_like_a_phone_or_a_mail() -> None:
     error = "Абонент Канарейкина Вера (+7 916 123-45-67, vera@mail.example) обрабатывается, попробуйте позже"
-    _, answered = exchange({"name": "Канарейкина Вера"}, {"error": error})
-    assert "обрабатывается, попробуйте позже" in answered["error"]
-    assert not any(word in answered["error"] for word in ("Канарейкина", "123-45-67", "vera@"))
-    _, page = exchange({"name": "Канарейкина Вера"}, f"<html>{error}</html>", headers=HTML)
-    assert "Канарейкина" not in page
-    assert page.endswith("попробуйте позже</html>")
-
-
-def test_json_in_a_text_is_read_as_well() -> None:
     inner = json.dumps({"abonent": {"name": "Канарейкина Вера"}, "balance": "5"}, ensure_ascii=False)
-    _, answered = exchange({"suid": "•••"}, {"result": [inner]}, "Users")
-    found = json.loads(answered["result"][0])
-    assert found["balance"] == "5"
+    _, answered = exchange({"name": "Канарейкина Вера"}, {"error": error, "result": [inner]})
+    _, page = exchange({"name": "Канарейкина Вера"}, f"<html>{error}</html>", headers=HTML)
+    for text in (answered["error"], page):
+        assert "обрабатывается, попробуйте позже" in text
+        assert not any(word in text for word in ("Канарейкина", "123-45-67", "vera@"))
+    # JSON in a text is read as well.
+    assert json.loads(answered["result"][0])["balance"] == "5"
     assert "Канарейкина" not in answered["result"][0]
+    assert PeopleRemover(PEOPLE, "Users").body(JSON, b"\xff\xfe") == "•••".encode(), "what cannot be read is not kept"
 
 
 def test_a_comment_matches_any_text_and_keeps_its_mark() -> None:
@@ -157,10 +140,6 @@ def test_a_comment_matches_any_text_and_keeps_its_mark() -> None:
     assert sent == {"descr": "••• [cm k7m2q/12]"}
     assert answered["result"]["fields"]["descr"].endswith(" [cm k7m2q/12]")
     assert "Веру" not in answered["result"]["fields"]["descr"]
-
-
-def test_a_body_that_cannot_be_read_is_not_kept() -> None:
-    assert PeopleRemover(PEOPLE, "Users").body(JSON, b"\xff\xfe") == "•••".encode()
 
 
 def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:

@@ -19,10 +19,8 @@ from aiohttp import web
 
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
-from billing.api.wire import CallObserver, CallRecord
 from billing.secret import Secret
 from engine.evidence import Accepted
-from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import (
     FORMAT,
@@ -33,7 +31,7 @@ from lab.record.recording import (
     RecordingError,
     RecordingExists,
 )
-from tests.billing.api.scripted_server import answer, close, half, reset, scripted
+from tests.billing.api.scripted_server import answer, scripted
 
 READ = filter_("Users", {"id": 1}, "login")
 
@@ -77,62 +75,6 @@ async def test_an_exchange_as_it_was(tmp_path: Path) -> None:
         assert (recording.header.recording, recording.header.base_path) == (FORMAT, "/prefix")
     assert b"127.0.0.1" not in gzip.decompress((tmp_path / "r.gz").read_bytes())
     assert stat.S_IMODE((tmp_path / "r.gz").stat().st_mode) == 0o600
-
-
-async def test_bytes_that_are_no_text(tmp_path: Path) -> None:
-    body = "«Привет»".encode("cp1251")
-
-    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
-        return web.Response(body=body, headers={"Content-Type": "text/html; charset=cp1251"})
-
-    async with scripted(script) as server:
-        (exchange,) = await recorded(tmp_path / "r.gz", settings_of(server.url), [READ])
-    assert exchange.answer is not None
-    assert exchange.answer.text is None
-    assert exchange.answer.body == body
-
-
-async def test_what_happened_instead_of_an_answer(tmp_path: Path) -> None:
-    async def script(request: web.Request, form: dict[str, str]) -> web.StreamResponse:
-        match form["method1"]:
-            case "close":
-                return close(request)
-            case "reset":
-                return reset(request)
-            case "half":
-                return await half(request)
-            case "silence":
-                await asyncio.sleep(5)
-        return answer("x" * 4096)
-
-    async with scripted(script) as server:
-        settings = settings_of(server.url, read=0.2, answer_limit=1024)
-        calls = [Call("Users", (ChainStep(name),)) for name in ("close", "reset", "half", "silence", "long")]
-        exchanges = await recorded(tmp_path / "r.gz", settings, calls)
-    seen = [(e.instead.what, e.instead.how, e.instead.left) for e in exchanges if e.instead is not None]
-    assert seen == [
-        ("lost", "closed", True),
-        ("lost", "reset", True),
-        ("broke off", "closed", True),
-        ("lost", "silence", True),
-        ("broke off", "closed", True),
-    ]
-    assert {exchange.outcome for exchange in exchanges} == {"lost"}
-    part = exchanges[2].answer
-    assert part is not None
-    assert not part.whole
-    assert b'{"result": ["a'.startswith(part.body)
-
-
-async def test_what_never_left(tmp_path: Path) -> None:
-    async with scripted(_nothing) as server:
-        pass
-    (exchange,) = await recorded(tmp_path / "r.gz", settings_of(server.url), [READ])
-    assert exchange.outcome == "not sent"
-    assert exchange.answer is None
-    assert exchange.instead is not None
-    assert (exchange.instead.what, exchange.instead.left) == ("not sent", False)
-    assert "no connection to the billing" in exchange.instead.text
 
 
 async def _nothing(_: web.Request, __: dict[str, str]) -> web.Response:
@@ -231,8 +173,10 @@ async def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) ->
         async with open_recorder(path, settings):
             pass
     assert path.read_text() == "mine"
-    async with open_recorder(path, settings, force=True):
-        pass
+    # What goes wrong in the run is what is heard of.
+    with pytest.raises(ZeroDivisionError):
+        async with open_recorder(path, settings, force=True):
+            raise ZeroDivisionError
     assert read(path) == []
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(RecordingError, match="No such file"):
@@ -272,14 +216,6 @@ async def test_a_full_disk_ends_the_recording_and_not_the_run(
             pass
 
 
-async def test_what_goes_wrong_in_the_run_is_what_is_heard_of(tmp_path: Path) -> None:
-    settings = ClientSettings("http://127.0.0.1:9")
-    with pytest.raises(ZeroDivisionError):
-        async with open_recorder(tmp_path / "r.gz", settings):
-            raise ZeroDivisionError
-    assert read(tmp_path / "r.gz") == []
-
-
 async def test_a_slow_disk_holds_calls_back_before_they_are_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,25 +249,6 @@ async def test_a_slow_disk_holds_calls_back_before_they_are_sent(
     assert len(read(path)) == 42
 
 
-async def test_a_listener_hears_without_a_recording() -> None:
-    class Ear:
-        def __init__(self) -> None:
-            self.all: list[CallRecord] = []
-
-        async def ready(self) -> None:
-            pass
-
-        def heard(self, heard: CallRecord) -> None:
-            self.all.append(heard)
-
-    ear = Ear()
-    listener: CallObserver = ear
-    async with scripted(_nothing) as server, BillingClient(settings_of(server.url), listener=listener) as client:
-        await client.ask(READ)
-    assert [(heard.call, heard.status, heard.evidence) for heard in ear.all] == [(READ, 200, Accepted(result=None))]
-    assert "login" not in repr(ear.all[0])
-
-
 KILLED = """
 import asyncio, sys
 from billing.api.calls import filter_
@@ -351,12 +268,11 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("enough", [200, 600])
-async def test_a_killed_recorder_leaves_a_readable_file(enough: int, tmp_path: Path) -> None:
+async def test_a_killed_recorder_leaves_a_readable_file(tmp_path: Path) -> None:
     reached = asyncio.Event()
 
     async def counted(request: web.Request, form: dict[str, str]) -> web.Response:
-        if len(server.forms) >= enough:
+        if len(server.forms) >= 400:
             reached.set()
         return await _nothing(request, form)
 
@@ -402,38 +318,21 @@ async def test_a_recording_cut_anywhere_is_read_up_to_there(tmp_path: Path) -> N
         assert not recording.whole
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"no gzip",
-        # mtime: the bytes are in the test's name, and a time stamp would give each collection other names.
-        gzip.compress(b"", mtime=0),
-        gzip.compress(b"no json\n", mtime=0),
-        gzip.compress(b'{"recording": 1}\n', mtime=0),
-    ],
-)
-def test_what_is_no_recording(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "r.gz"
-    path.write_bytes(content)
-    with pytest.raises(NotARecording):
-        Recording(path)
-
-
-def test_a_recording_of_a_later_format_and_one_with_a_strange_line(tmp_path: Path) -> None:
+def test_what_is_no_recording(tmp_path: Path) -> None:
     path = tmp_path / "r.gz"
     header = {"recording": 2, "program": "9.0", "base_path": "", "started": ""}
-    path.write_bytes(gzip.compress(json.dumps(header).encode() + b"\n", mtime=0))
-    with pytest.raises(NotARecording, match=r"format 2, made by version 9\.0"):
-        Recording(path)
-    path.write_bytes(gzip.compress(json.dumps(header | {"recording": 1}).encode() + b"\n{}\n", mtime=0))
-    with Recording(path) as recording, pytest.raises(NotARecording, match="not an exchange"):
-        list(recording)
+    known = json.dumps(header | {"recording": 1})
+    for content, said in (
+        (b"", ""),
+        (b"no gzip", ""),
+        (gzip.compress(b""), ""),
+        (gzip.compress(b"no json\n"), ""),
+        (gzip.compress(b'{"recording": 1}\n'), ""),
+        (gzip.compress(json.dumps(header).encode() + b"\n"), r"format 2, made by version 9\.0"),
+        (gzip.compress(f"{known}\n{{}}\n".encode()), "not an exchange"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(NotARecording, match=said or None), Recording(path) as recording:
+            list(recording)
     with pytest.raises(RecordingError, match="No such file"):
         Recording(tmp_path / "none.gz")
-
-
-async def test_recording_the_mock_billing(tmp_path: Path, mock_billing: MockBilling) -> None:
-    calls = [create("FinanceOperations", abonent_id=key, op_summa="1", op_type_id=8) for key in (2001, 89)]
-    exchanges = await recorded(tmp_path / "r.gz", settings_of(mock_billing.url), calls)
-    assert [exchange.outcome for exchange in exchanges] == ["answered", "refused"]

@@ -1,6 +1,5 @@
 """JSON lines: the first object names the columns, numbers are exact text."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
 from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import (
     cells_of,
-    goes_on_after_every_page,
-    memory_is_flat,
     refusals_of,
     rows_of,
     why_refused,
@@ -154,31 +151,11 @@ def test_a_list_of_objects_is_named(tmp_path: Path) -> None:
     assert "is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'" in told
 
 
-def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
-    lines = [f'{{"id": {number}}}' + "\n" * (number % 3) for number in range(23)]
-    goes_on_after_every_page(opened(tmp_path, *lines, '{"id": []}', page_rows=5))
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    memory_is_flat(
-        lambda rows: written(tmp_path, *(f'{{"id": {number}, "договор": "АБ-{number}"}}' for number in range(rows))),
-        60_000,
-    )
-
-
 def test_json_is_utf_8_however_few_its_letters(tmp_path: Path) -> None:
     assert cells_of(opened(tmp_path, '{"a": "¡", "b": "0"}')) == [("¡", "0")]
 
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-
-
-@settings(suppress_health_check=SHARED_FIXTURES)
-@given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8), in_ascii=st.booleans())
-def test_what_json_has_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str]], in_ascii: bool) -> None:
-    lines = [json.dumps(dict(zip("ab", row, strict=True)), ensure_ascii=in_ascii) for row in rows]
-    assert cells_of(opened(tmp_path, *lines)) == rows
 
 
 @settings(suppress_health_check=SHARED_FIXTURES)

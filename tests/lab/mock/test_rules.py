@@ -1,0 +1,416 @@
+"""The rules of the billing: money, what is found, what is deleted, licences, and what the ledger says of them.
+
+Those without a wait are asked in process, the others over a real socket. Sources stand in `lab/mock/facts.toml`.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billing.api.calls import Call, ChainStep, create, filter_, get
+from billing.api.client import BillingClient, ClientSettings
+from billing.database.database import Database
+from billing.database.dsn import Dsn
+from engine.evidence import Accepted, Evidence, RowRefused, SystemRefused
+from lab.mock.chain import Chains, parse
+from lab.mock.connection import MockConnection
+from lab.mock.ledger import Ledger, Total
+from lab.mock.population import create as create_billing
+from lab.mock.quirks import Quirks
+from lab.mock.refusals import MockRefusal
+from lab.mock.server import MockBilling, running
+from tests.billing.saving import get_set_save
+from tests.lab.mock.calling import (
+    account,
+    answered,
+    attribute,
+    deleting,
+    folder,
+    rows,
+    service,
+    session_of,
+    subscriber,
+)
+
+OPERATIONS = "FinanceOperations"
+ABONENT = 2001
+NEVER = 0.001
+"""Entries a second: within a test, none."""
+
+
+@pytest.fixture
+def session(billing_file: Path) -> Iterator[MockConnection]:
+    opened = MockConnection(Dsn(str(billing_file)))
+    yield opened
+    opened.close()
+
+
+def call(session: MockConnection, model: str, *steps: object, fields: list[str] | None = None, **quirks: Any) -> Any:
+    """What a chain of methods, each with its arguments, is answered."""
+    form = {"fields": json.dumps(fields)} if fields is not None else {}
+    for number, (method, arguments) in enumerate(zip(steps[::2], steps[1::2], strict=True), 1):
+        form |= {f"method{number}": str(method), f"arg{number}": json.dumps(arguments, ensure_ascii=False)}
+    return Chains(session, Quirks(**quirks)).carry_out(parse(model, form), 1)
+
+
+def enter(session: MockConnection, kind: int, summa: object = "100", abonent: int = ABONENT, **more: Any) -> int:
+    """The key of a new operation; `quirks` are those of the billing, all else is a field of the operation."""
+    quirks = more.pop("quirks", {})
+    values = {"abonent_id": abonent, "op_summa": summa, "op_type_id": kind, **more}
+    return int(call(session, OPERATIONS, "objects.create", values, **quirks)["pk"])
+
+
+def balance(session: MockConnection) -> Decimal:
+    ((scaled,),) = session.execute(
+        "select cast(aa.ostatok + aa.debit - aa.credit as bigint) from abonents a"
+        " join admin_accounts aa on aa.id = a.account_id where a.id = ?",
+        (ABONENT,),
+    )
+    return Decimal(scaled) / 10**10
+
+
+# ---- money ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "moves"), [(1, "-100"), (2, "100"), *((kind, "0") for kind in (3, 4, 5, 6, 9, 10, 11, 12))]
+)
+def test_a_type_moves_the_balance_and_its_storno_takes_that_back(
+    session: MockConnection, kind: int, moves: str
+) -> None:
+    before = balance(session)
+    key = enter(session, kind)
+    assert balance(session) == before + Decimal(moves)
+    call(session, OPERATIONS, "objects.get", {"op_id": key}, "storno", {})
+    assert balance(session) == before
+    assert call(session, OPERATIONS, "objects.get", {"op_id": key}, fields=["storno"])["fields"] == {"storno": 1}
+
+
+@pytest.mark.parametrize(
+    ("quirks", "after", "at_the_end"),
+    [({}, "50.5", "0"), ({"type_8": "adds"}, None, None), ({"storno_type_8": "keeps"}, "50.5", "50.5")],
+)
+def test_an_opening_balance_sets_or_adds_and_is_reversed_or_kept(
+    session: MockConnection, quirks: dict[str, Any], after: str | None, at_the_end: str | None
+) -> None:
+    before = balance(session)
+    key = enter(session, 8, "50.5", descr="Миграция", quirks=quirks)
+    assert balance(session) == (Decimal(after) if after else before + Decimal("50.5"))
+    stored = session.execute("select op_summa, descr from finance_operations where op_id = ?", (key,))
+    assert stored == [(505_000_000_000, "Миграция")]
+    call(session, OPERATIONS, "objects.get", {"op_id": key}, "storno", {}, **quirks)
+    assert balance(session) == (Decimal(at_the_end) if at_the_end else before)
+
+
+def test_closing_a_balance_empties_debit(session: MockConnection) -> None:
+    enter(session, 2, "7")
+    before = balance(session)
+    enter(session, 4, "0")
+    debit = "select aa.debit from abonents a join admin_accounts aa on aa.id = a.account_id where a.id = 2001"
+    assert (session.execute(debit), balance(session)) == ([(0,)], before)
+
+
+def act(session: MockConnection, ends: str) -> int:
+    return enter(session, 1, "30", op_date=ends, period_end_date=ends, number="17")
+
+
+def test_an_operation_in_a_closed_period_reverses_its_acts(session: MockConnection) -> None:
+    acts = [act(session, ends) for ends in ("2019-04-30", "2019-05-31", "2019-06-30", "2039-12-31")]
+    before = balance(session)
+    enter(session, 2, "5", op_date="2019-05-10")
+    assert balance(session) == before + 5 + 2 * 30, "the acts of May and June"
+    reversed_ = call(session, OPERATIONS, "objects.filter", {"abonent": ABONENT, "op_type": 1, "storno": 1})
+    assert [each["pk"] for each in reversed_] == acts[1:3]
+    logged = [what for (what,) in session.execute("select what from mock_ledger order by entry") if "log" in what]
+    assert [json.loads(what) for what in logged] == [
+        {"storno": 1, "log": f"Сторнирование акта №{each} для открытия периода из-за проводки с типом 2"}
+        for each in acts[1:3]
+    ]
+    enter(session, 2, "5")
+    assert balance(session) == before + 10 + 2 * 30, "an operation of today reopens nothing"
+
+
+def test_a_billing_without_closed_periods_reverses_nothing(session: MockConnection) -> None:
+    act(session, "2019-05-31")
+    enter(session, 2, "5", op_date="2019-05-10", quirks={"closed_period": "ignores"})
+    assert call(session, OPERATIONS, "objects.filter", {"abonent": ABONENT, "storno": 1}) == []
+
+
+# ---- what is found, and how it is told -----------------------------------------------------------------------------
+
+
+def test_filters_are_djangos(session: MockConnection) -> None:
+    def keys(model: str = "Users", **lookups: object) -> list[int]:
+        return [found["pk"] for found in call(session, model, "objects.filter", lookups)]
+
+    def wanted(where: str) -> list[int]:
+        joined = "users u join abonents a on a.id = u.abonent_id join tarif t on t.id = a.tarif_id"
+        return [key for (key,) in session.execute(f"select u.id from {joined} where {where} order by 1")]  # noqa: S608 - ours
+
+    assert keys(abonent__parent_id=1000) == wanted("a.parent_id = 1000")
+    assert keys(abonent__tarif__name="Тариф 2", enabled=True) == wanted("t.name = 'Тариф 2' and u.enabled = 1")
+    assert keys(id__range=[5, "9"]) == wanted("u.id between 5 and 9")
+    assert keys(ip="10.0.0.7") == wanted("u.ip = 167772167") == [7]
+    assert keys(pk=3) == keys(id__exact="3") == [3]
+    assert keys(abonent=ABONENT) == keys(abonent_id=ABONENT)
+    assert keys(abonent__range=["2001", 2003]) == wanted("u.abonent_id between 2001 and 2003")
+    assert [user["pk"] for user in call(session, "Users", "objects.all", {})] == wanted("1 = 1")
+    assert keys(snatip="") == wanted("u.snatip is null")
+    key = enter(session, 2, operator_pay_id_str="qiwi-99", operator_name="QIWI")
+    assert keys(OPERATIONS, operator_pay_id_str="qiwi-99", operator_name="QIWI") == [key]
+
+
+def test_fields_are_those_of_what_was_saved_and_of_what_it_refers_to(session: MockConnection) -> None:
+    before = session.execute("select * from users where id = 1")
+    assert call(session, "Users", "objects.get", {"id": 1}, "set", {"pull": 9}, fields=["pull"])["fields"] == {
+        "pull": 9
+    }
+    assert session.execute("select * from users where id = 1") == before, "nothing was saved"
+    steps: tuple[object, ...] = ("objects.get", {"id": 1}, "set", {"ip": "", "pull": "6"}, "save", {})
+    saved = call(session, "Users", *steps, fields=["ip", "pull", "abonent__tarif__name", "pk"])["fields"]
+    assert saved["pull"] == 6
+    assert saved["ip"] not in {"", "10.0.0.1"}, "a pool issues a new address"
+    assert saved["abonent"]["fields"]["tarif"]["fields"].keys() == {"name"}
+    whole = call(session, "Abonents", "objects.get", {"id": ABONENT}, fields=["tarif", "abonent_id_users__ip"])
+    assert whole["fields"]["tarif"]["fields"].keys() == {"id", "name", "users_limit_warning", "deleted"}
+    assert [found["fields"] for found in whole["fields"]["abonent_id_users"]] == [{"ip": saved["ip"]}]
+
+
+def test_dates_have_the_documented_shape(session: MockConnection) -> None:
+    values = {
+        "own_disabled_start": "2019-06-01",
+        "tarif_next_date": "2019-06-01 10:20:30",
+        "create_date": "2019-06-01",
+    }
+    steps: tuple[object, ...] = ("objects.get", {"id": ABONENT}, "set", values, "save", {})
+    told = call(session, "Abonents", *steps, fields=list(values))["fields"]
+    assert told == values | {"create_date": "2019-06-01 00:00:00"}
+
+
+@pytest.mark.parametrize(
+    ("types", "pk", "summa"), [("usual", int, "50.50"), ("numbers", int, 50.5), ("texts", str, "50.50")]
+)
+def test_ids_and_money_are_of_either_type(session: MockConnection, types: str, pk: type, summa: object) -> None:
+    key = enter(session, 8, "50.5")
+    fields = ["op_summa", "storno", "abonent_id", "code1c"]
+    (found,) = call(session, OPERATIONS, "objects.filter", {"op_id": key}, fields=fields, value_types=types)
+    assert found["pk"] == pk(key)
+    assert found["fields"] == {"op_summa": summa, "storno": 0, "abonent_id": pk(ABONENT), "code1c": None}
+
+
+def test_forms_are_read_as_tolerantly_as_by_the_real_one(session: MockConnection) -> None:
+    chain = parse("Users", {"method1": "objects.get", "arg1": '{"id": 5}', "method2": "save", "method4": "delete"})
+    assert (chain.steps, chain.call) == ((("objects.get", {"id": 5}), ("save", {})), "objects.get.save")
+    assert chain.writes
+    assert not parse("Users", {"method1": "objects.filter"}).writes
+    for wrong in ({"arg1": "{"}, {"arg1": "[1]"}, {"fields": '"ip"'}):
+        with pytest.raises(MockRefusal):
+            parse("Users", {"method1": "objects.get", **wrong})
+    told = Chains(session).carry_out(parse("Version", {"get_version": "True"}))
+    assert isinstance(told, dict)
+    assert set(told) == {"version", "time"}
+
+
+# ---- what is deleted, and what holds it ----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def served(file: Path, **settings: Any) -> AsyncIterator[tuple[MockBilling, BillingClient]]:
+    async with running(file, **settings) as server, BillingClient(ClientSettings(server.url)) as client:
+        yield server, client
+
+
+async def key_of(client: BillingClient, call: Call) -> int:
+    """The id of what a call creates."""
+    return int((await answered(client, call))["pk"])
+
+
+async def is_held(client: BillingClient, call: Call, by: str = "") -> bool:
+    evidence = await client.send(call)
+    return isinstance(evidence, RowRefused) and f"На объект ссылаются: {by}" in evidence.text
+
+
+async def test_deleting_takes_along_what_may_go_and_nothing_refers_to_what_is_gone(
+    mock_billing: MockBilling, client: BillingClient
+) -> None:
+    await answered(client, session_of(12345), deleting("Abonents", 1392, clean_links=True))
+    done = {total.model: mock_billing.ledger.effects(total.model) for total in mock_billing.ledger.totals()}
+    assert done == {
+        "Abonents": {1392: 1},
+        "Users": {12345: 1, 12346: 1},
+        "UsersUsluga": {1392: 1},
+        "CabinetSessions": {12345: 2},
+    }
+    assert rows(mock_billing, "select deleted from users where abonent_id = 1392") == [(1,), (1,)]
+    referring: tuple[tuple[Call, Callable[[int], Call]], ...] = (
+        (folder(), lambda key: subscriber(parent_id=key)),
+        (create("Tarif", name="Старый"), lambda key: subscriber(tarif_id=key)),
+        (create("Usluga", name="Старая"), lambda key: service(usluga_id=key)),
+    )
+    for made, refers in referring:
+        key = await key_of(client, made)
+        await answered(client, deleting(made.model, key))
+        assert await client.send(refers(key)) == RowRefused("Объект уже удалён", recognised=True)
+    blocked = get("AbonentsBlockHistory", {"id": 118}, ChainStep("delete"))
+    await answered(client, blocked)
+    assert rows(mock_billing, "select id from abonents_block_history where id = 118") == []
+
+
+async def test_what_belongs_to_a_folder_or_a_subscriber_holds_it(
+    mock_billing: MockBilling, client: BillingClient
+) -> None:
+    around = await key_of(client, folder())
+    key = await key_of(client, subscriber(parent_id=around))
+    assert await is_held(client, deleting("Abonents", around), "Abonents")
+    for call in (account(abonent_id=key), service(abonent_id=key)):
+        thing = await key_of(client, call)
+        assert await is_held(client, deleting("Abonents", key))
+        await answered(client, deleting(call.model, thing))
+    await answered(client, deleting("Abonents", key), deleting("Abonents", around))
+    # What its money was stays, as its history does.
+    kept = f"select count(*) from admin_accounts where id = (select account_id from abonents where id = {key})"  # noqa: S608 - a key
+    assert rows(mock_billing, kept) == [(1,)]
+
+
+@pytest.mark.parametrize(("numbers", "again"), [("free", Accepted), ("held", RowRefused)])
+async def test_numbers_of_what_is_deleted(billing_file: Path, numbers: Any, again: type[Evidence]) -> None:
+    async with served(billing_file, quirks=Quirks(deleted_numbers=numbers)) as (_, client):
+        key = await key_of(client, subscriber())
+        await answered(client, account(abonent_id=key), deleting("Abonents", key, clean_links=True))
+        assert isinstance(await client.send(subscriber()), again)
+        assert isinstance(await client.send(account()), again)
+
+
+async def test_a_text_is_cut_and_an_error_is_one_text_with_a_status_where_the_billing_is_such(
+    billing_file: Path,
+) -> None:
+    quirks = Quirks(too_long="cut", error_status=422, list_errors="text", money_scale=100)
+    async with served(billing_file, quirks=quirks) as (server, client):
+        await answered(client, subscriber(name="Я" * 300))
+        assert rows(server, "select char_length(name) from abonents where contract_number = 'Н-1'") == [(255,)]
+        refused = await client.send(filter_(OPERATIONS, {"nothing": 0}))
+        assert refused == RowRefused("HTTP 422 Unprocessable Entity: Не найден атрибут nothing", recognised=True)
+        assert rows(server, "select trim(const_value) from vpn_const where const_id = 1") == [("100",)]
+        assert server.state()["quirks"] == [
+            *("error_status=422", "too_long=cut", "list_errors=text", "money_scale=100")
+        ]
+
+
+async def test_addresses_that_are_taken_are_not_issued_until_a_pool_comes_to_its_end(billing_file: Path) -> None:
+    async with served(billing_file) as (server, client):
+        issue = get_set_save("Users", {"id": 324}, {"ip": ""}).asking("ip")
+        first = (await answered(client, issue))["fields"]["ip"]
+        ahead = first.rsplit(".", 1)[0] + f".{int(first.rsplit('.', 1)[1]) + 1}"
+        await client.send(get_set_save("Users", {"id": 323}, {"ip": ahead}))
+        assert (await answered(client, issue))["fields"]["ip"] not in {first, ahead}
+        for number in range(254):
+            await key_of(client, account(login=f"new{number}", pull=1050))
+        assert rows(server, "select count(distinct ip), min(ip), max(ip) from users where pull = 1050") == [
+            (254, 3325256705, 3325256958)
+        ]
+        refused = await client.send(account(pull=1050))
+        assert isinstance(refused, RowRefused)
+        assert "нет свободных адресов" in refused.text
+
+
+async def test_a_billing_without_tables_of_names_takes_any_key(tmp_path: Path) -> None:
+    create_billing(tmp_path / "billing.fdb", subscribers=100, seed=1, without=("IP_PULLS", "ATTRIBUTES", "OPERATORS"))
+    async with served(tmp_path / "billing.fdb") as (_, client):
+        await answered(client, attribute(attribute_id=77), account(pull=77), subscriber(operator_id=77))
+
+
+# ---- what waits in a stack, and the licence ------------------------------------------------------------------------
+
+
+async def test_a_new_subscriber_is_there_when_its_entry_is_applied_and_of_two_with_one_number_one(
+    billing_file: Path,
+) -> None:
+    async with served(billing_file, stack_rate=NEVER) as (server, client):
+        key, _ = [await key_of(client, subscriber()) for _ in range(2)]
+        assert await client.ask(filter_("Abonents", {"contract_number": "Н-1"})) == []
+        for call in (account(abonent_id=key), service(abonent_id=key), attribute(abonent_id=key)):
+            evidence = await client.send(call)
+            assert isinstance(evidence, RowRefused)
+            assert "does not exist" in evidence.text
+        server.stack_rate = 0
+        await server.wait_for_stacks()
+        assert rows(server, "select id from abonents where contract_number = 'Н-1'") == [(key,)]
+        await answered(client, account(abonent_id=key))
+
+
+@pytest.mark.parametrize("rate", [0.0, NEVER])
+async def test_a_licence_runs_out_and_is_extended(billing_file: Path, rate: float) -> None:
+    there = 1_000
+    async with served(billing_file, licence=there + 2, stack_rate=rate) as (server, client):
+        for _ in range(3):
+            # What is refused takes no place.
+            assert isinstance(await client.send(subscriber(contract_number="test")), RowRefused)
+            assert isinstance(await client.send(subscriber(colour=1)), RowRefused)
+        await answered(client, *(subscriber(contract_number=f"Н-{number}") for number in range(2)))
+        refused = await client.send(subscriber(contract_number="Н-2"))
+        assert isinstance(refused, SystemRefused), refused
+        assert "Превышена лицензия" in refused.text
+        # Folders are free, and what is there is changed as before.
+        await answered(client, folder(), get_set_save("Abonents", {"id": 94}, {"name": "Иной"}))
+        server.licence = there + 3
+        await answered(client, subscriber(contract_number="Н-2"))
+        assert isinstance(await client.send(subscriber(contract_number="Н-3")), SystemRefused)
+        server.stack_rate = 0
+        await server.wait_for_stacks()
+        assert rows(server, "select count(*) from abonents where is_folder = 0 and deleted = 0") == [(there + 3,)]
+        await answered(client, deleting("Abonents", 1392, clean_links=True), subscriber(contract_number="Н-3"))
+        assert isinstance(await client.send(subscriber(contract_number="Н-4")), SystemRefused)
+
+
+# ---- the ledger ----------------------------------------------------------------------------------------------------
+
+
+async def test_secrets_are_not_in_the_ledger_and_a_session_is_made_once(
+    mock_billing: MockBilling, client: BillingClient
+) -> None:
+    await answered(client, get("Users", {"id": 4084}, ChainStep("set_password", {"psw": "тайна", "dontshow": True})))
+    first, second = [(await answered(client, session_of(4084)))["fields"]["suid"] for _ in range(2)]
+    assert (first, len(first)) == (second, 18)
+    written = [str(what) for (what,) in rows(mock_billing, "select what from mock_ledger")]
+    assert len(written) == 2
+    assert not any("тайна" in what or first in what for what in written)
+    # It is kept, and nobody is shown it.
+    assert rows(mock_billing, "select psw, char_length(psw_hash) from users where id = 4084") == [(None, 64)]
+
+
+def test_effects_are_counted_by_subscriber_and_each_says_who_changed_what(
+    session: MockConnection, billing_file: Path
+) -> None:
+    ((one, other),) = session.execute(
+        "select first 1 min(id), max(id) from abonents where deleted = 0 and account_id is not null"
+        " group by account_id having count(*) = 2"
+    )
+    for abonent, descr in ((one, "1"), (other, "1"), (other, "1"), (2004, "1"), (2004, "2")):
+        enter(session, 8, "50.5", abonent, descr=descr, op_date="2024-01-01")
+    call(session, "Users", "objects.get", {"id": 7}, "set", {"pull": 5}, "save", {})
+    session.commit()
+    # What is abandoned, and what is refused, is not in it.
+    enter(session, 8)
+    session.abandon()
+    session.save_here()
+    with pytest.raises(MockRefusal):
+        enter(session, 8, abonent=89)
+    session.go_back()
+    session.commit()
+    with Database(Dsn(str(billing_file))) as database:
+        ledger = Ledger(database)
+        assert ledger.totals() == [Total(OPERATIONS, 5, 3), Total("Users", 1, 1)]
+        assert ledger.effects(OPERATIONS) == {one: 1, other: 2, 2004: 2}
+        assert ledger.repeated(OPERATIONS) == {other: 2, 2004: 2}
+        assert ledger.repeated(OPERATIONS, same=True) == {other: 2}, "2004 had two different ones"
+        assert ledger.repeated("Users") == {}
+        (entry,) = ledger.entries(OPERATIONS, one)
+    assert (entry.request, entry.methods, entry.table) == (1, "objects.create", "finance_operations")
+    asked = {"abonent_id": one, "op_summa": "50.50", "op_type_id": 8, "descr": "1", "op_date": "2024-01-01 00:00:00"}
+    assert json.loads(entry.what) == asked
+    assert session.execute("select abonent_id from finance_operations where op_id = ?", (entry.key,)) == [(one,)]
