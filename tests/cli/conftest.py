@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ from lab.mock.server import MockBilling, running
 from tests.checkpoints.shells import shell
 from tests.cli.forking import Command, command_server
 from tests.cli.marked_language import marked_language, unmarked
+from tests.jobs.whole_database import Tables, whole
+from tests.postgres_server import PostgresServer
 
 MODEL = "FinanceOperations"
 PATIENCE = loops(100)
@@ -62,6 +64,11 @@ class Ended:
         """All that was said on stderr, its lines joined, however they were broken."""
         return " ".join(self.err.split())
 
+    @property
+    def told(self) -> str:
+        """All that was said on stderr and then on stdout, its lines joined."""
+        return " ".join(f"{self.err} {self.out}".split())
+
 
 class Cli:
     """Types commands in a folder of its own."""
@@ -76,6 +83,21 @@ class Cli:
             ended = await started.ended(None)
         assert ended.exit in may_end_with, f"{ended.exit}\n{ended.out}\n{ended.err}"
         assert "Traceback" not in ended.err
+        return ended
+
+    async def closing(self, *arguments: str | Path, ends: int = 0) -> dict[str, Any]:
+        """The closing object of a command that ends with this code."""
+        return (await self(*arguments, "--json", may_end_with=(ends,))).closing
+
+    async def told(self, *arguments: str | Path, ends: int = 0) -> str:
+        """All that a command says that ends with this code, its lines joined."""
+        return (await self(*arguments, may_end_with=(ends,))).told
+
+    async def refused(self, *arguments: str | Path, says: str | Sequence[str]) -> Ended:
+        """A command that is refused, and says all of this."""
+        ended = await self(*arguments, may_end_with=(2,))
+        for words in (says,) if isinstance(says, str) else says:
+            assert words in ended.told, ended.told
         return ended
 
     @asynccontextmanager
@@ -159,15 +181,28 @@ async def _nothing(_body: str) -> None:
     return
 
 
+COMPARED = '["id","contract_number","name","parent_id"]'
+"""The fields of the subscribers by which API and database are seen to be one billing; nothing else asks for these."""
+
+
+async def _opens(request: web.Request) -> bool:
+    """Whether the request is of those with which each command opens a billing: its version, and which one it is."""
+    if request.path.endswith("/Version/"):
+        return True
+    form = await request.post()
+    return (form.get("method1"), form.get("fields")) == ("objects.filter", COMPARED)
+
+
 class Traffic:
     """Counts the calls to `model` that arrive at the mock billing, to be waited for or answered in its place.
 
-    With a `method`, only those that name it.
+    With a `method`, only those that name it. Calls that open the billing do not count, unless `opening` does.
     """
 
     def __init__(self) -> None:
         self.model = MODEL
         self.method = ""
+        self.opening = False
         self.arrived = 0
         self.moments: list[float] = []
         """When each of them has arrived."""
@@ -180,7 +215,8 @@ class Traffic:
 
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.model in request.path and self.method.encode() in await request.read():
+        counts = self.model in request.path and self.method.encode() in await request.read()
+        if counts and (self.opening or not await _opens(request)):
             self.arrived += 1
             self.moments.append(time.monotonic())
             self._changed.set()
@@ -221,6 +257,56 @@ class Place:
     traffic: Traffic
     file: Path
 
+    async def run(self, *words: str | Path, ends: int = 0) -> dict[str, Any]:
+        """The closing object of a `run` that is agreed to."""
+        return await self.cli.closing("run", *words, "--yes", ends=ends)
+
+    async def stopped(self, *words: str | Path, calls: int = 3, by: signal.Signals = signal.SIGTERM) -> str:
+        """Begin a `run`, stop it when so many of its calls have arrived, and give its name."""
+        latency, self.billing.latency = self.billing.latency, max(self.billing.latency, 0.1)
+        before = self.traffic.arrived
+        async with self.cli.started("run", *words, "--yes", "--json") as run:
+            await run.until(partial(self.traffic.reaches, before + calls))
+            run.signal(by)
+            ended = await run.ended()
+        self.billing.latency = latency
+        assert ended.exit == 130, ended.err
+        return str(ended.closing["run"])
+
+    def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """What the billing's own database has."""
+        return [tuple(row) for row in self.billing.database.query(sql, values)]
+
+    def subscribers(self, rows: int) -> list[int]:
+        """Live subscribers, each with an account of its own."""
+        return [
+            key
+            for (key,) in self.query(
+                "select first :rows min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not "
+                "null group by account_id having count(*) = 1 order by 1",
+                rows=rows,
+            )
+        ]
+
+    @property
+    def tables(self) -> Tables:
+        """Every row of the billing's database."""
+        return whole(self.billing.database)
+
+    @property
+    def by_name(self) -> str:
+        """The billing by another address."""
+        return self.billing.url.replace("127.0.0.1", "localhost")
+
+    def without_database(self) -> str:
+        """Work through the API alone from now on; the database that was set."""
+        return self.cli.environment.pop("CARBON_MIGRATE_DATABASE")
+
+    async def each_landed_once(self, balances: "Balances") -> None:
+        """Each row of a file of balances is in the billing once, and nothing else is."""
+        found = await self.found()
+        assert (found.rows, found.sum, found.most_for_one) == (balances.rows, balances.sum, 1)
+
     def balances(self, rows: int, name: str = "balances.csv") -> "Balances":
         """A file of balances by contract number, all good, each of an account of its own."""
         query = (
@@ -228,7 +314,7 @@ class Place:
             "where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null group by b.account_id) "
             "order by a.id"
         )
-        numbers = [number for (number,) in self.billing.database.query(query, {"rows": rows})]
+        numbers = [number for (number,) in self.query(query, rows=rows)]
         amounts = [Decimal(1 + 7 * place) / 100 * (-1 if place % 9 == 0 else 1) for place in range(rows)]
         lines = [
             "contract_number;amount",
@@ -290,7 +376,7 @@ class Place:
 
     def _found(self) -> Found:
         effects = self.billing.ledger.effects(MODEL)
-        ((total,),) = self.billing.database.query(
+        ((total,),) = self.query(
             "select cast(coalesce(sum(op_summa), 0) as numeric(18, 0)) from finance_operations where op_type = 8"
         )
         return Found(sum(effects.values()), Decimal(total).scaleb(-10), max(effects.values(), default=0))
@@ -353,6 +439,20 @@ async def place_in(folder: Path, data: Path | Dsn) -> AsyncIterator[Place]:
 async def place(billing_file: Path, tmp_path: Path) -> AsyncIterator[Place]:
     async with place_in(tmp_path / "work", billing_file) as made:
         yield made
+
+
+@pytest.fixture(params=["with a database", "without a database"])
+def asked(request: pytest.FixtureRequest, place: Place) -> Place:
+    """A place that reads the billing's database, and one that asks its API alone."""
+    if request.param == "without a database":
+        place.without_database()
+    return place
+
+
+@pytest.fixture
+def shared(place: Place, postgres_server: PostgresServer) -> Place:
+    """A billing whose journal is in PostgreSQL."""
+    return replace(place, cli=place.cli.on_machine("work", postgres_server.new_journal()))
 
 
 Typed = Callable[..., Ended]
