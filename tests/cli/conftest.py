@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import pytest
@@ -64,6 +64,12 @@ class Ended:
         """All that was said on stderr, its lines joined, however they were broken."""
         return " ".join(self.err.split())
 
+    def saying(self, says: str | Sequence[str]) -> Self:
+        """The same, when all of this stands on stderr."""
+        for words in (says,) if isinstance(says, str) else says:
+            assert words in self.words, self.words
+        return self
+
     @property
     def told(self) -> str:
         """All that was said on stderr and then on stdout, its lines joined."""
@@ -94,11 +100,8 @@ class Cli:
         return (await self(*arguments, may_end_with=(ends,))).told
 
     async def refused(self, *arguments: str | Path, says: str | Sequence[str]) -> Ended:
-        """A command that is refused, and says all of this."""
-        ended = await self(*arguments, may_end_with=(2,))
-        for words in (says,) if isinstance(says, str) else says:
-            assert words in ended.told, ended.told
-        return ended
+        """A command that is refused, and says all of this on stderr."""
+        return (await self(*arguments, may_end_with=(2,))).saying(says)
 
     @asynccontextmanager
     async def started(self, *arguments: str | Path) -> AsyncIterator["Started"]:
@@ -455,12 +458,31 @@ def shared(place: Place, postgres_server: PostgresServer) -> Place:
     return replace(place, cli=place.cli.on_machine("work", postgres_server.new_journal()))
 
 
-Typed = Callable[..., Ended]
+class Typed:
+    """Types commands in this very process, in an empty folder without any settings: for what needs no billing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Ended:
+        self._monkeypatch.setattr(sys, "argv", ["carbon-migrate", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            # In a context of its own, for the language of this command is not that of the next one.
+            copy_context().run(main)
+        said = self._capsys.readouterr()
+        return Ended(int(ended.value.code or 0), unmarked(said.out), unmarked(said.err))
+
+    def refused(self, *arguments: str, says: str | Sequence[str]) -> Ended:
+        """A command that is refused, and says all of this on stderr."""
+        ended = self(*arguments)
+        assert ended.exit == 2, ended.err
+        return ended.saying(says)
 
 
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Types a command in this very process, in an empty folder without any settings: for what needs no billing."""
+    """A command line in this process."""
     for name in os.environ.keys() - clean_environment().keys():
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
@@ -471,13 +493,4 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(language, "language", marked_language)
     # It is for a process that ends: the garbage of the tests would never be found.
     monkeypatch.setattr(gc, "freeze", lambda: None)
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["carbon-migrate", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            # In a context of its own, for the language of this command is not that of the next one.
-            copy_context().run(main)
-        said = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), unmarked(said.out), unmarked(said.err))
-
-    return run
+    return Typed(monkeypatch, capsys)

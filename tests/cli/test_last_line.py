@@ -81,8 +81,7 @@ async def test_a_run_that_was_killed_at_the_question_asks_again_when_it_is_resum
         await terminal.shows("Is it whole?")
         terminal.dies()
         await terminal.ends()
-    refused = await place.cli("resume", "--yes", may_end_with=(2,))
-    assert "has no end" in refused.words
+    await place.cli.refused("resume", "--yes", says="has no end")
     assert (await place.found()).rows == 0
 
 
@@ -106,8 +105,7 @@ async def test_a_corrected_file_and_lists_of_keys_are_no_exception(place: Place)
     await place.cli("export", run, "--state", "refused", "-o", "mended.csv")
     mended = place.cli.folder / "mended.csv"
     mended.write_text(mended.read_text(encoding="utf-8-sig").replace("1O", "10").rstrip(), encoding="utf-8")
-    refused = await place.cli("run", "balances", "mended.csv", "--continue", run, "--yes", may_end_with=(2,))
-    assert "has no end" in refused.words
+    await place.cli.refused("run", "balances", "mended.csv", "--continue", run, "--yes", says="has no end")
     place.write(f"contract_number;amount\n{first};5\n{last};10\n", "good.csv")
     place.write(f"{first}\n{last}", "keys.txt")
     listed = await place.cli("run", "balances", "good.csv", "--only", "keys.txt", "--yes", may_end_with=(2,))

@@ -127,9 +127,7 @@ def test_it_is_a_job_as_any_other(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "steps.toml").write_text(
         'format = 1\n[[step]]\njob = "paper-invoice"\nset = { abonent_id = "5", fee = "x" }\n', encoding="utf-8"
     )
-    refused = typed("run", "steps.toml", "--yes", "--api-url", "http://127.0.0.1:9")
-    assert refused.exit == 2
-    assert "steps.toml, line 4" in refused.words
+    typed.refused("run", "steps.toml", "--yes", "--api-url", "http://127.0.0.1:9", says="steps.toml, line 4")
     assert path.exists()
 
 
@@ -199,9 +197,7 @@ def test_a_bad_file_is_named_with_line_and_reason_and_the_rest_works(
     assert str(path) in listed.words
     assert typed("jobs", "balances").exit == 0
     assert typed("status", "--api-url", "http://127.0.0.1:9").exit == 2, "there is no journal"
-    refused = typed("run", "no-such-job", "x.csv", "--api-url", "http://127.0.0.1:9")
-    assert refused.exit == 2
-    assert why in refused.words
+    typed.refused("run", "no-such-job", "x.csv", "--api-url", "http://127.0.0.1:9", says=why)
     assert typed("jobs", "check", "ours.py").exit == 2
 
 
@@ -209,10 +205,7 @@ def test_a_file_that_is_not_there_or_not_ours_is_not_run(typed: Typed, tmp_path:
     path = declare(tmp_path, f"{EXAMPLE.read_text('utf-8')}\nopen('ran', 'w').close()\n")
     for mode, why in ((0o646, "everybody may write the declaration"), (0o664, "its group may write the declaration")):
         path.chmod(mode)
-        refused = typed("jobs", "paper-invoice")
-        assert refused.exit == 2
-        assert why in refused.words
-        assert "chmod go-w " in refused.words
+        typed.refused("jobs", "paper-invoice", says=[why, "chmod go-w "])
         assert typed("jobs", "check", "ours.py").exit == 2
     path.chmod(0o644)
     if not os.getuid():

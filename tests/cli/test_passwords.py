@@ -182,8 +182,7 @@ async def test_a_file_in_which_the_run_cannot_go_on_is_refused_before_anything_i
         text = (one.folder / out).read_text(encoding="utf-8-sig")
         (one.folder / out).write_text(text.replace(";run ", "\t"), encoding="utf-8")
         before = one.arrivals.number
-        refused = await one.cli(*RESUME, may_end_with=(2,))
-        assert "is not the file of this run" in refused.words
+        await one.cli.refused(*RESUME, says="is not the file of this run")
         assert one.arrivals.number == before
 
 
@@ -208,8 +207,7 @@ def test_a_file_of_passwords_that_is_there_is_refused_before_anything(typed: Typ
     (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
     arguments = ("run", "random-password", "--set", "user_id=5", "--yes", "--api-url", "http://127.0.0.1:9", "--set")
     for to, why in (("out.csv", "is there already"), ("nowhere/out.csv", "there is no folder")):
-        ended = typed(*arguments, f"to={to}")
-        assert (ended.exit, why in ended.words) == (2, True), ended.err
+        typed.refused(*arguments, f"to={to}", says=why)
     assert not (tmp_path / "carbon-migrate.journal").exists()
     assert (tmp_path / "out.csv").read_text("utf-8") == "mine"
 

@@ -260,8 +260,7 @@ async def test_where_no_socket_can_be_a_pause_is_found_in_the_journal(place: Pla
         before = place.traffic.arrived
         heard = await load.said("hears nothing from other terminals but pause and continue")
         await place.traffic.reaches(before + 1)
-        refused = await place.cli("set", name, "rate=5", may_end_with=(2,))
-        assert f"kill -INT {load.process.pid}" in refused.words
+        await place.cli.refused("set", name, "rate=5", says=f"kill -INT {load.process.pid}")
         assert "finds it in the journal" in (await place.cli("pause", name)).out
         assert "held" in heard + await load.said("by=paused")
         place.billing.latency = 0.0

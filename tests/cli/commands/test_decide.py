@@ -56,10 +56,7 @@ def test_a_row_is_named_as_it_is_printed_and_a_key_has_no_other_reading(typed: T
     name = journal_with(path, items, manual=(1, 2, 3))
 
     for number in ("3", "1"):
-        refused = typed("decide", name, number, "accepted", *WHY)
-        assert refused.exit == Exit.REFUSED
-        assert f"has no row {number}" in refused.words
-        assert f"{name}/{number}" in refused.words
+        typed.refused("decide", name, number, "accepted", *WHY, says=[f"has no row {number}", f"{name}/{number}"])
     assert typed("decide", name, "2", "pending", *WHY).exit == Exit.DONE
     assert states_in(path, name) == {
         1: (State.PENDING, None),

@@ -123,6 +123,5 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(typed: Typed, tmp
         (("table.csv", "--dictionary", "none.csv"), "none.csv"),
         (("table.csv", "--map", "no_such_field=Тариф"), "no_such_field"),
     ):
-        refused = typed("dictionary", *words)
-        assert (refused.exit, told in refused.err) == (2, True), refused.err
+        typed.refused("dictionary", *words, says=told)
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["old.csv", "table.csv"]

@@ -56,9 +56,7 @@ def test_a_machine_is_told_the_same(typed: Typed, kind: JobSpec) -> None:
 
 def test_all_of_them_are_told(typed: Typed) -> None:
     assert [one["name"] for one in json.loads(typed("jobs", "--json").out)] == list(JOBS)
-    refused = typed("jobs", "operater")
-    assert refused.exit == 2
-    assert "did you mean 'operator'?" in refused.words
+    typed.refused("jobs", "operater", says="did you mean 'operator'?")
 
 
 def test_a_job_that_there_is_not_is_refused_in_the_language_of_the_reader(typed: Typed) -> None:

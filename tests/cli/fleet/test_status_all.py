@@ -185,10 +185,8 @@ async def test_profiles_with_journals_of_their_own_are_all_shown(cli: Cli, tmp_p
 
 
 async def test_what_is_typed_wrongly_and_what_is_not_there(cli: Cli) -> None:
-    refused = await cli("status", "k7m2q", "--all", may_end_with=[2])
-    assert "--all shows all runs: leave k7m2q out, or --all" in refused.words
-    absent = await cli("status", "--all", may_end_with=[2])
-    assert "there is no journal" in absent.words
+    await cli.refused("status", "k7m2q", "--all", says="--all shows all runs: leave k7m2q out, or --all")
+    await cli.refused("status", "--all", says="there is no journal")
 
 
 async def test_watching_ends_when_nobody_works_any_more(cli: Cli, shared: str, journal: Journal) -> None:

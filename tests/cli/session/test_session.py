@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from cli.terminal.exits import Exit
 from tests.cli.conftest import Place, Typed
 
 NOBODY = "http://127.0.0.1:9"
@@ -17,9 +16,7 @@ def test_without_an_answer_of_the_billing_no_journal_is_made(
 ) -> None:
     command, *flags = arguments
     (tmp_path / "rows.csv").write_text("contract_number;amount\n1;2,00\n")
-    ended = typed(command, "balances", "rows.csv", *flags, "--api-url", NOBODY)
-    assert ended.exit == Exit.REFUSED
-    assert "127.0.0.1:9" in ended.err
+    typed.refused(command, "balances", "rows.csv", *flags, "--api-url", NOBODY, says="127.0.0.1:9")
     assert {path.name for path in tmp_path.glob("*.journal*")} <= {"carbon-migrate.journal.log"}
 
 
@@ -34,9 +31,7 @@ async def test_a_run_that_another_process_holds_is_worked_on_by_no_second_comman
                 ("reconcile", run.name),
                 ("decide", run.name, f"{run.name}/1", "accepted", "--why", "seen"),
             ):
-                ended = await place.cli(*arguments, may_end_with=(Exit.REFUSED,))
-                assert f"run {run.name}: " in ended.err
-                assert "0 rows in flight" in ended.err
+                await place.cli.refused(*arguments, says=[f"run {run.name}: ", "0 rows in flight"])
     await place.cli("verify", run.name)
 
 
@@ -44,5 +39,4 @@ async def test_a_run_of_another_billing_is_refused_before_that_is_asked(place: P
     await place.cli("run", "balances", place.balances(1).path, "--yes")
     (run,) = await place.runs()
     for command in ("verify", "reconcile", "undo"):
-        ended = await place.cli(command, run.name, "--api-url", NOBODY, may_end_with=(Exit.REFUSED,))
-        assert f"run {run.name} works on" in ended.err
+        await place.cli.refused(command, run.name, "--api-url", NOBODY, says=f"run {run.name} works on")
