@@ -369,6 +369,10 @@ class Place:
 
         await anyio.to_thread.run_sync(work)
 
+    def rows(self, *lines: str, name: str = "rows.csv") -> Path:
+        """A file of these lines."""
+        return self.write("".join(f"{line}\n" for line in lines), name)
+
     def write(self, text: str, name: str = "balances.csv", encoding: str = "utf-8") -> Path:
         path = self.cli.folder / name
         path.write_text(text, encoding=encoding)

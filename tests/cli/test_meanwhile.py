@@ -1,20 +1,15 @@
-"""Somebody else is at work while a command waits for its answer, or after a kill: what they have done stays."""
+"""What others and the run itself set meanwhile, behind a question, within a call, after a kill: it is told and stays."""
 
 from typing import Any
 
 from billing.money import SCALE
+from tests.cli.commands.test_undo import SETTLE, set_threshold
 from tests.cli.conftest import Place
-from tests.cli.terminal.terminals import at_a_terminal
-
-SETTLE = ("--settle", "0.1")
-
-
-def read(place: Place, sql: str) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in place.billing.database.query(sql)]
+from tests.cli.terminal.terminals import answered, at_a_terminal
 
 
 def abonent_of(place: Place, number: str) -> int:
-    found = {one: int(key) for key, one in read(place, "select id, contract_number from abonents where deleted = 0")}
+    found = {one: int(key) for key, one in place.query("select id, contract_number from abonents where deleted = 0")}
     return found[number]
 
 
@@ -35,33 +30,39 @@ async def test_a_payment_and_a_number_given_away_behind_the_question_cost_nobody
     words = " ".join(terminal.seen.split())
     assert "50.00 came to the account, and this row would set its balance over it: operation 9000001" in words
     assert "given to another subscriber since: contract number" in words
-    entered = read(place, "select abonent_id from finance_operations where descr containing '[cm '")
-    assert {key for (key,) in entered}.isdisjoint({payer, moved, heir})
-    assert len(entered) == 2
+    entered = {
+        key for (key,) in place.query("select abonent_id from finance_operations where descr containing '[cm '")
+    }
+    assert (len(entered), entered & {payer, moved, heir}) == (2, set())
 
 
 async def test_a_row_whose_account_is_merged_within_its_call_ends(place: Place) -> None:
-    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
+    place.without_database()
     first, second = (abonent_of(place, number) for number in place.balances(2).numbers)
-    accounts = dict(read(place, "select id, account_id from abonents"))
+    accounts = dict(place.query("select id, account_id from abonents"))
 
     async def merge(_: str) -> None:
         await place.execute("update abonents set account_id = ? where id = ?", accounts[second], first)
 
     place.traffic.model, place.traffic.method = "AdminAccounts", "save"
     place.traffic.meanwhile = merge
-    file = place.write(f"abonent_id;amount\n{first};-77\n", "thresholds.csv")
+    file = place.rows("abonent_id;amount", f"{first};-77")
     ended = await place.cli("run", "warning-threshold", file, "--yes", "--json", may_end_with=(1,))
     assert ended.closing["states"] == {"rejected": 1}
     assert f"had account {accounts[first]}, and now it has account {accounts[second]}" in ended.words
     assert "an earlier call of the row may have set them" in ended.words
 
 
-SUBSCRIBERS = "Договор;ФИО;Логин\nН-1;Первый;new1\nН-2;Второй;new2\n"
+def left(place: Place) -> list[tuple[Any, ...]]:
+    """The subscribers of the table that are there, with the logins of their accounts."""
+    return place.query(
+        "select a.contract_number, u.login from abonents a join users u on u.abonent_id = a.id and u.deleted = 0 "
+        "where a.deleted = 0 and a.contract_number starting with 'Н-' order by 1"
+    )
 
 
 async def test_an_operators_own_subscriber_outlives_the_undo_of_an_import(place: Place) -> None:
-    place.write(SUBSCRIBERS, "subs.csv")
+    place.rows("Договор;ФИО;Логин", "Н-1;Первый;new1", "Н-2;Второй;new2", name="subs.csv")
     with at_a_terminal(place, "import", "subs.csv") as terminal:
         await terminal.shows("[y/N]")
         for statement in (
@@ -78,36 +79,60 @@ async def test_an_operators_own_subscriber_outlives_the_undo_of_an_import(place:
     assert left(place) == [("Н-1", "new1")]
 
 
-def left(place: Place) -> list[tuple[Any, ...]]:
-    """The subscribers of the table that are there, with the logins of their accounts."""
-    return read(
-        place,
-        "select a.contract_number, u.login from abonents a join users u on u.abonent_id = a.id and u.deleted = 0 "
-        "where a.deleted = 0 and a.contract_number starting with 'Н-' order by 1",
-    )
-
-
 async def test_an_undo_asks_about_what_was_found_after_a_kill(place: Place) -> None:
-    place.write("Договор;ФИО;Логин\n" + "".join(f"Н-{one};Имя;new{one}\n" for one in range(1, 9)), "subs.csv")
-    place.billing.latency = 0.1
-    place.traffic.model = "Users"
-    pacing = ("--no-canary", "--in-flight", "4", *SETTLE)
-    await place.kill_at(3, "import", "subs.csv", "--yes", *pacing)
+    place.rows("Договор;ФИО;Логин", *(f"Н-{one};Имя;new{one}" for one in range(1, 9)), name="subs.csv")
+    place.billing.latency, place.traffic.model = 0.1, "Users"
+    await place.kill_at(3, "import", "subs.csv", "--yes", "--no-canary", "--in-flight", "4", *SETTLE)
     place.billing.latency = 0.0
-    resumed = (await place.cli("resume", "--yes", "--json", *SETTLE)).closing
+    resumed = await place.cli.closing("resume", "--yes", *SETTLE)
     assert resumed["unproven"] > 0
-    name = resumed["run"]
-    asked = "may be another's. Take what was found back as well?"
-    with at_a_terminal(place, "undo", name, *SETTLE) as terminal:
-        await terminal.shows("[y/N]")
-        terminal.types("n\ny\n")
-        assert await terminal.ends() == 1
-    words = " ".join(terminal.seen.split())
-    assert asked in words
+    name, agrees = resumed["run"], ("Take what was found back as well?", "[y/N]")
+    words = await answered(place, "undo", name, *SETTLE, says=[("[y/N]", "n\ny")], ends=1)
+    assert f"may be another's. {agrees[0]}" in words
     assert f"carbon-migrate undo {name} --set unproven=take" in words
-    assert len(left(place)) >= 1
-    with at_a_terminal(place, "undo", name, *SETTLE) as terminal:
-        await terminal.shows("[y/N]")
-        terminal.types("y\ny\n")
-        assert await terminal.ends() == 0
+    assert left(place)
+    await answered(place, "undo", name, *SETTLE, says=[("[y/N]", "y\ny")])
     assert left(place) == []
+
+
+# ---- what the run itself has set ---------------------------------------------------------------------------------
+
+OWN = "accepted 1 × found what an earlier row of this run had set"
+CHANGED = "changed between plan and call"
+
+
+def thresholds(place: Place) -> list[int]:
+    """Writes a file of subscribers, the first two with one account; their ids."""
+    pair = place.query(
+        "select first 2 id from abonents where deleted = 0 and account_id = (select first 1 account_id from abonents "
+        "where is_folder = 0 and deleted = 0 group by account_id having count(*) > 1 order by account_id) order by id"
+    )
+    ids = [*(one for (one,) in pair), *place.subscribers(2)]
+    place.rows("abonent_id;limit_warning", *(f"{one};-{70 + number}" for number, one in enumerate(ids)))
+    return ids
+
+
+async def test_a_row_that_finds_what_the_run_has_set_is_counted_and_no_warning(place: Place) -> None:
+    thresholds(place)
+    ended = await place.cli("run", "tariff-threshold", "rows.csv", "--yes")
+    assert OWN in " ".join(ended.out.split())
+    assert [words for words in (OWN[11:], " warning ", CHANGED) if words in ended.words] == []
+    assert CHANGED not in ended.out
+
+
+async def test_with_quiet_nothing_is_said_of_it(place: Place) -> None:
+    thresholds(place)
+    ended = await place.cli("run", "tariff-threshold", "rows.csv", "--yes", "--quiet")
+    assert (ended.out, ended.err) == ("", "")
+
+
+async def test_a_run_that_was_killed_still_knows_what_it_has_set(place: Place) -> None:
+    ids = thresholds(place)
+    place.traffic.model = "AdminAccounts/"
+    arguments = ("run", "tariff-threshold", "rows.csv", "--yes", "--rate", "1", "--in-flight", "1")
+    await place.kill_at(1, *arguments, "--no-canary")
+    await set_threshold(place, ids[-1], -555)
+    ended = await place.cli("resume", "--json", *SETTLE)
+    assert ended.closing["states"] == {"accepted": 4}
+    # What somebody else has set is told as ever.
+    ended.saying([OWN, f"accepted 1 × {CHANGED}", "and then limit_warning -555"])

@@ -1,7 +1,6 @@
 """Jobs on passwords in real processes: no password stands where it must not, whatever is killed and resumed."""
 
 import csv
-import signal
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -32,13 +31,11 @@ WORD = "Sekret-7"
 
 
 def accounts(flow: Flow) -> list[int]:
-    query = "select first :rows id from users where deleted = 0 order by id"
-    return [key for (key,) in flow.billing.database.query(query, {"rows": ROWS})]
+    return [key for (key,) in flow.query(f"select first {ROWS} id from users where deleted = 0 order by id")]  # noqa: S608 - a number
 
 
 def passwords(flow: Flow, users: Sequence[int]) -> list[tuple[int, str, str]]:
-    query = "select id, login, psw from users where id in (:users) order by id"
-    return [tuple(row) for row in flow.billing.database.query(query, {"users": users})]
+    return flow.query("select id, login, psw from users where id in (:users) order by id", users=users)
 
 
 def word(user: int) -> str:
@@ -54,11 +51,9 @@ async def password(flow: Flow) -> None:
         assert flow.files_with(words) == {"rows.csv", "job.toml", SECRETS}
         assert stat.S_IMODE((flow.folder / SECRETS).stat().st_mode) == 0o600
 
-    text = "\n".join(["login;новый пароль", *(f"user{user};{word(user)}" for user in users)]) + "\n"
+    file = flow.rows("login;новый пароль", *(f"user{user};{word(user)}" for user in users))
     # On a command line it would be refused.
-    for_all = flow.write(
-        f'[[step]]\njob = "password"\nfile = "{flow.write(text)}"\nset.psw = "{FOR_ALL}"\n', "job.toml"
-    )
+    for_all = flow.write(f'[[step]]\njob = "password"\nfile = "{file}"\nset.psw = "{FOR_ALL}"\n', "job.toml")
     closing = await flow.go(for_all, kill_at=15, killed=killed, verify_ends_with=4)
     assert closing["states"] == {"accepted": ROWS}
     assert flow.files_with(words) == {"rows.csv", "job.toml"}
@@ -67,8 +62,7 @@ async def password(flow: Flow) -> None:
 
 async def random_password(flow: Flow) -> None:
     users, before = accounts(flow), set(flow.query("select psw from users"))
-    text = "\n".join(["login", *(f"user{user}" for user in users)]) + "\n"
-    arguments = ("random-password", flow.write(text), "--set", "to=out.csv")
+    arguments = ("random-password", flow.rows("login", *(f"user{user}" for user in users)), "--set", "to=out.csv")
     closing = await flow.go(*arguments, kill_at=31, verify_ends_with=4)
     assert closing["states"] == {"accepted": ROWS}
     found = passwords(flow, users)
@@ -84,8 +78,8 @@ async def random_password(flow: Flow) -> None:
 
 
 async def password_recovery(flow: Flow) -> None:
-    text = "\n".join(["login", *(f"user{user}" for user in accounts(flow))]) + "\n"
-    arguments = ("password-recovery", flow.write(text), "--set", "base_url=http://lk.example.org/")
+    file = flow.rows("login", *(f"user{user}" for user in accounts(flow)))
+    arguments = ("password-recovery", file, "--set", "base_url=http://lk.example.org/")
     closing = await flow.go(*arguments, kill_at=15, may_end_with=(4,), verify_ends_with=4)
     states = closing["states"]
     assert states["accepted"] + states["manual"] == ROWS
@@ -121,69 +115,40 @@ async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
 # ---- the file of generated passwords ----------------------------------------------------------------------------
 
 
-async def interrupted(one: Flow) -> tuple[str, list[int]]:
-    """A run of `random-password` that was killed in the middle; what it writes to, and its accounts."""
-    users = accounts(one)
-    one.write("\n".join(["login", *(f"user{user}" for user in users)]) + "\n")
-    run = ("run", "random-password", "rows.csv", "--set", "to=out.csv", "--yes", "--in-flight", "2", "--no-canary")
-    async with one.cli.started(*run) as started:
-        await started.until(partial(one.arrivals.reach, 41))
-        started.signal(signal.SIGKILL)
-        await started.ended()
-    return "out.csv", users
-
-
-RESUME = ("resume", "--yes", "--json", "--settle", "0.1")
-
-
-async def test_passwords_whose_file_is_gone_are_named_and_the_run_does_not_end_with_0(
+async def test_passwords_that_are_not_in_their_file_are_named_and_the_run_does_not_end_with_0(
     billing_template: Path, tmp_path: Path
 ) -> None:
+    """After a kill: as a spreadsheet saves it, gone, without some lines, and whole again."""
     async with flow(billing_template, tmp_path / "one") as one:
-        out, users = await interrupted(one)
-        kept = (one.folder / out).rename(one.folder / "elsewhere.csv")
-        written = kept.read_text(encoding="utf-8-sig").splitlines()[1:]
-        ended = await one.cli(*RESUME, may_end_with=(1,))
+        one.rows("login", *(f"user{user}" for user in accounts(one)))
+        pacing = ("--set", "to=out.csv", "--yes", "--in-flight", "2", "--no-canary")
+        await one.kill_at(41, "run", "random-password", "rows.csv", *pacing)
+        out, resume, before = one.folder / "out.csv", ("resume", "--yes", "--settle", "0.1"), one.traffic.arrived
+        kept = out.read_bytes()
+        out.write_text(out.read_text(encoding="utf-8-sig").replace(";run ", "\t"), encoding="utf-8")
+        await one.cli.refused(*resume, says="is not the file of this run")
+        assert one.traffic.arrived == before
+        out.write_bytes(kept)
+        written = out.rename(one.folder / "elsewhere.csv").read_text(encoding="utf-8-sig").splitlines()[1:]
+        ended = await one.cli(*resume, "--json", may_end_with=(1,))
         assert ended.closing["states"] == {"accepted": ROWS}
-        lost = [line.split(";")[1] for line in written]
         for told in (ended.words, ended.closing["error"]):
             assert "nobody knows them" in told
-            assert any(name in told for name in lost)
+            assert any(line.split(";")[1] in told for line in written)
         # Before anything was sent, and at the end.
         assert ended.words.count("nobody knows them") >= 2
-        # A run that is at its end is asked again, and content once it is all there.
-        again = await one.cli("resume", ended.closing["run"], "--json", may_end_with=(1,))
-        assert "nobody knows them" in again.words + str(again.closing["error"])
-        with (one.folder / out).open("a", encoding="utf-8", newline="") as file:
-            file.writelines(f"{line}\r\n" for line in written)
-        whole = await one.cli("resume", ended.closing["run"], "--json")
-        assert f"{ROWS} passwords are in" in whole.words
-        assert len(users) == ROWS
-
-
-async def test_a_line_that_somebody_took_out_of_the_file_is_named(billing_template: Path, tmp_path: Path) -> None:
-    async with flow(billing_template, tmp_path / "one") as one:
-        out, _ = await interrupted(one)
-        head, gone, blank, *rest = (one.folder / out).read_text(encoding="utf-8").splitlines()
-        blank = ";".join([*blank.split(";")[:2], ""])
-        (one.folder / out).write_text("\r\n".join([head, blank, *rest, ""]), encoding="utf-8", newline="")
-        ended = await one.cli(*RESUME, may_end_with=(1,))
-        assert "the passwords of 2 accounts are not in" in ended.words
-        for line in (gone, blank):
-            assert line.split(";")[1] in ended.closing["error"]
-
-
-async def test_a_file_in_which_the_run_cannot_go_on_is_refused_before_anything_is_sent(
-    billing_template: Path, tmp_path: Path
-) -> None:
-    async with flow(billing_template, tmp_path / "one") as one:
-        out, _ = await interrupted(one)
-        # As a spreadsheet saves it.
-        text = (one.folder / out).read_text(encoding="utf-8-sig")
-        (one.folder / out).write_text(text.replace(";run ", "\t"), encoding="utf-8")
-        before = one.arrivals.number
-        await one.cli.refused(*RESUME, says="is not the file of this run")
-        assert one.arrivals.number == before
+        # A run that is at its end is asked again, names what is still missing, and is content once it is all there.
+        again = ("resume", ended.closing["run"], "--json")
+        assert "nobody knows them" in (await one.cli(*again, may_end_with=(1,))).told
+        gone, blank, *rest = written
+        with out.open("a", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\r\n" for line in (";".join([*blank.split(";")[:2], ""]), *rest))
+        few = await one.cli(*again, may_end_with=(1,))
+        assert "the passwords of 2 accounts are not in" in few.told
+        assert [line for line in (gone, blank) if line.split(";")[1] not in few.closing["error"]] == []
+        with out.open("a", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\r\n" for line in (gone, blank))
+        assert f"{ROWS} passwords are in" in (await one.cli(*again)).words
 
 
 # ---- the secrets of a run ---------------------------------------------------------------------------------------

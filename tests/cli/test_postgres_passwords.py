@@ -3,16 +3,14 @@
 import base64
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
 import pytest
 
-from checkpoints.address import journal_in_postgres
 from jobs.access.vault import vault_path
-from tests.checkpoints.shells import shell
 from tests.cli.conftest import Cli, Place
 from tests.postgres_server import PostgresServer
 
@@ -27,40 +25,37 @@ class Machines:
 
     place: Place
     server: PostgresServer
-    journal: str
     root: Path
 
     def machine(self, name: str, key: Path | None = None, journal: str = "") -> Cli:
         """A machine whose settings name the key of that file."""
-        folder = self.root / name
-        folder.mkdir()
+        made = self.place.cli.on_machine(name, journal)
         if key is not None:
-            shutil.copy(key, folder / "vault.key")
-            (folder / "carbon-migrate.toml").write_text('vault_key = "vault.key"\n', encoding="utf-8")
-        own = {"XDG_STATE_HOME": str(folder / "state"), "CARBON_MIGRATE_JOURNAL": journal or self.journal}
-        return Cli(folder, {**self.place.cli.environment, **own})
+            shutil.copy(key, made.folder / "vault.key")
+            (made.folder / "carbon-migrate.toml").write_text('vault_key = "vault.key"\n', encoding="utf-8")
+        return made
 
     def key(self, name: str = "key") -> Path:
         """A file of a key, as `journal key` makes one."""
         return self.root / name
 
-    async def kill(self, cli: Cli, calls: int, *words: str | Path) -> None:
-        await replace(self.place, cli=cli).kill_at(calls, *words)
+    def both_keys(self) -> Path:
+        """A file of the new key, which encrypts, and behind it the old one."""
+        both = self.key("both")
+        both.write_text(self.key("new").read_text() + self.key().read_text())
+        both.chmod(0o600)
+        return both
 
-    def passwords(self, users: Sequence[int]) -> dict[int, str]:
-        query = "select id, psw from users where id in (:users)"
-        return dict(self.place.billing.database.query(query, {"users": users}))
+    async def kill(self, cli: Cli, calls: int, *words: str | Path) -> None:
+        await replace(self.place, cli=cli).kill_at(calls, *words, "--yes")
+
+    def passwords(self, users: Collection[int]) -> dict[int, str]:
+        return dict(self.place.query("select id, psw from users where id in (:users)", users=list(users)))
 
     def kept(self) -> int:
         """The rows of secrets in the journal."""
-        with shell(journal_in_postgres(self.journal, self.root)) as server:
-            ((number,),) = server.execute("select count(*) from secrets").fetchall()
+        ((number,),) = self.place.asked("select count(*) from secrets")
         return int(number)
-
-    def change(self, sql: str) -> None:
-        """What somebody does in the database behind everybody's back."""
-        with shell(journal_in_postgres(self.journal, self.root)) as server:
-            server.execute(sql)
 
     def found_in(self, words: Sequence[str]) -> set[str]:
         """The files of all machines, of the server and of a dump that have one of the words, in any spelling."""
@@ -85,18 +80,18 @@ def _spellings(word: bytes) -> Iterator[bytes]:
 
 
 @pytest.fixture
-def machines(place: Place, postgres_server: PostgresServer, tmp_path: Path) -> Machines:
-    root = tmp_path / "machines"
-    root.mkdir()
-    place.traffic.model = "Users"
-    return Machines(place, postgres_server, postgres_server.new_journal(), root)
+async def machines(shared: Place, postgres_server: PostgresServer) -> Machines:
+    shared.traffic.model = "Users"
+    made = Machines(shared, postgres_server, shared.cli.folder.parent)
+    for name in ("key", "new"):
+        await made.machine("desk")("journal", "key", made.key(name))
+    return made
 
 
 @pytest.fixture
 def rows(machines: Machines) -> dict[int, str]:
     """The accounts with their new passwords."""
-    query = "select first :rows id from users where deleted = 0 order by id"
-    found = machines.place.billing.database.query(query, {"rows": ROWS})
+    found = machines.place.query("select first :rows id from users where deleted = 0 order by id", rows=ROWS)
     return {user: f"{BEGINNING}{user:04d}-Пароль" for (user,) in found}
 
 
@@ -107,23 +102,16 @@ def _file(cli: Cli, rows: dict[int, str]) -> Path:
     return path
 
 
-async def _two_keys(machines: Machines) -> tuple[Path, Path]:
-    cli = machines.machine("desk")
-    for name in ("key", "new"):
-        await cli("journal", "key", machines.key(name))
-    return machines.key(), machines.key("new")
-
-
 async def test_passwords_are_set_by_another_machine_and_stand_nowhere_in_clear(
     machines: Machines, rows: dict[int, str]
 ) -> None:
-    key, new = await _two_keys(machines)
+    key, new = machines.key(), machines.key("new")
     assert key.stat().st_mode & 0o777 == 0o600
-    assert "is there already" in (await machines.machine("else")("journal", "key", key, may_end_with=(2,))).words
+    await machines.machine("else").refused("journal", "key", key, says="is there already")
     machines.place.billing.latency = 0.01
     first = machines.machine("first", key)
     path = _file(first, rows)
-    await machines.kill(first, 15, "run", "password", path, "--yes", "--in-flight", "4")
+    await machines.kill(first, 15, "run", "password", path, "--in-flight", "4")
     path.unlink()
     assert machines.kept() == ROWS
 
@@ -132,31 +120,25 @@ async def test_passwords_are_set_by_another_machine_and_stand_nowhere_in_clear(
     for name, with_key, why in (("none", None, "no key is set"), ("wrong", new, "Add the key of the machine")):
         cli = machines.machine(name, with_key)
         await cli.refused("resume", says=[why, "Nothing was sent"])
-        checked = await cli("doctor", may_end_with=(2,))
-        assert why in " ".join(checked.out.split())
+        assert why in await cli.told("doctor", ends=2)
     assert machines.kept() == ROWS
     found = await anyio.to_thread.run_sync(machines.found_in, [BEGINNING, key.read_text().strip()])
     assert found == {"key", "vault.key"}
 
     # The old key opens, also behind a new one that encrypts.
-    both = machines.key("both")
-    both.write_text(new.read_text() + key.read_text())
-    both.chmod(0o600)
-    second = machines.machine("second", both)
-    assert f"{ROWS} secrets are kept" in " ".join((await second("doctor", may_end_with=(0, 2))).out.split())
-    closing = (await second("resume", "--settle", "0.1", "--json")).closing
-    assert closing["states"] == {"accepted": ROWS}
-    assert machines.passwords(list(rows)) == rows
+    second = machines.machine("second", machines.both_keys())
+    assert f"{ROWS} secrets are kept" in (await second("doctor", may_end_with=(0, 2))).told
+    assert (await second.closing("resume", "--settle", "0.1"))["states"] == {"accepted": ROWS}
+    assert machines.passwords(rows) == rows
     assert machines.kept() == 0
     assert machines.place.traffic.arrived - calls < 2 * ROWS
 
 
 async def test_a_changed_or_exchanged_secret_is_refused_as_such(machines: Machines, rows: dict[int, str]) -> None:
-    key, _ = await _two_keys(machines)
-    first = machines.machine("first", key)
-    await machines.kill(first, 3, "run", "password", _file(first, rows), "--yes", "--in-flight", "1")
+    first = machines.machine("first", machines.key())
+    await machines.kill(first, 3, "run", "password", _file(first, rows), "--in-flight", "1")
     # One with other bytes, and two that stand in each other's place.
-    machines.change(
+    machines.place.asked(
         "with last as (select token, sealed, row_number() over (order by item_id desc) as place from items "
         "join secrets on strpos(items.payload, token) > 0), "
         "changed as (select a.token, case when a.place = 1 then overlay(a.sealed placing "
@@ -168,9 +150,8 @@ async def test_a_changed_or_exchanged_secret_is_refused_as_such(machines: Machin
     ended = await first("resume", "--settle", "0.1", "--json", may_end_with=(1,))
     assert ended.closing["states"] == {"accepted": ROWS - 3, "rejected": 3}
     assert "was changed in the journal since it was encrypted" in ended.words
-    users = list(rows)
-    found = machines.passwords(users)
-    assert {user for user in users if found[user] != rows[user]} == set(users[-3:])
+    found = machines.passwords(rows)
+    assert {user for user in rows if found[user] != rows[user]} == set([*rows][-3:])
 
 
 async def test_without_a_key_nothing_is_read_of_rows_with_passwords_and_others_need_none(
@@ -181,38 +162,32 @@ async def test_without_a_key_nothing_is_read_of_rows_with_passwords_and_others_n
     step = cli.folder / "job.toml"
     step.write_text('[[step]]\njob = "password"\nset.user_id = "1"\nset.psw = "Sekret-1"\n', encoding="utf-8")
     await cli.refused("run", step, "--yes", says="no key is set")
-    assert "no run" in (await cli("status")).out.lower() + (await cli("status")).err.lower()
+    assert "no run" in (await cli.told("status")).lower()
     await cli("run", "balances", machines.place.balances(3).path, "--yes")
 
 
 async def test_a_journal_is_copied_with_the_passwords_of_its_open_run(
     machines: Machines, rows: dict[int, str]
 ) -> None:
-    key, new = await _two_keys(machines)
-    first = machines.machine("first", key)
+    shared = machines.place.cli.environment["CARBON_MIGRATE_JOURNAL"]
+    first = machines.machine("first", machines.key())
     file = first.folder / "file.journal"
-    first.environment["CARBON_MIGRATE_JOURNAL"] = str(file)
-    await machines.kill(first, 5, "run", "password", _file(first, rows), "--yes", "--in-flight", "2")
-    first.environment["CARBON_MIGRATE_JOURNAL"] = machines.journal
+    journal = ("--journal", file)
+    await machines.kill(first, 5, "run", "password", _file(first, rows), "--in-flight", "2", *journal)
 
     # Without a key there is no copy; with one it is equal, and of the file it says that it has them still.
-    await machines.machine("none").refused("journal", "copy", file, machines.journal, says="no key is set")
-    copied = await first("journal", "copy", file, machines.journal)
-    assert f"rm {file}-secrets" in " ".join(copied.out.split())
+    await machines.machine("none").refused("journal", "copy", file, shared, says="no key is set")
+    assert f"rm {file}-secrets" in await first.told("journal", "copy", file, shared)
     assert machines.kept() == ROWS
 
     # With another key into a journal beside it, and from there into a file again.
-    both = machines.key("both")
-    both.write_text(new.read_text() + key.read_text())
-    both.chmod(0o600)
     other = machines.server.new_journal()
-    second, third = machines.machine("second", both), machines.machine("third", new, other)
-    await second("journal", "copy", machines.journal, other)
+    await machines.machine("second", machines.both_keys())("journal", "copy", shared, other)
+    third = machines.machine("third", machines.key("new"), other)
     back = third.folder / "back.journal"
     await first.refused("journal", "copy", other, back, says="Add the key of the machine")
     assert not vault_path(back).exists()
-    assert (await third("journal", "copy", other, back, "--json")).closing["secrets"] == ROWS
-    third.environment["CARBON_MIGRATE_JOURNAL"] = str(back)
-    closing = (await third("resume", "--settle", "0.1", "--json")).closing
-    assert closing["states"] == {"accepted": ROWS}
-    assert machines.passwords(list(rows)) == rows
+    assert (await third.closing("journal", "copy", other, back))["secrets"] == ROWS
+    resumed = await third.closing("resume", "--settle", "0.1", "--journal", back)
+    assert resumed["states"] == {"accepted": ROWS}
+    assert machines.passwords(rows) == rows
