@@ -45,13 +45,9 @@ SERVICES_THERE: Final = (
 )
 
 
-def found(place: Place, query: str) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in place.billing.database.query(query)]
-
-
 def people(place: Place) -> dict[str, tuple[Any, ...]]:
     """The subscribers that were imported: folder, tariff, balance in kopecks."""
-    return {number: tuple(rest) for number, *rest in found(place, PEOPLE)}
+    return {number: tuple(rest) for number, *rest in place.query(PEOPLE)}
 
 
 def write_tables(place: Place) -> Path:
@@ -80,7 +76,7 @@ async def test_a_trial_is_looked_at_taken_back_done_again_and_then_done_whole(pl
     await proposed_and_checked(place)
     trials = []
     for _ in range(2):
-        trial = (await place.cli("import", *TRIAL, "--yes", "--json")).closing
+        trial = await place.cli.closing("import", *TRIAL, "--yes")
         trials.append(trial["by_step"])
         assert trial["left_out"] == {"--sample": 3}
         assert people(place) == {
@@ -90,47 +86,47 @@ async def test_a_trial_is_looked_at_taken_back_done_again_and_then_done_whole(pl
             "П-04": ("Проба", 2, 0),
             "П-05": ("Проба", 1, 500),
         }
-        assert found(place, SERVICES_THERE) == [("П-01",)]
+        assert place.query(SERVICES_THERE) == [("П-01",)]
         await place.cli("verify", trial["run"])
         await place.cli("undo", trial["run"], "--yes")
-        assert (people(place), found(place, FOLDERS), found(place, SERVICES_THERE)) == ({}, [], [])
+        assert (people(place), place.query(FOLDERS), place.query(SERVICES_THERE)) == ({}, [], [])
     assert trials[0] == trials[1]
-
-    whole = await place.cli("import", *FILES, "--yes", "--skip-bad", "--json", may_end_with=[1])
-    assert (whole.closing["refused"], whole.closing["left_out"]) == (1, {})
+    whole = await place.cli.closing("import", *FILES, "--yes", "--skip-bad", ends=1)
+    assert (whole["refused"], whole["left_out"]) == (1, {})
     there = people(place)
+    # Each subscriber of a trial was made three times in all, each other once, and nothing of a trial is left.
     assert Counter(folder for folder, _, _ in there.values()) == {"Частный сектор": 6, "Ленина 5": 1}
     assert sum(balance for _, _, balance in there.values()) == 1450
-    assert found(place, SERVICES_THERE) == [("П-01",), ("П-06",)]
-    # Each subscriber of a trial was made three times in all, each other once, and nothing of a trial is left.
-    assert len(there) == 7
-    assert found(place, FOLDERS) == [("Ленина 5",)]
+    assert place.query(SERVICES_THERE) == [("П-01",), ("П-06",)]
+    assert place.query(FOLDERS) == [("Ленина 5",)]
 
 
 async def test_a_trial_that_is_left_standing_is_completed_and_not_moved(place: Place) -> None:
     write_tables(place)
+    planned = await place.cli("plan", "import", "subs.csv", "--set", "sample=2", "--set", "dictionary=names.csv")
+    planned.saying(
+        [
+            "a sample of 2 rows out of 8: ",
+            "not in the sample: ",
+            "1 row has faults and is not chosen from",
+        ]
+    )
+    assert "6 rows by --sample" in planned.out
     await place.cli("import", *TRIAL, "--yes")
-    whole = (await place.cli("import", *FILES, "--yes", "--skip-bad", "--json", may_end_with=[1])).closing
+    whole = await place.cli.closing("import", *FILES, "--yes", "--skip-bad", ends=1)
     assert whole["by_step"]["subscriber"] == {"accepted": 2, "skipped: there already, and different": 5}
     assert Counter(folder for folder, _, _ in people(place).values()) == {"Проба": 5, "Частный сектор": 2}
     assert sum(balance for _, _, balance in people(place).values()) == 1450
-
-
-async def test_what_a_sample_has_is_said_before_anything_is_sent(place: Place) -> None:
-    write_tables(place)
-    planned = await place.cli("plan", "import", "subs.csv", "--set", "sample=2", "--set", "dictionary=names.csv")
-    assert "a sample of 2 rows out of 8: " in planned.words
-    assert "not in the sample: " in planned.words
-    assert "1 row has faults and is not chosen from" in planned.words
-    assert "6 rows by --sample" in planned.out
 
 
 async def test_a_name_without_an_id_is_told_with_its_first_line_and_counted(place: Place) -> None:
     write_tables(place)
     more = "".join(f"П-1{number};Иванов Иван;Ночной;Частный;;;\n" for number in range(4))
     place.write(TABLE + more, "subs.csv")
-    refused = await place.cli("import", *FILES, "--json", may_end_with=[2])
-    assert "tariff 'Ночной' has no id: 4 rows, the first on line 10" in refused.words
+    says = [
+        "tariff 'Ночной' has no id: 4 rows, the first on line 10",
+        "a dictionary gives names their ids: `carbon-migrate dictionary FILE --dictionary ",
+    ]
+    refused = await place.cli.refused("import", *FILES, "--json", says=says)
     assert refused.words.count("the tariff 'Ночной' is not in ") == 1
-    assert "a dictionary gives names their ids: `carbon-migrate dictionary FILE --dictionary " in refused.words
     assert people(place) == {}

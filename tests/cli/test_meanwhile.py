@@ -1,4 +1,4 @@
-"""What others and the run itself set meanwhile, behind a question, within a call, after a kill: it is told and stays."""
+"""What others and the run itself set meanwhile, behind a question, within a call, after a kill: told, and left."""
 
 from typing import Any
 

@@ -73,7 +73,6 @@ async def test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_a
     assert closing["states"] == {"accepted": 3}
     assert balances(place) == [one + 500 for one in before]
     assert entered(place) == [(key, 2) for key in IDS]
-    await place.cli("verify", closing["run"])
     # Without an exact key the mark alone tells.
     await place.execute("update finance_operations set descr = 'by hand' where op_summa = 5000000000000")
     await place.cli("verify", closing["run"], may_end_with=(1, 4))

@@ -58,7 +58,10 @@ class Machines:
         return int(number)
 
     def found_in(self, words: Sequence[str]) -> set[str]:
-        """The files of all machines, of the server and of a dump that have one of the words, in any spelling."""
+        """The files of all machines, of the server and of a dump that have one of the words, in any spelling.
+
+        The billing itself is left out.
+        """
         (program,) = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_dump"))[-1:]
         (self.root / "dump.sql").write_bytes(
             subprocess.run([program, self.server.url], capture_output=True, check=True).stdout  # noqa: S603 - ours
@@ -68,7 +71,9 @@ class Machines:
             str(path.name)
             for root in (self.root, self.server.folder)
             for path in root.rglob("*")
-            if path.is_file() and any(form in data for form in spelled for data in (path.read_bytes(),))
+            if path.is_file()
+            and path != self.place.file
+            and any(form in data for form in spelled for data in (path.read_bytes(),))
         }
 
 

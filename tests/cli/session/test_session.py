@@ -33,10 +33,3 @@ async def test_a_run_that_another_process_holds_is_worked_on_by_no_second_comman
             ):
                 await place.cli.refused(*arguments, says=[f"run {run.name}: ", "0 rows in flight"])
     await place.cli("verify", run.name)
-
-
-async def test_a_run_of_another_billing_is_refused_before_that_is_asked(place: Place) -> None:
-    await place.cli("run", "balances", place.balances(1).path, "--yes")
-    (run,) = await place.runs()
-    for command in ("verify", "reconcile", "undo"):
-        await place.cli.refused(command, run.name, "--api-url", NOBODY, says=f"run {run.name} works on")
