@@ -4,9 +4,6 @@ import tomllib
 from decimal import Decimal
 from pathlib import Path
 
-import anyio
-import pytest
-
 from tests.cli.conftest import Place
 
 NUMBER = "00003"

@@ -24,7 +24,7 @@ def names(folder: Path) -> list[str]:
     return [entry.name for entry in folder.iterdir()]
 
 
-async def test_a_file_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
+async def test_a_file_is_there_only_when_it_is_whole_and_what_is_there_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with pytest.raises(RuntimeError):
         await write(OutputFile(path), fails=True)
@@ -32,6 +32,24 @@ async def test_a_file_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
     await write(OutputFile(path))
     assert path.read_bytes() == '\ufeffчисло;"\'=a;""b"""\r\n'.encode()
     assert names(tmp_path) == ["out.csv"]
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(CommandRefused, match="--force"):
+        await write(OutputFile(path))
+    assert path.read_text(encoding="utf-8") == "mine"
+    await write(OutputFile(path, force=True))
+    assert "число" in path.read_text(encoding="utf-8")
+    # A link is replaced and not written through, a pipe or a device never.
+    (tmp_path / "theirs.csv").write_text("theirs")
+    (tmp_path / "link.csv").symlink_to("theirs.csv")
+    with pytest.raises(CommandRefused, match="is there already"):
+        await write(OutputFile(tmp_path / "link.csv"))
+    await write(OutputFile(tmp_path / "link.csv", force=True))
+    assert (tmp_path / "theirs.csv").read_text() == "theirs"
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(CommandRefused, match="is not a regular file"):
+        await write(OutputFile(pipe, force=True))
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 @pytest.mark.parametrize(
@@ -53,43 +71,23 @@ async def test_controls_of_a_cell_are_shown_as_signs(tmp_path: Path, cell: str, 
         assert list(csv.reader(stream, delimiter=";")) == [[shown]]
 
 
-async def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "out.csv"
-    path.write_text("mine", encoding="utf-8")
-    with pytest.raises(CommandRefused, match="--force"):
-        await write(OutputFile(path))
-    assert path.read_text(encoding="utf-8") == "mine"
-    await write(OutputFile(path, force=True))
-    assert "число" in path.read_text(encoding="utf-8")
-
-
-async def test_a_pipe_or_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "out.csv"
-    os.mkfifo(path)
-    with pytest.raises(CommandRefused, match="is not a regular file"):
-        await write(OutputFile(path, force=True))
-    assert stat.S_ISFIFO(path.stat().st_mode)
-
-
-async def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
-    (tmp_path / "theirs.csv").write_text("theirs")
-    (tmp_path / "out.csv").symlink_to("theirs.csv")
-    with pytest.raises(CommandRefused, match="is there already"):
-        await write(OutputFile(tmp_path / "out.csv"))
-    await write(OutputFile(tmp_path / "out.csv", force=True))
-    assert (tmp_path / "theirs.csv").read_text() == "theirs"
-
-
-@pytest.mark.parametrize("name", ["out.xlsx", "out.ODS"])
-async def test_a_csv_is_not_written_by_the_name_of_a_workbook(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CommandRefused, match=r"would be a CSV with the name of a workbook.*name it \.csv"):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("out.xlsx", r"would be a CSV with the name of a workbook.*name it \.csv"),
+        ("out.ODS", r"would be a CSV with the name of a workbook.*name it \.csv"),
+        ("nowhere/out.csv", "cannot be written"),
+    ],
+)
+async def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path, name: str, why: str) -> None:
+    with pytest.raises(CommandRefused, match=why):
         await write(OutputFile(tmp_path / name))
     assert not (tmp_path / name).exists()
 
 
-async def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CommandRefused, match="cannot be written"):
-        await write(OutputFile(tmp_path / "nowhere" / "out.csv"))
+def cells_of(place: Place, name: str) -> list[list[str]]:
+    with (place.cli.folder / name).open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.reader(stream, delimiter=";"))
 
 
 async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) -> None:
@@ -97,99 +95,73 @@ async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) ->
     await place.cli("run", "balances", "balances.csv", "--yes", "--quiet", may_end_with=(2,))
     (run,) = await place.runs()
     ended = await place.cli("export", run.name, "--state", "refused", "-o", "bad.csv")
-    assert "3 rows" in ended.words
-    with (place.cli.folder / "bad.csv").open(encoding="utf-8-sig", newline="") as stream:
-        header, *rows = csv.reader(stream, delimiter=";")
-    assert header == [
-        "note",
-        "contract_number",
-        "amount",
-        "carbon_row",
-        "carbon_line",
-        "carbon_state",
-        "carbon_answer",
-        "carbon_message",
-    ]
+    ended.saying("3 rows")
+    header, *rows = cells_of(place, "bad.csv")
+    ours = ["carbon_row", "carbon_line", "carbon_state", "carbon_answer", "carbon_message"]
+    assert header == ["note", "contract_number", "amount", *ours]
     by_line = {row[4]: row for row in rows}
     assert [row[3] for row in rows] == [f"{run.name}/r{number}" for number in (1, 2, 3)]
-    assert by_line["2"][:3] == ["'=1", "00000", "5"]
-    assert by_line["2"][5] == "refused"
+    assert (by_line["2"][:3], by_line["2"][5]) == (["'=1", "00000", "5"], "refused")
     assert "contract_number: there is no contract number '00000'" in by_line["2"][7]
     assert by_line["3"][:3] == ["x", "00003", "1,234"]
     assert "surplus cells: 9 | 8" in by_line["3"][7]
     assert by_line["4"][:3] == ["шорт", "", ""]
 
 
-async def described(place: Place) -> list[str]:
-    """The comments of the opening balances, without their marks."""
-    query = "select descr from finance_operations where op_type = 8 order by op_id"
-    return [descr.partition(" [cm ")[0] for (descr,) in place.billing.database.query(query)]
-
-
-async def test_the_refused_rows_mended_are_the_next_input_as_they_are(place: Place) -> None:
+async def test_the_refused_rows_mended_and_those_of_a_plan_are_the_next_input_as_they_are(place: Place) -> None:
     place.write("contract_number;amount;descr\n00001;пять;-тире\n00003;шесть;'=1\n")
     await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
     (run,) = await place.runs()
-    ended = await place.cli("export", run.name, "-o", ".")
-    assert f"2 rows refused: {run.name}-rejected.csv" in ended.words
+    (await place.cli("export", run.name, "-o", ".")).saying(f"2 rows refused: {run.name}-rejected.csv")
     ended = await place.cli("export", run.name, "--state", "rejected")
-    assert f"0 rows of run {run.name} that are rejected" in ended.words
-    assert "write the 2 rows that were refused before sending" in ended.words
-    assert f"carbon-migrate export {run.name} --state refused -o {run.name}-refused.csv" in ended.words
+    ended.saying(
+        [
+            f"0 rows of run {run.name} that are rejected",
+            "write the 2 rows that were refused before sending",
+            f"carbon-migrate export {run.name} --state refused -o {run.name}-refused.csv",
+        ]
+    )
     refused = place.cli.folder / f"{run.name}-rejected.csv"
     text = refused.read_text(encoding="utf-8-sig")
     assert "'-тире" in text
     refused.write_text(text.replace(";пять;", ";5;").replace(";шесть;", ";6;"), encoding="utf-8-sig")
-    await place.cli("run", "balances", refused, "--yes")
-    assert await described(place) == ["-тире", "'=1"]
-
-
-async def test_the_rows_of_a_plan_are_an_input_as_they_are(place: Place) -> None:
-    place.write("contract_number;amount;descr\n00003;5;-тире\n")
-    await place.cli("plan", "balances", "balances.csv", "-o", "plan")
+    await place.cli("plan", "balances", refused, "-o", "plan")
     saved = place.cli.folder / "plan" / "to-send.csv"
     assert "'-тире" in saved.read_text(encoding="utf-8-sig")
-    await place.cli("run", "balances", saved, "--yes")
-    assert await described(place) == ["-тире"]
-
-
-async def test_accepted_rows_carry_the_billing_s_answer_also_on_stdout(place: Place) -> None:
-    balances = place.balances(3)
-    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
-    ended = await place.cli("export", closing["run"], "--state", "accepted", "-o", "-")
-    assert ended.out.startswith("\ufeffcontract_number;amount;carbon_row;carbon_line;")
-    lines = ended.out.splitlines()[1:]
-    assert [line.split(";")[0] for line in lines] == balances.numbers
-    assert [line.split(";")[2:5] for line in lines] == [
-        [f"{closing['run']}/{number}", str(number + 1), "accepted"] for number in (1, 2, 3)
-    ]
-    assert all(line.split(";")[5].isdigit() for line in lines)
+    await place.run("balances", saved)
+    # The comments of the opening balances, without their marks.
+    marked = place.query("select descr from finance_operations where op_type = 8 order by op_id")
+    assert [descr.partition(" [cm ")[0] for (descr,) in marked] == ["-тире", "'=1"]
 
 
 async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: Place) -> None:
     balances = place.balances(4)
     with balances.path.open("a", encoding="utf-8") as file:
         file.write("nobody;5\n")
-    place.traffic.answer = lambda number: rejection() if number == 2 else None
-    arguments = ("--yes", "--skip-bad", "--json", "--no-canary", "--in-flight", "1")
-    name = (await place.cli("run", "balances", balances.path, *arguments, may_end_with=(1,))).closing["run"]
+    rejected = {"call": "FinanceOperations", "error": "Объект уже удалён"}
+    place.traffic.answer = lambda number: web.json_response(rejected) if number == 2 else None
+    arguments = ("--skip-bad", "--no-canary", "--in-flight", "1")
+    name = (await place.run("balances", balances.path, *arguments, ends=1))["run"]
     (place.cli.folder / "out").mkdir()
     ended = await place.cli("export", name, "-o", "out")
     assert sorted(names(place.cli.folder / "out")) == [f"{name}-accepted.csv", f"{name}-rejected.csv"]
-    assert f"3 rows accepted: out/{name}-accepted.csv" in ended.words
-    assert f"2 rows rejected and refused: out/{name}-rejected.csv" in ended.words
-    with (place.cli.folder / "out" / f"{name}-rejected.csv").open(encoding="utf-8-sig", newline="") as stream:
-        _, rejected, refused = csv.reader(stream, delimiter=";")
-    assert rejected[:1] + rejected[2:5] == [balances.numbers[1], f"{name}/2", "3", "rejected"]
-    assert rejected[6] == "Объект уже удалён"
+    ended.saying(
+        [
+            f"3 rows accepted: out/{name}-accepted.csv",
+            f"2 rows rejected and refused: out/{name}-rejected.csv",
+        ]
+    )
+    _, bad, refused = cells_of(place, f"out/{name}-rejected.csv")
+    assert bad[:1] + bad[2:5] == [balances.numbers[1], f"{name}/2", "3", "rejected"]
+    assert bad[6] == "Объект уже удалён"
     assert refused[:5] == ["nobody", "5", f"{name}/r1", "6", "refused"]
     await place.cli.refused("export", name, "-o", "out", says="--force")
     await place.cli("export", name, "-o", "out", "--force")
-
-
-def rejection() -> web.Response:
-    return web.json_response({"call": "FinanceOperations", "error": "Объект уже удалён"})
-
-
-async def test_an_unknown_state_names_the_nearest(place: Place) -> None:
+    # Accepted rows carry the billing's answer, also on stdout.
+    ended = await place.cli("export", name, "--state", "accepted", "-o", "-")
+    assert ended.out.startswith("\ufeffcontract_number;amount;carbon_row;carbon_line;")
+    lines = [line.split(";") for line in ended.out.splitlines()[1:]]
+    assert [line[0] for line in lines] == [balances.numbers[one] for one in (0, 2, 3)]
+    assert [line[2:5] for line in lines] == [[f"{name}/{one}", str(one + 1), "accepted"] for one in (1, 3, 4)]
+    assert all(line[5].isdigit() for line in lines)
     await place.cli.refused("export", "xxxxx", "--state", "acepted", "-o", "-", says="did you mean 'accepted'?")

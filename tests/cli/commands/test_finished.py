@@ -12,7 +12,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Change
 from checkpoints.states import State
 from tests.checkpoints.samples import frozen_run, ids, new_item, within
-from tests.cli.conftest import Ended, Typed
+from tests.cli.conftest import Typed
 
 OUTCOMES = {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.REJECTED, "4": State.APPLIED}
 
@@ -42,29 +42,25 @@ def rows_of(text: str) -> list[tuple[str, str]]:
     return [(row[0], row[header.index("carbon_state")]) for row in rows]
 
 
-def closing_on_stderr(ended: Ended) -> dict[str, object]:
-    found: dict[str, object] = json.loads(ended.err.splitlines()[-1])
-    return found
-
-
 def test_a_run_at_its_end_is_done_on_the_screen_and_for_scripts(typed: Typed, name: str) -> None:
     assert f"{name}, done" in typed("status", name).out
-    assert json.loads(typed("status", name, "--json").out)["stage"] == "done"
-    (run,) = json.loads(typed("status", "--json").out)["runs"]
+    assert typed("status", name, "--json").closing["stage"] == "done"
+    (run,) = typed("status", "--json").closing["runs"]
     assert run["stage"] == "done"
+    for command in (("status", "xxxxx"), ("pause", "xxxxx"), ("verify", "xxxxx"), ("decide", name, "1", "no")):
+        closing = typed(*command, *(["--why", "x"] if command[0] == "decide" else []), "--json").closing
+        assert (closing["exit"], bool(closing["error"])) == (2, True)
 
 
-def test_accepted_rows_are_those_that_were_read_back_too(typed: Typed, name: str) -> None:
+def test_accepted_rows_are_those_that_were_read_back_too(typed: Typed, name: str, tmp_path: Path) -> None:
     ended = typed("export", name, "--state", "accepted", "-o", "-")
     assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("4", "applied")]
-    assert f"3 rows of run {name} that are accepted, 2 of them applied, written to stdout" in ended.words
+    ended.saying(f"3 rows of run {name} that are accepted, 2 of them applied, written to stdout")
     assert rows_of(typed("export", name, "--state", "applied").out) == [("1", "applied"), ("4", "applied")]
-
-
-def test_a_whole_export_goes_to_stdout_in_one_piece(typed: Typed, name: str, tmp_path: Path) -> None:
+    # A whole export goes to stdout in one piece.
     ended = typed("export", name, "-o", "-")
     assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("3", "rejected"), ("4", "applied")]
-    assert f"4 rows of run {name}, 2 of them applied, written to stdout" in ended.words
+    ended.saying(f"4 rows of run {name}, 2 of them applied, written to stdout")
     assert not (tmp_path / "-").exists()
     typed("export", name, "-o", "all.csv")
     assert (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines() == ended.out.splitlines()
@@ -79,24 +75,10 @@ def test_scripts_are_told_what_an_export_has_written(typed: Typed, name: str) ->
     ]
     beside = typed("export", name, "--state", "accepted", "-o", "-", "--json")
     assert len(rows_of(beside.out)) == 3
-    assert closing_on_stderr(beside) == {
-        "run": name,
-        "files": [{"file": None, "states": ["accepted", "applied"], "rows": 3}],
-        "exit": 0,
-        "error": None,
-    }
+    file = {"file": None, "states": ["accepted", "applied"], "rows": 3}
+    closing = json.loads(beside.err.splitlines()[-1])
+    assert closing == {"run": name, "files": [file], "exit": 0, "error": None}
     assert typed("export", "xxxxx", "--json").closing["exit"] == 2
-
-
-def test_a_command_that_is_refused_tells_scripts_so(typed: Typed, name: str) -> None:
-    for command in (
-        ("status", "xxxxx"),
-        ("pause", "xxxxx"),
-        ("verify", "xxxxx"),
-        ("decide", name, "1", "no", "--why", "x"),
-    ):
-        closing = typed(*command, "--json").closing
-        assert (closing["exit"], bool(closing["error"])) == (2, True)
 
 
 def test_the_next_command_has_what_was_typed_to_find_the_journal_but_no_secret(
