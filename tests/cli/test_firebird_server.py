@@ -32,12 +32,3 @@ async def test_thresholds_of_a_folder_are_set_and_verified(place_on_server: Plac
     assert set(place.billing.database.query(thresholds, {"folder": int(FOLDER)})) == {(-777 * SCALE,)}
     verified = await place.cli("verify", ended.closing["run"], "--json")
     assert verified.closing["states"] == {"applied": len(wanted)}
-
-
-async def test_the_password_is_nowhere_in_what_it_leaves_behind(place_on_server: Place) -> None:
-    place = place_on_server
-    await place.cli("run", "balances", place.balances(3).path, "--yes", "--verbose")
-    password = place.cli.environment["CARBON_MIGRATE_DATABASE_PASSWORD"].encode()
-    left_behind = [path for path in place.cli.folder.iterdir() if path.name.startswith("carbon-migrate")]
-    assert left_behind
-    assert [path for path in left_behind if password in path.read_bytes()] == []

@@ -112,17 +112,6 @@ def test_a_file_of_settings_that_is_wrong_ends_with_2(typed: Typed, tmp_path: Pa
     assert ended.closing["exit"] == 2
 
 
-def test_jobs_are_listed_and_shown(typed: Typed) -> None:
-    listed = typed("jobs").out
-    assert "balances" in listed
-    assert "warning-threshold" in listed
-    shown = typed("jobs", "balances").out
-    assert "objects.create" in shown
-    assert "amount, op_summa" in shown
-    assert "example\n  carbon-migrate run balances balances.csv\n" in shown
-    assert "did you mean" in typed("jobs", "balanse").words
-
-
 def test_version_and_help(typed: Typed) -> None:
     assert typed("--version").out.startswith("carbon-migrate ")
     told = typed("run", "--help").out

@@ -164,17 +164,13 @@ async def test_an_import_makes_the_same_checks_before_anything_is_sent(place: Pl
     assert [number for (number,) in created] == ["Н-4"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
+async def test_what_cannot_be_written_is_refused_before_anything_is_read(place: Place) -> None:
+    place.write("", "there.xlsx")
+    file = table(place, *FAULTS)
+    for arguments, why in (
         (["-o", "faults.xlsx"], "-o names the workbook of --check, and that is not given"),
         (["--check", "-o", "faults.csv"], "faults.csv: a checked table is written as a workbook; name it .xlsx"),
         (["--check", "-o", "there.xlsx"], "there.xlsx is there already"),
         (["--check", "--save", "job.toml"], "--check sends nothing and begins no run: leave --save out"),
-    ],
-)
-async def test_what_cannot_be_written_is_refused_before_anything_is_read(
-    place: Place, arguments: list[str], why: str
-) -> None:
-    place.write("", "there.xlsx")
-    await place.cli.refused("import", table(place, *FAULTS), *arguments, says=why)
+    ):
+        await place.cli.refused("import", file, *arguments, says=why)
