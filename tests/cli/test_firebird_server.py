@@ -1,4 +1,4 @@
-"""Jobs against a real Firebird 3 server over TCP, as the billing has one; `test_killed.py` kills one there."""
+"""Jobs against a real Firebird 3 server over TCP, as the billing has one; `test_life_of_a_run.py` kills one there."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
