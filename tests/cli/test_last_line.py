@@ -9,7 +9,7 @@ import pytest
 
 from checkpoints.records import Stage
 from tests.cli.conftest import Place
-from tests.cli.terminal.terminals import at_a_terminal, opened
+from tests.cli.terminal.terminals import answered, at_a_terminal, opened
 
 FORMS = ("csv", "utf-16", "isql list", "isql bare", "json lines")
 
@@ -45,34 +45,32 @@ def arguments(file: Path, form: str) -> tuple[str, ...]:
 async def test_it_is_refused_where_nobody_is_asked_and_told_how_to_end_it(place: Place, form: str) -> None:
     file = cut(place, form)
     for more in (("--yes",), ("--yes", "--skip-bad"), ()):
-        refused = await place.cli(*arguments(file, form), *more, may_end_with=(2,))
-        assert f"the last line of {file} has no end, as all others have:" in refused.words
-        assert ("100" if form != "json lines" else '"amount"') in refused.words
-        assert f"sed -i -e '$a\\' {file}" in refused.words
+        says = [
+            f"the last line of {file} has no end, as all others have:",
+            "100" if form != "json lines" else '"amount"',
+            f"sed -i -e '$a\\' {file}",
+        ]
+        await place.cli.refused(*arguments(file, form), *more, says=says)
     assert (await place.found()).rows == 0
     assert {run.stage for run in await place.runs()} == {Stage.DISCARDED}
     # As it was told.
     if form != "utf-16":
         with opened(["sed", "-i", "-e", "$a\\", str(file)], place.cli.folder, {"PATH": "/usr/bin:/bin"}) as shell:
             assert await shell.ends() == 0
-        ended = await place.cli(*arguments(file, form), "--yes", "--json")
-        assert ended.closing["states"] == {"accepted": 2}
+        ended = await place.cli.closing(*arguments(file, form), "--yes")
+        assert ended["states"] == {"accepted": 2}
 
 
 async def test_one_answer_for_the_file_before_the_list_is_shown(place: Place) -> None:
     file = cut(place, "csv")
-    for answer, code, rows in (("n\n", 2, 0), ("y\n", 0, 2)):
-        with at_a_terminal(place, "run", "balances", str(file)) as terminal:
-            await terminal.shows("Is it whole?")
-            terminal.types(answer)
-            if code == 0:
-                await terminal.shows("Send these 2 rows")
-                terminal.types("y\n")
-            assert await terminal.ends() == code, terminal.seen
-        assert (await place.found()).rows == rows
-    assert (await place.found()).sum == Decimal(105)
+    whole, send = "Is it whole?", "Send these 2 rows"
+    await answered(place, "run", "balances", file, says=[(whole, "n")], ends=2)
+    assert (await place.found()).rows == 0
+    await answered(place, "run", "balances", file, says=[(whole, "y"), (send, "y")])
+    found = await place.found()
+    assert (found.rows, found.sum) == (2, Decimal(105))
     (run, *_) = reversed(await place.runs())
-    assert "last-line: it is whole" in " ".join((await place.cli("status", run.name)).out.split())
+    assert "last-line: it is whole" in await place.cli.told("status", run.name)
 
 
 async def test_a_run_that_was_killed_at_the_question_asks_again_when_it_is_resumed(place: Place) -> None:
@@ -122,16 +120,15 @@ async def test_a_plan_says_so_and_a_password_is_not_shown(place: Place) -> None:
     assert "Sekret" not in refused.words + refused.out
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "contract_number;amount\n{0};5\r\n{1};7\r\n",
-        "contract_number;amount\r{0};5\r{1};7\r",
-        "contract_number;amount\n{0};5\n{1};7\n  ",
-    ],
-)
-async def test_a_last_line_with_an_end_of_any_kind_is_not_asked_about(place: Place, text: str) -> None:
+async def test_a_last_line_with_an_end_of_any_kind_is_not_asked_about(place: Place) -> None:
+    numbers = place.balances(6).numbers
     file = place.cli.folder / "whole.csv"
-    file.write_bytes(text.format(*place.balances(2).numbers).encode())
-    ended = await place.cli("run", "balances", str(file), "--yes", "--json")
-    assert ended.closing["states"] == {"accepted": 2}
+    for number, text in enumerate(
+        (
+            "contract_number;amount\n{0};5\r\n{1};7\r\n",
+            "contract_number;amount\r{0};5\r{1};7\r",
+            "contract_number;amount\n{0};5\n{1};7\n  ",
+        )
+    ):
+        file.write_bytes(text.format(*numbers[2 * number :]).encode())
+        assert (await place.run("balances", file))["states"] == {"accepted": 2}

@@ -163,7 +163,7 @@ def test_a_key_that_two_rows_have_is_not_decided_on(typed: Typed) -> None:
     first, second = new_item("7"), new_item("9002")
     # Row 2 is of the contract number 7, and nothing is to be decided on row 1, whose key that is.
     name = journal_with([first, NewItem(second.key, "7", second.lane, second.payload)], manual=(2,))
-    says = f"7 may be any of the rows {name}/1 and {name}/2"
+    says = f"7 may be any of the rows {name}/1, {name}/2"
     typed.refused("decide", name, "7", "accepted", *WHY, says=says)
     assert states_in(name)[2] == (State.MANUAL, None)
 

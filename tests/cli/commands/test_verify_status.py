@@ -118,27 +118,24 @@ async def test_verify_finds_two_operations_of_one_mark_until_one_is_taken_back(p
 async def test_no_sign_of_success_stands_above_what_speaks_against_it(place: Place) -> None:
     balances = place.balances(3)
     name = (await place.run("balances", balances.path))["run"]
-    await place.execute(
-        "update admin_accounts set ostatok = ostatok + 70000000000 "
-        "where id in (select account_id from abonents where contract_number = ?)",
-        balances.numbers[0],
-    )
+    account = "where id in (select account_id from abonents where contract_number = ?)"
+    changed = f"update admin_accounts set ostatok = ostatok + ? {account}"  # noqa: S608 - words of the test
+    await place.execute(changed, 70000000000, balances.numbers[0])
     said = await place.cli.told("verify", name, ends=1)
     assert f"! run {name}: 3 rows as sent, 1 account with another balance than was sent" in said
+    await place.execute(changed, -70000000000, balances.numbers[0])
     # Nor where there is nothing to read back, and nothing is applied.
     again = await place.run("balances", balances.path)
     assert again["states"] == {"skipped": 3}
     nothing = (await place.cli("verify", again["run"])).out
     assert f"run {again['run']} has no rows to read back" in nothing
     # Of a run that was taken back it is said.
-    undone = (await place.cli.closing("undo", name, "--set", "way=opposite", "--set", "unproven=take", "--yes"))[
-        "run"
-    ]
-    back = (await place.cli("verify", name, may_end_with=(0, 1))).told
-    assert f"3 rows taken back since by run {undone}" in back
+    undone = (await place.cli.closing("undo", name, "--set", "way=opposite", "--yes"))["run"]
+    back = await place.cli.told("verify", name)
+    assert f"! run {name}: 3 rows as sent, 3 rows taken back since by run {undone}" in back
     assert "✓" not in said + nothing + back
-    assert (await place.cli("verify", name, "--json", may_end_with=(0, 1))).closing["taken_back"] == {undone: 3}
-    assert (await place.cli("verify", undone, "--json", may_end_with=(0, 1))).closing["taken_back"] == {}
+    assert (await place.cli.closing("verify", name))["taken_back"] == {undone: 3}
+    assert (await place.cli.closing("verify", undone))["taken_back"] == {}
 
 
 PAID = ("--chain", 'objects.get {"id": {id}}', "--chain", 'add_payment {"SUM_IN": "777.77"}')
