@@ -19,13 +19,11 @@ FOLDER: Final = "Новые"
 async def imported(place: Place, subscribers: int) -> str:
     """The name of a run that has imported so many subscribers."""
     place.write(table([subscriber(one) for one in range(1, subscribers + 1)]), "subs.csv")
-    return str((await place.cli("import", "subs.csv", "--yes", "--json")).closing["run"])
+    return str((await place.cli.closing("import", "subs.csv", "--yes"))["run"])
 
 
 async def folder_of(place: Place) -> int:
-    ((key,),) = place.billing.database.query(
-        "select id from abonents where is_folder = 1 and name = :name", {"name": FOLDER}
-    )
+    ((key,),) = place.query("select id from abonents where is_folder = 1 and name = :name", name=FOLDER)
     return int(key)
 
 

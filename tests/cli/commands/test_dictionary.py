@@ -107,12 +107,6 @@ def test_a_map_says_which_column_holds_what(typed: Typed, tmp_path: Path) -> Non
     assert (two.exit, "two map files are given" in two.err) == (2, True)
 
 
-def test_a_table_without_names_needs_no_dictionary(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text("Договор;ФИО\nA1;И\n", encoding="utf-8")
-    made = typed("dictionary", "table.csv")
-    assert (made.exit, "The table has no names to look up." in made.out) == (0, True)
-
-
 def test_what_cannot_be_used_is_refused_and_nothing_is_written(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text(TABLE, encoding="utf-8")
     (tmp_path / "old.csv").write_text("kind;name;id\nplan;A;3\n", encoding="utf-8")
@@ -125,3 +119,7 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(typed: Typed, tmp
     ):
         typed.refused("dictionary", *words, says=told)
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["old.csv", "table.csv"]
+    # A table without names needs no dictionary.
+    (tmp_path / "table.csv").write_text("Договор;ФИО\nA1;И\n", encoding="utf-8")
+    made = typed("dictionary", "table.csv")
+    assert (made.exit, "The table has no names to look up." in made.out) == (0, True)

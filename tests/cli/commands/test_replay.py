@@ -4,8 +4,6 @@ import gzip
 import signal
 from pathlib import Path
 
-import pytest
-
 from cli.terminal.exits import Exit
 from tests.cli.conftest import Place
 
@@ -95,20 +93,11 @@ async def test_what_was_not_recorded_is_refused_and_named(place: Place) -> None:
 
 async def test_a_live_server_that_answers_alike_shows_no_difference(place: Place) -> None:
     recording, _ = await recorded(place)
-    ended = await place.cli("mock", "diff", recording)
-    assert "0 answered differently" in ended.words
-    assert "40 writes" in ended.words
-
-
-async def test_a_recording_is_not_overwritten(place: Place) -> None:
-    recording, _ = await recorded(place)
+    (await place.cli("mock", "diff", recording)).saying(["0 answered differently", "40 writes"])
+    # A recording is not overwritten, and another file is none.
     before = recording.read_bytes()
-    await place.cli.refused(
-        "run", "balances", place.balances(2, "b.csv").path, "--yes", "--record", recording, says="night.rec"
-    )
+    again = ("run", "balances", place.balances(2, "b.csv").path, "--yes", "--record", recording)
+    await place.cli.refused(*again, says="night.rec")
     assert recording.read_bytes() == before
-
-
-@pytest.mark.parametrize("command", ["replay", "diff"])
-async def test_a_file_that_is_no_recording_is_refused(place: Place, command: str) -> None:
-    await place.cli.refused("mock", command, place.balances(1).path, says="balances.csv")
+    for command in ("replay", "diff"):
+        await place.cli.refused("mock", command, place.balances(1).path, says="balances.csv")

@@ -2,44 +2,26 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
 from checkpoints.purge import Purge
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
-from tests.cli.conftest import Cli, clean_environment
-from tests.cli.fleet.campaigns import Campaign, every_stage, new_run, sent
-from tests.postgres_server import PostgresServer
+from tests.cli.conftest import Cli
+from tests.cli.fleet.campaigns import Campaign, new_run, sent
+from tests.cli.fleet.conftest import write_settings
 
 ENTERED = re.compile(r"<tr><td>(\w+)\.example\.org</td>(.*?)</tr>")
 
 
-@pytest.fixture
-async def cli(tmp_path: Path, postgres_server: PostgresServer) -> Cli:
-    """A command line whose journal is in PostgreSQL."""
-    environment = clean_environment() | {"CARBON_MIGRATE_JOURNAL": postgres_server.new_journal(), "COLUMNS": "200"}
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return Cli(folder, environment | {"XDG_STATE_HOME": str(tmp_path / "state")})
-
-
-@pytest.fixture
-async def journal(cli: Cli, tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(journal_in_postgres(cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path)) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def campaign(journal: Journal) -> AsyncIterator[Campaign]:
-    async with every_stage(journal) as made:
-        yield made
+@pytest.fixture(autouse=True)
+def in_postgres(cli: Cli, address: str) -> None:
+    cli.environment |= {"CARBON_MIGRATE_JOURNAL": address, "COLUMNS": "200"}
 
 
 async def root_in(journal: Journal, run: Run) -> str:
@@ -117,13 +99,9 @@ async def test_since_a_date_and_with_runs_that_were_purged(cli: Cli, journal: Jo
 
 async def test_billings_with_journals_of_their_own_are_to_be_chosen(cli: Cli, tmp_path: Path) -> None:
     del cli.environment["CARBON_MIGRATE_JOURNAL"]
-    settings = cli.folder / "carbon-migrate.toml"
     hosts = ("north", "south")
-    settings.write_text(
-        "\n".join(f'[profile.{host}]\napi = {{ url = "http://{host}.example.org:8082" }}' for host in hosts),
-        encoding="utf-8",
-    )
-    settings.chmod(0o600)
+    profiles = (f'[profile.{host}]\napi = {{ url = "http://{host}.example.org:8082" }}' for host in hosts)
+    write_settings(cli, "\n".join(profiles))
     state = tmp_path / "state" / "carbon-migrate"
     for host in hosts:
         async with open_journal(state / f"{host}.example.org-8082.journal") as journal:
