@@ -63,7 +63,7 @@ async def flow(
 ) -> AsyncIterator[Flow]:
     """A flow in a folder that is made for it; the statements are done before its commands are typed."""
     await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
-    file = await anyio.to_thread.run_sync(shutil.copy, template, folder / "billing.fdb")
+    file = Path(await anyio.to_thread.run_sync(shutil.copy, template, folder / "billing.fdb"))
     async with place_in(folder / "work", file) as place:
         place.billing.latency, place.traffic.model = 0.03, ""
         for sql, values in statements:

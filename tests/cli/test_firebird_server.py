@@ -26,9 +26,9 @@ async def test_thresholds_of_a_folder_are_set_and_verified(place_on_server: Plac
     )
     wanted = list(place.billing.database.query(thresholds, {"folder": int(FOLDER)}))
     settings = ("--set", f"folder={FOLDER}", "--set", "amount=-777")
-    ended = await place.cli("run", "warning-threshold", *settings, "--yes", "--json")
-    assert ended.closing["states"] == {"accepted": len(wanted)}
+    ended = await place.run("warning-threshold", *settings)
+    assert ended["states"] == {"accepted": len(wanted)}
     assert wanted
     assert set(place.billing.database.query(thresholds, {"folder": int(FOLDER)})) == {(-777 * SCALE,)}
-    verified = await place.cli("verify", ended.closing["run"], "--json")
-    assert verified.closing["states"] == {"applied": len(wanted)}
+    verified = await place.cli.closing("verify", ended["run"])
+    assert verified["states"] == {"applied": len(wanted)}

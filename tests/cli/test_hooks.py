@@ -179,16 +179,16 @@ def told_lines(place: Place) -> list[dict[str, Any]]:
 async def test_a_file_that_a_step_ends_before_it_begins_is_told_with_the_run_before(place: Place) -> None:
     hooks = {"on-end": ["sh", "-c", "cat >> told.jsonl; rm -f second.csv"]}
     place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
-    ended = await place.cli("run", two_steps(place), "--yes", "--json", may_end_with=(Exit.STOPPED,))
+    ended = await place.run(two_steps(place), ends=Exit.STOPPED)
     of_run, of_file = told_lines(place)
     file = str(place.cli.folder / "night.toml")
     assert of_run["job_file"] == {"file": file, "round": 1, "step": 1, "steps": 2}
     assert (of_run["exit"], of_file["exit"]) == (Exit.DONE, Exit.STOPPED)
     assert of_file["run"] == of_run["run"]
     assert of_file["job_file"] == of_run["job_file"]
-    assert of_file["steps"] == ended.closing["steps"]
+    assert of_file["steps"] == ended["steps"]
     assert of_file["text"].startswith(f"job file {place.cli.folder / 'night.toml'} has ended after step 1 of 2: ")
-    assert of_file["error"] == ended.closing["error"]
+    assert of_file["error"] == ended["error"]
     assert "second.csv" in of_file["error"]
 
 

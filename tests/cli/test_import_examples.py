@@ -29,7 +29,7 @@ async def test_an_example_is_imported_and_is_there(place: Place, name: str) -> N
     (main,) = (EXAMPLES / name).glob("subscribers.*")
     for path in (EXAMPLES / name).iterdir():
         shutil.copy(path, place.cli.folder)
-    ((last,),) = place.billing.database.query("select max(id) from abonents")
+    ((last,),) = place.query("select max(id) from abonents")
     given = (main.name, "--map", "map.toml")
     await place.cli("dictionary", *given, "-o", "dictionary.csv", may_end_with=(1,))
     check(place.cli.folder / "dictionary.csv")

@@ -86,8 +86,8 @@ async def test_the_example_is_planned_run_killed_resumed_verified_and_undone(pla
     refused = await cli("resume", begun.name, "--yes", may_end_with=(2,))
     assert f"which {path} has declared, and the settings give no such job: name that file in jobs of" in refused.words
     declare(cli.folder, changed)
-    ended = await cli("resume", begun.name, "--yes", "--json", "--changed-declaration", *PACING)
-    assert ended.closing["states"] == {State.ACCEPTED: ROWS}
+    ended = await cli.closing("resume", begun.name, "--yes", "--changed-declaration", *PACING)
+    assert ended["states"] == {State.ACCEPTED: ROWS}
 
     path.write_text(text, encoding="utf-8")
     await cli("verify", begun.name)

@@ -84,7 +84,7 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
             terminal.types(f"{answer}\n")
             assert await terminal.ends() == code, terminal.seen
         assert NAMED in terminal.seen
-    states = [(await place.cli("status", one.name, *production, "--json")).closing for one in await place.runs()]
+    states = [await place.cli.closing("status", one.name, *production) for one in await place.runs()]
     assert [one["states"] for one in states] == [{"accepted": 6}, {}, {"accepted": 6}], (
         "the one of the no is given up"
     )
@@ -117,12 +117,12 @@ async def test_a_run_keeps_its_profile_and_shows_it_everywhere(place: Place) -> 
     assert shown.err == f"{NAMED}\n"
     assert f"settings       {NAMED}" in shown.out
     assert "settings_" not in shown.out
-    *_, one = (await place.cli("status", *production, "--json")).closing["runs"]
+    *_, one = (await place.cli.closing("status", *production))["runs"]
     assert one["profile"] == {"name": "production", "billing": "ISP North", "production": True}
     await place.cli("report", run, *production, "-o", "report.html")
     assert NAMED in (place.cli.folder / "report.html").read_text(encoding="utf-8")
-    undone = await place.cli("undo", run, *production, "--yes", "--json")
-    assert NAMED in (await place.cli("status", undone.closing["run"], *production)).out
+    undone = await place.cli.closing("undo", run, *production, "--yes")
+    assert NAMED in (await place.cli("status", undone["run"], *production)).out
 
     # The same journal by another profile, which is another billing: nothing of it goes there.
     other = ("--profile", "test", "--journal", "carbon-migrate.journal")

@@ -110,8 +110,8 @@ async def test_rows_of_a_select_are_refused_where_they_would_replace_an_earlier_
     continued = await continue_refused(place, ended.closing["run"])
     assert "would replace it. Leave it out, or take the balance back" in continued.words
     await place.cli(*advised_undo(continued), "--yes")
-    told = await place.cli("run", "balances", "--sql", sql, "--yes", "--json", "--shared-accounts", "sum")
-    assert told.closing["states"] == {"accepted": 2, "skipped": 1}
+    told = await place.run("balances", "--sql", sql, "--shared-accounts", "sum")
+    assert told["states"] == {"accepted": 2, "skipped": 1}
     assert balance(place, account) == Decimal(10)
 
 
@@ -145,8 +145,8 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     assert f": its account has its opening balance from run {first}, line 2" in refused.words
     undo = advised_undo(refused)
     assert undo[:4] == ["undo", first, "--set", "way=opposite"]
-    planned = await place.cli("plan", "balances", "shared.csv", "--json", *meant, may_end_with=(1,))
-    assert planned.closing["refused"] == 1
+    planned = await place.cli.closing("plan", "balances", "shared.csv", *meant, ends=1)
+    assert planned["refused"] == 1
     ended = await run(place, *meant, "--skip-bad", may_end_with=(1,))
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 1, "skipped": 1}, 1)
     assert balance(place, account) == Decimal("-459.90")
@@ -157,7 +157,7 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     assert balance(place, account) == Decimal("493.34")
     # The later operation on the account is another subscriber's.
     undone = next(one.name for one in await place.runs() if one.job == "undo")
-    assert (await place.cli("verify", undone, "--json")).closing["with_later_operations"] == 1
+    assert (await place.cli.closing("verify", undone))["with_later_operations"] == 1
 
 
 async def test_without_the_balance_before_it_no_undo_is_advised_that_would_refuse(place: Place) -> None:

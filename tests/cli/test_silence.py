@@ -189,7 +189,7 @@ async def own(billing_template: Path, tmp_path: Path) -> AsyncIterator[Callable[
 
 async def entered(place: Place) -> str:
     """The name of a run that has entered a few rows."""
-    return str((await place.cli("run", "balances", place.balances(4).path, "--yes", "--json")).closing["run"])
+    return str((await place.run("balances", place.balances(4).path))["run"])
 
 
 async def stopped(place: Place) -> str:
@@ -223,9 +223,7 @@ async def test_no_command_is_silent_for_long_whatever_it_waits_for(
     load_words = ("run", "balances", shared.balances(60, "load.csv").path, "--yes", "--again", "--rate", "1")
     async with shared.cli.started(*load_words, "--json") as load:
         await load.until(lambda: shared.traffic.reaches(6))
-        (held,) = [
-            run["run"] for run in (await shared.cli("status", "--json")).closing["runs"] if run["holder"] is not None
-        ]
+        (held,) = [run["run"] for run in (await shared.cli.closing("status"))["runs"] if run["holder"] is not None]
         load.signal(signal.SIGSTOP)
         done = runs["shared"]
         everything = [

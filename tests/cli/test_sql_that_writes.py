@@ -70,4 +70,4 @@ async def test_what_the_select_of_a_throttle_reaches_is_looked_at_as_well(place:
     ended = await place.cli("run", "balances", place.balances(2).path, "--yes", *throttle, may_end_with=(2,))
     assert "COUNTS may change the generator G, which no read-only transaction stops" in ended.words
     assert place.traffic.arrived == 0
-    assert list(place.billing.database.query("select gen_id(g, 0) from rdb$database")) == [(0,)]
+    assert list(place.query("select gen_id(g, 0) from rdb$database")) == [(0,)]

@@ -30,7 +30,7 @@ async def folder_of(place: Place) -> int:
 async def test_an_import_that_is_whole_has_no_difference(place: Place) -> None:
     run = await imported(place, 6)
     folder = await folder_of(place)
-    verified = (await place.cli("verify", run, "--json")).closing
+    verified = await place.cli.closing("verify", run)
     tally = verified["tally"]
     assert (tally["different"], tally["not_in_file"], verified["exit"]) == (0, 0, 0)
     balances = f"{sum(Decimal(f'{one}.50') for one in range(1, 7)):.2f}"
@@ -68,8 +68,8 @@ async def test_what_differs_is_named_and_who_is_not_in_the_file(place: Place) ->
     assert f"✗ folder {FOLDER} ({folder}) subscribers 6 5 −1 balances 24.00 21.50 −2.50" in said
     assert "✗ tariff Тариф 5 (5) subscribers 0 1 +1" in said
     assert "! 21 subscribers are in these folders and not in the file: old-900001 <b> (abonent 900001)" in said
-    told = await place.cli("report", run, "-o", REPORT, "--lang", "en", "--json")
-    (name,) = told.closing["not_in_file_files"]
+    told = await place.cli.closing("report", run, "-o", REPORT, "--lang", "en")
+    (name,) = told["not_in_file_files"]
     beside = place.cli.folder / name
     assert hashlib.sha256(beside.read_bytes()).hexdigest() in read(place)
     with beside.open(encoding="utf-8-sig", newline="") as file:
@@ -81,13 +81,13 @@ async def test_what_differs_is_named_and_who_is_not_in_the_file(place: Place) ->
     assert page.line("old-900001") == ["<b>", "900001", str(folder), "1.00"]
     assert re.search(r"the totals of \d folders, tariffs and operators are others", read(place))
     beside.write_text("edited", encoding="utf-8")
-    edited = await place.cli("report", "check", REPORT, "--json", may_end_with=(1,))
-    assert edited.closing["files"] == [name]
+    edited = await place.cli.closing("report", "check", REPORT, ends=1)
+    assert edited["files"] == [name]
 
 
 async def test_what_was_taken_back_is_not_counted(place: Place) -> None:
     run = await imported(place, 2)
-    undo = str((await place.cli("undo", run, "--yes", "--json")).closing["run"])
+    undo = str((await place.cli.closing("undo", run, "--yes"))["run"])
     verified = await place.cli("verify", run, may_end_with=(0, 1))
     assert "not counted beside the file: rows of this run were taken back" in " ".join(verified.out.split())
     await place.cli("report", undo, "-o", REPORT, "--lang", "en")

@@ -70,11 +70,11 @@ async def test_nothing_is_sent_where_api_and_database_are_of_two_billings(place:
         ("verify", done),
         ("doctor",),
     ):
-        wrongs = [("--api-url", other.billing.url), ("--database", other.file)]
+        wrongs = [("--api-url", other.billing.url), ("--database", str(other.file))]
         # What opens both is the same for all: the wrong database of two.
         for wrong in wrongs if typed[0] in {"plan", "doctor"} else wrongs[1:]:
             told = await place.cli.told(*typed, *wrong, ends=2)
-            for words in ("API and database are not of one billing: ", "abonent", str(wrong[1]), f"from {wrong[0]}"):
+            for words in ("API and database are not of one billing: ", "abonent", wrong[1], f"from {wrong[0]}"):
                 assert words in told, typed
     assert ((await place.found()).rows, other.entered) == (before, 0)
 

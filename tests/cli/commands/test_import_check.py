@@ -45,7 +45,7 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
 @pytest.fixture
 async def taken(place: Place) -> None:
     """An account of the billing whose login and address the table has for others."""
-    ((owner,),) = place.billing.database.query("select min(abonent_id) from users where deleted = 0")
+    ((owner,),) = place.query("select min(abonent_id) from users where deleted = 0")
     address = (172 << 24) + (20 << 16) + 24
     sql = "insert into users (id, abonent_id, login, ip) values (999001, ?, 'taken', ?)"
     await place.execute(sql, owner, address)
@@ -80,7 +80,7 @@ async def test_faults_are_grouped_by_kind_with_their_first_lines(place: Place) -
     assert "✗ 13 rows of" in ended.out
     assert "✗ Телефон, lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more: '123' is not a Russian mobile" in ended.out
     assert "Nothing was sent." in ended.out
-    closing = (await place.cli("import", "subscribers.csv", "--check", "--json", may_end_with=[Exit.REFUSED])).closing
+    closing = await place.cli.closing("import", "subscribers.csv", "--check", ends=Exit.REFUSED)
     assert closing["file"] == "subscribers.csv"
     (group,) = closing["faults"]
     assert (group["column"], group["count"], group["lines"]) == ("Телефон", 13, list(range(2, 12)))
@@ -89,15 +89,15 @@ async def test_faults_are_grouped_by_kind_with_their_first_lines(place: Place) -
 
 async def test_a_clean_table_has_exit_code_0_and_tells_what_is_to_be_looked_at(place: Place) -> None:
     rows = [f"Н-{line};Иванов;89161234567;;;2;u{line};;;127;33;0" for line in (2, 3)]
-    ended = await place.cli("import", table(place, *rows), "--check", "--json")
-    assert ended.closing["faults"] == []
-    (group,) = ended.closing["warnings"]
+    ended = await place.cli.closing("import", table(place, *rows), "--check")
+    assert ended["faults"] == []
+    (group,) = ended["warnings"]
     assert (group["column"], group["lines"], group["reason"]) == (
         "Телефон",
         [2, 3],
         "'+79161234567' is also in line 3",
     )
-    assert (ended.closing["exit"], ended.closing["doubtful_rows"], ended.closing["error"]) == (0, 2, None)
+    assert (ended["exit"], ended["doubtful_rows"], ended["error"]) == (0, 2, None)
 
 
 async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_the_table(place: Place) -> None:
@@ -108,8 +108,8 @@ async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_the_table
     ]
     faults = place.cli.folder / "faults.xlsx"
     await place.cli("import", table(place, *rows), "--check", "-o", faults, may_end_with=[Exit.REFUSED])
-    again = await place.cli("import", faults, "--check", "--json", may_end_with=[Exit.REFUSED])
-    assert [(one["column"], one["lines"]) for one in again.closing["faults"]] == [("Логин", [2, 3]), ("Телефон", [2])]
+    again = await place.cli.closing("import", faults, "--check", ends=Exit.REFUSED)
+    assert [(one["column"], one["lines"]) for one in again["faults"]] == [("Логин", [2, 3]), ("Телефон", [2])]
     book = openpyxl.load_workbook(faults)
     sheet = book.worksheets[0]
     assert "is not a Russian mobile" in sheet["C2"].comment.text
@@ -144,7 +144,7 @@ async def test_a_joined_table_is_marked_on_a_sheet_of_its_own_and_comes_back(pla
     sheet["C2"], sheet["A3"] = "172.20.0.2", "Н-3"
     book.save(faults)
     await place.cli("import", faults, "--accounts", faults, "--yes")
-    found = place.billing.database.query("select login from users where login in ('ivanov', 'petrov') order by 1")
+    found = place.query("select login from users where login in ('ivanov', 'petrov') order by 1")
     assert [login for (login,) in found] == ["ivanov", "petrov"]
 
 

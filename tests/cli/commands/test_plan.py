@@ -103,7 +103,7 @@ async def test_a_plan_makes_no_later_run_think_that_rows_were_entered(place: Pla
     balances = place.balances(4)
     await place.cli("plan", "balances", balances.path)
     assert not place.cli.journal.exists()
-    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    closing = await place.run("balances", balances.path)
     assert closing["states"] == {"accepted": 4}
     plan = planned(await place.cli("plan", "balances", balances.path, "--json"))
     assert plan["states"] == {"skipped": 4}

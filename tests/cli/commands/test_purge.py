@@ -91,8 +91,8 @@ def left_alone(typed: Typed, *arguments: str) -> dict[str, str]:
 def test_what_is_typed_wrongly_or_without_a_yes_removes_nothing(typed: Typed) -> None:
     name = finished()
     for arguments in ((), ("abcde", "--older-than", "90d")):
-        says = "carbon-migrate purge RUN, carbon-migrate purge --older-than 90d"
-        typed.refused("purge", *arguments, "--yes", says=says)
+        either = "carbon-migrate purge RUN, carbon-migrate purge --older-than 90d"
+        typed.refused("purge", *arguments, "--yes", says=either)
     for age in ("90", "d", "-1d", "1.5d", "999999d", "90 days", "²d"):
         typed.refused("purge", f"--older-than={age}", "--yes", says="write a number of days, as 90d")
     says = [
@@ -277,9 +277,9 @@ def test_what_takes_a_purged_run_back_cannot_be_undone_either(typed: Typed) -> N
 
 async def test_the_same_file_enters_nothing_twice_after_its_run_was_purged(place: Place) -> None:
     balances = place.balances(3)
-    name = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    name = (await place.run("balances", balances.path))["run"]
     await place.cli("purge", name, "--yes")
-    again = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    again = await place.run("balances", balances.path)
     assert again["states"] == {"skipped": 3}
     place.write(f"contract_number;amount\n{balances.numbers[0]};99\n", "other.csv")
     refused = await place.cli("run", "balances", "other.csv", "--yes", may_end_with=(2,))

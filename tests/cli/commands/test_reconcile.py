@@ -64,8 +64,8 @@ async def with_one_row_that_differs(place: Place) -> str:
 async def test_what_differs_is_shown_with_both_sides_and_settled_once_it_was_put_right(place: Place) -> None:
     name = await with_one_row_that_differs(place)
     shown = await place.cli.told("reconcile", name, "--settle", "0", ends=Exit.UNDECIDED)
-    for words in ('"op_summa":"0.08"', "999.00", f"carbon-migrate decide {name}/2 accepted --why"):
-        assert words in shown
+    for text in ('"op_summa":"0.08"', "999.00", f"carbon-migrate decide {name}/2 accepted --why"):
+        assert text in shown
     for words, said in (
         ((f"{name}/1", "pending", "--why", "x"), "row 1 of run"),
         ((f"{name}/77", "pending", "--why", "x"), "/77: give its key"),

@@ -10,10 +10,8 @@ from tests.cli.conftest import Place
 
 async def recorded(place: Place) -> tuple[Path, dict[str, object]]:
     recording = place.cli.folder / "night.rec"
-    ended = await place.cli(
-        "run", "balances", place.balances(40).path, "--yes", "--json", "--in-flight", "4", "--record", recording
-    )
-    return recording, ended.closing
+    ended = await place.run("balances", place.balances(40).path, "--in-flight", "4", "--record", recording)
+    return recording, ended
 
 
 async def test_a_recorded_load_has_the_same_result_when_it_is_replayed_twice(place: Place) -> None:
@@ -23,16 +21,14 @@ async def test_a_recorded_load_has_the_same_result_when_it_is_replayed_twice(pla
         async with place.cli.started("mock", "replay", recording, "--port", "0") as replay:
             url = await replay.first_line()
             # The database is that of the load: its marks are there already, and those of the replay do not come.
-            again = await place.cli(
-                "run", "balances", "balances.csv", "--yes", "--json", "--in-flight", "4", "--again",
-                "--trust-journal", "--api-url", url, "--journal", f"replayed-{number}.journal",
-            )  # fmt: skip
+            way = ("--trust-journal", "--api-url", url, "--journal", f"replayed-{number}.journal")
+            again = await place.run("balances", "balances.csv", "--in-flight", "4", "--again", *way)
             replay.signal(signal.SIGTERM)
             ended = await replay.ended()
         assert ended.exit == Exit.DONE, ended
         assert "✓ all of the recording, and nothing else" in ended.out
         for name in ("states", "amounts", "calls", "exit"):
-            assert again.closing[name] == closing[name]
+            assert again[name] == closing[name]
     assert place.traffic.arrived == calls, "nothing reached the billing itself"
 
 

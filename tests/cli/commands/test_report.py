@@ -161,20 +161,17 @@ async def test_its_figures_are_those_of_journal_and_billing(place: Place) -> Non
 
 async def test_a_run_that_is_not_at_its_end_is_preliminary(place: Place) -> None:
     balances = place.balances(3)
-    ended = await place.cli("run", "balances", balances.path, "--json", may_end_with=(2,))
+    ended = await place.cli.closing("run", "balances", balances.path, ends=2)
     (run,) = [one.name for one in await place.runs()]
-    assert ended.closing["run"] in {None, run}
+    assert ended["run"] in {None, run}
     told = await place.cli("report", run, "-o", "-", "--lang", "en", may_end_with=(0, 2))
     assert "given up before anything was sent" in told.out
-    begun = await place.cli(
-        "run", "balances", balances.path, "--yes", "--limit-money", "0,01", "--json", may_end_with=(3,)
-    )
-    told = await place.cli("report", begun.closing["run"], "-o", "-", "--lang", "en")
-    assert "PRELIMINARY" in told.out
-    assert "the load is not at its end." in told.out
-    assert "nothing is handed over with this report" in told.out
+    begun = await place.run("balances", balances.path, "--limit-money", "0,01", ends=3)
+    told = await place.cli("report", begun["run"], "-o", "-", "--lang", "en")
+    for words in ("PRELIMINARY", "the load is not at its end.", "nothing is handed over with this report"):
+        assert words in told.out
     assert "Handed over by" not in told.out
-    await place.cli("report", begun.closing["run"], "--pdf", "-o", "begun.pdf", "--lang", "ru")
+    await place.cli("report", begun["run"], "--pdf", "-o", "begun.pdf", "--lang", "ru")
     pages = PdfReader(place.cli.folder / "begun.pdf").pages
     assert len(pages) > 1
     assert all("ПРЕДВАРИТЕЛЬНЫЙ" in page.extract_text() for page in pages)
@@ -276,10 +273,10 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
 
 async def _undone(place: Place, run: str, rows: int) -> None:
     """The undo is one report with what it takes back, also in what it adds up."""
-    ended = await place.cli("undo", run, "--yes", "--skip-bad", "--set", "way=storno", "--json", may_end_with=(1,))
-    undo = str(ended.closing["run"])
-    told = await place.cli("report", undo, "-o", "undo.html", "--lang", "ru", "--json")
-    assert (told.closing["kind"], told.closing["runs"]) == ("undo", [run, undo])
+    ended = await place.cli.closing("undo", run, "--yes", "--skip-bad", "--set", "way=storno", ends=1)
+    undo = str(ended["run"])
+    told = await place.cli.closing("report", undo, "-o", "undo.html", "--lang", "ru")
+    assert (told["kind"], told["runs"]) == ("undo", [run, undo])
     page = Page(read(place, Path("undo.html")))
     assert page.sums("отменено")[0] == rows
     assert (await place.cli("report", "check", "undo.html")).exit == 0
@@ -299,9 +296,9 @@ async def test_a_job_file_is_one_report_of_all_its_steps(place: Place) -> None:
     assert "не начаты шаги: 2" in read(place)
     await place.cli("run", "night.toml", "--yes", "--limit-money", "none", "--settle", "0")
     load, thresholds = [run.name for run in await place.runs()]
-    told = await place.cli("report", "night.toml", "--lang", "ru", "--json")
-    assert (told.closing["runs"], told.closing["file"]) == ([load, thresholds], "report-night-1.html")
-    assert told.closing["preliminary"] is False
+    told = await place.cli.closing("report", "night.toml", "--lang", "ru")
+    assert (told["runs"], told["file"]) == ([load, thresholds], "report-night-1.html")
+    assert told["preliminary"] is False
     name = Path("report-night-1.html")
     page = Page(read(place, name))
     assert [number(cell) for cell in page.lines("всего строк во входных данных")[0]] == [6, balances.sum]
@@ -313,8 +310,8 @@ async def test_a_job_file_is_one_report_of_all_its_steps(place: Place) -> None:
     assert (await place.cli("report", "check", name)).exit == 0
     with closing(sqlite3.connect(place.cli.journal, isolation_level=None)) as journal:
         journal.execute("update items set state = 'applied' where item_id = (select max(item_id) from items)")
-    differs = await place.cli("report", "check", name, "--json", may_end_with=(1,))
-    assert differs.closing["rows"] == [{"run": thresholds, "row": 3}]
+    differs = await place.cli.closing("report", "check", name, ends=1)
+    assert differs["rows"] == [{"run": thresholds, "row": 3}]
     alone = await place.cli("report", load, "-o", "-", "--lang", "ru")
     assert "шаг 1 из 2 файла" in alone.out
     assert "протокол всего файла: carbon-migrate report night.toml" in alone.out

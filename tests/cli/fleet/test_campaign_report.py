@@ -39,7 +39,7 @@ def amount(text: str) -> Decimal:
 async def test_its_figures_are_those_of_the_journal_and_it_names_what_needs_a_person(
     cli: Cli, journal: Journal, campaign: Campaign
 ) -> None:
-    made = (await cli("report", "--all", "--json")).closing
+    made = await cli.closing("report", "--all")
     page = (cli.folder / "report-all.html").read_text(encoding="utf-8")
     runs = {what: run for what, run in campaign.runs.items() if what != "discarded"}
     assert set(made["runs"]) == {run.name for run in runs.values()}
@@ -70,11 +70,11 @@ async def test_it_is_checked_by_the_roots_of_its_runs(cli: Cli, journal: Journal
     page = (cli.folder / "all.html").read_text(encoding="utf-8")
     assert "ПРЕДВАРИТЕЛЬНО" not in page
     assert 'class="sign"' in page
-    assert (await cli("report", "check", "all.html", "--json")).closing["agrees"]
+    assert (await cli.closing("report", "check", "all.html"))["agrees"]
     async with journal.taken_up(second) as ours:
         item = (await journal.items(ours, {State.ACCEPTED}, size=1))[0]
         await journal.doubt_answers(ours, [item.item_id], "doubled")
-    found = (await cli("report", "check", "all.html", "--json", may_end_with=[1])).closing
+    found = await cli.closing("report", "check", "all.html", ends=1)
     assert (found["agrees"], found["differing_runs"], found["rows"]) == (False, [second.name], [])
     told = await cli("report", "check", "all.html", may_end_with=[1])
     assert f"the rows of run {second.name} are not those of the report" in told.out
@@ -89,7 +89,7 @@ async def test_since_a_date_and_with_runs_that_were_purged(cli: Cli, journal: Jo
     page = (cli.folder / "all.html").read_text(encoding="utf-8")
     assert "no root" in page
     assert "11.00" in page
-    assert (await cli("report", "check", "all.html", "--json")).closing["agrees"]
+    assert (await cli.closing("report", "check", "all.html"))["agrees"]
     await cli.refused("report", "--all", "--since", "2100-01-01", says="has no run that was begun since 2100-01-01")
     wrong = await cli("report", "--all", "--since", "yesterday", may_end_with=[2])
     assert "--since: 'yesterday' is not a date; write it as 2026-11-30" in wrong.words

@@ -177,9 +177,9 @@ async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Pl
         # As another machine would have noted it.
         shared.asked("update runners set machine = 'another one', host = 'runner-7' where ended_at is null")
         rest = shared.balances(ROWS)
-        skipped = await shared.cli("run", "balances", rest.path, "--yes", "--detach", "--skip-bad", "--json")
+        skipped = await shared.run("balances", rest.path, "--detach", "--skip-bad")
         async with shared.cli.started(*WORKER) as worker:
-            heard = await worker.said(f"{skipped.closing['run']}: goes on in 5 s")
+            heard = await worker.said(f"{skipped['run']}: goes on in 5 s")
             assert "waits for a person" not in heard
             worker.signal(signal.SIGTERM)
             await worker.ended()
