@@ -8,7 +8,7 @@ import pytest
 from checkpoints.journal import open_journal
 from cli.completion.options import commands
 from tests.cli.conftest import Place
-from tests.cli.terminal.terminals import at_a_terminal
+from tests.cli.terminal.terminals import answered, at_a_terminal
 from texts.remedies import TAKES_PROFILE
 
 NAMED = "PRODUCTION: ISP North (profile of settings: production)"
@@ -79,11 +79,8 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
     assert (await place.found()).rows == 6
     undo = ("undo", run, "--set", "way=storno", "--set", "storno_call=storno", *production)
     for answer, code in (("no", 2), ("Isp North", 0)):
-        with at_a_terminal(place, *undo) as terminal:
-            await terminal.shows("Type the name of the billing, ISP North, to send:")
-            terminal.types(f"{answer}\n")
-            assert await terminal.ends() == code, terminal.seen
-        assert NAMED in terminal.seen
+        asks = [("Type the name of the billing, ISP North, to send:", answer)]
+        assert NAMED in await answered(place, *undo, says=asks, ends=code)
     states = [await place.cli.closing("status", one.name, *production) for one in await place.runs()]
     assert [one["states"] for one in states] == [{"accepted": 6}, {}, {"accepted": 6}], (
         "the one of the no is given up"
@@ -95,13 +92,11 @@ async def test_without_colours_the_words_say_it_and_another_profile_asks_as_ever
     file.write_text(file.read_text(encoding="utf-8") + "production = false\n", encoding="utf-8")
     place.cli.environment["NO_COLOR"] = "1"
     balances = place.balances(3)
-    with at_a_terminal(place, "run", "balances", str(balances.path), "--profile", "production") as terminal:
-        await terminal.shows("[y/N]")
-        terminal.types("y\n")
-        assert await terminal.ends() == 0
-    assert "PRODUCTION" not in terminal.seen
-    assert "\x1b[3" not in terminal.seen.replace("\x1b[3m", "")
-    assert "ISP North (profile of settings: production)" in terminal.seen
+    run = ("run", "balances", balances.path, "--profile", "production")
+    seen = await answered(place, *run, says=[("[y/N]", "y")])
+    assert "PRODUCTION" not in seen
+    assert "\x1b[3" not in seen.replace("\x1b[3m", "")
+    assert "ISP North (profile of settings: production)" in seen
     assert (await place.found()).rows == 3
 
 
