@@ -1,17 +1,28 @@
 """An import as an administrator types it: planned, sent, killed, resumed, corrected, imported again, taken back."""
 
 import csv
+import hashlib
 import io
+import re
+import shutil
+from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from aiohttp import web
 
 from billing.api.error_catalogue import LICENCE
+from billing.money import SCALE
 from cli.terminal.exits import Exit
+from jobs.imports.subscriber import folder_names
+from tests.cli.commands.test_report import Page, number
+from tests.cli.commands.test_report import read as read_report
 from tests.cli.conftest import Place, Typed
 from tests.cli.flows import flow
+from tests.jobs.imports.test_examples import EXAMPLES, EXPECTED
 from tests.jobs.whole_database import THERE, changes
 
 HEADER: Final = ("Договор", "ФИО", "Папка", "Логин", "Тариф", "Телефон", "Порог", "Баланс")
@@ -191,3 +202,281 @@ async def test_a_licence_that_runs_out_stops_the_run_which_goes_on_elsewhere_wit
     closing = await elsewhere.closing("resume", run.name, "--yes", "--settle", "0.1")
     assert closing["subscribers"] == {"all": 5, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
     assert len(people(place)) == 5
+
+
+# ---- the tables of other billings in `examples/` -------------------------------------------------------------------
+
+IMPORTED = """
+select a.contract_number, f.name, cast(c.ostatok + c.debit - c.credit as bigint),
+    (select count(*) from users u where u.abonent_id = a.id and u.deleted = 0),
+    (select count(*) from users_usluga s where s.abonent_id = a.id and s.deleted = 0),
+    (select count(*) from attribute_values v where v.abonent_id = a.id)
+from abonents a
+join abonents f on f.id = a.parent_id
+join admin_accounts c on c.id = a.account_id
+where a.id > :last
+"""
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+async def test_an_example_is_imported_and_is_there(place: Place, name: str) -> None:
+    (main,) = (EXAMPLES / name).glob("subscribers.*")
+    for path in (EXAMPLES / name).iterdir():
+        shutil.copy(path, place.cli.folder)
+    ((last,),) = place.query("select max(id) from abonents")
+    given = (main.name, "--map", "map.toml")
+    await place.cli("dictionary", *given, "-o", "dictionary.csv", may_end_with=(1,))
+    check(place.cli.folder / "dictionary.csv")
+    await place.cli("import", *given, "--dictionary", "dictionary.csv", "--yes")
+    there = {number: tuple(rest) for number, *rest in place.query(IMPORTED, last=last) if number}
+    assert there == {number: wanted(steps) for number, steps in EXPECTED[name].items()}
+
+
+def check(path: Path) -> None:
+    """Check a dictionary as a person does: fill in the tariffs, and say of each proposal that it is right."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
+    assert {row["kind"] for row in rows if not row["id"]} <= {"tariff"}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(row | {"id": row["id"] or "2", "checked": "да"} for row in rows)
+
+
+def wanted(steps: list[tuple[str, dict[str, str]]]) -> tuple[object, ...]:
+    """The folder, the balance, and the numbers of accounts, services and attributes."""
+    names = [step for step, _ in steps]
+    values = dict(steps)
+    balance = Decimal(values["balance"]["op_summa"].replace(",", "."))
+    return (
+        folder_names(values["folder"]["path"])[-1],
+        int(balance * SCALE),
+        *(names.count(one) for one in ("account", "service", "attribute")),
+    )
+
+
+# ---- what `verify` counts of an import, file beside billing --------------------------------------------------------
+
+REPORT: Final = Path("report.html")
+FOLDER: Final = "Новые"
+
+
+async def imported(place: Place, subscribers: int) -> str:
+    """The name of a run that has imported so many subscribers."""
+    place.write(table([subscriber(one) for one in range(1, subscribers + 1)]), "subs.csv")
+    return str((await place.cli.closing("import", "subs.csv", "--yes"))["run"])
+
+
+async def folder_of(place: Place) -> int:
+    ((key,),) = place.query("select id from abonents where is_folder = 1 and name = :name", name=FOLDER)
+    return int(key)
+
+
+async def test_an_import_that_is_whole_has_no_difference(place: Place) -> None:
+    run = await imported(place, 6)
+    folder = await folder_of(place)
+    verified = await place.cli.closing("verify", run)
+    tally = verified["tally"]
+    assert (tally["different"], tally["not_in_file"], verified["exit"]) == (0, 0, 0)
+    balances = f"{sum(Decimal(f'{one}.50') for one in range(1, 7)):.2f}"
+    whole = {"subscribers": 6, "balance": balances}
+    assert tally["groups"][0]["id"] == str(folder)
+    assert (tally["groups"][0]["file"], tally["groups"][0]["billing"]) == (whole, whole)
+    assert [(one["kind"], one["id"], one["billing"]["subscribers"]) for one in tally["groups"][1:]] == [
+        ("tariff", "1", 2),
+        ("tariff", "2", 2),
+        ("tariff", "3", 2),
+    ]
+    await place.cli("report", run, "-o", REPORT, "--lang", "ru")
+    page = Page(read_report(place))
+    assert [number(cell) for cell in page.line(f"{FOLDER} ({folder})")] == [6, 6, 0, 24, 24, 0]
+    assert "В каждой группе в биллинге то же, что в файле." in read_report(place)
+    assert "В биллинге полностью заведено 6 абонентов из 6" in read_report(place)
+    assert page.line("всего абонентов в файле") == ["6"]
+    assert page.sums("требуется по файлу") == [6, 24]
+    assert (await place.cli("report", "check", REPORT)).exit == 0
+
+
+async def test_what_differs_is_named_and_who_is_not_in_the_file(place: Place) -> None:
+    run = await imported(place, 6)
+    folder = await folder_of(place)
+    await place.execute("update abonents set tarif_id = 5 where contract_number = 'Н-0001'")
+    await place.execute("update abonents set deleted = 1 where contract_number = 'Н-0002'")
+    for key in range(900_001, 900_022):
+        await place.execute("insert into admin_accounts (id, ostatok) values (?, ?)", key, SCALE)
+        await place.execute(
+            "insert into abonents (id, parent_id, name, contract_number, account_id) values (?, ?, '<b>', ?, ?)",
+            *(key, folder, f"old-{key}", key),
+        )
+    verified = await place.cli("verify", run, may_end_with=(1,))
+    said = " ".join(verified.out.split())
+    assert f"✗ folder {FOLDER} ({folder}) subscribers 6 5 −1 balances 24.00 21.50 −2.50" in said
+    assert "✗ tariff Тариф 5 (5) subscribers 0 1 +1" in said
+    assert "! 21 subscribers are in these folders and not in the file: old-900001 <b> (abonent 900001)" in said
+    told = await place.cli.closing("report", run, "-o", REPORT, "--lang", "en")
+    (name,) = told["not_in_file_files"]
+    beside = place.cli.folder / name
+    assert hashlib.sha256(beside.read_bytes()).hexdigest() in read_report(place)
+    with beside.open(encoding="utf-8-sig", newline="") as file:
+        header, *lines = csv.reader(file, delimiter=";")
+    assert (header, len(lines)) == (["abonent_id", "contract_number", "name", "folder", "balance"], 21)
+    assert lines[0] == ["900001", "old-900001", "<b>", str(folder), "1.00"]
+    page = Page(read_report(place))
+    assert page.line(f"{FOLDER} ({folder})")[:3] == ["6", "5", "−1"]
+    assert page.line("old-900001") == ["<b>", "900001", str(folder), "1.00"]
+    assert re.search(r"the totals of \d folders, tariffs and operators are others", read_report(place))
+    beside.write_text("edited", encoding="utf-8")
+    edited = await place.cli.closing("report", "check", REPORT, ends=1)
+    assert edited["files"] == [name]
+
+
+async def test_what_was_taken_back_is_not_counted(place: Place) -> None:
+    run = await imported(place, 2)
+    undo = str((await place.cli.closing("undo", run, "--yes"))["run"])
+    verified = await place.cli("verify", run, may_end_with=(0, 1))
+    assert "not counted beside the file: rows of this run were taken back" in " ".join(verified.out.split())
+    await place.cli("report", undo, "-o", REPORT, "--lang", "en")
+    assert "Not counted: rows of this run were taken back." in read_report(place)
+    page = Page(read_report(place))
+    assert page.line(f"entered by run {run}") == page.line("taken back since") == ["2", "4.00"]
+    assert page.line("still in the billing") == ["0", "0.00"]
+    assert f"2 of the 2 subscribers of run {run} are taken back, 4.00 in total" in read_report(place)
+
+
+async def test_without_a_database_it_says_what_it_needs(place: Place) -> None:
+    place.cli.environment["CARBON_MIGRATE_DATABASE"] = ""
+    run = await imported(place, 2)
+    # Said before anything is sent.
+    again = await place.cli("plan", "import", place.write(table([subscriber(9)]), "more.csv"))
+    assert "an undo cannot take back the opening balances of this run" in " ".join(again.out.split())
+    verified = await place.cli("verify", run)
+    assert "cannot be counted beside the file: this needs the billing's database" in " ".join(verified.out.split())
+    await place.cli("report", run, "-o", REPORT, "--lang", "en")
+    assert f"Not counted in the billing yet. carbon-migrate verify {run} does it" in read_report(place)
+
+
+# ---- the trial of an import ----------------------------------------------------------------------------------------
+
+TABLE: Final = """Договор;ФИО;Тариф;Группа;Логин;Оператор;Баланс
+П-01;Иванов Иван;Тариф-1;Частный;trial1;Старый оператор;10,50
+П-02;Петров Пётр;тариф 2;Ленина 5;trial2;Старый оператор;-7
+П-03;Сидоров Сидор;Тариф-1;Частный;trial3;Старый оператор;3
+П-04;Козлов Козьма;тариф 2;Частный;trial4;Новый оператор;0
+П-05;Волков Вадим;Тариф-1;Частный;;Старый оператор;5
+П-06;Зайцев Захар;Тариф-1;Частный;trial6;Старый оператор;1
+П-07;Лисин Леонид;Тариф-1;Частный;trial7;Старый оператор;2
+П-08;Орлов Олег;Тариф-1;Частный;trial8;Старый оператор;сто
+"""
+SERVICES: Final = "Договор;Услуга;Администратор\nП-01;Аренда роутера;migration\nП-06;Аренда роутера;migration\n"
+NAMES: Final = """kind;name;id
+tariff;Тариф-1;1
+tariff;тариф 2;2
+service;Аренда роутера;301
+folder;Частный;89
+folder;Ленина 5;new
+operator;Старый оператор;3
+operator;Новый оператор;1444
+administrator;migration;33
+"""
+FILES: Final = ("subs.csv", "--services", "services.csv", "--dictionary", "names.csv")
+TRIAL: Final = (*FILES, "--sample", "5", "--folder", "Проба")
+
+TRIED: Final = (
+    "select a.contract_number, f.name, a.tarif_id, cast((m.ostatok + m.debit - m.credit) / 100000000 as bigint) "
+    "from abonents a join admin_accounts m on m.id = a.account_id left join abonents f on f.id = a.parent_id "
+    "where a.contract_number starting with 'П-' and a.deleted = 0 order by 1"
+)
+FOLDERS: Final = (
+    "select a.name from abonents a where a.is_folder = 1 and a.deleted = 0 and a.name in ('Проба', 'Ленина 5')"
+)
+SERVICES_THERE: Final = (
+    "select a.contract_number from users_usluga c join abonents a on a.id = c.abonent_id "
+    "where c.deleted = 0 and a.deleted = 0 and a.contract_number starting with 'П-' order by 1"
+)
+
+
+def tried(place: Place) -> dict[str, tuple[Any, ...]]:
+    """The subscribers that were imported: folder, tariff, balance in kopecks."""
+    return {number: tuple(rest) for number, *rest in place.query(TRIED)}
+
+
+def write_tables(place: Place) -> Path:
+    place.write(TABLE, "subs.csv")
+    place.write(SERVICES, "services.csv")
+    return place.write(NAMES, "names.csv")
+
+
+async def proposed_and_checked(place: Place) -> None:
+    """Let the program propose the dictionary, and check it as a person would."""
+    file = write_tables(place)
+    await place.cli("dictionary", *FILES[:3], "-o", file, "--force", may_end_with=[1])
+    with file.open(encoding="utf-8-sig", newline="") as read:
+        rows = list(csv.DictReader(read, delimiter=";"))
+    for row in rows:
+        if row["name"] == "Частный":
+            row |= {"id": "89", "name_here": "", "match": ""}
+        row["checked"] = "да"
+    with file.open("w", encoding="utf-8", newline="") as written:
+        writer = csv.DictWriter(written, rows[0].keys(), delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+async def test_a_trial_is_looked_at_taken_back_done_again_and_then_done_whole(place: Place) -> None:
+    await proposed_and_checked(place)
+    trials = []
+    for _ in range(2):
+        trial = await place.cli.closing("import", *TRIAL, "--yes")
+        trials.append(trial["by_step"])
+        assert trial["left_out"] == {"--sample": 3}
+        assert tried(place) == {
+            "П-01": ("Проба", 1, 1050),
+            "П-02": ("Проба", 2, -700),
+            "П-03": ("Проба", 1, 300),
+            "П-04": ("Проба", 2, 0),
+            "П-05": ("Проба", 1, 500),
+        }
+        assert place.query(SERVICES_THERE) == [("П-01",)]
+        await place.cli("verify", trial["run"])
+        await place.cli("undo", trial["run"], "--yes")
+        assert (tried(place), place.query(FOLDERS), place.query(SERVICES_THERE)) == ({}, [], [])
+    assert trials[0] == trials[1]
+    whole = await place.cli.closing("import", *FILES, "--yes", "--skip-bad", ends=1)
+    assert (whole["refused"], whole["left_out"]) == (1, {})
+    there = tried(place)
+    # Each subscriber of a trial was made three times in all, each other once, and nothing of a trial is left.
+    assert Counter(folder for folder, _, _ in there.values()) == {"Частный сектор": 6, "Ленина 5": 1}
+    assert sum(balance for _, _, balance in there.values()) == 1450
+    assert place.query(SERVICES_THERE) == [("П-01",), ("П-06",)]
+    assert place.query(FOLDERS) == [("Ленина 5",)]
+
+
+async def test_a_trial_that_is_left_standing_is_completed_and_not_moved(place: Place) -> None:
+    write_tables(place)
+    planned = await place.cli("plan", "import", "subs.csv", "--set", "sample=2", "--set", "dictionary=names.csv")
+    planned.saying(
+        [
+            "a sample of 2 rows out of 8: ",
+            "not in the sample: ",
+            "1 row has faults and is not chosen from",
+        ]
+    )
+    assert "6 rows by --sample" in planned.out
+    await place.cli("import", *TRIAL, "--yes")
+    whole = await place.cli.closing("import", *FILES, "--yes", "--skip-bad", ends=1)
+    assert whole["by_step"]["subscriber"] == {"accepted": 2, "skipped: there already, and different": 5}
+    assert Counter(folder for folder, _, _ in tried(place).values()) == {"Проба": 5, "Частный сектор": 2}
+    assert sum(balance for _, _, balance in tried(place).values()) == 1450
+
+
+async def test_a_name_without_an_id_is_told_with_its_first_line_and_counted(place: Place) -> None:
+    write_tables(place)
+    more = "".join(f"П-1{number};Иванов Иван;Ночной;Частный;;;\n" for number in range(4))
+    place.write(TABLE + more, "subs.csv")
+    says = [
+        "tariff 'Ночной' has no id: 4 rows, the first on line 10",
+        "a dictionary gives names their ids: `carbon-migrate dictionary FILE --dictionary ",
+    ]
+    refused = await place.cli.refused("import", *FILES, "--json", says=says)
+    assert refused.words.count("the tariff 'Ночной' is not in ") == 1
+    assert tried(place) == {}

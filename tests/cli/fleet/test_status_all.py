@@ -127,6 +127,10 @@ async def test_two_hundred_billings_take_few_statements_and_no_wider_screen(
 
 
 async def test_profiles_with_journals_of_their_own_are_all_shown(cli: Cli, tmp_path: Path) -> None:
+    # What is typed wrongly, and what is not there.
+    says = "--all shows all runs: leave k7m2q out, or --all"
+    await cli.refused("status", "k7m2q", "--all", says=says)
+    await cli.refused("status", "--all", says="there is no journal")
     write_settings(cli, profiles())
     state = tmp_path / "state" / "carbon-migrate"
     state.mkdir(parents=True)
@@ -147,11 +151,6 @@ async def test_profiles_with_journals_of_their_own_are_all_shown(cli: Cli, tmp_p
     assert list(found["unread"]) == [str(broken)]
     chosen = await cli("status", "--all", "--profile", "north")
     assert "not shown" not in chosen.out
-    # What is typed wrongly, and what is not there.
-    says = "--all shows all runs: leave k7m2q out, or --all"
-    await cli.refused("status", "k7m2q", "--all", says=says)
-    write_settings(cli, "")
-    await cli.refused("status", "--all", says="there is no journal")
 
 
 async def test_watching_ends_when_nobody_works_any_more(cli: Cli, address: str, journal: Journal) -> None:
