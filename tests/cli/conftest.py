@@ -24,7 +24,7 @@ from billing.database.database import attach
 from billing.database.dsn import Dsn
 from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Run
+from checkpoints.records import Run, Totals
 from cli.main import main
 from cli.terminal import language
 from lab.crash.loops import loops
@@ -305,10 +305,20 @@ class Place:
         """Work through the API alone from now on; the database that was set."""
         return self.cli.environment.pop("CARBON_MIGRATE_DATABASE")
 
+    async def landed_once(self, rows: int) -> None:
+        """So many rows are in the billing, each once."""
+        found = await self.found()
+        assert (found.rows, found.most_for_one) == (rows, 1)
+
     async def each_landed_once(self, balances: "Balances") -> None:
         """Each row of a file of balances is in the billing once, and nothing else is."""
-        found = await self.found()
-        assert (found.rows, found.sum, found.most_for_one) == (balances.rows, balances.sum, 1)
+        await self.landed_once(balances.rows)
+        assert (await self.found()).sum == balances.sum
+
+    async def totals(self, name: str) -> Totals:
+        """The totals of a run."""
+        async with self.journal() as journal:
+            return await journal.totals(await journal.run(name))
 
     def balances(self, rows: int, name: str = "balances.csv") -> "Balances":
         """A file of balances by contract number, all good, each of an account of its own."""

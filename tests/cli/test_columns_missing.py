@@ -107,8 +107,7 @@ async def test_a_run_that_is_taken_up_is_kept_as_it_is(billing_template: Path, t
     async with running(Dsn(str(file)), port=URL(place.billing.url).port or 0):
         says = "FINANCE_OPERATIONS has no column DESCR, by which lost calls are found again"
         await place.cli.refused("resume", closing["run"], "--yes", says=says)
-    async with place.journal() as journal:
-        totals = await journal.totals(await journal.run(closing["run"]))
+    totals = await place.totals(closing["run"])
     assert totals.count(State.PENDING) == 1
 
 

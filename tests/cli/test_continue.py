@@ -81,9 +81,8 @@ async def test_a_corrected_file_goes_into_the_same_run_and_its_totals(
     closing = ended.closing
     assert (closing["run"], closing["states"]) == (name, {"accepted": 8, "replaced": 2})
     assert (closing["refused"], closing["calls"]) == (0, 3)
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (8, 1)
-    assert Decimal(closing["amounts"]["accepted"]) == found.sum
+    await place.landed_once(8)
+    assert Decimal(closing["amounts"]["accepted"]) == (await place.found()).sum
     assumed = "a comment is kept as it was sent; an operation of type 8 sets the balance to its sum"
     ended.saying([f"run {name}", f"assumed {assumed}"])
     assert [run.name for run in await place.runs()] == [name]
@@ -121,8 +120,7 @@ async def test_rows_that_are_rejected_again_come_back_again_also_for_a_wrong_key
     assert key != other
     written(file, header, [[other, *rest]], "utf-8", ";")
     assert (await place.run(*again(file, name), *ALONE))["states"] == {"accepted": 8, "replaced": 3}
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (8, 1)
+    await place.landed_once(8)
 
 
 async def test_what_is_still_bad_belongs_elsewhere_or_cannot_be_continued_is_refused(place: Place) -> None:
@@ -179,8 +177,7 @@ async def test_a_row_that_was_entered_elsewhere_meanwhile_is_not_entered_again(p
     ended = await place.cli("run", *again(file, name), "--yes", "--json")
     assert ended.closing["states"] == {"accepted": 7, "replaced": 2, "skipped": 1}
     ended.saying("entered by an earlier run")
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (8, 1)
+    await place.landed_once(8)
 
 
 async def rejected(place: Place) -> tuple[str, list[str], list[list[str]]]:

@@ -41,9 +41,13 @@ def keeping(event: str) -> list[str]:
     return ["sh", "-c", KEEPS, "sh", event]
 
 
+def settle(place: Place, hooks: Mapping[str, object]) -> None:
+    """Let loads have these hooks."""
+    place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
+
+
 async def load(place: Place, hooks: Mapping[str, object], *flags: str, may_end_with: int = 0) -> Ended:
-    settings = place.write(toml(hooks), "carbon-migrate.toml")
-    settings.chmod(0o600)
+    settle(place, hooks)
     rows = place.balances(ROWS).path
     # Another load of the same rows: what the first one entered does not count.
     return await place.cli(
@@ -132,8 +136,7 @@ async def hanging_at_the_end(place: Place, *command: str | Path) -> AsyncIterato
     fifo = place.cli.folder / "begun"
     os.mkfifo(fifo)
     hooks = {"on-end": ["sh", "-c", 'echo > "$1"; sleep 1000 & wait', "sh", str(fifo)]}
-    settings = place.write(toml(hooks), "carbon-migrate.toml")
-    settings.chmod(0o600)
+    settle(place, hooks)
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     try:
         async with place.cli.started(*command, "--yes", "--json") as started:
@@ -178,7 +181,7 @@ def told_lines(place: Place) -> list[dict[str, Any]]:
 
 async def test_a_file_that_a_step_ends_before_it_begins_is_told_with_the_run_before(place: Place) -> None:
     hooks = {"on-end": ["sh", "-c", "cat >> told.jsonl; rm -f second.csv"]}
-    place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
+    settle(place, hooks)
     ended = await place.run(two_steps(place), ends=Exit.STOPPED)
     of_run, of_file = told_lines(place)
     file = str(place.cli.folder / "night.toml")
@@ -195,7 +198,7 @@ async def test_a_file_that_a_step_ends_before_it_begins_is_told_with_the_run_bef
 async def test_what_holds_a_file_between_two_steps_and_ends_it_there_is_told(place: Place) -> None:
     told = ["sh", "-c", "cat >> told.jsonl"]
     hooks = {"on-end": told, "on-hold": ["sh", "-c", "cat > hold.json; echo held >&2; exit 1"], "hold-seconds": 0}
-    place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
+    settle(place, hooks)
     place.works_off_the_first_alone()
     async with place.cli.started("run", two_steps(place), "--yes", "--json") as started:
         await started.said("exit code 1: held")

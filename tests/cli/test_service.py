@@ -76,8 +76,7 @@ async def test_a_load_says_how_it_is_and_a_stop_waits_for_what_is_in_flight(plac
         assert (await run.ended()).exit == Exit.DONE
     assert listener.names("READY", "STOPPING") == ["READY", "STOPPING"]
     assert listener.status.endswith(f"exit code 0; accepted {ROWS}")
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
+    await place.landed_once(ROWS)
     assert {path.name for path in place.cli.folder.iterdir() if path.is_file() and holds_canary(path)} == {"key"}
     assert CANARY not in str(listener.heard)
 

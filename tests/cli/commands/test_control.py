@@ -73,8 +73,7 @@ async def settings(place: Place, name: str) -> dict[str, str]:
 
 
 async def each_row_landed_once(place: Place) -> None:
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
+    await place.landed_once(ROWS)
 
 
 # ---- pause, continue, set, get, stop -----------------------------------------------------------------------------
@@ -280,8 +279,7 @@ async def test_after_a_kill_a_plain_resume_is_held_by_limit_hours_and_rate_as_be
     assert f"kept with the run: in-flight=2, rate=5, hours={hours}, max-stack=70, limit-money=7.50," in ended.words
     assert "--limit-money 7.50" in ended.closing["stopped"]
     assert 0 < ended.closing["calls"] <= 5 * ended.closing["seconds"] + 1
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (15, 1)
+    await place.landed_once(15)
 
 
 async def test_what_was_set_on_a_live_run_survives_a_kill(place: Place) -> None:

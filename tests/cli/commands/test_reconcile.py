@@ -18,7 +18,7 @@ from jobs.access.payload import Payload, chain_of, encode_payload
 from jobs.spec.import_words import IMPORT
 from lab.mock.connection import MockConnection
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, new_item, within
-from tests.cli.conftest import Place, Typed
+from tests.cli.conftest import Balances, Place, Typed
 from tests.cli.terminal.terminals import answered
 
 SETTLE = ("--settle", "0.1")
@@ -37,24 +37,30 @@ def run_name(place: Place) -> str:
     return str(name)
 
 
-async def with_one_row_that_differs(place: Place) -> str:
-    """A load whose second call crashed, after something else was entered under its mark; the run's name."""
+def differing(place: Place, balances: Balances, rejected: int = 0) -> None:
+    """The second call crashes, and something else stands under its mark; each call of such a number is rejected."""
 
     def answer(number: int) -> web.Response | None:
-        if number != 2:
-            return None
-        with closing(MockConnection(Dsn(str(place.file)))) as session:
-            session.execute(
-                "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
-                "select 900001, id, 8, 9990000000000, current_timestamp, cast(? as varchar(60)), 0 from abonents "
-                "where contract_number = ?",
-                (f"x [cm {run_name(place)}/2]", balances.numbers[1]),
-            )
-            session.commit()
-        return crash()
+        if number == 2:
+            with closing(MockConnection(Dsn(str(place.file)))) as session:
+                session.execute(
+                    "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
+                    "select 900001, id, 8, 9990000000000, current_timestamp, cast(? as varchar(60)), 0 from abonents "
+                    "where contract_number = ?",
+                    (f"x [cm {run_name(place)}/2]", balances.numbers[1]),
+                )
+                session.commit()
+            return crash()
+        is_rejected = rejected and number % rejected == 0
+        return web.json_response({"error": "Объект уже удалён"}) if is_rejected else None
 
-    balances = place.balances(3)
     place.traffic.answer = answer
+
+
+async def with_one_row_that_differs(place: Place) -> str:
+    """A load whose second call crashed, after something else was entered under its mark; the run's name."""
+    balances = place.balances(3)
+    differing(place, balances)
     pacing = ("--yes", "--settle", "0", "--in-flight", "1")
     ended = await place.cli("run", "balances", balances.path, *pacing, may_end_with=(Exit.UNDECIDED,))
     ended.saying("999.00")
@@ -77,8 +83,7 @@ async def test_what_differs_is_shown_with_both_sides_and_settled_once_it_was_put
         ((name, "2", "pending", "--why", "x"), "has no row 2: give its key, its contract number, or the row"),
     ):
         await place.cli.refused("decide", *words, says=said)
-    async with place.journal() as journal:
-        assert (await journal.totals(await journal.run(name))).count(State.MANUAL) == 1
+    assert (await place.totals(name)).count(State.MANUAL) == 1
     await place.execute("update finance_operations set op_summa = 800000000 where op_id = 900001")
     await place.execute(
         "update admin_accounts set ostatok = 800000000, debit = 0, credit = 0 where id = (select a.account_id from "

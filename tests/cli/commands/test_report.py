@@ -11,16 +11,15 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
-from aiohttp import web
+import pytest
 from pypdf import PdfReader
 
-from billing.database.dsn import Dsn
 from checkpoints.states import State
 from cli.report.sums import STATES
 from cli.terminal.language import RUSSIAN, language
 from cli.terminal.names import OUTCOMES
-from lab.mock.connection import MockConnection
-from tests.cli.conftest import Balances, Place
+from tests.cli.commands.test_reconcile import differing
+from tests.cli.conftest import Place
 
 ROOT = Path(__file__).parents[3]
 REPORT = Path("report.html")
@@ -207,35 +206,14 @@ async def test_many_exceptions_stand_in_a_file_beside_it_by_their_hash(place: Pl
 # ---- what is more than a run ------------------------------------------------------------------------------------
 
 
-def differing(place: Place, balances: Balances) -> None:
-    """The billing rejects each 37th call. The second one crashes, and something else stands under its mark."""
-
-    def answer(number: int) -> web.Response | None:
-        if number == 2:
-            with closing(sqlite3.connect(place.cli.journal)) as journal:
-                ((name,),) = journal.execute("select name from runs")
-            session = MockConnection(Dsn(str(place.file)))
-            session.execute(
-                "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
-                "select 900001, id, 8, 9990000000000, current_timestamp, cast(? as varchar(60)), 0 from abonents "
-                "where contract_number = ?",
-                (f"x [cm {name}/2]", balances.numbers[1]),
-            )
-            session.commit()
-            session.close()
-            return web.Response(status=500, text="<html>crashed</html>", content_type="text/html")
-        return web.json_response({"error": "Объект уже удалён"}) if number % 37 == 0 else None
-
-    place.traffic.answer = answer
-
-
+@pytest.mark.prove
 async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -> None:
     """Rejected, skipped, refused, decided, taken back: what is read from the page, journal and billing have."""
     balances = place.balances(150)
     header, *good = balances.path.read_text(encoding="utf-8").splitlines()
     bad = [f"nobody {row};2,00" for row in range(50)]
     place.write("\n".join([header, *good, *(good[row % 150] for row in range(9800)), *bad]) + "\n")
-    differing(place, balances)
+    differing(place, balances, rejected=37)
     arguments = ("--yes", "--skip-bad", "--settle", "0", "--in-flight", "1", "--json")
     ended = await place.cli("run", "balances", balances.path, *arguments, may_end_with=(4,))
     run = str(ended.closing["run"])
@@ -247,8 +225,7 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
     await place.cli("verify", run, may_end_with=(1,))
     await place.cli("report", run, "-o", REPORT, "--lang", "ru", "--force")
     page = Page(read(place))
-    async with place.journal() as journal:
-        totals = await journal.totals(await journal.run(run))
+    totals = await place.totals(run)
     for state, name in OUTCOMES.items():
         if state in STATES and (totals.count(state) or page.lines(language(RUSSIAN).render(name))):
             expected = [totals.count(state), totals.amounts.get(state, Decimal(0))]

@@ -236,8 +236,7 @@ async def stopped(place: Place, rows: int = ROWS) -> tuple[str, Balances, int]:
 
 
 async def states_of(place: Place, name: str) -> dict[str, int]:
-    async with place.journal() as journal:
-        totals = await journal.totals(await journal.run(name))
+    totals = await place.totals(name)
     return {str(state): number for state, number in totals.counts.items()}
 
 
@@ -418,8 +417,7 @@ async def test_an_import_goes_through_after_a_trial_that_was_stopped_and_taken_b
         going.signal(signal.SIGINT)
         await going.ended()
     (trial,) = await place.runs()
-    async with place.journal() as journal:
-        assert (await journal.totals(trial)).count(State.PENDING)
+    assert (await place.totals(trial.name)).count(State.PENDING)
     await place.cli("undo", trial.name, "--yes", *SETTLE)
     assert tried(place) == {}
     whole = await place.cli.closing("import", *FILES, "--yes", "--skip-bad", ends=1)

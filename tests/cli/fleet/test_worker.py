@@ -74,8 +74,7 @@ async def test_a_package_of_the_working_folder_is_not_run(shared: Place) -> None
         await shared.cli("resume", run, "--json")
     assert not (shared.cli.folder / "was-run").exists()
     assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
-    found = await shared.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
+    await shared.landed_once(ROWS)
 
 
 async def test_a_run_is_done_when_the_journal_says_so_whatever_its_process_ends_with(shared: Place) -> None:
@@ -108,8 +107,7 @@ async def test_the_runs_of_a_worker_that_is_killed_are_taken_over_and_of_one_tha
     assert shared.asked("select status::text, args->>'run' from procrastinate_jobs") == [("todo", run)]
     async with shared.cli.started(*WORKER) as worker:
         await worker.said(f"{run}: done")
-    found = await shared.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
+    await shared.landed_once(ROWS)
 
 
 async def test_a_worker_sends_for_all_profiles_and_their_equal_rows_are_each_billings_own(
@@ -140,8 +138,7 @@ api = {{ url = "http://127.0.0.1:9", form = {{ key = {{ credential = "west" }} }
             while heard.count(": done") < 2:
                 heard += await worker.said(": done")
         for place in (shared, south):
-            found = await place.found()
-            assert (found.rows, found.most_for_one) == (ROWS, 1)
+            await place.landed_once(ROWS)
 
 
 async def test_what_cannot_be_handed_in_is_refused_before_anything_is_begun(shared: Place, place: Place) -> None:
