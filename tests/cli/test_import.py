@@ -457,11 +457,7 @@ async def test_a_trial_that_is_left_standing_is_completed_and_not_moved(place: P
     write_tables(place)
     planned = await place.cli("plan", "import", "subs.csv", "--set", "sample=2", "--set", "dictionary=names.csv")
     planned.saying(
-        [
-            "a sample of 2 rows out of 8: ",
-            "not in the sample: ",
-            "1 row has faults and is not chosen from",
-        ]
+        ["a sample of 2 rows out of 8: ", "not in the sample: ", "1 row has faults and is not chosen from"]
     )
     assert "6 rows by --sample" in planned.out
     await place.cli("import", *TRIAL, "--yes")

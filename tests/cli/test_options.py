@@ -22,10 +22,7 @@ from jobs.spec.parameters import today
 from tests.checkpoints.samples import frozen_run, new_item, within
 from tests.cli.conftest import Typed
 
-UNLIKE = {
-    "--output": {"FILE", "DIR|FILE"},
-    "--map": {"NAME=COLUMN", "FILE.toml|FIELD=COLUMN"},
-}
+UNLIKE = {"--output": {"FILE", "DIR|FILE"}, "--map": {"NAME=COLUMN", "FILE.toml|FIELD=COLUMN"}}
 """Options that take more than one kind of word, for a reason: a plan has several files, or is one; the columns of an
 import are many, and stand in a file.
 """

@@ -498,12 +498,7 @@ REFUSALS: Final = 22
 
 def new_import() -> NewRun:
     dictionary = "/home/admin/migration/2026-03/dictionary.csv"
-    own = {
-        "dictionary": dictionary,
-        "dictionary_sha256": "0123456789abcdef" * 4,
-        "change": "no",
-        "input_file": TABLE,
-    }
+    own = {"dictionary": dictionary, "dictionary_sha256": "0123456789abcdef" * 4, "change": "no", "input_file": TABLE}
     return NewRun("import", own, TARGET, TABLE, "d1", ("Договор", "ФИО"))
 
 

@@ -67,10 +67,7 @@ async def test_a_mock_is_made_once_and_served(place: Place) -> None:
 @pytest.mark.loops(90)
 @pytest.mark.parametrize(
     ("language", "holds"),
-    [
-        ("en", "the proof holds after"),
-        pytest.param("ru", "доказательство сходится за", marks=pytest.mark.prove),
-    ],
+    [("en", "the proof holds after"), pytest.param("ru", "доказательство сходится за", marks=pytest.mark.prove)],
 )
 async def test_the_demo_proves_itself_on_one_screen(place: Place, language: str, holds: str) -> None:
     place.cli.environment |= {"CARBON_MIGRATE_LANG": language, "COLUMNS": str(COLUMNS)}

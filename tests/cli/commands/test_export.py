@@ -153,10 +153,7 @@ async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: P
     ended = await place.cli("export", name, "-o", "out")
     assert sorted(names(place.cli.folder / "out")) == [f"{name}-accepted.csv", f"{name}-rejected.csv"]
     ended.saying(
-        [
-            f"3 rows accepted: out/{name}-accepted.csv",
-            f"2 rows rejected and refused: out/{name}-rejected.csv",
-        ]
+        [f"3 rows accepted: out/{name}-accepted.csv", f"2 rows rejected and refused: out/{name}-rejected.csv"]
     )
     _, bad, refused = cells_of(place, f"out/{name}-rejected.csv")
     assert bad[:1] + bad[2:5] == [balances.numbers[1], f"{name}/2", "3", "rejected"]

@@ -244,10 +244,7 @@ async def test_a_plan_adds_up_the_balances_before_and_after(place: Place) -> Non
     assert told(ended)[1] == {"accounts": 2, "before": "200.00", "after": "38.90"}
     settings = load(Flags(api_url=place.billing.url), place.cli.environment, place.cli.folder)
     adds = Fact(TypeEight.ADDS, date(2026, 11, 25))
-    write_profile(
-        settings,
-        msgspec.structs.replace(UNKNOWN, billing=settings.target, version="5.24.06", type_8=adds),
-    )
+    write_profile(settings, msgspec.structs.replace(UNKNOWN, billing=settings.target, version="5.24.06", type_8=adds))
     assert told(await place.cli(*arguments)) == (
         [("100.00", "101.10"), ("100.00", "140.00"), ("101.10", "98.90")],
         {"accounts": 2, "before": "200.00", "after": "238.90"},

@@ -149,11 +149,7 @@ def intents(place: Place) -> list[Path]:
                 "storno_type_8": "keeps",
             },
         ),
-        (
-            Quirks(type_8="adds"),
-            ("--set", "storno_call=storno"),
-            {"type_8": "adds", "storno_type_8": "restores"},
-        ),
+        (Quirks(type_8="adds"), ("--set", "storno_call=storno"), {"type_8": "adds", "storno_type_8": "restores"}),
     ],
     ids=["usual", "adds", "filters", "id", "restores"],
 )
@@ -282,11 +278,7 @@ async def test_the_types_that_raise_and_lower_the_balance_are_learned(opened: Op
 
 async def test_it_asks_first_and_is_refused_for_who_is_no_test_subscriber(opened: Opened) -> None:
     async with opened() as place:
-        says = [
-            "enter a receipt of 0.01",
-            "enter an operation of type 8 of about",
-            "no terminal to confirm on",
-        ]
+        says = ["enter a receipt of 0.01", "enter an operation of type 8 of about", "no terminal to confirm on"]
         await place.cli.refused("probe", "--abonent", str(subscriber(place)), says=says)
         ((folder,),) = place.query("select first 1 id from abonents where is_folder = 1")
         ((deleted,),) = place.query("select first 1 id from abonents where deleted = 1")
