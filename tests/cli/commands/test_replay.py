@@ -14,24 +14,6 @@ async def recorded(place: Place) -> tuple[Path, dict[str, object]]:
     return recording, ended
 
 
-async def test_a_recorded_load_has_the_same_result_when_it_is_replayed_twice(place: Place) -> None:
-    recording, closing = await recorded(place)
-    calls = place.traffic.arrived
-    for number in (1, 2):
-        async with place.cli.started("mock", "replay", recording, "--port", "0") as replay:
-            url = await replay.first_line()
-            # The database is that of the load: its marks are there already, and those of the replay do not come.
-            way = ("--trust-journal", "--api-url", url, "--journal", f"replayed-{number}.journal")
-            again = await place.run("balances", "balances.csv", "--in-flight", "4", "--again", *way)
-            replay.signal(signal.SIGTERM)
-            ended = await replay.ended()
-        assert ended.exit == Exit.DONE, ended
-        assert "✓ all of the recording, and nothing else" in ended.out
-        for name in ("states", "amounts", "calls", "exit"):
-            assert again[name] == closing[name]
-    assert place.traffic.arrived == calls, "nothing reached the billing itself"
-
-
 async def test_without_names_a_load_is_replayed_by_rows_that_are_made_up_too(place: Place) -> None:
     # Without a database every contract number is asked for, so people are in questions and answers.
     await place.execute("update abonents set name = 'Канарейкина Вера', contract_number = 'Канарейка-' || id")
