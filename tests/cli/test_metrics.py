@@ -50,12 +50,12 @@ async def test_a_load_leaves_its_figures_also_where_it_is_killed(place: Place) -
     assert of(killed, "working") == 1
     assert sum(of(killed, "items", state=state) for state in State) == ROWS
     assert sum(of(killed, "roubles", state=state) for state in State) == pytest.approx(float(balances.sum))
-    ended = await place.cli.closing("resume", "--settle", "0.1", "--rate", "none")
+    resumed = await place.cli.closing("resume", "--settle", "0.1", "--rate", "none")
     done = scraped(await file.read_text())
-    assert file.name == f"carbon-{ended['run']}.prom"
-    assert of(done, "items", state="accepted") == ROWS == ended["states"]["accepted"]
+    assert file.name == f"carbon-{resumed['run']}.prom"
+    assert of(done, "items", state="accepted") == ROWS == resumed["states"]["accepted"]
     assert of(done, "roubles", state="accepted") == float(balances.sum)
-    assert (of(done, "calls_total"), of(done, "last_exit_code")) == (ended["calls"], 0)
+    assert (of(done, "calls_total"), of(done, "last_exit_code")) == (resumed["calls"], 0)
 
 
 async def test_every_scrape_of_a_load_is_whole_and_the_same_rows_are_in_each(place: Place) -> None:
