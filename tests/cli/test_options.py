@@ -32,6 +32,14 @@ ASKS_THE_API = {"BillingClient", *OPENS_THE_BILLING}
 """What a command's file uses that needs the flags of the connection; `start` begins a run."""
 
 
+HELD: Mapping[str, tuple[str, ...]] = {
+    "--settle": ("run", "import", "resume", "undo", "reconcile", "probe"),
+    "--rate": ("run", "import", "resume", "undo", "reconcile", "plan", "verify"),
+    "--in-flight": ("run", "import", "resume", "undo"),
+    "--fault": ("mock serve", "selftest"),
+}
+
+
 def commands() -> Iterator[tuple[str, Any]]:
     """All commands, those of a group each by itself."""
     for name in COMMANDS:
@@ -83,13 +91,16 @@ def test_an_option_has_one_short_name_and_takes_one_kind_of_word_everywhere() ->
     assert {name: found for name, found in words.items() if len(found) > 1} == UNLIKE
 
 
-def test_every_option_and_argument_says_what_it_is_for() -> None:
+def test_an_option_is_where_it_has_an_effect_and_says_what_it_is_for() -> None:
     assert [(name, one.name) for name, command in ALL.items() for one in command.params if not one.help] == []
-
-
-def test_no_two_options_differ_by_a_letter_alone() -> None:
+    # No two differ by a letter alone.
     names = {longest(option).lstrip("-") for command in ALL.values() for option in options(command)}
     assert {(name, f"{name}s") for name in names if f"{name}s" in names} == {("abonent", "abonents")}
+    for option, held in HELD.items():
+        assert {name for name in ALL if option in shown(name)} == set(held), option
+    without = {name for name in ALL if "--json" not in shown(name)}
+    assert without == {"demo", "mock init", "mock serve", "mock replay", "mock diff", "completion"}
+    assert [name for name in ALL if "--lang" not in shown(name)] == []
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -102,28 +113,6 @@ def test_a_command_shows_the_flags_of_what_it_opens_and_no_others(name: str) -> 
     # Only what asks the billing has steps to log.
     assert "--verbose" not in shown(name) or used & OPENS_THE_BILLING
     assert "--force" in shown(name) or "--output" not in shown(name)
-
-
-HELD: Mapping[str, tuple[str, ...]] = {
-    "--settle": ("run", "import", "resume", "undo", "reconcile", "probe"),
-    "--rate": ("run", "import", "resume", "undo", "reconcile", "plan", "verify"),
-    "--in-flight": ("run", "import", "resume", "undo"),
-    "--fault": ("mock serve", "selftest"),
-}
-
-
-@pytest.mark.parametrize("option", HELD)
-def test_an_option_is_where_it_has_an_effect(option: str) -> None:
-    assert {name for name in ALL if option in shown(name)} == set(HELD[option])
-
-
-def test_json_can_be_had_of_every_command_that_tells_something() -> None:
-    without = {name for name in ALL if "--json" not in shown(name)}
-    assert without == {"demo", "mock init", "mock serve", "mock replay", "mock diff", "completion"}
-
-
-def test_every_command_takes_the_language_of_its_reader() -> None:
-    assert [name for name in ALL if "--lang" not in shown(name)] == []
 
 
 @pytest.mark.parametrize("name", ["", *ALL])
