@@ -13,7 +13,7 @@ from jobs.catalogue.imports import IMPORT
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.spec.spec import JobSpec
 
-WRITES: Final = "cli/test_killed_jobs.py::test_planned_run_killed_resumed_verified_and_undone"
+WRITES: Final = "cli/test_life_of_a_run.py::test_planned_run_killed_resumed_verified_and_undone"
 READS: Final = "cli/output/test_answer_files.py::test_every_job_that_reads_is_planned_killed_resumed_and_verified"
 KEEPS_SECRETS: Final = "cli/test_passwords.py::test_every_job_on_passwords_is_planned_killed_resumed_and_verified"
 
@@ -32,7 +32,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "balances": (
             _THERE_AND_BACK,
-            "cli/test_killed.py::test_killed_again_and_again_every_row_is_entered_exactly_once",
+            "cli/test_life_of_a_run.py::test_whatever_ends_its_processes_each_row_is_entered_once",
         ),
         "connect-service": (_THERE_AND_BACK,),
         "attribute": (_THERE_AND_BACK,),
@@ -44,7 +44,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "payment": (
             "jobs/effects/test_pay.py::test_payments_are_taken_back",
             "jobs/effects/test_pay.py::test_a_lost_payment_is_always_left_to_a_person",
-            "cli/test_payments.py::test_a_payment_whose_answer_is_lost_is_found_by_its_mark",
+            "cli/test_payments.py::test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_answer_is_lost",
             _THERE_AND_BACK,
         ),
         "password": ("jobs/test_passwords.py::test_a_password_is_set_and_is_shown_as_wanted",),

@@ -337,7 +337,7 @@ class Disturbances:
                 row.key: must_not_be_sent(deed, row, by_number=self.load.by_number) for row in victims
             }
             self.made += sum(name in STANDING for done in victims.values() for name, _ in done)
-            await anyio.sleep(_LOOKS_COUNT - (anyio.current_time() - began))
+            await anyio.sleep(max(0.0, _LOOKS_COUNT - (anyio.current_time() - began)))
         send_signal(running.process, signal.SIGCONT)
         return f"{deed}, {len(victims)} rows"
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import pytest
@@ -24,7 +24,7 @@ from billing.database.database import attach
 from billing.database.dsn import Dsn
 from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Run
+from checkpoints.records import Run, Totals
 from cli.main import main
 from cli.terminal import language
 from lab.crash.loops import loops
@@ -32,6 +32,8 @@ from lab.mock.server import MockBilling, running
 from tests.checkpoints.shells import shell
 from tests.cli.forking import Command, command_server
 from tests.cli.marked_language import marked_language, unmarked
+from tests.jobs.whole_database import Tables, whole
+from tests.postgres_server import PostgresServer
 
 MODEL = "FinanceOperations"
 PATIENCE = loops(100)
@@ -62,6 +64,17 @@ class Ended:
         """All that was said on stderr, its lines joined, however they were broken."""
         return " ".join(self.err.split())
 
+    def saying(self, says: str | Sequence[str]) -> Self:
+        """The same, when all of this stands on stderr."""
+        for words in (says,) if isinstance(says, str) else says:
+            assert words in self.words, self.words
+        return self
+
+    @property
+    def told(self) -> str:
+        """All that was said on stderr and then on stdout, its lines joined."""
+        return " ".join(f"{self.err} {self.out}".split())
+
 
 class Cli:
     """Types commands in a folder of its own."""
@@ -77,6 +90,18 @@ class Cli:
         assert ended.exit in may_end_with, f"{ended.exit}\n{ended.out}\n{ended.err}"
         assert "Traceback" not in ended.err
         return ended
+
+    async def closing(self, *arguments: str | Path, ends: int = 0) -> dict[str, Any]:
+        """The closing object of a command that ends with this code."""
+        return (await self(*arguments, "--json", may_end_with=(ends,))).closing
+
+    async def told(self, *arguments: str | Path, ends: int = 0) -> str:
+        """All that a command says that ends with this code, its lines joined."""
+        return (await self(*arguments, may_end_with=(ends,))).told
+
+    async def refused(self, *arguments: str | Path, says: str | Sequence[str]) -> Ended:
+        """A command that is refused, and says all of this on stderr."""
+        return (await self(*arguments, may_end_with=(2,))).saying(says)
 
     @asynccontextmanager
     async def started(self, *arguments: str | Path) -> AsyncIterator["Started"]:
@@ -159,15 +184,28 @@ async def _nothing(_body: str) -> None:
     return
 
 
+COMPARED = '["id","contract_number","name","parent_id"]'
+"""The fields of the subscribers by which API and database are seen to be one billing; nothing else asks for these."""
+
+
+async def _opens(request: web.Request) -> bool:
+    """Whether the request is of those with which each command opens a billing: its version, and which one it is."""
+    if request.path.endswith("/Version/"):
+        return True
+    form = await request.post()
+    return (form.get("method1"), form.get("fields")) == ("objects.filter", COMPARED)
+
+
 class Traffic:
     """Counts the calls to `model` that arrive at the mock billing, to be waited for or answered in its place.
 
-    With a `method`, only those that name it.
+    With a `method`, only those that name it. Calls that open the billing do not count, unless `opening` does.
     """
 
     def __init__(self) -> None:
         self.model = MODEL
         self.method = ""
+        self.opening = False
         self.arrived = 0
         self.moments: list[float] = []
         """When each of them has arrived."""
@@ -180,7 +218,8 @@ class Traffic:
 
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.model in request.path and self.method.encode() in await request.read():
+        counts = self.model in request.path and self.method.encode() in await request.read()
+        if counts and (self.opening or not await _opens(request)):
             self.arrived += 1
             self.moments.append(time.monotonic())
             self._changed.set()
@@ -221,6 +260,66 @@ class Place:
     traffic: Traffic
     file: Path
 
+    async def run(self, *words: str | Path, ends: int = 0) -> dict[str, Any]:
+        """The closing object of a `run` that is agreed to."""
+        return await self.cli.closing("run", *words, "--yes", ends=ends)
+
+    async def stopped(self, *words: str | Path, calls: int = 3, by: signal.Signals = signal.SIGTERM) -> str:
+        """Begin a `run`, stop it when so many of its calls have arrived, and give its name."""
+        latency, self.billing.latency = self.billing.latency, max(self.billing.latency, 0.1)
+        before = self.traffic.arrived
+        async with self.cli.started("run", *words, "--yes", "--json") as run:
+            await run.until(partial(self.traffic.reaches, before + calls))
+            run.signal(by)
+            ended = await run.ended()
+        self.billing.latency = latency
+        assert ended.exit == 130, ended.err
+        return str(ended.closing["run"])
+
+    def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """What the billing's own database has."""
+        return [tuple(row) for row in self.billing.database.query(sql, values)]
+
+    def subscribers(self, rows: int) -> list[int]:
+        """Live subscribers, each with an account of its own."""
+        return [
+            key
+            for (key,) in self.query(
+                "select first :rows min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not "
+                "null group by account_id having count(*) = 1 order by 1",
+                rows=rows,
+            )
+        ]
+
+    @property
+    def tables(self) -> Tables:
+        """Every row of the billing's database."""
+        return whole(self.billing.database)
+
+    @property
+    def by_name(self) -> str:
+        """The billing by another address."""
+        return self.billing.url.replace("127.0.0.1", "localhost")
+
+    def without_database(self) -> str:
+        """Work through the API alone from now on; the database that was set."""
+        return self.cli.environment.pop("CARBON_MIGRATE_DATABASE")
+
+    async def landed_once(self, rows: int) -> None:
+        """So many rows are in the billing, each once."""
+        found = await self.found()
+        assert (found.rows, found.most_for_one) == (rows, 1)
+
+    async def each_landed_once(self, balances: "Balances") -> None:
+        """Each row of a file of balances is in the billing once, and nothing else is."""
+        await self.landed_once(balances.rows)
+        assert (await self.found()).sum == balances.sum
+
+    async def totals(self, name: str) -> Totals:
+        """The totals of a run."""
+        async with self.journal() as journal:
+            return await journal.totals(await journal.run(name))
+
     def balances(self, rows: int, name: str = "balances.csv") -> "Balances":
         """A file of balances by contract number, all good, each of an account of its own."""
         query = (
@@ -228,7 +327,7 @@ class Place:
             "where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null group by b.account_id) "
             "order by a.id"
         )
-        numbers = [number for (number,) in self.billing.database.query(query, {"rows": rows})]
+        numbers = [number for (number,) in self.query(query, rows=rows)]
         amounts = [Decimal(1 + 7 * place) / 100 * (-1 if place % 9 == 0 else 1) for place in range(rows)]
         lines = [
             "contract_number;amount",
@@ -280,6 +379,10 @@ class Place:
 
         await anyio.to_thread.run_sync(work)
 
+    def rows(self, *lines: str, name: str = "rows.csv") -> Path:
+        """A file of these lines."""
+        return self.write("".join(f"{line}\n" for line in lines), name)
+
     def write(self, text: str, name: str = "balances.csv", encoding: str = "utf-8") -> Path:
         path = self.cli.folder / name
         path.write_text(text, encoding=encoding)
@@ -290,7 +393,7 @@ class Place:
 
     def _found(self) -> Found:
         effects = self.billing.ledger.effects(MODEL)
-        ((total,),) = self.billing.database.query(
+        ((total,),) = self.query(
             "select cast(coalesce(sum(op_summa), 0) as numeric(18, 0)) from finance_operations where op_type = 8"
         )
         return Found(sum(effects.values()), Decimal(total).scaleb(-10), max(effects.values(), default=0))
@@ -355,12 +458,45 @@ async def place(billing_file: Path, tmp_path: Path) -> AsyncIterator[Place]:
         yield made
 
 
-Typed = Callable[..., Ended]
+@pytest.fixture(params=["with a database", "without a database"])
+def asked(request: pytest.FixtureRequest, place: Place) -> Place:
+    """A place that reads the billing's database, and one that asks its API alone."""
+    if request.param == "without a database":
+        place.without_database()
+    return place
+
+
+@pytest.fixture
+def shared(place: Place, postgres_server: PostgresServer) -> Place:
+    """A billing whose journal is in PostgreSQL."""
+    return replace(place, cli=place.cli.on_machine("work", postgres_server.new_journal()))
+
+
+class Typed:
+    """Types commands in this very process, in an empty folder without any settings: for what needs no billing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Ended:
+        self._monkeypatch.setattr(sys, "argv", ["carbon-migrate", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            # In a context of its own, for the language of this command is not that of the next one.
+            copy_context().run(main)
+        said = self._capsys.readouterr()
+        return Ended(int(ended.value.code or 0), unmarked(said.out), unmarked(said.err))
+
+    def refused(self, *arguments: str, says: str | Sequence[str]) -> Ended:
+        """A command that is refused, and says all of this on stderr."""
+        ended = self(*arguments)
+        assert ended.exit == 2, ended.err
+        return ended.saying(says)
 
 
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Types a command in this very process, in an empty folder without any settings: for what needs no billing."""
+    """A command line in this process."""
     for name in os.environ.keys() - clean_environment().keys():
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
@@ -371,13 +507,4 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(language, "language", marked_language)
     # It is for a process that ends: the garbage of the tests would never be found.
     monkeypatch.setattr(gc, "freeze", lambda: None)
-
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["carbon-migrate", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            # In a context of its own, for the language of this command is not that of the next one.
-            copy_context().run(main)
-        said = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), unmarked(said.out), unmarked(said.err))
-
-    return run
+    return Typed(monkeypatch, capsys)

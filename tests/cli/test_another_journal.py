@@ -1,167 +1,178 @@
-"""The billing is the witness: what another journal, or a newer copy of this one, has entered is not entered again."""
+"""The billing is the witness: what another journal, a newer copy of this one, or a person has entered is known.
+
+Before the list is made, between the list and the call, while a run lies, and when it is read back.
+"""
 
 import shutil
 import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from decimal import Decimal
+from itertools import product
 from pathlib import Path
+from typing import Any
 
-import anyio.to_thread
+import anyio
 import pytest
 
-from billing.database.database import attach
-from billing.database.dsn import Dsn
+from billing.api.calls import create
+from billing.api.client import BillingClient, ClientSettings
+from engine.evidence import Accepted
+from engine.pipeline.witness import FRESH
 from tests.cli.conftest import MODEL, Cli, Ended, Place
 
 SELECT = "select id as abonent_id, 1.50 as amount from abonents where is_folder = 0 and deleted = 0 and id < 2010"
-
-
-def told(ended: Ended) -> str:
-    return f"{ended.words} {' '.join(ended.out.split())}"
+STORNO = ("--set", "way=storno", "--set", "storno_call=storno", "--yes")
+ELSEWHERE = ("--journal", "elsewhere.journal")
 
 
 def copied(journal: Path, to: Path) -> None:
     """A copy of a journal as a backup makes it, of one moment and whole."""
-    source, target = sqlite3.connect(journal), sqlite3.connect(to)
-    with target:
+    with closing(sqlite3.connect(journal)) as source, closing(sqlite3.connect(to)) as target:
         source.backup(target)
-    source.close()
-    target.close()
+
+
+def lost(journal: Path) -> None:
+    for behind in ("", "-wal", "-shm"):
+        journal.with_name(journal.name + behind).unlink(missing_ok=True)
 
 
 def put_back(copy: Path, journal: Path) -> None:
-    for behind in ("", "-wal", "-shm"):
-        journal.with_name(journal.name + behind).unlink(missing_ok=True)
+    lost(journal)
     shutil.copy(copy, journal)
 
 
-@pytest.fixture(params=["with a database", "without a database"])
-def asked(request: pytest.FixtureRequest, place: Place) -> Place:
-    if request.param == "without a database":
-        del place.cli.environment["CARBON_MIGRATE_DATABASE"]
-    return place
+# ---- before the list ---------------------------------------------------------------------------------------------
 
 
-async def test_the_same_file_with_another_journal_is_refused_and_says_which_run_has_entered_it(asked: Place) -> None:
-    balances = asked.balances(5)
-    run = (await asked.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
-    elsewhere = ("balances", balances.path, "--journal", "elsewhere.journal")
-    for command, code in ((("plan", *elsewhere), 1), (("run", *elsewhere, "--yes"), 2)):
-        ended = await asked.cli(*command, may_end_with=(code,))
-        assert f"entered from another journal: run {run}" in told(ended)
-        assert "--again" in told(ended)
+async def test_what_another_journal_has_entered_is_refused_with_its_run(asked: Place) -> None:
+    """By another journal, by one that was lost, and by a file of 0 bytes in its place."""
+    path = asked.balances(5).path
+    run = (await asked.run("balances", path))["run"]
+    says = [f"entered from another journal: run {run}", "--again"]
+    planned = await asked.cli.told("plan", "balances", path, *ELSEWHERE, ends=1)
+    assert all(words in planned for words in says)
+    await asked.cli.refused("run", "balances", path, "--yes", *ELSEWHERE, says=says)
+    lost(asked.cli.journal)
+    await asked.cli.refused("run", "balances", path, "--yes", says=says)
+    lost(asked.cli.journal)
+    asked.cli.journal.write_bytes(b"")
+    await asked.cli.refused("run", "balances", path, "--yes", says=says)
     assert (await asked.found()).rows == 5
+    await asked.run("balances", path, *ELSEWHERE, "--again")
+    assert (await asked.found()).rows == 10
 
 
 async def test_from_another_folder_it_is_the_same_journal(place: Place, tmp_path: Path) -> None:
-    balances = place.balances(3)
+    path = place.balances(3).path
     environment = place.cli.environment | {"XDG_STATE_HOME": str(tmp_path / "state")}
     del environment["CARBON_MIGRATE_JOURNAL"]
     folders = [tmp_path / name for name in ("a", "b")]
     for folder in folders:
         folder.mkdir()
     first, second = (Cli(folder, environment) for folder in folders)
-    run = (await first("run", "balances", balances.path, "--yes", "--json")).closing["run"]
-    ended = await second("run", "balances", balances.path, "--yes", "--json")
-    assert ended.closing["states"] == {"skipped": 3}
-    assert f"entered by an earlier run: {run}" in told(await second("status", ended.closing["run"]))
+    run = (await first.closing("run", "balances", path, "--yes"))["run"]
+    again = await second.closing("run", "balances", path, "--yes")
+    assert again["states"] == {"skipped": 3}
+    assert f"entered by an earlier run: {run}" in await second.told("status", again["run"])
     assert [list(folder.iterdir()) for folder in folders] == [[], []]
     assert (await place.found()).rows == 3
 
 
-async def test_with_again_it_is_entered_on_top(place: Place) -> None:
-    balances = place.balances(3)
-    await place.cli("run", "balances", balances.path, "--yes")
-    elsewhere = ("run", "balances", balances.path, "--journal", "elsewhere.journal", "--yes", "--again")
-    await place.cli(*elsewhere)
-    assert (await place.found()).rows == 6
-
-
-@pytest.mark.parametrize("rest", [None, b""], ids=["lost", "of 0 bytes"])
-async def test_a_lost_journal_is_the_same_case(place: Place, rest: bytes | None) -> None:
-    balances = place.balances(4)
-    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
-    for behind in ("", "-wal", "-shm"):
-        place.cli.journal.with_name(place.cli.journal.name + behind).unlink(missing_ok=True)
-    if rest is not None:
-        place.cli.journal.write_bytes(rest)
-    ended = await place.cli("run", "balances", balances.path, "--yes", may_end_with=(2,))
-    assert f"entered from another journal: run {run}" in told(ended)
-    assert (await place.found()).rows == 4
-
-
-async def test_rows_that_are_streamed_are_refused_as_well(place: Place) -> None:
+async def test_rows_that_are_streamed_are_refused_as_well_until_they_are_reversed(place: Place) -> None:
     rows = ("run", "balances", "--sql", SELECT, "--yes", "--json")
     first = (await place.cli(*rows)).closing
     entered = first["states"]["accepted"]
     assert entered > 3
-    ended = await place.cli(*rows, "--journal", "elsewhere.journal", may_end_with=(1,))
+    ended = await place.cli(*rows, *ELSEWHERE, may_end_with=(1,))
     assert (ended.closing["states"], ended.closing["refused"]) == ({}, entered)
-    assert f"entered from another journal: run {first['run']}" in told(ended)
+    assert f"entered from another journal: run {first['run']}" in ended.told
     assert (await place.found()).rows == entered
+    await place.cli("undo", first["run"], *STORNO)
+    assert (await place.cli(*rows, *ELSEWHERE)).closing["states"] == {"accepted": entered}
+
+
+async def with_a_refused_row(place: Place) -> str:
+    """A run that has entered one row, and left one to be corrected."""
+    place.write("contract_number;amount\n00003;5\nnobody;6\n")
+    return str((await place.run("balances", "balances.csv", "--skip-bad", ends=1))["run"])
 
 
 async def test_a_corrected_row_that_was_entered_from_another_journal_is_refused(place: Place) -> None:
-    place.write("contract_number;amount\n00003;5\nnobody;6\n")
-    first = ("run", "balances", "balances.csv", "--yes", "--skip-bad", "--json")
-    run = (await place.cli(*first, may_end_with=(1,))).closing["run"]
+    run = await with_a_refused_row(place)
     place.write("contract_number;amount\n00004;6\n", "elsewhere.csv")
-    elsewhere = ("run", "balances", "elsewhere.csv", "--journal", "other.journal", "--yes", "--json")
-    other = (await place.cli(*elsewhere)).closing
+    other = await place.run("balances", "elsewhere.csv", "--journal", "other.journal")
     place.write(f"contract_number;amount;carbon_row\n00004;6;{run}/r1\n", "corrected.csv")
     again = ("run", "balances", "corrected.csv", "--continue", run, "--yes")
-    ended = await place.cli(*again, may_end_with=(2,))
-    assert f"entered from another journal: run {other['run']}" in told(ended)
+    await place.cli.refused(*again, says=f"entered from another journal: run {other['run']}")
     assert (await place.found()).rows == 2
-
-
-async def test_what_was_reversed_does_not_count(place: Place) -> None:
-    balances = place.balances(3)
-    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
-    await place.cli("undo", run, "--set", "way=storno", "--set", "storno_call=storno", "--yes")
-    await place.cli("run", "balances", balances.path, "--journal", "elsewhere.journal", "--yes")
-    assert (await place.found()).rows >= 6
 
 
 async def test_an_equal_entry_without_a_mark_is_shown_by_run_too(place: Place) -> None:
     place.write("contract_number;amount\n00003;40\n00004;50\n")
     place.write("contract_number;amount\n00003;40\n", "before.csv")
-    await place.cli("run", "balances", "before.csv", "--journal", "elsewhere.journal", "--yes")
-    await anyio.to_thread.run_sync(_by_hand, place.file)
-    ended = await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
-    assert "1 row, 40.00 in total, looks as if entered already" in told(ended)
-    assert "(00003): looks as if entered already: operation" in told(ended)
-    assert "--yes answers no doubt" in told(ended)
+    await place.run("balances", "before.csv", *ELSEWHERE)
+    # As if all had been entered by hand.
+    await place.execute("update finance_operations set descr = 'Остаток'")
+    says = [
+        "1 row, 40.00 in total, looks as if entered already",
+        "(00003): looks as if entered already: operation",
+        "--yes answers no doubt",
+    ]
+    await place.cli.refused("run", "balances", "balances.csv", "--yes", says=says)
 
 
-def _by_hand(billing: Path) -> None:
-    """Take the marks off, as if all had been entered by hand."""
-    connection = attach(Dsn(str(billing)))
-    connection.cursor().execute("update finance_operations set descr = 'Остаток'")
-    connection.commit()
-    connection.close()
+# ---- while a run lies --------------------------------------------------------------------------------------------
+
+
+async def limited(place: Place, path: Path, rows: int) -> str:
+    """A run that a limit has stopped after a few of its rows."""
+    run = await place.run("balances", path, "--limit-money", "1", "--settle", "0.3", ends=3)
+    assert 0 < (await place.found()).rows < rows
+    return str(run["run"])
 
 
 async def test_a_restored_copy_of_the_journal_sends_nothing_twice(asked: Place) -> None:
     balances = asked.balances(40)
-    run = ("run", "balances", balances.path, "--yes", "--json", "--limit-money", "1", "--settle", "0.3")
-    name = (await asked.cli(*run, may_end_with=(3,))).closing["run"]
-    before = (await asked.found()).rows
-    assert 0 < before < 40
+    name = await limited(asked, balances.path, 40)
     copied(asked.cli.journal, asked.cli.folder / "nightly.copy")
     resume = ("resume", name, "--yes", "--json", "--limit-money", "none")
     assert (await asked.cli(*resume)).closing["states"] == {"accepted": 40}
     put_back(asked.cli.folder / "nightly.copy", asked.cli.journal)
     ended = await asked.cli(*resume)
     assert ended.closing["states"] == {"accepted": 40}
-    assert "this journal is older than the run" in told(ended)
-    found = await asked.found()
-    assert (found.rows, found.sum, found.most_for_one) == (40, balances.sum, 1)
+    assert "this journal is older than the run" in ended.told
+    await asked.each_landed_once(balances)
+
+
+async def test_rows_that_another_journal_has_entered_meanwhile_are_not_sent_by_a_run_that_is_taken_up(
+    asked: Place,
+) -> None:
+    balances = asked.balances(20)
+    name = await limited(asked, balances.path, 20)
+    left = 20 - (await asked.found()).rows
+    other = await asked.run("balances", balances.path, "--skip-bad", *ELSEWHERE, ends=1)
+    assert other["states"] == {"accepted": left}
+    ended = await asked.cli("resume", name, "--yes", "--json", "--limit-money", "none", may_end_with=(1,))
+    assert ended.closing["states"] == {"accepted": 20 - left, "rejected": left}
+    assert f"entered from another journal: run {other['run']}" in ended.told
+    await asked.each_landed_once(balances)
+
+
+async def test_whoever_trusts_the_journal_is_told_what_was_not_looked_at(place: Place) -> None:
+    path = place.balances(6).path
+    name = (await place.run("balances", path, "--limit-money", "0.2", ends=3))["run"]
+    ended = await place.cli("resume", name, "--yes", "--limit-money", "none", "--trust-journal")
+    assert "was not asked for rows that another copy of this journal may have sent" in ended.told
+    assert (await place.found()).rows == 6
+
+
+# ---- a number of a run that two copies of its journal have given to two rows -------------------------------------
 
 
 async def renumbered(place: Place, newer: str, older: str, *, may_end_with: int = 0) -> tuple[str, Ended]:
     """A run whose row 2 is `newer` in the billing, and `older` in the journal, which was put back from a copy."""
-    place.write("contract_number;amount\n00003;5\nnobody;6\n")
-    first = ("run", "balances", "balances.csv", "--yes", "--skip-bad", "--json")
-    run = (await place.cli(*first, may_end_with=(1,))).closing["run"]
+    run = await with_a_refused_row(place)
     copied(place.cli.journal, place.cli.folder / "nightly.copy")
     again = ("run", "balances", "corrected.csv", "--continue", run, "--yes", "--json")
     for row in (newer, older):
@@ -172,60 +183,138 @@ async def renumbered(place: Place, newer: str, older: str, *, may_end_with: int 
     return run, await place.cli(*again, may_end_with=(may_end_with,))
 
 
-@pytest.mark.parametrize("since", [(), ("undo",), ("purge",), ("undo", "purge")], ids=" and ".join)
+@pytest.mark.parametrize("since", [("undo", "purge"), ("purge",)], ids=" and ".join)
 async def test_a_mark_whose_number_is_another_rows_here_is_no_sign_that_the_row_is_known(
-    asked: Place, since: tuple[str, ...]
+    asked: Place, since: Sequence[str]
 ) -> None:
+    """Nor is it after an undo, a purge, or both."""
     run, _ = await renumbered(asked, "00004;7", "00005;8")
-    if "undo" in since:
-        await asked.cli("undo", run, "--set", "way=storno", "--set", "storno_call=storno", "--yes")
-    if "purge" in since:
-        await asked.cli("purge", run, "--yes")
-    before = dict(asked.billing.ledger.effects(MODEL))
     asked.write("contract_number;amount\n00004;7\n")
-    for command, code in ((("plan",), 1), (("run", "--yes"), 2)):
-        ended = await asked.cli(*command, "balances", "balances.csv", may_end_with=(code,))
-        assert f"bears the mark of row 2 of run {run}, which is another row in this journal" in told(ended)
-        assert "--again" in told(ended)
-    assert asked.billing.ledger.effects(MODEL) == before
+    for command in (None, *since):
+        if command is not None:
+            await asked.cli(command, run, *(STORNO if command == "undo" else ["--yes"]))
+        before = dict(asked.billing.ledger.effects(MODEL))
+        for words, code in ((["plan"], 1), (["run", "--yes"], 2)):
+            told = await asked.cli.told(words[0], "balances", "balances.csv", *words[1:], ends=code)
+            assert f"bears the mark of row 2 of run {run}, which is another row in this journal" in told
+            assert "--again" in told
+        assert asked.billing.ledger.effects(MODEL) == before
 
 
 async def test_a_balance_that_a_newer_copy_of_the_journal_has_set_is_not_replaced(asked: Place) -> None:
-    pair = asked.billing.database.query(
+    (newer,), (older,) = asked.query(
         "select first 2 contract_number from abonents where is_folder = 0 and deleted = 0 and account_id in "
         "(select min(account_id) from abonents where is_folder = 0 and deleted = 0 group by account_id "
         "having count(*) = 2) order by account_id, id"
     )
-    (newer,), (older,) = pair
     _, ended = await renumbered(asked, f"{newer};7", f"{older};8", may_end_with=2)
-    assert "this row would replace the opening balance of its account" in told(ended)
-    assert "entered from another journal: this run, in a newer copy of this journal" in told(ended)
+    assert "this row would replace the opening balance of its account" in ended.told
+    assert "entered from another journal: this run, in a newer copy of this journal" in ended.told
     assert (await asked.found()).rows == 2
 
 
-async def test_rows_that_another_journal_has_entered_meanwhile_are_not_sent_by_a_run_that_is_taken_up(
-    asked: Place,
+# ---- between the list and the call, and at the same second -------------------------------------------------------
+
+ROWS = 24
+MARK = " [cm zzzzz/7]"
+"""Of a run that no journal of this machine has."""
+JOBS: dict[str, tuple[str, ...]] = {"balances": ("balances",), "receipts": ("balances", "--set", "op_type=2")}
+OP_TYPES = {"balances": 8, "receipts": 2}
+MARKS = ("of an unknown run", "of another row of a known run")
+WAYS = ("with a database", "without a database")
+
+
+def amount_of(key: int) -> Decimal:
+    return Decimal(100_00 + key) / 100
+
+
+def rows_of(place: Place, keys: Sequence[int]) -> Path:
+    return place.write("\n".join(["abonent_id;amount", *(f"{key};{amount_of(key)}" for key in keys)]) + "\n")
+
+
+async def mark_of(place: Place, mark: str) -> str:
+    """A mark of others. Two copies of a journal may have given one number to two rows."""
+    if mark == MARKS[0]:
+        return MARK
+    file = place.write(f"abonent_id;amount\n{place.subscribers(ROWS + 1)[-1]};3\n", "earlier.csv")
+    return f" [cm {(await place.run('balances', file))['run']}/1]"
+
+
+async def enter(place: Place, op_type: int, entries: Sequence[tuple[int, str]]) -> None:
+    """What others enter through the same API: operations of the rows' sums."""
+    async with BillingClient(ClientSettings(place.billing.url)) as client:
+        for key, text in entries:
+            values: dict[str, Any] = {"abonent_id": key, "op_summa": amount_of(key)}
+            made = await client.send(create(MODEL, **values, op_type_id=op_type, descr=text))
+            assert isinstance(made, Accepted)
+
+
+async def run_while(place: Place, job: str, keys: Sequence[int], others: Sequence[tuple[int, str]]) -> Ended:
+    """A fresh run, during whose first call others enter; what could be looked for ahead was looked for."""
+    began: list[str] = []
+
+    async def meanwhile(body: str) -> None:
+        if "objects.create" in body and not began:
+            began.append(body)
+            await enter(place, OP_TYPES[job], others)
+            # Longer than a look ahead counts, as a call of a busy billing takes.
+            await anyio.sleep(2 * FRESH)
+
+    place.traffic.meanwhile = meanwhile
+    flags = ("--yes", "--json", "--in-flight", "1", "--no-canary", "--stop-after-errors", "never")
+    return await place.cli("run", *JOBS[job], rows_of(place, keys), *flags, may_end_with=(4,))
+
+
+@pytest.mark.parametrize(
+    ("job", "mark", "way"), [case for number, case in enumerate(product(JOBS, MARKS, WAYS)) if number in {0, 3, 5, 6}]
+)
+async def test_what_comes_between_list_and_call_is_seen_before_each_call(
+    place: Place, job: str, mark: str, way: str
 ) -> None:
-    balances = asked.balances(20)
-    run = ("run", "balances", balances.path, "--yes", "--json", "--limit-money", "1", "--settle", "0.3")
-    name = (await asked.cli(*run, may_end_with=(3,))).closing["run"]
-    left = 20 - (await asked.found()).rows
-    assert 0 < left < 20
-    elsewhere = ("run", "balances", balances.path, "--yes", "--json", "--skip-bad", "--journal", "elsewhere.journal")
-    other = (await asked.cli(*elsewhere, may_end_with=(1,))).closing
-    assert other["states"] == {"accepted": left}
-    ended = await asked.cli("resume", name, "--yes", "--json", "--limit-money", "none", may_end_with=(1,))
-    assert ended.closing["states"] == {"accepted": 20 - left, "rejected": left}
-    assert f"entered from another journal: run {other['run']}" in told(ended)
-    found = await asked.found()
-    assert (found.rows, found.sum, found.most_for_one) == (20, balances.sum, 1)
+    """Each two of job, mark and way in one case."""
+    if way == WAYS[1]:
+        place.without_database()
+    foreign = await mark_of(place, mark)
+    keys = place.subscribers(ROWS)
+    by_journal, by_hand = keys[1::3], keys[2::3]
+    others = [*((key, "Остаток" + foreign) for key in by_journal), *((key, "Остаток") for key in by_hand)]
+    ended = await run_while(place, job, keys, others)
+    states = {"accepted": ROWS - len(others), "rejected": len(by_journal), "manual": len(by_hand)}
+    assert ended.closing["states"] == states
+    assert ("entered from another journal: run zzzzz" in ended.words) == (mark == MARKS[0])
+    assert ("which is another row in this journal" in ended.words) == (mark == MARKS[1])
+    there = place.billing.ledger.effects(MODEL)
+    assert {key: there.get(key, 0) for key in keys} == dict.fromkeys(keys, 1)
 
 
-async def test_whoever_trusts_the_journal_is_told_what_was_not_looked_at(place: Place) -> None:
-    balances = place.balances(6)
-    run = ("run", "balances", balances.path, "--yes", "--json", "--limit-money", "0.2")
-    name = (await place.cli(*run, may_end_with=(3,))).closing["run"]
-    resume = ("resume", name, "--yes", "--limit-money", "none", "--trust-journal")
-    ended = await place.cli(*resume)
-    assert "was not asked for rows that another copy of this journal may have sent" in told(ended)
-    assert (await place.found()).rows == 6
+@pytest.mark.parametrize("mark", MARKS)
+async def test_verify_says_what_another_journal_has_entered_as_well(asked: Place, mark: str) -> None:
+    """Two machines at the same second: neither has seen the other."""
+    foreign = await mark_of(asked, mark)
+    keys = asked.subscribers(6)
+    run = (await asked.run("balances", rows_of(asked, keys)))["run"]
+    # What was entered by hand, or of another sum, is another entry.
+    await enter(asked, 8, [*((key, "Остаток" + foreign) for key in keys[:2]), (keys[2], "Остаток")])
+    ended = await asked.cli("verify", run, "--json", may_end_with=(1,))
+    sums = [sum(map(amount_of, some), Decimal(0)) for some in (keys, keys[:2])]
+    told = ended.closing
+    assert (told["different"], told["entered_twice"]) == (2, 2)
+    assert (Decimal(told["expected"]), Decimal(told["found"])) == (sums[0], sums[0] + sums[1])
+    other, number = foreign.removeprefix(" [cm ").removesuffix("]").split("/")
+    twice = f"entered twice: as row 1 of run {run}, and with the marks of others: row {number} of run {other}"
+    assert twice in ended.words
+    assert "2 of them entered twice" in ended.words
+
+
+async def test_what_a_person_has_seen_is_not_asked_again(place: Place) -> None:
+    keys = place.subscribers(3)
+    ended = await run_while(place, "balances", keys, [(key, "Остаток") for key in keys[1:]])
+    run = ended.closing["run"]
+    assert ended.closing["states"] == {"accepted": 1, "manual": 2}
+    for number in ("2", "3"):
+        await place.cli("decide", f"{run}/{number}", "pending", "--why", "both are meant")
+    # Only one more entry, which nobody has seen, asks once more.
+    await enter(place, 8, [(keys[2], "Остаток")])
+    again = await place.cli.closing("resume", run, "--yes", "--settle", "0", ends=4)
+    assert again["states"] == {"accepted": 2, "manual": 1}
+    assert [place.billing.ledger.effects(MODEL)[key] for key in keys] == [1, 2, 2]

@@ -1,10 +1,19 @@
 """The issue's "Bad input": each is named with its place before anything is sent, and ends with 2."""
 
+import json
+import resource
+import sys
 from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
 
+import anyio
 import pytest
 
-from tests.cli.conftest import Place, Typed
+from checkpoints.records import Stage
+from tests.cli.conftest import Ended, Place, Typed
+from tests.cli.terminal.terminals import answered, at_a_terminal, opened
+from tools.house import ROOT
 
 GOOD = "00003;1,50\n"
 HEAD = "contract_number;amount\n"
@@ -15,67 +24,56 @@ CALL = ["run", "call", "x.csv", "--model", "Tarif", "--chain"]
 
 async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
     """The command ends with 2, says what is wrong and where, and nothing was sent."""
-    ended = await place.cli(*arguments, may_end_with=(2,))
-    for words in told:
-        assert words in ended.words, ended.err
+    await place.cli.refused(*arguments, says=told)
     assert (await place.found()).rows == 0
     assert place.traffic.arrived == 0
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        (f"{HEAD}{GOOD}АБ-00002;12,5O\n", ["line 3, column amount", "the Latin letter 'O'"]),
-        (f"{HEAD}{GOOD}АБ-00002;\n", ["line 3, column amount", "the cell is empty"]),
-        (f"{HEAD}{GOOD}АБ-00002;1,0055\n", ["line 3, column amount", "4 decimals"]),
-        (
-            f"{HEAD}{GOOD}АБ-00002;10,005\n",
-            ["line 3, column amount", "can be read in two ways", "write 10005.00 for the first, 10.00"],
-        ),
-        (f"{HEAD}{GOOD}00003;2,50\n", ["line 3", "contradicts line 2", "1.50 there and 2.50 here"]),
-        (
-            f"{HEAD}{GOOD}АБ-0002;5\n",
-            ["line 3, column contract_number", "there is no contract number 'АБ-0002'", "АБ-00002"],
-        ),
-        (
-            f"{HEAD}{GOOD}AБ-00002;5\n",
-            ["line 3, column contract_number", "'АБ-00002' (the same in Cyrillic letters)"],
-        ),
-        (f"{HEAD}{GOOD};5\n", ["line 3, column contract_number", "is empty"]),
-        (f"{HEAD}{GOOD}АБ-00002;5;6\n", ["line 3", "the header has 2 cells, this row 3"]),
-        ("abonent_id;amount\n89;5\n", ["line 2, column abonent_id", "is a folder"]),
-        ("abonent_id;amount\n999999;5\n", ["line 2, column abonent_id", "there is no abonent 999999"]),
-        ("abonent_id;amount\n12x;5\n", ["line 2, column abonent_id", "is not an id"]),
-        ("contract_number;price\n00003;5\n", ["no column amount", "it has: contract_number, price", "--map amount="]),
-        (
-            "number;amount\n00003;5\n",
-            ["no column abonent_id or contract_number", "it has: number, amount", "--map abonent_id="],
-        ),
-        (f"{HEAD}00003;{MANY}\n", ["line 2, column amount", "5000 characters long"]),
-        (f"{HEAD}00003;922337203.69\n", ["line 2, column amount", "can hold"]),
-        (f"{HEAD}00003;-922 337 203,69\n", ["line 2, column amount", "922,337,203.68 at most"]),
-        (f"{HEAD}00003;1e300000000\n", ["line 2, column amount", "an exponent is not allowed"]),
-        (f"{HEAD}{GOOD}{MANY};5\n", ["line 3, column contract_number", "5 000 characters"]),
-        (f"abonent_id;amount\n{MANY};5\n", ["line 2, column abonent_id", "there is no abonent"]),
-        (f'{{"abonent_id": {MANY}, "amount": 5}}\n', ["line 1, column abonent_id", "there is no abonent"]),
-        ('{"abonent_id": 9, "amount": 1e300000000}\n', ["line 1", "no number that can be written out"]),
-        ("", ["is empty"]),
-        (HEAD, ["has a header and no rows"]),
-    ],
-)
-async def test_bad_rows_and_files_are_refused_with_their_place(text: str, told: list[str], place: Place) -> None:
-    place.write(text)
-    await refused(place, "run", "balances", "balances.csv", "--yes", told=told)
+BAD_ROWS: Sequence[tuple[str, Sequence[str]]] = [
+    (f"{HEAD}{GOOD}АБ-00002;12,5O\n", ["line 3, column amount", "the Latin letter 'O'"]),
+    (f"{HEAD}{GOOD}АБ-00002;\n", ["line 3, column amount", "the cell is empty"]),
+    (f"{HEAD}{GOOD}АБ-00002;1,0055\n", ["line 3, column amount", "4 decimals"]),
+    (
+        f"{HEAD}{GOOD}АБ-00002;10,005\n",
+        ["line 3, column amount", "can be read in two ways", "write 10005.00 for the first, 10.00"],
+    ),
+    (f"{HEAD}{GOOD}00003;2,50\n", ["line 3", "contradicts line 2", "1.50 there and 2.50 here"]),
+    (
+        f"{HEAD}{GOOD}АБ-0002;5\n",
+        ["line 3, column contract_number", "there is no contract number 'АБ-0002'", "АБ-00002"],
+    ),
+    (f"{HEAD}{GOOD}AБ-00002;5\n", ["line 3, column contract_number", "'АБ-00002' (the same in Cyrillic letters)"]),
+    (f"{HEAD}{GOOD};5\n", ["line 3, column contract_number", "is empty"]),
+    (f"{HEAD}{GOOD}АБ-00002;5;6\n", ["line 3", "the header has 2 cells, this row 3"]),
+    ("abonent_id;amount\n89;5\n", ["line 2, column abonent_id", "is a folder"]),
+    ("abonent_id;amount\n999999;5\n", ["line 2, column abonent_id", "there is no abonent 999999"]),
+    ("abonent_id;amount\n12x;5\n", ["line 2, column abonent_id", "is not an id"]),
+    ("contract_number;price\n00003;5\n", ["no column amount", "it has: contract_number, price", "--map amount="]),
+    (
+        "number;amount\n00003;5\n",
+        ["no column abonent_id or contract_number", "it has: number, amount", "--map abonent_id="],
+    ),
+    (f"{HEAD}00003;{MANY}\n", ["line 2, column amount", "5000 characters long"]),
+    (f"{HEAD}00003;922337203.69\n", ["line 2, column amount", "can hold"]),
+    (f"{HEAD}00003;-922 337 203,69\n", ["line 2, column amount", "922,337,203.68 at most"]),
+    (f"{HEAD}00003;1e300000000\n", ["line 2, column amount", "an exponent is not allowed"]),
+    (f"{HEAD}{GOOD}{MANY};5\n", ["line 3, column contract_number", "5 000 characters"]),
+    (f"abonent_id;amount\n{MANY};5\n", ["line 2, column abonent_id", "there is no abonent"]),
+    (f'{{"abonent_id": {MANY}, "amount": 5}}\n', ["line 1, column abonent_id", "there is no abonent"]),
+    ('{"abonent_id": 9, "amount": 1e300000000}\n', ["line 1", "no number that can be written out"]),
+    ("", ["is empty"]),
+    (HEAD, ["has a header and no rows"]),
+]
 
 
-async def test_a_deleted_subscriber_is_refused(place: Place) -> None:
-    query = "select first 1 id from abonents where deleted = 1 and is_folder = 0"
-    ((deleted,),) = place.billing.database.query(query)
+async def test_bad_rows_and_files_are_refused_with_their_place(place: Place) -> None:
+    for text, told in BAD_ROWS:
+        place.write(text)
+        await refused(place, "run", "balances", "balances.csv", "--yes", told=told)
+    ((deleted,),) = place.query("select first 1 id from abonents where deleted = 1 and is_folder = 0")
     place.write(f"abonent_id;amount\n{deleted};5\n")
-    await refused(place, "run", "balances", "balances.csv", "--yes", told=["line 2", f"abonent {deleted} is deleted"])
-
-
-async def test_a_wrong_encoding_is_refused_with_line_and_column(place: Place) -> None:
+    told = ["line 2", f"abonent {deleted} is deleted"]
+    await refused(place, "run", "balances", "balances.csv", "--yes", told=told)
     place.write(f"{HEAD}{GOOD}АБ-00002;5\n", encoding="cp1251")
     told = ["line 3, column 1", "may be CP1251, KOI8-R or ISO 8859-5", "--encoding cp1251"]
     await refused(place, "run", "balances", "balances.csv", "--encoding", "utf-8", "--yes", told=told)
@@ -85,8 +83,8 @@ async def test_an_encoding_that_cannot_be_told_is_asked_for(place: Place) -> Non
     place.write(f"{HEAD}{GOOD}АБ-00002;5\n", encoding="cp1251")
     told = ["line 3, column 1", "this is 'АБ' in CP1251, 'юа' in KOI8-R", "--encoding cp1251, --encoding koi8-r"]
     await refused(place, "run", "balances", "balances.csv", "--yes", told=told)
-    ended = await place.cli("run", "balances", "balances.csv", "--encoding", "cp1251", "--yes", "--json")
-    assert ended.closing["states"] == {"accepted": 2}
+    ended = await place.run("balances", "balances.csv", "--encoding", "cp1251")
+    assert ended["states"] == {"accepted": 2}
 
 
 @pytest.mark.parametrize(("encoding", "name"), [("cp1251", "CP1251"), ("koi8-r", "KOI8-R"), ("cp866", "CP866")])
@@ -99,28 +97,38 @@ async def test_an_old_encoding_that_is_surely_one_is_read_as_that_and_said_so(
     assert ended.closing["states"] == {"accepted": 2}
 
 
-async def test_a_missing_file_is_refused(place: Place) -> None:
-    await refused(place, "run", "balances", "nowhere.csv", "--yes", told=["there is no file", "nowhere.csv"])
-
-
-async def test_an_api_that_is_down_is_refused(place: Place) -> None:
+async def test_what_is_not_there_or_something_else_is_refused(place: Place) -> None:
     place.write(f"{HEAD}{GOOD}")
-    arguments = ("run", "balances", "balances.csv", "--yes", "--api-url", "http://127.0.0.1:9")
-    await refused(place, *arguments, told=["Nobody answers at http://127.0.0.1:9"])
-
-
-async def test_something_else_at_the_address_is_refused(place: Place) -> None:
-    place.write(f"{HEAD}{GOOD}")
-    url = f"{place.billing.url}/elsewhere"
-    await refused(
-        place, "run", "balances", "balances.csv", "--yes", "--api-url", url, told=["not the billing's REST API"]
-    )
-
-
-async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
-    place.write(f"{HEAD}{GOOD}")
-    arguments = ("run", "balances", "balances.csv", "--yes", "--database", "nowhere.fdb")
-    await refused(place, *arguments, told=["nowhere.fdb", "No such file"])
+    run = ("run", "balances", "balances.csv", "--yes")
+    one = "select contract_number, 5.00 as amount from abonents where id = 2001"
+    threshold = ("run", "warning-threshold")
+    for words, told in (
+        (("run", "balances", "nowhere.csv", "--yes"), ["there is no file", "nowhere.csv"]),
+        ((*run, "--api-url", "http://127.0.0.1:9"), ["Nobody answers at http://127.0.0.1:9"]),
+        ((*run, "--api-url", f"{place.billing.url}/elsewhere"), ["not the billing's REST API"]),
+        ((*run, "--database", "nowhere.fdb"), ["nowhere.fdb", "No such file"]),
+        (
+            (*threshold, "--set", "folder=89", "--set", "amount=-5", "--database", ""),
+            ["--database HOST:PATH", "CARBON_MIGRATE_DATABASE"],
+        ),
+        (
+            ("run", "balances"),
+            ["there is nothing to read rows from: name a file, - for standard input, or give --sql"],
+        ),
+        (
+            ("run", "balances", "--sql", f"{one} union all {one}", "--yes"),
+            ["= row 2 (", "a duplicate in the input: the same key and amount as"],
+        ),
+    ):
+        await refused(place, *words, told=told)
+    place.write(f"{HEAD}{GOOD}{GOOD}")
+    told = ["line 3 (00003): a duplicate in the input: the same key and amount as line 2", "--skip-bad"]
+    await refused(place, *run, told=told)
+    place.write("abonent_id;amount\n2001;-5\n2001;-6\n2003;-5\n")
+    told = ["--set folder=…", "the rows come from elsewhere"]
+    await refused(place, *threshold, "balances.csv", "--set", "folder=89", told=told)
+    told = ["line 3", "contradicts line 2: the same key with limit_warning -5 there and limit_warning -6 here"]
+    await refused(place, *threshold, "balances.csv", "--yes", told=told)
 
 
 @pytest.mark.parametrize(
@@ -137,15 +145,9 @@ async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
         (["run", "balances", "x.csv", "--settle", MANY], ["--settle"]),
         (["run", "balances", "x.csv", "--limit-money", MANY], ["--limit-money"]),
         (["run", "balances", "x.csv", "--stop-after-errors", MANY], ["--stop-after-errors"]),
-        (
-            ["run", "balances", "x.csv", "--set", f"op_type={MANY}"],
-            ["op_type: '9999", "the largest"],
-        ),
+        (["run", "balances", "x.csv", "--set", f"op_type={MANY}"], ["op_type: '9999", "the largest"]),
         (["run", "operator", "--set", "operator=2147483648"], ["operator: '2147483648' is not an id"]),
-        (
-            ["run", "warning-threshold", "--set", "amount=922337203.69"],
-            ["amount: ", "can hold"],
-        ),
+        (["run", "warning-threshold", "--set", "amount=922337203.69"], ["amount: ", "can hold"]),
         ([*CALL, f'objects.get {{"id": {MANY}}}'], ["link 1", "more than any number of the billing"]),
         ([*CALL, f'objects.get {{"id": {"[" * 5000}{"]" * 5000}}}'], ["link 1", "brackets in brackets without end"]),
         (["status", MANY], ["there is no journal"]),
@@ -162,50 +164,7 @@ async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
     ],
 )
 def test_a_command_that_makes_no_sense_is_refused(arguments: list[str], told: list[str], typed: Typed) -> None:
-    ended = typed(*arguments)
-    assert ended.exit == 2
-    for words in told:
-        assert words in ended.words, ended.err
-
-
-async def test_a_job_that_reads_the_database_says_so_where_there_is_none(place: Place) -> None:
-    arguments = ("run", "warning-threshold", "--set", "folder=89", "--set", "amount=-5", "--database", "")
-    await refused(place, *arguments, told=["--database HOST:PATH", "CARBON_MIGRATE_DATABASE"])
-
-
-async def test_a_job_without_rows_says_where_they_may_come_from(place: Place) -> None:
-    told = ["there is nothing to read rows from: name a file, - for standard input, or give --sql"]
-    await refused(place, "run", "balances", told=told)
-
-
-async def test_rows_of_a_file_beside_a_choice_for_the_jobs_own_select_are_refused(place: Place) -> None:
-    place.write("abonent_id;amount\n2001;-5\n")
-    arguments = ("run", "warning-threshold", "balances.csv", "--set", "folder=89")
-    await refused(place, *arguments, told=["--set folder=…", "the rows come from elsewhere"])
-
-
-async def test_two_rows_that_want_different_values_of_one_field_are_refused(place: Place) -> None:
-    place.write("abonent_id;amount\n2001;-5\n2001;-6\n2003;-5\n")
-    told = ["line 3", "contradicts line 2: the same key with limit_warning -5 there and limit_warning -6 here"]
-    await refused(place, "run", "warning-threshold", "balances.csv", "--yes", told=told)
-
-
-async def test_equal_duplicates_are_named_and_nothing_is_sent(place: Place) -> None:
-    place.write(f"{HEAD}{GOOD}{GOOD}")
-    await refused(
-        place,
-        *("run", "balances", "balances.csv", "--yes"),
-        told=["line 3 (00003): a duplicate in the input: the same key and amount as line 2", "--skip-bad"],
-    )
-
-
-async def test_equal_duplicates_of_a_select_are_named_by_their_numbers(place: Place) -> None:
-    one = "select contract_number, 5.00 as amount from abonents where id = 2001"
-    await refused(
-        place,
-        *("run", "balances", "--sql", f"{one} union all {one}", "--yes"),
-        told=["= row 2 (", "a duplicate in the input: the same key and amount as"],
-    )
+    typed.refused(*arguments, says=told)
 
 
 async def test_of_equal_duplicates_one_goes_ahead_on_request(place: Place) -> None:
@@ -235,14 +194,268 @@ async def test_many_refused_rows_are_counted_and_kept_for_an_export(place: Place
     assert f"… and 10 more; all of them with: carbon-migrate export {run.name} --state refused" in ended.words
 
 
-async def test_nobody_there_to_ask_is_a_no(place: Place) -> None:
-    balances = place.balances(5)
-    told = ["no terminal to confirm on", "Send these 5 rows", "--yes"]
-    await refused(place, "run", "balances", str(balances.path), told=told)
-
-
 async def test_json_closes_a_refusal_as_well(place: Place) -> None:
-    ended = await place.cli("run", "balances", "nowhere.csv", "--json", may_end_with=(2,))
+    ended = await place.cli.closing("run", "balances", "nowhere.csv", ends=2)
+    assert (ended["states"], "there is no file" in ended["error"]) == ({}, True)
+    # Nobody there to ask is a no.
+    told = ["no terminal to confirm on", "Send these 5 rows", "--yes"]
+    await refused(place, "run", "balances", str(place.balances(5).path), told=told)
+
+
+# ---- what is opened first, and who may work on a run ---------------------------------------------------------------
+
+NOBODY = "http://127.0.0.1:9"
+"""An address at which nothing listens."""
+
+
+@pytest.mark.parametrize("arguments", [("run", "--yes"), ("plan",)])
+def test_without_an_answer_of_the_billing_no_journal_is_made(
+    arguments: tuple[str, ...], typed: Typed, tmp_path: Path
+) -> None:
+    command, *flags = arguments
+    (tmp_path / "rows.csv").write_text("contract_number;amount\n1;2,00\n")
+    typed.refused(command, "balances", "rows.csv", *flags, "--api-url", NOBODY, says="127.0.0.1:9")
+    assert {path.name for path in tmp_path.glob("*.journal*")} <= {"carbon-migrate.journal.log"}
+
+
+async def test_a_run_that_another_process_holds_is_worked_on_by_no_second_command(place: Place) -> None:
+    balances = place.balances(2)
+    await place.cli("run", "balances", balances.path, "--yes")
+    async with place.journal() as journal:
+        (run,) = await journal.runs()
+        async with journal.taken_up(run):
+            for arguments in (
+                ("verify", run.name),
+                ("reconcile", run.name),
+                ("decide", run.name, f"{run.name}/1", "accepted", "--why", "seen"),
+            ):
+                await place.cli.refused(*arguments, says=[f"run {run.name}: ", "0 rows in flight"])
+    await place.cli("verify", run.name)
+
+
+# ---- a process that may open few files -----------------------------------------------------------------------------
+
+
+def test_a_command_that_finds_too_few_files_says_so(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (16, 16))
+    ended = typed("run", "balances", "balances.csv", "--json")
+    assert ended.exit == 2
+    assert "the system lets this process open 16. Raise the limit: ulimit -n" in ended.words
     assert ended.closing["exit"] == 2
-    assert ended.closing["states"] == {}
-    assert "there is no file" in ended.closing["error"]
+
+
+async def typed_with_files(place: Place, files: int, *arguments: str) -> Ended:
+    """A command in a shell that limits the open files, as `ulimit -n` does."""
+    ended = await anyio.run_process(
+        ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", sys.executable, "-m", "cli", *arguments],
+        check=False,
+        cwd=place.cli.folder,
+        env=place.cli.environment | {"PYTHONPATH": str(ROOT)},
+    )
+    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+async def test_a_run_that_is_wider_than_its_files_sends_nothing(place: Place) -> None:
+    place.balances(60)
+    run = ("run", "balances", "balances.csv", "--yes", "--no-canary")
+    ended = await typed_with_files(place, 100, *run)
+    assert ended.exit == 2
+    assert "64 parallel calls need 192 open files, and the system lets this process open 100" in ended.words
+    assert "with it, 18 are possible" in ended.words
+    assert "--in-flight" in ended.words
+    assert (await place.found()).rows == 0
+    ended = await typed_with_files(place, 100, *run, "--in-flight", "18", "--record", "a.rec")
+    assert ended.exit == 0, ended.err
+    assert (await place.found()).rows == 60
+
+
+# ---- SQL that may change something is refused by one judge, wherever an operator gives it --------------------------
+
+ROWS = "contract_number;amount\n1;5\n"
+CALL_IN_A_FILE = """\
+[[step]]
+job = "call"
+model = "Users"
+chain = ['objects.get {"id": {id}}', "x.y"]
+file = "rows.csv"
+look_up = '''%s'''
+"""
+TYPED_CALL = ("call", "--model", "Users", "--chain", 'objects.get {"id": {id}}', "--chain", "x.y")
+JOB_FILE = '[run]\nthrottle_sql = "{throttle}"\nthrottle_above = 1\n\n[[step]]\njob = "balances"\n{rows}\n'
+
+WRITES = [
+    ("select gen_id(g, 1) as n from rdb$database", "gen_id changes its generator unless its step is 0"),
+    ("select next value for g as n from rdb$database", "gen_id(g, 0) reads it"),
+    ("create user somebody password 'x'", "'create' does not begin a select, and only a select is taken"),
+    ("execute block as begin end", "'execute' does not begin a select"),
+    ("select 1 as n from rdb$database; delete from abonents", "a second statement begins here, 'delete'"),
+    ("select id from abonents with lock", "'with lock' locks the rows for others"),
+]
+
+
+@pytest.mark.parametrize(("sql", "why"), WRITES)
+def test_sql_on_the_command_line(sql: str, why: str, typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
+    throttle = ("--throttle-sql", sql, "--throttle-above", "1")
+    for flag, arguments in (
+        ("--throttle-sql: line 1", ("run", "balances", "rows.csv", *throttle)),
+        ("line 1", ("run", "balances", "--sql", sql)),
+        ("line 1", ("plan", "balances", "--sql", sql)),
+        ("look_up: line 1", ("run", *TYPED_CALL, "--look-up", sql, "rows.csv")),
+    ):
+        typed.refused(*arguments, says=[flag, why])
+    assert not (tmp_path / "carbon-migrate.journal").exists()
+
+
+@pytest.mark.parametrize(("sql", "why"), WRITES)
+def test_sql_of_a_job_file_is_refused_with_line_and_column(sql: str, why: str, typed: Typed, tmp_path: Path) -> None:
+    for place, text in (
+        ("line 2, column 1: throttle_sql: line 1", JOB_FILE.format(throttle=sql, rows='file = "rows.csv"')),
+        ("line 7, column 1: step 1: line 1", JOB_FILE.format(throttle="select 1 from tarif", rows=f'sql = "{sql}"')),
+        ("line 6, column 1: step 1: look_up: line 1", CALL_IN_A_FILE % sql),
+    ):
+        (tmp_path / "job.toml").write_text(text, encoding="utf-8")
+        typed.refused("run", "job.toml", says=[place, why])
+
+
+@pytest.mark.parametrize(("sql", "why"), WRITES)
+def test_sql_of_a_one_liner(sql: str, why: str, typed: Typed) -> None:
+    quoted = sql.replace("'", '"')
+    ended = typed("translate", f"""sqlexec '{quoted}' | while read id; do curl -d 'method1=x.y' http://h/; done""")
+    assert ended.exit == 2
+    assert why in ended.words
+    assert ended.out == ""
+
+
+async def test_what_the_select_of_a_throttle_reaches_is_looked_at_as_well(place: Place) -> None:
+    """A procedure that moves a generator: no read-only transaction stops it, so no call is made."""
+    await place.execute("create generator g")
+    await place.execute("create procedure counts returns (x bigint) as begin x = gen_id(g, 1); suspend; end")
+    throttle = ("--throttle-sql", "select x from counts", "--throttle-above", "5")
+    ended = await place.cli("run", "balances", place.balances(2).path, "--yes", *throttle, may_end_with=(2,))
+    assert "COUNTS may change the generator G, which no read-only transaction stops" in ended.words
+    assert place.traffic.arrived == 0
+    assert list(place.query("select gen_id(g, 0) from rdb$database")) == [(0,)]
+
+
+# ---- a last line without its end: it may have been cut, and is never sent in silence -------------------------------
+
+FORMS = ("csv", "utf-16", "isql list", "isql bare", "json lines")
+
+
+def cut(place: Place, form: str) -> Path:
+    """A file of two balances in a form, cut within the last amount: 1000.00 became 100."""
+    first, last = place.balances(2).numbers
+    text = f"contract_number;amount\n{first};5.00\n{last};100"
+    match form:
+        case "csv":
+            return place.write(text, "cut.csv")
+        case "utf-16":
+            return place.write(text, "cut.csv", encoding="utf-16")
+        case "isql list":
+            rows = [
+                f"\n{'CONTRACT_NUMBER':31} {one}\n{'AMOUNT':31} {amount}"
+                for one, amount in ((first, "5.00"), (last, "100"))
+            ]
+            return place.write("\n".join(rows), "cut.txt")
+        case "isql bare":
+            return place.write(f"\n{first} 5.00 \n{last} 100", "cut.txt")
+        case _:
+            rows = [json.dumps({"contract_number": one, "amount": "5"}) for one in (first, last)]
+            return place.write("\n".join(rows), "cut.jsonl")
+
+
+def arguments(file: Path, form: str) -> tuple[str, ...]:
+    columns = ("--columns", "contract_number,amount") if form == "isql bare" else ()
+    return "run", "balances", str(file), *columns
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_it_is_refused_where_nobody_is_asked_and_told_how_to_end_it(place: Place, form: str) -> None:
+    file = cut(place, form)
+    for more in (("--yes",), ("--yes", "--skip-bad"), ()):
+        says = [
+            f"the last line of {file} has no end, as all others have:",
+            "100" if form != "json lines" else '"amount"',
+            f"sed -i -e '$a\\' {file}",
+        ]
+        await place.cli.refused(*arguments(file, form), *more, says=says)
+    assert (await place.found()).rows == 0
+    assert {run.stage for run in await place.runs()} == {Stage.DISCARDED}
+    # As it was told.
+    if form != "utf-16":
+        with opened(["sed", "-i", "-e", "$a\\", str(file)], place.cli.folder, {"PATH": "/usr/bin:/bin"}) as shell:
+            assert await shell.ends() == 0
+        ended = await place.cli.closing(*arguments(file, form), "--yes")
+        assert ended["states"] == {"accepted": 2}
+
+
+async def test_one_answer_for_the_file_before_the_list_is_shown(place: Place) -> None:
+    file = cut(place, "csv")
+    whole, send = "Is it whole?", "Send these 2 rows"
+    await answered(place, "run", "balances", file, says=[(whole, "n")], ends=2)
+    assert (await place.found()).rows == 0
+    await answered(place, "run", "balances", file, says=[(whole, "y"), (send, "y")])
+    found = await place.found()
+    assert (found.rows, found.sum) == (2, Decimal(105))
+    (run, *_) = reversed(await place.runs())
+    assert "last-line: it is whole" in await place.cli.told("status", run.name)
+
+
+async def test_a_run_that_was_killed_at_the_question_asks_again_when_it_is_resumed(place: Place) -> None:
+    file = cut(place, "csv")
+    with at_a_terminal(place, "run", "balances", str(file)) as terminal:
+        await terminal.shows("Is it whole?")
+        terminal.dies()
+        await terminal.ends()
+    await place.cli.refused("resume", "--yes", says="has no end")
+    assert (await place.found()).rows == 0
+
+
+@pytest.mark.parametrize("more", [("--yes",), ()])
+async def test_what_is_piped_in_is_refused(place: Place, more: tuple[str, ...]) -> None:
+    file = cut(place, "csv")
+    words = " ".join(["exec", sys.executable, "-m", "cli", "run", "balances", "-", *more, "<", str(file)])
+    environment = {**place.cli.environment, "TERM": "xterm"}
+    with opened(["/bin/sh", "-c", words], place.cli.folder, environment) as shell:
+        assert await shell.ends() == 2
+    assert "the last line of standard input has no end" in " ".join(shell.seen.split())
+    assert (await place.found()).rows == 0
+
+
+async def test_a_corrected_file_and_lists_of_keys_are_no_exception(place: Place) -> None:
+    first, last = place.balances(2).numbers
+    place.write(f"contract_number;amount\n{first};5\n{last};1O\n", "bad.csv")
+    run = (await place.run("balances", "bad.csv", "--skip-bad", ends=1))["run"]
+    await place.cli("export", run, "--state", "refused", "-o", "mended.csv")
+    mended = place.cli.folder / "mended.csv"
+    mended.write_text(mended.read_text(encoding="utf-8-sig").replace("1O", "10").rstrip(), encoding="utf-8")
+    await place.cli.refused("run", "balances", "mended.csv", "--continue", run, "--yes", says="has no end")
+    place.write(f"contract_number;amount\n{first};5\n{last};10\n", "good.csv")
+    place.write(f"{first}\n{last}", "keys.txt")
+    listed = await place.cli("run", "balances", "good.csv", "--only", "keys.txt", "--yes", may_end_with=(2,))
+    assert "the last line of" in listed.words
+    assert "keys.txt has no end" in listed.words
+
+
+async def test_a_plan_says_so_and_a_password_is_not_shown(place: Place) -> None:
+    planned = await place.cli("plan", "balances", str(cut(place, "csv")))
+    assert "has no end" in planned.words
+    place.write("login;новый пароль\nuser90001;Sekret-1\nuser90002;Sekret-2", "words.csv")
+    refused = await place.cli("run", "password", "words.csv", "--yes", may_end_with=(2,))
+    assert "has no end" in refused.words
+    assert "Sekret" not in refused.words + refused.out
+
+
+async def test_a_last_line_with_an_end_of_any_kind_is_not_asked_about(place: Place) -> None:
+    numbers = place.balances(6).numbers
+    file = place.cli.folder / "whole.csv"
+    for number, text in enumerate(
+        (
+            "contract_number;amount\n{0};5\r\n{1};7\r\n",
+            "contract_number;amount\r{0};5\r{1};7\r",
+            "contract_number;amount\n{0};5\n{1};7\n  ",
+        )
+    ):
+        file.write_bytes(text.format(*numbers[2 * number :]).encode())
+        assert (await place.run("balances", file))["states"] == {"accepted": 2}

@@ -4,19 +4,17 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 import pytest
 from yarl import URL
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
-from checkpoints.journal import open_journal
 from checkpoints.states import State
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.leaving_out import leave_out
 from lab.mock.server import running
-from tests.cli.conftest import Cli, Place, clean_environment
+from tests.cli.conftest import Place, place_in
 
 PACING = ("--in-flight", "2", "--settle", "0.1", "--no-canary")
 
@@ -37,12 +35,12 @@ def without(*names: str) -> pytest.MarkDecorator:
 async def test_lost_answers_are_settled_without_what_can_be_done_without(place: Place) -> None:
     balances = place.balances(rows=8)
     place.billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, method="objects.create", times=3),)))
-    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json", *PACING)).closing
+    closing = await place.run("balances", balances.path, *PACING)
     assert closing["states"] == {State.ACCEPTED: 8}
     found = await place.found()
     assert (found.rows, found.sum, found.most_for_one) == (8, balances.sum, 1)
     await place.cli("verify", closing["run"])
-    undone = (await place.cli("undo", closing["run"], "--set", "way=opposite", "--yes", "--json", *PACING)).closing
+    undone = await place.cli.closing("undo", closing["run"], "--set", "way=opposite", "--yes", *PACING)
     assert undone["states"] == {State.ACCEPTED: 8}
 
 
@@ -101,27 +99,16 @@ async def test_doctor_lists_what_is_missing_and_what_then_does_not_work(place: P
 
 async def test_a_run_that_is_taken_up_is_kept_as_it_is(billing_template: Path, tmp_path: Path) -> None:
     file = Path(shutil.copy(billing_template, tmp_path / "billing.fdb"))
-    (tmp_path / "rows.csv").write_text("abonent_id;amount\n2001;50\n2002;60\n", encoding="utf-8")
-    run = ("run", "balances", "rows.csv", "--yes", "--json", "--limit-money", "55", *PACING)
-    async with running(Dsn(str(file))) as billing:
-        cli = Cli(tmp_path, _environment(billing.url, file))
-        closing = (await cli(*run, may_end_with=(3,))).closing
+    async with place_in(tmp_path / "work", file) as place:
+        rows = place.rows("abonent_id;amount", "2001;50", "2002;60")
+        closing = await place.run("balances", rows, "--limit-money", "55", *PACING, ends=3)
         assert closing["states"] == {State.ACCEPTED: 1, State.PENDING: 1}
     await anyio.to_thread.run_sync(_leave_out, file, ["FINANCE_OPERATIONS.DESCR"])
-    async with running(Dsn(str(file)), port=URL(billing.url).port or 0):
-        refused = await cli("resume", closing["run"], "--yes", may_end_with=(2,))
-    assert "FINANCE_OPERATIONS has no column DESCR, by which lost calls are found again" in refused.words
-    async with open_journal(cli.journal) as journal:
-        totals = await journal.totals(await journal.run(closing["run"]))
+    async with running(Dsn(str(file)), port=URL(place.billing.url).port or 0):
+        says = "FINANCE_OPERATIONS has no column DESCR, by which lost calls are found again"
+        await place.cli.refused("resume", closing["run"], "--yes", says=says)
+    totals = await place.totals(closing["run"])
     assert totals.count(State.PENDING) == 1
-
-
-def _environment(url: str, file: Path) -> dict[str, str]:
-    return clean_environment() | {
-        "CARBON_MIGRATE_API_URL": url,
-        "CARBON_MIGRATE_DATABASE": str(file),
-        "COLUMNS": "200",
-    }
 
 
 def _leave_out(file: Path, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,23 +13,11 @@ from checkpoints.states import State
 from cli.output.item_files import columns_of
 from tests.cli.conftest import Place
 
-REJECTION = "Объект уже удалён"
 
-
-def refusing(*numbers: int) -> "Answer":
-    return Answer(numbers)
-
-
-class Answer:
+def refusing(*numbers: int) -> Callable[[int], web.Response | None]:
     """Refuses the calls that arrive with these numbers, for good."""
-
-    def __init__(self, numbers: tuple[int, ...]) -> None:
-        self.numbers = numbers
-
-    def __call__(self, number: int) -> web.Response | None:
-        if number not in self.numbers:
-            return None
-        return web.json_response({"call": "FinanceOperations", "error": REJECTION})
+    error = {"call": "FinanceOperations", "error": "Объект уже удалён"}
+    return lambda number: web.json_response(error) if number in numbers else None
 
 
 def read(path: Path, encoding: str = "utf-8-sig", delimiter: str = ";") -> tuple[list[str], list[list[str]]]:
@@ -45,6 +34,9 @@ def written(path: Path, header: list[str], rows: list[list[str]], encoding: str,
     return path
 
 
+ALONE = ("--no-canary", "--in-flight", "1")
+
+
 async def begun(place: Place) -> str:
     """A run of eight rows: five accepted, two rejected, one refused as no number; its rows are exported."""
     balances = place.balances(7)
@@ -52,21 +44,19 @@ async def begun(place: Place) -> str:
         file.write(f"{numbers(place)[7]};восемь\n")
     place.traffic.answer = refusing(3, 5)
     ended = await place.cli(
-        "run", "balances", balances.path, "--yes", "--skip-bad", "--json", "--no-canary", "--in-flight", "1",
-        may_end_with=(1,),
-    )  # fmt: skip
-    assert ended.closing["states"] == {"accepted": 5, "rejected": 2}
-    assert ended.closing["refused"] == 1
+        "run", "balances", balances.path, "--yes", "--skip-bad", "--json", *ALONE, may_end_with=(1,)
+    )
+    assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 5, "rejected": 2}, 1)
     name: str = ended.closing["run"]
-    assert f"carbon-migrate run balances {name}-rejected.csv --continue {name}" in ended.words
+    ended.saying(f"carbon-migrate run balances {name}-rejected.csv --continue {name}")
     await place.cli("export", name)
     place.traffic.answer = lambda _: None
     return name
 
 
 def numbers(place: Place) -> list[str]:
-    query = "select contract_number from abonents where is_folder = 0 and deleted = 0 order by id"
-    return [number for (number,) in place.billing.database.query(query)]
+    rows = place.query("select contract_number from abonents where is_folder = 0 and deleted = 0 order by id")
+    return [number for (number,) in rows]
 
 
 def corrected(place: Place, name: str, encoding: str = "utf-8-sig", delimiter: str = ";") -> Path:
@@ -77,31 +67,31 @@ def corrected(place: Place, name: str, encoding: str = "utf-8-sig", delimiter: s
     return written(path, header, mended, encoding, delimiter)
 
 
+def again(file: str | Path, name: str) -> tuple[str | Path, ...]:
+    return ("balances", file, "--continue", name)
+
+
 @pytest.mark.parametrize(("encoding", "delimiter"), [("utf-8-sig", ";"), ("cp1251", ","), ("utf-8", "\t")])
 async def test_a_corrected_file_goes_into_the_same_run_and_its_totals(
     place: Place, encoding: str, delimiter: str
 ) -> None:
     name = await begun(place)
     file = corrected(place, name, encoding, delimiter)
-    ended = await place.cli("run", "balances", file, "--continue", name, "--yes", "--json")
-    assert ended.closing["run"] == name
-    assert ended.closing["states"] == {"accepted": 8, "replaced": 2}
-    assert ended.closing["refused"] == 0
-    assert ended.closing["calls"] == 3
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (8, 1)
-    assert Decimal(ended.closing["amounts"]["accepted"]) == found.sum
-    assert f"run {name}" in ended.words
+    ended = await place.cli("run", *again(file, name), "--yes", "--json")
+    closing = ended.closing
+    assert (closing["run"], closing["states"]) == (name, {"accepted": 8, "replaced": 2})
+    assert (closing["refused"], closing["calls"]) == (0, 3)
+    await place.landed_once(8)
+    assert Decimal(closing["amounts"]["accepted"]) == (await place.found()).sum
     assumed = "a comment is kept as it was sent; an operation of type 8 sets the balance to its sum"
-    assert f"assumed {assumed}" in ended.words
-    (run,) = await place.runs()
-    assert run.name == name
+    ended.saying([f"run {name}", f"assumed {assumed}"])
+    assert [run.name for run in await place.runs()] == [name]
     # A row that was replaced is counted once.
     lines = [line.split()[:2] for line in (await place.cli("status", name)).out.splitlines()]
     assert [line for line in (["accepted", "8"], ["replaced", "2"], ["all", "8"]) if line not in lines] == []
     await place.cli("verify", name)
-    again = await place.cli("run", "balances", file, "--continue", name, "--yes", may_end_with=(2,))
-    assert f"corrects nothing: run {name} has all of its good rows already" in again.words
+    says = f"corrects nothing: run {name} has all of its good rows already"
+    await place.cli.refused("run", *again(file, name), "--yes", says=says)
     assert (await place.found()).rows == 8
 
 
@@ -111,201 +101,132 @@ async def test_what_a_kill_has_left_out_the_same_file_brings_in(place: Place) ->
     header, rows = read(file)
     # As after a kill between two pages: only the first was taken in.
     part = written(place.cli.folder / "part.csv", header, rows[:1], "utf-8", ";")
-    await place.cli("run", "balances", part, "--continue", name, "--yes", may_end_with=(1,))
-    ended = await place.cli("run", "balances", file, "--continue", name, "--yes", "--json")
-    assert ended.closing["states"] == {"accepted": 8, "replaced": 2}
-    assert ended.closing["calls"] == 2
-    assert "1 × in the run already" in ended.words
+    await place.run(*again(part, name), ends=1)
+    ended = await place.cli("run", *again(file, name), "--yes", "--json")
+    assert (ended.closing["states"], ended.closing["calls"]) == ({"accepted": 8, "replaced": 2}, 2)
+    ended.saying("1 × in the run already")
     assert (await place.found()).rows == 8
 
 
-async def test_rows_that_are_rejected_again_come_back_again(place: Place) -> None:
+async def test_rows_that_are_rejected_again_come_back_again_also_for_a_wrong_key(place: Place) -> None:
     name = await begun(place)
     file = corrected(place, name)
     place.traffic.answer = refusing(place.traffic.arrived + 1)
-    arguments = ("run", "balances", file, "--continue", name, "--yes", "--json", "--no-canary", "--in-flight", "1")
-    first = await place.cli(*arguments, may_end_with=(1,))
-    assert first.closing["states"] == {"accepted": 7, "rejected": 1, "replaced": 2}
+    first = await place.run(*again(file, name), *ALONE, ends=1)
+    assert first["states"] == {"accepted": 7, "rejected": 1, "replaced": 2}
     await place.cli("export", name, "--force")
-    second = await place.cli(*arguments)
-    assert second.closing["states"] == {"accepted": 8, "replaced": 3}
-    assert (await place.found()).rows == 8
-
-
-async def test_a_wrong_key_is_corrected_too(place: Place) -> None:
-    balances = place.balances(3)
+    header, ((key, *rest),) = read(file)
     other = numbers(place)[10]
-    place.traffic.answer = refusing(2)
-    arguments = ("--yes", "--json", "--no-canary", "--in-flight", "1")
-    ended = await place.cli("run", "balances", balances.path, *arguments, may_end_with=(1,))
-    name = ended.closing["run"]
-    await place.cli("export", name, "--state", "rejected", "-o", "bad.csv")
-    header, ((_, *rest),) = read(place.cli.folder / "bad.csv")
-    file = written(place.cli.folder / "bad.csv", header, [[other, *rest]], "utf-8", ";")
-    continued = await place.cli("run", "balances", file, "--continue", name, *arguments)
-    assert continued.closing["states"] == {"accepted": 3, "replaced": 1}
-    assert (await place.found()).sum == balances.sum
+    assert key != other
+    written(file, header, [[other, *rest]], "utf-8", ";")
+    assert (await place.run(*again(file, name), *ALONE))["states"] == {"accepted": 8, "replaced": 3}
+    await place.landed_once(8)
 
 
-async def test_rows_that_are_still_bad_send_nothing_unless_they_are_left_out(place: Place) -> None:
+async def test_what_is_still_bad_belongs_elsewhere_or_cannot_be_continued_is_refused(place: Place) -> None:
     name = await begun(place)
     file = place.cli.folder / f"{name}-rejected.csv"
-    ended = await place.cli("run", "balances", file, "--continue", name, "--yes", may_end_with=(2,))
-    assert "1 row of" in ended.words
-    assert "--skip-bad" in ended.words
-    assert (await place.found()).rows == 5
-    ended = await place.cli(
-        "run", "balances", file, "--continue", name, "--yes", "--skip-bad", "--json", may_end_with=(1,)
-    )
-    assert ended.closing["states"] == {"accepted": 7, "replaced": 2}
-    assert ended.closing["refused"] == 1
-
-
-async def test_what_belongs_elsewhere_is_refused(place: Place) -> None:
-    name = await begun(place)
-    file = corrected(place, name)
+    await place.cli.refused("run", *again(file, name), "--yes", says=["1 row of", "--skip-bad"])
     header, rows = read(file)
 
-    async def refused(rows: list[list[str]], header: list[str] = header) -> str:
+    async def refused(says: str, rows: list[list[str]], header: list[str] = header) -> None:
         path = written(place.cli.folder / "other.csv", header, rows, "utf-8", ";")
-        ended = await place.cli("run", "balances", path, "--continue", name, "--yes", may_end_with=(2,))
-        return ended.words
+        await place.cli.refused("run", *again(path, name), "--yes", says=says)
 
-    new = [numbers(place)[20], "5", "", "", "", "", ""]
-    assert "corrects no row of run" in await refused([*rows, new])
-    assert "are both corrections of one row" in await refused([rows[0], [numbers(place)[21], *rows[0][1:]]])
-    place_of = header.index("carbon_row")
-    strange = [*rows[0][:place_of], "zzzzz/1", *rows[0][place_of + 1 :]]
-    assert "this is a row of run zzzzz" in await refused([strange])
-    broken = [*rows[0][:place_of], "3", *rows[0][place_of + 1 :]]
-    assert "put it back, or empty the cell" in await refused([broken])
-    assert "has no column amount" in await refused([[row[0]] for row in rows], header[:1])
+    def named(row: list[str], cell: str, column: str = "carbon_row") -> list[str]:
+        """The row with another cell; the line counts where the row is not named."""
+        cells = {"carbon_row": row[header.index("carbon_row")], "carbon_line": "2", column: cell}
+        if column == "carbon_line":
+            cells["carbon_row"] = ""
+        return [cells.get(name, value) for name, value in zip(header, row, strict=True)]
+
+    good = [[cell.replace("восемь", "8,08") for cell in row] for row in rows]
+    await refused("corrects no row of run", [*good, [numbers(place)[20], "5", "", "", "", "", ""]])
+    await refused("are both corrections of one row", [good[0], [numbers(place)[21], *good[0][1:]]])
+    await refused("this is a row of run zzzzz", [named(good[0], "zzzzz/1")])
+    await refused("put it back, or empty the cell", [named(good[0], "3")])
+    await refused("has no column amount", [[row[0]] for row in good], header[:1])
+    # A number that no export has written.
+    for number in ("9" * 5000, "٣"):
+        await refused("line 2, column carbon_row: ", [named(row, f"{name}/{number}") for row in good])
+        await refused("line 2, column carbon_line: ", [named(row, number, "carbon_line") for row in good])
+    for more in (("--set", "descr=x"), ("--another-billing",)):
+        says = "remembers what it was told"
+        await place.cli.refused("run", *again(file, name), "--yes", *more, says=says)
+    await place.cli.refused("run", "ip-pool", file, "--continue", name, "--yes", says="is one of balances")
     assert (await place.found()).rows == 5
+    assert [run.name for run in await place.runs()] == [name]
     async with place.journal() as journal:
-        (run,) = await journal.runs()
-        assert (await journal.totals(run)).counts == {State.ACCEPTED: 5, State.REJECTED: 2}
-
-
-async def test_what_cannot_be_continued_says_so(place: Place) -> None:
-    name = await begun(place)
-    file = corrected(place, name)
-    for more, words in (
-        (("--set", "descr=x"), "remembers what it was told"),
-        (("--another-billing",), "remembers what it was told"),
-    ):
-        ended = await place.cli("run", "balances", file, "--continue", name, "--yes", *more, may_end_with=(2,))
-        assert words in ended.words
-    ended = await place.cli("run", "ip-pool", file, "--continue", name, "--yes", may_end_with=(2,))
-    assert "is one of balances" in ended.words
-    undone = await place.cli("undo", name, "--set", "way=storno", "--yes", "--json")
-    undo = undone.closing["run"]
-    ended = await place.cli("run", "undo", file, "--continue", undo, "--yes", may_end_with=(2,))
-    assert "takes another run back" in ended.words
-    given_up = place.write("contract_number;amount\nnobody;5\n", "given-up.csv")
+        assert (await journal.totals(await journal.run(name))).counts == {State.ACCEPTED: 5, State.REJECTED: 2}
+    # What is good of it is sent on request.
+    ended = await place.run(*again(file, name), "--skip-bad", ends=1)
+    assert (ended["states"], ended["refused"]) == ({"accepted": 7, "replaced": 2}, 1)
+    undo = (await place.cli.closing("undo", name, "--set", "way=storno", "--yes"))["run"]
+    await place.cli.refused("run", "undo", file, "--continue", undo, "--yes", says="takes another run back")
+    given_up = place.rows("contract_number;amount", "nobody;5", name="given-up.csv")
     await place.cli("run", "balances", given_up, "--yes", may_end_with=(2,))
     last = (await place.runs())[-1].name
-    ended = await place.cli("run", "balances", given_up, "--continue", last, "--yes", may_end_with=(2,))
-    assert "there is nothing to continue" in ended.words
+    await place.cli.refused("run", *again(given_up, last), "--yes", says="there is nothing to continue")
 
 
 async def test_a_row_that_was_entered_elsewhere_meanwhile_is_not_entered_again(place: Place) -> None:
     name = await begun(place)
     file = corrected(place, name)
-    _, rows = read(file)
-    first, *_ = [row for row in rows if row[-2] == "" and row[4] == "rejected"]
-    place.write(f"contract_number;amount\n{first[0]};{first[1]}\n", "elsewhere.csv")
-    await place.cli("run", "balances", "elsewhere.csv", "--yes")
-    ended = await place.cli("run", "balances", file, "--continue", name, "--yes", "--json")
+    first, *_ = [row for row in read(file)[1] if row[-2] == "" and row[4] == "rejected"]
+    await place.run("balances", place.rows("contract_number;amount", f"{first[0]};{first[1]}"))
+    ended = await place.cli("run", *again(file, name), "--yes", "--json")
     assert ended.closing["states"] == {"accepted": 7, "replaced": 2, "skipped": 1}
-    assert "entered by an earlier run" in ended.words
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (8, 1)
+    ended.saying("entered by an earlier run")
+    await place.landed_once(8)
+
+
+async def rejected(place: Place) -> tuple[str, list[str], list[list[str]]]:
+    """A run of a file of balances, all of whose rows are rejected; its name, and what is exported of it."""
+    place.traffic.answer = refusing(1, 2)
+    name = (await place.run("balances", "balances.csv", "--no-canary", ends=1))["run"]
+    place.traffic.answer = lambda _: None
+    await place.cli("export", name)
+    return (name, *read(place.cli.folder / f"{name}-rejected.csv"))
 
 
 async def test_cells_that_were_made_harmless_come_back_as_they_were(place: Place) -> None:
-    number = numbers(place)[0]
-    place.write(f"contract_number;amount;примечание\n{number};5;=1+1\n{numbers(place)[1]};6;'=2\n")
-    place.traffic.answer = refusing(1, 2)
-    arguments = ("--yes", "--json", "--no-canary")
-    name = (await place.cli("run", "balances", "balances.csv", *arguments, may_end_with=(1,))).closing["run"]
-    place.traffic.answer = lambda _: None
-    await place.cli("export", name)
-    header, rows = read(place.cli.folder / f"{name}-rejected.csv")
+    one, two, *_ = numbers(place)
+    place.write(f"contract_number;amount;примечание\n{one};5;=1+1\n{two};6;'=2\n")
+    name, header, rows = await rejected(place)
     cut = written(place.cli.folder / "cut.csv", header[:2], [row[:2] for row in rows], "utf-8", ";")
-    refused = await place.cli("run", "balances", cut, "--continue", name, "--yes", may_end_with=(2,))
-    assert f"is no export of run {name}: it lacks the column 'примечание'" in refused.words
-    await place.cli("run", "balances", f"{name}-rejected.csv", "--continue", name, *arguments)
+    says = f"is no export of run {name}: it lacks the column 'примечание'"
+    await place.cli.refused("run", *again(cut, name), "--yes", says=says)
+    await place.run(*again(f"{name}-rejected.csv", name))
     async with place.journal() as journal:
-        (run,) = await journal.runs()
-        accepted = await journal.items(run, {State.ACCEPTED})
-    assert [(item.row, item.line) for item in accepted] == [
-        ((number, "5", "=1+1"), 2),
-        ((numbers(place)[1], "6", "'=2"), 3),
-    ]
+        accepted = await journal.items(await journal.run(name), {State.ACCEPTED})
+    assert [(item.row, item.line) for item in accepted] == [((one, "5", "=1+1"), 2), ((two, "6", "'=2"), 3)]
 
 
 async def test_an_input_with_columns_of_these_names_is_exported_and_comes_back(place: Place) -> None:
     number = numbers(place)[0]
     place.write(f"carbon_row;contract_number;amount;Carbon_Message\naaaaa/7;{number};5;old\n")
-    place.traffic.answer = refusing(1)
-    arguments = ("--yes", "--json", "--no-canary")
-    name = (await place.cli("run", "balances", "balances.csv", *arguments, may_end_with=(1,))).closing["run"]
-    await place.cli("export", name)
-    header, rows = read(place.cli.folder / f"{name}-rejected.csv")
+    name, header, rows = await rejected(place)
     (run,) = await place.runs()
     assert header == ["carbon_row", "contract_number", "amount", "Carbon_Message", *columns_of(run)]
     assert header[4:] == ["carbon_row_2", "carbon_line", "carbon_state", "carbon_answer", "carbon_message_2"]
     assert rows[0][:6] == ["aaaaa/7", number, "5", "old", f"{name}/1", "2"]
-    ended = await place.cli("run", "balances", f"{name}-rejected.csv", "--continue", name, *arguments)
-    assert ended.closing["states"] == {"accepted": 1, "replaced": 1}
+    ended = await place.run(*again(f"{name}-rejected.csv", name))
+    assert ended["states"] == {"accepted": 1, "replaced": 1}
 
 
 async def test_killed_at_any_instant_nothing_is_entered_twice_and_nothing_is_lost(place: Place) -> None:
     place.billing.latency = 0.01
     balances = place.balances(60)
     place.traffic.answer = refusing(*range(1, 61))
-    arguments = ("--yes", "--json", "--no-canary", "--stop-after-errors", "0")
-    name = (await place.cli("run", "balances", balances.path, *arguments, may_end_with=(1,))).closing["run"]
+    never = ("--no-canary", "--stop-after-errors", "0")
+    name = (await place.run("balances", balances.path, *never, ends=1))["run"]
     place.traffic.answer = lambda _: None
     await place.cli("export", name)
-    file = place.cli.folder / f"{name}-rejected.csv"
-    begin: tuple[str, ...] = (
-        "run",
-        "balances",
-        str(file),
-        "--continue",
-        name,
-        "--yes",
-        "--settle",
-        "0.1",
-        "--in-flight",
-        "4",
-    )
+    pacing = ("--yes", "--settle", "0.1", "--in-flight", "4")
+    begin = ("run", *again(f"{name}-rejected.csv", name), *pacing)
     for calls in (1, 12, 30):
-        before = place.traffic.arrived
-        await place.kill_at(before + calls, *begin)
-        begin = ("resume", name, "--settle", "0.1", "--in-flight", "4")
-    ended = await place.cli("resume", name, "--json", "--settle", "0.1")
-    assert ended.closing["states"] == {"accepted": 60, "replaced": 60}
-    found = await place.found()
-    assert (found.rows, found.sum, found.most_for_one) == (60, balances.sum, 1)
-
-
-@pytest.mark.parametrize("number", ["9" * 5000, "٣"])
-@pytest.mark.parametrize("column", ["carbon_row", "carbon_line"])
-async def test_a_number_that_no_export_has_written_is_refused_with_its_line(
-    place: Place, column: str, number: str
-) -> None:
-    name = await begun(place)
-    file = corrected(place, name)
-    header, rows = read(file)
-    for row in rows:
-        # The line counts where the row is not named.
-        row[header.index("carbon_row")] = f"{name}/{number}" if column == "carbon_row" else ""
-        row[header.index("carbon_line")] = number if column == "carbon_line" else "2"
-    written(file, header, rows, "utf-8-sig", ";")
-    ended = await place.cli("run", "balances", file, "--continue", name, "--yes", may_end_with=(2,))
-    assert f"line 2, column {column}: " in ended.words
-    (run,) = await place.runs()
-    assert run.name == name
-    assert (await place.found()).rows == 5
+        await place.kill_at(place.traffic.arrived + calls, *begin)
+        begin = ("resume", name, *pacing)
+    ended = await place.cli.closing("resume", name, "--settle", "0.1")
+    assert ended["states"] == {"accepted": 60, "replaced": 60}
+    await place.each_landed_once(balances)

@@ -41,9 +41,13 @@ def keeping(event: str) -> list[str]:
     return ["sh", "-c", KEEPS, "sh", event]
 
 
+def settle(place: Place, hooks: Mapping[str, object]) -> None:
+    """Let loads have these hooks."""
+    place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
+
+
 async def load(place: Place, hooks: Mapping[str, object], *flags: str, may_end_with: int = 0) -> Ended:
-    settings = place.write(toml(hooks), "carbon-migrate.toml")
-    settings.chmod(0o600)
+    settle(place, hooks)
     rows = place.balances(ROWS).path
     # Another load of the same rows: what the first one entered does not count.
     return await place.cli(
@@ -112,22 +116,17 @@ async def test_a_hook_that_hangs_delays_neither_the_run_nor_another_hook(place: 
     assert sorted(await notes(place, loud.closing["run"])) == [("on-end sh", "taken"), ("on-start sh", "taken")]
 
 
-async def test_a_limit_that_stops_a_run_is_told_to_a_person(place: Place) -> None:
-    hooks = {"on-person": keeping("person"), "on-end": keeping("end")}
+async def test_a_limit_is_told_to_a_person_and_a_refused_input_by_its_end_alone(place: Place) -> None:
+    hooks = {name: keeping(name.removeprefix("on-")) for name in ("on-start", "on-person", "on-end")}
     ended = await load(place, hooks, "--limit-money", "0.01", may_end_with=Exit.STOPPED)
     person = heard(place, "person")
     assert person["why"] == ended.closing["stopped"]
     assert any(f"resume {ended.closing['run']}" in command for command in person["commands"])
     assert heard(place, "end")["exit"] == Exit.STOPPED
-
-
-async def test_a_refused_input_is_told_by_its_end_alone(place: Place) -> None:
-    settings = place.write(toml({"on-start": keeping("start"), "on-end": keeping("end")}), "carbon-migrate.toml")
-    settings.chmod(0o600)
-    rows = place.write("contract_number;amount\nnobody;1,00\n")
-    ended = await place.cli("run", "balances", rows, "--yes", "--json", may_end_with=(Exit.REFUSED,))
+    (place.cli.folder / "start.json").unlink()
+    refused = await place.run("balances", place.rows("contract_number;amount", "nobody;1,00"), ends=Exit.REFUSED)
     end = heard(place, "end")
-    assert (end["exit"], end["error"]) == (Exit.REFUSED, ended.closing["error"])
+    assert (end["exit"], end["error"]) == (Exit.REFUSED, refused["error"])
     assert not (place.cli.folder / "start.json").exists()
 
 
@@ -137,8 +136,7 @@ async def hanging_at_the_end(place: Place, *command: str | Path) -> AsyncIterato
     fifo = place.cli.folder / "begun"
     os.mkfifo(fifo)
     hooks = {"on-end": ["sh", "-c", 'echo > "$1"; sleep 1000 & wait', "sh", str(fifo)]}
-    settings = place.write(toml(hooks), "carbon-migrate.toml")
-    settings.chmod(0o600)
+    settle(place, hooks)
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     try:
         async with place.cli.started(*command, "--yes", "--json") as started:
@@ -183,22 +181,24 @@ def told_lines(place: Place) -> list[dict[str, Any]]:
 
 async def test_a_file_that_a_step_ends_before_it_begins_is_told_with_the_run_before(place: Place) -> None:
     hooks = {"on-end": ["sh", "-c", "cat >> told.jsonl; rm -f second.csv"]}
-    place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
-    ended = await place.cli("run", two_steps(place), "--yes", "--json", may_end_with=(Exit.STOPPED,))
+    settle(place, hooks)
+    ended = await place.run(two_steps(place), ends=Exit.STOPPED)
     of_run, of_file = told_lines(place)
+    file = str(place.cli.folder / "night.toml")
+    assert of_run["job_file"] == {"file": file, "round": 1, "step": 1, "steps": 2}
     assert (of_run["exit"], of_file["exit"]) == (Exit.DONE, Exit.STOPPED)
     assert of_file["run"] == of_run["run"]
     assert of_file["job_file"] == of_run["job_file"]
-    assert of_file["steps"] == ended.closing["steps"]
+    assert of_file["steps"] == ended["steps"]
     assert of_file["text"].startswith(f"job file {place.cli.folder / 'night.toml'} has ended after step 1 of 2: ")
-    assert of_file["error"] == ended.closing["error"]
+    assert of_file["error"] == ended["error"]
     assert "second.csv" in of_file["error"]
 
 
 async def test_what_holds_a_file_between_two_steps_and_ends_it_there_is_told(place: Place) -> None:
     told = ["sh", "-c", "cat >> told.jsonl"]
     hooks = {"on-end": told, "on-hold": ["sh", "-c", "cat > hold.json; echo held >&2; exit 1"], "hold-seconds": 0}
-    place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
+    settle(place, hooks)
     place.works_off_the_first_alone()
     async with place.cli.started("run", two_steps(place), "--yes", "--json") as started:
         await started.said("exit code 1: held")
@@ -210,15 +210,6 @@ async def test_what_holds_a_file_between_two_steps_and_ends_it_there_is_told(pla
     assert (of_run["exit"], of_file["exit"]) == (Exit.DONE, Exit.INTERRUPTED)
     assert (of_file["stopped"], of_file["run"]) == (ended.closing["stopped"], of_run["run"])
     assert len(await notes(place, of_run["run"])) == 3
-
-
-async def test_each_step_of_a_job_file_is_a_run_that_is_told(place: Place) -> None:
-    settings = place.write(toml({"on-end": ["sh", "-c", "cat >> ends.jsonl"]}), "carbon-migrate.toml")
-    settings.chmod(0o600)
-    job_file = two_steps(place)
-    await place.cli("run", job_file, "--yes")
-    ends = [json.loads(line)["job_file"] for line in (place.cli.folder / "ends.jsonl").read_text().splitlines()]
-    assert ends == [{"file": str(job_file), "round": 1, "step": number, "steps": 2} for number in (1, 2)]
 
 
 async def test_doctor_names_who_cannot_be_told_and_lets_runs_go_on(place: Place) -> None:
@@ -236,17 +227,14 @@ async def test_doctor_names_who_cannot_be_told_and_lets_runs_go_on(place: Place)
 
 
 async def test_a_run_that_a_hook_has_started_calls_no_hooks(place: Place) -> None:
-    place.cli.environment["CARBON_MIGRATE_IN_HOOK"] = "1"
-    ended = await load(place, {"on-start": keeping("start"), "on-end": keeping("end")})
-    assert "a hook has started this command, so it calls no hooks" in ended.words
-    assert not (place.cli.folder / "start.json").exists()
-    assert await notes(place, ended.closing["run"]) == []
-
-
-async def test_nothing_is_sent_while_a_hook_is_a_script_that_others_may_write(place: Place) -> None:
     script = place.write("", "tell.sh")
     script.chmod(0o666)
-    ended = await load(place, {"on-end": ["sh", str(script)]}, may_end_with=Exit.REFUSED)
-    assert f"everybody may write the hook {script}: it is not taken" in ended.words
+    refused = await load(place, {"on-end": ["sh", str(script)]}, may_end_with=Exit.REFUSED)
+    refused.saying(f"everybody may write the hook {script}: it is not taken")
     assert place.traffic.arrived == 0
-    assert f"everybody may write the hook {script}" in (await place.cli("doctor", may_end_with=(2,))).out
+    assert f"everybody may write the hook {script}" in await place.cli.told("doctor", ends=2)
+    place.cli.environment["CARBON_MIGRATE_IN_HOOK"] = "1"
+    ended = await load(place, {"on-start": keeping("start"), "on-end": keeping("end")})
+    ended.saying("a hook has started this command, so it calls no hooks")
+    assert not (place.cli.folder / "start.json").exists()
+    assert await notes(place, ended.closing["run"]) == []

@@ -1,18 +1,29 @@
 """An import as an administrator types it: planned, sent, killed, resumed, corrected, imported again, taken back."""
 
 import csv
+import hashlib
 import io
+import re
+import shutil
+from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from aiohttp import web
 
 from billing.api.error_catalogue import LICENCE
+from billing.money import SCALE
 from cli.terminal.exits import Exit
-from tests.cli.conftest import Cli, Place, Typed
+from jobs.imports.subscriber import folder_names
+from tests.cli.commands.test_report import Page, number
+from tests.cli.commands.test_report import read as read_report
+from tests.cli.conftest import Place, Typed
 from tests.cli.flows import flow
-from tests.jobs.whole_database import THERE, changes, whole
+from tests.jobs.imports.test_examples import EXAMPLES, EXPECTED
+from tests.jobs.whole_database import THERE, changes
 
 HEADER: Final = ("Договор", "ФИО", "Папка", "Логин", "Тариф", "Телефон", "Порог", "Баланс")
 
@@ -46,49 +57,31 @@ def read(path: Path) -> list[dict[str, str]]:
 
 async def test_a_plan_counts_steps_and_subscribers_and_so_does_a_limit(place: Place) -> None:
     place.write(table([subscriber(number) for number in range(1, 6)]), "subs.csv")
-    planned = (await place.cli("plan", "import", "subs.csv", "--json")).closing
+    plan = ("plan", "import", "subs.csv")
+    planned = await place.cli.closing(*plan)
     assert planned["subscribers"] == {"all": 5, "not_settled": 5, "with_rejected_steps": 0, "different": 0}
-    assert planned["by_step"] == {
-        "folder": {"pending": 1},
-        "subscriber": {"pending": 5},
-        "account": {"pending": 5},
-        "tariff": {"pending": 5},
-        "threshold": {"pending": 5},
-        "balance": {"pending": 5},
-    }
-    few = (await place.cli("plan", "import", "subs.csv", "--limit", "3", "--json")).closing
-    assert few["subscribers"]["all"] == 3
-    assert few["left_out"] == {"--limit": 2}
-    sampled = (await place.cli("plan", "import", "subs.csv", "--sample", "2", "--folder", "Проба", "--json")).closing
+    steps = ("folder", "subscriber", "account", "tariff", "threshold", "balance")
+    assert planned["by_step"] == {step: {"pending": 1 if step == "folder" else 5} for step in steps}
+    few = await place.cli.closing(*plan, "--limit", "3")
+    assert (few["subscribers"]["all"], few["left_out"]) == (3, {"--limit": 2})
+    sampled = await place.cli.closing(*plan, "--sample", "2", "--folder", "Проба")
     assert (sampled["subscribers"]["all"], sampled["by_step"]["folder"]) == (2, {"pending": 1})
-
-
-async def test_files_are_kept_with_their_digests_and_a_job_file_names_them_relative(place: Place) -> None:
-    place.write(table([subscriber(1)]), "subs.csv")
+    # Files are kept with their digests, and a job file names them relative.
     place.write('format = 1\n[subscriber]\nemail = ""\n', "map.toml")
     await place.cli("import", "subs.csv", "--map", "map.toml", "--map", "sms=Телефон", "--save", "move.toml")
     saved = (place.cli.folder / "move.toml").read_text(encoding="utf-8")
-    assert 'job = "import"' in saved
-    assert 'map = "map.toml"' in saved
-    assert "sha256" not in saved
-    shown = await place.cli("plan", "move.toml")
-    assert f"map={place.cli.folder / 'map.toml'}" in shown.out
-    assert "map_sha256=" in shown.out
+    assert ('job = "import"' in saved, 'map = "map.toml"' in saved, "sha256" in saved) == (True, True, False)
+    shown = (await place.cli("plan", "move.toml")).out
+    assert (f"map={place.cli.folder / 'map.toml'}" in shown, "map_sha256=" in shown) == (True, True)
 
 
-def test_two_map_files_are_a_question(typed: Typed, tmp_path: Path) -> None:
+def test_what_lies_beside_a_table_is_refused_where_it_cannot_be_used(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "subs.csv").write_text(table([subscriber(1)]), encoding="utf-8")
-    ended = typed("import", "subs.csv", "--map", "a.toml", "--map", "b.toml", "--api-url", "http://127.0.0.1:9")
-    assert ended.exit == Exit.REFUSED
-    assert "two map files" in ended.err
-
-
-def test_a_file_beside_the_table_that_is_not_there(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "subs.csv").write_text(table([subscriber(1)]), encoding="utf-8")
-    ended = typed("import", "subs.csv", "--dictionary", "names.csv", "--api-url", "http://127.0.0.1:9")
-    assert ended.exit == Exit.REFUSED
-    assert "dictionary: " in ended.err
-    assert "names.csv" in ended.err
+    for words, says in (
+        (("--map", "a.toml", "--map", "b.toml"), ["two map files"]),
+        (("--dictionary", "names.csv"), ["dictionary: ", "names.csv"]),
+    ):
+        typed.refused("import", "subs.csv", *words, "--api-url", "http://127.0.0.1:9", says=says)
 
 
 # ---- what is sent ------------------------------------------------------------------------------------------------
@@ -105,46 +98,37 @@ BALANCES: Final = (
 
 
 def people(place: Place) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in place.billing.database.query(PEOPLE)]
+    return place.query(PEOPLE)
 
 
 async def test_what_is_there_is_left_and_what_is_missing_is_completed(place: Place) -> None:
     rows = [subscriber(number) for number in range(1, 4)]
     place.write(table(rows), "subs.csv")
-    closing = (await place.cli("import", "subs.csv", "--yes", "--json")).closing
+    closing = await place.cli.closing("import", "subs.csv", "--yes")
     assert closing["subscribers"] == {"all": 3, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
     assert [row[0] for row in people(place)] == ["Н-0001", "Н-0002", "Н-0003"]
-
     renamed = [[*rows[0][:1], "Другое имя", *rows[0][2:]], *rows[1:], subscriber(4)]
     place.write(table(renamed), "more.csv")
     more = await place.cli("import", "more.csv", "--yes")
-    assert "there already, and different: name: Абонент 1 → Другое имя" in more.words
-    assert people(place)[0][1] == "Абонент 1"
-    assert len(people(place)) == 4
+    more.saying("there already, and different: name: Абонент 1 → Другое имя")
+    assert (people(place)[0][1], len(people(place))) == ("Абонент 1", 4)
     await place.cli("import", "more.csv", "--yes", "--change")
     assert people(place)[0][1] == "Другое имя"
 
 
 async def test_corrected_rows_complete_what_is_missing(place: Place) -> None:
-    rows = [subscriber(1), subscriber(2, phone="нет телефона"), subscriber(3)]
-    place.write(table(rows), "subs.csv")
-    refused = await place.cli("import", "subs.csv", "--yes", may_end_with=(Exit.REFUSED,))
-    assert "нет телефона" in refused.words
+    place.write(table([subscriber(1), subscriber(2, phone="нет телефона"), subscriber(3)]), "subs.csv")
+    await place.cli.refused("import", "subs.csv", "--yes", says="нет телефона")
     assert people(place) == []
-    closing = (
-        await place.cli("import", "subs.csv", "--yes", "--skip-bad", "--json", may_end_with=(Exit.REJECTED,))
-    ).closing
+    closing = await place.cli.closing("import", "subs.csv", "--yes", "--skip-bad", ends=Exit.REJECTED)
     assert closing["refused"] == 1
     await place.cli("export", closing["run"])
     file = place.cli.folder / f"{closing['run']}-rejected.csv"
     (faulty,) = read(file)
-    assert faulty["Договор"] == "Н-0002"
-    assert faulty["carbon_state"] == "refused"
+    assert (faulty["Договор"], faulty["carbon_state"]) == ("Н-0002", "refused")
     file.write_text(file.read_text(encoding="utf-8").replace("нет телефона", "+79120000002"), encoding="utf-8")
-    continued = await place.cli(
-        "run", "import", file, "--continue", closing["run"], "--yes", may_end_with=(Exit.REFUSED,)
-    )
-    assert "carbon-migrate import FILE" in continued.words
+    again = ("run", "import", file, "--continue", closing["run"], "--yes")
+    await place.cli.refused(*again, says="carbon-migrate import FILE")
     await place.cli("import", file, "--yes")
     assert [row[0] for row in people(place)] == ["Н-0001", "Н-0002", "Н-0003"]
 
@@ -154,11 +138,8 @@ async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(plac
     place.write(table(rows), "subs.csv")
     place.traffic.model = "Users"
     place.traffic.answer = lambda number: web.json_response({"error": "логин запрещён"}) if number == 1 else None
-    closing = (
-        await place.cli(
-            "import", "subs.csv", "--yes", "--json", "--no-canary", "--settle", "0.1", may_end_with=(Exit.REJECTED,)
-        )
-    ).closing
+    pacing = ("--yes", "--no-canary", "--settle", "0.1")
+    closing = await place.cli.closing("import", "subs.csv", *pacing, ends=Exit.REJECTED)
     assert closing["subscribers"] == {"all": 2, "not_settled": 0, "with_rejected_steps": 1, "different": 0}
     await place.cli("export", closing["run"])
     (row,) = read(place.cli.folder / f"{closing['run']}-rejected.csv")
@@ -167,21 +148,21 @@ async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(plac
     assert "логин запрещён" in row["carbon_message"]
     place.traffic.answer = lambda _: None
     await place.cli("import", f"{closing['run']}-rejected.csv", "--yes")
-    assert len(list(place.billing.database.query(LOGINS))) == 2
+    assert len(place.query(LOGINS)) == 2
 
 
 async def test_an_import_is_killed_resumed_verified_and_taken_back(billing_file: Path, tmp_path: Path) -> None:
     rows = [subscriber(number, folder=f"Новые/{number % 2}") for number in range(1, 13)]
     async with flow(billing_file, tmp_path / "flow") as flown:
-        before = whole(flown.billing.database)
+        before = flown.tables
         flown.write(table(rows), "subs.csv")
         closing = await flown.go("import", "subs.csv", kill_at=25)
         assert closing["subscribers"] == {"all": 12, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
         assert flown.query(PEOPLE) == [(row[0], row[1], int(row[4])) for row in rows]
         assert flown.query(LOGINS) == sorted((row[3], row[0]) for row in rows)
         assert flown.query(BALANCES) == [(row[0], number * 100 + 50) for number, row in enumerate(rows, 1)]
-        again = await flown.cli("import", "subs.csv", "--yes", "--json")
-        assert (again.closing["calls"], again.closing["states"].keys()) == (0, {"skipped"})
+        again = await flown.cli.closing("import", "subs.csv", "--yes")
+        assert (again["calls"], again["states"].keys()) == (0, {"skipped"})
         # What was found after the kill may be somebody else's: it stays, and the exit code says so.
         unproven = closing["unproven"]
         first = await flown.cli("undo", closing["run"], "--yes", "--json", may_end_with=(1 if unproven else 0,))
@@ -190,7 +171,7 @@ async def test_an_import_is_killed_resumed_verified_and_taken_back(billing_file:
         if unproven:
             taken = await flown.cli("undo", closing["run"], "--set", "unproven=take", "--yes", "--json")
             assert taken.closing["unproven"] == 0
-        left = changes(before, whole(flown.billing.database))
+        left = changes(before, flown.tables)
         # What was there is as it was. Of what came nobody is left, and no money.
         came = {table: list(rows.values()) for table, rows in left.items()}
         assert all(row.get(THERE) == (False, True) for rows in came.values() for row in rows)
@@ -205,22 +186,295 @@ async def test_a_licence_that_runs_out_stops_the_run_which_goes_on_elsewhere_wit
     place.traffic.model, place.traffic.method = "Abonents", "objects.create"
     used_up = web.json_response
     place.traffic.answer = lambda number: used_up({"error": LICENCE}) if number > 4 else None
-    stopped = await place.cli(
-        "import", "subs.csv", "--map", "map.toml", "--yes", "--in-flight", "1", may_end_with=(Exit.STOPPED,)
-    )
-    shown = " ".join(stopped.out.split())
-    assert f"stopped: the billing refuses all work: {LICENCE}" in shown
-    assert "have it extended and resume, or take back what is there of this import" in shown
+    arguments = ("import", "subs.csv", "--map", "map.toml", "--yes", "--in-flight", "1")
+    stopped = " ".join((await place.cli(*arguments, may_end_with=(Exit.STOPPED,))).out.split())
     (run,) = await place.runs()
-    assert f"carbon-migrate undo {run.name}" in stopped.out
+    for words in (
+        f"stopped: the billing refuses all work: {LICENCE}",
+        "have it extended and resume, or take back what is there of this import",
+        f"carbon-migrate undo {run.name}",
+    ):
+        assert words in stopped
     place.traffic.answer = lambda _: None
     for name in ("subs.csv", "map.toml"):
         (place.cli.folder / name).unlink()
-    elsewhere = place.cli.folder / "elsewhere"
-    elsewhere.mkdir()
-    cli = Cli(elsewhere, place.cli.environment)
-    closing = (
-        await cli("resume", run.name, "--yes", "--json", "--settle", "0.1", "--journal", place.cli.journal)
-    ).closing
+    elsewhere = place.cli.on_machine("elsewhere", str(place.cli.journal))
+    closing = await elsewhere.closing("resume", run.name, "--yes", "--settle", "0.1")
     assert closing["subscribers"] == {"all": 5, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
     assert len(people(place)) == 5
+
+
+# ---- the tables of other billings in `examples/` -------------------------------------------------------------------
+
+IMPORTED = """
+select a.contract_number, f.name, cast(c.ostatok + c.debit - c.credit as bigint),
+    (select count(*) from users u where u.abonent_id = a.id and u.deleted = 0),
+    (select count(*) from users_usluga s where s.abonent_id = a.id and s.deleted = 0),
+    (select count(*) from attribute_values v where v.abonent_id = a.id)
+from abonents a
+join abonents f on f.id = a.parent_id
+join admin_accounts c on c.id = a.account_id
+where a.id > :last
+"""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.prove] if number else []) for number, name in enumerate(EXPECTED)]
+)
+async def test_an_example_is_imported_and_is_there(place: Place, name: str) -> None:
+    (main,) = (EXAMPLES / name).glob("subscribers.*")
+    for path in (EXAMPLES / name).iterdir():
+        shutil.copy(path, place.cli.folder)
+    ((last,),) = place.query("select max(id) from abonents")
+    given = (main.name, "--map", "map.toml")
+    await place.cli("dictionary", *given, "-o", "dictionary.csv", may_end_with=(1,))
+    check(place.cli.folder / "dictionary.csv")
+    await place.cli("import", *given, "--dictionary", "dictionary.csv", "--yes")
+    there = {number: tuple(rest) for number, *rest in place.query(IMPORTED, last=last) if number}
+    assert there == {number: wanted(steps) for number, steps in EXPECTED[name].items()}
+
+
+def check(path: Path) -> None:
+    """Check a dictionary as a person does: fill in the tariffs, and say of each proposal that it is right."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
+    assert {row["kind"] for row in rows if not row["id"]} <= {"tariff"}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(row | {"id": row["id"] or "2", "checked": "да"} for row in rows)
+
+
+def wanted(steps: list[tuple[str, dict[str, str]]]) -> tuple[object, ...]:
+    """The folder, the balance, and the numbers of accounts, services and attributes."""
+    names = [step for step, _ in steps]
+    values = dict(steps)
+    balance = Decimal(values["balance"]["op_summa"].replace(",", "."))
+    return (
+        folder_names(values["folder"]["path"])[-1],
+        int(balance * SCALE),
+        *(names.count(one) for one in ("account", "service", "attribute")),
+    )
+
+
+# ---- what `verify` counts of an import, file beside billing --------------------------------------------------------
+
+REPORT: Final = Path("report.html")
+FOLDER: Final = "Новые"
+
+
+async def imported(place: Place, subscribers: int) -> str:
+    """The name of a run that has imported so many subscribers."""
+    place.write(table([subscriber(one) for one in range(1, subscribers + 1)]), "subs.csv")
+    return str((await place.cli.closing("import", "subs.csv", "--yes"))["run"])
+
+
+async def folder_of(place: Place) -> int:
+    ((key,),) = place.query("select id from abonents where is_folder = 1 and name = :name", name=FOLDER)
+    return int(key)
+
+
+async def test_an_import_that_is_whole_has_no_difference(place: Place) -> None:
+    run = await imported(place, 6)
+    folder = await folder_of(place)
+    verified = await place.cli.closing("verify", run)
+    tally = verified["tally"]
+    assert (tally["different"], tally["not_in_file"], verified["exit"]) == (0, 0, 0)
+    balances = f"{sum(Decimal(f'{one}.50') for one in range(1, 7)):.2f}"
+    whole = {"subscribers": 6, "balance": balances}
+    assert tally["groups"][0]["id"] == str(folder)
+    assert (tally["groups"][0]["file"], tally["groups"][0]["billing"]) == (whole, whole)
+    assert [(one["kind"], one["id"], one["billing"]["subscribers"]) for one in tally["groups"][1:]] == [
+        ("tariff", "1", 2),
+        ("tariff", "2", 2),
+        ("tariff", "3", 2),
+    ]
+    await place.cli("report", run, "-o", REPORT, "--lang", "ru")
+    page = Page(read_report(place))
+    assert [number(cell) for cell in page.line(f"{FOLDER} ({folder})")] == [6, 6, 0, 24, 24, 0]
+    assert "В каждой группе в биллинге то же, что в файле." in read_report(place)
+    assert "В биллинге полностью заведено 6 абонентов из 6" in read_report(place)
+    assert page.line("всего абонентов в файле") == ["6"]
+    assert page.sums("требуется по файлу") == [6, 24]
+    assert (await place.cli("report", "check", REPORT)).exit == 0
+
+
+async def test_what_differs_is_named_and_who_is_not_in_the_file(place: Place) -> None:
+    run = await imported(place, 6)
+    folder = await folder_of(place)
+    await place.execute("update abonents set tarif_id = 5 where contract_number = 'Н-0001'")
+    await place.execute("update abonents set deleted = 1 where contract_number = 'Н-0002'")
+    for key in range(900_001, 900_022):
+        await place.execute("insert into admin_accounts (id, ostatok) values (?, ?)", key, SCALE)
+        await place.execute(
+            "insert into abonents (id, parent_id, name, contract_number, account_id) values (?, ?, '<b>', ?, ?)",
+            *(key, folder, f"old-{key}", key),
+        )
+    verified = await place.cli("verify", run, may_end_with=(1,))
+    said = " ".join(verified.out.split())
+    assert f"✗ folder {FOLDER} ({folder}) subscribers 6 5 −1 balances 24.00 21.50 −2.50" in said
+    assert "✗ tariff Тариф 5 (5) subscribers 0 1 +1" in said
+    assert "! 21 subscribers are in these folders and not in the file: old-900001 <b> (abonent 900001)" in said
+    told = await place.cli.closing("report", run, "-o", REPORT, "--lang", "en")
+    (name,) = told["not_in_file_files"]
+    beside = place.cli.folder / name
+    assert hashlib.sha256(beside.read_bytes()).hexdigest() in read_report(place)
+    with beside.open(encoding="utf-8-sig", newline="") as file:
+        header, *lines = csv.reader(file, delimiter=";")
+    assert (header, len(lines)) == (["abonent_id", "contract_number", "name", "folder", "balance"], 21)
+    assert lines[0] == ["900001", "old-900001", "<b>", str(folder), "1.00"]
+    page = Page(read_report(place))
+    assert page.line(f"{FOLDER} ({folder})")[:3] == ["6", "5", "−1"]
+    assert page.line("old-900001") == ["<b>", "900001", str(folder), "1.00"]
+    assert re.search(r"the totals of \d folders, tariffs and operators are others", read_report(place))
+    beside.write_text("edited", encoding="utf-8")
+    edited = await place.cli.closing("report", "check", REPORT, ends=1)
+    assert edited["files"] == [name]
+
+
+async def test_what_was_taken_back_is_not_counted(place: Place) -> None:
+    run = await imported(place, 2)
+    undo = str((await place.cli.closing("undo", run, "--yes"))["run"])
+    verified = await place.cli("verify", run, may_end_with=(0, 1))
+    assert "not counted beside the file: rows of this run were taken back" in " ".join(verified.out.split())
+    await place.cli("report", undo, "-o", REPORT, "--lang", "en")
+    assert "Not counted: rows of this run were taken back." in read_report(place)
+    page = Page(read_report(place))
+    assert page.line(f"entered by run {run}") == page.line("taken back since") == ["2", "4.00"]
+    assert page.line("still in the billing") == ["0", "0.00"]
+    assert f"2 of the 2 subscribers of run {run} are taken back, 4.00 in total" in read_report(place)
+
+
+async def test_without_a_database_it_says_what_it_needs(place: Place) -> None:
+    place.cli.environment["CARBON_MIGRATE_DATABASE"] = ""
+    run = await imported(place, 2)
+    # Said before anything is sent.
+    again = await place.cli("plan", "import", place.write(table([subscriber(9)]), "more.csv"))
+    assert "an undo cannot take back the opening balances of this run" in " ".join(again.out.split())
+    verified = await place.cli("verify", run)
+    assert "cannot be counted beside the file: this needs the billing's database" in " ".join(verified.out.split())
+    await place.cli("report", run, "-o", REPORT, "--lang", "en")
+    assert f"Not counted in the billing yet. carbon-migrate verify {run} does it" in read_report(place)
+
+
+# ---- the trial of an import ----------------------------------------------------------------------------------------
+
+TABLE: Final = """Договор;ФИО;Тариф;Группа;Логин;Оператор;Баланс
+П-01;Иванов Иван;Тариф-1;Частный;trial1;Старый оператор;10,50
+П-02;Петров Пётр;тариф 2;Ленина 5;trial2;Старый оператор;-7
+П-03;Сидоров Сидор;Тариф-1;Частный;trial3;Старый оператор;3
+П-04;Козлов Козьма;тариф 2;Частный;trial4;Новый оператор;0
+П-05;Волков Вадим;Тариф-1;Частный;;Старый оператор;5
+П-06;Зайцев Захар;Тариф-1;Частный;trial6;Старый оператор;1
+П-07;Лисин Леонид;Тариф-1;Частный;trial7;Старый оператор;2
+П-08;Орлов Олег;Тариф-1;Частный;trial8;Старый оператор;сто
+"""
+SERVICES: Final = "Договор;Услуга;Администратор\nП-01;Аренда роутера;migration\nП-06;Аренда роутера;migration\n"
+NAMES: Final = """kind;name;id
+tariff;Тариф-1;1
+tariff;тариф 2;2
+service;Аренда роутера;301
+folder;Частный;89
+folder;Ленина 5;new
+operator;Старый оператор;3
+operator;Новый оператор;1444
+administrator;migration;33
+"""
+FILES: Final = ("subs.csv", "--services", "services.csv", "--dictionary", "names.csv")
+TRIAL: Final = (*FILES, "--sample", "5", "--folder", "Проба")
+
+TRIED: Final = (
+    "select a.contract_number, f.name, a.tarif_id, cast((m.ostatok + m.debit - m.credit) / 100000000 as bigint) "
+    "from abonents a join admin_accounts m on m.id = a.account_id left join abonents f on f.id = a.parent_id "
+    "where a.contract_number starting with 'П-' and a.deleted = 0 order by 1"
+)
+FOLDERS: Final = (
+    "select a.name from abonents a where a.is_folder = 1 and a.deleted = 0 and a.name in ('Проба', 'Ленина 5')"
+)
+SERVICES_THERE: Final = (
+    "select a.contract_number from users_usluga c join abonents a on a.id = c.abonent_id "
+    "where c.deleted = 0 and a.deleted = 0 and a.contract_number starting with 'П-' order by 1"
+)
+
+
+def tried(place: Place) -> dict[str, tuple[Any, ...]]:
+    """The subscribers that were imported: folder, tariff, balance in kopecks."""
+    return {number: tuple(rest) for number, *rest in place.query(TRIED)}
+
+
+def write_tables(place: Place) -> Path:
+    place.write(TABLE, "subs.csv")
+    place.write(SERVICES, "services.csv")
+    return place.write(NAMES, "names.csv")
+
+
+async def proposed_and_checked(place: Place) -> None:
+    """Let the program propose the dictionary, and check it as a person would."""
+    file = write_tables(place)
+    await place.cli("dictionary", *FILES[:3], "-o", file, "--force", may_end_with=[1])
+    with file.open(encoding="utf-8-sig", newline="") as read:
+        rows = list(csv.DictReader(read, delimiter=";"))
+    for row in rows:
+        if row["name"] == "Частный":
+            row |= {"id": "89", "name_here": "", "match": ""}
+        row["checked"] = "да"
+    with file.open("w", encoding="utf-8", newline="") as written:
+        writer = csv.DictWriter(written, rows[0].keys(), delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+async def test_a_trial_is_looked_at_taken_back_done_again_and_then_done_whole(place: Place) -> None:
+    await proposed_and_checked(place)
+    trials = []
+    for _ in range(2):
+        trial = await place.cli.closing("import", *TRIAL, "--yes")
+        trials.append(trial["by_step"])
+        assert trial["left_out"] == {"--sample": 3}
+        assert tried(place) == {
+            "П-01": ("Проба", 1, 1050),
+            "П-02": ("Проба", 2, -700),
+            "П-03": ("Проба", 1, 300),
+            "П-04": ("Проба", 2, 0),
+            "П-05": ("Проба", 1, 500),
+        }
+        assert place.query(SERVICES_THERE) == [("П-01",)]
+        await place.cli("verify", trial["run"])
+        await place.cli("undo", trial["run"], "--yes")
+        assert (tried(place), place.query(FOLDERS), place.query(SERVICES_THERE)) == ({}, [], [])
+    assert trials[0] == trials[1]
+    whole = await place.cli.closing("import", *FILES, "--yes", "--skip-bad", ends=1)
+    assert (whole["refused"], whole["left_out"]) == (1, {})
+    there = tried(place)
+    # Each subscriber of a trial was made three times in all, each other once, and nothing of a trial is left.
+    assert Counter(folder for folder, _, _ in there.values()) == {"Частный сектор": 6, "Ленина 5": 1}
+    assert sum(balance for _, _, balance in there.values()) == 1450
+    assert place.query(SERVICES_THERE) == [("П-01",), ("П-06",)]
+    assert place.query(FOLDERS) == [("Ленина 5",)]
+
+
+async def test_a_trial_that_is_left_standing_is_completed_and_not_moved(place: Place) -> None:
+    write_tables(place)
+    planned = await place.cli("plan", "import", "subs.csv", "--set", "sample=2", "--set", "dictionary=names.csv")
+    planned.saying(
+        ["a sample of 2 rows out of 8: ", "not in the sample: ", "1 row has faults and is not chosen from"]
+    )
+    assert "6 rows by --sample" in planned.out
+    await place.cli("import", *TRIAL, "--yes")
+    whole = await place.cli.closing("import", *FILES, "--yes", "--skip-bad", ends=1)
+    assert whole["by_step"]["subscriber"] == {"accepted": 2, "skipped: there already, and different": 5}
+    assert Counter(folder for folder, _, _ in tried(place).values()) == {"Проба": 5, "Частный сектор": 2}
+    assert sum(balance for _, _, balance in tried(place).values()) == 1450
+
+
+async def test_a_name_without_an_id_is_told_with_its_first_line_and_counted(place: Place) -> None:
+    write_tables(place)
+    more = "".join(f"П-1{number};Иванов Иван;Ночной;Частный;;;\n" for number in range(4))
+    place.write(TABLE + more, "subs.csv")
+    says = [
+        "tariff 'Ночной' has no id: 4 rows, the first on line 10",
+        "a dictionary gives names their ids: `carbon-migrate dictionary FILE --dictionary ",
+    ]
+    refused = await place.cli.refused("import", *FILES, "--json", says=says)
+    assert refused.words.count("the tariff 'Ночной' is not in ") == 1
+    assert tried(place) == {}

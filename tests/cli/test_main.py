@@ -13,7 +13,7 @@ from cli.main import COMMANDS, load
 from cli.session import start as commands
 from cli.terminal.exits import CommandRefused, Exit, SettingsRefused, code_of
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
-from tests.cli.conftest import Typed
+from tests.cli.conftest import Ended, Typed
 
 
 @pytest.mark.parametrize(
@@ -33,15 +33,22 @@ def test_each_error_has_its_code(error: Exception, code: Exit) -> None:
     assert code_of(error) is code
 
 
-def test_a_fault_of_ours_is_told_without_a_traceback(
-    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def faulty(error: Exception, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Ended:
+    """What a run says in which this is raised."""
+
     async def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("[red]impossible[/]")
+        raise error
 
     monkeypatch.setattr(commands, "run", broken)
     ended = typed("run", "balances", "x.csv", "--api-url", "http://127.0.0.1:9")
     assert ended.exit == 70
+    return ended
+
+
+def test_a_fault_of_ours_is_told_without_a_traceback(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = faulty(RuntimeError("[red]impossible[/]"), typed, monkeypatch)
     assert "a fault of carbon-migrate itself: RuntimeError: [red]impossible[/]" in ended.words
     assert "Traceback" not in ended.err
     (report,) = (tmp_path / "state" / "carbon-migrate").iterdir()
@@ -55,12 +62,7 @@ def test_a_fault_of_ours_is_told_without_a_traceback(
 def test_too_little_memory_is_a_sentence(
     error: Exception, typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(commands, "run", broken)
-    ended = typed("run", "balances", "x.csv", "--api-url", "http://127.0.0.1:9")
-    assert ended.exit == 70
+    ended = faulty(error, typed, monkeypatch)
     assert "there is not enough memory: give this machine or its container more" in ended.words
     assert "What was sent is in the journal" in ended.words
     assert "fault of carbon-migrate" not in ended.words
@@ -85,22 +87,16 @@ def test_a_fault_of_a_command_that_sends_nothing_says_nothing_of_what_was_sent(
 def test_the_report_of_a_fault_follows_no_link_and_overwrites_nothing(
     typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("impossible")
-
     class Clock:
         @staticmethod
         def now(_zone: object) -> datetime:
             return datetime(2026, 11, 26, tzinfo=UTC)
 
-    monkeypatch.setattr(commands, "run", broken)
     monkeypatch.setattr("cli.commands.execution.datetime", Clock)
     folder, elsewhere = tmp_path / "state" / "carbon-migrate", tmp_path / "elsewhere"
     folder.mkdir(parents=True)
     (folder / f"fault-20261126-000000-000000-{os.getpid()}.txt").symlink_to(elsewhere)
-    ended = typed("run", "balances", "x.csv", "--api-url", "http://127.0.0.1:9")
-    assert ended.exit == 70
-    assert "The details stand above" in ended.words
+    faulty(RuntimeError("impossible"), typed, monkeypatch).saying("The details stand above")
     assert not elsewhere.exists()
 
 
@@ -110,17 +106,6 @@ def test_a_file_of_settings_that_is_wrong_ends_with_2(typed: Typed, tmp_path: Pa
     assert ended.exit == 2
     assert "line 2: there is no setting 'api.ulr'" in ended.words
     assert ended.closing["exit"] == 2
-
-
-def test_jobs_are_listed_and_shown(typed: Typed) -> None:
-    listed = typed("jobs").out
-    assert "balances" in listed
-    assert "warning-threshold" in listed
-    shown = typed("jobs", "balances").out
-    assert "objects.create" in shown
-    assert "amount, op_summa" in shown
-    assert "example\n  carbon-migrate run balances balances.csv\n" in shown
-    assert "did you mean" in typed("jobs", "balanse").words
 
 
 def test_version_and_help(typed: Typed) -> None:

@@ -32,6 +32,12 @@ async def the_file_in(folder: Path) -> anyio.Path:
 
 async def test_a_load_leaves_its_figures_also_where_it_is_killed(place: Place) -> None:
     place.write(SETTINGS, "carbon-migrate.toml")
+    # A load without a place for them says so, and goes on.
+    ended = await place.cli("run", "balances", place.balances(3, "three.csv").path, "--yes", "--json")
+    assert ended.closing["states"] == {"accepted": 3}
+    assert ended.err.count("the file of the metrics cannot be written") == 1
+    await place.cli("undo", ended.closing["run"], "--set", "way=opposite", "--yes")
+    place.traffic.arrived = 0
     folder = place.cli.folder / "metrics"
     await anyio.Path(folder).mkdir()
     balances = place.balances(ROWS)
@@ -44,12 +50,12 @@ async def test_a_load_leaves_its_figures_also_where_it_is_killed(place: Place) -
     assert of(killed, "working") == 1
     assert sum(of(killed, "items", state=state) for state in State) == ROWS
     assert sum(of(killed, "roubles", state=state) for state in State) == pytest.approx(float(balances.sum))
-    ended = await place.cli("resume", "--json", "--settle", "0.1", "--rate", "none")
+    resumed = await place.cli.closing("resume", "--settle", "0.1", "--rate", "none")
     done = scraped(await file.read_text())
-    assert file.name == f"carbon-{ended.closing['run']}.prom"
-    assert of(done, "items", state="accepted") == ROWS == ended.closing["states"]["accepted"]
+    assert file.name == f"carbon-{resumed['run']}.prom"
+    assert of(done, "items", state="accepted") == ROWS == resumed["states"]["accepted"]
     assert of(done, "roubles", state="accepted") == float(balances.sum)
-    assert (of(done, "calls_total"), of(done, "last_exit_code")) == (ended.closing["calls"], 0)
+    assert (of(done, "calls_total"), of(done, "last_exit_code")) == (resumed["calls"], 0)
 
 
 async def test_every_scrape_of_a_load_is_whole_and_the_same_rows_are_in_each(place: Place) -> None:
@@ -79,10 +85,3 @@ async def test_every_scrape_of_a_load_is_whole_and_the_same_rows_are_in_each(pla
         assert (await run.ended()).exit == Exit.INTERRUPTED
     assert accepted == sorted(accepted)
     assert len(set(accepted)) > 1
-
-
-async def test_a_load_without_a_place_for_its_figures_says_so_and_goes_on(place: Place) -> None:
-    place.write(SETTINGS, "carbon-migrate.toml")
-    ended = await place.cli("run", "balances", place.balances(3).path, "--yes", "--json")
-    assert ended.closing["states"] == {"accepted": 3}
-    assert ended.err.count("the file of the metrics cannot be written") == 1

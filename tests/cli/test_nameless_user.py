@@ -24,39 +24,20 @@ def _nameless(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_command_that_needs_no_home_needs_none(typed: Typed) -> None:
-    ended = typed("status")
-    assert (ended.exit, "there is no journal" in ended.words) == (2, True)
-
-
-def test_without_a_home_the_variable_to_set_is_named(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_is_asked_for_only_where_one_is_needed(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed.refused("status", says="there is no journal")
+    for path in ("~/a.journal", "~somebody/a.journal"):
+        says = f"{path}: there is no home folder for {path.partition('/')[0]}; give the whole path"
+        typed.refused("status", "--journal", path, says=says)
+    says = "names a home folder that does not exist"
+    typed.refused("run", "random-password", "rows.csv", "--set", "to=~/passwords.csv", says=says)
     monkeypatch.delenv("XDG_STATE_HOME")
-    ended = typed("run", "balances", "balances.csv")
-    assert ended.exit == 2
-    assert "user 54321 has no home folder" in ended.words
-    assert "set XDG_STATE_HOME" in ended.words
+    typed.refused("run", "balances", "balances.csv", says=["user 54321 has no home folder", "set XDG_STATE_HOME"])
 
 
-@pytest.mark.parametrize("path", ["~/a.journal", "~somebody/a.journal"])
-def test_a_path_of_a_home_that_is_not_there_is_refused(typed: Typed, path: str) -> None:
-    ended = typed("status", "--journal", path)
-    assert ended.exit == 2
-    assert f"{path}: there is no home folder for {path.partition('/')[0]}; give the whole path" in ended.words
-
-
-def test_a_file_in_a_home_that_is_not_there_is_refused(typed: Typed) -> None:
-    ended = typed("run", "random-password", "rows.csv", "--set", "to=~/passwords.csv")
-    assert ended.exit == 2
-    assert "names a home folder that does not exist" in ended.words
-
-
-def test_the_journal_names_the_user_by_the_number() -> None:
+def test_the_journal_names_the_user_by_the_number_and_firebird_has_a_private_folder() -> None:
     assert own_name().startswith("user 54321@")
     assert ourselves().startswith("user 54321@")
-
-
-def test_firebird_has_a_private_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getuid", os.getuid)
     folder = private_folder()
     assert folder == Path("/tmp") / f"carbon-migrate-{os.getuid()}"  # noqa: S108 - where it is made
     assert folder.stat().st_mode & 0o077 == 0

@@ -1,21 +1,28 @@
 """The options of all commands: named alike, and none that a command does not use."""
 
 import ast
+import re
+import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from checkpoints.journal import Journal
 from cli.main import COMMANDS, load
+from cli.session.order import given_values, parse_order
+from cli.settings.order_flags import CallFlags
+from cli.terminal.language import LANGUAGES, RUSSIAN
+from jobs.catalogue.catalogue import BUILT_IN, JOBS
+from jobs.rows.input import Input
+from jobs.spec.parameters import today
+from tests.checkpoints.samples import frozen_run, new_item, within
 from tests.cli.conftest import Typed
 
-UNLIKE = {
-    "--output": {"FILE", "DIR|FILE"},
-    "--map": {"NAME=COLUMN", "FILE.toml|FIELD=COLUMN"},
-}
+UNLIKE = {"--output": {"FILE", "DIR|FILE"}, "--map": {"NAME=COLUMN", "FILE.toml|FIELD=COLUMN"}}
 """Options that take more than one kind of word, for a reason: a plan has several files, or is one; the columns of an
 import are many, and stand in a file.
 """
@@ -23,6 +30,14 @@ import are many, and stand in a file.
 OPENS_THE_BILLING = {"open_session", "open_billing", "open_file_database", "start"}
 ASKS_THE_API = {"BillingClient", *OPENS_THE_BILLING}
 """What a command's file uses that needs the flags of the connection; `start` begins a run."""
+
+
+HELD: Mapping[str, tuple[str, ...]] = {
+    "--settle": ("run", "import", "resume", "undo", "reconcile", "probe"),
+    "--rate": ("run", "import", "resume", "undo", "reconcile", "plan", "verify"),
+    "--in-flight": ("run", "import", "resume", "undo"),
+    "--fault": ("mock serve", "selftest"),
+}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -76,13 +91,16 @@ def test_an_option_has_one_short_name_and_takes_one_kind_of_word_everywhere() ->
     assert {name: found for name, found in words.items() if len(found) > 1} == UNLIKE
 
 
-def test_every_option_and_argument_says_what_it_is_for() -> None:
+def test_an_option_is_where_it_has_an_effect_and_says_what_it_is_for() -> None:
     assert [(name, one.name) for name, command in ALL.items() for one in command.params if not one.help] == []
-
-
-def test_no_two_options_differ_by_a_letter_alone() -> None:
+    # No two differ by a letter alone.
     names = {longest(option).lstrip("-") for command in ALL.values() for option in options(command)}
     assert {(name, f"{name}s") for name in names if f"{name}s" in names} == {("abonent", "abonents")}
+    for option, held in HELD.items():
+        assert {name for name in ALL if option in shown(name)} == set(held), option
+    without = {name for name in ALL if "--json" not in shown(name)}
+    assert without == {"demo", "mock init", "mock serve", "mock replay", "mock diff", "completion"}
+    assert [name for name in ALL if "--lang" not in shown(name)] == []
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -95,28 +113,6 @@ def test_a_command_shows_the_flags_of_what_it_opens_and_no_others(name: str) -> 
     # Only what asks the billing has steps to log.
     assert "--verbose" not in shown(name) or used & OPENS_THE_BILLING
     assert "--force" in shown(name) or "--output" not in shown(name)
-
-
-HELD: Mapping[str, tuple[str, ...]] = {
-    "--settle": ("run", "import", "resume", "undo", "reconcile", "probe"),
-    "--rate": ("run", "import", "resume", "undo", "reconcile", "plan", "verify"),
-    "--in-flight": ("run", "import", "resume", "undo"),
-    "--fault": ("mock serve", "selftest"),
-}
-
-
-@pytest.mark.parametrize("option", HELD)
-def test_an_option_is_where_it_has_an_effect(option: str) -> None:
-    assert {name for name in ALL if option in shown(name)} == set(HELD[option])
-
-
-def test_json_can_be_had_of_every_command_that_tells_something() -> None:
-    without = {name for name in ALL if "--json" not in shown(name)}
-    assert without == {"demo", "mock init", "mock serve", "mock replay", "mock diff", "completion"}
-
-
-def test_every_command_takes_the_language_of_its_reader() -> None:
-    assert [name for name in ALL if "--lang" not in shown(name)] == []
 
 
 @pytest.mark.parametrize("name", ["", *ALL])
@@ -144,6 +140,125 @@ def test_no_word_of_the_help_is_cut_at_80_columns(name: str, typed: Typed, monke
 
 def test_a_mistyped_option_or_command_gets_a_suggestion(typed: Typed) -> None:
     for command, meant in ((("plan", "balances", "--outptu", "x"), "--output"), (("exprot", "x"), "export")):
-        ended = typed(*command)
-        assert ended.exit == 2
-        assert meant in ended.words
+        typed.refused(*command, says=meant)
+
+
+# ---- what scripts read is the same in every language ---------------------------------------------------------------
+
+UNREACHABLE = "http://127.0.0.1:9"
+_RUSSIAN = re.compile("[а-яё]", re.IGNORECASE)
+
+SAID_ALIKE = (
+    "--version",
+    "nosuch",
+    "status --json",
+    "status RUN --json",
+    "status nosuch --json",
+    "get RUN --json",
+    "pause RUN --json",
+    "continue RUN --json",
+    "set RUN rate=fast --json",
+    "stop RUN --json",
+    "jobs --json",
+    "jobs balances --json",
+    "jobs blances --json",
+    f"doctor --json --api-url {UNREACHABLE}",
+    f"run balances rows.csv --json --yes --api-url {UNREACHABLE}",
+    f"run balances nowhere.csv --json --api-url {UNREACHABLE}",
+    "run balances rows.csv --json --api-url nonsense",
+    "run --json",
+    "run balances rows.csv --json --rate fast",
+    "run job.toml --json --yes",
+    "run balances rows.csv --continue RUN --plan x --json",
+    f"plan balances rows.csv --json --api-url {UNREACHABLE}",
+    f"plan password rows.csv --json --api-url {UNREACHABLE}",
+    f"resume RUN --json --api-url {UNREACHABLE}",
+    "resume nosuch --json",
+    f"undo RUN --json --api-url {UNREACHABLE}",
+    f"verify RUN --json --api-url {UNREACHABLE}",
+    f"reconcile RUN --json --api-url {UNREACHABLE}",
+    "decide RUN 1 nonsense --why seen --json",
+    "decide RUN 99 accepted --why seen --json",
+    "export RUN --json",
+    "export RUN --state reject --json",
+    "purge RUN --json",
+    "translate 'curl http://billing/rest_api' --json",
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    """A run of two rows in a journal of the working folder, with inputs beside it."""
+    (tmp_path / "rows.csv").write_text("contract_number;amount\n1;1,00\n2;x\n", encoding="utf-8")
+    (tmp_path / "job.toml").write_text('[[step]]\njob = "blances"\n', encoding="utf-8")
+
+    async def make(journal: Journal) -> str:
+        return (await frozen_run(journal, new_item("1"), new_item("2"))).name
+
+    return within(tmp_path / "carbon-migrate.journal", make)
+
+
+@pytest.mark.parametrize("line", SAID_ALIKE)
+def test_a_script_reads_the_same_in_every_language(line: str, run: str, typed: Typed, tmp_path: Path) -> None:
+    journal = tmp_path / "carbon-migrate.journal"
+    kept = journal.read_bytes()
+    found = []
+    for language in LANGUAGES:
+        for file in tmp_path.glob(f"{journal.name}*"):
+            file.unlink()
+        journal.write_bytes(kept)
+        ended = typed(*shlex.split(line.replace("RUN", run)), "--lang", language)
+        found.append((ended.exit, _without_times(ended.out)))
+        assert ended.exit == 0 or bool(_RUSSIAN.search(ended.err)) is (language == RUSSIAN), ended.err
+    assert found[0] == found[1]
+
+
+def _without_times(text: str) -> str:
+    """A closing object without what is new in each process."""
+    for word in ('"seconds":', "freed", " MiB free", '"since":', '"given_at":'):
+        text = re.sub(rf"{word}[^,}}]*", word, text)
+    return re.sub(r"[0-9:T.-]{19,}(Z|\+00:00)?|[0-9 ]+ MiB", "…", text)
+
+
+# ---- the examples of the pages can be typed ------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+_EXAMPLE = re.compile(r"^    (?:\S.* \| )?carbon-migrate (.+)$", re.MULTILINE)
+_REMARK = re.compile(r" {2,}\S.*$| # .*$")
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Each command of the pages, without the remark behind it; what has a gap (…) or a job to be named is none."""
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        text = re.sub(r" \\\n +", " ", page.read_text(encoding="utf-8"))
+        for line in _EXAMPLE.findall(text):
+            command = _REMARK.sub("", line).partition(" > ")[0].strip()
+            if "…" not in command and " JOB " not in command:
+                yield page.name, command
+
+
+def without_redirection(words: Sequence[str]) -> list[str]:
+    """The words that the program is given; a file at its standard input is for a command that says it reads it."""
+    if "<" not in words:
+        return list(words)
+    *given, sign, file = words
+    assert (sign, file[:1].isalnum(), "-" in given) == ("<", True, True), words
+    return given
+
+
+@pytest.mark.parametrize(("page", "command"), list(examples()))
+def test_an_example_is_taken_as_it_stands(page: str, command: str) -> None:
+    # What the shell makes of it.
+    words = shlex.split(command.replace("$(date +%Y-%m-01)", f"{today():%Y-%m-01}"))
+    name, *arguments = without_redirection(words)
+    found = load(name)
+    if commands := getattr(found, "commands", None):
+        found = commands[arguments.pop(0)]
+    given = found.make_context(name, arguments).params
+    if name in {"run", "plan"} and given["job"] in JOBS:
+        calling = CallFlags(
+            given["model"], given["chain"] or None, given["fields"], given["repeatable"], given["look_up"]
+        )
+        rows = Input(file=given["file"] or "", sql=given["sql"] or "")
+        order = parse_order(given["job"], rows, given_values(given["set_"], calling), BUILT_IN)
+        assert order.kind.name == given["job"], page

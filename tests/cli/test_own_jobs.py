@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 from hashlib import sha256
 from pathlib import Path
 
@@ -61,60 +60,53 @@ def short(content: str) -> str:
 async def test_the_example_is_planned_run_killed_resumed_verified_and_undone(place: Place) -> None:
     cli, text = place.cli, EXAMPLE.read_text("utf-8")
     path = declare(cli.folder, text)
-    query = "select first :rows id from abonents where is_folder = 0 and deleted = 0 order by id"
-    ids = [key for (key,) in place.billing.database.query(query, {"rows": ROWS})]
-    place.write("abonent_id;сумма\n" + "".join(f"{key};5{place_},50\n" for place_, key in enumerate(ids)))
-    ((last,),) = place.billing.database.query("select max(op_id) from finance_operations")
+    ids = place.subscribers(ROWS)
+    place.rows("abonent_id;сумма", *(f"{key};5{number},50" for number, key in enumerate(ids)), name="balances.csv")
+    ((last,),) = place.query("select max(op_id) from finance_operations")
     job = ("paper-invoice", "balances.csv", "--set", "document=2026-11")
-    assert (await cli("plan", *job, "--json")).closing["states"] == {State.PENDING: ROWS}
+    assert (await cli.closing("plan", *job))["states"] == {State.PENDING: ROWS}
     place.billing.latency = 0.1
-    async with cli.started("run", *job, "--yes", *PACING) as run:
-        await place.traffic.reaches(3)
-        run.signal(signal.SIGKILL)
-        await run.ended()
+    await place.kill_at(3, "run", *job, "--yes", *PACING)
     place.billing.latency = 0.0
 
     # The file is changed while the run is open: all that works on it refuses, and says what it was and what it is.
     changed = text.replace("50", "60")
     path.write_text(changed, encoding="utf-8")
     (begun,) = await place.runs()
-    for command in (
-        ("resume", begun.name, "--yes"),
-        ("verify", begun.name),
-        ("reconcile", begun.name),
-        ("run", *job, "--yes"),
-    ):
-        refused = await cli(*command, may_end_with=(2,))
-        assert f"with SHA-256 {short(text)}…, and now it is {short(changed)}…" in refused.words
-        assert "Put the file back as it was; or" in refused.words
-        assert "add --changed-declaration" in refused.words
+    says = [
+        f"with SHA-256 {short(text)}…, and now it is {short(changed)}…",
+        "Put the file back as it was; or",
+        "add --changed-declaration",
+    ]
+    for command in ("resume", "verify", "reconcile"):
+        await cli.refused(command, begun.name, *(["--yes"] if command == "resume" else []), says=says)
+    await cli.refused("run", *job, "--yes", says=says)
     # The settings name it no more.
     (cli.folder / "carbon-migrate.toml").write_text("", encoding="utf-8")
     refused = await cli("resume", begun.name, "--yes", may_end_with=(2,))
     assert f"which {path} has declared, and the settings give no such job: name that file in jobs of" in refused.words
     declare(cli.folder, changed)
-    ended = await cli("resume", begun.name, "--yes", "--json", "--changed-declaration", *PACING)
-    assert ended.closing["states"] == {State.ACCEPTED: ROWS}
+    ended = await cli.closing("resume", begun.name, "--yes", "--changed-declaration", *PACING)
+    assert ended["states"] == {State.ACCEPTED: ROWS}
 
     path.write_text(text, encoding="utf-8")
     await cli("verify", begun.name)
     await cli("report", begun.name, "--lang", "en", "-o", "report.html")
     page = (cli.folder / "report.html").read_text("utf-8")
-    assert "charge subscribers for invoices on paper (paper-invoice)" in page
-    assert sha256(text.encode()).hexdigest() in page
-    assert "taken up with --changed-declaration" in page
-    assert sha256(changed.encode()).hexdigest() in page
+    for words in (
+        "charge subscribers for invoices on paper (paper-invoice)",
+        "taken up with --changed-declaration",
+        *(sha256(declared.encode()).hexdigest() for declared in (text, changed)),
+    ):
+        assert words in page
     # A second run of the same rows enters nothing, and says so.
-    again = (await cli("run", *job, "--yes", "--json", may_end_with=(1,))).closing
-    assert again["states"] == {State.SKIPPED: ROWS}
+    assert (await place.run(*job, ends=1))["states"] == {State.SKIPPED: ROWS}
     path.write_text(changed, encoding="utf-8")
     assert short(changed) in (await cli("undo", begun.name, "--yes", may_end_with=(2,))).words
-    undo = ("undo", begun.name, "--set", "way=opposite", "--yes", "--json", *PACING)
-    undone = (await cli(*undo, "--changed-declaration")).closing
-    assert undone["states"] == {State.ACCEPTED: ROWS}
+    undo = ("undo", begun.name, "--set", "way=opposite", "--yes", *PACING)
+    assert (await cli.closing(*undo, "--changed-declaration"))["states"] == {State.ACCEPTED: ROWS}
     sums = "select count(*), cast(sum(op_summa) as numeric(18, 0)) from finance_operations where op_id > :last"
-    entered, total = next(iter(place.billing.database.query(sums, {"last": last})))
-    assert (entered, total) == (2 * ROWS, 0)
+    assert place.query(sums, last=last) == [(2 * ROWS, 0)]
 
 
 def test_it_is_a_job_as_any_other(typed: Typed, tmp_path: Path) -> None:
@@ -127,9 +119,7 @@ def test_it_is_a_job_as_any_other(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "steps.toml").write_text(
         'format = 1\n[[step]]\njob = "paper-invoice"\nset = { abonent_id = "5", fee = "x" }\n', encoding="utf-8"
     )
-    refused = typed("run", "steps.toml", "--yes", "--api-url", "http://127.0.0.1:9")
-    assert refused.exit == 2
-    assert "steps.toml, line 4" in refused.words
+    typed.refused("run", "steps.toml", "--yes", "--api-url", "http://127.0.0.1:9", says="steps.toml, line 4")
     assert path.exists()
 
 
@@ -199,9 +189,7 @@ def test_a_bad_file_is_named_with_line_and_reason_and_the_rest_works(
     assert str(path) in listed.words
     assert typed("jobs", "balances").exit == 0
     assert typed("status", "--api-url", "http://127.0.0.1:9").exit == 2, "there is no journal"
-    refused = typed("run", "no-such-job", "x.csv", "--api-url", "http://127.0.0.1:9")
-    assert refused.exit == 2
-    assert why in refused.words
+    typed.refused("run", "no-such-job", "x.csv", "--api-url", "http://127.0.0.1:9", says=why)
     assert typed("jobs", "check", "ours.py").exit == 2
 
 
@@ -209,10 +197,7 @@ def test_a_file_that_is_not_there_or_not_ours_is_not_run(typed: Typed, tmp_path:
     path = declare(tmp_path, f"{EXAMPLE.read_text('utf-8')}\nopen('ran', 'w').close()\n")
     for mode, why in ((0o646, "everybody may write the declaration"), (0o664, "its group may write the declaration")):
         path.chmod(mode)
-        refused = typed("jobs", "paper-invoice")
-        assert refused.exit == 2
-        assert why in refused.words
-        assert "chmod go-w " in refused.words
+        typed.refused("jobs", "paper-invoice", says=[why, "chmod go-w "])
         assert typed("jobs", "check", "ours.py").exit == 2
     path.chmod(0o644)
     if not os.getuid():
@@ -240,10 +225,8 @@ def test_what_a_function_of_it_raises_is_a_refused_row(typed: Typed, tmp_path: P
 async def test_a_field_that_the_billing_lacks_is_named_with_its_declaration(place: Place) -> None:
     path = declare(place.cli.folder, SETTING.format(name="ours").replace('set {"limit"', 'set {"limits"'))
     for words in (("plan",), ("run", "--yes")):
-        given = ("--set", "abonent_id=2001", "--set", "limit=5")
-        refused = await place.cli(words[0], "ours", *given, *words[1:], may_end_with=(2,))
-        assert "limits" in refused.words
-        assert f"for the job ours: mend its chain in {path}" in refused.words
+        given = ("ours", "--set", "abonent_id=2001", "--set", "limit=5", *words[1:])
+        await place.cli.refused(words[0], *given, says=["limits", f"for the job ours: mend its chain in {path}"])
 
 
 def test_what_cannot_be_promised_is_said_with_4(typed: Typed, tmp_path: Path) -> None:

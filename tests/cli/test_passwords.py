@@ -1,12 +1,16 @@
 """Jobs on passwords in real processes: no password stands where it must not, whatever is killed and resumed."""
 
+import base64
 import csv
-import signal
+import shutil
 import stat
-from collections.abc import Awaitable, Callable, Sequence
+import subprocess
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 
 from billing.secret import Secret
@@ -22,8 +26,9 @@ from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.rows.input import Input
 from jobs.spec.errors import SecretGone
-from tests.cli.conftest import Typed
+from tests.cli.conftest import Cli, Place, Typed
 from tests.cli.flows import Flow, all_of, flow
+from tests.postgres_server import PostgresServer
 
 ROWS = 40
 SECRETS = "carbon-migrate.journal-secrets"
@@ -32,13 +37,11 @@ WORD = "Sekret-7"
 
 
 def accounts(flow: Flow) -> list[int]:
-    query = "select first :rows id from users where deleted = 0 order by id"
-    return [key for (key,) in flow.billing.database.query(query, {"rows": ROWS})]
+    return [key for (key,) in flow.query(f"select first {ROWS} id from users where deleted = 0 order by id")]  # noqa: S608 - a number
 
 
 def passwords(flow: Flow, users: Sequence[int]) -> list[tuple[int, str, str]]:
-    query = "select id, login, psw from users where id in (:users) order by id"
-    return [tuple(row) for row in flow.billing.database.query(query, {"users": users})]
+    return flow.query("select id, login, psw from users where id in (:users) order by id", users=users)
 
 
 def word(user: int) -> str:
@@ -54,11 +57,9 @@ async def password(flow: Flow) -> None:
         assert flow.files_with(words) == {"rows.csv", "job.toml", SECRETS}
         assert stat.S_IMODE((flow.folder / SECRETS).stat().st_mode) == 0o600
 
-    text = "\n".join(["login;новый пароль", *(f"user{user};{word(user)}" for user in users)]) + "\n"
+    file = flow.rows("login;новый пароль", *(f"user{user};{word(user)}" for user in users))
     # On a command line it would be refused.
-    for_all = flow.write(
-        f'[[step]]\njob = "password"\nfile = "{flow.write(text)}"\nset.psw = "{FOR_ALL}"\n', "job.toml"
-    )
+    for_all = flow.write(f'[[step]]\njob = "password"\nfile = "{file}"\nset.psw = "{FOR_ALL}"\n', "job.toml")
     closing = await flow.go(for_all, kill_at=15, killed=killed, verify_ends_with=4)
     assert closing["states"] == {"accepted": ROWS}
     assert flow.files_with(words) == {"rows.csv", "job.toml"}
@@ -67,8 +68,7 @@ async def password(flow: Flow) -> None:
 
 async def random_password(flow: Flow) -> None:
     users, before = accounts(flow), set(flow.query("select psw from users"))
-    text = "\n".join(["login", *(f"user{user}" for user in users)]) + "\n"
-    arguments = ("random-password", flow.write(text), "--set", "to=out.csv")
+    arguments = ("random-password", flow.rows("login", *(f"user{user}" for user in users)), "--set", "to=out.csv")
     closing = await flow.go(*arguments, kill_at=31, verify_ends_with=4)
     assert closing["states"] == {"accepted": ROWS}
     found = passwords(flow, users)
@@ -84,8 +84,8 @@ async def random_password(flow: Flow) -> None:
 
 
 async def password_recovery(flow: Flow) -> None:
-    text = "\n".join(["login", *(f"user{user}" for user in accounts(flow))]) + "\n"
-    arguments = ("password-recovery", flow.write(text), "--set", "base_url=http://lk.example.org/")
+    file = flow.rows("login", *(f"user{user}" for user in accounts(flow)))
+    arguments = ("password-recovery", file, "--set", "base_url=http://lk.example.org/")
     closing = await flow.go(*arguments, kill_at=15, may_end_with=(4,), verify_ends_with=4)
     states = closing["states"]
     assert states["accepted"] + states["manual"] == ROWS
@@ -121,70 +121,40 @@ async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
 # ---- the file of generated passwords ----------------------------------------------------------------------------
 
 
-async def interrupted(one: Flow) -> tuple[str, list[int]]:
-    """A run of `random-password` that was killed in the middle; what it writes to, and its accounts."""
-    users = accounts(one)
-    one.write("\n".join(["login", *(f"user{user}" for user in users)]) + "\n")
-    run = ("run", "random-password", "rows.csv", "--set", "to=out.csv", "--yes", "--in-flight", "2", "--no-canary")
-    async with one.cli.started(*run) as started:
-        await started.until(partial(one.arrivals.reach, 41))
-        started.signal(signal.SIGKILL)
-        await started.ended()
-    return "out.csv", users
-
-
-RESUME = ("resume", "--yes", "--json", "--settle", "0.1")
-
-
-async def test_passwords_whose_file_is_gone_are_named_and_the_run_does_not_end_with_0(
+async def test_passwords_that_are_not_in_their_file_are_named_and_the_run_does_not_end_with_0(
     billing_template: Path, tmp_path: Path
 ) -> None:
+    """After a kill: as a spreadsheet saves it, gone, without some lines, and whole again."""
     async with flow(billing_template, tmp_path / "one") as one:
-        out, users = await interrupted(one)
-        kept = (one.folder / out).rename(one.folder / "elsewhere.csv")
-        written = kept.read_text(encoding="utf-8-sig").splitlines()[1:]
-        ended = await one.cli(*RESUME, may_end_with=(1,))
+        one.rows("login", *(f"user{user}" for user in accounts(one)))
+        pacing = ("--set", "to=out.csv", "--yes", "--in-flight", "2", "--no-canary")
+        await one.kill_at(41, "run", "random-password", "rows.csv", *pacing)
+        out, resume, before = one.folder / "out.csv", ("resume", "--yes", "--settle", "0.1"), one.traffic.arrived
+        kept = out.read_bytes()
+        out.write_text(out.read_text(encoding="utf-8-sig").replace(";run ", "\t"), encoding="utf-8")
+        await one.cli.refused(*resume, says="is not the file of this run")
+        assert one.traffic.arrived == before
+        out.write_bytes(kept)
+        written = out.rename(one.folder / "elsewhere.csv").read_text(encoding="utf-8-sig").splitlines()[1:]
+        ended = await one.cli(*resume, "--json", may_end_with=(1,))
         assert ended.closing["states"] == {"accepted": ROWS}
-        lost = [line.split(";")[1] for line in written]
         for told in (ended.words, ended.closing["error"]):
             assert "nobody knows them" in told
-            assert any(name in told for name in lost)
+            assert any(line.split(";")[1] in told for line in written)
         # Before anything was sent, and at the end.
         assert ended.words.count("nobody knows them") >= 2
-        # A run that is at its end is asked again, and content once it is all there.
-        again = await one.cli("resume", ended.closing["run"], "--json", may_end_with=(1,))
-        assert "nobody knows them" in again.words + str(again.closing["error"])
-        with (one.folder / out).open("a", encoding="utf-8", newline="") as file:
-            file.writelines(f"{line}\r\n" for line in written)
-        whole = await one.cli("resume", ended.closing["run"], "--json")
-        assert f"{ROWS} passwords are in" in whole.words
-        assert len(users) == ROWS
-
-
-async def test_a_line_that_somebody_took_out_of_the_file_is_named(billing_template: Path, tmp_path: Path) -> None:
-    async with flow(billing_template, tmp_path / "one") as one:
-        out, _ = await interrupted(one)
-        head, gone, blank, *rest = (one.folder / out).read_text(encoding="utf-8").splitlines()
-        blank = ";".join([*blank.split(";")[:2], ""])
-        (one.folder / out).write_text("\r\n".join([head, blank, *rest, ""]), encoding="utf-8", newline="")
-        ended = await one.cli(*RESUME, may_end_with=(1,))
-        assert "the passwords of 2 accounts are not in" in ended.words
-        for line in (gone, blank):
-            assert line.split(";")[1] in ended.closing["error"]
-
-
-async def test_a_file_in_which_the_run_cannot_go_on_is_refused_before_anything_is_sent(
-    billing_template: Path, tmp_path: Path
-) -> None:
-    async with flow(billing_template, tmp_path / "one") as one:
-        out, _ = await interrupted(one)
-        # As a spreadsheet saves it.
-        text = (one.folder / out).read_text(encoding="utf-8-sig")
-        (one.folder / out).write_text(text.replace(";run ", "\t"), encoding="utf-8")
-        before = one.arrivals.number
-        refused = await one.cli(*RESUME, may_end_with=(2,))
-        assert "is not the file of this run" in refused.words
-        assert one.arrivals.number == before
+        # A run that is at its end is asked again, names what is still missing, and is content once it is all there.
+        again = ("resume", ended.closing["run"], "--json")
+        assert "nobody knows them" in (await one.cli(*again, may_end_with=(1,))).told
+        gone, blank, *rest = written
+        with out.open("a", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\r\n" for line in (";".join([*blank.split(";")[:2], ""]), *rest))
+        few = await one.cli(*again, may_end_with=(1,))
+        assert "the passwords of 2 accounts are not in" in few.told
+        assert [line for line in (gone, blank) if line.split(";")[1] not in few.closing["error"]] == []
+        with out.open("a", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\r\n" for line in (gone, blank))
+        assert f"{ROWS} passwords are in" in (await one.cli(*again)).words
 
 
 # ---- the secrets of a run ---------------------------------------------------------------------------------------
@@ -208,8 +178,7 @@ def test_a_file_of_passwords_that_is_there_is_refused_before_anything(typed: Typ
     (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
     arguments = ("run", "random-password", "--set", "user_id=5", "--yes", "--api-url", "http://127.0.0.1:9", "--set")
     for to, why in (("out.csv", "is there already"), ("nowhere/out.csv", "there is no folder")):
-        ended = typed(*arguments, f"to={to}")
-        assert (ended.exit, why in ended.words) == (2, True), ended.err
+        typed.refused(*arguments, f"to={to}", says=why)
     assert not (tmp_path / "carbon-migrate.journal").exists()
     assert (tmp_path / "out.csv").read_text("utf-8") == "mine"
 
@@ -260,3 +229,189 @@ async def test_a_vault_that_cannot_be_wiped_ends_no_run(tmp_path: Path) -> None:
     async with open_journal(path) as journal:
         run = await journal.create_run(NewRun("password", {BATCH: "a" * 16}, "billing", "file"))
         await wipe_secrets(run, journal)
+
+
+# ---- the journal in PostgreSQL: passwords are encrypted there, and opened by who has the key alone -----------------
+
+ACCOUNTS = 40
+BEGINNING = "Sekret-Passwort-"
+"""What each password begins with, long enough to be found by in any spelling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """A billing, and machines that work on it: each a folder with a state of its own, and one journal for all."""
+
+    place: Place
+    server: PostgresServer
+    root: Path
+
+    def machine(self, name: str, key: Path | None = None, journal: str = "") -> Cli:
+        """A machine whose settings name the key of that file."""
+        made = self.place.cli.on_machine(name, journal)
+        if key is not None:
+            shutil.copy(key, made.folder / "vault.key")
+            (made.folder / "carbon-migrate.toml").write_text('vault_key = "vault.key"\n', encoding="utf-8")
+        return made
+
+    def key(self, name: str = "key") -> Path:
+        """A file of a key, as `journal key` makes one."""
+        return self.root / name
+
+    def both_keys(self) -> Path:
+        """A file of the new key, which encrypts, and behind it the old one."""
+        both = self.key("both")
+        both.write_text(self.key("new").read_text() + self.key().read_text())
+        both.chmod(0o600)
+        return both
+
+    async def kill(self, cli: Cli, calls: int, *words: str | Path) -> None:
+        await replace(self.place, cli=cli).kill_at(calls, *words, "--yes")
+
+    def passwords(self, users: Collection[int]) -> dict[int, str]:
+        return dict(self.place.query("select id, psw from users where id in (:users)", users=list(users)))
+
+    def kept(self) -> int:
+        """The rows of secrets in the journal."""
+        ((number,),) = self.place.asked("select count(*) from secrets")
+        return int(number)
+
+    def found_in(self, words: Sequence[str]) -> set[str]:
+        """The files of all machines, of the server and of a dump that have one of the words, in any spelling.
+
+        The billing itself is left out.
+        """
+        (program,) = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_dump"))[-1:]
+        (self.root / "dump.sql").write_bytes(
+            subprocess.run([program, self.server.url], capture_output=True, check=True).stdout  # noqa: S603 - ours
+        )
+        spelled = {form for word in words for form in _spellings(word.encode())}
+        return {
+            str(path.name)
+            for root in (self.root, self.server.folder)
+            for path in root.rglob("*")
+            if path.is_file()
+            and path != self.place.file
+            and any(form in data for form in spelled for data in (path.read_bytes(),))
+        }
+
+
+def _spellings(word: bytes) -> Iterator[bytes]:
+    yield from (word, word.hex().encode(), word.hex().upper().encode())
+    # Of what follows some other byte, the letters that depend on this word alone.
+    for before in range(3):
+        yield base64.b64encode(b"\0" * before + word)[before + 1 : -4]
+
+
+@pytest.fixture
+async def machines(shared: Place, postgres_server: PostgresServer) -> Machines:
+    shared.traffic.model = "Users"
+    made = Machines(shared, postgres_server, shared.cli.folder.parent)
+    for name in ("key", "new"):
+        await made.machine("desk")("journal", "key", made.key(name))
+    return made
+
+
+@pytest.fixture
+def rows(machines: Machines) -> dict[int, str]:
+    """The accounts with their new passwords."""
+    found = machines.place.query("select first :rows id from users where deleted = 0 order by id", rows=ACCOUNTS)
+    return {user: f"{BEGINNING}{user:04d}-Пароль" for (user,) in found}
+
+
+def _file(cli: Cli, rows: dict[int, str]) -> Path:
+    path = cli.folder / "rows.csv"
+    lines = ["user_id;psw", *(f"{user};{psw}" for user, psw in rows.items())]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+async def test_passwords_are_set_by_another_machine_and_stand_nowhere_in_clear(
+    machines: Machines, rows: dict[int, str]
+) -> None:
+    key, new = machines.key(), machines.key("new")
+    assert key.stat().st_mode & 0o777 == 0o600
+    await machines.machine("else").refused("journal", "key", key, says="is there already")
+    machines.place.billing.latency = 0.01
+    first = machines.machine("first", key)
+    path = _file(first, rows)
+    await machines.kill(first, 15, "run", "password", path, "--in-flight", "4")
+    path.unlink()
+    assert machines.kept() == ACCOUNTS
+
+    # Without the key, and with another: nothing is sent, and nothing is lost.
+    calls = machines.place.traffic.arrived
+    for name, with_key, why in (("none", None, "no key is set"), ("wrong", new, "Add the key of the machine")):
+        cli = machines.machine(name, with_key)
+        await cli.refused("resume", says=[why, "Nothing was sent"])
+        assert why in await cli.told("doctor", ends=2)
+    assert machines.kept() == ACCOUNTS
+    found = await anyio.to_thread.run_sync(machines.found_in, [BEGINNING, key.read_text().strip()])
+    assert found == {"key", "vault.key"}
+
+    # The old key opens, also behind a new one that encrypts.
+    second = machines.machine("second", machines.both_keys())
+    assert f"{ACCOUNTS} secrets are kept" in (await second("doctor", may_end_with=(0, 2))).told
+    assert (await second.closing("resume", "--settle", "0.1"))["states"] == {"accepted": ACCOUNTS}
+    assert machines.passwords(rows) == rows
+    assert machines.kept() == 0
+    assert machines.place.traffic.arrived - calls < 2 * ACCOUNTS
+
+
+async def test_a_changed_or_exchanged_secret_is_refused_as_such(machines: Machines, rows: dict[int, str]) -> None:
+    first = machines.machine("first", machines.key())
+    await machines.kill(first, 3, "run", "password", _file(first, rows), "--in-flight", "1")
+    # One with other bytes, and two that stand in each other's place.
+    machines.place.asked(
+        "with last as (select token, sealed, row_number() over (order by item_id desc) as place from items "
+        "join secrets on strpos(items.payload, token) > 0), "
+        "changed as (select a.token, case when a.place = 1 then overlay(a.sealed placing "
+        "case when substr(a.sealed, 9, 1) = 'A' then 'B' else 'A' end from 9) else b.sealed end as sealed "
+        "from last a join last b on b.place = case a.place when 2 then 3 when 3 then 2 else a.place end "
+        "where a.place <= 3) "
+        "update secrets set sealed = changed.sealed from changed where secrets.token = changed.token"
+    )
+    ended = await first("resume", "--settle", "0.1", "--json", may_end_with=(1,))
+    assert ended.closing["states"] == {"accepted": ACCOUNTS - 3, "rejected": 3}
+    assert "was changed in the journal since it was encrypted" in ended.words
+    found = machines.passwords(rows)
+    assert {user for user in rows if found[user] != rows[user]} == set([*rows][-3:])
+
+
+async def test_without_a_key_nothing_is_read_of_rows_with_passwords_and_others_need_none(
+    machines: Machines, rows: dict[int, str]
+) -> None:
+    cli = machines.machine("first")
+    await cli.refused("run", "password", _file(cli, rows), "--yes", says="carbon-migrate journal key")
+    step = cli.folder / "job.toml"
+    step.write_text('[[step]]\njob = "password"\nset.user_id = "1"\nset.psw = "Sekret-1"\n', encoding="utf-8")
+    await cli.refused("run", step, "--yes", says="no key is set")
+    assert "no run" in (await cli.told("status")).lower()
+    await cli("run", "balances", machines.place.balances(3).path, "--yes")
+
+
+async def test_a_journal_is_copied_with_the_passwords_of_its_open_run(
+    machines: Machines, rows: dict[int, str]
+) -> None:
+    shared = machines.place.cli.environment["CARBON_MIGRATE_JOURNAL"]
+    first = machines.machine("first", machines.key())
+    file = first.folder / "file.journal"
+    journal = ("--journal", file)
+    await machines.kill(first, 5, "run", "password", _file(first, rows), "--in-flight", "2", *journal)
+
+    # Without a key there is no copy; with one it is equal, and of the file it says that it has them still.
+    await machines.machine("none").refused("journal", "copy", file, shared, says="no key is set")
+    assert f"rm {file}-secrets" in await first.told("journal", "copy", file, shared)
+    assert machines.kept() == ACCOUNTS
+
+    # With another key into a journal beside it, and from there into a file again.
+    other = machines.server.new_journal()
+    await machines.machine("second", machines.both_keys())("journal", "copy", shared, other)
+    third = machines.machine("third", machines.key("new"), other)
+    back = third.folder / "back.journal"
+    await first.refused("journal", "copy", other, back, says="Add the key of the machine")
+    assert not vault_path(back).exists()
+    assert (await third.closing("journal", "copy", other, back))["secrets"] == ACCOUNTS
+    resumed = await third.closing("resume", "--settle", "0.1", "--journal", back)
+    assert resumed["states"] == {"accepted": ACCOUNTS}
+    assert machines.passwords(rows) == rows

@@ -1,74 +1,30 @@
-"""A load with its journal in PostgreSQL, steered and moved by another machine; `test_killed.py` kills one there."""
+"""A journal in PostgreSQL, looked at, steered and moved from elsewhere; `test_life_of_a_run.py` ends runs there."""
 
+import json
 import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
+from typing import Final
 
+import anyio
 import pytest
 
 from checkpoints.address import journal_in_postgres
 from checkpoints.errors import JournalUnreadable
+from checkpoints.journal import open_journal
 from checkpoints.postgres_connection import connect
 from cli.commands.doctor_journal import is_this_machine
 from cli.terminal.exits import Exit, code_of
-from tests.checkpoints.shells import shell
-from tests.cli.conftest import Place
+from tests.cli.conftest import PATIENCE, Cli, Place, Started, Typed
+from tests.cli.page.browser import browser_at
 from tests.postgres_server import PostgresServer
 
-
-@pytest.fixture
-def shared(place: Place, postgres_server: PostgresServer) -> Place:
-    """A billing whose journal is in PostgreSQL."""
-    return replace(place, cli=place.cli.on_machine("work", postgres_server.new_journal()))
-
-
-async def test_two_machines_do_not_work_on_one_run(shared: Place) -> None:
-    shared.billing.latency = 0.05
-    balances = shared.balances(100)
-    async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "2") as load:
-        await shared.traffic.reaches(10)
-        other = shared.cli.on_machine("other")
-        refused = await other("resume", may_end_with=(2,))
-        assert "another process works on this run" in refused.err
-        await load.ended(None)
-    assert (await shared.found()).most_for_one == 1
-
-
-async def test_another_machine_pauses_a_run_and_lets_it_go_on(shared: Place) -> None:
-    shared.billing.latency = 0.05
-    balances = shared.balances(150)
-    other = shared.cli.on_machine("other")
-    async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "2") as load:
-        await shared.traffic.reaches(10)
-        (run,) = (await other("status", "--json")).closing["runs"]
-        await other("pause", run["run"])
-        await load.said("paused")
-        # What was in flight takes 0.05 s, a command more than that.
-        await other("status")
-        arrived = shared.traffic.arrived
-        await other("status")
-        assert shared.traffic.arrived == arrived < 150
-        await other("continue", run["run"])
-        assert (await load.ended(None)).exit == 0
-    found = await shared.found()
-    assert (found.rows, found.most_for_one) == (150, 1)
-
-
-async def test_a_connection_that_is_cut_lets_nothing_new_leave(shared: Place) -> None:
-    shared.billing.latency = 0.05
-    balances = shared.balances(200)
-    async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
-        await shared.traffic.reaches(40)
-        shared.asked(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'carbon-migrate'"
-        )
-        ended = await load.ended(None)
-    assert ended.exit == 3, ended.err
-    resumed = await shared.cli("resume", "--settle", "0.3", "--json")
-    assert resumed.closing["states"] == {"accepted": 200}
-    found = await shared.found()
-    assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
+ROWS: Final = 200
+SLOW: Final = ("--rate", "4", "--timeout", "2", "--settle", "0.5")
+FAST: Final = "rate=none"
+LOGGED: Final = "PostgreSQL writes statements to its own log, and they hold names and amounts of subscribers"
 
 
 async def test_a_journal_that_is_away_is_asked_again_later(place: Place) -> None:
@@ -82,96 +38,15 @@ async def test_a_journal_that_is_away_is_asked_again_later(place: Place) -> None
     assert ended.closing["exit"] == Exit.STOPPED
 
 
-def test_a_database_that_is_not_there_asks_for_a_person(postgres_server: PostgresServer, tmp_path: Path) -> None:
-    nowhere = journal_in_postgres(postgres_server.url.replace("/postgres", "/nowhere"), tmp_path).postgres
-    assert nowhere is not None
-    with pytest.raises(JournalUnreadable, match="does not exist") as refused:
-        connect(nowhere)
-    assert code_of(refused.value) == Exit.REFUSED
-
-
-@pytest.mark.parametrize(
-    "address", ["postgresql://u:secret1@127.0.0.1/db", "postgresql://127.0.0.1/db?password=secret1"]
-)
-async def test_a_password_is_not_typed_and_not_kept(shared: Place, address: str) -> None:
-    refused = await shared.cli("status", "--journal", address, may_end_with=(2,))
-    assert "PGPASSWORD" in refused.err
-    assert "secret1" not in refused.err
-
-
-async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
-    place: Place, postgres_server: PostgresServer
-) -> None:
-    place.billing.latency = 0.01
-    balances = place.balances(60)
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
-        await place.traffic.reaches(20)
-        # Those in flight and all others are still to come when it is killed.
-        place.billing.latency = 2
-        refused = await place.cli("journal", "copy", place.cli.journal, "early.journal", may_end_with=(2,))
-        assert "another process works on run" in refused.err
-        load.signal(signal.SIGKILL)
-        await load.ended()
-    # A call takes longer here than the settle delay below.
-    await place.billing.wait_for_requests()
-    place.billing.latency = 0
-    address = postgres_server.new_journal()
-    copied = await place.cli("journal", "copy", place.cli.journal, address, "--json")
-    (run,) = copied.closing["runs"]
-    assert (run["rows"], run["sum"]) == (60, str(balances.sum))
-    assert address.partition("@")[2] in copied.words
-    moved = place.cli.on_machine("moved", address)
-    resumed = await moved("resume", "--settle", "0.3", "--json")
-    assert resumed.closing["states"] == {"accepted": 60}
-    found = await place.found()
-    assert (found.rows, found.sum, found.most_for_one) == (60, balances.sum, 1)
-    again = await place.cli("journal", "copy", place.cli.journal, address, may_end_with=(2,))
-    assert "with runs already" in again.words
-    back = await place.cli("journal", "copy", address, "back.journal", "--json")
-    assert back.closing["runs"][0]["rows"] == 60
-    assert back.closing["runs"][0]["root"] != run["root"]
-    assert "accepted" in (await place.cli("status", run["run"], "--journal", "back.journal")).out
-
-
-async def test_what_was_planned_is_what_is_sent(shared: Place) -> None:
-    balances = shared.balances(5)
-    planned = await shared.cli("plan", "balances", balances.path, "--json")
-    ended = await shared.cli("run", "--plan", planned.closing["plan"], "--yes", "--json")
-    assert ended.closing["states"] == {"accepted": 5}
-    # What this run has entered is no part of the plan.
-    refused = await shared.cli("run", "--plan", planned.closing["plan"], "--yes", "--json", may_end_with=(2,))
-    assert "5 × pending then, now skipped" in refused.closing["error"]
-    assert (await shared.found()).most_for_one == 1
-
-
-async def test_a_purge_says_what_the_tables_have_become(shared: Place) -> None:
-    await shared.cli("run", "balances", shared.balances(5).path, "--yes")
-    purged = await shared.cli("purge", "--older-than", "0d", "--yes", "--json")
-    assert purged.closing["bytes_before"] > 0
-    assert purged.closing["bytes_after"] > 0
-
-
-async def test_doctor_says_of_the_server_what_a_run_rests_on(shared: Place) -> None:
-    good = await shared.cli("doctor", may_end_with=(0, 2))
-    assert "will be made by the first run" in good.out
-    assert "s between its clock and this one" in good.out
-    away = await shared.cli("doctor", "--journal", "postgresql://127.0.0.1:1/db", may_end_with=(2,))
-    assert "cannot be opened: connection failed" in " ".join(away.out.split())
-
-
-async def test_doctor_tells_that_the_log_of_the_server_gets_what_a_run_writes(shared: Place) -> None:
-    told = "PostgreSQL writes statements to its own log, and they hold names and amounts of subscribers"
-    address = journal_in_postgres(shared.cli.environment["CARBON_MIGRATE_JOURNAL"], shared.cli.folder)
-    assert told not in " ".join((await shared.cli("doctor")).out.split())
-    with shell(address) as server:
-        server.execute("alter role current_user set log_statement = 'mod'")
-        try:
-            doctor = await shared.cli("doctor")
-        finally:
-            server.execute("alter role current_user reset log_statement")
-    assert told in " ".join(doctor.out.split())
-    # A server on this machine is no way that anybody listens to.
-    assert "not encrypted" not in doctor.out
+def test_an_address_that_cannot_be_used_asks_for_a_person(typed: Typed, postgres_server: PostgresServer) -> None:
+    for address in ("postgresql://u:secret1@127.0.0.1/db", "postgresql://127.0.0.1/db?password=secret1"):
+        refused = typed("status", "--journal", address)
+        assert (refused.exit, "PGPASSWORD" in refused.err, "secret1" in refused.err) == (2, True, False)
+    nowhere = journal_in_postgres(postgres_server.url.replace("/postgres", "/nowhere"), postgres_server.folder)
+    assert nowhere.postgres is not None
+    with pytest.raises(JournalUnreadable, match="does not exist") as absent:
+        connect(nowhere.postgres)
+    assert code_of(absent.value) == Exit.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -183,3 +58,185 @@ async def test_doctor_tells_that_the_log_of_the_server_gets_what_a_run_writes(sh
 )
 def test_a_way_that_leaves_the_machine_is_known(host: str, here: bool) -> None:
     assert is_this_machine(host) is here
+
+
+async def test_it_is_planned_in_sent_from_purged_and_looked_at_as_a_file_is(shared: Place) -> None:
+    # ---- what a run rests on, before there is one
+    doctor = await shared.cli.told("doctor")
+    assert "will be made by the first run" in doctor
+    assert "s between its clock and this one" in doctor
+    assert LOGGED not in doctor
+    away = await shared.cli.told("doctor", "--journal", "postgresql://127.0.0.1:1/db", ends=2)
+    assert "cannot be opened: connection failed" in away
+    shared.asked("alter role current_user set log_statement = 'mod'")
+    try:
+        doctor = await shared.cli.told("doctor")
+    finally:
+        shared.asked("alter role current_user reset log_statement")
+    assert LOGGED in doctor
+    # A server on this machine is no way that anybody listens to.
+    assert "not encrypted" not in doctor
+    # ---- what was planned is what is sent
+    plan = (await shared.cli.closing("plan", "balances", shared.balances(5).path))["plan"]
+    assert (await shared.run("--plan", plan))["states"] == {"accepted": 5}
+    # What this run has entered is no part of the plan.
+    refused = await shared.run("--plan", plan, ends=2)
+    assert "5 × pending then, now skipped" in refused["error"]
+    assert (await shared.found()).most_for_one == 1
+    purged = await shared.cli.closing("purge", "--older-than", "0d", "--yes")
+    assert min(purged["bytes_before"], purged["bytes_after"]) > 0
+
+
+async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
+    place: Place, postgres_server: PostgresServer
+) -> None:
+    place.billing.latency = 0.01
+    balances = place.balances(60)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
+        await place.traffic.reaches(20)
+        # Those in flight and all others are still to come when it is killed.
+        place.billing.latency = 2
+        early = ("journal", "copy", place.cli.journal, "early.journal")
+        await place.cli.refused(*early, says="another process works on run")
+        load.signal(signal.SIGKILL)
+        await load.ended()
+    # A call takes longer here than the settle delay below.
+    await place.billing.wait_for_requests()
+    place.billing.latency = 0
+    address = postgres_server.new_journal()
+    copied = await place.cli("journal", "copy", place.cli.journal, address, "--json")
+    (run,) = copied.closing["runs"]
+    assert (run["rows"], run["sum"]) == (60, str(balances.sum))
+    assert address.partition("@")[2] in copied.words
+    resumed = await place.cli.on_machine("moved", address).closing("resume", "--settle", "0.3")
+    assert resumed["states"] == {"accepted": 60}
+    await place.each_landed_once(balances)
+    await place.cli.refused("journal", "copy", place.cli.journal, address, says="with runs already")
+    back = (await place.cli.closing("journal", "copy", address, "back.journal"))["runs"][0]
+    assert (back["rows"], back["root"] == run["root"]) == (60, False)
+    assert "accepted" in (await place.cli("status", run["run"], "--journal", "back.journal")).out
+
+
+# ---- steered from another machine, which has the journal and nothing else: no socket, another state folder ------
+
+
+@pytest.fixture
+def steered(shared: Place, postgres_server: PostgresServer) -> Place:
+    """A billing whose journal is in PostgreSQL, with a lease that outlasts a command that nobody takes."""
+    return replace(shared, cli=shared.cli.on_machine("one", f"{postgres_server.new_journal()}&lease=30"))
+
+
+@pytest.fixture
+def other(steered: Place) -> Cli:
+    """Another machine with the same journal."""
+    return steered.cli.on_machine("other")
+
+
+@asynccontextmanager
+async def a_load(place: Place) -> AsyncIterator[tuple[Started, str]]:
+    """A slow load in the middle of its work, and the name of its run."""
+    async with place.cli.started("run", "balances", place.balances(ROWS).path, "--yes", "--json", *SLOW) as load:
+        await place.traffic.reaches(2)
+        ((name,),) = place.asked("select name from runs")
+        yield load, str(name)
+
+
+async def commands_of(cli: Cli, name: str) -> list[dict[str, str]]:
+    """What a run was told."""
+    found: list[dict[str, str]] = (await cli.closing("status", name))["commands"]
+    return found
+
+
+async def test_its_commands_are_heard_answered_and_noted_once_with_their_sender(steered: Place, other: Cli) -> None:
+    async with a_load(steered) as (load, name):
+        seen = await other.closing("status", name)
+        assert (seen["holder"]["process"], seen["live"], sum(seen["states"].values())) == (
+            load.process.pid,
+            None,
+            ROWS,
+        )
+        assert "is not heard from here" in await other.told("status", name)
+        answered = await other.closing("set", name, "rate=5")
+        assert answered["said"] == "rate: at most 5 calls a second"
+        assert (await other.closing("get", name))["settings"]["rate"] == "5"
+        steered.asked(
+            "select pg_terminate_backend(pid) from pg_stat_activity where starts_with(query, 'listen carbon')"
+        )
+        await other("pause", name)
+        assert (await other.closing("status", name))["paused"]
+        arrived = steered.traffic.arrived
+        await other.refused("set", name, "rate=never", says="'never'")
+        assert steered.traffic.arrived == arrived
+        await other("continue", name)
+        assert (await other.closing("stop", name))["exit"] == 0
+        assert (await load.ended(None)).exit == 130
+    commands = await commands_of(other, name)
+    assert [one["command"] for one in commands] == ["set rate=5", "pause", "set rate=never", "continue", "stop"]
+    ((host,),) = steered.asked("select host from runners")
+    assert all(f"@{host}, process " in one["who"] for one in commands)
+    assert steered.asked("select 1 from requests") == []
+    resumed = await other.closing("resume", "--settle", "0.1", "--rate", "none")
+    assert resumed["states"] == {"accepted": ROWS}
+    assert (await steered.found()).most_for_one == 1
+
+
+async def test_a_command_that_a_stopped_process_does_not_take_has_no_effect_when_it_goes_on(
+    steered: Place, other: Cli
+) -> None:
+    async with a_load(steered) as (load, name):
+        load.signal(signal.SIGSTOP)
+        says = [
+            f"process {load.process.pid} on",
+            "has not taken the command within 10 s. The command is withdrawn",
+            f"kill -INT {load.process.pid}",
+        ]
+        try:
+            await other.refused("stop", name, says=says)
+        finally:
+            load.signal(signal.SIGCONT)
+        # The next one is heard, and the run goes on under it.
+        await other("set", name, FAST)
+        assert (await load.ended(None)).closing["states"] == {"accepted": ROWS}
+    assert [one["command"] for one in await commands_of(other, name)] == [f"set {FAST}"]
+
+
+async def test_a_command_for_an_earlier_process_is_refused_by_its_successor(steered: Place, other: Cli) -> None:
+    async with (
+        a_load(steered) as (load, name),
+        open_journal(journal_in_postgres(other.environment["CARBON_MIGRATE_JOURNAL"], other.folder)) as seen,
+    ):
+        before = await seen.run(name)
+        load.signal(signal.SIGKILL)
+        await load.ended(None)
+        async with steered.cli.started("resume", name, "--settle", "0.1", "--json") as resumed:
+            # It waits until it is taken: the successor begins meanwhile.
+            handed = await seen.requests.ask(before, "olga@ops", '{"command": "stop"}', PATIENCE)
+            answer = json.loads(handed.answer or "{}")
+            assert answer["refused"], handed
+            assert "does not work on the run any more" in answer["said"]
+            await other("set", name, FAST)
+            assert (await resumed.ended(None)).closing["states"] == {"accepted": ROWS}
+    assert [one["command"] for one in await commands_of(other, name)][-1:] == [f"set {FAST}"]
+
+
+async def test_the_page_shows_what_the_journal_knows_and_its_buttons_work(steered: Place, other: Cli) -> None:
+    async with a_load(steered) as (load, name), other.started("page", name, "--json") as page:
+        async with browser_at(json.loads(await page.first_line())["address"]) as browser:
+            assert (await browser.open()).status == 303
+            async with browser.stream(name) as stream:
+                first = (await stream.until(lambda seen: seen["accepted"]["rows"] > 0)).data
+                assert first["worked_by"]["process"] == load.process.pid
+                assert not first["knows_pace"]
+                assert "is not heard from here" in first["why"]
+                await stream.until(lambda seen: seen["accepted"]["rows"] > first["accepted"]["rows"])
+                assert (await browser.commands(name, "pause")).status == 200
+                paused = (await stream.until(lambda seen: seen["paused"])).data
+                assert paused["paused"]["by"].startswith("page, ")
+                assert (await browser.commands(name, "continue")).status == 200
+                assert (await browser.commands(name, "set", None, rate="none")).status == 200
+                with anyio.fail_after(PATIENCE):
+                    ended = (await stream.until(lambda seen: seen["ended"])).data
+                assert (ended["accepted"]["rows"], ended["knows_pace"]) == (ROWS, True)
+        page.signal(signal.SIGINT)
+        await page.ended(None)
+        assert (await load.ended(None)).exit == 0

@@ -8,7 +8,7 @@ import pytest
 from checkpoints.journal import open_journal
 from cli.completion.options import commands
 from tests.cli.conftest import Place
-from tests.cli.terminal.terminals import at_a_terminal
+from tests.cli.terminal.terminals import answered, at_a_terminal
 from texts.remedies import TAKES_PROFILE
 
 NAMED = "PRODUCTION: ISP North (profile of settings: production)"
@@ -79,12 +79,9 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
     assert (await place.found()).rows == 6
     undo = ("undo", run, "--set", "way=storno", "--set", "storno_call=storno", *production)
     for answer, code in (("no", 2), ("Isp North", 0)):
-        with at_a_terminal(place, *undo) as terminal:
-            await terminal.shows("Type the name of the billing, ISP North, to send:")
-            terminal.types(f"{answer}\n")
-            assert await terminal.ends() == code, terminal.seen
-        assert NAMED in terminal.seen
-    states = [(await place.cli("status", one.name, *production, "--json")).closing for one in await place.runs()]
+        asks = [("Type the name of the billing, ISP North, to send:", answer)]
+        assert NAMED in await answered(place, *undo, says=asks, ends=code)
+    states = [await place.cli.closing("status", one.name, *production) for one in await place.runs()]
     assert [one["states"] for one in states] == [{"accepted": 6}, {}, {"accepted": 6}], (
         "the one of the no is given up"
     )
@@ -95,13 +92,11 @@ async def test_without_colours_the_words_say_it_and_another_profile_asks_as_ever
     file.write_text(file.read_text(encoding="utf-8") + "production = false\n", encoding="utf-8")
     place.cli.environment["NO_COLOR"] = "1"
     balances = place.balances(3)
-    with at_a_terminal(place, "run", "balances", str(balances.path), "--profile", "production") as terminal:
-        await terminal.shows("[y/N]")
-        terminal.types("y\n")
-        assert await terminal.ends() == 0
-    assert "PRODUCTION" not in terminal.seen
-    assert "\x1b[3" not in terminal.seen.replace("\x1b[3m", "")
-    assert "ISP North (profile of settings: production)" in terminal.seen
+    run = ("run", "balances", balances.path, "--profile", "production")
+    seen = await answered(place, *run, says=[("[y/N]", "y")])
+    assert "PRODUCTION" not in seen
+    assert "\x1b[3" not in seen.replace("\x1b[3m", "")
+    assert "ISP North (profile of settings: production)" in seen
     assert (await place.found()).rows == 3
 
 
@@ -117,19 +112,17 @@ async def test_a_run_keeps_its_profile_and_shows_it_everywhere(place: Place) -> 
     assert shown.err == f"{NAMED}\n"
     assert f"settings       {NAMED}" in shown.out
     assert "settings_" not in shown.out
-    *_, one = (await place.cli("status", *production, "--json")).closing["runs"]
+    *_, one = (await place.cli.closing("status", *production))["runs"]
     assert one["profile"] == {"name": "production", "billing": "ISP North", "production": True}
     await place.cli("report", run, *production, "-o", "report.html")
     assert NAMED in (place.cli.folder / "report.html").read_text(encoding="utf-8")
-    undone = await place.cli("undo", run, *production, "--yes", "--json")
-    assert NAMED in (await place.cli("status", undone.closing["run"], *production)).out
+    undone = await place.cli.closing("undo", run, *production, "--yes")
+    assert NAMED in (await place.cli("status", undone["run"], *production)).out
 
     # The same journal by another profile, which is another billing: nothing of it goes there.
     other = ("--profile", "test", "--journal", "carbon-migrate.journal")
-    strayed = await place.cli("verify", run, *other, may_end_with=[2])
-    assert "is the journal of the profile of settings production" in strayed.words
-    none = await place.cli("status", "--profile", "test", may_end_with=[2])
-    assert "127.0.0.1-9.journal" in none.words
+    await place.cli.refused("verify", run, *other, says="is the journal of the profile of settings production")
+    await place.cli.refused("status", "--profile", "test", says="127.0.0.1-9.journal")
     where = f"run {run} is of the profile of settings production: --profile production"
     assert where in (await place.cli("verify", run, "--profile", "test", may_end_with=[2])).words
     shutil.copy(place.cli.journal, place.cli.folder / "copy.journal")

@@ -14,31 +14,19 @@ RUN = ("run", "balances", "shared.csv", "--yes", "--json")
 
 def shared(place: Place) -> tuple[int, list[int]]:
     """Writes three balances, the first two on one account; the account, and the three subscribers."""
-    ((account,),) = place.billing.database.query(
+    ((account,),) = place.query(
         "select first 1 account_id from abonents where is_folder = 0 and deleted = 0 group by account_id "
         "having count(*) > 1 order by account_id"
     )
-    pair = place.billing.database.query(
-        "select first 2 id from abonents where account_id = :account and deleted = 0 order by id",
-        {"account": account},
-    )
-    ((other,),) = place.billing.database.query(
-        "select first 1 min(id) from abonents where is_folder = 0 and deleted = 0 group by account_id "
-        "having count(*) = 1 order by 1"
-    )
-    ids = [*(one for (one,) in pair), other]
-    amounts = ("-459,90", "953,24", "7,00")
-    place.write(
-        "\n".join(["abonent_id;amount", *(f"{i};{a}" for i, a in zip(ids, amounts, strict=True))]) + "\n",
-        "shared.csv",
-    )
+    query = "select first 2 id from abonents where account_id = :account and deleted = 0 order by id"
+    ids = [*(one for (one,) in place.query(query, account=account)), *place.subscribers(1)]
+    amounts = zip(ids, ("-459,90", "953,24", "7,00"), strict=True)
+    place.rows("abonent_id;amount", *(f"{i};{a}" for i, a in amounts), name="shared.csv")
     return account, ids
 
 
 def balance(place: Place, account: int) -> Decimal:
-    ((scaled,),) = place.billing.database.query(
-        "select balance from admin_accounts where id = :account", {"account": account}
-    )
+    ((scaled,),) = place.query("select balance from admin_accounts where id = :account", account=account)
     return roubles(scaled)
 
 
@@ -47,63 +35,69 @@ async def run(place: Place, *more: str, may_end_with: tuple[int, ...] = (0,)) ->
 
 
 async def test_without_a_word_nothing_is_sent_and_the_rows_are_shown(place: Place) -> None:
-    account, ids = shared(place)
-    ended = await run(place, may_end_with=(2,))
-    assert f"account {account}: line 2" in ended.words
-    assert "−459.90, line 3" in ended.words
+    account, _ = shared(place)
+    ended = (await run(place, may_end_with=(2,))).saying(
+        [
+            f"account {account}: line 2",
+            "−459.90, line 3",
+            "--shared-accounts sum (one operation of their sum)",
+            "Nothing was sent.",
+        ]
+    )
     probe = rf"carbon-migrate probe --journal \S+ --api-url {place.billing.url} --database \S+"
     assert re.search(rf"type 8 sets the balance to its sum \(assumed: `{probe}` finds out\)", ended.words)
-    assert "--shared-accounts sum (one operation of their sum)" in ended.words
-    assert "Nothing was sent." in ended.words
-    assert (await place.found()).rows == 0
     planned = await place.cli("plan", "balances", "shared.csv", "--json", may_end_with=(1,))
-    assert "as it is, this plan cannot be sent" in planned.words
+    planned.saying("as it is, this plan cannot be sent")
     assert "run --plan" not in planned.words
     assert planned.closing["shared_accounts_to_be_said"] == 1
-    assert len(ids) == 3
+    # Refused, they are left out with their lines.
+    refused = ("--shared-accounts", "refuse")
+    says = "2 rows reach one account, and each sets its balance anew"
+    await place.cli.refused(*RUN, *refused, says=says)
+    before = balance(place, account)
+    assert (await place.found()).rows == 0
+    ended = await run(place, *refused, "--skip-bad", may_end_with=(1,))
+    assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 1}, 2)
+    assert balance(place, account) == before
 
 
 async def test_their_sum_is_one_operation_and_all_adds_up(place: Place) -> None:
     account, _ = shared(place)
     before = balance(place, account)
-    ended = await run(place, "--shared-accounts", "sum")
-    assert ended.closing["states"] == {"accepted": 2, "skipped": 1}
-    assert ended.closing["amounts"] == {"accepted": "500.34", "skipped": "0"}
+    ended = (await run(place, "--shared-accounts", "sum")).closing
+    assert ended["states"] == {"accepted": 2, "skipped": 1}
+    assert ended["amounts"] == {"accepted": "500.34", "skipped": "0"}
     assert balance(place, account) == Decimal("493.34")
     assert (await place.found()).rows == 2
-    verified = await place.cli("verify", ended.closing["run"], "--json")
-    assert (verified.closing["expected"], verified.closing["found"]) == ("500.34", "500.34")
-    assert verified.closing["accounts"]["different"] == 0
+    verified = await place.cli.closing("verify", ended["run"])
+    assert (verified["expected"], verified["found"]) == ("500.34", "500.34")
+    assert verified["accounts"]["different"] == 0
     # The same file once more: all of its rows are in.
-    again = await run(place, "--shared-accounts", "sum")
-    assert again.closing["states"] == {"skipped": 3}
+    assert (await run(place, "--shared-accounts", "sum")).closing["states"] == {"skipped": 3}
     assert (await place.found()).rows == 2
     # And taken back, all of them are free again.
-    await place.cli("undo", ended.closing["run"], "--set", "way=opposite", "--yes")
+    await place.cli("undo", ended["run"], "--set", "way=opposite", "--yes")
     assert balance(place, account) == before
     assert (await run(place, "--shared-accounts", "sum")).closing["states"] == {"accepted": 2, "skipped": 1}
     assert balance(place, account) == Decimal("493.34")
 
 
-async def test_the_last_counts_and_the_others_are_skipped_by_name(place: Place) -> None:
+async def test_the_last_counts_and_the_others_are_skipped_by_name_as_a_job_file_says_it_too(place: Place) -> None:
     account, _ = shared(place)
+    step = '[[step]]\njob = "balances"\nfile = "shared.csv"\nshared_accounts = "{}"\n'
+    place.write(step.format("both"), "wrong.toml")
+    says = "shared_accounts: one of sum, last, refuse is expected, not 'both'"
+    await place.cli.refused("run", "wrong.toml", "--yes", says=says)
     ended = await run(place, "--shared-accounts", "last")
     assert ended.closing["states"] == {"accepted": 2, "skipped": 1}
     assert ended.closing["amounts"] == {"accepted": "960.24", "skipped": "-459.90"}
     assert balance(place, account) == Decimal("953.24")
-    assert "another row of its account counts (--shared-accounts last)" in ended.words
-    assert (await place.cli("verify", ended.closing["run"], "--json")).closing["accounts"]["different"] == 0
+    ended.saying("another row of its account counts (--shared-accounts last)")
+    assert (await place.cli.closing("verify", ended.closing["run"]))["accounts"]["different"] == 0
     assert (await run(place)).closing["states"] == {"skipped": 3}
-
-
-async def test_refused_they_are_left_out_with_their_lines(place: Place) -> None:
-    account, _ = shared(place)
-    refused = await run(place, "--shared-accounts", "refuse", may_end_with=(2,))
-    assert "2 rows reach one account, and each sets its balance anew" in refused.words
-    before = balance(place, account)
-    ended = await run(place, "--shared-accounts", "refuse", "--skip-bad", may_end_with=(1,))
-    assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 1}, 2)
-    assert balance(place, account) == before
+    await place.cli("undo", ended.closing["run"], "--set", "way=opposite", "--yes")
+    place.write(step.format("last"), "load.toml")
+    assert (await place.run("load.toml"))["states"] == {"accepted": 2, "skipped": 1}
 
 
 async def test_rows_of_a_select_are_refused_where_they_would_replace_an_earlier_one(place: Place) -> None:
@@ -116,8 +110,8 @@ async def test_rows_of_a_select_are_refused_where_they_would_replace_an_earlier_
     continued = await continue_refused(place, ended.closing["run"])
     assert "would replace it. Leave it out, or take the balance back" in continued.words
     await place.cli(*advised_undo(continued), "--yes")
-    told = await place.cli("run", "balances", "--sql", sql, "--yes", "--json", "--shared-accounts", "sum")
-    assert told.closing["states"] == {"accepted": 2, "skipped": 1}
+    told = await place.run("balances", "--sql", sql, "--shared-accounts", "sum")
+    assert told["states"] == {"accepted": 2, "skipped": 1}
     assert balance(place, account) == Decimal(10)
 
 
@@ -151,8 +145,8 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     assert f": its account has its opening balance from run {first}, line 2" in refused.words
     undo = advised_undo(refused)
     assert undo[:4] == ["undo", first, "--set", "way=opposite"]
-    planned = await place.cli("plan", "balances", "shared.csv", "--json", *meant, may_end_with=(1,))
-    assert planned.closing["refused"] == 1
+    planned = await place.cli.closing("plan", "balances", "shared.csv", *meant, ends=1)
+    assert planned["refused"] == 1
     ended = await run(place, *meant, "--skip-bad", may_end_with=(1,))
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 1, "skipped": 1}, 1)
     assert balance(place, account) == Decimal("-459.90")
@@ -163,7 +157,7 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     assert balance(place, account) == Decimal("493.34")
     # The later operation on the account is another subscriber's.
     undone = next(one.name for one in await place.runs() if one.job == "undo")
-    assert (await place.cli("verify", undone, "--json")).closing["with_later_operations"] == 1
+    assert (await place.cli.closing("verify", undone))["with_later_operations"] == 1
 
 
 async def test_without_the_balance_before_it_no_undo_is_advised_that_would_refuse(place: Place) -> None:
@@ -197,44 +191,29 @@ async def test_a_row_that_is_to_replace_the_balance_of_another_run_says_so(place
     assert balance(place, account) == Decimal("953.24")
 
 
-@pytest.mark.parametrize("database", [True, False])
-async def test_what_a_lost_journal_entered_for_the_account_is_not_replaced(place: Place, database: bool) -> None:
+async def test_what_a_lost_journal_entered_for_the_account_is_not_replaced(asked: Place) -> None:
     """The sum was entered for one subscriber of the account; the other's row would replace it."""
-    account, _ = shared(place)
-    await run(place, "--shared-accounts", "sum")
-    assert balance(place, account) == Decimal("493.34")
-    place.cli.journal.unlink()
-    if not database:
-        del place.cli.environment["CARBON_MIGRATE_DATABASE"]
-    ended = await run(place, "--shared-accounts", "sum", "--skip-bad", may_end_with=(1, 2))
-    assert "would replace the opening balance of its account" in ended.words
-    assert balance(place, account) == Decimal("493.34")
-    assert (await place.found()).rows == 2
+    account, _ = shared(asked)
+    await run(asked, "--shared-accounts", "sum")
+    assert balance(asked, account) == Decimal("493.34")
+    asked.cli.journal.unlink()
+    ended = await run(asked, "--shared-accounts", "sum", "--skip-bad", may_end_with=(1, 2))
+    ended.saying("would replace the opening balance of its account")
+    assert balance(asked, account) == Decimal("493.34")
+    assert (await asked.found()).rows == 2
 
 
 @pytest.mark.parametrize("later", [False, True])
 async def test_verify_holds_the_balances_of_accounts_against_the_rows(place: Place, later: bool) -> None:
     """A balance that somebody has set behind the billing's back is a difference; one with later operations is not."""
     account, ids = shared(place)
-    ended = await run(place, "--shared-accounts", "sum")
+    name = (await run(place, "--shared-accounts", "sum")).closing["run"]
     if later:
-        place.write(f"abonent_id;amount\n{ids[1]};1,00\n", "later.csv")
-        await place.cli("run", "balances", "later.csv", "--set", "op_type=2", "--yes")
+        await place.run("balances", place.rows("abonent_id;amount", f"{ids[1]};1,00"), "--set", "op_type=2")
     else:
         await place.execute("update admin_accounts set ostatok = ostatok + 10000000000 where id = ?", account)
-    verified = await place.cli("verify", ended.closing["run"], "--json", may_end_with=(0, 1))
+    verified = await place.cli("verify", name, "--json", may_end_with=(0 if later else 1,))
     told = verified.closing["accounts"]
     assert (told["different"], told["with_later_operations"]) == ((0, 1) if later else (1, 0))
-    assert verified.exit == (0 if later else 1)
     if not later:
-        assert f"account {account} (line 3): 493.34 expected, the balance is 494.34" in verified.words
-
-
-async def test_a_job_file_says_it_as_well(place: Place) -> None:
-    shared(place)
-    place.write('[[step]]\njob = "balances"\nfile = "shared.csv"\nshared_accounts = "last"\n', "load.toml")
-    ended = await place.cli("run", "load.toml", "--yes", "--json")
-    assert ended.closing["states"] == {"accepted": 2, "skipped": 1}
-    place.write('[[step]]\njob = "balances"\nfile = "shared.csv"\nshared_accounts = "both"\n', "wrong.toml")
-    wrong = await place.cli("run", "wrong.toml", "--yes", may_end_with=(2,))
-    assert "shared_accounts: one of sum, last, refuse is expected, not 'both'" in wrong.words
+        verified.saying(f"account {account} (line 3): 493.34 expected, the balance is 494.34")

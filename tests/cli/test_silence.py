@@ -24,8 +24,7 @@ import anyio.to_thread
 import pytest
 
 from lab.crash.loops import loop_now
-from lab.mock.server import running
-from tests.cli.conftest import PATIENCE, Cli, Place, Traffic, clean_environment, place_in
+from tests.cli.conftest import PATIENCE, Cli, Place, place_in
 from tests.cli.forking import Command, command_server
 from tests.connections import served_connections
 from tests.firebird_server import FirebirdServer
@@ -161,19 +160,9 @@ async def shared(
     firebird_server: FirebirdServer, postgres_server: PostgresServer, tmp_path: Path
 ) -> AsyncIterator[Place]:
     """A billing whose database is on a server, and a journal on another one."""
-    dsn = firebird_server.populated(abonents=300, seed=3)
-    traffic = Traffic()
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    async with running(dsn, middlewares=[traffic.count]) as billing:
-        environment = clean_environment() | {
-            "CARBON_MIGRATE_API_URL": billing.url,
-            "CARBON_MIGRATE_DATABASE": dsn.database,
-            "CARBON_MIGRATE_DATABASE_PASSWORD": dsn.password.reveal(),
-            "CARBON_MIGRATE_JOURNAL": f"{postgres_server.new_journal()}&lease=60",
-            "XDG_STATE_HOME": str(folder / "state"),
-        }
-        yield Place(Cli(folder, environment), billing, traffic, Path(dsn.database))
+    async with place_in(tmp_path / "shared", firebird_server.populated(abonents=300, seed=3)) as place:
+        place.cli.environment["CARBON_MIGRATE_JOURNAL"] = f"{postgres_server.new_journal()}&lease=60"
+        yield place
 
 
 @pytest.fixture
@@ -187,18 +176,14 @@ async def own(billing_template: Path, tmp_path: Path) -> AsyncIterator[Callable[
         yield places.__getitem__
 
 
-async def entered(place: Place) -> str:
-    """The name of a run that has entered a few rows."""
-    return str((await place.cli("run", "balances", place.balances(4).path, "--yes", "--json")).closing["run"])
-
-
 async def stopped(place: Place) -> str:
     """The name of a run that was stopped before its end."""
-    words = ("run", "balances", place.balances(6).path, "--yes", "--rate", "2", "--json")
-    async with place.cli.started(*words) as load:
-        await load.until(lambda: place.traffic.reaches(2))
-        load.signal(signal.SIGINT)
-        return str((await load.ended()).closing["run"])
+    return await place.stopped("balances", place.balances(6).path, "--rate", "2", calls=2, by=signal.SIGINT)
+
+
+async def entered(place: Place) -> str:
+    """The name of a run that has entered a few rows."""
+    return str((await place.run("balances", place.balances(4).path))["run"])
 
 
 @pytest.mark.loops(150)
@@ -223,9 +208,7 @@ async def test_no_command_is_silent_for_long_whatever_it_waits_for(
     load_words = ("run", "balances", shared.balances(60, "load.csv").path, "--yes", "--again", "--rate", "1")
     async with shared.cli.started(*load_words, "--json") as load:
         await load.until(lambda: shared.traffic.reaches(6))
-        (held,) = [
-            run["run"] for run in (await shared.cli("status", "--json")).closing["runs"] if run["holder"] is not None
-        ]
+        (held,) = [run["run"] for run in (await shared.cli.closing("status"))["runs"] if run["holder"] is not None]
         load.signal(signal.SIGSTOP)
         done = runs["shared"]
         everything = [

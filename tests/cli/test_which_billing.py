@@ -1,7 +1,6 @@
 """API and database are one billing, and a run goes on with the one that it was begun on, by whatever address."""
 
 import shutil
-import signal
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -33,6 +32,10 @@ class Other:
     billing: MockBilling
     file: Path
 
+    @property
+    def entered(self) -> int:
+        return sum(self.billing.ledger.effects("FinanceOperations").values())
+
 
 @pytest.fixture
 async def other(other_template: Path, tmp_path: Path) -> AsyncIterator[Other]:
@@ -43,26 +46,19 @@ async def other(other_template: Path, tmp_path: Path) -> AsyncIterator[Other]:
 
 async def stopped(place: Place, balances: Balances, *words: str) -> str:
     """A run that was interrupted after a few of its calls, and waits no longer than needed for what it has lost."""
-    place.billing.latency, before = 0.1, place.traffic.arrived
-    name = balances.path.name
-    async with place.cli.started("run", "balances", name, "--yes", "--json", "--settle", "0.2", *words) as run:
-        await place.traffic.reaches(before + 3)
-        run.signal(signal.SIGTERM)
-        ended = await run.ended()
-    place.billing.latency = 0.0
-    return str(ended.closing["run"])
+    return await place.stopped("balances", balances.path.name, "--settle", "0.2", *words)
 
 
-def entered(other: Other) -> int:
-    return sum(other.billing.ledger.effects("FinanceOperations").values())
+def copy_of(place: Place) -> Path:
+    """Another file with all that the billing has."""
+    return Path(shutil.copy(place.file, place.file.with_name("copy.fdb")))
 
 
 async def test_nothing_is_sent_where_api_and_database_are_of_two_billings(place: Place, other: Other) -> None:
-    balances = place.balances(ROWS)
-    done = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    done = (await place.run("balances", place.balances(ROWS).path))["run"]
     more = place.balances(2 * ROWS, "more.csv").path
     left = place.write('[[step]]\njob = "balances"\nfile = "more.csv"\n', "steps.toml")
-    place.write("contract_number;name;folder\nN-1;A;Частный сектор\n", "people.csv")
+    place.rows("contract_number;name;folder", "N-1;A;Частный сектор", name="people.csv")
     before = (await place.found()).rows
     for typed in (
         ("run", "balances", more, "--yes"),
@@ -74,53 +70,41 @@ async def test_nothing_is_sent_where_api_and_database_are_of_two_billings(place:
         ("verify", done),
         ("doctor",),
     ):
-        for wrong in (("--api-url", other.billing.url), ("--database", other.file)):
-            ended = await place.cli(*typed, *wrong, may_end_with=(2,))
-            told = f"{ended.words} {' '.join(ended.out.split())}"
-            assert "API and database are not of one billing: " in told, typed
-            assert "abonent" in told
-            assert str(wrong[1]) in told
-            assert f"from {wrong[0]}" in told
-    assert ((await place.found()).rows, entered(other)) == (before, 0)
+        wrongs = [("--api-url", other.billing.url), ("--database", str(other.file))]
+        # What opens both is the same for all: the wrong database of two.
+        for wrong in wrongs if typed[0] in {"plan", "doctor"} else wrongs[1:]:
+            told = await place.cli.told(*typed, *wrong, ends=2)
+            for words in ("API and database are not of one billing: ", "abonent", wrong[1], f"from {wrong[0]}"):
+                assert words in told, typed
+    assert ((await place.found()).rows, other.entered) == (before, 0)
 
 
 async def test_a_run_goes_on_with_its_billing_alone(place: Place, other: Other) -> None:
-    payment = place.write("contract_number;amount\n00003;5\n", "payment.csv")
-    await place.cli("run", "payment", payment, "--yes")
+    payment = place.rows("contract_number;amount", "00003;5", name="payment.csv")
+    await place.run("payment", payment)
     run = await stopped(place, place.balances(ROWS))
     there = ("--api-url", other.billing.url, "--database", other.file)
-    ended = await place.cli("resume", run, "--yes", *there, may_end_with=(2,))
-    assert f"run {run} works on {place.billing.url}" in ended.words
-    assert f"--api-url {place.billing.url}" in ended.words
+    says = [f"run {run} works on {place.billing.url}", f"--api-url {place.billing.url}"]
+    await place.cli.refused("resume", run, "--yes", *there, says=says)
+    # Before that is asked: nothing listens there.
+    for command in ("resume", "verify", "reconcile", "undo"):
+        await place.cli.refused(command, run, "--api-url", "http://127.0.0.1:9", says=f"run {run} works on")
     # The same address, and another billing behind it.
     before = (await place.found()).rows
     await place.execute("update abonents set create_date = dateadd(1 month to create_date)")
-    ended = await place.cli("resume", run, "--yes", may_end_with=(2,))
-    assert f"run {run} was begun on another billing" in ended.words
-    assert ((await place.found()).rows, entered(other)) == (before, 0)
+    await place.cli.refused("resume", run, "--yes", says=f"run {run} was begun on another billing")
+    assert ((await place.found()).rows, other.entered) == (before, 0)
     # What was entered in the other one does not count for this one, without a question: it is not in its database.
     await place.execute("delete from finance_operations where descr containing 'Платёж'")
-    ended = await place.cli("run", "payment", payment, "--yes", "--json")
-    assert ended.closing["states"] == {"accepted": 1}
-
-
-async def test_a_run_goes_on_with_its_billing_by_another_address(place: Place) -> None:
-    run = await stopped(place, place.balances(ROWS))
-    by_name = place.billing.url.replace("127.0.0.1", "localhost")
-    ended = await place.cli("resume", run, "--yes", "--api-url", by_name, "--json")
-    assert ended.closing["states"] == {"accepted": ROWS}
-    await place.cli("verify", run, "--api-url", by_name)
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
+    assert (await place.run("payment", payment))["states"] == {"accepted": 1}
 
 
 async def test_a_run_with_a_database_does_not_go_on_without_one_by_oversight(place: Place) -> None:
     run = await stopped(place, place.balances(ROWS))
-    database = place.cli.environment.pop("CARBON_MIGRATE_DATABASE")
-    ended = await place.cli("resume", run, "--yes", may_end_with=(2,))
-    assert f"--database {database}" in ended.words
-    ended = await place.cli("resume", run, "--yes", "--database", "", "--settle", "0.5", "--json")
-    assert ended.closing["states"] == {"accepted": ROWS}
+    database = place.without_database()
+    await place.cli.refused("resume", run, "--yes", says=f"--database {database}")
+    ended = await place.cli.closing("resume", run, "--yes", "--database", "", "--settle", "0.5")
+    assert ended["states"] == {"accepted": ROWS}
     assert (await place.found()).most_for_one == 1
 
 
@@ -129,22 +113,21 @@ async def test_an_identity_outlives_what_happens_to_its_oldest_subscribers(place
     await place.execute("update abonents set name = 'renamed', deleted = 1, parent_id = 89 where id < 2004")
     # One that was removed for good.
     await place.execute("update abonents set create_date = null where id = 2005")
-    by_name = place.billing.url.replace("127.0.0.1", "localhost")
-    await place.cli("resume", run, "--yes", "--api-url", by_name, may_end_with=(0, 1))
+    await place.cli("resume", run, "--yes", "--api-url", place.by_name, may_end_with=(0, 1))
 
 
 async def test_who_changes_a_name_between_the_two_readings_stops_nothing(place: Place) -> None:
-    place.traffic.model = "Abonents"
+    place.traffic.model, place.traffic.opening = "Abonents", True
 
     def rename(arrived: int) -> None:
         if arrived == 1:
-            connection = attach(Dsn(str(place.file)))
-            connection.cursor().execute("update abonents set name = name || ' II'")
-            connection.commit()
-            connection.close()
+            with closing(attach(Dsn(str(place.file)))) as connection:
+                connection.cursor().execute("update abonents set name = name || ' II'")
+                connection.commit()
 
     place.traffic.answer = rename
-    await place.cli("run", "balances", place.balances(2).path, "--yes")
+    await place.run("balances", place.balances(2).path)
+    assert place.traffic.arrived > 0
 
 
 @pytest.mark.parametrize("words", [(), ("--no-canary",)], ids=["canary", "no canary"])
@@ -152,35 +135,28 @@ async def test_a_run_stops_where_the_database_does_not_show_its_first_row(
     place: Place, words: tuple[str, ...]
 ) -> None:
     """API and database are two copies of one billing: nothing but what is entered tells them apart."""
-    copy = Path(shutil.copy(place.file, place.file.with_name("copy.fdb")))
     balances = place.balances(ROWS)
-    typed = ("--yes", "--json", "--settle", "0.5", "--database", copy)
-    ended = await place.cli("run", "balances", balances.path, *typed, *words, may_end_with=(3,))
-    run, closing = ended.closing["run"], ended.closing
-    assert closing["states"] == {"accepted": 1, "pending": ROWS - 1}
-    assert closing["stopped_by"] == "budget"
-    assert "its database does not show it: row 1 " in closing["stopped"]
+    typed = ("--yes", "--json", "--settle", "0.5", "--database", copy_of(place))
+    ended = (await place.cli("run", "balances", balances.path, *typed, *words, may_end_with=(3,))).closing
+    assert ended["states"] == {"accepted": 1, "pending": ROWS - 1}
+    assert ended["stopped_by"] == "budget"
+    assert "its database does not show it: row 1 " in ended["stopped"]
     assert (await place.found()).rows == 1
     # Who resumes it without having looked risks one more row.
-    ended = await place.cli("resume", run, *typed[:1], *typed[2:], *words, may_end_with=(3,))
-    assert "with --trust-journal it goes on without looking" in " ".join(ended.out.split())
+    resume = ("resume", ended["run"])
+    told = await place.cli.told(*resume, *typed[:1], *typed[2:], *words, ends=3)
+    assert "with --trust-journal it goes on without looking" in told
     assert (await place.found()).rows == 2
-    ended = await place.cli("resume", run, *typed, "--trust-journal")
-    assert ended.closing["states"] == {"accepted": ROWS}
+    ended = (await place.cli(*resume, *typed, "--trust-journal")).closing
+    assert ended["states"] == {"accepted": ROWS}
     assert (await place.found()).most_for_one == 1
 
 
 async def test_the_first_row_is_waited_for_while_it_is_in_the_stacks(place: Place) -> None:
-    copy = Path(shutil.copy(place.file, place.file.with_name("copy.fdb")))
-    typed = ("--yes", "--json", "--settle", "0.2", "--database", copy)
+    copy = copy_of(place)
     async with running(Dsn(str(copy)), stack_rate=0.7) as slow:
-        balances = place.balances(2).path
-        ended = await place.cli("run", "balances", balances, *typed, "--api-url", slow.url)
-    assert ended.closing["states"] == {"accepted": 2}
-
-
-def by_name(place: Place) -> str:
-    return place.billing.url.replace("127.0.0.1", "localhost")
+        there = ("--settle", "0.2", "--database", copy, "--api-url", slow.url)
+        assert (await place.run("balances", place.balances(2).path, *there))["states"] == {"accepted": 2}
 
 
 def at_default_place(place: Place) -> Path:
@@ -191,12 +167,12 @@ def at_default_place(place: Place) -> Path:
 
 async def test_one_billing_has_one_journal_by_whatever_address(place: Place) -> None:
     folder, balances = at_default_place(place), place.balances(ROWS)
-    run = await stopped(place, balances)
-    ended = await place.cli("resume", run, "--yes", "--api-url", by_name(place), "--json")
-    assert ended.closing["states"] == {"accepted": ROWS}
-    ended = await place.cli("run", "balances", balances.path, "--yes", "--api-url", by_name(place), "--json")
-    assert ended.closing["states"] == {"skipped": ROWS}
-    assert run in (await place.cli("status", "--api-url", by_name(place))).out
+    run, there = await stopped(place, balances), ("--api-url", place.by_name)
+    assert (await place.cli.closing("resume", run, "--yes", *there))["states"] == {"accepted": ROWS}
+    await place.cli("verify", run, *there)
+    await place.landed_once(ROWS)
+    assert (await place.run("balances", balances.path, *there))["states"] == {"skipped": ROWS}
+    assert run in (await place.cli("status", *there)).out
     (journal,) = (path for path in folder.glob("*.journal") if not path.is_symlink())
     assert journal.name == f"127.0.0.1-{place.billing.url.rpartition(':')[2]}.journal"
 
@@ -212,24 +188,19 @@ async def test_a_journal_of_before_is_found_by_its_address(place: Place) -> None
             "'$.\"input_place.settings_api\"', '$.\"input_place.settings_database\"')"
         )
         connection.commit()
-    ended = await place.cli("resume", run, "--yes", "--api-url", by_name(place), may_end_with=(2,))
-    assert "there is no journal" in ended.words
-    ended = await place.cli("resume", run, "--yes", "--json")
-    assert ended.closing["states"] == {"accepted": ROWS}
+    await place.cli.refused("resume", run, "--yes", "--api-url", place.by_name, says="there is no journal")
+    assert (await place.cli.closing("resume", run, "--yes"))["states"] == {"accepted": ROWS}
 
 
 async def test_a_copy_of_the_billing_is_not_taken_for_it(place: Place) -> None:
     """A trial on a copy says nothing of the billing, and a run of the billing does not go on in the copy."""
-    copy = Path(shutil.copy(place.file, place.file.with_name("copy.fdb")))
-    payment = place.write("contract_number;amount\n00003;5\n", "payment.csv")
+    copy, payment = copy_of(place), place.rows("contract_number;amount", "00003;5", name="payment.csv")
     async with running(Dsn(str(copy))) as billing:
         there = ("--api-url", billing.url, "--database", copy)
-        await place.cli("run", "payment", payment, "--yes", *there)
-        ended = await place.cli("run", "payment", payment, "--yes", may_end_with=(2,))
-        assert "--another-billing" in ended.words
-        await place.cli("run", "payment", payment, "--yes", "--another-billing")
+        await place.run("payment", payment, *there)
+        await place.cli.refused("run", "payment", payment, "--yes", says="--another-billing")
+        await place.run("payment", payment, "--another-billing")
         run = await stopped(place, place.balances(ROWS))
-        ended = await place.cli("resume", run, "--yes", *there, may_end_with=(2,))
-        assert f"leads to a copy of the billing of run {run}" in ended.words
-        assert f"--api-url {place.billing.url}" in ended.words
+        says = [f"leads to a copy of the billing of run {run}", f"--api-url {place.billing.url}"]
+        await place.cli.refused("resume", run, "--yes", *there, says=says)
         assert sum(billing.ledger.effects("FinanceOperations").values()) == 1

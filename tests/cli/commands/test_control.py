@@ -1,6 +1,5 @@
 """A run is steered from another terminal while it runs, and what it was told survives whatever happens to it."""
 
-import json
 import signal
 import socket
 import stat
@@ -13,12 +12,12 @@ import anyio
 
 from checkpoints.records import Command, Run
 from engine.control.address import connect
+from engine.pacing.policy import Policy
 from tests.cli.conftest import PATIENCE, Place, Started
 
 ROWS = 80
 SLOW = 0.5
 """Seconds of an answer while a run is steered: it is still there when the next command has begun."""
-
 ENOUGH = 4
 """Calls after which a run is steered: it sends for certain, and most is still to come."""
 
@@ -27,9 +26,8 @@ ENOUGH = 4
 async def a_load(place: Place) -> AsyncIterator[tuple[Started, str]]:
     """A load in the middle of its work, two calls at a time, and the name of its run."""
     balances = place.balances(ROWS)
-    arguments = ("run", "balances", balances.path, "--yes", "--json", "--in-flight", "2")
     place.billing.latency = 0.05
-    async with place.cli.started(*arguments) as load:
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "2") as load:
         await place.traffic.reaches(place.traffic.arrived + ENOUGH)
         place.billing.latency = SLOW
         yield load, (await place.runs())[-1].name
@@ -64,17 +62,21 @@ async def is_still(place: Place, name: str) -> int:
 
 async def live(place: Place, name: str) -> dict[str, Any]:
     """What the run says of itself over its socket."""
-    seen: dict[str, Any] = json.loads((await place.cli("status", name, "--json")).out)
-    found: dict[str, Any] = seen["live"]
+    found: dict[str, Any] = (await place.cli.closing("status", name))["live"]
+    return found
+
+
+async def settings(place: Place, name: str) -> dict[str, str]:
+    """What `get` says of a run that works."""
+    found: dict[str, str] = (await place.cli.closing("get", name))["settings"]
     return found
 
 
 async def each_row_landed_once(place: Place) -> None:
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
+    await place.landed_once(ROWS)
 
 
-# ---- pause and continue ------------------------------------------------------------------------------------------
+# ---- pause, continue, set, get, stop -----------------------------------------------------------------------------
 
 
 async def test_a_paused_run_is_killed_and_comes_back_paused_and_each_row_lands_once(place: Place) -> None:
@@ -94,8 +96,7 @@ async def test_a_paused_run_is_killed_and_comes_back_paused_and_each_row_lands_o
         # It answers over its own socket, and has the time to send, were it to.
         assert (await live(place, name))["paused"]
         shown = (await place.cli("status", name)).out
-        assert "running, paused" in shown
-        assert by in shown
+        assert ("running, paused" in shown, by in shown) == (True, True)
         assert place.traffic.arrived == before
         assert "it goes on" in (await place.cli("continue", name)).out
         ended = await load.ended()
@@ -105,27 +106,54 @@ async def test_a_paused_run_is_killed_and_comes_back_paused_and_each_row_lands_o
     assert (await told(place, name))[0].paused_at is None
 
 
-async def test_a_pause_ends_where_it_began_and_all_that_was_said_is_on_record(place: Place) -> None:
+async def test_a_pause_ends_where_it_began_and_what_is_set_holds_at_once(place: Place) -> None:
+    """All that was said is on record; where one setting is wrong, nothing is set."""
     async with a_load(place) as (load, name):
         await place.cli("pause", name)
         before = await is_still(place, name)
         assert "it was paused already, by " in (await place.cli("pause", name)).out
+        in_force = await settings(place, name)
+        assert in_force["in-flight"] == "2"
+        wrong = ("rate=500", "in-flight=3", "hours=25:00-26:00")
+        await place.cli.refused("set", name, *wrong, says=["hours", "nothing was changed"])
+        assert await settings(place, name) == in_force
         assert place.traffic.arrived == before
+        said = await place.cli.closing("set", name, "rate=0.001", "in-flight=8")
+        assert (said["run"], said["command"], said["exit"]) == (name, "set", 0)
+        assert {"rate=0.001", "in-flight=8"} <= set((await place.cli("get", name)).out.split())
         place.billing.latency = 0.0
         await place.cli("continue", name)
+        # The next call but one would be a quarter of an hour away.
+        assert await is_still(place, name) <= before + 1 < ROWS
+        await place.cli("set", name, "rate=none")
         assert (await load.ended()).exit == 0
     await each_row_landed_once(place)
     _, commands = await told(place, name)
-    assert [one.command for one in commands] == ["pause", "pause", "continue"]
+    said_to_it = [
+        "pause",
+        "pause",
+        f"set {' '.join(wrong)}",
+        "set rate=0.001 in-flight=8",
+        "continue",
+        "set rate=none",
+    ]
+    assert [one.command for one in commands] == said_to_it
     assert all(f"@{socket.gethostname()}, process " in one.who for one in commands)
-    assert len({one.who for one in commands}) == 3  # each from a process of its own
+    assert len({one.who for one in commands}) == len(commands)  # each from a process of its own
     shown = (await place.cli("status", name)).out
-    for one in commands:
-        assert one.who in shown
+    assert [one.who for one in commands if one.who not in shown] == []
 
 
-async def test_a_run_that_was_paused_at_rest_waits_when_it_is_taken_up(place: Place) -> None:
-    name = await a_stopped_load(place)
+async def test_a_run_that_was_paused_and_stopped_waits_when_it_is_taken_up(place: Place) -> None:
+    async with a_load(place) as (load, name):
+        await place.cli("pause", name)
+        said = await place.cli.closing("stop", name, "--no-wait")
+        assert (said["command"], said["exit"]) == ("stop", 0)
+        assert (await load.ended()).exit == 130
+    place.billing.latency = 0.0
+    assert (await told(place, name))[0].paused_at is not None
+    shown = (await place.cli("status", name)).out
+    assert ("stopped, paused" in shown, f"carbon-migrate continue {name}" in shown) == (True, True)
     before = place.traffic.arrived
     assert "nobody works on it" in (await place.cli("pause", name)).out
     async with place.cli.started("resume", "--settle", "0", name) as load:
@@ -136,46 +164,12 @@ async def test_a_run_that_was_paused_at_rest_waits_when_it_is_taken_up(place: Pl
     assert place.traffic.arrived == before
     assert (await told(place, name))[0].paused_at is not None
     # A script says at once that it is to go on.
-    assert (await place.cli("resume", "--settle", "0", "--unpause", "--json")).closing["states"] == {"accepted": ROWS}
+    assert (await place.cli.closing("resume", "--settle", "0", "--unpause"))["states"] == {"accepted": ROWS}
     await each_row_landed_once(place)
     run, commands = await told(place, name)
     assert run.paused_at is None
-    assert [one.command for one in commands] == ["pause", "taken up with --settle 0", "resume --unpause"]
-
-
-# ---- set and get -------------------------------------------------------------------------------------------------
-
-
-async def test_what_is_set_holds_at_once_and_is_shown(place: Place) -> None:
-    async with a_load(place) as (load, name):
-        before = json.loads((await place.cli("get", name, "--json")).out)["settings"]
-        assert before["in-flight"] == "2"
-        said = json.loads((await place.cli("set", name, "rate=0.001", "in-flight=8", "--json")).out)
-        assert (said["run"], said["command"], said["exit"]) == (name, "set", 0)
-        assert {"rate=0.001", "in-flight=8"} <= set((await place.cli("get", name)).out.split())
-        slow = await is_still(place, name)
-        place.billing.latency = 0.0
-        # The next call but one would be a quarter of an hour away.
-        assert place.traffic.arrived <= slow + 1 < ROWS
-        await place.cli("set", name, "rate=none")
-        assert (await load.ended()).exit == 0
-    await each_row_landed_once(place)
-    _, commands = await told(place, name)
-    assert [one.command for one in commands] == ["set rate=0.001 in-flight=8", "set rate=none"]
-
-
-async def test_where_one_is_wrong_nothing_is_set(place: Place) -> None:
-    async with a_load(place) as (load, name):
-        before = (await place.cli("get", name)).out
-        refused = await place.cli("set", name, "rate=500", "in-flight=3", "hours=25:00-26:00", may_end_with=(2,))
-        assert "hours" in refused.words
-        assert "nothing was changed" in refused.words
-        assert (await place.cli("get", name)).out == before
-        load.signal(signal.SIGTERM)
-        await load.ended()
-
-
-# ---- stop --------------------------------------------------------------------------------------------------------
+    heard = ["pause", "stop", "pause", "taken up with --settle 0", "resume --unpause"]
+    assert [one.command for one in commands] == heard
 
 
 async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Place) -> None:
@@ -191,25 +185,9 @@ async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Plac
         async with place.journal() as journal:
             assert await journal.holder(await journal.run(name)) is None
         ended = await load.ended()
-    assert ended.exit == 130
-    assert "stopped by " in ended.closing["stopped"]
-    assert set(ended.closing["states"]) == {"accepted", "pending"}
+    assert (ended.exit, ended.closing["stopped"][:11]) == (130, "stopped by ")
+    assert ended.closing["states"].keys() == {"accepted", "pending"}
     assert (await place.found()).rows == ended.closing["states"]["accepted"] == place.traffic.arrived
-    place.billing.latency = 0.0
-    assert (await place.cli("resume", "--settle", "0", "--json")).closing["states"] == {"accepted": ROWS}
-    await each_row_landed_once(place)
-
-
-async def test_a_paused_run_is_stopped_and_stays_paused(place: Place) -> None:
-    async with a_load(place) as (load, name):
-        await place.cli("pause", name)
-        said = json.loads((await place.cli("stop", name, "--no-wait", "--json")).out)
-        assert (said["command"], said["exit"]) == ("stop", 0)
-        assert (await load.ended()).exit == 130
-    assert (await told(place, name))[0].paused_at is not None
-    shown = (await place.cli("status", name)).out
-    assert "stopped, paused" in shown
-    assert f"carbon-migrate continue {name}" in shown
 
 
 # ---- the socket --------------------------------------------------------------------------------------------------
@@ -246,7 +224,7 @@ async def test_a_journal_may_lie_deeper_than_a_socket_may_be_called(place: Place
     place.billing.latency = SLOW
     async with place.cli.started("run", "balances", place.balances(ROWS).path, "--yes", "--in-flight", "2") as load:
         await place.traffic.reaches(1)
-        (found,) = json.loads((await place.cli("status", "--json")).out)["runs"]
+        (found,) = (await place.cli.closing("status"))["runs"]
         assert found["live"]["total"] == ROWS
         await place.cli("stop", found["run"])
         assert (await load.ended()).exit == 130
@@ -260,8 +238,7 @@ async def test_where_no_socket_can_be_a_pause_is_found_in_the_journal(place: Pla
         before = place.traffic.arrived
         heard = await load.said("hears nothing from other terminals but pause and continue")
         await place.traffic.reaches(before + 1)
-        refused = await place.cli("set", name, "rate=5", may_end_with=(2,))
-        assert f"kill -INT {load.process.pid}" in refused.words
+        await place.cli.refused("set", name, "rate=5", says=f"kill -INT {load.process.pid}")
         assert "finds it in the journal" in (await place.cli("pause", name)).out
         assert "held" in heard + await load.said("by=paused")
         place.billing.latency = 0.0
@@ -269,3 +246,113 @@ async def test_where_no_socket_can_be_a_pause_is_found_in_the_journal(place: Pla
         ended = await load.ended()
     assert ended.closing["states"] == {"accepted": ROWS}
     await each_row_landed_once(place)
+
+
+# ---- what a run keeps of how it is driven ------------------------------------------------------------------------
+
+SUM_OF_15 = "7.50"
+"""What the first fifteen amounts of a file of balances add up to, signs left out."""
+NO_WAITING = ("--settle", "0.1")
+STEP = '[[step]]\njob = "balances"\nfile = "balances.csv"\n'
+
+
+def hours_with(place: Place, first: int, last: int) -> str:
+    """Hours of the day from so many after the billing's own to so many."""
+    ((hour,),) = place.query("select extract(hour from current_timestamp) from rdb$database")
+    return f"{(hour + first) % 24:02}:00-{(hour + last) % 24:02}:00"
+
+
+async def test_after_a_kill_a_plain_resume_is_held_by_limit_hours_and_rate_as_before(place: Place) -> None:
+    hours = hours_with(place, -1, 2)
+    begun = ("--limit-money", SUM_OF_15, "--hours", hours, "--rate", "5", "--in-flight", "2", "--max-stack", "70")
+    path = place.balances(200).path
+    await place.kill_at(4, "run", "balances", path, "--yes", *begun, *NO_WAITING, "--no-canary")
+    (left,) = await place.runs()
+    assert f"at most {SUM_OF_15} in this run" in (await place.cli("status", left.name)).out
+    ended = await place.cli("resume", "--settle", "0", "--json", may_end_with=(3,))
+    begin, end = hours.split("-")
+    assert (
+        f"pacing: parallel calls: 2; at most 5 calls a second; from {begin} to {end}; "
+        "held above 70 entries in a stack; "
+        f"stops after 100 errors; at most {SUM_OF_15} in this run; "
+    ) in ended.words
+    assert f"kept with the run: in-flight=2, rate=5, hours={hours}, max-stack=70, limit-money=7.50," in ended.words
+    assert "--limit-money 7.50" in ended.closing["stopped"]
+    assert 0 < ended.closing["calls"] <= 5 * ended.closing["seconds"] + 1
+    await place.landed_once(15)
+
+
+async def test_what_was_set_on_a_live_run_survives_a_kill(place: Place) -> None:
+    async with a_load(place) as (load, name):
+        hours = hours_with(place, 11, 12)
+        await place.cli("set", name, f"hours={hours}", "rate=7", "limit-money=100")
+        load.signal(signal.SIGKILL)
+        await load.ended()
+    # A call takes longer here than the settle delay below.
+    await place.billing.wait_for_requests()
+    place.billing.latency = 0.0
+    before = place.traffic.arrived
+    async with place.cli.started("resume", "--settle", "0", name, "--json", *NO_WAITING) as load:
+        await load.said("at the billing")
+        in_force = await settings(place, name)
+        assert (in_force["hours"], in_force["rate"], in_force["limit-money"]) == (hours, "7", "100")
+        assert place.traffic.arrived == before
+        await place.cli("set", name, "hours=always", "rate=none")
+        ended = await load.ended()
+    assert ended.exit == 3
+    assert "--limit-money 100.00" in ended.closing["stopped"]
+    assert (await place.found()).rows == 53
+    # What was set back to what it is by default is kept no more.
+    assert (await told(place, name))[0].policy == {"in-flight": "2", "limit-money": "100", "settle": "0.1"}
+
+
+async def test_a_run_that_stopped_at_its_limit_stops_there_again_and_a_higher_one_is_kept_in_turn(
+    place: Place,
+) -> None:
+    path = place.balances(60).path
+    name = (await place.run("balances", path, "--limit-money", SUM_OF_15, "--settle", "0", ends=3))["run"]
+    policy = {"limit-money": SUM_OF_15, "settle": "0"}
+    assert (await place.cli.closing("status", name))["settings"] == policy
+    says = f"it keeps limit-money={SUM_OF_15} settle=0, which a flag changes: carbon-migrate resume"
+    await place.cli.refused("get", name, says=says)
+    # A select that is none is not kept.
+    mistyped = ("--throttle-sql", "select nothing", "--throttle-above", "5", "--limit-money", "none")
+    await place.cli.refused("resume", name, *mistyped, says="--throttle-sql")
+    assert (await told(place, name))[0].policy == policy
+    again = await place.cli("resume", name, "--json", may_end_with=(3,))
+    assert (again.closing["calls"], (await place.found()).rows) == (0, 15)
+    assert f"`carbon-migrate resume {name} --limit-money AMOUNT --journal " in again.closing["stopped"]
+    assert "pacing: " in again.words
+    assert (await place.cli.closing("resume", name, "--limit-money", "20", ends=3))["calls"] > 0
+    assert (await place.cli.closing("resume", name, ends=3))["calls"] == 0
+    run, commands = await told(place, name)
+    assert run.policy == {"limit-money": "20", "settle": "0"}
+    assert [one.command for one in commands] == ["taken up with --limit-money 20"]
+    assert (await place.cli.closing("resume", name, "--limit-money", "none"))["states"] == {"accepted": 60}
+    assert (await place.found()).most_for_one == 1
+
+
+async def test_reconcile_waits_as_long_as_the_run_does(place: Place) -> None:
+    place.billing.latency = 0.3
+    path = place.balances(60).path
+    await place.kill_at(6, "run", "balances", path, "--yes", "--in-flight", "4", *NO_WAITING)
+    place.billing.latency = 0.0
+    (left,) = await place.runs()
+    await place.cli("reconcile", left.name, may_end_with=(0, 3))
+    async with place.journal() as journal:
+        assert "unknown" not in (await journal.totals(left)).counts
+        *_, process = await journal.history.runners(left)
+    assert process.purpose == "reconcile"
+    assert process.ended_at is not None
+    assert (process.ended_at - process.began_at).total_seconds() < Policy().settle
+
+
+async def test_a_step_of_a_job_file_that_is_taken_up_keeps_its_limits_and_a_flag_changes_them(place: Place) -> None:
+    place.balances(60)
+    place.write(f'[run]\nlimit_money = 7.5\nin_flight = "auto"\n{STEP}', "night.toml")
+    stopped = await place.run("night.toml", "--settle", "0", ends=3)
+    assert (await place.found()).rows == 15
+    place.write(STEP, "night.toml")
+    again = await place.run("night.toml", ends=3)
+    assert (again["run"], again["calls"]) == (stopped["run"], 0)
+    assert (await place.run("night.toml", "--limit-money", "none"))["states"] == {"accepted": 60}

@@ -1,6 +1,5 @@
 """Commands to a run that nobody works on, or that does not answer: what they do, and what they say instead."""
 
-import json
 import os
 import pwd
 import socket
@@ -86,50 +85,49 @@ def test_a_pause_goes_through_the_journal_alone(name: str, path: Path, typed: Ty
     assert command.who.endswith(f", process {os.getpid()}")
     assert "stopped, paused" in typed("status").out
     shown = typed("status", name).out
-    assert command.who in shown
-    assert f"carbon-migrate continue {name}" in shown
-    assert json.loads(typed("status", name, "--json").out)["paused"]["by"] == command.who
-
-
-def test_continue_as_well_and_as_often_as_one_likes(name: str, path: Path, typed: Typed) -> None:
-    typed("pause", name)
-    said = json.loads(typed("continue", name, "--json").out)
-    assert (said["exit"], said["said"].startswith("it is not paused any more; nobody works on it")) == (0, True)
+    assert (command.who in shown, f"carbon-migrate continue {name}" in shown) == (True, True)
+    assert typed("status", name, "--json").closing["paused"]["by"] == command.who
+    # `continue` as well, and as often as one likes.
+    closing = typed("continue", name, "--json").closing
+    assert closing["said"].startswith("it is not paused any more; nobody works on it")
     assert "it was not paused" in typed("continue", name).out
     run, commands = told(path, name)
     assert run.paused_at is None
     assert [one.command for one in commands] == ["pause", "continue", "continue"]
 
 
-@pytest.mark.parametrize(
-    ("setting", "said"),
-    [("rte=5", "did you mean 'rate'?"), ("in_flight=5", "did you mean 'in-flight'?"), ("settle=5", "cannot be set")],
-)
-def test_a_wrong_name_is_told_whether_or_not_the_run_works(setting: str, said: str, name: str, typed: Typed) -> None:
-    ended = typed("set", name, "rate=1", setting)
-    assert (ended.exit, said in ended.words) == (2, True), ended.err
-
-
-@pytest.mark.parametrize("words", [("get",), ("set", "rate=5"), ("stop",)])
-def test_what_needs_somebody_who_works_says_that_nobody_does(
-    words: tuple[str, ...], name: str, path: Path, typed: Typed
-) -> None:
-    ended = typed(words[0], name, *words[1:])
-    assert ended.exit == 2
-    assert f"nobody works on run {name} at this moment" in ended.words
-    assert f"carbon-migrate resume {name}" in ended.words
+def test_what_needs_somebody_who_works_says_that_nobody_does(name: str, path: Path, typed: Typed) -> None:
+    for words in (("get",), ("set", "rate=5"), ("stop",)):
+        says = [f"nobody works on run {name} at this moment", f"carbon-migrate resume {name}"]
+        typed.refused(words[0], name, *words[1:], says=says)
+    # A wrong name is told whether or not the run works, and a word that sets nothing before anybody is asked.
+    for setting, said in (
+        ("rte=5", "did you mean 'rate'?"),
+        ("in_flight=5", "did you mean 'in-flight'?"),
+        ("settle=5", "cannot be set"),
+    ):
+        typed.refused("set", name, "rate=1", setting, says=said)
+    for settings in (("rate",), ("=5",), ("rate=5", "rate=6")):
+        with pytest.raises(CommandRefused):
+            parse_pairs(settings, "set")
+    taken = {"rate": "20", "hours": " 01:00-06:00", "x": ""}
+    assert parse_pairs(["rate=20", " hours = 01:00-06:00", "x="], "set") == taken
     assert told(path, name)[1] == []
 
 
-@pytest.mark.parametrize("words", [("get",), ("set", "rate=5"), ("stop",), ("pause",), ("continue",)])
-def test_a_run_at_its_end_says_so(words: tuple[str, ...], name: str, path: Path, typed: Typed) -> None:
+def test_a_run_at_its_end_says_so(name: str, path: Path, typed: Typed) -> None:
     async def end(journal: Journal) -> None:
         await enter(journal, await journal.run(name), "2")
 
+    async def give_up(journal: Journal) -> str:
+        run = await frozen_run(journal, new_item("1"))
+        await journal.discard(run)
+        return run.name
+
     within(path, end)
-    ended = typed(words[0], name, *words[1:])
-    assert ended.exit == 2
-    assert f"run {name} is at its end" in ended.words
+    for words in (("get",), ("set", "rate=5"), ("stop",), ("pause",), ("continue",)):
+        typed.refused(words[0], name, *words[1:], says=f"run {name} is at its end")
+    typed.refused("pause", within(path, give_up), says="was given up")
 
 
 def step_at_its_end(path: Path, number: int) -> str:
@@ -158,36 +156,14 @@ def test_a_job_file_waits_behind_a_paused_step_also_when_that_is_at_its_end(path
     assert f"it is not paused any more; nobody works on it. To go on:\n  {again}\n" in said
     assert told(path, name)[0].paused_at is None
     for words in ("pause", "continue"):
-        ended = typed(words, name)
-        assert (ended.exit, f"run {name} is at its end" in ended.words) == (2, True)
-
-
-def test_behind_the_last_step_nothing_waits(path: Path, typed: Typed) -> None:
-    name = step_at_its_end(path, 2)
-    assert "done, paused" not in typed("status").out
-    assert f"carbon-migrate continue {name}" not in typed("status", name).out
-    ended = typed("continue", name)
-    assert (ended.exit, f"run {name} is at its end" in ended.words) == (2, True)
-
-
-def test_a_run_that_was_given_up_says_so(path: Path, typed: Typed) -> None:
-    async def make(journal: Journal) -> str:
-        run = await frozen_run(journal, new_item("1"))
-        await journal.discard(run)
-        return run.name
-
-    ended = typed("pause", within(path, make))
-    assert (ended.exit, "was given up" in ended.words) == (2, True)
+        typed.refused(words, name, says=f"run {name} is at its end")
 
 
 def test_a_run_that_reads_or_looks_up_can_be_paused_and_nothing_else(name: str, path: Path, typed: Typed) -> None:
     run, _ = told(path, name)
     with worked_on(path, run):
         for words in (("get", name), ("set", name, "rate=5"), ("stop", name)):
-            ended = typed(*words)
-            assert ended.exit == 2
-            assert "does not listen at this moment" in ended.words
-            assert f"kill -INT {os.getpid()}" in ended.words
+            typed.refused(*words, says=["does not listen at this moment", f"kill -INT {os.getpid()}"])
         assert "does not listen at this moment and finds it in the journal" in typed("pause", name).out
         assert told(path, name)[0].paused_at is not None
         assert "finds it in the journal" in typed("continue", name).out
@@ -200,23 +176,8 @@ def test_what_a_run_on_another_machine_was_told_here_it_would_never_hear(
     with worked_on(path, run):
         monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
         for words in (("pause", name), ("continue", name), ("set", name, "rate=5"), ("stop", name)):
-            ended = typed(*words)
-            assert (ended.exit, "type the command on " in ended.words) == (2, True)
+            typed.refused(*words, says="type the command on ")
     assert told(path, name)[0].paused_at is None
-
-
-@pytest.mark.parametrize("words", [("rate",), ("=5",), ("rate=5", "rate=6")])
-def test_a_word_that_sets_nothing_is_refused_before_anybody_is_asked(words: tuple[str, ...]) -> None:
-    with pytest.raises(CommandRefused):
-        parse_pairs(words, "set")
-
-
-def test_words_that_set_are_taken_by_their_names() -> None:
-    assert parse_pairs(["rate=20", " hours = 01:00-06:00", "x="], "set") == {
-        "rate": "20",
-        "hours": " 01:00-06:00",
-        "x": "",
-    }
 
 
 async def test_one_that_does_not_answer_is_told_from_one_that_is_not_there(path: Path) -> None:
@@ -260,20 +221,25 @@ async def test_one_that_ends_before_it_answers_is_nobody(path: Path) -> None:
             assert await asking.ask(run, journal, ControlRequest("pause")) is None
 
 
+async def left_to_a_person(journal: Journal, name: str) -> Run:
+    """The run, whose second row nobody knows of."""
+    run = await journal.run(name)
+    number = (await ids(journal, run))["2"]
+    await journal.claim(run, [number])
+    for state in (State.UNKNOWN, State.MANUAL):
+        await journal.record(run, [Change(number, state)])
+    return run
+
+
 def test_status_tells_what_people_decided_and_why(name: str, path: Path, typed: Typed) -> None:
     async def decide(journal: Journal) -> None:
-        run = await journal.run(name)
-        number = (await ids(journal, run))["2"]
-        await journal.claim(run, [number])
-        for state in (State.UNKNOWN, State.MANUAL):
-            await journal.record(run, [Change(number, state)])
+        run = await left_to_a_person(journal, name)
         (item,) = await journal.items(run, {State.MANUAL})
         await journal.decide(run, item, State.PENDING, who="olga@ops", why="\x1b[31mlooked; not there")
 
     within(path, decide)
-    shown = typed("status", name).out
-    assert "row 2 is pending: \\x1b[31mlooked; not there (olga@ops)" in shown
-    (decision,) = json.loads(typed("status", name, "--json").out)["decisions"]
+    assert "row 2 is pending: \\x1b[31mlooked; not there (olga@ops)" in typed("status", name).out
+    (decision,) = typed("status", name, "--json").closing["decisions"]
     assert (decision["who"], decision["state"]) == ("olga@ops", "pending")
 
 
@@ -281,20 +247,13 @@ def test_status_tells_what_people_decided_and_why(name: str, path: Path, typed: 
 def test_a_decision_has_the_name_of_who_called_sudo_and_goes_without_an_account(
     name: str, path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch, caller: str | None
 ) -> None:
-    async def leave_to_a_person(journal: Journal) -> None:
-        run = await journal.run(name)
-        number = (await ids(journal, run))["2"]
-        await journal.claim(run, [number])
-        for state in (State.UNKNOWN, State.MANUAL):
-            await journal.record(run, [Change(number, state)])
-
     async def who_decided(journal: Journal) -> list[str]:
         return [one.who for one in await journal.history.decisions(await journal.run(name))]
 
     def without_account(user: int) -> None:
         raise KeyError(user)
 
-    within(path, leave_to_a_person)
+    within(path, lambda journal: left_to_a_person(journal, name))
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME", "SUDO_USER"):
         monkeypatch.delenv(variable, raising=False)
     if caller is not None:

@@ -1,16 +1,23 @@
 """Cells that a spreadsheet would run, and files that are whole or not there."""
 
 import csv
+import json
 import os
+import re
+import shlex
 import stat
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from checkpoints.journal import Journal
+from checkpoints.records import Change
+from checkpoints.states import State
 from cli.output.item_files import OutputFile, written_to
 from cli.terminal.exits import CommandRefused
-from tests.cli.conftest import Place
+from tests.checkpoints.samples import frozen_run, ids, new_item, within
+from tests.cli.conftest import Place, Typed
 
 
 async def write(target: OutputFile, *, fails: bool = False) -> None:
@@ -24,7 +31,7 @@ def names(folder: Path) -> list[str]:
     return [entry.name for entry in folder.iterdir()]
 
 
-async def test_a_file_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
+async def test_a_file_is_there_only_when_it_is_whole_and_what_is_there_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with pytest.raises(RuntimeError):
         await write(OutputFile(path), fails=True)
@@ -32,6 +39,24 @@ async def test_a_file_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
     await write(OutputFile(path))
     assert path.read_bytes() == '\ufeffчисло;"\'=a;""b"""\r\n'.encode()
     assert names(tmp_path) == ["out.csv"]
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(CommandRefused, match="--force"):
+        await write(OutputFile(path))
+    assert path.read_text(encoding="utf-8") == "mine"
+    await write(OutputFile(path, force=True))
+    assert "число" in path.read_text(encoding="utf-8")
+    # A link is replaced and not written through, a pipe or a device never.
+    (tmp_path / "theirs.csv").write_text("theirs")
+    (tmp_path / "link.csv").symlink_to("theirs.csv")
+    with pytest.raises(CommandRefused, match="is there already"):
+        await write(OutputFile(tmp_path / "link.csv"))
+    await write(OutputFile(tmp_path / "link.csv", force=True))
+    assert (tmp_path / "theirs.csv").read_text() == "theirs"
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(CommandRefused, match="is not a regular file"):
+        await write(OutputFile(pipe, force=True))
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 @pytest.mark.parametrize(
@@ -53,43 +78,23 @@ async def test_controls_of_a_cell_are_shown_as_signs(tmp_path: Path, cell: str, 
         assert list(csv.reader(stream, delimiter=";")) == [[shown]]
 
 
-async def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "out.csv"
-    path.write_text("mine", encoding="utf-8")
-    with pytest.raises(CommandRefused, match="--force"):
-        await write(OutputFile(path))
-    assert path.read_text(encoding="utf-8") == "mine"
-    await write(OutputFile(path, force=True))
-    assert "число" in path.read_text(encoding="utf-8")
-
-
-async def test_a_pipe_or_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "out.csv"
-    os.mkfifo(path)
-    with pytest.raises(CommandRefused, match="is not a regular file"):
-        await write(OutputFile(path, force=True))
-    assert stat.S_ISFIFO(path.stat().st_mode)
-
-
-async def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
-    (tmp_path / "theirs.csv").write_text("theirs")
-    (tmp_path / "out.csv").symlink_to("theirs.csv")
-    with pytest.raises(CommandRefused, match="is there already"):
-        await write(OutputFile(tmp_path / "out.csv"))
-    await write(OutputFile(tmp_path / "out.csv", force=True))
-    assert (tmp_path / "theirs.csv").read_text() == "theirs"
-
-
-@pytest.mark.parametrize("name", ["out.xlsx", "out.ODS"])
-async def test_a_csv_is_not_written_by_the_name_of_a_workbook(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CommandRefused, match=r"would be a CSV with the name of a workbook.*name it \.csv"):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("out.xlsx", r"would be a CSV with the name of a workbook.*name it \.csv"),
+        ("out.ODS", r"would be a CSV with the name of a workbook.*name it \.csv"),
+        ("nowhere/out.csv", "cannot be written"),
+    ],
+)
+async def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path, name: str, why: str) -> None:
+    with pytest.raises(CommandRefused, match=why):
         await write(OutputFile(tmp_path / name))
     assert not (tmp_path / name).exists()
 
 
-async def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CommandRefused, match="cannot be written"):
-        await write(OutputFile(tmp_path / "nowhere" / "out.csv"))
+def cells_of(place: Place, name: str) -> list[list[str]]:
+    with (place.cli.folder / name).open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.reader(stream, delimiter=";"))
 
 
 async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) -> None:
@@ -97,101 +102,163 @@ async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) ->
     await place.cli("run", "balances", "balances.csv", "--yes", "--quiet", may_end_with=(2,))
     (run,) = await place.runs()
     ended = await place.cli("export", run.name, "--state", "refused", "-o", "bad.csv")
-    assert "3 rows" in ended.words
-    with (place.cli.folder / "bad.csv").open(encoding="utf-8-sig", newline="") as stream:
-        header, *rows = csv.reader(stream, delimiter=";")
-    assert header == [
-        "note",
-        "contract_number",
-        "amount",
-        "carbon_row",
-        "carbon_line",
-        "carbon_state",
-        "carbon_answer",
-        "carbon_message",
-    ]
+    ended.saying("3 rows")
+    header, *rows = cells_of(place, "bad.csv")
+    ours = ["carbon_row", "carbon_line", "carbon_state", "carbon_answer", "carbon_message"]
+    assert header == ["note", "contract_number", "amount", *ours]
     by_line = {row[4]: row for row in rows}
     assert [row[3] for row in rows] == [f"{run.name}/r{number}" for number in (1, 2, 3)]
-    assert by_line["2"][:3] == ["'=1", "00000", "5"]
-    assert by_line["2"][5] == "refused"
+    assert (by_line["2"][:3], by_line["2"][5]) == (["'=1", "00000", "5"], "refused")
     assert "contract_number: there is no contract number '00000'" in by_line["2"][7]
     assert by_line["3"][:3] == ["x", "00003", "1,234"]
     assert "surplus cells: 9 | 8" in by_line["3"][7]
     assert by_line["4"][:3] == ["шорт", "", ""]
 
 
-async def described(place: Place) -> list[str]:
-    """The comments of the opening balances, without their marks."""
-    query = "select descr from finance_operations where op_type = 8 order by op_id"
-    return [descr.partition(" [cm ")[0] for (descr,) in place.billing.database.query(query)]
-
-
-async def test_the_refused_rows_mended_are_the_next_input_as_they_are(place: Place) -> None:
+async def test_the_refused_rows_mended_and_those_of_a_plan_are_the_next_input_as_they_are(place: Place) -> None:
     place.write("contract_number;amount;descr\n00001;пять;-тире\n00003;шесть;'=1\n")
     await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
     (run,) = await place.runs()
-    ended = await place.cli("export", run.name, "-o", ".")
-    assert f"2 rows refused: {run.name}-rejected.csv" in ended.words
+    (await place.cli("export", run.name, "-o", ".")).saying(f"2 rows refused: {run.name}-rejected.csv")
     ended = await place.cli("export", run.name, "--state", "rejected")
-    assert f"0 rows of run {run.name} that are rejected" in ended.words
-    assert "write the 2 rows that were refused before sending" in ended.words
-    assert f"carbon-migrate export {run.name} --state refused -o {run.name}-refused.csv" in ended.words
+    ended.saying(
+        [
+            f"0 rows of run {run.name} that are rejected",
+            "write the 2 rows that were refused before sending",
+            f"carbon-migrate export {run.name} --state refused -o {run.name}-refused.csv",
+        ]
+    )
     refused = place.cli.folder / f"{run.name}-rejected.csv"
     text = refused.read_text(encoding="utf-8-sig")
     assert "'-тире" in text
     refused.write_text(text.replace(";пять;", ";5;").replace(";шесть;", ";6;"), encoding="utf-8-sig")
-    await place.cli("run", "balances", refused, "--yes")
-    assert await described(place) == ["-тире", "'=1"]
-
-
-async def test_the_rows_of_a_plan_are_an_input_as_they_are(place: Place) -> None:
-    place.write("contract_number;amount;descr\n00003;5;-тире\n")
-    await place.cli("plan", "balances", "balances.csv", "-o", "plan")
+    await place.cli("plan", "balances", refused, "-o", "plan")
     saved = place.cli.folder / "plan" / "to-send.csv"
     assert "'-тире" in saved.read_text(encoding="utf-8-sig")
-    await place.cli("run", "balances", saved, "--yes")
-    assert await described(place) == ["-тире"]
-
-
-async def test_accepted_rows_carry_the_billing_s_answer_also_on_stdout(place: Place) -> None:
-    balances = place.balances(3)
-    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
-    ended = await place.cli("export", closing["run"], "--state", "accepted", "-o", "-")
-    assert ended.out.startswith("\ufeffcontract_number;amount;carbon_row;carbon_line;")
-    lines = ended.out.splitlines()[1:]
-    assert [line.split(";")[0] for line in lines] == balances.numbers
-    assert [line.split(";")[2:5] for line in lines] == [
-        [f"{closing['run']}/{number}", str(number + 1), "accepted"] for number in (1, 2, 3)
-    ]
-    assert all(line.split(";")[5].isdigit() for line in lines)
+    await place.run("balances", saved)
+    # The comments of the opening balances, without their marks.
+    marked = place.query("select descr from finance_operations where op_type = 8 order by op_id")
+    assert [descr.partition(" [cm ")[0] for (descr,) in marked] == ["-тире", "'=1"]
 
 
 async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: Place) -> None:
     balances = place.balances(4)
     with balances.path.open("a", encoding="utf-8") as file:
         file.write("nobody;5\n")
-    place.traffic.answer = lambda number: rejection() if number == 2 else None
-    arguments = ("--yes", "--skip-bad", "--json", "--no-canary", "--in-flight", "1")
-    name = (await place.cli("run", "balances", balances.path, *arguments, may_end_with=(1,))).closing["run"]
+    rejected = {"call": "FinanceOperations", "error": "Объект уже удалён"}
+    place.traffic.answer = lambda number: web.json_response(rejected) if number == 2 else None
+    arguments = ("--skip-bad", "--no-canary", "--in-flight", "1")
+    name = (await place.run("balances", balances.path, *arguments, ends=1))["run"]
     (place.cli.folder / "out").mkdir()
     ended = await place.cli("export", name, "-o", "out")
     assert sorted(names(place.cli.folder / "out")) == [f"{name}-accepted.csv", f"{name}-rejected.csv"]
-    assert f"3 rows accepted: out/{name}-accepted.csv" in ended.words
-    assert f"2 rows rejected and refused: out/{name}-rejected.csv" in ended.words
-    with (place.cli.folder / "out" / f"{name}-rejected.csv").open(encoding="utf-8-sig", newline="") as stream:
-        _, rejected, refused = csv.reader(stream, delimiter=";")
-    assert rejected[:1] + rejected[2:5] == [balances.numbers[1], f"{name}/2", "3", "rejected"]
-    assert rejected[6] == "Объект уже удалён"
+    ended.saying(
+        [f"3 rows accepted: out/{name}-accepted.csv", f"2 rows rejected and refused: out/{name}-rejected.csv"]
+    )
+    _, bad, refused = cells_of(place, f"out/{name}-rejected.csv")
+    assert bad[:1] + bad[2:5] == [balances.numbers[1], f"{name}/2", "3", "rejected"]
+    assert bad[6] == "Объект уже удалён"
     assert refused[:5] == ["nobody", "5", f"{name}/r1", "6", "refused"]
-    again = await place.cli("export", name, "-o", "out", may_end_with=(2,))
-    assert "--force" in again.words
+    await place.cli.refused("export", name, "-o", "out", says="--force")
     await place.cli("export", name, "-o", "out", "--force")
+    # Accepted rows carry the billing's answer, also on stdout.
+    ended = await place.cli("export", name, "--state", "accepted", "-o", "-")
+    assert ended.out.startswith("\ufeffcontract_number;amount;carbon_row;carbon_line;")
+    lines = [line.split(";") for line in ended.out.splitlines()[1:]]
+    assert [line[0] for line in lines] == [balances.numbers[one] for one in (0, 2, 3)]
+    assert [line[2:5] for line in lines] == [[f"{name}/{one}", str(one + 1), "accepted"] for one in (1, 3, 4)]
+    assert all(line[5].isdigit() for line in lines)
+    await place.cli.refused("export", "xxxxx", "--state", "acepted", "-o", "-", says="did you mean 'accepted'?")
 
 
-def rejection() -> web.Response:
-    return web.json_response({"call": "FinanceOperations", "error": "Объект уже удалён"})
+# ---- a finished run in words that a person means -------------------------------------------------------------------
+
+OUTCOMES = {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.REJECTED, "4": State.APPLIED}
 
 
-async def test_an_unknown_state_names_the_nearest(place: Place) -> None:
-    ended = await place.cli("export", "xxxxx", "--state", "acepted", "-o", "-", may_end_with=(2,))
-    assert "did you mean 'accepted'?" in ended.words
+@pytest.fixture
+def name(tmp_path: Path) -> str:
+    """A run of four rows at its end: one accepted, two of them read back since, one rejected."""
+
+    async def make(journal: Journal) -> str:
+        run = await frozen_run(journal, *(new_item(key, line=int(key) + 1) for key in OUTCOMES))
+        await journal.end_intake(run)
+        await journal.approve(run)
+        by_key = await ids(journal, run)
+        await journal.claim(run, list(by_key.values()))
+        first = {key: State.ACCEPTED if state is State.APPLIED else state for key, state in OUTCOMES.items()}
+        await journal.record(run, [Change(by_key[key], state) for key, state in first.items()])
+        applied = [Change(by_key[key], state) for key, state in OUTCOMES.items() if state is State.APPLIED]
+        await journal.record(run, applied)
+        return run.name
+
+    return within(tmp_path / "carbon-migrate.journal", make)
+
+
+def rows_of(text: str) -> list[tuple[str, str]]:
+    """The key and the state of each row of an export."""
+    header, *rows = csv.reader(text.removeprefix("\ufeff").splitlines(), delimiter=";")
+    return [(row[0], row[header.index("carbon_state")]) for row in rows]
+
+
+def test_a_run_at_its_end_is_done_on_the_screen_and_for_scripts(typed: Typed, name: str) -> None:
+    assert f"{name}, done" in typed("status", name).out
+    assert typed("status", name, "--json").closing["stage"] == "done"
+    (run,) = typed("status", "--json").closing["runs"]
+    assert run["stage"] == "done"
+    for command in (("status", "xxxxx"), ("pause", "xxxxx"), ("verify", "xxxxx"), ("decide", name, "1", "no")):
+        closing = typed(*command, *(["--why", "x"] if command[0] == "decide" else []), "--json").closing
+        assert (closing["exit"], bool(closing["error"])) == (2, True)
+
+
+def test_accepted_rows_are_those_that_were_read_back_too(typed: Typed, name: str, tmp_path: Path) -> None:
+    ended = typed("export", name, "--state", "accepted", "-o", "-")
+    assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("4", "applied")]
+    ended.saying(f"3 rows of run {name} that are accepted, 2 of them applied, written to stdout")
+    assert rows_of(typed("export", name, "--state", "applied").out) == [("1", "applied"), ("4", "applied")]
+    # A whole export goes to stdout in one piece.
+    ended = typed("export", name, "-o", "-")
+    assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("3", "rejected"), ("4", "applied")]
+    ended.saying(f"4 rows of run {name}, 2 of them applied, written to stdout")
+    assert not (tmp_path / "-").exists()
+    typed("export", name, "-o", "all.csv")
+    assert (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines() == ended.out.splitlines()
+
+
+def test_scripts_are_told_what_an_export_has_written(typed: Typed, name: str) -> None:
+    whole = typed("export", name, "--json").closing
+    assert (whole["run"], whole["exit"], whole["error"]) == (name, 0, None)
+    assert [(one["file"], one["states"], one["rows"]) for one in whole["files"]] == [
+        (f"{name}-accepted.csv", ["accepted", "applied"], 3),
+        (f"{name}-rejected.csv", ["rejected", "refused"], 1),
+    ]
+    beside = typed("export", name, "--state", "accepted", "-o", "-", "--json")
+    assert len(rows_of(beside.out)) == 3
+    file = {"file": None, "states": ["accepted", "applied"], "rows": 3}
+    closing = json.loads(beside.err.splitlines()[-1])
+    assert closing == {"run": name, "files": [file], "exit": 0, "error": None}
+    assert typed("export", "xxxxx", "--json").closing["exit"] == 2
+
+
+def test_the_next_command_has_what_was_typed_to_find_the_journal_but_no_secret(
+    typed: Typed, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "the second").mkdir()
+    (tmp_path / "carbon-migrate.journal").rename(tmp_path / "the second" / "one.journal")
+    (tmp_path / "north.toml").write_text("[api]\nurl = 'http://127.0.0.1:9'\n", encoding="utf-8")
+    shown = typed("status", name, "--journal", "the second/one.journal", "--config", "north.toml")
+    (export,) = (line.strip() for line in shown.out.splitlines() if "carbon-migrate export" in line)
+    # From any folder: what was typed from this one is named in full.
+    assert export.endswith(f" --config {tmp_path}/north.toml --journal '{tmp_path}/the second/one.journal'")
+    assert typed(*shlex.split(export)[1:]).exit == 0
+    (written,) = tmp_path.glob(f"{name}-*.csv")
+    assert rows_of(written.read_text(encoding="utf-8"))
+    secret = typed(
+        "status", name, "--journal", "the second/one.journal", "--api-url", "http://olga:geheim@127.0.0.1:9"
+    )
+    assert "carbon-migrate export" in secret.out
+    # The address that is named is the run's own; the one that was typed has a password.
+    assert set(re.findall(r"--api-url (\S+)", secret.out + secret.err)) == {"http://billing/api"}
+    assert "geheim" not in secret.out + secret.err
+    of_variable = typed("status", name, "--journal", "the second/one.journal")
+    assert "--config" not in of_variable.out

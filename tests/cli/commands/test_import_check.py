@@ -1,5 +1,6 @@
 """`import FILE --check`: all faults of a table at once, marked in a workbook that comes back corrected."""
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import openpyxl
 import pytest
 
 from cli.terminal.exits import Exit
-from tests.cli.conftest import Place
+from tests.cli.conftest import Place, Typed
 
 HEADER = "Договор;ФИО;Телефон;E-mail;Папка;Тариф;Логин;IP;MAC;Услуга;Менеджер;Остаток"
 FAULTS: Mapping[str, tuple[str, str, str]] = {
@@ -45,7 +46,7 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
 @pytest.fixture
 async def taken(place: Place) -> None:
     """An account of the billing whose login and address the table has for others."""
-    ((owner,),) = place.billing.database.query("select min(abonent_id) from users where deleted = 0")
+    ((owner,),) = place.query("select min(abonent_id) from users where deleted = 0")
     address = (172 << 24) + (20 << 16) + 24
     sql = "insert into users (id, abonent_id, login, ip) values (999001, ?, 'taken', ?)"
     await place.execute(sql, owner, address)
@@ -80,7 +81,7 @@ async def test_faults_are_grouped_by_kind_with_their_first_lines(place: Place) -
     assert "✗ 13 rows of" in ended.out
     assert "✗ Телефон, lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more: '123' is not a Russian mobile" in ended.out
     assert "Nothing was sent." in ended.out
-    closing = (await place.cli("import", "subscribers.csv", "--check", "--json", may_end_with=[Exit.REFUSED])).closing
+    closing = await place.cli.closing("import", "subscribers.csv", "--check", ends=Exit.REFUSED)
     assert closing["file"] == "subscribers.csv"
     (group,) = closing["faults"]
     assert (group["column"], group["count"], group["lines"]) == ("Телефон", 13, list(range(2, 12)))
@@ -89,15 +90,15 @@ async def test_faults_are_grouped_by_kind_with_their_first_lines(place: Place) -
 
 async def test_a_clean_table_has_exit_code_0_and_tells_what_is_to_be_looked_at(place: Place) -> None:
     rows = [f"Н-{line};Иванов;89161234567;;;2;u{line};;;127;33;0" for line in (2, 3)]
-    ended = await place.cli("import", table(place, *rows), "--check", "--json")
-    assert ended.closing["faults"] == []
-    (group,) = ended.closing["warnings"]
+    ended = await place.cli.closing("import", table(place, *rows), "--check")
+    assert ended["faults"] == []
+    (group,) = ended["warnings"]
     assert (group["column"], group["lines"], group["reason"]) == (
         "Телефон",
         [2, 3],
         "'+79161234567' is also in line 3",
     )
-    assert (ended.closing["exit"], ended.closing["doubtful_rows"], ended.closing["error"]) == (0, 2, None)
+    assert (ended["exit"], ended["doubtful_rows"], ended["error"]) == (0, 2, None)
 
 
 async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_the_table(place: Place) -> None:
@@ -108,8 +109,8 @@ async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_the_table
     ]
     faults = place.cli.folder / "faults.xlsx"
     await place.cli("import", table(place, *rows), "--check", "-o", faults, may_end_with=[Exit.REFUSED])
-    again = await place.cli("import", faults, "--check", "--json", may_end_with=[Exit.REFUSED])
-    assert [(one["column"], one["lines"]) for one in again.closing["faults"]] == [("Логин", [2, 3]), ("Телефон", [2])]
+    again = await place.cli.closing("import", faults, "--check", ends=Exit.REFUSED)
+    assert [(one["column"], one["lines"]) for one in again["faults"]] == [("Логин", [2, 3]), ("Телефон", [2])]
     book = openpyxl.load_workbook(faults)
     sheet = book.worksheets[0]
     assert "is not a Russian mobile" in sheet["C2"].comment.text
@@ -144,7 +145,7 @@ async def test_a_joined_table_is_marked_on_a_sheet_of_its_own_and_comes_back(pla
     sheet["C2"], sheet["A3"] = "172.20.0.2", "Н-3"
     book.save(faults)
     await place.cli("import", faults, "--accounts", faults, "--yes")
-    found = place.billing.database.query("select login from users where login in ('ivanov', 'petrov') order by 1")
+    found = place.query("select login from users where login in ('ivanov', 'petrov') order by 1")
     assert [login for (login,) in found] == ["ivanov", "petrov"]
 
 
@@ -155,8 +156,7 @@ async def test_an_import_makes_the_same_checks_before_anything_is_sent(place: Pl
         "Н-4;Яшин;;;;2;c;;;;;1",
         "Н-5;Яшин;;;;2;twice;;;;;1",
     ]
-    ended = await place.cli("import", table(place, *rows), "--yes", may_end_with=[Exit.REFUSED])
-    assert "'twice' is also in line 5" in ended.words
+    await place.cli.refused("import", table(place, *rows), "--yes", says="'twice' is also in line 5")
     assert place.billing.ledger.effects("Abonents") == {}
     await place.cli("import", "subscribers.csv", "--yes", "--skip-bad", may_end_with=[Exit.REJECTED])
     created = place.billing.database.query(
@@ -165,18 +165,135 @@ async def test_an_import_makes_the_same_checks_before_anything_is_sent(place: Pl
     assert [number for (number,) in created] == ["Н-4"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
+async def test_what_cannot_be_written_is_refused_before_anything_is_read(place: Place) -> None:
+    place.write("", "there.xlsx")
+    file = table(place, *FAULTS)
+    for arguments, why in (
         (["-o", "faults.xlsx"], "-o names the workbook of --check, and that is not given"),
         (["--check", "-o", "faults.csv"], "faults.csv: a checked table is written as a workbook; name it .xlsx"),
         (["--check", "-o", "there.xlsx"], "there.xlsx is there already"),
         (["--check", "--save", "job.toml"], "--check sends nothing and begins no run: leave --save out"),
-    ],
-)
-async def test_what_cannot_be_written_is_refused_before_anything_is_read(
-    place: Place, arguments: list[str], why: str
-) -> None:
-    place.write("", "there.xlsx")
-    ended = await place.cli("import", table(place, *FAULTS), *arguments, may_end_with=[Exit.REFUSED])
-    assert why in ended.words
+    ):
+        await place.cli.refused("import", file, *arguments, says=why)
+
+
+# ---- names of a table are collected, proposed, checked, and completed ----------------------------------------------
+
+TABLE = """Договор;ФИО;Тариф;Папка;Оператор;Логин
+A1;Иванов;тариф-2;Новостройки;Старый оператор;a1
+A2;Петров;тариф-2;Ленина 5;Новый оператр;a2
+A3;Сидоров;Тариф 3 (архив);Ленина 5;Старый оператор;a3
+A4;Ёлкин;Безлимит;Ленина 5;Старый оператор;a4
+"""
+SERVICES = "Договор;Услуга\nA1;Аренда роутера\nA2;=Антивирус\n"
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file, delimiter=";"))
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+async def test_a_dictionary_is_proposed_checked_and_completed(place: Place) -> None:
+    table, services = place.write(TABLE, "table.csv"), place.write(SERVICES, "services.csv")
+    given = (table, "--services", services, "--map", "manager_id:=33")
+    made = await place.cli.closing("dictionary", *given, ends=1)
+    file = place.cli.folder / "dictionary.csv"
+    assert made == {
+        "file": str(table),
+        "dictionary": "dictionary.csv",
+        "rows": 4,
+        "refused": 0,
+        "names": 9,
+        "open": 2,
+        "near": 3,
+        "matched": 4,
+        "kinds": {
+            "tariff": {"open": 1, "near": 1, "matched": 1},
+            "service": {"open": 1, "near": 0, "matched": 1},
+            "folder": {"open": 0, "near": 1, "matched": 1},
+            "operator": {"open": 0, "near": 1, "matched": 1},
+        },
+        "kinds_without_names": [],
+        "exit": 1,
+        "error": None,
+    }
+    rows = rows_of(file)
+    assert [(row["name"], row["rows"], row["first_line"], row["id"], row["match"].split(" ")[0]) for row in rows] == [
+        ("Безлимит", "1", "5", "", ""),
+        ("Тариф 3 (архив)", "1", "4", "3", "near"),
+        ("тариф-2", "2", "2", "2", "equal"),
+        ("'=Антивирус", "1", "3", "", ""),
+        ("Аренда роутера", "1", "2", "301", "equal"),
+        ("Ленина 5", "3", "3", "new", "new"),
+        ("Новостройки", "1", "2", "1400", "equal"),
+        ("Новый оператр", "1", "3", "1444", "near"),
+        ("Старый оператор", "3", "2", "3", "equal"),
+    ]
+    # A person fills in what is open, and confirms what is near.
+    for row in rows:
+        row["id"] = row["id"] or "none"
+        row["checked"] = "" if row["match"] == "equal" else "да"
+    rows[0]["id"] = "6"
+    write(file, rows)
+    refused = await place.cli("dictionary", table, may_end_with=[2])
+    assert "dictionary.csv is there already: name another file, or give --force" in refused.words
+    again = await place.cli("dictionary", *given, "--dictionary", file, "-o", file, "--force")
+    assert "All names have their ids." in again.out
+    tables = f"{table} --map manager_id:=33 --services {services} --dictionary {file}"
+    assert f"carbon-migrate import {tables} --sample 20 --folder NAME" in again.out
+    assert {row["name"]: row["id"] for row in rows_of(file)} == {row["name"]: row["id"] for row in rows}
+
+
+async def test_what_the_billing_does_not_tell_is_said(place: Place) -> None:
+    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
+    made = await place.cli("dictionary", place.write(TABLE, "table.csv"), may_end_with=[1])
+    assert "operator: the billing does not tell these names; look the ids up there, and fill them in" in made.out
+    assert "tariff      1 matched, 1 to confirm, 1 open" in made.out
+
+
+def test_without_a_billing_nothing_is_proposed(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(TABLE + "A5;;;\n", encoding="utf-8")
+    made = typed("dictionary", "table.csv", "-o", "made.csv")
+    assert made.exit == 1
+    assert "tariff      0 matched, 0 to confirm, 3 open" in made.out
+    assert "Check the dictionary: 7 ids to fill in." in made.out
+    assert "no billing is set, so nothing is proposed: give --api-url URL, and --database PATH" in made.out
+    assert "1 row cannot be read, and its names are not in the dictionary" in made.out
+    assert "carbon-migrate dictionary table.csv --dictionary made.csv -o made.csv --force" in made.out
+    assert {row["id"] for row in rows_of(tmp_path / "made.csv")} == {""}
+
+
+def test_a_map_says_which_column_holds_what(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("Договор;ФИО;Plan\nA1;И;Домашний\n", encoding="utf-8")
+    assert typed("dictionary", "table.csv", "--map", "tarif_id=Plan").exit == 1
+    assert [row["name"] for row in rows_of(tmp_path / "dictionary.csv")] == ["Домашний"]
+    (tmp_path / "map.toml").write_text('[subscriber]\ntarif_id = "Plan"\n', encoding="utf-8")
+    assert typed("dictionary", "table.csv", "--map", "map.toml", "-o", "other.csv").exit == 1
+    assert rows_of(tmp_path / "other.csv") == rows_of(tmp_path / "dictionary.csv")
+    two = typed("dictionary", "table.csv", "--map", "map.toml", "--map", "map.toml", "-o", "third.csv")
+    assert (two.exit, "two map files are given" in two.err) == (2, True)
+
+
+def test_what_cannot_be_used_is_refused_and_nothing_is_written(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(TABLE, encoding="utf-8")
+    (tmp_path / "old.csv").write_text("kind;name;id\nplan;A;3\n", encoding="utf-8")
+    for words, told in (
+        (("missing.csv",), "missing.csv"),
+        (("table.csv", "-o", "made.txt"), "made.txt: the name of the file says what it is to be"),
+        (("table.csv", "--dictionary", "old.csv"), "line 2, column kind: there is no kind 'plan'"),
+        (("table.csv", "--dictionary", "none.csv"), "none.csv"),
+        (("table.csv", "--map", "no_such_field=Тариф"), "no_such_field"),
+    ):
+        typed.refused("dictionary", *words, says=told)
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["old.csv", "table.csv"]
+    # A table without names needs no dictionary.
+    (tmp_path / "table.csv").write_text("Договор;ФИО\nA1;И\n", encoding="utf-8")
+    made = typed("dictionary", "table.csv")
+    assert (made.exit, "The table has no names to look up." in made.out) == (0, True)

@@ -1,7 +1,6 @@
 """`mock`: its help names what the billing of the lab can do, without importing it; a database is made whole."""
 
 import os
-import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,13 +9,10 @@ import pytest
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
-from cli.commands.mock import QUIRKS, init
-from cli.terminal import waiting
+from cli.commands.mock import QUIRKS
 from cli.terminal.exits import Exit
 from lab.mock.quirks import Quirks
 from tests.cli.conftest import Typed
-
-FAR = re.compile(r"making \S+/b\.fdb, (?P<percent>\d+) %, \d:\d\d, \d:\d\d.left$")
 
 
 def test_the_help_names_each_quirk_of_the_lab() -> None:
@@ -38,21 +34,6 @@ def test_a_database_may_have_any_letters_in_its_name(
         assert cursor.fetchall() == [(9,)]
     finally:
         connection.close()
-
-
-def test_a_terminal_shows_how_far_a_new_billing_is_and_how_long_it_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("SILENCE", "EVERY"):
-        monkeypatch.setattr(waiting, name, 0.01)
-    drawn: list[str] = []
-    with waiting.WaitingLine().shown_by(drawn.append, lambda: 80):
-        init(tmp_path / "b.fdb", abonents=3_000)
-    said = [line for line in map(FAR.search, drawn) if line is not None]
-    percents = [int(line["percent"]) for line in said]
-    assert percents, drawn[-3:]
-    assert percents == sorted(percents)
-    assert percents[-1] > 80
 
 
 def test_a_new_name_that_the_encoding_does_not_hold_is_refused_before_anything_is_made(

@@ -1,34 +1,27 @@
 """A plan says what a run would do, and leaves no trace in the billing or in the journal of the runs."""
 
 import hashlib
+import re
 import signal
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import anyio
-import anyio.to_thread
 import msgspec
 import openpyxl
 
-from billing.database.database import Database, attach
-from billing.database.dsn import Dsn
+from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.states import State
 from cli.settings.flags import Flags
 from cli.settings.profiles import write_profile
 from cli.settings.settings import load
 from tests.cli.conftest import Ended, Place
+from tests.cli.terminal.terminals import answered, at_a_terminal
 from tests.cli.test_continue import read
-from tests.jobs.whole_database import Tables, whole
 
-
-async def all_of(place: Place) -> Tables:
-    def look() -> Tables:
-        with Database(Dsn(str(place.file))) as database:
-            return whole(database)
-
-    return await anyio.to_thread.run_sync(look)
+TOGETHER = "update abonents set account_id = (select account_id from abonents where id = 2001) where id = 2003"
+"""Two subscribers have one account."""
 
 
 def digests(journal: Path) -> dict[str, str]:
@@ -46,12 +39,12 @@ def planned(ended: Ended) -> dict[str, Any]:
 async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) -> None:
     balances = place.balances(6)
     _, *lines = balances.path.read_text(encoding="utf-8").splitlines()
-    place.write("\n".join(["contract_number;amount", *lines[:2]]) + "\n", "entered.csv")
-    await place.cli("run", "balances", "entered.csv", "--yes")
-    place.write("\n".join(["contract_number;amount", *lines, lines[-1], "nobody;5"]) + "\n", "all.csv")
-    before, journal = await all_of(place), digests(place.cli.journal)
+    place.rows("contract_number;amount", *lines[:2], name="entered.csv")
+    await place.run("balances", "entered.csv")
+    place.rows("contract_number;amount", *lines, lines[-1], "nobody;5", name="all.csv")
+    before, journal = place.tables, digests(place.cli.journal)
     ended = await place.cli("plan", "balances", "all.csv", "--json", "-o", "plan", may_end_with=(1,))
-    assert await all_of(place) == before
+    assert place.tables == before
     assert digests(place.cli.journal) == journal
     plan = planned(ended)
     assert plan["states"] == {"pending": 4, "skipped": 3}
@@ -73,15 +66,11 @@ async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) 
 
 async def test_a_plan_has_a_sum_for_each_kind_where_one_is_known(place: Place) -> None:
     """A shared account, a duplicate, one entered before, one entered by hand, and rows that are refused."""
-    await anyio.to_thread.run_sync(
-        _execute, place.file, "update abonents set account_id = (select account_id from abonents where id = 2001) "
-        "where id = 2003",
-    )  # fmt: skip
-    place.write("abonent_id;amount\n2004;40\n2005;50\n", "before.csv")
-    await place.cli("run", "balances", "before.csv", "--yes", "--journal", "other.journal")
-    await anyio.to_thread.run_sync(_execute, place.file, "update finance_operations set descr = 'Остаток'")
-    place.write("abonent_id;amount\n2005;50\n", "entered.csv")
-    await place.cli("run", "balances", "entered.csv", "--yes", "--again")
+    await place.execute(TOGETHER)
+    # As an old loop leaves it: operations without a mark of ours.
+    await place.run("balances", place.rows("abonent_id;amount", "2004;40", "2005;50"), "--journal", "other.journal")
+    await place.execute("update finance_operations set descr = 'Остаток'")
+    await place.run("balances", place.rows("abonent_id;amount", "2005;50"), "--again")
     lines = (
         "2001;1.10",
         "2003;2,20",
@@ -94,8 +83,8 @@ async def test_a_plan_has_a_sum_for_each_kind_where_one_is_known(place: Place) -
         "7;1;2",
         "6;5",
     )
-    place.write("\n".join(["abonent_id;amount", *lines]) + "\n", "all.csv")
-    ended = await place.cli("plan", "balances", "all.csv", "--json", may_end_with=(1,))
+    all_of_them = place.rows("abonent_id;amount", *lines, name="all.csv")
+    ended = await place.cli("plan", "balances", all_of_them, "--json", "-o", "plan", may_end_with=(1,))
     plan = planned(ended)
     assert (plan["kinds"], plan["kind_amounts"]) == ({"new": 4}, {"new": "50.30"})
     assert plan["skipped_amounts"] == {"entered by an earlier run": "50.00", "a duplicate in the input": "7.00"}
@@ -103,19 +92,21 @@ async def test_a_plan_has_a_sum_for_each_kind_where_one_is_known(place: Place) -
     assert (plan["look_alikes"], plan["look_alikes_amount"]) == (1, "40.00")
     assert (plan["shared_accounts"], plan["shared_accounts_rows"], plan["shared_accounts_amount"]) == (1, 2, "3.30")
     assert (plan["refused"], plan["refused_with_amount"], plan["refused_amount"]) == (4, 2, "1005.00")
-    for words in (
-        "refused 4 rows, 1 005.00 in the 2 whose amount can be read",
-        "accounts 1 reached by several rows, one after the other: 2 rows, 3.30 in total",
-        "caution 1 row, 40.00 in total, looks as if entered already",
-    ):
-        assert words in ended.words
+    ended.saying(
+        [
+            "refused 4 rows, 1 005.00 in the 2 whose amount can be read",
+            "accounts 1 reached by several rows, one after the other: 2 rows, 3.30 in total",
+            "caution 1 row, 40.00 in total, looks as if entered already",
+        ]
+    )
+    assert [row[0] for row in read(place.cli.folder / "plan" / "look-alikes.csv")[1]] == ["2004"]
 
 
 async def test_a_plan_makes_no_later_run_think_that_rows_were_entered(place: Place) -> None:
     balances = place.balances(4)
     await place.cli("plan", "balances", balances.path)
     assert not place.cli.journal.exists()
-    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    closing = await place.run("balances", balances.path)
     assert closing["states"] == {"accepted": 4}
     plan = planned(await place.cli("plan", "balances", balances.path, "--json"))
     assert plan["states"] == {"skipped": 4}
@@ -157,58 +148,15 @@ async def test_a_second_plan_says_what_has_changed(place: Place) -> None:
     assert planned(ended)["changes"] == {}
     assert "nothing has changed" in ended.words
     number = lines[0].split(";")[0]
-    place.write("\n".join([header, f"{number};777", *lines[1:4], "nobody;1"]) + "\n")
+    place.rows(header, f"{number};777", *lines[1:4], "nobody;1", name="balances.csv")
     ended = await place.cli(*arguments, may_end_with=(1,))
     assert planned(ended)["changes"] == {"another amount": 1, "gone": 1}
     assert "0 refused before, 1 now" in ended.words
     assert "0.01 before, 777.00 now" in ended.words
     # Somebody enters one of them meanwhile.
-    place.write("\n".join([header, lines[1]]) + "\n", "one.csv")
-    await place.cli("run", "balances", "one.csv", "--yes")
+    await place.run("balances", place.rows(header, lines[1]))
     ended = await place.cli(*arguments, may_end_with=(1,))
     assert planned(ended)["changes"] == {"pending before, now skipped": 1}
-
-
-async def test_what_was_entered_by_hand_is_named(place: Place) -> None:
-    balances = place.balances(2)
-    await place.cli("run", "balances", balances.path, "--yes", "--journal", "other.journal")
-    # As an old loop leaves it: operations without a mark of ours.
-    with Database(Dsn(str(place.file))) as database:
-        marked = list(
-            database.query("select op_id from finance_operations where op_type = 8 and descr like '%[cm %'")
-        )
-    assert len(marked) == 2
-    await anyio.to_thread.run_sync(
-        _execute, place.file, "update finance_operations set descr = 'Остаток' where op_type = 8"
-    )
-    ended = await place.cli("plan", "balances", balances.path, "--json", "-o", "plan")
-    assert planned(ended)["look_alikes"] == 2
-    assert "as if entered already" in ended.words
-    _, rows = read(place.cli.folder / "plan" / "look-alikes.csv")
-    assert [row[0] for row in rows] == balances.numbers
-
-
-def _execute(file: Path, sql: str) -> None:
-    connection = attach(Dsn(str(file)))
-    connection.cursor().execute(sql)
-    connection.commit()
-    connection.close()
-
-
-async def test_rows_that_are_as_wanted_already_are_never_sent(place: Place) -> None:
-    query = (
-        "select first 3 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
-        "group by account_id"
-    )
-    ids = [str(number) for (number,) in place.billing.database.query(query)]
-    place.write("\n".join(["abonent_id", *ids[:1]]) + "\n", "one.csv")
-    place.write("\n".join(["abonent_id", *ids]) + "\n", "three.csv")
-    amount = ("--set", "amount=-77")
-    await place.cli("run", "warning-threshold", "one.csv", "--yes", *amount)
-    plan = planned(await place.cli("plan", "warning-threshold", "three.csv", "--json", *amount))
-    assert plan["states"] == {"pending": 2, "skipped": 1}
-    assert plan["kinds"] == {"to be changed": 2}
-    assert plan["skipped"] == {"already as wanted": 1}
 
 
 def cells(path: Path) -> list[list[object]]:
@@ -225,15 +173,17 @@ def cells(path: Path) -> list[list[object]]:
 
 
 async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
-    query = (
-        "select first 25 a.id from abonents a where a.is_folder = 0 and a.deleted = 0 and a.id in "
-        "(select min(b.id) from abonents b where b.account_id is not null group by b.account_id) order by a.id"
-    )
-    ids = [int(number) for (number,) in place.billing.database.query(query)]
-    await anyio.to_thread.run_sync(_execute, place.file, "update admin_accounts set limit_warning = 0")
-    place.write("\n".join(["abonent_id;amount", *(f"{one};-120" for one in ids)]) + "\n", "rows.csv")
+    ids = place.subscribers(27)
+    await place.execute("update admin_accounts set limit_warning = 0")
+    # Rows that are as wanted already are never sent.
+    before = place.rows("abonent_id;amount", *(f"{one};-120" for one in ids[25:]), name="before.csv")
+    await place.run("warning-threshold", before)
+    place.rows("abonent_id;amount", *(f"{one};-120" for one in ids))
     ended = await place.cli("plan", "warning-threshold", "rows.csv", "--json", "-o", "values.xlsx")
-    values = planned(ended)["value_changes"]
+    plan = planned(ended)
+    assert (plan["states"], plan["kinds"]) == ({"pending": 25, "skipped": 2}, {"to be changed": 25})
+    assert plan["skipped"] == {"already as wanted": 2}
+    values = plan["value_changes"]
     assert values["groups"] == [
         {"kind": "changed", "model": "AdminAccounts", "fields": ["limit_warning"], "rows": 25}
     ]
@@ -250,7 +200,7 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
     assert header == ["line", "row", "label", "model", "object", "change", "field", "old", "new"]
     assert [row[:2] for row in rows] == [[number + 1, number] for number in range(1, 26)]
     assert [row[3:] for row in rows] == [
-        ["AdminAccounts", f"account_id_abonents {one}", "changed", "limit_warning", 0, -120] for one in ids
+        ["AdminAccounts", f"account_id_abonents {one}", "changed", "limit_warning", 0, -120] for one in ids[:25]
     ]
     again = await place.cli("plan", "warning-threshold", "rows.csv", "-o", "values.xlsx", may_end_with=(2,))
     assert "values.xlsx is there already" in again.words
@@ -270,13 +220,8 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
 
 async def test_a_plan_adds_up_the_balances_before_and_after(place: Place) -> None:
     """Two subscribers have one account: it counts once, and its second row finds what the first has left."""
-    await anyio.to_thread.run_sync(
-        _execute, place.file, "update abonents set account_id = (select account_id from abonents where id = 2001) "
-        "where id = 2003",
-    )  # fmt: skip
-    await anyio.to_thread.run_sync(
-        _execute, place.file, "update admin_accounts set ostatok = 1000000000000, debit = 0, credit = 0"
-    )
+    await place.execute(TOGETHER)
+    await place.execute("update admin_accounts set ostatok = 1000000000000, debit = 0, credit = 0")
     place.write("abonent_id;amount\n2001;1,10\n2004;40\n2003;-2,20\n", "rows.csv")
     arguments = ("plan", "balances", "rows.csv", "--json")
 
@@ -288,7 +233,7 @@ async def test_a_plan_adds_up_the_balances_before_and_after(place: Place) -> Non
 
     ended = await place.cli(*arguments, "-o", "values.csv", may_end_with=(1,))
     _, rows = read(place.cli.folder / "values.csv")
-    ((account,),) = place.billing.database.query("select account_id from abonents where id = 2001")
+    ((account,),) = place.query("select account_id from abonents where id = 2001")
     assert rows[0] == ["2", "1", rows[0][2], "AdminAccounts", f"id {account}", "changed", "balance", "100.00", "1.10"]
     assert told(ended) == (
         [("100.00", "1.10"), ("100.00", "40.00"), ("1.10", "-2.20")],
@@ -299,10 +244,7 @@ async def test_a_plan_adds_up_the_balances_before_and_after(place: Place) -> Non
     assert told(ended)[1] == {"accounts": 2, "before": "200.00", "after": "38.90"}
     settings = load(Flags(api_url=place.billing.url), place.cli.environment, place.cli.folder)
     adds = Fact(TypeEight.ADDS, date(2026, 11, 25))
-    write_profile(
-        settings,
-        msgspec.structs.replace(UNKNOWN, billing=settings.target, version="5.24.06", type_8=adds),
-    )
+    write_profile(settings, msgspec.structs.replace(UNKNOWN, billing=settings.target, version="5.24.06", type_8=adds))
     assert told(await place.cli(*arguments)) == (
         [("100.00", "101.10"), ("100.00", "140.00"), ("101.10", "98.90")],
         {"accounts": 2, "before": "200.00", "after": "238.90"},
@@ -314,7 +256,7 @@ async def test_a_plan_adds_up_the_balances_before_and_after(place: Place) -> Non
 
 
 async def test_a_plan_shows_what_is_new_and_what_is_removed(place: Place) -> None:
-    ((service,),) = place.billing.database.query("select first 1 id from usluga order by id")
+    ((service,),) = place.query("select first 1 id from usluga order by id")
     place.write(f"abonent_id;usluga_id;manager_id\n2001;{service};33\n", "new.csv")
     ended = await place.cli("plan", "connect-service", "new.csv", "--json", "-o", "new.jsonl")
     (row,) = planned(ended)["value_changes"]["first"]
@@ -324,26 +266,12 @@ async def test_a_plan_shows_what_is_new_and_what_is_removed(place: Place) -> Non
     assert [(one["field"], one["old"], one["new"]) for one in lines] == [
         (one["field"], one["old"], one["new"]) for one in row["fields"]
     ]
-    ((user,),) = place.billing.database.query("select first 1 id from users where deleted = 0 order by id")
+    ((user,),) = place.query("select first 1 id from users where deleted = 0 order by id")
     ended = await place.cli("plan", "delete-account", "--set", f"user_id={user}", "--json")
     (row,) = planned(ended)["value_changes"]["first"]
     assert (row["kind"], row["model"]) == ("removed", "Users")
     assert {"field": "id", "old": str(user), "new": None, "issued": False} in row["fields"]
     assert "removed, Users: 1 row" in ended.words
-
-
-async def test_secrets_are_in_no_plan(place: Place) -> None:
-    query = "select first 2 login from users where deleted = 0 order by id"
-    logins = [login for (login,) in place.billing.database.query(query)]
-    place.write("login;psw\n" + "".join(f"{login};Ge-heim{place}\n" for place, login in enumerate(logins)), "new.csv")
-    ended = await place.cli("plan", "password", "new.csv", "--json", "-o", "plan")
-    assert planned(ended)["states"] == {"pending": 2}
-    again = await place.cli("plan", "password", "new.csv", "--json")
-    assert planned(again)["changes"] == {}
-    assert "Ge-heim" not in ended.out + ended.err + again.out + again.err
-    for path in place.cli.folder.rglob("*"):
-        if path.is_file() and path.name != "new.csv":
-            assert b"Ge-heim" not in path.read_bytes(), path
 
 
 async def test_what_cannot_be_planned_ends_with_2_and_an_object(place: Place) -> None:
@@ -358,5 +286,179 @@ async def test_what_cannot_be_planned_ends_with_2_and_an_object(place: Place) ->
     plan = planned(await place.cli("plan", "balances", balances.path, "--json"))
     assert plan["states"] == {State.PENDING: 2}
     place.cli.journal.write_text("something else", encoding="utf-8")
-    ended = await place.cli("plan", "balances", balances.path, may_end_with=(2,))
-    assert "as a journal" in ended.words
+    await place.cli.refused("plan", "balances", balances.path, says="as a journal")
+
+
+# ---- `run --plan ID`: what was planned is what is sent -------------------------------------------------------------
+
+
+async def a_plan(place: Place, *words: str, ends: int = 0) -> str:
+    """The name of a plan."""
+    return str((await place.cli.closing("plan", *words, ends=ends))["plan"])
+
+
+async def nothing_sent(place: Place, name: str, *arguments: str) -> str:
+    """Run the plan, see that it is refused, and return why."""
+    before = place.billing.ledger.effects("FinanceOperations")
+    closing = await place.run("--plan", name, *arguments, ends=2)
+    assert place.billing.ledger.effects("FinanceOperations") == before
+    assert closing["error"].endswith("Nothing was sent.")
+    return str(closing["error"])
+
+
+async def test_what_was_planned_is_what_is_sent(place: Place) -> None:
+    path = place.balances(9).path
+    shown = await place.cli("plan", "balances", path, "--limit", "7", "--set", "descr=Перенос")
+    name = shown.out.split("run --plan ")[1].split()[0]
+    # Without a terminal it asks as any run does.
+    await place.cli.refused("run", "--plan", name, says="--yes")
+    ended = await place.run("--plan", name)
+    assert (ended["states"], ended["left_out"]) == ({"accepted": 7}, {"--limit": 2})
+    run = (await place.runs())[-1]
+    assert (run.parameters["input_plan"], run.parameters["descr"]) == (name, "Перенос")
+    # What this run has entered is no part of the plan.
+    why = await nothing_sent(place, name)
+    for words in (
+        f"this is not what plan {name} of",
+        "7 × pending then, now skipped",
+        "left out: 2 by --limit then, none now",
+        f"entered by an earlier run: {run.name}",
+    ):
+        assert words in why
+
+
+async def test_a_plan_with_nothing_to_send_is_not_offered_to_be_sent(place: Place) -> None:
+    place.rows("abonent_id;amount", "nobody;1", name="bad.csv")
+    bad = await place.cli("plan", "balances", "bad.csv", may_end_with=(1,))
+    assert "There is nothing to send: mend the input, and plan again." in " ".join(bad.out.split())
+    path = place.balances(1).path
+    await place.run("balances", path)
+    entered = await place.cli("plan", "balances", path)
+    assert entered.out.rstrip().endswith("There is nothing to send.")
+    assert "run --plan" not in bad.out + entered.out
+
+
+async def test_an_input_that_has_changed_is_told_row_by_row(place: Place) -> None:
+    balances = place.balances(30)
+    header, *lines = balances.path.read_text(encoding="utf-8").splitlines()
+    name = await a_plan(place, "balances", "balances.csv")
+    number = lines[1].split(";")[0]
+    changed = [lines[0], f"{number};777", *lines[2:4], "nobody;1", *lines[5:]]
+    place.rows(header, *changed, name="balances.csv")
+    why = await nothing_sent(place, name, "--skip-bad")
+    for words in (
+        "balances.csv has been changed since: its bytes are others",
+        "1 × another amount, 1 × gone, 1 × refused now",
+        f"line 3 ({number}): another amount: 0.08 then, 777.00 now",
+        "line 6 (nobody): refused now: there is no contract number 'nobody'",
+    ):
+        assert words in why
+    # All rows another: the first twenty are named.
+    others = [f"{line.partition(';')[0]};{1000 + number}" for number, line in enumerate(lines)]
+    place.rows(header, *others, name="balances.csv")
+    why = await nothing_sent(place, name)
+    assert ("30 × another amount" in why, "… and 10 more" in why, why.count("another amount:")) == (True, True, 20)
+    # As it was, it goes.
+    place.rows(header, *lines, name="balances.csv")
+    assert (await place.run("--plan", name))["states"] == {"accepted": 30}
+    assert (await place.found()).sum == balances.sum
+
+
+async def test_what_another_run_has_entered_or_set_meanwhile_is_told(place: Place) -> None:
+    balances = place.balances(3)
+    header, first, *_ = balances.path.read_text(encoding="utf-8").splitlines()
+    name = await a_plan(place, "balances", "balances.csv")
+    account = "(select account_id from abonents where contract_number = ? and deleted = 0)"
+    change = f"update admin_accounts set ostatok = ?, debit = 0, credit = 0 where id = {account}"  # noqa: S608 - ours
+    await place.execute(change, 4321 * SCALE, balances.numbers[1])
+    why = await nothing_sent(place, name)
+    for words in ("1 × something else would be overwritten", f"({balances.numbers[1]})", "balance 4321.00 now"):
+        assert words in why
+    await place.run("balances", place.rows(header, first))
+    assert "1 × pending then, now skipped" in await nothing_sent(place, name)
+    # The billing itself is another: none of its tables is read any more.
+    place.without_database()
+    assert f"another database: {place.file} then, none now" in await nothing_sent(place, name)
+
+
+async def test_rows_of_a_select_are_frozen_whole_and_compared(place: Place) -> None:
+    arguments = ("warning-threshold", "--set", "folder=89", "--set", "amount=-77")
+    plan = await place.cli.closing("plan", *arguments)
+    query = "select first 1 id, contract_number from abonents where parent_id = 89 and is_folder = 0 and deleted = 0"
+    ((key, number),) = place.query(query)
+    await place.execute("update abonents set parent_id = 1000 where id = ?", key)
+    assert f"1 × gone\n  ({number}): gone: pending then" in await nothing_sent(place, plan["plan"])
+    await place.execute("update abonents set parent_id = 89 where id = ?", key)
+    ended = await place.run("--plan", plan["plan"])
+    assert ended["states"]["accepted"] == plan["states"]["pending"]
+    run = (await place.runs())[-1]
+    assert run.frozen_at
+    assert run.approved_at
+    assert run.frozen_at <= run.approved_at
+
+
+async def test_one_that_was_killed_before_it_was_approved_is_held_against_its_plan(place: Place) -> None:
+    place.without_database()
+    header, first, *_ = place.balances(20).path.read_text(encoding="utf-8").splitlines()
+    name = await a_plan(place, "balances", "balances.csv")
+    place.traffic.model = "Abonents"
+    before = place.traffic.arrived
+    async with place.cli.started("run", "--plan", name, "--yes", "--rate", "20") as started:
+        await place.traffic.reaches(before + 5)
+        started.signal(signal.SIGKILL)
+        await started.process.wait()
+    (left,) = await place.runs()
+    assert left.approved_at is None
+    await place.run("balances", place.rows(header, first))
+    ended = await place.cli.closing("resume", left.name, "--yes", "--rate", "none", ends=2)
+    assert "1 × pending then, now skipped" in ended["error"]
+    assert (await place.found()).rows == 1
+
+
+async def test_plans_that_cannot_be_run_say_why(place: Place) -> None:
+    await place.cli.refused("run", "--plan", "abcde", says="there is no plan abcde")
+    place.balances(2)
+    old, new = [await a_plan(place, "balances", "balances.csv") for _ in range(2)]
+    says = [f"plan {old} was replaced by plan {new}", f"carbon-migrate run --plan {new}"]
+    await place.cli.refused("run", "--plan", old, says=says)
+    await place.cli.refused("run", "--plan", "abcde", says="has no run 'abcde'")
+    alone = ("--api-url", place.by_name, "--database", "", "--journal", place.cli.journal)
+    says = [f"plan {new} is for {place.billing.url}, and the settings name {place.by_name}"]
+    await place.cli.refused("run", "--plan", new, *alone, says=says)
+    says = ["--again: plan", "says itself what is done"]
+    await place.cli.refused("run", "balances", "--plan", new, "--again", says=says)
+    await place.cli.refused("run", says="name what is to be done")
+    # A step of a job file is run by its file.
+    place.write('[[step]]\njob = "balances"\nfile = "balances.csv"\n', "night.toml")
+    night = await place.cli("plan", "night.toml", "--json")
+    assert "run --plan" not in night.err
+    name = night.closing["steps"][0]["plan"]
+    says = ["night.toml, whose steps are run together and not by their plans"]
+    await place.cli.refused("run", "--plan", name, says=says)
+    await place.cli.refused("run", "night.toml", "--plan", name, says="says itself what is done")
+    assert (await place.found()).rows == 0
+
+
+async def test_secrets_of_rows_are_read_again_and_those_given_for_all_are_not_kept(place: Place) -> None:
+    logins = [login for (login,) in place.query("select first 2 login from users where deleted = 0 order by id")]
+    place.rows("login;psw", *(f"{login};Ge-heim" for login in logins), name="new.csv")
+    name = await a_plan(place, "password", "new.csv")
+    again = await place.cli.closing("plan", "password", "new.csv")
+    assert (again["states"], again["changes"]) == ({"pending": 2}, {})
+    assert (await place.run("--plan", again["plan"]))["states"] == {"accepted": 2}
+    place.rows("login", *logins, name="same.csv")
+    says = [(question, "Ge-heim") for question in ("psw: ", "psw once more: ")]
+    seen = await answered(place, "plan", "password", "same.csv", "--ask", "psw", "--json", says=says)
+    name = re.findall(r'"plan":"([a-z0-9]{5})"', seen)[-1]
+    await place.cli.refused("run", "--plan", name, "--yes", says=["was made with a psw for all rows", "--ask psw"])
+
+
+async def test_a_screen_of_eighty_columns_has_the_command_on_one_line(place: Place) -> None:
+    balances = place.balances(2)
+    place.cli.environment["COLUMNS"] = "80"
+    with at_a_terminal(place, "plan", "balances", str(balances.path), "--limit", "1") as terminal:
+        assert await terminal.ends() == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", terminal.seen)
+    lines = "\n".join(line.rstrip() for line in plain.splitlines())
+    assert re.search(r"^  carbon-migrate run --plan [a-z0-9]{5} --journal ", lines, re.MULTILINE)
+    assert re.search(r"^left out +1 row by --limit$", lines, re.MULTILINE)

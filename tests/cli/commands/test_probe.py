@@ -3,91 +3,28 @@
 import re
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
+import anyio
 import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
 from billing.money import SCALE
+from lab.mock.leaving_out import leave_out
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
-from tests.cli.conftest import Cli, Ended, Place, Traffic, clean_environment
+from tests.cli.conftest import PATIENCE, Cli, Place, Started, Traffic, clean_environment
 
 Opened = Callable[..., AbstractAsyncContextManager[Place]]
 SETTLE = ("--settle", "0.2")
 MARKED = "select op_id, op_type, storno, descr from finance_operations where descr containing 'cm-probe'"
-
-
-@pytest.fixture
-def opened(billing_file: Path, tmp_path: Path) -> Opened:
-    """Opens a place whose billing has quirks; without a database where told so."""
-
-    @asynccontextmanager
-    async def open_place(quirks: Quirks, *, database: bool = True, stack_rate: float = 0.0) -> AsyncIterator[Place]:
-        folder = tmp_path / "work"
-        folder.mkdir()
-        traffic = Traffic()
-        async with running(
-            Dsn(str(billing_file)), quirks=quirks, middlewares=[traffic.count], stack_rate=stack_rate
-        ) as billing:
-            environment = clean_environment() | {
-                "CARBON_MIGRATE_API_URL": billing.url,
-                "XDG_STATE_HOME": str(folder / "state"),
-                "COLUMNS": "200",
-            }
-            if database:
-                environment["CARBON_MIGRATE_DATABASE"] = str(billing_file)
-            yield Place(Cli(folder, environment), billing, traffic, billing_file)
-
-    return open_place
-
-
-def subscriber(place: Place) -> int:
-    """A live subscriber with an account of its own."""
-    query = (
-        "select first 1 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
-        "group by account_id having count(*) = 1 order by 1"
-    )
-    ((found,),) = place.billing.database.query(query)
-    return int(found)
-
-
-def balance(place: Place, abonent: int) -> Decimal:
-    ((scaled,),) = place.billing.database.query(
-        "select cast(aa.ostatok + aa.debit - aa.credit as bigint) from abonents a "
-        "join admin_accounts aa on aa.id = a.account_id where a.id = :id",
-        {"id": abonent},
-    )
-    return Decimal(scaled) / SCALE
-
-
-async def write(place: Place, sql: str) -> None:
-    def work() -> None:
-        connection = attach(Dsn(str(place.file)))
-        try:
-            connection.cursor().execute(sql)
-            connection.commit()
-        finally:
-            connection.close()
-
-    await anyio.to_thread.run_sync(work)
-
-
-async def probe(place: Place, *more: str, may_end_with: tuple[int, ...] = (0,)) -> Ended:
-    return await place.cli(
-        "probe", "--abonent", str(subscriber(place)), "--yes", "--json", *SETTLE, *more, may_end_with=may_end_with
-    )
-
-
-def intents(place: Place) -> list[Path]:
-    return list((place.cli.folder / "state").rglob("*.probe"))
-
-
 USUAL = {
     "receipt_type": 2,
     "act_type": 1,
@@ -102,6 +39,79 @@ USUAL = {
     "error_status": 200,
     "money_scale": SCALE,
 }
+
+
+class CreateWatch:
+    """Holds the answer to the creation of an object, which has its effect."""
+
+    def __init__(self, model: str) -> None:
+        self.created = anyio.Event()
+        self.answered = anyio.Event()
+        self._model = model
+
+    @web.middleware
+    async def hold(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        form = await request.post()
+        answer = await handler(request)
+        if form.get("method1") == "objects.create" and request.path.endswith(f"/{self._model}/"):
+            self.created.set()
+            await self.answered.wait()
+        return answer
+
+
+@pytest.fixture
+def opened(billing_file: Path, tmp_path: Path) -> Opened:
+    """Opens a place whose billing has quirks, lacks columns, or has slow stacks."""
+
+    @asynccontextmanager
+    async def open_place(
+        quirks: Quirks | None = None, *without: str, stack_rate: float = 0.0, watch: CreateWatch | None = None
+    ) -> AsyncIterator[Place]:
+        folder = tmp_path / "work"
+        folder.mkdir()
+        traffic = Traffic()
+        with closing(attach(Dsn(str(billing_file)))) as connection:
+            for name in without:
+                leave_out(connection, name)
+        middlewares = [traffic.count, *([watch.hold] if watch else [])]
+        served = partial(running, Dsn(str(billing_file)), middlewares=middlewares, stack_rate=stack_rate)
+        async with served(quirks=quirks or Quirks()) as billing:
+            environment = clean_environment() | {
+                "CARBON_MIGRATE_API_URL": billing.url,
+                "CARBON_MIGRATE_DATABASE": str(billing_file),
+                "XDG_STATE_HOME": str(folder / "state"),
+                "COLUMNS": "200",
+            }
+            yield Place(Cli(folder, environment), billing, traffic, billing_file)
+
+    return open_place
+
+
+def subscriber(place: Place) -> int:
+    """A live subscriber with an account of its own."""
+    return place.subscribers(1)[0]
+
+
+def balance(place: Place, abonent: int) -> Decimal:
+    ((scaled,),) = place.query(
+        "select cast(aa.ostatok + aa.debit - aa.credit as bigint) from abonents a "
+        "join admin_accounts aa on aa.id = a.account_id where a.id = :id",
+        id=abonent,
+    )
+    return Decimal(scaled) / SCALE
+
+
+def probing(place: Place, *more: str, abonent: int = 0) -> tuple[str, ...]:
+    return ("probe", "--abonent", str(abonent or subscriber(place)), "--yes", *SETTLE, *more)
+
+
+async def probed(place: Place, *more: str, ends: int = 0, abonent: int = 0) -> dict[str, Any]:
+    """How a probe closes."""
+    return await place.cli.closing(*probing(place, *more, abonent=abonent), ends=ends)
+
+
+def intents(place: Place) -> list[Path]:
+    return list((place.cli.folder / "state").rglob("*.probe"))
 
 
 @pytest.mark.parametrize(
@@ -139,11 +149,7 @@ USUAL = {
                 "storno_type_8": "keeps",
             },
         ),
-        (
-            Quirks(type_8="adds"),
-            ("--set", "storno_call=storno"),
-            {"type_8": "adds", "storno_type_8": "restores"},
-        ),
+        (Quirks(type_8="adds"), ("--set", "storno_call=storno"), {"type_8": "adds", "storno_type_8": "restores"}),
     ],
     ids=["usual", "adds", "filters", "id", "restores"],
 )
@@ -154,38 +160,48 @@ async def test_each_quirk_is_learned_and_the_subscriber_is_as_before(
         abonent = subscriber(place)
         before = balance(place, abonent)
         usual = USUAL | {"descr_length": place.billing.database.longest("FINANCE_OPERATIONS", "DESCR")}
-        closing = (await probe(place, *told)).closing
-        found = {name: closing["learned"][name] for name in usual if name in closing["learned"]}
+        closing = await probed(place, *told)
         expected = usual | learned
         if not told:
             expected = {name: value for name, value in expected.items() if not name.startswith("storno")}
-        assert found == {name: value for name, value in expected.items() if name in usual}
-        for name, value in learned.items():
-            assert closing["learned"][name] == value
+        names = usual.keys() | learned.keys()
+        assert {name: value for name, value in closing["learned"].items() if name in names} == expected
         assert closing["left"] == []
         assert balance(place, abonent) == before == Decimal(closing["balance_after"])
         assert intents(place) == []
 
 
 async def test_without_a_database_the_rest_stays_assumed_and_says_so(opened: Opened) -> None:
-    async with opened(Quirks(type_8="adds"), database=False) as place:
+    async with opened(Quirks(type_8="adds")) as place:
         abonent = subscriber(place)
         before = balance(place, abonent)
-        closing = (await probe(place)).closing
+        closing = await probed(place, "--database", "")
         assert closing["learned"]["type_8"] == "adds"
         assert closing["not_learned"]["columns"] == "only the database tells it, and none is set"
         assert {"charset", "money_scale", "storno_call", "delete_answers"} <= set(closing["not_learned"])
         assert "it is tried only where --create-in FOLDER names" in closing["not_learned"]["create_fields"]
         assert balance(place, abonent) == before
+        # A balance of nothing is asked twice: one kopeck below, the first receipt makes it nothing.
+        await place.execute(
+            "update admin_accounts set ostatok = -200000000, debit = 0, credit = 0 "
+            "where id = (select account_id from abonents where id = ?)",
+            abonent,
+        )
+        assert (await probed(place))["learned"]["type_8"] == "adds"
+        assert balance(place, abonent) == Decimal("-0.02")
 
 
 async def test_with_stacks_the_effect_is_waited_for(opened: Opened) -> None:
-    async with opened(Quirks(), stack_rate=4.0) as place:
+    async with opened(stack_rate=4.0) as place:
         abonent = subscriber(place)
         before = balance(place, abonent)
-        closing = (await probe(place)).closing
-        assert closing["learned"]["type_8"] == "sets"
-        assert closing["learned"]["stack_seconds"] >= 0.1
+        # Another probe of this billing is refused meanwhile.
+        async with place.cli.started(*probing(place), "--json") as started:
+            await started.said("entering a receipt")
+            await place.cli.refused(*probing(place), says="another probe of this billing is under way")
+            learned = (await started.ended()).closing["learned"]
+        assert learned["type_8"] == "sets"
+        assert learned["stack_seconds"] >= 0.1
         assert balance(place, abonent) == before
 
 
@@ -193,65 +209,44 @@ async def test_comments_that_are_not_kept_end_the_probe_and_all_is_taken_back(op
     async with opened(Quirks(descr_length=8)) as place:
         abonent = subscriber(place)
         before = balance(place, abonent)
-        closing = (await probe(place, may_end_with=(3,))).closing
-        assert closing["learned"]["descr_kept"] is False
-        assert closing["learned"]["descr_length"] == 8
+        closing = await probed(place, ends=3)
+        assert (closing["learned"]["descr_kept"], closing["learned"]["descr_length"]) == (False, 8)
         assert "nothing more is entered" in closing["error"]
         assert balance(place, abonent) == before
         assert intents(place) == []
 
 
-async def test_a_balance_of_nothing_is_asked_twice(opened: Opened) -> None:
-    async with opened(Quirks(type_8="adds")) as place:
-        abonent = subscriber(place)
-        # One kopeck below: the first receipt makes it nothing, and the second one kopeck.
-        await write(
-            place,
-            f"update admin_accounts set ostatok = -200000000, debit = 0, credit = 0 "  # noqa: S608 - a number
-            f"where id = (select account_id from abonents where id = {abonent})",
-        )
-        closing = (await probe(place)).closing
-        assert closing["learned"]["type_8"] == "adds"
-        assert balance(place, abonent) == Decimal("-0.02")
+async def killed(place: Place, started: Started) -> None:
+    started.signal(signal.SIGKILL)
+    await started.process.wait()
+    await place.billing.wait_for_requests()
 
 
-@pytest.mark.parametrize("call", [3, 12, 13, 14, 15, 18, 20])
-async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(opened: Opened, call: int) -> None:
+@pytest.mark.parametrize(("call", "year"), [(3, ""), (12, "2001"), (14, "2099"), (18, ""), (20, "")], ids=str)
+async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(
+    opened: Opened, call: int, year: str
+) -> None:
     """The third call enters the first receipt, the twelfth the second, the next two type 8 and an act.
 
-    Receipts with exact keys follow, each filtered by its key, and then all is taken back.
+    Receipts with exact keys follow, each filtered by its key, and then all is taken back. A clock that was set since,
+    ahead or back, does not change the wait.
     """
-    async with opened(Quirks()) as place:
+    async with opened() as place:
         abonent = subscriber(place)
         before = balance(place, abonent)
-        async with place.cli.started("probe", "--abonent", str(abonent), "--yes", *SETTLE) as started:
+        async with place.cli.started(*probing(place)) as started:
             await place.traffic.reaches(call)
-            started.signal(signal.SIGKILL)
-            await started.process.wait()
-        await place.billing.wait_for_requests()
-        assert len(intents(place)) == 1
-        closing = (await probe(place)).closing
-        assert closing["left"] == []
+            await killed(place, started)
+        (intent,) = intents(place)
+        if year:
+            text = intent.read_text()
+            intent.write_text(re.sub(r'"at":"\d{4}', f'"at":"{year}', text))
+            assert intent.read_text() != text
+        ended = await place.cli(*probing(place), "--json")
+        ended.saying("an earlier probe was killed: waiting")
+        assert ended.closing["left"] == []
         assert balance(place, abonent) == before
         assert intents(place) == []
-
-
-@pytest.mark.parametrize("year", ["2001", "2099"], ids=["ahead since", "set back since"])
-async def test_a_clock_that_was_set_does_not_change_the_wait_for_a_killed_probe(opened: Opened, year: str) -> None:
-    async with opened(Quirks()) as place:
-        abonent = subscriber(place)
-        async with place.cli.started("probe", "--abonent", str(abonent), "--yes", *SETTLE) as started:
-            await place.traffic.reaches(12)
-            started.signal(signal.SIGKILL)
-            await started.process.wait()
-        await place.billing.wait_for_requests()
-        (intent,) = intents(place)
-        text = intent.read_text()
-        intent.write_text(re.sub(r'"at":"\d{4}', f'"at":"{year}', text))
-        assert intent.read_text() != text
-        ended = await probe(place)
-        assert "an earlier probe was killed: waiting" in ended.words
-        assert ended.closing["left"] == []
 
 
 _ACCOUNT = "(select account_id from abonents where id = new.abonent_id)"
@@ -268,63 +263,111 @@ end
 @pytest.mark.parametrize("database", [True, False])
 async def test_the_types_that_raise_and_lower_the_balance_are_learned(opened: Opened, *, database: bool) -> None:
     """Where they are the other way round, all is taken back as well, and a payment raises the balance."""
-    async with opened(Quirks(), database=database) as place:
-        await write(place, SWAPPED)
+    async with opened() as place:
+        await place.execute(SWAPPED)
         abonent = subscriber(place)
+        if not database:
+            place.without_database()
         before = balance(place, abonent)
-        closing = (await probe(place)).closing
+        closing = await probed(place)
         assert (closing["learned"]["receipt_type"], closing["learned"]["act_type"]) == (1, 2)
-        assert closing["left"] == []
-        assert balance(place, abonent) == before
-        place.write(f"abonent_id;amount\n{abonent};500\n", "payments.csv")
-        await place.cli("run", "payment", "payments.csv", "--yes")
+        assert (closing["left"], balance(place, abonent)) == ([], before)
+        await place.run("payment", place.rows("abonent_id;amount", f"{abonent};500"))
         assert balance(place, abonent) == before + 500
 
 
-async def test_it_asks_first_and_names_each_sum(opened: Opened) -> None:
-    async with opened(Quirks()) as place:
-        abonent = subscriber(place)
-        ended = await place.cli("probe", "--abonent", str(abonent), may_end_with=(2,))
-        assert "enter a receipt of 0.01" in ended.words
-        assert "enter an operation of type 8 of about" in ended.words
-        assert "no terminal to confirm on" in ended.words
-        assert list(place.billing.database.query(MARKED)) == []
-
-
-async def test_who_is_no_test_subscriber_is_refused(opened: Opened) -> None:
-    async with opened(Quirks()) as place:
-        query = "select first 1 id from abonents where is_folder = 1"
-        ((folder,),) = place.billing.database.query(query)
-        ((deleted,),) = place.billing.database.query("select first 1 id from abonents where deleted = 1")
-        shared = (
+async def test_it_asks_first_and_is_refused_for_who_is_no_test_subscriber(opened: Opened) -> None:
+    async with opened() as place:
+        says = ["enter a receipt of 0.01", "enter an operation of type 8 of about", "no terminal to confirm on"]
+        await place.cli.refused("probe", "--abonent", str(subscriber(place)), says=says)
+        ((folder,),) = place.query("select first 1 id from abonents where is_folder = 1")
+        ((deleted,),) = place.query("select first 1 id from abonents where deleted = 1")
+        ((one,),) = place.query(
             "select first 1 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
             "group by account_id having count(*) > 1"
         )
-        found = list(place.billing.database.query(shared))
-        refused = {folder: "is a folder", deleted: "is deleted", 99_999_999: "there is no abonent"}
-        refused |= {one: "shares its account" for (one,) in found}
-        for abonent, why in refused.items():
-            ended = await place.cli("probe", "--abonent", str(abonent), "--yes", may_end_with=(2,))
-            assert why in ended.words
-        assert found
-        assert list(place.billing.database.query(MARKED)) == []
-
-
-async def test_two_probes_of_one_billing_are_refused(opened: Opened) -> None:
-    async with opened(Quirks(), stack_rate=0.2) as place:
-        abonent = str(subscriber(place))
-        async with place.cli.started("probe", "--abonent", abonent, "--yes") as started:
-            await started.said("entering a receipt")
-            ended = await place.cli("probe", "--abonent", abonent, "--yes", may_end_with=(2,))
-            assert "another probe of this billing is under way" in ended.words
-
-
-async def test_it_is_refused_while_a_run_works_on_the_billing(opened: Opened) -> None:
-    async with opened(Quirks()) as place:
-        balances = place.balances(30)
+        for abonent, why in (
+            (folder, "is a folder"),
+            (deleted, "is deleted"),
+            (99_999_999, "there is no abonent"),
+            (one, "shares its account"),
+        ):
+            await place.cli.refused("probe", "--abonent", str(abonent), "--yes", says=why)
+        # Nor while a run works on the billing.
         place.billing.latency = 2.0
-        async with place.cli.started("run", "balances", balances.path, "--yes") as started:
+        async with place.cli.started("run", "balances", place.balances(30).path, "--yes") as started:
             await place.traffic.reaches(1)
-            ended = await probe(place, may_end_with=(2,))
-            assert "works on run" in ended.closing["error"]
+            assert "works on run" in (await probed(place, ends=2))["error"]
             started.signal(signal.SIGKILL)
+        assert place.query(MARKED) == []
+
+
+# ---- it creates a subscriber where it is told to, and learns which fields a create takes -------------------------
+
+OWN = (
+    "select id from abonents where (contract_number starting with 'cm-probe-' or name starting with 'cm-probe-') "
+    "and deleted = 0"
+)
+LIKE = (
+    "select first 1 a.id, a.parent_id from abonents a join users_usluga c on c.abonent_id = a.id "
+    "join users u on u.abonent_id = a.id where a.is_folder = 0 and a.deleted = 0 and c.deleted = 0 and u.deleted = 0 "
+    "and (select count(*) from abonents b where b.account_id = a.account_id) = 1"
+)
+"""A subscriber with an account and a service, and its folder."""
+
+
+def like(place: Place) -> tuple[int, str]:
+    """The subscriber that is probed, and the folder in which one is created."""
+    ((abonent, folder),) = place.query(LIKE)
+    return int(abonent), str(folder)
+
+
+def left(place: Place) -> list[object]:
+    """What is there of a probe: its subscribers, and the files of its intents."""
+    return [*place.query(OWN), *(place.cli.folder / "state").rglob("*.probe*")]
+
+
+async def test_the_fields_that_a_create_takes_are_learned(opened: Opened) -> None:
+    async with opened(None, "USERS.SNATIP") as place:
+        abonent, folder = like(place)
+        # It says first what it will create, and where it could not.
+        says = [f"create a folder in the folder {folder}, and a subscriber in it", "no terminal to confirm on"]
+        await place.cli.refused("probe", "--abonent", str(abonent), "--create-in", folder, says=says)
+        nowhere = await probed(place, "--create-in", str(abonent), abonent=abonent, ends=2)
+        assert "there is no folder" in nowhere["error"]
+        assert left(place) == []
+        closing = await probed(place, "--create-in", folder, abonent=abonent)
+        fields = closing["learned"]["create_fields"]
+        assert fields["Abonents"].items() >= {"contract_number": True, "name": True, "sms": True}.items()
+        assert fields["Users"].items() >= {"login": True, "psw": True, "snatip": False}.items()
+        assert fields["UsersUsluga"].items() >= {"usluga_id": True, "comment": True}.items()
+        assert (closing["learned"]["delete_answers"], closing["created_left"], left(place)) == ("nothing", [], [])
+        profile = next((place.cli.folder / "state").rglob("*.profile.toml")).read_text(encoding="utf-8")
+        assert "snatip = false" in profile
+        told = (await place.cli("doctor", may_end_with=(0, 1, 2))).told
+        assert "objects.create takes these fields: Abonents (name, is_folder, parent_id, contract_number" in told
+        assert "; not snatip), UsersUsluga (" in told
+
+
+async def test_a_create_that_is_applied_late_is_waited_for(opened: Opened) -> None:
+    async with opened(stack_rate=20.0) as place:
+        abonent, folder = like(place)
+        closing = await probed(place, "--create-in", folder, abonent=abonent)
+        assert closing["learned"]["create_fields"]["UsersUsluga"]["usluga_id"] is True
+        assert (closing["created_left"], left(place)) == ([], [])
+
+
+async def test_a_probe_that_was_killed_while_it_created_is_cleaned_up_by_the_next(opened: Opened) -> None:
+    watch = CreateWatch("UsersUsluga")
+    async with opened(watch=watch) as place:
+        abonent, folder = like(place)
+        async with place.cli.started(*probing(place, "--create-in", folder, abonent=abonent)) as started:
+            with anyio.fail_after(PATIENCE):
+                await watch.created.wait()
+            started.signal(signal.SIGKILL)
+            await started.process.wait()
+        watch.answered.set()
+        await place.billing.wait_for_requests()
+        assert left(place) != []
+        assert (await probed(place, abonent=abonent))["created_left"] == []
+        assert left(place) == []

@@ -1,25 +1,34 @@
 """What is in doubt after a run: looked up days later, put right by hand, decided by a person."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
+import anyio.to_thread
 import pytest
 from aiohttp import web
 
 from billing.database.dsn import Dsn
+from checkpoints.journal import Journal
+from checkpoints.records import Change, NewItem, NewRun
 from checkpoints.states import State
 from cli.terminal.exits import Exit
+from jobs.access.payload import Payload, chain_of, encode_payload
+from jobs.spec.import_words import IMPORT
 from lab.mock.connection import MockConnection
-from tests.cli.conftest import Place
+from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, new_item, within
+from tests.cli.conftest import Balances, Place, Typed
+from tests.cli.terminal.terminals import answered
 
-CRASH = "<html><title>500</title>crashed</html>"
+SETTLE = ("--settle", "0.1")
+WHY = ("--why", "seen by Olga")
+JOURNAL = Path("carbon-migrate.journal")
+CRASHED = "<html><title>500</title>crashed</html>"
 
 
-def execute(place: Place, statement: str, *values: str) -> None:
-    session = MockConnection(Dsn(str(place.file)))
-    session.execute(statement, values)
-    session.commit()
-    session.close()
+def crash() -> web.Response:
+    return web.Response(status=500, text=CRASHED, content_type="text/html")
 
 
 def run_name(place: Place) -> str:
@@ -28,105 +37,216 @@ def run_name(place: Place) -> str:
     return str(name)
 
 
-async def with_one_row_that_differs(place: Place) -> str:
-    """A load whose second call crashed, after something else was entered under its mark; the run's name."""
+def differing(place: Place, balances: Balances, rejected: int = 0) -> None:
+    """The second call crashes, and something else stands under its mark; each call of such a number is rejected."""
 
     def answer(number: int) -> web.Response | None:
-        if number != 2:
-            return None
-        execute(
-            place,
-            "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
-            "select 900001, id, 8, 9990000000000, current_timestamp, cast(? as varchar(60)), 0 from abonents "
-            "where contract_number = ?",
-            f"x [cm {run_name(place)}/2]",
-            numbers[1],
-        )
-        return web.Response(status=500, text=CRASH, content_type="text/html")
+        if number == 2:
+            with closing(MockConnection(Dsn(str(place.file)))) as session:
+                session.execute(
+                    "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
+                    "select 900001, id, 8, 9990000000000, current_timestamp, cast(? as varchar(60)), 0 from abonents "
+                    "where contract_number = ?",
+                    (f"x [cm {run_name(place)}/2]", balances.numbers[1]),
+                )
+                session.commit()
+            return crash()
+        is_rejected = rejected and number % rejected == 0
+        return web.json_response({"error": "Объект уже удалён"}) if is_rejected else None
 
-    balances = place.balances(3)
-    numbers = balances.numbers
     place.traffic.answer = answer
-    ended = await place.cli(
-        "run", "balances", balances.path, "--yes", "--settle", "0", "--in-flight", "1", may_end_with=[Exit.UNDECIDED]
-    )
-    assert "999.00" in ended.words
+
+
+async def with_one_row_that_differs(place: Place) -> str:
+    """A load whose second call crashed, after something else was entered under its mark; the run's name."""
+    balances = place.balances(3)
+    differing(place, balances)
+    pacing = ("--yes", "--settle", "0", "--in-flight", "1")
+    ended = await place.cli("run", "balances", balances.path, *pacing, may_end_with=(Exit.UNDECIDED,))
+    ended.saying("999.00")
     return run_name(place)
 
 
-async def test_what_differs_is_shown_with_both_sides_and_the_command_to_decide(place: Place) -> None:
+async def test_what_differs_is_shown_with_both_sides_and_settled_once_it_was_put_right(place: Place) -> None:
     name = await with_one_row_that_differs(place)
-    ended = await place.cli("reconcile", name, "--settle", "0", may_end_with=[Exit.UNDECIDED])
-    words = " ".join(ended.out.split()) + ended.words
-    assert '"op_summa":"0.08"' in words
-    assert "999.00" in words
-    assert f"carbon-migrate decide {name}/2 accepted --why" in words
-
-
-async def test_a_row_that_was_put_right_by_hand_is_settled_by_looking_again(place: Place) -> None:
-    name = await with_one_row_that_differs(place)
-    execute(place, "update finance_operations set op_summa = 800000000 where op_id = 900001")
-    execute(
-        place,
+    shown = await place.cli.told("reconcile", name, "--settle", "0", ends=Exit.UNDECIDED)
+    for text in ('"op_summa":"0.08"', "999.00", f"carbon-migrate decide {name}/2 accepted --why"):
+        assert text in shown
+    for words, said in (
+        ((f"{name}/1", "pending", "--why", "x"), "row 1 of run"),
+        ((f"{name}/77", "pending", "--why", "x"), "/77: give its key"),
+        ((f"{name}/2", "applied", "--why", "x"), "is no decision"),
+        ((f"{name}/2", "pending", "--why", " "), "needs its reason"),
+        ((f"{name}/2", "pending", "--why", "x", "--id", "5"), "--id is for a row that is accepted"),
+        ((f"{name}/2", "accepted", "--why", "x", "--id", "0x5"), "0x5 is no id of the billing"),
+        # A number alone is no row: it may be the contract number of another file.
+        ((name, "2", "pending", "--why", "x"), "has no row 2: give its key, its contract number, or the row"),
+    ):
+        await place.cli.refused("decide", *words, says=said)
+    assert (await place.totals(name)).count(State.MANUAL) == 1
+    await place.execute("update finance_operations set op_summa = 800000000 where op_id = 900001")
+    await place.execute(
         "update admin_accounts set ostatok = 800000000, debit = 0, credit = 0 where id = (select a.account_id from "
-        "abonents a join finance_operations f on f.abonent_id = a.id where f.op_id = 900001)",
+        "abonents a join finance_operations f on f.abonent_id = a.id where f.op_id = 900001)"
     )
-    ended = await place.cli("reconcile", name, "--settle", "0", "--json")
-    assert ended.closing["states"] == {"accepted": 3}
-    verified = await place.cli("verify", name, "--json")
-    assert verified.closing["states"] == {"applied": 3}
+    assert (await place.cli.closing("reconcile", name, "--settle", "0"))["states"] == {"accepted": 3}
+    assert (await place.cli.closing("verify", name))["states"] == {"applied": 3}
 
 
-async def test_a_person_decides_that_it_goes_again_and_the_decision_is_kept_with_the_name(place: Place) -> None:
+@pytest.mark.parametrize("beside", [True, False])
+async def test_a_person_decides_that_it_goes_again_and_the_decision_is_kept_with_the_name(
+    place: Place, beside: bool
+) -> None:
+    """Beside what was seen as well."""
     name = await with_one_row_that_differs(place)
-    execute(place, "update finance_operations set descr = 'not ours' where op_id = 900001")
+    if not beside:
+        await place.execute("update finance_operations set descr = 'not ours' where op_id = 900001")
     await place.cli("decide", f"{name}/2", "pending", "--why", "entered by Olga for another bill")
     async with place.journal() as journal:
         (decision,) = await journal.history.decisions(await journal.run(name))
     assert (decision.number, decision.state, decision.why) == (2, State.PENDING, "entered by Olga for another bill")
     assert "@" in decision.who
-    resumed = await place.cli("resume", "--settle", "0", name, "--json")
-    assert resumed.closing["states"] == {"accepted": 3}
-
-
-async def test_a_row_that_is_to_be_sent_beside_what_was_seen_is_sent(place: Place) -> None:
-    name = await with_one_row_that_differs(place)
-    await place.cli("decide", f"{name}/2", "pending", "--why", "999 under this mark is a slip of ours")
-    resumed = await place.cli("resume", "--settle", "0", name, "--json")
-    assert resumed.closing["states"] == {"accepted": 3}
+    assert (await place.cli.closing("resume", "--settle", "0", name))["states"] == {"accepted": 3}
 
 
 async def test_a_person_decides_that_it_is_there(place: Place) -> None:
     name = await with_one_row_that_differs(place)
-    ended = await place.cli(
-        "decide", name, f"{name}/2", "accepted", "--why", "999 is right, the file was wrong", "--json"
-    )
-    assert ended.closing["states"] == {"accepted": 3}
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("RUN/1", "pending", "--why", "x"), "row 1 of run"),
-        (("RUN/77", "pending", "--why", "x"), "/77: give its key"),
-        (("RUN/2", "applied", "--why", "x"), "is no decision"),
-        (("RUN/2", "pending", "--why", " "), "needs its reason"),
-        (("RUN/2", "pending", "--why", "x", "--id", "5"), "--id is for a row that is accepted"),
-        (("RUN/2", "accepted", "--why", "x", "--id", "0x5"), "0x5 is no id of the billing"),
-        # A number alone is no row: it may be the contract number of another file.
-        (("RUN", "2", "pending", "--why", "x"), "has no row 2: give its key, its contract number, or the row"),
-    ],
-)
-async def test_what_is_not_for_a_person_to_decide_is_refused(place: Place, words: tuple[str, ...], said: str) -> None:
-    name = await with_one_row_that_differs(place)
-    given = [word.replace("RUN", name) for word in words]
-    ended = await place.cli("decide", *given, may_end_with=[Exit.REFUSED])
-    assert said in ended.words
-    async with place.journal() as journal:
-        assert (await journal.totals(await journal.run(name))).count(State.MANUAL) == 1
+    why = ("--why", "999 is right, the file was wrong")
+    ended = await place.cli.closing("decide", name, f"{name}/2", "accepted", *why)
+    assert ended["states"] == {"accepted": 3}
 
 
 async def test_a_run_that_sent_nothing_has_nothing_to_reconcile(place: Place) -> None:
-    await place.cli("run", "balances", place.balances(2).path, may_end_with=[Exit.REFUSED])
-    ended = await place.cli("reconcile", run_name(place), may_end_with=[Exit.REFUSED])
-    assert "nothing to look up" in ended.words
+    await place.cli("run", "balances", place.balances(2).path, may_end_with=(Exit.REFUSED,))
+    await place.cli.refused("reconcile", run_name(place), says="nothing to look up")
+
+
+# ---- which row ---------------------------------------------------------------------------------------------------
+
+
+def journal_with(items: Sequence[NewItem], *, manual: Sequence[int], new: NewRun = NEW_RUN) -> str:
+    """A journal with a run of these rows, those of these numbers left to a person; the run's name."""
+
+    async def make(journal: Journal) -> str:
+        run = await frozen_run(journal, *items, new=new)
+        await journal.end_intake(run)
+        await journal.approve(run)
+        ids = [item.item_id for item in await all_items(journal, run) if item.number in manual]
+        await journal.claim(run, ids)
+        for state in (State.UNKNOWN, State.MANUAL):
+            await journal.record(run, [Change(item_id, state) for item_id in ids])
+        return run.name
+
+    return within(JOURNAL, make)
+
+
+def states_in(name: str) -> dict[int, tuple[State, str | None]]:
+    async def read(journal: Journal) -> dict[int, tuple[State, str | None]]:
+        items = await all_items(journal, await journal.run(name))
+        return {item.number: (item.state, item.answer) for item in items}
+
+    return within(JOURNAL, read)
+
+
+def test_a_row_is_named_as_it_is_printed_and_a_key_has_no_other_reading(typed: Typed) -> None:
+    first, second = new_item("9001"), new_item("9002")
+    # The contract number of the first row is the number of the second.
+    items = [NewItem(first.key, "2", first.lane, first.payload), second, new_item("9003")]
+    name = journal_with(items, manual=(1, 2, 3))
+    for number in ("3", "1"):
+        typed.refused("decide", name, number, "accepted", *WHY, says=[f"has no row {number}", f"{name}/{number}"])
+    assert typed("decide", name, "2", "pending", *WHY).exit == Exit.DONE
+    states = [state for state, _ in states_in(name).values()]
+    assert states == [State.PENDING, State.MANUAL, State.MANUAL]
+    assert typed("decide", f"{name}/2", "pending", *WHY).exit == Exit.DONE
+    assert typed("decide", name, f"{name}/3", "accepted", *WHY).exit == Exit.DONE
+    states = [state for state, _ in states_in(name).values()]
+    assert states == [State.PENDING, State.PENDING, State.ACCEPTED]
+
+
+def test_a_key_that_two_rows_have_is_not_decided_on(typed: Typed) -> None:
+    first, second = new_item("7"), new_item("9002")
+    # Row 2 is of the contract number 7, and nothing is to be decided on row 1, whose key that is.
+    name = journal_with([first, NewItem(second.key, "7", second.lane, second.payload)], manual=(2,))
+    says = f"7 may be any of the rows {name}/1, {name}/2"
+    typed.refused("decide", name, "7", "accepted", *WHY, says=says)
+    assert states_in(name)[2] == (State.MANUAL, None)
+
+
+# ---- the id of what others need ----------------------------------------------------------------------------------
+
+
+def imported() -> str:
+    """A journal with an import whose subscriber is left to a person; the run's name."""
+    payload = Payload("Abonents", chain_of(("objects.create", {"name": "Иванов", "contract_number": "00777"})))
+    row = NewItem("00777/subscriber/", "00777", "contract:00777", encode_payload(payload))
+    return journal_with([row], manual=(1,), new=NewRun(IMPORT, {}, NEW_RUN.target, "subs.csv"))
+
+
+def test_an_accepted_subscriber_of_an_import_needs_its_id(typed: Typed) -> None:
+    name = imported()
+    for given in ((), ("--id", ""), ("--id", "0"), ("--id", "x"), ("--id", str(2**31))):
+        says = "no id of the billing" if given else "add --id 4711"
+        typed.refused("decide", f"{name}/1", "accepted", *WHY, *given, says=says)
+        assert states_in(name) == {1: (State.MANUAL, None)}
+    assert typed("decide", f"{name}/1", "accepted", *WHY, "--id", "9123").exit == Exit.DONE
+    assert states_in(name) == {1: (State.ACCEPTED, "9123")}
+
+
+async def test_at_a_terminal_the_id_is_asked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.cli.folder)
+    name = await anyio.to_thread.run_sync(imported)
+    says = [("What is the id of 00777 in the billing?", "9123")]
+    await answered(place, "decide", f"{name}/1", "accepted", *WHY, says=says)
+    assert await anyio.to_thread.run_sync(states_in, name) == {1: (State.ACCEPTED, "9123")}
+
+
+# ---- what was seen -----------------------------------------------------------------------------------------------
+
+
+async def a_payment_in_doubt(place: Place) -> tuple[str, int]:
+    """A payment whose call crashed, beside an equal entry of somebody else; the run's name and the subscriber."""
+    place.traffic.model, place.traffic.method = "Abonents/", "add_payment"
+    (subscriber,) = place.subscribers(1)
+    place.traffic.answer = lambda _: crash()
+
+    async def somebody_else(_body: str) -> None:
+        place.traffic.meanwhile = before
+        await entered(place, 900001, subscriber)
+
+    before, place.traffic.meanwhile = place.traffic.meanwhile, somebody_else
+    pay = ("payment", place.rows("abonent_id;amount", f"{subscriber};77"), "--set", "way=add_payment")
+    run = await place.run(*pay, *SETTLE, "--no-canary", ends=Exit.UNDECIDED)
+    place.traffic.answer = lambda _: None
+    return str(run["run"]), subscriber
+
+
+async def entered(place: Place, op_id: int, subscriber: int) -> None:
+    """An operation of the same sum that somebody enters."""
+    await place.execute(
+        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
+        "values (?, ?, 8, 770000000000, current_timestamp, 'by hand', 0)",
+        *(op_id, subscriber),
+    )
+
+
+async def test_what_a_person_has_seen_does_not_ask_again_and_what_came_later_does(place: Place) -> None:
+    run, subscriber = await a_payment_in_doubt(place)
+    await place.cli("decide", f"{run}/1", "pending", "--why", "900001 is of the cash desk")
+    await entered(place, 900002, subscriber)
+    asked = await place.cli("resume", run, "--yes", "--json", *SETTLE, may_end_with=(Exit.UNDECIDED,))
+    assert asked.closing["states"] == {"manual": 1}
+    assert ("operation 900002" in asked.words, "operation 900001" in asked.words) == (True, False)
+    await place.cli("decide", f"{run}/1", "pending", "--why", "so is 900002")
+    assert (await place.cli.closing("resume", run, "--yes", *SETTLE))["states"] == {"accepted": 1}
+    # It is told apart from what was there when it is read back.
+    assert (await place.cli.closing("verify", run))["states"] == {"applied": 1}
+
+
+async def test_what_reconcile_has_shown_counts_as_seen(place: Place) -> None:
+    run, subscriber = await a_payment_in_doubt(place)
+    await entered(place, 900002, subscriber)
+    shown = await place.cli.told("reconcile", run, *SETTLE, ends=Exit.UNDECIDED)
+    assert f"carbon-migrate decide {run}/1 accepted" in shown
+    await place.cli("decide", f"{run}/1", "pending", "--why", "both are of the cash desk")
+    assert (await place.cli.closing("resume", run, "--yes", *SETTLE))["states"] == {"accepted": 1}

@@ -4,38 +4,14 @@ import gzip
 import signal
 from pathlib import Path
 
-import pytest
-
 from cli.terminal.exits import Exit
 from tests.cli.conftest import Place
 
 
 async def recorded(place: Place) -> tuple[Path, dict[str, object]]:
     recording = place.cli.folder / "night.rec"
-    ended = await place.cli(
-        "run", "balances", place.balances(40).path, "--yes", "--json", "--in-flight", "4", "--record", recording
-    )
-    return recording, ended.closing
-
-
-async def test_a_recorded_load_has_the_same_result_when_it_is_replayed_twice(place: Place) -> None:
-    recording, closing = await recorded(place)
-    calls = place.traffic.arrived
-    for number in (1, 2):
-        async with place.cli.started("mock", "replay", recording, "--port", "0") as replay:
-            url = await replay.first_line()
-            # The database is that of the load: its marks are there already, and those of the replay do not come.
-            again = await place.cli(
-                "run", "balances", "balances.csv", "--yes", "--json", "--in-flight", "4", "--again",
-                "--trust-journal", "--api-url", url, "--journal", f"replayed-{number}.journal",
-            )  # fmt: skip
-            replay.signal(signal.SIGTERM)
-            ended = await replay.ended()
-        assert ended.exit == Exit.DONE, ended
-        assert "✓ all of the recording, and nothing else" in ended.out
-        for name in ("states", "amounts", "calls", "exit"):
-            assert again.closing[name] == closing[name]
-    assert place.traffic.arrived == calls, "nothing reached the billing itself"
+    ended = await place.run("balances", place.balances(40).path, "--in-flight", "4", "--record", recording)
+    return recording, ended
 
 
 async def test_without_names_a_load_is_replayed_by_rows_that_are_made_up_too(place: Place) -> None:
@@ -69,8 +45,7 @@ async def test_names_are_kept_where_that_is_asked_for(place: Place) -> None:
     balances = place.balances(1)
     place.cli.environment.pop("CARBON_MIGRATE_DATABASE")
     run = ("run", "balances", balances.path, "--yes", "--record-names")
-    refused = await place.cli(*run, may_end_with=[Exit.REFUSED])
-    assert "name its file, --record FILE" in refused.words
+    await place.cli.refused(*run, says="name its file, --record FILE")
     await place.cli(*run, "--record", "night.rec")
     recording = gzip.decompress((place.cli.folder / "night.rec").read_bytes())
     assert balances.numbers[0].encode() in recording
@@ -96,28 +71,11 @@ async def test_what_was_not_recorded_is_refused_and_named(place: Place) -> None:
 
 async def test_a_live_server_that_answers_alike_shows_no_difference(place: Place) -> None:
     recording, _ = await recorded(place)
-    ended = await place.cli("mock", "diff", recording)
-    assert "0 answered differently" in ended.words
-    assert "40 writes" in ended.words
-
-
-async def test_a_recording_is_not_overwritten(place: Place) -> None:
-    recording, _ = await recorded(place)
+    (await place.cli("mock", "diff", recording)).saying(["0 answered differently", "40 writes"])
+    # A recording is not overwritten, and another file is none.
     before = recording.read_bytes()
-    ended = await place.cli(
-        "run",
-        "balances",
-        place.balances(2, "b.csv").path,
-        "--yes",
-        "--record",
-        recording,
-        may_end_with=[Exit.REFUSED],
-    )
-    assert "night.rec" in ended.words
+    again = ("run", "balances", place.balances(2, "b.csv").path, "--yes", "--record", recording)
+    await place.cli.refused(*again, says="night.rec")
     assert recording.read_bytes() == before
-
-
-@pytest.mark.parametrize("command", ["replay", "diff"])
-async def test_a_file_that_is_no_recording_is_refused(place: Place, command: str) -> None:
-    ended = await place.cli("mock", command, place.balances(1).path, may_end_with=[Exit.REFUSED])
-    assert "balances.csv" in ended.words
+    for command in ("replay", "diff"):
+        await place.cli.refused("mock", command, place.balances(1).path, says="balances.csv")

@@ -11,16 +11,15 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
-from aiohttp import web
+import pytest
 from pypdf import PdfReader
 
-from billing.database.dsn import Dsn
 from checkpoints.states import State
 from cli.report.sums import STATES
 from cli.terminal.language import RUSSIAN, language
 from cli.terminal.names import OUTCOMES
-from lab.mock.connection import MockConnection
-from tests.cli.conftest import Balances, Place
+from tests.cli.commands.test_reconcile import differing
+from tests.cli.conftest import Place
 
 ROOT = Path(__file__).parents[3]
 REPORT = Path("report.html")
@@ -83,119 +82,95 @@ async def loaded(place: Place, rows: int = 5, *, bad: int = 1) -> tuple[str, Dec
     return str(ended.closing["run"]), balances.sum
 
 
-async def test_its_figures_are_those_of_journal_and_billing(place: Place) -> None:
+async def test_it_is_the_same_to_the_byte_and_whatever_was_changed_is_told(place: Place) -> None:
+    """A row of the journal, the words of a page, and what has happened since; each row is proved by itself."""
     run, total = await loaded(place)
-    await place.cli("verify", run, may_end_with=(0, 1))
-    await place.cli("report", run, "-o", REPORT, "--lang", "ru")
-    page = Page(read(place))
-    applied, refused, all_rows = (
-        page.line(name)
-        for name in (
-            "сверены: прочитаны из биллинга, совпадают",
-            "не приняты к загрузке",
-            "всего строк во входных данных",
-        )
-    )
-    assert [number(cell) for cell in applied] == [5, total]
-    # The refused row asked for a rouble, which the sum of the file has, too.
-    assert [number(cell) for cell in refused] == [1, 1]
-    assert [number(cell) for cell in all_rows] == [6, total + 1]
-    assert page.sums("требуется, но не принято") == [1, 1]
-    found = await place.found()
-    assert [number(cell) for cell in page.line("прочитано из биллинга")] == [found.rows, found.sum]
-    assert [number(cell) for cell in page.line("остатки лицевых счетов: в биллинге")] == [5, total]
-    assert "ПРЕДВАРИТЕЛЬНЫЙ" not in read(place)
-    assert [cells[0] for cells in page.rows if cells and cells[0] in {"run", "verify"}] == ["run", "verify"]
-    # What its sums rest on, and why a row was refused, in the language of the report.
-    assert ["операция типа 8 делает остаток равным своей сумме"] in page.rows
-    assert any("<script>0</script>" in cells and "договор" in cells[-1] for cells in page.rows)
-    # What comes from the file is text, and the page asks nothing of anybody.
-    assert ("script" in page.tags, page.addresses) == (False, [])
-    assert "&lt;script&gt;0&lt;/script&gt;" in read(place)
-    assert not re.search(r"https?://(?!127\.0\.0\.1)", read(place))
-
-
-async def test_it_is_the_same_to_the_byte_and_a_change_of_the_journal_is_named(place: Place) -> None:
-    run, _ = await loaded(place)
-    first = await place.cli("report", run, "-o", REPORT, "--json")
-    digest = hashlib.sha256(read(place).encode()).hexdigest()
-    await place.cli("report", run, "-o", REPORT, "--force")
-    assert hashlib.sha256(read(place).encode()).hexdigest() == digest
-    assert (await place.cli("report", "check", REPORT)).exit == 0
-    refused = await place.cli("report", run, "-o", REPORT, may_end_with=(2,))
-    assert "is there already" in refused.words
-    with closing(sqlite3.connect(place.cli.journal, isolation_level=None)) as journal:
-        journal.execute("update items set amount = '7.77' where number = 3")
-    differs = await place.cli("report", "check", REPORT, "--json", may_end_with=(1,))
-    assert (differs.closing["agrees"], differs.closing["rows"]) == (False, [{"run": run, "row": 3}])
-    assert differs.closing["reported"] == first.closing["root"]
-    shown = await place.cli("report", "check", REPORT, may_end_with=(1,))
-    assert "line 4 (" in shown.out
-    assert '"7.77"' in shown.out
-
-
-async def test_a_page_whose_words_were_changed_is_told(place: Place) -> None:
-    run, total = await loaded(place)
-    await place.cli("report", run, "-o", REPORT, "--lang", "ru")
+    made = await place.cli.closing("report", run, "-o", REPORT, "--lang", "ru")
     text = read(place)
-    sum_of_rows = language(RUSSIAN).write(total)
-    place.write(text.replace(sum_of_rows, language(RUSSIAN).write(total + 1000)), "forged.html")
-    told = await place.cli("report", "check", "forged.html", "--json", may_end_with=(1,))
-    assert (told.closing["agrees"], told.closing["rows"]) == (False, [])
-    shown = await place.cli("report", "check", "forged.html", may_end_with=(1,))
-    assert "its rows agree" in " ".join(shown.out.split())
-    assert sum_of_rows.replace("\u00a0", " ") in " ".join(shown.out.replace("\u00a0", " ").split())
-    assert (await place.cli("report", "check", REPORT)).exit == 0
-    # What has happened since is a difference too, and its own moment says so.
-    await place.cli("verify", run, may_end_with=(0, 1))
-    assert (await place.cli("report", "check", REPORT, may_end_with=(1,))).exit == 1
-
-
-async def test_the_pdf_is_the_same_to_the_byte_and_has_every_letter(place: Place) -> None:
-    run, total = await loaded(place)
-    await place.cli("pause", run, may_end_with=(0, 2))
-    await place.cli("report", run, "--pdf", "-o", "one.pdf", "--lang", "ru")
-    await place.cli("report", run, "--pdf", "-o", "two.pdf", "--lang", "ru")
-    pages = [(place.cli.folder / name).read_bytes() for name in ("one.pdf", "two.pdf")]
-    assert pages[0] == pages[1]
-    text = " ".join("".join(page.extract_text() for page in PdfReader(io.BytesIO(pages[0])).pages).split())
-    assert f"№ {run} от" in text
-    assert "стр. 1 из" in text
-    assert language(RUSSIAN).write(total).replace("\u00a0", " ") in text
-    assert b"pdfaid:part" in pages[0]
-
-
-async def test_a_row_is_proved_with_the_lines_of_the_documentation(place: Place) -> None:
-    run, _ = await loaded(place)
-    root = (await place.cli("report", run, "-o", REPORT, "--json")).closing["root"]
+    await place.cli("report", run, "-o", REPORT, "--force", "--lang", "ru")
+    assert read(place) == text
+    await place.cli("report", "check", REPORT)
+    await place.cli.refused("report", run, "-o", REPORT, says="is there already")
+    # ---- the lines of the documentation prove a row
     (code,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "report.md").read_text(encoding="utf-8"), re.DOTALL
     )
     proof = place.cli.folder / "proof.json"
     for row in "135":
         proof.write_text((await place.cli("report", "prove", run, row)).out, encoding="utf-8")
-        assert json.loads(proof.read_text(encoding="utf-8"))["root"] == root
+        assert json.loads(proof.read_text(encoding="utf-8"))["root"] == made["root"]
         exec(code.replace('"proof.json"', repr(str(proof))), {})  # noqa: S102 - the page's own lines
-    nobody = await place.cli("report", "prove", run, "77", may_end_with=(2,))
-    assert f"run {run} has no row with '77'" in nobody.words
+    await place.cli.refused("report", "prove", run, "77", says=f"run {run} has no row with '77'")
+    # ---- the same as a PDF, with every letter
+    for name in ("one.pdf", "two.pdf"):
+        await place.cli("report", run, "--pdf", "-o", name, "--lang", "ru")
+    one, two = [(place.cli.folder / name).read_bytes() for name in ("one.pdf", "two.pdf")]
+    assert (one, b"pdfaid:part" in one) == (two, True)
+    printed = " ".join("".join(page.extract_text() for page in PdfReader(io.BytesIO(one)).pages).split())
+    sum_of_rows = language(RUSSIAN).write(total)
+    for words in (f"№ {run} от", "стр. 1 из", sum_of_rows.replace("\u00a0", " ")):
+        assert words in printed
+    # ---- other words
+    place.write(text.replace(sum_of_rows, language(RUSSIAN).write(total + 1000)), "forged.html")
+    told = await place.cli.closing("report", "check", "forged.html", ends=1)
+    assert (told["agrees"], told["rows"]) == (False, [])
+    shown = (await place.cli.told("report", "check", "forged.html", ends=1)).replace("\u00a0", " ")
+    assert ("its rows agree" in shown, sum_of_rows.replace("\u00a0", " ") in shown) == (True, True)
+    # ---- another row
+    with closing(sqlite3.connect(place.cli.journal, isolation_level=None)) as journal:
+        journal.execute("update items set amount = '7.77' where number = 3")
+        differs = await place.cli.closing("report", "check", REPORT, ends=1)
+        assert (differs["agrees"], differs["rows"]) == (False, [{"run": run, "row": 3}])
+        assert differs["reported"] == made["root"]
+        shown = (await place.cli("report", "check", REPORT, may_end_with=(1,))).out
+        assert ("line 4 (" in shown, '"7.77"' in shown) == (True, True)
+        journal.execute("update items set amount = '0.15' where number = 3")
+    await place.cli("report", "check", REPORT)
+    # What has happened since is a difference too, and its own moment says so.
+    await place.cli("verify", run, may_end_with=(0, 1))
+    await place.cli("report", "check", REPORT, may_end_with=(1,))
+
+
+async def test_its_figures_are_those_of_journal_and_billing(place: Place) -> None:
+    run, total = await loaded(place)
+    await place.cli("verify", run, may_end_with=(0, 1))
+    await place.cli("report", run, "-o", REPORT, "--lang", "ru")
+    page, text = Page(read(place)), read(place)
+    found = await place.found()
+    for name, figures in {
+        "сверены: прочитаны из биллинга, совпадают": [5, total],
+        # The refused row asked for a rouble, which the sum of the file has, too.
+        "не приняты к загрузке": [1, 1],
+        "всего строк во входных данных": [6, total + 1],
+        "требуется, но не принято": [1, 1],
+        "прочитано из биллинга": [found.rows, found.sum],
+        "остатки лицевых счетов: в биллинге": [5, total],
+    }.items():
+        assert page.sums(name) == figures, name
+    assert "ПРЕДВАРИТЕЛЬНЫЙ" not in text
+    assert [cells[0] for cells in page.rows if cells and cells[0] in {"run", "verify"}] == ["run", "verify"]
+    # What its sums rest on, and why a row was refused, in the language of the report.
+    assert ["операция типа 8 делает остаток равным своей сумме"] in page.rows
+    assert any("<script>0</script>" in cells and "договор" in cells[-1] for cells in page.rows)
+    # What comes from the file is text, and the page asks nothing of anybody.
+    assert ("script" in page.tags, page.addresses) == (False, [])
+    assert "&lt;script&gt;0&lt;/script&gt;" in text
+    assert not re.search(r"https?://(?!127\.0\.0\.1)", text)
 
 
 async def test_a_run_that_is_not_at_its_end_is_preliminary(place: Place) -> None:
     balances = place.balances(3)
-    ended = await place.cli("run", "balances", balances.path, "--json", may_end_with=(2,))
+    ended = await place.cli.closing("run", "balances", balances.path, ends=2)
     (run,) = [one.name for one in await place.runs()]
-    assert ended.closing["run"] in {None, run}
+    assert ended["run"] in {None, run}
     told = await place.cli("report", run, "-o", "-", "--lang", "en", may_end_with=(0, 2))
     assert "given up before anything was sent" in told.out
-    begun = await place.cli(
-        "run", "balances", balances.path, "--yes", "--limit-money", "0,01", "--json", may_end_with=(3,)
-    )
-    told = await place.cli("report", begun.closing["run"], "-o", "-", "--lang", "en")
-    assert "PRELIMINARY" in told.out
-    assert "the load is not at its end." in told.out
-    assert "nothing is handed over with this report" in told.out
+    begun = await place.run("balances", balances.path, "--limit-money", "0,01", ends=3)
+    told = await place.cli("report", begun["run"], "-o", "-", "--lang", "en")
+    for words in ("PRELIMINARY", "the load is not at its end.", "nothing is handed over with this report"):
+        assert words in told.out
     assert "Handed over by" not in told.out
-    await place.cli("report", begun.closing["run"], "--pdf", "-o", "begun.pdf", "--lang", "ru")
+    await place.cli("report", begun["run"], "--pdf", "-o", "begun.pdf", "--lang", "ru")
     pages = PdfReader(place.cli.folder / "begun.pdf").pages
     assert len(pages) > 1
     assert all("ПРЕДВАРИТЕЛЬНЫЙ" in page.extract_text() for page in pages)
@@ -203,68 +178,42 @@ async def test_a_run_that_is_not_at_its_end_is_preliminary(place: Place) -> None
 
 async def test_many_exceptions_stand_in_a_file_beside_it_by_their_hash(place: Place) -> None:
     run, _ = await loaded(place, 2, bad=201)
-    told = await place.cli("report", run, "-o", REPORT, "--lang", "en", "--json")
-    (name,) = told.closing["exceptions_files"]
+    told = await place.cli.closing("report", run, "-o", REPORT, "--lang", "en")
+    (name,) = told["exceptions_files"]
     beside = place.cli.folder / name
-    assert told.closing["exceptions"] == 201
+    assert told["exceptions"] == 201
     assert hashlib.sha256(beside.read_bytes()).hexdigest() in read(place)
     with beside.open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.reader(file, delimiter=";"))
-    assert len(lines) == 202
-    assert lines[1][:4] == ["4", "<script>0</script>", "1.00", "refused"]
-    assert (await place.cli("report", "check", REPORT)).exit == 0
+    assert (len(lines), lines[1][:4]) == (202, ["4", "<script>0</script>", "1.00", "refused"])
+    await place.cli("report", "check", REPORT)
     beside.write_text("edited", encoding="utf-8")
-    edited = await place.cli("report", "check", REPORT, "--json", may_end_with=(1,))
-    assert (edited.closing["rows"], edited.closing["files"]) == ([], [name])
-
-
-async def test_what_is_no_report_is_told(place: Place) -> None:
-    run, _ = await loaded(place, 1, bad=0)
+    edited = await place.cli.closing("report", "check", REPORT, ends=1)
+    assert (edited["rows"], edited["files"]) == ([], [name])
+    # What is no report is told.
     place.write("<html></html>", "other.html")
-    other = await place.cli("report", "check", "other.html", may_end_with=(2,))
-    assert "it is no report of this program" in other.words
-    missing = await place.cli("report", "check", "nowhere.html", may_end_with=(2,))
-    assert "nowhere.html cannot be checked: No such file" in missing.words
-    assert "type carbon-migrate report RUN" in (await place.cli("report", "check", "a", "b", may_end_with=(2,))).words
-    lang = await place.cli("report", run, "--lang", "de", may_end_with=(2,))
-    assert "de is not a language; there are: en, ru" in lang.words
+    for words, says in (
+        (("check", "other.html"), "it is no report of this program"),
+        (("check", "nowhere.html"), "nowhere.html cannot be checked: No such file"),
+        (("check", "a", "b"), "type carbon-migrate report RUN"),
+        ((run, "--lang", "de"), "de is not a language; there are: en, ru"),
+    ):
+        await place.cli.refused("report", *words, says=says)
     await place.cli("purge", run, "--yes")
-    purged = await place.cli("report", run, may_end_with=(2,))
-    assert "was purged" in purged.words
+    await place.cli.refused("report", run, says="was purged")
 
 
 # ---- what is more than a run ------------------------------------------------------------------------------------
 
 
-def differing(place: Place, balances: Balances) -> None:
-    """The billing rejects each 37th call. The second one crashes, and something else stands under its mark."""
-
-    def answer(number: int) -> web.Response | None:
-        if number == 2:
-            with closing(sqlite3.connect(place.cli.journal)) as journal:
-                ((name,),) = journal.execute("select name from runs")
-            session = MockConnection(Dsn(str(place.file)))
-            session.execute(
-                "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
-                "select 900001, id, 8, 9990000000000, current_timestamp, cast(? as varchar(60)), 0 from abonents "
-                "where contract_number = ?",
-                (f"x [cm {name}/2]", balances.numbers[1]),
-            )
-            session.commit()
-            session.close()
-            return web.Response(status=500, text="<html>crashed</html>", content_type="text/html")
-        return web.json_response({"error": "Объект уже удалён"}) if number % 37 == 0 else None
-
-    place.traffic.answer = answer
-
-
+@pytest.mark.prove
 async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -> None:
     """Rejected, skipped, refused, decided, taken back: what is read from the page, journal and billing have."""
     balances = place.balances(150)
     header, *good = balances.path.read_text(encoding="utf-8").splitlines()
     bad = [f"nobody {row};2,00" for row in range(50)]
     place.write("\n".join([header, *good, *(good[row % 150] for row in range(9800)), *bad]) + "\n")
-    differing(place, balances)
+    differing(place, balances, rejected=37)
     arguments = ("--yes", "--skip-bad", "--settle", "0", "--in-flight", "1", "--json")
     ended = await place.cli("run", "balances", balances.path, *arguments, may_end_with=(4,))
     run = str(ended.closing["run"])
@@ -276,8 +225,7 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
     await place.cli("verify", run, may_end_with=(1,))
     await place.cli("report", run, "-o", REPORT, "--lang", "ru", "--force")
     page = Page(read(place))
-    async with place.journal() as journal:
-        totals = await journal.totals(await journal.run(run))
+    totals = await place.totals(run)
     for state, name in OUTCOMES.items():
         if state in STATES and (totals.count(state) or page.lines(language(RUSSIAN).render(name))):
             expected = [totals.count(state), totals.amounts.get(state, Decimal(0))]
@@ -302,10 +250,10 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
 
 async def _undone(place: Place, run: str, rows: int) -> None:
     """The undo is one report with what it takes back, also in what it adds up."""
-    ended = await place.cli("undo", run, "--yes", "--skip-bad", "--set", "way=storno", "--json", may_end_with=(1,))
-    undo = str(ended.closing["run"])
-    told = await place.cli("report", undo, "-o", "undo.html", "--lang", "ru", "--json")
-    assert (told.closing["kind"], told.closing["runs"]) == ("undo", [run, undo])
+    ended = await place.cli.closing("undo", run, "--yes", "--skip-bad", "--set", "way=storno", ends=1)
+    undo = str(ended["run"])
+    told = await place.cli.closing("report", undo, "-o", "undo.html", "--lang", "ru")
+    assert (told["kind"], told["runs"]) == ("undo", [run, undo])
     page = Page(read(place, Path("undo.html")))
     assert page.sums("отменено")[0] == rows
     assert (await place.cli("report", "check", "undo.html")).exit == 0
@@ -325,9 +273,9 @@ async def test_a_job_file_is_one_report_of_all_its_steps(place: Place) -> None:
     assert "не начаты шаги: 2" in read(place)
     await place.cli("run", "night.toml", "--yes", "--limit-money", "none", "--settle", "0")
     load, thresholds = [run.name for run in await place.runs()]
-    told = await place.cli("report", "night.toml", "--lang", "ru", "--json")
-    assert (told.closing["runs"], told.closing["file"]) == ([load, thresholds], "report-night-1.html")
-    assert told.closing["preliminary"] is False
+    told = await place.cli.closing("report", "night.toml", "--lang", "ru")
+    assert (told["runs"], told["file"]) == ([load, thresholds], "report-night-1.html")
+    assert told["preliminary"] is False
     name = Path("report-night-1.html")
     page = Page(read(place, name))
     assert [number(cell) for cell in page.lines("всего строк во входных данных")[0]] == [6, balances.sum]
@@ -339,10 +287,9 @@ async def test_a_job_file_is_one_report_of_all_its_steps(place: Place) -> None:
     assert (await place.cli("report", "check", name)).exit == 0
     with closing(sqlite3.connect(place.cli.journal, isolation_level=None)) as journal:
         journal.execute("update items set state = 'applied' where item_id = (select max(item_id) from items)")
-    differs = await place.cli("report", "check", name, "--json", may_end_with=(1,))
-    assert differs.closing["rows"] == [{"run": thresholds, "row": 3}]
+    differs = await place.cli.closing("report", "check", name, ends=1)
+    assert differs["rows"] == [{"run": thresholds, "row": 3}]
     alone = await place.cli("report", load, "-o", "-", "--lang", "ru")
     assert "шаг 1 из 2 файла" in alone.out
     assert "протокол всего файла: carbon-migrate report night.toml" in alone.out
-    unknown = await place.cli("report", "other.toml", may_end_with=(2,))
-    assert "has no run of the job file" in unknown.words
+    await place.cli.refused("report", "other.toml", says="has no run of the job file")

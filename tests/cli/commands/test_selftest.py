@@ -1,9 +1,17 @@
 """`selftest` as a command; `tests/lab/crash/test_selftest.py` has the lab itself."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from cli.commands.jobs import as_object
 from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, Series
 from cli.commands.selftest_fleet import FleetSeries
+from jobs.catalogue.catalogue import JOBS
+from jobs.spec.columns import locate
+from jobs.spec.spec import JobSpec, own_select
 from lab.crash import drawing, experiment_plan
 from tests.cli.conftest import Typed
 
@@ -14,27 +22,18 @@ def test_the_help_names_what_the_lab_has() -> None:
     assert (ALL_JOBS, USUAL_JOBS, ROWS) == (drawing.ALL, experiment_plan.JOBS, experiment_plan.ROWS)
 
 
-def test_an_experiment_is_repeated_with_what_was_given() -> None:
+def test_a_series_counts_on_ends_and_says_how_each_experiment_is_repeated() -> None:
     assert SERIES.repeat(7) == "carbon-migrate selftest --seed 7 --rounds 1"
     given = Series(5, True, 1, 1.0, "payment", 100, ("my plan.toml", "503:0.5"), Path("r.toml"))
     assert given.repeat(5) == (
         "carbon-migrate selftest --seed 5 --rounds 1 --job payment --fault 'my plan.toml' --fault 503:0.5 --rows 100 "
         "--config r.toml"
     )
-
-
-def test_seeds_count_on_from_the_one_that_was_given() -> None:
-    assert [SERIES.seed_of(number) for number in range(3)] == [5, 6, 7]
-
-
-def test_a_series_ends_with_its_rounds_or_its_minutes() -> None:
-    assert [SERIES.goes_on(done, 1000.0) for done in (0, 1)] == [True, False]
-    timed = Series(5, count_on=True, rounds=None, minutes=1.0, job=None, rows=ROWS, faults=(), config=None)
-    assert [timed.goes_on(done, seconds) for done, seconds in ((0, 0.0), (2, 40.0), (2, 50.0))] == [True, True, False]
-
-
-def test_a_round_of_a_fleet_is_repeated_by_its_seed_and_size() -> None:
     assert FleetSeries(5, 2, quick=True).repeat(6) == "carbon-migrate selftest --fleet --quick --seed 6"
+    assert [SERIES.seed_of(number) for number in range(3)] == [5, 6, 7]
+    assert [SERIES.goes_on(done, 1000.0) for done in (0, 1)] == [True, False]
+    timed = replace(SERIES, rounds=None)
+    assert [timed.goes_on(done, seconds) for done, seconds in ((0, 0.0), (2, 40.0), (2, 50.0))] == [True, True, False]
 
 
 def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
@@ -57,3 +56,56 @@ def test_schedules_are_counted_and_judged(typed: Typed) -> None:
     ended = typed("selftest", "--simulate", "2", "--seed", "1", "--json")
     assert (ended.exit, ended.closing["schedules"], ended.closing["violations"]) == (0, 2, [])
     assert "2 schedules" in ended.err
+
+
+# ---- the catalogue as it is shown ----------------------------------------------------------------------------------
+
+EACH = pytest.mark.parametrize("kind", JOBS.values(), ids=list(JOBS))
+
+
+def test_all_jobs_have_a_line_and_those_that_read_are_marked(typed: Typed) -> None:
+    lines = typed("jobs").out.splitlines()
+    for name, kind in JOBS.items():
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert kind.summary in line
+        assert (line.split()[1] == "reads") is not kind.writes
+
+
+@EACH
+def test_one_job_is_shown_with_all_that_is_known_of_it(typed: Typed, kind: JobSpec) -> None:
+    shown = " ".join(typed("jobs", kind.name).out.split())
+    for text in (kind.summary, kind.call, kind.undo, kind.example, *own_select(kind).splitlines()):
+        assert " ".join(text.split()) in shown
+    for one in (*kind.parameters, *kind.undo_parameters):
+        assert f" {one.name} " in shown
+        assert one.help in shown
+        for column in one.columns or ():
+            assert column in shown
+
+
+def test_a_job_names_the_russian_columns_that_it_finds(typed: Typed) -> None:
+    shown = typed("jobs", "balances").out
+    for name, title in {"contract_number": "договор", "amount": "сальдо"}.items():
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"  {name} ") and title in line]
+        assert line
+    told = {one["name"]: one["columns"] for one in json.loads(typed("jobs", "balances", "--json").out)["parameters"]}
+    for name in ("contract_number", "amount"):
+        for title in told[name]:
+            # What is told is what the rows are read by.
+            found = locate("x.csv", [title], {name: tuple(told[name][1:2])}, {})[name]
+            assert found is not None
+
+
+def test_a_machine_is_told_the_same(typed: Typed) -> None:
+    for kind in JOBS.values():
+        told = typed("jobs", kind.name, "--json").closing
+        assert told == as_object(kind)
+        assert told["name"] == kind.name
+        assert [one["name"] for one in told["parameters"]] == [one.name for one in kind.parameters]
+    assert [one["name"] for one in json.loads(typed("jobs", "--json").out)] == list(JOBS)
+    typed.refused("jobs", "operater", says="did you mean 'operator'?")
+
+
+def test_a_job_that_there_is_not_is_refused_in_the_language_of_the_reader(typed: Typed) -> None:
+    ended = typed("jobs", "zzz", "--lang", "ru")
+    assert f"задания 'zzz' нет; есть: {', '.join(JOBS)}" in " ".join(ended.err.split())

@@ -1,273 +1,214 @@
-"""The way back as an operator takes it: the whole database is held against what it was."""
+"""The way back as an operator takes it, held against the whole database; what has ended for good is never sent."""
 
+import contextlib
 import signal
+import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-import anyio.to_thread
 import pytest
 
-from billing.database.database import Database, attach
-from billing.database.dsn import Dsn
 from billing.money import SCALE
+from checkpoints.records import Change, Stage
 from checkpoints.states import State
-from tests.cli.conftest import MODEL, Ended, Place
-from tests.jobs.whole_database import Changes, Tables, changes, whole
+from tests.cli.conftest import Balances, Ended, Place
+from tests.cli.terminal.terminals import answered, at_a_terminal
+from tests.cli.test_import import FILES, TRIAL, proposed_and_checked, tried
+from tests.jobs.whole_database import changes
 
 ROWS = 12
 FIRST_OF_MONTH = datetime.now(UTC).strftime("%Y-%m-01")
 SETTLE = ("--settle", "0.1")
-
-
-async def all_of(place: Place) -> Tables:
-    def read() -> Tables:
-        with Database(Dsn(str(place.file))) as database:
-            return whole(database)
-
-    return await anyio.to_thread.run_sync(read)
-
-
-async def since(place: Place, before: Tables) -> Changes:
-    return changes(before, await all_of(place))
+STORNO = ("--set", "way=storno")
+OPPOSITE = ("--set", "way=opposite")
+SLOW = ("--rate", "4", "--in-flight", "1", "--no-canary")
+REASON = "the file was that of October"
+REVERSED = "select count(*), count(distinct op_id) from finance_operations where op_type = 8 and storno = 1"
 
 
 def subscribers(place: Place) -> list[int]:
     """Writes a file of subscribers, each with an account of its own."""
-    query = (
-        "select first 12 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
-        "group by account_id order by 1"
-    )
-    ids = [number for (number,) in place.billing.database.query(query)]
-    place.write("\n".join(["abonent_id", *map(str, ids)]) + "\n", "subscribers.csv")
+    ids = place.subscribers(ROWS)
+    place.rows("abonent_id", *map(str, ids), name="subscribers.csv")
     return ids
 
 
-async def set_thresholds(place: Place, ids: Sequence[int], roubles: int) -> None:
+async def set_threshold(place: Place, abonent: int, roubles: int) -> None:
     """What somebody does by hand, behind the billing's back."""
-
-    def work() -> None:
-        connection = attach(Dsn(str(place.file)))
-        try:
-            for one in ids:
-                connection.cursor().execute(
-                    "update admin_accounts set limit_warning = ? "
-                    "where id = (select account_id from abonents where id = ?)",
-                    (roubles * SCALE, one),
-                )
-            connection.commit()
-        finally:
-            connection.close()
-
-    await anyio.to_thread.run_sync(work)
+    sql = "update admin_accounts set limit_warning = ? where id = (select account_id from abonents where id = ?)"
+    await place.execute(sql, roubles * SCALE, abonent)
 
 
-async def threshold(place: Place, amount: str = "-77") -> Ended:
-    """Sets the warning threshold of some subscribers, in several folders."""
-    subscribers(place)
-    return await place.cli(
-        "run", "warning-threshold", "subscribers.csv", "--set", f"amount={amount}", "--yes", "--json"
-    )
+async def threshold(place: Place, amount: str = "-77", file: str = "subscribers.csv") -> str:
+    """Sets the warning threshold of some subscribers, in several folders; the name of the run."""
+    return str((await place.run("warning-threshold", file, "--set", f"amount={amount}"))["run"])
+
+
+async def entered(place: Place, rows: int) -> tuple[str, Path]:
+    """A run that has entered balances, and its file."""
+    path = place.balances(rows).path
+    return str((await place.run("balances", path))["run"]), path
 
 
 async def undo(place: Place, name: str, *more: str, may_end_with: tuple[int, ...] = (0,)) -> Ended:
     return await place.cli("undo", name, "--yes", "--json", *SETTLE, *more, may_end_with=may_end_with)
 
 
-async def test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was(place: Place) -> None:
-    first = await all_of(place)
-    run = (await threshold(place)).closing["run"]
-    second = await all_of(place)
-    assert len(changes(first, second)["ADMIN_ACCOUNTS"]) == ROWS
+async def undone(place: Place, name: str, *more: str) -> str:
+    """The name of the undo of a run, all of whose rows are taken back."""
+    ended = await undo(place, name, *more)
+    assert ended.closing["states"].keys() == {"accepted"}
+    return str(ended.closing["run"])
 
+
+# ---- there and back ----------------------------------------------------------------------------------------------
+
+
+async def test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was(place: Place) -> None:
+    first = place.tables
+    subscribers(place)
+    run = await threshold(place)
+    second = place.tables
+    assert len(changes(first, second)["ADMIN_ACCOUNTS"]) == ROWS
     back = (await undo(place, run)).closing
     assert (back["job"], back["states"]) == ("undo", {"accepted": ROWS})
-    assert await since(place, first) == {}
-    assert (await place.cli("verify", back["run"], "--json")).closing["states"] == {"applied": ROWS}
-
-    forth = (await undo(place, back["run"])).closing
-    assert forth["states"] == {"accepted": ROWS}
-    assert await since(place, second) == {}
-
-    again = (await undo(place, run)).closing
-    assert again["states"] == {"accepted": ROWS}
-    assert await since(place, first) == {}
+    assert changes(first, place.tables) == {}
+    assert (await place.cli.closing("verify", back["run"]))["states"] == {"applied": ROWS}
+    await undone(place, back["run"])
+    assert changes(second, place.tables) == {}
+    again = await undone(place, run)
+    assert changes(first, place.tables) == {}
     number = len(await place.runs())
     nothing = await undo(place, run)
     assert (nothing.closing["run"], nothing.closing["states"]) == (None, {})
-    assert f"run {run} is taken back already, by run {again['run']}. Nothing was sent." in nothing.words
+    assert f"run {run} is taken back already, by run {again}. Nothing was sent." in nothing.words
     assert len(await place.runs()) == number
 
 
 async def test_what_somebody_changed_since_is_left_alone_and_named(place: Place) -> None:
-    first = await all_of(place)
-    run = (await threshold(place)).closing["run"]
+    first = place.tables
+    ids = subscribers(place)
+    run = await threshold(place)
     # Somebody sets other values for three of them, with a tool that may be this one.
-    head = (place.cli.folder / "subscribers.csv").read_text(encoding="utf-8").splitlines()[:4]
-    place.write("\n".join(head) + "\n", "three.csv")
-    await place.cli("run", "warning-threshold", "three.csv", "--set", "amount=-55", "--yes")
+    place.rows("abonent_id", *map(str, ids[:3]), name="three.csv")
+    await threshold(place, "-55", "three.csv")
     ended = await undo(place, run)
     assert ended.closing["states"] == {"accepted": ROWS - 3, "skipped": 3}
     assert "changed since: the run set" in ended.words
-    left = await since(place, first)
-    assert left.keys() == {"ADMIN_ACCOUNTS"}
-    assert len(left["ADMIN_ACCOUNTS"]) == 3
+    left = changes(first, place.tables)
+    assert {table: len(rows) for table, rows in left.items()} == {"ADMIN_ACCOUNTS": 3}
 
 
-@pytest.mark.parametrize("database", ["with a database", "without a database"])
-async def test_what_somebody_sets_while_a_killed_run_lies_is_what_an_undo_brings_back(
-    place: Place, database: str
-) -> None:
-    if database == "without a database":
-        del place.cli.environment["CARBON_MIGRATE_DATABASE"]
-    first = await all_of(place)
-    ids = subscribers(place)
-    place.traffic.model = "AdminAccounts/"
-    planning = 0 if database == "with a database" else ROWS
+async def test_what_somebody_sets_while_a_killed_run_lies_is_what_an_undo_brings_back(asked: Place) -> None:
+    first = asked.tables
+    ids = subscribers(asked)
+    asked.traffic.model = "AdminAccounts/"
+    planning = 0 if "CARBON_MIGRATE_DATABASE" in asked.cli.environment else ROWS
 
     def slow(number: int) -> None:
-        place.billing.latency = 0.5 if number > planning else 0.0
+        asked.billing.latency = 0.5 if number > planning else 0.0
 
-    place.traffic.answer = slow
+    asked.traffic.answer = slow
     arguments = ("run", "warning-threshold", "subscribers.csv", "--set", "amount=-77", "--yes", "--in-flight", "1")
-    await place.kill_at(planning + 3, *arguments, "--no-canary")
-    place.traffic.answer = lambda _: None
-    place.billing.latency = 0.0
-    (run,) = await place.runs()
-    await set_thresholds(place, ids[-2:], -555)
-
-    ended = await place.cli("resume", "--json", *SETTLE)
+    await asked.kill_at(planning + 3, *arguments, "--no-canary")
+    asked.traffic.answer = lambda _: None
+    asked.billing.latency = 0.0
+    (run,) = await asked.runs()
+    for one in ids[-2:]:
+        await set_threshold(asked, one, -555)
+    ended = await asked.cli("resume", "--json", *SETTLE)
     assert ended.closing["states"] == {"accepted": ROWS}
     assert "accepted 2 × changed between plan and call" in ended.words
     assert "and then limit_warning -555; an undo brings the latter back" in ended.words
-    assert (await undo(place, run.name)).closing["states"] == {"accepted": ROWS}
-    left = (await since(place, first))["ADMIN_ACCOUNTS"]
-    assert [now for row in left.values() for _, now in row.values()] == [-555 * SCALE] * 2
-    assert (await since(place, first)).keys() == {"ADMIN_ACCOUNTS"}
+    await undone(asked, run.name)
+    left = changes(first, asked.tables)
+    assert left.keys() == {"ADMIN_ACCOUNTS"}
+    assert [now for row in left["ADMIN_ACCOUNTS"].values() for _, now in row.values()] == [-555 * SCALE] * 2
 
 
 async def test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_once(place: Place) -> None:
     place.billing.latency = 0.02
-    balances = place.balances(40)
-    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
-    before = place.traffic.arrived
-    arguments = ("undo", run, "--set", "way=storno", "--yes", *SETTLE, "--in-flight", "4")
-    await place.kill_at(before + 10, *arguments)
+    run, _ = await entered(place, 40)
+    await place.kill_at(place.traffic.arrived + 10, "undo", run, *STORNO, "--yes", *SETTLE, "--in-flight", "4")
     half = (await place.runs())[-1].name
-
-    refused = await undo(place, run, "--set", "way=storno", may_end_with=(2,))
-    assert f"resume {half}" in refused.words
-    other_way = await undo(place, run, "--set", "way=opposite", may_end_with=(2,))
-    assert f"run {half} takes run {run} back and is not at its end" in other_way.words
-
-    ended = await place.cli("resume", half, "--json", *SETTLE)
-    assert ended.closing["states"] == {"accepted": 40}
-    query = "select count(*), count(distinct op_id) from finance_operations where op_type = 8 and storno = 1"
-    assert list(place.billing.database.query(query)) == [(40, 40)]
+    await place.cli.refused("undo", run, *STORNO, "--yes", says=f"resume {half}")
+    says = f"run {half} takes run {run} back and is not at its end"
+    await place.cli.refused("undo", run, *OPPOSITE, "--yes", says=says)
+    assert (await place.cli.closing("resume", half, *SETTLE))["states"] == {"accepted": 40}
+    assert place.query(REVERSED) == [(40, 40)]
 
 
-async def test_what_was_taken_back_can_be_entered_again_and_only_once(place: Place) -> None:
-    balances = place.balances(3)
-    enter = ("run", "balances", balances.path, "--yes", "--json")
-    run = (await place.cli(*enter)).closing["run"]
-    await undo(place, run, "--set", "way=storno")
-    assert (await place.cli(*enter)).closing["states"] == {"accepted": 3}
-    assert (await place.cli(*enter)).closing["states"] == {"skipped": 3}
-    assert place.billing.ledger.effects(MODEL).keys()
-
-
-async def test_an_undo_whose_accounts_had_later_operations_is_verified_by_its_entries(place: Place) -> None:
-    balances = place.balances(3)
-    enter = ("run", "balances", balances.path, "--yes", "--json")
-    opposite = (await undo(place, (await place.cli(*enter)).closing["run"], "--set", "way=opposite")).closing["run"]
-    await place.cli(*enter)
+async def test_what_was_taken_back_is_entered_anew_only_once_and_the_undo_of_the_undo_leaves_that_alone(
+    place: Place,
+) -> None:
+    run, path = await entered(place, 3)
+    opposite = await undone(place, run, *OPPOSITE)
+    anew = await place.run("balances", path)
+    assert anew["states"] == {"accepted": 3}
+    assert (await place.run("balances", path))["states"] == {"skipped": 3}
+    # Its accounts have later operations: it is verified by its entries.
     verified = await place.cli("verify", opposite, "--json")
     told = verified.closing
     assert (told["as_wanted"], told["different"], told["with_later_operations"]) == (3, 0, 3)
     assert told["states"] == {"applied": 3}
     assert "3 rows with later operations, whose balances say nothing of this run" in verified.words
-
-
-async def test_the_undo_of_an_undo_does_not_restore_what_was_entered_anew(place: Place) -> None:
-    balances = place.balances(3)
-    enter = ("run", "balances", balances.path, "--yes", "--json")
-    run = (await place.cli(*enter)).closing["run"]
-    opposite = (await undo(place, run, "--set", "way=opposite")).closing["run"]
-    anew = (await place.cli(*enter)).closing
-    assert anew["states"] == {"accepted": 3}
-    ended = await undo(place, opposite, "--set", "way=storno")
+    ended = await undo(place, opposite, *STORNO)
     assert ended.closing["states"] == {"skipped": 3}
     assert f"entered anew since: run {anew['run']} has this row again" in ended.words
 
 
 async def test_a_row_that_an_undo_of_an_undo_has_restored_is_not_entered_again(place: Place) -> None:
-    balances = place.balances(3)
-    enter = ("run", "balances", balances.path, "--yes", "--json")
-    run = (await place.cli(*enter)).closing["run"]
-    opposite = (await undo(place, run, "--set", "way=opposite")).closing["run"]
-    assert (await undo(place, opposite, "--set", "way=storno")).closing["states"] == {"accepted": 3}
-    assert (await place.cli(*enter)).closing["states"] == {"skipped": 3}
-
-
-async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place: Place) -> None:
-    balances = place.balances(2)
-    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
-    before = place.traffic.arrived
-    ended = await undo(place, run)
-    listing = ended.closing["run"]
-    assert ended.closing["states"] == {"skipped": 2}
-    assert place.traffic.arrived == before
-    file = f"{listing}-for-the-accountant.csv"
-    command = ("export", listing, "--state", "skipped", "-o", file)
-    typed = f"carbon-migrate {' '.join(command)}"
-    assert f"The list for the accountant; nothing is sent: {typed}" in ended.words
-    assert "is done" not in ended.words
-    assert f"! run {listing} has sent nothing: to take run {run} back, the accountant has to enter" in ended.words
-    assert f"carbon-migrate undo {run} --set way=opposite" in ended.words
-    quiet = await place.cli("undo", run, "--yes", "--quiet")
-    assert "has sent nothing" in " ".join(quiet.out.split())
-    assert (
-        f"next: write the accountant's list: operation, sum, subscriber, and what is to be done {typed}"
-        in ended.words
-    )
-    assert typed in (await place.cli("status", listing)).out
-
-    await place.cli(*command)
-    header, *lines = (place.cli.folder / file).read_text(encoding="utf-8-sig").splitlines()
-    assert header.startswith("run;row;key;label;amount;answer;")
-    query = "select op_id from finance_operations where op_type = 8 order by op_id"
-    for line, (operation,) in zip(lines, place.billing.database.query(query), strict=True):
-        assert f"for the accountant: reverse operation {operation} of " in line
+    run, path = await entered(place, 3)
+    await undone(place, await undone(place, run, *OPPOSITE), *STORNO)
+    assert (await place.run("balances", path))["states"] == {"skipped": 3}
 
 
 async def test_what_a_storno_took_back_is_entered_again_as_the_refusal_advises(place: Place) -> None:
-    balances = place.balances(2)
-    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
-    storno = (await undo(place, run, "--set", "way=storno")).closing["run"]
-    refused = await undo(place, storno, may_end_with=(2,))
-    assert "export the rows of the run that was taken back, and run its job on that file" in refused.words
+    run, _ = await entered(place, 2)
+    storno = await undone(place, run, *STORNO)
+    says = "export the rows of the run that was taken back, and run its job on that file"
+    await place.cli.refused("undo", storno, "--yes", says=says)
     await place.cli("export", run, "--state", "accepted", "-o", "again.csv")
-    enter = ("run", "balances", "again.csv", "--yes", "--json")
-    assert (await place.cli(*enter)).closing["states"] == {"accepted": 2}
+    assert (await place.run("balances", "again.csv"))["states"] == {"accepted": 2}
     # Nothing was switched off: what stands is not entered on top.
-    assert (await place.cli(*enter)).closing["states"] == {"skipped": 2}
+    assert (await place.run("balances", "again.csv"))["states"] == {"skipped": 2}
 
 
-async def test_a_run_that_goes_or_is_in_doubt_is_not_taken_back(place: Place) -> None:
-    balances = place.balances(30)
-    arguments = ("run", "balances", balances.path, "--yes", "--rate", "2", "--in-flight", "1", "--no-canary")
-    async with place.cli.started(*arguments) as going:
-        await place.traffic.reaches(2)
-        (run,) = await place.runs()
-        refused = await undo(place, run.name, "--set", "way=storno", may_end_with=(2,))
-        assert f"works on run {run.name} now: stop it first" in refused.words
-        going.signal(signal.SIGKILL)
-        await going.ended()
-    async with place.journal() as journal:
-        doubtful = (await journal.totals(run)).count(State.SENDING, State.UNKNOWN)
-    assert doubtful
-    refused = await undo(place, run.name, "--set", "way=storno", may_end_with=(2,))
-    assert "in doubt" in refused.words
-    assert f"reconcile {run.name}" in refused.words
+async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place: Place) -> None:
+    run, _ = await entered(place, 2)
+    before = place.traffic.arrived
+    ended = await undo(place, run)
+    listing = ended.closing["run"]
+    assert (ended.closing["states"], place.traffic.arrived) == ({"skipped": 2}, before)
+    file = f"{listing}-for-the-accountant.csv"
+    command = ("export", listing, "--state", "skipped", "-o", file)
+    typed = f"carbon-migrate {' '.join(command)}"
+    ended.saying(
+        [
+            f"The list for the accountant; nothing is sent: {typed}",
+            f"! run {listing} has sent nothing: to take run {run} back, the accountant has to enter",
+            f"carbon-migrate undo {run} --set way=opposite",
+            f"next: write the accountant's list: operation, sum, subscriber, and what is to be done {typed}",
+        ]
+    )
+    assert "is done" not in ended.words
+    assert "has sent nothing" in await place.cli.told("undo", run, "--yes", "--quiet")
+    assert typed in (await place.cli("status", listing)).out
+    await place.cli(*command)
+    header, *lines = (place.cli.folder / file).read_text(encoding="utf-8-sig").splitlines()
+    assert header.startswith("run;row;key;label;amount;answer;")
+    operations = place.query("select op_id from finance_operations where op_type = 8 order by op_id")
+    for line, (operation,) in zip(lines, operations, strict=True):
+        assert f"for the accountant: reverse operation {operation} of " in line
+    # In the language of the reader, whatever that of the undo was.
+    russian = (await undo(place, run, "--lang", "ru")).saying(
+        [f"загрузка {run}", "бухгалтеру: сторнировать (операция", "на −0,01 ₽ от"]
+    )
+    export = ("export", russian.closing["run"], "--state", "skipped", "-o", "-")
+    assert "бухгалтеру: сторнировать (операция" in (await place.cli(*export, "--lang", "ru")).out
+    assert "for the accountant: reverse operation " in (await place.cli(*export)).out
 
 
 @pytest.mark.parametrize(
@@ -278,23 +219,339 @@ async def test_a_run_that_goes_or_is_in_doubt_is_not_taken_back(place: Place) ->
     ],
 )
 async def test_a_kind_without_a_way_back_says_why(place: Place, arguments: tuple[str, ...], words: str) -> None:
-    query = "select min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null"
-    ((subscriber,),) = place.billing.database.query(query)
-    place.write(f"abonent_id\n{subscriber}\n", "one.csv")
-    ended = await place.cli("run", *arguments, "--yes", "--json", may_end_with=(0, 1, 2))
-    refused = await undo(place, ended.closing["run"], may_end_with=(2,))
-    assert words in refused.words
-    assert (await place.runs())[-1].name == ended.closing["run"]
+    place.rows("abonent_id", str(place.subscribers(1)[0]), name="one.csv")
+    run = (await place.cli("run", *arguments, "--yes", "--json", may_end_with=(0, 1, 2))).closing["run"]
+    await place.cli.refused("undo", run, "--yes", says=words)
+    assert (await place.runs())[-1].name == run
 
 
-async def test_a_list_for_the_accountant_is_told_in_the_language_of_the_reader(place: Place) -> None:
-    ids = subscribers(place)[:1]
-    place.write(f"abonent_id;amount\n{ids[0]};-7.50\n", "one.csv")
-    run = (await place.cli("run", "balances", "one.csv", "--yes", "--json")).closing["run"]
-    back = await place.cli("undo", run, "--yes", "--json", "--lang", "ru")
-    assert f"загрузка {run}" in back.words
-    assert "бухгалтеру: сторнировать (операция" in back.words
-    assert "на −7,50 ₽ от" in back.words
-    export = ("export", back.closing["run"], "--state", "skipped", "-o", "-")
-    assert "бухгалтеру: сторнировать (операция" in (await place.cli(*export, "--lang", "ru")).out
-    assert "for the accountant: reverse operation " in (await place.cli(*export)).out
+# ---- what has ended for good: taken back by its undo, or closed by a person --------------------------------------
+
+
+async def stopped(place: Place, rows: int = ROWS) -> tuple[str, Balances, int]:
+    """A run that was interrupted in the middle, with nothing in doubt; its name, its file and what it has entered."""
+    balances = place.balances(rows)
+    run = await place.stopped("balances", balances.path, *SLOW, by=signal.SIGINT)
+    return run, balances, (await states_of(place, run))["accepted"]
+
+
+async def states_of(place: Place, name: str) -> dict[str, int]:
+    totals = await place.totals(name)
+    return {str(state): number for state, number in totals.counts.items()}
+
+
+async def sends_nothing(
+    place: Place, *words: str | Path, says: str | Sequence[str] = (), may_end_with: Sequence[int] = (2,)
+) -> Ended:
+    """What a command says that sends nothing."""
+    before = place.traffic.arrived
+    ended = await place.cli(*words, may_end_with=may_end_with)
+    assert place.traffic.arrived == before
+    return ended.saying(says)
+
+
+async def resumed(place: Place, name: str, rows: int = ROWS) -> None:
+    assert (await place.cli.closing("resume", name, "--yes", *SETTLE))["states"] == {"accepted": rows}
+
+
+async def test_what_a_run_that_was_taken_back_has_not_sent_is_never_sent(place: Place) -> None:
+    run, balances, rows = await stopped(place)
+    back = (await undo(place, run, *STORNO)).closing
+    assert back["states"] == {"accepted": rows}
+    says = [
+        f"run {run} has ended: taken back by run {back['run']} (",
+        f"{ROWS - rows} rows of it were not sent, and never are",
+        f"carbon-migrate run balances {balances.path}",
+        f"carbon-migrate undo {back['run']}",
+    ]
+    await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=says)
+    bare = await sends_nothing(place, "resume", "--yes", *SETTLE, may_end_with=(0,))
+    assert "nothing to resume" in bare.out
+    status = await place.cli.told("status", run)
+    for words in ("taken back", f"taken back by run {back['run']}", "still in the billing: 0, 0.00"):
+        assert words in status
+    assert (f"{ROWS - rows} rows never sent" in status, f"resume {run}" in status) == (True, False)
+    facts = await place.cli.closing("status", run)
+    assert (facts["stage"], facts["taken_back"], facts["ended"]["undone_by"]) == ("taken back", rows, back["run"])
+    assert "@" in facts["ended"]["by"]
+    (one,) = [one for one in (await place.cli.closing("status", "--all"))["runs"] if one["run"] == run]
+    assert (one["stage"], one["group"], one["needs"], one["rows"]) == ("taken back", "ended", [], rows)
+    assert "in the billing: 0" in (await place.cli("status", "--all")).out
+    report = await place.cli("report", run, "-o", "-", may_end_with=(0, 1, 3))
+    assert f"taken back by run {back['run']}" in report.told
+    # The corrected file is held back by nothing.
+    assert (await place.run("balances", balances.path))["states"] == {"accepted": ROWS}
+    await sends_nothing(place, "purge", run, "--yes", may_end_with=(0,))
+
+
+async def test_killed_within_the_undo_the_run_has_ended_and_the_undo_goes_on(place: Place) -> None:
+    run, _, _ = await stopped(place, 20)
+    await place.kill_at(place.traffic.arrived + 1, "undo", run, *STORNO, "--yes", *SLOW, *SETTLE)
+    back = (await place.runs())[-1]
+    assert back.stage is Stage.APPROVED
+    await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=f"taken back by run {back.name}")
+    # A bare resume knows of one run that is not at its end: the undo.
+    assert (await place.cli.closing("resume", "--yes", *SETTLE))["run"] == back.name
+    async with place.journal() as journal:
+        assert await journal.in_effect(await journal.run(run)) == []
+
+
+async def test_an_undo_that_asks_ends_nothing_and_one_that_was_killed_there_is_out_of_date(place: Place) -> None:
+    """While it asks nothing sends the run; given up, it has ended nothing."""
+    run, _, _ = await stopped(place)
+    await sends_nothing(place, "undo", run, *STORNO)
+    await answered(place, "undo", run, *STORNO, says=[("[y/N]", "n")], ends=2)
+    with at_a_terminal(place, "undo", run, *STORNO) as terminal:
+        await terminal.shows("[y/N]")
+        says = "another process works on this run"
+        await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=says)
+        terminal.dies()
+        await terminal.ends()
+    back = (await place.runs())[-1].name
+    await resumed(place, run)
+    says = f"run {run} has other rows in the billing than when this undo was listed"
+    await sends_nothing(place, "resume", back, "--yes", *SETTLE, says=says)
+    assert (await place.runs())[-1].stage is Stage.DISCARDED
+    # Typed again, it takes back all of them, each once.
+    assert (await undo(place, run, *STORNO)).closing["states"] == {"accepted": ROWS}
+    assert place.query(REVERSED) == [(ROWS, ROWS)]
+
+
+async def test_an_undo_that_refuses_a_row_is_not_out_of_date_for_that(place: Place) -> None:
+    run, _, rows = await stopped(place)
+    with contextlib.closing(sqlite3.connect(place.cli.journal)) as journal, journal:
+        journal.execute("update items set answer = null where number = 1")
+    with at_a_terminal(place, "undo", run, *STORNO, "--skip-bad") as terminal:
+        await terminal.shows("[y/N]")
+        terminal.dies()
+        await terminal.ends()
+    back = (await place.runs())[-1].name
+    ended = await place.cli.closing("resume", back, "--yes", "--skip-bad", *SETTLE, ends=1)
+    assert (ended["states"], ended["refused"]) == ({"accepted": rows - 1}, 1)
+
+
+async def test_after_the_undo_of_the_undo_the_effects_stand_and_the_rest_stays_unsent(place: Place) -> None:
+    run, balances, rows = await stopped(place)
+    await undone(place, await undone(place, run, *OPPOSITE), *STORNO)
+    facts = await place.cli.closing("status", run)
+    assert (facts["stage"], facts["taken_back"]) == ("closed", 0)
+    await sends_nothing(place, "resume", run, "--yes", *SETTLE)
+    again = await place.run("balances", balances.path)
+    assert again["states"] == {"accepted": ROWS - rows, "skipped": rows}
+
+
+async def test_close_ends_a_stopped_run_by_name_and_with_a_reason(place: Place) -> None:
+    run, balances, rows = await stopped(place)
+    await sends_nothing(place, "run", "balances", balances.path, "--yes", says=f"resume {run}")
+    await sends_nothing(place, "close", run, "--reason", "  ")
+    closed = (await sends_nothing(place, "close", run, "--reason", REASON, "--json", may_end_with=(0,))).closing
+    assert (closed["states"], closed["ended"]["why"]) == ({"accepted": rows, "pending": ROWS - rows}, REASON)
+    says = f": {REASON}. {ROWS - rows} rows of it were not sent, and never are"
+    await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=says)
+    await sends_nothing(place, "close", run, "--reason", "x", says="has ended: closed by ")
+    status = await place.cli.told("status", run)
+    assert [words for words in (f"{run}, closed", f"close: {REASON} (") if words not in status] == []
+    assert f"resume {run}" not in status
+    assert (await place.cli.closing("verify", run))["states"] == {"applied": rows, "pending": ROWS - rows}
+    # What is in the list counts, and what is not sent holds nothing back.
+    again = await place.run("balances", balances.path)
+    assert again["states"] == {"accepted": ROWS - rows, "skipped": rows}
+    # What stands can be taken back all the same.
+    assert (await undo(place, run, *STORNO)).closing["states"] == {"accepted": rows}
+
+
+async def test_a_run_that_works_is_in_doubt_or_is_done_is_neither_closed_nor_taken_back(place: Place) -> None:
+    path, close = place.balances(ROWS).path, ("--reason", REASON)
+    async with place.cli.started("run", "balances", path, "--yes", *SLOW) as going:
+        await place.traffic.reaches(2)
+        (run,) = await place.runs()
+        await place.cli.refused("close", run.name, *close, says="another process works on this run")
+        says = f"works on run {run.name} now: stop it first"
+        await place.cli.refused("undo", run.name, *STORNO, "--yes", says=says)
+        # The answer to the next call is still to come when it is killed.
+        place.billing.latency = 5.0
+        await place.traffic.reaches(place.traffic.arrived + 1)
+        going.signal(signal.SIGKILL)
+        await going.ended()
+    assert (await states_of(place, run.name)).keys() & {"sending", "unknown"}
+    says = f"reconcile {run.name}"
+    await sends_nothing(place, "close", run.name, *close, says=says)
+    await sends_nothing(place, "undo", run.name, *STORNO, "--yes", says=["in doubt", says])
+    await place.billing.wait_for_requests()
+    place.billing.latency = 0.0
+    await resumed(place, run.name)
+    await sends_nothing(place, "close", run.name, *close, says="is at its end")
+
+
+async def test_a_run_that_nobody_agreed_to_is_given_up_by_close(place: Place) -> None:
+    with at_a_terminal(place, "run", "balances", str(place.balances(3).path)) as terminal:
+        await terminal.shows("[y/N]")
+        terminal.dies()
+        await terminal.ends()
+    (run,) = await place.runs()
+    await sends_nothing(place, "close", run.name, "--reason", REASON, may_end_with=(0,))
+    assert (await place.runs())[0].stage is Stage.DISCARDED
+    await sends_nothing(place, "close", run.name, "--reason", REASON, says="given up")
+
+
+async def test_a_row_that_a_person_has_to_decide_on_is_named_and_stays_decidable(place: Place) -> None:
+    run, _, _ = await stopped(place)
+    async with place.journal() as journal, journal.taken_up(await journal.run(run)) as ours:
+        item, *_ = await journal.items(ours, {State.PENDING})
+        await journal.claim(ours, [item.item_id])
+        for state in (State.UNKNOWN, State.MANUAL):
+            await journal.record(ours, [Change(item.item_id, state)])
+    closed = await sends_nothing(place, "close", run, "--reason", REASON, may_end_with=(0,))
+    assert "1 row still waits for a person to decide whether it is in the billing" in closed.told
+    await place.cli("decide", run, f"{run}/{item.number}", "pending", "--why", "not there")
+    states = await states_of(place, run)
+    assert (sum(states.values()), "manual" in states) == (ROWS, False)
+    await sends_nothing(place, "resume", run, "--yes", *SETTLE)
+
+
+async def test_an_import_goes_through_after_a_trial_that_was_stopped_and_taken_back(place: Place) -> None:
+    await proposed_and_checked(place)
+    place.traffic.model = "/rest_api/"
+    async with place.cli.started("import", *TRIAL, "--yes", "--rate", "20", "--in-flight", "2") as going:
+        await place.traffic.reaches(place.traffic.arrived + 12)
+        going.signal(signal.SIGINT)
+        await going.ended()
+    (trial,) = await place.runs()
+    assert (await place.totals(trial.name)).count(State.PENDING)
+    await place.cli("undo", trial.name, "--yes", *SETTLE)
+    assert tried(place) == {}
+    whole = await place.cli.closing("import", *FILES, "--yes", "--skip-bad", ends=1)
+    assert (whole["refused"], len(tried(place))) == (1, 7)
+
+
+# ---- what others and the run itself set meanwhile ------------------------------------------------------------------
+
+
+def abonent_of(place: Place, number: str) -> int:
+    found = {one: int(key) for key, one in place.query("select id, contract_number from abonents where deleted = 0")}
+    return found[number]
+
+
+async def test_a_payment_and_a_number_given_away_behind_the_question_cost_nobody_anything(place: Place) -> None:
+    balances = place.balances(5)
+    payer, moved, heir = [abonent_of(place, number) for number in balances.numbers[:3]]
+    with at_a_terminal(place, "run", "balances", str(balances.path), "--no-canary") as terminal:
+        await terminal.shows("[y/N]")
+        await place.execute(
+            "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "
+            "values (9000001, ?, 2, ?, '2026-11-29')",
+            *(payer, 50 * SCALE),
+        )
+        await place.execute("update abonents set contract_number = 'gone' where id = ?", moved)
+        await place.execute("update abonents set contract_number = ? where id = ?", balances.numbers[1], heir)
+        terminal.types("y\n")
+        assert await terminal.ends() == 1
+    words = " ".join(terminal.seen.split())
+    assert "50.00 came to the account, and this row would set its balance over it: operation 9000001" in words
+    assert "given to another subscriber since: contract number" in words
+    entered = {
+        key for (key,) in place.query("select abonent_id from finance_operations where descr containing '[cm '")
+    }
+    assert (len(entered), entered & {payer, moved, heir}) == (2, set())
+
+
+async def test_a_row_whose_account_is_merged_within_its_call_ends(place: Place) -> None:
+    place.without_database()
+    first, second = (abonent_of(place, number) for number in place.balances(2).numbers)
+    accounts = dict(place.query("select id, account_id from abonents"))
+
+    async def merge(_: str) -> None:
+        await place.execute("update abonents set account_id = ? where id = ?", accounts[second], first)
+
+    place.traffic.model, place.traffic.method = "AdminAccounts", "save"
+    place.traffic.meanwhile = merge
+    file = place.rows("abonent_id;amount", f"{first};-77")
+    ended = await place.cli("run", "warning-threshold", file, "--yes", "--json", may_end_with=(1,))
+    assert ended.closing["states"] == {"rejected": 1}
+    assert f"had account {accounts[first]}, and now it has account {accounts[second]}" in ended.words
+    assert "an earlier call of the row may have set them" in ended.words
+
+
+def left(place: Place) -> list[tuple[Any, ...]]:
+    """The subscribers of the table that are there, with the logins of their accounts."""
+    return place.query(
+        "select a.contract_number, u.login from abonents a join users u on u.abonent_id = a.id and u.deleted = 0 "
+        "where a.deleted = 0 and a.contract_number starting with 'Н-' order by 1"
+    )
+
+
+async def test_an_operators_own_subscriber_outlives_the_undo_of_an_import(place: Place) -> None:
+    place.rows("Договор;ФИО;Логин", "Н-1;Первый;new1", "Н-2;Второй;new2", name="subs.csv")
+    with at_a_terminal(place, "import", "subs.csv") as terminal:
+        await terminal.shows("[y/N]")
+        for statement in (
+            "insert into admin_accounts (id) values (9000001)",
+            "insert into abonents (id, name, contract_number, account_id) values (9000001, 'Первый', 'Н-1', 9000001)",
+            "insert into users (id, abonent_id, login) values (9000001, 9000001, 'new1')",
+        ):
+            await place.execute(statement)
+        terminal.types("y\n")
+        assert await terminal.ends() == 1
+    assert "somebody else has made subscriber Н-1 since the list was made" in " ".join(terminal.seen.split())
+    (run,) = await place.runs()
+    await place.cli("undo", run.name, "--yes", *SETTLE)
+    assert left(place) == [("Н-1", "new1")]
+
+
+async def test_an_undo_asks_about_what_was_found_after_a_kill(place: Place) -> None:
+    place.rows("Договор;ФИО;Логин", *(f"Н-{one};Имя;new{one}" for one in range(1, 9)), name="subs.csv")
+    place.billing.latency, place.traffic.model = 0.1, "Users"
+    await place.kill_at(3, "import", "subs.csv", "--yes", "--no-canary", "--in-flight", "4", *SETTLE)
+    place.billing.latency = 0.0
+    resumed = await place.cli.closing("resume", "--yes", *SETTLE)
+    assert resumed["unproven"] > 0
+    name, agrees = resumed["run"], ("Take what was found back as well?", "[y/N]")
+    words = await answered(place, "undo", name, *SETTLE, says=[("[y/N]", "n\ny")], ends=1)
+    assert f"may be another's. {agrees[0]}" in words
+    assert f"carbon-migrate undo {name} --set unproven=take" in words
+    assert left(place)
+    await answered(place, "undo", name, *SETTLE, says=[("[y/N]", "y\ny")])
+    assert left(place) == []
+
+
+# ---- what the run itself has set ---------------------------------------------------------------------------------
+
+OWN = "accepted 1 × found what an earlier row of this run had set"
+CHANGED = "changed between plan and call"
+
+
+def thresholds(place: Place) -> list[int]:
+    """Writes a file of subscribers, the first two with one account; their ids."""
+    pair = place.query(
+        "select first 2 id from abonents where deleted = 0 and account_id = (select first 1 account_id from abonents "
+        "where is_folder = 0 and deleted = 0 group by account_id having count(*) > 1 order by account_id) order by id"
+    )
+    ids = [*(one for (one,) in pair), *place.subscribers(2)]
+    place.rows("abonent_id;limit_warning", *(f"{one};-{70 + number}" for number, one in enumerate(ids)))
+    return ids
+
+
+async def test_a_row_that_finds_what_the_run_has_set_is_counted_and_no_warning(place: Place) -> None:
+    thresholds(place)
+    ended = await place.cli("run", "tariff-threshold", "rows.csv", "--yes")
+    assert OWN in " ".join(ended.out.split())
+    assert [words for words in (OWN[11:], " warning ", CHANGED) if words in ended.words] == []
+    assert CHANGED not in ended.out
+
+
+async def test_with_quiet_nothing_is_said_of_it(place: Place) -> None:
+    thresholds(place)
+    ended = await place.cli("run", "tariff-threshold", "rows.csv", "--yes", "--quiet")
+    assert (ended.out, ended.err) == ("", "")
+
+
+async def test_a_run_that_was_killed_still_knows_what_it_has_set(place: Place) -> None:
+    ids = thresholds(place)
+    place.traffic.model = "AdminAccounts/"
+    arguments = ("run", "tariff-threshold", "rows.csv", "--yes", "--rate", "1", "--in-flight", "1")
+    await place.kill_at(1, *arguments, "--no-canary")
+    await set_threshold(place, ids[-1], -555)
+    ended = await place.cli("resume", "--json", *SETTLE)
+    assert ended.closing["states"] == {"accepted": 4}
+    # What somebody else has set is told as ever.
+    ended.saying([OWN, f"accepted 1 × {CHANGED}", "and then limit_warning -555"])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,48 +69,40 @@ async def test_two_watch_one_run_and_both_see_it_paused_going_on_and_ending(plac
     assert (last["live"], last["holder"], last["states"]) == (None, None, {"accepted": ROWS})
 
 
-async def test_a_watcher_may_leave_and_the_run_goes_on(place: Place) -> None:
+async def test_a_watcher_may_leave_and_who_stays_is_told_the_end_in_full(place: Place) -> None:
+    """On a terminal it is drawn until then, and the run goes on without who has left."""
     async with a_load(place) as (load, name):
-        with at_a_terminal(place, "status", name, "--watch") as terminal:
-            await terminal.shows("rows/s")
-            terminal.interrupt()
-            assert await terminal.ends() == 130
-        assert "Traceback" not in terminal.seen
-        place.billing.latency = 0.0
-        assert (await load.ended()).exit == 0
-
-
-async def test_on_a_terminal_it_is_drawn_until_the_run_ends_and_then_told_in_full(place: Place) -> None:
-    async with a_load(place) as (load, name):
-        with at_a_terminal(place, "status", name, "--watch") as terminal:
-            await terminal.shows("rows/s")
+        with at_a_terminal(place, "status", name, "--watch") as leaves:
+            await leaves.shows("rows/s")
+            leaves.interrupt()
+            assert await leaves.ends() == 130
+        assert "Traceback" not in leaves.seen
+        with at_a_terminal(place, "status", name, "--watch") as stays:
+            await stays.shows("rows/s")
             place.billing.latency = 0.0
             assert (await load.ended()).exit == 0
-            assert await terminal.ends() == 0
-    assert f"carbon-migrate verify {name}" in terminal.seen
+            assert await stays.ends() == 0
+    assert f"carbon-migrate verify {name}" in stays.seen
 
 
-async def test_a_run_at_rest_is_shown_once(place: Place) -> None:
+async def test_a_run_at_rest_is_shown_once_and_one_that_says_nothing_is_followed_in_its_journal(place: Place) -> None:
     name = await a_stopped_load(place)
     (line,) = (await place.cli("status", name, "--watch")).out.splitlines()
     assert line.startswith(f"run {name}: stopped, ")
     (found,) = (json.loads(line) for line in (await place.cli("status", name, "--watch", "--json")).out.splitlines())
     assert (found["run"], found["live"]) == (name, None)
-    refused = await place.cli("status", "--watch", may_end_with=(2,))
-    assert "nobody works on any run" in refused.words
-
-
-async def test_a_run_that_says_nothing_is_followed_in_its_journal(place: Place) -> None:
-    name = await a_stopped_load(place)
+    await place.cli.refused("status", "--watch", says="nobody works on any run")
     async with place.journal() as journal:
         run = await journal.run(name)
-        async with place.cli.started("status", "--watch") as watcher:
-            async with journal.taken_up(run):
+        async with AsyncExitStack() as work:
+            await work.enter_async_context(journal.taken_up(run))
+            async with place.cli.started("status", "--watch") as watcher:
                 heard = Heard(watcher)
                 await heard.until("running, ")
                 await journal.pause(run, "olga")
                 await heard.until("paused, by olga")
-            assert await heard.ended() == 0
+                await work.aclose()
+                assert await heard.ended() == 0
     assert "stopped, paused" in heard.lines[-1]
 
 

@@ -69,9 +69,7 @@ async def every_stage(journal: Journal) -> AsyncIterator[Campaign]:
     runs = {
         "done": await sent(journal, await new_run(journal, "done.example.org"), accepted),
         "rejected": await sent(
-            journal,
-            await new_run(journal, "rejected.example.org", refused=2),
-            [*accepted[:-1], State.REJECTED],
+            journal, await new_run(journal, "rejected.example.org", refused=2), [*accepted[:-1], State.REJECTED]
         ),
         "decide": await sent(
             journal, await new_run(journal, "decide.example.org"), [*accepted[:-3], *[State.MANUAL] * 3]

@@ -2,44 +2,26 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash, root_of
 from checkpoints.purge import Purge
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
-from tests.cli.conftest import Cli, clean_environment
-from tests.cli.fleet.campaigns import Campaign, every_stage, new_run, sent
-from tests.postgres_server import PostgresServer
+from tests.cli.conftest import Cli
+from tests.cli.fleet.campaigns import Campaign, new_run, sent
+from tests.cli.fleet.conftest import write_settings
 
 ENTERED = re.compile(r"<tr><td>(\w+)\.example\.org</td>(.*?)</tr>")
 
 
-@pytest.fixture
-async def cli(tmp_path: Path, postgres_server: PostgresServer) -> Cli:
-    """A command line whose journal is in PostgreSQL."""
-    environment = clean_environment() | {"CARBON_MIGRATE_JOURNAL": postgres_server.new_journal(), "COLUMNS": "200"}
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return Cli(folder, environment | {"XDG_STATE_HOME": str(tmp_path / "state")})
-
-
-@pytest.fixture
-async def journal(cli: Cli, tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(journal_in_postgres(cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path)) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def campaign(journal: Journal) -> AsyncIterator[Campaign]:
-    async with every_stage(journal) as made:
-        yield made
+@pytest.fixture(autouse=True)
+def in_postgres(cli: Cli, address: str) -> None:
+    cli.environment |= {"CARBON_MIGRATE_JOURNAL": address, "COLUMNS": "200"}
 
 
 async def root_in(journal: Journal, run: Run) -> str:
@@ -57,7 +39,7 @@ def amount(text: str) -> Decimal:
 async def test_its_figures_are_those_of_the_journal_and_it_names_what_needs_a_person(
     cli: Cli, journal: Journal, campaign: Campaign
 ) -> None:
-    made = (await cli("report", "--all", "--json")).closing
+    made = await cli.closing("report", "--all")
     page = (cli.folder / "report-all.html").read_text(encoding="utf-8")
     runs = {what: run for what, run in campaign.runs.items() if what != "discarded"}
     assert set(made["runs"]) == {run.name for run in runs.values()}
@@ -88,11 +70,11 @@ async def test_it_is_checked_by_the_roots_of_its_runs(cli: Cli, journal: Journal
     page = (cli.folder / "all.html").read_text(encoding="utf-8")
     assert "ПРЕДВАРИТЕЛЬНО" not in page
     assert 'class="sign"' in page
-    assert (await cli("report", "check", "all.html", "--json")).closing["agrees"]
+    assert (await cli.closing("report", "check", "all.html"))["agrees"]
     async with journal.taken_up(second) as ours:
         item = (await journal.items(ours, {State.ACCEPTED}, size=1))[0]
         await journal.doubt_answers(ours, [item.item_id], "doubled")
-    found = (await cli("report", "check", "all.html", "--json", may_end_with=[1])).closing
+    found = await cli.closing("report", "check", "all.html", ends=1)
     assert (found["agrees"], found["differing_runs"], found["rows"]) == (False, [second.name], [])
     told = await cli("report", "check", "all.html", may_end_with=[1])
     assert f"the rows of run {second.name} are not those of the report" in told.out
@@ -107,30 +89,23 @@ async def test_since_a_date_and_with_runs_that_were_purged(cli: Cli, journal: Jo
     page = (cli.folder / "all.html").read_text(encoding="utf-8")
     assert "no root" in page
     assert "11.00" in page
-    assert (await cli("report", "check", "all.html", "--json")).closing["agrees"]
-    none = await cli("report", "--all", "--since", "2100-01-01", may_end_with=[2])
-    assert "has no run that was begun since 2100-01-01" in none.words
+    assert (await cli.closing("report", "check", "all.html"))["agrees"]
+    await cli.refused("report", "--all", "--since", "2100-01-01", says="has no run that was begun since 2100-01-01")
     wrong = await cli("report", "--all", "--since", "yesterday", may_end_with=[2])
     assert "--since: 'yesterday' is not a date; write it as 2026-11-30" in wrong.words
-    both = await cli("report", old.name, "--all", may_end_with=[2])
-    assert "the report of all billings names no run" in both.words
+    await cli.refused("report", old.name, "--all", says="the report of all billings names no run")
     assert (await journal.run(old.name)).stage is Stage.APPROVED
 
 
 async def test_billings_with_journals_of_their_own_are_to_be_chosen(cli: Cli, tmp_path: Path) -> None:
     del cli.environment["CARBON_MIGRATE_JOURNAL"]
-    settings = cli.folder / "carbon-migrate.toml"
     hosts = ("north", "south")
-    settings.write_text(
-        "\n".join(f'[profile.{host}]\napi = {{ url = "http://{host}.example.org:8082" }}' for host in hosts),
-        encoding="utf-8",
-    )
-    settings.chmod(0o600)
+    profiles = (f'[profile.{host}]\napi = {{ url = "http://{host}.example.org:8082" }}' for host in hosts)
+    write_settings(cli, "\n".join(profiles))
     state = tmp_path / "state" / "carbon-migrate"
     for host in hosts:
         async with open_journal(state / f"{host}.example.org-8082.journal") as journal:
             await sent(journal, await new_run(journal, f"{host}.example.org"), [State.ACCEPTED] * 10)
-    refused = await cli("report", "--all", may_end_with=[2])
-    assert "the billings of the settings have several journals" in refused.words
+    await cli.refused("report", "--all", says="the billings of the settings have several journals")
     made = json.loads((await cli("report", "--all", "--profile", "north", "--json")).out)
     assert len(made["runs"]) == 1

@@ -1,7 +1,6 @@
 """`status --all`: billings in every stage on one screen, from journals in PostgreSQL and in files."""
 
 import json
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -10,18 +9,20 @@ from typing import Any
 import psycopg
 import pytest
 
-from checkpoints.address import JournalAddress, journal_in_postgres
+from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal, open_journal
 from checkpoints.states import State
 from cli.fleet.overview import FleetJournal, view_of
 from cli.settings.known_billings import KnownBillings
-from tests.cli.conftest import Cli, clean_environment
-from tests.cli.fleet.campaigns import ROWS, SENDS, Campaign, every_stage, many_billings, new_run, sent, sent_by
-from tests.postgres_server import PostgresServer
+from tests.cli.conftest import Cli
+from tests.cli.fleet.campaigns import ROWS, SENDS, Campaign, many_billings, new_run, sent, sent_by
+from tests.cli.fleet.conftest import write_settings
 
-PROFILES = """
 
-{journal}
+def profiles(journal: str = "") -> str:
+    """Settings of two billings, whose journal is this one, or those of their addresses."""
+    return f"""
+{f'journal = "{journal}"' if journal else ""}
 [profile.north]
 api = {{ url = "http://idle.example.org:8082" }}
 [profile.south]
@@ -29,44 +30,10 @@ api = {{ url = "http://works.example.org:8082", headers = {{ key = {{ credential
 """
 
 
-@pytest.fixture
-def shared(postgres_server: PostgresServer) -> str:
-    """The address of a journal in PostgreSQL."""
-    return postgres_server.new_journal()
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """A command line at 80 columns, in a folder without settings."""
-    environment = clean_environment() | {"XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "80"}
-    del environment["CARBON_MIGRATE_JOURNAL"]
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return Cli(folder, environment)
-
-
-@pytest.fixture
-async def journal(shared: str, tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(journal_in_postgres(shared, tmp_path)) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def campaign(journal: Journal) -> AsyncIterator[Campaign]:
-    async with every_stage(journal) as made:
-        yield made
-
-
-def write_settings(cli: Cli, journal: str = "") -> None:
-    file = cli.folder / "carbon-migrate.toml"
-    file.write_text(PROFILES.format(journal=f'journal = "{journal}"' if journal else ""), encoding="utf-8")
-    file.chmod(0o600)
-
-
 async def test_each_run_stands_where_it_is_and_the_sums_are_those_of_the_journal(
-    cli: Cli, shared: str, journal: Journal, campaign: Campaign
+    cli: Cli, address: str, journal: Journal, campaign: Campaign
 ) -> None:
-    write_settings(cli, shared)
+    write_settings(cli, profiles(address))
     found = json.loads((await cli("status", "--all", "--json")).out)
     what = {run.name: what for what, run in campaign.runs.items()}
     runs = {what[one["run"]]: one for one in found["runs"]}
@@ -104,9 +71,7 @@ async def test_each_run_stands_where_it_is_and_the_sums_are_those_of_the_journal
     assert sums["done"] == sum(one["done"] for one in runs.values())
     assert Decimal(sums["entered"]) == sum(Decimal(one["entered"]) for one in runs.values())
 
-
-async def test_the_command_that_is_advised_can_be_typed(cli: Cli, shared: str, campaign: Campaign) -> None:
-    write_settings(cli, shared)
+    # The command that is advised can be typed.
     shown = (await cli("status", "--all")).out
     command = shown.splitlines()[-1].split()
     assert command[:3] == ["carbon-migrate", "status", campaign.name("reading")]
@@ -122,9 +87,9 @@ async def test_a_run_that_was_taken_up_since_is_left_by_no_worker(journal: Journ
 
 
 @pytest.mark.usefixtures("campaign")
-async def test_it_fits_eighty_columns_in_both_languages(cli: Cli, shared: str) -> None:
-    shown = (await cli("status", "--all", "--journal", shared)).out
-    russian = (await cli("status", "--all", "--journal", shared, "--lang", "ru")).out
+async def test_it_fits_eighty_columns_in_both_languages(cli: Cli, address: str) -> None:
+    shown = (await cli("status", "--all", "--journal", address)).out
+    russian = (await cli("status", "--all", "--journal", address, "--lang", "ru")).out
     for text in (shown, russian):
         *lines, _ = text.splitlines()
         assert max(map(len, lines)) <= 80
@@ -135,7 +100,7 @@ async def test_it_fits_eighty_columns_in_both_languages(cli: Cli, shared: str) -
 
 
 async def test_two_hundred_billings_take_few_statements_and_no_wider_screen(
-    cli: Cli, shared: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, address: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many_billings(journal.address, 200, 20)
     statements: list[object] = []
@@ -155,14 +120,18 @@ async def test_two_hundred_billings_take_few_statements_and_no_wider_screen(
     assert len(statements) - of_first < of_first, "what nobody works on is not counted again"
     assert (first.sums.rows, first.sums.done, first.sums.entered) == (4000, 2000, Decimal(21000))
     assert again.sums == first.sums
-    lines = (await cli("status", "--all", "--journal", shared)).out.splitlines()
+    lines = (await cli("status", "--all", "--journal", address)).out.splitlines()
     assert len(lines) > 400
     assert max(map(len, lines[:-1])) <= 80
     assert sum("billing-17.a-prov" in line for line in lines) == 1
 
 
 async def test_profiles_with_journals_of_their_own_are_all_shown(cli: Cli, tmp_path: Path) -> None:
-    write_settings(cli)
+    # What is typed wrongly, and what is not there.
+    says = "--all shows all runs: leave k7m2q out, or --all"
+    await cli.refused("status", "k7m2q", "--all", says=says)
+    await cli.refused("status", "--all", says="there is no journal")
+    write_settings(cli, profiles())
     state = tmp_path / "state" / "carbon-migrate"
     state.mkdir(parents=True)
     async with open_journal(JournalAddress(state / "idle.example.org-8082.journal")) as journal:
@@ -184,16 +153,9 @@ async def test_profiles_with_journals_of_their_own_are_all_shown(cli: Cli, tmp_p
     assert "not shown" not in chosen.out
 
 
-async def test_what_is_typed_wrongly_and_what_is_not_there(cli: Cli) -> None:
-    refused = await cli("status", "k7m2q", "--all", may_end_with=[2])
-    assert "--all shows all runs: leave k7m2q out, or --all" in refused.words
-    absent = await cli("status", "--all", may_end_with=[2])
-    assert "there is no journal" in absent.words
-
-
-async def test_watching_ends_when_nobody_works_any_more(cli: Cli, shared: str, journal: Journal) -> None:
+async def test_watching_ends_when_nobody_works_any_more(cli: Cli, address: str, journal: Journal) -> None:
     run = await new_run(journal, "works.example.org")
-    watching = ("status", "--all", "--watch", "--json", "--journal", shared)
+    watching = ("status", "--all", "--watch", "--json", "--journal", address)
     async with AsyncExitStack() as stack:
         work = AsyncExitStack()
         ours = await work.enter_async_context(journal.taken_up(run, SENDS))

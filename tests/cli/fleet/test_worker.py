@@ -3,7 +3,8 @@
 import asyncio
 import shutil
 import signal
-from contextlib import ExitStack, closing, suppress
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from cli.fleet.queue import NOTE, facts_of_queue
 from cli.fleet.worker import end_tasks
 from lab.crash.loops import loops
 from lab.fleet.journal_way import JournalWay
-from tests.cli.conftest import PATIENCE, Place, place_in
+from tests.cli.conftest import PATIENCE, Cli, Place, Started, place_in
 from tests.cli.service.conftest import Listener, listener
 from tests.postgres_server import PostgresServer
 
@@ -43,6 +44,15 @@ async def hand_in(place: Place, rows: int, *words: str) -> str:
     return str(ended.closing["run"])
 
 
+@asynccontextmanager
+async def working(cli: Cli) -> AsyncIterator[Started]:
+    """A worker, that ends in order when the context does."""
+    async with cli.started(*WORKER) as worker:
+        yield worker
+        worker.signal(signal.SIGTERM)
+        assert (await worker.ended()).exit == 0
+
+
 async def accepted(place: Place) -> int:
     """How many rows the journal has as accepted."""
     ((rows,),) = place.asked("select count(*) from items where state = 'accepted'")
@@ -50,34 +60,21 @@ async def accepted(place: Place) -> int:
     return rows
 
 
-async def test_a_worker_sends_what_is_handed_in_and_ends_in_order(shared: Place) -> None:
-    run = await hand_in(shared, ROWS)
-    assert shared.traffic.arrived == 0
-    async with shared.cli.started(*WORKER) as worker:
-        await worker.said(f"{run}: done")
-        assert await accepted(shared) == ROWS
-        second = await shared.cli("resume", run, "--json")
-        assert second.exit == 0
-        worker.signal(signal.SIGTERM)
-        ended = await worker.ended()
-    assert ended.exit == 0
-    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
-    found = await shared.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
-
-
 async def test_a_package_of_the_working_folder_is_not_run(shared: Place) -> None:
+    """A worker sends what is handed in, by its own program, and ends in order."""
     package = shared.cli.folder / "cli"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "child.py").write_text("from pathlib import Path\n\nPath('was-run').touch()\n")
     run = await hand_in(shared, ROWS)
-    async with shared.cli.started(*WORKER) as worker:
+    assert shared.traffic.arrived == 0
+    async with working(shared.cli) as worker:
         await worker.said(f"{run}: done")
-        worker.signal(signal.SIGTERM)
-        await worker.ended()
+        assert await accepted(shared) == ROWS
+        await shared.cli("resume", run, "--json")
     assert not (shared.cli.folder / "was-run").exists()
-    assert await accepted(shared) == ROWS
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
+    await shared.landed_once(ROWS)
 
 
 async def test_a_run_is_done_when_the_journal_says_so_whatever_its_process_ends_with(shared: Place) -> None:
@@ -97,31 +94,20 @@ async def test_a_run_is_done_when_the_journal_says_so_whatever_its_process_ends_
     assert NOTE in (await shared.cli("status", run)).out
 
 
-async def test_the_runs_of_a_worker_that_is_killed_are_taken_over(shared: Place) -> None:
+async def test_the_runs_of_a_worker_that_is_killed_are_taken_over_and_of_one_that_ends_handed_back(
+    shared: Place,
+) -> None:
     run = await hand_in(shared, ROWS, "--rate", "15")
-    other = shared.cli.on_machine("other")
     async with shared.cli.started(*WORKER) as worker:
         await shared.traffic.reaches(10)
         worker.signal(signal.SIGKILL)
         await worker.ended()
-    async with other.started(*WORKER) as worker:
-        await worker.said(f"{run}: done")
-    found = await shared.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
-
-
-async def test_a_run_is_handed_back_when_its_worker_ends(shared: Place) -> None:
-    run = await hand_in(shared, ROWS, "--rate", "15")
-    async with shared.cli.started(*WORKER) as worker:
-        await shared.traffic.reaches(10)
-        worker.signal(signal.SIGTERM)
-        ended = await worker.ended()
-    assert ended.exit == 0
+    async with working(shared.cli.on_machine("other")):
+        await shared.traffic.reaches(25)
     assert shared.asked("select status::text, args->>'run' from procrastinate_jobs") == [("todo", run)]
     async with shared.cli.started(*WORKER) as worker:
         await worker.said(f"{run}: done")
-    found = await shared.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
+    await shared.landed_once(ROWS)
 
 
 async def test_a_worker_sends_for_all_profiles_and_their_equal_rows_are_each_billings_own(
@@ -152,8 +138,7 @@ api = {{ url = "http://127.0.0.1:9", form = {{ key = {{ credential = "west" }} }
             while heard.count(": done") < 2:
                 heard += await worker.said(": done")
         for place in (shared, south):
-            found = await place.found()
-            assert (found.rows, found.most_for_one) == (ROWS, 1)
+            await place.landed_once(ROWS)
 
 
 async def test_what_cannot_be_handed_in_is_refused_before_anything_is_begun(shared: Place, place: Place) -> None:
@@ -169,12 +154,10 @@ async def test_what_cannot_be_handed_in_is_refused_before_anything_is_begun(shar
 
 
 async def test_a_run_that_needs_a_person_is_left_with_a_note(shared: Place) -> None:
-    shared.traffic.answer = lambda _: web.json_response({"status": "error", "message": "no such account"})
+    shared.traffic.answer = lambda _: web.json_response({"call": "FinanceOperations", "error": "Объект уже удалён"})
     run = await hand_in(shared, ROWS, "--stop-after-errors", "5")
-    async with shared.cli.started(*WORKER) as worker:
+    async with working(shared.cli) as worker:
         await worker.said(f"{run}: waits for a person, exit code 3: ")
-        worker.signal(signal.SIGTERM)
-        await worker.ended()
     status = await shared.cli("status", run)
     assert "worker" in status.out
     assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
@@ -187,12 +170,10 @@ async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Pl
         # As another machine would have noted it.
         shared.asked("update runners set machine = 'another one', host = 'runner-7' where ended_at is null")
         rest = shared.balances(ROWS)
-        skipped = await shared.cli("run", "balances", rest.path, "--yes", "--detach", "--skip-bad", "--json")
-        async with shared.cli.started(*WORKER) as worker:
-            heard = await worker.said(f"{skipped.closing['run']}: goes on in 5 s")
+        skipped = await shared.run("balances", rest.path, "--detach", "--skip-bad")
+        async with working(shared.cli) as worker:
+            heard = await worker.said(f"{skipped['run']}: goes on in 5 s")
             assert "waits for a person" not in heard
-            worker.signal(signal.SIGTERM)
-            await worker.ended()
         load.signal(signal.SIGKILL)
         await load.ended()
     assert shared.asked("select status::text, attempts > 0 from procrastinate_jobs") == [("todo", True)]
@@ -202,10 +183,8 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
     begin = datetime.now() + timedelta(hours=5)  # noqa: DTZ005 - the clock of the mock, which is this machine's
     hours = f"{begin:%H:00}-{begin + timedelta(hours=1):%H:00}"
     run = await hand_in(shared, ROWS, "--hours", hours)
-    async with shared.cli.started(*WORKER) as worker:
+    async with working(shared.cli) as worker:
         await worker.said(f"{run}: goes on in ")
-        worker.signal(signal.SIGTERM)
-        await worker.ended()
     assert shared.traffic.arrived == 0
     ((status, wait),) = shared.asked(
         "select status::text, extract(epoch from scheduled_at - now())::int from procrastinate_jobs"
@@ -284,11 +263,9 @@ async def test_doctor_says_whether_somebody_sends_what_waits(shared: Place, post
     left = await queue()
     assert left.startswith("1 run waits, and no worker was heard of for 60 s: start one carbon-migrate worker")
     assert "connections" not in left
-    async with shared.cli.started(*WORKER) as worker:
+    async with working(shared.cli):
         await shared.traffic.reaches(3)
         assert (await queue()).startswith("1 worker; runs: 1 worked on, 0 waiting")
-        worker.signal(signal.SIGTERM)
-        await worker.ended()
     address = journal_in_postgres(postgres_server.url, shared.cli.folder).postgres
     assert address is not None
     limit = facts_of_queue(address).most_connections

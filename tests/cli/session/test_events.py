@@ -144,13 +144,11 @@ async def test_a_limit_that_was_reached_and_rows_to_decide_on_need_a_person(told
     assert (limit.rows, limit.why) == (80, "20 of 100 rows were rejected")
     assert any(f"resume {told.run.name}" in command for command in limit.commands)
 
-
-async def test_a_run_that_needs_nobody_says_so_by_nothing(told: Told, journal: Journal) -> None:
-    listener = Listener()
-    told.stop.request(StopKind.BUDGET, "reached with the last row")
-    async with told.to(journal, lambda _: listener) as readers:
+    # Reached with the last row, it needs nobody, and says so by nothing.
+    quiet = Listener()
+    async with told.to(journal, lambda _: quiet) as readers:
         readers.close(told.closing(Exit.REJECTED), told.run, told.stop)
-    assert kinds(listener.heard) == [RunEnded]
+    assert kinds(quiet.heard) == [RunEnded]
 
 
 @pytest.mark.parametrize(

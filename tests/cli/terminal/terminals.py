@@ -89,3 +89,14 @@ def at_a_terminal(place: Place, *arguments: str) -> AbstractContextManager[Termi
     """A command of ours at a terminal."""
     environment = {**place.cli.environment, "TERM": "xterm"}
     return _opened(lambda slave: command_server().at_terminal(arguments, place.cli.folder, environment, slave))
+
+
+async def answered(place: Place, *words: str | Path, says: Sequence[tuple[str, str]], ends: int = 0) -> str:
+    """Type a command, answer what it shows, and wait for its end; all that was seen, its lines joined."""
+    with at_a_terminal(place, *map(str, words)) as terminal:
+        for question, answer in says:
+            await terminal.shows(question)
+            terminal.types(f"{answer}\n")
+        assert await terminal.ends() == ends, terminal.seen
+    assert "Traceback" not in terminal.seen
+    return " ".join(terminal.seen.split())
