@@ -7,7 +7,6 @@ import pytest
 
 from checkpoints.journal import Journal
 from checkpoints.states import State
-from cli.completion.line import split
 from cli.main import COMMANDS
 from cli.terminal.language import LANGUAGES
 from engine.pacing.policy import SETTINGS
@@ -63,18 +62,8 @@ def test_profiles_of_settings_are_completed_from_the_file(words: Words, tmp_path
 
 
 def test_a_command_has_its_options_each_once(words: Words) -> None:
-    assert words("carbon-migrate status --") == [
-        "--all",
-        "--watch",
-        "--api-url",
-        "--journal",
-        "--journal-on-network",
-        "--config",
-        "--profile",
-        "--json",
-        "--lang",
-        "--help",
-    ]
+    there = "--all --watch --api-url --journal --journal-on-network --config --profile --json --lang --help"
+    assert words("carbon-migrate status --") == there.split()
     assert "--watch" not in words("carbon-migrate status --watch --")
     assert "--set" in words("carbon-migrate run --set a=b --se")
     assert words("carbon-migrate mock serve --fa") == ["--fault"]
@@ -105,6 +94,10 @@ def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> 
     assert words("carbon-migrate set x rate=1 ") == [f"{name}=" for name in SETTINGS]
     assert words("carbon-migrate run balances --shared-accounts l") == ["last"]
     assert words("carbon-migrate decide x 1 ") == ["accepted", "pending"]
+    # A line is read while its quotes are open.
+    for line in ("run 'bal", 'run "bal', "run bal\\"):
+        assert words(f"carbon-migrate {line}") == ["balances"]
+    assert words("carbon-migrate plan balances 'b c' \"--set\" am") == ["amount="]
     # bash completes what stands behind the equals sign, the others the whole word.
     assert words("carbon-migrate export x --state=acc") == ["accepted"]
 
@@ -134,19 +127,3 @@ def test_a_word_is_told_with_what_it_is(typed: Typed) -> None:
     assert typed("completion", "zsh", "--line", line).out == "continue:Let a paused run go on.\n"
     refused = typed("completion", "zhs")
     assert (refused.exit, "did you mean 'zsh'?" in refused.words) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("line", "found"),
-    [
-        ("", [""]),
-        ("a b", ["a", "b"]),
-        ("a b ", ["a", "b", ""]),
-        ("a 'b c", ["a", "b c"]),
-        ('a "b c', ["a", "b c"]),
-        ("a b\\", ["a", "b"]),
-        ("a 'b c' ", ["a", "b c", ""]),
-    ],
-)
-def test_a_line_is_read_while_its_quotes_are_open(line: str, found: list[str]) -> None:
-    assert split(line) == found

@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
 
-from checkpoints.journal import open_journal
+from checkpoints.journal import Journal
 from cli.settings.flags import Flags
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import load
 from cli.terminal.exits import SettingsRefused
+from tests.checkpoints.samples import within
 from tests.cli.conftest import Typed
 
 STRANGER = 4711
@@ -38,6 +38,7 @@ def give_away(monkeypatch: pytest.MonkeyPatch) -> GiveAway:
 
 
 def settings_file(folder: Path, text: str = SECRETS) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "carbon-migrate.toml"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
@@ -55,13 +56,12 @@ def test_a_settings_file_of_somebody_else_is_not_taken_unless_it_is_named(
     assert f"the settings file {path} belongs to " in ended.words
     assert "If you trust it, name it with --config carbon-migrate.toml; or make it yours: chown " in ended.words
     assert load(Flags(config=path), {}, tmp_path).api_url.value == URL
-
-
-def test_a_link_that_somebody_else_has_made_is_not_followed(tmp_path: Path, give_away: GiveAway) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "carbon-migrate.toml").symlink_to(settings_file(tmp_path / "mine"))
+    # A link that somebody else has made is not followed either.
+    mine = settings_file(tmp_path / "mine")
+    path.unlink()
+    path.symlink_to(mine)
     assert load(Flags(), {}, tmp_path).api_url.value == URL
-    give_away(tmp_path / "carbon-migrate.toml")
+    give_away(path)
     with pytest.raises(SettingsRefused, match="belongs to"):
         load(Flags(), {}, tmp_path)
 
@@ -100,14 +100,18 @@ def test_a_profile_of_somebody_else_is_not_taken(tmp_path: Path, give_away: Give
 # ---- open to others ---------------------------------------------------------------------------------------------
 
 
-async def made(journal: Path) -> None:
-    async with open_journal(journal):
-        pass
+def journal_in(folder: Path) -> Path:
+    journal = folder / "carbon-migrate.journal"
+    within(journal, keep_nothing)
+    return journal
+
+
+async def keep_nothing(_: Journal) -> None:
+    return
 
 
 def test_a_journal_that_others_can_read_is_told_with_the_command_that_closes_it(tmp_path: Path, typed: Typed) -> None:
-    journal = tmp_path / "carbon-migrate.journal"
-    anyio.run(made, journal)
+    journal = journal_in(tmp_path)
     assert typed("status").err == ""
     journal.chmod(0o644)
     told = typed("status")
@@ -144,12 +148,6 @@ def test_a_settings_file_that_others_can_read_is_told_where_it_holds_secrets(
 # ---- beside a journal -------------------------------------------------------------------------------------------
 
 
-def journal_in(folder: Path) -> Path:
-    journal = folder / "carbon-migrate.journal"
-    anyio.run(made, journal)
-    return journal
-
-
 def test_a_journal_in_a_folder_that_others_may_write_is_refused(tmp_path: Path, typed: Typed) -> None:
     journal = journal_in(tmp_path)
     tmp_path.chmod(0o777)
@@ -167,46 +165,31 @@ def test_a_journal_in_a_folder_that_others_may_write_is_refused(tmp_path: Path, 
     assert (typed("status").exit == 2) is (os.getuid() == 0)
 
 
-def as_link(path: Path) -> None:
-    elsewhere = path.parent / "elsewhere"
-    elsewhere.write_text("")
-    path.symlink_to(elsewhere)
-
-
-def as_open_file(path: Path) -> None:
-    path.touch()
-    path.chmod(0o666)
-
-
 @pytest.mark.loops(60)
-@pytest.mark.parametrize("put_there", [as_link, os.mkfifo, as_open_file])
+@pytest.mark.parametrize("what", ["a link", "a pipe", "an open file", "somebody else's"])
 @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal", "-plans", "-secrets", ".log"])
-def test_what_lies_beside_a_journal_is_no_link_no_pipe_and_closed(
-    ending: str, put_there: Callable[[Path], None], tmp_path: Path, typed: Typed
+def test_what_lies_beside_a_journal_is_a_closed_file_of_ones_own(
+    ending: str, what: str, tmp_path: Path, typed: Typed, give_away: GiveAway
 ) -> None:
     journal = journal_in(tmp_path)
-    path = journal.with_name(f"{journal.name}{ending}")
-    put_there(path)
+    elsewhere, path = tmp_path / "elsewhere", journal.with_name(f"{journal.name}{ending}")
+    elsewhere.touch()
+    if what == "a link":
+        path.symlink_to(elsewhere)
+    elif what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.touch(0o600)
+    if what == "an open file":
+        path.chmod(0o666)
+    elif what == "somebody else's":
+        give_away(path)
     ended = typed("resume")
     assert ended.exit == 2
+    told = {"an open file": "everybody may write", "somebody else's": "belongs to"}.get(what, "is not a regular file")
     assert str(path) in ended.words
-    assert "is not a regular file" in ended.words or "everybody may write" in ended.words
-    assert not (tmp_path / "elsewhere").exists() or (tmp_path / "elsewhere").read_text() == ""
-
-
-@pytest.mark.parametrize("ending", ["-wal", "-plans", "-secrets", ".log"])
-def test_what_lies_beside_a_journal_is_not_somebody_elses(
-    ending: str, tmp_path: Path, typed: Typed, give_away: GiveAway
-) -> None:
-    journal = journal_in(tmp_path)
-    path = journal.with_name(f"{journal.name}{ending}")
-    path.touch(0o600)
-    assert f"{path} belongs to" not in typed("resume").words
-    path.touch(0o600)
-    give_away(path)
-    ended = typed("resume")
-    assert ended.exit == 2
-    assert f"{path} belongs to" in ended.words
+    assert told in ended.words
+    assert elsewhere.read_text() == ""
 
 
 JOB_FILE = '[[step]]\njob = "balances"\nfile = "rows.csv"\n'

@@ -17,10 +17,6 @@ def hooks(folder: Path, text: str) -> HookSettings:
     return load(Flags(), {}, folder).hooks
 
 
-def test_without_the_table_nobody_is_told(tmp_path: Path) -> None:
-    assert not load(Flags(), {}, tmp_path).hooks
-
-
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -64,51 +60,21 @@ def test_a_path_beside_a_file_that_is_named_without_its_folder_stays_a_path(
 
 
 def test_of_an_address_only_its_host_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "carbon-migrate.toml").write_text(
+    assert not load(Flags(), {}, tmp_path).hooks
+    path = tmp_path / "carbon-migrate.toml"
+    path.write_text(
         f'[hooks]\non-hold = "https://olga:s3cret-word@example.org/{TOKEN}/send?to=load"\nping = "http://a.b/balances"\n'
     )
+    path.chmod(0o644)
     settings = load(Flags(), {}, tmp_path)
+    (open_to_others,) = settings.exposed
+    assert str(path) in open_to_others.command
     hook = settings.hooks.hooks[HookEvent.HOLD]
     assert hook.name == "https://example.org"
     assert TOKEN not in repr(settings)
     assert {TOKEN, "s3cret-word"} <= settings.secrets
     # Words that may stand anywhere are not hidden everywhere.
     assert not {"send", "balances", "load"} & settings.secrets
-
-
-def test_a_file_with_a_token_is_to_be_kept_from_others(tmp_path: Path) -> None:
-    path = tmp_path / "carbon-migrate.toml"
-    path.write_text(f'[hooks]\nping = "https://example.org/{TOKEN}"\n')
-    path.chmod(0o644)
-    (found,) = load(Flags(), {}, tmp_path).exposed
-    assert str(path) in found.command
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ('on-end = "mail \'olga"', "line 2: hooks.on-end: a quote is not closed"),
-        ('on-end = ""', "hooks.on-end: it names no command"),
-        ("on-end = []", "hooks.on-end: it names no command"),
-        ("on-end = 5", "hooks.on-end: Expected `str | object | array | null`, got `int`"),
-        ('on-end = "ftp://example.org/x"', "hooks.on-end: it is not an address that begins with http:// or https://"),
-        ('on-end = "https:///x"', "hooks.on-end: it is not an address that begins with http:// or https://"),
-        ('ping = "curl"', "hooks.ping: it is not an address that begins with http:// or https://"),
-        ('on-error = "mail"', "there is no setting 'hooks.on-error'"),
-        ("hold-seconds = -1", "hooks.hold-seconds: -1 are not seconds from 0 up to 86400"),
-        ("hold-seconds = nan", "hooks.hold-seconds: nan are not seconds from 0 up to 86400"),
-    ],
-)
-def test_what_cannot_be_called_is_refused_before_anything_is_sent(text: str, why: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsRefused) as refused:
-        hooks(tmp_path, text)
-    assert why in str(refused.value).replace("\u00a0", "")
-
-
-def test_what_is_refused_of_an_address_does_not_show_it(tmp_path: Path) -> None:
-    with pytest.raises(SettingsRefused) as refused:
-        hooks(tmp_path, f'ping = "gopher://example.org/{TOKEN}"')
-    assert TOKEN not in str(refused.value)
 
 
 def test_an_address_of_apprise_asks_for_apprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,24 +18,6 @@ from cli.terminal.texts import printable
 from texts.said import said
 
 
-@pytest.mark.parametrize(
-    ("totals", "says"),
-    [
-        (Totals({State.ACCEPTED: 5, State.REJECTED: 19}, refused=1), "20 rows were not entered"),
-        (Totals({State.ACCEPTED: 5, State.REJECTED: 1}), "1 row was not entered"),
-        (Totals({State.ACCEPTED: 5}, refused=1), "1 row was not entered"),
-    ],
-)
-def test_rows_that_were_rejected_or_refused_are_counted_in_the_headline(totals: Totals, says: str) -> None:
-    told = headline(Closing(Exit.REJECTED, "k7m2q", totals=totals)).plain
-    assert plain(told) == f"! run k7m2q is done; {says}"
-
-
-def test_a_run_without_a_missing_row_is_done() -> None:
-    closing = Closing(Exit.DONE, "k7m2q", totals=Totals({State.ACCEPTED: 5}))
-    assert headline(closing).plain == "✓ run k7m2q is done"
-
-
 @pytest.fixture
 def in_russian() -> Iterator[None]:
     set_reader(RUSSIAN)
@@ -45,16 +27,24 @@ def in_russian() -> Iterator[None]:
 
 @pytest.mark.usefixtures("in_russian")
 @pytest.mark.parametrize(
-    ("rejected", "says"),
+    ("language", "rejected", "refused", "says"),
     [
-        (1, "! загрузка k7m2q завершена; не внесена 1 строка"),
-        (3, "! загрузка k7m2q завершена; не внесены 3 строки"),
-        (12_345, "! загрузка k7m2q завершена; не внесено 12 345 строк"),
+        (ENGLISH, 0, 0, "✓ run k7m2q is done"),
+        (ENGLISH, 19, 1, "! run k7m2q is done; 20 rows were not entered"),
+        (ENGLISH, 1, 0, "! run k7m2q is done; 1 row was not entered"),
+        (ENGLISH, 0, 1, "! run k7m2q is done; 1 row was not entered"),
+        (RUSSIAN, 1, 0, "! загрузка k7m2q завершена; не внесена 1 строка"),
+        (RUSSIAN, 3, 0, "! загрузка k7m2q завершена; не внесены 3 строки"),
+        (RUSSIAN, 12_345, 0, "! загрузка k7m2q завершена; не внесено 12 345 строк"),
     ],
 )
-def test_the_headline_counts_in_russian(rejected: int, says: str) -> None:
-    totals = Totals({State.ACCEPTED: 5, State.REJECTED: rejected})
-    assert plain(headline(Closing(Exit.REJECTED, "k7m2q", totals=totals)).plain) == says
+def test_rows_that_were_rejected_or_refused_are_counted_in_the_headline(
+    language: str, rejected: int, refused: int, says: str
+) -> None:
+    set_reader(language)
+    totals = Totals({State.ACCEPTED: 5, State.REJECTED: rejected}, refused=refused)
+    code = Exit.REJECTED if rejected or refused else Exit.DONE
+    assert plain(headline(Closing(code, "k7m2q", totals=totals)).plain) == says
 
 
 @pytest.mark.usefixtures("in_russian")

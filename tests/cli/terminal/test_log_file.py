@@ -59,31 +59,23 @@ def test_the_oldest_lines_go_and_all_files_are_bounded_and_private(path: Path) -
     assert path.read_text(encoding="utf-8").endswith("line 00099\n")
 
 
-def test_a_log_that_was_moved_away_is_begun_anew(path: Path) -> None:
+def test_a_log_goes_on_that_was_there_that_was_moved_away_or_cannot_be_opened_for_a_while(path: Path) -> None:
+    path.write_text("earlier\n", encoding="utf-8")
     file = LogFile(path)
-    file.add("before")
+    file.add("before \udcff")
     # As logrotate does.
     path.rename(path.with_name("run.log-20260301"))
     file.add("after")
     path.unlink()
-    file.add("last")
-    file.close()
-    assert path.read_text(encoding="utf-8") == "last\n"
-    assert path.with_name("run.log-20260301").read_text(encoding="utf-8") == "before\n"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_a_log_that_cannot_be_opened_for_a_while_goes_on_when_it_can(path: Path) -> None:
-    file = LogFile(path)
-    file.add("before")
-    path.rename(path.with_name("aside"))
     path.mkdir()
     file.add("lost")
     file.add("lost too")
     path.rmdir()
-    file.add("after")
+    file.add("last")
     file.close()
-    assert path.read_text(encoding="utf-8") == "after\n"
+    assert path.read_text(encoding="utf-8") == "last\n"
+    assert path.with_name("run.log-20260301").read_text(encoding="utf-8") == "earlier\nbefore \\udcff\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_line_is_kept_when_another_process_has_just_put_the_log_aside(path: Path) -> None:
@@ -100,14 +92,6 @@ def test_a_line_is_kept_when_another_process_has_just_put_the_log_aside(path: Pa
     assert path.read_text(encoding="utf-8") == "a line of more than that\nthe next\n"
 
 
-def test_an_earlier_log_goes_on(path: Path) -> None:
-    path.write_text("earlier\n", encoding="utf-8")
-    file = LogFile(path)
-    file.add("now")
-    file.close()
-    assert path.read_text(encoding="utf-8") == "earlier\nnow\n"
-
-
 def test_a_device_is_never_renamed() -> None:
     file = LogFile(Path(os.devnull), largest=0)
     with pytest.MonkeyPatch.context() as patch:
@@ -115,13 +99,6 @@ def test_a_device_is_never_renamed() -> None:
         patch.setattr("os.path.samestat", lambda *_: False)
         file.add("nothing")
     file.close()
-
-
-def test_what_no_encoding_holds_is_written_all_the_same(path: Path) -> None:
-    file = LogFile(path)
-    file.add("\udcff")
-    file.close()
-    assert path.read_text(encoding="utf-8") == "\\udcff\n"
 
 
 def test_the_bounds_are_those_that_the_page_tells() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from dataclasses import replace
+from itertools import cycle
 
 import anyio
 import pytest
@@ -34,6 +35,8 @@ SIGNALS = {
     signal.SIGTERM: "SIGTERM",
     signal.SIGHUP: "the terminal has gone",
 }
+COMMANDS = ("run", "plan", "undo", "resume", "verify", "reconcile", "doctor", "run", "resume")
+"""What waits for the billing; the signals come by turns, for all commands hear them in one place."""
 
 
 class Silent:
@@ -59,8 +62,7 @@ async def silent_billing() -> AsyncIterator[Silent]:
         yield silent
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("command", ["run", "plan", "undo", "resume", "verify", "reconcile", "doctor"])
+@pytest.mark.parametrize(("command", "number"), list(zip(COMMANDS, cycle(SIGNALS), strict=False)))
 async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
     command: str, number: signal.Signals, place: Place
 ) -> None:
@@ -86,8 +88,9 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
     assert not await anyio.Path(f"{place.cli.journal}-wal").exists()
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("command", [("status", "--watch"), ("stop",)], ids=" ".join)
+@pytest.mark.parametrize(
+    ("command", "number"), list(zip((("status", "--watch"), ("stop",), ("stop",)), SIGNALS, strict=True)), ids=str
+)
 async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
     command: tuple[str, ...], number: signal.Signals, place: Place
 ) -> None:

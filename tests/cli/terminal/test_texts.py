@@ -20,13 +20,15 @@ from texts.said import counted
         ("two\nlines\tand\xa0more", "two lines and more"),
         ("right\u202eleft", "right\\u202eleft"),
         ("\x00", "\\x00"),
+        # Names of files that are no text.
+        (os.fsdecode("балансы.csv".encode()), "балансы.csv"),
+        ("\udcd0\udcb1.csv", "б.csv"),
+        ("\udcc2\udcc1\udccc.csv", "\\xc2\\xc1\\xcc.csv"),
+        ("a\ud800b", "a\\ud800b"),
     ],
 )
 def test_foreign_text_cannot_steer_the_terminal(text: str, seen: str) -> None:
     assert printable(text) == seen
-
-
-def test_foreign_text_is_cut() -> None:
     assert printable("x" * 1000, 10) == "xxxxxxxxx…"
 
 
@@ -50,16 +52,3 @@ def test_a_number_and_its_word_stay_on_one_line() -> None:
     sentence = counted("there is {n} row", "there are {n} rows", 1234567)
     Console(file=lasting(file), width=20).print(printable(sentence))
     assert file.getvalue().splitlines()[-1].strip() == "1 234 567 rows"
-
-
-@pytest.mark.parametrize(
-    ("text", "seen"),
-    [
-        (os.fsdecode("балансы.csv".encode()), "балансы.csv"),
-        ("\udcd0\udcb1.csv", "б.csv"),
-        ("\udcc2\udcc1\udccc.csv", "\\xc2\\xc1\\xcc.csv"),
-        ("a\ud800b", "a\\ud800b"),
-    ],
-)
-def test_a_name_of_a_file_that_is_no_text_is_shown(text: str, seen: str) -> None:
-    assert printable(text) == seen
