@@ -84,14 +84,6 @@ async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_sa
     await each_row_landed_once(waiting)
 
 
-async def test_what_was_waited_at_all_barriers_of_a_file_is_added_up(place: Place) -> None:
-    place.balances(ROWS)
-    place.write(BALANCES + 2 * '[[step]]\njob = "administrators"\n', "night.toml")
-    ended = await place.cli("run", "night.toml", "--json", "--database", "", "--settle", "0.6", *QUICK[:2])
-    assert ended.closing["held"].keys() == {"barrier"}
-    assert 1.2 <= ended.closing["held"]["barrier"] <= ended.closing["seconds"]
-
-
 async def test_while_a_file_waits_nobody_else_works_on_its_run(waiting: Place) -> None:
     async with at_the_barrier(waiting) as (file, name):
         for words in (("run", "night.toml", "--yes"), ("verify", name), ("undo", name, "--yes")):

@@ -5,12 +5,10 @@ import stat
 import sys
 from pathlib import Path
 
-import anyio
 import pytest
 from structlog.testing import capture_logs
 
 from cli.metrics.text_file import MetricsFile
-from lab.crash.loops import loops
 
 
 def names(folder: Path) -> list[str]:
@@ -97,23 +95,3 @@ async def test_a_writer_that_is_killed_leaves_one_of_its_texts_whole(tmp_path: P
     writer.kill()
     await writer.wait()
     assert path.read_text() in {"a 1\n" * 50_000, "b 2\n" * 40_000}
-
-
-async def test_whoever_reads_while_it_is_written_has_one_of_its_texts_whole(tmp_path: Path) -> None:
-    file = MetricsFile(tmp_path / "carbon-migrate.prom", "k7m2q")
-    texts = ["a 1\n" * 50_000, "b 2\n" * 40_000]
-    await file.write(texts[0])
-    read: set[str] = set()
-    async with anyio.create_task_group() as group:
-
-        async def write_on() -> None:
-            while True:
-                for text in reversed(texts):
-                    await file.write(text)
-
-        group.start_soon(write_on)
-        with anyio.fail_after(loops(30)):
-            while len(read) < len(texts):
-                read.add(await anyio.Path(file.path).read_text())
-                assert read <= set(texts)
-        group.cancel_scope.cancel()

@@ -74,13 +74,6 @@ def test_a_sheet_lists_each_fault_with_line_column_cell_and_reason(tmp_path: Pat
     ]
 
 
-def test_the_workbook_comes_back_as_the_table_without_faults(tmp_path: Path) -> None:
-    rows = [CheckedRow(2, ("00123", "=1+1", "1E5"), [NO_PHONE]), CheckedRow(3, ("'=1", "+7 (916) 1", "-"))]
-    header, cells = read(written(tmp_path / "faults.xlsx", rows))
-    assert header == HEADER
-    assert cells == [row.cells for row in rows]
-
-
 def test_a_row_of_a_joined_table_is_only_listed(tmp_path: Path) -> None:
     nobody = CheckedRow(None, (), [ValueFault(Place(), "", said("accounts.csv, line 3: nobody has it"))])
     path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "", ""), [NO_PHONE]), nobody])

@@ -69,9 +69,17 @@ WHOLE = (
     "window 16 (the server's limit), 1 234 567.50 entered, 80/s on average, latency p50 45 ms, p95 1.2 s, "
     "3 rejected, 42 sent again, errors: 3 × no account"
 )
-BARE = {"retries": 0, "average": 0.0, "p50": None, "p95": None, "why": "", "errors": {}, "entered": Decimal(0)}
+BARE: Mapping[str, Any] = {
+    "retries": 0,
+    "average": 0.0,
+    "p50": None,
+    "p95": None,
+    "why": "",
+    "errors": {},
+    "entered": Decimal(0),
+}
 EMPTY = {"total": 0, "done": 0, "skipped": 0, "counts": {}, "in_flight": 0, "window": 0, "errors": {}}
-ERRORS = {"no account": 3, "locked": 2, "fault": 1, "fourth": 1}
+KINDS = {"no account": 3, "locked": 2, "fault": 1, "fourth": 1}
 MANY = {f"no account {letter * 90}": 1_234 for letter in "abcdefgh"}
 IN_STATES = {"pending": 1, "sending": 4, "accepted": 7, "rejected": 12_345, "unknown": 12, "manual": 3}
 
@@ -83,7 +91,7 @@ IN_STATES = {"pending": 1, "sending": 4, "accepted": 7, "rejected": 12_345, "unk
         ({**BARE, "counts": {"pending": 5}}, "16:54 left, 12/16 in flight$", ""),
         ({"entered": Decimal(0), "errors": MANY}, ", errors: 1 234 × no acco.*…$", ""),
         ({"entered": Decimal(0), "why": "rate 20"}, ", --rate 20, ", ""),
-        ({"entered": Decimal(0), "why": "", "errors": ERRORS}, ", errors: 3 × no account, 2 × locked, 1 × fault$", ""),
+        ({**BARE, "errors": KINDS}, ", errors: 3 × no account, 2 × locked, 1 × fault$", ""),
         ({"counts": IN_STATES}, ", 12 345 rejected, 12 unknown, 3 manual, ", ""),
         (HELD, "held: EVENTS_STACK 5,120 > 1,000", "left|EVENTS_STACK.*EVENTS_STACK"),
         ({"intake_ended": False, "eta": None}, "^12 348 of 98 780 rows so far, 85 rows/s, 12/16 in flight", ""),
