@@ -17,6 +17,10 @@ from tests.cli.translate.test_translation import pasted
 LIST = "set list on; select id from abonents"
 AWK = "awk '{print $2}' | sed '/^$/d'"
 GOOD = loop(LIST, get(), filters=AWK)
+FINDS = "a command within a command is read where it finds"
+PASSES = "a condition is read where it passes over a row"
+ONE_CURL = "one curl, and this is something else"
+IFS = "IFS is set for more than the read of a loop"
 SAVE = "'method1=save&arg1={}'"
 
 
@@ -48,7 +52,7 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
         (GOOD.replace("; done", f"; {post(SAVE)}; done"), "a second command in the loop"),
         (
             GOOD.replace("do curl", "do if true; then curl").replace("; done", "; fi; done"),
-            "a condition is read where it passes over a row",
+            PASSES,
         ),
         (
             GOOD.replace("do curl", "do while read x; do curl").replace("; done", "; done; done"),
@@ -233,9 +237,9 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
         (f"cat f | xargs -I% {IN_BRACES}", "nothing says where the value of a line stands"),
         ("cat f | xargs -I{} rm {}", "rm cannot be translated"),
         ("cat f | xargs -I{} sh x.sh {}", "sh is read as sh -c"),
-        (f"cat f | xargs -I{{}} sh -c {shlex.quote(f'{IN_BRACES}; date')}", "one curl, and this is something else"),
-        (f"cat f | xargs -I{{}} sh -c {shlex.quote(f'{IN_BRACES} || rm x')}", "one curl, and this is something else"),
-        (f"parallel {shlex.quote(f'{IN_BRACES} && rm x')} ::: 1", "one curl, and this is something else"),
+        (f"cat f | xargs -I{{}} sh -c {shlex.quote(f'{IN_BRACES}; date')}", ONE_CURL),
+        (f"cat f | xargs -I{{}} sh -c {shlex.quote(f'{IN_BRACES} || rm x')}", ONE_CURL),
+        (f"parallel {shlex.quote(f'{IN_BRACES} && rm x')} ::: 1", ONE_CURL),
         (f"while read a; do {ONE}; done < <(cat f || cat g)", "one command, or one pipe"),
         (f"while read l; do a=$(echo $l | cut -d, -f1 || echo 5); {ONE}; done < f", "one command, or one pipe"),
         (f"cat f | xargs -a g -I{{}} {IN_BRACES}", "xargs reads its values elsewhere"),
@@ -249,19 +253,19 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
         # what the loop does
         (
             f"while read n; do {FOUND % '$n'}{post(SAVE)}; done < f",
-            "a command within a command is read where it finds",
+            FINDS,
         ),
         (
             f"while read n; do {FOUND % '0'}{post(SAVE)}; done < f",
-            "a command within a command is read where it finds",
+            FINDS,
         ),
         (
             f"while read n; do {FOUND.replace('id from', 'account_id from') % QUOTED}{post(SAVE)}; done < f",
-            "a command within a command is read where it finds",
+            FINDS,
         ),
         (
             f"while read n; do {FOUND % OF_FOLDER}{post(SAVE)}; done < f",
-            "a command within a command is read where it finds",
+            FINDS,
         ),
         (f"while read n a; do {FOUND % QUOTED}{SECOND}{ONE}; done < f", "a second one"),
         (f"while read n; do {FOUND % QUOTED}a=$n; {ONE}; done < f", "names the row, and is a value of the call too"),
@@ -293,20 +297,20 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
             f"while read l; do a=$(echo $l | cut -d';' -f1); b=$(echo $l | cut -d, -f1); {ONE}; done < f",
             "one character parts all of them",
         ),
-        (f"IFS=';'; while read a b; do {ONE}; done < f", "IFS is set for more than the read of a loop"),
-        (f"export IFS=,\nfor a in $(cat f); do {ONE}; done", "IFS is set for more than the read of a loop"),
-        (f"while read a b; do IFS=,; {ONE}; done < f", "IFS is set for more than the read of a loop"),
-        (f"while read a; do [ -n x ] && {ONE}; done < f", "a condition is read where it passes over a row"),
-        (f'while read a; do [ -z "$a" ] && {ONE}; done < f', "a condition is read where it passes over a row"),
-        (f'while read a; do [ -z "$a" ] && break; {ONE}; done < f', "a condition is read where it passes over a row"),
+        (f"IFS=';'; while read a b; do {ONE}; done < f", IFS),
+        (f"export IFS=,\nfor a in $(cat f); do {ONE}; done", IFS),
+        (f"while read a b; do IFS=,; {ONE}; done < f", IFS),
+        (f"while read a; do [ -n x ] && {ONE}; done < f", PASSES),
+        (f'while read a; do [ -z "$a" ] && {ONE}; done < f', PASSES),
+        (f'while read a; do [ -z "$a" ] && break; {ONE}; done < f', PASSES),
         (
             f"while read a; do [ -z $a ] || continue; {ONE}; done < f",
-            "a condition is read where it passes over a row",
+            PASSES,
         ),
         (f"while read a; do if [ -n $a ]; then continue; fi; {ONE}; done < f", "a condition is read where"),
         (
             f"while read a; do if [ -z $a ]; then {ONE}; fi; done < f",
-            "a condition is read where it passes over a row",
+            PASSES,
         ),
         (f"while read a; do [ -z $a ] && {{ rm x; continue; }}; {ONE}; done < f", "a command for some rows alone"),
         (f"while read a; do {ONE}; [ -z $a ] && continue; done < f", "a condition behind the call"),
@@ -314,12 +318,12 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
         (f"while read a b; do [ -z $b ] && continue; {ONE}; done < f", r"\$b can be empty in a row"),
         (f"while read a; do [ -z $X ] && continue; {ONE}; done < f", r"\$X can be empty in a row"),
         (f"while read l; do a=$(echo $l | cut -d, -f1); [ -z $a ] && continue; {ONE}; done < f", "can be empty"),
-        (f"[ -z $a ] && continue; {ONE}", "a condition is read where it passes over a row"),
+        (f"[ -z $a ] && continue; {ONE}", PASSES),
         # what is sent
         (f"wget --post-file=f {URL}/Users/", "wget's --post-file is not translated"),
         (f"wget {URL}/Users/", "this wget posts nothing: it has no --post-data"),
         (f"wget --method=PUT --body-data=x {URL}/Users/", "the request is a PUT"),
-        (f"curl -d @- {URL}/Users/ < f", "the data of the call stands in the line"),
+        (f"curl -d @- {URL}/Users/ < f", "the data of the call stands"),
         (f"curl --data=x {URL}/Users/", "curl's --data is not translated"),
     ],
 )
@@ -347,34 +351,7 @@ def test_what_a_password_is_put_into_is_not_told() -> None:
 # ---- anything ----------------------------------------------------------------------------------------------------
 
 SNIPPETS = st.sampled_from(
-    [
-        "'",
-        '"',
-        "$",
-        "\\",
-        "`",
-        "|",
-        ";",
-        "&",
-        "{",
-        "}",
-        "[",
-        "=",
-        "%",
-        "+",
-        "$line",
-        "arg2",
-        "\n",
-        " ",
-        "||' '||",
-        "(",
-        ",",
-        "select",
-        "set list on;",
-        "-d",
-        "done",
-        "",
-    ]
+    ["", "\n", " ", "||' '||", "set list on;", *"'\"$\\`|;&{}[=%+(,", "$line", "arg2", "select", "-d", "done"]
 )
 
 
