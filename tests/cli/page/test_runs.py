@@ -1,6 +1,7 @@
 """The page lists the runs of the journal as `status` has them."""
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,7 +24,7 @@ from cli.page.feed import Feed, Feeds
 from cli.page.runs import RunList
 from cli.page.server import serving
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
-from cli.terminal.language import language
+from cli.terminal.language import ENGLISH, language
 from tests.checkpoints.samples import frozen_run, ids, new_item
 from tests.cli.conftest import Cli, clean_environment
 from tests.cli.fleet.campaigns import every_stage
@@ -208,3 +209,30 @@ async def test_where_there_can_be_no_report_it_says_why(tmp_path: Path) -> None:
         reply = await shown.browser.get(f"/api/runs/{gone.name}/report")
         assert (reply.status, reply.found["refused"]) == (409, True)
         assert (await shown.browser.get("/api/runs/zzzzz/report")).status == 404
+
+
+# ---- A page beside a run changes nothing of how the run comes out
+
+
+async def test_a_fault_in_the_last_look_is_none_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(_: Feed) -> None:
+        raise ValueError("a fault of the page")
+
+    async with open_journal(tmp_path / "a.journal") as journal:
+        run = await frozen_run(journal, new_item("1"))
+        async with serving(journal, PageOrder(run.name, ENGLISH)):
+            monkeypatch.setattr(Feed, "look", fails)
+
+
+async def test_connections_to_a_page_take_no_files_from_the_calls_of_the_run(tmp_path: Path) -> None:
+    """Anybody on this machine can connect, and a call without a free file waits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard - 1, 512), hard))
+    try:
+        async with (
+            open_journal(tmp_path / "a.journal") as journal,
+            serving(journal, PageOrder(None, ENGLISH)),
+        ):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -14,8 +14,10 @@ import pytest
 from rich.console import Console
 
 from checkpoints.journal import open_journal
+from checkpoints.records import Totals
+from checkpoints.states import State
 from cli.commands.execution import exit_code
-from cli.terminal.exits import Exit
+from cli.terminal.exits import Exit, exit_of
 from cli.terminal.language import RUSSIAN, set_reader
 from cli.terminal.screen import Screen
 from cli.terminal.signals import Interrupted, run_alongside
@@ -23,6 +25,7 @@ from engine.control.address import listening, socket_path
 from engine.control.application import ControlApplication
 from engine.control.door import Door, DoorLimits
 from engine.control.handler import ControlHandler
+from engine.pacing.holds import StopKind
 from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
@@ -120,3 +123,38 @@ def test_a_terminal_that_has_gone_is_named_in_the_language_of_the_reader() -> No
     gone = Interrupted(said("the terminal has gone"))
     assert reads_russian.run(exit_code, gone, screen) is Exit.INTERRUPTED
     assert "прервано (терминал закрыт)" in heard.getvalue()
+
+
+# ---- One number for what became of a run
+
+
+GOOD = {State.ACCEPTED: 3, State.APPLIED: 1, State.SKIPPED: 2}
+
+
+@pytest.mark.parametrize(
+    ("totals", "stopped", "intake_ended", "code"),
+    [
+        (Totals(GOOD), None, True, Exit.DONE),
+        (Totals(), None, True, Exit.DONE),
+        (Totals(GOOD | {State.REJECTED: 1}), None, True, Exit.REJECTED),
+        (Totals(GOOD | {State.REJECTED: 1, State.MANUAL: 1}), None, True, Exit.UNDECIDED),
+        (Totals(GOOD | {State.UNKNOWN: 1}), None, True, Exit.UNDECIDED),
+        (Totals(GOOD | {State.MANUAL: 1, State.PENDING: 1}), StopKind.SYSTEM, True, Exit.STOPPED),
+        (Totals(GOOD | {State.UNKNOWN: 1}), StopKind.SYSTEM, True, Exit.STOPPED),
+        (Totals(GOOD | {State.REJECTED: 1, State.PENDING: 1}), StopKind.BUDGET, True, Exit.STOPPED),
+        (Totals(GOOD | {State.PENDING: 1}), None, True, Exit.STOPPED),
+        (Totals(GOOD | {State.SENDING: 1, State.MANUAL: 1}), StopKind.INTERRUPTED, True, Exit.INTERRUPTED),
+        (Totals(GOOD | {State.UNKNOWN: 1}), StopKind.INTERRUPTED, True, Exit.INTERRUPTED),
+        # A stop that came when all was done has stopped nothing.
+        (Totals(GOOD), StopKind.INTERRUPTED, True, Exit.DONE),
+        (Totals(GOOD | {State.REJECTED: 1}), StopKind.BUDGET, True, Exit.REJECTED),
+        # Rows that were left out do not end as if all went in, and a list that was not read to its end is not done.
+        (Totals(GOOD, refused=2), None, True, Exit.REJECTED),
+        (Totals(GOOD), None, False, Exit.STOPPED),
+        (Totals(), StopKind.INTERRUPTED, False, Exit.INTERRUPTED),
+    ],
+)
+def test_the_worst_that_is_left_gives_the_code(
+    totals: Totals, stopped: StopKind | None, intake_ended: bool, code: Exit
+) -> None:
+    assert exit_of(totals, stopped, intake_ended=intake_ended) is code

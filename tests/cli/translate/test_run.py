@@ -196,8 +196,8 @@ def new_rows(table: str, *columns: str) -> Callable[[Done], Apart]:
 class Line:
     """A line: the tables that its translation changes, what of it is fitted to the copy, and what is apart after it.
 
-    With a fault it writes nothing in the shell, which says so; what is printed does what was meant, as far as that can
-    be known, and `told` is what it says.
+    With a fault it writes nothing in the shell, which says so; what is printed does what was meant, as far as that
+    can be known, and `told` is what it says.
     """
 
     tables: str
