@@ -71,21 +71,8 @@ class Told:
         return [(when, message["event"]) for when, message in self.messages]
 
 
-RUN = Run(
-    run_id=1,
-    name="k7m2q",
-    job="balances",
-    parameters={},
-    target="http://billing:8082",
-    source="balances.csv",
-    source_digest="",
-    header=(),
-    cursor=None,
-    frozen_at=None,
-    approved_at=None,
-    discarded_at=None,
-    created_at=datetime(2026, 11, 26, tzinfo=UTC),
-)
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+RUN = Run(1, "k7m2q", "balances", {}, "http://billing:8082", "balances.csv", "", (), None, NOW, None, None, None)
 
 
 def tell(
