@@ -69,12 +69,6 @@ def test_a_command_has_its_options_each_once(words: Words) -> None:
     assert words("carbon-migrate mock serve --fa") == ["--fault"]
 
 
-def test_the_languages_are_known(words: Words) -> None:
-    for line in ("carbon-migrate --lang ", "carbon-migrate status --lang ", "carbon-migrate --lang ru run --lang "):
-        assert words(line) == ["en", "ru"]
-    assert words("carbon-migrate status --lang=r") == ["ru"]
-
-
 def test_what_is_said_of_a_word_is_in_the_language_of_the_reader(typed: Typed) -> None:
     for line, told in (("carbon-migrate stat", "status"), ("carbon-migrate status --watc", "--watch")):
         english, russian = (
@@ -94,6 +88,9 @@ def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> 
     assert words("carbon-migrate set x rate=1 ") == [f"{name}=" for name in SETTINGS]
     assert words("carbon-migrate run balances --shared-accounts l") == ["last"]
     assert words("carbon-migrate decide x 1 ") == ["accepted", "pending"]
+    for line in ("--lang ", "status --lang ", "--lang ru run --lang "):
+        assert words(f"carbon-migrate {line}") == ["en", "ru"]
+    assert words("carbon-migrate status --lang=r") == ["ru"]
     # A line is read while its quotes are open.
     for line in ("run 'bal", 'run "bal', "run bal\\"):
         assert words(f"carbon-migrate {line}") == ["balances"]
@@ -109,14 +106,11 @@ def test_runs_are_those_of_the_journal_the_newest_first(words: Words, runs: list
     assert words("carbon-migrate status --journal other.journal ") == []
 
 
-def test_a_journal_in_a_home_folder_that_is_not_there_has_no_runs(words: Words) -> None:
-    assert words("carbon-migrate status --journal ~nobody-of-this-name/runs.journal ") == []
-    assert words("carbon-migrate status --config ~nobody-of-this-name/settings.toml ") == []
-
-
 def test_where_a_file_or_anything_is_meant_there_are_no_words(words: Words, tmp_path: Path) -> None:
     for line in ("run balances ", "run balances b.csv --record ", "nosuch ", "run balances --rate ", "mock serve "):
         assert words(f"carbon-migrate {line}") == []
+    for flag in ("--journal ~nobody-of-this-name/a", "--config ~nobody-of-this-name/a"):
+        assert words(f"carbon-migrate status {flag} ") == []
     (tmp_path / "carbon-migrate.toml").write_text("[api\n", encoding="utf-8")
     assert words("carbon-migrate status ") == []
 

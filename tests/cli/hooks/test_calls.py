@@ -2,14 +2,10 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from aioresponses import aioresponses
 
 from billing.secret import Mask, Secret
@@ -17,10 +13,11 @@ from cli.hooks import calls
 from cli.hooks.calls import LIMIT, HookCalls
 from cli.settings.hooks import Hook
 from lab.crash.loops import loops
+from tests.cli.hooks.conftest import Address
 from tests.virtual_clock import run as on_virtual_clock
 
 MESSAGE = b'{"event":"on-end"}\n'
-TOKEN = "bot123456:token-of-the-bot"
+TOKEN = "12345:token-of-the-bot"
 PASSWORD = "Canary-of-the-database"
 APPRISE = """
 class Apprise:
@@ -133,28 +130,6 @@ async def test_a_command_does_not_see_the_passwords_of_databases(
 
 
 # ---- addresses --------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Address:
-    """An address that is served: keeps what it is asked, and answers."""
-
-    url: str = ""
-    answer: bytes = b"ok"
-    heard: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
-
-    async def attend(self, request: web.Request) -> web.Response:
-        self.heard.append((request.method, request.headers, await request.read()))
-        return web.Response(body=self.answer)
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Address]:
-    address, application = Address(), web.Application()
-    application.router.add_route("*", "/{rest:.*}", address.attend)
-    async with TestServer(application) as server:
-        address.url = str(server.make_url(f"/{TOKEN}/send"))
-        yield address
 
 
 async def test_an_address_is_posted_to_and_a_ping_gets(served: Address) -> None:

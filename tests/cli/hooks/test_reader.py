@@ -224,14 +224,3 @@ def test_a_hook_that_fails_and_a_journal_that_fails_stop_no_other_call() -> None
     told = Told(status=500)
     told.journal.history.fails = True
     assert [event for _, event in tell(whole, told=told).events] == ["on-start", "on-person", "on-end"]
-
-
-def test_secrets_are_told_to_nobody() -> None:
-    async def leaking(reader: RunReader) -> None:
-        reader.hear(Held("billing", "the server says: hash_key=Canary-of-the-form"))
-        await anyio.sleep(61)
-        reader.hear(RunEnded(Closing(Exit.STOPPED, "k7m2q", "balances", error="Canary-of-the-form is wrong")))
-
-    found = tell(leaking, secrets=["Canary-of-the-form"])
-    assert len(found.messages) == 2
-    assert "Canary" not in str(found.messages)

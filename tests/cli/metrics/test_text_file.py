@@ -26,12 +26,6 @@ async def test_a_file_is_replaced_whole_and_readable_by_the_exporter(tmp_path: P
     assert names(tmp_path) == ["carbon-migrate.prom"]
 
 
-async def test_several_runs_have_a_file_each_where_the_name_says_so(tmp_path: Path) -> None:
-    for run in ("k7m2q", "xrbqd"):
-        await MetricsFile(tmp_path / "carbon-{run}.prom", run).write(f"{run} 1\n")
-    assert names(tmp_path) == ["carbon-k7m2q.prom", "carbon-xrbqd.prom"]
-
-
 async def test_what_a_killed_process_left_or_somebody_put_there_is_in_nobodys_way(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path / "carbon-migrate.prom", "k7m2q")
     theirs = tmp_path / "theirs"
@@ -55,16 +49,13 @@ async def test_a_folder_that_is_not_there_is_said_once_and_again_after_it_was(tm
         file.path.unlink()
         folder.rmdir()
         await file.write("a 4\n")
-    assert len(logs) == 2
-
-
-async def test_a_name_that_a_folder_has_is_said_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    file = MetricsFile(tmp_path / "carbon-migrate.prom", "k7m2q")
-    file.path.mkdir()
-    with capture_logs() as logs:
-        await file.write("a 1\n")
-    assert len(logs) == 1
-    assert names(tmp_path) == ["carbon-migrate.prom"]
+        assert len(logs) == 2
+        # A name that a folder has is said, and leaves nothing behind.
+        file.path.mkdir(parents=True)
+        another = MetricsFile(file.path, "k7m2q")
+        await another.write("a 5\n")
+    assert len(logs) == 3
+    assert names(folder) == ["carbon-migrate.prom"]
 
 
 WRITER = """

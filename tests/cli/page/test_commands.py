@@ -92,28 +92,24 @@ async def moment(shown: Shown, run: str, query: str = "", *, ended: bool = False
 async def test_words_of_rows_and_of_the_billing_are_text_wherever_they_stand(tmp_path: Path) -> None:
     async with page_shown(tmp_path) as shown:
         journal = shown.journal
+        refused = await journal.create_run(NEW_RUN)
+        await journal.freeze(
+            refused, Page((new_item("1"),), (Refusal(7, "amount", SCRIPT, "no number"),), None), keep
+        )
+        of_input = await moment(shown, refused.name, "?lang=ru")
         run = await frozen_run(journal, new_item(SCRIPT), new_item("2"))
         item = (await ids(journal, run))[SCRIPT]
         async with journal.taken_up(run) as ours:
             await journal.claim(ours, [item])
             await journal.record(ours, [Change(item, State.REJECTED, message=f"{SCRIPT}: no such account")])
         seen = await moment(shown, run.name)
-    (error,) = seen["errors"]
+    (error,), (of_refused,) = seen["errors"], of_input["errors"]
     assert error["rows"] == 1
-    assert "\x1b" not in json.dumps(seen, ensure_ascii=False)
+    assert "\x1b" not in json.dumps([seen, of_input], ensure_ascii=False)
     assert "<script>" in error["text"], "the browser shows it as text"
-
-
-async def test_rows_of_the_input_that_were_refused_are_shown_with_the_first(tmp_path: Path) -> None:
-    async with page_shown(tmp_path) as shown:
-        run = await shown.journal.create_run(NEW_RUN)
-        refused = Refusal(7, "amount", SCRIPT, "no number")
-        await shown.journal.freeze(run, Page((new_item("1"),), (refused,), None), keep)
-        seen = await moment(shown, run.name, "?lang=ru")
-    (error,) = seen["errors"]
-    assert (error["text"], error["rows"]) == ("не принято к загрузке", 1)
-    assert error["example"].startswith("строка файла 7 (<script>")
-    assert seen["refused"] == 1
+    assert (of_refused["text"], of_refused["rows"]) == ("не принято к загрузке", 1)
+    assert of_refused["example"].startswith("строка файла 7 (<script>")
+    assert of_input["refused"] == 1
 
 
 async def test_a_count_that_was_begun_before_the_end_does_not_come_after_it(

@@ -225,12 +225,25 @@ def test_without_an_address_it_is_the_only_one_that_there_is(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "url", ["http://[::1]:8082/..%2f..", "nonsense", "http://h:99999", "http://ы:1/а б", "/../../x"]
+    ("url", "name"),
+    [
+        ("http://10.0.0.5:8082", "10.0.0.5-8082"),
+        ("HTTPS://Billing.Example.ORG/", "billing.example.org-443"),
+        ("http://[fe80::1%25eth0]:8082", "fe80_1_eth0-8082"),
+        ("http://somebody:word@billing:8082/a/../b", "billing-8082_b"),
+        ("http://xn--90ahcb.xn--p1ai:8082", "8082"),
+        ("http://billing:port", "http_billing_port"),
+        *(
+            (url, "")
+            for url in ("http://[::1]:8082/..%2f..", "nonsense", "http://h:99999", "http://ы:1/а б", "/../x")
+        ),
+    ],
 )
-def test_whatever_the_address_is_the_journal_is_one_file_of_the_folder(tmp_path: Path, url: str) -> None:
+def test_whatever_the_address_is_the_journal_is_one_file_of_the_folder(tmp_path: Path, url: str, name: str) -> None:
     journal = of_url(tmp_path, url=url).value
     assert journal.parent == tmp_path / "state" / "carbon-migrate"
     assert journal.name.removesuffix(".journal").strip(".-")
+    assert not name or journal.name == f"{name}.journal"
 
 
 def test_a_journal_on_a_network_file_system_is_refused_unless_told_otherwise(
@@ -260,22 +273,6 @@ def test_a_plain_address_has_the_name_that_its_parts_give(address: str) -> None:
     url = yarl.URL(address)
     parts = f"{url.host}-{url.port}{url.path.rstrip('/')}".casefold()
     assert name_of_billing(address) == (re.sub(r"[^0-9a-z.-]+", "_", parts).strip("_.-") or "billing")
-
-
-@pytest.mark.parametrize(
-    ("address", "name"),
-    [
-        ("http://10.0.0.5:8082", "10.0.0.5-8082"),
-        ("HTTPS://Billing.Example.ORG/", "billing.example.org-443"),
-        ("http://[fe80::1%25eth0]:8082", "fe80_1_eth0-8082"),
-        ("http://somebody:word@billing:8082/a/../b", "billing-8082_b"),
-        ("http://xn--90ahcb.xn--p1ai:8082", "8082"),
-        ("http://billing:port", "http_billing_port"),
-        ("", "nowhere-0"),
-    ],
-)
-def test_any_other_address_has_one_as_well(address: str, name: str) -> None:
-    assert name_of_billing(address) == name
 
 
 # ---- The table [hooks] of the settings file: commands and addresses, and what is refused of them

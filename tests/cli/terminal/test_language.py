@@ -10,7 +10,7 @@ import pytest
 from cli.main import COMMANDS
 from cli.terminal.language import ENGLISH, RUSSIAN, language, system_language, typed_language
 from tests.cli.conftest import Typed
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, said
 
 
 @pytest.mark.parametrize(
@@ -46,22 +46,6 @@ def test_a_moment_says_its_zone() -> None:
     local = moment.astimezone()
     assert language(RUSSIAN).write(moment) == f"{local:%d.%m.%Y %H:%M:%S} (UTC{local.isoformat()[-6:]})"
     assert language(ENGLISH).write(moment).startswith(f"{local:%Y-%m-%d %H:%M:%S}")
-
-
-@pytest.mark.parametrize(
-    ("n", "text"),
-    [
-        (1, "1 строка похожа на уже внесённую"),
-        (2, "2 строки похожи на уже внесённые"),
-        (5, "5 строк похожи на уже внесённые"),
-        (11, "11 строк похожи на уже внесённые"),
-        (21, "21 строка похожа на уже внесённую"),
-        (112, "112 строк похожи на уже внесённые"),
-    ],
-)
-def test_russian_has_three_forms(n: int, text: str) -> None:
-    sentence = counted("{n} row looks as if entered already", "{n} rows look as if entered already", n)
-    assert language(RUSSIAN).render(sentence) == text
 
 
 def test_what_the_catalogue_lacks_is_english() -> None:
@@ -118,13 +102,6 @@ def test_the_help_in_russian_at_80_columns(
     if os.environ.get("SCREENS") == "write":
         file.write_text(f"{shown}\n", encoding="utf-8")
     assert f"{shown}\n" == file.read_text(encoding="utf-8")
-
-
-def test_the_next_help_is_in_english_again(typed: Typed) -> None:
-    russian, english = typed("run", "--help", "--lang", "ru").out, typed("run", "--help").out
-    assert ("Аргументы" in russian, "Arguments" in russian) == (True, False)
-    assert ("Аргументы" in english, "Arguments" in english) == (False, True)
-    assert "Язык" not in english
 
 
 def test_a_paragraph_of_the_help_is_broken_by_the_terminal_alone(

@@ -42,27 +42,20 @@ COMMANDS = ("run", "plan", "undo", "resume", "verify", "reconcile", "doctor", "r
 """What waits for the billing; the signals come by turns, for all commands hear them in one place."""
 
 
-class Silent:
-    """A billing that takes a request and never answers."""
+@asynccontextmanager
+async def silent_billing() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """The address of a billing that takes a request and never answers, and when it is asked."""
+    asked = asyncio.Event()
 
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.url = ""
-
-    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
-        self.asked.set()
+        asked.set()
         with suppress(ConnectionResetError):
             await reader.read()
         writer.close()
 
-
-@asynccontextmanager
-async def silent_billing() -> AsyncIterator[Silent]:
-    silent = Silent()
-    async with served_connections(silent.attend) as port:
-        silent.url = f"http://127.0.0.1:{port}"
-        yield silent
+    async with served_connections(attend) as port:
+        yield f"http://127.0.0.1:{port}", asked
 
 
 @pytest.mark.parametrize(("command", "number"), list(zip(COMMANDS, cycle(SIGNALS), strict=False)))
@@ -70,9 +63,9 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
     command: str, number: signal.Signals, place: Place
 ) -> None:
     balances = place.balances(3)
-    async with silent_billing() as silent:
+    async with silent_billing() as (url, asked):
         async with open_journal(place.cli.journal) as journal:
-            run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, target=silent.url))
+            run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, target=url))
             await journal.end_intake(run)
             await journal.approve(run)
         words: tuple[str, ...] = {
@@ -80,8 +73,8 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
             "plan": ("balances", str(balances.path)),
             "doctor": (),
         }.get(command, (run.name,))
-        async with place.cli.started(command, *words, "--api-url", silent.url) as started:
-            await asyncio.wait_for(silent.asked.wait(), loops(30))
+        async with place.cli.started(command, *words, "--api-url", url) as started:
+            await asyncio.wait_for(asked.wait(), loops(30))
             started.signal(number)
             ended = await started.ended()
     assert ended.exit == 130
