@@ -35,10 +35,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             _LOST,
             "cli/test_killed.py::test_killed_again_and_again_every_row_is_entered_exactly_once",
         ),
-        "connect-service": (
-            "jobs/effects/test_create.py::test_services_are_connected_once_and_found_again",
-            _LOST,
-        ),
+        "connect-service": ("jobs/effects/test_create.py::test_services_are_connected_once_and_found_again", _LOST),
         "attribute": ("jobs/effects/test_create.py::test_attributes_are_given_and_taken_back", _LOST),
         "delete-services": ("jobs/effects/test_delete.py::test_services_are_deleted_and_connected_anew", _LOST),
         "delete-account": (
@@ -79,9 +76,7 @@ _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "snat-pool": ("jobs/catalogue/test_users.py::test_a_snat_pool",),
         "ip-pool": ("jobs/catalogue/test_users.py::test_another_address_is_issued_and_taken_back",),
         "operator": ("jobs/catalogue/test_subscribers.py::test_all_of_an_operator",),
-        "recalculate": (
-            "jobs/catalogue/test_subscribers.py::test_a_recalculation_that_is_done_already_is_as_wanted",
-        ),
+        "recalculate": ("jobs/catalogue/test_subscribers.py::test_a_recalculation_that_is_done_already_is_as_wanted"),
         "voluntary-block": ("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins",),
         "block-history": ("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins",),
         "next-charge": ("jobs/catalogue/test_offers.py::test_a_service_without_a_manager",),

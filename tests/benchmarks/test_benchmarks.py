@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import capacity, faulty, fleet, importing, intake, journals, listing, rig, startup, watching
+from benchmarks import faulty, fleet, importing, intake, rig
 from benchmarks.bare import bare, wired
 from benchmarks.contenders import CONTENDERS, ENGINE
 from benchmarks.entering import engine, on_uvloop
@@ -57,16 +57,6 @@ def test_the_lists_of_the_others_hold_every_row_once(tmp_path: Path) -> None:
     assert [config.count(f"abonent_id%22%3A{row}%2C") for row in (1, 2, 3, 4)] == [1, 1, 1, 0]
 
 
-@pytest.mark.prove
-def test_the_capacity_halves_under_every_policy() -> None:
-    part = capacity.measure("smoke")
-    shares = [[cell.partition(", ")[2] for cell in row[1:4]] for row in rows_of(part)]
-    assert all("100%" in phase or set(phase) == {""} for phase in zip(*shares[:3], strict=True))
-    assert [row[0] for row in rows_of(part)] == list(capacity.POLICIES)
-    for plot in part.plots.values():
-        assert len(list(parsed(plot).iter(f"{SVG}polyline"))) == len(capacity.POLICIES)
-
-
 def test_under_faults_every_row_is_entered_exactly_once() -> None:
     shares = {row[0]: row for row in rows_of(faulty.measure("smoke"))}
     assert list(shares) == ["0%", "1%", "10%"]
@@ -86,44 +76,8 @@ def test_an_import_is_measured_in_steps(tmp_path: Path) -> None:
     assert closing.seconds > 0
 
 
-@pytest.mark.prove
-def test_a_run_is_measured_alone_and_watched() -> None:
-    ((latency, *spreads),) = rows_of(watching.measure("smoke"))
-    assert latency == "after 200 ms"
-    assert all(float(spread.split()[0]) > 0 for spread in spreads)
-
-
 def test_rows_out_of_firebird_are_frozen() -> None:
     assert [row[0] for row in rows_of(intake.measure("smoke"))] == ["fetched, page by page", "frozen in the journal"]
-
-
-@pytest.mark.prove
-def test_the_start_of_each_command_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(startup, "COMMANDS", {name: startup.COMMANDS[name] for name in ("`--help`", "`status`")})
-    rows = rows_of(startup.measure("smoke"))
-    assert [row[0] for row in rows] == ["`--help`", "`status`"]
-    for _, seconds, ratio, _, processor, peak in rows:
-        assert float(seconds) > 0
-        assert float(ratio) > 0
-        assert float(processor) > 0
-        assert int(peak.removesuffix(" MiB")) > 0
-
-
-@pytest.mark.prove
-def test_lists_and_a_verification_are_measured_beside_reading_and_saving_with_their_memory() -> None:
-    rows = rows_of(listing.measure("smoke"))
-    assert [row[0] for row in rows] == list(listing.KINDS.values())
-    assert {row[1] for row in rows} == {"300"}
-    assert {row[0]: row[3] for row in rows}[listing.KINDS["both"]] == "1.00"
-    for row in rows:
-        assert all(int(cell.removesuffix(" MiB")) > 0 for cell in row[-2:])
-
-
-@pytest.mark.prove
-def test_claims_and_outcomes_are_measured_in_both_stores_by_the_size_of_their_groups() -> None:
-    rows = rows_of(journals.measure("smoke"))
-    assert [row[0] for row in rows] == ["1", "4", "16", "64", "256"]
-    assert all(float(cell.split()[0].replace(",", "")) > 0 for row in rows for cell in row[1:6])
 
 
 @pytest.mark.prove

@@ -43,13 +43,11 @@ def test_a_language_renders_it_with_all_that_stands_in_it() -> None:
     inner = counted("{n} row", "{n} rows", 2)
     sentence = said("run {run}: {rows}, {sum}, {all}", run="k7", rows=inner, sum=Decimal("1.5"), all=(inner, "x"))
     assert Shouting().render(sentence) == "RUN k7: 2! [2] rows, [1.5], 2! [2] rows, x"
-    assert Shouting().render("run k7") == "run k7", "a text that is no sentence stays as it is"
-    assert Shouting().render(said("line {line}", line=1234)) == "line [1234]"
-
-
-def test_braces_in_a_value_are_text() -> None:
+    # Braces in a value are text.
     assert said("{name}", name="{run} {0}") == "{run} {0}"
     assert Shouting().render(said("{name}", name="{run}")) == "{run}"
+    assert Shouting().render("run k7") == "run k7", "a text that is no sentence stays as it is"
+    assert Shouting().render(said("line {line}", line=1234)) == "line [1234]"
 
 
 def test_a_name_without_a_value_is_a_fault_of_whoever_wrote_it() -> None:
@@ -96,21 +94,13 @@ def test_a_remedy_is_told_as_it_is_typed(remedy: Remedy, typed: str) -> None:
     assert said("type {remedy}", remedy=remedy) == f"type {typed}"
 
 
-def test_an_error_is_told_with_its_remedy_in_its_place() -> None:
+def test_an_error_is_a_sentence_with_its_remedy_also_inside_another() -> None:
     error = InputRefused(said("a.csv names its columns itself: leave {flag} out", flag=setting("columns")))
     assert text_of(error) == str(error) == "a.csv names its columns itself: leave --columns out"
     assert text_of(ValueError("not ours")) == "not ours"
-
-
-def test_an_error_is_a_sentence_inside_another() -> None:
-    error = InputRefused(said("leave {flag} out", flag=setting("columns")))
-    assert isinstance(text_of(error), Said)
     whole = said("{file}: {error}", file="a.csv", error=error)
-    assert whole == "a.csv: leave --columns out"
+    assert whole == f"a.csv: {error}"
     assert isinstance(whole.values["error"], Said)
-
-
-def test_faults_are_told_a_line_each_with_their_remedies() -> None:
     faults = in_lines([said("no such column"), said("no value: give {flag}", flag=setting("set", "folder=…"))])
     assert faults == "no such column\nno value: give --set folder=…"
     assert all(isinstance(fault, Said) for fault in faults.values.values())

@@ -54,10 +54,7 @@ NO_NAME = "database.password: a credential has a name of letters"
 NO_CREDENTIALS = ("", "../db", "/etc/shadow", ".db", "a b", "a" * 101, "пароль")
 CHARSETS = {"CP1251": "WIN1251", "windows-1251": "WIN1251", "utf-8": "UTF8", "KOI8-R": "KOI8R"}
 WRONG = [
-    (
-        '[api]\n\nurl = "http://a"\nulr = "x"',
-        "line 4: there is no setting 'api.ulr' (did you mean 'url'?); [api] ",
-    ),
+    ('[api]\n\nurl = "http://a"\nulr = "x"', "line 4: there is no setting 'api.ulr' (did you mean 'url'?); [api] "),
     ("jurnal = 'x'", "line 1: there is no setting 'jurnal' (did you mean 'journal'?); the file has: language, "),
     ("[databse]\nuser = 'x'", "line 1: there is no setting 'databse'"),
     ("[database]\nuser = 5", "line 2: database.user: Expected `str"),

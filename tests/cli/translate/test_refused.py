@@ -50,10 +50,7 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
         (f"cat f > g | while read x; do {post(SAVE)}; done", "a redirection of a filter is not translated"),
         (GOOD.replace("| while", "| tee x | while"), "tee: what it does"),
         (GOOD.replace("; done", f"; {post(SAVE)}; done"), "a second command in the loop"),
-        (
-            GOOD.replace("do curl", "do if true; then curl").replace("; done", "; fi; done"),
-            PASSES,
-        ),
+        (GOOD.replace("do curl", "do if true; then curl").replace("; done", "; fi; done"), PASSES),
         (
             GOOD.replace("do curl", "do while read x; do curl").replace("; done", "; done; done"),
             "a loop within a loop",
@@ -251,22 +248,10 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
         (f"parallel -C '[;,]' -q {IN_BRACES.replace('{}', '{1}')} :::: f", "--colsep is read as one character"),
         ("parallel ::: 1", "parallel calls nothing here"),
         # what the loop does
-        (
-            f"while read n; do {FOUND % '$n'}{post(SAVE)}; done < f",
-            FINDS,
-        ),
-        (
-            f"while read n; do {FOUND % '0'}{post(SAVE)}; done < f",
-            FINDS,
-        ),
-        (
-            f"while read n; do {FOUND.replace('id from', 'account_id from') % QUOTED}{post(SAVE)}; done < f",
-            FINDS,
-        ),
-        (
-            f"while read n; do {FOUND % OF_FOLDER}{post(SAVE)}; done < f",
-            FINDS,
-        ),
+        (f"while read n; do {FOUND % '$n'}{post(SAVE)}; done < f", FINDS),
+        (f"while read n; do {FOUND % '0'}{post(SAVE)}; done < f", FINDS),
+        (f"while read n; do {FOUND.replace('id from', 'account_id from') % QUOTED}{post(SAVE)}; done < f", FINDS),
+        (f"while read n; do {FOUND % OF_FOLDER}{post(SAVE)}; done < f", FINDS),
         (f"while read n a; do {FOUND % QUOTED}{SECOND}{ONE}; done < f", "a second one"),
         (f"while read n; do {FOUND % QUOTED}a=$n; {ONE}; done < f", "names the row, and is a value of the call too"),
         (f"while read l; do a=$(echo $l | cut -d';' -f1); b=$l; {ONE}; done < f", r"\$l is used as a whole"),
@@ -288,10 +273,7 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
             f"while read l; do a=$(echo $l | cut -d';' -f1); c=$(printf %s $a | tr -d -); {ONE}; done < f",
             "tr changes a value",
         ),
-        (
-            f"while read l; do a=$(echo $l | cut -d, -f1); {OF_REVERSED}; done < f",
-            "rev changes a value",
-        ),
+        (f"while read l; do a=$(echo $l | cut -d, -f1); {OF_REVERSED}; done < f", "rev changes a value"),
         (f"while read l m; do a=$(echo $l | cut -d';' -f1); {ONE}; done < f", "is not a whole line"),
         (
             f"while read l; do a=$(echo $l | cut -d';' -f1); b=$(echo $l | cut -d, -f1); {ONE}; done < f",
@@ -303,15 +285,9 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
         (f"while read a; do [ -n x ] && {ONE}; done < f", PASSES),
         (f'while read a; do [ -z "$a" ] && {ONE}; done < f', PASSES),
         (f'while read a; do [ -z "$a" ] && break; {ONE}; done < f', PASSES),
-        (
-            f"while read a; do [ -z $a ] || continue; {ONE}; done < f",
-            PASSES,
-        ),
+        (f"while read a; do [ -z $a ] || continue; {ONE}; done < f", PASSES),
         (f"while read a; do if [ -n $a ]; then continue; fi; {ONE}; done < f", "a condition is read where"),
-        (
-            f"while read a; do if [ -z $a ]; then {ONE}; fi; done < f",
-            PASSES,
-        ),
+        (f"while read a; do if [ -z $a ]; then {ONE}; fi; done < f", PASSES),
         (f"while read a; do [ -z $a ] && {{ rm x; continue; }}; {ONE}; done < f", "a command for some rows alone"),
         (f"while read a; do {ONE}; [ -z $a ] && continue; done < f", "a condition behind the call"),
         (f"while IFS=, read a b; do [ -z $a ] && continue; {ONE}; done < f", r"\$a can be empty in a row"),
