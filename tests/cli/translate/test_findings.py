@@ -155,7 +155,9 @@ def test_a_fault_is_named_and_the_translation_does_better(line: str, faults: str
     assert " ".join(sorted(kinds(found))) == faults
     assert " | ".join(chains(found)) == links
     assert any("encodes nothing" in note for note in found.notes) is ("--data-urlencode" not in line)
-    assert "pa$word" not in " ".join(found.notes)
+    # A dollar that is no variable is told without the word around it.
+    notes = " ".join(found.notes)
+    assert ("within single quotes" in notes, "pa$word" in notes) == ("pa$word" in line, False)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,11 @@ def test_the_columns_of_what_is_printed(line: str, sql: str, columns: list[str])
 
 
 def test_an_undefined_variable_becomes_a_placeholder_that_the_run_asks_for() -> None:
-    found = translated(post("'method1=objects.create&arg1={\"manager_id\":'$manager'}'"))
+    line = post("'method1=objects.create&arg1={\"manager_id\":'$manager'}'")
+    given = translated(line, manager="33")
+    assert (kinds(given), chains(given)) == (["not-defined"], ['objects.create {"manager_id": 33}'])
+    assert "33" not in given.faults[0].instead
+    found = translated(line)
     (fault,) = found.faults
     assert (fault.kind, fault.place.column) == (FindingKind.NOT_DEFINED, 60)
     assert "--set manager=VALUE" in fault.instead

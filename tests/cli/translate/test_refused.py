@@ -36,6 +36,20 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
     assert translated(GOOD).faults == ()
 
 
+ONE = post("'method1=objects.get&arg1={\"id\":'$a'}'")
+IN_BRACES = post("'method1=objects.get&arg1={\"id\":{}}'")
+OF_REVERSED = ONE.replace("$a", "$(echo $l | rev)")
+OF_FOLDER = "'$n' and parent_id=5"
+QUOTED = "'$n'"
+SECOND = "a=$(sqlexec \"select id from abonents where contract_number='$a'\"); "
+FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
+
+
+def of(sql: str) -> str:
+    """A loop over a select."""
+    return loop(sql, get())
+
+
 @pytest.mark.parametrize(
     ("line", "match"),
     [
@@ -92,15 +106,7 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
         (f"({post(SAVE)})", r"`\(` is not translated"),
         ("|" + post(SAVE), "a command is missing here"),
         (post(SAVE) + " >", "`>` names no file"),
-    ],
-)
-def test_a_shape_that_is_not_known(line: str, match: str) -> None:
-    refusal(line, match=match)
-
-
-@pytest.mark.parametrize(
-    ("line", "match"),
-    [
+        # a call that is none of the API
         (f"curl -d {SAVE}", "this curl has no address"),
         (f"curl {URL}/Users/", "this curl posts nothing"),
         (f"curl -d {SAVE} {URL}/Users/ {URL}/Users/", "a second address stands here"),
@@ -138,41 +144,22 @@ def test_a_shape_that_is_not_known(line: str, match: str) -> None:
         (post('\'method1=a&arg1={"id":' + "[" * 15_000 + "}'"), "nested too deep"),
         (post("'method1=a&arg1={}&fields={}'"), "fields is not a list of names"),
         (post("'method1=a&arg1={}&fields=[1]'"), "fields is not a list of names"),
-    ],
-)
-def test_a_call_that_is_none_of_the_api(line: str, match: str) -> None:
-    refusal(line, match=match)
-
-
-@pytest.mark.parametrize(
-    ("sql", "match"),
-    [
-        ("", "there is no select"),
-        ("delete from t", "does not begin a select"),
-        ("set list on; select id from t; select 1 from t", "a second statement begins here"),
-        ("set term ^; select id from t", "not a setting of isql"),
-        ("select 'x from t", "never closed"),
-        ("select * from t", r"select \* does not say which columns"),
-        ("select a.* from t a", r"select \* does not say which columns"),
-        ("select id, from t", "a column of the select is missing"),
-        ("with x as (select 1 from t)", "a with, and no select behind it"),
-        ("set list on; select id, x from t", "each of the 2 columns is a line of its own"),
-        (
-            "select id from t where id in ($ids)",
-            r"\$ids is not defined in the line; say what it is: .* --set ids=VALUE",
-        ),
-        ("select id from $table", "table is not defined"),
-        ("select id from t where name like '%$x%'", "x is not defined"),
-        ("select id from t where x=$1", "1 is not defined"),
-    ],
-)
-def test_sql_that_no_run_takes(sql: str, match: str) -> None:
-    refusal(loop(sql, get()), match=match)
-
-
-@pytest.mark.parametrize(
-    ("line", "match"),
-    [
+        # SQL that no run takes
+        (of(""), "there is no select"),
+        (of("delete from t"), "does not begin a select"),
+        (of("set list on; select id from t; select 1 from t"), "a second statement begins here"),
+        (of("set term ^; select id from t"), "not a setting of isql"),
+        (of("select 'x from t"), "never closed"),
+        (of("select * from t"), r"select \* does not say which columns"),
+        (of("select a.* from t a"), r"select \* does not say which columns"),
+        (of("select id, from t"), "a column of the select is missing"),
+        (of("with x as (select 1 from t)"), "a with, and no select behind it"),
+        (of("set list on; select id, x from t"), "each of the 2 columns is a line of its own"),
+        (of("select id from t where id in ($ids)"), r"\$ids is not defined in the line; say .* --set ids=VALUE"),
+        (of("select id from $table"), "table is not defined"),
+        (of("select id from t where name like '%$x%'"), "x is not defined"),
+        (of("select id from t where x=$1"), "1 is not defined"),
+        # a variable that gets no value of its own
         (loop("set heading off; select id from t", get("b"), variables="a b"), r"\$b gets nothing: .* 1 field"),
         (loop("set heading off; select id, x from t", get()), r"\$line gets 2 values at once"),
         (
@@ -189,25 +176,6 @@ def test_sql_that_no_run_takes(sql: str, match: str) -> None:
             r"awk picks \$3, .* 2 fields",
         ),
         (loop("set heading off; select id from t", get("id")), r"\$id is not defined in the line"),
-    ],
-)
-def test_a_variable_that_gets_no_value_of_its_own(line: str, match: str) -> None:
-    with pytest.raises(CommandRefused, match=match):
-        translated(line)
-
-
-ONE = post("'method1=objects.get&arg1={\"id\":'$a'}'")
-IN_BRACES = post("'method1=objects.get&arg1={\"id\":{}}'")
-OF_REVERSED = ONE.replace("$a", "$(echo $l | rev)")
-OF_FOLDER = "'$n' and parent_id=5"
-QUOTED = "'$n'"
-SECOND = "a=$(sqlexec \"select id from abonents where contract_number='$a'\"); "
-FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
-
-
-@pytest.mark.parametrize(
-    ("line", "match"),
-    [
         # where the rows come from
         (f"while read a; do {ONE}; done < f < g", "column 120: a second source of rows stands here"),
         (f"while read a; do {ONE}; done < $F", r"\$F is not defined in the line"),
@@ -303,8 +271,8 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
         (f"curl --data=x {URL}/Users/", "curl's --data is not translated"),
     ],
 )
-def test_a_loop_that_cannot_be_read(line: str, match: str) -> None:
-    assert refusal(line, match=match).startswith("line ")
+def test_what_cannot_be_read_is_refused_with_its_part(line: str, match: str) -> None:
+    assert refusal(line, match=match).startswith(("line ", "the SQL", "SQL: line", "there is no curl"))
 
 
 def test_a_value_for_a_variable_that_the_line_does_not_leave_open() -> None:
