@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from checkpoints.records import Holder, Stage, Totals
+from checkpoints.records import Holder, Totals
 from checkpoints.states import State
 from cli.show.closing import Closing, StepOutcome, headline, steps_of_file
 from cli.show.input_faults import CheckResult, check_object, check_screen
@@ -22,7 +22,6 @@ from jobs.imports.subscriber import ValueFault
 from jobs.spec.columns import Assigned, Column
 from tests.cli.commands.test_plan import planned
 from tests.cli.conftest import Place
-from tests.cli.terminal.terminals import at_a_terminal
 from texts.said import said, wording
 
 
@@ -203,24 +202,6 @@ async def test_a_run_shows_which_column_it_takes_for_what(place: Place) -> None:
     plan = planned(planning)
     assert plan["columns"] == {"contract_number": "Лицевой счёт", "amount": "К зачислению", "abonent_id": "id"}
     assert plan["columns_not_used"] == ["Комментарий", "code"]
-
-
-async def test_a_run_that_is_frozen_shows_its_columns_without_its_file(place: Place) -> None:
-    file = place.write("Договор;Сумма\n00001;5\n")
-    with at_a_terminal(place, "run", "balances", str(file)) as terminal:
-        await terminal.shows("Send this 1 row")
-        terminal.dies()
-        await terminal.ends()
-    file.unlink()
-    resumed = await place.cli("resume", may_end_with=(2,))
-    assert "columns contract_number = Договор, amount = Сумма" in resumed.words
-    # Nobody could answer, and the question waits for somebody who can.
-    assert "The run stays as it is" in resumed.words
-    (run,) = await place.runs()
-    assert run.stage is Stage.FROZEN
-
-
-async def test_the_columns_of_a_select_are_shown_too(place: Place) -> None:
     sql = "select id as abonent_id, name from abonents where id = 2001"
-    ended = await place.cli("plan", "operator", "--sql", sql, "--set", "operator=1444")
-    assert "columns abonent_id; not used: name" in " ".join(ended.out.split())
+    of_select = await place.cli("plan", "operator", "--sql", sql, "--set", "operator=1444")
+    assert "columns abonent_id; not used: name" in " ".join(of_select.out.split())

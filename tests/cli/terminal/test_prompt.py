@@ -59,11 +59,16 @@ async def test_a_question_that_is_not_answered_leaves_no_run_and_no_lock(ends_it
 
 
 async def test_a_run_that_was_killed_at_its_question_outlives_ctrl_c_until_a_no(place: Place) -> None:
-    balances = place.balances(5)
-    with at_a_terminal(place, "run", "balances", str(balances.path)) as terminal:
+    file = place.write("Договор;Сумма\n00001;5\n")
+    with at_a_terminal(place, "run", "balances", str(file)) as terminal:
         await terminal.shows("[y/N]")
         terminal.dies()
         await terminal.ends()
+    file.unlink()
+    asked = await place.cli("resume", may_end_with=(2,))
+    assert "columns contract_number = Договор, amount = Сумма" in asked.words
+    # Nobody could answer, and the question waits for somebody who can.
+    assert "The run stays as it is" in asked.words
     for answer, stage in (("Ctrl-C", Stage.FROZEN), ("n\n", Stage.DISCARDED)):
         with at_a_terminal(place, "resume", "--settle", "0") as terminal:
             await terminal.shows("[y/N]")

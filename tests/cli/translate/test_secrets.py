@@ -9,6 +9,7 @@ from tests.cli.conftest import Typed
 from tests.cli.oneliners import chains, loop, option, post, translated
 
 SELECT = "set heading off; select id, login from users"
+PSW = "set heading off; select id, psw from users"
 
 
 def password(user: str, psw: str, more: str = ',"dontshow":true') -> str:
@@ -69,22 +70,6 @@ def test_a_secret_that_a_variable_is_given_is_asked_for_as_well() -> None:
     assert chains(translated(post("'method1=x.y&arg1={\"psw\":\"'$P'\"}'"), P="geheim")) == ['x.y {"psw": "{psw}"}']
 
 
-@pytest.mark.parametrize(
-    ("line", "match"),
-    [
-        (loop(SELECT, password("'$a'", "\"geheim'$b'\""), variables="a b"), "psw is put together of a secret and"),
-        (
-            loop("set heading off; select id, psw from users", password("'$a'", '"geheim"'), variables="a b"),
-            "psw is told in the data, and is a column of the rows",
-        ),
-    ],
-)
-def test_what_would_take_another_word_for_the_secret_is_refused(line: str, match: str) -> None:
-    with pytest.raises(CommandRefused, match=match) as refused:
-        translated(line)
-    assert "geheim" not in str(refused.value)
-
-
 HIDDEN = "geheim"
 SETS = '\'method1=objects.get&arg1={"id":\'$u\'}&method2=set_password&arg2={"psw":"\'$p\'","dontshow":false}\''
 
@@ -123,3 +108,16 @@ def test_a_file_may_have_the_secrets(typed: Typed) -> None:
     assert ended.out.startswith(
         "carbon-migrate run password passwords.csv \\\n  --set dontshow=no \\\n  --columns user_id,psw"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        (loop(SELECT, password("'$a'", f"\"{HIDDEN}'$b'\""), variables="a b"), "psw is put together of a secret and"),
+        (loop(PSW, password("'$a'", f'"{HIDDEN}"'), variables="a b"), "psw is told in the data, and is a column of"),
+    ],
+)
+def test_what_would_take_another_word_for_the_secret_is_refused(line: str, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match) as refused:
+        translated(line)
+    assert HIDDEN not in str(refused.value)
