@@ -96,7 +96,7 @@ FORMS = {
         {"f.csv": "id;name;sum\n9001;a;5\n9007;x;5\n9002;b;6\n9003;c;7\n"},
     ),
     "awk": Form("awk -F';' '$2 > 0 {print $1, $2}' < f.csv | while read a b; do CURL; done", OF_SUMS, SUMS, calls=2),
-    "for over a file": Form("for id in $(cat ids.txt); do CURL; done", OF_ID, IDS),
+    "for over a file in backticks": Form("for id in `cat ids.txt`\ndo\n  CURL\ndone", OF_ID, IDS),
     "for over a redirection": Form("for id in $(< ids.txt); do CURL; done", OF_ID, IDS),
     "for over a list": Form("for id in 9001 9002 '9003'; do CURL; done", OF_ID),
     "for over a range": Form("for id in {9001..9003}; do CURL; done", OF_ID),
@@ -328,24 +328,13 @@ def of_fields(draw: st.DrawFn) -> Written:
     return Written(line, "".join(f"{mark.join(cells)}\n" for cells in rows))
 
 
-def by_xargs(draw: st.DrawFn) -> Written:
-    rows = draw(st.lists(KEY, min_size=1, max_size=3, unique=True))
-    return Written(f"xargs -I{{}} {noting('{}', 'x {} y')} < rows", "".join(f"{key}\n" for key in rows))
-
-
-def by_for(draw: st.DrawFn) -> Written:
-    rows = draw(st.lists(KEY, min_size=1, max_size=4, unique=True))
-    loop = draw(st.sampled_from(["for a in $(cat rows); do %s; done", "for a in `cat rows`\ndo\n%s\ndone"]))
-    return Written(loop % noting("$a", "'$a'"), "".join(f"{key}\n" for key in rows))
-
-
 def in_the_line(draw: st.DrawFn) -> Written:
     rows = draw(rows_with(PHRASE.filter(lambda text: text != "END")))
     lines = "".join(f"{key} {text}\n" for key, text in rows)
     return Written(f"while read -r a b; do {noting('$a', '$b')}; done <<'END'\n{lines}END\n", "")
 
 
-WAYS = (over_cells, over_words, in_parallel, of_fields, by_xargs, by_for, in_the_line)
+WAYS = (over_cells, over_words, in_parallel, of_fields, in_the_line)
 
 
 async def test_any_rows_are_sent_as_the_shell_sends_them(billing: Receiver, tmp_path: Path) -> None:
