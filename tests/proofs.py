@@ -76,7 +76,9 @@ _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "snat-pool": ("jobs/catalogue/test_users.py::test_a_snat_pool",),
         "ip-pool": ("jobs/catalogue/test_users.py::test_another_address_is_issued_and_taken_back",),
         "operator": ("jobs/catalogue/test_subscribers.py::test_all_of_an_operator",),
-        "recalculate": ("jobs/catalogue/test_subscribers.py::test_a_recalculation_that_is_done_already_is_as_wanted"),
+        "recalculate": (
+            "jobs/catalogue/test_subscribers.py::test_a_recalculation_that_is_done_already_is_as_wanted",
+        ),
         "voluntary-block": ("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins",),
         "block-history": ("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins",),
         "next-charge": ("jobs/catalogue/test_offers.py::test_a_service_without_a_manager",),
