@@ -177,21 +177,8 @@ def test_all_that_was_typed_and_has_a_place_is_saved(typed: Typed, tmp_path: Pat
     assert {*PACED, "no_canary"} == PACING
     flags = [word for name, (text, _) in PACED.items() for word in (f"--{name.replace('_', '-')}", text)]
     how = ("--again", "--skip-bad", "--no-canary", "--encoding", "cp1251", "--columns", "id,ip", "--map", "ip=Адрес")
-    typed(
-        "run",
-        "at-ip",
-        "sub/rows.csv",
-        "-o",
-        "out.csv",
-        "--sheet",
-        "x",
-        "--delimiter",
-        "tab",
-        *how,
-        *flags,
-        "--save",
-        "saved.toml",
-    )
+    told = ("-o", "out.csv", "--sheet", "x", "--delimiter", "tab", *how, *flags)
+    typed("run", "at-ip", "sub/rows.csv", *told, "--save", "saved.toml")
     content = tomllib.loads((tmp_path / "saved.toml").read_text())
     assert content["run"] == {**{name: value for name, (_, value) in PACED.items()}, "no_canary": True}
     assert content["step"] == [
