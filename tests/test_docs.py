@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.completion.options import TABLE, as_json
-from cli.jobfile.job_file import FORMAT, KEYS, PACING, RUN, STEP, read
-from cli.settings.tables import KNOWN
-from jobs.catalogue.catalogue import BUILT_IN
+from cli.jobfile.job_file import KEYS, PACING, RUN, STEP
 from tools.house import ROOMS, ROOT
 from tools.option_table import table
 
@@ -23,12 +21,10 @@ PAGES = [
 WRITTEN_BY_TOOLS = {"jobs.md", "benchmarks.md"}
 README_LINES = 120
 SENTENCE_WORDS = 8
-JOB_FILES = ROOT / "docs" / "reference" / "job-files.md"
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _LISTED = re.compile(r"^```{toctree}\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _NAMED = re.compile(r"`(docs/[\w./-]+\.md)`")
 _FILE = re.compile(rf"`((?:{'|'.join([*ROOMS, 'tests', 'tools', 'benchmarks'])})/[\w./-]*?)(?:::\w+)?`")
-_EXAMPLE = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -145,29 +141,9 @@ def test_hooks_before_a_commit_fetch_nothing() -> None:
 
 
 def test_every_key_of_a_job_file_is_told() -> None:
-    text = JOB_FILES.read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "job-files.md").read_text(encoding="utf-8")
     keys = ["format", f"[{RUN}]", f"[[{STEP}]]", *KEYS, *PACING]
     assert [key for key in keys if f"`{key}`" not in text] == []
-
-
-def test_the_example_is_a_job_file(tmp_path: Path) -> None:
-    (example,) = _EXAMPLE.findall(JOB_FILES.read_text(encoding="utf-8"))
-    (tmp_path / "night.toml").write_text(example, encoding="utf-8")
-    file = read(tmp_path / "night.toml", BUILT_IN)
-    assert f"format = {FORMAT}\n" in example
-    assert [step.order.kind.name for step in file.steps] == [
-        "balances",
-        "warning-threshold",
-        "call",
-        "administrators",
-    ]
-
-
-def test_every_key_of_the_settings_file_is_told() -> None:
-    text = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
-    assert [f"[{table}]" for table in KNOWN if table and f"[{table}]" not in text] == []
-    keys = [key for table in KNOWN.values() for key in table if not {key, f"{key}.NAME"} & KNOWN.keys()]
-    assert [key for key in keys if not re.search(rf"\b{key} = ", text)] == []
 
 
 def test_completion_knows_the_options_that_the_commands_have() -> None:

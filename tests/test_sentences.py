@@ -158,32 +158,23 @@ def test_what_a_person_reads_is_a_sentence_in_each_language() -> None:
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "is_offence"),
     [
-        'show("nothing was sent")',
-        'raise Refused(f"{rows} rows are refused")',
-        'text = "rows " + rest',
-        'label(f"the run {name}")',
-        'said("{what}", what="two words")',
+        ('show("nothing was sent")', True),
+        ('raise Refused(f"{rows} rows are refused")', True),
+        ('text = "rows " + rest', True),
+        ('label(f"the run {name}")', True),
+        ('said("{what}", what="two words")', True),
+        ('show(said("nothing was sent"))', False),
+        ('counted("{n} row of it", "{n} rows of it", 3)', False),
+        ('log.info("a run begins", run=name)', False),
+        ('def f() -> None:\n    """Two words."""', False),
+        ('Option(help="What to send.")', False),
+        ('assert x, "this cannot be"', False),
     ],
 )
-def test_a_text_that_is_not_said_is_found(code: str) -> None:
-    assert any(WORDS.search(text) for _, text in texts(ast.parse(code)))
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        'show(said("nothing was sent"))',
-        'counted("{n} row of it", "{n} rows of it", 3)',
-        'log.info("a run begins", run=name)',
-        'def f() -> None:\n    """Two words."""',
-        'Option(help="What to send.")',
-        'assert x, "this cannot be"',
-    ],
-)
-def test_what_is_said_or_read_by_no_person_is_left_alone(code: str) -> None:
-    assert not [text for _, text in texts(ast.parse(code)) if WORDS.search(text)]
+def test_a_text_that_is_not_said_is_found_and_no_other(code: str, is_offence: bool) -> None:
+    assert any(WORDS.search(text) for _, text in texts(ast.parse(code))) is is_offence
 
 
 # ---- a sentence is never data: what follows from one is decided by its code (`kind_of`), never by its words -------

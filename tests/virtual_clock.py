@@ -5,7 +5,7 @@ For tests of what waits. Nothing in them may use a thread or a socket: the clock
 
 import asyncio
 import selectors
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -18,36 +18,18 @@ class NothingWillHappen(RuntimeError):
     """Raised when all tasks wait, and not for a time: a real loop would hang."""
 
 
-class _JumpingSelector(selectors.BaseSelector):
-    """Asks the real selector without waiting; instead of waiting it moves the clock."""
+class _JumpingSelector(selectors.DefaultSelector):
+    """Asks without waiting; instead of waiting it moves the clock."""
 
-    def __init__(self) -> None:
-        self._real = selectors.DefaultSelector()
-        self.now = START
+    now = START
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = self._real.select(0)
-        if ready:
+        if ready := super().select(0):
             return ready
         if timeout is None:
             raise NothingWillHappen("all tasks wait for each other")
         self.now += max(0.0, timeout)
         return []
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._real.register(fileobj, events, data)
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._real.unregister(fileobj)
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._real.modify(fileobj, events, data)
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._real.get_map()
-
-    def close(self) -> None:
-        self._real.close()
 
 
 class VirtualClockLoop(asyncio.SelectorEventLoop):

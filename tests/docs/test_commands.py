@@ -63,3 +63,27 @@ def test_few_blocks_are_not_run_and_each_has_a_reason() -> None:
     reasons = Counter(remark.text for block in blocks if (remark := block.of("not run")))
     assert set(reasons) <= set(REASONS)
     assert reasons.total() <= MOST_NOT_RUN * len(blocks)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "```console\n$ carbon-migrate --version\nversion 0.0.0\n```",
+        "```console\n$ carbon-migrate jobs balances\nbalances\nno such line\n```",
+        "<!-- ends with 1 -->\n```sh\ncarbon-migrate --version\n```",
+        "```sh\ncarbon-migrate --no-such-option\n```",
+        "```sh\nfalse | true && false\n```",
+        "<!-- in another terminal -->\n<!-- then the other terminal ends with 4 -->\n```sh\ncarbon-migrate\n```",
+    ],
+)
+async def test_what_does_not_do_as_its_page_says_fails(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(f"<!-- no billing -->\n\n{block}\n", encoding="utf-8")
+    with pytest.raises(AssertionError):
+        await read(Page.read(path), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("comment", ["end with 1", "not run", "killed after few calls", "file a.csv b.csv", "todo"])
+def test_a_comment_of_no_form_is_refused(comment: str) -> None:
+    with pytest.raises(ValueError, match=comment):
+        Remark.read(comment)

@@ -1,10 +1,13 @@
 """A package is called as pyproject.toml says, and is refused where tag or changelog say something else."""
 
+import gzip
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from cli.completion.options import commands
+from tools.package.manual import write_pages
 from tools.package.release import NotReleasable, Release, check, release_of
 
 
@@ -27,11 +30,6 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_commit_with_the_tag_of_its_version_is_that_version(clone: Path) -> None:
-    git(clone, "tag", "v1.2.0")
-    assert release_of(clone) == Release("1.2.0", "1.2.0", 1767225600)
-
-
 def test_a_commit_without_a_tag_is_older_than_its_version(clone: Path) -> None:
     release = release_of(clone)
     assert release.version == "1.2.0"
@@ -40,22 +38,20 @@ def test_a_commit_without_a_tag_is_older_than_its_version(clone: Path) -> None:
     subprocess.run(older, check=True)  # noqa: S603 - Debian's own comparison
 
 
-def test_a_tag_of_another_version_is_refused(clone: Path) -> None:
+def test_a_commit_with_the_tag_of_its_version_is_that_version_and_another_tag_is_refused(clone: Path) -> None:
+    git(clone, "tag", "v1.2.0")
+    assert release_of(clone) == Release("1.2.0", "1.2.0", 1767225600)
+    git(clone, "tag", "--delete", "v1.2.0")
     git(clone, "tag", "v1.3.0")
     with pytest.raises(NotReleasable, match=r"the tag v1\.3\.0, and pyproject\.toml says 1\.2\.0"):
         release_of(clone)
 
 
-@pytest.mark.parametrize("headings", [["Unreleased", "1.1.0"], ["1.1.0"]])
-def test_a_tag_without_a_heading_is_refused(headings: list[str]) -> None:
-    with pytest.raises(NotReleasable, match=r"no heading '## 1\.2\.0'"):
-        check("1.2.0", ["1.2.0"], headings)
-
-
-def test_a_version_to_come_may_have_its_changes_under_unreleased() -> None:
+def test_a_tag_has_a_heading_and_a_version_to_come_its_changes_under_unreleased() -> None:
     check("1.2.0", [], ["Unreleased", "1.1.0"])
-    with pytest.raises(NotReleasable):
-        check("1.2.0", [], ["1.1.0"])
+    for tags, headings in ((["1.2.0"], ["Unreleased", "1.1.0"]), (["1.2.0"], ["1.1.0"]), ([], ["1.1.0"])):
+        with pytest.raises(NotReleasable, match=r"no heading '## 1\.2\.0'" if tags else r"1\.2\.0"):
+            check("1.2.0", tags, headings)
 
 
 def test_what_is_no_clone_needs_the_time_of_its_source(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,3 +61,42 @@ def test_what_is_no_clone_needs_the_time_of_its_source(clone: Path, monkeypatch:
         release_of(clone)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
     assert release_of(clone).day == "2026-01-01"
+
+
+# ---- The man pages say what the help says, in both languages, and each is whole
+
+
+RELEASE = Release("1.2.0", "1.2.0", 1767225600)
+
+
+@pytest.fixture(scope="module")
+def manual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("man")
+    write_pages(folder, RELEASE)
+    return folder
+
+
+def plain(path: Path) -> str:
+    return gzip.decompress(path.read_bytes()).decode().replace("\\-", "-")
+
+
+@pytest.mark.parametrize("section", ["man1", "ru/man1"])
+def test_every_command_has_its_page_with_all_options(manual: Path, section: str) -> None:
+    expected = {"-".join(("carbon-migrate", *name.split())): syntax for name, syntax in commands().items()}
+    pages = {path.name.removesuffix(".1.gz"): plain(path) for path in (manual / section).iterdir()}
+    assert pages.keys() == expected.keys()
+    for name, syntax in expected.items():
+        missing = [option.name for option in syntax.options if option.name not in pages[name]]
+        assert missing == [], name
+
+
+def test_a_page_is_as_man_wants_it(manual: Path) -> None:
+    page = plain(manual / "man1" / "carbon-migrate-demo.1.gz")
+    title, name, summary = page.splitlines()[:3]
+    assert title == '.TH "CARBON-MIGRATE-DEMO" 1 "2026-01-01" "carbon-migrate 1.2.0"'
+    assert (name, summary.partition(" - ")[0]) == (".SH NAME", "carbon-migrate-demo")
+    assert "[default: 10000" in page
+    russian = plain(manual / "ru" / "man1" / "carbon-migrate-demo.1.gz")
+    assert ".SH ПАРАМЕТРЫ" in russian
+    assert "[default" not in russian
+    assert "300 абонентов" in russian

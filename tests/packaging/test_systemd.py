@@ -70,12 +70,6 @@ def test_systemd_takes_the_units(root: Path) -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
-def test_a_unit_that_systemd_does_not_take_is_seen(root: Path) -> None:
-    unit = root / "usr" / "lib" / "systemd" / "system" / SERVICE.name
-    unit.write_text(unit.read_text().replace("KillMode=mixed", "KillMode=mixture"))
-    assert "mixture" in analyze("verify", "--man=no", f"--root={root}", f"{PROGRAM}@night.service").stderr
-
-
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
 def test_the_service_is_closed(unit: Path) -> None:
     found = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", unit)

@@ -2,12 +2,16 @@
 
 import copy
 import pickle
+from contextvars import copy_context
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from texts.said import Language, Quantity, Said, any_of, counted, enumerated, in_lines, said
+from engine.errors import InputRefused
+from engine.pacing.holds import Stop, StopKind
+from texts.remedies import Remedy, advise_settings, command_line, setting
+from texts.said import Language, Quantity, Said, any_of, counted, enumerated, in_lines, said, text_of
 
 
 class Shouting(Language):
@@ -39,13 +43,11 @@ def test_a_language_renders_it_with_all_that_stands_in_it() -> None:
     inner = counted("{n} row", "{n} rows", 2)
     sentence = said("run {run}: {rows}, {sum}, {all}", run="k7", rows=inner, sum=Decimal("1.5"), all=(inner, "x"))
     assert Shouting().render(sentence) == "RUN k7: 2! [2] rows, [1.5], 2! [2] rows, x"
-    assert Shouting().render("run k7") == "run k7", "a text that is no sentence stays as it is"
-    assert Shouting().render(said("line {line}", line=1234)) == "line [1234]"
-
-
-def test_braces_in_a_value_are_text() -> None:
+    # Braces in a value are text.
     assert said("{name}", name="{run} {0}") == "{run} {0}"
     assert Shouting().render(said("{name}", name="{run}")) == "{run}"
+    assert Shouting().render("run k7") == "run k7", "a text that is no sentence stays as it is"
+    assert Shouting().render(said("line {line}", line=1234)) == "line [1234]"
 
 
 def test_a_name_without_a_value_is_a_fault_of_whoever_wrote_it() -> None:
@@ -70,3 +72,60 @@ def test_several_sentences_are_one_text_of_which_each_is_rendered() -> None:
     assert Shouting().render(enumerated(rows)) == "1! [1] row, 2! [2] rows"
     assert any_of(["a", "b", "c"]) == "a, b or c"
     assert any_of(["a"]) == "a"
+
+
+# ---- What a person can type, as sentences tell it
+
+
+@pytest.mark.parametrize(
+    ("remedy", "typed"),
+    [
+        (setting("again"), "--again"),
+        (setting("columns", "a,b"), "--columns a,b"),
+        (Remedy("resume"), "`carbon-migrate resume`"),
+        (
+            Remedy("resume", "k7m2q", (("limit-money", "AMOUNT"), ("no-canary", ""))),
+            "`carbon-migrate resume k7m2q --limit-money AMOUNT --no-canary`",
+        ),
+    ],
+)
+def test_a_remedy_is_told_as_it_is_typed(remedy: Remedy, typed: str) -> None:
+    assert str(remedy) == typed
+    assert said("type {remedy}", remedy=remedy) == f"type {typed}"
+
+
+def test_an_error_is_a_sentence_with_its_remedy_also_inside_another() -> None:
+    error = InputRefused(said("a.csv names its columns itself: leave {flag} out", flag=setting("columns")))
+    assert text_of(error) == str(error) == "a.csv names its columns itself: leave --columns out"
+    assert text_of(ValueError("not ours")) == "not ours"
+    whole = said("{file}: {error}", file="a.csv", error=error)
+    assert whole == f"a.csv: {error}"
+    assert isinstance(whole.values["error"], Said)
+    faults = in_lines([said("no such column"), said("no value: give {flag}", flag=setting("set", "folder=…"))])
+    assert faults == "no such column\nno value: give --set folder=…"
+    assert all(isinstance(fault, Said) for fault in faults.values.values())
+
+
+def test_a_stop_keeps_its_first_reason_and_its_remedy() -> None:
+    stop = Stop()
+    resume = Remedy("resume", "k7m2q")
+    stop.request(StopKind.SYSTEM, said("the billing is away; {resume} goes on", resume=resume))
+    stop.request(StopKind.BUDGET, "too late")
+    assert stop.reason == "the billing is away; `carbon-migrate resume k7m2q` goes on"
+    assert isinstance(stop.reason, Said)
+
+
+def test_what_was_typed_to_find_the_journal_is_typed_again_where_a_command_takes_it_and_has_none() -> None:
+    def advised() -> list[str]:
+        advise_settings({"config": "north.toml", "journal": "my runs/a'b.journal"})
+        return [
+            command_line("verify", "k7m2q"),
+            str(Remedy("status", settings=(("journal", "/other.journal"),))),
+            command_line("jobs", "JOB"),
+        ]
+
+    assert copy_context().run(advised) == [
+        """carbon-migrate verify k7m2q --config north.toml --journal 'my runs/a'"'"'b.journal'""",
+        "`carbon-migrate status --journal /other.journal --config north.toml`",
+        "carbon-migrate jobs JOB",
+    ]

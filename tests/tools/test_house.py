@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.house import House, Text, circles, folders, main_path, reachable
+from tools.house import House, circles, folders
 
 
 def house_of(folder: Path, files: Mapping[str, str]) -> House:
@@ -14,39 +14,6 @@ def house_of(folder: Path, files: Mapping[str, str]) -> House:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return House(folder)
-
-
-def test_every_way_to_import_a_file_is_found(tmp_path: Path) -> None:
-    house = house_of(
-        tmp_path,
-        {
-            "engine/__init__.py": "",
-            "engine/rows.py": "import os\n",
-            "engine/job.py": "from engine import rows\nfrom engine.rows import Row\nimport engine.rows\n",
-            "cli/main.py": "def run():\n    from engine.job import Job\n\nLAZY = {'rows': 'engine.rows'}\n",
-        },
-    )
-    assert [(one.importer, one.imported, one.name) for one in house.imports] == [
-        ("cli/main.py", "engine/job.py", "Job"),
-        ("engine/job.py", "engine/rows.py", ""),
-        ("engine/job.py", "engine/rows.py", "Row"),
-        ("engine/job.py", "engine/rows.py", ""),
-    ]
-    assert house.graph()["cli/main.py"] == {"engine/job.py"}
-    assert house.graph(deferred=False)["cli/main.py"] == set()
-    assert house.named_in("cli/main.py") == {"engine/rows.py"}
-    assert reachable(house.graph(), ["cli/main.py"]) == {"engine/job.py", "engine/rows.py"}
-
-
-def test_strings_are_all_but_docstrings_and_tell_what_is_raised(tmp_path: Path) -> None:
-    function = 'def f(name):\n    """A way."""\n    raise E(f"--{name} is " "no", g("flag"))\n'
-    text = f'"""A door."""\nLIMIT = "limit"\n\n{function}'
-    house = house_of(tmp_path, {"engine/job.py": text})
-    assert list(house.strings("engine/job.py")) == [
-        Text("limit", 2, raised=False),
-        Text("--… is no", 6, raised=True),
-        Text("flag", 6, raised=True),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -93,9 +60,3 @@ def test_private_names_used_from_outside_are_found(tmp_path: Path) -> None:
         ("billing/b.py", "billing/a.py", "_limit"),
         ("billing/b.py", "billing/a.py", "_Own"),
     ]
-
-
-def test_the_main_path_is_what_is_listed_between_its_marks() -> None:
-    page = "1. `a.py` – no\n<!-- main path -->\n1. `b.py` – first\n2. `c.py` – then\n<!-- /main path -->\n3. `d.py`\n"
-    assert main_path(page) == ["b.py", "c.py"]
-    assert main_path("no marks") == []

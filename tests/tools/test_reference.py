@@ -8,10 +8,11 @@ import sqlite3
 import textwrap
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -124,16 +125,7 @@ def test_every_command_has_an_example_that_it_takes(name: str, group: str, comma
     assert f"$ carbon-migrate {GUIDES[name].example}\n" in sections(f"commands/{slug(group)}.md")[name]
 
 
-def test_no_example_is_left_of_a_command_that_is_gone() -> None:
-    assert GUIDES.keys() - {name for name, *_ in typed()} == set()
-
-
 # ---- exit codes ---------------------------------------------------------------------------------------------------
-
-
-def test_every_exit_code_has_its_entry() -> None:
-    page = (REFERENCE / "exit-codes.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [str(int(code)) for code in Exit]
 
 
 @EACH
@@ -163,11 +155,6 @@ def test_every_table_and_column_of_a_journal_has_its_entry(tmp_path: Path) -> No
         for name in (name for name, kind in there.items() if kind == "table"):
             columns = [column for _, column, *_ in journal.execute(f"pragma table_info({name})")]
             assert re.findall(r"^\| `(\w+)` \|", page[name], re.MULTILINE) == columns
-
-
-def test_every_state_has_its_entry() -> None:
-    states, *_ = sections("journal.md")["The states of an item"].split("| property |")
-    assert re.findall(r"^\| `(\w+)` \|", states, re.MULTILINE) == [str(state) for state in State]
 
 
 # ---- HTTP ---------------------------------------------------------------------------------------------------------
@@ -243,14 +230,6 @@ async def test_every_key_of_a_hooks_message_has_its_entry(tmp_path: Path) -> Non
     assert [key for one in sent for key in one if key not in told[HookEvent(str(one["event"]))]] == []
 
 
-def test_every_model_with_a_mark_and_every_variable_has_its_entry() -> None:
-    marks = (REFERENCE / "marks.md").read_text(encoding="utf-8")
-    assert [model for model in CREATED if f"| `{model}` |" not in marks] == []
-    assert [name for name in variables() if name not in VARIABLES] == [], (
-        "say what it is: tools/reference/small_tables.py"
-    )
-
-
 def test_every_variable_of_the_system_that_is_read_has_its_entry() -> None:
     told = (REFERENCE / "environment.md").read_text(encoding="utf-8")
     read = {name for room in ROOMS for path in (ROOT / room).rglob("*.py") for name in names_read(path)}
@@ -304,102 +283,98 @@ def test_the_defaults_are_those_of_an_empty_file(tmp_path: Path) -> None:
     assert FACTS["hooks.hold-seconds"].default == f"{found.hooks.hold_seconds:g}"
 
 
-def settings_examples() -> Iterator[tuple[str, str]]:
-    """The settings that the page shows, and those that come with the program."""
-    page = (REFERENCE / "settings.md").read_text(encoding="utf-8")
-    for block in re.findall(r"(?:^    .*\n|^\n)+", page, re.MULTILINE):
+# ---- the schemas ---------------------------------------------------------------------------------------------------
+
+
+def examples() -> Iterator[tuple[str, Any, str]]:
+    """The settings and job files of pages, and those that come with the program, each with its schema."""
+    pages = [(page.name, page.read_text(encoding="utf-8")) for page in sorted((ROOT / "docs").rglob("*.md"))]
+    for name, text in pages:
+        found = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        yield from ((name, SCHEMA, one) for one in found if "[[step]]" in one)
+    for block in re.findall(r"(?:^    .*\n|^\n)+", dict(pages)["settings.md"], re.MULTILINE):
         if "    [" in block:
-            yield "settings.md", textwrap.dedent(block)
-    for path in sorted((ROOT / "examples").rglob("carbon-migrate.toml")):
-        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+            yield "settings.md", SETTINGS, textwrap.dedent(block)
+    for path in sorted((ROOT / "examples").rglob("*.toml")):
+        text = path.read_text(encoding="utf-8")
+        if "[[step]]" in text or path.name == "carbon-migrate.toml":
+            yield str(path.relative_to(ROOT)), SCHEMA if "[[step]]" in text else SETTINGS, text
 
 
-@pytest.mark.parametrize(("name", "text"), list(settings_examples()))
-def test_each_example_of_settings_is_valid(name: str, text: str) -> None:
-    assert faults_of(SETTINGS, text) == [], name
+@pytest.mark.parametrize(("name", "schema", "text"), list(examples()))
+def test_each_example_of_settings_and_of_a_job_file_is_valid(name: str, schema: Any, text: str) -> None:
+    assert faults_of(schema, text) == [], name
 
 
-@pytest.mark.parametrize("text", ["[api]\nurk = 'x'", "[database]\nuser = 1", "[metrics]\nport = 'x'", "jbos = 1"])
-def test_what_the_schema_of_settings_refuses_the_program_refuses_too(text: str, tmp_path: Path) -> None:
-    assert len(faults_of(SETTINGS, text)) == 1
-    (tmp_path / "carbon-migrate.toml").write_text(text)
-    with pytest.raises(SettingsRefused):
-        load_settings(Flags(), {}, tmp_path)
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("format = 2\n[[step]]\njob = 'balances'", "2 is greater than the maximum of 1"),
+        ("[run]\nrate = 5", "'step' is a required property"),
+        ("[[step]]\nfile = 'a.csv'", "'job' is a required property"),
+        ("[[step]]\njob = 'balances'\nlimit = 0", "0 is less than the minimum of 1"),
+        ("[[step]]\njob = 'balances'\nskip = true", "('skip' was unexpected)"),
+        ("[[step]]\njob = 'balances'\nset = {amount = 0.1}", "0.1 is not of type 'string', 'integer'"),
+        ("[run]\nspeed = 5\n[[step]]\njob = 'balances'", "('speed' was unexpected)"),
+        ("[api]\nurk = 'x'", ""),
+        ("[database]\nuser = 1", ""),
+        ("[metrics]\nport = 'x'", ""),
+        ("jbos = 1", ""),
+    ],
+)
+def test_what_a_schema_refuses_the_program_refuses_too(text: str, told: str, tmp_path: Path) -> None:
+    (fault,) = faults_of(SCHEMA if told else SETTINGS, text)
+    assert told in fault
+    path = tmp_path / "carbon-migrate.toml"
+    path.write_text(text)
+    reads: Callable[[], object] = (
+        partial(read, path, BUILT_IN) if told else partial(load_settings, Flags(), {}, tmp_path)
+    )
+    with pytest.raises(JobFileRefused if told else SettingsRefused):
+        reads()
 
 
-def test_every_key_of_the_settings_is_in_the_schema_and_described() -> None:
-    validator().check_schema(SETTINGS)
+def test_every_key_is_in_its_schema_and_described() -> None:
+    for schema in (SETTINGS, SCHEMA):
+        validator().check_schema(schema)
     for name, key in keys():
         of = SETTINGS
         for part in filter(None, name.split(".")):
             of = of.get("properties", {}).get(part) or of["additionalProperties"]
         way = f"{name}.{key}".lstrip(".")
         assert way not in FACTS or of["properties"][key]["description"] == FACTS[way].help
-
-
-# ---- the schema of job files --------------------------------------------------------------------------------------
-
-
-def examples() -> Iterator[tuple[str, str]]:
-    """The job files of pages, and those that come with the program."""
-    for page in sorted((ROOT / "docs").rglob("*.md")):
-        found = re.findall(r"^```toml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        yield from ((page.name, text) for text in found if "[[step]]" in text)
-    for path in sorted((ROOT / "examples").rglob("*.toml")):
-        if "[[step]]" in (text := path.read_text(encoding="utf-8")):
-            yield path.name, text
-
-
-@pytest.mark.parametrize(("name", "text"), list(examples()))
-def test_each_example_of_a_job_file_is_valid(name: str, text: str) -> None:
-    assert faults_of(SCHEMA, text) == [], name
-
-
-WRONG = {
-    "format = 2\n[[step]]\njob = 'balances'": "2 is greater than the maximum of 1",
-    "[run]\nrate = 5": "'step' is a required property",
-    "[[step]]\nfile = 'a.csv'": "'job' is a required property",
-    "[[step]]\njob = 'balances'\nlimit = 0": "0 is less than the minimum of 1",
-    "[[step]]\njob = 'balances'\nskip = true": "Additional properties are not allowed ('skip' was unexpected)",
-    "[[step]]\njob = 'balances'\nset = {amount = 0.1}": "0.1 is not of type 'string', 'integer'",
-    "[run]\nspeed = 5\n[[step]]\njob = 'balances'": "Additional properties are not allowed ('speed' was unexpected)",
-}
-
-
-@pytest.mark.parametrize("text", WRONG)
-def test_what_the_schema_refuses_the_program_refuses_too(text: str, tmp_path: Path) -> None:
-    assert faults_of(SCHEMA, text) == [WRONG[text]]
-    (tmp_path / "night.toml").write_text(text)
-    with pytest.raises(JobFileRefused):
-        read(tmp_path / "night.toml", BUILT_IN)
-
-
-def test_every_key_of_a_job_file_is_in_its_schema_and_described() -> None:
     properties = SCHEMA["properties"]
     step, run = properties["step"]["items"]["properties"], properties["run"]["properties"]
-    assert step.keys() == KEYS.keys()
-    assert run.keys() == PACING
+    assert (step.keys(), run.keys()) == (KEYS.keys(), PACING)
     described = {**step, **run, "format": properties["format"]}
     assert [key for key, one in described.items() if not one["description"]] == []
-    validator().check_schema(SCHEMA)
 
 
-# ---- the input ----------------------------------------------------------------------------------------------------
+# ---- small tables --------------------------------------------------------------------------------------------------
 
 
-def test_every_format_that_is_read_has_its_entry() -> None:
-    page = (REFERENCE / "input.md").read_text(encoding="utf-8")
-    told = re.findall(r"^\| ([^|]*) \| [^|]* \| [^|]* \|$", page, re.MULTILINE)[1:]
+def told(page: str, entry: str = r"^\| `(\w+)` \|") -> list[str]:
+    """What the first cells of the tables of a page tell."""
+    return re.findall(entry, (REFERENCE / page).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_code_state_format_mark_variable_and_example_has_its_entry() -> None:
+    assert told("exit-codes.md", r"^\| (\d+) \|") == [str(int(code)) for code in Exit]
+    states, *_ = sections("journal.md")["The states of an item"].split("| property |")
+    assert re.findall(r"^\| `(\w+)` \|", states, re.MULTILINE) == [str(state) for state in State]
     read_at_all = [one.opens.__module__.rpartition(".")[2] for one in FORMATS if "refuse" not in one.opens.__name__]
-    assert dict(zip(read_at_all, told, strict=True)) == {
-        "ods": "ODS",
-        "xlsx": "XLSX",
-        "json_lines": "JSON lines",
-        "isql": "isql",
-        "delimited": "CSV and the like",
-    }
-
-
-def test_every_column_that_export_adds_has_its_entry() -> None:
-    page = (REFERENCE / "marks.md").read_text(encoding="utf-8")
-    assert [one for one in (*exported.COLUMNS, exported.RUN, exported.STEP) if f"`{one}`" not in page] == []
+    formats = told("input.md", r"^\| ([^|]*) \| [^|]* \| [^|]* \|$")[1:]
+    assert list(zip(read_at_all, formats, strict=True)) == [
+        ("ods", "ODS"),
+        ("xlsx", "XLSX"),
+        ("json_lines", "JSON lines"),
+        ("isql", "isql"),
+        ("delimited", "CSV and the like"),
+    ]
+    marks = (REFERENCE / "marks.md").read_text(encoding="utf-8")
+    named = (*CREATED, *exported.COLUMNS, exported.RUN, exported.STEP)
+    assert [one for one in named if f"`{one}`" not in marks] == []
+    assert [one for one in variables() if one not in VARIABLES] == [], (
+        "say what it is: tools/reference/small_tables.py"
+    )
+    assert GUIDES.keys() - {name for name, *_ in typed()} == set(), "examples of commands that are gone"

@@ -7,7 +7,6 @@ import pytest
 
 from checkpoints.journal import Journal
 from checkpoints.states import State
-from cli.completion.line import split
 from cli.main import COMMANDS
 from cli.terminal.language import LANGUAGES
 from engine.pacing.policy import SETTINGS
@@ -63,27 +62,11 @@ def test_profiles_of_settings_are_completed_from_the_file(words: Words, tmp_path
 
 
 def test_a_command_has_its_options_each_once(words: Words) -> None:
-    assert words("carbon-migrate status --") == [
-        "--all",
-        "--watch",
-        "--api-url",
-        "--journal",
-        "--journal-on-network",
-        "--config",
-        "--profile",
-        "--json",
-        "--lang",
-        "--help",
-    ]
+    there = "--all --watch --api-url --journal --journal-on-network --config --profile --json --lang --help"
+    assert words("carbon-migrate status --") == there.split()
     assert "--watch" not in words("carbon-migrate status --watch --")
     assert "--set" in words("carbon-migrate run --set a=b --se")
     assert words("carbon-migrate mock serve --fa") == ["--fault"]
-
-
-def test_the_languages_are_known(words: Words) -> None:
-    for line in ("carbon-migrate --lang ", "carbon-migrate status --lang ", "carbon-migrate --lang ru run --lang "):
-        assert words(line) == ["en", "ru"]
-    assert words("carbon-migrate status --lang=r") == ["ru"]
 
 
 def test_what_is_said_of_a_word_is_in_the_language_of_the_reader(typed: Typed) -> None:
@@ -105,6 +88,13 @@ def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> 
     assert words("carbon-migrate set x rate=1 ") == [f"{name}=" for name in SETTINGS]
     assert words("carbon-migrate run balances --shared-accounts l") == ["last"]
     assert words("carbon-migrate decide x 1 ") == ["accepted", "pending"]
+    for line in ("--lang ", "status --lang ", "--lang ru run --lang "):
+        assert words(f"carbon-migrate {line}") == ["en", "ru"]
+    assert words("carbon-migrate status --lang=r") == ["ru"]
+    # A line is read while its quotes are open.
+    for line in ("run 'bal", 'run "bal', "run bal\\"):
+        assert words(f"carbon-migrate {line}") == ["balances"]
+    assert words("carbon-migrate plan balances 'b c' \"--set\" am") == ["amount="]
     # bash completes what stands behind the equals sign, the others the whole word.
     assert words("carbon-migrate export x --state=acc") == ["accepted"]
 
@@ -116,14 +106,11 @@ def test_runs_are_those_of_the_journal_the_newest_first(words: Words, runs: list
     assert words("carbon-migrate status --journal other.journal ") == []
 
 
-def test_a_journal_in_a_home_folder_that_is_not_there_has_no_runs(words: Words) -> None:
-    assert words("carbon-migrate status --journal ~nobody-of-this-name/runs.journal ") == []
-    assert words("carbon-migrate status --config ~nobody-of-this-name/settings.toml ") == []
-
-
 def test_where_a_file_or_anything_is_meant_there_are_no_words(words: Words, tmp_path: Path) -> None:
     for line in ("run balances ", "run balances b.csv --record ", "nosuch ", "run balances --rate ", "mock serve "):
         assert words(f"carbon-migrate {line}") == []
+    for flag in ("--journal ~nobody-of-this-name/a", "--config ~nobody-of-this-name/a"):
+        assert words(f"carbon-migrate status {flag} ") == []
     (tmp_path / "carbon-migrate.toml").write_text("[api\n", encoding="utf-8")
     assert words("carbon-migrate status ") == []
 
@@ -134,19 +121,3 @@ def test_a_word_is_told_with_what_it_is(typed: Typed) -> None:
     assert typed("completion", "zsh", "--line", line).out == "continue:Let a paused run go on.\n"
     refused = typed("completion", "zhs")
     assert (refused.exit, "did you mean 'zsh'?" in refused.words) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("line", "found"),
-    [
-        ("", [""]),
-        ("a b", ["a", "b"]),
-        ("a b ", ["a", "b", ""]),
-        ("a 'b c", ["a", "b c"]),
-        ('a "b c', ["a", "b c"]),
-        ("a b\\", ["a", "b"]),
-        ("a 'b c' ", ["a", "b c", ""]),
-    ],
-)
-def test_a_line_is_read_while_its_quotes_are_open(line: str, found: list[str]) -> None:
-    assert split(line) == found

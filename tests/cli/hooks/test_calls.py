@@ -2,14 +2,10 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from aioresponses import aioresponses
 
 from billing.secret import Mask, Secret
@@ -17,10 +13,11 @@ from cli.hooks import calls
 from cli.hooks.calls import LIMIT, HookCalls
 from cli.settings.hooks import Hook
 from lab.crash.loops import loops
+from tests.cli.hooks.conftest import Address
 from tests.virtual_clock import run as on_virtual_clock
 
 MESSAGE = b'{"event":"on-end"}\n'
-TOKEN = "bot123456:token-of-the-bot"
+TOKEN = "12345:token-of-the-bot"
 PASSWORD = "Canary-of-the-database"
 APPRISE = """
 class Apprise:
@@ -135,36 +132,15 @@ async def test_a_command_does_not_see_the_passwords_of_databases(
 # ---- addresses --------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def served(handler: "Handler") -> AsyncIterator[str]:
-    application = web.Application()
-    application.router.add_route("*", "/{rest:.*}", handler.answer)
-    async with TestServer(application) as server:
-        yield str(server.make_url(f"/{TOKEN}/send"))
-
-
-class Handler:
-    """An address: keeps what it is sent, and answers."""
-
-    def __init__(self, answer: bytes = b"ok") -> None:
-        self.heard: list[tuple[str, str, bytes]] = []
-        self._answer = answer
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.heard.append((request.method, request.headers.get("Content-Type", ""), await request.read()))
-        return web.Response(body=self._answer)
-
-
-async def test_an_address_is_posted_to_and_a_ping_gets() -> None:
-    handler = Handler(b"x" * 10_000_000)
-    async with served(handler) as url:
-        hook_calls = HookCalls(Mask([PASSWORD]))
-        async with hook_calls.open():
-            assert await hook_calls.tell(address(url), MESSAGE) == "taken"
-            assert await hook_calls.ping(address(url)) is None
-    post, get = handler.heard
-    assert post == ("POST", "application/json", MESSAGE)
-    assert get[::2] == ("GET", b"")
+async def test_an_address_is_posted_to_and_a_ping_gets(served: Address) -> None:
+    served.answer = b"x" * 10_000_000
+    hook_calls = HookCalls(Mask([PASSWORD]))
+    async with hook_calls.open():
+        assert await hook_calls.tell(address(served.url), MESSAGE) == "taken"
+        assert await hook_calls.ping(address(served.url)) is None
+    (post, headers, body), (get, _, nothing) = served.heard
+    assert (post, headers["Content-Type"], body) == ("POST", "application/json", MESSAGE)
+    assert (get, nothing) == ("GET", b"")
 
 
 @pytest.mark.parametrize(
@@ -238,65 +214,39 @@ async def test_apprise_is_told_in_a_process_that_can_be_killed(
         assert sent == f"{url}|carbon-migrate: on-person|run k7m2q needs you\nresume k7m2q"
 
 
-async def test_a_script_that_others_may_write_is_not_run(tmp_path: Path) -> None:
-    script = tmp_path / "tell.sh"
-    script.write_text("touch was-run\n")
-    for mode, what in ((0o666, "everybody may write the hook"), (0o664, "its group may write the hook")):
+async def test_a_script_that_others_may_write_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "tell"
+    script.write_text("#!/bin/sh\n")
+    for mode, what in ((0o777, "everybody may write the hook"), (0o775, "its group may write the hook")):
         script.chmod(mode)
-        answer = await told(Hook("sh", ("sh", str(script))))
-        assert answer.startswith(f"it is not run: {what} {script}")
-    script.chmod(0o644)
-    assert await told(Hook("sh", ("sh", str(script)))) == "taken"
-
-
-async def test_a_program_of_somebody_else_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "tell"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    assert await told(Hook("tell", (str(program),))) == "taken"
+        for words in (("sh", str(script)), (str(script),)):
+            assert (await told(Hook("sh", words))).startswith(f"it is not run: {what} {script}")
+    script.chmod(0o755)
+    for words in (("sh", str(script)), (str(script),)):
+        assert await told(Hook("sh", words)) == "taken"
+    # Nor is one of somebody else.
     if os.getuid():
         monkeypatch.setattr("os.geteuid", lambda: 4712)
     else:
-        os.chown(program, 4711, -1)
-    assert (await told(Hook("tell", (str(program),)))).startswith(f"it is not run: the hook {program} belongs to")
+        os.chown(script, 4711, -1)
+    assert (await told(Hook("tell", (str(script),)))).startswith(f"it is not run: the hook {script} belongs to")
 
 
-@pytest.fixture
-async def heard() -> AsyncIterator[tuple[str, list[web.Request]]]:
-    """A server, and what it is asked."""
-    asked: list[web.Request] = []
-
-    async def answer(request: web.Request) -> web.Response:
-        asked.append(request)
-        return web.Response()
-
-    application = web.Application()
-    application.router.add_route("*", "/{any:.*}", answer)
-    async with TestServer(application) as server:
-        yield str(server.make_url("/hook")), asked
-
-
-async def test_no_password_of_netrc_goes_along(
-    heard: tuple[str, list[web.Request]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_no_password_of_netrc_goes_along_and_the_proxy_of_the_environment_is_used(
+    served: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login olga password canary\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    url, asked = heard
-    assert await told(address(url)) == "taken"
-    assert "Authorization" not in asked[0].headers
-
-
-async def test_the_proxy_of_the_environment_is_used(
-    heard: tuple[str, list[web.Request]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, asked = heard
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.setenv("http_proxy", url.removesuffix("/hook"))
+    assert await told(address(served.url)) == "taken"
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", served.url.removesuffix(f"/{TOKEN}/send"))
     assert await told(address("http://hooks.example/x")) == "taken"
-    assert asked[0].headers["Host"] == "hooks.example"
+    (_, first, _), (_, second, _) = served.heard
+    assert "Authorization" not in first
+    assert second["Host"] == "hooks.example"
 
 
 async def test_what_a_hook_starts_knows_that_a_hook_has_started_it(tmp_path: Path) -> None:

@@ -3,18 +3,16 @@
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 
 from cli.settings.flags import Flags
 from cli.settings.hooks import HookEvent
 from cli.settings.settings import load
 from lab.crash.loops import loops
+from tests.cli.hooks.conftest import Address
 from tools.house import ROOT
 
 HOOKS = ROOT / "examples" / "hooks"
@@ -60,51 +58,23 @@ def test_a_mail_says_what_happened_and_what_to_type(tmp_path: Path) -> None:
     assert (tmp_path / "words").read_text() == "-i -t\n"
 
 
-@dataclass
-class Bot:
-    """Telegram, as far as the example knows it."""
-
-    status: int = 200
-    url: str = ""
-    heard: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+async def chat(api: str, **token: str) -> "subprocess.CompletedProcess[str]":
+    return await anyio.to_thread.run_sync(lambda: call("telegram.py", "-100", TELEGRAM_API=api, **token))
 
 
-@pytest.fixture
-def bot() -> Iterator[Bot]:
-    made = Bot()
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            made.heard.append((self.path, body))
-            self.send_response(made.status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        made.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield made
-        server.shutdown()
-
-
-def test_a_chat_hears_it_with_the_token_of_a_file(bot: Bot, tmp_path: Path) -> None:
+async def test_a_chat_hears_it_with_the_token_of_a_file(served: Address, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
-    found = call("telegram.py", "-100", TELEGRAM_TOKEN_FILE=str(tmp_path / "token"), TELEGRAM_API=bot.url)
+    found = await chat(served.url.rpartition("/12345")[0], TELEGRAM_TOKEN_FILE=str(tmp_path / "token"))
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
-    ((path, body),) = bot.heard
-    assert path == f"/bot{TOKEN}/sendMessage"
-    assert body == {"chat_id": "-100", "text": f"{MESSAGE['text']}\ncarbon-migrate reconcile k7m2q"}
+    ((_, _, body),) = served.heard
+    assert served.paths == [f"/bot{TOKEN}/sendMessage"]
+    assert json.loads(body) == {"chat_id": "-100", "text": f"{MESSAGE['text']}\ncarbon-migrate reconcile k7m2q"}
 
 
 @pytest.mark.parametrize("reached", [True, False])
-def test_what_goes_wrong_is_said_without_the_token(bot: Bot, *, reached: bool) -> None:
-    bot.status = 401
-    api = bot.url if reached else "http://127.0.0.1:9"
-    found = call("telegram.py", "-100", TELEGRAM_TOKEN=TOKEN, TELEGRAM_API=api)
+async def test_what_goes_wrong_is_said_without_the_token(served: Address, *, reached: bool) -> None:
+    served.status = 401
+    found = await chat(served.url.rpartition("/12345")[0] if reached else "http://127.0.0.1:9", TELEGRAM_TOKEN=TOKEN)
     assert found.returncode == 1
     assert found.stderr.startswith("Telegram answered 401" if reached else "Telegram cannot be reached: ")
     assert TOKEN not in found.stderr

@@ -71,21 +71,8 @@ class Told:
         return [(when, message["event"]) for when, message in self.messages]
 
 
-RUN = Run(
-    run_id=1,
-    name="k7m2q",
-    job="balances",
-    parameters={},
-    target="http://billing:8082",
-    source="balances.csv",
-    source_digest="",
-    header=(),
-    cursor=None,
-    frozen_at=None,
-    approved_at=None,
-    discarded_at=None,
-    created_at=datetime(2026, 11, 26, tzinfo=UTC),
-)
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+RUN = Run(1, "k7m2q", "balances", {}, "http://billing:8082", "balances.csv", "", (), None, NOW, None, None, None)
 
 
 def tell(
@@ -237,14 +224,3 @@ def test_a_hook_that_fails_and_a_journal_that_fails_stop_no_other_call() -> None
     told = Told(status=500)
     told.journal.history.fails = True
     assert [event for _, event in tell(whole, told=told).events] == ["on-start", "on-person", "on-end"]
-
-
-def test_secrets_are_told_to_nobody() -> None:
-    async def leaking(reader: RunReader) -> None:
-        reader.hear(Held("billing", "the server says: hash_key=Canary-of-the-form"))
-        await anyio.sleep(61)
-        reader.hear(RunEnded(Closing(Exit.STOPPED, "k7m2q", "balances", error="Canary-of-the-form is wrong")))
-
-    found = tell(leaking, secrets=["Canary-of-the-form"])
-    assert len(found.messages) == 2
-    assert "Canary" not in str(found.messages)

@@ -1,6 +1,6 @@
 """Which round of a job file a start goes on with, and what is left to do of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,8 @@ EVENING = datetime(2026, 11, 25, 23, 59, 58, tzinfo=UTC)
 """When a round is begun."""
 MIDNIGHT = EVENING + timedelta(seconds=2)
 
+ROWS = "Договор;Сумма\n00001;5\n"
+OTHERS = "Договор;Сумма\n00002;6\n"
 THIRD = STEPS.rpartition("[[step]]")[2]
 
 
@@ -47,6 +49,12 @@ class Desk:
     def file(self, text: str = STEPS) -> JobFile:
         (self.folder / "night.toml").write_text(text, encoding="utf-8")
         return read(self.folder / "night.toml", BUILT_IN)
+
+    def rows(self, text: str | None) -> None:
+        """Let the rows of the first step be these, or be gone."""
+        (self.folder / "a.csv").unlink(missing_ok=True)
+        if text is not None:
+            (self.folder / "a.csv").write_text(text, encoding="utf-8")
 
     async def ran(
         self,
@@ -96,9 +104,10 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    (tmp_path / "a.csv").write_text("Договор;Сумма\n00001;5\n", encoding="utf-8")
     async with open_journal(tmp_path / "journal") as journal:
-        yield Desk(tmp_path, journal)
+        desk = Desk(tmp_path, journal)
+        desk.rows(ROWS)
+        yield desk
 
 
 def told(found: Round) -> list[tuple[int, StepState, str | None]]:
@@ -108,110 +117,101 @@ def told(found: Round) -> list[tuple[int, StepState, str | None]]:
 BEGUN = [(1, StepState.BEGUN, None), (2, StepState.BEGUN, None), (3, StepState.BEGUN, None)]
 
 
-async def test_a_file_that_was_never_started_begins_with_its_first_step(desk: Desk) -> None:
-    found = await desk.round(desk.file())
-    assert (found.number, told(found), found.note) == (1, BEGUN, "")
+FIRST, SECOND = (f"[[step]]{part}" for part in STEPS.split("[[step]]")[1:3])
+ANOTHER = f"[[step]]{THIRD.replace('5', '6')}"
+ALIKE = 2 * f"[[step]]{THIRD}"
+DONE, OPEN, LEFT = (State.ACCEPTED,), (State.ACCEPTED, State.PENDING), (State.PENDING,)
 
 
-async def test_a_round_that_was_killed_in_a_step_goes_on_there(desk: Desk) -> None:
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What steps have come to, how the job file and the rows of its first step are then, and what is left to do.
+
+    What is left is a word a step: which one, what becomes of it, and behind which run, by the number of its step.
+    """
+
+    ran: tuple[tuple[int, tuple[State, ...]], ...]
+    left: str
+    text: str = STEPS
+    rows: str | None = ROWS
+    number: int = 1
+    before: str = STEPS
+
+
+ANEW = "1:begun 2:begun 3:begun"
+WHOLE = ((1, DONE), (2, DONE), (3, DONE))
+CASES = {
+    "never started": Case((), ANEW),
+    "killed in a step": Case(((1, DONE), (2, OPEN)), "1:passed_over:1 2:taken_up:2 3:begun"),
+    "all entered": Case(WHOLE, ANEW, number=2),
+    "the last rejected": Case((*WHOLE[:2], (3, (State.REJECTED,))), ANEW, number=2),
+    "the last for a person": Case(
+        (*WHOLE[:2], (3, (State.MANUAL,))), "1:passed_over:1 2:passed_over:2 3:passed_over:3"
+    ),
+    "longer since": Case(WHOLE, f"{ANEW} 4:begun", f"{STEPS}\n{ANOTHER}", number=2),
+    "edited since": Case(WHOLE, ANEW, STEPS.replace("-77", "-78").replace("operator = 5", "operator = 6"), number=2),
+    "without its last step": Case(WHOLE[:2], "1:begun 2:begun", FIRST + SECOND, number=2),
+    "with its last step": Case(WHOLE[:2], "1:passed_over:1 2:passed_over:2 3:begun"),
+    "a row was added": Case(((1, DONE),), "1:begun:1 2:begun 3:begun", rows=f"{ROWS}00002;6\n"),
+    "its rows are gone": Case(((1, DONE),), "1:passed_over:1 2:begun 3:begun", rows=None),
+    "other rows in the middle": Case(((1, OPEN),), "1:taken_up:1 1:begun:1 2:begun 3:begun", rows=OTHERS),
+    "nobody has agreed": Case(((1, ()),), "1:taken_up:1 2:begun 3:begun"),
+    "other rows, nobody has agreed": Case(((1, ()),), "1:begun:1 2:begun 3:begun", rows=OTHERS),
+    "a step was put in": Case(
+        ((1, DONE), (2, LEFT)),
+        "1:passed_over:1 2:begun 3:taken_up:2 4:begun",
+        f"{FIRST}{ANOTHER}\n{SECOND}[[step]]{THIRD}",
+    ),
+    "two steps alike": Case(((1, DONE),), "1:passed_over:1 2:begun", ALIKE, before=ALIKE),
+    "edited in the middle": Case(
+        ((1, DONE), (2, OPEN)), "1:passed_over:1 2:begun 3:begun", STEPS.replace("-77", "-78")
+    ),
+}
+
+
+def shown(found: Round, runs: Mapping[str, int]) -> str:
+    """What is left, as a case has it."""
+    words = (
+        (str(one.step.number), one.state.name.lower(), *([str(runs[one.run.name])] if one.run else []))
+        for one in found.decisions
+    )
+    return " ".join(":".join(parts) for parts in words)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_what_is_left_of_a_round(case: Case, desk: Desk) -> None:
+    file, runs = desk.file(case.before), dict[str, int]()
+    for number, states in case.ran:
+        run = await desk.ran(file, number, *(states or LEFT), approved=bool(states))
+        runs[run.name] = number
+    desk.rows(case.rows)
+    found = await desk.round(desk.file(case.text))
+    assert (found.number, shown(found, runs)) == (case.number, case.left)
+
+
+async def test_it_says_why(desk: Desk) -> None:
     file = desk.file()
-    one = await desk.ran(file, 1, State.ACCEPTED)
-    two = await desk.ran(file, 2, State.ACCEPTED, State.PENDING)
+    assert (await desk.round(file)).note == ""
+    one = await desk.ran(file, 1, *DONE)
+    desk.rows(OTHERS)
     found = await desk.round(file)
-    assert (found.number, found.note) == (1, "Going on with round 1, which is not at its end")
-    assert told(found) == [
-        (1, StepState.PASSED_OVER, one.name),
-        (2, StepState.TAKEN_UP, two.name),
-        (3, StepState.BEGUN, None),
-    ]
-
-
-@pytest.mark.parametrize("last", [State.ACCEPTED, State.REJECTED])
-async def test_a_round_whose_last_step_is_at_its_end_is_followed_by_a_new_one(desk: Desk, last: State) -> None:
-    file = desk.file()
-    for number in (1, 2):
-        await desk.ran(file, number, State.ACCEPTED)
-    ended = await desk.ran(file, 3, last)
-    found = await desk.round(file)
-    assert (found.number, told(found)) == (2, BEGUN)
-    assert f"Round 1 is at its end, with run {ended.name}" in found.note
-    assert "this is round 2, from step 1" in found.note
-    await desk.ran(file, 1, State.ACCEPTED, round=2)
-    assert [decision.state for decision in (await desk.round(file)).decisions] == [
-        StepState.PASSED_OVER,
-        StepState.BEGUN,
-        StepState.BEGUN,
-    ]
-
-
-async def test_rows_that_wait_for_a_person_keep_the_round_open(desk: Desk) -> None:
-    file = desk.file()
-    for number in (1, 2):
-        await desk.ran(file, number, State.ACCEPTED)
-    last = await desk.ran(file, 3, State.MANUAL)
-    found = await desk.round(file)
-    assert (found.number, told(found)[2]) == (1, (3, StepState.PASSED_OVER, last.name))
-
-
-async def test_a_round_that_is_over_is_so_whatever_was_edited_since(desk: Desk) -> None:
-    file = desk.file()
-    for number in (1, 2, 3):
-        await desk.ran(file, number, State.ACCEPTED)
-    longer = desk.file(f"{STEPS}\n[[step]]{THIRD.replace('5', '6')}")
-    assert (await desk.round(longer)).number == 2
-    edited = desk.file(STEPS.replace("-77", "-78").replace("operator = 5", "operator = 6"))
-    assert (await desk.round(edited)).number == 2
-
-
-async def test_a_round_whose_last_steps_were_taken_out_is_over_with_the_last_that_is_left(desk: Desk) -> None:
-    file = desk.file()
-    for number in (1, 2):
-        await desk.ran(file, number, State.ACCEPTED)
-    assert (await desk.round(file)).number == 1
-    assert (await desk.round(desk.file(STEPS.partition('[[step]]\njob = "operator"')[0]))).number == 2
-
-
-async def test_a_row_that_was_added_makes_a_step_of_an_open_round_begin_anew(desk: Desk) -> None:
-    file = desk.file()
-    one = await desk.ran(file, 1, State.ACCEPTED)
-    with (desk.folder / "a.csv").open("a", encoding="utf-8") as rows:
-        rows.write("00002;6\n")
-    found = await desk.round(file)
-    assert told(found) == [(1, StepState.BEGUN, one.name), *BEGUN[1:]]
+    assert found.note == "Going on with round 1, which is not at its end"
     assert found.decisions[0].why.endswith(f"a.csv has changed since run {one.name} began with it")
-    anew = await desk.ran(file, 1, State.ACCEPTED)
+    anew = await desk.ran(file, 1, *DONE, *DONE)
     assert told(await desk.round(file))[0] == (1, StepState.PASSED_OVER, anew.name)
-
-
-async def test_a_file_that_is_gone_has_no_rows_that_were_not_sent(desk: Desk) -> None:
-    file = desk.file()
-    one = await desk.ran(file, 1, State.ACCEPTED)
-    (desk.folder / "a.csv").unlink()
-    assert told(await desk.round(file))[0] == (1, StepState.PASSED_OVER, one.name)
-
-
-async def test_what_was_begun_with_an_older_file_is_taken_to_its_end_before_the_new_one_begins(desk: Desk) -> None:
-    file = desk.file()
-    one = await desk.ran(file, 1, State.ACCEPTED, State.PENDING)
-    (desk.folder / "a.csv").write_text("Договор;Сумма\n00002;6\n", encoding="utf-8")
-    assert told(await desk.round(file))[:2] == [(1, StepState.TAKEN_UP, one.name), (1, StepState.BEGUN, one.name)]
-
-
-async def test_what_nobody_agreed_to_gives_way_to_the_new_file(desk: Desk) -> None:
-    file = desk.file()
-    one = await desk.ran(file, 1, State.PENDING, approved=False)
-    assert told(await desk.round(file))[0] == (1, StepState.TAKEN_UP, one.name)
-    (desk.folder / "a.csv").write_text("Договор;Сумма\n00002;6\n", encoding="utf-8")
-    assert told(await desk.round(file)) == [(1, StepState.BEGUN, one.name), *BEGUN[1:]]
-
-
-async def test_a_step_that_was_taken_back_is_not_done(desk: Desk) -> None:
-    file = desk.file()
-    one = await desk.ran(file, 1, State.ACCEPTED, State.ACCEPTED)
-    await desk.undone(one)
-    found = await desk.round(file)
-    assert told(found)[0] == (1, StepState.BEGUN, one.name)
-    assert found.decisions[0].why == f"run {one.name} was taken back"
+    await desk.undone(anew)
+    back = (await desk.round(file)).decisions[0]
+    assert (back.state, back.why) == (StepState.BEGUN, f"run {anew.name} was taken back")
+    two = await desk.ran(file, 2, *OPEN)
+    assert [run.name for run in (await desk.round(desk.file(STEPS.replace("-77", "-78")))).strays] == [two.name]
+    for number in (1, 2):
+        await desk.ran(file, number, *DONE)
+    ended = await desk.ran(file, 3, *DONE)
+    assert f"Round 1 is at its end, with run {ended.name}" in (await desk.round(file)).note
+    assert "this is round 2, from step 1" in (await desk.round(file)).note
+    await desk.ran(file, 1, *DONE, round=2)
+    states = [decision.state for decision in (await desk.round(file)).decisions]
+    assert states == [StepState.PASSED_OVER, StepState.BEGUN, StepState.BEGUN]
 
 
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.REJECTED])
@@ -221,42 +221,12 @@ async def test_a_pause_behind_a_step_that_is_to_begin_anew_is_waited_for_where_a
     file = desk.file()
     one = await desk.ran(file, 1, state)
     await desk.journal.pause(one, "olga")
-    (desk.folder / "a.csv").write_text("Договор;Сумма\n00002;6\n", encoding="utf-8")
-    anew = (1, StepState.BEGUN, one.name)
+    desk.rows(OTHERS)
     # Behind rejected rows no file waits, unless the step lets them pass.
-    waited_for = [(1, StepState.PASSED_OVER, one.name)] if state is State.ACCEPTED else []
-    assert told(await desk.round(file)) == [*waited_for, anew, *BEGUN[1:]]
+    waited_for = "1:passed_over:1 " if state is State.ACCEPTED else ""
+    assert shown(await desk.round(file), {one.name: 1}) == f"{waited_for}1:begun:1 2:begun 3:begun"
     await desk.journal.unpause(one)
-    assert told(await desk.round(file)) == [anew, *BEGUN[1:]]
-
-
-async def test_a_step_that_is_put_in_repeats_none_of_those_around_it(desk: Desk) -> None:
-    file = desk.file()
-    one = await desk.ran(file, 1, State.ACCEPTED)
-    two = await desk.ran(file, 2, State.PENDING)
-    first, rest = STEPS.split("[[step]]", 2)[1:]
-    longer = desk.file(f"[[step]]{first}[[step]]{THIRD.replace('5', '6')}\n[[step]]{rest}")
-    assert told(await desk.round(longer)) == [
-        (1, StepState.PASSED_OVER, one.name),
-        (2, StepState.BEGUN, None),
-        (3, StepState.TAKEN_UP, two.name),
-        (4, StepState.BEGUN, None),
-    ]
-
-
-async def test_two_steps_that_are_alike_are_two_steps(desk: Desk) -> None:
-    file = desk.file(f"[[step]]{THIRD}[[step]]{THIRD}")
-    one = await desk.ran(file, 1, State.ACCEPTED)
-    assert told(await desk.round(file)) == [(1, StepState.PASSED_OVER, one.name), (2, StepState.BEGUN, None)]
-
-
-async def test_a_step_that_was_edited_in_the_middle_begins_anew_and_its_run_is_named(desk: Desk) -> None:
-    file = desk.file()
-    one = await desk.ran(file, 1, State.ACCEPTED)
-    two = await desk.ran(file, 2, State.ACCEPTED, State.PENDING)
-    found = await desk.round(desk.file(STEPS.replace("-77", "-78")))
-    assert told(found) == [(1, StepState.PASSED_OVER, one.name), *BEGUN[1:]]
-    assert [run.name for run in found.strays] == [two.name]
+    assert shown(await desk.round(file), {one.name: 1}) == "1:begun:1 2:begun 3:begun"
 
 
 async def test_runs_of_other_files_billings_and_those_given_up_are_none_of_it(desk: Desk) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
-import pytest
 
 from checkpoints.states import State
 from tests.cli.conftest import Place
@@ -106,7 +105,7 @@ async def test_what_is_wrong_with_a_later_step_is_told_before_the_first_sends(pl
 
 
 async def test_what_can_be_seen_only_after_a_step_was_sent_stops_the_file_there(place: Place) -> None:
-    people(place)
+    ids = people(place)
     place.write("Договор;Сумма\n00003;1O\n", "balances.csv")
     place.write(THRESHOLDS + BALANCES, "night.toml")
     ended = await place.cli("run", "night.toml", "--yes", "--json", may_end_with=(3,))
@@ -117,29 +116,20 @@ async def test_what_can_be_seen_only_after_a_step_was_sent_stops_the_file_there(
     assert f"done before that: step 1 (run {one.name})" in ended.words
     assert f"then go on with: carbon-migrate run {place.cli.folder}/night.toml" in ended.words
     assert "Nothing was sent" not in ended.words
+    assert given_up.discarded_at
     # Nothing is sent by the second start: it is refused, and that is what its code says.
     again = await place.cli("run", "night.toml", "--yes", may_end_with=(2,))
     assert f"done before in this round: run {one.name}" in again.words
+    # A step that was taken back meanwhile is done again.
+    await place.cli("undo", one.name, *QUICK)
     place.write("Договор;Сумма\n00003;10\n", "balances.csv")
-    await place.cli("run", "night.toml", "--yes")
-    assert (await jobs(place)).count("warning-threshold") == 1
-    assert (await place.found()).rows == 1
-    assert given_up.discarded_at
-
-
-async def test_a_step_that_was_taken_back_is_done_again_in_its_round(place: Place) -> None:
-    ids = people(place)
-    place.write("Договор;Сумма\n00003;1O\n", "balances.csv")
-    place.write(THRESHOLDS + BALANCES, "night.toml")
-    await place.cli("run", "night.toml", "--yes", may_end_with=(3,))
-    first = (await place.runs())[0]
-    await place.cli("undo", first.name, *QUICK)
-    place.write("Договор;Сумма\n00003;10\n", "balances.csv")
-    ended = await place.cli("run", "night.toml", "--yes")
-    assert f"run {first.name} was taken back: the step is begun anew" in ended.words
+    anew = await place.cli("run", "night.toml", "--yes")
+    assert f"run {one.name} was taken back: the step is begun anew" in anew.words
     async with place.journal() as journal:
-        anew = [run for run in await journal.runs() if run.job == "warning-threshold"][-1]
-        assert (await journal.totals(anew)).count(State.ACCEPTED) == len(ids)
+        *_, last = [run for run in await journal.runs() if run.job == "warning-threshold"]
+        assert (await journal.totals(last)).count(State.ACCEPTED) == len(ids)
+    assert (await jobs(place)).count("warning-threshold") == 2
+    assert (await place.found()).rows == 1
 
 
 async def test_rows_may_be_what_an_earlier_step_writes(place: Place) -> None:
@@ -212,17 +202,7 @@ async def test_rejected_rows_that_were_let_pass_are_told_by_the_exit_code(place:
     assert (await place.found()).rows == 1
 
 
-@pytest.mark.parametrize("again", [False, True])
-async def test_a_step_enters_on_top_when_it_says_so(place: Place, again: bool) -> None:
-    place.balances(3)
-    place.write(BALANCES, "night.toml")
-    await place.cli("run", "night.toml", "--yes")
-    place.write(f"{BALANCES}again = true\n" if again else BALANCES, "night.toml")
-    await place.cli("run", "night.toml", "--yes")
-    assert (await place.found()).rows == (6 if again else 3)
-
-
-async def test_a_step_may_read_what_is_piped_in(place: Place) -> None:
+async def test_a_step_may_read_what_is_piped_in_and_enters_on_top_when_it_says_so(place: Place) -> None:
     place.balances(3)
     place.write(BALANCES.replace("balances.csv", "-"), "night.toml")
     await anyio.run_process(
@@ -231,7 +211,10 @@ async def test_a_step_may_read_what_is_piped_in(place: Place) -> None:
         env=place.cli.environment,
         input=(place.cli.folder / "balances.csv").read_bytes(),
     )
-    assert (await place.found()).rows == 3
+    for again, rows in (("", 3), ("again = true\n", 6)):
+        place.write(BALANCES + again, "night.toml")
+        await place.cli("run", "night.toml", "--yes")
+        assert (await place.found()).rows == rows
 
 
 async def test_where_the_billing_is_away_the_advised_command_names_the_file_as_a_shell_takes_it(place: Place) -> None:

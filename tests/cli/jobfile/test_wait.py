@@ -84,14 +84,6 @@ async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_sa
     await each_row_landed_once(waiting)
 
 
-async def test_what_was_waited_at_all_barriers_of_a_file_is_added_up(place: Place) -> None:
-    place.balances(ROWS)
-    place.write(BALANCES + 2 * '[[step]]\njob = "administrators"\n', "night.toml")
-    ended = await place.cli("run", "night.toml", "--json", "--database", "", "--settle", "0.6", *QUICK[:2])
-    assert ended.closing["held"].keys() == {"barrier"}
-    assert 1.2 <= ended.closing["held"]["barrier"] <= ended.closing["seconds"]
-
-
 async def test_while_a_file_waits_nobody_else_works_on_its_run(waiting: Place) -> None:
     async with at_the_barrier(waiting) as (file, name):
         for words in (("run", "night.toml", "--yes"), ("verify", name), ("undo", name, "--yes")):
@@ -119,52 +111,40 @@ async def test_a_pause_keeps_the_next_step_from_beginning_when_nothing_is_waited
     assert await jobs(waiting) == ["balances", "warning-threshold"]
 
 
-async def paused_and_killed(place: Place) -> str:
-    """The name of a run behind which a file was paused and killed; the billing has worked it off since."""
-    async with at_the_barrier(place) as (file, name):
-        await place.cli("pause", name)
+async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_again(waiting: Place) -> None:
+    async with at_the_barrier(waiting) as (file, name):
+        await waiting.cli("pause", name)
         file.signal(signal.SIGKILL)
         await file.ended()
-    place.billing.stack_rate = AT_ONCE
-    return name
-
-
-async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_again(waiting: Place) -> None:
-    name = await paused_and_killed(waiting)
+    waiting.billing.stack_rate = AT_ONCE
     assert "done, paused" in (await waiting.cli("status")).out
+    assert f"carbon-migrate continue {name}" in (await waiting.cli("status", name)).out
     async with waiting.cli.started("run", "night.toml", "--json", *QUICK) as file:
         heard = await file.said(f"carbon-migrate continue {name}")
         assert f"done before in this round: run {name}" in heard
         seen = json.loads((await waiting.cli("status", name, "--json")).out)
         assert seen["live"]["paused"]
         assert await jobs(waiting) == ["balances"]
-        await waiting.cli("continue", name)
-        assert (await file.ended()).exit == 0
-    assert await jobs(waiting) == ["balances", "warning-threshold"]
-    await each_row_landed_once(waiting)
-
-
-async def test_such_a_pause_can_be_ended_while_nobody_works_on_the_run(waiting: Place) -> None:
-    name = await paused_and_killed(waiting)
-    assert f"carbon-migrate continue {name}" in (await waiting.cli("status", name)).out
+        file.signal(signal.SIGKILL)
+        await file.ended()
+    # Nobody works on the run, and the pause can be ended all the same.
     said = (await waiting.cli("continue", name)).out
     where = ("--journal", waiting.cli.journal, "--api-url", waiting.billing.url, "--database", waiting.file)
     again = " ".join(map(str, ("carbon-migrate", "run", waiting.cli.folder / "night.toml", *where)))
     assert f"it is not paused any more; nobody works on it. To go on:\n  {again}\n" in said
     assert (await waiting.cli("run", "night.toml", "--json", *QUICK)).closing["job"] == "warning-threshold"
+    assert await jobs(waiting) == ["balances", "warning-threshold"]
     refused = await waiting.cli("continue", name, may_end_with=(2,))
     assert f"run {name} is at its end" in refused.words
+    await each_row_landed_once(waiting)
 
 
 # ---- stopped -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_the_file_with_a_closing_object_and_it_goes_on_later(
-    number: signal.Signals, waiting: Place
-) -> None:
+async def test_a_signal_ends_the_file_with_a_closing_object_and_it_goes_on_later(waiting: Place) -> None:
     async with at_the_barrier(waiting) as (file, name):
-        file.signal(number)
+        file.signal(signal.SIGTERM)
         ended = await file.ended()
     assert (ended.exit, ended.closing["exit"], ended.closing["run"]) == (130, 130, name)
     assert ended.closing["stopped"].startswith("interrupted (")

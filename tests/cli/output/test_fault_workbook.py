@@ -74,13 +74,6 @@ def test_a_sheet_lists_each_fault_with_line_column_cell_and_reason(tmp_path: Pat
     ]
 
 
-def test_the_workbook_comes_back_as_the_table_without_faults(tmp_path: Path) -> None:
-    rows = [CheckedRow(2, ("00123", "=1+1", "1E5"), [NO_PHONE]), CheckedRow(3, ("'=1", "+7 (916) 1", "-"))]
-    header, cells = read(written(tmp_path / "faults.xlsx", rows))
-    assert header == HEADER
-    assert cells == [row.cells for row in rows]
-
-
 def test_a_row_of_a_joined_table_is_only_listed(tmp_path: Path) -> None:
     nobody = CheckedRow(None, (), [ValueFault(Place(), "", said("accounts.csv, line 3: nobody has it"))])
     path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "", ""), [NO_PHONE]), nobody])
@@ -89,37 +82,44 @@ def test_a_row_of_a_joined_table_is_only_listed(tmp_path: Path) -> None:
     assert listed[-1] == ("", "", "", "fault", "accounts.csv, line 3: nobody has it", "")
 
 
-def test_a_row_that_was_emptied_is_none_any_more(tmp_path: Path) -> None:
-    rows = [CheckedRow(2, ("", " ", ""), [NO_PHONE]), CheckedRow(3, ("15", "", ""))]
-    assert read(written(tmp_path / "faults.xlsx", rows)) == (HEADER, [("15", "", "")])
+OF_EXPORT = ("договор", "carbon_row", "carbon_message")
 
 
-def test_a_flag_comes_back_as_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "rows", "back"),
+    [
+        # A row that was emptied is none any more; a table of an export has its own columns.
+        (HEADER, [("", " ", ""), ("15", "", "")], [("15", "", "")]),
+        (OF_EXPORT, [("'=1", "k7m2q/r1", "no phone"), ("=2", "k7m2q/r2", "")], None),
+    ],
+)
+def test_a_table_comes_back_as_it_was(
+    header: tuple[str, ...], rows: list[tuple[str, ...]], back: list[tuple[str, ...]] | None, tmp_path: Path
+) -> None:
+    checked = [CheckedRow(line, cells, [NO_PHONE] if line == 2 else []) for line, cells in enumerate(rows, 2)]
+    assert read(written(tmp_path / "faults.xlsx", checked, header)) == (header, rows if back is None else back)
+
+
+def test_a_flag_comes_back_as_one_and_a_table_that_is_checked_again_has_one_column_of_faults(tmp_path: Path) -> None:
     row = CheckedRow(2, ("00123", "12", "TRUE"), [NO_PHONE], truths=frozenset({2}))
-    source = open_input(written(tmp_path / "faults.xlsx", [row]), Layout())
-    (read_back,) = (row for page in source.pages(None) for row in page.rows)
-    assert (read_back.cells, read_back.truths) == (row.cells, row.truths)
-
-
-def test_a_table_of_an_export_comes_back_with_its_own_columns(tmp_path: Path) -> None:
-    header = ("договор", "carbon_row", "carbon_message")
-    rows = [CheckedRow(2, ("'=1", "k7m2q/r1", "no phone"), [TWICE]), CheckedRow(3, ("=2", "k7m2q/r2", ""))]
-    assert read(written(tmp_path / "faults.xlsx", rows, header)) == (header, [row.cells for row in rows])
-
-
-def test_a_checked_table_that_is_checked_again_has_one_column_of_faults(tmp_path: Path) -> None:
-    first = written(tmp_path / "first.xlsx", [CheckedRow(2, ("00123", "12", "ivan"), [NO_PHONE])])
+    first = written(tmp_path / "first.xlsx", [row])
+    (found,) = (row for page in open_input(first, Layout()).pages(None) for row in page.rows)
+    assert (found.cells, found.truths) == (row.cells, row.truths)
     header, cells = read(first)
     again = written(tmp_path / "again.xlsx", [CheckedRow(2, cells[0], [NO_PHONE])], header)
     assert part(again, "xl/worksheets/sheet1.xml").count("carbon_faults") == 1
     assert read(again) == (HEADER, cells)
 
 
-def test_a_sheet_keeps_its_name_where_a_workbook_can_have_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [("Абоненты", "Абоненты"), ("a/b", "rows"), ("carbon_faults", "rows"), ("я" * 32, "rows"), ("accounts", "rows")],
+)
+def test_a_sheet_keeps_its_name_where_a_workbook_can_have_it(wanted: str, name: str, tmp_path: Path) -> None:
     row = CheckedRow(2, ("00123", "12", "ivan"), [NO_PHONE])
-    for wanted, name in (("Абоненты", "Абоненты"), ("a/b", "rows"), ("carbon_faults", "rows"), ("я" * 32, "rows")):
-        path = written(tmp_path / "faults.xlsx", [row], sheet=wanted)
-        assert read(path, name) == (HEADER, [("00123", "12", "ivan")])
+    assert read(written(tmp_path / "faults.xlsx", [row], sheet=wanted), name) == (HEADER, [("00123", "12", "ivan")])
+    with pytest.raises(CommandRefused, match=re.escape("faults.csv: a checked table is written as a workbook")):
+        check_target(OutputFile(tmp_path / "faults.csv"))
 
 
 def test_of_many_faults_the_first_are_commented_and_all_are_told(
@@ -147,11 +147,6 @@ def test_a_table_that_a_sheet_cannot_hold_is_refused(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_a_workbook_can_be_written(tmp_path: Path) -> None:
-    with pytest.raises(CommandRefused, match=re.escape("faults.csv: a checked table is written as a workbook")):
-        check_target(OutputFile(tmp_path / "faults.csv"))
-
-
 ACCOUNTS = ("договор", "ip")
 
 
@@ -174,11 +169,6 @@ def test_joined_tables_have_sheets_of_their_own_with_their_faults_marked(tmp_pat
     assert read_joined(path, "accounts") == (ACCOUNTS, [row.cells for row in rows])
     with pytest.raises(InputRefused, match="has no sheet 'services'"):
         read_joined(path, "services")
-
-
-def test_the_table_of_a_joined_one_keeps_its_sheet_apart(tmp_path: Path) -> None:
-    path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("1", "", ""))], sheet="accounts")
-    assert read(path, "rows") == (HEADER, [("1", "", "")])
 
 
 # What the file of a workbook cannot hold: halves of characters, and the NUL.

@@ -1,32 +1,109 @@
-"""Nobody sees the page but who has its address, and no other page can make the browser ask it."""
+"""Nobody sees the page or commands a run but who has its address, and no other page can make the browser do it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from cli.page.admission import COOKIE
 from tests.cli.page.browser import Browser, browser_at, page_shown
 
-API = "/api/page"
+API: Final = "/api/page"
+COMMANDS: Final = "/api/runs/RUN/commands"
+OPENING: Final = "the address that the command has printed"
+NO_FILES: Final = ("", "%2e%2e/application.py", "..%2fapplication.py", "nothing.js")
+NO_POSTS: Final = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
+FOREIGN: Final = ("evil.example.org", "127.0.0.1.example.org", "10.0.0.1:8080", "", "[", "[::1")
 
 
-async def test_the_address_becomes_a_cookie_that_no_script_reads_and_leads_to_the_page(tmp_path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a browser is made to ask, where RUN, ORIGIN and PORT are the page's; with what status it is refused."""
+
+    statuses: set[int]
+    path: str = API
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "GET"
+    body: bytes | None = None
+    opened: bool = True
+
+
+def command(status: int, body: bytes = b'{"command": "pause"}', *, opened: bool = True, **headers: str | None) -> Ask:
+    """A command as the page's own script gives it, but for these headers."""
+    sent = {"Origin": "ORIGIN", "Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    kept = {name: value for name, value in sent.items() if value is not None}
+    return Ask({status}, COMMANDS, kept, "POST", body, opened)
+
+
+REFUSED: Final[Mapping[str, Ask]] = {
+    f"{path}, {cookie or 'no cookie'}": Ask({401}, path, {"Cookie": cookie} if cookie else {}, opened=False)
+    for path in ("/", API, "/api/runs", "/static/page.html", "/static/../application.py", "/nothing")
+    for cookie in ("", f"{COOKIE}_PORT=guessed", f"{COOKIE}_PORT=\xe9")
+} | {
+    **{f"the token {one!r}": Ask({403}, f"/open?token={one}", opened=False) for one in ("", "guessed", "%D1%8F")},
+    **{f"by the name {one!r}": Ask({400, 403}, headers={"Host": one}) for one in FOREIGN},
+    **{f"opened by the name {one!r}": Ask({400, 403}, OPENING, {"Host": one}) for one in FOREIGN},
+    **{f"asked by a {one} page": Ask({403}, headers={"Sec-Fetch-Site": one}) for one in ("cross-site", "same-site")},
+    **{f"the file {one}": Ask({403, 404}, f"/static/{one}") for one in NO_FILES},
+    "a command without the cookie": command(401, opened=False),
+    "a command of another origin": command(403, Origin="http://evil.example.org"),
+    "a command of no origin": command(403, Origin="null"),
+    "a command of another port": command(403, Origin="http://127.0.0.1:1"),
+    "a command of an empty origin": command(403, Origin=""),
+    "a command without an origin": command(403, Origin=None, Sec_Fetch_Site=None),
+    "a command of a cross-site page": command(403, Sec_Fetch_Site="cross-site"),
+    "a command of a same-site page": command(403, Sec_Fetch_Site="same-site"),
+    "a command by a foreign name": command(403, Host="evil.example.org", Origin="http://evil.example.org"),
+    "a command as text": command(415, Content_Type="text/plain"),
+    "a command of a form": command(415, Content_Type="application/x-www-form-urlencoded"),
+    "a command that is nothing": command(400, b""),
+    "a command that is a list": command(400, b"[]"),
+    "a setting that is a number": command(400, b'{"command": "set", "arguments": {"rate": 5}}'),
+    "a command that there is not": command(400, b'{"command": "resume"}'),
+    "a command that is long": command(413, b'{"command": "' + b"x" * 20_000 + b'"}'),
+    **{f"a command by {one}": Ask({405}, f"{COMMANDS}?command=pause", method=one) for one in NO_POSTS},
+}
+
+
+@pytest.mark.parametrize("ask", REFUSED.values(), ids=REFUSED)
+async def test_what_is_not_admitted_is_told_nothing_and_does_nothing(ask: Ask, tmp_path: Path) -> None:
+    async with page_shown(tmp_path, opened=ask.opened) as shown:
+        browser, run = shown.browser, shown.run
+
+        def placed(text: str) -> str:
+            text = text.replace("RUN", run.name).replace("ORIGIN", browser.origin)
+            return text.replace("PORT", str(browser.opening.port)).replace(OPENING, browser.opening.path_qs)
+
+        headers = {name: placed(value) for name, value in ask.headers.items()}
+        reply = await browser.asks(ask.method, placed(ask.path), headers, data=ask.body)
+        assert reply.status in ask.statuses
+        assert (run.name in reply.text, "Set-Cookie" in reply.headers) == (False, False)
+        assert reply.found is None or reply.found["refused"]
+        assert (await shown.journal.run(run.name)).paused_at is None
+        assert await shown.journal.history.commands(run) == []
+
+
+@pytest.mark.parametrize("site", ["none", "cross-site"])
+async def test_the_address_becomes_a_cookie_that_no_script_reads_and_leads_to_the_page(
+    site: str, tmp_path: Path
+) -> None:
+    """A terminal may be one in the browser: a redirect from another page would be followed without the cookie."""
     async with page_shown(tmp_path, opened=False) as shown:
-        reply = await shown.browser.open()
-        assert (reply.status, reply.headers["Location"]) == (303, "/")
-        cookie = reply.headers["Set-Cookie"]
-        assert "HttpOnly" in cookie
-        assert "SameSite=Strict" in cookie
-        assert (await shown.browser.get("/")).status == 200
-
-
-async def test_a_link_in_another_page_leads_there_too(tmp_path: Path) -> None:
-    """A terminal may be one in the browser. A redirect from there would be followed without the cookie."""
-    async with page_shown(tmp_path, opened=False) as shown:
-        reply = await shown.browser.get(shown.browser.opening.path_qs, {"Sec-Fetch-Site": "cross-site"})
-        assert (reply.status, 'content="0; url=/"' in reply.text) == (200, True)
-        assert "SameSite=Strict" in reply.headers["Set-Cookie"]
+        for method in ("HEAD", "POST"):
+            assert (await shown.browser.asks(method, shown.browser.opening.path_qs)).status == 405
+        reply = await shown.browser.get(shown.browser.opening.path_qs, {"Sec-Fetch-Site": site})
+        if site == "none":
+            assert (reply.status, reply.headers["Location"]) == (303, "/")
+        else:
+            assert (reply.status, 'content="0; url=/"' in reply.text) == (200, True)
+        assert {"HttpOnly", "SameSite=Strict"} <= set(reply.headers["Set-Cookie"].split("; "))
         assert (await shown.browser.get("/", {"Sec-Fetch-Site": "same-origin"})).status == 200
+        for host in ("127.0.0.1:9999", "localhost:8123", "localhost"):
+            assert (await shown.browser.get(API, {"Host": host})).status == 200, "a tunnel begins at another port"
 
 
 async def test_two_pages_in_one_browser_do_not_take_each_others_cookie(tmp_path: Path) -> None:
@@ -44,12 +121,7 @@ async def test_the_address_counts_once(tmp_path: Path) -> None:
         reply = await other.open()
         assert (reply.status, "counts once" in reply.text) == (403, True)
         assert (await other.get("/")).status == 401
-        assert (await shown.browser.get("/")).status == 200, "who has opened it first goes on"
-
-
-async def test_the_browser_that_has_opened_the_address_is_led_to_the_page_again(tmp_path: Path) -> None:
-    """Its tab was closed, and the link in the terminal is clicked once more."""
-    async with page_shown(tmp_path) as shown:
+        # Who has opened it clicks the link in the terminal once more: the tab was closed.
         again = await shown.browser.open()
         assert (again.status, again.headers.get("Location")) == (303, "/")
         assert "Set-Cookie" not in again.headers
@@ -58,56 +130,12 @@ async def test_the_browser_that_has_opened_the_address_is_led_to_the_page_again(
         assert (await shown.browser.get("/")).status == 200
 
 
-@pytest.mark.parametrize("method", ["HEAD", "POST"])
-async def test_only_opening_it_uses_the_address(method: str, tmp_path: Path) -> None:
-    async with page_shown(tmp_path, opened=False) as shown:
-        assert (await shown.browser.asks(method, shown.browser.opening.path_qs)).status == 405
-        assert (await shown.browser.open()).status == 303
-
-
-@pytest.mark.parametrize(
-    "path", ["/", API, "/api/runs", "/static/page.html", "/static/../application.py", "/nothing"]
-)
-async def test_without_the_cookie_nothing_is_answered(path: str, tmp_path: Path) -> None:
-    async with page_shown(tmp_path, opened=False) as shown:
-        port = shown.browser.opening.port
-        for cookie in ({}, {"Cookie": f"{COOKIE}_{port}=guessed"}, {"Cookie": f"{COOKIE}_{port}=\xe9"}):
-            reply = await shown.browser.get(path, cookie)
-            assert (reply.status, shown.run.name in reply.text) == (401, False)
-
-
 async def test_a_person_is_told_in_a_sentence_and_a_script_in_json(tmp_path: Path) -> None:
     async with page_shown(tmp_path, language="ru", opened=False) as shown:
         reply = await shown.browser.get("/", {"Accept": "text/html,application/xhtml+xml"})
         assert (reply.status, reply.headers["Content-Type"]) == (401, "text/plain; charset=utf-8")
         assert reply.text == "Откройте страницу по адресу, который показала команда."
         assert (await shown.browser.get("/")).found == {"said": reply.text, "refused": True}
-
-
-@pytest.mark.parametrize("token", ["", "guessed", "%D1%8F"])
-async def test_another_token_opens_nothing(token: str, tmp_path: Path) -> None:
-    async with page_shown(tmp_path, opened=False) as shown:
-        reply = await shown.browser.get(f"/open?token={token}")
-        assert (reply.status, "Set-Cookie" in reply.headers) == (403, False)
-
-
-@pytest.mark.parametrize("host", ["evil.example.org", "127.0.0.1.example.org", "10.0.0.1:8080", "", "[", "[::1"])
-async def test_a_foreign_name_that_leads_here_gets_nothing(host: str, tmp_path: Path) -> None:
-    async with page_shown(tmp_path) as shown:
-        for path in (API, shown.browser.opening.path_qs):
-            assert (await shown.browser.get(path, {"Host": host})).status in {400, 403}
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1:9999", "localhost:8123", "localhost"])
-async def test_a_tunnel_may_begin_at_another_port(host: str, tmp_path: Path) -> None:
-    async with page_shown(tmp_path) as shown:
-        assert (await shown.browser.get(API, {"Host": host})).status == 200
-
-
-@pytest.mark.parametrize("site", ["cross-site", "same-site"])
-async def test_what_another_page_makes_the_browser_ask_is_not_answered(site: str, tmp_path: Path) -> None:
-    async with page_shown(tmp_path) as shown:
-        assert (await shown.browser.get(API, {"Sec-Fetch-Site": site})).status == 403
 
 
 async def test_every_answer_tells_the_browser_what_the_page_may_do(tmp_path: Path) -> None:
@@ -119,17 +147,6 @@ async def test_every_answer_tells_the_browser_what_the_page_may_do(tmp_path: Pat
             assert "frame-ancestors 'none'" in policy
             assert "unsafe" not in policy
             assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
-
-
-async def test_nothing_but_the_files_of_the_page_is_served(tmp_path: Path) -> None:
-    async with page_shown(tmp_path) as shown:
-        for path in (
-            "/static/",
-            "/static/%2e%2e/application.py",
-            "/static/..%2fapplication.py",
-            "/static/nothing.js",
-        ):
-            assert (await shown.browser.get(path)).status in {403, 404}
 
 
 async def test_the_texts_come_in_the_language_that_is_asked_for(tmp_path: Path) -> None:

@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import anyio
-import pytest
 
 from cli.session.control_client import ask_facts
 from tests.cli.conftest import PATIENCE, Place, Started
-from tests.cli.page.browser import Browser, browser_at
+from tests.cli.page.browser import Browser, Stream, browser_at
 
 ROWS = 80
 SLOW = 0.3
@@ -48,62 +47,51 @@ async def a_load(place: Place, answer: float = SLOW) -> AsyncIterator[tuple[Star
         yield load, (await place.runs())[-1].name
 
 
-async def test_its_figures_are_those_of_status_to_the_kopeck_and_it_ends_with_the_run(place: Place) -> None:
-    async with a_load(place) as (load, name), page_of(place, name) as browser, browser.stream(name) as stream:
-        working = await stream.until(lambda seen: seen["accepted"]["rows"] > 0)
-        assert working.data["worked_by"]["process"] == load.process.pid
-        assert working.data["settings"]["in-flight"] == "2"
-        assert not working.data["ended"]
-        place.billing.latency = 0.0
-        assert (await load.ended()).exit == 0
-        last = (await stream.until(lambda seen: seen["ended"])).data
-        told = json.loads((await place.cli("status", name, "--json")).out)
-        assert last["worked_by"] is None
-        assert last["counts"] == {"accepted": {"rows": ROWS, "sum": told["amounts"]["accepted"]}}
-        assert last["accepted"] == last["asked"] == last["counts"]["accepted"]
-        assert Decimal(last["accepted"]["sum"]) == (await place.found()).sum
-        assert last["closing"]
-        (listed,) = (await browser.get("/api/runs")).found["runs"]
-        assert (listed["run"], listed["accepted_sum"]) == (name, told["amounts"]["accepted"])
+async def pause_and_go_on(place: Place, name: str, browser: Browser, stream: Stream) -> None:
+    """A pause stops the calls within a second, and stands in the journal with its sender."""
+    reply = await browser.commands(name, "pause")
+    assert (reply.status, reply.found["refused"]) == (200, False)
+    place.billing.latency = 0.0
+    # What had left is answered within a slow answer; nothing has left since.
+    with anyio.fail_after(PATIENCE):
+        await stream.until(lambda seen: seen["in_flight"] == 0 and seen["paused"])
+    arrived = place.traffic.arrived
+    await stream.until(lambda _: True)
+    seen = (await stream.until(lambda _: True)).data
+    assert place.traffic.arrived == arrived < ROWS
+    assert seen["paused"]["by"].startswith("page, ")
+    assert seen["run"]["stage_text"] == "running, paused"
+    async with place.journal() as journal:
+        (noted,) = await journal.history.commands(await journal.run(name))
+    told = json.loads((await place.cli("status", name, "--json")).out)
+    assert noted.command == "pause"
+    assert noted.who.startswith(f"page, {told['live'] and seen['worked_by']['who']}")
+    place.billing.latency = SLOW
+    assert (await browser.commands(name, "set", None, rate="70")).status == 200
+    assert (await browser.commands(name, "continue")).status == 200
+    seen = (await stream.until(lambda seen: not seen["paused"] and seen["in_flight"] > 0)).data
+    assert [one["what"] for one in seen["commands"]] == ["pause", "set rate=70", "continue"]
+    assert seen["settings"]["rate"] == "70"
 
 
-async def test_a_pause_stops_the_calls_within_a_second_and_stands_in_the_journal_with_its_sender(
-    place: Place,
-) -> None:
+async def test_one_stream_follows_a_run_through_a_pause_a_kill_and_a_resume_to_its_end(place: Place) -> None:
     async with (
         a_load(place, VERY_SLOW) as (load, name),
         page_of(place, name) as browser,
         browser.stream(name) as stream,
     ):
-        reply = await browser.commands(name, "pause")
-        assert (reply.status, reply.found["refused"]) == (200, False)
-        place.billing.latency = 0.0
-        # What had left is answered within a slow answer; nothing has left since.
-        with anyio.fail_after(PATIENCE):
-            await stream.until(lambda seen: seen["in_flight"] == 0 and seen["paused"])
-        arrived = place.traffic.arrived
-        await stream.until(lambda _: True)
-        seen = (await stream.until(lambda _: True)).data
-        assert place.traffic.arrived == arrived < ROWS
-        assert seen["paused"]["by"].startswith("page, ")
-        assert seen["run"]["stage_text"] == "running, paused"
-        async with place.journal() as journal:
-            (noted,) = await journal.history.commands(await journal.run(name))
-        told = json.loads((await place.cli("status", name, "--json")).out)
-        assert noted.command == "pause"
-        assert noted.who.startswith(f"page, {told['live'] and seen['worked_by']['who']}")
-        assert [one["what"] for one in seen["commands"]] == ["pause"]
-        assert (await browser.commands(name, "set", None, rate="70")).status == 200
-        assert (await browser.commands(name, "continue")).status == 200
-        assert (await load.ended()).exit == 0
-        seen = (await stream.until(lambda seen: seen["ended"])).data
-        assert [one["what"] for one in seen["commands"]] == ["pause", "set rate=70", "continue"]
-        assert seen["settings"]["rate"] == "70"
-
-
-async def test_one_stream_follows_a_run_through_a_kill_and_a_resume(place: Place) -> None:
-    async with a_load(place) as (load, name), page_of(place, name) as browser, browser.stream(name) as stream:
-        before = await stream.until(lambda seen: seen["accepted"]["rows"] > 0)
+        working = await stream.until(lambda seen: seen["accepted"]["rows"] > 0)
+        assert working.data["worked_by"]["process"] == load.process.pid
+        assert working.data["settings"]["in-flight"] == "2"
+        assert not working.data["ended"]
+        load.signal(signal.SIGSTOP)
+        try:
+            seen = (await stream.until(lambda seen: "does not answer" in seen["why"])).data
+            assert seen["worked_by"]["process"] == load.process.pid
+        finally:
+            load.signal(signal.SIGCONT)
+        await stream.until(lambda seen: "does not answer" not in seen["why"])
+        await pause_and_go_on(place, name, browser, stream)
         load.signal(signal.SIGKILL)
         await load.ended()
         silent = await stream.until(lambda seen: seen["worked_by"] is None)
@@ -113,27 +101,21 @@ async def test_one_stream_follows_a_run_through_a_kill_and_a_resume(place: Place
         assert (refused.status, refused.found["refused"]) == (409, True)
         assert f"carbon-migrate resume {name}" in refused.found["said"]
         place.billing.latency = 0.05
-        async with place.cli.started("resume", name, "--json", "--settle", "0") as resumed:
+        async with place.cli.started("resume", name, "--json", "--page", "--settle", "0") as resumed:
+            heard = await resumed.said("ssh -L ")
+            assert f"The page of run {name}: http://127.0.0.1:" in " ".join(heard.split())
             again = await stream.until(lambda seen: seen["worked_by"] is not None)
             assert again.data["worked_by"]["process"] == resumed.process.pid != load.process.pid
             assert (await resumed.ended()).closing["states"] == {"accepted": ROWS}
-        last = await stream.until(lambda seen: seen["ended"])
-        assert before.number < silent.number < again.number < last.number
-        assert last.data["accepted"]["rows"] == ROWS
-
-
-async def test_a_process_that_is_stopped_is_told_from_one_that_works(place: Place) -> None:
-    async with a_load(place) as (load, name), page_of(place, name) as browser, browser.stream(name) as stream:
-        await stream.until(lambda seen: seen["in_flight"] > 0)
-        load.signal(signal.SIGSTOP)
-        try:
-            seen = (await stream.until(lambda seen: "does not answer" in seen["why"])).data
-            assert seen["worked_by"]["process"] == load.process.pid
-        finally:
-            load.signal(signal.SIGCONT)
-        await stream.until(lambda seen: "does not answer" not in seen["why"])
-        load.signal(signal.SIGTERM)
-        await load.ended()
+        ended = await stream.until(lambda seen: seen["ended"])
+        assert working.number < silent.number < again.number < ended.number
+        last, told = ended.data, json.loads((await place.cli("status", name, "--json")).out)
+        assert last["counts"] == {"accepted": {"rows": ROWS, "sum": told["amounts"]["accepted"]}}
+        assert last["accepted"] == last["asked"] == last["counts"]["accepted"]
+        assert Decimal(last["accepted"]["sum"]) == (await place.found()).sum
+        assert last["closing"]
+        (listed,) = (await browser.get("/api/runs")).found["runs"]
+        assert (listed["run"], listed["accepted_sum"]) == (name, told["amounts"]["accepted"])
 
 
 async def test_who_opens_it_late_has_the_history_of_the_run_and_who_comes_again_only_what_was_missed(
@@ -166,61 +148,14 @@ async def test_who_opens_it_late_has_the_history_of_the_run_and_who_comes_again_
         await load.ended()
 
 
-@pytest.mark.parametrize("language", ["en", "ru"])
-async def test_sentences_come_in_the_language_of_who_looks(language: str, place: Place) -> None:
-    await place.cli("run", "balances", place.balances(3).path, "--yes")
-    name = (await place.runs())[-1].name
-    async with page_of(place) as browser, browser.stream(name, query=f"?lang={language}") as stream:
-        seen = (await stream.until(lambda _: True)).data
-    expected = {"en": ("done", "3 rows are in the billing"), "ru": ("завершена", "В биллинге 3 строки")}[language]
-    assert (seen["run"]["stage"], seen["run"]["stage_text"]) == ("done", expected[0])
-    assert expected[1] in seen["closing"][0]
-
-
-async def address_of(load: Started) -> str:
-    """The address of the page that a run serves, once it is printed."""
-    heard = await load.said("ssh -L ")
-    (address,) = [word for word in heard.split() if word.startswith("http://127.0.0.1:") and "token=" in word]
-    return address
-
-
-async def test_a_run_serves_its_own_page_to_its_end(place: Place) -> None:
-    balances = place.balances(ROWS)
-    place.billing.latency = 0.1
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--page") as load:
-        async with browser_at(await address_of(load)) as browser:
-            await browser.open()
-            run = (await browser.get("/api/page")).found["run"]
-            async with browser.stream(run) as stream:
-                await stream.until(lambda seen: seen["accepted"]["rows"] > 0)
-                assert (await browser.commands(run, "pause")).status == 200
-                await stream.until(lambda seen: seen["paused"])
-                assert (await browser.commands(run, "continue")).status == 200
-                place.billing.latency = 0.0
-                last = (await stream.ended())[-1]
-            assert (last.data["ended"], last.data["accepted"]["rows"]) == (True, ROWS)
-            assert last.data["closing"]
-        assert (await load.ended()).closing["states"] == {"accepted": ROWS}
-
-
-async def test_a_resumed_run_can_serve_its_page_too(place: Place) -> None:
-    async with a_load(place) as (load, name):
-        load.signal(signal.SIGTERM)
-        await load.ended()
-    place.billing.latency = 0.1
-    async with place.cli.started("resume", name, "--page", "--settle", "0") as resumed:
-        heard = await resumed.said("ssh -L ")
-        assert f"The page of run {name}: http://127.0.0.1:" in " ".join(heard.split())
-        place.billing.latency = 0.0
-        assert (await resumed.ended()).exit == 0
-
-
-async def test_fifty_dead_clients_and_two_tabs_do_not_keep_a_run_from_its_end(place: Place) -> None:
+async def test_fifty_dead_clients_and_two_tabs_do_not_keep_a_run_with_a_page_from_its_end(place: Place) -> None:
     """Clients that open a stream and never read it, or never say anything."""
     balances = place.balances(ROWS)
     place.billing.latency = 0.1
     async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--page") as load:
-        async with browser_at(await address_of(load)) as browser:
+        heard = await load.said("ssh -L ")
+        (address,) = [word for word in heard.split() if word.startswith("http://127.0.0.1:") and "token=" in word]
+        async with browser_at(address) as browser:
             cookie = (await browser.open()).headers["Set-Cookie"].partition(";")[0]
             run = (await browser.get("/api/page")).found["run"]
             port = browser.opening.port
@@ -231,9 +166,13 @@ async def test_fifty_dead_clients_and_two_tabs_do_not_keep_a_run_from_its_end(pl
             async with browser.stream(run) as one, browser.stream(run) as other:
                 for stream in (one, other):
                     await stream.until(lambda seen: seen["accepted"]["rows"] > 0)
+                assert (await browser.commands(run, "pause")).status == 200
+                await one.until(lambda seen: seen["paused"])
+                assert (await browser.commands(run, "continue")).status == 200
                 place.billing.latency = 0.0
-                ends = [(await stream.ended())[-1].data["accepted"]["rows"] for stream in (one, other)]
+                ends = [(await stream.ended())[-1].data for stream in (one, other)]
             for client in dead:
                 await client.aclose()
         ended = await load.ended()
-    assert (ends, ended.closing["states"]) == ([ROWS, ROWS], {"accepted": ROWS})
+    assert [(end["ended"], end["accepted"]["rows"], bool(end["closing"])) for end in ends] == [(True, ROWS, True)] * 2
+    assert ended.closing["states"] == {"accepted": ROWS}

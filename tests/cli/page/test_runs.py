@@ -1,6 +1,7 @@
 """The page lists the runs of the journal as `status` has them."""
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from anyio import create_task_group
 
 from checkpoints.address import journal_in_postgres
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import open_journal
 from checkpoints.purge import Purge
 from checkpoints.queries import FoundRow
 from checkpoints.records import Change, Run, Totals
@@ -23,7 +24,7 @@ from cli.page.feed import Feed, Feeds
 from cli.page.runs import RunList
 from cli.page.server import serving
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
-from cli.terminal.language import language
+from cli.terminal.language import ENGLISH, language
 from tests.checkpoints.samples import frozen_run, ids, new_item
 from tests.cli.conftest import Cli, clean_environment
 from tests.cli.fleet.campaigns import every_stage
@@ -76,49 +77,46 @@ async def test_runs_of_many_billings_are_listed_with_where_they_are_and_what_the
         assert len(of_one["billings"]) == 14
 
 
-async def test_old_runs_are_counted_and_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "MOST_RUNS", 2)
-    async with page_shown(tmp_path) as shown:
-        names = [(await frozen_run(shown.journal, new_item(str(number)))).name for number in range(3)]
-        found = (await shown.browser.get("/api/runs")).found
-        assert ([one["run"] for one in found["runs"]], found["more"]) == ([names[2], names[1]], 2)
-
-
 async def test_the_rows_of_a_run_that_nobody_works_on_are_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A journal has many runs, and the list asks for all of them every few seconds."""
     monkeypatch.setattr(runs, "PAUSE", 0)
+    monkeypatch.setattr(runs, "MOST_RUNS", 1)
     async with open_journal(tmp_path / "a.journal") as journal:
         run = await frozen_run(journal, new_item("1"))
         listed, counted = RunList(journal, NO_BILLINGS), counted_runs(monkeypatch)
         for _ in range(3):
             await listed.look(language("en"))
         assert counted == [run.run_id]
+        counted.clear()
+        monkeypatch.setattr(runs, "PAUSE", 1e6)
+        patient = RunList(journal, NO_BILLINGS)
+        async with journal.taken_up(run) as ours:
+            # The journal keeps of it how far its rows are read.
+            for rate in ("1", "2", "3"):
+                await journal.keep_policy(ours, {"rate": rate})
+                await patient.look(language("en"))
+        assert counted == [run.run_id]
+        monkeypatch.setattr(runs, "PAUSE", 0)
+        await listed.look(language("en"))
+        counted.clear()
         async with journal.taken_up(run) as ours:
             changes = [Change(item, State.ACCEPTED) for item in (await ids(journal, ours)).values()]
             await journal.claim(ours, [one.item_id for one in changes])
             await journal.record(ours, changes)
         for _ in range(3):
             await listed.look(language("en"))
+        assert counted == [run.run_id]
+        newer = await frozen_run(journal, new_item("2"))
         found = await listed.look(language("en"))
-        assert counted == [run.run_id] * 2
-    assert [one["accepted"] for one in cast("list[dict[str, int]]", found["runs"])] == [1]
-
-
-async def test_a_run_that_is_read_page_by_page_is_not_counted_after_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The journal keeps of it how far its rows are read."""
-    monkeypatch.setattr(runs, "PAUSE", 1e6)
-    async with open_journal(tmp_path / "a.journal") as journal:
-        run = await frozen_run(journal, new_item("1"))
-        listed, counted = RunList(journal, NO_BILLINGS), counted_runs(monkeypatch)
-        async with journal.taken_up(run) as ours:
-            for rate in ("1", "2", "3"):
-                await journal.keep_policy(ours, {"rate": rate})
-                await listed.look(language("en"))
-    assert counted == [run.run_id]
+        assert ([one["run"] for one in cast("list[dict[str, str]]", found["runs"])], found["more"]) == (
+            [newer.name],
+            1,
+        )
+        monkeypatch.undo()
+        found = await listed.look(language("en"))
+    assert [one["accepted"] for one in cast("list[dict[str, int]]", found["runs"])] == [0, 1]
 
 
 def counted_runs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
@@ -134,25 +132,19 @@ def counted_runs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return counted
 
 
-def counts_of(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the runs whose rows are counted from now on."""
-    totals, counted = journal.totals, list[str]()
-
-    async def count(run: Run) -> Totals:
-        counted.append(run.name)
-        return await totals(run)
-
-    monkeypatch.setattr(journal, "totals", count)
-    return counted
-
-
 async def test_the_rows_of_an_open_run_are_counted_again_once_somebody_has_worked_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "EVERY", 0.01)
     monkeypatch.setattr(feed, "PAUSE", 0)
     async with open_journal(tmp_path / "a.journal") as journal:
-        run, counted = await frozen_run(journal, new_item("1")), counts_of(journal, monkeypatch)
+        run, totals, counted = await frozen_run(journal, new_item("1")), journal.totals, list[str]()
+
+        async def count(run: Run) -> Totals:
+            counted.append(run.name)
+            return await totals(run)
+
+        monkeypatch.setattr(journal, "totals", count)
         async with create_task_group() as group, Feeds(journal, group).watching(run.name) as watched:
             await moments(watched, 5)
             assert counted == [run.name]
@@ -173,16 +165,6 @@ async def moments(watched: Feed, number: int) -> None:
     """Wait for so many looks."""
     for _ in range(number):
         assert await watched.timeline.next(watched.timeline.last)
-
-
-async def test_who_opens_a_run_has_its_rows_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with open_journal(tmp_path / "a.journal") as journal:
-        run, counted = await frozen_run(journal, new_item("1")), counts_of(journal, monkeypatch)
-        async with create_task_group() as group, Feeds(journal, group).watching(run.name) as watched:
-            assert await watched.timeline.next(0)
-            # What was begun beside the first look has its turn.
-            await journal.runs()
-    assert counted == [run.name]
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
@@ -208,3 +190,30 @@ async def test_where_there_can_be_no_report_it_says_why(tmp_path: Path) -> None:
         reply = await shown.browser.get(f"/api/runs/{gone.name}/report")
         assert (reply.status, reply.found["refused"]) == (409, True)
         assert (await shown.browser.get("/api/runs/zzzzz/report")).status == 404
+
+
+# ---- A page beside a run changes nothing of how the run comes out
+
+
+async def test_a_fault_in_the_last_look_is_none_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(_: Feed) -> None:
+        raise ValueError("a fault of the page")
+
+    async with open_journal(tmp_path / "a.journal") as journal:
+        run = await frozen_run(journal, new_item("1"))
+        async with serving(journal, PageOrder(run.name, ENGLISH)):
+            monkeypatch.setattr(Feed, "look", fails)
+
+
+async def test_connections_to_a_page_take_no_files_from_the_calls_of_the_run(tmp_path: Path) -> None:
+    """Anybody on this machine can connect, and a call without a free file waits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard - 1, 512), hard))
+    try:
+        async with (
+            open_journal(tmp_path / "a.journal") as journal,
+            serving(journal, PageOrder(None, ENGLISH)),
+        ):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

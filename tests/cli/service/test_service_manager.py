@@ -117,23 +117,18 @@ def test_a_status_line_has_no_secrets_and_one_that_fails_is_left_out(listener: L
     assert end == {"STOPPING": "1", "STATUS": "a fault"}
 
 
-def test_a_command_that_is_refused_was_never_started_and_says_why(
-    listener: Listener, typed: Typed, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("run balances rows.csv --yes --lang en --journal x.journal", Exit.REFUSED, ["STOPPING"]),
+        ("resume", Exit.DONE, ["READY", "STOPPING"]),
+    ],
+)
+def test_a_command_that_is_refused_was_never_started_and_one_with_nothing_to_do_has_ended_well(
+    line: str, code: Exit, told: list[str], listener: Listener, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", listener.address)
-    assert (
-        typed("run", "balances", "rows.csv", "--yes", "--lang", "en", "--journal", "x.journal").exit == Exit.REFUSED
-    )
+    assert typed(*line.split()).exit == code
     listener.waiting()
-    assert listener.names("READY", "STOPPING") == ["STOPPING"]
-    assert listener.status
-
-
-def test_a_command_with_nothing_to_do_was_started_and_has_ended_well(
-    listener: Listener, typed: Typed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", listener.address)
-    assert typed("resume").exit == Exit.DONE
-    listener.waiting()
-    assert listener.names("READY", "STOPPING") == ["READY", "STOPPING"]
-    assert "exit code 0" in listener.status
+    assert listener.names("READY", "STOPPING") == told
+    assert "exit code 0" in listener.status if code is Exit.DONE else listener.status

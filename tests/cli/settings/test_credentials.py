@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from billing.secret import Secret
+from cli.session.vaults import keys_of
 from cli.settings.flags import Flags
 from cli.settings.hooks import HookEvent
 from cli.settings.settings import Settings, load
 from cli.terminal.exits import SettingsRefused
+from jobs.access.vault_keys import VaultKeys, new_key
 from tests.cli.conftest import Typed
 
 TOML = """\
@@ -61,15 +63,10 @@ def test_each_secret_may_be_a_credential_and_is_one_everywhere(tmp_path: Path, f
     assert found.hooks.hooks[HookEvent.END].name == "https://chat.example.org"
     assert found.hooks.ping is not None
     assert found.hidden.unread == {}
+    assert found.database_password.origin == "carbon-migrate.toml, line 8: credential db"
     assert "canary" not in repr(found)
     secrets = "\n".join(found.secrets)
     assert all(f"canary-of-the-{name}" in secrets for name in ("database", "form", "proxy", "ping"))
-
-
-def test_the_origin_names_the_credential(tmp_path: Path, folder: Path) -> None:
-    found = settings(tmp_path, folder)
-    assert found.database_password.origin == "carbon-migrate.toml, line 8: credential db"
-    assert found.form.origin == "carbon-migrate.toml, line 3: credential key"
 
 
 def test_a_file_that_only_names_credentials_may_be_read_by_everybody(tmp_path: Path, folder: Path) -> None:
@@ -79,6 +76,9 @@ def test_a_file_that_only_names_credentials_may_be_read_by_everybody(tmp_path: P
 
 
 def test_outside_of_a_service_only_what_is_needed_is_missed(tmp_path: Path) -> None:
+    of_variable = settings(tmp_path, None, CARBON_MIGRATE_DATABASE_PASSWORD="of-the-variable").dsn
+    assert of_variable is not None
+    assert of_variable.password == Secret("of-the-variable")
     found = settings(tmp_path, None)
     assert found.target == "http://billing:8082"
     assert found.hooks.hooks == {}
@@ -91,12 +91,6 @@ def test_outside_of_a_service_only_what_is_needed_is_missed(tmp_path: Path) -> N
             need()
         assert "CREDENTIALS_DIRECTORY is not set" in str(refused.value)
         assert "systemd-run --pty --property=LoadCredentialEncrypted=" in str(refused.value)
-
-
-def test_a_variable_goes_before_a_credential(tmp_path: Path) -> None:
-    found = settings(tmp_path, None, CARBON_MIGRATE_DATABASE_PASSWORD="of-the-variable")
-    assert found.dsn is not None
-    assert found.dsn.password == Secret("of-the-variable")
 
 
 def test_a_credential_that_the_unit_does_not_give_is_told_how_to_be_made(tmp_path: Path, folder: Path) -> None:
@@ -121,48 +115,24 @@ def test_a_credential_that_the_unit_does_not_give_is_told_how_to_be_made(tmp_pat
         (b"nul\0", "no secret of one line"),
         (b"x" * 100_000, "no secret of one line"),
         ("пароль".encode("cp1251"), "it is not UTF-8"),
+        (None, "it is empty"),
+        ("a folder", "it cannot be read"),
     ],
-    ids=["empty", "newline", "lines", "nul", "long", "cp1251"],
+    ids=["empty", "newline", "lines", "nul", "long", "cp1251", "pipe", "folder"],
 )
-def test_a_credential_that_is_no_secret_is_not_taken(content: bytes, told: str, tmp_path: Path, folder: Path) -> None:
-    (folder / "db").write_bytes(content)
+def test_a_credential_that_is_no_secret_is_not_taken(
+    content: bytes | str | None, told: str, tmp_path: Path, folder: Path
+) -> None:
+    (folder / "db").unlink()
+    if content is None:
+        os.mkfifo(folder / "db")
+    elif isinstance(content, str):
+        (folder / "db").mkdir()
+    else:
+        (folder / "db").write_bytes(content)
     with pytest.raises(SettingsRefused, match=told) as refused:
         _ = settings(tmp_path, folder).dsn
     assert "xxx" not in str(refused.value)
-
-
-def test_a_credential_that_is_no_file_is_not_taken(tmp_path: Path, folder: Path) -> None:
-    (folder / "db").unlink()
-    os.mkfifo(folder / "db")
-    with pytest.raises(SettingsRefused, match="it is empty"):
-        _ = settings(tmp_path, folder).dsn
-    (folder / "db").unlink()
-    (folder / "db").mkdir()
-    with pytest.raises(SettingsRefused, match="it cannot be read"):
-        _ = settings(tmp_path, folder).dsn
-
-
-@pytest.mark.parametrize("name", ["", "../db", "/etc/shadow", ".db", "a b", "a" * 101, "пароль"])
-def test_the_name_of_a_credential_is_no_path(name: str, tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(SettingsRefused, match=r"line 2: database.password: a credential has a name of letters"):
-        settings(tmp_path, folder, f'[database]\npassword = {{credential = "{name}"}}\n')
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ('[database]\npassword = {credentials = "db"}\n', "line 2: database.password: Object "),
-        ("[database]\npassword = {credential = 5}\n", "line 2: database.password"),
-        ('[database]\nuser = {credential = "db"}\n', "line 2: database.user: Expected `str"),
-        ('[hooks]\non-end = {credential = "db"}\n', "line 2: hooks.on-end: a credential is an address here"),
-    ],
-)
-def test_what_is_wrong_with_a_credential_is_said_with_its_line(
-    text: str, told: str, tmp_path: Path, folder: Path
-) -> None:
-    with pytest.raises(SettingsRefused, match=told) as refused:
-        settings(tmp_path, folder, text)
-    assert "canary" not in str(refused.value)
 
 
 def test_doctor_says_where_a_secret_comes_from_and_what_is_missing(
@@ -208,3 +178,50 @@ database = {password = {credential = "key"}}
         for name in ("test", "production")
     ]
     assert passwords == ["canary-of-the-database", "canary-of-the-form"]
+
+
+# ---- The setting `vault_key`: from whom a key is taken, and that commands without need of it work without it
+
+
+KEY, OTHER = new_key(), new_key()
+
+
+def _key_file(folder: Path, text: str = f"{KEY}\n", mode: int = 0o600) -> None:
+    (folder / "vault.key").write_text(text, encoding="utf-8")
+    (folder / "vault.key").chmod(mode)
+
+
+def test_a_key_is_taken_from_a_file_beside_the_settings_and_never_shown(tmp_path: Path) -> None:
+    _key_file(tmp_path, f"{KEY}\n{OTHER}\n")
+    found = settings(tmp_path, None, 'vault_key = "vault.key"\n')
+    assert keys_of(found) == VaultKeys.parse(f"{KEY} {OTHER}")
+    assert {KEY, OTHER} <= found.secrets
+    assert KEY not in repr(found)
+
+
+def test_a_credential_and_a_variable_have_the_key_itself(tmp_path: Path) -> None:
+    (tmp_path / "vault-key").write_text(f"{KEY}\n", encoding="utf-8")
+    text = 'vault_key = {credential = "vault-key"}\n'
+    assert keys_of(settings(tmp_path, tmp_path, text)) == VaultKeys.parse(KEY)
+    # The variable goes before the file, whose credential is not needed then.
+    assert keys_of(settings(tmp_path, None, text, CARBON_MIGRATE_VAULT_KEY=OTHER)) == VaultKeys.parse(OTHER)
+    with pytest.raises(SettingsRefused, match="vault_key is the credential vault-key, and only what systemd starts"):
+        keys_of(settings(tmp_path, None, text))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
+def test_a_key_that_others_can_reach_is_refused_with_the_command_that_closes_it(tmp_path: Path, mode: int) -> None:
+    _key_file(tmp_path, mode=mode)
+    with pytest.raises(SettingsRefused, match=r"(?s)toml, line 1: vault_key: .*chmod 600 .*vault\.key"):
+        keys_of(settings(tmp_path, None, 'vault_key = "vault.key"\n'))
+
+
+def test_a_command_that_needs_no_key_works_with_one_that_is_wrong(tmp_path: Path) -> None:
+    assert keys_of(settings(tmp_path, None, "")) is None
+    with pytest.raises(SettingsRefused, match="nowhere cannot be read"):
+        keys_of(settings(tmp_path, None, 'vault_key = "nowhere"\n'))
+    with pytest.raises(SettingsRefused, match="CARBON_MIGRATE_VAULT_KEY: vault_key cannot be used: it has a word"):
+        keys_of(settings(tmp_path, None, "", CARBON_MIGRATE_VAULT_KEY="geheim"))
+    (tmp_path / "vault.key").mkdir()
+    with pytest.raises(SettingsRefused, match=r"not a file of keys|cannot be read"):
+        keys_of(settings(tmp_path, None, 'vault_key = "vault.key"\n'))

@@ -1,19 +1,21 @@
 """Whose files are taken, and which are told to be open to others."""
 
+import errno
 import os
 import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import anyio
 import pytest
 
-from checkpoints.journal import open_journal
+from checkpoints.journal import Journal
 from cli.settings.flags import Flags
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import load
 from cli.terminal.exits import SettingsRefused
+from tests.checkpoints.samples import within
 from tests.cli.conftest import Typed
 
 STRANGER = 4711
@@ -38,6 +40,7 @@ def give_away(monkeypatch: pytest.MonkeyPatch) -> GiveAway:
 
 
 def settings_file(folder: Path, text: str = SECRETS) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "carbon-migrate.toml"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
@@ -55,13 +58,12 @@ def test_a_settings_file_of_somebody_else_is_not_taken_unless_it_is_named(
     assert f"the settings file {path} belongs to " in ended.words
     assert "If you trust it, name it with --config carbon-migrate.toml; or make it yours: chown " in ended.words
     assert load(Flags(config=path), {}, tmp_path).api_url.value == URL
-
-
-def test_a_link_that_somebody_else_has_made_is_not_followed(tmp_path: Path, give_away: GiveAway) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "carbon-migrate.toml").symlink_to(settings_file(tmp_path / "mine"))
+    # A link that somebody else has made is not followed either.
+    mine = settings_file(tmp_path / "mine")
+    path.unlink()
+    path.symlink_to(mine)
     assert load(Flags(), {}, tmp_path).api_url.value == URL
-    give_away(tmp_path / "carbon-migrate.toml")
+    give_away(path)
     with pytest.raises(SettingsRefused, match="belongs to"):
         load(Flags(), {}, tmp_path)
 
@@ -100,14 +102,18 @@ def test_a_profile_of_somebody_else_is_not_taken(tmp_path: Path, give_away: Give
 # ---- open to others ---------------------------------------------------------------------------------------------
 
 
-async def made(journal: Path) -> None:
-    async with open_journal(journal):
-        pass
+def journal_in(folder: Path) -> Path:
+    journal = folder / "carbon-migrate.journal"
+    within(journal, keep_nothing)
+    return journal
+
+
+async def keep_nothing(_: Journal) -> None:
+    return
 
 
 def test_a_journal_that_others_can_read_is_told_with_the_command_that_closes_it(tmp_path: Path, typed: Typed) -> None:
-    journal = tmp_path / "carbon-migrate.journal"
-    anyio.run(made, journal)
+    journal = journal_in(tmp_path)
     assert typed("status").err == ""
     journal.chmod(0o644)
     told = typed("status")
@@ -144,12 +150,6 @@ def test_a_settings_file_that_others_can_read_is_told_where_it_holds_secrets(
 # ---- beside a journal -------------------------------------------------------------------------------------------
 
 
-def journal_in(folder: Path) -> Path:
-    journal = folder / "carbon-migrate.journal"
-    anyio.run(made, journal)
-    return journal
-
-
 def test_a_journal_in_a_folder_that_others_may_write_is_refused(tmp_path: Path, typed: Typed) -> None:
     journal = journal_in(tmp_path)
     tmp_path.chmod(0o777)
@@ -167,46 +167,31 @@ def test_a_journal_in_a_folder_that_others_may_write_is_refused(tmp_path: Path, 
     assert (typed("status").exit == 2) is (os.getuid() == 0)
 
 
-def as_link(path: Path) -> None:
-    elsewhere = path.parent / "elsewhere"
-    elsewhere.write_text("")
-    path.symlink_to(elsewhere)
-
-
-def as_open_file(path: Path) -> None:
-    path.touch()
-    path.chmod(0o666)
-
-
 @pytest.mark.loops(60)
-@pytest.mark.parametrize("put_there", [as_link, os.mkfifo, as_open_file])
+@pytest.mark.parametrize("what", ["a link", "a pipe", "an open file", "somebody else's"])
 @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal", "-plans", "-secrets", ".log"])
-def test_what_lies_beside_a_journal_is_no_link_no_pipe_and_closed(
-    ending: str, put_there: Callable[[Path], None], tmp_path: Path, typed: Typed
+def test_what_lies_beside_a_journal_is_a_closed_file_of_ones_own(
+    ending: str, what: str, tmp_path: Path, typed: Typed, give_away: GiveAway
 ) -> None:
     journal = journal_in(tmp_path)
-    path = journal.with_name(f"{journal.name}{ending}")
-    put_there(path)
+    elsewhere, path = tmp_path / "elsewhere", journal.with_name(f"{journal.name}{ending}")
+    elsewhere.touch()
+    if what == "a link":
+        path.symlink_to(elsewhere)
+    elif what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.touch(0o600)
+    if what == "an open file":
+        path.chmod(0o666)
+    elif what == "somebody else's":
+        give_away(path)
     ended = typed("resume")
     assert ended.exit == 2
+    told = {"an open file": "everybody may write", "somebody else's": "belongs to"}.get(what, "is not a regular file")
     assert str(path) in ended.words
-    assert "is not a regular file" in ended.words or "everybody may write" in ended.words
-    assert not (tmp_path / "elsewhere").exists() or (tmp_path / "elsewhere").read_text() == ""
-
-
-@pytest.mark.parametrize("ending", ["-wal", "-plans", "-secrets", ".log"])
-def test_what_lies_beside_a_journal_is_not_somebody_elses(
-    ending: str, tmp_path: Path, typed: Typed, give_away: GiveAway
-) -> None:
-    journal = journal_in(tmp_path)
-    path = journal.with_name(f"{journal.name}{ending}")
-    path.touch(0o600)
-    assert f"{path} belongs to" not in typed("resume").words
-    path.touch(0o600)
-    give_away(path)
-    ended = typed("resume")
-    assert ended.exit == 2
-    assert f"{path} belongs to" in ended.words
+    assert told in ended.words
+    assert elsewhere.read_text() == ""
 
 
 JOB_FILE = '[[step]]\njob = "balances"\nfile = "rows.csv"\n'
@@ -295,3 +280,64 @@ def test_doctor_names_a_journal_that_a_restart_would_lose(typed: Typed) -> None:
     told = "is in memory (tmpfs), and is gone when the machine or the container restarts"
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         assert told in " ".join(typed("doctor", "--journal", f"{folder}/a.journal").out.split())
+
+
+# ---- A journal that another user has made, and files that this user cannot read: what is said of them
+
+
+Closes = Callable[[Path, int], None]
+
+
+@pytest.fixture
+def closed_to_us(monkeypatch: pytest.MonkeyPatch) -> Closes:
+    """Makes the system refuse what is closed (`os.R_OK`, `os.W_OK`) of a file, which it would not do for root."""
+
+    def close(path: Path, what: int) -> None:
+        may, opens = os.access, os.open
+        closing = os.O_RDWR | os.O_WRONLY if what == os.W_OK else ~0
+
+        def access(file: Any, mode: int, **more: Any) -> bool:
+            return not (str(file) == str(path) and mode & what) and may(file, mode, **more)
+
+        def open_(file: Any, flags: int, *more: Any, **named: Any) -> int:
+            if str(file) == str(path) and (flags & closing or what == os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return opens(file, flags, *more, **named)
+
+        monkeypatch.setattr(os, "access", access)
+        monkeypatch.setattr(os, "open", open_)
+
+    return close
+
+
+@pytest.mark.parametrize("command", [("run", "balances", "b.csv"), ("plan", "balances", "b.csv"), ("status",)])
+@pytest.mark.parametrize("has_log", [True, False])
+def test_it_is_the_journal_that_cannot_be_written_and_not_its_log(
+    command: tuple[str, ...], has_log: bool, typed: Typed, closed_to_us: Closes, tmp_path: Path
+) -> None:
+    journal = tmp_path / "theirs.journal"
+    within(journal, keep_nothing)
+    (tmp_path / "b.csv").write_text("contract_number;amount\n1;5\n", encoding="utf-8")
+    log = tmp_path / "theirs.journal.log"
+    if has_log:
+        log.touch(mode=0o600)
+    closed_to_us(journal, os.W_OK)
+    closed_to_us(log if has_log else tmp_path, os.W_OK)
+    ended = typed(*command, "--journal", str(journal), "--api-url", URL)
+    assert f"the journal {journal} cannot be written: Permission denied. It belongs to " in ended.words
+    assert "work as that user, or name another journal" in ended.words
+    assert ended.exit == 2
+
+
+@pytest.mark.parametrize("flag", ["--journal", "--config"])
+def test_doctor_says_of_a_file_that_it_cannot_read_what_it_says_of_all_faults(
+    flag: str, typed: Typed, closed_to_us: Closes, tmp_path: Path
+) -> None:
+    path = tmp_path / "closed"
+    path.touch(mode=0o600)
+    closed_to_us(path, os.R_OK)
+    ended = typed("doctor", flag, str(path), "--api-url", URL)
+    assert "✓ program" in ended.out
+    assert ended.exit == 2
+    if flag == "--journal":
+        assert f"✗ journal the journal {path} cannot be written: Permission denied" in " ".join(ended.out.split())

@@ -73,14 +73,12 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_place(tmp_path: Path, te
         profile_of(settings)
 
 
-def test_a_profile_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+def test_a_profile_that_is_not_utf8_and_a_folder_that_cannot_be_written_are_told(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     profile_path(settings).write_bytes(b'billing = "\xff"')
     with pytest.raises(SettingsRefused, match="cannot be read: it is not UTF-8"):
         profile_of(settings)
-
-
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "carbon-migrate.toml").unlink()
     (tmp_path / "state").write_text("a file", encoding="utf-8")
     with pytest.raises(SettingsRefused, match=r"billing.example-8082.profile.toml cannot be written"):
         write_profile(settings_in(tmp_path, with_file=False), LEARNED)
@@ -104,42 +102,30 @@ async def test_doctor_shows_each_fact_with_its_standing(place: Place) -> None:
     assert "no probe has asked this billing" in ended.out
     assert "assumed" in ended.out
     assert "an operation of type 8 sets the balance to its sum" in ended.out
-    environment = {"XDG_STATE_HOME": place.cli.environment["XDG_STATE_HOME"]}
-    settings = load(Flags(api_url=place.billing.url), environment, place.cli.folder)
-    write_profile(settings, _of(LEARNED, settings.target, "5.24.06"))
+    learned(place, LEARNED, "5.24.06")
     ended = await place.cli("doctor")
     assert "of version 5.24.06: 6 facts known" in ended.out
     assert "known 2026-11-25" in ended.out
     assert "an operation of type 8 adds its sum to the balance" in ended.out
-    write_profile(settings, _of(LEARNED, settings.target, "5.23.01"))
+    learned(place, LEARNED, "5.23.01")
     ended = await place.cli("doctor")
     assert "learned from version 5.23.01, and the billing is of version 5.24.06 now" in ended.out
 
 
-def _of(profile: Profile, billing: str, version: str) -> Profile:
-    return msgspec.structs.replace(profile, billing=billing, version=version)
+def learned(place: Place, profile: Profile, version: str) -> None:
+    """Let this be what a probe has learned of the billing."""
+    state = {"XDG_STATE_HOME": place.cli.environment["XDG_STATE_HOME"]}
+    settings = load(Flags(api_url=place.billing.url), state, place.cli.folder)
+    write_profile(settings, msgspec.structs.replace(profile, billing=settings.target, version=version))
 
 
 async def test_the_preview_names_what_no_probe_has_confirmed_and_an_undo_takes_what_one_has(place: Place) -> None:
     place.balances(1)
-    settings = load(
-        Flags(api_url=place.billing.url),
-        {"XDG_STATE_HOME": place.cli.environment["XDG_STATE_HOME"]},
-        place.cli.folder,
-    )
     ended = await place.cli("run", "balances", "balances.csv", "--yes")
     assert "an operation of type 8 sets the balance to its sum" in ended.words
     assert "No probe has confirmed what is assumed; this asks the billing: carbon-migrate probe" in ended.words
-    write_profile(
-        settings,
-        msgspec.structs.replace(
-            UNKNOWN,
-            billing=settings.target,
-            version="5.24.06",
-            type_8=Fact(TypeEight.ADDS, DAY),
-            descr_kept=Fact(True, DAY),
-        ),
-    )
+    adds = msgspec.structs.replace(UNKNOWN, type_8=Fact(TypeEight.ADDS, DAY), descr_kept=Fact(True, DAY))
+    learned(place, adds, "5.24.06")
     ended = await place.cli("plan", "balances", "balances.csv", "--json", "--again")
     assert ended.closing["assumptions"] == []
     (run,) = await place.runs()

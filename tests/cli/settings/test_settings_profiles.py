@@ -83,11 +83,7 @@ def test_the_flag_goes_before_the_variable_and_that_before_the_file(tmp_path: Pa
     ("profile", "text", "told"),
     [
         (None, TOML, LIST),
-        (
-            "prodution",
-            TOML,
-            r"--profile: there is no profile of .* 'prodution' \(did you mean 'production'\?\)",
-        ),
+        ("prodution", TOML, r"--profile: .* no profile of .* 'prodution' \(did you mean 'production'\?\)"),
         ("test", "", "there is no profile of settings 'test', for .*carbon-migrate.toml has none"),
         ("", f'default_profile = "production"\n{TOML}', LIST),
         (None, f'default_profile = "nort"\n{TOML}', "line 1: there is no profile of settings 'nort'"),
@@ -101,13 +97,9 @@ def test_the_flag_goes_before_the_variable_and_that_before_the_file(tmp_path: Pa
         (
             "test",
             "[profile.test]\n[profile.other.api]\nulr = 'x'\n",
-            r"line 3: .* no setting 'profile.other.api.ulr' \(did you mean 'url'\?\); \[profile.other.api\] has",
+            r"line 3: .*ulr' .*'url'.*\[profile.other.api\] has",
         ),
-        (
-            "test",
-            "[profile.test]\njurnal = 'x'\n",
-            r"line 2: .*'journal'\?\); \[profile.test\] has: name, p",
-        ),
+        ("test", "[profile.test]\njurnal = 'x'\n", r"line 2: .*'journal'\?\); \[profile.test\] has: name, p"),
         ("test", "[profile.test.api]\nurl = 5\n", "line 2: profile.test.api.url: Expected `str"),
         ("test", "[profile.test.profile.x]\n", "there is no setting 'profile.test.profile'"),
     ],

@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import resource
 import stat
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import structlog
 from rich.console import Console
 
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.log_file import KEPT, LARGEST, LogFile
 from cli.terminal.logs import logging_to
 from cli.terminal.screen import Screen, Voice
 
@@ -28,56 +32,39 @@ def test_a_line_goes_to_the_screen_and_as_json_to_a_private_file(tmp_path: Path)
         structlog.contextvars.bind_contextvars(run="k7m2q")
         structlog.get_logger("engine").info("all rows are read and saved", rows=5)
         structlog.get_logger("engine").debug("too much")
-    (entry,) = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        # What libraries log comes to the same place.
+        logging.getLogger("asyncio").warning("slow %s", "callback")
+    entry, of_library = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     assert (
         entry.items() >= {"event": "all rows are read and saved", "rows": 5, "run": "k7m2q", "level": "info"}.items()
     )
+    assert of_library["event"] == "slow callback"
+    assert not any("_Bridge" in repr(handler) for handler in logging.getLogger().handlers)
     assert "all rows are read and saved rows=5" in heard.getvalue()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_secrets_are_in_neither(tmp_path: Path) -> None:
-    path = tmp_path / "run.log"
-    shown, heard = screen()
-    shown.mask.hide(["masterkey", "", "x"])
-    with logging_to(path, shown):
-        structlog.get_logger().warning("login with masterkey failed", url="http://x/?key=masterkey")
-        structlog.get_logger().error("bad", exc_info=ValueError("masterkey"))
-    for text in (path.read_text(encoding="utf-8"), heard.getvalue()):
-        assert "masterkey" not in text
-        assert "login with ••• failed" in text
-
-
-def test_quiet_keeps_information_to_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "run.log"
-    shown, heard = screen(quiet=True)
-    with logging_to(path, shown):
+@pytest.mark.parametrize(
+    ("voice", "shown"),
+    [
+        (Voice(), ["all well", "rejected", "decide"]),
+        (Voice(quiet=True), ["rejected", "decide"]),
+        (Voice(verbose=True), ["all well", "rejected", "sent again", "decide"]),
+    ],
+    ids=["usual", "quiet", "verbose"],
+)
+def test_all_is_in_the_file_and_on_the_screen_what_its_reader_wants(
+    voice: Voice, shown: list[str], tmp_path: Path
+) -> None:
+    path, heard = tmp_path / "run.log", StringIO()
+    with logging_to(path, Screen(voice, err=Console(file=heard, width=200))):
         structlog.get_logger().info("all well")
         structlog.get_logger().warning("rejected", label="[red]\x1b[2J")
-    assert "all well" not in heard.getvalue()
-    assert "rejected label=[red]\\x1b[2J" in heard.getvalue()
-    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
-
-
-@pytest.mark.parametrize("verbose", [False, True])
-def test_what_is_said_of_a_row_is_in_the_file_and_on_the_screen_where_it_is_a_warning(
-    verbose: bool, tmp_path: Path
-) -> None:
-    heard = StringIO()
-    with logging_to(tmp_path / "run.log", Screen(Voice(verbose=verbose), err=Console(file=heard, width=200))):
         structlog.get_logger().info("sent again", item=7)
         structlog.get_logger().warning("a person has to decide", item=8)
-    assert ("item=7" in heard.getvalue(), "item=8" in heard.getvalue()) == (verbose, True)
-    assert len((tmp_path / "run.log").read_text(encoding="utf-8").splitlines()) == 2
-
-
-def test_what_libraries_log_comes_to_the_same_place(tmp_path: Path) -> None:
-    path = tmp_path / "run.log"
-    shown, _ = screen(quiet=True)
-    with logging_to(path, shown):
-        logging.getLogger("asyncio").warning("slow %s", "callback")
-    assert json.loads(path.read_text(encoding="utf-8"))["event"] == "slow callback"
-    assert not any("_Bridge" in repr(handler) for handler in logging.getLogger().handlers)
+    assert [word for word in ("all well", "rejected", "sent again", "decide") if word in heard.getvalue()] == shown
+    assert "rejected label=[red]\\x1b[2J" in heard.getvalue()
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 4
 
 
 def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -119,3 +106,103 @@ def test_lines_in_systemds_journal_begin_with_their_priority(
         ["<6>", "<4>", "<3>"] if leads_there else ["", "", ""]
     )
     assert "rejected label=one" in lines[1]
+
+
+# ---- A log that several processes share: bounded, whole, private, and moved away by others without harm
+
+
+WRITERS = 3
+LINES = 2_000
+WRITES = """
+import sys
+from pathlib import Path
+from cli.terminal.log_file import LogFile
+name, lines, kept = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+file = LogFile(Path("run.log"), largest=5_000, kept=kept)
+for number in range(lines):
+    file.add(f"{name} {number}")
+file.close()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.log"
+
+
+def lines_of(folder: Path) -> list[str]:
+    return [line for one in folder.iterdir() for line in one.read_text(encoding="utf-8").splitlines()]
+
+
+def test_several_processes_lose_no_line_while_one_of_them_puts_the_log_aside(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-c", WRITES]
+    writers = [
+        subprocess.Popen([*command, str(name), str(LINES), "1000"], cwd=tmp_path, env=environment)  # noqa: S603 - our own words
+        for name in range(WRITERS)
+    ]
+    assert [writer.wait() for writer in writers] == [0] * WRITERS
+    assert len(list(tmp_path.iterdir())) > 1
+    expected = [f"{name} {number}" for name in range(WRITERS) for number in range(LINES)]
+    assert sorted(lines_of(tmp_path)) == sorted(expected)
+
+
+def test_the_oldest_lines_go_and_all_files_are_bounded_and_private(path: Path) -> None:
+    file = LogFile(path, largest=100, kept=2)
+    for number in range(100):
+        file.add(f"line {number:05}")
+    file.close()
+    assert sorted(one.name for one in path.parent.iterdir()) == ["run.log", "run.log.1", "run.log.2"]
+    assert all(one.stat().st_size <= 110 for one in path.parent.iterdir())
+    assert all(stat.S_IMODE(one.stat().st_mode) == 0o600 for one in path.parent.iterdir())
+    left = [int(line.split()[1]) for line in lines_of(path.parent)]
+    assert sorted(left) == list(range(100 - len(left), 100))
+    assert path.read_text(encoding="utf-8").endswith("line 00099\n")
+
+
+def test_a_log_goes_on_that_was_there_that_was_moved_away_or_cannot_be_opened_for_a_while(path: Path) -> None:
+    path.write_text("earlier\n", encoding="utf-8")
+    file = LogFile(path)
+    file.add("before \udcff")
+    # As logrotate does.
+    path.rename(path.with_name("run.log-20260301"))
+    file.add("after")
+    path.unlink()
+    path.mkdir()
+    file.add("lost")
+    file.add("lost too")
+    path.rmdir()
+    file.add("last")
+    file.close()
+    assert path.read_text(encoding="utf-8") == "last\n"
+    assert path.with_name("run.log-20260301").read_text(encoding="utf-8") == "earlier\nbefore \\udcff\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_line_is_kept_when_another_process_has_just_put_the_log_aside(path: Path) -> None:
+    file = LogFile(path, largest=10)
+    file.add("a line of more than that")
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "stat", gone)
+        file.add("the next")
+    file.close()
+    assert path.read_text(encoding="utf-8") == "a line of more than that\nthe next\n"
+
+
+def test_a_device_is_never_renamed() -> None:
+    file = LogFile(Path(os.devnull), largest=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: pytest.fail("renamed"))
+        patch.setattr("os.path.samestat", lambda *_: False)
+        file.add("nothing")
+    file.close()
+
+
+def test_the_bounds_are_those_that_the_page_tells() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "personal-data.md").read_text(encoding="utf-8")
+    assert f"{LARGEST // 1_000_000} MB" in page
+    assert f"{KEPT} earlier ones" in page

@@ -12,27 +12,27 @@ from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import at_a_terminal
 
 
-@pytest.mark.parametrize(("answer", "code", "entered"), [("y\n", 0, 5), ("\n", 2, 0), ("nope\n", 2, 0)])
-async def test_only_a_yes_sends(answer: str, code: int, entered: int, place: Place) -> None:
-    balances = place.balances(5)
-    with at_a_terminal(place, "run", "balances", str(balances.path)) as terminal:
-        await terminal.shows("[y/N]")
+@pytest.mark.parametrize(
+    ("language", "answer", "code"),
+    [("en", "y\n", 0), ("en", "\n", 2), ("en", "nope\n", 2), ("ru", "да\n", 0)],
+)
+async def test_only_a_yes_sends_and_a_question_in_russian_is_answered_in_russian(
+    language: str, answer: str, code: int, place: Place
+) -> None:
+    place.billing.latency = 0.02
+    balances = place.balances(60)
+    asks, question, done, bar = {
+        "en": ("[y/N]", "Send these 60 rows", "is done", "rows/s"),
+        "ru": ("[д/Н]", "Отправить 60 строк на сумму ", "завершена", "строк/с"),
+    }[language]
+    with at_a_terminal(place, "run", "balances", str(balances.path), "--lang", language) as terminal:
+        await terminal.shows(asks)
         assert (await place.found()).rows == 0
         terminal.types(answer)
         assert await terminal.ends() == code
-    assert "Send these 5 rows" in terminal.seen
-    assert (await place.found()).rows == entered
-
-
-async def test_a_question_in_russian_is_answered_in_russian(place: Place) -> None:
-    balances = place.balances(5)
-    with at_a_terminal(place, "run", "balances", str(balances.path), "--lang", "ru") as terminal:
-        await terminal.shows("[д/Н]")
-        terminal.types("да\n")
-        assert await terminal.ends() == 0
-    assert "Отправить 5 строк на сумму " in " ".join(terminal.seen.split())
-    assert "завершена" in terminal.seen
-    assert (await place.found()).rows == 5
+    assert question in " ".join(terminal.seen.split())
+    assert (done in terminal.seen, bar in terminal.seen) == (code == 0, code == 0)
+    assert (await place.found()).rows == (0 if code else 60)
 
 
 CTRL_D = "\x04"
@@ -59,11 +59,16 @@ async def test_a_question_that_is_not_answered_leaves_no_run_and_no_lock(ends_it
 
 
 async def test_a_run_that_was_killed_at_its_question_outlives_ctrl_c_until_a_no(place: Place) -> None:
-    balances = place.balances(5)
-    with at_a_terminal(place, "run", "balances", str(balances.path)) as terminal:
+    file = place.write("Договор;Сумма\n00001;5\n")
+    with at_a_terminal(place, "run", "balances", str(file)) as terminal:
         await terminal.shows("[y/N]")
         terminal.dies()
         await terminal.ends()
+    file.unlink()
+    asked = await place.cli("resume", may_end_with=(2,))
+    assert "columns contract_number = Договор, amount = Сумма" in asked.words
+    # Nobody could answer, and the question waits for somebody who can.
+    assert "The run stays as it is" in asked.words
     for answer, stage in (("Ctrl-C", Stage.FROZEN), ("n\n", Stage.DISCARDED)):
         with at_a_terminal(place, "resume", "--settle", "0") as terminal:
             await terminal.shows("[y/N]")
@@ -75,15 +80,6 @@ async def test_a_run_that_was_killed_at_its_question_outlives_ctrl_c_until_a_no(
         (run,) = await place.runs()
         assert run.stage is stage
     assert (await place.found()).rows == 0
-
-
-async def test_the_bar_is_drawn_and_the_lines_go_above_it(place: Place) -> None:
-    place.billing.latency = 0.02
-    balances = place.balances(60)
-    with at_a_terminal(place, "run", "balances", str(balances.path), "--yes") as terminal:
-        assert await terminal.ends() == 0
-    assert "rows/s" in terminal.seen
-    assert "is done" in terminal.seen
 
 
 async def test_corrections_and_a_probe_that_are_not_agreed_to_leave_nothing(place: Place) -> None:

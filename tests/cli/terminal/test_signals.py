@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from dataclasses import replace
+from itertools import cycle
 
 import anyio
 import pytest
 from rich.console import Console
 
 from checkpoints.journal import open_journal
+from checkpoints.records import Totals
+from checkpoints.states import State
 from cli.commands.execution import exit_code
-from cli.terminal.exits import Exit
+from cli.terminal.exits import Exit, exit_of
 from cli.terminal.language import RUSSIAN, set_reader
 from cli.terminal.screen import Screen
 from cli.terminal.signals import Interrupted, run_alongside
@@ -22,6 +25,7 @@ from engine.control.address import listening, socket_path
 from engine.control.application import ControlApplication
 from engine.control.door import Door, DoorLimits
 from engine.control.handler import ControlHandler
+from engine.pacing.holds import StopKind
 from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
@@ -34,40 +38,34 @@ SIGNALS = {
     signal.SIGTERM: "SIGTERM",
     signal.SIGHUP: "the terminal has gone",
 }
+COMMANDS = ("run", "plan", "undo", "resume", "verify", "reconcile", "doctor", "run", "resume")
+"""What waits for the billing; the signals come by turns, for all commands hear them in one place."""
 
 
-class Silent:
-    """A billing that takes a request and never answers."""
+@asynccontextmanager
+async def silent_billing() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """The address of a billing that takes a request and never answers, and when it is asked."""
+    asked = asyncio.Event()
 
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.url = ""
-
-    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
-        self.asked.set()
+        asked.set()
         with suppress(ConnectionResetError):
             await reader.read()
         writer.close()
 
-
-@asynccontextmanager
-async def silent_billing() -> AsyncIterator[Silent]:
-    silent = Silent()
-    async with served_connections(silent.attend) as port:
-        silent.url = f"http://127.0.0.1:{port}"
-        yield silent
+    async with served_connections(attend) as port:
+        yield f"http://127.0.0.1:{port}", asked
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("command", ["run", "plan", "undo", "resume", "verify", "reconcile", "doctor"])
+@pytest.mark.parametrize(("command", "number"), list(zip(COMMANDS, cycle(SIGNALS), strict=False)))
 async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
     command: str, number: signal.Signals, place: Place
 ) -> None:
     balances = place.balances(3)
-    async with silent_billing() as silent:
+    async with silent_billing() as (url, asked):
         async with open_journal(place.cli.journal) as journal:
-            run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, target=silent.url))
+            run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, target=url))
             await journal.end_intake(run)
             await journal.approve(run)
         words: tuple[str, ...] = {
@@ -75,8 +73,8 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
             "plan": ("balances", str(balances.path)),
             "doctor": (),
         }.get(command, (run.name,))
-        async with place.cli.started(command, *words, "--api-url", silent.url) as started:
-            await asyncio.wait_for(silent.asked.wait(), loops(30))
+        async with place.cli.started(command, *words, "--api-url", url) as started:
+            await asyncio.wait_for(asked.wait(), loops(30))
             started.signal(number)
             ended = await started.ended()
     assert ended.exit == 130
@@ -86,8 +84,9 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
     assert not await anyio.Path(f"{place.cli.journal}-wal").exists()
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("command", [("status", "--watch"), ("stop",)], ids=" ".join)
+@pytest.mark.parametrize(
+    ("command", "number"), list(zip((("status", "--watch"), ("stop",), ("stop",)), SIGNALS, strict=True)), ids=str
+)
 async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
     command: tuple[str, ...], number: signal.Signals, place: Place
 ) -> None:
@@ -117,3 +116,38 @@ def test_a_terminal_that_has_gone_is_named_in_the_language_of_the_reader() -> No
     gone = Interrupted(said("the terminal has gone"))
     assert reads_russian.run(exit_code, gone, screen) is Exit.INTERRUPTED
     assert "прервано (терминал закрыт)" in heard.getvalue()
+
+
+# ---- One number for what became of a run
+
+
+GOOD = {State.ACCEPTED: 3, State.APPLIED: 1, State.SKIPPED: 2}
+
+
+@pytest.mark.parametrize(
+    ("totals", "stopped", "intake_ended", "code"),
+    [
+        (Totals(GOOD), None, True, Exit.DONE),
+        (Totals(), None, True, Exit.DONE),
+        (Totals(GOOD | {State.REJECTED: 1}), None, True, Exit.REJECTED),
+        (Totals(GOOD | {State.REJECTED: 1, State.MANUAL: 1}), None, True, Exit.UNDECIDED),
+        (Totals(GOOD | {State.UNKNOWN: 1}), None, True, Exit.UNDECIDED),
+        (Totals(GOOD | {State.MANUAL: 1, State.PENDING: 1}), StopKind.SYSTEM, True, Exit.STOPPED),
+        (Totals(GOOD | {State.UNKNOWN: 1}), StopKind.SYSTEM, True, Exit.STOPPED),
+        (Totals(GOOD | {State.REJECTED: 1, State.PENDING: 1}), StopKind.BUDGET, True, Exit.STOPPED),
+        (Totals(GOOD | {State.PENDING: 1}), None, True, Exit.STOPPED),
+        (Totals(GOOD | {State.SENDING: 1, State.MANUAL: 1}), StopKind.INTERRUPTED, True, Exit.INTERRUPTED),
+        (Totals(GOOD | {State.UNKNOWN: 1}), StopKind.INTERRUPTED, True, Exit.INTERRUPTED),
+        # A stop that came when all was done has stopped nothing.
+        (Totals(GOOD), StopKind.INTERRUPTED, True, Exit.DONE),
+        (Totals(GOOD | {State.REJECTED: 1}), StopKind.BUDGET, True, Exit.REJECTED),
+        # Rows that were left out do not end as if all went in, and a list that was not read to its end is not done.
+        (Totals(GOOD, refused=2), None, True, Exit.REJECTED),
+        (Totals(GOOD), None, False, Exit.STOPPED),
+        (Totals(), StopKind.INTERRUPTED, False, Exit.INTERRUPTED),
+    ],
+)
+def test_the_worst_that_is_left_gives_the_code(
+    totals: Totals, stopped: StopKind | None, intake_ended: bool, code: Exit
+) -> None:
+    assert exit_of(totals, stopped, intake_ended=intake_ended) is code

@@ -1,6 +1,5 @@
 """Whatever a terminal can show and whoever still reads: a command says its words, and ends with its own code."""
 
-import errno
 import fcntl
 import io
 import json
@@ -10,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 
 import anyio
@@ -19,12 +20,13 @@ from rich.console import Console
 
 from checkpoints.journal import open_journal
 from cli.terminal.screen import Screen
-from cli.terminal.streams import Output, OutputBytes, held_by, json_line, lasting, outputs
-from cli.terminal.texts import JOINT, SIGNS
+from cli.terminal.streams import held_by, json_line, lasting, outputs, plain
+from cli.terminal.texts import JOINT, SIGNS, count, duration, markup_safe, money, printable
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Typed, clean_environment
 from tests.cli.marked_language import unmarked
 from tests.cli.oneliners import PUBLISHED
+from texts.said import counted
 
 ENCODINGS = ["utf-8", "koi8-r", "cp1251", "cp866", "ascii", "latin-1"]
 
@@ -132,52 +134,6 @@ def test_a_command_at_the_end_of_a_complaint_stands_alone() -> None:
     )
 
 
-class Broken(io.StringIO):
-    """A stream whose every write fails."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self._number = number
-
-    def write(self, text: str, /) -> int:
-        raise OSError(self._number, os.strerror(self._number))
-
-    def fileno(self) -> int:
-        return self.descriptor
-
-    descriptor = -1
-
-
-@pytest.fixture
-def descriptor() -> Iterator[int]:
-    read, write = os.pipe()
-    os.close(read)
-    yield write
-    os.close(write)
-
-
-@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO])
-def test_a_reader_that_has_gone_is_no_error(number: int, descriptor: int) -> None:
-    stream = Broken(number)
-    stream.descriptor = descriptor
-    output = Output(stream)
-    assert output.write("nobody hears it") == 15
-    output.flush()
-    assert output.trouble is None
-    # What comes later goes nowhere, and not to a pipe that raises.
-    assert os.write(descriptor, b"x") == 1
-
-
-def test_a_disk_that_is_full_is_told_on_the_other_stream(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    stream, err = Broken(errno.ENOSPC), io.StringIO()
-    stream.descriptor = descriptor
-    monkeypatch.setattr(sys, "stdout", stream)
-    monkeypatch.setattr(sys, "stderr", err)
-    with outputs():
-        sys.stdout.write("lost")
-    assert err.getvalue() == "✗ standard output could not be written, and is not complete: No space left on device\n"
-
-
 @contextmanager
 def lost(stdout: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Standard output as it is when it was closed, or on a disk that is full, or with a reader that has gone."""
@@ -195,7 +151,14 @@ def lost(stdout: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("stdout", "code"), [("closed", 2), ("full", 2), ("gone", 0)])
+@pytest.fixture
+async def run(tmp_path: Path) -> str:
+    """The name of a run in the journal of the folder that is typed in."""
+    async with open_journal(tmp_path / "carbon-migrate.journal") as journal:
+        return (await frozen_run(journal, new_item("1"), new_item("2"))).name
+
+
+@pytest.mark.parametrize("stdout", ["closed", "full", "gone"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -206,16 +169,24 @@ def lost(stdout: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("translate", PUBLISHED["session"].line),
         ("--help",),
         ("--version",),
+        ("status", "RUN"),
+        ("status", "--json"),
+        ("export", "RUN", "--state", "pending", "-o", "-"),
+        ("report", "RUN", "-o", "-"),
+        ("report", "prove", "RUN", "1"),
     ],
     ids=" ".join,
 )
-def test_a_command_whose_output_is_lost_has_failed(
-    arguments: tuple[str, ...], stdout: str, code: int, typed: Typed, monkeypatch: pytest.MonkeyPatch
+def test_a_command_whose_output_is_lost_has_failed_but_for_a_reader_that_has_gone(
+    arguments: tuple[str, ...], stdout: str, run: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    words = [run if word == "RUN" else word for word in arguments]
     with lost(stdout, monkeypatch):
-        ended = typed(*arguments)
-    assert ended.exit == code
-    assert ("standard output could not be written, and is not complete" in ended.words) is bool(code)
+        ended = typed(*words)
+    assert ended.exit == (0 if stdout == "gone" else 2)
+    told = re.search("standard output (could not|cannot) be written", ended.words)
+    assert (told is None) is (stdout == "gone")
+    assert stdout == "gone" or "written to stdout" not in ended.words
 
 
 @pytest.mark.parametrize("stdout", ["closed", "full"])
@@ -225,38 +196,7 @@ def test_a_command_that_works_on_a_run_keeps_its_code_without_its_output(
     with lost(stdout, monkeypatch):
         ended = typed("resume")
     assert ended.exit == 0
-    assert "standard output could not be written" in ended.words
-
-
-@pytest.fixture
-async def run(tmp_path: Path) -> str:
-    """The name of a run in the journal of the folder that is typed in."""
-    async with open_journal(tmp_path / "carbon-migrate.journal") as journal:
-        return (await frozen_run(journal, new_item("1"), new_item("2"))).name
-
-
-@pytest.mark.parametrize("stdout", ["closed", "full"])
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("status", "RUN"),
-        ("status", "--json"),
-        ("export", "RUN", "--state", "pending", "-o", "-"),
-        ("report", "RUN", "-o", "-"),
-        ("report", "prove", "RUN", "1"),
-    ],
-    ids=" ".join,
-)
-def test_what_was_asked_for_of_a_run_and_is_lost_ends_with_2(
-    arguments: tuple[str, ...], stdout: str, run: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = [run if word == "RUN" else word for word in arguments]
-    assert typed(*words).exit == 0
-    with lost(stdout, monkeypatch):
-        ended = typed(*words)
-    assert ended.exit == 2
-    assert re.search("standard output (could not|cannot) be written", ended.words)
-    assert "written to stdout" not in ended.words
+    assert "standard output could not be written, and is not complete" in ended.words
 
 
 @pytest.mark.parametrize(
@@ -266,14 +206,6 @@ def test_what_was_asked_for_of_a_run_and_is_lost_ends_with_2(
 def test_a_bar_is_drawn_only_where_it_can_be(terminal: str, encoding: str, redraws: bool) -> None:
     console = Console(file=lasting(of(encoding)), force_terminal=True, _environ={"TERM": terminal})
     assert Screen(err=console).can_redraw is redraws
-
-
-def test_a_file_that_is_written_to_a_full_disk_is_an_error() -> None:
-    with Path("/dev/full").open("w", encoding="utf-8") as full:
-        output = OutputBytes(full)
-        with pytest.raises(OSError, match="No space left"):
-            output.write(b"x" * 100_000)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 
 
 def test_what_a_full_disk_did_not_take_goes_into_no_other_file(
@@ -466,3 +398,48 @@ def test_an_error_is_wrapped_on_a_terminal_but_no_command_and_nothing_in_a_file(
     assert all(line.startswith(("✗ ", "  ")) for line in sentence)
     assert command.strip() == export
     assert [len(whole), whole[1].strip()] == [2, export]
+
+
+# ---- What comes from outside is shown and does nothing; numbers read easily
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("Иванов Пётр", "Иванов Пётр"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("two\nlines\tand\xa0more", "two lines and more"),
+        ("right\u202eleft", "right\\u202eleft"),
+        ("\x00", "\\x00"),
+        # Names of files that are no text.
+        (os.fsdecode("балансы.csv".encode()), "балансы.csv"),
+        ("\udcd0\udcb1.csv", "б.csv"),
+        ("\udcc2\udcc1\udccc.csv", "\\xc2\\xc1\\xcc.csv"),
+        ("a\ud800b", "a\\ud800b"),
+    ],
+)
+def test_foreign_text_cannot_steer_the_terminal(text: str, seen: str) -> None:
+    assert printable(text) == seen
+    assert printable("x" * 1000, 10) == "xxxxxxxxx…"
+
+
+@pytest.mark.parametrize("text", ["[red]no[/red]", "[/]", "a \\[b]", "[link=file:///etc/passwd]x[/link]"])
+def test_foreign_text_is_no_markup(text: str) -> None:
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(markup_safe(text))
+    assert capture.get().rstrip("\n") == text
+
+
+def test_numbers_for_people() -> None:
+    assert plain(count(1234567)) == "1 234 567"
+    assert plain(money(Decimal("-1234567.5"))) == "−1 234 567.50"
+    assert money(Decimal("0.125")) == "0.125"
+    assert (duration(7.4), duration(750), duration(11_100)) == ("0:07", "12:30", "3:05:00")
+
+
+def test_a_number_and_its_word_stay_on_one_line() -> None:
+    file = StringIO()
+    sentence = counted("there is {n} row", "there are {n} rows", 1234567)
+    Console(file=lasting(file), width=20).print(printable(sentence))
+    assert file.getvalue().splitlines()[-1].strip() == "1 234 567 rows"

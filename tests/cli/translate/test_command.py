@@ -144,7 +144,3 @@ def test_the_faults_are_told_in_russian_and_the_commands_are_the_same(typed: Typ
 def test_a_refusal_is_told_in_russian(typed: Typed, line: str, why: str) -> None:
     told = typed("translate", line, "--lang", "ru")
     assert (why in told.words, told.exit) == (True, Exit.REFUSED)
-
-
-def test_json_is_the_same_in_russian(typed: Typed) -> None:
-    assert typed("translate", "--json", ONE.line).out == typed("translate", "--json", ONE.line, "--lang", "ru").out

@@ -1,21 +1,13 @@
 """Each kind of fault, in a line made to measure: it is named with its place, and the translation does better."""
 
-import json
-
 import pytest
 
 from cli.translate.findings import FindingKind
 from cli.translate.text_table import LAST_LINE
-from cli.translate.translation import Translation
 from tests.cli.oneliners import URL, chains, get, kinds, loop, option, post, translated
 
 SELECT = "set list on; select id from abonents"
 AWK = "awk '{print $2}' | sed '/^$/d'"
-
-
-def arguments(found: Translation, link: int) -> object:
-    """The arguments of one link, which has no placeholders that stand alone."""
-    return json.loads(chains(found)[link].partition(" ")[2])
 
 
 def test_every_kind_of_fault_has_a_line_here() -> None:
@@ -47,48 +39,154 @@ def test_every_kind_of_fault_has_a_line_here() -> None:
     assert found == {kind.value for kind in FindingKind}
 
 
-def test_every_fault_says_what_it_does_and_what_is_done_instead() -> None:
-    found = translated(loop(SELECT, "'method1=objects.get&arg1={\"id\":$line}'", filters=AWK))
-    (fault,) = found.faults
-    assert fault.what == "$line stands within single quotes"
-    assert fault.today == "the shell never puts a value there: each call carries the letters $line"
-    assert fault.instead == "the value is put there"
-    assert chains(found) == ['objects.get {"id": {id}}']
+def rows(data: str) -> str:
+    """A loop over the ids of a select."""
+    return loop(SELECT, data, filters=AWK)
 
 
-# ---- quotes and variables ----------------------------------------------------------------------------------------
+def heading_off(select: str, data: str = get(), **parts: str) -> str:
+    """A loop over a select whose rows are printed as a table."""
+    return loop(f"set heading off; {select}", data, **parts)
 
 
-@pytest.mark.parametrize("written", ["$line", "${line}"])
-def test_a_variable_within_single_quotes(written: str) -> None:
-    found = translated(loop(SELECT, f'\'method1=objects.get&arg1={{"id":"{written}"}}\'', filters=AWK))
-    assert kinds(found) == ["never-expands"]
-    assert chains(found) == ['objects.get {"id": "{id}"}']
+def sms(value: str) -> str:
+    return post(f'\'method1=objects.filter&arg1={{"sms":"{value}"}}\'')
 
 
-def test_a_dollar_within_single_quotes_that_is_no_variable_is_left() -> None:
-    found = translated(post('\'method1=set&arg1={"descr_no":"pa$word"}\''))
-    assert found.faults == ()
-    assert chains(found) == ['set {"descr_no": "pa$word"}']
-    (note,) = [note for note in found.notes if "single quotes" in note]
-    assert note.startswith("line 1, column 49")
-    assert "pa$word" not in note
+def setting(value: str, key: str = "1") -> str:
+    """Data of a call that sets a value."""
+    return f"'method1=objects.get&arg1={{\"id\":{key}}}&method2=set&arg2={{{value}}}'"
+
+
+BY_CURL = "curl --data-urlencode 'method1=objects.filter' --data-urlencode 'arg1={\"sms\":\"+7 & %2B\"}'"
+TWICE = "curl -d method1=objects.get -d 'arg1={\"id\":5}' --data-raw 'method2=save&arg2={}'"
+A_AND_B = "'method1=objects.get&arg1={\"id\":'$a',\"x\":'$b'}'"
+OF_A = "'method1=objects.get&arg1={\"id\":'$a'}'"
+OVER_LINES = loop("set list on;\n select id\n from abonents", get(), filters=AWK)
+OVER_LINES = (
+    OVER_LINES.replace("| ", "|\n").replace("; do curl ", " # each\ndo\n curl \\\n").replace("; done", "\ndone")
+)
+COMPUTED = "select id, x+1, summa from t"
+SEVERAL = "select a, b, c from t"
+GLUED = "select id||' '||summa from t"
+ID = 'objects.get {"id": {id}}'
+LINE = 'objects.get {"id": {line}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "faults", "links"),
+    [
+        # quotes and variables
+        (rows('\'method1=objects.get&arg1={"id":"$line"}\''), "never-expands", 'objects.get {"id": "{id}"}'),
+        (rows('\'method1=objects.get&arg1={"id":"${line}"}\''), "never-expands", 'objects.get {"id": "{id}"}'),
+        (rows('"method1=objects.get&arg1={"id":"$line"}"'), "no-json", 'objects.get {"id": "{id}"}'),
+        (rows('"method1=objects.get&arg1={\\"id\\":$line}"'), "", ID),
+        (post("'method1=objects.get&arg1={'id':5}'"), "no-json", 'objects.get {"id": 5}'),
+        (post('\'method1=set&arg1={"descr_no":"pa$word"}\''), "", 'set {"descr_no": "pa$word"}'),
+        # numbers and equals
+        (post("'method1=save&arg1{}'"), "missing-equals", "save"),
+        (post("'method1=objects.get&arg1={}&method2save&arg2={}'"), "missing-equals", "objects.get | save"),
+        (post("'method1=a&arg1={}&method3=b&arg3={}'"), "numbers", "a | b"),
+        (post("'method2=b&arg2={}'"), "numbers", "b"),
+        (post("'method1=a&arg1={}&method3=b&arg2={\"x\":1}'"), "numbers", 'a | b {"x": 1}'),
+        (post("'method1=a&arg1={}&arg2={}'"), "numbers", "a"),
+        (post('\'method2=b&arg2={"y":2}&method1=a&arg1={"x":1}\''), "", 'a {"x": 1} | b {"y": 2}'),
+        (post("'method1=a&arg1='"), "no-arguments", "a"),
+        (post("'method1=a'"), "no-arguments", "a"),
+        (f"{TWICE} {URL}/Users/", "", 'objects.get {"id": 5} | save'),
+        # what is not encoded, and what is
+        (sms("+7123"), "not-encoded", 'objects.filter {"sms": "+7123"}'),
+        (sms("a & b"), "not-encoded", 'objects.filter {"sms": "a & b"}'),
+        (sms("a&b&c=d"), "not-encoded", 'objects.filter {"sms": "a&b&c=d"}'),
+        (sms("50% off"), "not-encoded", 'objects.filter {"sms": "50% off"}'),
+        (sms("50%"), "not-encoded", 'objects.filter {"sms": "50%"}'),
+        (sms("1+1+1"), "not-encoded", 'objects.filter {"sms": "1+1+1"}'),
+        (sms("%2B7123"), "encoded-by-hand", 'objects.filter {"sms": "+7123"}'),
+        (sms("%D1%8F"), "encoded-by-hand", 'objects.filter {"sms": "я"}'),
+        (sms("+%2B"), "encoded-by-hand not-encoded", 'objects.filter {"sms": "++"}'),
+        (sms("a{b}c"), "", 'objects.filter {"sms": "a{{b}}c"}'),
+        (sms("\\u0044"), "", 'objects.filter {"sms": "D"}'),
+        (f"{BY_CURL} {URL}/Abonents/", "", 'objects.filter {"sms": "+7 & %2B"}'),
+        (post("'method1=objects.filter&arg1=%7B%22sms%22:%22%2B7+1%22%7D'"), "", 'objects.filter {"sms": "+7 1"}'),
+        # amounts
+        (post(setting('"limit":-100')), "bare-number", 'objects.get {"id": 1} | set {"limit": "-100"}'),
+        (post(setting('"SUM_IN":50.10')), "bare-number", 'objects.get {"id": 1} | set {"SUM_IN": "50.10"}'),
+        (post(setting('"rate":0.5')), "bare-number", 'objects.get {"id": 1} | set {"rate": "0.5"}'),
+        (
+            heading_off("select id, summa from t", setting("\"limit\":-'$b'", "'$a'"), variables="a b"),
+            "bare-number",
+            f'{ID} | set {{"limit": "-{{summa}}"}}',
+        ),
+        (post("'method1=objects.filter&arg1={\"limit\":5}'"), "", 'objects.filter {"limit": 5}'),
+        # texts and columns of rows
+        (
+            heading_off("select name from abonents", '\'method1=objects.get&arg1={"name":"\'"$line"\'"}\''),
+            "",
+            'objects.get {"name": "{name}"}',
+        ),
+        (
+            heading_off("select contract_number from abonents", "'method1=x&arg1={\"contract_number\":'\"$line\"'}'"),
+            "no-json",
+            'x {"contract_number": "{contract_number}"}',
+        ),
+        (heading_off("select id||';'||summa from t"), "", LINE),
+        (heading_off(GLUED, filters="awk 'NF{print $1}'"), "", ID),
+        (heading_off(GLUED, filters="gawk 'NF{print $1}'"), "", ID),
+        (heading_off(GLUED, filters="mawk 'NF{print $1}'"), "", ID),
+        (heading_off(COMPUTED, filters="awk 'NF{print $3}'"), "", LINE),
+        *(
+            (
+                heading_off(SEVERAL, A_AND_B, variables="a b", filters=f"awk 'NF{{print {fields}}}'"),
+                "",
+                'objects.get {"id": {a}, "x": {c}}',
+            )
+            for fields in ("$1, $3", '$1" "$3', "$1,$3")
+        ),
+        (
+            heading_off("select id, summa from t", OF_A, variables="a b", filters="sed '/^$/d' | sed 's/ *//g'"),
+            "output-form",
+            ID,
+        ),
+        (OVER_LINES, "", ID),
+    ],
+)
+def test_a_fault_is_named_and_the_translation_does_better(line: str, faults: str, links: str) -> None:
+    found = translated(line)
+    assert " ".join(sorted(kinds(found))) == faults
+    assert " | ".join(chains(found)) == links
+    assert any("encodes nothing" in note for note in found.notes) is ("--data-urlencode" not in line)
+    # A dollar that is no variable is told without the word around it.
+    notes = " ".join(found.notes)
+    assert ("within single quotes" in notes, "pa$word" in notes) == ("pa$word" in line, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "sql", "columns"),
+    [
+        (heading_off("select id||';'||summa from t"), "select id||';'||summa from t", ["line"]),
+        (heading_off(GLUED, filters="awk 'NF{print $1}'"), "select id, summa from t", []),
+        (heading_off(COMPUTED, filters="awk 'NF{print $3}'"), COMPUTED, ["id,column_2,line"]),
+        (OVER_LINES, "select id\n from abonents", []),
+    ],
+)
+def test_the_columns_of_what_is_printed(line: str, sql: str, columns: list[str]) -> None:
+    found = translated(line)
+    assert (option(found, "--sql"), option(found, "--columns")) == ([sql], columns)
+
+
+# ---- variables
 
 
 def test_an_undefined_variable_becomes_a_placeholder_that_the_run_asks_for() -> None:
-    found = translated(post("'method1=objects.create&arg1={\"manager_id\":'$manager'}'"))
+    line = post("'method1=objects.create&arg1={\"manager_id\":'$manager'}'")
+    given = translated(line, manager="33")
+    assert (kinds(given), chains(given)) == (["not-defined"], ['objects.create {"manager_id": 33}'])
+    assert "33" not in given.faults[0].instead
+    found = translated(line)
     (fault,) = found.faults
     assert (fault.kind, fault.place.column) == (FindingKind.NOT_DEFINED, 60)
     assert "--set manager=VALUE" in fault.instead
     assert chains(found) == ['objects.create {"manager_id": {manager}}']
-
-
-def test_an_undefined_variable_whose_value_is_given() -> None:
-    line = post("'method1=objects.create&arg1={\"manager_id\":'$manager',\"sms\":\"'$sms'\"}'")
-    found = translated(line, manager="33", sms="+7&%2B")
-    assert kinds(found) == ["not-defined", "not-defined"]
-    assert chains(found) == ['objects.create {"manager_id": 33, "sms": "+7&%2B"}']
-    assert all("33" not in fault.instead for fault in found.faults)
 
 
 def test_variables_that_the_line_sets_itself_are_filled_in() -> None:
@@ -113,85 +211,7 @@ def test_the_host_may_be_a_variable() -> None:
     assert not any("--api-url" in note for note in found.notes)
 
 
-def test_quotes_of_the_json_that_the_shell_takes_away() -> None:
-    found = translated(loop(SELECT, '"method1=objects.get&arg1={"id":"$line"}"', filters=AWK))
-    assert kinds(found) == ["no-json"]
-    assert chains(found) == ['objects.get {"id": "{id}"}']
-
-
-def test_single_quotes_around_json_in_single_quotes() -> None:
-    found = translated(post("'method1=objects.get&arg1={'id':5}'"))
-    assert kinds(found) == ["no-json"]
-    assert chains(found) == ['objects.get {"id": 5}']
-
-
-def test_escaped_quotes_are_no_fault() -> None:
-    found = translated(loop(SELECT, '"method1=objects.get&arg1={\\"id\\":$line}"', filters=AWK))
-    assert found.faults == ()
-    assert chains(found) == ['objects.get {"id": {id}}']
-
-
 # ---- the form ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("data", "expected", "links"),
-    [
-        ("method1=save&arg1{}", ["missing-equals"], ["save"]),
-        ("method1=objects.get&arg1={}&method2save&arg2={}", ["missing-equals"], ["objects.get", "save"]),
-        ("method1=a&arg1={}&method3=b&arg3={}", ["numbers"], ["a", "b"]),
-        ("method2=b&arg2={}", ["numbers"], ["b"]),
-        ('method1=a&arg1={}&method3=b&arg2={"x":1}', ["numbers"], ["a", 'b {"x": 1}']),
-        ("method1=a&arg1={}&arg2={}", ["numbers"], ["a"]),
-        ('method2=b&arg2={"y":2}&method1=a&arg1={"x":1}', [], ['a {"x": 1}', 'b {"y": 2}']),
-        ("method1=a&arg1=", ["no-arguments"], ["a"]),
-        ("method1=a", ["no-arguments"], ["a"]),
-    ],
-)
-def test_numbers_and_equals(data: str, expected: list[str], links: list[str]) -> None:
-    found = translated(post(f"'{data}'"))
-    assert kinds(found) == expected
-    assert chains(found) == links
-
-
-@pytest.mark.parametrize(
-    ("value", "expected", "meant"),
-    [
-        ("+7123", ["not-encoded"], "+7123"),
-        ("a & b", ["not-encoded"], "a & b"),
-        ("a&b&c=d", ["not-encoded"], "a&b&c=d"),
-        ("50% off", ["not-encoded"], "50% off"),
-        ("50%", ["not-encoded"], "50%"),
-        ("1+1+1", ["not-encoded"], "1+1+1"),
-        ("%2B7123", ["encoded-by-hand"], "+7123"),
-        ("%D1%8F", ["encoded-by-hand"], "я"),
-        ("+%2B", ["not-encoded", "encoded-by-hand"], "++"),
-        ("a{b}c", [], "a{{b}}c"),
-        ("\\u0044", [], "D"),
-    ],
-)
-def test_what_is_not_encoded_is_sent_as_it_is_meant(value: str, expected: list[str], meant: str) -> None:
-    found = translated(post(f'\'method1=objects.filter&arg1={{"sms":"{value}"}}\''))
-    assert sorted(kinds(found)) == sorted(expected)
-    assert arguments(found, 0) == {"sms": meant}
-
-
-def test_data_that_is_encoded_already_is_no_fault() -> None:
-    by_curl = "curl --data-urlencode 'method1=objects.filter' --data-urlencode 'arg1={\"sms\":\"+7 & %2B\"}'"
-    found = translated(f"{by_curl} {URL}/Abonents/")
-    assert found.faults == ()
-    assert arguments(found, 0) == {"sms": "+7 & %2B"}
-    assert not any("encodes nothing" in note for note in found.notes)
-    by_hand = translated(post("'method1=objects.filter&arg1=%7B%22sms%22:%22%2B7+1%22%7D'"))
-    assert by_hand.faults == ()
-    assert arguments(by_hand, 0) == {"sms": "+7 1"}
-
-
-def test_several_data_are_one() -> None:
-    found = translated(
-        f"curl -d method1=objects.get -d 'arg1={{\"id\":5}}' --data-raw 'method2=save&arg2={{}}' {URL}/Users/"
-    )
-    assert chains(found) == ['objects.get {"id": 5}', "save"]
 
 
 def test_other_fields_belong_into_the_settings_and_are_not_shown() -> None:
@@ -200,31 +220,6 @@ def test_other_fields_belong_into_the_settings_and_are_not_shown() -> None:
     assert "the field hash_key is left out" in notes
     assert "the field psw is left out" in notes
     assert "s3cret" not in notes + " ".join(found.command)
-
-
-@pytest.mark.parametrize(
-    ("written", "sent"),
-    [
-        ('"limit":-100', {"limit": "-100"}),
-        ('"SUM_IN":50.10', {"SUM_IN": "50.10"}),
-        ('"rate":0.5', {"rate": "0.5"}),
-    ],
-)
-def test_an_amount_is_sent_as_a_text(written: str, sent: object) -> None:
-    found = translated(post(f"'method1=objects.get&arg1={{\"id\":1}}&method2=set&arg2={{{written}}}'"))
-    assert kinds(found) == ["bare-number"]
-    assert arguments(found, 1) == sent
-
-
-def test_an_amount_of_a_row_is_sent_as_a_text_with_its_sign() -> None:
-    data = "'method1=objects.get&arg1={\"id\":'$a'}&method2=set&arg2={\"limit\":-'$b'}'"
-    found = translated(loop("set heading off; select id, summa from abonents", data, variables="a b"))
-    assert kinds(found) == ["bare-number"]
-    assert chains(found) == ['objects.get {"id": {id}}', 'set {"limit": "-{summa}"}']
-
-
-def test_a_criterion_is_no_amount() -> None:
-    assert translated(post("'method1=objects.filter&arg1={\"limit\":5}'")).faults == ()
 
 
 # ---- the rows ----------------------------------------------------------------------------------------------------
@@ -258,18 +253,6 @@ def test_how_a_value_comes_out_of_what_isql_prints(sql: str, filters: str, expec
     assert option(found, "--columns") == []
 
 
-def test_a_text_that_is_quoted_for_the_shell_and_in_the_json_is_no_fault() -> None:
-    data = '\'method1=objects.get&arg1={"name":"\'"$line"\'"}\''
-    assert translated(loop("set heading off; select name from t", data)).faults == ()
-
-
-def test_a_contract_number_is_never_sent_as_a_number() -> None:
-    data = "'method1=objects.get&arg1={\"contract_number\":'\"$line\"'}'"
-    found = translated(loop("set heading off; select contract_number from abonents", data))
-    assert kinds(found) == ["no-json"]
-    assert chains(found) == ['objects.get {"contract_number": "{contract_number}"}']
-
-
 @pytest.mark.parametrize(
     ("select", "variables", "columns", "sql"),
     [
@@ -296,43 +279,6 @@ def test_the_columns_of_the_select(select: str, variables: str, columns: list[st
     assert found.faults == ()
     assert option(found, "--sql") == [sql or select]
     assert option(found, "--columns") == columns
-
-
-def test_columns_glued_with_anything_else_are_one_text() -> None:
-    found = translated(loop("set heading off; select id||';'||summa from t", get()))
-    assert option(found, "--sql") == ["select id||';'||summa from t"]
-    assert option(found, "--columns") == ["line"]
-    assert chains(found) == ['objects.get {"id": {line}}']
-
-
-@pytest.mark.parametrize("awk", ["awk", "gawk", "mawk"])
-def test_an_awk_takes_glued_columns_apart_whatever_it_is_called(awk: str) -> None:
-    filters = f"{awk} 'NF{{print $1}}'"
-    found = translated(loop("set heading off; select id||' '||summa from t", get(), filters=filters))
-    assert option(found, "--sql") == ["select id, summa from t"]
-    assert chains(found) == ['objects.get {"id": {id}}']
-
-
-def test_only_one_of_several_columns_is_picked() -> None:
-    found = translated(loop("set heading off; select id, x+1, summa from t", get(), filters="awk 'NF{print $3}'"))
-    assert option(found, "--columns") == ["id,column_2,line"]
-    assert chains(found) == ['objects.get {"id": {line}}']
-
-
-@pytest.mark.parametrize("fields", ["$1, $3", '$1" "$3', "$1,$3"])
-def test_several_columns_are_picked(fields: str) -> None:
-    data = "'method1=objects.get&arg1={\"id\":'$a',\"x\":'$b'}'"
-    filters = f"awk 'NF{{print {fields}}}'"
-    found = translated(loop("set heading off; select a, b, c from t", data, variables="a b", filters=filters))
-    assert chains(found) == ['objects.get {"id": {a}, "x": {c}}']
-
-
-def test_columns_that_run_together_are_kept_apart() -> None:
-    data = "'method1=objects.get&arg1={\"id\":'$a'}'"
-    found = translated(
-        loop("set heading off; select id, summa from t", data, variables="a b", filters="sed '/^$/d' | sed 's/ *//g'")
-    )
-    assert kinds(found) == ["output-form"]
 
 
 @pytest.mark.parametrize(
@@ -423,19 +369,6 @@ def test_what_stands_beside_the_call_is_left_out_and_said() -> None:
 def test_a_loop_that_makes_the_same_call_for_all_rows() -> None:
     found = translated(loop(SELECT, "'method1=save&arg1={}'", filters=AWK))
     assert "the same call is made for each row" in " ".join(found.notes)
-
-
-def test_over_several_lines_with_comments() -> None:
-    lines = [
-        'sqlexec "set list on;\n select id\n from abonents" |',
-        "awk '{print $2}' | sed '/^$/d' |",
-        "while IFS= read -r line # each",
-        f"do\n  curl \\\n  -d {get()} \\\n  {URL}/Users/",
-        "done",
-    ]
-    found = translated("\n".join(lines))
-    assert found.faults == ()
-    assert option(found, "--sql") == ["select id\n from abonents"]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,10 @@ class Form:
 
 IDS = {"ids.txt": "9001\n9002\n9003\n"}
 SUMS = {"f.csv": "9001;50.5\n9002;-0.10\n9003;12000\n"}
+MORE_CELLS = {"f.csv": "9001;5;x y\n9002;6\n9003;7;z;z\n"}
+TABS = {"f.tsv": "9001\t5\n9002\t6\n9003\t7\n"}
+WORDS = {"f.txt": "  9001   5 x y\n9002\t-0.10  \n9003 12000 z\n"}
+BLANK = {"ids.txt": "9001\n\n9002\n"}
 NUMBERS = {"f.csv": "N-1;50.5\nN-2;-0.10\n0003;12000\n"}
 OF_ID = move("'$id'")
 OF_VALUE = move("{}").replace("1444", "'$value'")
@@ -70,18 +74,9 @@ SELECT = "select id from abonents"
 FORMS = {
     "while from a file": Form("while read -r id; do CURL; done < ids.txt", OF_ID, IDS),
     "while over cells": Form("while IFS=';' read -r a b; do CURL; done < f.csv", OF_SUMS, SUMS),
-    "while over cells with more behind them": Form(
-        "while IFS=';' read -r a b rest; do CURL; done < f.csv", OF_SUMS, {"f.csv": "9001;5;x;y\n9002;6\n9003;7;z\n"}
-    ),
-    "while over tabs": Form(
-        "while IFS=$'\\t' read -r a b; do CURL; done < f.tsv", OF_SUMS, {"f.tsv": "9001\t5\n9002\t6\n9003\t7\n"}
-    ),
-    "while over words": Form(
-        "while read a b; do CURL; done < f.txt", OF_SUMS, {"f.txt": "  9001   5\n9002\t-0.10  \n9003 12000\n"}
-    ),
-    "while over words with more behind them": Form(
-        "while read a b _; do CURL; done < f.txt", OF_SUMS, {"f.txt": "9001 5 x y\n9002 6\n9003 7 z\n"}
-    ),
+    "while over cells with more": Form("while IFS=';' read -r a b rest; do CURL; done < f.csv", OF_SUMS, MORE_CELLS),
+    "while over tabs": Form("while IFS=$'\\t' read -r a b; do CURL; done < f.tsv", OF_SUMS, TABS),
+    "while over words with more behind them": Form("while read a b _; do CURL; done < f.txt", OF_SUMS, WORDS),
     "while with the last line": Form(
         'while IFS=, read -r a b || [ -n "$a" ]; do CURL; done < f.csv', OF_SUMS, {"f.csv": "9001,5\n9002,6\n9003,7"}
     ),
@@ -90,7 +85,6 @@ FORMS = {
         OF_ID,
         IDS,
     ),
-    "cat": Form("cat ids.txt | while read id; do CURL; done", OF_ID, IDS),
     "cat and filters": Form(
         "cat ids.txt | tr -d '\\r' | grep -v '^$' | while read id; do CURL; done",
         OF_ID,
@@ -102,9 +96,8 @@ FORMS = {
         {"f.csv": "id;name;sum\n9001;a;5\n9007;x;5\n9002;b;6\n9003;c;7\n"},
     ),
     "awk": Form("awk -F';' '$2 > 0 {print $1, $2}' < f.csv | while read a b; do CURL; done", OF_SUMS, SUMS, calls=2),
-    "for over a file": Form("for id in $(cat ids.txt); do CURL; done", OF_ID, IDS),
+    "for over a file in backticks": Form("for id in `cat ids.txt`\ndo\n  CURL\ndone", OF_ID, IDS),
     "for over a redirection": Form("for id in $(< ids.txt); do CURL; done", OF_ID, IDS),
-    "for in backticks": Form("for id in `cat ids.txt`\ndo\n  CURL\ndone", OF_ID, IDS),
     "for over a list": Form("for id in 9001 9002 '9003'; do CURL; done", OF_ID),
     "for over a range": Form("for id in {9001..9003}; do CURL; done", OF_ID),
     "for over seq": Form("for id in $(seq 9001 9003); do CURL; done", OF_ID),
@@ -118,7 +111,6 @@ FORMS = {
     ),
     "a text": Form('while read a b; do CURL; done <<< "9001 50.5"', OF_SUMS, calls=1),
     "a command as a file": Form("while IFS=';' read a b; do CURL; done < <(sort -r f.csv)", OF_SUMS, SUMS),
-    "xargs": Form("cat ids.txt | xargs -I{} CURL", move("{}"), IDS),
     "xargs with a mark of its own": Form("xargs -P 3 -I % CURL < ids.txt", move("%"), IDS),
     "xargs of a file": Form("xargs -a ids.txt -I{} CURL", move("{}"), IDS),
     "xargs and a shell": Form(
@@ -127,13 +119,8 @@ FORMS = {
     "xargs and a shell with a name": Form(
         "xargs -n 1 bash -c 'CURL' _ < ids.txt", f"curl -d {doubly(refresh('$1'))} {URL}/Users/", IDS
     ),
-    "parallel of a list": Form("parallel -j2 -q CURL ::: 9001 9002 9003", move("{}")),
-    "parallel of a file": Form("parallel --quote CURL :::: ids.txt", move("{}"), IDS),
-    "parallel of cells": Form(
-        "parallel -j 2 --colsep ';' -q CURL :::: f.csv",
-        create("{1}", "{2}"),
-        {"f.csv": "9001;5;x\n9002;6;y\n9003;7;z\n"},
-    ),
+    "parallel of a list": Form("parallel -j2 --quote CURL ::: 9001 9002 9003", move("{}")),
+    "parallel of cells": Form("parallel -j 2 --colsep ';' -q CURL :::: f.csv", create("{1}", "{2}"), MORE_CELLS),
     "parallel of cells from a pipe": Form("cat f.csv | parallel -C';' -k -q CURL", create("{1}", "{2}"), SUMS),
     "parallel of a text": Form("parallel CURL ::: 9001 9002 9003", doubly(move("{}"))),
     "a variable in the loop": Form(
@@ -167,13 +154,9 @@ FORMS = {
         {"f.csv": "9001;x;5\n9002;y z;6;more\n9003;;7\n"},
     ),
     "the first field of a line": Form(
-        "while read l; do id=$(echo $l | cut -d, -f1); CURL; done < f.csv",
-        OF_ID,
-        {"f.csv": "9001,x y\n9002,\n9003,z,z\n"},
+        "while read l; do id=$(echo $l | cut -d';' -f1); CURL; done < f.csv", OF_ID, MORE_CELLS
     ),
-    "the first cell": Form(
-        "parallel -C ';' -q CURL :::: f.csv", move("{1}"), {"f.csv": "9001;x y\n9002;\n9003;z;z\n"}
-    ),
+    "the first cell": Form("parallel -C ';' -q CURL :::: f.csv", move("{1}"), MORE_CELLS),
     "one cell": Form("while IFS=';' read -r id; do CURL; done < ids.txt", OF_ID, IDS),
     "fields of a line by awk": Form(
         "cat f.txt | while read line; do b=$(awk '{print $2}' <<< \"$line\"); a=$(echo $line | awk '{ print $1; }'); "
@@ -199,17 +182,9 @@ FORMS = {
         {"f.csv": "N-1;50.5\nnobody;7\n0003;12000\n"},
         calls=2,
     ),
-    "blank lines": Form(
-        'cat ids.txt | while read -r id; do [ -z "$id" ] && continue; CURL; done',
-        OF_ID,
-        {"ids.txt": "9001\n\n9002\n"},
-        2,
-    ),
+    "blank lines": Form('cat ids.txt | while read -r id; do [ -z "$id" ] && continue; CURL; done', OF_ID, BLANK, 2),
     "blank lines, the other way round": Form(
-        "while read -r id; do [[ -n $id ]] || { echo; continue; }; CURL; done < ids.txt",
-        OF_ID,
-        {"ids.txt": "9001\n\n9002\n"},
-        2,
+        "while read -r id; do [[ -n $id ]] || { echo; continue; }; CURL; done < ids.txt", OF_ID, BLANK, 2
     ),
     "words on how it ends": Form(
         'while read id; do CURL < /dev/null && echo "$id ok" || echo "$id failed" >> log; done < ids.txt && echo',
@@ -353,24 +328,13 @@ def of_fields(draw: st.DrawFn) -> Written:
     return Written(line, "".join(f"{mark.join(cells)}\n" for cells in rows))
 
 
-def by_xargs(draw: st.DrawFn) -> Written:
-    rows = draw(st.lists(KEY, min_size=1, max_size=3, unique=True))
-    return Written(f"xargs -I{{}} {noting('{}', 'x {} y')} < rows", "".join(f"{key}\n" for key in rows))
-
-
-def by_for(draw: st.DrawFn) -> Written:
-    rows = draw(st.lists(KEY, min_size=1, max_size=4, unique=True))
-    loop = draw(st.sampled_from(["for a in $(cat rows); do %s; done", "for a in `cat rows`\ndo\n%s\ndone"]))
-    return Written(loop % noting("$a", "'$a'"), "".join(f"{key}\n" for key in rows))
-
-
 def in_the_line(draw: st.DrawFn) -> Written:
     rows = draw(rows_with(PHRASE.filter(lambda text: text != "END")))
     lines = "".join(f"{key} {text}\n" for key, text in rows)
     return Written(f"while read -r a b; do {noting('$a', '$b')}; done <<'END'\n{lines}END\n", "")
 
 
-WAYS = (over_cells, over_words, in_parallel, of_fields, by_xargs, by_for, in_the_line)
+WAYS = (over_cells, over_words, in_parallel, of_fields, in_the_line)
 
 
 async def test_any_rows_are_sent_as_the_shell_sends_them(billing: Receiver, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_a_script_keeps_its_variables_and_comments_are_none() -> None:
     of_id = curl("'$id'")
     script = f"#!/bin/bash\nHOST=h:8082\n# {curl('9')}\nid=5\n{of_id.replace('h:8082', '$HOST')}\nid=6; {of_id}\n"
     assert read(script) == [(5, '{"id": 5}'), (6, '{"id": 6}')]
+    assert read(f"{curl('1')}; {curl('2')}") == [(1, '{"id": 1}'), (1, '{"id": 2}')]
 
 
 @pytest.mark.parametrize("value", ["5", '"5"', "'5'", "$'5'", "\"\"'5'", "5 # five", "5;", "$FIVE"])
@@ -78,10 +79,6 @@ def test_an_ifs_of_the_script_is_not_passed_over() -> None:
     each = curl("'$id'")
     ((line, said),) = read(f"text\nIFS=$'\\n'\nfor id in $(cat f); do {each}; done\n")
     assert (line, "IFS is set for more than the read of a loop" in said) == (3, True)
-
-
-def test_several_on_a_line() -> None:
-    assert read(f"{curl('1')}; {curl('2')}") == [(1, '{"id": 1}'), (1, '{"id": 2}')]
 
 
 def test_what_is_refused_hinders_no_other() -> None:

@@ -17,6 +17,10 @@ from tests.cli.translate.test_translation import pasted
 LIST = "set list on; select id from abonents"
 AWK = "awk '{print $2}' | sed '/^$/d'"
 GOOD = loop(LIST, get(), filters=AWK)
+FINDS = "a command within a command is read where it finds"
+PASSES = "a condition is read where it passes over a row"
+ONE_CURL = "one curl, and this is something else"
+IFS = "IFS is set for more than the read of a loop"
 SAVE = "'method1=save&arg1={}'"
 
 
@@ -30,6 +34,20 @@ def refusal(text: str, given: dict[str, str] | None = None, match: str | None = 
 
 def test_the_line_that_the_others_are_made_of_is_good() -> None:
     assert translated(GOOD).faults == ()
+
+
+ONE = post("'method1=objects.get&arg1={\"id\":'$a'}'")
+IN_BRACES = post("'method1=objects.get&arg1={\"id\":{}}'")
+OF_REVERSED = ONE.replace("$a", "$(echo $l | rev)")
+OF_FOLDER = "'$n' and parent_id=5"
+QUOTED = "'$n'"
+SECOND = "a=$(sqlexec \"select id from abonents where contract_number='$a'\"); "
+FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
+
+
+def of(sql: str) -> str:
+    """A loop over a select."""
+    return loop(sql, get())
 
 
 @pytest.mark.parametrize(
@@ -46,10 +64,7 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
         (f"cat f > g | while read x; do {post(SAVE)}; done", "a redirection of a filter is not translated"),
         (GOOD.replace("| while", "| tee x | while"), "tee: what it does"),
         (GOOD.replace("; done", f"; {post(SAVE)}; done"), "a second command in the loop"),
-        (
-            GOOD.replace("do curl", "do if true; then curl").replace("; done", "; fi; done"),
-            "a condition is read where it passes over a row",
-        ),
+        (GOOD.replace("do curl", "do if true; then curl").replace("; done", "; fi; done"), PASSES),
         (
             GOOD.replace("do curl", "do while read x; do curl").replace("; done", "; done; done"),
             "a loop within a loop",
@@ -91,15 +106,7 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
         (f"({post(SAVE)})", r"`\(` is not translated"),
         ("|" + post(SAVE), "a command is missing here"),
         (post(SAVE) + " >", "`>` names no file"),
-    ],
-)
-def test_a_shape_that_is_not_known(line: str, match: str) -> None:
-    refusal(line, match=match)
-
-
-@pytest.mark.parametrize(
-    ("line", "match"),
-    [
+        # a call that is none of the API
         (f"curl -d {SAVE}", "this curl has no address"),
         (f"curl {URL}/Users/", "this curl posts nothing"),
         (f"curl -d {SAVE} {URL}/Users/ {URL}/Users/", "a second address stands here"),
@@ -137,41 +144,22 @@ def test_a_shape_that_is_not_known(line: str, match: str) -> None:
         (post('\'method1=a&arg1={"id":' + "[" * 15_000 + "}'"), "nested too deep"),
         (post("'method1=a&arg1={}&fields={}'"), "fields is not a list of names"),
         (post("'method1=a&arg1={}&fields=[1]'"), "fields is not a list of names"),
-    ],
-)
-def test_a_call_that_is_none_of_the_api(line: str, match: str) -> None:
-    refusal(line, match=match)
-
-
-@pytest.mark.parametrize(
-    ("sql", "match"),
-    [
-        ("", "there is no select"),
-        ("delete from t", "does not begin a select"),
-        ("set list on; select id from t; select 1 from t", "a second statement begins here"),
-        ("set term ^; select id from t", "not a setting of isql"),
-        ("select 'x from t", "never closed"),
-        ("select * from t", r"select \* does not say which columns"),
-        ("select a.* from t a", r"select \* does not say which columns"),
-        ("select id, from t", "a column of the select is missing"),
-        ("with x as (select 1 from t)", "a with, and no select behind it"),
-        ("set list on; select id, x from t", "each of the 2 columns is a line of its own"),
-        (
-            "select id from t where id in ($ids)",
-            r"\$ids is not defined in the line; say what it is: .* --set ids=VALUE",
-        ),
-        ("select id from $table", "table is not defined"),
-        ("select id from t where name like '%$x%'", "x is not defined"),
-        ("select id from t where x=$1", "1 is not defined"),
-    ],
-)
-def test_sql_that_no_run_takes(sql: str, match: str) -> None:
-    refusal(loop(sql, get()), match=match)
-
-
-@pytest.mark.parametrize(
-    ("line", "match"),
-    [
+        # SQL that no run takes
+        (of(""), "there is no select"),
+        (of("delete from t"), "does not begin a select"),
+        (of("set list on; select id from t; select 1 from t"), "a second statement begins here"),
+        (of("set term ^; select id from t"), "not a setting of isql"),
+        (of("select 'x from t"), "never closed"),
+        (of("select * from t"), r"select \* does not say which columns"),
+        (of("select a.* from t a"), r"select \* does not say which columns"),
+        (of("select id, from t"), "a column of the select is missing"),
+        (of("with x as (select 1 from t)"), "a with, and no select behind it"),
+        (of("set list on; select id, x from t"), "each of the 2 columns is a line of its own"),
+        (of("select id from t where id in ($ids)"), r"\$ids is not defined in the line; say .* --set ids=VALUE"),
+        (of("select id from $table"), "table is not defined"),
+        (of("select id from t where name like '%$x%'"), "x is not defined"),
+        (of("select id from t where x=$1"), "1 is not defined"),
+        # a variable that gets no value of its own
         (loop("set heading off; select id from t", get("b"), variables="a b"), r"\$b gets nothing: .* 1 field"),
         (loop("set heading off; select id, x from t", get()), r"\$line gets 2 values at once"),
         (
@@ -188,25 +176,6 @@ def test_sql_that_no_run_takes(sql: str, match: str) -> None:
             r"awk picks \$3, .* 2 fields",
         ),
         (loop("set heading off; select id from t", get("id")), r"\$id is not defined in the line"),
-    ],
-)
-def test_a_variable_that_gets_no_value_of_its_own(line: str, match: str) -> None:
-    with pytest.raises(CommandRefused, match=match):
-        translated(line)
-
-
-ONE = post("'method1=objects.get&arg1={\"id\":'$a'}'")
-IN_BRACES = post("'method1=objects.get&arg1={\"id\":{}}'")
-OF_REVERSED = ONE.replace("$a", "$(echo $l | rev)")
-OF_FOLDER = "'$n' and parent_id=5"
-QUOTED = "'$n'"
-SECOND = "a=$(sqlexec \"select id from abonents where contract_number='$a'\"); "
-FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
-
-
-@pytest.mark.parametrize(
-    ("line", "match"),
-    [
         # where the rows come from
         (f"while read a; do {ONE}; done < f < g", "column 120: a second source of rows stands here"),
         (f"while read a; do {ONE}; done < $F", r"\$F is not defined in the line"),
@@ -233,9 +202,9 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
         (f"cat f | xargs -I% {IN_BRACES}", "nothing says where the value of a line stands"),
         ("cat f | xargs -I{} rm {}", "rm cannot be translated"),
         ("cat f | xargs -I{} sh x.sh {}", "sh is read as sh -c"),
-        (f"cat f | xargs -I{{}} sh -c {shlex.quote(f'{IN_BRACES}; date')}", "one curl, and this is something else"),
-        (f"cat f | xargs -I{{}} sh -c {shlex.quote(f'{IN_BRACES} || rm x')}", "one curl, and this is something else"),
-        (f"parallel {shlex.quote(f'{IN_BRACES} && rm x')} ::: 1", "one curl, and this is something else"),
+        (f"cat f | xargs -I{{}} sh -c {shlex.quote(f'{IN_BRACES}; date')}", ONE_CURL),
+        (f"cat f | xargs -I{{}} sh -c {shlex.quote(f'{IN_BRACES} || rm x')}", ONE_CURL),
+        (f"parallel {shlex.quote(f'{IN_BRACES} && rm x')} ::: 1", ONE_CURL),
         (f"while read a; do {ONE}; done < <(cat f || cat g)", "one command, or one pipe"),
         (f"while read l; do a=$(echo $l | cut -d, -f1 || echo 5); {ONE}; done < f", "one command, or one pipe"),
         (f"cat f | xargs -a g -I{{}} {IN_BRACES}", "xargs reads its values elsewhere"),
@@ -247,22 +216,10 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
         (f"parallel -C '[;,]' -q {IN_BRACES.replace('{}', '{1}')} :::: f", "--colsep is read as one character"),
         ("parallel ::: 1", "parallel calls nothing here"),
         # what the loop does
-        (
-            f"while read n; do {FOUND % '$n'}{post(SAVE)}; done < f",
-            "a command within a command is read where it finds",
-        ),
-        (
-            f"while read n; do {FOUND % '0'}{post(SAVE)}; done < f",
-            "a command within a command is read where it finds",
-        ),
-        (
-            f"while read n; do {FOUND.replace('id from', 'account_id from') % QUOTED}{post(SAVE)}; done < f",
-            "a command within a command is read where it finds",
-        ),
-        (
-            f"while read n; do {FOUND % OF_FOLDER}{post(SAVE)}; done < f",
-            "a command within a command is read where it finds",
-        ),
+        (f"while read n; do {FOUND % '$n'}{post(SAVE)}; done < f", FINDS),
+        (f"while read n; do {FOUND % '0'}{post(SAVE)}; done < f", FINDS),
+        (f"while read n; do {FOUND.replace('id from', 'account_id from') % QUOTED}{post(SAVE)}; done < f", FINDS),
+        (f"while read n; do {FOUND % OF_FOLDER}{post(SAVE)}; done < f", FINDS),
         (f"while read n a; do {FOUND % QUOTED}{SECOND}{ONE}; done < f", "a second one"),
         (f"while read n; do {FOUND % QUOTED}a=$n; {ONE}; done < f", "names the row, and is a value of the call too"),
         (f"while read l; do a=$(echo $l | cut -d';' -f1); b=$l; {ONE}; done < f", r"\$l is used as a whole"),
@@ -284,47 +241,38 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
             f"while read l; do a=$(echo $l | cut -d';' -f1); c=$(printf %s $a | tr -d -); {ONE}; done < f",
             "tr changes a value",
         ),
-        (
-            f"while read l; do a=$(echo $l | cut -d, -f1); {OF_REVERSED}; done < f",
-            "rev changes a value",
-        ),
+        (f"while read l; do a=$(echo $l | cut -d, -f1); {OF_REVERSED}; done < f", "rev changes a value"),
         (f"while read l m; do a=$(echo $l | cut -d';' -f1); {ONE}; done < f", "is not a whole line"),
         (
             f"while read l; do a=$(echo $l | cut -d';' -f1); b=$(echo $l | cut -d, -f1); {ONE}; done < f",
             "one character parts all of them",
         ),
-        (f"IFS=';'; while read a b; do {ONE}; done < f", "IFS is set for more than the read of a loop"),
-        (f"export IFS=,\nfor a in $(cat f); do {ONE}; done", "IFS is set for more than the read of a loop"),
-        (f"while read a b; do IFS=,; {ONE}; done < f", "IFS is set for more than the read of a loop"),
-        (f"while read a; do [ -n x ] && {ONE}; done < f", "a condition is read where it passes over a row"),
-        (f'while read a; do [ -z "$a" ] && {ONE}; done < f', "a condition is read where it passes over a row"),
-        (f'while read a; do [ -z "$a" ] && break; {ONE}; done < f', "a condition is read where it passes over a row"),
-        (
-            f"while read a; do [ -z $a ] || continue; {ONE}; done < f",
-            "a condition is read where it passes over a row",
-        ),
+        (f"IFS=';'; while read a b; do {ONE}; done < f", IFS),
+        (f"export IFS=,\nfor a in $(cat f); do {ONE}; done", IFS),
+        (f"while read a b; do IFS=,; {ONE}; done < f", IFS),
+        (f"while read a; do [ -n x ] && {ONE}; done < f", PASSES),
+        (f'while read a; do [ -z "$a" ] && {ONE}; done < f', PASSES),
+        (f'while read a; do [ -z "$a" ] && break; {ONE}; done < f', PASSES),
+        (f"while read a; do [ -z $a ] || continue; {ONE}; done < f", PASSES),
         (f"while read a; do if [ -n $a ]; then continue; fi; {ONE}; done < f", "a condition is read where"),
-        (
-            f"while read a; do if [ -z $a ]; then {ONE}; fi; done < f",
-            "a condition is read where it passes over a row",
-        ),
+        (f"while read a; do if [ -z $a ]; then {ONE}; fi; done < f", PASSES),
         (f"while read a; do [ -z $a ] && {{ rm x; continue; }}; {ONE}; done < f", "a command for some rows alone"),
         (f"while read a; do {ONE}; [ -z $a ] && continue; done < f", "a condition behind the call"),
         (f"while IFS=, read a b; do [ -z $a ] && continue; {ONE}; done < f", r"\$a can be empty in a row"),
         (f"while read a b; do [ -z $b ] && continue; {ONE}; done < f", r"\$b can be empty in a row"),
         (f"while read a; do [ -z $X ] && continue; {ONE}; done < f", r"\$X can be empty in a row"),
         (f"while read l; do a=$(echo $l | cut -d, -f1); [ -z $a ] && continue; {ONE}; done < f", "can be empty"),
-        (f"[ -z $a ] && continue; {ONE}", "a condition is read where it passes over a row"),
+        (f"[ -z $a ] && continue; {ONE}", PASSES),
         # what is sent
         (f"wget --post-file=f {URL}/Users/", "wget's --post-file is not translated"),
         (f"wget {URL}/Users/", "this wget posts nothing: it has no --post-data"),
         (f"wget --method=PUT --body-data=x {URL}/Users/", "the request is a PUT"),
-        (f"curl -d @- {URL}/Users/ < f", "the data of the call stands in the line"),
+        (f"curl -d @- {URL}/Users/ < f", "the data of the call stands"),
         (f"curl --data=x {URL}/Users/", "curl's --data is not translated"),
     ],
 )
-def test_a_loop_that_cannot_be_read(line: str, match: str) -> None:
-    assert refusal(line, match=match).startswith("line ")
+def test_what_cannot_be_read_is_refused_with_its_part(line: str, match: str) -> None:
+    assert refusal(line, match=match).startswith(("line ", "the SQL", "SQL: line", "there is no curl"))
 
 
 def test_a_value_for_a_variable_that_the_line_does_not_leave_open() -> None:
@@ -347,34 +295,7 @@ def test_what_a_password_is_put_into_is_not_told() -> None:
 # ---- anything ----------------------------------------------------------------------------------------------------
 
 SNIPPETS = st.sampled_from(
-    [
-        "'",
-        '"',
-        "$",
-        "\\",
-        "`",
-        "|",
-        ";",
-        "&",
-        "{",
-        "}",
-        "[",
-        "=",
-        "%",
-        "+",
-        "$line",
-        "arg2",
-        "\n",
-        " ",
-        "||' '||",
-        "(",
-        ",",
-        "select",
-        "set list on;",
-        "-d",
-        "done",
-        "",
-    ]
+    ["", "\n", " ", "||' '||", "set list on;", *"'\"$\\`|;&{}[=%+(,", "$line", "arg2", "select", "-d", "done"]
 )
 
 

@@ -9,6 +9,7 @@ from tests.cli.conftest import Typed
 from tests.cli.oneliners import chains, loop, option, post, translated
 
 SELECT = "set heading off; select id, login from users"
+PSW = "set heading off; select id, psw from users"
 
 
 def password(user: str, psw: str, more: str = ',"dontshow":true') -> str:
@@ -47,40 +48,26 @@ def test_a_call_that_sets_a_password(line: str, command: list[str]) -> None:
     assert list(found.command[2 : 2 + len(command)]) == command
 
 
-@pytest.mark.parametrize("told", ['"geheim"', "4711"])
-@pytest.mark.parametrize("name", ["psw", "password", "suid", "hash_key", "PSW"])
-def test_what_stands_under_the_name_of_a_secret_is_asked_for(name: str, told: str) -> None:
-    found = translated(post(f'\'method1=x.y&arg1={{"id":5,"{name}":{told}}}\''))
-    assert chains(found) == [f'x.y {{"id": 5, "{name}": "{{{name}}}"}}']
-    assert option(found, "--ask") == [name]
-
-
-def test_a_secret_out_of_a_variable_is_asked_for_as_well() -> None:
-    line = "P=geheim; " + post("'method1=x.y&arg1={\"psw\":\"'$P'\"}'")
-    assert chains(translated(line)) == ['x.y {"psw": "{psw}"}']
-    assert chains(translated(line.removeprefix("P=geheim; "), P="geheim")) == ['x.y {"psw": "{psw}"}']
-
-
-def test_a_secret_that_is_cleared_is_none() -> None:
-    found = translated(post('\'method1=set&arg1={"psw":"","dontshow":true}\''))
-    assert chains(found) == ['set {"psw": "", "dontshow": true}']
-    assert option(found, "--ask") == []
+NAMES = ("psw", "password", "suid", "hash_key", "PSW")
 
 
 @pytest.mark.parametrize(
-    ("line", "match"),
+    ("line", "chain", "asked"),
     [
-        (loop(SELECT, password("'$a'", "\"geheim'$b'\""), variables="a b"), "psw is put together of a secret and"),
-        (
-            loop("set heading off; select id, psw from users", password("'$a'", '"geheim"'), variables="a b"),
-            "psw is told in the data, and is a column of the rows",
-        ),
+        *((post(f'\'method1=x&arg1={{"{one}":"geheim"}}\''), f'x {{"{one}": "{{{one}}}"}}', [one]) for one in NAMES),
+        (post("'method1=x.y&arg1={\"psw\":4711}'"), 'x.y {"psw": "{psw}"}', ["psw"]),
+        ("P=geheim; " + post("'method1=x.y&arg1={\"psw\":\"'$P'\"}'"), 'x.y {"psw": "{psw}"}', ["psw"]),
+        # A secret that is cleared is none.
+        (post('\'method1=set&arg1={"psw":"","dontshow":true}\''), 'set {"psw": "", "dontshow": true}', []),
     ],
 )
-def test_what_would_take_another_word_for_the_secret_is_refused(line: str, match: str) -> None:
-    with pytest.raises(CommandRefused, match=match) as refused:
-        translated(line)
-    assert "geheim" not in str(refused.value)
+def test_what_stands_under_the_name_of_a_secret_is_asked_for(line: str, chain: str, asked: list[str]) -> None:
+    found = translated(line)
+    assert (chains(found), option(found, "--ask")) == ([chain], asked)
+
+
+def test_a_secret_that_a_variable_is_given_is_asked_for_as_well() -> None:
+    assert chains(translated(post("'method1=x.y&arg1={\"psw\":\"'$P'\"}'"), P="geheim")) == ['x.y {"psw": "{psw}"}']
 
 
 HIDDEN = "geheim"
@@ -121,3 +108,16 @@ def test_a_file_may_have_the_secrets(typed: Typed) -> None:
     assert ended.out.startswith(
         "carbon-migrate run password passwords.csv \\\n  --set dontshow=no \\\n  --columns user_id,psw"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        (loop(SELECT, password("'$a'", f"\"{HIDDEN}'$b'\""), variables="a b"), "psw is put together of a secret and"),
+        (loop(PSW, password("'$a'", f'"{HIDDEN}"'), variables="a b"), "psw is told in the data, and is a column of"),
+    ],
+)
+def test_what_would_take_another_word_for_the_secret_is_refused(line: str, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match) as refused:
+        translated(line)
+    assert HIDDEN not in str(refused.value)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused
-from cli.translate.findings import FindingKind, LinePlace
+from cli.translate.findings import FindingKind
 from cli.translate.shell import lex
-from cli.translate.words import HOLE, Operator, Quote, Variable, Word
+from cli.translate.words import HOLE, Word
 
 ANYTHING = st.text(st.sampled_from(" \t\n'\"\\$`{}()|&;<>#ab1=%+я\xa0"), max_size=40)
 READABLE = st.characters(exclude_categories=("C", "Z")) | st.sampled_from(" \n\t'\"\\")
@@ -61,42 +61,6 @@ def test_words(line: str, expected: list[str]) -> None:
     assert words(line) == expected
 
 
-def test_operators_are_apart_from_words_and_redirections_keep_their_number() -> None:
-    tokens, _ = lex("a|b;c&&d 2>&1 >x e2>y\n")
-    assert [token.symbol for token in tokens if isinstance(token, Operator)] == [
-        "|",
-        ";",
-        "&&",
-        "2>&",
-        ">",
-        ">",
-        "\n",
-    ]
-
-
-def test_each_piece_knows_how_it_was_quoted_and_where_it_stands() -> None:
-    tokens, _ = lex("\n x'y'\"$z\"")
-    word = tokens[-1]
-    assert isinstance(word, Word)
-    assert [(piece.quote, piece.place) for piece in word.text.pieces] == [
-        (Quote.NONE, LinePlace(2, 2)),
-        (Quote.SINGLE, LinePlace(2, 4)),
-        (Quote.DOUBLE, LinePlace(2, 7)),
-    ]
-    assert word.text.variables == [Variable("z", LinePlace(2, 7), Quote.DOUBLE)]
-
-
-def test_a_word_is_known_with_its_inner_quotes_too() -> None:
-    (word,) = lex('"a={"id":$x}"')[0]
-    assert isinstance(word, Word)
-    assert word.plain == f"a={{id:{HOLE}}}"
-    assert word.kept is not None
-    assert word.kept.plain == f'a={{"id":{HOLE}}}'
-    (plain,) = lex('"a"')[0]
-    assert isinstance(plain, Word)
-    assert plain.kept is None
-
-
 @pytest.mark.parametrize(
     ("line", "expected", "column"),
     [
@@ -114,17 +78,6 @@ def test_a_quote_without_its_other_half_is_read_as_it_was_meant(line: str, expec
     _, faults = lex(line)
     assert words(line) == expected
     assert [(fault.kind, fault.place.column) for fault in faults] == [(FindingKind.UNBALANCED_QUOTE, column)]
-
-
-def test_two_strings_side_by_side_are_no_fault() -> None:
-    assert lex("'a'' b' 'c'")[1] == []
-    assert words("'a'' b' 'c'") == ["a b", "c"]
-
-
-def test_names_of_firebirds_own_tables_are_no_variables() -> None:
-    tokens, faults = lex('"from RDB$DATABASE where $x"')
-    assert [token.plain for token in tokens if isinstance(token, Word)] == [f"from RDB$DATABASE where {HOLE}"]
-    assert [fault.kind for fault in faults] == [FindingKind.DOLLAR_EATEN]
 
 
 @pytest.mark.parametrize(

@@ -1,33 +1,20 @@
 """Every one-liner that the vendor has published becomes one command, and each of its faults is named."""
 
-import json
 import re
-import shlex
 import subprocess
-from pathlib import Path
-from urllib.parse import parse_qs
 
 import pytest
 
-from billing.api.calls import encode
-from billing.database.database import Database
-from billing.database.dsn import Dsn
 from cli.session.order import given_values, parse_order
 from cli.settings.order_flags import CallFlags
 from cli.translate.one_liners import translate_all
 from cli.translate.translation import quoted
-from engine.errors import InputRefused
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input
-from jobs.rows.select_source import select_source
 from jobs.spec.chain import parse
-from tests.cli.oneliners import PUBLISHED, Published, chains, generic, option, translated, values_of
+from tests.cli.oneliners import PUBLISHED, Published, generic, translated, values_of
 
 ALL = pytest.mark.parametrize("one", PUBLISHED.values(), ids=PUBLISHED)
-LOOPS = [one for one in PUBLISHED.values() if "sqlexec" in one.line]
-FAULTLESS_CALLS = [one for one in PUBLISHED.values() if one not in LOOPS and not one.faults]
-SECRET = re.compile(r'"(?:psw|suid)": ?"([^"]+)"')
-SECRETIVE = [one for one in PUBLISHED.values() if SECRET.search(one.line)]
 # Prints each argument with a NUL behind it, in the place of the program.
 FAKE = "carbon-migrate() { printf '%s\\0' carbon-migrate \"$@\"; }\n"
 
@@ -36,12 +23,6 @@ def pasted(text: str) -> list[str]:
     """The arguments that a program gets when a text is pasted into bash."""
     done = subprocess.run(["bash", "-c", FAKE + text], check=True, capture_output=True)  # noqa: S603, S607 - a function alone is called
     return done.stdout.decode().split("\0")[:-1]
-
-
-def test_there_are_as_many_as_on_the_page() -> None:
-    assert len(PUBLISHED) == 21
-    assert len(LOOPS) == 7
-    assert [one.name for one in SECRETIVE] == ["password", "services-on-offer", "session-account"]
 
 
 @ALL
@@ -106,50 +87,6 @@ def test_a_run_takes_it(command: list[str]) -> None:
     if job == "call":
         names = set(parse(flags["--model"][0], flags["--chain"]).names)
         assert bool(names - set(flags["--ask"])) == bool(flags["--sql"])
-
-
-@pytest.mark.parametrize("one", SECRETIVE, ids=lambda one: one.name)
-def test_no_secret_of_a_line_is_printed(one: Published) -> None:
-    found = translated(one.line)
-    (told,) = SECRET.findall(one.line)
-    said = [
-        *found.command,
-        *generic(found),
-        *found.notes,
-        *(fault.what + fault.today + fault.instead for fault in found.faults),
-    ]
-    assert told not in " ".join(said)
-    assert any("is a secret and is not printed" in note for note in found.notes)
-
-
-@pytest.mark.parametrize("one", FAULTLESS_CALLS, ids=lambda one: one.name)
-def test_a_call_without_faults_says_what_curl_has_said(one: Published) -> None:
-    found = translated(one.line)
-    (model,) = option(found, "--model")
-    told = dict(zip(option(found, "--ask"), SECRET.findall(one.line), strict=True))
-    call = parse(model, chains(found)).call(told)
-    words = shlex.split(one.line)
-    posted = {key: value for key, (value,) in parse_qs(words[words.index("-d") + 1]).items()}
-    sent = {key: value for key, (value,) in parse_qs(encode(call).decode()).items()}
-    assert call.path in one.line
-    assert sent.keys() == posted.keys()
-    for key, value in posted.items():
-        assert sent[key] == value or json.loads(sent[key]) == json.loads(value)
-
-
-@pytest.mark.parametrize("one", LOOPS, ids=lambda one: one.name)
-def test_the_database_gives_the_columns_that_the_chain_asks_for(one: Published, billing_file: Path) -> None:
-    found = translated(one.line)
-    (sql,) = option(found, "--sql")
-    names = [name for names in option(found, "--columns") for name in names.split(",")]
-    template = parse(option(found, "--model")[0], chains(found))
-    with Database(Dsn(str(billing_file))) as database:
-        source = select_source(database, sql, {}, names)
-        if "no-such-alias" in " ".join(one.faults):
-            with pytest.raises(InputRefused, match="the select is refused"):
-                assert source.header
-            return
-        assert set(template.names) <= set(source.header)
 
 
 @ALL

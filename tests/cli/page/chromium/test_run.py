@@ -8,15 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import anyio
 import pytest
 from aiohttp import web
 from playwright.async_api import expect
 
-from checkpoints.records import Command
 from cli.page.labels import LABELS
 from cli.terminal.language import language
-from tests.cli.conftest import PATIENCE, Place, Started
+from tests.cli.conftest import Place, Started
 from tests.cli.page.chromium.conftest import Shown, Shows
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -47,11 +45,6 @@ async def a_load(place: Place, *options: str, rows: int = ROWS) -> AsyncIterator
 async def status(place: Place, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((await place.cli("status", name, "--json")).out)
     return found
-
-
-async def commands(place: Place, name: str) -> list[Command]:
-    async with place.journal() as journal:
-        return list(await journal.history.commands(await journal.run(name)))
 
 
 async def stage(shown: Shown, kind: str) -> None:
@@ -90,40 +83,26 @@ async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: P
 
 
 @pytest.mark.prove
-async def test_a_pause_from_the_page_stops_the_billing_s_work_and_stands_in_the_journal(
+async def test_two_tabs_follow_a_run_through_a_pause_a_kill_and_a_resume_without_a_reload(
     place: Place, shows: Shows
 ) -> None:
     async with a_load(place) as (load, name), shows(name) as shown:
-        await shown.tab.get_by_role("button", name=word("pause")).click()
-        await expect(shown.tab.locator("#answer")).to_contain_text("✓")
-        answered = place.traffic.arrived
-        await stage(shown, "paused")
-        await expect(shown.tab.locator("#paused")).to_contain_text(socket.gethostname())
-        # Nothing is in flight any more, as the run itself says, and nothing has left since the answer.
-        await expect(shown.tab.locator("#pace .small")).to_contain_text(f"{word('in_flight').partition('{')[0]}0")
-        with anyio.fail_after(PATIENCE):
-            while (await status(place, name))["live"]["in_flight"]:
-                pass
-        assert place.traffic.arrived <= answered + 2
-        (given,) = await commands(place, name)
-        assert given.command == "pause"
-        assert given.who.startswith("page, ")
-        assert f"@{socket.gethostname()}" in given.who
-        await expect(shown.tab.locator("#commands li")).to_contain_text("page, ")
-        await shown.tab.get_by_role("button", name=word("continue")).click()
-        place.billing.latency = 0.0
-        assert (await load.ended()).exit == 0
-        await stage(shown, "ended")
-    assert (await place.found()).rows == ROWS
-
-
-@pytest.mark.prove
-async def test_a_killed_run_is_missed_and_seen_again_when_it_is_taken_up_without_a_reload(
-    place: Place, shows: Shows
-) -> None:
-    async with a_load(place) as (load, name), shows(name) as shown:
+        other = await shown.another_tab()
         await stage(shown, "works")
         await shown.tab.evaluate("window.isStillThis = true")
+        await shown.tab.get_by_role("button", name=word("pause")).click()
+        await expect(shown.tab.locator("#answer")).to_contain_text("✓")
+        await expect(other.locator("#stage")).to_have_attribute("data-kind", "paused")
+        await expect(other.locator("#paused")).to_contain_text(socket.gethostname())
+        # Nothing is in flight any more.
+        await expect(shown.tab.locator("#pace .small")).to_contain_text(f"{word('in_flight').partition('{')[0]}0")
+        await other.get_by_role("button", name=word("continue")).click()
+        await stage(shown, "works")
+        await shown.tab.locator("#rate").fill("1000")
+        await shown.tab.locator("#set").click()
+        await expect(other.locator("#rate")).to_have_value("1000")
+        await expect(other.locator("#commands li")).to_have_count(3)
+        await expect(other.locator("#commands li").first).to_contain_text("page, ")
         load.signal(signal.SIGKILL)
         await load.ended()
         await expect(shown.tab.locator("#silent")).to_contain_text(f"carbon-migrate resume {name}")
@@ -133,28 +112,10 @@ async def test_a_killed_run_is_missed_and_seen_again_when_it_is_taken_up_without
             await expect(shown.tab.locator("#silent")).to_be_hidden()
             place.billing.latency = 0.0
             assert (await again.ended()).exit == 0
-        await stage(shown, "ended")
-        assert await shown.figure("#accepted-rows") == str(ROWS)
-        assert await shown.tab.evaluate("window.isStillThis")
-
-
-@pytest.mark.prove
-async def test_two_tabs_show_the_same_and_what_one_commands_the_other_tells(place: Place, shows: Shows) -> None:
-    async with a_load(place) as (load, name), shows(name) as shown:
-        other = await shown.another_tab()
-        await shown.tab.locator("#pause").click()
-        await expect(other.locator("#stage")).to_have_attribute("data-kind", "paused")
-        await other.locator("#continue").click()
-        await stage(shown, "works")
-        await shown.tab.locator("#rate").fill("1000")
-        await shown.tab.locator("#set").click()
-        await expect(other.locator("#rate")).to_have_value("1000")
-        await expect(other.locator("#commands li")).to_have_count(3)
-        place.billing.latency = 0.0
-        await load.ended()
         for tab in (shown.tab, other):
             await expect(tab.locator("#end")).to_be_visible()
             await expect(tab.locator("#accepted-rows")).to_have_text(str(ROWS))
+        assert await shown.tab.evaluate("window.isStillThis")
 
 
 @pytest.mark.prove
