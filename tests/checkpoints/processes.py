@@ -79,29 +79,6 @@ def race(pipe: Connection, path: Path) -> None:
     asyncio.run(work())
 
 
-def take_and_let_go(pipe: Connection, path: Path) -> None:
-    """Take the run up 100 times; meanwhile nobody else may be between the two marks. Tells the refusals."""
-
-    async def work() -> int:
-        async with open_journal(path) as journal:
-            (run, *_) = await journal.runs()
-            pipe.send("ready")
-            await asyncio.to_thread(pipe.recv)
-            taken = refused = 0
-            mark = anyio.Path(path.with_suffix(".inside"))
-            while taken < 100:
-                try:
-                    async with journal.taken_up(run):
-                        await mark.touch(exist_ok=False)
-                        await mark.unlink()
-                        taken += 1
-                except RunHeld:
-                    refused += 1
-            return refused
-
-    pipe.send(asyncio.run(work()))
-
-
 def open_many(pipe: Connection, path: Path) -> None:
     """Open a journal at each name that is told, and tell what came of it."""
 
@@ -142,20 +119,5 @@ def write_for_ever(pipe: Connection, path: Path) -> None:
                     for item in await journal.items(run, {State.PENDING}, after=number):
                         tasks.start_soon(one, item.key, item.item_id)
                     number += len(keys)
-
-    asyncio.run(work())
-
-
-def read_for_ever(pipe: Connection, path: Path) -> None:
-    """Add up the first run again and again; tell each sum that was seen."""
-
-    async def work() -> None:
-        async with open_journal(path) as journal:
-            pipe.send("ready")
-            while not pipe.poll():
-                (run,) = await journal.runs()
-                totals = await journal.totals(run)
-                pipe.send((totals.frozen, str(totals.amount)))
-            pipe.send("done")
 
     asyncio.run(work())

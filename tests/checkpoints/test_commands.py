@@ -1,30 +1,10 @@
 """What people tell a run: that it pauses, and everything else, is kept."""
 
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
 import anyio
 
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal
 from checkpoints.records import Command
 from tests.checkpoints.samples import NEW_RUN
-
-
-async def test_a_new_run_is_not_paused_and_was_told_nothing(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    assert (run.paused_at, run.paused_by) == (None, None)
-    assert await journal.history.commands(run) == []
-
-
-async def test_a_pause_outlives_whoever_made_it(path: Path) -> None:
-    async with open_journal(path) as journal:
-        run = await journal.create_run(NEW_RUN)
-        await journal.pause(run, "olga@ops, process 7")
-    async with open_journal(path) as journal:
-        (found,) = await journal.runs()
-    assert found.paused_by == "olga@ops, process 7"
-    assert found.paused_at is not None
-    assert timedelta(0) <= datetime.now(UTC) - found.paused_at < timedelta(seconds=10)
 
 
 async def test_the_first_pause_is_the_one_that_counts_until_it_ends(journal: Journal) -> None:
@@ -38,15 +18,6 @@ async def test_the_first_pause_is_the_one_that_counts_until_it_ends(journal: Jou
     assert await journal.run(run.name) == run
     await journal.pause(run, "pjotr")
     assert (await journal.run(run.name)).paused_by == "pjotr"
-
-
-async def test_a_pause_is_of_one_run_alone(journal: Journal) -> None:
-    run, other = await journal.create_run(NEW_RUN), await journal.create_run(NEW_RUN)
-    await journal.pause(run, "olga")
-    assert await journal.run(other.name) == other
-    await journal.pause(other, "olga")
-    await journal.unpause(run)
-    assert (await journal.run(other.name)).paused_at is not None
 
 
 async def test_commands_are_kept_in_order_with_their_senders_and_answers(journal: Journal) -> None:

@@ -34,11 +34,6 @@ async def test_two_rows_of_a_run_with_one_new_id_are_both_unknown(journal: Journ
     assert await all_items(journal, other) == before
 
 
-async def test_two_rows_of_one_commit_as_well(journal: Journal) -> None:
-    run = await frozen_run(journal, *map(new_item, "abc"))
-    assert [item.key for item in await answered(journal, run, "5", "a", "c")] == ["a", "c"]
-
-
 async def test_objects_of_two_models_may_have_one_id(journal: Journal) -> None:
     models = {"a": "Abonents", "b": "Users", "c": "Abonents"}
     items = [replace(new_item(key), payload=f'{{"model":"{model}"}}') for key, model in models.items()]
@@ -60,20 +55,6 @@ async def test_the_same_id_of_a_row_that_was_not_entered_is_nobodys(journal: Jou
     await journal.doubt_answers(run, [first.item_id], "why")
     await journal.record(run, [Change(first.item_id, State.PENDING, message="looked up and not there")])
     assert await answered(journal, run, "5", "b") == []
-
-
-async def test_what_was_accepted_is_doubted_and_nothing_else(journal: Journal) -> None:
-    run, other = [await frozen_run(journal, *map(new_item, "abc")) for _ in range(2)]
-    await answered(journal, run, "5", "a")
-    await answered(journal, other, "5", "a", "b")
-    before = await all_items(journal, other)
-    everything = [item.item_id for item in (*await all_items(journal, run), *before)]
-    doubted = await journal.doubt_answers(run, everything, "something came over its connection")
-    assert [(item.key, item.state, item.message) for item in doubted] == [
-        ("a", State.UNKNOWN, "something came over its connection")
-    ]
-    assert await states(journal, run) == {"a": State.UNKNOWN, "b": State.PENDING, "c": State.PENDING}
-    assert await all_items(journal, other) == before
 
 
 async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal: Journal) -> None:

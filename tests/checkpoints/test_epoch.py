@@ -121,19 +121,6 @@ async def test_a_decision_under_an_old_epoch_is_none(journal_address: JournalAdd
         assert dump(journal_address) == before
 
 
-async def test_each_taking_up_raises_the_epoch_of_its_run_alone(journal: Journal) -> None:
-    one, two = [await frozen_run(journal, new_item(key)) for key in "ab"]
-    for epoch in (1, 2):
-        taken = await journal.take_up(one)
-        assert taken.epoch == epoch
-    async with journal.taken_up(one) as taken:
-        assert taken.epoch == 3
-        assert await journal.again(taken) == taken
-        await journal.confirm(taken)
-    assert (await journal.run(one.name)).epoch == 3
-    assert await journal.run(two.name) == two
-
-
 async def test_whoever_looks_again_hears_that_the_run_is_another_ones(journal: Journal) -> None:
     run = await journal.take_up(await frozen_run(journal, new_item("a")))
     await journal.take_up(run)

@@ -62,17 +62,6 @@ async def test_look_ups_add_up_for_each_process_and_the_first_assumptions_count(
     assert isinstance(assumptions, Said)
 
 
-async def test_the_last_verification_of_a_run_counts(journal: Journal) -> None:
-    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
-    assert await journal.history.last_verification(run) is None
-    await journal.history.note_verification(run, "olga@console", {"as_wanted": 1, "found": "1.10"})
-    await journal.history.note_verification(run, "olga@console", {"as_wanted": 2, "found": "2.20"})
-    await journal.history.note_verification(other, "ivan@console", {"as_wanted": 9})
-    found = await journal.history.last_verification(run)
-    assert found is not None
-    assert (found.who, found.result) == ("olga@console", {"as_wanted": 2, "found": "2.20"})
-
-
 async def test_a_report_names_the_one_before_it_however_often_it_is_made(journal: Journal) -> None:
     run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
     assert await journal.history.report_before(run, "aa") is None
@@ -115,17 +104,3 @@ async def test_a_run_has_changed_when_anything_of_it_has_changed_last(
     with shell(journal_address) as behind:
         assert behind.execute(latest, (moment,)).rowcount == 1
     assert (await journal.history.of_run(run)).changed_at == datetime.fromisoformat(moment)
-
-
-async def test_who_only_looks_at_a_run_does_not_make_it_younger(
-    journal: Journal, journal_address: JournalAddress
-) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    before = await journal.history.last_change(run)
-    with shell(journal_address) as behind:
-        behind.execute("update items set changed_at = '2001-01-01T00:00:00+00:00'")
-        behind.execute("update runs set created_at = '2001-01-01T00:00:00+00:00'")
-    async with journal.taken_up(run, NewRunner("verify")):
-        await journal.history.note_verification(run, "olga", {})
-    assert await journal.history.last_change(run) == datetime.fromisoformat("2001-01-01T00:00:00+00:00") < before
-    assert (await journal.history.of_run(run)).changed_at >= before

@@ -1,16 +1,13 @@
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import anyio
 import pytest
 
-from checkpoints.errors import ForbiddenTransition, NoSuchRun
-from checkpoints.journal import NAME_LETTERS, Journal, open_journal
+from checkpoints.errors import NoSuchRun
+from checkpoints.journal import NAME_LETTERS, Journal
 from checkpoints.records import Change, EarlierEntry, Item, NewItem, NewRun, Refusal, Run, Shared, Stage, Totals
 from checkpoints.states import State
 from tests.checkpoints.samples import (
@@ -39,13 +36,6 @@ async def test_a_run_is_what_was_told_and_nothing_has_happened_yet(journal: Jour
     assert await journal.totals(run) == Totals()
 
 
-async def test_runs_are_listed_the_oldest_first_each_with_a_name_of_its_own(journal: Journal) -> None:
-    made = [await journal.create_run(NEW_RUN) for _ in range(5)]
-    assert await journal.runs() == made
-    assert len({run.name for run in made}) == 5
-    assert [await journal.run(run.name) for run in made] == made
-
-
 async def test_a_run_that_is_not_there_is_told_with_those_that_are(journal: Journal) -> None:
     with pytest.raises(NoSuchRun, match="has no run 'other'; its runs: none yet"):
         await journal.run("other")
@@ -61,26 +51,6 @@ async def test_a_run_keeps_how_it_is_driven_from_its_first_moment_on(journal: Jo
     await journal.keep_policy(run, {"rate": "5"})
     assert (await journal.run(run.name)).policy == {"rate": "5"}
     assert [one.policy for one in await journal.runs()] == [{}, {"rate": "5"}]
-
-
-async def test_the_stages_follow_the_intake_and_the_approval(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    await journal.end_intake(run)
-    run = await journal.run(run.name)
-    assert run.stage is Stage.FROZEN
-    await journal.approve(run)
-    run = await journal.run(run.name)
-    assert run.stage is Stage.APPROVED
-    assert run.frozen_at is not None
-    assert run.approved_at is not None
-    assert run.created_at <= run.frozen_at <= run.approved_at
-
-
-async def test_a_run_may_be_approved_before_its_list_is_complete(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    await journal.approve(run)
-    run = await journal.run(run.name)
-    assert (run.stage, run.frozen_at) == (Stage.APPROVED, None)
 
 
 async def test_the_first_approval_and_the_first_end_are_the_ones_that_count(journal: Journal) -> None:
@@ -108,15 +78,6 @@ async def test_a_discarded_run_loses_its_items_and_keeps_its_refusals(journal: J
     assert len(await all_items(journal, other)) == 1
 
 
-async def test_an_approved_run_cannot_be_discarded(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    await journal.approve(run)
-    await journal.discard(run)
-    run = await journal.run(run.name)
-    assert run.stage is Stage.APPROVED
-    assert len(await all_items(journal, run)) == 1
-
-
 # ---- freezing ----------------------------------------------------------------------------------------------------
 
 
@@ -139,24 +100,6 @@ async def test_items_are_frozen_as_they_were_given_and_numbered_from_one(journal
     assert {item.answer for item in found} == {None}
 
 
-async def test_numbers_go_on_from_page_to_page_and_begin_anew_in_each_run(journal: Journal) -> None:
-    one, two = await journal.create_run(NEW_RUN), await journal.create_run(NEW_RUN)
-    for start in (0, 3):
-        for run in (one, two):
-            await journal.freeze(run, page(*(new_item(str(start + key)) for key in range(3))), keep)
-    for run in (one, two):
-        assert [(item.number, item.key) for item in await all_items(journal, run)] == [
-            (number + 1, str(number)) for number in range(6)
-        ]
-
-
-async def test_an_empty_page_moves_the_cursor_alone(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    assert await journal.freeze(run, page(cursor="7"), keep) == []
-    assert (await journal.run(run.name)).cursor == "7"
-    assert await journal.totals(run) == Totals()
-
-
 async def test_the_cursor_moves_in_the_same_commit_as_its_page(journal: Journal) -> None:
     run = await journal.create_run(NEW_RUN)
     await journal.freeze(run, page(new_item("1"), cursor="after 1"), keep)
@@ -172,24 +115,6 @@ async def test_the_cursor_moves_in_the_same_commit_as_its_page(journal: Journal)
     assert (await journal.run(run.name)).cursor == "after 1"
     assert list(await states(journal, run)) == ["1"]
     assert await journal.refusals(run) == []
-
-
-async def test_the_judge_decides_what_becomes_of_each_row(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    refusal = Refusal(3, None, "subscriber b", "not wanted", ("b",))
-
-    def judge(item: NewItem, _twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
-        if item.key == "b":
-            return refusal
-        return replace(item, skip_reason="there already") if item.key == "c" else item
-
-    kept, skipped = new_item("a"), replace(new_item("c"), skip_reason="there already")
-    read = Refusal(1, None, "?", "unreadable")
-    judged = await journal.freeze(run, page(new_item("a"), new_item("b"), new_item("c"), refusals=[read]), judge)
-    assert judged == [kept, refusal, skipped]
-    assert await states(journal, run) == {"a": State.PENDING, "c": State.SKIPPED}
-    assert [told for _, told in await journal.refusals(run)] == [read, refusal]
-    assert (await journal.totals(run)).refused == 2
 
 
 class Listening:
@@ -268,11 +193,6 @@ async def test_only_what_may_have_had_an_effect_is_a_twin(journal: Journal, way:
     assert of_skipped == []
 
 
-async def test_the_rows_of_a_discarded_run_are_no_twins(journal: Journal) -> None:
-    await journal.discard(await frozen_run(journal, new_item("1")))
-    assert await heard(journal, await journal.create_run(NEW_RUN), "1") == [[]]
-
-
 # ---- rows that contradict each other -----------------------------------------------------------------------------
 
 
@@ -330,23 +250,6 @@ async def test_amounts_are_added_up_without_their_signs_and_to_the_last_decimal(
     assert await journal.absolute_sum(other, {State.SENDING}) == 0
 
 
-async def test_claiming_makes_the_intent_durable_and_counts_the_attempt(journal: Journal, path: Path) -> None:
-    run = await frozen_run(journal, new_item("1"), new_item("2"))
-    known = await ids(journal, run)
-    await journal.claim(run, [known["1"]])
-    with closing(sqlite3.connect(path)) as reader:
-        assert reader.execute("select state, attempts, sent_at is null from items order by number").fetchall() == [
-            ("sending", 1, 0),
-            ("pending", 0, 1),
-        ]
-    await journal.record(run, [Change(known["1"], State.PENDING, message="busy")])
-    await journal.claim(run, [known["1"], known["2"]])
-    assert [(item.state, item.attempts) for item in await all_items(journal, run)] == [
-        (State.SENDING, 2),
-        (State.SENDING, 1),
-    ]
-
-
 WAYS: dict[State, list[State]] = {
     State.PENDING: [],
     State.SENDING: [State.SENDING],
@@ -361,60 +264,6 @@ WAYS: dict[State, list[State]] = {
 async def brought_to(journal: Journal, run: Run, item: Item, state: State) -> None:
     for step in WAYS[state]:
         await journal.record(run, [Change(item.item_id, step)])
-
-
-@pytest.mark.parametrize("state", [*list(WAYS)[1:], State.SKIPPED])
-async def test_only_what_is_pending_can_be_claimed_and_otherwise_nothing_is(journal: Journal, state: State) -> None:
-    skip_reason = "there already" if state is State.SKIPPED else None
-    run = await frozen_run(journal, new_item("1"), new_item("2", skip_reason=skip_reason), new_item("3"))
-    first, second, third = await all_items(journal, run)
-    if skip_reason is None:
-        await brought_to(journal, run, second, state)
-    before = await all_items(journal, run)
-    with pytest.raises(ForbiddenTransition):
-        await journal.claim(run, [first.item_id, second.item_id, third.item_id])
-    assert await all_items(journal, run) == before
-
-
-async def test_what_the_billing_said_is_kept_with_the_state(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"), new_item("2"))
-    one, two = await all_items(journal, run)
-    await journal.claim(run, [one.item_id, two.item_id])
-    await journal.record(
-        run,
-        [Change(one.item_id, State.ACCEPTED, answer="777"), Change(two.item_id, State.REJECTED, message="нет счёта")],
-    )
-    assert [(item.state, item.answer, item.message) for item in await all_items(journal, run)] == [
-        (State.ACCEPTED, "777", None),
-        (State.REJECTED, None, "нет счёта"),
-    ]
-    await journal.record(run, [Change(one.item_id, State.APPLIED)])
-    assert (await all_items(journal, run))[0].answer == "777"
-
-
-@pytest.mark.parametrize("wrong", [State.SENDING, State.APPLIED, State.REPLACED])
-async def test_a_forbidden_step_takes_the_whole_group_back(journal: Journal, wrong: State) -> None:
-    run = await frozen_run(journal, new_item("1"), new_item("2"), new_item("3"))
-    items = await all_items(journal, run)
-    await journal.claim(run, [item.item_id for item in items])
-    before = await all_items(journal, run)
-    with pytest.raises(ForbiddenTransition):
-        await journal.record(
-            run,
-            [
-                Change(items[0].item_id, State.ACCEPTED, answer="1"),
-                Change(items[1].item_id, wrong),
-                Change(items[2].item_id, State.REJECTED, message="no"),
-            ],
-        )
-    assert await all_items(journal, run) == before
-
-
-async def test_nothing_to_claim_and_nothing_to_record_are_fine(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    await journal.claim(run, [])
-    await journal.record(run, [])
-    assert (await states(journal, run)) == {"1": State.PENDING}
 
 
 async def test_doubt_touches_only_what_was_being_sent_in_this_run(journal: Journal) -> None:
@@ -432,20 +281,6 @@ async def test_doubt_touches_only_what_was_being_sent_in_this_run(journal: Journ
     assert await journal.doubt(run) == 0
 
 
-async def test_only_what_is_manual_can_be_decided_by_a_person(journal: Journal) -> None:
-    run = await frozen_run(journal, *(new_item(state) for state in WAYS))
-    for item in await all_items(journal, run):
-        await brought_to(journal, run, item, State(item.key))
-    before = await all_items(journal, run)
-    for item in before:
-        if item.state is not State.MANUAL:
-            for state in (State.ACCEPTED, State.PENDING):
-                with pytest.raises(ForbiddenTransition):
-                    await journal.decide(run, item, state, who="olga@desk", why="seen in the billing")
-    assert await all_items(journal, run) == before
-    assert await journal.history.decisions(run) == []
-
-
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.PENDING])
 async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Journal, state: State) -> None:
     run = await frozen_run(journal, new_item("1"))
@@ -457,17 +292,6 @@ async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Jour
     (decision,) = await journal.history.decisions(run)
     assert (decision.number, decision.label, decision.state) == (1, "subscriber 1", state)
     assert (decision.who, decision.why) == ("olga@desk", "seen in the billing")
-
-
-@pytest.mark.parametrize("state", [State.REJECTED, State.APPLIED, State.SENDING, State.UNKNOWN])
-async def test_a_person_cannot_decide_what_the_table_does_not_have(journal: Journal, state: State) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    (item,) = await all_items(journal, run)
-    await brought_to(journal, run, item, State.MANUAL)
-    with pytest.raises(ForbiddenTransition):
-        await journal.decide(run, item, state, who="olga@desk", why="because")
-    assert await states(journal, run) == {"1": State.MANUAL}
-    assert await journal.history.decisions(run) == []
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------
@@ -500,24 +324,6 @@ async def test_pages_are_by_number_and_of_the_wanted_states_only(journal: Journa
     assert pages == [[5, 10], [15, 20], [25]]
     assert await journal.items(run, {State.MANUAL}) == []
     assert await journal.items(run, EVERY_STATE, after=25) == []
-
-
-async def test_paging_while_items_change_skips_none(journal: Journal) -> None:
-    run = await frozen_run(journal, *(new_item(str(number)) for number in range(1, 26)))
-    met: list[int] = []
-    async for items in journal.each_page(run, {State.PENDING}, size=4):
-        met += [item.number for item in items]
-        await journal.claim(run, [item.item_id for item in items])
-    assert met == list(range(1, 26))
-
-
-async def test_refusals_are_paged_by_their_id(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    given_refusals = [Refusal(line, "сумма", f"s{line}", "why", (str(line), '";')) for line in range(5)]
-    await journal.freeze(run, page(refusals=given_refusals), keep)
-    first = await journal.refusals(run, size=3)
-    rest = await journal.refusals(run, after=first[-1][0])
-    assert [told for _, told in first + rest] == given_refusals
 
 
 async def test_items_are_found_by_key_label_or_number_as_people_write_them(journal: Journal) -> None:
@@ -565,18 +371,3 @@ async def test_shared_lanes_are_those_that_more_than_one_pending_item_reaches(jo
 
 
 # ---- two at once -------------------------------------------------------------------------------------------------
-
-
-async def test_two_journals_on_one_file_see_what_the_other_committed(path: Path) -> None:
-    async with open_journal(path) as one, open_journal(path) as two:
-        run = await frozen_run(one, *(new_item(str(number)) for number in range(10)))
-        other = await frozen_run(two, *(new_item(str(number)) for number in range(10)))
-        assert await one.runs() == await two.runs() == [run, other]
-        items = await all_items(two, run)
-        for item in items[:5]:
-            await two.claim(run, [item.item_id])
-            await one.record(run, [Change(item.item_id, State.ACCEPTED)])
-        with pytest.raises(ForbiddenTransition):
-            await one.claim(run, [items[0].item_id])
-        expected = {State.PENDING: 5, State.ACCEPTED: 5}
-        assert (await one.totals(run)).counts == (await two.totals(run)).counts == expected

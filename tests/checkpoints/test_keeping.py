@@ -22,17 +22,6 @@ async def test_what_is_not_sent_yet_is_given_another_payload_and_what_was_sent_k
     }
 
 
-async def test_lane_mates_are_the_accepted_items_of_the_lanes_in_their_order(journal: Journal) -> None:
-    run = await frozen_run(journal, *(new_item(str(number), lane="abc"[number % 3]) for number in range(9)))
-    other = await frozen_run(journal, new_item("9", lane="a"))
-    named = await ids(journal, run)
-    for one, own in ((run, named), (other, await ids(journal, other))):
-        await journal.claim(one, list(own.values()))
-        await journal.record(one, [Change(item_id, State.ACCEPTED) for key, item_id in own.items() if key != "3"])
-    await journal.record(run, [Change(named["6"], State.APPLIED)])
-    assert [item.key for item in await journal.lane_mates(run, {"a", "b"})] == ["0", "1", "4", "6", "7"]
-
-
 async def test_what_was_accepted_has_a_reason_only_where_there_is_something_to_say(journal: Journal) -> None:
     run = await frozen_run(journal, *(new_item(key) for key in "123"))
     named = await ids(journal, run)

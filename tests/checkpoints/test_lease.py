@@ -3,12 +3,11 @@
 import time
 from pathlib import Path
 
-import anyio
 import pytest
 
 from checkpoints import lease as leases
 from checkpoints.address import JournalAddress, journal_in_postgres
-from checkpoints.errors import JournalError, JournalUnreadable, RunHeld, RunTakenOver
+from checkpoints.errors import JournalError, RunHeld, RunTakenOver
 from checkpoints.journal import open_journal
 from checkpoints.lease import EarlierOwners, Lease
 from checkpoints.records import Change, NewRunner
@@ -77,36 +76,11 @@ async def test_it_counts_from_before_its_renewal_was_sent(clocks: Clocks) -> Non
     assert (sent, lease.is_valid()) == (1, False)
 
 
-async def test_a_renewal_that_nobody_answers_ends_the_lease_and_cuts_the_connection() -> None:
-    lease, cut = Lease(0.05, leases.boot_time()), anyio.Event()
-    await lease.keep(cut.wait, cut.set)
-    assert cut.is_set()
-    assert not lease.is_valid()
-
-
-async def test_a_renewal_that_fails_ends_the_lease_at_once() -> None:
-    lease = Lease(0.03, leases.boot_time())
-
-    async def renew() -> None:
-        raise JournalUnreadable("server closed the connection")
-
-    await lease.keep(renew, lambda: None)
-    assert lease.why == "the lease of the billing could not be renewed: server closed the connection"
-
-
 async def test_who_takes_over_waits_by_its_own_clock(clocks: Clocks) -> None:
     lease = Lease(LEASE, leases.boot_time(), EarlierOwners(lease=15.0, calls=135.0))
     assert (lease.until_free, lease.until_calls_end) == (15.0, 135.0)
     clocks.boot += 20
     assert (lease.until_free, lease.until_calls_end) == (0.0, 115.0)
-
-
-async def test_a_journal_in_a_file_has_no_lease(tmp_path: Path) -> None:
-    async with open_journal(tmp_path / "journal.db") as journal:
-        run = await frozen_run(journal, new_item("a"))
-        async with journal.taken_up(run) as ours:
-            lease = journal.lease_of(ours)
-            assert (lease.is_valid(), lease.until_free, lease.until_calls_end) == (True, 0.0, 0.0)
 
 
 @pytest.fixture

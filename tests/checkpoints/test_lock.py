@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import anyio
 import pytest
 
 from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
-from tests.checkpoints.processes import PATIENCE, hear, hold, process, race, take_and_let_go
+from tests.checkpoints.processes import PATIENCE, hear, hold, process, race
 from tests.checkpoints.samples import NEW_RUN
 
 pytestmark = pytest.mark.slow
@@ -30,10 +29,6 @@ async def refused(journal: Journal, run: Run, match: str) -> None:
     with pytest.raises(RunHeld, match=match):
         async with journal.taken_up(run):
             pass
-
-
-async def test_nobody_works_on_a_run_that_nobody_took_up(journal: Journal, run: Run) -> None:
-    assert await journal.holder(run) is None
 
 
 async def test_the_holder_is_named_by_host_process_and_time(journal: Journal, run: Run) -> None:
@@ -58,19 +53,6 @@ async def test_a_second_in_the_same_process_is_refused_too(path: Path, journal: 
             pass
 
 
-async def test_a_second_process_is_refused_with_the_name_of_the_first(path: Path, journal: Journal, run: Run) -> None:
-    with process(hold, path) as (child, pipe):
-        assert hear(pipe) == "held"
-        await refused(journal, run, f"process {child.pid} on {socket.gethostname()}, since ")
-        holder = await journal.holder(run)
-        assert holder is not None
-        assert holder.process == child.pid
-        pipe.send("enough")
-        assert hear(pipe) == "let go"
-        async with journal.taken_up(run):
-            pass
-
-
 async def test_the_lock_of_a_killed_process_is_free(path: Path, journal: Journal, run: Run) -> None:
     with process(hold, path) as (child, pipe):
         assert hear(pipe) == "held"
@@ -82,28 +64,6 @@ async def test_the_lock_of_a_killed_process_is_free(path: Path, journal: Journal
             holder = await journal.holder(run)
             assert holder is not None
             assert holder.process == os.getpid()
-
-
-async def test_an_error_inside_lets_go_all_the_same(journal: Journal, run: Run) -> None:
-    with pytest.raises(LookupError):
-        async with journal.taken_up(run):
-            raise LookupError
-    async with journal.taken_up(run):
-        pass
-
-
-async def test_asking_who_holds_it_hinders_neither_the_holder_nor_the_next(
-    path: Path, journal: Journal, run: Run
-) -> None:
-    with process(take_and_let_go, path) as (_, pipe):
-        assert hear(pipe) == "ready"
-        pipe.send("go")
-        asked = 0
-        while not pipe.poll():
-            await journal.holder(run)
-            asked += 1
-        assert pipe.recv() == 0  # it was alone but for us, who only asked
-        assert asked > 0
 
 
 async def test_of_many_that_race_exactly_one_wins_and_is_named_by_the_others(
@@ -127,15 +87,6 @@ async def test_of_many_that_race_exactly_one_wins_and_is_named_by_the_others(
             child.join(PATIENCE)
 
 
-async def test_two_that_take_it_in_turns_are_never_both_inside(path: Path, journal: Journal, run: Run) -> None:
-    assert run in await journal.runs()
-    with process(take_and_let_go, path) as (_, one), process(take_and_let_go, path) as (_, two):
-        assert [hear(one), hear(two)] == ["ready", "ready"]
-        one.send("go")
-        two.send("go")
-        assert [type(hear(one)), type(hear(two))] == [int, int]  # neither found the other's mark
-
-
 async def test_each_run_has_a_lock_of_its_own(journal: Journal, run: Run) -> None:
     other = await journal.create_run(NEW_RUN)
     async with journal.taken_up(run):
@@ -144,12 +95,6 @@ async def test_each_run_has_a_lock_of_its_own(journal: Journal, run: Run) -> Non
         async with journal.taken_up(other):
             await refused(journal, run, "another process works on this run")
         assert await journal.holder(run) is not None
-
-
-async def test_no_lock_file_stands_beside_the_journal(path: Path, journal: Journal, run: Run) -> None:
-    async with journal.taken_up(run):
-        beside = {entry.name async for entry in anyio.Path(path.parent).iterdir()}
-    assert beside == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
 
 
 async def test_a_journal_that_is_open_twice_in_one_process_keeps_its_locks_when_one_is_closed(path: Path) -> None:

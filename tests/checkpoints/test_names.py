@@ -33,13 +33,6 @@ async def test_a_second_runner_by_a_symbolic_link_is_refused_with_the_name_of_th
     assert [entry.name async for entry in anyio.Path(alias.parent).iterdir()] == [alias.name]
 
 
-async def test_a_folder_that_is_a_symbolic_link_is_followed_as_well(path: Path, tmp_path: Path) -> None:
-    folder = tmp_path.with_name(f"{tmp_path.name}-link")
-    folder.symlink_to(tmp_path)
-    async with open_journal(folder / path.name) as journal:
-        assert journal.path == path
-
-
 async def test_a_journal_with_a_hard_link_is_refused_by_both_names(path: Path, tmp_path: Path) -> None:
     async with open_journal(path) as journal:
         await journal.create_run(NEW_RUN)

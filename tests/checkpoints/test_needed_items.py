@@ -60,13 +60,6 @@ async def test_what_was_completed_is_there_with_the_intent_or_not_at_all(journal
     assert (last.state, last.payload) == (State.PENDING, '{"x":1}')
 
 
-async def test_an_item_whose_need_was_refused_is_rejected_without_an_attempt(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    await journal.record(run, [Change((await ids(journal, run))["a"], State.REJECTED, message="not sent: no")])
-    (item,) = await all_items(journal, run)
-    assert (item.state, item.attempts, item.message) == (State.REJECTED, 0, "not sent: no")
-
-
 async def test_what_is_in_effect_is_read_from_the_last_to_the_first_page_by_page(journal: Journal) -> None:
     run = await frozen_run(journal, *(new_item(key) for key in "abcde"))
     named = await ids(journal, run)

@@ -143,12 +143,3 @@ async def test_a_renewal_leaves_it_too_and_never_waits_for_who_takes_over(addres
                 frozen.execute("rollback")
             await until(address, "select carried <> '{}' from billings")
             assert '"since_call":null' in carried(address).replace(" ", "")
-
-
-async def test_who_was_taken_over_leaves_nothing(address: JournalAddress) -> None:
-    async with open_journal(address) as journal, open_journal(address) as other:
-        run = await frozen_run(journal, new_item("a"))
-        async with journal.taken_up(run) as ours:
-            await other.take_up(run)
-            journal.lease_of(ours).pace = lambda: BillingPace(WINDOW)
-        assert carried(address) == "{}"

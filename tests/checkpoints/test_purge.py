@@ -11,7 +11,7 @@ import pytest
 
 from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import earlier_runs
-from checkpoints.errors import JournalNotCleaned, JournalUnreadable, RunHeld, RunPurged, RunTakenOver, RunUnfinished
+from checkpoints.errors import JournalNotCleaned, JournalUnreadable, RunPurged, RunTakenOver, RunUnfinished
 from checkpoints.journal import Journal, open_journal
 from checkpoints.purge import Purge
 from checkpoints.records import Change, EarlierEntry, Merged, NewItem, NewRun, Refusal, Run, Totals
@@ -159,12 +159,6 @@ async def test_an_answer_stays_only_where_it_is_an_id(
     assert [row[7] for row in rows_of(journal_address)] == [None]
 
 
-async def test_a_run_without_sums_keeps_no_answer(journal: Journal, journal_address: JournalAddress) -> None:
-    run = await finished(journal, replace(PERSON, amount=None), answer="4711")
-    await journal.purge(run, WITH_TOTALS)
-    assert [row[7] for row in rows_of(journal_address)] == [None]
-
-
 @pytest.mark.parametrize("keep_totals", [True, False])
 async def test_the_same_money_is_known_after_a_purge(
     journal: Journal, journal_address: JournalAddress, *, keep_totals: bool
@@ -230,13 +224,6 @@ async def test_what_stands_in_an_account_is_known_after_a_purge(
     assert await journal.standing_in_lanes(run.job, run.target, [elsewhere], "") == []
 
 
-async def test_what_was_taken_back_may_be_entered_again_after_a_purge(journal: Journal) -> None:
-    run = await finished(journal, PERSON)
-    await undone(journal, await all_items(journal, run))
-    await journal.purge(run, WITH_TOTALS)
-    assert await judged(journal, PERSON) == [[]]
-
-
 async def test_an_undo_of_an_undo_knows_what_a_purged_run_has_entered_anew(journal: Journal) -> None:
     run = await finished(journal, PERSON)
     (back,) = await undone(journal, await all_items(journal, run))
@@ -273,56 +260,12 @@ async def test_a_run_with_something_left_to_do_is_not_touched(
     assert rows_of(journal_address) == before
 
 
-async def test_it_is_the_runs_own_rows_that_have_to_be_at_their_end(journal: Journal) -> None:
-    doubted = await finished(journal, replace(PERSON, key="x"))
-    (item,) = await all_items(journal, doubted)
-    await journal.doubt_answers(doubted, [item.item_id], "doubted")
-    # No other run is there that could be unfinished.
-    with pytest.raises(RunUnfinished, match="not at its end"):
-        await journal.purge(doubted, ALL)
-    ended = await finished(journal, PERSON)
-    assert (await journal.purge(ended, ALL)).emptied == 1
-
-
-async def test_rows_that_entered_nothing_go_whatever_was_taken_back_elsewhere(journal: Journal) -> None:
-    other = await finished(journal, replace(PERSON, key="x"))
-    await undone(journal, await all_items(journal, other))
-    run = await finished(journal, PERSON, SKIPPED, REFUSES)
-    assert (await journal.purge(run, ALL)).removed == 2
-
-
 @pytest.mark.usefixtures("path")
 async def test_all_purges_of_a_journal_share_one_secret(journal: Journal) -> None:
     for key in "xy":
         await journal.purge(await finished(journal, replace(PERSON, key=key)), ALL)
     with contextlib.closing(sqlite3.connect(journal.path)) as shell:
         assert shell.execute("select count(*) from purging").fetchone() == (1,)
-
-
-@pytest.mark.usefixtures("path")
-async def test_a_run_that_was_given_up_loses_its_refused_rows(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    await journal.freeze(run, page(PERSON, refusals=[REFUSED]), keep)
-    await journal.discard(run)
-    await journal.purge(run, ALL)
-    await journal.clean()
-    assert CANARY.encode() not in bytes_of(journal.path)
-
-
-async def test_a_run_that_is_worked_on_is_not_touched(journal: Journal, journal_address: JournalAddress) -> None:
-    run = await finished(journal, PERSON)
-    async with open_journal(journal_address) as other, other.taken_up(run):
-        with pytest.raises(RunHeld, match="another process works on this run"):
-            await journal.purge(run, WITH_TOTALS)
-    assert [item.label for item in await all_items(journal, run)] == [CANARY]
-
-
-async def test_a_run_that_another_process_has_had_meanwhile_is_not_touched(journal: Journal) -> None:
-    run = await finished(journal, PERSON)
-    await journal.take_up(run)
-    with pytest.raises(RunTakenOver):
-        await journal.purge(run, ALL)
-    assert [item.label for item in await all_items(journal, run)] == [CANARY]
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])

@@ -9,8 +9,6 @@ from socket import gethostname
 
 import pytest
 
-from checkpoints.earlier_runs import earlier_runs
-from checkpoints.errors import JournalOtherFormat
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Correction, NewRunner, Refusal, Run
 from checkpoints.sentences import CONTRADICTS, ENDED
@@ -53,14 +51,6 @@ def test_a_sentence_is_the_same_out_of_its_json() -> None:
     rows = again.values["rows"]
     assert isinstance(rows, Said)
     assert (rows.many, rows.n, type(rows.values["n"])) == ("{n} rows", 5, Quantity)
-
-
-def test_a_text_without_a_template_keeps_nothing_beside_it() -> None:
-    assert to_json("the billing's own text: {x}") is None
-    assert to_json(None) is None
-    assert from_json("text", None) == "text"
-    assert from_builtins("50 {percent}") == "50 {percent}"
-    assert to_json(from_builtins("text")) is None
 
 
 @pytest.mark.parametrize(
@@ -137,22 +127,6 @@ def older(path: Path) -> None:
             connection.execute(f'alter table {table} drop column "{column}"')
         connection.execute("create view effects as select item_id from items")
         connection.execute("pragma user_version = 5")
-
-
-async def test_a_journal_of_the_version_before_is_taken_over(path: Path) -> None:
-    async with open_journal(path) as journal:
-        run, _ = await one_row(journal, (State.REJECTED, None, WHY))
-    older(path)
-    with pytest.raises(JournalOtherFormat, match=r"format 5; .*`carbon-migrate status --journal"):
-        async with earlier_runs(path):
-            pass
-    async with open_journal(path) as journal:
-        (item,) = await all_items(journal, run)
-        assert (item.message, item.state) == (str(WHY), State.REJECTED)
-        _, message = await one_row(journal, (State.REJECTED, None, WHY))
-        assert template_of(message) == WHY.template
-    async with earlier_runs(path) as earlier:
-        assert earlier is not None
 
 
 def early(path: Path) -> None:

@@ -56,28 +56,6 @@ async def test_a_fresh_file_becomes_a_journal_of_the_newest_format(tmp_path: Pat
     assert pragma(path, "application_id") == APPLICATION_ID
 
 
-async def test_an_empty_file_becomes_a_journal(path: Path) -> None:
-    written(path, b"")
-    async with open_journal(path) as journal:
-        assert await journal.runs() == []
-
-
-async def test_reopening_finds_what_was_there(path: Path) -> None:
-    async with open_journal(path) as journal:
-        run = await frozen_run(journal, new_item("1"), new_item("2"))
-        before = await all_items(journal, run)
-    async with open_journal(path) as journal:
-        assert await journal.runs() == [run]
-        assert await all_items(journal, run) == before
-
-
-def test_preparing_twice_changes_nothing(path: Path) -> None:
-    prepare(path)
-    before = contents(path)
-    prepare(path)
-    assert contents(path) == before
-
-
 @pytest.mark.parametrize(("name", "wanted"), [("synchronous", 2), ("foreign_keys", 1)])
 def test_every_connection_is_durable_and_keeps_references(path: Path, name: str, wanted: int) -> None:
     prepare(path)
@@ -198,34 +176,6 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, 
     assert contents(path) == before
 
 
-def spoil(path: Path) -> None:
-    """Leave the first page, with all that tells a journal, and make noise of the rest."""
-    data = path.read_bytes()
-    path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
-
-
-async def test_a_damaged_journal_is_told_as_one(path: Path) -> None:
-    async with open_journal(path) as journal:
-        await frozen_run(journal, *(new_item(str(number)) for number in range(200)))
-    spoil(path)
-    with pytest.raises(JournalUnreadable):
-        async with open_journal(path) as journal:
-            await journal.runs()
-
-
-async def test_a_folder_that_cannot_be_is_told_with_its_reason(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(JournalUnreadable, match=r"journal\.db cannot be written: "):
-        async with open_journal(tmp_path / "file" / "journal.db"):
-            pass
-
-
-async def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(JournalUnreadable, match="Is a directory"):
-        async with open_journal(tmp_path):
-            pass
-
-
 async def test_a_place_that_nobody_may_write_to_is_told() -> None:
     # Not even root can make a file there.
     with pytest.raises(JournalUnreadable, match="/proc/journal"):
@@ -234,16 +184,6 @@ async def test_a_place_that_nobody_may_write_to_is_told() -> None:
 
 
 # ---- for other eyes ----------------------------------------------------------------------------------------------
-
-
-async def test_anybody_can_read_a_journal_while_it_is_open(path: Path) -> None:
-    async with open_journal(path) as journal:
-        await frozen_run(journal, new_item("1", "0.10"), new_item("2", "0.20"))
-        with plain(path) as connection:
-            assert connection.execute("select key, amount, state from items order by number").fetchall() == [
-                ("1", "0.10", "pending"),
-                ("2", "0.20", "pending"),
-            ]
 
 
 async def test_not_even_by_hand_can_a_forbidden_step_be_written(path: Path) -> None:

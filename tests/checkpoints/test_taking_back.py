@@ -85,24 +85,6 @@ async def seen(journal: Journal, *items: NewItem) -> dict[str, list[EarlierEntry
 # ---- what was taken back -----------------------------------------------------------------------------------------
 
 
-async def test_what_was_taken_back_is_no_longer_in_effect_and_may_be_entered_again(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"), new_item("b"))
-    first, _ = await accepted(journal, run)
-    await undone(journal, [first])
-    assert await standing(journal, run) == ["b"]
-    assert {key: len(twins) for key, twins in (await seen(journal, new_item("a"), new_item("b"))).items()} == {
-        "a": 0,
-        "b": 1,
-    }
-
-
-@pytest.mark.parametrize("ends", [State.REJECTED, State.UNKNOWN])
-async def test_an_undo_that_did_not_come_to_its_end_takes_nothing_back(journal: Journal, ends: State) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    await undone(journal, await accepted(journal, run), ends=ends)
-    assert await standing(journal, run) == ["a"]
-
-
 async def test_what_is_found_later_takes_back_as_well(journal: Journal) -> None:
     run = await frozen_run(journal, new_item("a"))
     undo = await undo_of(journal, await accepted(journal, run))
@@ -137,15 +119,6 @@ def test_a_chain_of_any_length_counts_as_often_as_it_was_turned(length: int, out
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(check(Path(folder) / "journal.db"))
-
-
-async def test_what_an_undo_of_an_undo_is_about_to_restore_counts_already(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    back = await undone(journal, await accepted(journal, run))
-    forth = await undo_of(journal, back)
-    assert [twin.run for twin in (await seen(journal, new_item("a")))["a"]] == [run.name]
-    await accepted(journal, forth, ends=State.REJECTED)
-    assert (await seen(journal, new_item("a")))["a"] == []
 
 
 async def test_what_was_entered_anew_is_told_by_the_undo_that_would_be_undone(journal: Journal) -> None:
@@ -209,16 +182,6 @@ async def test_a_row_that_is_refused_again_replaces_nothing(journal: Journal) ->
     assert await states(journal, run) == {"a": State.REJECTED}
 
 
-async def test_a_replaced_item_stays_so_and_is_in_nobodys_way(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    (item,) = await accepted(journal, run, ends=State.REJECTED)
-    await journal.correct(run, [Correction(new_item("b"), number=1)], keep)
-    with pytest.raises(ForbiddenTransition):
-        await journal.record(run, [Change(item.item_id, State.PENDING)])
-    assert (await seen(journal, new_item("a")))["a"] == []
-    assert await standing(journal, run) == []
-
-
 # ---- only looking ------------------------------------------------------------------------------------------------
 
 
@@ -270,25 +233,6 @@ async def test_a_journal_of_another_format_is_not_looked_at(path: Path) -> None:
         await _look(path)
 
 
-async def test_a_journal_with_a_state_of_a_newer_version_is_not_looked_at(path: Path) -> None:
-    prepare(path)
-    with contextlib.closing(sqlite3.connect(path)) as shell:
-        shell.execute("insert into states values ('paid', 0, 1, 1, 1, 0)")
-        shell.commit()
-    with pytest.raises(JournalOtherFormat, match=r"\(its state paid is not known .*install that"):
-        await _look(path)
-
-
-async def test_what_stood_beside_a_row_before_its_undo_was_not_entered_anew(journal: Journal) -> None:
-    """With --again a row is entered twice: taking the second back and restoring it asks the first nothing."""
-    await accepted(journal, await frozen_run(journal, new_item("a")))
-    (back,) = await undone(journal, await accepted(journal, await frozen_run(journal, new_item("a"))))
-    assert await journal.entered_anew([back.item_id]) == {}
-    anew = await frozen_run(journal, new_item("a"))
-    await accepted(journal, anew)
-    assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
-
-
 async def test_a_row_that_is_alone_in_its_lane_has_no_mates(journal: Journal) -> None:
     lanes = {"a": "account:1", "b": "account:2", "c": "account:1", "d": "account:3"}
     run = await frozen_run(journal, *(NewItem(key, key, lane, "{}", Decimal(1)) for key, lane in lanes.items()))
@@ -331,15 +275,6 @@ async def test_what_an_undo_of_an_undo_is_about_to_restore_may_not_be_entered_an
     assert [twin.key for twin in (await seen(journal, new_item("a")))["a"]] == ["a"]
 
 
-async def test_an_undo_of_an_undo_of_another_row_hinders_nobody(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"), new_item("b"))
-    one, two = await accepted(journal, run)
-    await undone(journal, [one])
-    await undo_of(journal, await undone(journal, [two]))
-    found = await seen(journal, new_item("a"), new_item("b"))
-    assert {key: len(twins) for key, twins in found.items()} == {"a": 0, "b": 1}
-
-
 # ---- rows of one account that one operation stands for -----------------------------------------------------------
 
 
@@ -365,16 +300,6 @@ async def test_a_row_that_another_one_carries_is_entered_where_that_one_is(journ
     }
     await undone(journal, [one for one in await journal.in_effect(run) if one.key == "b"])
     assert await seen(journal, new_item("a"), new_item("b")) == {"a": [], "b": []}
-
-
-async def test_a_row_that_is_refused_is_no_longer_on_the_list_and_no_other_leaves_it(journal: Journal) -> None:
-    """Else it would be told as refused, and sent all the same."""
-    run, other = [await frozen_run(journal, new_item("a"), new_item("b")) for _ in range(2)]
-    refused, left = await all_items(journal, run)
-    await journal.refuse(run, {refused.item_id: "nobody can tell"})
-    assert await all_items(journal, run) == [left]
-    assert len(await all_items(journal, other)) == 2
-    assert (await journal.totals(run)).refused == 1
 
 
 async def test_no_row_of_an_approved_run_is_merged_or_refused(journal: Journal) -> None:
@@ -484,20 +409,6 @@ async def test_the_mark_of_a_row_that_is_never_sent_is_a_strangers(journal: Jour
     assert (first_end.ended_by, first_end.ended_why) == ("olga@ops", "the wrong file")
     await journal.end(run, "ivan@ops", "again")
     assert await journal.run(run.name) == first_end
-
-
-async def test_the_list_of_an_undo_is_out_of_date_once_its_run_went_on(journal: Journal) -> None:
-    run, first, second = await half_sent(journal)
-    undo = await undo_of(journal, [first])
-    await journal.end_intake(undo)
-    assert not await journal.is_out_of_date(undo, run)
-    await accepted_one(journal, run, second)
-    assert await journal.is_out_of_date(undo, run)
-    other = await undo_of(journal, [first, second])
-    await journal.end_intake(other)
-    assert not await journal.is_out_of_date(other, run)
-    await accepted(journal, undo)
-    assert await journal.is_out_of_date(other, run)
 
 
 async def test_a_clock_that_was_set_back_hides_no_row_from_an_undo(

@@ -65,17 +65,6 @@ def test_different_groups_stand_first_and_the_rest_is_summed_up() -> None:
     assert summed(folders).file == Count(5 * (MAX_GROUPS + 50) + 10, Decimal("12.50") * (MAX_GROUPS + 50))
 
 
-async def test_it_is_kept_with_its_verification(journal: Journal) -> None:
-    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
-    await journal.history.note_verification(run, "olga", {"as_wanted": 1}, TALLY)
-    await journal.history.note_verification(other, "olga", {"as_wanted": 2})
-    found, without = [await journal.history.last_verification(one) for one in (run, other)]
-    assert found is not None
-    assert (found.result, found.tally) == ({"as_wanted": 1}, TALLY)
-    assert without is not None
-    assert without.tally is None
-
-
 async def test_only_the_last_one_has_names_of_subscribers(journal: Journal, journal_address: JournalAddress) -> None:
     run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
     for one in (run, run, other):

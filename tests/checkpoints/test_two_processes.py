@@ -20,7 +20,7 @@ from checkpoints.queries import Queries
 from checkpoints.records import Item
 from checkpoints.sqlite_store import SqliteStore
 from checkpoints.states import State
-from tests.checkpoints.processes import PATIENCE, hear, open_many, process, read_for_ever, write_for_ever
+from tests.checkpoints.processes import PATIENCE, hear, open_many, process, write_for_ever
 from tests.checkpoints.samples import NEW_RUN, all_items, keep, new_item, page
 
 pytestmark = pytest.mark.slow
@@ -81,29 +81,6 @@ def _last_words(pipe: Connection) -> list[tuple[str, str]]:
         while pipe.poll():
             words.append(_word(pipe.recv()))
     return words
-
-
-def test_a_reader_in_another_process_sees_whole_pages_only(path: Path) -> None:
-    async def write() -> list[tuple[int, str]]:
-        async with open_journal(path) as journal:
-            run = await journal.create_run(NEW_RUN)
-            with process(read_for_ever, path) as (_, pipe):
-                assert await asyncio.to_thread(hear, pipe) == "ready"
-                for start in range(0, 500, 10):
-                    items = (new_item(str(start + one), "0.01") for one in range(10))
-                    await journal.freeze(run, page(*items), keep)
-                pipe.send("enough")
-                seen: list[tuple[int, str]] = []
-                while isinstance(word := await asyncio.to_thread(hear, pipe), tuple):
-                    seen.append(word)
-                return seen
-
-    seen = asyncio.run(write())
-    assert seen
-    for frozen, amount in seen:
-        assert frozen % 10 == 0
-        assert Decimal(amount) == Decimal(frozen) / 100
-    assert [frozen for frozen, _ in seen] == sorted(frozen for frozen, _ in seen)
 
 
 async def test_two_that_make_one_journal_at_the_same_moment_both_get_it(tmp_path: Path) -> None:

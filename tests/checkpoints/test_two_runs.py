@@ -204,16 +204,6 @@ async def test_to_give_one_run_up_leaves_the_other_whole(path: Path, *, approved
         assert await all_items(journal, runs[1]) == []
 
 
-async def test_an_approved_run_is_not_given_up_for_another_that_was(path: Path) -> None:
-    async with open_journal(path) as journal:
-        one, other = [await frozen_run(journal, new_item("a")) for _ in range(2)]
-        await journal.approve(one)
-        await journal.discard(other)
-        before = whole(path, one)
-        await journal.discard(one)
-        assert whole(path, one) == before
-
-
 @pytest.mark.parametrize("keep_totals", [False, True])
 async def test_to_purge_one_run_leaves_the_other_whole(path: Path, *, keep_totals: bool) -> None:
     async with open_journal(path) as journal:
@@ -272,21 +262,6 @@ async def test_the_end_of_one_intake_judges_by_its_own_conflicts_and_its_own_app
         assert await journal.refusals(sound) == []
 
 
-async def test_a_refusal_of_another_run_is_not_mended(path: Path, journal: Journal) -> None:
-    one, other = [await frozen_run(journal) for _ in range(2)]
-    for run in (one, other):
-        await journal.freeze(run, page(refusals=[CONFLICT]), keep)
-    ((refusal_id, _),) = await journal.refusals(other)
-    before = whole(path, other)
-    await journal.correct(one, [Correction(new_item("a"), refusal_id=refusal_id)], keep)
-    assert whole(path, other) == before
-
-
-async def test_a_lane_that_two_runs_reach_once_each_is_shared_by_none(journal: Journal) -> None:
-    one, _ = [await frozen_run(journal, new_item("a", lane="account 1")) for _ in range(2)]
-    assert (await journal.shared_lanes(one)).items == 0
-
-
 # ---- reading -----------------------------------------------------------------------------------------------------
 
 Read = Callable[[Journal, Run], Awaitable[object]]
@@ -342,12 +317,6 @@ async def test_what_is_read_of_one_run_is_not_the_others(name: str, path: Path) 
         found = await READS[name](journal, run)
         await without_others(path, run)
         assert await READS[name](journal, run) == found
-
-
-async def test_a_run_of_which_nothing_was_taken_back_is_not_taken_for_another_that_was(journal: Journal) -> None:
-    untouched = await journal.create_run(NEW_RUN)
-    await made(journal, approve=True)
-    assert await journal.taken_back(untouched) == {}
 
 
 async def test_of_two_refusals_of_one_line_the_one_that_was_not_mended_is_found(journal: Journal) -> None:

@@ -57,13 +57,6 @@ async def test_an_object_is_another_runs_where_that_one_has_created_it(journal: 
     assert await journal.made_by_others(third, [(sets.item_id, "5")]) == {}
 
 
-async def test_what_another_run_has_only_found_is_not_its_own(journal: Journal) -> None:
-    first, found = await one_of(journal, CREATES)
-    await journal.record(first, [Change(found.item_id, State.ACCEPTED, "5", unproven=True)])
-    second, item = await one_of(journal, CREATES)
-    assert await journal.made_by_others(second, [(item.item_id, "5")]) == {}
-
-
 async def test_rows_that_have_found_something_else_than_their_list(journal: Journal) -> None:
     payloads = [SETS, SETS[:-1] + ',"planned":{"pull":"5"}}', SETS[:-1] + ',"planned":{"pull":"5"},"after":1}']
     run = await frozen_run(

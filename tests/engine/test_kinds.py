@@ -21,13 +21,6 @@ def test_a_page_of_text_is_no_longer_than_a_kind() -> None:
     assert error_group("a1" * 10_000) == "a" * LONGEST
 
 
-def test_the_commonest_come_first() -> None:
-    kinds = ErrorGroups()
-    for text in ("row 1 bad", "row 2 worse", "row 3 bad", "row 4 bad"):
-        kinds.add(text)
-    assert list(kinds.counted().items()) == [("row 1 bad", 3), ("row 2 worse", 1)]
-
-
 def test_a_kind_keeps_the_digits_of_its_first_text() -> None:
     kinds = ErrorGroups()
     for text in (

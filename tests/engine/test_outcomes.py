@@ -2,7 +2,7 @@
 
 import pytest
 
-from checkpoints.states import State, may_follow
+from checkpoints.states import State
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.outcomes import Cause, Outcome, decide
 
@@ -84,20 +84,3 @@ def test_the_table_says_what_follows_from_what_was_seen(evidence: Evidence, once
 
 def test_every_kind_of_evidence_stands_in_the_table() -> None:
     assert {type(evidence) for _, evidence, _, _ in TABLE} == set(Evidence.__args__)
-
-
-@pytest.mark.parametrize("evidence", [line[1] for line in TABLE], ids=[line[0] for line in TABLE])
-@pytest.mark.parametrize("repeatable", [False, True])
-def test_every_outcome_may_follow_sending(evidence: Evidence, repeatable: bool) -> None:
-    assert may_follow(State.SENDING, decide(evidence, repeatable=repeatable).state)
-
-
-def test_what_must_not_be_repeated_goes_again_only_when_it_had_no_effect() -> None:
-    again = {type(line[1]) for line in TABLE if decide(line[1], repeatable=False).state is State.PENDING}
-    assert again == {NotSent, Busy, SystemRefused}
-
-
-def test_only_the_system_as_a_whole_stops_a_run() -> None:
-    assert {type(line[1]) for line in TABLE if decide(line[1], repeatable=False).cause is Cause.REFUSES_ALL} == {
-        SystemRefused
-    }

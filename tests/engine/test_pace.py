@@ -14,22 +14,8 @@ def test_the_pace_is_that_of_the_last_seconds() -> None:
     assert pace.average(1060.0) == pytest.approx(55.0)
 
 
-def test_at_the_beginning_it_is_measured_from_there() -> None:
-    pace = Pace(1000.0)
-    assert pace.recent(1000.0) == pace.average(1000.0) == 0.0
-    pace.add(1001.0, 40)
-    assert pace.recent(1002.0) == pytest.approx(20.0)
-
-
 def test_when_nothing_has_come_to_its_end_for_a_while_there_is_no_pace() -> None:
     pace = Pace(1000.0)
     pace.add(1001.0, 4000)
     assert pace.recent(1001.0 + SPAN) == 0.0
     assert pace.average(1100.0) == pytest.approx(40.0)
-
-
-def test_its_size_stays_however_long_it_runs() -> None:
-    pace = Pace(0.0)
-    for second in range(100_000):
-        pace.add(float(second))
-    assert len(pace._by_second) <= SPAN + 1

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.journal import open_journal
-from engine.control.address import WAITING, Peer, connect, listening, peer_of, socket_path
-from tests.checkpoints.samples import NEW_RUN
+from engine.control.address import WAITING, Peer, connect, listening, peer_of
 
 PATIENCE = 1
 
@@ -35,12 +33,6 @@ def careless() -> Iterator[None]:
     before = os.umask(0)
     yield
     os.umask(before)
-
-
-async def test_it_stands_beside_the_journal_under_the_name_of_the_run(tmp_path: Path) -> None:
-    async with open_journal(tmp_path / "a.journal") as journal:
-        run = await journal.create_run(NEW_RUN)
-        assert socket_path(journal, run) == tmp_path / f"a.journal-{run.name}.socket"
 
 
 @pytest.mark.usefixtures("careless")
@@ -77,14 +69,6 @@ async def test_each_end_knows_the_other_by_the_kernels_word(path: Path) -> None:
             with accepted:
                 ourselves = Peer(os.getpid(), os.geteuid())
                 assert (peer_of(accepted), peer_of(client)) == (ourselves, ourselves)
-
-
-async def test_afterwards_nothing_is_left(path: Path) -> None:
-    async with listening(path):
-        pass
-    assert names(path.parent) == []
-    with pytest.raises(FileNotFoundError):
-        connect(path, PATIENCE)
 
 
 async def test_what_a_killed_process_left_is_replaced(path: Path) -> None:

@@ -15,12 +15,11 @@ import anyio.to_thread
 import pytest
 
 from checkpoints.journal import open_journal
-from engine.control.address import connect, listening, sender, user_name
+from engine.control.address import listening, sender, user_name
 from engine.control.application import SECOND, WORK, ControlApplication
 from engine.control.door import Check, Door, DoorLimits, NotLetIn
 from engine.control.handler import ControlHandler
 from engine.control.messages import (
-    LONGEST_ANSWER,
     LONGEST_REQUEST,
     ControlAnswer,
     ControlRequest,
@@ -94,14 +93,6 @@ async def test_one_client_may_ask_again_and_again_and_is_named_by_the_kernel(pat
         assert (await client.sends(posted(through))).answer.said == f"stop from page, {ourselves}"
 
 
-async def test_a_refused_command_is_told_from_one_that_was_carried_out_by_its_status(path: Path) -> None:
-    async with served(path, ControlHandler), client_of(path) as client:
-        refused = await client.sends(posted(b'{"command": "fly"}'))
-        assert (refused.status, refused.answer.refused) == (409, True)
-        taken = await client.sends(posted(b'{"command": "pause"}'))
-        assert (taken.status, taken.answer.refused) == (200, False)
-
-
 async def test_a_sentence_comes_with_what_its_readers_language_makes_of_it(path: Path) -> None:
     sentence = counted("{n} call is in flight, {sum} are sent", "{n} calls are in flight, {sum} are sent", 5, sum=SUM)
 
@@ -137,29 +128,11 @@ async def test_a_sentence_comes_with_what_its_readers_language_makes_of_it(path:
         assert type(sentences_of(forged)["why"]) is str, "the English text counts"
 
 
-async def test_several_requests_in_one_piece_are_answered_in_order(path: Path) -> None:
-    async with served(path), client_of(path) as client:
-        first = await client.sends(posted(b'{"command": "one"}') + posted(b'{"command": "two"}'))
-        assert [first.answer.said.split()[0], (await client.hears()).answer.said.split()[0]] == ["one", "two"]
-
-
 def test_a_claim_stands_beside_what_the_kernel_says_and_never_instead() -> None:
     host = socket.gethostname()
     assert sender("root", 7) == sender("root", 7, f"root@{host}") == f"root@{host}, process 7"
     assert sender("root", 7, "olga@ops") == f"root@{host} (says it is olga@ops), process 7"
     assert len(sender("root", 7, "x" * 5000)) < 300
-
-
-def test_a_user_without_a_name_is_a_number() -> None:
-    assert user_name(4_000_000_000) == "user 4000000000"
-
-
-async def test_curl_asks_and_commands(path: Path) -> None:
-    async with served(path):
-        for words in (["/status"], ["/commands", "--json", '{"command": "pause"}']):
-            url = f"http://run/api/runs/{RUN}{words[0]}"
-            asked = await anyio.run_process(["curl", "-sS", "--fail", "--unix-socket", str(path), url, *words[1:]])
-            assert b'"done":3' in asked.stdout or b"pause from " in asked.stdout
 
 
 # ---- what it looks like over time --------------------------------------------------------------------------------
@@ -305,20 +278,6 @@ async def test_a_stream_that_is_not_read_is_dropped(path: Path) -> None:
         await deaf.is_shown_out()
 
 
-async def test_an_answer_is_bounded_as_well(path: Path) -> None:
-    async with served(path) as fake, client_of(path) as client:
-        fake.standing = {"much": "x" * LONGEST_ANSWER}
-        reply = await client.gets("status")
-        assert (reply.status, reply.answer.said) == (500, "the answer is too long to be given")
-        assert (await client.gets("settings")).status == 200
-
-
-async def test_one_who_says_nothing_is_shown_out(path: Path) -> None:
-    async with served(path, limits=QUICK), client_of(path) as silent:
-        await silent.is_shown_out()
-        await is_well(path)
-
-
 @pytest.mark.parametrize("start", [STATUS[:10], STATUS[:-2], posted(b'{"command": "pause"}')[:-5]])
 async def test_one_who_never_ends_its_request_is_shown_out(start: bytes, path: Path) -> None:
     async with served(path, limits=QUICK, work=0.2), client_of(path) as slow:
@@ -343,15 +302,6 @@ async def test_one_too_many_is_told_to_come_again(path: Path) -> None:
                 async with client_of(path) as again:
                     if (await again.gets("status")).status == 200:
                         break
-
-
-async def test_those_who_come_and_go_without_a_word_do_no_harm(path: Path) -> None:
-    async with served(path):
-        for _ in range(200):
-            (await anyio.to_thread.run_sync(connect, path, PATIENCE)).close()
-        async with client_of(path) as hasty:
-            await hasty.stream.send(STATUS[:10])
-        await is_well(path)
 
 
 async def test_one_who_cannot_be_accepted_is_no_reason_to_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

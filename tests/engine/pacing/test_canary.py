@@ -26,19 +26,6 @@ def test_the_steps_are_one_ten_a_hundred_and_all() -> None:
     assert canary.rows is None
 
 
-def test_a_step_of_which_no_row_was_answered_is_made_again() -> None:
-    canary = Canary(wanted=True)
-    canary.passed()
-    assert canary.rows == 1
-    answered(canary, 1)
-    canary.passed()
-    canary.passed()
-    assert canary.rows == 10
-    answered(canary, 3)
-    canary.passed()
-    assert canary.rows == 100
-
-
 def alarm(canary: Canary, error: str, of: Item | None = None) -> str | None:
     return canary.alarm(of or item(3), error, "k7m2q")
 
@@ -57,27 +44,8 @@ def test_a_new_error_among_the_first_ten_is_an_alarm_that_says_what_where_and_ho
     )
 
 
-def test_after_the_first_ten_an_error_is_one_among_others() -> None:
-    canary = Canary(wanted=True)
-    answered(canary, 11)
-    assert alarm(canary, "no such tariff") is None
-
-
-def test_one_that_is_not_wanted_lets_all_go_and_never_calls_out() -> None:
-    canary = Canary(wanted=False)
-    assert canary.rows is None
-    assert canary.why == ""
-    assert alarm(canary, "no such tariff") is None
-
-
 async def counts(journal: MemoryJournal) -> Mapping[State, int]:
     return (await journal.totals(A_RUN)).counts
-
-
-async def test_a_run_that_has_accepted_rows_needs_none() -> None:
-    for state in (State.ACCEPTED, State.APPLIED):
-        journal = MemoryJournal(item(1, state=state), item(2))
-        assert (await canary_of(A_RUN, journal, await counts(journal), wanted=True)).rows is None
 
 
 async def test_one_that_has_only_been_refused_begins_again_and_knows_the_errors() -> None:

@@ -45,10 +45,6 @@ async def test_a_little_is_held_and_far_less_is_the_end(
     assert (measure.value > measure.high, measure.value > measure.end) == (held, stopped)
 
 
-async def test_with_nothing_wanted_nothing_is_asked(tmp_path: Path) -> None:
-    assert await read(tmp_path / "nowhere", 0) is None
-
-
 async def test_a_disk_that_is_gone_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(LookUpFailed, match="nowhere: No such file"):
         await read(tmp_path / "nowhere", 1)

@@ -7,14 +7,6 @@ from tests.virtual_clock import settle
 pytestmark = pytest.mark.virtual_clock
 
 
-async def test_at_first_nothing_holds() -> None:
-    holds = Holds()
-    assert not holds
-    assert holds.why is None
-    assert holds.seconds == {}
-    await holds.lifted()
-
-
 async def test_the_first_reason_is_told_until_it_is_lifted_and_a_persons_comes_before_all() -> None:
     holds = Holds()
     holds.put("hours", "it is noon")
@@ -67,24 +59,3 @@ async def test_who_waits_goes_when_the_last_reason_is_gone() -> None:
         holds.lift("disk")
     assert free == ["free"]
     assert heard == [True, True, True, False]
-
-
-async def test_who_waited_before_a_second_reason_came_goes_when_both_are_gone() -> None:
-    holds = Holds()
-    holds.put("billing", "it asks for a pause")
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(holds.lifted)
-        await settle()
-        holds.put(PAUSED, "paused by olga")
-        holds.lift("billing")
-        holds.lift(PAUSED)
-
-
-async def test_after_a_stop_nobody_waits_whatever_still_holds() -> None:
-    holds = Holds()
-    holds.put(PAUSED, "paused by olga")
-    holds.release()
-    await holds.lifted()
-    holds.put("disk", "it is full")
-    await holds.lifted()
-    assert holds

@@ -39,11 +39,6 @@ def test_what_is_none_is_refused_with_the_text(text: str) -> None:
     assert repr(text) in str(refused.value)
 
 
-def test_hours_that_end_where_they_begin_are_refused() -> None:
-    with pytest.raises(ValueError, match="at the same time"):
-        hours_of("06:00-06:00")
-
-
 async def read(hours: Hours | None, now: str) -> GaugeReading | None:
     async def clock() -> datetime:
         return at(now)

@@ -1,6 +1,5 @@
 from decimal import Decimal
 
-import msgspec
 import pytest
 
 from checkpoints.states import State
@@ -61,12 +60,6 @@ async def test_as_many_go_as_keep_within_the_limit_to_the_kopeck() -> None:
     assert spending.fitting(group[4:]) == 2
 
 
-async def test_items_without_an_amount_cost_nothing() -> None:
-    spending = Spending(lambda: Decimal(0))
-    await spending.look(A_RUN, MemoryJournal())
-    assert spending.fitting([msgspec.structs.replace(item(1), amount=None)] * 5) == 5
-
-
 async def test_what_was_sent_without_a_limit_counts_when_there_is_one() -> None:
     limits: list[Decimal | None] = [None]
     spending = Spending(lambda: limits[-1])
@@ -95,12 +88,3 @@ async def test_a_limit_below_what_was_sent_is_overdrawn_and_says_so() -> None:
     spending.forget()
     # Whoever does not know how much was sent says nothing of it: the next look does.
     assert spending.overdrawn(A_RUN) is None
-
-
-async def test_it_says_how_much_has_been_sent_how_much_is_left_and_what_to_type() -> None:
-    spending = Spending(lambda: Decimal(1000))
-    await spending.look(A_RUN, MemoryJournal(item(1, state=State.ACCEPTED, amount="999.50")))
-    assert spending.told(item(2), A_RUN) == (
-        "999.50 has been sent, and row 2 (subscriber 2) of 1.10 would pass --limit-money 1000.00: 0.50 is left. "
-        "`carbon-migrate resume k7m2q --limit-money AMOUNT` goes on with a higher one"
-    )

@@ -38,18 +38,6 @@ def test_who_asks_all_at_once_leaves_evenly_spaced_without_loss(per_second: floa
         assert moment == pytest.approx(5.0 + place / per_second)
 
 
-@given(moments=st.lists(st.floats(0, 1000), min_size=1, max_size=30).map(sorted))
-def test_who_asks_slower_than_the_rate_never_waits(moments: list[float]) -> None:
-    spaced = [moment + 0.2 * place for place, moment in enumerate(moments)]
-    assert departures(Rate(10.0), spaced) == spaced
-
-
-def test_an_idle_hour_saves_up_no_burst() -> None:
-    rate = Rate(10.0)
-    rate.left(rate.moment(0.0, 0.0))
-    assert departures(rate, [3600.0] * 3) == pytest.approx([3600.0, 3600.1, 3600.2])
-
-
 def test_who_was_held_for_an_hour_finds_no_burst_either() -> None:
     rate = Rate(10.0)
     leaving = []
@@ -69,17 +57,3 @@ def test_a_timer_that_is_late_each_time_costs_no_rate() -> None:
         rate.left(moment)
         now = max(now, moment) + 0.004  # woken late
     assert now == pytest.approx(10.0, abs=0.02)
-
-
-def test_without_a_rate_nobody_waits() -> None:
-    assert [Rate().moment(3.0, 5.0) for _ in range(3)] == [5.0] * 3
-
-
-def test_another_rate_counts_from_the_last_call() -> None:
-    rate = Rate(0.001)
-    rate.left(rate.moment(0.0, 0.0))
-    assert rate.moment(1.0, 1.0) == 1000.0
-    rate.per_second = 0.5
-    assert rate.moment(1.0, 1.0) == 2.0
-    rate.per_second = None
-    assert rate.moment(1.0, 1.0) == 1.0

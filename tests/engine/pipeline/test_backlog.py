@@ -58,62 +58,6 @@ async def waits(backlog: Backlog) -> bool:
 # ---- one thing at a time -----------------------------------------------------------------------------------------
 
 
-async def test_an_empty_list_is_over_at_once() -> None:
-    assert await backlog_of().take(5) == []
-
-
-async def test_items_come_in_order_over_pages_and_never_more_than_wanted() -> None:
-    backlog = backlog_of(*"abcdefgh")
-    taken = []
-    while group := await backlog.take(2):
-        assert 1 <= len(group) <= 2
-        taken += numbers(group)
-        for one in group:
-            backlog.finish(one)
-    assert taken == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert await backlog.take(2) == []
-
-
-async def test_a_busy_lane_is_overtaken_by_others_and_by_none_of_its_own() -> None:
-    backlog = backlog_of("a", "a", "b", "a", "c")
-    first = await backlog.take(5)
-    assert numbers(first) == [1, 3]
-    assert numbers(await backlog.take(5)) == [5]
-    assert await waits(backlog)
-    backlog.finish(first[0])
-    (second,) = await backlog.take(5)
-    assert second.number == 2
-    assert await waits(backlog)
-    backlog.finish(second)
-    assert numbers(await backlog.take(5)) == [4]
-
-
-async def test_the_pass_is_not_over_while_something_is_out() -> None:
-    backlog = backlog_of("a")
-    (one,) = await backlog.take(1)
-    assert await waits(backlog)
-    backlog.finish(one)
-    assert await backlog.take(1) == []
-
-
-async def test_an_item_that_waits_holds_its_lane_and_the_pass_until_it_goes_on() -> None:
-    backlog = backlog_of("a", "a", "b")
-    first, other = await backlog.take(5)
-    backlog.wait(first)
-    backlog.finish(other)
-    assert await waits(backlog)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(backlog.take, 1)
-        await settle()
-        assert backlog.why == "steps that the billing does not show yet"
-        tasks.cancel_scope.cancel()
-    assert [backlog.holds(lane) for lane in "ab"] == [True, False]
-    backlog.go_on(first)
-    assert numbers(await backlog.take(5)) == [1]
-    backlog.finish(first)
-    assert numbers(await backlog.take(5)) == [2]
-
-
 async def test_what_is_left_for_a_later_pass_frees_its_place_and_others_take_it() -> None:
     frozen = Frozen(*(item(number, lane=lane) for number, lane in enumerate("aabcdef", 1)), size=1)
     backlog = Backlog(frozen.read, plenty(), intake_ended=True, most_held=2)
@@ -127,87 +71,6 @@ async def test_what_is_left_for_a_later_pass_frees_its_place_and_others_take_it(
     assert numbers([one for _ in range(2) for one in await backlog.take(5)]) == [4, 5]
     assert not backlog.holds("a")
     assert await waits(backlog)
-
-
-async def test_an_item_goes_again_when_its_time_has_come_and_keeps_its_lane() -> None:
-    backlog = backlog_of("a", "a")
-    began = anyio.current_time()
-    (one,) = await backlog.take(2)
-    backlog.again(one, 60.0)
-    (again,) = await backlog.take(2)
-    assert again == one
-    assert anyio.current_time() - began == pytest.approx(60.0)
-    backlog.finish(again)
-    assert numbers(await backlog.take(2)) == [2]
-
-
-async def test_what_goes_again_waits_for_the_retry_budget_and_says_so() -> None:
-    retries = RetryBudget(share=0.1, floor=0.1)
-    while retries.take(anyio.current_time()):
-        pass
-    backlog = Backlog(Frozen(item(1)).read, retries, intake_ended=True)
-    (one,) = await backlog.take(1)
-    backlog.again(one, 0.0)
-    began = anyio.current_time()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(backlog.take, 1)
-        await anyio.sleep(5.0)
-        assert backlog.why == "retry budget"
-    assert anyio.current_time() - began == pytest.approx(10.0)
-
-
-async def test_nothing_is_said_to_wait_once_something_goes_again() -> None:
-    backlog = backlog_of("a", "a", "a")
-    (one,) = await backlog.take(1)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(backlog.take, 1)
-        await settle()
-        assert backlog.why == "account locks"
-        backlog.finish(one)
-    # The second is under way, and the third is still behind it.
-    assert backlog.why == ""
-
-
-async def test_the_sooner_goes_first_whoever_waited_first() -> None:
-    backlog = backlog_of(*"abc")
-    began = anyio.current_time()
-    for one, delay in zip(await backlog.take(3), (9.0, 1.0, 5.0), strict=True):
-        backlog.again(one, delay)
-    came = []
-    while group := await backlog.take(3):
-        for one in group:
-            came.append((one.number, round(anyio.current_time() - began)))
-            backlog.finish(one)
-    assert came == [(2, 1), (3, 5), (1, 9)]
-
-
-async def test_a_sooner_time_that_comes_later_wakes_the_waiting() -> None:
-    backlog = backlog_of(*"ab")
-    began = anyio.current_time()
-    one, two = await backlog.take(2)
-    backlog.again(one, 100.0)
-    came: list[tuple[int, int]] = []
-
-    async def wait() -> None:
-        came.extend((got.number, round(anyio.current_time() - began)) for got in await backlog.take(1))
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(wait)
-        await anyio.sleep(10)
-        backlog.again(two, 5.0)
-    assert came == [(2, 15)]
-
-
-async def test_behind_a_shut_lane_nothing_goes_in_this_pass() -> None:
-    backlog = backlog_of("a", "a", "b", "a", "b", "a")
-    one, three = [*await backlog.take(5)]
-    await settle()
-    backlog.shut(one)
-    backlog.finish(three)
-    (five,) = await backlog.take(5)
-    assert five.number == 5
-    backlog.finish(five)
-    assert await backlog.take(5) == []
 
 
 async def test_items_left_out_are_passed_over_and_what_is_behind_them_is_kept_back_in_every_pass() -> None:
@@ -237,47 +100,6 @@ async def test_closing_ends_the_pass_for_who_waits_and_for_who_asks() -> None:
     assert got == [[]]
     backlog.finish(one)
     assert await backlog.take(5) == []
-
-
-async def test_it_waits_for_the_intake_and_sees_each_page_of_it() -> None:
-    frozen = Frozen()
-    backlog = Backlog(frozen.read, plenty(), intake_ended=False)
-    taken: list[int] = []
-
-    async def take_all() -> None:
-        while group := await backlog.take(2):
-            taken.extend(numbers(group))
-            for one in group:
-                backlog.finish(one)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(take_all)
-        await settle()
-        assert taken == []
-        for start in (1, 3, 5):
-            frozen.items += [item(start), item(start + 1)]
-            backlog.more()
-            await settle()
-            assert taken == list(range(1, start + 2))
-        reads = len(frozen.reads)
-        await settle()
-        assert len(frozen.reads) == reads
-        backlog.end_intake()
-
-
-async def test_a_page_that_is_frozen_during_a_reading_is_read_too() -> None:
-    frozen = Frozen()
-    backlog: Backlog
-
-    async def read(after: int) -> Sequence[Item]:
-        page = await frozen.read(after)
-        if not frozen.items:
-            frozen.items.append(item(1))
-            backlog.end_intake()
-        return page
-
-    backlog = Backlog(read, plenty(), intake_ended=False)
-    assert numbers(await backlog.take(1)) == [1]
 
 
 # ---- long lists --------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from checkpoints.errors import JournalUnreadable
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import LookUpFailed
@@ -89,18 +88,6 @@ async def test_it_holds_until_the_billing_has_worked_it_off_and_says_what_is_lef
     assert not setting.steering.stopping.requested
 
 
-async def test_a_pause_holds_also_when_nothing_is_left_to_work_off() -> None:
-    setting = Setting()
-    async with setting.waiting():
-        setting.steering.pause("olga@ops")
-        setting.job.left = None
-        await anyio.sleep(3600.0)
-        assert (setting.waited, setting.held) == (None, "paused by olga@ops")
-        setting.steering.unpause()
-    assert setting.waited == 3600.0
-    assert setting.steering.look().held_seconds["paused"] == 3600.0
-
-
 async def test_what_was_worked_off_once_is_not_asked_for_again_however_long_a_pause_lasts() -> None:
     setting = Setting(left=None)
     setting.steering.pause("olga@ops")
@@ -122,16 +109,6 @@ async def test_a_long_run_is_asked_for_page_by_page_and_from_where_the_billing_s
     await setting.wait()
     assert [keys[0] for _, keys in job.asked] == ["1", "1001", "1001", "1001", "2001"]
     assert setting.waited == 2 * EVERY_WHILE_HELD
-
-
-async def test_it_can_be_waited_at_again() -> None:
-    setting = Setting(left=None)
-    await setting.wait()
-    setting.steering.pause("olga@ops")
-    async with setting.waiting():
-        assert setting.held == "paused by olga@ops"
-        setting.steering.unpause()
-    assert setting.held is None
 
 
 async def test_a_billing_that_does_not_catch_up_ends_the_waiting_and_it_is_said_what_to_do() -> None:
@@ -157,31 +134,6 @@ async def test_who_cannot_see_the_stacks_may_not_go_on() -> None:
         setting.job.error = None
     assert setting.waited == pytest.approx(15.0, abs=EVERY_WHILE_HELD)
     assert not setting.steering.stopping.requested
-
-
-async def test_stacks_that_cannot_be_seen_for_long_end_the_waiting() -> None:
-    setting = Setting()
-    setting.job.error = LookUpFailed("the database is away")
-    await setting.wait()
-    reason = setting.steering.stopping.reason
-    assert "barrier could not be read for 2" in reason
-    assert reason.endswith("when it can be read again, start the same command again")
-
-
-async def test_a_stop_ends_it_at_once() -> None:
-    setting = Setting()
-    async with setting.waiting():
-        await anyio.sleep(3.3)
-        setting.steering.stop("olga@ops")
-    assert setting.waited == pytest.approx(3.3)
-    assert setting.steering.look().held_seconds == {"barrier": setting.waited}
-
-
-async def test_a_journal_that_fails_comes_out_as_it_is() -> None:
-    setting = Setting()
-    setting.job.error = JournalUnreadable("the journal cannot be read")
-    with pytest.raises(JournalUnreadable):
-        await setting.wait()
 
 
 async def test_where_nobody_can_see_it_a_time_is_waited_and_counted_down() -> None:

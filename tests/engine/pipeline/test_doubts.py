@@ -9,7 +9,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.evidence import Accepted, Lost
-from engine.job import CannotLook, LookUpResult
+from engine.job import LookUpResult
 from tests.engine.doubles import Call, FakeJob, rows
 from tests.engine.migrations import migrated, once_each, prepared
 
@@ -66,13 +66,6 @@ async def test_a_row_in_doubt_that_is_not_in_the_billing_is_sent_then(journal: J
     assert once_each(job)
 
 
-async def test_a_row_in_doubt_that_nobody_can_look_up_is_left_to_a_person(journal: Journal) -> None:
-    job = doubting(FakeJob(rows(20)), at="9", of="2")
-    job.sightings = {"2": CannotLook("no way to look")}
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 19, State.MANUAL: 1}
-
-
 async def test_a_row_that_may_be_sent_again_is_sent_again(journal: Journal) -> None:
     job = doubting(FakeJob(rows(20), repeatable=True), at="9", of="2")
     migration = await migrated(journal, job)
@@ -107,12 +100,6 @@ async def test_two_rows_with_one_created_id_are_both_looked_up(journal: Journal)
     assert sorted(job.looked_up[0]) == ["11", "2"]
     assert await migration.counts() == {State.ACCEPTED: 20}
     assert once_each(job)
-
-
-async def test_equal_answers_that_are_no_new_ids_are_nobodys_fault(journal: Journal) -> None:
-    job = FakeJob(rows(5), {str(key): [Call(Accepted("777"), effect=True)] for key in range(5)})
-    assert await (await migrated(journal, job)).counts() == {State.ACCEPTED: 5}
-    assert job.looked_up == []
 
 
 async def test_a_doubt_that_comes_when_nothing_is_under_way_keeps_the_run_from_its_end(journal: Journal) -> None:

@@ -79,18 +79,6 @@ async def test_when_nothing_holds_calls_leave_at_once_and_without_a_turn_of_the_
 # ---- the window --------------------------------------------------------------------------------------------------
 
 
-async def test_there_are_never_more_calls_than_places_and_they_go_in_order() -> None:
-    setting = Setting(in_flight=3)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(9):
-            tasks.start_soon(setting.call, 1.0)
-        await settle()
-        assert setting.gate.in_flight == 3
-        assert setting.gate.why == "in-flight 3"
-    assert setting.left == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
-    assert setting.gate.why == ""
-
-
 class Noted:
     """A window that notes what it is told."""
 
@@ -166,17 +154,6 @@ async def test_calls_that_follow_answers_which_came_together_fill_the_window_eac
     assert [number for what, number in window.told if what == "started"] == [1, 2, 3, 4] + [8] * 8
 
 
-async def test_calls_that_a_rate_holds_up_do_not_fill_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Noted()
-    window.size = 8
-    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
-    setting = Setting(in_flight=None, rate=2.0)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(12):
-            tasks.start_soon(setting.call, 0.6)
-    assert max(number for what, number in window.told if what == "started") <= 2
-
-
 async def test_what_comes_back_busy_while_the_breaker_tries_the_billing_says_nothing_to_the_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -190,21 +167,6 @@ async def test_what_comes_back_busy_while_the_breaker_tries_the_billing_says_not
         setting.come_back(BUSY)
     # The second has opened it.
     assert [what for what, _ in window.told if what != "started"] == ["troubled", "troubled", "dismissed"]
-
-
-async def test_a_window_that_follows_the_billing_begins_with_two() -> None:
-    setting = Setting(in_flight=None)
-    assert setting.gate.size == 2
-    async with anyio.create_task_group() as tasks:
-        for _ in range(300):
-            tasks.start_soon(setting.call, 1.0)
-        await anyio.sleep(0.5)
-        assert setting.gate.in_flight == 2
-        await anyio.sleep(6.0)
-        # A billing that takes all of it well: more and more are in flight.
-        assert setting.gate.in_flight >= 8
-        assert setting.gate.size <= 64
-    assert len(setting.left) == 300
 
 
 async def test_another_cap_leaves_a_window_what_it_has_learned() -> None:
@@ -242,65 +204,10 @@ async def test_a_window_that_was_fixed_begins_with_two_when_it_is_to_follow_the_
         assert setting.gate.size == first
 
 
-async def test_a_wider_window_lets_those_that_wait_go_at_once_and_a_narrower_disturbs_nobody() -> None:
-    setting = Setting(in_flight=1)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(6):
-            tasks.start_soon(setting.call, 10.0)
-        await anyio.sleep(1.0)
-        change(setting.steering, "in-flight", "4")
-        await settle()
-        assert setting.left == [0.0, 1.0, 1.0, 1.0]
-        change(setting.steering, "in-flight", "1")
-        assert setting.gate.in_flight == 4
-        assert setting.gate.size == 1
-    assert setting.left[4:] == [11.0, 21.0]
-
-
 # ---- the rate ----------------------------------------------------------------------------------------------------
 
 
-async def test_many_workers_together_keep_the_rate() -> None:
-    setting = Setting(rate=4.0)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(6):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(0.1)
-        assert setting.gate.why == "rate 4"
-    assert setting.left == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
-
-
-async def test_another_rate_counts_at_once_for_those_that_wait() -> None:
-    setting = Setting(rate=0.001)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(5):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(10.0)
-        change(setting.steering, "rate", "0.1")
-        await settle()
-        assert setting.left == [0.0, 10.0]
-        await anyio.sleep(5.0)
-        change(setting.steering, "rate", "none")
-    assert setting.left == [0.0, 10.0, 15.0, 15.0, 15.0]
-
-
 # ---- what holds --------------------------------------------------------------------------------------------------
-
-
-async def test_nobody_passes_while_somebody_holds_and_all_go_when_it_is_over() -> None:
-    setting = Setting()
-    setting.holds.put(PAUSED, "paused by olga")
-    async with anyio.create_task_group() as tasks:
-        for _ in range(3):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(50)
-        assert setting.left == []
-        setting.holds.put("disk", "it is full")
-        setting.holds.lift(PAUSED)
-        await settle()
-        assert setting.left == []
-        setting.holds.lift("disk")
-    assert setting.left == [50.0] * 3
 
 
 async def test_after_an_hour_of_holding_the_rate_lets_no_burst_through() -> None:
@@ -312,55 +219,6 @@ async def test_after_an_hour_of_holding_the_rate_lets_no_burst_through() -> None
         await anyio.sleep(3600)
         setting.holds.lift(PAUSED)
     assert setting.left == pytest.approx([3600.0, 3600.1, 3600.2, 3600.3], abs=0.011)
-
-
-async def test_after_a_time_away_calls_come_back_one_by_one() -> None:
-    setting = Setting(in_flight=16)
-    for _ in range(2):
-        await setting.enter()
-        setting.come_back(AWAY)
-    setting.left.clear()
-    async with anyio.create_task_group() as tasks:
-        for _ in range(15):
-            tasks.start_soon(setting.call, 1.0)
-        await anyio.sleep(50)
-        assert setting.left == []
-        tasks.start_soon(setting.breaker.keep)
-        await settle()
-        assert setting.left == [50.0]
-        assert setting.gate.why == "slow start"
-        await anyio.sleep(10)
-        assert setting.left == [50.0] + [51.0] * 2 + [52.0] * 4 + [53.0] * 8
-        tasks.cancel_scope.cancel()
-
-
-async def test_what_fails_while_the_billing_is_away_says_nothing_of_its_row() -> None:
-    setting = Setting()
-    for _ in range(5):
-        await setting.enter()
-    says = [setting.come_back(outcome) for outcome in (LOST, LOST, LOST, WELL, AWAY)]
-    assert says == [True, True, False, True, False]
-
-
-async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
-    depth = 0.0
-
-    async def read() -> GaugeReading:
-        await anyio.sleep(1.0)
-        return GaugeReading(depth, 10.0, 8.0, grows=True)
-
-    setting = Setting(gauges=[Gauge("STACK", read)])
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.throttle.watch)
-        for _ in range(30):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(0.5)
-        assert setting.left == []
-        assert setting.gate.why == "STACK is being read"
-        await anyio.sleep(60.0)
-        assert setting.left == [1.0] * 10
-        assert setting.holds.why == "STACK 0 of 10"
-        tasks.cancel_scope.cancel()
 
 
 # ---- a stop ------------------------------------------------------------------------------------------------------

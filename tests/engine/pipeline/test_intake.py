@@ -39,11 +39,6 @@ def judged(
 # ---- the judge, within one input ---------------------------------------------------------------------------------
 
 
-def test_a_key_that_is_new_is_kept_as_it_is() -> None:
-    item, verdict = judged("5.00")
-    assert verdict == item
-
-
 @pytest.mark.parametrize("amount", ["5.00", "5", "5.000"])
 def test_the_same_key_and_amount_twice_is_skipped_with_the_line_of_the_first(amount: str) -> None:
     item, verdict = judged(amount, twin("5.00"))
@@ -78,12 +73,6 @@ def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
     assert isinstance(other, Refusal)
     assert other.reason == "contradicts line 2: the same key with limit -100 there and limit -200 here"
     assert other.conflict == "1"
-
-
-def test_where_there_are_no_lines_it_is_an_earlier_row() -> None:
-    _, verdict = judged("5.00", twin("5.00", line=None))
-    assert isinstance(verdict, NewItem)
-    assert verdict.skip_reason == "a duplicate in the input: the same key and amount as an earlier row"
 
 
 @pytest.mark.parametrize(("repeatable", "enter"), [(True, Repeat.ONCE), (False, Repeat.AGAIN)])
@@ -215,12 +204,6 @@ async def test_all_rows_are_frozen_in_order_and_the_listener_hears_of_each_page(
     assert progress.intake_ended
 
 
-async def test_an_empty_input_is_a_frozen_run_without_items(journal: Journal) -> None:
-    run, progress = await frozen(journal)
-    assert run.frozen_at is not None
-    assert progress.total == 0
-
-
 async def test_duplicates_and_contradictions_are_counted_as_the_journal_has_them(journal: Journal) -> None:
     run, progress = await frozen(
         journal,
@@ -276,15 +259,6 @@ async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> N
     assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]
 
 
-async def test_with_the_wish_to_enter_again_only_this_input_counts(journal: Journal) -> None:
-    first, _ = await frozen(journal, row("a"))
-    (item,) = await journal.items(first, EVERY_STATE)
-    await journal.claim(first, [item.item_id])
-    await journal.record(first, [Change(item.item_id, State.ACCEPTED)])
-    second, _ = await frozen(journal, row("a"), row("a"), enter=Repeat.AGAIN)
-    assert await outcome(journal, second) == [("a", State.PENDING), ("a", State.SKIPPED)]
-
-
 async def test_an_intake_that_broke_off_goes_on_from_its_last_frozen_page(journal: Journal) -> None:
     run = await new_run(journal)
     job = FakeJob(rows(10), page=3)
@@ -316,17 +290,6 @@ async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(
     job.source.digest = "then"
     await Intake(run, job, journal, Progress()).freeze_all()
     assert len(await outcome(journal, run)) == 3
-
-
-async def test_rows_that_could_not_be_read_stand_beside_those_that_were_refused(journal: Journal) -> None:
-    run, progress = await new_run(journal), Progress()
-    job = FakeJob([row("a"), row("a", "9.99")])
-    unread = Refusal(1, None, "?", "not text")
-    job.source.refusals = {0: unread}
-    await Intake(run, job, journal, progress).freeze_all()
-    refused = [refusal for _, refusal in await journal.refusals(run)]
-    assert refused[0] == unread
-    assert len(refused) == 3
 
 
 # ---- a limit ----------------------------------------------------------------------------------------------------
@@ -386,14 +349,6 @@ async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(j
     assert (await journal.totals(run)).left_out == {"--limit": 5}
 
 
-async def test_rows_left_out_of_one_run_are_none_of_another(journal: Journal) -> None:
-    one, other = await new_run(journal), await new_run(journal)
-    await Intake(one, limited(2, rows(5)), journal, Progress()).freeze_all()
-    await Intake(other, FakeJob(rows(5)), journal, Progress(), enter=Repeat.AGAIN).freeze_all()
-    assert (await journal.totals(one)).left_out == {"--limit": 3}
-    assert (await journal.totals(other)).left_out == {}
-
-
 async def test_rows_behind_the_last_one_are_neither_judged_nor_refused(journal: Journal) -> None:
     run, job = await new_run(journal), limited(1, [row("a"), row("a", "9.99"), row("b")])
     job.source.refusals = {2: Refusal(3, None, "?", "not text")}
@@ -436,11 +391,3 @@ async def test_reading_stops_before_the_disk_of_the_journal_is_full(
     disk.megabytes = 10_000
     await Intake(run, job, journal, Progress(), least_free=lambda: 200_000_000).freeze_all()
     assert (await journal.totals(run)).frozen == 50
-
-
-async def test_without_a_reserve_the_disk_is_not_asked(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = FakeJob(rows(5), page=2)
-    run = await new_run(journal)
-    monkeypatch.setattr("engine.pacing.gauges.os.statvfs", lambda _: DiskThatFills(0))
-    await Intake(run, job, journal, Progress(), least_free=lambda: 0).freeze_all()
-    assert (await journal.totals(run)).frozen == 5

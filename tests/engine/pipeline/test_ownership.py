@@ -50,13 +50,6 @@ async def test_what_was_in_flight_when_it_was_taken_over_is_not_recorded() -> No
 
 
 @pytest.mark.virtual_clock
-async def test_a_run_that_is_busy_is_told_by_its_writes_and_asks_nothing() -> None:
-    setting = await Setting(items(40), STEADY, takes=0.5).go()
-    assert setting.counts() == {State.ACCEPTED: 40}
-    assert setting.journal.confirmed == 0
-
-
-@pytest.mark.virtual_clock
 async def test_of_many_that_wait_for_one_gate_only_the_first_asks() -> None:
     journal = MemoryJournal()
     ownership = Ownership(A_RUN, journal)

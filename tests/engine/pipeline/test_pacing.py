@@ -1,4 +1,4 @@
-"""A run and what paces it: retries, gauges, a person; on a virtual clock and with a journal in memory."""
+"""A run and what paces it: places, rate, retries, gauges, a person; on a virtual clock, with a journal in memory."""
 
 from collections import Counter
 from dataclasses import replace
@@ -8,13 +8,108 @@ import anyio
 import pytest
 
 from checkpoints.states import State
-from engine.evidence import Busy, Lost
+from engine.errors import LookUpFailed
+from engine.evidence import Busy, Lost, NotSent
 from engine.pacing.holds import StopKind
+from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
-from tests.engine.doubles import Call, change
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, change, item
 from tests.engine.paced import STEADY, Setting, Watchful, items
 
 pytestmark = pytest.mark.virtual_clock
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 3, 4, 7, 64])
+async def test_all_places_are_in_use_all_the_time(in_flight: int) -> None:
+    setting = await Setting(items(in_flight * 10), replace(STEADY, in_flight=in_flight), takes=1.0).go()
+    assert setting.job.most_in_flight == in_flight
+    assert setting.now == 10.0
+
+
+async def test_one_lane_goes_one_by_one_while_the_others_pass_it() -> None:
+    mixed = [item(number, lane="slow" if number <= 5 else str(number)) for number in range(1, 16)]
+    setting = await Setting(mixed, replace(STEADY, in_flight=3), takes=1.0).go()
+    assert setting.job.by_lane["slow"] == ["1", "2", "3", "4", "5"]
+    assert setting.job.most_in_lane == 1
+    assert 5.0 <= setting.now <= 8.0  # the slow lane takes its turn among the others; one by one all would take 15
+
+
+async def test_the_rate_holds_over_all_workers_and_all_retries() -> None:
+    plan = {str(number): [Call(Busy("locked"))] for number in range(1, 41, 2)}
+    setting = await Setting(items(40), replace(STEADY, in_flight=8, rate=2.0), plan, takes=0.1).go()
+    moments = [moment for moment, _ in setting.sent]
+    assert len(moments) == 60
+    assert min(b - a for a, b in pairwise(moments)) >= 0.499
+    assert setting.counts() == {State.ACCEPTED: 40}
+
+
+async def test_while_the_billing_is_away_nothing_is_sent_and_no_row_fails() -> None:
+    refused = {str(number): [Call(NotSent("refused"))] for number in range(1, 5)}
+    setting = Setting(items(40), replace(STEADY, in_flight=4, away_after=4, tries=2), refused, takes=0.0)
+    setting.job.probe_errors.extend([LookUpFailed("refused")] * 6)
+    await setting.go()
+    assert setting.counts() == {State.ACCEPTED: 40}
+    assert {moment for moment, _ in setting.sent if 0.0 < moment < 61.0} == set()
+    assert setting.job.probes == 7
+    assert not setting.stop.requested
+
+
+async def test_a_billing_that_stays_away_stops_the_run_with_nothing_lost() -> None:
+    refused = {str(number): [Call(NotSent("refused"))] * 1000 for number in range(1, 11)}
+    setting = Setting(items(10), replace(STEADY, in_flight=4, away_patience=100.0), refused, takes=0.0)
+    setting.job.probe_errors.extend([LookUpFailed("refused")] * 1000)
+    await setting.go()
+    assert setting.stop.kind is StopKind.SYSTEM
+    assert "has taken no call for" in setting.stop.reason
+    assert setting.counts() == {State.PENDING: 10}
+    assert setting.now == pytest.approx(121.0, abs=30.0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "plan"),
+    [
+        (replace(STEADY, in_flight=2, rate=0.001), {}),
+        (replace(STEADY, in_flight=2), {"1": [Call(Busy("429", 3000.0))], "2": [Call(Busy("429", 3000.0))]}),
+        (replace(STEADY, in_flight=2, settle=3000.0), {"1": [LOST_WITH_EFFECT]}),
+        (replace(STEADY, in_flight=2, away_after=1, away_patience=9000.0), {"1": [Call(NotSent("refused"))]}),
+    ],
+    ids=["the rate", "a busy billing", "the settling", "a billing that is away"],
+)
+async def test_a_stop_waits_for_nothing(policy: Policy, plan: dict[str, list[Call]]) -> None:
+    setting = Setting(items(2), policy, plan, takes=0.0)
+    setting.job.probe_errors.extend([LookUpFailed("refused")] * 1000)
+    await setting.stopped_at(50.0)
+    assert setting.now == 50.0
+    assert State.SENDING not in setting.counts()
+
+
+@pytest.mark.parametrize("repeatable", [False, True], ids=["must not repeat", "can repeat"])
+@pytest.mark.parametrize("trouble", [Call(Busy("locked")), LOST_WITHOUT], ids=["busy", "lost"])
+async def test_behind_a_row_out_of_tries_its_lane_stays_shut_and_is_taken_up_in_order(
+    trouble: Call, repeatable: bool
+) -> None:
+    setting = Setting(items(6, lanes=2), replace(STEADY, in_flight=2, tries=3), {"2": [trouble] * 3}, takes=0.0)
+    setting.job.repeatable = repeatable
+    await setting.go()
+    assert setting.job.by_lane == {"1": ["1", "3", "5"], "0": ["2"] * 3}
+    assert setting.counts() == {State.ACCEPTED: 3, State.PENDING: 3}
+    assert setting.stop.reason.startswith(
+        "1 row is left pending, having failed 3 times, and 2 more wait, each for an earlier row"
+    )
+
+    again = await Setting(setting.journal, STEADY, job=setting.job).go()
+    assert setting.job.by_lane["0"][3:] == ["2", "4", "6"]
+    assert setting.counts() == {State.ACCEPTED: 6}
+    assert not again.stop.requested
+
+
+async def test_a_row_whose_last_try_was_lost_and_is_found_leaves_nothing_pending() -> None:
+    setting = await Setting(
+        items(2, lanes=1), replace(STEADY, in_flight=1, tries=1), {"1": [LOST_WITH_EFFECT]}, takes=0.0
+    ).go()
+    assert setting.counts() == {State.ACCEPTED: 2}
+    assert not setting.stop.requested
+
 
 # ---- retries -----------------------------------------------------------------------------------------------------
 
@@ -31,27 +126,6 @@ async def test_a_sick_billing_is_not_hammered_with_retries_and_no_row_fails_of_i
         assert again <= 10 + 5.05 + 0.1 * accepted
         assert accepted >= 70
     assert setting.counts() == {State.ACCEPTED: 400}
-
-
-async def test_when_the_billing_is_well_again_what_has_failed_goes_as_fast_as_it_takes_it() -> None:
-    plan = {str(row): [Call(Busy("locked"))] for row in range(2, 401, 2)}
-    setting = Setting(items(400), replace(STEADY, in_flight=8), plan, takes=0.1)
-    async with setting.going():
-        await anyio.sleep(1.0)
-        assert setting.counts()[State.ACCEPTED] > 30
-    # Six hundred calls, eight at a time: 7.5 s, and a little for the waits of those that failed last.
-    assert setting.now <= 8.5
-    assert setting.counts() == {State.ACCEPTED: 400}
-
-
-async def test_fresh_rows_pass_those_that_wait_for_the_retry_budget() -> None:
-    plan = {str(row): [Call(Busy("locked"))] for row in range(2, 101, 2)}
-    setting = Setting(items(500), STEADY, plan, takes=0.1)
-    async with setting.going():
-        await anyio.sleep(13.0)
-        accepted = setting.counts()[State.ACCEPTED]
-    assert accepted > 440
-    assert setting.counts() == {State.ACCEPTED: 500}
 
 
 @pytest.mark.parametrize(
@@ -76,34 +150,6 @@ async def test_a_billing_that_asks_for_a_pause_gets_it_from_all_rows_and_then_on
     assert setting.sent_at()[:5] == [(0.0, 8), (1.0, 1), (46.0, 1), (47.0, 2), (48.0, 4)]
     assert setting.counts() == {State.ACCEPTED: 40}
     assert setting.status.held_seconds == {"billing": 45.0}
-
-
-async def test_a_billing_that_takes_nothing_for_now_is_waited_for_and_no_row_fails() -> None:
-    backup = Call(Busy("a backup is made", 1.0))
-    setting = Setting(items(40), replace(STEADY, tries=2), {str(row): [backup] * 2 for row in range(1, 41)})
-    plan = setting.job.plan
-
-    async def until_the_backup_is_over() -> None:
-        await anyio.sleep(300.0)
-        plan.clear()
-
-    for row in range(1, 41):
-        plan[str(row)].extend([backup] * 1000)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(until_the_backup_is_over)
-        await setting.go()
-    assert setting.counts() == {State.ACCEPTED: 40}
-    assert not setting.stop.requested
-    assert len(setting.sent) < 4 + 20 + 40
-
-
-async def test_one_that_takes_nothing_for_long_stops_the_run_with_all_rows_kept() -> None:
-    backup = Call(Busy("a backup is made", 1.0))
-    policy = replace(STEADY, tries=2, away_patience=600.0)
-    setting = await Setting(items(4), policy, {str(row): [backup] * 1000 for row in range(1, 5)}).go()
-    assert setting.stop.kind is StopKind.SYSTEM
-    assert "a backup is made" in setting.stop.reason
-    assert setting.counts() == {State.PENDING: 4}
 
 
 async def test_what_is_lost_while_the_billing_is_away_costs_its_rows_no_tries() -> None:
@@ -140,21 +186,6 @@ async def test_a_gauge_holds_the_run_and_its_reason_and_its_time_are_told() -> N
     assert setting.status.held_seconds == pytest.approx({"EVENTS_STACK": 109.0}, abs=2.0)
 
 
-async def test_while_it_is_held_no_more_is_claimed_than_waits_already() -> None:
-    full = False
-
-    async def read() -> GaugeReading:
-        return GaugeReading(float(full), 0.5, 0.5)
-
-    setting = Setting(items(100), gauges=[Gauge("STACK", read)])
-    async with setting.going():
-        await anyio.sleep(1.5)
-        full = True
-        await anyio.sleep(50.0)
-        assert setting.counts()[State.SENDING] <= 4
-        full = False
-
-
 # ---- a person ----------------------------------------------------------------------------------------------------
 
 
@@ -181,17 +212,6 @@ async def test_a_pause_lets_what_is_in_flight_finish_and_nothing_new_begin() -> 
     assert setting.status.held_seconds == {"paused": 50.0}
 
 
-async def test_a_row_whose_time_comes_during_a_pause_is_not_even_claimed() -> None:
-    setting = Setting(items(1), plan={"1": [Call(Busy("locked", 30.0))]})
-    async with setting.going():
-        await anyio.sleep(10.0)
-        setting.steering.pause("olga@ops")
-        await anyio.sleep(100.0)
-        assert setting.counts() == {State.PENDING: 1}
-        setting.steering.unpause()
-    assert setting.counts() == {State.ACCEPTED: 1}
-
-
 async def test_a_pause_that_comes_while_the_billing_is_waited_for_ends_like_any_other() -> None:
     # The third row is to go again at once, and waits for the pause that the fourth has met.
     setting = Setting(items(4), plan={"3": [Call(Busy("locked"))], "4": [Call(Busy("HTTP 503", 30.0))]})
@@ -201,15 +221,6 @@ async def test_a_pause_that_comes_while_the_billing_is_waited_for_ends_like_any_
         await anyio.sleep(40.0)
         setting.steering.unpause()
     assert setting.counts() == {State.ACCEPTED: 4}
-
-
-async def test_a_paused_run_can_be_stopped() -> None:
-    setting = Setting(items(20), paused_by="olga@ops")
-    async with setting.going():
-        await anyio.sleep(5.0)
-        setting.steering.stop("olga@ops")
-    assert setting.now == 5.0
-    assert setting.counts() == {State.PENDING: 20}
 
 
 async def test_another_window_and_another_rate_count_at_once() -> None:
@@ -273,17 +284,3 @@ async def test_a_small_window_that_is_to_grow_need_not_wait_for_claims_and_leave
     # A commit takes six times as long as a call: with two rows a commit the last would come after 15 s.
     assert setting.now < 8.0
     assert 16 <= journal.most_in_doubt <= 2 + 16 + 16
-
-
-async def test_claims_follow_the_window_and_not_what_it_may_grow_to() -> None:
-    journal = Watchful(*items(600))
-    setting = Setting(journal, replace(STEADY, in_flight=64))
-    async with setting.going():
-        await anyio.sleep(5.0)
-        change(setting.steering, "in-flight", "2")
-        await anyio.sleep(60.0)  # until what was claimed for sixty-four has gone out
-        journal.most_in_doubt = 0
-        await anyio.sleep(20.0)
-        assert 2 <= journal.most_in_doubt <= 6
-        change(setting.steering, "in-flight", "64")
-    assert setting.counts() == {State.ACCEPTED: 600}

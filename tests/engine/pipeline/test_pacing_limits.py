@@ -40,11 +40,6 @@ async def test_a_small_run_comes_to_its_end_within_the_first_steps(count: int) -
     assert not setting.stop.requested
 
 
-async def test_without_a_canary_all_go_at_once() -> None:
-    setting = await Setting(items(20), replace(STEADY, in_flight=20)).go()
-    assert setting.sent_at() == [(0.0, 20)]
-
-
 @pytest.mark.parametrize(("row", "sent"), [("1", 1), ("2", 11), ("9", 11)])
 async def test_an_error_among_the_first_rows_stops_at_once(row: str, sent: int) -> None:
     setting = await Setting(items(300), replace(CAREFUL, in_flight=200), {row: [REFUSED]}).go()
@@ -54,12 +49,6 @@ async def test_an_error_among_the_first_rows_stops_at_once(row: str, sent: int) 
     assert "`carbon-migrate resume k7m2q`" in setting.stop.reason
     assert len(setting.sent) == sent
     assert setting.counts()[State.PENDING] == 300 - sent
-
-
-async def test_an_error_after_the_first_rows_does_not_stop_it() -> None:
-    setting = await Setting(items(300), CAREFUL, {str(row): [REFUSED] for row in range(12, 40)}).go()
-    assert setting.counts() == {State.ACCEPTED: 272, State.REJECTED: 28}
-    assert not setting.stop.requested
 
 
 async def test_taken_up_again_the_run_goes_on_whatever_the_first_rows_met() -> None:
@@ -76,23 +65,10 @@ async def test_taken_up_again_the_run_goes_on_whatever_the_first_rows_met() -> N
     assert third.counts() == {State.ACCEPTED: 27, State.REJECTED: 3}
 
 
-async def test_a_run_that_has_accepted_rows_begins_without_one() -> None:
-    kept = [msgspec.structs.replace(one, state=State.ACCEPTED) if one.number == 1 else one for one in items(30)]
-    setting = await Setting(kept, replace(CAREFUL, in_flight=50), {"2": [REFUSED]}).go()
-    assert setting.sent_at() == [(0.0, 29)]
-    assert not setting.stop.requested
-
-
 async def test_a_first_row_whose_answer_is_lost_is_found_out_before_any_other_goes() -> None:
     setting = await Setting(items(30), replace(CAREFUL, in_flight=50, settle=30.0), {"1": [LOST_WITHOUT] * 2}).go()
     assert setting.sent_at()[:4] == [(0.0, 1), (31.0, 1), (62.0, 1), (63.0, 10)]
     assert {key for _, key in setting.sent[:3]} == {"1"}
-    assert setting.counts() == {State.ACCEPTED: 30}
-
-
-async def test_a_first_row_that_finds_the_billing_busy_is_tried_again_and_no_error() -> None:
-    setting = await Setting(items(30), CAREFUL, {"1": [Call(Busy("locked"))] * 3, "5": [Call(Busy("locked"))]}).go()
-    assert [key for _, key in setting.sent[:4]] == ["1"] * 4
     assert setting.counts() == {State.ACCEPTED: 30}
 
 
@@ -132,23 +108,6 @@ async def test_who_is_stopped_by_errors_is_told_where_they_are(trouble: Call, st
         f"1 row went wrong (--stop-after-errors 1). Look at them with `carbon-migrate export k7m2q "
         f"--state {state}`; `carbon-migrate resume` goes on"
     )
-
-
-async def test_fewer_errors_than_the_share_stop_nothing() -> None:
-    policy = replace(STEADY, in_flight=50, stop_after_errors=Percent(Decimal(1)))
-    plan = {str(row): [REFUSED] for row in range(150, 2000, 125)}  # less than one percent
-    setting = await Setting(items(2000), policy, plan).go()
-    assert not setting.stop.requested
-    assert setting.counts() == {State.ACCEPTED: 1985, State.REJECTED: 15}
-
-
-async def test_a_limit_of_errors_that_is_changed_counts_from_then_on() -> None:
-    setting = Setting(items(50), STEADY, {str(row): [REFUSED] for row in range(50)})
-    async with setting.going():
-        await anyio.sleep(3.5)
-        change(setting.steering, "stop-after-errors", "5")
-    assert setting.stop.kind is StopKind.BUDGET
-    assert len(setting.sent) <= 20
 
 
 async def test_errors_are_told_by_their_kind() -> None:

@@ -10,7 +10,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from engine.evidence import Busy, Lost, NotSent, RowRefused, SystemRefused
+from engine.evidence import Busy, NotSent, RowRefused, SystemRefused
 from engine.job import CannotLook, Different
 from engine.pacing.holds import StopKind
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
@@ -32,21 +32,6 @@ async def test_all_that_is_well_is_accepted_with_its_answer(journal: Journal) ->
     assert not migration.stop.requested
 
 
-async def test_a_run_without_rows_is_at_its_end(journal: Journal) -> None:
-    migration = await migrated(journal, FakeJob())
-    assert await migration.counts() == {}
-    assert not migration.stop.requested
-
-
-async def test_a_run_that_is_at_its_end_makes_no_call_when_it_is_taken_up_again(journal: Journal) -> None:
-    job = FakeJob(rows(5), {"2": [Call(RowRefused("no"))]})
-    first = await migrated(journal, job)
-    calls = len(job.calls)
-    second = await migrated(journal, job, run=first.run)
-    assert len(job.calls) == calls
-    assert await second.counts() == {State.ACCEPTED: 4, State.REJECTED: 1}
-
-
 async def test_a_row_that_is_refused_is_rejected_with_what_the_billing_said(journal: Journal) -> None:
     refused = {str(key): [Call(RowRefused(f"no account {key}", recognised=key % 2 == 0))] for key in range(0, 20, 3)}
     job = FakeJob(rows(20), refused)
@@ -56,15 +41,6 @@ async def test_a_row_that_is_refused_is_rejected_with_what_the_billing_said(jour
         if item.key in refused:
             assert (item.state, item.message) == (State.REJECTED, f"no account {item.key}")
     assert job.calls.count("3") == 1
-
-
-async def test_a_row_that_finds_the_billing_busy_goes_again(journal: Journal) -> None:
-    job = FakeJob(rows(20), {"7": [Call(Busy("locked")), Call(Busy("429", 1.0))], "8": [Call(Busy("locked"))]})
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 20}
-    assert {item.key: item.attempts for item in await migration.items() if item.attempts > 1} == {"7": 3, "8": 2}
-    assert migration.progress.retries == 3
-    assert once_each(job)
 
 
 async def test_a_lost_answer_is_settled_by_a_look_and_never_by_a_guess(journal: Journal) -> None:
@@ -79,28 +55,6 @@ async def test_a_lost_answer_is_settled_by_a_look_and_never_by_a_guess(journal: 
     assert all(calls[str(key)] == (2 if key % 3 == 1 else 1) for key in range(30))
     assert sorted(key for keys in job.looked_up for key in keys) == sorted(lost)
     assert {item.key: item.answer for item in await migration.items()} == {str(key): f"id {key}" for key in range(30)}
-
-
-async def test_a_look_comes_when_nothing_is_in_flight(journal: Journal) -> None:
-    job = FakeJob(rows(30), {str(key): [LOST_WITHOUT] * (key % 3) for key in range(30)})
-    migration = await migrated(journal, job)  # the double itself refuses a look-up beside a call
-    assert await migration.counts() == {State.ACCEPTED: 30}
-    assert len(job.looked_up) >= 2
-
-
-async def test_what_can_be_repeated_is_sent_again_without_a_look(journal: Journal) -> None:
-    job = FakeJob(rows(10), {"3": [LOST_WITHOUT, LOST_WITH_EFFECT]}, repeatable=True)
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 10}
-    assert job.calls.count("3") == 3
-    assert job.asked == []
-
-
-async def test_what_was_not_sent_goes_again_and_costs_no_try(journal: Journal) -> None:
-    job = FakeJob(rows(4), {"2": [Call(NotSent("refused"))] * 4})
-    migration = await migrated(journal, job, replace(QUICK, tries=2))
-    assert await migration.counts() == {State.ACCEPTED: 4}
-    assert job.calls.count("2") == 5
 
 
 @pytest.mark.parametrize(
@@ -120,11 +74,6 @@ async def test_what_no_look_can_settle_is_never_sent_again(
     assert await migration.counts() == {State.ACCEPTED: 9, left: 1}
     assert (await migration.states())["4"] is left
     assert job.calls.count("4") == 1
-
-
-async def test_trouble_in_passing_is_shown_with_the_row_it_met(journal: Journal) -> None:
-    migration = await migrated(journal, FakeJob(rows(3), {"1": [Call(Lost("time-out after 30 s"))]}))
-    assert migration.progress.last_error == "subscriber 1: time-out after 30 s"
 
 
 # ---- lanes and places --------------------------------------------------------------------------------------------
@@ -220,45 +169,6 @@ async def test_a_stop_in_the_middle_lets_what_is_in_flight_finish_and_gives_the_
     assert given_back
     second = await migrated(journal, job, run=migration.run)
     assert await second.counts() == {State.ACCEPTED: 40}
-    assert once_each(job)
-
-
-async def test_a_stop_before_the_beginning_sends_nothing(journal: Journal) -> None:
-    job = FakeJob(rows(5))
-    migration = await prepared(journal, job)
-    migration.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-    await migration.go()
-    assert job.calls == []
-    assert await migration.counts() == {State.PENDING: 5}
-
-
-async def test_too_many_rows_gone_wrong_stop_the_run(journal: Journal) -> None:
-    job = FakeJob(rows(60), {str(key): [Call(RowRefused("no"))] for key in range(60)})
-    migration = await migrated(journal, job, replace(QUICK, stop_after_errors=10, in_flight=2))
-    assert migration.stop.kind is StopKind.BUDGET
-    assert "rows went wrong (--stop-after-errors 10)" in migration.stop.reason
-    counts = await migration.counts()
-    assert 10 <= counts[State.REJECTED] <= 14
-    assert counts[State.REJECTED] + counts[State.PENDING] == 60
-
-
-async def test_without_a_budget_any_number_may_go_wrong(journal: Journal) -> None:
-    job = FakeJob(rows(150), {str(key): [Call(RowRefused("no"))] for key in range(150)})
-    migration = await migrated(journal, job, replace(QUICK, stop_after_errors=None))
-    assert await migration.counts() == {State.REJECTED: 150}
-    assert not migration.stop.requested
-
-
-@pytest.mark.parametrize("trouble", [Call(Busy("locked")), LOST_WITHOUT], ids=["busy", "lost"])
-async def test_a_row_out_of_tries_is_left_pending_and_the_others_go_on(journal: Journal, trouble: Call) -> None:
-    job = FakeJob(rows(12), {"3": [trouble] * 3})
-    first = await migrated(journal, job, replace(QUICK, tries=3))
-    assert await first.counts() == {State.ACCEPTED: 11, State.PENDING: 1}
-    assert job.calls.count("3") == 3
-    assert first.stop.kind is StopKind.SYSTEM
-    assert first.stop.reason.startswith("1 row is left pending, having failed 3 times; ")
-    second = await migrated(journal, job, run=first.run)
-    assert await second.counts() == {State.ACCEPTED: 12}
     assert once_each(job)
 
 

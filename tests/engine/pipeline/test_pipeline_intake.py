@@ -12,7 +12,6 @@ from checkpoints.records import Item, NewItem, Page, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.pacing.holds import StopKind
-from engine.pipeline.intake import Repeat
 from tests.engine.doubles import LOST_WITHOUT, FakeJob, rows
 from tests.engine.migrations import PATIENCE, QUICK, migrated, once_each, prepared
 
@@ -55,37 +54,6 @@ async def test_the_first_steps_of_a_run_are_those_of_its_first_pages(journal: Jo
     assert [int(key) for key in job.calls[:11]] == list(range(11))
     # Found to be absent between two steps, and sent again before the next.
     assert job.calls[11] == "3"
-
-
-@pytest.mark.parametrize("enter", [Repeat.ONCE, Repeat.AGAIN])
-async def test_rows_of_an_earlier_run_are_entered_again_on_request_while_they_are_read(
-    journal: Journal, enter: Repeat
-) -> None:
-    job = FakeJob(rows(25))
-    await migrated(journal, job)
-    migration = await prepared(journal, job, frozen=False)
-    migration.enter = enter
-    await migration.go()
-    assert await migration.counts() == {State.ACCEPTED if enter is Repeat.AGAIN else State.SKIPPED: 25}
-    assert set(job.effects.values()) == {2 if enter is Repeat.AGAIN else 1}
-
-
-async def test_it_says_that_it_waits_for_its_rows(journal: Journal) -> None:
-    job = FakeJob(rows(20), page=10)
-    seen = threading.Event()
-    migration = await prepared(journal, job, frozen=False)
-
-    def before_page(start: int) -> None:
-        if start == 10:
-            assert seen.wait(PATIENCE)
-
-    job.source.before_page = before_page
-    running = asyncio.create_task(migration.go())
-    while migration.progress.status().why != "source":  # noqa: ASYNC110 - a reason has no event
-        await asyncio.sleep(0.001)
-    seen.set()
-    await running
-    assert await migration.counts() == {State.ACCEPTED: 20}
 
 
 async def test_the_intake_never_waits_for_the_workers(journal: Journal) -> None:

@@ -84,15 +84,6 @@ async def test_only_what_is_unknown_is_looked_up_page_by_page() -> None:
     assert setting.journal.states() == odd_and_even | before
 
 
-async def test_with_nothing_unknown_nobody_is_asked_and_nobody_waits() -> None:
-    setting = Setting(item(1))
-    setting.job.look_up_error = LookUpFailed("away")
-    setting.job.unfinished_for.append("full")
-    await setting.settle()
-    assert setting.now == 0.0
-    assert len(setting.job.unfinished_for) == 1
-
-
 async def test_what_can_be_repeated_goes_again_without_a_look() -> None:
     setting = Setting(*map(unknown, range(1, 8)), repeatable=True)
     await setting.settle()
@@ -116,12 +107,6 @@ async def test_nobody_looks_before_the_last_loss_has_settled() -> None:
     assert setting.progress.held is None
 
 
-async def test_after_a_restart_the_settling_is_waited_for_too() -> None:
-    setting = Setting(unknown(1), policy=Policy(settle=30.0))
-    await setting.settle()
-    assert setting.now == 30.0
-
-
 async def test_absent_is_believed_only_when_the_billing_has_worked_off_what_it_took() -> None:
     setting = Setting(unknown(1), policy=Policy(settle=0))
     setting.job.unfinished_for.extend(["5 in the stack"] * 4)
@@ -133,17 +118,6 @@ async def test_absent_is_believed_only_when_the_billing_has_worked_off_what_it_t
     assert setting.journal.states() == {"1": State.PENDING}
     assert setting.now == 4.0
     assert setting.progress.held is None
-
-
-async def test_what_the_billing_does_while_it_is_waited_for_is_found() -> None:
-    setting = Setting(unknown(1), policy=Policy(settle=0))
-    setting.job.unfinished_for.extend(["5 in the stack"] * 4)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.settle)
-        await anyio.sleep(2.5)
-        setting.job.effects["1"] += 1
-    assert setting.journal.states() == {"1": State.ACCEPTED}
-    assert setting.now == 3.0
 
 
 async def test_what_is_found_is_believed_at_once_however_busy_the_billing_is() -> None:
@@ -172,15 +146,6 @@ async def test_whether_the_billing_is_idle_is_asked_before_it_is_looked_at() -> 
         ("unfinished_work", ["3", "4"]),
         ("look up", ["3", "4"]),
     ]
-
-
-async def test_a_busy_billing_with_nothing_absent_is_not_waited_for() -> None:
-    setting = Setting(unknown(1), policy=Policy(settle=0))
-    setting.job.unfinished_for.append("full")
-    setting.job.effects["1"] += 1
-    await setting.settle()
-    assert setting.now == 0.0
-    assert setting.journal.states() == {"1": State.ACCEPTED}
 
 
 async def test_a_billing_that_never_catches_up_ends_in_a_stop_with_all_still_unknown() -> None:

@@ -11,13 +11,11 @@ from checkpoints.states import State
 from engine.errors import LookUpDelayed
 from engine.evidence import Accepted, Busy, Evidence
 from engine.job import LookUpResult
-from engine.pacing.holds import Stop, StopKind
+from engine.pacing.holds import StopKind
 from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
-from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, FakeJob, MemoryJournal, item
-from tests.virtual_clock import settle
+from tests.engine import paced
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, FakeJob
+from tests.engine.paced import items
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -53,23 +51,17 @@ class Server(FakeJob):
         return sum(one >= moment for one in self.moments)
 
 
-class Setting:
+class Setting(paced.Setting):
     """A run of so many rows on a server."""
 
     def __init__(self, slots: int, count: int, in_flight: int | None = None) -> None:
         self.server = Server(slots)
-        self.stop = Stop()
-        self.journal = MemoryJournal(*(item(number) for number in range(1, count + 1)))
-        policy = Policy(in_flight=in_flight, canary=False)
-        self.steering = LivePolicy(policy, Progress(), self.stop)
-        self.pipeline = Pipeline(A_RUN, self.server, self.journal, self.steering)
+        super().__init__(items(count), Policy(in_flight=in_flight, canary=False), job=self.server)
 
     @asynccontextmanager
-    async def going(self) -> AsyncIterator[None]:
+    async def loaded(self) -> AsyncIterator[None]:
         """The run goes while the body does, and is stopped after it."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.pipeline.migrate)
-            await settle()
+        async with self.going():
             yield
             self.stop.request(StopKind.INTERRUPTED, "enough")
 
@@ -87,7 +79,7 @@ async def test_a_spell_of_busy_answers_is_met_with_few_calls_and_forgotten_withi
     slots: int, in_flight: int | None, spell: float
 ) -> None:
     setting = Setting(slots, 12_000, in_flight)
-    async with setting.going():
+    async with setting.loaded():
         await anyio.sleep(10.0)
         assert await setting.load(5.0) >= 0.9
         setting.server.sick = True
@@ -103,51 +95,21 @@ async def test_a_spell_of_busy_answers_is_met_with_few_calls_and_forgotten_withi
     assert set(setting.journal.states().values()) == {State.ACCEPTED, State.PENDING}
 
 
-async def test_the_rows_that_met_the_spell_are_no_slower_than_the_others() -> None:
-    setting = Setting(4, 100, in_flight=64)
-    setting.server.sick = True
-    async with setting.going():
-        await anyio.sleep(5.0)
-        setting.server.sick = False
-        await anyio.sleep(5.0 + 100 * SECONDS / 4)
-        assert setting.journal.states() == {str(number): State.ACCEPTED for number in range(1, 101)}
-
-
 @pytest.mark.parametrize(("each", "least"), [(25, 0.9), (10, 0.85)])
 async def test_locked_accounts_do_not_hold_the_others(each: int, least: float) -> None:
     setting = Setting(4, 4000, in_flight=6)
     setting.server.locked = {f"account {number}" for number in range(1, 4000, each)}
-    async with setting.going():
+    async with setting.loaded():
         await anyio.sleep(10.0)
         assert await setting.load(50.0) >= least
     assert "billing" not in setting.steering.look().held_seconds
 
 
-async def test_twenty_locked_accounts_that_follow_each_other_hold_the_others_for_about_a_minute() -> None:
-    setting = Setting(4, 4000, in_flight=6)
-    setting.server.locked = {f"account {number}" for number in range(101, 121)}
-    async with setting.going():
-        await anyio.sleep(80.0)
-        assert await setting.load(20.0) >= 0.9
-    assert 0.0 < setting.steering.look().held_seconds["billing"] <= 70.0
-
-
-async def test_a_server_that_is_busy_from_the_first_calls_on_costs_no_row_its_tries() -> None:
-    setting = Setting(4, 100, in_flight=8)
-    setting.server.sick = True
-    async with setting.going():
-        await anyio.sleep(500.0)
-        setting.server.sick = False
-        await anyio.sleep(20.0)
-        assert set(setting.journal.states().values()) == {State.ACCEPTED}
-
-
 async def test_a_server_that_is_busy_for_ever_stops_the_run_when_its_patience_is_over() -> None:
     setting = Setting(4, 8, in_flight=8)
     setting.server.sick = True
-    began = anyio.current_time()
-    await setting.pipeline.migrate()
-    assert 600.0 < anyio.current_time() - began <= 640.0
+    await setting.go()
+    assert 600.0 < setting.now <= 640.0
     assert setting.stop.kind is StopKind.SYSTEM
     assert "Слишком частые запросы" in setting.stop.reason
     assert setting.journal.states() == {str(number): State.PENDING for number in range(1, 9)}
@@ -156,16 +118,12 @@ async def test_a_server_that_is_busy_for_ever_stops_the_run_when_its_patience_is
 # ---- look-ups ----------------------------------------------------------------------------------------------------
 
 
-class InDoubt:
-    """A run that has a row in doubt when the billing goes away."""
+class InDoubt(paced.Setting):
+    """A run that has rows in doubt when the billing goes away."""
 
     def __init__(self, patience: float = 600.0) -> None:
-        self.job = FakeJob(plan={"1": [LOST_WITH_EFFECT], "2": [LOST_WITHOUT]})
-        self.stop = Stop()
-        self.journal = MemoryJournal(*(item(number) for number in range(1, 5)))
         policy = Policy(in_flight=4, canary=False, settle=10.0, away_patience=patience)
-        self.steering = LivePolicy(policy, Progress(), self.stop)
-        self.pipeline = Pipeline(A_RUN, self.job, self.journal, self.steering)
+        super().__init__(items(4), policy, {"1": [LOST_WITH_EFFECT], "2": [LOST_WITHOUT]}, takes=0.0)
 
     def go_away(self) -> None:
         self.job.look_up_error = LookUpDelayed("connection refused")
@@ -175,21 +133,11 @@ class InDoubt:
         self.job.look_up_error = None
         self.job.probe_errors.clear()
 
-    async def stops_at_once_after(self, seconds: float) -> None:
-        """The run is told to stop then, and is at its end in that moment."""
-        began = anyio.current_time()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.pipeline.migrate)
-            await anyio.sleep(seconds)
-            self.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-        assert anyio.current_time() - began == pytest.approx(seconds)
-
 
 async def test_a_billing_that_is_away_when_rows_are_looked_up_is_waited_for() -> None:
     setting = InDoubt()
     setting.go_away()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.pipeline.migrate)
+    async with setting.going():
         await anyio.sleep(100.0)
         held = setting.steering.look().held or ""
         assert held.startswith("asking again in ")
@@ -204,8 +152,7 @@ async def test_a_billing_that_is_away_when_rows_are_looked_up_is_waited_for() ->
 async def test_after_it_has_come_back_the_settling_is_waited_for_anew() -> None:
     setting = InDoubt()
     setting.go_away()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.pipeline.migrate)
+    async with setting.going():
         await anyio.sleep(100.0)
         setting.come_back()
         await setting.pipeline._breaker.let_through()
@@ -219,27 +166,12 @@ async def test_after_it_has_come_back_the_settling_is_waited_for_anew() -> None:
 async def test_a_billing_that_stays_away_while_rows_are_in_doubt_stops_the_run_after_its_patience() -> None:
     setting = InDoubt(patience=120.0)
     setting.go_away()
-    began = anyio.current_time()
-    await setting.pipeline.migrate()
-    assert 120.0 <= anyio.current_time() - began <= 180.0
+    await setting.go()
+    assert 120.0 <= setting.now <= 180.0
     assert setting.stop.kind is StopKind.SYSTEM
     assert "connection refused" in setting.stop.reason
     assert "`carbon-migrate resume`" in setting.stop.reason
     assert setting.journal.states()["1"] is State.UNKNOWN
-
-
-async def test_a_database_that_is_away_alone_is_asked_ever_more_rarely_too() -> None:
-    setting = InDoubt(patience=300.0)
-    setting.job.look_up_error = LookUpDelayed("the database is away")
-    await setting.pipeline.migrate()
-    assert "the database is away" in setting.stop.reason
-    assert setting.job.probes <= 14
-
-
-async def test_a_stop_ends_the_waiting_for_a_look_up_at_once() -> None:
-    setting = InDoubt()
-    setting.go_away()
-    await setting.stops_at_once_after(100.5)
 
 
 async def test_a_stop_breaks_a_look_up_off_that_takes_long() -> None:
@@ -251,7 +183,8 @@ async def test_a_stop_breaks_a_look_up_off_that_takes_long() -> None:
         return await look_up(run, items)
 
     setattr(setting.job, "look_up", slow)  # noqa: B010 - mypy would not have it otherwise
-    await setting.stops_at_once_after(100.5)
+    await setting.stopped_at(100.5)
+    assert setting.now == 100.5
     assert setting.journal.states() == {
         "1": State.UNKNOWN,
         "2": State.UNKNOWN,

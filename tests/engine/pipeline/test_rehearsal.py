@@ -96,13 +96,3 @@ async def test_a_row_whose_call_may_be_made_again_is_not_held_against_earlier_ru
         ("3", "pending"),
         ("subscriber 2", "refused"),
     ]
-
-
-async def test_a_row_that_is_skipped_for_another_reason_is_judged_as_well(tmp_path: Path) -> None:
-    job = FakeJob([NewItem("3", "subscriber 3", "account 3", "{}", row("3").amount, skip_reason="there already")])
-    async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
-        await entered(real)
-        async with earlier_runs(real.path) as earlier:
-            rehearsed = await outcome(plans, Rehearsal(job, TARGET, earlier), Repeat.AGAIN)
-        assert [state for _, state, _ in rehearsed] == ["refused"]
-        assert rehearsed == await outcome(real, job, Repeat.ONCE)

@@ -1,7 +1,6 @@
 from collections import Counter
 from decimal import Decimal
 
-import msgspec
 import pytest
 
 from checkpoints.records import Item
@@ -37,12 +36,6 @@ async def test_what_is_read_back_as_wanted_is_applied() -> None:
     assert report.told == []
 
 
-async def test_what_was_said_of_an_item_is_kept_when_it_is_applied() -> None:
-    journal = MemoryJournal(*(msgspec.structs.replace(one, message="it was 2.20 by then") for one in accepted(1)))
-    await verify(A_RUN, FakeJob(), journal, Report())
-    assert [one.message for one in journal.kept.values()] == ["it was 2.20 by then"]
-
-
 async def test_what_is_not_as_wanted_is_reported_and_stays_accepted() -> None:
     journal, report, job = MemoryJournal(*accepted(1, 2, 3)), Report(), FakeJob()
     job.readings = {"2": ReadBack(Decimal("0.10"), "sent 1.10, found 0.10"), "3": None}
@@ -70,15 +63,6 @@ async def test_only_what_had_an_effect_is_read_back() -> None:
     assert (verdict.as_wanted, verdict.different) == (2, 0)
     changed = {key for key, state in journal.states().items() if state is not before[key]}
     assert [before[key] for key in changed] == [State.ACCEPTED]
-
-
-async def test_verifying_again_finds_what_has_gone_since() -> None:
-    journal, report, job = MemoryJournal(*accepted(1, 2)), Report(), FakeJob()
-    await verify(A_RUN, job, journal, report)
-    job.readings["1"] = ReadBack(None, "gone")
-    verdict = await verify(A_RUN, job, journal, report)
-    assert (verdict.as_wanted, verdict.different) == (1, 1)
-    assert report.told == [("1", "gone")]
 
 
 async def test_a_billing_that_cannot_be_asked_changes_nothing() -> None:
