@@ -6,9 +6,23 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from checkpoints.errors import NoSuchRun
+from checkpoints.errors import ForbiddenTransition, NoSuchRun
 from checkpoints.journal import NAME_LETTERS, Journal
-from checkpoints.records import Change, EarlierEntry, Item, NewItem, NewRun, Refusal, Run, Shared, Stage, Totals
+from checkpoints.records import (
+    Change,
+    Command,
+    Correction,
+    EarlierEntry,
+    Item,
+    NewItem,
+    NewRun,
+    Refusal,
+    Run,
+    Shared,
+    Stage,
+    Totals,
+)
+from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
 from tests.checkpoints.samples import (
     EVERY_STATE,
@@ -371,3 +385,254 @@ async def test_shared_lanes_are_those_that_more_than_one_pending_item_reaches(jo
 
 
 # ---- two at once -------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_pause_is_the_one_that_counts_until_it_ends(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    await journal.pause(run, "olga")
+    first = await journal.run(run.name)
+    await anyio.sleep(0.002)  # times are kept to the millisecond
+    await journal.pause(run, "pjotr")
+    assert await journal.run(run.name) == first
+    await journal.unpause(run)
+    assert await journal.run(run.name) == run
+    await journal.pause(run, "pjotr")
+    assert (await journal.run(run.name)).paused_by == "pjotr"
+
+
+async def test_commands_are_kept_in_order_with_their_senders_and_answers(journal: Journal) -> None:
+    run, other = await journal.create_run(NEW_RUN), await journal.create_run(NEW_RUN)
+    told = [(f"olga@ops, process {number}", f"set rate={number}", "«да»; 'rate'") for number in range(5)]
+    for who, command, answer in told:
+        await journal.history.note_command(run, who, command, answer)
+    found = await journal.history.commands(run)
+    assert [(one.who, one.command, one.answer) for one in found] == told
+    assert found[0] == Command(*told[0], found[0].given_at)
+    assert found[0].given_at.tzinfo is not None
+    assert await journal.history.commands(run, size=2) == found[-2:]
+    assert await journal.history.commands(other) == []
+
+
+async def test_what_is_not_sent_yet_is_given_another_payload_and_what_was_sent_keeps_its_own(
+    journal: Journal,
+) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "1234"))
+    named = await ids(journal, run)
+    await journal.claim(run, [named["2"], named["3"]])
+    await journal.record(run, [Change(named["3"], State.ACCEPTED)])
+    await journal.keep(run, {named[key]: f"new {key}" for key in "123"})
+    assert {item.key: item.payload for item in await all_items(journal, run)} == {
+        "1": "new 1",
+        "2": "new 2",
+        "3": '{"x":1}',
+        "4": '{"x":1}',
+    }
+
+
+async def test_what_was_accepted_has_a_reason_only_where_there_is_something_to_say(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "123"))
+    named = await ids(journal, run)
+    await journal.claim(run, list(named.values()))
+    await journal.record(
+        run, [Change(named["1"], State.ACCEPTED), Change(named["2"], State.ACCEPTED, message="moved: a")]
+    )
+    assert [(one.kind, one.items) for one in await journal.reasons(run, State.ACCEPTED)] == [("moved", 1)]
+
+
+async def numbers(journal: Journal, run: Run, *keys: str) -> dict[str, int]:
+    return {item.key: item.number for item in await journal.items_by_key(run, keys)}
+
+
+async def rejected(journal: Journal, run: Run, item_id: int) -> None:
+    await journal.claim(run, [item_id])
+    await journal.record(run, [Change(item_id, State.REJECTED, message="no")])
+
+
+async def test_of_a_key_the_item_counts_that_repeats_no_other(journal: Journal) -> None:
+    same = f"{DUPLICATE}: the same key as line 2"
+    run = await frozen_run(
+        journal,
+        new_item("a"),
+        new_item("a", skip_reason=same),
+        new_item("b", skip_reason="already as wanted: b"),
+        new_item("b", skip_reason=same),
+        new_item("c", skip_reason=same),
+    )
+    await frozen_run(journal, new_item("a"), new_item("d"))
+    assert await numbers(journal, run, "a", "b", "c", "d") == {"a": 1, "b": 3}
+    assert await numbers(journal, run) == {}
+
+
+async def test_of_a_corrected_key_the_corrected_row_counts(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"), new_item("b"))
+    named = await ids(journal, run)
+    await rejected(journal, run, named["a"])
+    await rejected(journal, run, named["b"])
+    assert await numbers(journal, run, "a", "b") == {"a": 1, "b": 2}
+    corrected = [Correction(new_item("a", skip_reason="already as wanted"), number=1)]
+    await journal.correct(run, [*corrected, Correction(new_item("other"), number=2)], keep)
+    assert await numbers(journal, run, "a", "b") == {"a": 3, "b": 2}
+    assert (await states(journal, run))["b"] is State.REPLACED
+
+
+async def test_what_was_completed_is_there_with_the_intent_or_not_at_all(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "abc"))
+    other = await frozen_run(journal, new_item("d"))
+    named, (foreign,) = await ids(journal, run), await all_items(journal, other)
+    await journal.claim(run, [named["a"], named["b"]], {named["a"]: '{"parent":5}'})
+    sent = {item.key: (item.state, item.payload) for item in await all_items(journal, run)}
+    assert sent["a"] == (State.SENDING, '{"parent":5}')
+    assert sent["b"] == (State.SENDING, '{"x":1}')
+    with pytest.raises(ForbiddenTransition):
+        await journal.claim(run, [named["c"], foreign.item_id], {named["c"]: '{"parent":6}'})
+    last = (await all_items(journal, run))[-1]
+    assert (last.state, last.payload) == (State.PENDING, '{"x":1}')
+
+
+async def test_what_is_in_effect_is_read_from_the_last_to_the_first_page_by_page(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "abcde"))
+    named = await ids(journal, run)
+    await journal.claim(run, [named[key] for key in "abde"])
+    await journal.record(run, [Change(named[key], State.ACCEPTED) for key in "abde"])
+    read: list[Item] = []
+    while page := await journal.in_effect_last_first(run, before=read[-1].number if read else None, size=2):
+        assert len(page) <= 2
+        read += page
+    assert [item.key for item in read] == ["e", "d", "b", "a"]
+
+
+async def test_the_last_item_that_is_not_settled_is_found_before_a_number(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "abcde"))
+    named = await ids(journal, run)
+    await journal.claim(run, [named[key] for key in "bcd"])
+    await journal.record(run, [Change(named["b"], State.UNKNOWN), Change(named["c"], State.ACCEPTED)])
+    await rejected(journal, run, named["a"])
+    last = {before: [one.key for one in await journal.last_unsettled(run, before)] for before in range(1, 7)}
+    assert last == {1: [], 2: [], 3: ["b"], 4: ["b"], 5: ["d"], 6: ["e"]}
+
+
+CREATES = '{"model":"Users","steps":[["objects.create",{}]]}'
+SETS = '{"model":"Users","steps":[["objects.get",{}],["set",{}]]}'
+
+
+async def one_of(journal: Journal, payload: str, key: str = "1", target: str = NEW_RUN.target) -> tuple[Run, Item]:
+    run = await frozen_run(journal, replace(new_item(key), payload=payload), new=replace(NEW_RUN, target=target))
+    (item,) = await all_items(journal, run)
+    await journal.claim(run, [item.item_id])
+    return run, item
+
+
+async def test_a_row_stays_unproven_until_another_answer_has_come(journal: Journal) -> None:
+    run, item = await one_of(journal, CREATES)
+
+    async def after(state: State, *, unproven: bool = False) -> bool:
+        await journal.record(run, [Change(item.item_id, state, unproven=unproven)])
+        (now,) = await all_items(journal, run)
+        assert await journal.unproven(run) == (now.unproven and now.state.in_effect)
+        return now.unproven
+
+    assert not await after(State.UNKNOWN)
+    assert await after(State.ACCEPTED, unproven=True)
+    assert await after(State.APPLIED), "it is as wanted, and may be somebody else's all the same"
+
+
+async def test_an_answer_of_its_own_makes_an_unproven_row_its_own(journal: Journal) -> None:
+    run, item = await one_of(journal, CREATES)
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED, "5", unproven=True)])
+    await journal.doubt_answers(run, [item.item_id], "in doubt")
+    await journal.record(run, [Change(item.item_id, State.PENDING)])
+    await journal.claim(run, [item.item_id])
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED, "6", created=True)])
+    assert await journal.unproven(run) == 0
+
+
+async def test_an_object_is_another_runs_where_that_one_has_created_it(journal: Journal) -> None:
+    first, made = await one_of(journal, CREATES)
+    await journal.record(first, [Change(made.item_id, State.ACCEPTED, "5", created=True)])
+    second, item = await one_of(journal, CREATES)
+    assert await journal.made_by_others(second, []) == {}
+    assert await journal.made_by_others(second, [(item.item_id, "5")]) == {item.item_id: first.name}
+    assert await journal.made_by_others(second, [(item.item_id, "6")]) == {}
+    # Its own run, another billing, and a row that creates nothing have made nothing for it.
+    assert await journal.made_by_others(first, [(made.item_id, "5")]) == {}
+    elsewhere, other = await one_of(journal, CREATES, target="http://other")
+    assert await journal.made_by_others(elsewhere, [(other.item_id, "5")]) == {}
+    third, sets = await one_of(journal, SETS)
+    assert await journal.made_by_others(third, [(sets.item_id, "5")]) == {}
+
+
+async def test_rows_that_have_found_something_else_than_their_list(journal: Journal) -> None:
+    payloads = [SETS, SETS[:-1] + ',"planned":{"pull":"5"}}', SETS[:-1] + ',"planned":{"pull":"5"},"after":1}']
+    run = await frozen_run(
+        journal, *(replace(new_item(str(number)), payload=one) for number, one in enumerate(payloads))
+    )
+    items = await all_items(journal, run)
+    await journal.claim(run, [item.item_id for item in items])
+    assert await journal.found_changed(run) == []
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED) for item in items])
+    assert [item.number for item in await journal.found_changed(run)] == [2]
+    assert await journal.found_changed(run, after=2) == []
+
+
+async def answered(journal: Journal, run: Run, answer: str, *keys: str, created: bool = True) -> list[Item]:
+    """Send these rows, which all get this answer; those that are in doubt then."""
+    ids = [item.item_id for item in await all_items(journal, run) if item.key in keys]
+    await journal.claim(run, ids)
+    return await journal.record(run, [Change(key, State.ACCEPTED, answer=answer, created=created) for key in ids])
+
+
+async def test_two_rows_of_a_run_with_one_new_id_are_both_unknown(journal: Journal) -> None:
+    run, other = [await frozen_run(journal, *map(new_item, "abcd")) for _ in range(2)]
+    assert await answered(journal, other, "5", "a") == []
+    assert await answered(journal, run, "5", "a") == []
+    assert await answered(journal, run, "6", "b") == []
+    before = await all_items(journal, other)
+    doubted = await answered(journal, run, "5", "c")
+    assert [(item.key, item.state) for item in doubted] == [("a", State.UNKNOWN), ("c", State.UNKNOWN)]
+    assert "has the same answer, 5" in (doubted[0].message or "")
+    assert [item.key for item in await answered(journal, run, "5", "d")] == ["d"], "a third one as well"
+    assert await states(journal, run) == {
+        "a": State.UNKNOWN,
+        "b": State.ACCEPTED,
+        "c": State.UNKNOWN,
+        "d": State.UNKNOWN,
+    }
+    assert await all_items(journal, other) == before
+
+
+async def test_objects_of_two_models_may_have_one_id(journal: Journal) -> None:
+    models = {"a": "Abonents", "b": "Users", "c": "Abonents"}
+    items = [replace(new_item(key), payload=f'{{"model":"{model}"}}') for key, model in models.items()]
+    run = await frozen_run(journal, *items)
+    assert await answered(journal, run, "5", "a", "b") == []
+    assert [item.key for item in await answered(journal, run, "5", "c")] == ["a", "c"]
+
+
+async def test_an_answer_that_is_no_new_id_may_be_that_to_many(journal: Journal) -> None:
+    run = await frozen_run(journal, *map(new_item, "abc"))
+    assert await answered(journal, run, "5", "a", "b", created=False) == []
+    assert set((await states(journal, run)).values()) == {State.ACCEPTED, State.PENDING}
+
+
+async def test_the_same_id_of_a_row_that_was_not_entered_is_nobodys(journal: Journal) -> None:
+    run = await frozen_run(journal, *map(new_item, "ab"))
+    (first, _) = await all_items(journal, run)
+    await answered(journal, run, "5", "a")
+    await journal.doubt_answers(run, [first.item_id], "why")
+    await journal.record(run, [Change(first.item_id, State.PENDING, message="looked up and not there")])
+    assert await answered(journal, run, "5", "b") == []
+
+
+async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    await answered(journal, run, "5", "a")
+    (entered,) = await all_items(journal, run)
+    undo = await journal.create_run(NewRun("undo", {}, NEW_RUN.target, "run other"))
+    await journal.freeze(undo, page(NewItem("x/1", "a", "account a", "{}", undoes=entered.item_id)), keep)
+    await answered(journal, undo, "9", "x/1")
+    assert await journal.in_effect(run) == []
+    (item,) = await all_items(journal, undo)
+    await journal.doubt_answers(undo, [item.item_id], "why")
+    assert [one.key for one in await journal.in_effect(run)] == ["a"]
+    await journal.record(undo, [Change(item.item_id, State.ACCEPTED, answer="9")])
+    assert await journal.in_effect(run) == []

@@ -1,22 +1,27 @@
 """The pipeline over a real journal, on a billing in memory that fails as it is told to."""
 
 import asyncio
+import threading
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
+from checkpoints.errors import JournalError, JournalUnreadable
+from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
-from checkpoints.records import Item
+from checkpoints.records import Change, Item, NewItem, Page, Refusal, Run
 from checkpoints.states import State
-from engine.errors import LookUpFailed
-from engine.evidence import Busy, NotSent, RowRefused, SystemRefused
-from engine.job import CannotLook, Different
+from engine.errors import CountsDiffer, InputRefused, LookUpFailed
+from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused, SystemRefused
+from engine.job import CannotLook, Different, LookUpResult
 from engine.pacing.holds import StopKind
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
-from tests.engine.migrations import EVERY_STATE, QUICK, approved, migrated, once_each, prepared
+from tests.engine.migrations import EVERY_STATE, PATIENCE, QUICK, approved, migrated, once_each, prepared
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
+
 
 # ---- to the end --------------------------------------------------------------------------------------------------
 
@@ -200,3 +205,336 @@ async def test_at_the_start_all_that_was_being_sent_is_looked_up_first(journal: 
     assert await migration.counts() == {State.ACCEPTED: 10}
     assert ("2" in job.calls) == (not effect)
     assert once_each(job)
+
+
+async def test_a_journal_that_fails_ends_the_run_and_nothing_is_sent_any_more(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = FakeJob(rows(100))
+    migration = await prepared(journal, job)
+    record, records = journal.record, 0
+    calls_when_it_failed = -1
+
+    async def failing(run: Run, changes: Sequence[Change]) -> list[Item]:
+        nonlocal records, calls_when_it_failed
+        records += 1
+        if records == 5:
+            calls_when_it_failed = len(job.calls)
+            raise JournalUnreadable("the journal cannot be written: disk full")
+        return await record(run, changes)
+
+    monkeypatch.setattr(journal, "record", failing)
+    with pytest.raises(JournalError, match="disk full"):
+        await migration.go()
+    calls = len(job.calls)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(job.calls) == calls
+    assert 0 < calls_when_it_failed <= calls <= calls_when_it_failed + 4
+    monkeypatch.undo()
+    # What was called is accepted or still being sent: never pending, as if it had not been.
+    for item in await migration.items():
+        assert (item.state is State.PENDING) <= (item.key not in job.calls)
+    second = await migrated(journal, job, run=migration.run)
+    assert await second.counts() == {State.ACCEPTED: 100}
+    assert once_each(job)
+
+
+async def test_no_call_is_made_before_its_intent_is_on_the_disk(journal: Journal) -> None:
+    job = FakeJob(rows(30, lanes=10), {"3": [Call(Busy("locked"))], "4": [LOST_WITHOUT]})
+    seen: list[State] = []
+
+    async def during(item: Item) -> None:
+        found = await journal.items(migration.run, EVERY_STATE, after=item.number - 1, size=1)
+        seen.extend(one.state for one in found)
+
+    job.during = during
+    migration = await prepared(journal, job)
+    await migration.go()
+    assert len(seen) == len(job.calls) == 32
+    assert set(seen) == {State.SENDING}
+
+
+async def test_nothing_follows_from_an_outcome_before_it_is_on_the_disk(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = FakeJob(rows(30, lanes=6), {"3": [Call(Busy("locked"))]})
+    record = journal.record
+
+    async def slowly(run: Run, changes: Sequence[Change]) -> list[Item]:
+        await asyncio.sleep(0.003)
+        return await record(run, changes)
+
+    async def during(item: Item) -> None:
+        sending = await journal.items(migration.run, {State.SENDING})
+        assert [one.key for one in sending if one.lane == item.lane] == [item.key]
+
+    job.during = during
+    monkeypatch.setattr(journal, "record", slowly)
+    migration = await prepared(journal, job)
+    await migration.go()
+    assert await migration.counts() == {State.ACCEPTED: 30}
+
+
+async def test_an_intent_that_cannot_be_written_means_no_call(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = FakeJob(rows(10))
+    migration = await prepared(journal, job)
+
+    async def failing(*_: object) -> None:
+        raise JournalUnreadable("disk full")
+
+    monkeypatch.setattr(journal, "claim", failing)
+    with pytest.raises(JournalUnreadable):
+        await migration.go()
+    assert job.calls == []
+
+
+async def test_a_job_that_breaks_leaves_its_row_in_doubt_and_its_error_comes_out(journal: Journal) -> None:
+    job = FakeJob(rows(20))
+
+    async def after(item: Item) -> None:
+        if item.key == "7" and job.effects["7"] == 1 and job.calls.count("7") == 1:
+            raise ZeroDivisionError("a fault of ours")
+
+    job.after = after
+    migration = await prepared(journal, job)
+    with pytest.raises(ZeroDivisionError):
+        await migration.go()
+    assert (await migration.states())["7"] is State.SENDING
+    second = await migrated(journal, job, run=migration.run)
+    assert await second.counts() == {State.ACCEPTED: 20}
+    assert once_each(job)
+
+
+async def test_books_that_differ_are_told(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = FakeJob(rows(10))
+    migration = await prepared(journal, job)
+    record = journal.record
+
+    async def forgetful(run: Run, changes: Sequence[Change]) -> list[Item]:
+        return await record(run, [change for change in changes if change.state is not State.REJECTED])
+
+    job.plan.update(FakeJob(plan={"3": [Call(RowRefused("no"))]}).plan)
+    monkeypatch.setattr(journal, "record", forgetful)
+    with pytest.raises(CountsDiffer, match="please report"):
+        await migration.go()
+
+
+async def test_sending_begins_with_the_first_frozen_page(journal: Journal) -> None:
+    job = FakeJob(rows(50), page=10)
+    first_page_sent = threading.Event()
+
+    def before_page(start: int) -> None:
+        if start == 10:
+            assert first_page_sent.wait(PATIENCE), "the intake was waited for"
+
+    async def during(_item: Item) -> None:
+        if len(job.calls) == 10:
+            first_page_sent.set()
+
+    job.source.before_page, job.during = before_page, during
+    migration = await migrated(journal, job, frozen=False)
+    assert await migration.counts() == {State.ACCEPTED: 50}
+    assert (await journal.run(migration.run.name)).frozen_at is not None
+    assert migration.progress.intake_ended
+    assert once_each(job)
+
+
+async def test_the_first_steps_of_a_run_are_those_of_its_first_pages(journal: Journal) -> None:
+    job = FakeJob(rows(150), {"3": [LOST_WITHOUT]}, page=4)
+    in_flight: list[int] = []
+
+    async def during(_item: Item) -> None:
+        in_flight.append(len(job.calls))
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    job.during = during
+    migration = await migrated(journal, job, replace(QUICK, canary=True, in_flight=20), frozen=False)
+    assert await migration.counts() == {State.ACCEPTED: 150}
+    assert once_each(job)
+    assert [int(key) for key in job.calls[:11]] == list(range(11))
+    # Found to be absent between two steps, and sent again before the next.
+    assert job.calls[11] == "3"
+
+
+async def test_the_intake_never_waits_for_the_workers(journal: Journal) -> None:
+    job = FakeJob(rows(50), page=10)
+    loop, frozen = asyncio.get_running_loop(), asyncio.Event()
+
+    def before_page(start: int) -> None:
+        if start == 40:
+            loop.call_soon_threadsafe(frozen.set)
+
+    async def during(_item: Item) -> None:
+        await asyncio.wait_for(frozen.wait(), PATIENCE)
+
+    job.source.before_page, job.during = before_page, during
+    migration = await migrated(journal, job, frozen=False)
+    assert await migration.counts() == {State.ACCEPTED: 50}
+
+
+async def test_rows_that_cannot_be_read_to_their_end_stop_the_run_and_what_was_frozen_is_kept(
+    journal: Journal,
+) -> None:
+    job = FakeJob(rows(50), page=10)
+
+    def before_page(start: int) -> None:
+        if start == 30:
+            raise InputRefused("the database is away")
+
+    job.source.before_page = before_page
+    first = await migrated(journal, job, frozen=False)
+    assert first.stop.kind is StopKind.SYSTEM
+    assert first.stop.reason == "the rows could not be read to their end: the database is away"
+    assert sum((await journal.totals(first.run)).counts.values()) == 30
+    job.source.before_page = lambda _start: None
+    second = await migrated(journal, job, run=first.run)
+    assert await second.counts() == {State.ACCEPTED: 50}
+    assert once_each(job)
+
+
+@pytest.mark.parametrize("page", [0, 1, 3, 5])
+@pytest.mark.parametrize("written", [False, True], ids=["before its commit", "after its commit"])
+async def test_a_stop_while_a_page_is_frozen_keeps_both_books_equal(
+    journal: Journal, page: int, written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = FakeJob(rows(60), page=10)
+    migration = await prepared(journal, job, frozen=False)
+    freeze, frozen = journal.freeze, 0
+
+    async def stop_here() -> None:
+        migration.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
+        # All that was under way comes to its end meanwhile: only this page is awaited.
+        while migration.progress.counts[State.SENDING]:  # noqa: ASYNC110 - a count has no event
+            await asyncio.sleep(0)
+
+    async def freezing(run: Run, rows: Page, judge: Judge) -> list[NewItem | Refusal]:
+        nonlocal frozen
+        frozen += 1
+        if frozen == page + 1 and not written:
+            await stop_here()
+        judged = await freeze(run, rows, judge)
+        if frozen == page + 1 and written:
+            await stop_here()
+        return judged
+
+    monkeypatch.setattr(journal, "freeze", freezing)
+    await migration.go()  # it checks its own count against the journal's
+    assert +migration.progress.counts == (await journal.totals(migration.run)).counts
+    monkeypatch.undo()
+    second = await migrated(journal, job, run=migration.run)
+    assert await second.counts() == {State.ACCEPTED: 60}
+    assert once_each(job)
+
+
+class LateDoubt(FakeJob):
+    """The answer to the first row comes into doubt in the first look-up."""
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        if not self.looked_up:
+            self.report(items[0].item_id - 1)
+        return await super().look_up(run, items)
+
+
+def doubting(job: FakeJob, *, at: str, of: str) -> FakeJob:
+    seen: dict[str, Item] = {}
+
+    async def during(item: Item) -> None:
+        seen[item.key] = item
+        if item.key == at:
+            job.report(seen[of].item_id)
+
+    job.during = during
+    return job
+
+
+@pytest.mark.parametrize("at", ["7", "19"])
+async def test_a_row_in_doubt_that_is_in_the_billing_stays_accepted_and_is_not_sent_again(
+    journal: Journal, at: str
+) -> None:
+    job = doubting(FakeJob(rows(20)), at=at, of="2")
+    migration = await migrated(journal, job)
+    assert job.looked_up == [["2"]]
+    assert await migration.counts() == {State.ACCEPTED: 20}
+    assert once_each(job)
+    assert job.calls.count("2") == 1
+
+
+async def test_a_row_that_comes_into_doubt_while_others_are_looked_up_is_looked_up_as_well(journal: Journal) -> None:
+    """By then nothing is left to send, and the run would end."""
+    job = LateDoubt(rows(3), {"1": [Call(Lost("reset"), effect=True)]})
+    migration = await migrated(journal, job)
+    assert job.looked_up == [["1"], ["0"]]
+    assert await migration.counts() == {State.ACCEPTED: 3}
+    assert once_each(job)
+
+
+async def test_a_row_in_doubt_that_is_not_in_the_billing_is_sent_then(journal: Journal) -> None:
+    """It had been credited with the answer to another row."""
+    job = doubting(FakeJob(rows(20), {"2": [Call(Accepted("another's"), effect=False)]}), at="19", of="2")
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 20}
+    assert once_each(job)
+
+
+async def test_a_row_that_may_be_sent_again_is_sent_again(journal: Journal) -> None:
+    job = doubting(FakeJob(rows(20), repeatable=True), at="9", of="2")
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 20}
+    assert job.calls.count("2") == 2
+
+
+async def test_an_answer_that_is_in_doubt_before_it_is_recorded_is_none(journal: Journal) -> None:
+    """The row itself reports it, while its call is still under way."""
+    job = FakeJob(rows(5), {"2": [Call(Accepted("another's"), effect=False)]})
+    job.after = lambda item: _at_once(job, item, "2")
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 5}
+    assert once_each(job)
+    assert job.calls.count("2") == 2
+
+
+async def test_behind_a_row_in_doubt_its_account_waits(journal: Journal) -> None:
+    """All rows are of one account; while the second is called, the answer to the first comes into doubt."""
+    job = doubting(FakeJob(rows(6, lanes=1), {"0": [Call(Accepted("another's"), effect=False)]}), at="1", of="0")
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 6}
+    assert once_each(job)
+    assert job.calls.index("2") > len(job.calls) - job.calls[::-1].index("0") - 1, job.calls
+
+
+async def test_two_rows_with_one_created_id_are_both_looked_up(journal: Journal) -> None:
+    """The second answer is that to the first row, given twice: the second row never arrived."""
+    created = Accepted("777", created=True)
+    job = FakeJob(rows(20), {"2": [Call(created, effect=True)], "11": [Call(created, effect=False)]})
+    migration = await migrated(journal, job)
+    assert sorted(job.looked_up[0]) == ["11", "2"]
+    assert await migration.counts() == {State.ACCEPTED: 20}
+    assert once_each(job)
+
+
+async def test_a_doubt_that_comes_when_nothing_is_under_way_keeps_the_run_from_its_end(journal: Journal) -> None:
+    """The last row's answer comes into doubt in the very moment in which it is recorded."""
+    job = FakeJob(rows(3))
+    migration = await prepared(journal, job)
+    record = journal.record
+
+    async def recording(run: Run, changes: Sequence[Change]) -> list[Item]:
+        doubted = await record(run, changes)
+        items = {item.key: item for item in await migration.items()}
+        if all(item.state is State.ACCEPTED for item in items.values()) and not job.looked_up:
+            asyncio.get_running_loop().call_soon(job.report, items["2"].item_id)
+        return doubted
+
+    journal.record = recording  # type: ignore[method-assign]
+    await migration.go()
+    assert job.looked_up == [["2"]]
+    assert await migration.counts() == {State.ACCEPTED: 3}
+
+
+async def _at_once(job: FakeJob, item: Item, key: str) -> None:
+    if item.key == key and job.calls.count(key) == 1:
+        job.report(item.item_id)
