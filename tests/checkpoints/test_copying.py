@@ -13,7 +13,7 @@ import pytest
 
 from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.copying import TABLES, copy_journal
-from checkpoints.errors import JournalNotCopied, RunHeld
+from checkpoints.errors import JournalNotCopied, NoJournal, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.purge import Purge
 from checkpoints.queries import Queries, text_of_file
@@ -291,3 +291,10 @@ async def test_a_kill_in_the_middle_leaves_no_journal_in_a_file(place: Place) ->
     assert child.exitcode == -signal.SIGKILL
     async with open_journal(new) as journal:
         assert await journal.runs() == []
+
+
+async def test_there_is_nothing_to_copy(place: Place) -> None:
+    for old in (place("sqlite"), place("postgres")):
+        with pytest.raises(NoJournal):
+            await copy_journal(old, place("sqlite"))
+        assert not old.path.exists()

@@ -171,3 +171,17 @@ async def test_only_the_last_one_has_names_of_subscribers(journal: Journal, jour
         kept = [text for (text,) in behind.execute("select result from verifications order by verification_id")]
     assert [EXTRA.name in text for text in kept] == [False, True, True]
     assert all("Улица" in text for text in kept)
+
+
+async def test_who_only_looks_at_a_run_does_not_make_it_younger(
+    journal: Journal, journal_address: JournalAddress
+) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    before = await journal.history.last_change(run)
+    with shell(journal_address) as behind:
+        behind.execute("update items set changed_at = '2001-01-01T00:00:00+00:00'")
+        behind.execute("update runs set created_at = '2001-01-01T00:00:00+00:00'")
+    async with journal.taken_up(run, NewRunner("verify")):
+        await journal.history.note_verification(run, "olga", {})
+    assert await journal.history.last_change(run) == datetime.fromisoformat("2001-01-01T00:00:00+00:00") < before
+    assert (await journal.history.of_run(run)).changed_at >= before

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from checkpoints.errors import ForbiddenTransition, NoSuchRun
 from checkpoints.journal import NAME_LETTERS, Journal
@@ -35,6 +37,7 @@ from tests.checkpoints.samples import (
     page,
     states,
 )
+from tests.conftest import SHARED_FIXTURES
 
 # ---- runs --------------------------------------------------------------------------------------------------------
 
@@ -93,25 +96,6 @@ async def test_a_discarded_run_loses_its_items_and_keeps_its_refusals(journal: J
 
 
 # ---- freezing ----------------------------------------------------------------------------------------------------
-
-
-async def test_items_are_frozen_as_they_were_given_and_numbered_from_one(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    given_items = [
-        NewItem("k1", "Иванов", "a1", '{"comment":"«x»"}', Decimal("-0.05"), 2, ("1", "−0,05")),
-        NewItem("k2", "Петров", "a2", "{}", None, None, ()),
-        NewItem("k3", "Сидоров", "a1", "[]", Decimal("1E+3"), 4, ("3",), skip_reason="already as wanted"),
-    ]
-    assert await journal.freeze(run, page(*given_items), keep) == given_items
-    found = await all_items(journal, run)
-    assert [
-        NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row) for item in found
-    ] == [replace(item, skip_reason=None) for item in given_items]
-    assert [item.number for item in found] == [1, 2, 3]
-    assert [item.state for item in found] == [State.PENDING, State.PENDING, State.SKIPPED]
-    assert [item.message for item in found] == [None, None, "already as wanted"]
-    assert {item.attempts for item in found} == {0}
-    assert {item.answer for item in found} == {None}
 
 
 async def test_the_cursor_moves_in_the_same_commit_as_its_page(journal: Journal) -> None:
@@ -278,21 +262,6 @@ WAYS: dict[State, list[State]] = {
 async def brought_to(journal: Journal, run: Run, item: Item, state: State) -> None:
     for step in WAYS[state]:
         await journal.record(run, [Change(item.item_id, step)])
-
-
-async def test_doubt_touches_only_what_was_being_sent_in_this_run(journal: Journal) -> None:
-    run = await frozen_run(journal, *(new_item(state) for state in WAYS))
-    other = await frozen_run(journal, new_item("x"))
-    for item in await all_items(journal, run):
-        await brought_to(journal, run, item, State(item.key))
-    await journal.claim(other, [(await ids(journal, other))["x"]])
-    assert await journal.doubt(run) == 1
-    assert await states(journal, run) == {state: State.UNKNOWN if state is State.SENDING else state for state in WAYS}
-    assert await states(journal, other) == {"x": State.SENDING}
-    (doubted,) = [item for item in await all_items(journal, run) if item.key == State.SENDING]
-    assert doubted.message == "the process ended while this was being sent"
-    assert doubted.attempts == 0
-    assert await journal.doubt(run) == 0
 
 
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.PENDING])
@@ -623,16 +592,51 @@ async def test_the_same_id_of_a_row_that_was_not_entered_is_nobodys(journal: Jou
     assert await answered(journal, run, "5", "b") == []
 
 
-async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("a"))
-    await answered(journal, run, "5", "a")
-    (entered,) = await all_items(journal, run)
-    undo = await journal.create_run(NewRun("undo", {}, NEW_RUN.target, "run other"))
-    await journal.freeze(undo, page(NewItem("x/1", "a", "account a", "{}", undoes=entered.item_id)), keep)
-    await answered(journal, undo, "9", "x/1")
-    assert await journal.in_effect(run) == []
-    (item,) = await all_items(journal, undo)
-    await journal.doubt_answers(undo, [item.item_id], "why")
-    assert [one.key for one in await journal.in_effect(run)] == ["a"]
-    await journal.record(undo, [Change(item.item_id, State.ACCEPTED, answer="9")])
-    assert await journal.in_effect(run) == []
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+AMOUNT = st.none() | st.decimals(-(10**15), 10**15, places=4)
+FORBIDDEN = "a\ud800b"
+
+
+@settings(max_examples=40, suppress_health_check=SHARED_FIXTURES)
+@given(
+    words=st.lists(st.tuples(TEXT, TEXT, TEXT, TEXT, AMOUNT), min_size=1, max_size=5),
+    cells=st.lists(TEXT, max_size=4),
+    said=TEXT,
+)
+async def test_any_text_comes_back_as_it_went_in(
+    journal: Journal,
+    words: list[tuple[str, str, str, str, Decimal | None]],
+    cells: list[str],
+    said: str,
+) -> None:
+    new = NewRun(said, {said: said}, said, said, said, tuple(cells))
+    run = await journal.create_run(new)
+    assert (run.job, run.parameters, run.header) == (said, {said: said}, tuple(cells))
+    given_items = [
+        NewItem(key, label, lane, payload, amount, number, tuple(cells))
+        for number, (key, label, lane, payload, amount) in enumerate(words)
+    ]
+    refusal = Refusal(1, said, said, said, tuple(cells))
+    await journal.freeze(run, page(*given_items, refusals=[refusal], cursor=said), keep)
+    found = await all_items(journal, run)
+    assert [
+        NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row) for item in found
+    ] == given_items
+    assert [str(item.amount) for item in found] == [
+        str(None if item.amount is None else format(item.amount, "f")) for item in given_items
+    ]
+    assert [told for _, told in await journal.refusals(run)] == [refusal]
+    assert (await journal.run(run.name)).cursor == said
+    await journal.claim(run, [item.item_id for item in found])
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED, said, said) for item in found])
+    assert {(item.answer, item.message) for item in await all_items(journal, run)} == {(said, said)}
+    totals = await journal.totals(run)
+    assert totals.amount == sum((item.amount or Decimal(0) for item in given_items), Decimal(0))
+
+
+async def test_a_lone_surrogate_cannot_be_written_and_nothing_of_its_page_is(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    with pytest.raises(UnicodeEncodeError):
+        await journal.freeze(run, page(new_item("1"), new_item(FORBIDDEN), cursor="x"), keep)
+    assert await journal.totals(run) == Totals()
+    assert (await journal.run(run.name)).cursor is None

@@ -1,6 +1,7 @@
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -9,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
+from checkpoints.queries import blocks
 from checkpoints.records import Change
 from checkpoints.sqlite_connection import connect
 from checkpoints.sqlite_queries import schema
@@ -212,3 +215,54 @@ def test_the_shell_adds_up_as_the_first_lines_of_the_schema_say(path: Path) -> N
     answer = subprocess.run([shell, path, question], capture_output=True, text=True, check=True)  # noqa: S603 - the shell that stands on this machine, with our own question
     state, count, amount = answer.stdout.strip().split("|")
     assert (state, count, Decimal(amount)) == ("pending", "2", Decimal("0.30"))
+
+
+async def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(JournalUnreadable, match="Is a directory"):
+        async with open_journal(tmp_path):
+            pass
+
+
+_BY_ID: Final = (
+    *("claim", "record", "keep", "doubt_answers", "doubt_shared_ids"),
+    *("merge_carrier", "merge_rows", "refuse_items", "withdraw_items", "taken_back_of"),
+)
+
+
+def plan(path: Path, name: str) -> str:
+    prepare(path)
+    sql = blocks()[name]
+    with closing(connect(path)) as db:
+        rows: list[tuple[int, int, int, str]] = db.execute(
+            f"explain query plan {sql}", dict.fromkeys(re.findall(r":(\w+)", sql), "[]")
+        ).fetchall()
+    return "\n".join(row[-1] for row in rows)
+
+
+@pytest.mark.parametrize("name", _BY_ID)
+def test_items_are_found_by_their_ids(path: Path, name: str) -> None:
+    found = plan(path, name)
+    assert re.search(r"SEARCH (items|i) USING INTEGER PRIMARY KEY", found), found
+
+
+@pytest.mark.parametrize("name", ["lane_mates", "mates_in_shared_lanes", "first_in_lanes", "standing_by_lane"])
+def test_what_shares_a_lane_is_found_by_its_lane(path: Path, name: str) -> None:
+    found = plan(path, name)
+    assert re.search(r"SEARCH items USING INDEX items_by_lane \(run_id=\? AND lane=\?\)", found), found
+
+
+def test_an_id_that_two_rows_have_is_found_by_its_index(path: Path) -> None:
+    found = plan(path, "doubt_shared_ids")
+    assert found.count("items_by_answer (run_id=? AND answer=?)") == 2, found
+
+
+def test_an_item_that_others_need_is_found_by_its_key(path: Path) -> None:
+    found = plan(path, "items_by_key")
+    assert "SEARCH one USING INDEX items_by_key (key=?)" in found, found
+
+
+@pytest.mark.parametrize("name", ["in_effect_last_first", "last_unsettled"])
+def test_what_is_read_backwards_is_read_along_the_list(path: Path, name: str) -> None:
+    found = plan(path, name)
+    assert "SEARCH items USING INDEX items_by_run (run_id=? AND number<?)" in found, found
+    assert "ORDER BY" not in found, found

@@ -161,23 +161,6 @@ async def test_a_full_disk_is_told_and_leaves_nothing_half_written(path: Path) -
     assert words(path) == ["before", *told, "after"]
 
 
-async def test_a_journal_locked_by_another_is_told_to_the_whole_group_and_used_again_later(path: Path) -> None:
-    async with writing(connecting(path, timeout=0)) as writer:
-        barrier = Barrier()
-        first = asyncio.create_task(writer.do(barrier))
-        await asyncio.to_thread(barrier.reached.wait, PATIENCE)
-        barrier.open()
-        await first
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("begin immediate")
-            answers = await asyncio.gather(writer.do(saying("a")), writer.do(saying("b")), return_exceptions=True)
-            assert [type(answer) for answer in answers] == [JournalUnreadable, JournalUnreadable]
-            assert all("locked" in str(answer) for answer in answers)
-            other.execute("rollback")
-        assert await writer.do(saying("c")) == "c"
-    assert words(path) == ["c"]
-
-
 async def test_what_comes_after_the_close_is_refused_instead_of_waiting_for_ever(path: Path) -> None:
     writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
     await asyncio.to_thread(writer.close)

@@ -2,68 +2,20 @@
 
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from cli.terminal.language import RUSSIAN, language
-from engine.errors import InputRefused
 from engine.pacing.gauges import hours_of
 from engine.pacing.limits import Percent
 from engine.pacing.policy import Policy, describe_policy, policy_with
-from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
 from tests.engine.paced import REFUSED, STEADY, Setting, items
 from texts.said import text_of
-
-HEAD = "contract_number;amount\n"
-WHEN = "2025-11-20T09:30:00.000+00:00"
 
 
 def russian(text: str) -> str:
     """As a screen shows it, with plain spaces."""
     return language(RUSSIAN).render(text).replace("\u00a0", " ")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "layout", "told"),
-    [
-        ("a.csv", "", Layout(), ": пусто, а нужны заголовок и строки"),
-        ("a.csv", HEAD, Layout(), ": есть заголовок, но нет строк: загружать нечего"),
-        (
-            "a.csv",
-            "a;a\n1;2\n",
-            Layout(),
-            ", строка файла 1: у столбцов 1 и 2 одно имя, 'a'; переименуйте один из них",
-        ),
-        (
-            "a.csv",
-            f'{HEAD}"1;2\n',
-            Layout(),
-            ", строка 2, позиция 1: открытая кавычка нигде не закрыта; закройте или удалите её",
-        ),
-        ("a.csv", HEAD, Layout(sheet="x"), " — не книга, листов в нём нет: уберите --sheet"),
-        (
-            "a.csv",
-            HEAD,
-            Layout(encoding="klingon"),
-            "нет кодировки 'klingon'; укажите auto, utf-8 или cp1251",
-        ),
-        ("a.xlsx", "PK\x03\x04", Layout(), "повреждён, как при неполном копировании"),
-        (
-            "a.jsonl",
-            '{"id": 1}\n',
-            Layout(columns=("id",)),
-            " сам называет столбцы: уберите --columns",
-        ),
-    ],
-)
-def test_a_file_that_is_refused(name: str, text: str, layout: Layout, told: str, tmp_path: Path) -> None:
-    path = tmp_path / name
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputRefused) as refused:
-        list(open_input(path, layout).pages(None))
-    assert told in russian(text_of(refused.value))
 
 
 def test_settings_in_words() -> None:

@@ -180,18 +180,6 @@ async def test_while_it_waits_as_asked_a_probe_that_fails_is_no_reason_to_stop()
         assert 1500.0 <= setting.now <= 1530.0
 
 
-async def test_a_longer_pause_that_is_asked_for_while_it_is_probing_counts() -> None:
-    setting = Setting(well_at=10.0)
-    async with setting.kept():
-        setting.seen(AWAY, AWAY, AWAY)
-        await anyio.sleep(5.0)
-        setting.seen(asked_to_wait(60.0))
-        await anyio.sleep(3.5)
-        assert setting.holds.why == "asking again in 57 s: the billing says: not now (HTTP 503)"
-        await setting.holds.lifted()
-    assert setting.probed == [0.0, 1.0, 3.0, 65.0]
-
-
 # ---- busy --------------------------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,8 @@ def test_what_is_none_is_refused_with_the_text(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time range") as refused:
         hours_of(text)
     assert repr(text) in str(refused.value)
+    with pytest.raises(ValueError, match="at the same time"):
+        hours_of("06:00-06:00")
 
 
 async def read(hours: Hours | None, now: str) -> GaugeReading | None:
@@ -125,6 +127,7 @@ async def test_a_little_is_held_and_far_less_is_the_end(
 
 
 async def test_a_disk_that_is_gone_cannot_be_read(tmp_path: Path) -> None:
+    assert await read_disk(tmp_path / "nowhere", 0) is None, "with nothing wanted nothing is asked"
     with pytest.raises(LookUpFailed, match="nowhere: No such file"):
         await read_disk(tmp_path / "nowhere", 1)
 

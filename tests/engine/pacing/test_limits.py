@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.outcomes import Cause, Outcome
-from engine.pacing.canary import Canary, canary_of
+from engine.pacing.canary import Canary
 from engine.pacing.limits import LAST, LEAST, ErrorBudget, ErrorLimit, Percent, Spending, error_limit, money_limit
 from engine.pacing.retries import BASE, CAP, LONGEST_RETRY_AFTER, SAVED, RetryBudget, Tries, backoff
 from engine.pacing.throttle import LATENESS, Rate
@@ -115,34 +115,6 @@ async def test_all_that_is_in_the_billing_or_may_be_counts_without_its_sign() ->
     assert not must_look(spending)
     assert len(IN_THE_BILLING) == 6
     assert spending.fitting([item(1, amount="-1.10")] * 9) == 2
-
-
-async def test_as_many_go_as_keep_within_the_limit_to_the_kopeck() -> None:
-    spending = Spending(lambda: Decimal("4.40"))
-    await spending.look(A_RUN, MemoryJournal())
-    group = [item(number, amount="-1.10" if number % 2 else "1.10") for number in range(1, 7)]
-    assert spending.fitting(group) == 4
-    spending.sent(group[:4])
-    assert spending.fitting(group[4:]) == 0
-    spending.came_out(group[0], State.ACCEPTED)
-    spending.came_out(group[1], State.UNKNOWN)
-    assert spending.fitting(group[4:]) == 0
-    spending.came_out(group[2], State.REJECTED)
-    spending.came_out(group[3], State.PENDING)
-    assert spending.fitting(group[4:]) == 2
-
-
-async def test_what_was_sent_without_a_limit_counts_when_there_is_one() -> None:
-    limits: list[Decimal | None] = [None]
-    spending = Spending(lambda: limits[-1])
-    await spending.look(A_RUN, MemoryJournal(item(1, state=State.ACCEPTED)))
-    assert spending.fitting([item(1)] * 9) == 9
-    spending.sent([item(2), item(3)])
-    spending.came_out(item(3), State.REJECTED)
-    limits.append(Decimal("3.30"))
-    assert spending.fitting([item(4)] * 9) == 1
-    spending.forget()
-    assert must_look(spending)
 
 
 async def test_a_limit_below_what_was_sent_is_overdrawn_and_says_so() -> None:
@@ -277,19 +249,6 @@ def answered(canary: Canary, rows: int) -> None:
         canary.answered()
 
 
-def test_the_steps_are_one_ten_a_hundred_and_all() -> None:
-    canary = Canary(wanted=True)
-    steps = []
-    while canary.rows is not None:
-        steps.append((canary.rows, canary.why))
-        answered(canary, canary.rows)
-        canary.passed()
-    assert steps == [(1, "canary: 1 first"), (10, "canary: 10 first"), (100, "canary: 100 first")]
-    assert canary.why == ""
-    canary.passed()
-    assert canary.rows is None
-
-
 def alarm(canary: Canary, error: str, of: Item | None = None) -> str | None:
     return canary.alarm(of or item(3), error, "k7m2q")
 
@@ -310,17 +269,6 @@ def test_a_new_error_among_the_first_ten_is_an_alarm_that_says_what_where_and_ho
 
 async def counts(journal: MemoryJournal) -> Mapping[State, int]:
     return (await journal.totals(A_RUN)).counts
-
-
-async def test_one_that_has_only_been_refused_begins_again_and_knows_the_errors() -> None:
-    rejected = msgspec.structs.replace(item(1, state=State.REJECTED), message="no such tariff 7")
-    journal = MemoryJournal(rejected, item(2))
-    canary = await canary_of(A_RUN, journal, await counts(journal), wanted=True)
-    assert canary.rows == 1
-    assert alarm(canary, "no such tariff 12") is None
-    assert alarm(canary, "no such folder 12") is not None
-    journal = MemoryJournal(rejected)
-    assert (await canary_of(A_RUN, journal, await counts(journal), wanted=False)).rows is None
 
 
 def departures(rate: Rate, moments: list[float]) -> list[float]:

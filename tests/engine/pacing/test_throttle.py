@@ -267,24 +267,9 @@ async def test_each_counts_its_own_time_also_while_it_still_holds() -> None:
     assert holds.seconds == pytest.approx({"hours": 16.0, "disk": 7.0})
 
 
-async def test_who_waits_goes_when_the_last_reason_is_gone() -> None:
+async def test_at_first_nothing_holds() -> None:
     holds = Holds()
-    heard: list[bool] = []
-    holds.listen(lambda: heard.append(bool(holds)))
-    holds.put("hours", "it is noon")
-    holds.put("disk", "it is full")
-    free: list[str] = []
-
-    async def wait() -> None:
-        await holds.lifted()
-        free.append("free")
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(wait)
-        holds.lift("hours")
-        holds.lift("nobody")
-        await settle()
-        assert free == []
-        holds.lift("disk")
-    assert free == ["free"]
-    assert heard == [True, True, True, False]
+    assert not holds
+    assert holds.why is None
+    assert holds.seconds == {}
+    await holds.lifted()

@@ -90,18 +90,6 @@ def test_it_follows_a_capacity_that_halves_and_comes_back(slots: int, seconds: f
         assert_well_used(simulation, alone)
 
 
-@pytest.mark.parametrize("slots", [2, 8, 32])
-def test_it_follows_a_latency_that_drifts_to_twice_and_back(slots: int) -> None:
-    simulation = settled(slots, 0.1)
-    seen: list[tuple[float, float]] = []
-    for step in range(60):
-        simulation.server.seconds = 0.1 * 2 ** (1 - abs(step - 30) / 30)
-        (alone,) = simulation.pass_by(1.0)
-        seen.append((alone.used, alone.latency / simulation.server.seconds))
-    assert fmean(used for used, _ in seen) >= 0.95
-    assert fmean(latency for _, latency in seen) < 2
-
-
 @pytest.mark.parametrize("slots", [4, 8, 32])
 def test_a_latency_that_doubles_at_once_is_taken_for_a_queue_for_ten_seconds_at_most(slots: int) -> None:
     simulation = settled(slots, 0.1)

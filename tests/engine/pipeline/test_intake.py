@@ -191,28 +191,6 @@ async def outcome(journal: Journal, run: Run) -> list[tuple[str, State]]:
     return [(item.key, item.state) for item in await journal.items(run, EVERY_STATE)]
 
 
-class Listener:
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def more(self) -> None:
-        self.heard.append("more")
-
-    def end_intake(self) -> None:
-        self.heard.append("end")
-
-
-async def test_all_rows_are_frozen_in_order_and_the_listener_hears_of_each_page(journal: Journal) -> None:
-    run, progress, listener = await new_run(journal), Progress(), Listener()
-    await Intake(run, FakeJob(rows(5), page=2), journal, progress).freeze_all(listener)
-    run = await journal.run(run.name)
-    assert await outcome(journal, run) == [(str(key), State.PENDING) for key in range(5)]
-    assert (run.cursor, run.frozen_at is not None) == ("5", True)
-    assert listener.heard == ["more", "more", "more", "end"]
-    assert +progress.counts == (await journal.totals(run)).counts
-    assert progress.intake_ended
-
-
 async def test_duplicates_and_contradictions_are_counted_as_the_journal_has_them(journal: Journal) -> None:
     run, progress = await frozen(
         journal,
@@ -266,26 +244,6 @@ async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> N
     run = await new_run(journal, target="http://other")
     other, _ = await frozen(journal, *again, run=run, enter=Repeat.PER_BILLING)
     assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]
-
-
-async def test_an_intake_that_broke_off_goes_on_from_its_last_frozen_page(journal: Journal) -> None:
-    run = await new_run(journal)
-    job = FakeJob(rows(10), page=3)
-
-    def fail(start: int) -> None:
-        if start == 6:
-            raise InputRefused("line 7 cannot be read")
-
-    job.source.before_page = fail
-    with pytest.raises(InputRefused, match="line 7"):
-        await Intake(run, job, journal, Progress()).freeze_all()
-    run = await journal.run(run.name)
-    assert (run.cursor, run.frozen_at) == ("6", None)
-    started: list[int] = []
-    job.source.before_page = started.append
-    await Intake(run, job, journal, Progress()).freeze_all()
-    assert started == [6, 9]
-    assert await outcome(journal, run) == [(str(key), State.PENDING) for key in range(10)]
 
 
 async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(journal: Journal) -> None:
@@ -478,22 +436,6 @@ async def test_an_error_ends_the_intake_after_the_pages_before_it(journal: Journ
     assert await _numbers(journal, run) == [str(number) for number in range(8)]
 
 
-async def test_so_does_a_row_that_cannot_be_read(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(8))
-    failed = anyio.Event()
-    job.wait["2"] = failed
-
-    def fail(start: int) -> None:
-        if start == 4:
-            anyio.from_thread.run_sync(failed.set)
-            raise InputRefused("line 5 cannot be read")
-
-    job.source.before_page = fail
-    with pytest.raises(InputRefused, match="line 5"), anyio.fail_after(loops(30)):
-        await Intake(run, job, journal, Progress()).freeze_all()
-    assert (await journal.run(run.name)).cursor == "4"
-
-
 async def test_of_two_pages_that_fail_the_first_one_counts(journal: Journal) -> None:
     run, job = await _run(journal), WatchedJob(rows(8))
     job.prepare_after("2", "4")
@@ -529,12 +471,12 @@ async def test_through_the_api_alone_one_page_is_prepared_at_a_time(journal: Jou
 
 TARGET = "http://billing"
 NEW = NewRun("fake", {}, TARGET, "memory", "", ("id",))
-ELSEWHERE = replace(NEW, target="http://127.0.0.1:8082")
+AT_ANOTHER = replace(NEW, target="http://127.0.0.1:8082")
 
 
 async def entered(journal: Journal) -> None:
     """Earlier runs: 0 accepted, 1 rejected, 2 in doubt, 3 accepted with another amount; 4 at another address."""
-    await Intake(await journal.create_run(ELSEWHERE), FakeJob([row("4")]), journal, Progress()).freeze_all()
+    await Intake(await journal.create_run(AT_ANOTHER), FakeJob([row("4")]), journal, Progress()).freeze_all()
     run = await journal.create_run(NEW)
     job = FakeJob([*rows(3), row("3", "9")])
     await Intake(run, job, journal, Progress()).freeze_all()

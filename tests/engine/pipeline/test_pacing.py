@@ -12,6 +12,7 @@ import anyio
 import msgspec
 import pytest
 
+from checkpoints.errors import RunTakenOver
 from checkpoints.records import Item, Run, Totals
 from checkpoints.states import State
 from engine.errors import LookUpDelayed, LookUpFailed
@@ -22,9 +23,11 @@ from engine.pacing.limits import Percent
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
 from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.ownership import TRUSTED, Ownership
 from engine.pipeline.progress import Progress, Sending
-from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, change, item
+from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, MemoryJournal, change, item
 from tests.engine.paced import REFUSED, STEADY, Setting, Watchful, items
+from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -635,17 +638,6 @@ async def test_after_it_has_come_back_the_settling_is_waited_for_anew() -> None:
         assert setting.job.looked_up == [["1", "2"]]
 
 
-async def test_a_billing_that_stays_away_while_rows_are_in_doubt_stops_the_run_after_its_patience() -> None:
-    setting = InDoubt(patience=120.0)
-    setting.go_away()
-    await setting.go()
-    assert 120.0 <= setting.now <= 180.0
-    assert setting.stop.kind is StopKind.SYSTEM
-    assert "connection refused" in setting.stop.reason
-    assert "`carbon-migrate resume`" in setting.stop.reason
-    assert setting.journal.states()["1"] is State.UNKNOWN
-
-
 async def test_a_stop_breaks_a_look_up_off_that_takes_long() -> None:
     setting = InDoubt()
     look_up = setting.job.look_up
@@ -742,3 +734,57 @@ async def test_nobody_can_tell_the_end_of_what_is_held_or_still_read() -> None:
     progress.hold(None)
     await anyio.sleep(60)
     assert steering.look().eta is None  # nothing has come to its end for a while
+
+
+async def test_a_stop_is_that_of_a_person() -> None:
+    steering = steering_of()
+    steering.stop("olga@ops")
+    assert (steering.stopping.kind, steering.stopping.reason) == (StopKind.INTERRUPTED, "stopped by olga@ops")
+
+
+async def test_a_stop_ends_the_waiting_for_a_look_up_at_once() -> None:
+    setting = InDoubt()
+    setting.go_away()
+    await setting.stops_at_once_after(100.5)
+
+
+async def taken_over_after(seconds: float, setting: Setting) -> None:
+    """The run goes, and is another process's so many seconds later."""
+
+    async def take_over() -> None:
+        await anyio.sleep(seconds)
+        setting.journal.taken_over = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take_over)
+        with pytest.raises(RunTakenOver, match="taken over by process 4711"):
+            await setting.go()
+
+
+async def test_a_claim_that_has_waited_for_its_turn_does_not_leave_when_the_run_is_another_ones() -> None:
+    setting = Setting(items(20), Policy(in_flight=8, rate=0.1, canary=False))
+    # Two have left by then, at 0 and at 10 seconds; the next of those that are claimed would at 20.
+    await taken_over_after(15, setting)
+    assert [moment for moment, _ in setting.sent] == [0, 10]
+    assert setting.now == 20
+
+
+async def test_what_was_in_flight_when_it_was_taken_over_is_not_recorded() -> None:
+    setting = Setting(items(20), STEADY, takes=1.5)
+    await taken_over_after(0.5, setting)
+    assert (len(setting.sent), setting.now) == (4, 1.5)
+    assert set(setting.counts()) == {State.SENDING, State.PENDING}
+    assert setting.journal.recorded == []
+
+
+async def test_of_many_that_wait_for_one_gate_only_the_first_asks() -> None:
+    journal = MemoryJournal()
+    ownership = Ownership(A_RUN, journal)
+    for waited, asked in ((TRUSTED, 1), (TRUSTED + 0.1, 2)):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(ownership.confirm)
+        await anyio.sleep(waited)
+        await ownership.confirm()
+        await settle()
+        assert journal.confirmed == asked

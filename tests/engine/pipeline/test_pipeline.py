@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, NewItem, Page, Refusal, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
-from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused, SystemRefused
+from engine.evidence import Accepted, Busy, Lost, RowRefused, SystemRefused
 from engine.job import CannotLook, Different, LookUpResult
 from engine.pacing.holds import StopKind
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
@@ -48,20 +47,6 @@ async def test_a_row_that_is_refused_is_rejected_with_what_the_billing_said(jour
     assert job.calls.count("3") == 1
 
 
-async def test_a_lost_answer_is_settled_by_a_look_and_never_by_a_guess(journal: Journal) -> None:
-    lost = {str(key): [LOST_WITH_EFFECT] for key in range(0, 30, 3)} | {
-        str(key): [LOST_WITHOUT] for key in range(1, 30, 3)
-    }
-    job = FakeJob(rows(30), lost)
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 30}
-    assert once_each(job)
-    calls = Counter(job.calls)
-    assert all(calls[str(key)] == (2 if key % 3 == 1 else 1) for key in range(30))
-    assert sorted(key for keys in job.looked_up for key in keys) == sorted(lost)
-    assert {item.key: item.answer for item in await migration.items()} == {str(key): f"id {key}" for key in range(30)}
-
-
 @pytest.mark.parametrize(
     ("sighting", "left"),
     [
@@ -82,53 +67,6 @@ async def test_what_no_look_can_settle_is_never_sent_again(
 
 
 # ---- lanes and places --------------------------------------------------------------------------------------------
-
-
-async def linger(item: Item) -> None:
-    """Be on the way for a few turns of the loop, each row for another while."""
-    for _ in range(1 + int(item.key) % 7):
-        await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize("in_flight", [1, 2, 5, 16])
-async def test_there_are_never_more_calls_than_places_and_never_two_to_one_lane(
-    journal: Journal, in_flight: int
-) -> None:
-    plan = {str(key): [Call(Busy("locked"))] for key in range(0, 60, 7)}
-    job = FakeJob(rows(60, lanes=20), plan)
-    job.during = linger
-    migration = await migrated(journal, job, replace(QUICK, in_flight=in_flight, page=9))
-    assert await migration.counts() == {State.ACCEPTED: 60}
-    assert job.most_in_lane == 1
-    assert (in_flight + 1) // 2 <= job.most_in_flight <= in_flight
-    assert once_each(job)
-
-
-async def test_the_rows_of_a_lane_go_in_order_whatever_happens_to_them(journal: Journal) -> None:
-    troubles = [
-        Call(Busy("locked")),
-        LOST_WITH_EFFECT,
-        LOST_WITHOUT,
-        Call(NotSent("refused")),
-        Call(RowRefused("no")),
-    ]
-    job = FakeJob(rows(40, lanes=4), {str(key): [troubles[key % 5]] for key in range(0, 40, 3)})
-    job.during = linger
-    migration = await migrated(journal, job, replace(QUICK, in_flight=8))
-    assert job.most_in_lane == 1
-    for lane in job.by_lane.values():
-        assert [int(key) for key in lane] == sorted(int(key) for key in lane)
-    assert set(await migration.states()) == {str(key) for key in range(40)}
-    assert set((await migration.states()).values()) == {State.ACCEPTED, State.REJECTED}
-
-
-@pytest.mark.parametrize("page", [1, 2, 1000])
-async def test_behind_a_row_in_doubt_its_lane_waits_for_the_look(journal: Journal, page: int) -> None:
-    job = FakeJob(rows(6, lanes=2), {"0": [LOST_WITHOUT]})
-    migration = await migrated(journal, job, replace(QUICK, page=page, in_flight=1))
-    assert job.by_lane["account 0"] == ["0", "0", "2", "4"]
-    assert job.by_lane["account 1"] == ["1", "3", "5"]
-    assert await migration.counts() == {State.ACCEPTED: 6}
 
 
 # ---- stopping and going on ---------------------------------------------------------------------------------------
@@ -358,22 +296,6 @@ async def test_the_first_steps_of_a_run_are_those_of_its_first_pages(journal: Jo
     assert [int(key) for key in job.calls[:11]] == list(range(11))
     # Found to be absent between two steps, and sent again before the next.
     assert job.calls[11] == "3"
-
-
-async def test_the_intake_never_waits_for_the_workers(journal: Journal) -> None:
-    job = FakeJob(rows(50), page=10)
-    loop, frozen = asyncio.get_running_loop(), asyncio.Event()
-
-    def before_page(start: int) -> None:
-        if start == 40:
-            loop.call_soon_threadsafe(frozen.set)
-
-    async def during(_item: Item) -> None:
-        await asyncio.wait_for(frozen.wait(), PATIENCE)
-
-    job.source.before_page, job.during = before_page, during
-    migration = await migrated(journal, job, frozen=False)
-    assert await migration.counts() == {State.ACCEPTED: 50}
 
 
 async def test_rows_that_cannot_be_read_to_their_end_stop_the_run_and_what_was_frozen_is_kept(

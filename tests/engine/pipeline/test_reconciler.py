@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from checkpoints.errors import JournalUnreadable
 from checkpoints.records import Item, LookUps
 from checkpoints.states import State
 from engine.errors import LookUpFailed
@@ -394,3 +395,10 @@ async def test_a_billing_that_cannot_be_asked_changes_nothing() -> None:
     with pytest.raises(LookUpFailed):
         await verify(A_RUN, job, journal, Report())
     assert set(journal.states().values()) == {State.ACCEPTED}
+
+
+async def test_a_journal_that_fails_comes_out_as_it_is() -> None:
+    setting = Waiting()
+    setting.job.error = JournalUnreadable("the journal cannot be read")
+    with pytest.raises(JournalUnreadable):
+        await setting.wait()

@@ -10,7 +10,7 @@ import pytest
 
 from checkpoints.records import Item, Run
 from checkpoints.states import State
-from engine.errors import LookUpFailed
+from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy
 from engine.job import BeforeImageMode, CannotLook, LookedFor, LookUpResult
 from engine.pacing.holds import StopKind
@@ -254,3 +254,12 @@ async def test_a_reading_is_of_the_moment_for_a_second() -> None:
         await anyio.sleep(waited)
         await keeping.at_call(ahead)
         assert len(job.read) == readings
+
+
+async def test_a_billing_that_is_away_at_taking_up_is_waited_for() -> None:
+    job = MarkingJob()
+    job.failures.append(LookUpDelayed("nobody answers"))
+    job.effects["1"] = 1
+    setting = setting_of(job, known=4)
+    await setting.pipeline.migrate()
+    assert sorted(job.calls) == ["2", "3", "4"]
