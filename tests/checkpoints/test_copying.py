@@ -223,6 +223,13 @@ async def _take_up(where: JournalAddress, refused: list[str]) -> None:
             refused.append(str(held).partition(":")[0])
 
 
+async def test_there_is_nothing_to_copy(place: Place) -> None:
+    for old in (place("sqlite"), place("postgres")):
+        with pytest.raises(NoJournal):
+            await copy_journal(old, place("sqlite"))
+        assert not old.path.exists()
+
+
 @pytest.mark.parametrize("target", ["sqlite", "postgres"])
 async def test_a_copy_that_is_not_equal_is_not_kept(
     target: str, place: Place, monkeypatch: pytest.MonkeyPatch
@@ -291,10 +298,3 @@ async def test_a_kill_in_the_middle_leaves_no_journal_in_a_file(place: Place) ->
     assert child.exitcode == -signal.SIGKILL
     async with open_journal(new) as journal:
         assert await journal.runs() == []
-
-
-async def test_there_is_nothing_to_copy(place: Place) -> None:
-    for old in (place("sqlite"), place("postgres")):
-        with pytest.raises(NoJournal):
-            await copy_journal(old, place("sqlite"))
-        assert not old.path.exists()

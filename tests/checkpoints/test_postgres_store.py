@@ -1,5 +1,6 @@
 """What the journal in PostgreSQL alone rests on: durable commits, and locks between two machines."""
 
+import asyncio
 import contextlib
 import sys
 import threading
@@ -13,17 +14,17 @@ import psycopg
 import pytest
 
 from checkpoints.address import JournalAddress, PostgresAddress, journal_in_postgres
-from checkpoints.errors import JournalAway, JournalUnreadable
-from checkpoints.journal import open_journal
+from checkpoints.errors import ForbiddenTransition, JournalAway, JournalUnreadable
+from checkpoints.journal import Journal, open_journal
 from checkpoints.list_copy import list_file
 from checkpoints.postgres_connection import _block, _bound, connect
 from checkpoints.postgres_store import facts_of_server
-from checkpoints.queries import Value
+from checkpoints.queries import Queries, Value
 from checkpoints.records import Change, EarlierEntry, NewItem, Page
 from checkpoints.states import State
-from checkpoints.stores import filled, is_there, look_into
+from checkpoints.stores import filled, is_there, look_into, open_store
 from lab.crash.loops import loops
-from tests.checkpoints.samples import NEW_RUN, keep, new_item, page
+from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 from tests.checkpoints.shells import shell
 from tests.postgres_server import PostgresServer
 
@@ -311,3 +312,36 @@ async def test_a_group_reads_its_own_items_however_many_the_run_has(
                 await journal.record(run, changes)
         read = await anyio.to_thread.run_sync(statistics, 4000 + 2 * len(items))
     assert read - before < 20 * len(items)
+
+
+async def test_what_fails_leaves_the_other_writes_of_its_commit(where: JournalAddress) -> None:
+    gate = threading.Event()
+
+    def fault(_: Queries) -> None:
+        raise ValueError("before any statement")
+
+    async with open_store(where) as store:
+        journal = Journal(store)
+        run = await frozen_run(journal, *(new_item(key) for key in "abc"))
+        await journal.approve(run)
+        first, second, third = [item.item_id for item in await journal.items(run, {State.PENDING})]
+        writes = [
+            asyncio.ensure_future(one)
+            for one in (
+                store.write(lambda _: gate.wait(PATIENCE)),
+                store.write(fault),
+                journal.claim(run, [first]),
+                journal.claim(run, [first]),
+                journal.record(run, [Change(second, State.ACCEPTED)]),
+                journal.claim(run, [third]),
+            )
+        ]
+        # All of them wait for the first one, and are the next commit.
+        await asyncio.sleep(0)
+        gate.set()
+        ended = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(one) for one in ended[1:]] == [
+            ValueError, type(None), ForbiddenTransition, ForbiddenTransition, type(None),
+        ]  # fmt: skip
+        sending = await journal.items(run, {State.SENDING})
+        assert [(item.item_id, item.attempts) for item in sending] == [(first, 1), (third, 1)]

@@ -179,6 +179,12 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, 
     assert contents(path) == before
 
 
+async def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(JournalUnreadable, match="Is a directory"):
+        async with open_journal(tmp_path):
+            pass
+
+
 async def test_a_place_that_nobody_may_write_to_is_told() -> None:
     # Not even root can make a file there.
     with pytest.raises(JournalUnreadable, match="/proc/journal"):
@@ -215,12 +221,6 @@ def test_the_shell_adds_up_as_the_first_lines_of_the_schema_say(path: Path) -> N
     answer = subprocess.run([shell, path, question], capture_output=True, text=True, check=True)  # noqa: S603 - the shell that stands on this machine, with our own question
     state, count, amount = answer.stdout.strip().split("|")
     assert (state, count, Decimal(amount)) == ("pending", "2", Decimal("0.30"))
-
-
-async def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(JournalUnreadable, match="Is a directory"):
-        async with open_journal(tmp_path):
-            pass
 
 
 _BY_ID: Final = (

@@ -4,17 +4,16 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
+from checkpoints.records import Item, NewRun
 from checkpoints.states import State
-from checkpoints.transitions import NO_PAYLOADS
 from engine.evidence import Busy, NotSent
 from engine.job import BeforeImageMode
 from engine.pacing.holds import Stop
@@ -58,40 +57,21 @@ class Bomb:
         await asyncio.sleep(0)
 
 
-class FragileJournal(Journal):
+def fragile(journal: Journal, bomb: Bomb) -> Journal:
     """A journal whose process may end just before or just after each of its writes."""
 
-    def __init__(self, sound: Journal, bomb: Bomb) -> None:
-        super().__init__(sound._store)
-        self._bomb = bomb
+    def around(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def ticked(*given: Any, **more: Any) -> Any:
+            await bomb.tick()
+            done = await write(*given, **more)
+            await bomb.tick()
+            return done
 
-    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
-        await self._bomb.tick()
-        await super().claim(run, item_ids, payloads)
-        await self._bomb.tick()
+        return ticked
 
-    async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
-        await self._bomb.tick()
-        await super().keep(run, payloads)
-        await self._bomb.tick()
-
-    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
-        await self._bomb.tick()
-        doubted = await super().record(run, changes)
-        await self._bomb.tick()
-        return doubted
-
-    async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
-        await self._bomb.tick()
-        judged = await super().freeze(run, page, judge)
-        await self._bomb.tick()
-        return judged
-
-    async def doubt(self, run: Run) -> int:
-        await self._bomb.tick()
-        doubted = await super().doubt(run)
-        await self._bomb.tick()
-        return doubted
+    for write in ("freeze", "doubt", "claim", "keep", "record"):
+        setattr(journal, write, around(getattr(journal, write)))
+    return journal
 
 
 def faults(draw: random.Random) -> dict[str, list[Call]]:
@@ -115,7 +95,7 @@ async def live(path: Path, name: str, job: FakeJob, bomb: Bomb) -> bool:
 
     job.during = job.after = moment
     async with open_journal(path) as sound:
-        journal = FragileJournal(sound, bomb)
+        journal = fragile(sound, bomb)
         run = await journal.run(name)
         pipeline = Pipeline(run, job, journal, LivePolicy(POLICY, Progress(), Stop()))
         bomb.task = asyncio.create_task(pipeline.migrate())

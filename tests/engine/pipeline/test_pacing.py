@@ -570,6 +570,16 @@ async def test_a_spell_of_busy_answers_is_met_with_few_calls_and_forgotten_withi
     assert set(setting.journal.states().values()) == {State.ACCEPTED, State.PENDING}
 
 
+async def test_the_rows_that_met_the_spell_are_no_slower_than_the_others() -> None:
+    setting = Loaded(4, 100, in_flight=64)
+    setting.server.sick = True
+    async with setting.loaded():
+        await anyio.sleep(5.0)
+        setting.server.sick = False
+        await anyio.sleep(5.0 + 100 * SECONDS / 4)
+        assert setting.journal.states() == {str(number): State.ACCEPTED for number in range(1, 101)}
+
+
 @pytest.mark.parametrize(("each", "least"), [(25, 0.9), (10, 0.85)])
 async def test_locked_accounts_do_not_hold_the_others(each: int, least: float) -> None:
     setting = Loaded(4, 4000, in_flight=6)
@@ -638,6 +648,13 @@ async def test_after_it_has_come_back_the_settling_is_waited_for_anew() -> None:
         assert setting.job.looked_up == [["1", "2"]]
 
 
+async def test_a_stop_ends_the_waiting_for_a_look_up_at_once() -> None:
+    setting = InDoubt()
+    setting.go_away()
+    await setting.stopped_at(100.5)
+    assert setting.now == 100.5
+
+
 async def test_a_stop_breaks_a_look_up_off_that_takes_long() -> None:
     setting = InDoubt()
     look_up = setting.job.look_up
@@ -671,6 +688,12 @@ async def test_who_paused_first_is_told_until_it_goes_on() -> None:
     steering.unpause()
     assert (steering.look().held, steering.look().paused) == (None, False)
     assert steering.look().held_seconds == {"paused": 5.0}
+
+
+async def test_a_stop_is_that_of_a_person() -> None:
+    steering = steering_of()
+    steering.stop("olga@ops")
+    assert (steering.stopping.kind, steering.stopping.reason) == (StopKind.INTERRUPTED, "stopped by olga@ops")
 
 
 async def test_the_status_is_plain_and_tells_where_the_run_stands() -> None:
@@ -734,18 +757,6 @@ async def test_nobody_can_tell_the_end_of_what_is_held_or_still_read() -> None:
     progress.hold(None)
     await anyio.sleep(60)
     assert steering.look().eta is None  # nothing has come to its end for a while
-
-
-async def test_a_stop_is_that_of_a_person() -> None:
-    steering = steering_of()
-    steering.stop("olga@ops")
-    assert (steering.stopping.kind, steering.stopping.reason) == (StopKind.INTERRUPTED, "stopped by olga@ops")
-
-
-async def test_a_stop_ends_the_waiting_for_a_look_up_at_once() -> None:
-    setting = InDoubt()
-    setting.go_away()
-    await setting.stops_at_once_after(100.5)
 
 
 async def taken_over_after(seconds: float, setting: Setting) -> None:

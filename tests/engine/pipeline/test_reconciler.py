@@ -1,5 +1,5 @@
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
@@ -327,6 +327,13 @@ async def test_who_cannot_see_the_stacks_may_not_go_on() -> None:
     assert not setting.steering.stopping.requested
 
 
+async def test_a_journal_that_fails_comes_out_as_it_is() -> None:
+    setting = Waiting()
+    setting.job.error = JournalUnreadable("the journal cannot be read")
+    with pytest.raises(JournalUnreadable):
+        await setting.wait()
+
+
 async def test_where_nobody_can_see_it_a_time_is_waited_and_counted_down() -> None:
     setting = Waiting(settled(5.0, "nobody can see"))
     async with setting.waiting():
@@ -337,14 +344,8 @@ async def test_where_nobody_can_see_it_a_time_is_waited_and_counted_down() -> No
     assert setting.steering.look().held_seconds == {"barrier": 5.0}
 
 
-class Report:
-    """What the verifier had to say."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str | None]] = []
-
-    def __call__(self, item: Item, reading: ReadBack) -> None:
-        self.told.append((item.key, reading.difference))
+def noting(told: list[tuple[str, str | None]]) -> Callable[[Item, ReadBack], None]:
+    return lambda item, reading: told.append((item.key, reading.difference))
 
 
 def accepted(*numbers: int) -> list[Item]:
@@ -352,30 +353,30 @@ def accepted(*numbers: int) -> list[Item]:
 
 
 async def test_what_is_read_back_as_wanted_is_applied() -> None:
-    journal, report = MemoryJournal(*accepted(1, 2, 3, 4, 5)), Report()
-    verdict = await verify(A_RUN, FakeJob(), journal, report, page=2)
+    journal, told = MemoryJournal(*accepted(1, 2, 3, 4, 5)), list[tuple[str, str | None]]()
+    verdict = await verify(A_RUN, FakeJob(), journal, noting(told), page=2)
     assert verdict == ReadBackSummary(5, 0, expected=Decimal("5.50"), found=Decimal("5.50"))
     assert set(journal.states().values()) == {State.APPLIED}
     assert [len(changes) for changes in journal.recorded] == [2, 2, 1]
-    assert report.told == []
+    assert told == []
 
 
 async def test_what_is_not_as_wanted_is_reported_and_stays_accepted() -> None:
-    journal, report, job = MemoryJournal(*accepted(1, 2, 3)), Report(), FakeJob()
+    journal, told, job = MemoryJournal(*accepted(1, 2, 3)), list[tuple[str, str | None]](), FakeJob()
     job.readings = {"2": ReadBack(Decimal("0.10"), "sent 1.10, found 0.10"), "3": None}
-    verdict = await verify(A_RUN, job, journal, report)
+    verdict = await verify(A_RUN, job, journal, noting(told))
     assert verdict == ReadBackSummary(1, 2, expected=Decimal("3.30"), found=Decimal("1.20"))
-    assert report.told == [("2", "sent 1.10, found 0.10"), ("3", "the billing says nothing of it")]
+    assert told == [("2", "sent 1.10, found 0.10"), ("3", "the billing says nothing of it")]
     assert journal.states() == {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.ACCEPTED}
 
 
 async def test_what_cannot_be_read_back_is_neither_applied_nor_different() -> None:
-    journal, report, job = MemoryJournal(*accepted(1, 2, 3)), Report(), FakeJob()
+    journal, told, job = MemoryJournal(*accepted(1, 2, 3)), list[tuple[str, str | None]](), FakeJob()
     job.readings = {"2": CannotLook("no way"), "3": CannotLook("no way")}
-    verdict = await verify(A_RUN, job, journal, report, page=2)
+    verdict = await verify(A_RUN, job, journal, noting(told), page=2)
     # Its money is on neither side: a difference would be claimed with it.
     assert verdict == ReadBackSummary(1, 0, Counter({"no way": 2}), Decimal("1.10"), Decimal("1.10"))
-    assert report.told == []
+    assert told == []
     assert journal.states() == {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.ACCEPTED}
 
 
@@ -383,7 +384,7 @@ async def test_only_what_had_an_effect_is_read_back() -> None:
     items = [item(number, state=state) for number, state in enumerate(State)]
     journal, job = MemoryJournal(*items), FakeJob()
     before = journal.states()
-    verdict = await verify(A_RUN, job, journal, Report())
+    verdict = await verify(A_RUN, job, journal, noting([]))
     assert (verdict.as_wanted, verdict.different) == (2, 0)
     changed = {key for key, state in journal.states().items() if state is not before[key]}
     assert [before[key] for key in changed] == [State.ACCEPTED]
@@ -393,12 +394,5 @@ async def test_a_billing_that_cannot_be_asked_changes_nothing() -> None:
     journal, job = MemoryJournal(*accepted(1, 2)), FakeJob()
     job.look_up_error = LookUpFailed("away")
     with pytest.raises(LookUpFailed):
-        await verify(A_RUN, job, journal, Report())
+        await verify(A_RUN, job, journal, noting([]))
     assert set(journal.states().values()) == {State.ACCEPTED}
-
-
-async def test_a_journal_that_fails_comes_out_as_it_is() -> None:
-    setting = Waiting()
-    setting.job.error = JournalUnreadable("the journal cannot be read")
-    with pytest.raises(JournalUnreadable):
-        await setting.wait()

@@ -165,6 +165,15 @@ async def test_nothing_is_sent_while_it_cannot_be_seen() -> None:
     assert job.calls == ["1"]
 
 
+async def test_a_billing_that_is_away_at_taking_up_is_waited_for() -> None:
+    job = MarkingJob()
+    job.failures.append(LookUpDelayed("nobody answers"))
+    job.effects["1"] = 1
+    setting = setting_of(job, known=4)
+    await setting.pipeline.migrate()
+    assert sorted(job.calls) == ["2", "3", "4"]
+
+
 async def test_a_billing_that_cannot_be_asked_at_taking_up_stops_the_run_before_the_first_call() -> None:
     job = MarkingJob()
     job.failures.append(LookUpFailed("Column unknown"))
@@ -254,12 +263,3 @@ async def test_a_reading_is_of_the_moment_for_a_second() -> None:
         await anyio.sleep(waited)
         await keeping.at_call(ahead)
         assert len(job.read) == readings
-
-
-async def test_a_billing_that_is_away_at_taking_up_is_waited_for() -> None:
-    job = MarkingJob()
-    job.failures.append(LookUpDelayed("nobody answers"))
-    job.effects["1"] = 1
-    setting = setting_of(job, known=4)
-    await setting.pipeline.migrate()
-    assert sorted(job.calls) == ["2", "3", "4"]
