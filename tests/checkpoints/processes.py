@@ -79,6 +79,29 @@ def race(pipe: Connection, path: Path) -> None:
     asyncio.run(work())
 
 
+def take_and_let_go(pipe: Connection, path: Path) -> None:
+    """Take the run up 100 times; meanwhile nobody else may be between the two marks. Tells the refusals."""
+
+    async def work() -> int:
+        async with open_journal(path) as journal:
+            (run, *_) = await journal.runs()
+            pipe.send("ready")
+            await asyncio.to_thread(pipe.recv)
+            taken = refused = 0
+            mark = anyio.Path(path.with_suffix(".inside"))
+            while taken < 100:
+                try:
+                    async with journal.taken_up(run):
+                        await mark.touch(exist_ok=False)
+                        await mark.unlink()
+                        taken += 1
+                except RunHeld:
+                    refused += 1
+            return refused
+
+    pipe.send(asyncio.run(work()))
+
+
 def open_many(pipe: Connection, path: Path) -> None:
     """Open a journal at each name that is told, and tell what came of it."""
 

@@ -1,7 +1,10 @@
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import anyio
 import pytest
@@ -640,3 +643,72 @@ async def test_a_lone_surrogate_cannot_be_written_and_nothing_of_its_page_is(jou
         await journal.freeze(run, page(new_item("1"), new_item(FORBIDDEN), cursor="x"), keep)
     assert await journal.totals(run) == Totals()
     assert (await journal.run(run.name)).cursor is None
+
+
+async def test_two_rows_of_one_commit_as_well(journal: Journal) -> None:
+    run = await frozen_run(journal, *map(new_item, "abc"))
+    assert [item.key for item in await answered(journal, run, "5", "a", "c")] == ["a", "c"]
+
+
+async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    await answered(journal, run, "5", "a")
+    (entered,) = await all_items(journal, run)
+    undo = await journal.create_run(NewRun("undo", {}, NEW_RUN.target, "run other"))
+    await journal.freeze(undo, page(NewItem("x/1", "a", "account a", "{}", undoes=entered.item_id)), keep)
+    await answered(journal, undo, "9", "x/1")
+    assert await journal.in_effect(run) == []
+    (item,) = await all_items(journal, undo)
+    await journal.doubt_answers(undo, [item.item_id], "why")
+    assert [one.key for one in await journal.in_effect(run)] == ["a"]
+    await journal.record(undo, [Change(item.item_id, State.ACCEPTED, answer="9")])
+    assert await journal.in_effect(run) == []
+
+
+async def test_claiming_makes_the_intent_durable_and_counts_the_attempt(journal: Journal, path: Path) -> None:
+    run = await frozen_run(journal, new_item("1"), new_item("2"))
+    known = await ids(journal, run)
+    await journal.claim(run, [known["1"]])
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("select state, attempts, sent_at is null from items order by number").fetchall() == [
+            ("sending", 1, 0),
+            ("pending", 0, 1),
+        ]
+    await journal.record(run, [Change(known["1"], State.PENDING, message="busy")])
+    await journal.claim(run, [known["1"], known["2"]])
+    assert [(item.state, item.attempts) for item in await all_items(journal, run)] == [
+        (State.SENDING, 2),
+        (State.SENDING, 1),
+    ]
+
+
+async def test_what_the_billing_said_is_kept_with_the_state(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("1"), new_item("2"))
+    one, two = await all_items(journal, run)
+    await journal.claim(run, [one.item_id, two.item_id])
+    await journal.record(
+        run,
+        [Change(one.item_id, State.ACCEPTED, answer="777"), Change(two.item_id, State.REJECTED, message="нет счёта")],
+    )
+    assert [(item.state, item.answer, item.message) for item in await all_items(journal, run)] == [
+        (State.ACCEPTED, "777", None),
+        (State.REJECTED, None, "нет счёта"),
+    ]
+    await journal.record(run, [Change(one.item_id, State.APPLIED)])
+    assert (await all_items(journal, run))[0].answer == "777"
+
+
+async def test_refusals_are_paged_by_their_id(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    given_refusals = [Refusal(line, "сумма", f"s{line}", "why", (str(line), '";')) for line in range(5)]
+    await journal.freeze(run, page(refusals=given_refusals), keep)
+    first = await journal.refusals(run, size=3)
+    rest = await journal.refusals(run, after=first[-1][0])
+    assert [told for _, told in first + rest] == given_refusals
+
+
+async def test_what_another_run_has_only_found_is_not_its_own(journal: Journal) -> None:
+    first, found = await one_of(journal, CREATES)
+    await journal.record(first, [Change(found.item_id, State.ACCEPTED, "5", unproven=True)])
+    second, item = await one_of(journal, CREATES)
+    assert await journal.made_by_others(second, [(item.item_id, "5")]) == {}

@@ -91,7 +91,7 @@ async def test_a_renewal_that_fails_or_that_nobody_answers_ends_the_lease() -> N
     async def renew() -> None:
         raise JournalUnreadable("server closed the connection")
 
-    lease = Lease(0.03, leases.boot_time())
+    lease = Lease(0.3, leases.boot_time())
     await lease.keep(renew, lambda: None)
     assert lease.why == "the lease of the billing could not be renewed: server closed the connection"
 
@@ -421,3 +421,12 @@ async def test_a_listening_connection_that_is_cut_is_opened_again(where: Journal
                 with shell(where) as server, anyio.fail_after(PATIENCE):
                     while not list(server.execute(cut)):  # noqa: ASYNC110 - the server gives no event
                         await anyio.sleep(SHORT)
+
+
+async def test_who_was_taken_over_leaves_nothing(address: JournalAddress) -> None:
+    async with open_journal(address) as journal, open_journal(address) as other:
+        run = await frozen_run(journal, new_item("a"))
+        async with journal.taken_up(run) as ours:
+            await other.take_up(run)
+            journal.lease_of(ours).pace = lambda: BillingPace(WINDOW)
+        assert carried(address) == "{}"

@@ -25,7 +25,16 @@ from checkpoints.queries import Queries
 from checkpoints.records import Item, Run
 from checkpoints.sqlite_store import SqliteStore
 from checkpoints.states import State
-from tests.checkpoints.processes import PATIENCE, hear, hold, open_many, process, race, write_for_ever
+from tests.checkpoints.processes import (
+    PATIENCE,
+    hear,
+    hold,
+    open_many,
+    process,
+    race,
+    take_and_let_go,
+    write_for_ever,
+)
 from tests.checkpoints.samples import NEW_RUN, all_items, keep, new_item, page
 
 pytestmark = pytest.mark.slow
@@ -253,3 +262,17 @@ def test_a_process_that_is_cancelled_at_every_moment_does_not_die_of_it(path: Pa
     command = [sys.executable, "-W", "error", "-m", "tests.checkpoints.cancelled", str(path), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE * 3)  # noqa: S603 - our own
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_asking_who_holds_it_hinders_neither_the_holder_nor_the_next(
+    path: Path, journal: Journal, run: Run
+) -> None:
+    with process(take_and_let_go, path) as (_, pipe):
+        assert hear(pipe) == "ready"
+        pipe.send("go")
+        asked = 0
+        while not pipe.poll():
+            await journal.holder(run)
+            asked += 1
+        assert pipe.recv() == 0  # it was alone but for us, who only asked
+        assert asked > 0

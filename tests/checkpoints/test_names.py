@@ -112,3 +112,8 @@ def test_a_file_that_is_mounted_by_itself(mounts: Path) -> None:
 def test_what_is_in_memory_is_known(mounts: Path) -> None:
     assert is_volatile(Path("/covered/a.journal"), mounts)
     assert not is_volatile(Path("/srv/share/local/a.journal"), mounts)
+
+
+def test_where_nobody_can_tell_nothing_is_refused(tmp_path: Path) -> None:
+    assert network_of(tmp_path / "a.journal", tmp_path / "no proc here") == ""
+    assert network_of(tmp_path / "a.journal") == ""

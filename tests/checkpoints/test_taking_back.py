@@ -22,6 +22,7 @@ from checkpoints.errors import (
     JournalNotCleaned,
     JournalOtherFormat,
     JournalUnreadable,
+    RunHeld,
     RunPurged,
     RunTakenOver,
     RunUnfinished,
@@ -639,10 +640,10 @@ async def test_the_same_money_is_known_after_a_purge(
         (twins,) = await earlier.twins(run.job, [same])
     assert [(twin.run, twin.amount, twin.state) for twin in twins] == [(run.name, same.amount, State.ACCEPTED)]
     known = await journal.known_marks([(run.name, 1, same.lane), (run.name, 1, "account 77")])
-    assert [(mark.run, mark.number, mark.lane, mark.in_lane) for mark in known] == [
+    assert {(mark.run, mark.number, mark.lane, mark.in_lane) for mark in known} == {
         (run.name, 1, same.lane, True),
         (run.name, 1, "account 77", False),
-    ]
+    }
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])
@@ -800,3 +801,98 @@ async def test_a_purge_that_is_not_written_removes_nothing(journal: Journal) -> 
         await journal.purge(run, WITH_TOTALS)
     assert (await journal.run(run.name)).purged_at is None
     assert [item.label for item in await all_items(journal, run)] == [CANARY]
+
+
+async def test_a_run_without_sums_keeps_no_answer(journal: Journal, journal_address: JournalAddress) -> None:
+    run = await finished(journal, replace(PERSON, amount=None), answer="4711")
+    await journal.purge(run, WITH_TOTALS)
+    assert [row[7] for row in rows_of(journal_address)] == [None]
+
+
+async def test_what_was_taken_back_may_be_entered_again_after_a_purge(journal: Journal) -> None:
+    run = await finished(journal, PERSON)
+    await undone(journal, await all_items(journal, run))
+    await journal.purge(run, WITH_TOTALS)
+    assert await judged(journal, PERSON) == [[]]
+
+
+async def test_it_is_the_runs_own_rows_that_have_to_be_at_their_end(journal: Journal) -> None:
+    doubted = await finished(journal, replace(PERSON, key="x"))
+    (item,) = await all_items(journal, doubted)
+    await journal.doubt_answers(doubted, [item.item_id], "doubted")
+    # No other run is there that could be unfinished.
+    with pytest.raises(RunUnfinished, match="not at its end"):
+        await journal.purge(doubted, ALL)
+    ended = await finished(journal, PERSON)
+    assert (await journal.purge(ended, ALL)).emptied == 1
+
+
+async def test_rows_that_entered_nothing_go_whatever_was_taken_back_elsewhere(journal: Journal) -> None:
+    other = await finished(journal, replace(PERSON, key="x"))
+    await undone(journal, await all_items(journal, other))
+    run = await finished(journal, PERSON, SKIPPED, REFUSES)
+    assert (await journal.purge(run, ALL)).removed == 2
+
+
+@pytest.mark.usefixtures("path")
+async def test_a_run_that_was_given_up_loses_its_refused_rows(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    await journal.freeze(run, page(PERSON, refusals=[REFUSED]), keep)
+    await journal.discard(run)
+    await journal.purge(run, ALL)
+    await journal.clean()
+    assert CANARY.encode() not in bytes_of(journal.path)
+
+
+async def test_a_run_that_is_worked_on_is_not_touched(journal: Journal, journal_address: JournalAddress) -> None:
+    run = await finished(journal, PERSON)
+    async with open_journal(journal_address) as other, other.taken_up(run):
+        with pytest.raises(RunHeld, match="another process works on this run"):
+            await journal.purge(run, WITH_TOTALS)
+    assert [item.label for item in await all_items(journal, run)] == [CANARY]
+
+
+async def test_a_run_that_another_process_has_had_meanwhile_is_not_touched(journal: Journal) -> None:
+    run = await finished(journal, PERSON)
+    await journal.take_up(run)
+    with pytest.raises(RunTakenOver):
+        await journal.purge(run, ALL)
+    assert [item.label for item in await all_items(journal, run)] == [CANARY]
+
+
+async def test_what_an_undo_of_an_undo_is_about_to_restore_counts_already(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    back = await undone(journal, await accepted(journal, run))
+    forth = await undo_of(journal, back)
+    assert [twin.run for twin in (await seen(journal, new_item("a")))["a"]] == [run.name]
+    await accepted(journal, forth, ends=State.REJECTED)
+    assert (await seen(journal, new_item("a")))["a"] == []
+
+
+async def test_what_stood_beside_a_row_before_its_undo_was_not_entered_anew(journal: Journal) -> None:
+    """With --again a row is entered twice: taking the second back and restoring it asks the first nothing."""
+    await accepted(journal, await frozen_run(journal, new_item("a")))
+    (back,) = await undone(journal, await accepted(journal, await frozen_run(journal, new_item("a"))))
+    assert await journal.entered_anew([back.item_id]) == {}
+    anew = await frozen_run(journal, new_item("a"))
+    await accepted(journal, anew)
+    assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
+
+
+async def test_an_undo_of_an_undo_of_another_row_hinders_nobody(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"), new_item("b"))
+    one, two = await accepted(journal, run)
+    await undone(journal, [one])
+    await undo_of(journal, await undone(journal, [two]))
+    found = await seen(journal, new_item("a"), new_item("b"))
+    assert {key: len(twins) for key, twins in found.items()} == {"a": 0, "b": 1}
+
+
+async def test_a_row_that_is_refused_is_no_longer_on_the_list_and_no_other_leaves_it(journal: Journal) -> None:
+    """Else it would be told as refused, and sent all the same."""
+    run, other = [await frozen_run(journal, new_item("a"), new_item("b")) for _ in range(2)]
+    refused, left = await all_items(journal, run)
+    await journal.refuse(run, {refused.item_id: "nobody can tell"})
+    assert await all_items(journal, run) == [left]
+    assert len(await all_items(journal, other)) == 2
+    assert (await journal.totals(run)).refused == 1

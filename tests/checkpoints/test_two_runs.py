@@ -379,3 +379,13 @@ async def test_an_item_of_another_run_is_not_written(journal_address: JournalAdd
     with pytest.raises(ForbiddenTransition, match="is not manual"):
         await journal.decide(other, item, State.PENDING, who="olga", why="seen")
     assert dump(journal_address) == before
+
+
+async def test_a_refusal_of_another_run_is_not_mended(path: Path, journal: Journal) -> None:
+    one, other = [await frozen_run(journal) for _ in range(2)]
+    for run in (one, other):
+        await journal.freeze(run, page(refusals=[CONFLICT]), keep)
+    ((refusal_id, _),) = await journal.refusals(other)
+    before = whole(path, other)
+    await journal.correct(one, [Correction(new_item("a"), refusal_id=refusal_id)], keep)
+    assert whole(path, other) == before
