@@ -84,14 +84,14 @@ async def test_it_counts_from_before_its_renewal_was_sent(clocks: Clocks) -> Non
 
 
 async def test_a_renewal_that_fails_or_that_nobody_answers_ends_the_lease() -> None:
-    lease, cut = Lease(0.05, leases.boot_time()), anyio.Event()
+    lease, cut = Lease(0.5, leases.boot_time()), anyio.Event()
     await lease.keep(cut.wait, cut.set)
     assert (cut.is_set(), lease.is_valid()) == (True, False)
 
     async def renew() -> None:
         raise JournalUnreadable("server closed the connection")
 
-    lease = Lease(0.3, leases.boot_time())
+    lease = Lease(0.5, leases.boot_time())
     await lease.keep(renew, lambda: None)
     assert lease.why == "the lease of the billing could not be renewed: server closed the connection"
 

@@ -221,6 +221,35 @@ async def test_a_window_that_was_fixed_begins_with_two_when_it_is_to_follow_the_
 # ---- what holds --------------------------------------------------------------------------------------------------
 
 
+async def test_what_fails_while_the_billing_is_away_says_nothing_of_its_row() -> None:
+    setting = Setting()
+    for _ in range(5):
+        await setting.enter()
+    says = [setting.come_back(outcome) for outcome in (LOST, LOST, LOST, WELL, AWAY)]
+    assert says == [True, True, False, True, False]
+
+
+async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
+    depth = 0.0
+
+    async def read() -> GaugeReading:
+        await anyio.sleep(1.0)
+        return GaugeReading(depth, 10.0, 8.0, grows=True)
+
+    setting = Setting(gauges=[Gauge("STACK", read)])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(setting.throttle.watch)
+        for _ in range(30):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(0.5)
+        assert setting.left == []
+        assert setting.gate.why == "STACK is being read"
+        await anyio.sleep(60.0)
+        assert setting.left == [1.0] * 10
+        assert setting.holds.why == "STACK 0 of 10"
+        tasks.cancel_scope.cancel()
+
+
 # ---- a stop ------------------------------------------------------------------------------------------------------
 
 
@@ -290,27 +319,6 @@ async def test_a_window_that_was_learned_is_gone_on_with_and_a_fixed_one_stays()
     fixed = Setting(in_flight=3)
     fixed.gate.go_on(learned)
     assert (fixed.gate.size, fixed.gate.pace().window) == (3, None)
-
-
-async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
-    depth = 0.0
-
-    async def read() -> GaugeReading:
-        await anyio.sleep(1.0)
-        return GaugeReading(depth, 10.0, 8.0, grows=True)
-
-    setting = Setting(gauges=[Gauge("STACK", read)])
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.throttle.watch)
-        for _ in range(30):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(0.5)
-        assert setting.left == []
-        assert setting.gate.why == "STACK is being read"
-        await anyio.sleep(60.0)
-        assert setting.left == [1.0] * 10
-        assert setting.holds.why == "STACK 0 of 10"
-        tasks.cancel_scope.cancel()
 
 
 class Frozen:
