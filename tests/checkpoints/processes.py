@@ -144,18 +144,3 @@ def write_for_ever(pipe: Connection, path: Path) -> None:
                     number += len(keys)
 
     asyncio.run(work())
-
-
-def read_for_ever(pipe: Connection, path: Path) -> None:
-    """Add up the first run again and again; tell each sum that was seen."""
-
-    async def work() -> None:
-        async with open_journal(path) as journal:
-            pipe.send("ready")
-            while not pipe.poll():
-                (run,) = await journal.runs()
-                totals = await journal.totals(run)
-                pipe.send((totals.frozen, str(totals.amount)))
-            pipe.send("done")
-
-    asyncio.run(work())

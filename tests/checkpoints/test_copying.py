@@ -182,15 +182,6 @@ async def test_a_target_with_a_run_is_left_alone(store: str, place: Place) -> No
         assert [one.name for one in await journal.runs()] == [run.name]
 
 
-async def test_a_journal_that_was_opened_and_is_empty_is_filled(place: Place) -> None:
-    old = place("sqlite")
-    await _fill(old)
-    for new in (place("sqlite"), place("postgres")):
-        async with open_journal(new):
-            pass
-        assert len((await copy_journal(old, new)).runs) == 3
-
-
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])
 async def test_a_journal_of_which_a_run_is_worked_on_is_not_copied(store: str, place: Place) -> None:
     old, new = place(store), place("sqlite")
@@ -307,6 +298,15 @@ async def test_a_kill_in_the_middle_leaves_no_journal_in_a_file(place: Place) ->
     assert child.exitcode == -signal.SIGKILL
     async with open_journal(new) as journal:
         assert await journal.runs() == []
+
+
+async def test_a_journal_that_was_opened_and_is_empty_is_filled(place: Place) -> None:
+    old = place("sqlite")
+    await _fill(old)
+    for new in (place("sqlite"), place("postgres")):
+        async with open_journal(new):
+            pass
+        assert len((await copy_journal(old, new)).runs) == 3
 
 
 async def test_the_journal_is_only_looked_at(place: Place) -> None:

@@ -1,6 +1,7 @@
 """What the journal keeps of a run beside its rows: who worked on it, what was read back, the roots of its reports."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -9,6 +10,17 @@ from checkpoints.errors import RunTakenOver
 from checkpoints.journal import Journal
 from checkpoints.records import Change, LookUps, NewRunner
 from checkpoints.states import State
+from checkpoints.tally import (
+    ALL_OTHERS,
+    MAX_GROUPS,
+    Count,
+    ExtraSubscriber,
+    ImportTally,
+    TallyGroup,
+    TallyKind,
+    arranged,
+    summed,
+)
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.checkpoints.shells import shell
 from texts.said import Said, said
@@ -62,17 +74,6 @@ async def test_look_ups_add_up_for_each_process_and_the_first_assumptions_count(
     assert isinstance(assumptions, Said)
 
 
-async def test_the_last_verification_of_a_run_counts(journal: Journal) -> None:
-    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
-    assert await journal.history.last_verification(run) is None
-    await journal.history.note_verification(run, "olga@console", {"as_wanted": 1, "found": "1.10"})
-    await journal.history.note_verification(run, "olga@console", {"as_wanted": 2, "found": "2.20"})
-    await journal.history.note_verification(other, "ivan@console", {"as_wanted": 9})
-    found = await journal.history.last_verification(run)
-    assert found is not None
-    assert (found.who, found.result) == ("olga@console", {"as_wanted": 2, "found": "2.20"})
-
-
 async def test_a_report_names_the_one_before_it_however_often_it_is_made(journal: Journal) -> None:
     run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
     assert await journal.history.report_before(run, "aa") is None
@@ -117,6 +118,61 @@ async def test_a_run_has_changed_when_anything_of_it_has_changed_last(
     assert (await journal.history.of_run(run)).changed_at == datetime.fromisoformat(moment)
 
 
+NONE, FIVE, SIX = Count(), Count(5, Decimal("12.50")), Count(6, Decimal("12.50"))
+EXTRA = ExtraSubscriber(94, "Д94/2018", "Канарейкина Вера", 89, Decimal("-1.00"))
+TALLY = ImportTally((TallyGroup(TallyKind.FOLDER, "89", "Улица", FIVE, SIX, extra=Count(1)),), 1, 2, 1, (EXTRA,))
+
+
+def folder(
+    key: int,
+    file: Count = FIVE,
+    billing: Count = FIVE,
+    *,
+    not_entered: Count = NONE,
+    moved: Count = NONE,
+    extra: Count = NONE,
+) -> TallyGroup:
+    return TallyGroup(TallyKind.FOLDER, str(key), f"Улица {key}", file, billing, not_entered, moved, extra)
+
+
+@pytest.mark.parametrize(
+    ("group", "is_different"),
+    [
+        (folder(1), False),
+        (folder(1, FIVE, SIX), True),
+        (folder(1, FIVE, Count(5, Decimal(10))), True),
+        (folder(1, FIVE, Count(5, Decimal(10)), moved=Count(1, Decimal("-2.50"))), False),
+        (folder(1, FIVE, Count(5, Decimal(10)), moved=Count(1, Decimal("-2.51"))), True),
+        # That a difference is known makes it no smaller.
+        (folder(1, FIVE, Count(4, Decimal(10)), not_entered=Count(1, Decimal("2.50"))), True),
+        (folder(1, extra=SIX), False),
+    ],
+)
+def test_a_group_differs_by_what_later_operations_do_not_explain(group: TallyGroup, *, is_different: bool) -> None:
+    assert group.is_different is is_different
+
+
+def test_different_groups_stand_first_and_the_rest_is_summed_up() -> None:
+    last = folder(9_999, FIVE, SIX)
+    large = folder(0, Count(10), Count(10))
+    tariff = TallyGroup(TallyKind.TARIFF, "1", "Тариф", SIX, SIX)
+    found = arranged([tariff, *(folder(key) for key in range(1, MAX_GROUPS + 50)), large, last])
+    folders, rest = [one for one in found if one.kind is TallyKind.FOLDER], found[MAX_GROUPS - 1]
+    assert (folders[:2], len(folders), found[-1]) == ([last, large], MAX_GROUPS, tariff)
+    assert (rest.key, rest.name, rest.groups) == (ALL_OTHERS, "", 52)
+    assert summed(folders).file == Count(5 * (MAX_GROUPS + 50) + 10, Decimal("12.50") * (MAX_GROUPS + 50))
+
+
+async def test_only_the_last_one_has_names_of_subscribers(journal: Journal, journal_address: JournalAddress) -> None:
+    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
+    for one in (run, run, other):
+        await journal.history.note_verification(one, "olga", {}, TALLY)
+    with shell(journal_address) as behind:
+        kept = [text for (text,) in behind.execute("select result from verifications order by verification_id")]
+    assert [EXTRA.name in text for text in kept] == [False, True, True]
+    assert all("Улица" in text for text in kept)
+
+
 async def test_who_only_looks_at_a_run_does_not_make_it_younger(
     journal: Journal, journal_address: JournalAddress
 ) -> None:
@@ -129,3 +185,25 @@ async def test_who_only_looks_at_a_run_does_not_make_it_younger(
         await journal.history.note_verification(run, "olga", {})
     assert await journal.history.last_change(run) == datetime.fromisoformat("2001-01-01T00:00:00+00:00") < before
     assert (await journal.history.of_run(run)).changed_at >= before
+
+
+async def test_the_last_verification_of_a_run_counts(journal: Journal) -> None:
+    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
+    assert await journal.history.last_verification(run) is None
+    await journal.history.note_verification(run, "olga@console", {"as_wanted": 1, "found": "1.10"})
+    await journal.history.note_verification(run, "olga@console", {"as_wanted": 2, "found": "2.20"})
+    await journal.history.note_verification(other, "ivan@console", {"as_wanted": 9})
+    found = await journal.history.last_verification(run)
+    assert found is not None
+    assert (found.who, found.result) == ("olga@console", {"as_wanted": 2, "found": "2.20"})
+
+
+async def test_it_is_kept_with_its_verification(journal: Journal) -> None:
+    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
+    await journal.history.note_verification(run, "olga", {"as_wanted": 1}, TALLY)
+    await journal.history.note_verification(other, "olga", {"as_wanted": 2})
+    found, without = [await journal.history.last_verification(one) for one in (run, other)]
+    assert found is not None
+    assert (found.result, found.tally) == ({"as_wanted": 1}, TALLY)
+    assert without is not None
+    assert without.tally is None

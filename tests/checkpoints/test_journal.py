@@ -8,10 +8,26 @@ from pathlib import Path
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from checkpoints.errors import ForbiddenTransition, NoSuchRun
-from checkpoints.journal import NAME_LETTERS, Journal, open_journal
-from checkpoints.records import Change, EarlierEntry, Item, NewItem, NewRun, Refusal, Run, Shared, Stage, Totals
+from checkpoints.journal import NAME_LETTERS, Journal
+from checkpoints.records import (
+    Change,
+    Command,
+    Correction,
+    EarlierEntry,
+    Item,
+    NewItem,
+    NewRun,
+    Refusal,
+    Run,
+    Shared,
+    Stage,
+    Totals,
+)
+from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
 from tests.checkpoints.samples import (
     EVERY_STATE,
@@ -24,6 +40,7 @@ from tests.checkpoints.samples import (
     page,
     states,
 )
+from tests.conftest import SHARED_FIXTURES
 
 # ---- runs --------------------------------------------------------------------------------------------------------
 
@@ -37,13 +54,6 @@ async def test_a_run_is_what_was_told_and_nothing_has_happened_yet(journal: Jour
     assert len(run.name) == 5
     assert set(run.name) <= set(NAME_LETTERS)
     assert await journal.totals(run) == Totals()
-
-
-async def test_runs_are_listed_the_oldest_first_each_with_a_name_of_its_own(journal: Journal) -> None:
-    made = [await journal.create_run(NEW_RUN) for _ in range(5)]
-    assert await journal.runs() == made
-    assert len({run.name for run in made}) == 5
-    assert [await journal.run(run.name) for run in made] == made
 
 
 async def test_a_run_that_is_not_there_is_told_with_those_that_are(journal: Journal) -> None:
@@ -61,26 +71,6 @@ async def test_a_run_keeps_how_it_is_driven_from_its_first_moment_on(journal: Jo
     await journal.keep_policy(run, {"rate": "5"})
     assert (await journal.run(run.name)).policy == {"rate": "5"}
     assert [one.policy for one in await journal.runs()] == [{}, {"rate": "5"}]
-
-
-async def test_the_stages_follow_the_intake_and_the_approval(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    await journal.end_intake(run)
-    run = await journal.run(run.name)
-    assert run.stage is Stage.FROZEN
-    await journal.approve(run)
-    run = await journal.run(run.name)
-    assert run.stage is Stage.APPROVED
-    assert run.frozen_at is not None
-    assert run.approved_at is not None
-    assert run.created_at <= run.frozen_at <= run.approved_at
-
-
-async def test_a_run_may_be_approved_before_its_list_is_complete(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    await journal.approve(run)
-    run = await journal.run(run.name)
-    assert (run.stage, run.frozen_at) == (Stage.APPROVED, None)
 
 
 async def test_the_first_approval_and_the_first_end_are_the_ones_that_count(journal: Journal) -> None:
@@ -108,53 +98,7 @@ async def test_a_discarded_run_loses_its_items_and_keeps_its_refusals(journal: J
     assert len(await all_items(journal, other)) == 1
 
 
-async def test_an_approved_run_cannot_be_discarded(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    await journal.approve(run)
-    await journal.discard(run)
-    run = await journal.run(run.name)
-    assert run.stage is Stage.APPROVED
-    assert len(await all_items(journal, run)) == 1
-
-
 # ---- freezing ----------------------------------------------------------------------------------------------------
-
-
-async def test_items_are_frozen_as_they_were_given_and_numbered_from_one(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    given_items = [
-        NewItem("k1", "Иванов", "a1", '{"comment":"«x»"}', Decimal("-0.05"), 2, ("1", "−0,05")),
-        NewItem("k2", "Петров", "a2", "{}", None, None, ()),
-        NewItem("k3", "Сидоров", "a1", "[]", Decimal("1E+3"), 4, ("3",), skip_reason="already as wanted"),
-    ]
-    assert await journal.freeze(run, page(*given_items), keep) == given_items
-    found = await all_items(journal, run)
-    assert [
-        NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row) for item in found
-    ] == [replace(item, skip_reason=None) for item in given_items]
-    assert [item.number for item in found] == [1, 2, 3]
-    assert [item.state for item in found] == [State.PENDING, State.PENDING, State.SKIPPED]
-    assert [item.message for item in found] == [None, None, "already as wanted"]
-    assert {item.attempts for item in found} == {0}
-    assert {item.answer for item in found} == {None}
-
-
-async def test_numbers_go_on_from_page_to_page_and_begin_anew_in_each_run(journal: Journal) -> None:
-    one, two = await journal.create_run(NEW_RUN), await journal.create_run(NEW_RUN)
-    for start in (0, 3):
-        for run in (one, two):
-            await journal.freeze(run, page(*(new_item(str(start + key)) for key in range(3))), keep)
-    for run in (one, two):
-        assert [(item.number, item.key) for item in await all_items(journal, run)] == [
-            (number + 1, str(number)) for number in range(6)
-        ]
-
-
-async def test_an_empty_page_moves_the_cursor_alone(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    assert await journal.freeze(run, page(cursor="7"), keep) == []
-    assert (await journal.run(run.name)).cursor == "7"
-    assert await journal.totals(run) == Totals()
 
 
 async def test_the_cursor_moves_in_the_same_commit_as_its_page(journal: Journal) -> None:
@@ -172,24 +116,6 @@ async def test_the_cursor_moves_in_the_same_commit_as_its_page(journal: Journal)
     assert (await journal.run(run.name)).cursor == "after 1"
     assert list(await states(journal, run)) == ["1"]
     assert await journal.refusals(run) == []
-
-
-async def test_the_judge_decides_what_becomes_of_each_row(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    refusal = Refusal(3, None, "subscriber b", "not wanted", ("b",))
-
-    def judge(item: NewItem, _twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
-        if item.key == "b":
-            return refusal
-        return replace(item, skip_reason="there already") if item.key == "c" else item
-
-    kept, skipped = new_item("a"), replace(new_item("c"), skip_reason="there already")
-    read = Refusal(1, None, "?", "unreadable")
-    judged = await journal.freeze(run, page(new_item("a"), new_item("b"), new_item("c"), refusals=[read]), judge)
-    assert judged == [kept, refusal, skipped]
-    assert await states(journal, run) == {"a": State.PENDING, "c": State.SKIPPED}
-    assert [told for _, told in await journal.refusals(run)] == [read, refusal]
-    assert (await journal.totals(run)).refused == 2
 
 
 class Listening:
@@ -268,11 +194,6 @@ async def test_only_what_may_have_had_an_effect_is_a_twin(journal: Journal, way:
     assert of_skipped == []
 
 
-async def test_the_rows_of_a_discarded_run_are_no_twins(journal: Journal) -> None:
-    await journal.discard(await frozen_run(journal, new_item("1")))
-    assert await heard(journal, await journal.create_run(NEW_RUN), "1") == [[]]
-
-
 # ---- rows that contradict each other -----------------------------------------------------------------------------
 
 
@@ -330,23 +251,6 @@ async def test_amounts_are_added_up_without_their_signs_and_to_the_last_decimal(
     assert await journal.absolute_sum(other, {State.SENDING}) == 0
 
 
-async def test_claiming_makes_the_intent_durable_and_counts_the_attempt(journal: Journal, path: Path) -> None:
-    run = await frozen_run(journal, new_item("1"), new_item("2"))
-    known = await ids(journal, run)
-    await journal.claim(run, [known["1"]])
-    with closing(sqlite3.connect(path)) as reader:
-        assert reader.execute("select state, attempts, sent_at is null from items order by number").fetchall() == [
-            ("sending", 1, 0),
-            ("pending", 0, 1),
-        ]
-    await journal.record(run, [Change(known["1"], State.PENDING, message="busy")])
-    await journal.claim(run, [known["1"], known["2"]])
-    assert [(item.state, item.attempts) for item in await all_items(journal, run)] == [
-        (State.SENDING, 2),
-        (State.SENDING, 1),
-    ]
-
-
 WAYS: dict[State, list[State]] = {
     State.PENDING: [],
     State.SENDING: [State.SENDING],
@@ -363,89 +267,6 @@ async def brought_to(journal: Journal, run: Run, item: Item, state: State) -> No
         await journal.record(run, [Change(item.item_id, step)])
 
 
-@pytest.mark.parametrize("state", [*list(WAYS)[1:], State.SKIPPED])
-async def test_only_what_is_pending_can_be_claimed_and_otherwise_nothing_is(journal: Journal, state: State) -> None:
-    skip_reason = "there already" if state is State.SKIPPED else None
-    run = await frozen_run(journal, new_item("1"), new_item("2", skip_reason=skip_reason), new_item("3"))
-    first, second, third = await all_items(journal, run)
-    if skip_reason is None:
-        await brought_to(journal, run, second, state)
-    before = await all_items(journal, run)
-    with pytest.raises(ForbiddenTransition):
-        await journal.claim(run, [first.item_id, second.item_id, third.item_id])
-    assert await all_items(journal, run) == before
-
-
-async def test_what_the_billing_said_is_kept_with_the_state(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"), new_item("2"))
-    one, two = await all_items(journal, run)
-    await journal.claim(run, [one.item_id, two.item_id])
-    await journal.record(
-        run,
-        [Change(one.item_id, State.ACCEPTED, answer="777"), Change(two.item_id, State.REJECTED, message="нет счёта")],
-    )
-    assert [(item.state, item.answer, item.message) for item in await all_items(journal, run)] == [
-        (State.ACCEPTED, "777", None),
-        (State.REJECTED, None, "нет счёта"),
-    ]
-    await journal.record(run, [Change(one.item_id, State.APPLIED)])
-    assert (await all_items(journal, run))[0].answer == "777"
-
-
-@pytest.mark.parametrize("wrong", [State.SENDING, State.APPLIED, State.REPLACED])
-async def test_a_forbidden_step_takes_the_whole_group_back(journal: Journal, wrong: State) -> None:
-    run = await frozen_run(journal, new_item("1"), new_item("2"), new_item("3"))
-    items = await all_items(journal, run)
-    await journal.claim(run, [item.item_id for item in items])
-    before = await all_items(journal, run)
-    with pytest.raises(ForbiddenTransition):
-        await journal.record(
-            run,
-            [
-                Change(items[0].item_id, State.ACCEPTED, answer="1"),
-                Change(items[1].item_id, wrong),
-                Change(items[2].item_id, State.REJECTED, message="no"),
-            ],
-        )
-    assert await all_items(journal, run) == before
-
-
-async def test_nothing_to_claim_and_nothing_to_record_are_fine(journal: Journal) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    await journal.claim(run, [])
-    await journal.record(run, [])
-    assert (await states(journal, run)) == {"1": State.PENDING}
-
-
-async def test_doubt_touches_only_what_was_being_sent_in_this_run(journal: Journal) -> None:
-    run = await frozen_run(journal, *(new_item(state) for state in WAYS))
-    other = await frozen_run(journal, new_item("x"))
-    for item in await all_items(journal, run):
-        await brought_to(journal, run, item, State(item.key))
-    await journal.claim(other, [(await ids(journal, other))["x"]])
-    assert await journal.doubt(run) == 1
-    assert await states(journal, run) == {state: State.UNKNOWN if state is State.SENDING else state for state in WAYS}
-    assert await states(journal, other) == {"x": State.SENDING}
-    (doubted,) = [item for item in await all_items(journal, run) if item.key == State.SENDING]
-    assert doubted.message == "the process ended while this was being sent"
-    assert doubted.attempts == 0
-    assert await journal.doubt(run) == 0
-
-
-async def test_only_what_is_manual_can_be_decided_by_a_person(journal: Journal) -> None:
-    run = await frozen_run(journal, *(new_item(state) for state in WAYS))
-    for item in await all_items(journal, run):
-        await brought_to(journal, run, item, State(item.key))
-    before = await all_items(journal, run)
-    for item in before:
-        if item.state is not State.MANUAL:
-            for state in (State.ACCEPTED, State.PENDING):
-                with pytest.raises(ForbiddenTransition):
-                    await journal.decide(run, item, state, who="olga@desk", why="seen in the billing")
-    assert await all_items(journal, run) == before
-    assert await journal.history.decisions(run) == []
-
-
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.PENDING])
 async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Journal, state: State) -> None:
     run = await frozen_run(journal, new_item("1"))
@@ -457,17 +278,6 @@ async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Jour
     (decision,) = await journal.history.decisions(run)
     assert (decision.number, decision.label, decision.state) == (1, "subscriber 1", state)
     assert (decision.who, decision.why) == ("olga@desk", "seen in the billing")
-
-
-@pytest.mark.parametrize("state", [State.REJECTED, State.APPLIED, State.SENDING, State.UNKNOWN])
-async def test_a_person_cannot_decide_what_the_table_does_not_have(journal: Journal, state: State) -> None:
-    run = await frozen_run(journal, new_item("1"))
-    (item,) = await all_items(journal, run)
-    await brought_to(journal, run, item, State.MANUAL)
-    with pytest.raises(ForbiddenTransition):
-        await journal.decide(run, item, state, who="olga@desk", why="because")
-    assert await states(journal, run) == {"1": State.MANUAL}
-    assert await journal.history.decisions(run) == []
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------
@@ -500,24 +310,6 @@ async def test_pages_are_by_number_and_of_the_wanted_states_only(journal: Journa
     assert pages == [[5, 10], [15, 20], [25]]
     assert await journal.items(run, {State.MANUAL}) == []
     assert await journal.items(run, EVERY_STATE, after=25) == []
-
-
-async def test_paging_while_items_change_skips_none(journal: Journal) -> None:
-    run = await frozen_run(journal, *(new_item(str(number)) for number in range(1, 26)))
-    met: list[int] = []
-    async for items in journal.each_page(run, {State.PENDING}, size=4):
-        met += [item.number for item in items]
-        await journal.claim(run, [item.item_id for item in items])
-    assert met == list(range(1, 26))
-
-
-async def test_refusals_are_paged_by_their_id(journal: Journal) -> None:
-    run = await journal.create_run(NEW_RUN)
-    given_refusals = [Refusal(line, "сумма", f"s{line}", "why", (str(line), '";')) for line in range(5)]
-    await journal.freeze(run, page(refusals=given_refusals), keep)
-    first = await journal.refusals(run, size=3)
-    rest = await journal.refusals(run, after=first[-1][0])
-    assert [told for _, told in first + rest] == given_refusals
 
 
 async def test_items_are_found_by_key_label_or_number_as_people_write_them(journal: Journal) -> None:
@@ -567,16 +359,356 @@ async def test_shared_lanes_are_those_that_more_than_one_pending_item_reaches(jo
 # ---- two at once -------------------------------------------------------------------------------------------------
 
 
-async def test_two_journals_on_one_file_see_what_the_other_committed(path: Path) -> None:
-    async with open_journal(path) as one, open_journal(path) as two:
-        run = await frozen_run(one, *(new_item(str(number)) for number in range(10)))
-        other = await frozen_run(two, *(new_item(str(number)) for number in range(10)))
-        assert await one.runs() == await two.runs() == [run, other]
-        items = await all_items(two, run)
-        for item in items[:5]:
-            await two.claim(run, [item.item_id])
-            await one.record(run, [Change(item.item_id, State.ACCEPTED)])
-        with pytest.raises(ForbiddenTransition):
-            await one.claim(run, [items[0].item_id])
-        expected = {State.PENDING: 5, State.ACCEPTED: 5}
-        assert (await one.totals(run)).counts == (await two.totals(run)).counts == expected
+async def test_the_first_pause_is_the_one_that_counts_until_it_ends(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    await journal.pause(run, "olga")
+    first = await journal.run(run.name)
+    await anyio.sleep(0.002)  # times are kept to the millisecond
+    await journal.pause(run, "pjotr")
+    assert await journal.run(run.name) == first
+    await journal.unpause(run)
+    assert await journal.run(run.name) == run
+    await journal.pause(run, "pjotr")
+    assert (await journal.run(run.name)).paused_by == "pjotr"
+
+
+async def test_commands_are_kept_in_order_with_their_senders_and_answers(journal: Journal) -> None:
+    run, other = await journal.create_run(NEW_RUN), await journal.create_run(NEW_RUN)
+    told = [(f"olga@ops, process {number}", f"set rate={number}", "«да»; 'rate'") for number in range(5)]
+    for who, command, answer in told:
+        await journal.history.note_command(run, who, command, answer)
+    found = await journal.history.commands(run)
+    assert [(one.who, one.command, one.answer) for one in found] == told
+    assert found[0] == Command(*told[0], found[0].given_at)
+    assert found[0].given_at.tzinfo is not None
+    assert await journal.history.commands(run, size=2) == found[-2:]
+    assert await journal.history.commands(other) == []
+
+
+async def test_what_is_not_sent_yet_is_given_another_payload_and_what_was_sent_keeps_its_own(
+    journal: Journal,
+) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "1234"))
+    named = await ids(journal, run)
+    await journal.claim(run, [named["2"], named["3"]])
+    await journal.record(run, [Change(named["3"], State.ACCEPTED)])
+    await journal.keep(run, {named[key]: f"new {key}" for key in "123"})
+    assert {item.key: item.payload for item in await all_items(journal, run)} == {
+        "1": "new 1",
+        "2": "new 2",
+        "3": '{"x":1}',
+        "4": '{"x":1}',
+    }
+
+
+async def test_what_was_accepted_has_a_reason_only_where_there_is_something_to_say(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "123"))
+    named = await ids(journal, run)
+    await journal.claim(run, list(named.values()))
+    await journal.record(
+        run, [Change(named["1"], State.ACCEPTED), Change(named["2"], State.ACCEPTED, message="moved: a")]
+    )
+    assert [(one.kind, one.items) for one in await journal.reasons(run, State.ACCEPTED)] == [("moved", 1)]
+
+
+async def numbers(journal: Journal, run: Run, *keys: str) -> dict[str, int]:
+    return {item.key: item.number for item in await journal.items_by_key(run, keys)}
+
+
+async def rejected(journal: Journal, run: Run, item_id: int) -> None:
+    await journal.claim(run, [item_id])
+    await journal.record(run, [Change(item_id, State.REJECTED, message="no")])
+
+
+async def test_of_a_key_the_item_counts_that_repeats_no_other(journal: Journal) -> None:
+    same = f"{DUPLICATE}: the same key as line 2"
+    run = await frozen_run(
+        journal,
+        new_item("a"),
+        new_item("a", skip_reason=same),
+        new_item("b", skip_reason="already as wanted: b"),
+        new_item("b", skip_reason=same),
+        new_item("c", skip_reason=same),
+    )
+    await frozen_run(journal, new_item("a"), new_item("d"))
+    assert await numbers(journal, run, "a", "b", "c", "d") == {"a": 1, "b": 3}
+    assert await numbers(journal, run) == {}
+
+
+async def test_of_a_corrected_key_the_corrected_row_counts(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"), new_item("b"))
+    named = await ids(journal, run)
+    await rejected(journal, run, named["a"])
+    await rejected(journal, run, named["b"])
+    assert await numbers(journal, run, "a", "b") == {"a": 1, "b": 2}
+    corrected = [Correction(new_item("a", skip_reason="already as wanted"), number=1)]
+    await journal.correct(run, [*corrected, Correction(new_item("other"), number=2)], keep)
+    assert await numbers(journal, run, "a", "b") == {"a": 3, "b": 2}
+    assert (await states(journal, run))["b"] is State.REPLACED
+
+
+async def test_what_was_completed_is_there_with_the_intent_or_not_at_all(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "abc"))
+    other = await frozen_run(journal, new_item("d"))
+    named, (foreign,) = await ids(journal, run), await all_items(journal, other)
+    await journal.claim(run, [named["a"], named["b"]], {named["a"]: '{"parent":5}'})
+    sent = {item.key: (item.state, item.payload) for item in await all_items(journal, run)}
+    assert sent["a"] == (State.SENDING, '{"parent":5}')
+    assert sent["b"] == (State.SENDING, '{"x":1}')
+    with pytest.raises(ForbiddenTransition):
+        await journal.claim(run, [named["c"], foreign.item_id], {named["c"]: '{"parent":6}'})
+    last = (await all_items(journal, run))[-1]
+    assert (last.state, last.payload) == (State.PENDING, '{"x":1}')
+
+
+async def test_what_is_in_effect_is_read_from_the_last_to_the_first_page_by_page(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "abcde"))
+    named = await ids(journal, run)
+    await journal.claim(run, [named[key] for key in "abde"])
+    await journal.record(run, [Change(named[key], State.ACCEPTED) for key in "abde"])
+    read: list[Item] = []
+    while page := await journal.in_effect_last_first(run, before=read[-1].number if read else None, size=2):
+        assert len(page) <= 2
+        read += page
+    assert [item.key for item in read] == ["e", "d", "b", "a"]
+
+
+async def test_the_last_item_that_is_not_settled_is_found_before_a_number(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "abcde"))
+    named = await ids(journal, run)
+    await journal.claim(run, [named[key] for key in "bcd"])
+    await journal.record(run, [Change(named["b"], State.UNKNOWN), Change(named["c"], State.ACCEPTED)])
+    await rejected(journal, run, named["a"])
+    last = {before: [one.key for one in await journal.last_unsettled(run, before)] for before in range(1, 7)}
+    assert last == {1: [], 2: [], 3: ["b"], 4: ["b"], 5: ["d"], 6: ["e"]}
+
+
+CREATES = '{"model":"Users","steps":[["objects.create",{}]]}'
+SETS = '{"model":"Users","steps":[["objects.get",{}],["set",{}]]}'
+
+
+async def one_of(journal: Journal, payload: str, key: str = "1", target: str = NEW_RUN.target) -> tuple[Run, Item]:
+    run = await frozen_run(journal, replace(new_item(key), payload=payload), new=replace(NEW_RUN, target=target))
+    (item,) = await all_items(journal, run)
+    await journal.claim(run, [item.item_id])
+    return run, item
+
+
+async def test_a_row_stays_unproven_until_another_answer_has_come(journal: Journal) -> None:
+    run, item = await one_of(journal, CREATES)
+
+    async def after(state: State, *, unproven: bool = False) -> bool:
+        await journal.record(run, [Change(item.item_id, state, unproven=unproven)])
+        (now,) = await all_items(journal, run)
+        assert await journal.unproven(run) == (now.unproven and now.state.in_effect)
+        return now.unproven
+
+    assert not await after(State.UNKNOWN)
+    assert await after(State.ACCEPTED, unproven=True)
+    assert await after(State.APPLIED), "it is as wanted, and may be somebody else's all the same"
+
+
+async def test_an_answer_of_its_own_makes_an_unproven_row_its_own(journal: Journal) -> None:
+    run, item = await one_of(journal, CREATES)
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED, "5", unproven=True)])
+    await journal.doubt_answers(run, [item.item_id], "in doubt")
+    await journal.record(run, [Change(item.item_id, State.PENDING)])
+    await journal.claim(run, [item.item_id])
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED, "6", created=True)])
+    assert await journal.unproven(run) == 0
+
+
+async def test_an_object_is_another_runs_where_that_one_has_created_it(journal: Journal) -> None:
+    first, made = await one_of(journal, CREATES)
+    await journal.record(first, [Change(made.item_id, State.ACCEPTED, "5", created=True)])
+    second, item = await one_of(journal, CREATES)
+    assert await journal.made_by_others(second, []) == {}
+    assert await journal.made_by_others(second, [(item.item_id, "5")]) == {item.item_id: first.name}
+    assert await journal.made_by_others(second, [(item.item_id, "6")]) == {}
+    # Its own run, another billing, and a row that creates nothing have made nothing for it.
+    assert await journal.made_by_others(first, [(made.item_id, "5")]) == {}
+    elsewhere, other = await one_of(journal, CREATES, target="http://other")
+    assert await journal.made_by_others(elsewhere, [(other.item_id, "5")]) == {}
+    third, sets = await one_of(journal, SETS)
+    assert await journal.made_by_others(third, [(sets.item_id, "5")]) == {}
+
+
+async def test_rows_that_have_found_something_else_than_their_list(journal: Journal) -> None:
+    payloads = [SETS, SETS[:-1] + ',"planned":{"pull":"5"}}', SETS[:-1] + ',"planned":{"pull":"5"},"after":1}']
+    run = await frozen_run(
+        journal, *(replace(new_item(str(number)), payload=one) for number, one in enumerate(payloads))
+    )
+    items = await all_items(journal, run)
+    await journal.claim(run, [item.item_id for item in items])
+    assert await journal.found_changed(run) == []
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED) for item in items])
+    assert [item.number for item in await journal.found_changed(run)] == [2]
+    assert await journal.found_changed(run, after=2) == []
+
+
+async def answered(journal: Journal, run: Run, answer: str, *keys: str, created: bool = True) -> list[Item]:
+    """Send these rows, which all get this answer; those that are in doubt then."""
+    ids = [item.item_id for item in await all_items(journal, run) if item.key in keys]
+    await journal.claim(run, ids)
+    return await journal.record(run, [Change(key, State.ACCEPTED, answer=answer, created=created) for key in ids])
+
+
+async def test_two_rows_of_a_run_with_one_new_id_are_both_unknown(journal: Journal) -> None:
+    run, other = [await frozen_run(journal, *map(new_item, "abcd")) for _ in range(2)]
+    assert await answered(journal, other, "5", "a") == []
+    assert await answered(journal, run, "5", "a") == []
+    assert await answered(journal, run, "6", "b") == []
+    before = await all_items(journal, other)
+    doubted = await answered(journal, run, "5", "c")
+    assert [(item.key, item.state) for item in doubted] == [("a", State.UNKNOWN), ("c", State.UNKNOWN)]
+    assert "has the same answer, 5" in (doubted[0].message or "")
+    assert [item.key for item in await answered(journal, run, "5", "d")] == ["d"], "a third one as well"
+    assert await states(journal, run) == {
+        "a": State.UNKNOWN,
+        "b": State.ACCEPTED,
+        "c": State.UNKNOWN,
+        "d": State.UNKNOWN,
+    }
+    assert await all_items(journal, other) == before
+
+
+async def test_objects_of_two_models_may_have_one_id(journal: Journal) -> None:
+    models = {"a": "Abonents", "b": "Users", "c": "Abonents"}
+    items = [replace(new_item(key), payload=f'{{"model":"{model}"}}') for key, model in models.items()]
+    run = await frozen_run(journal, *items)
+    assert await answered(journal, run, "5", "a", "b") == []
+    assert [item.key for item in await answered(journal, run, "5", "c")] == ["a", "c"]
+
+
+async def test_an_answer_that_is_no_new_id_may_be_that_to_many(journal: Journal) -> None:
+    run = await frozen_run(journal, *map(new_item, "abc"))
+    assert await answered(journal, run, "5", "a", "b", created=False) == []
+    assert set((await states(journal, run)).values()) == {State.ACCEPTED, State.PENDING}
+
+
+async def test_the_same_id_of_a_row_that_was_not_entered_is_nobodys(journal: Journal) -> None:
+    run = await frozen_run(journal, *map(new_item, "ab"))
+    (first, _) = await all_items(journal, run)
+    await answered(journal, run, "5", "a")
+    await journal.doubt_answers(run, [first.item_id], "why")
+    await journal.record(run, [Change(first.item_id, State.PENDING, message="looked up and not there")])
+    assert await answered(journal, run, "5", "b") == []
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+AMOUNT = st.none() | st.decimals(-(10**15), 10**15, places=4)
+FORBIDDEN = "a\ud800b"
+
+
+@settings(max_examples=40, suppress_health_check=SHARED_FIXTURES)
+@given(
+    words=st.lists(st.tuples(TEXT, TEXT, TEXT, TEXT, AMOUNT), min_size=1, max_size=5),
+    cells=st.lists(TEXT, max_size=4),
+    said=TEXT,
+)
+async def test_any_text_comes_back_as_it_went_in(
+    journal: Journal,
+    words: list[tuple[str, str, str, str, Decimal | None]],
+    cells: list[str],
+    said: str,
+) -> None:
+    new = NewRun(said, {said: said}, said, said, said, tuple(cells))
+    run = await journal.create_run(new)
+    assert (run.job, run.parameters, run.header) == (said, {said: said}, tuple(cells))
+    given_items = [
+        NewItem(key, label, lane, payload, amount, number, tuple(cells))
+        for number, (key, label, lane, payload, amount) in enumerate(words)
+    ]
+    refusal = Refusal(1, said, said, said, tuple(cells))
+    await journal.freeze(run, page(*given_items, refusals=[refusal], cursor=said), keep)
+    found = await all_items(journal, run)
+    assert [
+        NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row) for item in found
+    ] == given_items
+    assert [str(item.amount) for item in found] == [
+        str(None if item.amount is None else format(item.amount, "f")) for item in given_items
+    ]
+    assert [told for _, told in await journal.refusals(run)] == [refusal]
+    assert (await journal.run(run.name)).cursor == said
+    await journal.claim(run, [item.item_id for item in found])
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED, said, said) for item in found])
+    assert {(item.answer, item.message) for item in await all_items(journal, run)} == {(said, said)}
+    totals = await journal.totals(run)
+    assert totals.amount == sum((item.amount or Decimal(0) for item in given_items), Decimal(0))
+
+
+async def test_a_lone_surrogate_cannot_be_written_and_nothing_of_its_page_is(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    with pytest.raises(UnicodeEncodeError):
+        await journal.freeze(run, page(new_item("1"), new_item(FORBIDDEN), cursor="x"), keep)
+    assert await journal.totals(run) == Totals()
+    assert (await journal.run(run.name)).cursor is None
+
+
+async def test_two_rows_of_one_commit_as_well(journal: Journal) -> None:
+    run = await frozen_run(journal, *map(new_item, "abc"))
+    assert [item.key for item in await answered(journal, run, "5", "a", "c")] == ["a", "c"]
+
+
+async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    await answered(journal, run, "5", "a")
+    (entered,) = await all_items(journal, run)
+    undo = await journal.create_run(NewRun("undo", {}, NEW_RUN.target, "run other"))
+    await journal.freeze(undo, page(NewItem("x/1", "a", "account a", "{}", undoes=entered.item_id)), keep)
+    await answered(journal, undo, "9", "x/1")
+    assert await journal.in_effect(run) == []
+    (item,) = await all_items(journal, undo)
+    await journal.doubt_answers(undo, [item.item_id], "why")
+    assert [one.key for one in await journal.in_effect(run)] == ["a"]
+    await journal.record(undo, [Change(item.item_id, State.ACCEPTED, answer="9")])
+    assert await journal.in_effect(run) == []
+
+
+async def test_claiming_makes_the_intent_durable_and_counts_the_attempt(journal: Journal, path: Path) -> None:
+    run = await frozen_run(journal, new_item("1"), new_item("2"))
+    known = await ids(journal, run)
+    await journal.claim(run, [known["1"]])
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("select state, attempts, sent_at is null from items order by number").fetchall() == [
+            ("sending", 1, 0),
+            ("pending", 0, 1),
+        ]
+    await journal.record(run, [Change(known["1"], State.PENDING, message="busy")])
+    await journal.claim(run, [known["1"], known["2"]])
+    assert [(item.state, item.attempts) for item in await all_items(journal, run)] == [
+        (State.SENDING, 2),
+        (State.SENDING, 1),
+    ]
+
+
+async def test_what_the_billing_said_is_kept_with_the_state(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("1"), new_item("2"))
+    one, two = await all_items(journal, run)
+    await journal.claim(run, [one.item_id, two.item_id])
+    await journal.record(
+        run,
+        [Change(one.item_id, State.ACCEPTED, answer="777"), Change(two.item_id, State.REJECTED, message="нет счёта")],
+    )
+    assert [(item.state, item.answer, item.message) for item in await all_items(journal, run)] == [
+        (State.ACCEPTED, "777", None),
+        (State.REJECTED, None, "нет счёта"),
+    ]
+    await journal.record(run, [Change(one.item_id, State.APPLIED)])
+    assert (await all_items(journal, run))[0].answer == "777"
+
+
+async def test_refusals_are_paged_by_their_id(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    given_refusals = [Refusal(line, "сумма", f"s{line}", "why", (str(line), '";')) for line in range(5)]
+    await journal.freeze(run, page(refusals=given_refusals), keep)
+    first = await journal.refusals(run, size=3)
+    rest = await journal.refusals(run, after=first[-1][0])
+    assert [told for _, told in first + rest] == given_refusals
+
+
+async def test_what_another_run_has_only_found_is_not_its_own(journal: Journal) -> None:
+    first, found = await one_of(journal, CREATES)
+    await journal.record(first, [Change(found.item_id, State.ACCEPTED, "5", unproven=True)])
+    second, item = await one_of(journal, CREATES)
+    assert await journal.made_by_others(second, [(item.item_id, "5")]) == {}

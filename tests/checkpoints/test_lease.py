@@ -1,19 +1,25 @@
 """The lease: the clock it goes by, the moment it counts from, and who is refused and waited for."""
 
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from checkpoints import lease as leases
 from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.errors import JournalError, JournalUnreadable, RunHeld, RunTakenOver
-from checkpoints.journal import open_journal
+from checkpoints.journal import Journal, open_journal
 from checkpoints.lease import EarlierOwners, Lease
-from checkpoints.records import Change, NewRunner
+from checkpoints.pace import LONGEST_KEPT, BillingPace, BreakerPace, WindowPace, encode_pace, found_pace
+from checkpoints.records import Change, NewRunner, Run
+from checkpoints.requests import NOBODY, Handed, TakenRequest
 from checkpoints.states import State
-from tests.checkpoints.samples import all_items, frozen_run, new_item
+from lab.crash.loops import loops
+from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, new_item
 from tests.checkpoints.shells import shell
 from tests.postgres_server import PostgresServer
 
@@ -77,19 +83,15 @@ async def test_it_counts_from_before_its_renewal_was_sent(clocks: Clocks) -> Non
     assert (sent, lease.is_valid()) == (1, False)
 
 
-async def test_a_renewal_that_nobody_answers_ends_the_lease_and_cuts_the_connection() -> None:
-    lease, cut = Lease(0.05, leases.boot_time()), anyio.Event()
+async def test_a_renewal_that_fails_or_that_nobody_answers_ends_the_lease() -> None:
+    lease, cut = Lease(0.5, leases.boot_time()), anyio.Event()
     await lease.keep(cut.wait, cut.set)
-    assert cut.is_set()
-    assert not lease.is_valid()
-
-
-async def test_a_renewal_that_fails_ends_the_lease_at_once() -> None:
-    lease = Lease(0.03, leases.boot_time())
+    assert (cut.is_set(), lease.is_valid()) == (True, False)
 
     async def renew() -> None:
         raise JournalUnreadable("server closed the connection")
 
+    lease = Lease(0.5, leases.boot_time())
     await lease.keep(renew, lambda: None)
     assert lease.why == "the lease of the billing could not be renewed: server closed the connection"
 
@@ -99,14 +101,6 @@ async def test_who_takes_over_waits_by_its_own_clock(clocks: Clocks) -> None:
     assert (lease.until_free, lease.until_calls_end) == (15.0, 135.0)
     clocks.boot += 20
     assert (lease.until_free, lease.until_calls_end) == (0.0, 115.0)
-
-
-async def test_a_journal_in_a_file_has_no_lease(tmp_path: Path) -> None:
-    async with open_journal(tmp_path / "journal.db") as journal:
-        run = await frozen_run(journal, new_item("a"))
-        async with journal.taken_up(run) as ours:
-            lease = journal.lease_of(ours)
-            assert (lease.is_valid(), lease.until_free, lease.until_calls_end) == (True, 0.0, 0.0)
 
 
 @pytest.fixture
@@ -160,3 +154,279 @@ async def test_another_machine_is_refused_while_the_owner_renews_its_lease(addre
 def test_a_lease_that_makes_no_sense_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=r"give seconds from 0\.5 to 3600"):
         journal_in_postgres(f"postgresql://db/billing?lease={text}", tmp_path)
+
+
+WINDOW = WindowPace(size=17.5, answers=40, seconds=0.2, spread=0.3, troubles=0.02)
+OPEN = BreakerPace(failures=5, is_open=True, wait=12, gap=8, asked=40)
+
+
+def stored(pace: BillingPace, at: float = 1000.0) -> str:
+    return f'{{"at": {at}, "pace": {encode_pace(pace)}}}'
+
+
+def test_durations_go_on_by_the_servers_clock() -> None:
+    found = found_pace(stored(BillingPace(WINDOW, OPEN, 3.0)), 1010.0, None)
+    assert found == BillingPace(WINDOW, msgspec.structs.replace(OPEN, wait=2, asked=30), 13.0)
+    assert found.after(25.0).breaker == msgspec.structs.replace(OPEN, wait=0, asked=5)
+
+
+@pytest.mark.parametrize(
+    ("since_call", "quiet", "now", "expected"),
+    [
+        # Ended in order: as it says. Nothing is known of when the others ended: just now.
+        (3.0, None, 1010.0, 13.0),
+        (None, None, 1010.0, 0.0),
+        # Killed since, or before it was written.
+        (3.0, 4.0, 1010.0, 4.0),
+        (3.0, 90.0, 1010.0, 13.0),
+        (None, -4.0, 1010.0, 0.0),
+        (None, 8.0, 1010.0, 8.0),
+        # A server whose clock was set back.
+        (3.0, None, 900.0, 3.0),
+    ],
+)
+def test_the_last_call_is_no_earlier_than_it_can_have_been(
+    since_call: float | None, quiet: float | None, now: float, expected: float
+) -> None:
+    found = found_pace(stored(BillingPace(since_call=since_call)), now, quiet)
+    assert found is not None
+    assert found.since_call == expected
+
+
+def test_after_ten_minutes_all_begins_anew() -> None:
+    text = stored(BillingPace(WINDOW, OPEN, 3.0))
+    assert found_pace(text, 1000.0 + LONGEST_KEPT, None) is not None
+    assert found_pace(text, 1001.0 + LONGEST_KEPT, None) is None
+    # The rate has nothing to do with it: somebody may have been killed since.
+    assert found_pace(text, 1001.0 + LONGEST_KEPT, 2.0) == BillingPace(since_call=2.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "nonsense",
+        '{"at": 1000, "pace": 7}',
+        '{"at": "noon", "pace": {}}',
+        '{"at": 1000, "pace": {"window": {"size": -3, "answers": 1, "seconds": 1, "spread": 0}}}',
+        '{"at": 1000, "pace": {"window": {"size": 1e9, "answers": 1, "seconds": 1, "spread": 0}}}',
+        '{"at": 1000, "pace": {"window": {"size": 4, "answers": 0, "seconds": 0, "spread": 0}}}',
+        '{"at": 1000, "pace": {"window": {"size": NaN, "answers": 1, "seconds": 1, "spread": 0}}}',
+        '{"at": 1000, "pace": {"breaker": {"wait": 1e99}}}',
+        '{"at": 1000, "pace": {"since_call": -5}}',
+        '{"at": 1000, "pace": {"of_a_later_version": 1}}',
+    ],
+)
+def test_of_nonsense_nothing_is_taken(text: str) -> None:
+    assert found_pace(text, 1000.0, None) is None
+    assert found_pace(text, 1000.0, 5.0) == BillingPace(since_call=5.0)
+
+
+@pytest.fixture
+def short(postgres_server: PostgresServer, tmp_path: Path) -> JournalAddress:
+    return journal_in_postgres(f"{postgres_server.new_journal()}&lease={loops(5):.1f}", tmp_path)
+
+
+def carried(short: JournalAddress) -> str:
+    with shell(short) as server:
+        ((text,),) = server.execute("select carried from billings")
+    return str(text)
+
+
+async def taken(journal: Journal, run: Run) -> BillingPace | None:
+    """What the next owner finds, which is killed at once."""
+    return journal.lease_of(await journal.take_up(run, NewRunner("run"))).carried
+
+
+async def test_who_ends_in_order_leaves_its_pace_to_any_run_of_the_billing(short: JournalAddress) -> None:
+    async with open_journal(short) as journal, open_journal(short) as other:
+        first, second = [await frozen_run(journal, new_item(key)) for key in "ab"]
+        async with journal.taken_up(first) as ours:
+            assert journal.lease_of(ours).carried is None
+            journal.lease_of(ours).pace = lambda: BillingPace(WINDOW, OPEN, 3.0)
+        # One that has nothing to send leaves it as it is.
+        async with other.taken_up(second):
+            pass
+        found = await taken(other, second)
+        assert found is not None
+        assert (found.window, found.breaker.is_open, found.breaker.failures) == (WINDOW, True, 5)
+        assert found.since_call is not None
+        assert 3 < found.since_call < 12
+        assert 12 - found.breaker.wait == pytest.approx(found.since_call - 3)
+        # That one was killed, for all that anybody knows: it may have sent until now.
+        again = await taken(journal, first)
+        assert again is not None
+        assert again.window == WINDOW
+        assert again.since_call is not None
+        assert again.since_call < 1
+
+
+async def until(short: JournalAddress, sql: str, parameters: Sequence[object] = ()) -> None:
+    with anyio.fail_after(loops(30)), shell(short) as server:
+        while not next(iter(server.execute(sql, parameters)))[0]:  # noqa: ASYNC110 - the server's row
+            await anyio.sleep(0.02)
+
+
+async def test_a_renewal_leaves_it_too_and_never_waits_for_who_takes_over(short: JournalAddress) -> None:
+    async with open_journal(short) as journal:
+        run = await frozen_run(journal, new_item("a"))
+        async with journal.taken_up(run) as ours:
+            with shell(short) as frozen:
+                ((began,),) = frozen.execute("select renewed_at from runners")
+                frozen.execute("begin")
+                frozen.execute("select 1 from billings for update")
+                journal.lease_of(ours).pace = lambda: BillingPace(WINDOW, since_call=3.0)
+                await until(short, "select renewed_at > ? from runners", (began,))
+                assert carried(short) == "{}"
+                frozen.execute("rollback")
+            await until(short, "select carried <> '{}' from billings")
+            assert '"since_call":null' in carried(short).replace(" ", "")
+
+
+async def test_a_journal_in_a_file_has_no_lease(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "journal.db") as journal:
+        run = await frozen_run(journal, new_item("a"))
+        async with journal.taken_up(run) as ours:
+            lease = journal.lease_of(ours)
+            assert (lease.is_valid(), lease.until_free, lease.until_calls_end) == (True, 0.0, 0.0)
+
+
+PATIENCE = loops(30)
+SHORT = 0.05
+OLGA = "olga@ops, process 7"
+
+
+class Owner:
+    """Works on a run, and says what it was asked."""
+
+    def __init__(self) -> None:
+        self.taken: list[TakenRequest] = []
+
+    async def carry_out(self, request: TakenRequest) -> str:
+        self.taken.append(request)
+        return f"done: {request.text}"
+
+
+@asynccontextmanager
+async def serving(journal: Journal, run: Run) -> AsyncIterator[Owner]:
+    owner = Owner()
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.requests.serve, run, owner.carry_out)
+        yield owner
+        group.cancel_scope.cancel()
+
+
+@pytest.fixture
+def where(postgres_server: PostgresServer, tmp_path: Path) -> JournalAddress:
+    return journal_in_postgres(postgres_server.new_journal(), tmp_path)
+
+
+# ---- both stores ----
+
+
+async def test_what_nobody_takes_has_no_effect_later(journal: Journal) -> None:
+    run = await journal.take_up(await journal.create_run(NEW_RUN))
+    assert await journal.requests.ask(run, OLGA, "stop", SHORT) == NOBODY
+    async with serving(journal, run) as owner:
+        # What is asked after it is answered where anything is.
+        await journal.requests.ask(run, OLGA, "get", PATIENCE)
+    assert "stop" not in [one.text for one in owner.taken]
+
+
+@pytest.mark.parametrize("seconds", [0, SHORT])
+async def test_no_request_is_left_by_who_does_not_wait(journal: Journal, seconds: float) -> None:
+    run = await journal.take_up(await journal.create_run(NEW_RUN))
+    with anyio.move_on_after(seconds):
+        await journal.requests.ask(run, OLGA, "stop", PATIENCE)
+    async with serving(journal, run) as owner:
+        await journal.requests.ask(run, OLGA, "get", PATIENCE)
+    assert "stop" not in [one.text for one in owner.taken]
+
+
+# ---- PostgreSQL ----
+
+
+async def test_two_askers_at_once_each_get_their_own_answer_and_nothing_is_kept(where: JournalAddress) -> None:
+    async with open_journal(where) as journal, open_journal(where) as one, open_journal(where) as other:
+        run = await journal.take_up(await journal.create_run(NEW_RUN))
+        answers: dict[str, Handed] = {}
+
+        async def ask(asker: Journal, text: str) -> None:
+            answers[text] = await asker.requests.ask(await asker.run(run.name), OLGA, text, PATIENCE)
+
+        async with serving(journal, run) as owner, anyio.create_task_group() as group:
+            group.start_soon(ask, one, "set rate=5")
+            group.start_soon(ask, other, "pause")
+        assert answers == {text: Handed(is_taken=True, answer=f"done: {text}") for text in ("set rate=5", "pause")}
+        assert sorted(taken.text for taken in owner.taken) == ["pause", "set rate=5"]
+        assert {(taken.who, taken.epoch) for taken in owner.taken} == {(OLGA, run.epoch)}
+        with shell(where) as server:
+            assert list(server.execute("select 1 from requests")) == []
+
+
+async def test_a_process_that_has_lost_the_run_takes_nothing_and_its_successor_sees_for_whom_it_was_meant(
+    where: JournalAddress,
+) -> None:
+    async with open_journal(where) as journal, open_journal(where) as other:
+        before = await journal.take_up(await journal.create_run(NEW_RUN))
+        seen = await other.run(before.name)
+        now = await other.take_up(before)
+        async with serving(journal, before) as earlier, serving(other, now) as owner:
+            assert (await journal.requests.ask(seen, OLGA, "stop", PATIENCE)).is_taken
+        assert earlier.taken == []
+        assert [one.epoch for one in owner.taken] == [before.epoch]
+
+
+async def test_one_that_is_taken_is_not_withdrawn(where: JournalAddress) -> None:
+    async with open_journal(where) as journal:
+        run = await journal.take_up(await journal.create_run(NEW_RUN))
+
+        async def carry_out(_: TakenRequest) -> str:
+            # Until its asker has lost his patience, and cannot take it back.
+            await anyio.sleep(patience + 4 * SHORT)
+            return "done"
+
+        patience = 1.0
+        async with anyio.create_task_group() as group:
+            group.start_soon(journal.requests.serve, run, carry_out)
+            assert await journal.requests.ask(run, OLGA, "stop", patience) == Handed(is_taken=True, answer="done")
+            group.cancel_scope.cancel()
+
+
+async def test_what_a_killed_asker_has_left_expires(where: JournalAddress) -> None:
+    async with open_journal(where) as journal:
+        run = await journal.take_up(await journal.create_run(NEW_RUN))
+        with shell(where) as server:
+            server.execute(
+                "insert into requests (run_id, epoch, who, request, expires_at) "
+                "values (?, ?, 'killed', 'stop', clock_timestamp()), "
+                "(?, ?, 'killed long ago', 'stop', clock_timestamp() - interval '2 hours')",
+                (run.run_id, run.epoch, run.run_id, run.epoch),
+            )
+            async with serving(journal, run) as owner:
+                await journal.requests.ask(run, OLGA, "get", PATIENCE)
+            assert [one.text for one in owner.taken] == ["get"]
+            assert list(server.execute("select who from requests")) == [("killed",)]
+
+
+async def test_a_listening_connection_that_is_cut_is_opened_again(where: JournalAddress) -> None:
+    cut = "select pg_terminate_backend(pid) from pg_stat_activity where starts_with(query, 'listen carbon_migrate_')"
+    async with open_journal(where) as journal, open_journal(where) as other:
+        run = await journal.take_up(await journal.create_run(NEW_RUN))
+        async with serving(journal, run):
+            for text in ("pause", "continue"):
+                assert (await other.requests.ask(run, OLGA, text, PATIENCE)).answer == f"done: {text}"
+                with shell(where) as server, anyio.fail_after(PATIENCE):
+                    while not list(server.execute(cut)):  # noqa: ASYNC110 - the server gives no event
+                        await anyio.sleep(SHORT)
+
+
+async def test_who_was_taken_over_leaves_nothing(address: JournalAddress) -> None:
+    async with open_journal(address) as journal, open_journal(address) as other:
+        run = await frozen_run(journal, new_item("a"))
+        async with journal.taken_up(run) as ours:
+            await other.take_up(run)
+            journal.lease_of(ours).pace = lambda: BillingPace(WINDOW)
+        assert carried(address) == "{}"

@@ -203,43 +203,6 @@ where t.schemaname = %s and t.relname = 'items'
 """
 
 
-async def test_a_group_reads_its_own_items_however_many_the_run_has(
-    where: JournalAddress, postgres_server: PostgresServer
-) -> None:
-    async with open_journal(where) as journal:
-        run = await journal.create_run(NEW_RUN)
-        await journal.approve(run)
-        with shell(where) as tables:
-            tables.execute(
-                "insert into items (run_id, number, key, label, lane, payload, row, state, frozen_at, changed_at) "
-                "select run_id, n, n::text, '', n::text, '{}', '[]', 'pending', created_at, created_at "
-                "from runs cross join generate_series(1, 4000) n"
-            )
-            # As the server does it by itself, from time to time: no item has an answer yet.
-            tables.execute("analyze items")
-            tables.execute("update items set state = 'sending' where number <= 2000")
-            tables.execute("update items set state = 'accepted', answer = number where state = 'sending'")
-        items = await journal.items(run, {State.PENDING}, size=200)
-    with psycopg.connect(postgres_server.url, autocommit=True) as server, anyio.fail_after(PATIENCE):
-
-        def statistics(least: int) -> int:
-            """The items read so far, once so many are updated: the server counts when a connection ends."""
-            while True:
-                found = server.execute(_READ_AND_UPDATED, [_address(where).schema]).fetchone()
-                if found is not None and found[1] >= least:
-                    return int(found[0])
-
-        before = await anyio.to_thread.run_sync(statistics, 4000)
-        async with open_journal(where) as journal:
-            for group in (items[at : at + 50] for at in range(0, len(items), 50)):
-                await journal.claim(run, [item.item_id for item in group])
-                await journal.keep(run, {group[0].item_id: "{}"})
-                changes = [Change(item.item_id, State.ACCEPTED, str(item.number), created=True) for item in group]
-                await journal.record(run, changes)
-        read = await anyio.to_thread.run_sync(statistics, 4000 + 2 * len(items))
-    assert read - before < 20 * len(items)
-
-
 GROUP = 50
 LISTED = 4000
 PAIRS = [[str(number), str(number)] for number in range(1, GROUP + 1)]
@@ -302,6 +265,55 @@ async def test_a_group_is_read_by_itself_whatever_the_server_knows_of_the_lists(
     assert not dear, dear
 
 
+@pytest.mark.parametrize("opens", [filled, look_into], ids=lambda one: one.__name__)
+def test_without_the_driver_it_is_said_what_to_install(
+    opens: Callable[[JournalAddress], AbstractContextManager[object]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    address = journal_in_postgres("postgresql://nobody@127.0.0.1:9/none", tmp_path)
+    with pytest.raises(JournalUnreadable, match=r"pip install 'carbon-migrate\[postgres\]'"), opens(address):
+        pass
+
+
+async def test_a_group_reads_its_own_items_however_many_the_run_has(
+    where: JournalAddress, postgres_server: PostgresServer
+) -> None:
+    async with open_journal(where) as journal:
+        run = await journal.create_run(NEW_RUN)
+        await journal.approve(run)
+        with shell(where) as tables:
+            tables.execute(
+                "insert into items (run_id, number, key, label, lane, payload, row, state, frozen_at, changed_at) "
+                "select run_id, n, n::text, '', n::text, '{}', '[]', 'pending', created_at, created_at "
+                "from runs cross join generate_series(1, 4000) n"
+            )
+            # As the server does it by itself, from time to time: no item has an answer yet.
+            tables.execute("analyze items")
+            tables.execute("update items set state = 'sending' where number <= 2000")
+            tables.execute("update items set state = 'accepted', answer = number where state = 'sending'")
+        items = await journal.items(run, {State.PENDING}, size=200)
+    with psycopg.connect(postgres_server.url, autocommit=True) as server, anyio.fail_after(PATIENCE):
+
+        def statistics(least: int) -> int:
+            """The items read so far, once so many are updated: the server counts when a connection ends."""
+            while True:
+                found = server.execute(_READ_AND_UPDATED, [_address(where).schema]).fetchone()
+                if found is not None and found[1] >= least:
+                    return int(found[0])
+
+        before = await anyio.to_thread.run_sync(statistics, 4000)
+        async with open_journal(where) as journal:
+            for group in (items[at : at + 50] for at in range(0, len(items), 50)):
+                await journal.claim(run, [item.item_id for item in group])
+                await journal.keep(run, {group[0].item_id: "{}"})
+                changes = [Change(item.item_id, State.ACCEPTED, str(item.number), created=True) for item in group]
+                await journal.record(run, changes)
+        read = await anyio.to_thread.run_sync(statistics, 4000 + 2 * len(items))
+    assert read - before < 20 * len(items)
+
+
 async def test_what_fails_leaves_the_other_writes_of_its_commit(where: JournalAddress) -> None:
     gate = threading.Event()
 
@@ -333,15 +345,3 @@ async def test_what_fails_leaves_the_other_writes_of_its_commit(where: JournalAd
         ]  # fmt: skip
         sending = await journal.items(run, {State.SENDING})
         assert [(item.item_id, item.attempts) for item in sending] == [(first, 1), (third, 1)]
-
-
-@pytest.mark.parametrize("opens", [filled, look_into], ids=lambda one: one.__name__)
-def test_without_the_driver_it_is_said_what_to_install(
-    opens: Callable[[JournalAddress], AbstractContextManager[object]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    address = journal_in_postgres("postgresql://nobody@127.0.0.1:9/none", tmp_path)
-    with pytest.raises(JournalUnreadable, match=r"pip install 'carbon-migrate\[postgres\]'"), opens(address):
-        pass

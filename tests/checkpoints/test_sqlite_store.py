@@ -1,6 +1,7 @@
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -9,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
+from checkpoints.queries import blocks
 from checkpoints.records import Change
 from checkpoints.sqlite_connection import connect
 from checkpoints.sqlite_queries import schema
@@ -54,28 +57,6 @@ async def test_a_fresh_file_becomes_a_journal_of_the_newest_format(tmp_path: Pat
         assert await journal.runs() == []
     assert pragma(path, "user_version") == FORMAT
     assert pragma(path, "application_id") == APPLICATION_ID
-
-
-async def test_an_empty_file_becomes_a_journal(path: Path) -> None:
-    written(path, b"")
-    async with open_journal(path) as journal:
-        assert await journal.runs() == []
-
-
-async def test_reopening_finds_what_was_there(path: Path) -> None:
-    async with open_journal(path) as journal:
-        run = await frozen_run(journal, new_item("1"), new_item("2"))
-        before = await all_items(journal, run)
-    async with open_journal(path) as journal:
-        assert await journal.runs() == [run]
-        assert await all_items(journal, run) == before
-
-
-def test_preparing_twice_changes_nothing(path: Path) -> None:
-    prepare(path)
-    before = contents(path)
-    prepare(path)
-    assert contents(path) == before
 
 
 @pytest.mark.parametrize(("name", "wanted"), [("synchronous", 2), ("foreign_keys", 1)])
@@ -198,28 +179,6 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, 
     assert contents(path) == before
 
 
-def spoil(path: Path) -> None:
-    """Leave the first page, with all that tells a journal, and make noise of the rest."""
-    data = path.read_bytes()
-    path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
-
-
-async def test_a_damaged_journal_is_told_as_one(path: Path) -> None:
-    async with open_journal(path) as journal:
-        await frozen_run(journal, *(new_item(str(number)) for number in range(200)))
-    spoil(path)
-    with pytest.raises(JournalUnreadable):
-        async with open_journal(path) as journal:
-            await journal.runs()
-
-
-async def test_a_folder_that_cannot_be_is_told_with_its_reason(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(JournalUnreadable, match=r"journal\.db cannot be written: "):
-        async with open_journal(tmp_path / "file" / "journal.db"):
-            pass
-
-
 async def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(JournalUnreadable, match="Is a directory"):
         async with open_journal(tmp_path):
@@ -234,16 +193,6 @@ async def test_a_place_that_nobody_may_write_to_is_told() -> None:
 
 
 # ---- for other eyes ----------------------------------------------------------------------------------------------
-
-
-async def test_anybody_can_read_a_journal_while_it_is_open(path: Path) -> None:
-    async with open_journal(path) as journal:
-        await frozen_run(journal, new_item("1", "0.10"), new_item("2", "0.20"))
-        with plain(path) as connection:
-            assert connection.execute("select key, amount, state from items order by number").fetchall() == [
-                ("1", "0.10", "pending"),
-                ("2", "0.20", "pending"),
-            ]
 
 
 async def test_not_even_by_hand_can_a_forbidden_step_be_written(path: Path) -> None:
@@ -272,3 +221,48 @@ def test_the_shell_adds_up_as_the_first_lines_of_the_schema_say(path: Path) -> N
     answer = subprocess.run([shell, path, question], capture_output=True, text=True, check=True)  # noqa: S603 - the shell that stands on this machine, with our own question
     state, count, amount = answer.stdout.strip().split("|")
     assert (state, count, Decimal(amount)) == ("pending", "2", Decimal("0.30"))
+
+
+_BY_ID: Final = (
+    *("claim", "record", "keep", "doubt_answers", "doubt_shared_ids"),
+    *("merge_carrier", "merge_rows", "refuse_items", "withdraw_items", "taken_back_of"),
+)
+
+
+def plan(path: Path, name: str) -> str:
+    prepare(path)
+    sql = blocks()[name]
+    with closing(connect(path)) as db:
+        rows: list[tuple[int, int, int, str]] = db.execute(
+            f"explain query plan {sql}", dict.fromkeys(re.findall(r":(\w+)", sql), "[]")
+        ).fetchall()
+    return "\n".join(row[-1] for row in rows)
+
+
+@pytest.mark.parametrize("name", _BY_ID)
+def test_items_are_found_by_their_ids(path: Path, name: str) -> None:
+    found = plan(path, name)
+    assert re.search(r"SEARCH (items|i) USING INTEGER PRIMARY KEY", found), found
+
+
+@pytest.mark.parametrize("name", ["lane_mates", "mates_in_shared_lanes", "first_in_lanes", "standing_by_lane"])
+def test_what_shares_a_lane_is_found_by_its_lane(path: Path, name: str) -> None:
+    found = plan(path, name)
+    assert re.search(r"SEARCH items USING INDEX items_by_lane \(run_id=\? AND lane=\?\)", found), found
+
+
+def test_an_id_that_two_rows_have_is_found_by_its_index(path: Path) -> None:
+    found = plan(path, "doubt_shared_ids")
+    assert found.count("items_by_answer (run_id=? AND answer=?)") == 2, found
+
+
+def test_an_item_that_others_need_is_found_by_its_key(path: Path) -> None:
+    found = plan(path, "items_by_key")
+    assert "SEARCH one USING INDEX items_by_key (key=?)" in found, found
+
+
+@pytest.mark.parametrize("name", ["in_effect_last_first", "last_unsettled"])
+def test_what_is_read_backwards_is_read_along_the_list(path: Path, name: str) -> None:
+    found = plan(path, name)
+    assert "SEARCH items USING INDEX items_by_run (run_id=? AND number<?)" in found, found
+    assert "ORDER BY" not in found, found

@@ -1,11 +1,8 @@
-import sqlite3
 from collections.abc import Mapping
 from itertools import product
-from pathlib import Path
 
 import pytest
 
-from checkpoints.journal import open_journal
 from checkpoints.states import TRANSITIONS, State, as_markdown, may_follow, states_where
 
 STEPS = {
@@ -44,10 +41,6 @@ def test_exactly_the_steps_of_the_table_are_allowed(source: State | None, target
     assert may_follow(source, target) == ((source, target) in STEPS)
 
 
-def test_no_step_stands_in_the_table_twice() -> None:
-    assert len({(step.source, step.target) for step in TRANSITIONS}) == len(TRANSITIONS) == len(STEPS)
-
-
 PROPERTIES: Mapping[tuple[tuple[str, bool], ...], str] = {
     (("open", True),): "pending sending unconfirmed unknown",
     (("settled", False),): "pending sending unconfirmed unknown manual",
@@ -81,22 +74,9 @@ def test_a_whole_export_has_each_state_in_the_file_of_a_state_that_is_its_own() 
     assert all(State(file).export == file for file in files)
 
 
-def test_what_is_sending_or_unknown_never_goes_straight_to_sending_again() -> None:
-    assert [step.source for step in TRANSITIONS if step.target is State.SENDING] == [State.PENDING]
-
-
 def test_the_drawn_table_has_a_line_a_step_with_its_reason() -> None:
     lines = as_markdown().splitlines()
     assert lines[:3] == ["| from | to | when |", "|---|---|---|", "| – | pending | frozen |"]
     assert len(lines) == 2 + len(TRANSITIONS)
     for line, step in zip(lines[2:], TRANSITIONS, strict=True):
         assert line == f"| {step.source.value if step.source else '–'} | {step.target.value} | {step.when} |"
-
-
-async def test_the_journal_was_filled_from_the_table(path: Path) -> None:
-    async with open_journal(path):
-        pass
-    reader = sqlite3.connect(path)
-    found = {(source or None, target) for source, target in reader.execute("select source, target from transitions")}
-    reader.close()
-    assert found == STEPS

@@ -1,10 +1,11 @@
 """Two runs in one journal, alike to the last row: what is done to one leaves the other as it is, whole.
 
 Each statement names the run that it is about. Without its `where run_id`, one that writes changes the other run here,
-and one that reads finds the other's rows.
-"""
+and one that reads finds the other's rows."""
 
+import os
 import re
+import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
@@ -15,11 +16,14 @@ from typing import Final
 
 import pytest
 
+from checkpoints.address import JournalAddress
+from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.journal import Journal, open_journal
 from checkpoints.purge import Purge
 from checkpoints.records import Change, Correction, Item, LookUps, Merged, NewItem, NewRun, NewRunner, Refusal, Run
 from checkpoints.states import State
 from tests.checkpoints.samples import EVERY_STATE, NEW_RUN, all_items, frozen_run, keep, new_item, page
+from tests.checkpoints.shells import shell
 
 OF_RUN: Final = {
     "runs": "select * from runs where run_id = ?",
@@ -204,16 +208,6 @@ async def test_to_give_one_run_up_leaves_the_other_whole(path: Path, *, approved
         assert await all_items(journal, runs[1]) == []
 
 
-async def test_an_approved_run_is_not_given_up_for_another_that_was(path: Path) -> None:
-    async with open_journal(path) as journal:
-        one, other = [await frozen_run(journal, new_item("a")) for _ in range(2)]
-        await journal.approve(one)
-        await journal.discard(other)
-        before = whole(path, one)
-        await journal.discard(one)
-        assert whole(path, one) == before
-
-
 @pytest.mark.parametrize("keep_totals", [False, True])
 async def test_to_purge_one_run_leaves_the_other_whole(path: Path, *, keep_totals: bool) -> None:
     async with open_journal(path) as journal:
@@ -246,45 +240,6 @@ def test_each_write_of_the_journal_is_held_against_a_second_run() -> None:
     # Of leases only a journal in PostgreSQL has any: test_lease.py.
     others = {"_write", "create_run", "discard", "purge", "note_free", "note_calls_ended"}
     assert writing - others == {name.partition(" ")[0] for name in WRITES}
-
-
-@pytest.mark.parametrize("approved", [False, True], ids=["not approved", "approved"])
-async def test_the_end_of_one_intake_judges_by_its_own_conflicts_and_its_own_approval(
-    path: Path, *, approved: bool
-) -> None:
-    async with open_journal(path) as journal:
-        sound = await frozen_run(journal, new_item("conflict"))
-        contradicting = await frozen_run(journal, new_item("conflict"))
-        await journal.freeze(contradicting, page(refusals=[CONFLICT]), keep)
-        if approved:
-            await journal.approve(contradicting)
-        else:
-            await journal.approve(sound)
-        before = whole(path, sound)
-        await journal.end_intake(contradicting)
-        assert whole(path, sound) == before
-        # What may have been sent stays; else both of the rows are refused.
-        assert len(await all_items(journal, contradicting)) == (1 if approved else 0)
-        assert len(await journal.refusals(contradicting)) == (1 if approved else 2)
-        items = whole(path, sound)["items"]
-        await journal.end_intake(sound)
-        assert whole(path, sound)["items"] == items
-        assert await journal.refusals(sound) == []
-
-
-async def test_a_refusal_of_another_run_is_not_mended(path: Path, journal: Journal) -> None:
-    one, other = [await frozen_run(journal) for _ in range(2)]
-    for run in (one, other):
-        await journal.freeze(run, page(refusals=[CONFLICT]), keep)
-    ((refusal_id, _),) = await journal.refusals(other)
-    before = whole(path, other)
-    await journal.correct(one, [Correction(new_item("a"), refusal_id=refusal_id)], keep)
-    assert whole(path, other) == before
-
-
-async def test_a_lane_that_two_runs_reach_once_each_is_shared_by_none(journal: Journal) -> None:
-    one, _ = [await frozen_run(journal, new_item("a", lane="account 1")) for _ in range(2)]
-    assert (await journal.shared_lanes(one)).items == 0
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------
@@ -344,12 +299,6 @@ async def test_what_is_read_of_one_run_is_not_the_others(name: str, path: Path) 
         assert await READS[name](journal, run) == found
 
 
-async def test_a_run_of_which_nothing_was_taken_back_is_not_taken_for_another_that_was(journal: Journal) -> None:
-    untouched = await journal.create_run(NEW_RUN)
-    await made(journal, approve=True)
-    assert await journal.taken_back(untouched) == {}
-
-
 async def test_of_two_refusals_of_one_line_the_one_that_was_not_mended_is_found(journal: Journal) -> None:
     run = await journal.create_run(NEW_RUN)
     twice = [replace(CONFLICT, conflict=None, reason=reason) for reason in ("first", "second")]
@@ -359,3 +308,84 @@ async def test_of_two_refusals_of_one_line_the_one_that_was_not_mended_is_found(
     assert await journal.find_refusal(run, line=9) == (second, False)
     await journal.correct(run, [Correction(new_item("b"), refusal_id=second)], keep)
     assert await journal.find_refusal(run, line=9) == (first, True)
+
+
+# ---- the epoch ---------------------------------------------------------------------------------------------------
+
+NO_EPOCH: Final = frozenset(
+    {
+        *("pause", "unpause", "take_up", "note_seen", "end_runner"),
+        *("note_command", "note_look_ups", "note_assumptions", "note_verification", "note_report"),
+    }
+)
+"""Writes of others than the runner of a run, or about themselves alone."""
+
+
+def dump(place: JournalAddress) -> list[object]:
+    with shell(place) as tables:
+        return [
+            list(tables.execute(f"select * from {table} order by 1, 2"))  # noqa: S608 - our own tables
+            for table in ("runs", "items", "refusals", "decisions", "commands", "runners")
+        ]
+
+
+@pytest.mark.parametrize("name", [*(WRITES.keys() - NO_EPOCH), "discard"])
+async def test_under_an_old_epoch_nothing_is_written_and_the_runner_is_named(
+    name: str, journal_address: JournalAddress
+) -> None:
+    async with open_journal(journal_address) as journal, open_journal(journal_address) as other:
+        run = await journal.take_up(await made(journal, approve=False))
+        # The lock is left out: this is a second runner that it has not kept away.
+        await other.take_up(run)
+        before = dump(journal_address)
+        us = re.escape(f"process {os.getpid()} on {socket.gethostname()}")
+        with pytest.raises(RunTakenOver, match=f"run {run.name} was taken over by {us}, since .*sends and records"):
+            await (journal.discard(run) if name == "discard" else WRITES[name](journal, run))
+        assert dump(journal_address) == before
+
+
+async def test_a_step_that_may_not_follow_those_of_the_next_runner_is_refused_as_its_own(
+    journal_address: JournalAddress,
+) -> None:
+    async with open_journal(journal_address) as journal, open_journal(journal_address) as other:
+        run = await journal.take_up(await made(journal, approve=False))
+        pending, sent = [await one_of(journal, run, key) for key in ("pending", "sending")]
+        theirs = await other.take_up(run)
+        await other.record(theirs, [Change(sent.item_id, State.ACCEPTED)])
+        await other.claim(theirs, [pending.item_id])
+        before = dump(journal_address)
+        for write in (
+            journal.claim(run, [pending.item_id]),
+            journal.record(run, [Change(sent.item_id, State.PENDING)]),
+            journal.confirm(run),
+            journal.again(run),
+        ):
+            with pytest.raises(RunTakenOver):
+                await write
+        assert dump(journal_address) == before
+
+
+async def test_an_item_of_another_run_is_not_written(journal_address: JournalAddress, journal: Journal) -> None:
+    run, other = [await made(journal, approve=False) for _ in range(2)]
+    item = await one_of(journal, run, "pending")
+    before = dump(journal_address)
+    await journal.keep(other, {item.item_id: "{}"})
+    for write in (
+        journal.claim(other, [item.item_id]),
+        journal.record(other, [Change(item.item_id, State.SENDING)]),
+    ):
+        with pytest.raises(ForbiddenTransition, match="1 items were to be written and 0 are of this run"):
+            await write
+    with pytest.raises(ForbiddenTransition, match="is not manual"):
+        await journal.decide(other, item, State.PENDING, who="olga", why="seen")
+    assert dump(journal_address) == before
+
+
+async def test_a_refusal_of_another_run_is_not_mended(path: Path, journal: Journal) -> None:
+    one, other = [await frozen_run(journal) for _ in range(2)]
+    for run in (one, other):
+        await journal.freeze(run, page(refusals=[CONFLICT]), keep)
+    ((refusal_id, _),) = await journal.refusals(other)
+    before = whole(path, other)
+    await journal.correct(one, [Correction(new_item("a"), refusal_id=refusal_id)], keep)
+    assert whole(path, other) == before

@@ -15,6 +15,7 @@ from types import FrameType
 
 import pytest
 
+from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import JournalFile
@@ -37,6 +38,9 @@ def copy_of(path: Path, which: str = "") -> Path:
 
 
 async def test_a_journal_of_the_format_before_is_converted_and_kept_as_it_was(path: Path) -> None:
+    with pytest.raises(JournalOtherFormat, match=r"format 5; .*`carbon-migrate status --journal"):
+        async with earlier_runs(path):
+            pass
     before = format5.content(path)
     # What it holds is in its log alone, as after a kill.
     with closing(sqlite3.connect(path)) as writer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
+from checkpoints.errors import JournalNotClosed, JournalUnreadable
 from checkpoints.sqlite_connection import SQLITE
 from checkpoints.writer import Writer
 from lab.crash.loops import loops
@@ -84,12 +84,6 @@ async def gathered(
     return await asyncio.gather(*rest, return_exceptions=True)
 
 
-async def test_what_is_awaited_is_committed(path: Path) -> None:
-    async with writing(connecting(path)) as writer:
-        assert await writer.do(saying("a")) == "a"
-        assert words(path) == ["a"]
-
-
 async def test_all_that_waits_goes_in_one_commit(path: Path) -> None:
     spoken: list[str] = []
 
@@ -106,13 +100,6 @@ async def test_all_that_waits_goes_in_one_commit(path: Path) -> None:
     assert spoken.count("commit") == 2  # the barrier and the group
 
 
-async def test_a_lone_piece_waits_for_no_company(path: Path) -> None:
-    async with writing(connecting(path)) as writer:
-        for number in range(20):
-            await asyncio.wait_for(writer.do(saying(str(number))), PATIENCE)
-    assert len(words(path)) == 20
-
-
 async def test_a_piece_that_fails_takes_itself_back_and_nobody_else(path: Path) -> None:
     def half(db: sqlite3.Connection) -> str:
         db.execute("insert into words values ('half')")
@@ -124,25 +111,6 @@ async def test_a_piece_that_fails_takes_itself_back_and_nobody_else(path: Path) 
     assert isinstance(answers[1], LookupError)
     assert isinstance(answers[3], JournalUnreadable)
     assert words(path) == ["a", "b", "c"]
-
-
-async def test_a_piece_sees_what_the_ones_before_it_wrote(path: Path) -> None:
-    def count(db: sqlite3.Connection) -> str:
-        (found,) = db.execute("select count(*) from words").fetchone()
-        return str(found)
-
-    async with writing(connecting(path)) as writer:
-        assert await gathered(writer, [count, saying("a"), count, saying("b"), count]) == ["0", "a", "1", "b", "2"]
-
-
-async def test_a_step_that_the_table_forbids_is_told_as_one(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(
-            "create trigger no before insert on words begin select raise(abort, 'forbidden transition: no'); end"
-        )
-    async with writing(connecting(path)) as writer:
-        with pytest.raises(ForbiddenTransition, match="forbidden transition: no"):
-            await writer.do(saying("a"))
 
 
 async def test_closing_finishes_what_was_handed_over(path: Path) -> None:
@@ -193,46 +161,11 @@ async def test_a_full_disk_is_told_and_leaves_nothing_half_written(path: Path) -
     assert words(path) == ["before", *told, "after"]
 
 
-async def test_a_journal_locked_by_another_is_told_to_the_whole_group_and_used_again_later(path: Path) -> None:
-    async with writing(connecting(path, timeout=0)) as writer:
-        barrier = Barrier()
-        first = asyncio.create_task(writer.do(barrier))
-        await asyncio.to_thread(barrier.reached.wait, PATIENCE)
-        barrier.open()
-        await first
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("begin immediate")
-            answers = await asyncio.gather(writer.do(saying("a")), writer.do(saying("b")), return_exceptions=True)
-            assert [type(answer) for answer in answers] == [JournalUnreadable, JournalUnreadable]
-            assert all("locked" in str(answer) for answer in answers)
-            other.execute("rollback")
-        assert await writer.do(saying("c")) == "c"
-    assert words(path) == ["c"]
-
-
 async def test_what_comes_after_the_close_is_refused_instead_of_waiting_for_ever(path: Path) -> None:
     writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
     await asyncio.to_thread(writer.close)
     with pytest.raises(JournalUnreadable, match="closed"):
         await writer.do(saying("too late"))
-
-
-def test_a_loop_that_has_gone_does_not_stop_the_commit(path: Path) -> None:
-    barrier = Barrier()
-
-    async def hand_over() -> Writer[sqlite3.Connection]:
-        writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
-        for work in (barrier, saying("last words")):
-            asyncio.create_task(writer.do(work)).add_done_callback(lambda _task: None)
-        await asyncio.to_thread(barrier.reached.wait, PATIENCE)
-        return writer
-
-    writer = asyncio.run(hand_over())
-    barrier.open()
-    writer._orders.put(None)
-    writer._thread.join(PATIENCE)
-    assert not writer._thread.is_alive()
-    assert words(path) == ["last words"]
 
 
 async def test_a_write_without_end_is_broken_off_by_the_close_and_told(path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Self
 
 import anyio
 
@@ -10,7 +11,7 @@ from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from checkpoints.transitions import NO_PAYLOADS
 from engine.evidence import RowRefused
-from engine.pacing.holds import Stop
+from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
 from engine.pipeline.live_policy import LivePolicy
@@ -36,21 +37,40 @@ class Setting:
         policy: Policy = STEADY,
         plan: Mapping[str, Sequence[Call]] | None = None,
         *,
+        job: FakeJob | None = None,
         takes: float = 1.0,
         gauges: Sequence[Gauge] = (),
         paused_by: str | None = None,
+        known: int = 0,
+        trust_journal: bool = False,
     ) -> None:
-        self.job = FakeJob(plan=plan)
+        self.job = job or FakeJob(plan=plan)
         self.job.during = self.during
         self.takes = takes
         self.journal = kept if isinstance(kept, MemoryJournal) else MemoryJournal(*kept)
-        self.stop = Stop()
-        self.steering = LivePolicy(policy, Progress(), self.stop)
+        self.policy = policy
+        self.gauges = gauges
+        self.known = known
+        self.trust_journal = trust_journal
+        self.take_up()
         if paused_by is not None:
             self.steering.pause(paused_by)
-        self.pipeline = Pipeline(A_RUN, self.job, self.journal, self.steering, gauges=gauges)
         self.began = anyio.current_time()
         self.sent: list[tuple[float, str]] = []
+
+    def take_up(self) -> None:
+        """Begin anew, as another process does."""
+        self.stop = Stop()
+        self.steering = LivePolicy(self.policy, Progress(), self.stop)
+        self.pipeline = Pipeline(
+            A_RUN,
+            self.job,
+            self.journal,
+            self.steering,
+            gauges=self.gauges,
+            known=self.known,
+            trust_journal=self.trust_journal,
+        )
 
     @property
     def now(self) -> float:
@@ -64,8 +84,18 @@ class Setting:
         self.sent.append((self.now, one.key))
         await anyio.sleep(self.takes)
 
-    async def go(self) -> "Setting":
+    def moments(self, key: str) -> list[float]:
+        return [moment for moment, sent in self.sent if sent == key]
+
+    async def go(self) -> Self:
         await self.pipeline.migrate()
+        return self
+
+    async def stopped_at(self, seconds: float) -> Self:
+        """The run goes, and somebody stops it then."""
+        async with self.going():
+            await anyio.sleep(seconds)
+            self.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
         return self
 
     @asynccontextmanager

@@ -36,11 +36,6 @@ def lognormal(draw: random.Random, sigma: float = 0.5) -> float:
     return draw.lognormvariate(-sigma * sigma / 2, sigma)
 
 
-def heavy(draw: random.Random) -> float:
-    """Lognormal, with one call in a hundred that takes six times the mean."""
-    return lognormal(draw, 1.0)
-
-
 class Events:
     """Simulated time: what is to happen, in the order in which it does."""
 
@@ -51,9 +46,6 @@ class Events:
 
     def after(self, seconds: float, happen: Callable[[], None]) -> None:
         heapq.heappush(self._waiting, (self.now + seconds, next(self._number), happen))
-
-    def at(self, moment: float, happen: Callable[[], None]) -> None:
-        self.after(moment - self.now, happen)
 
     def run(self, until: float) -> None:
         while self._waiting and self._waiting[0][0] <= until:

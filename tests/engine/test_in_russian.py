@@ -2,96 +2,20 @@
 
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
-from checkpoints.records import EarlierEntry, NewItem
-from checkpoints.states import State
 from cli.terminal.language import RUSSIAN, language
-from engine.errors import InputRefused
 from engine.pacing.gauges import hours_of
 from engine.pacing.limits import Percent
 from engine.pacing.policy import Policy, describe_policy, policy_with
-from engine.pipeline.intake import Repeat, judge_for
-from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
-from tests.engine.doubles import A_RUN, FakeJob, row
 from tests.engine.paced import REFUSED, STEADY, Setting, items
-from tests.engine.sources.reading import refusals_of
 from texts.said import text_of
-
-HEAD = "contract_number;amount\n"
-WHEN = "2025-11-20T09:30:00.000+00:00"
 
 
 def russian(text: str) -> str:
     """As a screen shows it, with plain spaces."""
     return language(RUSSIAN).render(text).replace("\u00a0", " ")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "layout", "told"),
-    [
-        ("a.csv", "", Layout(), ": пусто, а нужны заголовок и строки"),
-        ("a.csv", HEAD, Layout(), ": есть заголовок, но нет строк: загружать нечего"),
-        (
-            "a.csv",
-            "a;a\n1;2\n",
-            Layout(),
-            ", строка файла 1: у столбцов 1 и 2 одно имя, 'a'; переименуйте один из них",
-        ),
-        (
-            "a.csv",
-            f'{HEAD}"1;2\n',
-            Layout(),
-            ", строка 2, позиция 1: открытая кавычка нигде не закрыта; закройте или удалите её",
-        ),
-        ("a.csv", HEAD, Layout(sheet="x"), " — не книга, листов в нём нет: уберите --sheet"),
-        (
-            "a.csv",
-            HEAD,
-            Layout(encoding="klingon"),
-            "нет кодировки 'klingon'; укажите auto, utf-8 или cp1251",
-        ),
-        ("a.xlsx", "PK\x03\x04", Layout(), "повреждён, как при неполном копировании"),
-        (
-            "a.jsonl",
-            '{"id": 1}\n',
-            Layout(columns=("id",)),
-            " сам называет столбцы: уберите --columns",
-        ),
-    ],
-)
-def test_a_file_that_is_refused(name: str, text: str, layout: Layout, told: str, tmp_path: Path) -> None:
-    path = tmp_path / name
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputRefused) as refused:
-        list(open_input(path, layout).pages(None))
-    assert told in russian(text_of(refused.value))
-
-
-@pytest.mark.parametrize(("cells", "told"), [(1, "в заголовке 2 ячейки, в этой строке 1"), (5, "2 ячейки")])
-def test_a_row_that_is_refused(cells: int, told: str, tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text(f"{HEAD}1;2\n{';'.join('x' * cells)}\n", encoding="utf-8")
-    (refusal,) = refusals_of(open_input(path, Layout()))
-    assert told in russian(refusal.reason)
-
-
-def test_a_duplicate_and_a_row_of_an_earlier_run() -> None:
-    item = replace(row("1", "1234.50"), line=7)
-    twin = EarlierEntry(A_RUN.name, "1", Decimal("1234.50"), None, State.PENDING, 2, WHEN, A_RUN.target)
-    judge = judge_for(replace(A_RUN, approved_at=None), FakeJob().effect, Repeat.ONCE)
-    same = judge(item, [twin])
-    assert isinstance(same, NewItem)
-    assert russian(same.skip_reason or "") == "повтор во входных данных, те же ключ и сумма: строка файла 2"
-    other = judge(item, [replace(twin, run="a1b2c", amount=Decimal(5), state=State.ACCEPTED)])
-    assert not isinstance(other, NewItem)
-    assert russian(other.reason) == (
-        "загрузка a1b2c внесла по этому ключу 5,00 ₽ (2025-11-20); во входных данных 1 234,50 ₽: если это нужно "
-        "внести дополнительно, запустите с --again"
-    )
 
 
 def test_settings_in_words() -> None:
@@ -124,13 +48,4 @@ async def test_a_run_that_stops_for_errors(wrong: int, told: str) -> None:
     assert russian(setting.stop.reason) == (
         f"{told} (--stop-after-errors {wrong}). Посмотреть их: `carbon-migrate export k7m2q --state rejected`; "
         "`carbon-migrate resume` продолжит"
-    )
-
-
-@pytest.mark.virtual_clock
-async def test_a_run_that_stops_at_its_limit_of_money() -> None:
-    setting = await Setting(items(3, amount="1000.50"), replace(STEADY, limit_money=Decimal(1500))).go()
-    assert russian(setting.stop.reason) == (
-        "отправлено 1 000,50 ₽, а строка 2 (subscriber 2) на 1 000,50 ₽ превысила бы --limit-money 1500.00: осталось "
-        "499,50 ₽. `carbon-migrate resume k7m2q --limit-money AMOUNT` продолжит с более высоким пределом"
     )

@@ -2,20 +2,26 @@
 
 import asyncio
 import os
+import resource
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import stat
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from checkpoints.journal import open_journal
-from engine.control.address import connect, listening, sender, user_name
+from checkpoints.errors import JournalUnreadable
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Run
+from engine.control.address import WAITING, Peer, connect, listening, peer_of, sender, user_name
 from engine.control.application import SECOND, WORK, ControlApplication
 from engine.control.door import Check, Door, DoorLimits, NotLetIn
 from engine.control.handler import ControlHandler
@@ -94,14 +100,6 @@ async def test_one_client_may_ask_again_and_again_and_is_named_by_the_kernel(pat
         assert (await client.sends(posted(through))).answer.said == f"stop from page, {ourselves}"
 
 
-async def test_a_refused_command_is_told_from_one_that_was_carried_out_by_its_status(path: Path) -> None:
-    async with served(path, ControlHandler), client_of(path) as client:
-        refused = await client.sends(posted(b'{"command": "fly"}'))
-        assert (refused.status, refused.answer.refused) == (409, True)
-        taken = await client.sends(posted(b'{"command": "pause"}'))
-        assert (taken.status, taken.answer.refused) == (200, False)
-
-
 async def test_a_sentence_comes_with_what_its_readers_language_makes_of_it(path: Path) -> None:
     sentence = counted("{n} call is in flight, {sum} are sent", "{n} calls are in flight, {sum} are sent", 5, sum=SUM)
 
@@ -137,29 +135,12 @@ async def test_a_sentence_comes_with_what_its_readers_language_makes_of_it(path:
         assert type(sentences_of(forged)["why"]) is str, "the English text counts"
 
 
-async def test_several_requests_in_one_piece_are_answered_in_order(path: Path) -> None:
-    async with served(path), client_of(path) as client:
-        first = await client.sends(posted(b'{"command": "one"}') + posted(b'{"command": "two"}'))
-        assert [first.answer.said.split()[0], (await client.hears()).answer.said.split()[0]] == ["one", "two"]
-
-
 def test_a_claim_stands_beside_what_the_kernel_says_and_never_instead() -> None:
     host = socket.gethostname()
     assert sender("root", 7) == sender("root", 7, f"root@{host}") == f"root@{host}, process 7"
     assert sender("root", 7, "olga@ops") == f"root@{host} (says it is olga@ops), process 7"
     assert len(sender("root", 7, "x" * 5000)) < 300
-
-
-def test_a_user_without_a_name_is_a_number() -> None:
     assert user_name(4_000_000_000) == "user 4000000000"
-
-
-async def test_curl_asks_and_commands(path: Path) -> None:
-    async with served(path):
-        for words in (["/status"], ["/commands", "--json", '{"command": "pause"}']):
-            url = f"http://run/api/runs/{RUN}{words[0]}"
-            asked = await anyio.run_process(["curl", "-sS", "--fail", "--unix-socket", str(path), url, *words[1:]])
-            assert b'"done":3' in asked.stdout or b"pause from " in asked.stdout
 
 
 # ---- what it looks like over time --------------------------------------------------------------------------------
@@ -293,32 +274,6 @@ async def test_one_who_never_reads_is_dropped_and_delays_nobody(path: Path) -> N
             await client.gets("settings")
 
 
-async def test_a_stream_that_is_not_read_is_dropped(path: Path) -> None:
-    async with served(path, limits=QUICK, every=0.001) as fake, client_of(path) as deaf:
-        fake.standing = {"much": "x" * 10_000}
-        await deaf.stream.send(request("GET", f"/api/runs/{RUN}/events"))
-        with anyio.fail_after(PATIENCE):
-            # It is dropped as soon as the kernel keeps no more of it; what was kept can be read, and then no more.
-            while fake.samples < 2000:
-                async with client_of(path) as client:
-                    await client.gets("settings")
-        await deaf.is_shown_out()
-
-
-async def test_an_answer_is_bounded_as_well(path: Path) -> None:
-    async with served(path) as fake, client_of(path) as client:
-        fake.standing = {"much": "x" * LONGEST_ANSWER}
-        reply = await client.gets("status")
-        assert (reply.status, reply.answer.said) == (500, "the answer is too long to be given")
-        assert (await client.gets("settings")).status == 200
-
-
-async def test_one_who_says_nothing_is_shown_out(path: Path) -> None:
-    async with served(path, limits=QUICK), client_of(path) as silent:
-        await silent.is_shown_out()
-        await is_well(path)
-
-
 @pytest.mark.parametrize("start", [STATUS[:10], STATUS[:-2], posted(b'{"command": "pause"}')[:-5]])
 async def test_one_who_never_ends_its_request_is_shown_out(start: bytes, path: Path) -> None:
     async with served(path, limits=QUICK, work=0.2), client_of(path) as slow:
@@ -343,15 +298,6 @@ async def test_one_too_many_is_told_to_come_again(path: Path) -> None:
                 async with client_of(path) as again:
                     if (await again.gets("status")).status == 200:
                         break
-
-
-async def test_those_who_come_and_go_without_a_word_do_no_harm(path: Path) -> None:
-    async with served(path):
-        for _ in range(200):
-            (await anyio.to_thread.run_sync(connect, path, PATIENCE)).close()
-        async with client_of(path) as hasty:
-            await hasty.stream.send(STATUS[:10])
-        await is_well(path)
 
 
 async def test_one_who_cannot_be_accepted_is_no_reason_to_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,3 +368,283 @@ async def test_when_the_run_ends_an_answer_is_still_given_to_its_end(path: Path)
         # The run is being ended when this is called.
         asyncio.get_running_loop().call_soon(may_end.set)
     assert [answer.said for answer in heard] == ["it stops"]
+
+
+async def test_an_answer_is_bounded_as_well(path: Path) -> None:
+    async with served(path) as fake, client_of(path) as client:
+        fake.standing = {"much": "x" * LONGEST_ANSWER}
+        reply = await client.gets("status")
+        assert (reply.status, reply.answer.said) == (500, "the answer is too long to be given")
+        assert (await client.gets("settings")).status == 200
+
+
+OLGA = "olga@ops, process 7"
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """A run under control."""
+
+    control: ControlHandler
+    run: Run
+    journal: Journal
+    fake: FakeRun
+
+    async def obey(self, command: str, who: str = OLGA, **arguments: str) -> tuple[bool, str]:
+        answer = await self.control.obey(ControlRequest(command, arguments), who)
+        return answer.refused, answer.said
+
+    async def noted(self) -> list[tuple[str, str, str]]:
+        return [(one.who, one.command, one.answer) for one in await self.journal.history.commands(self.run)]
+
+    async def now(self) -> Run:
+        return await self.journal.run(self.run.name)
+
+
+@pytest.fixture
+async def steering(tmp_path: Path) -> AsyncIterator[Steering]:
+    async with open_journal(tmp_path / "journal.db") as journal:
+        run, fake = await journal.create_run(NEW_RUN), FakeRun()
+        yield Steering(ControlHandler(run, journal, fake), run, journal, fake)
+
+
+async def test_a_pause_is_in_the_run_and_in_the_journal_before_it_is_answered(steering: Steering) -> None:
+    refused, said = await steering.obey("pause")
+    assert (refused, said.startswith("paused")) == (False, True)
+    assert steering.fake.told == [f"pause by {OLGA}"]
+    assert (await steering.now()).paused_by == OLGA
+    assert await steering.noted() == [(OLGA, "pause", said)]
+
+
+async def test_continue_ends_the_pause_in_both(steering: Steering) -> None:
+    await steering.obey("pause")
+    assert await steering.obey("continue") == (False, "it goes on")
+    assert steering.fake.told[-1] == "go on"
+    assert (await steering.now()).paused_at is None
+    assert await steering.obey("continue") == (False, "it was not paused")
+
+
+async def test_what_the_journal_alone_was_told_meanwhile_is_heeded_with_the_next_word(steering: Steering) -> None:
+    # A client that finds nobody writes the journal, and asks once more, lest a run has begun in between.
+    await steering.journal.pause(steering.run, OLGA)
+    await steering.obey("pause")
+    assert steering.fake.told == [f"pause by {OLGA}"]
+    await steering.journal.unpause(steering.run)
+    await steering.obey("continue")
+    assert steering.fake.told[-1] == "go on"
+
+
+async def test_set_sets_all_that_it_names_at_once_and_the_journal_keeps_it(steering: Steering) -> None:
+    assert await steering.obey("set", rate="20", **{"in-flight": "8"}) == (
+        False,
+        "rate: at most 20 calls a second; in-flight: parallel calls: 8",
+    )
+    assert steering.fake.policy == Policy(rate=20.0, in_flight=8)
+    assert len(steering.fake.told) == 1
+    assert (await steering.now()).policy == {"rate": "20", "in-flight": "8"}
+    await steering.obey("set", rate="none")
+    assert (await steering.now()).policy == {"in-flight": "8"}
+    assert [command for _, command, _ in await steering.noted()] == ["set rate=20 in-flight=8", "set rate=none"]
+
+
+@pytest.mark.parametrize("wrong", [{"rate": "abc"}, {"speed": "9"}])
+async def test_where_one_is_wrong_nothing_is_set_for_no_moment_and_that_is_noted_too(
+    wrong: dict[str, str], steering: Steering
+) -> None:
+    refused, said = await steering.obey("set", **{"in-flight": "1000"}, **wrong)
+    assert refused
+    assert said.endswith("; nothing was changed")
+    assert (steering.fake.policy, steering.fake.told) == (Policy(), [])
+    assert (await steering.now()).policy == {}
+    assert [(who, answer) for who, _, answer in await steering.noted()] == [(OLGA, said)]
+
+
+async def test_an_unknown_command_is_told_which_there_are(steering: Steering) -> None:
+    refused, said = await steering.obey("x" * 5000)
+    assert refused
+    assert "set, pause, continue, stop" in said
+    assert await steering.obey("set") == (True, "nothing is named that is to be set")
+    assert len(said) < 200
+
+
+async def test_what_is_noted_is_bounded(steering: Steering) -> None:
+    await steering.obey("set", rate="9" * 10_000)
+    ((_, command, answer),) = await steering.noted()
+    assert max(len(command), len(answer)) == 500
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_run_is_taken_up_as_the_journal_left_it(steering: Steering, *, paused: bool) -> None:
+    if paused:
+        await steering.journal.pause(steering.run, OLGA)
+    taken_up = await steering.control.take_up()
+    assert (taken_up.paused_at is not None) == paused
+    assert steering.fake.told == [f"pause by {OLGA}" if paused else "go on"]
+
+
+async def test_a_pause_and_a_continue_at_one_time_leave_run_and_journal_of_one_mind(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused, pausing, unpausing = anyio.Event(), steering.journal.pause, steering.journal.unpause
+
+    async def pause(run: Run, who: str) -> None:
+        await pausing(run, who)
+        paused.set()
+
+    async def unpause(run: Run) -> None:
+        await unpausing(run)
+        # Were the pause not to wait for its turn, it would come to its end in here.
+        with anyio.move_on_after(0.3):
+            await paused.wait()
+
+    monkeypatch.setattr(steering.journal, "pause", pause)
+    monkeypatch.setattr(steering.journal, "unpause", unpause)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(steering.obey, "continue")
+        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(steering.obey, "pause")
+    assert steering.fake.told == ["go on", f"pause by {OLGA}"]
+    assert (await steering.now()).paused_at is not None
+
+
+async def fails(*_: object) -> None:
+    raise JournalUnreadable("the disk is full")
+
+
+@pytest.mark.parametrize(("command", "writes"), [("pause", "pause"), ("continue", "unpause"), ("set", "keep_policy")])
+async def test_what_the_journal_cannot_keep_is_refused_and_not_done(
+    command: str, writes: str, steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command == "continue":
+        await steering.obey("pause")
+    before = list(steering.fake.told)
+    monkeypatch.setattr(steering.journal, writes, fails)
+    refused, said = await steering.obey(command, **({"rate": "5"} if command == "set" else {}))
+    assert (refused, said) == (True, "the disk is full: it was not carried out, for the journal cannot keep it")
+    # The calls wait while a pause is being written, and go on where it could not be.
+    assert steering.fake.told == before + ([f"pause by {OLGA}", "go on"] if command == "pause" else [])
+    assert steering.fake.policy == Policy()
+    assert ((await steering.now()).paused_at is not None) == (command == "continue")
+
+
+async def test_a_journal_that_fails_keeps_nobody_from_stopping(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering.journal.history, "note_command", fails)
+    refused, said = await steering.obey("stop")
+    assert refused
+    assert "but the journal did not take it down: the disk is full" in said
+    assert steering.fake.told == [f"stop by {OLGA}"]
+
+
+async def test_more_calls_than_the_system_has_files_for_are_refused(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    refused, said = await steering.obey("set", **{"in-flight": "500"})
+    assert (refused, "500 parallel calls need 1064 open files" in said) == (True, True)
+    assert steering.fake.policy == Policy()
+
+
+AT_ONCE = 1
+
+
+def names(folder: Path) -> list[str]:
+    return [found.name for found in folder.iterdir()]
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode
+
+
+@pytest.fixture
+def careless() -> Iterator[None]:
+    """A process that gives everything away, unless it is told otherwise."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("careless")
+async def test_nobody_else_may_open_it_at_any_moment(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders: list[int] = []
+    bind, listen, move = socket.socket.bind, socket.socket.listen, Path.replace
+
+    def spied_bind(self: socket.socket, address: str) -> None:
+        bind(self, address)
+        (folder,) = path.parent.iterdir()
+        folders.append(stat.S_IMODE(folder.stat().st_mode))
+
+    def spied_listen(self: socket.socket, waiting: int) -> None:
+        assert not path.exists()
+        listen(self, waiting)
+
+    def spied_move(self: Path, target: Path) -> Path:
+        assert stat.S_IMODE(self.stat().st_mode) == 0o600
+        return move(self, target)
+
+    monkeypatch.setattr(socket.socket, "bind", spied_bind)
+    monkeypatch.setattr(socket.socket, "listen", spied_listen)
+    monkeypatch.setattr(Path, "replace", spied_move)
+    async with listening(path):
+        assert names(path.parent) == [path.name]
+        assert mode(path) == stat.S_IFSOCK | 0o600
+    assert folders == [0o700]
+
+
+async def test_each_end_knows_the_other_by_the_kernels_word(path: Path) -> None:
+    async with listening(path) as listener:
+        with connect(path, AT_ONCE) as client:
+            accepted, _ = listener.accept()
+            with accepted:
+                ourselves = Peer(os.getpid(), os.geteuid())
+                assert (peer_of(accepted), peer_of(client)) == (ourselves, ourselves)
+
+
+async def test_what_a_killed_process_left_is_replaced(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    half_made = path.with_name(f"{path.name}.new")
+    half_made.mkdir()
+    (half_made / "socket").touch()
+    with pytest.raises(ConnectionRefusedError):
+        connect(path, AT_ONCE)
+    async with listening(path) as listener:
+        connect(path, AT_ONCE).close()
+        listener.accept()[0].close()
+        assert not half_made.exists()
+
+
+async def test_a_path_may_be_longer_than_a_socket_may_be_called(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["подпапка" * 10] * 5)
+    folder.mkdir(parents=True)
+    path = folder / f"{'j' * 200}.journal-k7m2q.socket"
+    assert len(os.fsencode(path)) > 900
+    async with listening(path) as listener:
+        connect(path, AT_ONCE).close()
+        listener.accept()[0].close()
+    assert names(folder) == []
+
+
+async def test_where_too_many_wait_it_is_told(path: Path) -> None:
+    async with listening(path):
+        with ExitStack() as queue:
+            # Linux lets in one more than it was told.
+            for _ in range(WAITING + 1):
+                queue.enter_context(connect(path, AT_ONCE))
+            with pytest.raises(TimeoutError, match="others wait"):
+                connect(path, AT_ONCE)
+
+
+async def test_a_folder_that_cannot_hold_it_says_so_and_keeps_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "there is none" / "a.socket"
+    with pytest.raises(FileNotFoundError):
+        async with listening(path):
+            pass
+    # A folder of that name is in the way, and something is in it.
+    path = tmp_path / "a.socket"
+    (path / "x").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        async with listening(path):
+            pass
+    assert names(tmp_path) == [path.name]

@@ -62,16 +62,6 @@ class Setting:
             tasks.cancel_scope.cancel()
 
 
-async def test_it_opens_after_enough_failures_in_a_row() -> None:
-    setting = Setting()
-    setting.seen(AWAY, AWAY)
-    assert not setting.holds
-    assert not setting.breaker.open
-    setting.seen(AWAY)
-    assert setting.holds.why == "the billing is away (time-out)"
-    assert setting.breaker.open
-
-
 HALFWAY = Outcome(State.PENDING, Cause.HALFWAY, message="busy with the first half")
 
 
@@ -94,15 +84,6 @@ async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> N
         assert setting.held[1] == "asking again in 1 s: the billing is away (connection refused)"
         assert not setting.holds
         assert not setting.stop.requested
-
-
-async def test_it_asks_nobody_while_all_is_well() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.seen(AWAY, WELL, AWAY)
-        await anyio.sleep(1000)
-    assert setting.probed == []
-    assert setting.breaker.most == inf
 
 
 async def test_what_was_in_flight_when_it_opened_does_not_count_for_the_next_time() -> None:
@@ -153,32 +134,7 @@ async def test_a_billing_that_answers_the_probe_and_fails_the_call_is_asked_ever
         assert setting.now == 31.0 + 1.0  # and the gaps begin anew
 
 
-async def test_patience_lasts_until_a_call_is_answered_not_only_a_probe() -> None:
-    setting = Setting(away_patience=120.0)
-    async with setting.kept():
-        setting.seen(AWAY, AWAY, AWAY)
-        while not setting.stop.requested:
-            await setting.holds.lifted()
-            setting.seen(AWAY)
-        assert setting.stop.reason.startswith(
-            "the billing has taken no call for 121 s: the billing is away (time-out). "
-        )
-
-
 # ---- "not now" ---------------------------------------------------------------------------------------------------
-
-
-async def test_it_waits_as_long_as_the_billing_asks_for() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.seen(asked_to_wait(45.0))
-        assert setting.holds.why == "the billing says: not now (HTTP 503)"
-        await settle()
-        assert setting.holds.why == "asking again in 45 s: the billing says: not now (HTTP 503)"
-        await setting.holds.lifted()
-        assert setting.now == 45.0
-        assert setting.probed == [45.0]
-        assert setting.breaker.most == 1
 
 
 async def test_of_several_that_ask_for_a_pause_the_longest_counts() -> None:
@@ -203,17 +159,6 @@ async def test_an_absurd_pause_is_tried_again_after_five_minutes() -> None:
         assert not setting.stop.requested
 
 
-async def test_a_billing_that_asks_for_ever_is_tried_now_and_then_for_an_hour() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.seen(asked_to_wait(1e9))
-        while not setting.stop.requested:
-            await setting.holds.lifted()
-            setting.seen(asked_to_wait(1e9))
-    assert setting.probed == [300.0 * turn for turn in range(1, 13)]
-    assert setting.stop.reason.startswith("the billing has taken no call for 3600 s: the billing says: not now")
-
-
 async def test_a_billing_that_asks_for_more_than_the_patience_gets_it_once() -> None:
     setting = Setting(away_patience=100.0)
     async with setting.kept():
@@ -235,60 +180,6 @@ async def test_while_it_waits_as_asked_a_probe_that_fails_is_no_reason_to_stop()
         assert 1500.0 <= setting.now <= 1530.0
 
 
-async def test_a_longer_pause_that_is_asked_for_while_it_is_probing_counts() -> None:
-    setting = Setting(well_at=10.0)
-    async with setting.kept():
-        setting.seen(AWAY, AWAY, AWAY)
-        await anyio.sleep(5.0)
-        setting.seen(asked_to_wait(60.0))
-        await anyio.sleep(3.5)
-        assert setting.holds.why == "asking again in 57 s: the billing says: not now (HTTP 503)"
-        await setting.holds.lifted()
-    assert setting.probed == [0.0, 1.0, 3.0, 65.0]
-
-
-async def test_what_is_asked_for_while_the_probe_is_under_way_counts() -> None:
-    setting = Setting()
-
-    async def slow_probe() -> None:
-        setting.probed.append(setting.now)
-        await anyio.sleep(2.0)
-
-    setting.breaker._probe = slow_probe
-    async with setting.kept():
-        setting.seen(AWAY, AWAY, AWAY)
-        await anyio.sleep(1.0)
-        setting.seen(asked_to_wait(30.0))
-        await setting.holds.lifted()
-    assert setting.probed == [0.0, 31.0]
-
-
-async def test_the_reason_counts_down() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.seen(asked_to_wait(8.0))
-        told = []
-        for _ in range(8):
-            await settle()
-            told.append((setting.holds.why or "").partition(": ")[0])
-            await anyio.sleep(1.0)
-    assert told == [f"asking again in {seconds} s" for seconds in range(8, 0, -1)]
-
-
-async def test_a_billing_that_takes_nothing_for_now_is_tried_with_one_call_again_and_again() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.seen(READ_ONLY)
-        for _ in range(4):
-            await setting.holds.lifted()
-            setting.seen(READ_ONLY)
-        await setting.holds.lifted()
-        setting.seen(WELL)
-        assert setting.probed == [1.0, 2.0, 4.0, 8.0, 16.0]
-        assert not setting.holds
-        assert not setting.stop.requested
-
-
 # ---- busy --------------------------------------------------------------------------------------------------------
 
 
@@ -307,12 +198,6 @@ async def test_busy_answers_in_a_row_hold_all_calls_and_are_tried_again_at_growi
         await setting.holds.lifted()
         setting.seen(WELL)
         assert not setting.holds
-
-
-async def test_one_account_that_is_busy_holds_nobody_else() -> None:
-    setting = Setting()
-    setting.seen(*[BUSY, BUSY, WELL] * 50)
-    assert not setting.holds
 
 
 async def test_a_row_that_is_busy_again_says_nothing_of_the_billing() -> None:
@@ -337,24 +222,6 @@ async def test_when_only_such_rows_are_left_the_patience_ends_all_the_same() -> 
             await anyio.sleep(1.0)
             setting.breaker.seen(BUSY, again=True)
     assert setting.now == 121.0
-
-
-async def test_losses_and_busy_answers_count_together() -> None:
-    setting = Setting()
-    setting.seen(AWAY, BUSY, AWAY)
-    assert setting.holds.why == "the billing is away (time-out)"
-
-
-async def test_a_billing_that_stays_busy_stops_the_run_when_its_patience_is_over() -> None:
-    setting = Setting(away_patience=120.0)
-    async with setting.kept():
-        setting.seen(BUSY, BUSY, BUSY)
-        while not setting.stop.requested:
-            await setting.holds.lifted()
-            setting.seen(BUSY)
-    assert 120.0 < setting.now <= 126.0
-    assert "taken no call for" in setting.stop.reason
-    assert "the billing is busy (busy)" in setting.stop.reason
 
 
 async def test_who_is_to_blame_for_a_failure() -> None:
@@ -384,18 +251,6 @@ async def test_a_look_up_that_finds_nobody_holds_all_calls_until_the_probe_is_an
 
 
 # ---- patience, and a stop ----------------------------------------------------------------------------------------
-
-
-async def test_it_opens_and_closes_again_and_again() -> None:
-    setting = Setting()
-    async with setting.kept():
-        for turn in range(1, 5):
-            setting.well_at = setting.now + 1.0
-            setting.seen(AWAY, AWAY, AWAY)
-            assert setting.holds
-            await setting.holds.lifted()
-            setting.seen(WELL)
-            assert len(setting.probed) == 2 * turn
 
 
 async def test_patience_ends_with_a_stop_that_tells_what_to_do() -> None:

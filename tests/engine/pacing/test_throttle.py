@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from engine.errors import LookUpFailed
-from engine.pacing.holds import Holds, Stop, StopKind
+from engine.pacing.holds import PAUSED, Holds, Stop, StopKind
 from engine.pacing.throttle import EVERY, EVERY_WHILE_HELD, Gauge, GaugeReading, Throttle
 from tests.virtual_clock import settle
 
@@ -72,11 +72,6 @@ class Setting:
 # ---- holding -----------------------------------------------------------------------------------------------------
 
 
-async def test_without_gauges_nothing_is_held_and_nothing_counted() -> None:
-    setting = Setting()
-    assert setting.leave(10_000) == 10_000
-
-
 async def test_it_holds_above_the_high_mark_and_goes_on_at_the_low_one() -> None:
     reader = Reader()
     setting = Setting(reader)
@@ -87,27 +82,6 @@ async def test_it_holds_above_the_high_mark_and_goes_on_at_the_low_one() -> None
             held.append(bool(setting.holds))
     assert held == [False, False, True, True, True, True, False, False, False, True, False]
     assert setting.holds.seconds["STACK"] == pytest.approx(5 * EVERY, abs=EVERY)
-
-
-async def test_the_reason_says_what_is_read_and_what_is_the_most() -> None:
-    reader = Reader("EVENTS_STACK", high=1000.0, low=800.0)
-    reader.value = 5120
-    setting = Setting(reader)
-    async with setting.watched():
-        assert setting.holds.why == "EVENTS_STACK 5120 > 1000"
-        reader.value = 900
-        await anyio.sleep(1.1 * EVERY_WHILE_HELD)
-        assert setting.holds.why == "EVENTS_STACK 900 of 1000"
-
-
-async def test_each_gauge_holds_for_itself() -> None:
-    one, other = Reader("ONE"), Reader("OTHER")
-    one.value = other.value = 11
-    setting = Setting(one, other)
-    async with setting.watched():
-        one.value = 0
-        await anyio.sleep(EVERY)
-        assert setting.holds.why == "OTHER 11 > 10"
 
 
 async def test_a_gauge_that_has_nothing_to_watch_holds_nothing_any_more() -> None:
@@ -190,17 +164,6 @@ async def test_one_that_calls_add_nothing_to_is_read_every_so_often_and_oftener_
         assert reader.moments[4:] == [8.0, 8.5, 9.0, 9.5]
 
 
-async def test_before_the_first_reading_no_call_leaves() -> None:
-    reader = Reader(grows=True)
-    reader.takes = 5.0
-    setting = Setting(reader)
-    async with setting.watched():
-        await anyio.sleep(4.9)
-        assert setting.leave(1) == 0
-        await anyio.sleep(0.2)
-        assert setting.leave(100) == 10
-
-
 async def test_no_more_calls_leave_than_there_is_room_and_it_is_read_again_at_half_of_it() -> None:
     reader = Reader(grows=True, high=1000.0, low=800.0)
     reader.value = 500
@@ -271,3 +234,42 @@ async def test_a_stack_never_passes_its_threshold_however_it_is_worked_off(seed:
     assert deepest <= high
     assert entered > 25  # in a minute, of some 330 that could be worked off: a tiny stack waits for its readings
     assert high < 20 or entered > 250
+
+
+async def test_the_first_reason_is_told_until_it_is_lifted_and_a_persons_comes_before_all() -> None:
+    holds = Holds()
+    holds.put("hours", "it is noon")
+    holds.put("disk", "it is full")
+    assert holds.why == "it is noon"
+    holds.put(PAUSED, "paused by olga")
+    assert holds.why == "paused by olga"
+    holds.lift("hours")
+    holds.lift(PAUSED)
+    assert holds.why == "it is full"
+    assert "disk" in holds
+    assert "hours" not in holds
+
+
+async def test_each_counts_its_own_time_also_while_it_still_holds() -> None:
+    holds = Holds()
+    holds.put("hours", "it is noon")
+    await anyio.sleep(10)
+    holds.put("disk", "it is full")
+    await anyio.sleep(5)
+    holds.put("hours", "it is one o'clock")  # the same hold, another text
+    holds.lift("disk")
+    await anyio.sleep(1)
+    assert holds.seconds == pytest.approx({"hours": 16.0, "disk": 5.0})
+    holds.lift("hours")
+    await anyio.sleep(100)
+    holds.put("disk", "again")
+    await anyio.sleep(2)
+    assert holds.seconds == pytest.approx({"hours": 16.0, "disk": 7.0})
+
+
+async def test_at_first_nothing_holds() -> None:
+    holds = Holds()
+    assert not holds
+    assert holds.why is None
+    assert holds.seconds == {}
+    await holds.lifted()

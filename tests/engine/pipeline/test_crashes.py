@@ -1,22 +1,19 @@
-"""Killed at any moment, any number of times, under any mix of faults: each row's effect exactly once."""
+"""Killed at any moment, any number of times, under any mix of faults, where the simulation has no such load."""
 
 import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
+from checkpoints.records import Item, NewRun
 from checkpoints.states import State
-from checkpoints.transitions import NO_PAYLOADS
 from engine.evidence import Busy, NotSent
 from engine.job import BeforeImageMode
 from engine.pacing.holds import Stop
@@ -31,17 +28,10 @@ pytestmark = [pytest.mark.usefixtures("no_waiting"), pytest.mark.slow]
 
 ROWS = 30
 LANES = 9
-SEEDS = 60
-FIRST = 12
-"""Seeds of `make test`; `make prove` has the others."""
 MOST_LIVES = 60
 
 IN_FLIGHT = 4
 POLICY = Policy(in_flight=IN_FLIGHT, settle=0, tries=1000, retry_floor=1000.0, stop_after_errors=None, page=7)
-
-
-def seeds(number: int, first: int) -> list[Any]:
-    return [pytest.param(seed, marks=() if seed < first else pytest.mark.prove) for seed in range(number)]
 
 
 class Crash(BaseException):
@@ -67,40 +57,21 @@ class Bomb:
         await asyncio.sleep(0)
 
 
-class FragileJournal(Journal):
+def fragile(journal: Journal, bomb: Bomb) -> Journal:
     """A journal whose process may end just before or just after each of its writes."""
 
-    def __init__(self, sound: Journal, bomb: Bomb) -> None:
-        super().__init__(sound._store)
-        self._bomb = bomb
+    def around(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def ticked(*given: Any, **more: Any) -> Any:
+            await bomb.tick()
+            done = await write(*given, **more)
+            await bomb.tick()
+            return done
 
-    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
-        await self._bomb.tick()
-        await super().claim(run, item_ids, payloads)
-        await self._bomb.tick()
+        return ticked
 
-    async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
-        await self._bomb.tick()
-        await super().keep(run, payloads)
-        await self._bomb.tick()
-
-    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
-        await self._bomb.tick()
-        doubted = await super().record(run, changes)
-        await self._bomb.tick()
-        return doubted
-
-    async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
-        await self._bomb.tick()
-        judged = await super().freeze(run, page, judge)
-        await self._bomb.tick()
-        return judged
-
-    async def doubt(self, run: Run) -> int:
-        await self._bomb.tick()
-        doubted = await super().doubt(run)
-        await self._bomb.tick()
-        return doubted
+    for write in ("freeze", "doubt", "claim", "keep", "record"):
+        setattr(journal, write, around(getattr(journal, write)))
+    return journal
 
 
 def faults(draw: random.Random) -> dict[str, list[Call]]:
@@ -124,7 +95,7 @@ async def live(path: Path, name: str, job: FakeJob, bomb: Bomb) -> bool:
 
     job.during = job.after = moment
     async with open_journal(path) as sound:
-        journal = FragileJournal(sound, bomb)
+        journal = fragile(sound, bomb)
         run = await journal.run(name)
         pipeline = Pipeline(run, job, journal, LivePolicy(POLICY, Progress(), Stop()))
         bomb.task = asyncio.create_task(pipeline.migrate())
@@ -134,34 +105,16 @@ async def live(path: Path, name: str, job: FakeJob, bomb: Bomb) -> bool:
         return False
 
 
-async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable[[], None] = lambda: None) -> int:
-    """Live until the end of the run is reached, with `between` between two lives; returns how many it took."""
+async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable[[], None] = lambda: None) -> None:
+    """Live until the end of the run is reached, with `between` between two lives."""
     async with open_journal(path) as journal:
         run = await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
         await journal.approve(run)
-    for life in range(1, MOST_LIVES):
+    for _ in range(1, MOST_LIVES):
         if await live(path, run.name, job, Bomb(draw.randint(1, 60), cancels=draw.random() < 0.5)):
-            return life
+            return
         between()
     assert await live(path, run.name, job, Bomb(10**9, cancels=False))
-    return MOST_LIVES
-
-
-@pytest.mark.parametrize("seed", seeds(SEEDS, FIRST))
-async def test_whatever_the_moments_of_the_crashes_each_effect_lands_exactly_once(tmp_path: Path, seed: int) -> None:
-    draw = random.Random(seed)
-    path = tmp_path / "journal.db"
-    job = FakeJob(rows(ROWS, lanes=LANES, amount="0.10"), faults(draw), page=7)
-    died = await lives(path, draw, job) - 1
-    assert job.effects == Counter(str(key) for key in range(ROWS))
-    assert job.most_in_lane == 1
-    assert job.most_in_flight <= IN_FLIGHT
-    async with open_journal(path) as journal:
-        (run,) = await journal.runs()
-        totals = await journal.totals(run)
-    assert totals.counts == {State.ACCEPTED: ROWS}
-    assert totals.amounts == {State.ACCEPTED: Decimal("0.10") * ROWS}
-    assert died >= 1
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -192,7 +145,7 @@ async def test_what_can_be_repeated_is_entered_at_least_once_whatever_happens(tm
         assert job.looked_up == []
 
 
-@pytest.mark.parametrize("seed", seeds(SEEDS // 3, FIRST // 2))
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.prove) for seed in range(6, 20))])
 async def test_killed_at_any_moment_each_row_keeps_what_it_has_overwritten(tmp_path: Path, seed: int) -> None:
     """While the process is gone, people set what they like, also where a call of ours has had its effect."""
     draw = random.Random(seed)

@@ -1,23 +1,34 @@
+import random
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from checkpoints.pace import BillingPace, WindowPace
+from checkpoints.records import Item
 from checkpoints.states import State
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
 from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pacing.policy import Policy
+from engine.pacing.retries import RetryBudget
 from engine.pacing.throttle import Gauge, GaugeReading, Throttle
 from engine.pacing.window import Ticket
+from engine.pipeline.backlog import MOST_HELD, Backlog
 from engine.pipeline.gate import Gate, Passed
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
-from tests.engine.doubles import change
+from tests import virtual_clock
+from tests.engine.doubles import change, item
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
+
 
 WELL = Outcome(State.ACCEPTED, Cause.ANSWERED)
 BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
@@ -77,18 +88,6 @@ async def test_when_nothing_holds_calls_leave_at_once_and_without_a_turn_of_the_
 
 
 # ---- the window --------------------------------------------------------------------------------------------------
-
-
-async def test_there_are_never_more_calls_than_places_and_they_go_in_order() -> None:
-    setting = Setting(in_flight=3)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(9):
-            tasks.start_soon(setting.call, 1.0)
-        await settle()
-        assert setting.gate.in_flight == 3
-        assert setting.gate.why == "in-flight 3"
-    assert setting.left == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
-    assert setting.gate.why == ""
 
 
 class Noted:
@@ -166,17 +165,6 @@ async def test_calls_that_follow_answers_which_came_together_fill_the_window_eac
     assert [number for what, number in window.told if what == "started"] == [1, 2, 3, 4] + [8] * 8
 
 
-async def test_calls_that_a_rate_holds_up_do_not_fill_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Noted()
-    window.size = 8
-    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
-    setting = Setting(in_flight=None, rate=2.0)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(12):
-            tasks.start_soon(setting.call, 0.6)
-    assert max(number for what, number in window.told if what == "started") <= 2
-
-
 async def test_what_comes_back_busy_while_the_breaker_tries_the_billing_says_nothing_to_the_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -190,21 +178,6 @@ async def test_what_comes_back_busy_while_the_breaker_tries_the_billing_says_not
         setting.come_back(BUSY)
     # The second has opened it.
     assert [what for what, _ in window.told if what != "started"] == ["troubled", "troubled", "dismissed"]
-
-
-async def test_a_window_that_follows_the_billing_begins_with_two() -> None:
-    setting = Setting(in_flight=None)
-    assert setting.gate.size == 2
-    async with anyio.create_task_group() as tasks:
-        for _ in range(300):
-            tasks.start_soon(setting.call, 1.0)
-        await anyio.sleep(0.5)
-        assert setting.gate.in_flight == 2
-        await anyio.sleep(6.0)
-        # A billing that takes all of it well: more and more are in flight.
-        assert setting.gate.in_flight >= 8
-        assert setting.gate.size <= 64
-    assert len(setting.left) == 300
 
 
 async def test_another_cap_leaves_a_window_what_it_has_learned() -> None:
@@ -242,96 +215,10 @@ async def test_a_window_that_was_fixed_begins_with_two_when_it_is_to_follow_the_
         assert setting.gate.size == first
 
 
-async def test_a_wider_window_lets_those_that_wait_go_at_once_and_a_narrower_disturbs_nobody() -> None:
-    setting = Setting(in_flight=1)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(6):
-            tasks.start_soon(setting.call, 10.0)
-        await anyio.sleep(1.0)
-        change(setting.steering, "in-flight", "4")
-        await settle()
-        assert setting.left == [0.0, 1.0, 1.0, 1.0]
-        change(setting.steering, "in-flight", "1")
-        assert setting.gate.in_flight == 4
-        assert setting.gate.size == 1
-    assert setting.left[4:] == [11.0, 21.0]
-
-
 # ---- the rate ----------------------------------------------------------------------------------------------------
 
 
-async def test_many_workers_together_keep_the_rate() -> None:
-    setting = Setting(rate=4.0)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(6):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(0.1)
-        assert setting.gate.why == "rate 4"
-    assert setting.left == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
-
-
-async def test_another_rate_counts_at_once_for_those_that_wait() -> None:
-    setting = Setting(rate=0.001)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(5):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(10.0)
-        change(setting.steering, "rate", "0.1")
-        await settle()
-        assert setting.left == [0.0, 10.0]
-        await anyio.sleep(5.0)
-        change(setting.steering, "rate", "none")
-    assert setting.left == [0.0, 10.0, 15.0, 15.0, 15.0]
-
-
 # ---- what holds --------------------------------------------------------------------------------------------------
-
-
-async def test_nobody_passes_while_somebody_holds_and_all_go_when_it_is_over() -> None:
-    setting = Setting()
-    setting.holds.put(PAUSED, "paused by olga")
-    async with anyio.create_task_group() as tasks:
-        for _ in range(3):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(50)
-        assert setting.left == []
-        setting.holds.put("disk", "it is full")
-        setting.holds.lift(PAUSED)
-        await settle()
-        assert setting.left == []
-        setting.holds.lift("disk")
-    assert setting.left == [50.0] * 3
-
-
-async def test_after_an_hour_of_holding_the_rate_lets_no_burst_through() -> None:
-    setting = Setting(rate=10.0)
-    setting.holds.put(PAUSED, "paused by olga")
-    async with anyio.create_task_group() as tasks:
-        for _ in range(4):
-            tasks.start_soon(setting.enter)
-        await anyio.sleep(3600)
-        setting.holds.lift(PAUSED)
-    assert setting.left == pytest.approx([3600.0, 3600.1, 3600.2, 3600.3], abs=0.011)
-
-
-async def test_after_a_time_away_calls_come_back_one_by_one() -> None:
-    setting = Setting(in_flight=16)
-    for _ in range(2):
-        await setting.enter()
-        setting.come_back(AWAY)
-    setting.left.clear()
-    async with anyio.create_task_group() as tasks:
-        for _ in range(15):
-            tasks.start_soon(setting.call, 1.0)
-        await anyio.sleep(50)
-        assert setting.left == []
-        tasks.start_soon(setting.breaker.keep)
-        await settle()
-        assert setting.left == [50.0]
-        assert setting.gate.why == "slow start"
-        await anyio.sleep(10)
-        assert setting.left == [50.0] + [51.0] * 2 + [52.0] * 4 + [53.0] * 8
-        tasks.cancel_scope.cancel()
 
 
 async def test_what_fails_while_the_billing_is_away_says_nothing_of_its_row() -> None:
@@ -432,3 +319,233 @@ async def test_a_window_that_was_learned_is_gone_on_with_and_a_fixed_one_stays()
     fixed = Setting(in_flight=3)
     fixed.gate.go_on(learned)
     assert (fixed.gate.size, fixed.gate.pace().window) == (3, None)
+
+
+class Frozen:
+    """A frozen list that can grow, read `size` at a time."""
+
+    def __init__(self, *items: Item, size: int = 3) -> None:
+        self.items = list(items)
+        self.size = size
+        self.reads: list[int] = []
+
+    async def read(self, after: int) -> Sequence[Item]:
+        self.reads.append(after)
+        await checkpoint()
+        return [one for one in self.items if one.number > after][: self.size]
+
+
+def plenty() -> RetryBudget:
+    """A budget that is never in the way."""
+    return RetryBudget(share=1.0, floor=1e6)
+
+
+def backlog_of(*lanes: str, ended: bool = True, size: int = 3, left_out: frozenset[int] = frozenset()) -> Backlog:
+    """A backlog of items numbered from 1, each in the lane of its letter."""
+    frozen = Frozen(*(item(number, lane=lane) for number, lane in enumerate(lanes, 1)), size=size)
+    return Backlog(frozen.read, plenty(), intake_ended=ended, left_out=left_out)
+
+
+def numbers(items: Sequence[Item]) -> list[int]:
+    return [one.number for one in items]
+
+
+async def waits(backlog: Backlog) -> bool:
+    """Whether nothing can be taken now and the pass is not over either."""
+    with anyio.move_on_after(0.001) as scope:
+        await backlog.take(1)
+    return scope.cancelled_caught
+
+
+# ---- one thing at a time -----------------------------------------------------------------------------------------
+
+
+async def test_what_is_left_for_a_later_pass_frees_its_place_and_others_take_it() -> None:
+    frozen = Frozen(*(item(number, lane=lane) for number, lane in enumerate("aabcdef", 1)), size=1)
+    backlog = Backlog(frozen.read, plenty(), intake_ended=True, most_held=2)
+    backlog.begin(3)
+    taken = [one for _ in range(2) for one in await backlog.take(5)]
+    assert numbers(taken) == [1, 3]
+    for one in taken:
+        backlog.wait(one)
+    assert await waits(backlog)
+    backlog.leave(taken[0])
+    assert numbers([one for _ in range(2) for one in await backlog.take(5)]) == [4, 5]
+    assert not backlog.holds("a")
+    assert await waits(backlog)
+
+
+async def test_items_left_out_are_passed_over_and_what_is_behind_them_is_kept_back_in_every_pass() -> None:
+    backlog = backlog_of("a", "a", "b", "a", left_out=frozenset({1001}))
+    for _ in range(2):
+        (three,) = await backlog.take(5)
+        assert three.number == 3
+        backlog.finish(three)
+        assert await backlog.take(5) == []
+        assert (backlog.passed_over, backlog.behind) == (1, 2)
+        backlog.begin()
+
+
+async def test_closing_ends_the_pass_for_who_waits_and_for_who_asks() -> None:
+    backlog = backlog_of("a", "a", "b", ended=False)
+    one, _ = await backlog.take(2)
+    got: list[list[Item]] = []
+
+    async def wait() -> None:
+        got.append(await backlog.take(1))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await settle()
+        assert got == []
+        backlog.close()
+    assert got == [[]]
+    backlog.finish(one)
+    assert await backlog.take(5) == []
+
+
+# ---- long lists --------------------------------------------------------------------------------------------------
+
+LONG = 100_000
+PAGE = 1000
+
+
+class Endless:
+    """A list that is made as it is read, and counts what it has given."""
+
+    def __init__(self, *, lanes: int) -> None:
+        self.given = 0
+        self._lanes = lanes
+
+    async def read(self, after: int) -> Sequence[Item]:
+        page = [
+            item(number, lane=str(number % self._lanes)) for number in range(after + 1, min(after + PAGE, LONG) + 1)
+        ]
+        self.given += len(page)
+        return page
+
+
+@pytest.mark.slow
+async def test_a_hundred_thousand_items_that_go_again_are_never_all_in_memory() -> None:
+    frozen = Endless(lanes=LONG)
+    backlog = Backlog(frozen.read, plenty(), intake_ended=True)
+    seen: Counter[int] = Counter()
+    finished = 0
+    while group := await backlog.take(64):
+        for one in group:
+            seen[one.number] += 1
+            if seen[one.number] == 1:
+                backlog.again(one, 1000.0)
+            else:
+                finished += 1
+                backlog.finish(one)
+        # Held are no more than `MOST_HELD`, the page that was being handed out, and the group itself.
+        assert frozen.given - finished <= MOST_HELD + PAGE + 64
+    assert len(seen) == LONG
+    assert set(seen.values()) == {2}
+
+
+# ---- any interleaving --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What happens to an item: how often it goes again, and whether its lane is shut behind it in the end."""
+
+    lane: str
+    agains: int
+    shut: bool
+
+
+FATES = st.lists(
+    st.builds(
+        Fate, st.sampled_from("abcde"), st.sampled_from([0, 0, 0, 1, 2]), st.sampled_from([False, False, False, True])
+    ),
+    max_size=40,
+)
+
+
+class Drive:
+    """A feeder, calls that take a random time, and an intake that freezes at random moments."""
+
+    def __init__(self, fates: list[Fate], seed: int, most: int, size: int) -> None:
+        self.fates = dict(enumerate(fates, 1))
+        self.draw = random.Random(seed)
+        self.most = most
+        self.unfrozen = deque(item(number, lane=fate.lane) for number, fate in self.fates.items())
+        self.frozen = Frozen(size=size)
+        self.backlog = Backlog(self.frozen.read, plenty(), intake_ended=False)
+        self.handed: Counter[int] = Counter()
+        self.out: set[str] = set()
+        self.order: defaultdict[str, list[int]] = defaultdict(list)
+
+    async def intake(self) -> None:
+        while self.unfrozen:
+            await anyio.sleep(self.draw.choice([0, 0, 1, 5]))
+            for _ in range(self.draw.randint(1, 10)):
+                if self.unfrozen:
+                    self.frozen.items.append(self.unfrozen.popleft())
+            self.backlog.more()
+        await anyio.sleep(self.draw.choice([0, 3]))
+        self.backlog.end_intake()
+
+    async def call(self, one: Item) -> None:
+        await anyio.sleep(self.draw.choice([0, 0, 1, 2, 7]))
+        self.out.discard(one.lane)
+        fate = self.fates[one.number]
+        if self.handed[one.number] <= fate.agains:
+            self.backlog.again(one, self.draw.choice([0.0, 0.5, 3.0]))
+        elif fate.shut:
+            self.backlog.shut(one)
+        else:
+            self.backlog.finish(one)
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.intake)
+            while group := await self.backlog.take(self.draw.randint(1, self.most)):
+                for one in group:
+                    assert one.lane not in self.out, "two of one lane at once"
+                    self.out.add(one.lane)
+                    self.handed[one.number] += 1
+                    self.order[one.lane].append(one.number)
+                    tasks.start_soon(self.call, one)
+            assert self.out == set(), "over before all were back"
+
+    def expected(self) -> Counter[int]:
+        wanted: Counter[int] = Counter()
+        shut: set[str] = set()
+        for number, fate in self.fates.items():
+            if fate.lane not in shut:
+                wanted[number] = fate.agains + 1
+            if fate.shut:
+                shut.add(fate.lane)
+        return wanted
+
+
+@settings(max_examples=150)
+@given(fates=FATES, seed=st.integers(0, 10**6), most=st.integers(1, 8), size=st.integers(1, 12))
+def test_every_item_is_handed_out_exactly_as_often_as_it_should_be(
+    fates: list[Fate], seed: int, most: int, size: int
+) -> None:
+    drive = Drive(fates, seed, most, size)
+    virtual_clock.run(drive.run())
+    assert drive.handed == drive.expected()
+    for order in drive.order.values():
+        assert order == sorted(order)
+    assert drive.backlog._held == drive.backlog._out == 0
+
+
+async def test_what_goes_again_waits_for_the_retry_budget_and_says_so() -> None:
+    retries = RetryBudget(share=0.1, floor=0.1)
+    while retries.take(anyio.current_time()):
+        pass
+    backlog = Backlog(Frozen(item(1)).read, retries, intake_ended=True)
+    (one,) = await backlog.take(1)
+    backlog.again(one, 0.0)
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(backlog.take, 1)
+        await anyio.sleep(5.0)
+        assert backlog.why == "retry budget"
+    assert anyio.current_time() - began == pytest.approx(10.0)

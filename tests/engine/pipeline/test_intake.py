@@ -1,15 +1,24 @@
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
 import pytest
 
-from checkpoints.journal import Journal
+from checkpoints.earlier_runs import earlier_runs
+from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
-from engine.errors import DiskFull, InputRefused
-from engine.pipeline.intake import Intake, Repeat, judge_for
+from engine.errors import DiskFull, InputRefused, LookUpFailed
+from engine.job import Entries, Marked, Prepared
+from engine.pipeline.in_turn import PREPARED_AT_ONCE
+from engine.pipeline.intake import Intake, Rehearsal, Repeat, judge_for
 from engine.pipeline.progress import Progress
+from engine.rows import Row
+from lab.crash.loops import loops
 from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
 
 WHEN = "2025-11-20T09:30:00.000+00:00"
@@ -37,11 +46,6 @@ def judged(
 
 
 # ---- the judge, within one input ---------------------------------------------------------------------------------
-
-
-def test_a_key_that_is_new_is_kept_as_it_is() -> None:
-    item, verdict = judged("5.00")
-    assert verdict == item
 
 
 @pytest.mark.parametrize("amount", ["5.00", "5", "5.000"])
@@ -78,12 +82,6 @@ def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
     assert isinstance(other, Refusal)
     assert other.reason == "contradicts line 2: the same key with limit -100 there and limit -200 here"
     assert other.conflict == "1"
-
-
-def test_where_there_are_no_lines_it_is_an_earlier_row() -> None:
-    _, verdict = judged("5.00", twin("5.00", line=None))
-    assert isinstance(verdict, NewItem)
-    assert verdict.skip_reason == "a duplicate in the input: the same key and amount as an earlier row"
 
 
 @pytest.mark.parametrize(("repeatable", "enter"), [(True, Repeat.ONCE), (False, Repeat.AGAIN)])
@@ -193,34 +191,6 @@ async def outcome(journal: Journal, run: Run) -> list[tuple[str, State]]:
     return [(item.key, item.state) for item in await journal.items(run, EVERY_STATE)]
 
 
-class Listener:
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def more(self) -> None:
-        self.heard.append("more")
-
-    def end_intake(self) -> None:
-        self.heard.append("end")
-
-
-async def test_all_rows_are_frozen_in_order_and_the_listener_hears_of_each_page(journal: Journal) -> None:
-    run, progress, listener = await new_run(journal), Progress(), Listener()
-    await Intake(run, FakeJob(rows(5), page=2), journal, progress).freeze_all(listener)
-    run = await journal.run(run.name)
-    assert await outcome(journal, run) == [(str(key), State.PENDING) for key in range(5)]
-    assert (run.cursor, run.frozen_at is not None) == ("5", True)
-    assert listener.heard == ["more", "more", "more", "end"]
-    assert +progress.counts == (await journal.totals(run)).counts
-    assert progress.intake_ended
-
-
-async def test_an_empty_input_is_a_frozen_run_without_items(journal: Journal) -> None:
-    run, progress = await frozen(journal)
-    assert run.frozen_at is not None
-    assert progress.total == 0
-
-
 async def test_duplicates_and_contradictions_are_counted_as_the_journal_has_them(journal: Journal) -> None:
     run, progress = await frozen(
         journal,
@@ -276,35 +246,6 @@ async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> N
     assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]
 
 
-async def test_with_the_wish_to_enter_again_only_this_input_counts(journal: Journal) -> None:
-    first, _ = await frozen(journal, row("a"))
-    (item,) = await journal.items(first, EVERY_STATE)
-    await journal.claim(first, [item.item_id])
-    await journal.record(first, [Change(item.item_id, State.ACCEPTED)])
-    second, _ = await frozen(journal, row("a"), row("a"), enter=Repeat.AGAIN)
-    assert await outcome(journal, second) == [("a", State.PENDING), ("a", State.SKIPPED)]
-
-
-async def test_an_intake_that_broke_off_goes_on_from_its_last_frozen_page(journal: Journal) -> None:
-    run = await new_run(journal)
-    job = FakeJob(rows(10), page=3)
-
-    def fail(start: int) -> None:
-        if start == 6:
-            raise InputRefused("line 7 cannot be read")
-
-    job.source.before_page = fail
-    with pytest.raises(InputRefused, match="line 7"):
-        await Intake(run, job, journal, Progress()).freeze_all()
-    run = await journal.run(run.name)
-    assert (run.cursor, run.frozen_at) == ("6", None)
-    started: list[int] = []
-    job.source.before_page = started.append
-    await Intake(run, job, journal, Progress()).freeze_all()
-    assert started == [6, 9]
-    assert await outcome(journal, run) == [(str(key), State.PENDING) for key in range(10)]
-
-
 async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(journal: Journal) -> None:
     run = await journal.create_run(NewRun("fake", {}, "http://billing", "input.csv", source_digest="then"))
     job = FakeJob(rows(3))
@@ -316,17 +257,6 @@ async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(
     job.source.digest = "then"
     await Intake(run, job, journal, Progress()).freeze_all()
     assert len(await outcome(journal, run)) == 3
-
-
-async def test_rows_that_could_not_be_read_stand_beside_those_that_were_refused(journal: Journal) -> None:
-    run, progress = await new_run(journal), Progress()
-    job = FakeJob([row("a"), row("a", "9.99")])
-    unread = Refusal(1, None, "?", "not text")
-    job.source.refusals = {0: unread}
-    await Intake(run, job, journal, progress).freeze_all()
-    refused = [refusal for _, refusal in await journal.refusals(run)]
-    assert refused[0] == unread
-    assert len(refused) == 3
 
 
 # ---- a limit ----------------------------------------------------------------------------------------------------
@@ -386,14 +316,6 @@ async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(j
     assert (await journal.totals(run)).left_out == {"--limit": 5}
 
 
-async def test_rows_left_out_of_one_run_are_none_of_another(journal: Journal) -> None:
-    one, other = await new_run(journal), await new_run(journal)
-    await Intake(one, limited(2, rows(5)), journal, Progress()).freeze_all()
-    await Intake(other, FakeJob(rows(5)), journal, Progress(), enter=Repeat.AGAIN).freeze_all()
-    assert (await journal.totals(one)).left_out == {"--limit": 3}
-    assert (await journal.totals(other)).left_out == {}
-
-
 async def test_rows_behind_the_last_one_are_neither_judged_nor_refused(journal: Journal) -> None:
     run, job = await new_run(journal), limited(1, [row("a"), row("a", "9.99"), row("b")])
     job.source.refusals = {2: Refusal(3, None, "?", "not text")}
@@ -438,9 +360,194 @@ async def test_reading_stops_before_the_disk_of_the_journal_is_full(
     assert (await journal.totals(run)).frozen == 50
 
 
-async def test_without_a_reserve_the_disk_is_not_asked(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = FakeJob(rows(5), page=2)
-    run = await new_run(journal)
-    monkeypatch.setattr("engine.pacing.gauges.os.statvfs", lambda _: DiskThatFills(0))
-    await Intake(run, job, journal, Progress(), least_free=lambda: 0).freeze_all()
-    assert (await journal.totals(run)).frozen == 5
+class WatchedJob(FakeJob):
+    """A job whose pages of two rows are prepared when they may be; `prepared` has their first rows, as they end."""
+
+    looks_together = True
+
+    def __init__(self, new: Sequence[NewItem]) -> None:
+        super().__init__(new, page=2)
+        self.prepared: list[str] = []
+        self.wait: dict[str, anyio.Event] = {}
+        self.done: dict[str, anyio.Event] = {}
+        self.faults: dict[str, LookUpFailed] = {}
+        self.while_preparing: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        first = rows[0].cells[0]
+        await self.while_preparing()
+        try:
+            if first in self.wait:
+                await self.wait[first].wait()
+            if first in self.faults:
+                raise self.faults[first]
+            self.prepared.append(first)
+            return await super().prepare(rows)
+        finally:
+            if first in self.done:
+                self.done[first].set()
+
+    def prepare_after(self, first: str, other: str) -> None:
+        """Let the preparing of a page end after that of another one."""
+        self.wait[first] = self.done[other] = anyio.Event()
+
+
+async def _run(journal: Journal) -> Run:
+    return await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
+
+
+async def _numbers(journal: Journal, run: Run) -> list[str]:
+    return [item.key for item in await journal.items(run, set(State))]
+
+
+async def test_one_page_is_prepared_while_the_page_before_it_waits(journal: Journal) -> None:
+    run, job = await _run(journal), WatchedJob(rows(6))
+    job.prepare_after("0", "2")
+    with anyio.fail_after(loops(30)):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    assert job.prepared[:2] == ["2", "0"]
+    assert await _numbers(journal, run) == [str(number) for number in range(6)]
+
+
+async def test_no_more_pages_are_in_memory_than_are_prepared_at_once(journal: Journal) -> None:
+    run, job = await _run(journal), WatchedJob(rows(20))
+    progress, most = Progress(), 0
+
+    def count(start: int) -> None:
+        nonlocal most
+        most = max(most, start + job.source.page - sum(progress.counts.values()))
+
+    job.source.before_page = count
+    await Intake(run, job, journal, progress).freeze_all()
+    assert most == PREPARED_AT_ONCE * job.source.page
+
+
+async def test_an_error_ends_the_intake_after_the_pages_before_it(journal: Journal) -> None:
+    run, job = await _run(journal), WatchedJob(rows(8))
+    job.prepare_after("2", "4")
+    job.faults["4"] = LookUpFailed("the database is away")
+    with pytest.raises(LookUpFailed, match="the database is away"), anyio.fail_after(loops(30)):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    run = await journal.run(run.name)
+    assert (run.cursor, run.frozen_at) == ("4", None)
+    assert await _numbers(journal, run) == ["0", "1", "2", "3"]
+    job.faults.clear()
+    await Intake(run, job, journal, Progress()).freeze_all()
+    assert await _numbers(journal, run) == [str(number) for number in range(8)]
+
+
+async def test_of_two_pages_that_fail_the_first_one_counts(journal: Journal) -> None:
+    run, job = await _run(journal), WatchedJob(rows(8))
+    job.prepare_after("2", "4")
+    job.faults |= {"2": LookUpFailed("of the first"), "4": LookUpFailed("of the second")}
+    with pytest.raises(LookUpFailed, match="of the first"), anyio.fail_after(loops(30)):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    assert await _numbers(journal, run) == ["0", "1"]
+
+
+async def test_a_duplicate_is_told_from_the_first_row_whichever_page_is_prepared_first(journal: Journal) -> None:
+    run, job = await _run(journal), WatchedJob([row("a"), row("b"), row("a"), row("c")])
+    job.prepare_after("0", "2")
+    with anyio.fail_after(loops(30)):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    found = [(item.number, item.key, item.state) for item in await journal.items(run, set(State))]
+    assert found == [
+        (1, "a", State.PENDING),
+        (2, "b", State.PENDING),
+        (3, "a", State.SKIPPED),
+        (4, "c", State.PENDING),
+    ]
+
+
+async def test_through_the_api_alone_one_page_is_prepared_at_a_time(journal: Journal) -> None:
+    run, job = await _run(journal), WatchedJob(rows(6))
+    job.looks_together = False
+    progress, frozen = Progress(), list[int]()
+    job.while_preparing = anyio.wait_all_tasks_blocked
+    job.source.before_page = lambda _start: frozen.append(sum(progress.counts.values()))
+    await Intake(run, job, journal, progress).freeze_all()
+    assert frozen == [0, 2, 4]
+
+
+TARGET = "http://billing"
+NEW = NewRun("fake", {}, TARGET, "memory", "", ("id",))
+AT_ANOTHER = replace(NEW, target="http://127.0.0.1:8082")
+
+
+async def entered(journal: Journal) -> None:
+    """Earlier runs: 0 accepted, 1 rejected, 2 in doubt, 3 accepted with another amount; 4 at another address."""
+    await Intake(await journal.create_run(AT_ANOTHER), FakeJob([row("4")]), journal, Progress()).freeze_all()
+    run = await journal.create_run(NEW)
+    job = FakeJob([*rows(3), row("3", "9")])
+    await Intake(run, job, journal, Progress()).freeze_all()
+    items = await journal.items(run, {State.PENDING})
+    await journal.claim(run, [item.item_id for item in items])
+    ends = (State.ACCEPTED, State.REJECTED, State.UNKNOWN, State.ACCEPTED)
+    await journal.record(run, [Change(item.item_id, end) for item, end in zip(items, ends, strict=True)])
+
+
+async def became_of(journal: Journal, supplier: FakeJob | Rehearsal, enter: Repeat) -> list[tuple[str, str, str]]:
+    """What became of the rows of a run: its items and its refused rows, each with the reason."""
+    run = await journal.create_run(NEW)
+    await Intake(run, supplier, journal, Progress(), enter=enter).freeze_all()
+    items = await journal.items(run, set(State))
+    refused = [refusal for _, refusal in await journal.refusals(run)]
+    return [
+        *((item.key, str(item.state), (item.message or "").partition(":")[0]) for item in items),
+        *((refusal.label, "refused", refusal.reason) for refusal in refused),
+    ]
+
+
+def again_in_the_input() -> list[NewItem]:
+    """What the earlier runs have, one row of it twice, a new one, and a new one twice."""
+    return [*rows(5), row("0"), row("5"), row("5")]
+
+
+@pytest.mark.parametrize("enter", list(Repeat))
+@pytest.mark.parametrize("repeatable", [False, True])
+async def test_it_says_what_a_real_run_would(tmp_path: Path, *, enter: Repeat, repeatable: bool) -> None:
+    job = FakeJob(again_in_the_input())
+    job.repeatable = repeatable
+    async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
+        await entered(real)
+        before = len(await real.runs())
+        async with earlier_runs(real.path) as earlier:
+            rehearsal = Rehearsal(job, TARGET, earlier, enter=enter)
+            rehearsed = await became_of(plans, rehearsal, Repeat.AGAIN)
+        assert len(await real.runs()) == before
+        # A second plan is not held against the first.
+        async with earlier_runs(real.path) as earlier:
+            assert await became_of(plans, Rehearsal(job, TARGET, earlier, enter=enter), Repeat.AGAIN) == rehearsed
+        assert rehearsed == await became_of(real, job, enter)
+    states = {key: state for key, state, _ in rehearsed}
+    if enter is not Repeat.AGAIN and not repeatable:
+        elsewhere = {"subscriber 4": "refused"} if enter is Repeat.ONCE else {"4": "pending"}
+        assert states == elsewhere | {
+            "0": "skipped",
+            "1": "pending",
+            "5": "skipped",
+            "subscriber 2": "refused",
+            "subscriber 3": "refused",
+        }
+
+
+class PartlyRepeatable(FakeJob):
+    """One whose calls of the payload "set" may be made again."""
+
+    def may_repeat(self, payload: str) -> bool:
+        return payload == "set"
+
+
+async def test_a_row_whose_call_may_be_made_again_is_not_held_against_earlier_runs(tmp_path: Path) -> None:
+    job = PartlyRepeatable([replace(row("0"), payload="set"), replace(row("3"), payload="set"), row("2")])
+    job.entries["3"] = Entries((Marked("other", 1, "5", "operation 5"),))
+    async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
+        await entered(real)
+        async with earlier_runs(real.path) as earlier:
+            rehearsed = await became_of(plans, Rehearsal(job, TARGET, earlier), Repeat.AGAIN)
+        assert rehearsed == await became_of(real, job, Repeat.ONCE)
+    assert [(key, state) for key, state, _ in rehearsed] == [
+        ("0", "pending"),
+        ("3", "pending"),
+        ("subscriber 2", "refused"),
+    ]

@@ -1,22 +1,26 @@
 """The pipeline over a real journal, on a billing in memory that fails as it is told to."""
 
 import asyncio
-from collections import Counter
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
+from checkpoints.errors import JournalError, JournalUnreadable
+from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
-from checkpoints.records import Item
+from checkpoints.records import Change, Item, NewItem, Page, Refusal, Run
 from checkpoints.states import State
-from engine.errors import LookUpFailed
-from engine.evidence import Busy, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import CannotLook, Different
+from engine.errors import CountsDiffer, InputRefused, LookUpFailed
+from engine.evidence import Accepted, Busy, Lost, RowRefused, SystemRefused
+from engine.job import CannotLook, Different, LookUpResult
 from engine.pacing.holds import StopKind
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
-from tests.engine.migrations import EVERY_STATE, QUICK, approved, migrated, once_each, prepared
+from tests.engine.migrations import EVERY_STATE, PATIENCE, QUICK, approved, migrated, once_each, prepared
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
+
 
 # ---- to the end --------------------------------------------------------------------------------------------------
 
@@ -32,21 +36,6 @@ async def test_all_that_is_well_is_accepted_with_its_answer(journal: Journal) ->
     assert not migration.stop.requested
 
 
-async def test_a_run_without_rows_is_at_its_end(journal: Journal) -> None:
-    migration = await migrated(journal, FakeJob())
-    assert await migration.counts() == {}
-    assert not migration.stop.requested
-
-
-async def test_a_run_that_is_at_its_end_makes_no_call_when_it_is_taken_up_again(journal: Journal) -> None:
-    job = FakeJob(rows(5), {"2": [Call(RowRefused("no"))]})
-    first = await migrated(journal, job)
-    calls = len(job.calls)
-    second = await migrated(journal, job, run=first.run)
-    assert len(job.calls) == calls
-    assert await second.counts() == {State.ACCEPTED: 4, State.REJECTED: 1}
-
-
 async def test_a_row_that_is_refused_is_rejected_with_what_the_billing_said(journal: Journal) -> None:
     refused = {str(key): [Call(RowRefused(f"no account {key}", recognised=key % 2 == 0))] for key in range(0, 20, 3)}
     job = FakeJob(rows(20), refused)
@@ -56,51 +45,6 @@ async def test_a_row_that_is_refused_is_rejected_with_what_the_billing_said(jour
         if item.key in refused:
             assert (item.state, item.message) == (State.REJECTED, f"no account {item.key}")
     assert job.calls.count("3") == 1
-
-
-async def test_a_row_that_finds_the_billing_busy_goes_again(journal: Journal) -> None:
-    job = FakeJob(rows(20), {"7": [Call(Busy("locked")), Call(Busy("429", 1.0))], "8": [Call(Busy("locked"))]})
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 20}
-    assert {item.key: item.attempts for item in await migration.items() if item.attempts > 1} == {"7": 3, "8": 2}
-    assert migration.progress.retries == 3
-    assert once_each(job)
-
-
-async def test_a_lost_answer_is_settled_by_a_look_and_never_by_a_guess(journal: Journal) -> None:
-    lost = {str(key): [LOST_WITH_EFFECT] for key in range(0, 30, 3)} | {
-        str(key): [LOST_WITHOUT] for key in range(1, 30, 3)
-    }
-    job = FakeJob(rows(30), lost)
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 30}
-    assert once_each(job)
-    calls = Counter(job.calls)
-    assert all(calls[str(key)] == (2 if key % 3 == 1 else 1) for key in range(30))
-    assert sorted(key for keys in job.looked_up for key in keys) == sorted(lost)
-    assert {item.key: item.answer for item in await migration.items()} == {str(key): f"id {key}" for key in range(30)}
-
-
-async def test_a_look_comes_when_nothing_is_in_flight(journal: Journal) -> None:
-    job = FakeJob(rows(30), {str(key): [LOST_WITHOUT] * (key % 3) for key in range(30)})
-    migration = await migrated(journal, job)  # the double itself refuses a look-up beside a call
-    assert await migration.counts() == {State.ACCEPTED: 30}
-    assert len(job.looked_up) >= 2
-
-
-async def test_what_can_be_repeated_is_sent_again_without_a_look(journal: Journal) -> None:
-    job = FakeJob(rows(10), {"3": [LOST_WITHOUT, LOST_WITH_EFFECT]}, repeatable=True)
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 10}
-    assert job.calls.count("3") == 3
-    assert job.asked == []
-
-
-async def test_what_was_not_sent_goes_again_and_costs_no_try(journal: Journal) -> None:
-    job = FakeJob(rows(4), {"2": [Call(NotSent("refused"))] * 4})
-    migration = await migrated(journal, job, replace(QUICK, tries=2))
-    assert await migration.counts() == {State.ACCEPTED: 4}
-    assert job.calls.count("2") == 5
 
 
 @pytest.mark.parametrize(
@@ -122,59 +66,7 @@ async def test_what_no_look_can_settle_is_never_sent_again(
     assert job.calls.count("4") == 1
 
 
-async def test_trouble_in_passing_is_shown_with_the_row_it_met(journal: Journal) -> None:
-    migration = await migrated(journal, FakeJob(rows(3), {"1": [Call(Lost("time-out after 30 s"))]}))
-    assert migration.progress.last_error == "subscriber 1: time-out after 30 s"
-
-
 # ---- lanes and places --------------------------------------------------------------------------------------------
-
-
-async def linger(item: Item) -> None:
-    """Be on the way for a few turns of the loop, each row for another while."""
-    for _ in range(1 + int(item.key) % 7):
-        await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize("in_flight", [1, 2, 5, 16])
-async def test_there_are_never_more_calls_than_places_and_never_two_to_one_lane(
-    journal: Journal, in_flight: int
-) -> None:
-    plan = {str(key): [Call(Busy("locked"))] for key in range(0, 60, 7)}
-    job = FakeJob(rows(60, lanes=20), plan)
-    job.during = linger
-    migration = await migrated(journal, job, replace(QUICK, in_flight=in_flight, page=9))
-    assert await migration.counts() == {State.ACCEPTED: 60}
-    assert job.most_in_lane == 1
-    assert (in_flight + 1) // 2 <= job.most_in_flight <= in_flight
-    assert once_each(job)
-
-
-async def test_the_rows_of_a_lane_go_in_order_whatever_happens_to_them(journal: Journal) -> None:
-    troubles = [
-        Call(Busy("locked")),
-        LOST_WITH_EFFECT,
-        LOST_WITHOUT,
-        Call(NotSent("refused")),
-        Call(RowRefused("no")),
-    ]
-    job = FakeJob(rows(40, lanes=4), {str(key): [troubles[key % 5]] for key in range(0, 40, 3)})
-    job.during = linger
-    migration = await migrated(journal, job, replace(QUICK, in_flight=8))
-    assert job.most_in_lane == 1
-    for lane in job.by_lane.values():
-        assert [int(key) for key in lane] == sorted(int(key) for key in lane)
-    assert set(await migration.states()) == {str(key) for key in range(40)}
-    assert set((await migration.states()).values()) == {State.ACCEPTED, State.REJECTED}
-
-
-@pytest.mark.parametrize("page", [1, 2, 1000])
-async def test_behind_a_row_in_doubt_its_lane_waits_for_the_look(journal: Journal, page: int) -> None:
-    job = FakeJob(rows(6, lanes=2), {"0": [LOST_WITHOUT]})
-    migration = await migrated(journal, job, replace(QUICK, page=page, in_flight=1))
-    assert job.by_lane["account 0"] == ["0", "0", "2", "4"]
-    assert job.by_lane["account 1"] == ["1", "3", "5"]
-    assert await migration.counts() == {State.ACCEPTED: 6}
 
 
 # ---- stopping and going on ---------------------------------------------------------------------------------------
@@ -223,45 +115,6 @@ async def test_a_stop_in_the_middle_lets_what_is_in_flight_finish_and_gives_the_
     assert once_each(job)
 
 
-async def test_a_stop_before_the_beginning_sends_nothing(journal: Journal) -> None:
-    job = FakeJob(rows(5))
-    migration = await prepared(journal, job)
-    migration.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-    await migration.go()
-    assert job.calls == []
-    assert await migration.counts() == {State.PENDING: 5}
-
-
-async def test_too_many_rows_gone_wrong_stop_the_run(journal: Journal) -> None:
-    job = FakeJob(rows(60), {str(key): [Call(RowRefused("no"))] for key in range(60)})
-    migration = await migrated(journal, job, replace(QUICK, stop_after_errors=10, in_flight=2))
-    assert migration.stop.kind is StopKind.BUDGET
-    assert "rows went wrong (--stop-after-errors 10)" in migration.stop.reason
-    counts = await migration.counts()
-    assert 10 <= counts[State.REJECTED] <= 14
-    assert counts[State.REJECTED] + counts[State.PENDING] == 60
-
-
-async def test_without_a_budget_any_number_may_go_wrong(journal: Journal) -> None:
-    job = FakeJob(rows(150), {str(key): [Call(RowRefused("no"))] for key in range(150)})
-    migration = await migrated(journal, job, replace(QUICK, stop_after_errors=None))
-    assert await migration.counts() == {State.REJECTED: 150}
-    assert not migration.stop.requested
-
-
-@pytest.mark.parametrize("trouble", [Call(Busy("locked")), LOST_WITHOUT], ids=["busy", "lost"])
-async def test_a_row_out_of_tries_is_left_pending_and_the_others_go_on(journal: Journal, trouble: Call) -> None:
-    job = FakeJob(rows(12), {"3": [trouble] * 3})
-    first = await migrated(journal, job, replace(QUICK, tries=3))
-    assert await first.counts() == {State.ACCEPTED: 11, State.PENDING: 1}
-    assert job.calls.count("3") == 3
-    assert first.stop.kind is StopKind.SYSTEM
-    assert first.stop.reason.startswith("1 row is left pending, having failed 3 times; ")
-    second = await migrated(journal, job, run=first.run)
-    assert await second.counts() == {State.ACCEPTED: 12}
-    assert once_each(job)
-
-
 async def test_a_look_that_fails_stops_the_run_with_the_doubt_kept(journal: Journal) -> None:
     job = FakeJob(rows(10), {"4": [LOST_WITH_EFFECT]})
     job.look_up_error = LookUpFailed("the database is away")
@@ -290,3 +143,320 @@ async def test_at_the_start_all_that_was_being_sent_is_looked_up_first(journal: 
     assert await migration.counts() == {State.ACCEPTED: 10}
     assert ("2" in job.calls) == (not effect)
     assert once_each(job)
+
+
+async def test_a_journal_that_fails_ends_the_run_and_nothing_is_sent_any_more(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = FakeJob(rows(100))
+    migration = await prepared(journal, job)
+    record, records = journal.record, 0
+    calls_when_it_failed = -1
+
+    async def failing(run: Run, changes: Sequence[Change]) -> list[Item]:
+        nonlocal records, calls_when_it_failed
+        records += 1
+        if records == 5:
+            calls_when_it_failed = len(job.calls)
+            raise JournalUnreadable("the journal cannot be written: disk full")
+        return await record(run, changes)
+
+    monkeypatch.setattr(journal, "record", failing)
+    with pytest.raises(JournalError, match="disk full"):
+        await migration.go()
+    calls = len(job.calls)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(job.calls) == calls
+    assert 0 < calls_when_it_failed <= calls <= calls_when_it_failed + 4
+    monkeypatch.undo()
+    # What was called is accepted or still being sent: never pending, as if it had not been.
+    for item in await migration.items():
+        assert (item.state is State.PENDING) <= (item.key not in job.calls)
+    second = await migrated(journal, job, run=migration.run)
+    assert await second.counts() == {State.ACCEPTED: 100}
+    assert once_each(job)
+
+
+async def test_no_call_is_made_before_its_intent_is_on_the_disk(journal: Journal) -> None:
+    job = FakeJob(rows(30, lanes=10), {"3": [Call(Busy("locked"))], "4": [LOST_WITHOUT]})
+    seen: list[State] = []
+
+    async def during(item: Item) -> None:
+        found = await journal.items(migration.run, EVERY_STATE, after=item.number - 1, size=1)
+        seen.extend(one.state for one in found)
+
+    job.during = during
+    migration = await prepared(journal, job)
+    await migration.go()
+    assert len(seen) == len(job.calls) == 32
+    assert set(seen) == {State.SENDING}
+
+
+async def test_nothing_follows_from_an_outcome_before_it_is_on_the_disk(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = FakeJob(rows(30, lanes=6), {"3": [Call(Busy("locked"))]})
+    record = journal.record
+
+    async def slowly(run: Run, changes: Sequence[Change]) -> list[Item]:
+        await asyncio.sleep(0.003)
+        return await record(run, changes)
+
+    async def during(item: Item) -> None:
+        sending = await journal.items(migration.run, {State.SENDING})
+        assert [one.key for one in sending if one.lane == item.lane] == [item.key]
+
+    job.during = during
+    monkeypatch.setattr(journal, "record", slowly)
+    migration = await prepared(journal, job)
+    await migration.go()
+    assert await migration.counts() == {State.ACCEPTED: 30}
+
+
+async def test_an_intent_that_cannot_be_written_means_no_call(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = FakeJob(rows(10))
+    migration = await prepared(journal, job)
+
+    async def failing(*_: object) -> None:
+        raise JournalUnreadable("disk full")
+
+    monkeypatch.setattr(journal, "claim", failing)
+    with pytest.raises(JournalUnreadable):
+        await migration.go()
+    assert job.calls == []
+
+
+async def test_a_job_that_breaks_leaves_its_row_in_doubt_and_its_error_comes_out(journal: Journal) -> None:
+    job = FakeJob(rows(20))
+
+    async def after(item: Item) -> None:
+        if item.key == "7" and job.effects["7"] == 1 and job.calls.count("7") == 1:
+            raise ZeroDivisionError("a fault of ours")
+
+    job.after = after
+    migration = await prepared(journal, job)
+    with pytest.raises(ZeroDivisionError):
+        await migration.go()
+    assert (await migration.states())["7"] is State.SENDING
+    second = await migrated(journal, job, run=migration.run)
+    assert await second.counts() == {State.ACCEPTED: 20}
+    assert once_each(job)
+
+
+async def test_books_that_differ_are_told(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = FakeJob(rows(10))
+    migration = await prepared(journal, job)
+    record = journal.record
+
+    async def forgetful(run: Run, changes: Sequence[Change]) -> list[Item]:
+        return await record(run, [change for change in changes if change.state is not State.REJECTED])
+
+    job.plan.update(FakeJob(plan={"3": [Call(RowRefused("no"))]}).plan)
+    monkeypatch.setattr(journal, "record", forgetful)
+    with pytest.raises(CountsDiffer, match="please report"):
+        await migration.go()
+
+
+async def test_sending_begins_with_the_first_frozen_page(journal: Journal) -> None:
+    job = FakeJob(rows(50), page=10)
+    first_page_sent = threading.Event()
+
+    def before_page(start: int) -> None:
+        if start == 10:
+            assert first_page_sent.wait(PATIENCE), "the intake was waited for"
+
+    async def during(_item: Item) -> None:
+        if len(job.calls) == 10:
+            first_page_sent.set()
+
+    job.source.before_page, job.during = before_page, during
+    migration = await migrated(journal, job, frozen=False)
+    assert await migration.counts() == {State.ACCEPTED: 50}
+    assert (await journal.run(migration.run.name)).frozen_at is not None
+    assert migration.progress.intake_ended
+    assert once_each(job)
+
+
+async def test_the_first_steps_of_a_run_are_those_of_its_first_pages(journal: Journal) -> None:
+    job = FakeJob(rows(150), {"3": [LOST_WITHOUT]}, page=4)
+    in_flight: list[int] = []
+
+    async def during(_item: Item) -> None:
+        in_flight.append(len(job.calls))
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    job.during = during
+    migration = await migrated(journal, job, replace(QUICK, canary=True, in_flight=20), frozen=False)
+    assert await migration.counts() == {State.ACCEPTED: 150}
+    assert once_each(job)
+    assert [int(key) for key in job.calls[:11]] == list(range(11))
+    # Found to be absent between two steps, and sent again before the next.
+    assert job.calls[11] == "3"
+
+
+async def test_rows_that_cannot_be_read_to_their_end_stop_the_run_and_what_was_frozen_is_kept(
+    journal: Journal,
+) -> None:
+    job = FakeJob(rows(50), page=10)
+
+    def before_page(start: int) -> None:
+        if start == 30:
+            raise InputRefused("the database is away")
+
+    job.source.before_page = before_page
+    first = await migrated(journal, job, frozen=False)
+    assert first.stop.kind is StopKind.SYSTEM
+    assert first.stop.reason == "the rows could not be read to their end: the database is away"
+    assert sum((await journal.totals(first.run)).counts.values()) == 30
+    job.source.before_page = lambda _start: None
+    second = await migrated(journal, job, run=first.run)
+    assert await second.counts() == {State.ACCEPTED: 50}
+    assert once_each(job)
+
+
+@pytest.mark.parametrize("page", [0, 1, 3, 5])
+@pytest.mark.parametrize("written", [False, True], ids=["before its commit", "after its commit"])
+async def test_a_stop_while_a_page_is_frozen_keeps_both_books_equal(
+    journal: Journal, page: int, written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = FakeJob(rows(60), page=10)
+    migration = await prepared(journal, job, frozen=False)
+    freeze, frozen = journal.freeze, 0
+
+    async def stop_here() -> None:
+        migration.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
+        # All that was under way comes to its end meanwhile: only this page is awaited.
+        while migration.progress.counts[State.SENDING]:  # noqa: ASYNC110 - a count has no event
+            await asyncio.sleep(0)
+
+    async def freezing(run: Run, rows: Page, judge: Judge) -> list[NewItem | Refusal]:
+        nonlocal frozen
+        frozen += 1
+        if frozen == page + 1 and not written:
+            await stop_here()
+        judged = await freeze(run, rows, judge)
+        if frozen == page + 1 and written:
+            await stop_here()
+        return judged
+
+    monkeypatch.setattr(journal, "freeze", freezing)
+    await migration.go()  # it checks its own count against the journal's
+    assert +migration.progress.counts == (await journal.totals(migration.run)).counts
+    monkeypatch.undo()
+    second = await migrated(journal, job, run=migration.run)
+    assert await second.counts() == {State.ACCEPTED: 60}
+    assert once_each(job)
+
+
+class LateDoubt(FakeJob):
+    """The answer to the first row comes into doubt in the first look-up."""
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        if not self.looked_up:
+            self.report(items[0].item_id - 1)
+        return await super().look_up(run, items)
+
+
+def doubting(job: FakeJob, *, at: str, of: str) -> FakeJob:
+    seen: dict[str, Item] = {}
+
+    async def during(item: Item) -> None:
+        seen[item.key] = item
+        if item.key == at:
+            job.report(seen[of].item_id)
+
+    job.during = during
+    return job
+
+
+@pytest.mark.parametrize("at", ["7", "19"])
+async def test_a_row_in_doubt_that_is_in_the_billing_stays_accepted_and_is_not_sent_again(
+    journal: Journal, at: str
+) -> None:
+    job = doubting(FakeJob(rows(20)), at=at, of="2")
+    migration = await migrated(journal, job)
+    assert job.looked_up == [["2"]]
+    assert await migration.counts() == {State.ACCEPTED: 20}
+    assert once_each(job)
+    assert job.calls.count("2") == 1
+
+
+async def test_a_row_that_comes_into_doubt_while_others_are_looked_up_is_looked_up_as_well(journal: Journal) -> None:
+    """By then nothing is left to send, and the run would end."""
+    job = LateDoubt(rows(3), {"1": [Call(Lost("reset"), effect=True)]})
+    migration = await migrated(journal, job)
+    assert job.looked_up == [["1"], ["0"]]
+    assert await migration.counts() == {State.ACCEPTED: 3}
+    assert once_each(job)
+
+
+async def test_a_row_in_doubt_that_is_not_in_the_billing_is_sent_then(journal: Journal) -> None:
+    """It had been credited with the answer to another row."""
+    job = doubting(FakeJob(rows(20), {"2": [Call(Accepted("another's"), effect=False)]}), at="19", of="2")
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 20}
+    assert once_each(job)
+
+
+async def test_a_row_that_may_be_sent_again_is_sent_again(journal: Journal) -> None:
+    job = doubting(FakeJob(rows(20), repeatable=True), at="9", of="2")
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 20}
+    assert job.calls.count("2") == 2
+
+
+async def test_an_answer_that_is_in_doubt_before_it_is_recorded_is_none(journal: Journal) -> None:
+    """The row itself reports it, while its call is still under way."""
+    job = FakeJob(rows(5), {"2": [Call(Accepted("another's"), effect=False)]})
+    job.after = lambda item: _at_once(job, item, "2")
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 5}
+    assert once_each(job)
+    assert job.calls.count("2") == 2
+
+
+async def test_behind_a_row_in_doubt_its_account_waits(journal: Journal) -> None:
+    """All rows are of one account; while the second is called, the answer to the first comes into doubt."""
+    job = doubting(FakeJob(rows(6, lanes=1), {"0": [Call(Accepted("another's"), effect=False)]}), at="1", of="0")
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 6}
+    assert once_each(job)
+    assert job.calls.index("2") > len(job.calls) - job.calls[::-1].index("0") - 1, job.calls
+
+
+async def test_two_rows_with_one_created_id_are_both_looked_up(journal: Journal) -> None:
+    """The second answer is that to the first row, given twice: the second row never arrived."""
+    created = Accepted("777", created=True)
+    job = FakeJob(rows(20), {"2": [Call(created, effect=True)], "11": [Call(created, effect=False)]})
+    migration = await migrated(journal, job)
+    assert sorted(job.looked_up[0]) == ["11", "2"]
+    assert await migration.counts() == {State.ACCEPTED: 20}
+    assert once_each(job)
+
+
+async def test_a_doubt_that_comes_when_nothing_is_under_way_keeps_the_run_from_its_end(journal: Journal) -> None:
+    """The last row's answer comes into doubt in the very moment in which it is recorded."""
+    job = FakeJob(rows(3))
+    migration = await prepared(journal, job)
+    record = journal.record
+
+    async def recording(run: Run, changes: Sequence[Change]) -> list[Item]:
+        doubted = await record(run, changes)
+        items = {item.key: item for item in await migration.items()}
+        if all(item.state is State.ACCEPTED for item in items.values()) and not job.looked_up:
+            asyncio.get_running_loop().call_soon(job.report, items["2"].item_id)
+        return doubted
+
+    journal.record = recording  # type: ignore[method-assign]
+    await migration.go()
+    assert job.looked_up == [["2"]]
+    assert await migration.counts() == {State.ACCEPTED: 3}
+
+
+async def _at_once(job: FakeJob, item: Item, key: str) -> None:
+    if item.key == key and job.calls.count(key) == 1:
+        job.report(item.item_id)

@@ -1,11 +1,12 @@
 """Items that need others: sent in their turn, whatever the billing makes of it, and however late it shows it."""
 
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import inf
+from typing import Self
 
 import anyio
 import msgspec
@@ -17,18 +18,16 @@ from checkpoints.transitions import NO_PAYLOADS
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy, NotSent, RowRefused
 from engine.job import ALL_BEFORE, Different
-from engine.pacing.holds import Stop, StopKind
+from engine.pacing.holds import StopKind
 from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
-from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, Call, MemoryJournal, item
+from tests.engine import paced
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, MemoryJournal, item
 from tests.engine.steps import SteppedJob, subscribers
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
 
-STEADY = Policy(in_flight=8, canary=False, settle=0.0, stop_after_errors=None, tries=3)
+STEADY = replace(paced.STEADY, in_flight=8, settle=0.0, tries=3)
 REFUSED = Call(RowRefused("no such folder"))
 SHOWS_NOT = "steps that the billing does not show yet"
 
@@ -82,11 +81,11 @@ class MortalJournal(MemoryJournal):
             raise Killed
 
 
-class Setting:
-    """A run over items in memory, each call of `takes` seconds, or of those in `during`.
+class Setting(paced.Setting):
+    """A run over items in memory, each call of `takes` seconds, or of those in `lasts`."""
 
-    `resumed` takes it up in another process.
-    """
+    job: SteppedJob
+    journal: MortalJournal
 
     def __init__(
         self,
@@ -99,40 +98,19 @@ class Setting:
         policy: Policy = STEADY,
     ) -> None:
         there = [one.key for one in items if one.state is State.SKIPPED]
-        self.job = SteppedJob(needed, plan, lag=lag, there=there)
-        self.takes = takes
-        self.during: dict[str, float] = {}
-        self.job.during = self._during
-        self.journal = MortalJournal(*items)
-        self.policy = policy
-        self.began = anyio.current_time()
-        self.sent: list[tuple[float, str]] = []
-        self._take_up()
+        job = SteppedJob(needed, plan, lag=lag, there=there)
+        super().__init__(MortalJournal(*items), policy, job=job, takes=takes)
+        self.lasts: dict[str, float] = {}
 
-    def _take_up(self) -> None:
-        self.stop = Stop()
-        self.steering = LivePolicy(self.policy, Progress(), self.stop)
-        self.pipeline = Pipeline(A_RUN, self.job, self.journal, self.steering)
+    async def during(self, one: Item) -> None:
+        self.sent.append((self.now, one.key))
+        assert self.journal.kept[one.item_id].payload == one.payload, "what is sent is written down before"
+        await anyio.sleep(self.lasts.get(one.key, self.takes))
 
-    async def _during(self, item: Item) -> None:
-        self.sent.append((self.now, item.key))
-        assert self.journal.kept[item.item_id].payload == item.payload, "what is sent is written down before"
-        await anyio.sleep(self.during.get(item.key, self.takes))
-
-    @property
-    def now(self) -> float:
-        return round(anyio.current_time() - self.began, 3)
-
-    async def go(self) -> "Setting":
-        await self.pipeline.migrate()
-        return self
-
-    async def resumed(self) -> "Setting":
-        self._take_up()
+    async def resumed(self) -> Self:
+        """Take it up in another process."""
+        self.take_up()
         return await self.go()
-
-    def counts(self) -> dict[State, int]:
-        return dict(Counter(self.journal.states().values()))
 
     def messages(self) -> dict[str, str]:
         return {one.key: str(one.message) for one in self.journal.kept.values() if one.message}
@@ -163,12 +141,6 @@ async def test_each_step_goes_when_the_one_before_it_shows_with_the_id_of_its_an
     assert kept == {"f1": "{}", "f2": "{}"} | setting.job.payloads
 
 
-async def test_a_billing_that_shows_all_at_once_is_not_waited_for() -> None:
-    setting = await settings_of(20, steps=7).go()
-    assert setting.counts() == {State.ACCEPTED: 141}
-    assert setting.now < 1.0
-
-
 async def test_what_shows_late_is_asked_for_each_second_and_then_less_often_for_all_at_once() -> None:
     setting = await settings_of(50, steps=1, lag=60.0).go()
     assert setting.counts() == {State.ACCEPTED: 51}
@@ -181,21 +153,11 @@ async def test_what_shows_late_is_asked_for_each_second_and_then_less_often_for_
     assert 60.0 <= setting.now <= 65.0
 
 
-async def test_a_row_goes_on_at_once_when_the_outcome_that_it_waits_for_is_recorded() -> None:
-    setting = await settings_of(3, steps=1, takes=0.25).go()
-    assert {key: moment for moment, key in setting.sent} == {
-        "f1": pytest.approx(0.0, abs=0.05),
-        "1.1": pytest.approx(0.25, abs=0.05),
-        "2.1": pytest.approx(0.25, abs=0.05),
-        "3.1": pytest.approx(0.25, abs=0.05),
-    }
-
-
 @pytest.mark.parametrize("lane", ["f", "g"])
 async def test_an_outcome_that_is_recorded_while_it_is_read_is_not_missed(lane: str) -> None:
     items = [item(1, key="f1", lane="f"), item(2, key="f2", lane=lane), item(3, lane="a"), item(4, lane="a")]
     setting = Setting(items, {"4": ["f1"]})
-    setting.during = {"f1": 1.0, "f2": 60.0, "3": 0.1}
+    setting.lasts = {"f1": 1.0, "f2": 60.0, "3": 0.1}
     setting.journal.slow["f1"] = anyio.Event()
     await setting.go()
     assert not setting.journal.slow
@@ -211,18 +173,10 @@ async def test_what_was_there_before_is_needed_no_further() -> None:
     assert setting.job.polls
 
 
-async def test_a_busy_step_is_tried_again_before_those_behind_it() -> None:
-    setting = settings_of(2, steps=2, plan={"1.1": [Call(Busy("locked")), Call(NotSent("no route"))]}, lag=1.0)
-    await setting.go()
-    assert setting.counts() == {State.ACCEPTED: 5}
-    assert setting.job.by_lane["subscriber 1"] == ["1.1", "1.1", "1.1", "1.2"]
-
-
 async def test_rows_that_wait_are_named_and_do_not_hold_the_others() -> None:
     items, needed = subscribers(1, 1)
     setting = Setting([*items, *(item(number) for number in range(3, 6))], needed, lag=10.0)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.go)
+    async with setting.going():
         await anyio.sleep(5.0)
         assert setting.steering.look().why == SHOWS_NOT
         assert setting.counts() == {State.ACCEPTED: 4, State.PENDING: 1}
@@ -302,14 +256,6 @@ async def test_what_needs_a_refused_row_is_rejected_without_a_call_and_says_whic
     assert setting.steering.look().counts == {"rejected": 31, "accepted": 31}
 
 
-async def test_a_step_in_the_middle_takes_with_it_what_comes_after_it_alone() -> None:
-    setting = await settings_of(2, steps=4, plan={"1.2": [REFUSED]}, lag=1.0).go()
-    states = setting.journal.states()
-    assert [states[f"1.{step}"] for step in range(1, 5)] == ["accepted", "rejected", "rejected", "rejected"]
-    assert setting.messages()["1.4"] == "not sent: subscriber 1.2 was refused"
-    assert {states[f"2.{step}"] for step in range(1, 5)} == {"accepted"}
-
-
 async def test_a_canary_goes_on_over_rows_that_are_rejected_without_a_call() -> None:
     items, needed = subscribers(30, 2)
     items[0] = msgspec.structs.replace(items[0], state=State.REJECTED)
@@ -323,7 +269,7 @@ async def test_who_waits_for_a_row_that_waits_itself_hears_of_its_refusal_at_onc
     needed = {"a": ["f"], "b": ["a"], "c": ["b"]}
     setting = Setting([item(1, key="f"), *(item(2 + place, key=key) for place, key in enumerate("abc"))], needed)
     setting.job.plan = {"f": deque([REFUSED])}
-    setting.during["f"] = 1.0
+    setting.lasts["f"] = 1.0
     await setting.go()
     assert setting.counts() == {State.REJECTED: 4}
     assert setting.now < 1.5
@@ -361,9 +307,8 @@ async def test_a_lost_step_is_looked_up_and_those_that_need_it_go_on(lost: Call,
 async def test_what_is_entered_anew_after_a_doubt_must_show_anew() -> None:
     items = [item(1, key="f"), item(2), item(3, lane="b"), item(4, lane="b")]
     setting = Setting(items, {"2": ["f"], "4": ["f"]}, lag=3.0)
-    setting.during["3"] = 20.0
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.go)
+    setting.lasts["3"] = 20.0
+    async with setting.going():
         await anyio.sleep(10.0)
         # The folder that the answer named was never there.
         setting.job.effects["f"] = 0
@@ -399,9 +344,8 @@ async def test_a_canary_goes_on_over_rows_that_are_left() -> None:
 async def test_a_row_that_a_person_gives_back_while_the_run_goes_is_sent_before_the_one_that_needs_it() -> None:
     items = [item(1, lane="a"), item(2, lane="a", state=State.MANUAL), item(3, lane="a")]
     setting = Setting(items, {"3": ["2"]})
-    setting.during["1"] = 1.0
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.go)
+    setting.lasts["1"] = 1.0
+    async with setting.going():
         await anyio.sleep(0.5)
         setting.decide("2", State.PENDING)
         setting.steering.progress.moved(State.MANUAL, State.PENDING)
@@ -452,8 +396,7 @@ async def test_a_billing_that_shows_nothing_any_more_stops_the_run() -> None:
 
 async def test_a_billing_that_is_away_is_waited_for_and_the_patience_begins_anew() -> None:
     setting = settings_of(3, steps=1, lag=500.0, policy=replace(STEADY, drain_patience=300.0, away_patience=900.0))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.go)
+    async with setting.going():
         await anyio.sleep(250.0)
         setting.job.poll_errors = [LookUpDelayed("nobody answers")] * 3
         setting.job.probe_errors.extend([LookUpFailed("nobody answers")] * 8)
@@ -477,8 +420,7 @@ async def test_a_billing_that_cannot_be_asked_stops_the_run() -> None:
 
 async def test_a_stop_ends_the_wait_at_once_and_the_next_process_goes_on() -> None:
     setting = settings_of(10, lag=30.0)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.go)
+    async with setting.going():
         await anyio.sleep(10.0)
         setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
         await settle()
@@ -492,8 +434,7 @@ async def test_a_stop_ends_the_wait_at_once_and_the_next_process_goes_on() -> No
 
 async def test_a_paused_run_asks_nothing_and_its_patience_begins_anew() -> None:
     setting = settings_of(2, steps=1, lag=5000.0, policy=replace(STEADY, drain_patience=300.0))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.go)
+    async with setting.going():
         await anyio.sleep(10.0)
         setting.steering.pause("olga")
         asked = len(setting.job.polls)

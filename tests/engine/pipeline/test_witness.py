@@ -2,24 +2,33 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import anyio
+import msgspec
 import pytest
 
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy
-from engine.job import CannotLook, Different, LookedFor, LookUpResult
-from engine.pacing.holds import Stop, StopKind
-from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
-from tests.engine.doubles import A_RUN, Call, FakeJob, MemoryJournal, item
-from tests.virtual_clock import settle
+from engine.job import BeforeImageMode, CannotLook, LookedFor, LookUpResult
+from engine.pacing.holds import StopKind
+from engine.pipeline.before_images import FRESH, BeforeImages
+from tests.engine.doubles import (
+    A_RUN,
+    LOST_WITH_EFFECT,
+    LOST_WITHOUT,
+    Call,
+    FakeJob,
+    MemoryJournal,
+    OverwritingJob,
+    item,
+)
+from tests.engine.paced import STEADY, Setting, items
 
 pytestmark = pytest.mark.virtual_clock
+
 
 OLDER = "found in the billing before it was sent: this journal is older than the run"
 
@@ -50,28 +59,10 @@ class MarkingJob(FakeJob):
         return {item_id: sighting for item_id, sighting in found.items() if sighting is not None}
 
 
-class Setting:
+def setting_of(job: MarkingJob, count: int = 4, *, known: int = 0, trust_journal: bool = False) -> Setting:
     """A run of rows 1 to `count`, of which those up to `known` were in the journal before."""
-
-    def __init__(
-        self,
-        job: MarkingJob,
-        count: int = 4,
-        *,
-        known: int = 0,
-        trust_journal: bool = False,
-        rate: float | None = None,
-    ) -> None:
-        self.job = job
-        self.stop = Stop()
-        self.journal = MemoryJournal(*(item(number) for number in range(1, count + 1)))
-        policy = Policy(in_flight=2, canary=False, settle=30.0, page=3, rate=rate)
-        self.steering = LivePolicy(policy, Progress(), self.stop)
-        self.pipeline = Pipeline(A_RUN, job, self.journal, self.steering, known=known, trust_journal=trust_journal)
-
-    @property
-    def messages(self) -> dict[str, str | None]:
-        return {one.key: one.message for one in self.journal.kept.values()}
+    policy = replace(STEADY, in_flight=2, settle=30.0, page=3)
+    return Setting(items(count), policy, job=job, takes=0.0, known=known, trust_journal=trust_journal)
 
 
 @pytest.mark.parametrize("known", [0, 4], ids=["fresh", "taken up"])
@@ -79,42 +70,33 @@ class Setting:
 async def test_what_is_there_already_is_accepted_and_not_sent(known: int, together: bool) -> None:
     job = MarkingJob(looks_together=together)
     job.effects["2"] = job.effects["4"] = 1
-    setting = Setting(job, known=known)
+    setting = setting_of(job, known=known)
     await setting.pipeline.migrate()
     assert sorted(job.calls) == ["1", "3"]
     assert set(job.effects.values()) == {1}
     assert set(setting.journal.states().values()) == {State.ACCEPTED}
-    assert setting.messages == {"1": None, "2": OLDER, "3": None, "4": OLDER}
+    assert {one.key: one.message for one in setting.journal.kept.values()} == {
+        "1": None,
+        "2": OLDER,
+        "3": None,
+        "4": OLDER,
+    }
     assert setting.journal.kept[1002].answer == "id 2"
-
-
-async def test_every_row_is_looked_for_before_its_first_call() -> None:
-    job = MarkingJob()
-    looked: set[str] = set()
-
-    async def during(one: Item) -> None:
-        looked.update(key for keys in job.looks for key in keys)
-        assert one.key in looked
-        await anyio.sleep(0.1)
-
-    job.during = during
-    await Setting(job, 20).pipeline.migrate()
-    assert len(job.calls) == 20
 
 
 async def test_a_fresh_run_does_not_wait_and_one_that_is_taken_up_lets_earlier_calls_come_to_their_end() -> None:
     began = anyio.current_time()
     fresh = MarkingJob()
-    await Setting(fresh).pipeline.migrate()
+    await setting_of(fresh).pipeline.migrate()
     assert fresh.moments[0] == began
     taken_up = MarkingJob()
-    await Setting(taken_up, known=4).pipeline.migrate()
+    await setting_of(taken_up, known=4).pipeline.migrate()
     assert taken_up.moments[0] == pytest.approx(began + 30.0)
 
 
 async def test_rows_that_came_into_the_journal_with_this_process_need_no_wait() -> None:
     job, began = MarkingJob(), anyio.current_time()
-    setting = Setting(job, known=2)
+    setting = setting_of(job, known=2)
     for item_id in (1001, 1002):
         setting.journal.kept[item_id] = item(item_id - 1000, state=State.ACCEPTED)
     await setting.pipeline.migrate()
@@ -126,7 +108,7 @@ async def test_while_the_stacks_hold_something_of_a_row_its_absence_proves_nothi
     job = MarkingJob()
     # For all three of the first page, for the first half, for the second, and then once more for that one.
     job.unfinished_for.extend(["ACCOUNT_STACK holds 1 entry"] * 2)
-    setting = Setting(job, known=3, count=3)
+    setting = setting_of(job, known=3, count=3)
 
     async def late() -> None:
         await anyio.sleep(30.5)
@@ -141,24 +123,15 @@ async def test_while_the_stacks_hold_something_of_a_row_its_absence_proves_nothi
     assert job.effects["1"] == 1
 
 
-async def test_what_differs_is_left_to_a_person() -> None:
-    job = MarkingJob()
-    job.sightings["2"] = Different("sent 1.10; the billing has operation 5 of 2.00", marked=True)
-    setting = Setting(job, known=4)
-    await setting.pipeline.migrate()
-    assert sorted(job.calls) == ["1", "3", "4"]
-    assert setting.journal.states()["2"] is State.MANUAL
-
-
 async def test_what_can_be_told_at_a_price_is_looked_for_only_where_a_run_is_taken_up() -> None:
-    fresh, taken_up = (Setting(MarkingJob(looked_for=LookedFor.WHEN_TAKEN_UP), known=known) for known in (0, 4))
-    for setting in (fresh, taken_up):
-        setting.job.sightings["3"] = CannotLook("it may be this row's, or somebody else's")
-        await setting.pipeline.migrate()
-    assert fresh.job.looks == []
-    assert sorted(fresh.job.calls) == ["1", "2", "3", "4"]
-    assert sorted(taken_up.job.calls) == ["1", "2", "4"]
-    assert taken_up.journal.states()["3"] is State.MANUAL
+    fresh, again = MarkingJob(looked_for=LookedFor.WHEN_TAKEN_UP), MarkingJob(looked_for=LookedFor.WHEN_TAKEN_UP)
+    for job, known in ((fresh, 0), (again, 4)):
+        job.sightings["3"] = CannotLook("it may be this row's, or somebody else's")
+        ended = (await setting_of(job, known=known).go()).journal.states()
+        assert ended["3"] is (State.MANUAL if known else State.ACCEPTED)
+    assert fresh.looks == []
+    assert sorted(fresh.calls) == ["1", "2", "3", "4"]
+    assert sorted(again.calls) == ["1", "2", "4"]
 
 
 @pytest.mark.parametrize("known", [0, 4])
@@ -168,7 +141,7 @@ async def test_each_row_says_whether_it_is_looked_for(known: int) -> None:
             return {"1": LookedFor.NEVER, "2": LookedFor.WHEN_TAKEN_UP}.get(item.key, LookedFor.ALWAYS)
 
     job = Partly()
-    await Setting(job, known=known).pipeline.migrate()
+    await setting_of(job, known=known).pipeline.migrate()
     looked_for = {key for keys in job.looks for key in keys}
     assert looked_for == ({"2", "3", "4"} if known else {"3", "4"})
     assert sorted(job.calls) == ["1", "2", "3", "4"]
@@ -177,7 +150,7 @@ async def test_each_row_says_whether_it_is_looked_for(known: int) -> None:
 @pytest.mark.parametrize("known", [0, 4])
 async def test_a_journal_that_is_trusted_is_not_held_against_the_billing(known: int) -> None:
     job, began = MarkingJob(), anyio.current_time()
-    await Setting(job, known=known, trust_journal=True).pipeline.migrate()
+    await setting_of(job, known=known, trust_journal=True).pipeline.migrate()
     assert job.looks == []
     assert anyio.current_time() < began + 1
 
@@ -185,7 +158,7 @@ async def test_a_journal_that_is_trusted_is_not_held_against_the_billing(known: 
 async def test_nothing_is_sent_while_it_cannot_be_seen() -> None:
     job = MarkingJob()
     job.failures.extend([LookUpFailed("the database is away")] * 2)
-    setting = Setting(job, 1)
+    setting = setting_of(job, 1)
     await setting.pipeline.migrate()
     (_, first), *_ = [(one.state, one.message) for group in setting.journal.recorded for one in group]
     assert first == "whether it is in the billing already cannot be seen: the database is away"
@@ -196,7 +169,7 @@ async def test_a_billing_that_is_away_at_taking_up_is_waited_for() -> None:
     job = MarkingJob()
     job.failures.append(LookUpDelayed("nobody answers"))
     job.effects["1"] = 1
-    setting = Setting(job, known=4)
+    setting = setting_of(job, known=4)
     await setting.pipeline.migrate()
     assert sorted(job.calls) == ["2", "3", "4"]
 
@@ -204,7 +177,7 @@ async def test_a_billing_that_is_away_at_taking_up_is_waited_for() -> None:
 async def test_a_billing_that_cannot_be_asked_at_taking_up_stops_the_run_before_the_first_call() -> None:
     job = MarkingJob()
     job.failures.append(LookUpFailed("Column unknown"))
-    setting = Setting(job, known=4)
+    setting = setting_of(job, known=4)
     await setting.pipeline.migrate()
     assert job.calls == []
     assert setting.stop.kind is StopKind.SYSTEM
@@ -213,10 +186,8 @@ async def test_a_billing_that_cannot_be_asked_at_taking_up_stops_the_run_before_
 
 async def test_a_stop_ends_the_wait_at_once() -> None:
     job, began = MarkingJob(), anyio.current_time()
-    setting = Setting(job, known=4)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.pipeline.migrate)
-        await settle()
+    setting = setting_of(job, known=4)
+    async with setting.going():
         assert "a call of an earlier process may still be under way" in (setting.steering.look().held or "")
         setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
     assert anyio.current_time() == began
@@ -225,7 +196,70 @@ async def test_a_stop_ends_the_wait_at_once() -> None:
 
 async def test_a_row_that_goes_again_is_looked_for_again() -> None:
     job = MarkingJob(plan={"1": [Call(Busy("попробуйте позже"))]})
-    setting = Setting(job, 1)
+    setting = setting_of(job, 1)
     await setting.pipeline.migrate()
     assert job.looks == [["1"], ["1"]]
     assert job.calls == ["1", "1"]
+
+
+def going_over(job: OverwritingJob, count: int, in_flight: int, *, rate: float | None = None) -> Setting:
+    """A run over items that were frozen when there was "old"."""
+    listed = [msgspec.structs.replace(one, payload="old") for one in items(count)]
+    return Setting(listed, replace(STEADY, in_flight=in_flight, rate=rate), job=job, takes=0.0)
+
+
+def kept(setting: Setting) -> dict[str, str]:
+    return {one.key: one.payload for one in setting.journal.kept.values()}
+
+
+@pytest.mark.parametrize("keeps", [BeforeImageMode.TOGETHER, BeforeImageMode.ONE_BY_ONE], ids=str)
+async def test_what_is_changed_while_a_claimed_row_waits_for_its_turn_is_kept(keeps: BeforeImageMode) -> None:
+    job = OverwritingJob(keeps=keeps)
+    setting = going_over(job, 20, 8, rate=0.1)
+    async with setting.going():
+        await anyio.sleep(15.0)
+        # Two have gone; more are claimed and wait for the rate.
+        assert setting.counts()[State.SENDING] > 2
+        job.there |= {str(number): "somebody's" for number in range(3, 21)}
+    assert set(kept(setting).values()) == {"old", "somebody's"}
+    assert all(there == kept for calls in job.overwritten.values() for there, kept in calls)
+
+
+@pytest.mark.parametrize("trouble", [LOST_WITH_EFFECT, LOST_WITHOUT, Call(Busy("locked"))])
+async def test_what_an_earlier_call_of_the_same_row_has_set_is_not_taken_for_what_was_there(trouble: Call) -> None:
+    setting = await going_over(OverwritingJob(plan={"1": [trouble] * 3}), 2, 2).go()
+    assert kept(setting) == {"1": "old", "2": "old"}
+    assert setting.job.calls.count("1") == 4
+
+
+async def test_rows_that_go_fast_are_read_once_and_in_groups() -> None:
+    job, untouched = OverwritingJob(), OverwritingJob(keeps=BeforeImageMode.NOTHING)
+    for one in (job, untouched):
+        await going_over(one, 64, 8).go()
+    assert sorted(key for group in job.read for key in group) == sorted(str(key) for key in range(1, 65))
+    assert len(job.read) <= 16
+    assert untouched.read == []
+
+
+async def test_while_it_cannot_be_read_nothing_is_overwritten() -> None:
+    job = OverwritingJob()
+    job.there["1"] = "somebody's"
+    # The first reading is made ahead; the second, by whoever is about to make the call.
+    job.read_errors.extend([LookUpFailed("the database is away")] * 2)
+    setting = await going_over(job, 1, 1).go()
+    (_, failed), *_ = [(one.state, one.message) for group in setting.journal.recorded for one in group]
+    assert failed == "what this would overwrite cannot be read: the database is away"
+    assert job.overwritten["1"] == [("somebody's", "somebody's")]
+    assert setting.journal.states() == {"1": State.ACCEPTED}
+
+
+async def test_a_reading_is_of_the_moment_for_a_second() -> None:
+    job = OverwritingJob()
+    (one,) = items(1)
+    keeping = BeforeImages(A_RUN, job, MemoryJournal(one))
+    for waited, readings in [(FRESH, 1), (FRESH + 0.1, 2)]:
+        job.read.clear()
+        (ahead,) = await keeping.ahead([one])
+        await anyio.sleep(waited)
+        await keeping.at_call(ahead)
+        assert len(job.read) == readings
