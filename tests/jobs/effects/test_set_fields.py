@@ -313,7 +313,6 @@ async def test_an_address_that_is_named_is_that_one_and_no_other(gateway: Gatewa
     assert await readings(job, items) == [ReadBack(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
 
 
-@pytest.mark.usefixtures("addresses")
 async def test_a_row_whose_money_is_no_amount_is_refused_and_not_lost(gateway: Gateway) -> None:
     """The chain itself has it: no cell is at fault."""
     get = 'objects.get {"account_id_abonents": {id}}'
@@ -329,7 +328,6 @@ async def test_the_part_of_a_key_that_is_empty_is_named(gateway: Gateway) -> Non
     assert await refused(call.job(rows_of("id\n90001\n"))) == ["2 None: login is empty: which object is meant?"]
 
 
-@pytest.mark.usefixtures("addresses")
 @pytest.mark.parametrize(
     ("model", "chain", "row", "told"),
     [
@@ -358,7 +356,6 @@ async def test_what_the_vendor_forbids_is_refused(
     assert told.format(x=row) in reason
 
 
-@pytest.mark.usefixtures("addresses")
 async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_taken_back(
     gateway: Gateway, execute: Execute
 ) -> None:
