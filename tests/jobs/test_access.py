@@ -43,7 +43,6 @@ from jobs.catalogue.typed_call import call_kind
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import JobSpec
 from lab.mock.leaving_out import leave_out
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
@@ -182,9 +181,8 @@ async def test_rows_are_refused_with_line_and_column(gateway: Gateway) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "given", "why"),
-    [
+async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(gateway: Gateway) -> None:
+    for kind, given, why in [
         (
             TARIFF_NEXT,
             {"tariff": "77", "date": "2030-01-01"},
@@ -200,14 +198,10 @@ async def test_rows_are_refused_with_line_and_column(gateway: Gateway) -> None:
             {"usluga": "240", "manager": "35"},
             "manager: the billing has no administrator 35, or it is deleted",
         ),
-    ],
-)
-async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(
-    gateway: Gateway, kind: JobSpec, given: dict[str, str], why: str
-) -> None:
-    with pytest.raises(ParameterRefused) as refused:
-        await job_of(gateway, kind, Input(file="rows.csv"), **given).check()
-    assert str(refused.value) == why
+    ]:
+        with pytest.raises(ParameterRefused) as refused:
+            await job_of(gateway, kind, Input(file="rows.csv"), **given).check()
+        assert str(refused.value) == why
 
 
 async def test_what_is_there_passes(gateway: Gateway) -> None:
