@@ -138,12 +138,7 @@ async def test_odd_cells_are_bound_or_refused_in_every_column_of_every_job(
 @settings(max_examples=25, suppress_health_check=SHARED_FIXTURES)
 @given(drawn=st.data())
 async def test_any_cell_is_bound_or_refused(
-    drawn: st.DataObject,
-    kind: JobSpec,
-    given: Mapping[str, str],
-    client: BillingClient,
-    database: Database,
-    tmp_path: Path,
+    both: Gateway, drawn: st.DataObject, kind: JobSpec, given: Mapping[str, str], tmp_path: Path
 ) -> None:
     names = drawn.draw(st.sampled_from((columns_of(kind), by_others(columns_of(kind)))))
     row = st.fixed_dictionaries({name: st.one_of(CELLS, st.just(GOOD.get(name, ""))) for name in names})
@@ -152,7 +147,7 @@ async def test_any_cell_is_bound_or_refused(
             lambda rows: any(any(map(str.strip, one.values())) for one in rows)
         )
     )
-    await holds(Gateway(client, database), kind, given, tmp_path, rows)
+    await holds(both, kind, given, tmp_path, rows)
 
 
 @given(CELLS)

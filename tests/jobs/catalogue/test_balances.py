@@ -323,9 +323,9 @@ async def test_the_billings_refusal_is_of_the_row(gateway: Gateway, execute: Exe
 
 
 async def test_absence_proves_nothing_while_entries_of_the_row_wait(
-    client: BillingClient, database: Database, execute: Execute
+    both: Gateway, client: BillingClient, execute: Execute
 ) -> None:
-    job = job_of(Gateway(client, database), FILE)
+    job = job_of(both, FILE)
     item = sending_item(an_item(17))
     assert await job.effect.unfinished_work([item]) is None
     execute.put("account_stack", id=1, account_id=18)
@@ -365,20 +365,20 @@ async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path) ->
 
 
 async def test_a_comment_without_room_for_its_mark(
-    client: BillingClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    both: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The real column's width is not known: here it is made narrow.
     monkeypatch.setattr(database, "longest", lambda *_: 40)
     with pytest.raises(InputRefused, match="shorten this one to 8 characters"):
-        await prepared(job_of(Gateway(client, database), FILE, descr="x" * 20))
+        await prepared(job_of(both, FILE, descr="x" * 20))
 
 
 async def test_a_row_whose_comment_has_no_room_for_its_mark(
-    client: BillingClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    both: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "longest", lambda *_: 40)
     text = "abonent_id;amount;descr\n9001;1;короткий\n9002;2;слишком длинный\n"
-    done = await prepared(job_of(Gateway(client, database), text, descr="x"))
+    done = await prepared(job_of(both, text, descr="x"))
     assert [one.key for one in done.items] == ["9001/8"]
     (refusal,) = done.refusals
     assert (refusal.line, refusal.column) == (3, "descr")

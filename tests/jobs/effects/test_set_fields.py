@@ -175,31 +175,29 @@ async def test_the_sum_of_the_tariff_and_one_rouble(both: Gateway, execute: Exec
 OTHER = 5
 
 
-async def test_all_of_an_operator(client: BillingClient, database: Database, execute: Execute) -> None:
+async def test_all_of_an_operator(both: Gateway, database: Database, execute: Execute) -> None:
     execute.put("operators", id=OTHER, name="Третий")
     execute("update abonents set operator_id = ? where id in (9001, 9003, 9006)", OTHER)
-    gateway = Gateway(client, database)
-    job = job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
+    job = job_of(both, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
     items = await planned(job)
     # 9006 is deleted.
     assert [one.key for one in items] == ["9001", "9003"]
     await sent(job, items)
     query = "select id from abonents where operator_id = 1444 and id > 9000 order by id"
     assert [key for (key,) in database.query(query)] == [9001, 9003]
-    assert (await prepared(job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
+    assert (await prepared(job_of(both, OPERATOR, Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
 
 
-async def test_an_operator_is_named_or_rows_are_given(client: BillingClient, database: Database) -> None:
-    gateway = Gateway(client, database)
+async def test_an_operator_is_named_or_rows_are_given(both: Gateway) -> None:
     with pytest.raises(InputRefused, match="give --set from=… for the job's own select, or name a file"):
-        _ = job_of(gateway, OPERATOR, Input(), operator="3").source
+        _ = job_of(both, OPERATOR, Input(), operator="3").source
     rows = rows_of("abonent_id\n2001\n")
     for rows_elsewhere in (rows, Input(sql="select id as abonent_id from abonents")):
         with pytest.raises(InputRefused, match=r"^--set from=… chooses rows for the job's own select"):
-            _ = job_of(gateway, OPERATOR, rows_elsewhere, **{"from": "3", "operator": "3"}).source
+            _ = job_of(both, OPERATOR, rows_elsewhere, **{"from": "3", "operator": "3"}).source
     # A select that asks for it makes it count.
     asking = Input(sql="select id as abonent_id from abonents where operator_id = :from and id < 2010")
-    assert job_of(gateway, OPERATOR, asking, **{"from": "3", "operator": "1444"}).source.header == ("abonent_id",)
+    assert job_of(both, OPERATOR, asking, **{"from": "3", "operator": "1444"}).source.header == ("abonent_id",)
 
 
 async def test_a_recalculation_that_is_done_already_is_as_wanted(gateway: Gateway, execute: Execute) -> None:
