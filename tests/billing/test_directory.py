@@ -72,10 +72,10 @@ def test_by_contract_numbers(either_database: Database) -> None:
     assert len({a.contract_number for a in abonents.by_contract_numbers(either_database, numbers)}) == len(numbers)
 
 
-@pytest.mark.parametrize("number", ["x" * 65, "я" * 300, "", "' or '1'='1", "00001;", "%", "日本\U0001f600"])
-def test_a_number_that_cannot_be_there_is_simply_not_found(either_database: Database, number: str) -> None:
-    ((real,),) = either_database.query("select contract_number from abonents where id = 2001")
-    assert [a.id for a in abonents.by_contract_numbers(either_database, [number, real])] == [2001]
+def test_a_number_that_cannot_be_there_is_simply_not_found(either_database: Database) -> None:
+    for number in ["x" * 65, "я" * 300, "", "' or '1'='1", "00001;", "%", "日本\U0001f600"]:
+        ((real,),) = either_database.query("select contract_number from abonents where id = 2001")
+        assert [a.id for a in abonents.by_contract_numbers(either_database, [number, real])] == [2001]
 
 
 def test_a_number_can_be_there_twice(billing_file: object) -> None:

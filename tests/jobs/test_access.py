@@ -43,7 +43,6 @@ from jobs.catalogue.typed_call import call_kind
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import JobSpec
 from lab.mock.leaving_out import leave_out
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
@@ -182,9 +181,8 @@ async def test_rows_are_refused_with_line_and_column(gateway: Gateway) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "given", "why"),
-    [
+async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(gateway: Gateway) -> None:
+    for kind, given, why in [
         (
             TARIFF_NEXT,
             {"tariff": "77", "date": "2030-01-01"},
@@ -200,14 +198,10 @@ async def test_rows_are_refused_with_line_and_column(gateway: Gateway) -> None:
             {"usluga": "240", "manager": "35"},
             "manager: the billing has no administrator 35, or it is deleted",
         ),
-    ],
-)
-async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(
-    gateway: Gateway, kind: JobSpec, given: dict[str, str], why: str
-) -> None:
-    with pytest.raises(ParameterRefused) as refused:
-        await job_of(gateway, kind, Input(file="rows.csv"), **given).check()
-    assert str(refused.value) == why
+    ]:
+        with pytest.raises(ParameterRefused) as refused:
+            await job_of(gateway, kind, Input(file="rows.csv"), **given).check()
+        assert str(refused.value) == why
 
 
 async def test_what_is_there_passes(gateway: Gateway) -> None:
@@ -224,8 +218,8 @@ async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_w
         await job.check()
 
 
-async def test_operators_have_a_table_that_only_a_database_shows(client: BillingClient, database: Database) -> None:
-    job = job_of(Gateway(client, database), OPERATOR, Input(), operator="5")
+async def test_operators_have_a_table_that_only_a_database_shows(both: Gateway, client: BillingClient) -> None:
+    job = job_of(both, OPERATOR, Input(), operator="5")
     with pytest.raises(ParameterRefused, match="operator: the billing has no operator 5"):
         await job.check()
     job = job_of(Gateway(client), OPERATOR, Input(), operator="5")
@@ -235,24 +229,21 @@ async def test_operators_have_a_table_that_only_a_database_shows(client: Billing
     )
 
 
-async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(
-    client: BillingClient, database: Database, execute: Execute
-) -> None:
+async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(both: Gateway, execute: Execute) -> None:
     execute("update users set pull = 6 where id = (select min(id) from users where deleted = 0)")
-    gateway = Gateway(client, database)
     for kind, given, noun in ((IP_POOL, {"pool": "777"}, "pool"), (ATTRIBUTE, {"attribute": "9999"}, "attribute")):
-        job = job_of(gateway, kind, Input(), **given)
+        job = job_of(both, kind, Input(), **given)
         await job.check()
         (note,) = job.cautions
         assert note.startswith(f"{noun} {next(iter(given.values()))} was not checked: nothing has it yet")
-    job = job_of(gateway, IP_POOL, Input(), pool="6")
+    job = job_of(both, IP_POOL, Input(), pool="6")
     await job.check()
     assert job.cautions == ()
 
 
-async def test_what_is_deleted_is_not_there(client: BillingClient, database: Database, execute: Execute) -> None:
+async def test_what_is_deleted_is_not_there(both: Gateway, client: BillingClient, execute: Execute) -> None:
     execute("update abonents set deleted = 1 where id = 1400")
-    for gateway in (Gateway(client, database), Gateway(client)):
+    for gateway in (both, Gateway(client)):
         assert await References(gateway).missing("Folder", {"89", "1400"}) == {"1400"}
 
 

@@ -1,18 +1,18 @@
 """The gauges against a mock billing with stacks: what they read, and that a load cannot bury it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import gettempdir
 
 import anyio
 import pytest
 
 from billing.api.calls import create
-from billing.api.client import BillingClient, ClientSettings, Health, Patience
-from billing.database.database import Database
+from billing.api.client import BillingClient, ClientSettings, Health
 from billing.directory.system import STACKS
 from billing.errors import BillingAway
 from checkpoints.records import Item
@@ -28,7 +28,7 @@ from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from jobs.access.gateway import Gateway
 from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
-from lab.mock.server import MockBilling, running
+from lab.mock.server import MockBilling
 from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
 from tests.jobs.conftest import Execute
 
@@ -42,20 +42,18 @@ def billing_template(thousand_subscribers: Path) -> Path:
     return thousand_subscribers
 
 
-@pytest.fixture
-async def with_both(mock_billing: MockBilling, database: Database) -> AsyncIterator[Gateway]:
-    async with BillingClient(ClientSettings(mock_billing.url), patience=Patience(attempts=1)) as client:
-        yield Gateway(client, database)
+JOURNAL = Path(gettempdir())
 
 
-async def gauge_of(gateway: Gateway, policy: Policy, name: str, journal: Path) -> Gauge:
-    gauges = await gauges_of(gateway, lambda: policy, journal)
+async def gauge_of(gateway: Gateway, name: str, policies: Sequence[Policy]) -> Gauge:
+    """The gauge of a name; the last of the policies is in force."""
+    gauges = await gauges_of(gateway, lambda: policies[-1], JOURNAL)
     (found,) = [gauge for gauge in gauges if gauge.name == name]
     return found
 
 
-async def measured(gateway: Gateway, policy: Policy, name: str, journal: Path) -> GaugeReading:
-    measure = await (await gauge_of(gateway, policy, name, journal)).measure()
+async def measured(gateway: Gateway, name: str, policy: Policy) -> GaugeReading:
+    measure = await (await gauge_of(gateway, name, [policy])).measure()
     assert measure is not None
     return measure
 
@@ -63,33 +61,22 @@ async def measured(gateway: Gateway, policy: Policy, name: str, journal: Path) -
 # ---- the stacks --------------------------------------------------------------------------------------------------
 
 
-async def test_there_is_a_gauge_for_each_stack_that_the_billing_has(with_both: Gateway, tmp_path: Path) -> None:
-    names = [gauge.name for gauge in await gauges_of(with_both, Policy, tmp_path)]
+async def test_there_is_a_gauge_for_each_stack_that_the_billing_has(both: Gateway, execute: Execute) -> None:
     # The mock has no third stack; a billing that has it gets a gauge of its own.
-    assert names == ["disk", "hours", *STACKS[:2], "latency"]
-
-
-async def test_a_third_stack_is_watched_where_it_is_there(
-    with_both: Gateway, execute: Execute, tmp_path: Path
-) -> None:
+    assert [one.name for one in await gauges_of(both, Policy, JOURNAL)] == ["disk", "hours", *STACKS[:2], "latency"]
+    without = await gauges_of(replace(both, database=None), Policy, JOURNAL)
+    assert [one.name for one in without] == ["disk", "hours", "latency"]
     execute("create table events_stack (id integer not null primary key)")
     execute.put("events_stack", id=1)
     # What a billing has is asked for once a connection.
-    assert with_both.database
-    with_both.database.close()
-    measure = await measured(with_both, Policy(max_stack=1000), "EVENTS_STACK", tmp_path)
-    assert measure == GaugeReading(1, 1000, 800, grows=True)
+    assert both.database
+    both.database.close()
+    assert await measured(both, "EVENTS_STACK", Policy(max_stack=1000)) == GaugeReading(1, 1000, 800, grows=True)
 
 
-async def test_without_the_database_nobody_sees_the_stacks(with_both: Gateway, tmp_path: Path) -> None:
-    names = [gauge.name for gauge in await gauges_of(Gateway(with_both.client), Policy, tmp_path)]
-    assert names == ["disk", "hours", "latency"]
-
-
-async def test_the_threshold_is_that_in_force_and_0_is_none(with_both: Gateway, tmp_path: Path) -> None:
+async def test_the_threshold_is_that_in_force_and_0_is_none(both: Gateway) -> None:
     policies = [Policy(max_stack=50)]
-    gauges = await gauges_of(with_both, lambda: policies[-1], tmp_path)
-    (stack,) = [gauge for gauge in gauges if gauge.name == "ACCOUNT_STACK"]
+    stack = await gauge_of(both, "ACCOUNT_STACK", policies)
     assert await stack.measure() == GaugeReading(0, 50, 40, grows=True)
     policies.append(Policy(max_stack=7))
     assert await stack.measure() == GaugeReading(0, 7, 5, grows=True)
@@ -107,7 +94,6 @@ class Load:
     billing: MockBilling
     gateway: Gateway
     policy: Policy
-    journal: Path
     rows: int = 150
     deepest: int = 0
 
@@ -126,7 +112,7 @@ class Load:
         job.during = call
         journal = MemoryJournal(*kept)
         steering = LivePolicy(self.policy, Progress(), Stop())
-        gauges = await gauges_of(self.gateway, lambda: steering.policy, self.journal)
+        gauges = await gauges_of(self.gateway, lambda: steering.policy, JOURNAL)
         async with self.watched():
             await Pipeline(A_RUN, job, journal, steering, gauges=gauges).migrate()
         assert set(journal.states().values()) == {State.ACCEPTED}
@@ -148,20 +134,13 @@ class Load:
             tasks.cancel_scope.cancel()
 
 
-@asynccontextmanager
-async def slow_billing(file: Path, database: Database, rate: float) -> AsyncIterator[tuple[MockBilling, Gateway]]:
-    async with running(file, stack_rate=rate) as billing, BillingClient(ClientSettings(billing.url)) as client:
-        yield billing, Gateway(client, database)
-
-
 @pytest.mark.parametrize("threshold", [10, 40])
 async def test_a_load_that_would_bury_the_stacks_keeps_their_depth_within_the_threshold(
-    threshold: int, billing_file: Path, database: Database, tmp_path: Path
+    threshold: int, both: Gateway, mock_billing: MockBilling
 ) -> None:
-    policy = Policy(in_flight=16, canary=False, max_stack=threshold)
-    async with slow_billing(billing_file, database, rate=30.0) as (billing, gateway):
-        load = Load(billing, gateway, policy, tmp_path)
-        progress = await load.go()
+    mock_billing.stack_rate = 30.0
+    load = Load(mock_billing, both, Policy(in_flight=16, canary=False, max_stack=threshold))
+    progress = await load.go()
     assert threshold // 2 < load.deepest <= threshold
     assert progress.holds.seconds["ACCOUNT_STACK"] > 0.5
 
@@ -224,13 +203,13 @@ async def test_the_clock_is_asked_once_in_a_while_and_goes_on_when_the_billing_i
     assert MEASURED_EVERY >= 60
 
 
-async def test_the_hours_are_those_of_the_billing(tmp_path: Path) -> None:
+async def test_the_hours_are_those_of_the_billing() -> None:
     gateway = Gateway(Told(f"{datetime.now() + timedelta(hours=12):%Y-%m-%d %H:%M:%S}"))  # noqa: DTZ005
     hour = datetime.now().hour  # noqa: DTZ005
     there = f"{(hour + 11) % 24:02}:00-{(hour + 14) % 24:02}:00"
     here = f"{(hour - 1) % 24:02}:00-{(hour + 2) % 24:02}:00"
-    inside = await measured(gateway, Policy(hours=hours_of(there)), "hours", tmp_path)
-    outside = await measured(gateway, Policy(hours=hours_of(here)), "hours", tmp_path)
+    inside = await measured(gateway, "hours", Policy(hours=hours_of(there)))
+    outside = await measured(gateway, "hours", Policy(hours=hours_of(here)))
     assert inside.value <= inside.low
     assert outside.value > outside.high
 
@@ -239,23 +218,23 @@ async def test_the_hours_are_those_of_the_billing(tmp_path: Path) -> None:
 
 
 async def test_the_smallest_question_tells_how_long_the_billing_takes(
-    with_both: Gateway, mock_billing: MockBilling, tmp_path: Path
+    both: Gateway, mock_billing: MockBilling
 ) -> None:
     mock_billing.latency = 0.2
-    measure = await measured(with_both, Policy(max_latency=0.1), "latency", tmp_path)
+    measure = await measured(both, "latency", Policy(max_latency=0.1))
     assert measure.value > measure.high == 0.1
     assert "0.1 s are the most" in measure.text
     mock_billing.latency = 0.0
-    measure = await measured(with_both, Policy(max_latency=5.0), "latency", tmp_path)
+    measure = await measured(both, "latency", Policy(max_latency=5.0))
+    assert measure.value < measure.low
+    # The disk is the journal's.
+    measure = await measured(both, "disk", Policy(min_disk=1))
     assert measure.value < measure.low
 
 
-async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_comes_later_is_heeded(
-    tmp_path: Path,
-) -> None:
+async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_comes_later_is_heeded() -> None:
     client, policies = Told(None), [Policy()]
-    gauges = await gauges_of(Gateway(client), lambda: policies[-1], tmp_path)
-    (gauge,) = [one for one in gauges if one.name == "latency"]
+    gauge = await gauge_of(Gateway(client), "latency", policies)
     assert (await gauge.measure(), client.asked) == (None, 0)
     policies.append(Policy(max_latency=1.5))
     assert await gauge.measure() == GaugeReading(
@@ -267,45 +246,29 @@ async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_come
     assert measure.text == "latency: the billing takes 2 s, goes on at 1.76 s"
 
 
-async def test_the_disk_is_the_journals(with_both: Gateway, tmp_path: Path) -> None:
-    measure = await measured(with_both, Policy(min_disk=1), "disk", tmp_path)
-    assert measure.value < measure.low
+def own(select: str, above: float) -> Policy:
+    return Policy(throttle_sql=select, throttle_above=above)
 
 
-OWN = Policy(throttle_sql="select count(*) from abonents where id < 5", throttle_above=3.0)
-
-
-@pytest.mark.parametrize(
-    ("number", "above", "low", "text"),
-    [
+async def test_a_select_of_ones_own_goes_on_at_less_than_it_holds_at(both: Gateway) -> None:
+    for number, above, low, text in [
         (5_120_000, 1000.0, 800.0, "5,120,000 > 1,000"),
         (900, 1000.0, 800.0, "900 goes on at 800"),
         (1, 0.0, 0.0, "1 > 0"),
         (-9, -10.0, -12.0, "-9 > -10"),
-    ],
-)
-async def test_a_select_of_ones_own_goes_on_at_less_than_it_holds_at(
-    number: int, above: float, low: float, text: str, with_both: Gateway, tmp_path: Path
-) -> None:
-    own = Policy(throttle_sql=f"select {number} from rdb$database", throttle_above=above)  # noqa: S608 - a number
-    measure = await measured(with_both, own, "throttle-sql", tmp_path)
-    assert (measure.value, measure.high, measure.low) == (number, above, low)
-    assert measure.text == f"throttle-sql {text}"
+    ]:
+        policies = [own(f"select {number} from rdb$database", 4.0)]  # noqa: S608 - a number
+        gauge = await gauge_of(both, "throttle-sql", policies)
+        # Another number counts at once.
+        policies.append(replace(policies[0], throttle_above=above))
+        measure = await gauge.measure()
+        assert measure is not None
+        assert (measure.value, measure.high, measure.low, measure.grows) == (number, above, low, False)
+        assert measure.text == f"throttle-sql {text}"
 
 
-async def test_another_number_for_a_select_of_ones_own_counts_at_once(with_both: Gateway, tmp_path: Path) -> None:
-    policies = [Policy(throttle_sql="select 5 from rdb$database", throttle_above=4.0)]
-    gauges = await gauges_of(with_both, lambda: policies[-1], tmp_path)
-    (gauge,) = [one for one in gauges if one.name == "throttle-sql"]
-    policies.append(replace(policies[0], throttle_above=10.0))
-    measure = await gauge.measure()
-    assert measure is not None
-    assert measure.high == 10.0
-
-
-@pytest.mark.parametrize(
-    ("select", "why"),
-    [
+async def test_a_select_that_gives_no_number_is_refused_before_anything_is_sent(both: Gateway) -> None:
+    for select, why in [
         ("select count(*) from no_such_table", "NO_SUCH_TABLE"),
         ("select id, id from abonents", "one row with one number"),
         ("select id from abonents", "one row with one number"),
@@ -313,20 +276,11 @@ async def test_another_number_for_a_select_of_ones_own_counts_at_once(with_both:
         ("select id from abonents where 1 = 0", "one row with one number"),
         ("select null from rdb$database", "one row with one number"),
         ("delete from abonents", ""),
-    ],
-)
-async def test_a_select_that_gives_no_number_is_refused_before_anything_is_sent(
-    select: str, why: str, with_both: Gateway, tmp_path: Path
-) -> None:
-    policy = replace(OWN, throttle_sql=select)
-    with pytest.raises(InputRefused, match=r"^--throttle-sql ") as refused:
-        await gauges_of(with_both, lambda: policy, tmp_path)
-    assert why in str(refused.value)
-    database = with_both.database
-    assert database is not None
-    assert list(database.query("select count(*) from abonents")) != [(0,)]
-
-
-async def test_a_select_needs_the_database(with_both: Gateway, tmp_path: Path) -> None:
+    ]:
+        with pytest.raises(InputRefused, match=r"^--throttle-sql ") as refused:
+            await gauge_of(both, "throttle-sql", [own(select, 3.0)])
+        assert why in str(refused.value)
+    assert both.database
+    assert list(both.database.query("select count(*) from abonents")) != [(0,)]
     with pytest.raises(InputRefused, match="needs the billing's database"):
-        await gauges_of(Gateway(with_both.client), lambda: OWN, tmp_path)
+        await gauge_of(replace(both, database=None), "throttle-sql", [own("select 1 from rdb$database", 3.0)])

@@ -54,14 +54,13 @@ def accounts(execute: Execute) -> None:
 
 
 @pytest.fixture
-def sealed(gateway: Gateway, tmp_path: Path) -> Gateway:
+def sealed(gateway: Gateway, tmp_path: Path, accounts: None) -> Gateway:  # noqa: ARG001
     return Gateway(gateway.client, gateway.database, vault=Vault(tmp_path / "secrets"))
 
 
 # ---- given ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("accounts")
 @pytest.mark.parametrize(("dontshow", "shown"), [("no", WORD), ("yes", None)])
 async def test_a_password_is_set_and_is_shown_as_wanted(
     sealed: Gateway, database: Database, dontshow: str, shown: str | None
@@ -84,7 +83,6 @@ async def test_a_password_is_set_and_is_shown_as_wanted(
     assert job.effect.repeatable
 
 
-@pytest.mark.usefixtures("accounts")
 async def test_accounts_that_are_not_there_are_refused(sealed: Gateway) -> None:
     text = f"user_id;psw\n90003;{WORD}\n77777777;{WORD}\n90002;{WORD}\n"
     done = await prepared(job_of(sealed, PASSWORD, rows_of(text)))
@@ -95,7 +93,6 @@ async def test_accounts_that_are_not_there_are_refused(sealed: Gateway) -> None:
     ]
 
 
-@pytest.mark.usefixtures("accounts")
 async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway, tmp_path: Path) -> None:
     for kind, text, more in [
         (PASSWORD, f"user_id;psw\n90001;{WORD}\n", {}),
@@ -110,7 +107,6 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway
         assert "what the passwords were is kept nowhere" in back.text
 
 
-@pytest.mark.usefixtures("accounts")
 async def test_a_page_that_prints_the_request_is_told_without_the_password(sealed: Gateway) -> None:
     job = job_of(sealed, PASSWORD, rows_of(f"user_id;psw\n90001;{WORD}\n"))
     (item,) = await planned(job)
@@ -129,7 +125,6 @@ async def test_a_page_that_prints_the_request_is_told_without_the_password(seale
 # ---- made up by the billing -------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("accounts")
 async def test_a_password_is_made_up_and_goes_into_the_file_alone(
     mock_billing: MockBilling, sealed: Gateway, database: Database, tmp_path: Path
 ) -> None:
@@ -201,7 +196,6 @@ NONE_SHOWN = RowRefused(
 NO_LINE = RowRefused("the billing has generated a password that no line can hold: set one with `password`")
 
 
-@pytest.mark.usefixtures("accounts")
 @pytest.mark.parametrize(
     ("made", "evidence"),
     [
@@ -228,7 +222,6 @@ async def test_what_comes_of_the_second_request(made: web.Response, evidence: Ev
     assert (tmp_path / "out.csv").exists() == (evidence == Accepted())
 
 
-@pytest.mark.usefixtures("accounts")
 async def test_without_an_answer_to_the_first_request_the_second_is_not_made(tmp_path: Path) -> None:
     answers = [web.json_response({"error": "Слишком частые запросы"}), answer({"pk": 6, "fields": {}})]
 
@@ -242,7 +235,6 @@ async def test_without_an_answer_to_the_first_request_the_second_is_not_made(tmp
         assert len(server.forms) == 2
 
 
-@pytest.mark.usefixtures("accounts")
 async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_request_goes_again(tmp_path: Path) -> None:
     def busy() -> web.Response:
         return refusal("Абонент обрабатывается, попробуйте позже")
@@ -285,7 +277,6 @@ def item_of() -> Item:
 # ---- asked for by letter ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("accounts")
 async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     mock_billing: MockBilling, sealed: Gateway, database: Database
 ) -> None:

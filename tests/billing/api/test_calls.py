@@ -2,16 +2,14 @@
 
 import datetime as dt
 import json
-from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +18,7 @@ from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.errors import BillingAway, BillingBusy, BillingRefused, NotTheBilling, SettingsError, SystemRefusal
 from billing.secret import Secret
 from engine.evidence import Accepted, RowRefused
-from tests.billing.api.scripted_server import reset, scripted
+from tests.billing.api.bare_server import Do, Step, served, talk, whole
 from tests.billing.saving import get_set_save
 
 
@@ -137,8 +135,10 @@ def test_what_is_encoded_can_be_decoded(arguments: dict[str, object], extra: dic
     assert sent == {"method1": "objects.create", **extra}
 
 
-READ = filter_("Users", {"id": 1}, "login")
-BUSY = {"error": "Слишком частые запросы"}
+# ---- asking: what is made of answers, and how it is asked again ----------------------------------------------------
+
+ASK = filter_("Users", {"id": 1}, "login")
+SENT_BACK = {"error": "bad key тайна or also-secret or p+w"}
 
 
 class Naps:
@@ -151,146 +151,103 @@ class Naps:
         self.taken.append(seconds)
 
 
-@dataclass(slots=True)
-class Answers:
-    """What the server answers, in turn; the last of them for ever."""
-
-    url: str = ""
-    forms: list[dict[str, str]] = field(default_factory=list)
-    waiting: deque[web.Response | None] = field(default_factory=deque)
-
-    def give(self, payload: Any = None, status: int = 200, body: str | None = None, **headers: str) -> None:
-        text = json.dumps(payload) if body is None else body
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.waiting.append(web.Response(status=status, text=text, headers=named, content_type="application/json"))
-
-    def hang_up(self) -> None:
-        self.waiting.append(None)
-
-    async def serve(self, request: web.Request, form: dict[str, str]) -> web.Response:
-        self.forms.append(form)
-        told = self.waiting.popleft() if len(self.waiting) > 1 else self.waiting[0]
-        if told is None:
-            return reset(request)
-        return web.Response(status=told.status, body=told.body, headers=told.headers)
+def told(body: object = "", *headers: str, status: int = 200) -> list[Step]:
+    """A connection with one answer, as JSON unless it is a text."""
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return [Do.READ, whole("Content-Type: application/json", *headers, body=text.encode(), status=f"{status} X")]
 
 
-@pytest.fixture
-def naps() -> Naps:
-    return Naps()
+@asynccontextmanager
+async def asking(*connections: Sequence[Step]) -> AsyncIterator[tuple[BillingClient, Naps]]:
+    """A client of a server that answers so in turn, with the last of them for ever, and its waits."""
+    naps, patience = Naps(), Patience(attempts=4, base=1.0, longest=3.0, limit=10.0)
+    key, header = {"hash_key": Secret("тайна")}, {"X-Key": Secret("also-secret")}
+    async with served(talk(*connections)) as server:
+        settings = ClientSettings(f"{server.url}/", extra=key, headers=header)
+        async with BillingClient(settings, patience=patience, sleep=naps, chance=lambda: 1.0) as client:
+            yield client, naps
 
 
-@pytest.fixture
-async def answers() -> AsyncIterator[Answers]:
-    answers = Answers()
-    async with scripted(answers.serve) as server:
-        answers.url = server.url
-        yield answers
+async def test_a_cabinet_s_answer_is_read_at_both_levels() -> None:
+    async with asking(told({"result": ['{"error": "x"}']})) as (client, _):
+        reset = get("Users", {"id": 1}, ChainStep("web_cabinet.reset_password", {"login": "a"}))
+        assert await client.send(reset) == RowRefused("x", recognised=False)
+        assert await client.send(ASK) == Accepted(result=['{"error": "x"}'])
 
 
-@pytest.fixture
-async def asking(answers: Answers, naps: Naps) -> AsyncIterator[BillingClient]:
-    settings = ClientSettings(
-        f"{answers.url}/", extra={"hash_key": Secret("тайна")}, headers={"X-Key": Secret("also-secret")}
-    )
-    patience = Patience(attempts=4, base=1.0, longest=3.0, limit=10.0)
-    async with BillingClient(settings, patience=patience, sleep=naps, chance=lambda: 1.0) as asking:
-        yield asking
-
-
-async def test_a_cabinet_s_answer_is_read_at_both_levels(asking: BillingClient, answers: Answers) -> None:
-    answers.give({"result": ['{"error": "x"}']})
-    seen = await asking.send(get("Users", {"id": 1}, ChainStep("web_cabinet.reset_password", {"login": "a"})))
-    assert seen == RowRefused("x", recognised=False)
-    assert await asking.send(READ) == Accepted(result=['{"error": "x"}'])
-
-
-async def test_secrets_echoed_by_the_billing_are_hidden(asking: BillingClient, answers: Answers) -> None:
-    answers.give({"error": "bad key тайна or also-secret or p+w"})
-    seen = await asking.send(get("Users", {"id": 1}, ChainStep("set_password", {"psw": "p+w"})))
+async def test_secrets_echoed_by_the_billing_are_hidden() -> None:
+    async with asking(told(SENT_BACK)) as (client, _):
+        seen = await client.send(get("Users", {"id": 1}, ChainStep("set_password", {"psw": "p+w"})))
     assert seen == RowRefused("bad key ••• or ••• or •••", recognised=False)
 
 
-async def test_a_read_is_asked_again(asking: BillingClient, answers: Answers, naps: Naps) -> None:
-    answers.hang_up()
-    answers.give(BUSY, Retry_After="9")
-    answers.give(status=500, body="<h1>Oops</h1>")
-    answers.give({"result": []})
-    assert await asking.ask(READ) == []
-    assert naps.taken == [1.0, 9.0, 3.0]
+async def test_a_read_is_asked_again_and_given_up() -> None:
+    busy = told({"error": "Слишком частые запросы"}, "Retry-After: 9")
+    oops = told("<h1>Oops</h1>", status=500)
+    async with asking([Do.HEAD, Do.RESET], busy, oops, told({"result": []}), told(status=502)) as (client, naps):
+        assert await client.ask(ASK) == []
+        assert naps.taken == [1.0, 9.0, 3.0]
+        with pytest.raises(BillingAway, match=r"asked 4 times: HTTP 502 Bad Gateway\. Check"):
+            await client.ask(ASK)
+        assert len(naps.taken) == 6
 
 
-async def test_a_read_is_given_up(asking: BillingClient, answers: Answers, naps: Naps) -> None:
-    answers.give(status=502, body="")
-    with pytest.raises(BillingAway, match=r"asked 4 times: HTTP 502 Bad Gateway\. Check"):
-        await asking.ask(READ)
-    assert len(naps.taken) == 3
+async def test_a_long_wait_is_not_waited_for_and_a_refused_read_is_not_repeated() -> None:
+    refused, forbidden = told({"error": "Не найден атрибут"}), told({"error": "Доступ запрещён"})
+    async with asking(told("", "Retry-After: 11", status=429), refused, forbidden) as (client, naps):
+        with pytest.raises(BillingBusy, match="asked once") as busy:
+            await client.ask(ASK)
+        assert busy.value.retry_after == pytest.approx(11.0)
+        with pytest.raises(
+            BillingRefused, match=r"refuses Users: objects\.filter\(id=1\) | login: Не найден атрибут"
+        ):
+            await client.ask(ASK)
+        with pytest.raises(SystemRefusal, match="administrator"):
+            await client.ask(ASK)
+        assert naps.taken == []
 
 
-async def test_a_long_wait_is_not_waited_for(asking: BillingClient, answers: Answers, naps: Naps) -> None:
-    answers.give(status=429, body="", Retry_After="11")
-    with pytest.raises(BillingBusy, match="asked once") as busy:
-        await asking.ask(READ)
-    assert busy.value.retry_after == pytest.approx(11.0)
-    assert naps.taken == []
-
-
-async def test_a_refused_read_is_not_repeated(asking: BillingClient, answers: Answers, naps: Naps) -> None:
-    answers.give({"error": "Не найден атрибут"})
-    answers.give({"error": "Доступ запрещён"})
-    with pytest.raises(BillingRefused, match=r"refuses Users: objects\.filter\(id=1\) | login: Не найден атрибут"):
-        await asking.ask(READ)
-    with pytest.raises(SystemRefusal, match="administrator"):
-        await asking.ask(READ)
-    assert naps.taken == []
-
-
-@pytest.mark.parametrize(
-    ("result", "version_", "clock"),
-    [
+async def test_health() -> None:
+    healthy: Sequence[tuple[object, str, str | None]] = [
         ({"version": "5.20.1", "server_time": "2024-01-02 03:04:05"}, "5.20.1", "2024-01-02 03:04:05"),
         ({"get_version": 5, "date": "2024-01-02"}, "5", "2024-01-02"),
         ([{"Version": "5"}], "5", None),
         ("5.20.1", "5.20.1", None),
-    ],
-)
-async def test_health(
-    asking: BillingClient, answers: Answers, result: object, version_: str, clock: str | None
-) -> None:
-    answers.give({"result": result})
-    health = await asking.health()
-    assert (health.version, health.server_time) == (version_, clock)
-    assert health.seconds >= 0
+    ]
+    async with asking(*(told({"result": result}) for result, _, _ in healthy)) as (client, _):
+        for _, version_, clock in healthy:
+            health = await client.health()
+            assert (health.version, health.server_time) == (version_, clock)
+            assert health.seconds >= 0
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "error"),
-    [
-        (200, "<html><h1>It works!</h1></html>", NotTheBilling),
-        (200, '{"status": "ok"}', NotTheBilling),
-        (200, '{"result": {"a": 1}}', NotTheBilling),
-        (200, '{"result": null}', NotTheBilling),
-        (200, '{"result": true}', NotTheBilling),
-        (200, '{"result": []}', NotTheBilling),
-        (200, '{"error": "what?"}', NotTheBilling),
-        (200, '{"error": "Не найдена модель"}', NotTheBilling),
-        (302, "", NotTheBilling),
-        (404, "", NotTheBilling),
-        (405, "", NotTheBilling),
-        (400, "", NotTheBilling),
-        (401, "", SystemRefusal),
-        (403, "", SystemRefusal),
-        (429, "", BillingBusy),
-        (503, "", BillingAway),
-        (500, "<h1>Oops</h1>", BillingAway),
+ILL: Final[Mapping[type[Exception], Sequence[tuple[int, str]]]] = {
+    NotTheBilling: [
+        (200, "<html><h1>It works!</h1></html>"),
+        (200, '{"status": "ok"}'),
+        (200, '{"result": {"a": 1}}'),
+        (200, '{"result": null}'),
+        (200, '{"result": true}'),
+        (200, '{"result": []}'),
+        (200, '{"error": "what?"}'),
+        (200, '{"error": "Не найдена модель"}'),
+        *((status, "") for status in (302, 400, 404, 405)),
     ],
-)
-async def test_ill_health(
-    asking: BillingClient, answers: Answers, status: int, body: str, error: type[Exception]
-) -> None:
-    answers.give(status=status, body=body)
-    with pytest.raises(error):
-        await asking.health()
+    SystemRefusal: [(401, ""), (403, "")],
+    BillingBusy: [(429, "")],
+    BillingAway: [(503, ""), (500, "<h1>Oops</h1>")],
+}
+
+
+@pytest.mark.parametrize("error", ILL)
+async def test_ill_health(error: type[Exception]) -> None:
+    async with asking(*(told(body, status=status) for status, body in ILL[error])) as (client, _):
+        for _ in ILL[error]:
+            with pytest.raises(error):
+                await client.health()
+
+
+# ---- settings ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

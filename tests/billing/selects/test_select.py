@@ -60,19 +60,16 @@ def test_the_parameters_are_those_that_are_bound(text: str) -> None:
     assert len(values) == len(bound) // 3
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_what_is_a_select(either_database: Database) -> None:
+    for text in [
         "select id from tarif",
         "select id from tarif;",
         "  -- all of them\n select id from tarif /* six */ ; -- that's all\n",
         "WITH q as (select id from tarif) select id from q",
         "select id from tarif for update",
-    ],
-)
-def test_what_is_a_select(text: str, either_database: Database) -> None:
-    assert len(rows_of(either_database, select_of(text).text)) == 6
-    assert select_of(text).notes == ()
+    ]:
+        assert len(rows_of(either_database, select_of(text).text)) == 6
+        assert select_of(text).notes == ()
 
 
 @pytest.mark.parametrize("setting", ["set list on", "set list", "SET HEADING OFF", "set width name 10"])
@@ -159,9 +156,8 @@ def test_given_names_take_the_place_of_the_selects_own(either_database: Database
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "names", "why"),
-    [
+def test_columns_that_cannot_be_taken(either_database: Database) -> None:
+    for text, names, why in [
         (
             "select id, 1 from tarif",
             (),
@@ -178,11 +174,9 @@ def test_given_names_take_the_place_of_the_selects_own(either_database: Database
         ("select cast('x' as blob) as b from tarif", (), "column 1, b, holds bytes and no text"),
         ("select id, rdb$db_key from tarif", (), "column 2, db_key, holds bytes"),
         ("select cast('x' as char(3) character set octets) as b from tarif", ("o",), "column 1, o, holds bytes"),
-    ],
-)
-def test_columns_that_cannot_be_taken(either_database: Database, text: str, names: tuple[str, ...], why: str) -> None:
-    with pytest.raises(StatementRefused, match=why):
-        columns(either_database, select_of(text), names=names)
+    ]:
+        with pytest.raises(StatementRefused, match=why):
+            columns(either_database, select_of(text), names=names)
 
 
 def test_a_name_that_is_cut_off(database: Database) -> None:
@@ -199,9 +193,8 @@ def test_a_type_that_is_not_known(database: Database) -> None:
 # ---- what Firebird refuses --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
+def test_what_firebird_refuses_is_told_with_its_place(either_database: Database) -> None:
+    for text, sentence in [
         ("select nothing from tarif", "line 1, column 8: Column unknown: NOTHING"),
         ("select id,\n  'Ёлка' as x, nothing from tarif", "line 2, column 16: Column unknown: NOTHING"),
         ("select id from tarif where id = :a and nothing = 1", "line 1, column 40: Column unknown: NOTHING"),
@@ -214,26 +207,23 @@ def test_a_type_that_is_not_known(database: Database) -> None:
             "Data type unknown, of a parameter: say what it is, as in: cast(:folder as integer)",
         ),
         ("select id from tarif where id = :a", 'conversion error from string "x1"'),
-    ],
-)
-def test_what_firebird_refuses_is_told_with_its_place(either_database: Database, text: str, sentence: str) -> None:
-    with pytest.raises(StatementRefused) as refused:
-        list(read(either_database, text, {"a": "x1"}).pages())
-    assert str(refused.value) == sentence
+    ]:
+        with pytest.raises(StatementRefused) as refused:
+            list(read(either_database, text, {"a": "x1"}).pages())
+        assert str(refused.value) == sentence
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_a_value_that_is_too_long_is_told_with_its_name(either_database: Database) -> None:
+    for text in [
         "select id from abonents where id > :a and sms = :sms",
         "select id from abonents where id > :a and sms = :sms order by name",
-    ],
-)
-def test_a_value_that_is_too_long_is_told_with_its_name(either_database: Database, text: str) -> None:
-    wide = read(either_database, text, {"a": "1", "sms": "7" * 500})
-    assert wide.at_once is text.endswith("name")
-    with pytest.raises(StatementRefused, match=r"the value of :sms is too long: it has 500 bytes, .* at most 128$"):
-        list(wide.pages())
+    ]:
+        wide = read(either_database, text, {"a": "1", "sms": "7" * 500})
+        assert wide.at_once is text.endswith("name")
+        with pytest.raises(
+            StatementRefused, match=r"the value of :sms is too long: it has 500 bytes, .* at most 128$"
+        ):
+            list(wide.pages())
 
 
 def test_a_billing_of_version_4(tmp_path: Path) -> None:
@@ -265,9 +255,8 @@ def among_others(expression: str) -> str:
     return f"select 7 as a, {expression} as b, 'x' as c from rdb$database"  # noqa: S608 - what is tested is SQL
 
 
-@pytest.mark.parametrize(
-    ("expression", "cell"),
-    [
+def test_values_as_text(either_database: Database) -> None:
+    for expression, cell in [
         ("7", "7"),
         ("-9223372036854775807", "-9223372036854775807"),
         ("cast(12 as numeric(18, 0))", "12"),
@@ -298,30 +287,25 @@ def among_others(expression: str) -> str:
         ("cast('Ёж' as blob sub_type text)", "Ёж"),
         ("1 = 1", "true"),
         ("1 = 0", "false"),
-    ],
-)
-def test_values_as_text(either_database: Database, expression: str, cell: str) -> None:
-    assert cells_of(either_database, among_others(expression)) == ("7", cell, "x")
+    ]:
+        assert cells_of(either_database, among_others(expression)) == ("7", cell, "x")
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [
+def test_a_float_that_is_not_exact_is_the_rows_fault(either_database: Database) -> None:
+    for expression in [
         "cast(0.1 as double precision) * 3",
         "cast(0.1 as float)",
         "cast(1e15 as double precision)",
         "cast(1e300 as double precision)",
         "cast(1e-20 as double precision)",
-    ],
-)
-def test_a_float_that_is_not_exact_is_the_rows_fault(either_database: Database, expression: str) -> None:
-    (row,) = rows_of(either_database, among_others(expression))
-    assert (row.cells[0], row.cells[2]) == ("7", "x")
-    assert float(row.cells[1])
-    assert row.fault is not None
-    assert row.fault.column == "column2"
-    assert row.fault.reason.startswith(f"{row.cells[1]} is a floating-point number")
-    assert "cast(… as numeric(18,2))" in row.fault.reason
+    ]:
+        (row,) = rows_of(either_database, among_others(expression))
+        assert (row.cells[0], row.cells[2]) == ("7", "x")
+        assert float(row.cells[1])
+        assert row.fault is not None
+        assert row.fault.column == "column2"
+        assert row.fault.reason.startswith(f"{row.cells[1]} is a floating-point number")
+        assert "cast(… as numeric(18,2))" in row.fault.reason
 
 
 def test_sums_and_quotients_of_a_newer_firebird(database: Database) -> None:
@@ -370,24 +354,20 @@ def test_texts_go_there_and_back(database: Database, text: str) -> None:
 # ---- parameters -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("condition", "text", "typed"),
-    [
+def test_firebird_casts_a_text_to_what_it_is_compared_with(either_database: Database) -> None:
+    cases: list[tuple[str, str, str | int]] = [
         ("parent_id = :v", "1000", 1000),
         ("id in (2001, :v)", " 2002", 2002),
         ("create_date > :v", "2019-06-01", "2019-06-01 00:00:00"),
         ("need_recalc is null and deleted = :v", "0", 0),
         ("contract_number = :v", "00001", "00001"),
         ("id * 1.5 > :v", "3500.5", "3500.5"),
-    ],
-)
-def test_firebird_casts_a_text_to_what_it_is_compared_with(
-    either_database: Database, condition: str, text: str, typed: str | int
-) -> None:
-    select = f"select id from abonents where {condition} order by id"  # noqa: S608 - what is tested is SQL
-    found = rows_of(either_database, select, {"v": text})
-    assert found
-    assert found == rows_of(either_database, select, {"v": typed})
+    ]
+    for condition, text, typed in cases:
+        select = f"select id from abonents where {condition} order by id"  # noqa: S608 - what is tested is SQL
+        found = rows_of(either_database, select, {"v": text})
+        assert found
+        assert found == rows_of(either_database, select, {"v": typed})
 
 
 FOLDER = 1000
@@ -584,37 +564,37 @@ READ_AT_ONCE = (
 )
 
 
-@pytest.mark.parametrize("text", WALKED)
-def test_selects_that_are_read_along_their_key(either_database: Database, text: str) -> None:
-    walked = read(either_database, text)
-    assert not walked.at_once
-    wanted = sorted(int(row[0]) for row in either_database.query(text))
-    pages = list(walked.pages(size=100))
-    assert [int(row.cells[0]) for page in pages for row in page.rows] == wanted
-    assert {len(page.rows) for page in pages[:-1]} <= {100}
-    assert [page.cursor for page in pages] == [page.rows[-1].cells[0] for page in pages]
+def test_selects_that_are_read_along_their_key(either_database: Database) -> None:
+    for text in WALKED:
+        walked = read(either_database, text)
+        assert not walked.at_once
+        wanted = sorted(int(row[0]) for row in either_database.query(text))
+        pages = list(walked.pages(size=100))
+        assert [int(row.cells[0]) for page in pages for row in page.rows] == wanted
+        assert {len(page.rows) for page in pages[:-1]} <= {100}
+        assert [page.cursor for page in pages] == [page.rows[-1].cells[0] for page in pages]
 
 
-@pytest.mark.parametrize("text", SORTED)
-def test_a_plan_that_sorts_is_no_way_for_pages(either_database: Database, text: str) -> None:
-    sorted_ = read(either_database, text)
-    assert sorted_.at_once
-    assert sorted_.walk is not None
-    wanted = [str(row[0]) for row in either_database.query(text)]
-    assert [row.cells[0] for page in sorted_.pages() for row in page.rows] == wanted
-    # A run that began page by page, when the plan was another one, goes on page by page.
-    rest = [row.cells[0] for page in sorted_.pages("2500", size=100) for row in page.rows]
-    assert rest == sorted((key for key in wanted if int(key) > 2500), key=int)
+def test_a_plan_that_sorts_is_no_way_for_pages(either_database: Database) -> None:
+    for text in SORTED:
+        sorted_ = read(either_database, text)
+        assert sorted_.at_once
+        assert sorted_.walk is not None
+        wanted = [str(row[0]) for row in either_database.query(text)]
+        assert [row.cells[0] for page in sorted_.pages() for row in page.rows] == wanted
+        # A run that began page by page, when the plan was another one, goes on page by page.
+        rest = [row.cells[0] for page in sorted_.pages("2500", size=100) for row in page.rows]
+        assert rest == sorted((key for key in wanted if int(key) > 2500), key=int)
 
 
-@pytest.mark.parametrize("text", READ_AT_ONCE)
-def test_selects_that_are_read_at_once(either_database: Database, text: str) -> None:
-    values = {"page_after": 2500}
-    at_once = read(either_database, text, values)
-    assert at_once.at_once
-    assert at_once.walk is None
-    wanted = [str(row[0] or "") for row in either_database.query(text, values)]
-    assert [row.cells[0] for page in at_once.pages(size=100) for row in page.rows] == wanted
+def test_selects_that_are_read_at_once(either_database: Database) -> None:
+    for text in READ_AT_ONCE:
+        values = {"page_after": 2500}
+        at_once = read(either_database, text, values)
+        assert at_once.at_once
+        assert at_once.walk is None
+        wanted = [str(row[0] or "") for row in either_database.query(text, values)]
+        assert [row.cells[0] for page in at_once.pages(size=100) for row in page.rows] == wanted
 
 
 def test_a_key_that_is_no_key_is_not_walked(database: Database) -> None:

@@ -83,9 +83,8 @@ def _state(database: Database) -> list[tuple[object, ...]]:
     return list(database.query("select gen_id(g, 0), (select count(*) from t) from rdb$database"))
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
+def test_what_may_change_something_is_refused(database: Database) -> None:
+    for text, why in [
         ("select gen_id(g, 1) as n from tarif", "column 8: gen_id changes its generator .*: gen_id.g, 0. reads it"),
         ("select next value for g as n from tarif", "'next value for' changes .*: gen_id.g, 0. reads it"),
         ("select id from t\nwith lock", "line 2, column 1: 'with lock' locks the rows for others"),
@@ -114,16 +113,13 @@ def _state(database: Database) -> list[tuple[object, ...]]:
         ("select x from counting_below", "^COUNTS, which COUNTING_BELOW uses, may change the generator G"),
         ("select number from counted", "^COUNTED may change the generator G"),
         ("select x from packed", "package P|^F, which PACKED uses, has no text in the database"),
-    ],
-)
-def test_what_may_change_something_is_refused(database: Database, text: str, why: str) -> None:
-    with pytest.raises(NotASelect, match=why):
-        prepared(database, select_of(text))
+    ]:
+        with pytest.raises(NotASelect, match=why):
+            prepared(database, select_of(text))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_what_only_reads_is_read(database: Database) -> None:
+    for text in [
         "select x from reads",
         "select x from harmless",
         "select half(id) as x from t",
@@ -132,17 +128,15 @@ def test_what_may_change_something_is_refused(database: Database, text: str, why
         "select id as counts, number as writes from (select id, id as number from t) q",
         "with lock as (select id as x from t) select x from lock",
         "select 'gen_id(g, 1)' as x, \"ID\" from t /* next value for g */ -- with lock",
-    ],
-)
-def test_what_only_reads_is_read(database: Database, text: str) -> None:
-    assert [len(page.rows) for page in read(database, text).pages()] == [1]
+    ]:
+        assert [len(page.rows) for page in read(database, text).pages()] == [1]
 
 
-@pytest.mark.parametrize("procedure", ["writes", "writes_apart"])
-def test_a_change_of_rows_is_stopped_by_the_transaction(database: Database, procedure: str) -> None:
-    reader = read(database, f"select x from {procedure}")  # noqa: S608 - names of ours
-    with pytest.raises(StatementRefused, match="attempted update during read-only transaction"):
-        list(reader.pages())
+def test_a_change_of_rows_is_stopped_by_the_transaction(database: Database) -> None:
+    for procedure in ["writes", "writes_apart"]:
+        reader = read(database, f"select x from {procedure}")  # noqa: S608 - names of ours
+        with pytest.raises(StatementRefused, match="attempted update during read-only transaction"):
+            list(reader.pages())
 
 
 def test_what_is_no_select_is_refused_by_the_reader_itself(database: Database) -> None:

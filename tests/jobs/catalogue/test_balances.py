@@ -166,24 +166,26 @@ ROWS: Final[Mapping[str, Rows]] = {
 }
 
 
-@pytest.mark.parametrize("case", ROWS.values(), ids=list(ROWS))
-async def test_rows_become_items_or_are_refused_with_their_place(gateway: Gateway, case: Rows) -> None:
-    done = await prepared(job_of(gateway, case.text, mapping=dict(case.mapping), **case.given))
-    taken = []
-    for one in done.items:
-        payload = decode_payload(one.payload)
-        ((method, arguments),) = payload.steps
-        assert (method, arguments["abonent_id"], arguments["op_summa"]) == (
-            "objects.create",
-            payload.abonent,
-            str(one.amount),
-        )
-        taken.append(f"{one.key} {one.label} {one.lane} {one.amount} {arguments['op_type_id']} {arguments['descr']}")
-    assert taken == list(case.taken)
-    assert [f"{one.line} {one.column}: {one.reason}" for one in done.refusals] == list(case.refused)
-    lines = [tuple(re.split("[;,]" if ";" not in case.text else ";", line)) for line in case.text.splitlines()]
-    kept = [*((one.line, one.row) for one in done.items), *((one.line, one.row) for one in done.refusals)]
-    assert [row for _, row in kept] == [lines[(line or 0) - 1] for line, _ in kept]
+async def test_rows_become_items_or_are_refused_with_their_place(gateway: Gateway) -> None:
+    for case in ROWS.values():
+        done = await prepared(job_of(gateway, case.text, mapping=dict(case.mapping), **case.given))
+        taken = []
+        for one in done.items:
+            payload = decode_payload(one.payload)
+            ((method, arguments),) = payload.steps
+            assert (method, arguments["abonent_id"], arguments["op_summa"]) == (
+                "objects.create",
+                payload.abonent,
+                str(one.amount),
+            )
+            taken.append(
+                f"{one.key} {one.label} {one.lane} {one.amount} {arguments['op_type_id']} {arguments['descr']}"
+            )
+        assert taken == list(case.taken)
+        assert [f"{one.line} {one.column}: {one.reason}" for one in done.refusals] == list(case.refused)
+        lines = [tuple(re.split("[;,]" if ";" not in case.text else ";", line)) for line in case.text.splitlines()]
+        kept = [*((one.line, one.row) for one in done.items), *((one.line, one.row) for one in done.refusals)]
+        assert [row for _, row in kept] == [lines[(line or 0) - 1] for line, _ in kept]
 
 
 async def test_what_the_balance_was_is_kept_as_it_was_overwritten(
@@ -229,18 +231,15 @@ async def test_an_unknown_number_comes_with_the_nearest(both: Gateway) -> None:
     assert "no longer searched for" in str(second["B15"])
 
 
-@pytest.mark.parametrize(
-    ("header", "reason"),
-    [
+async def test_missing_columns_refuse_the_file(gateway: Gateway) -> None:
+    for header, reason in [
         ("фамилия;amount", "has no column abonent_id or contract_number; it has: фамилия, amount"),
         ("abonent_id;итого", "has no column amount; it has: abonent_id, итого"),
         ("abonent_id;amount;op_summa", "several columns that can be amount: 'amount', 'op_summa'"),
-    ],
-)
-async def test_missing_columns_refuse_the_file(gateway: Gateway, header: str, reason: str) -> None:
-    job = job_of(gateway, f"{header}\n1;2\n")
-    with pytest.raises(InputRefused, match=reason):
-        _ = job.source
+    ]:
+        job = job_of(gateway, f"{header}\n1;2\n")
+        with pytest.raises(InputRefused, match=reason):
+            _ = job.source
 
 
 async def test_it_needs_rows(gateway: Gateway, tmp_path: Path) -> None:
@@ -324,9 +323,9 @@ async def test_the_billings_refusal_is_of_the_row(gateway: Gateway, execute: Exe
 
 
 async def test_absence_proves_nothing_while_entries_of_the_row_wait(
-    client: BillingClient, database: Database, execute: Execute
+    both: Gateway, client: BillingClient, execute: Execute
 ) -> None:
-    job = job_of(Gateway(client, database), FILE)
+    job = job_of(both, FILE)
     item = sending_item(an_item(17))
     assert await job.effect.unfinished_work([item]) is None
     execute.put("account_stack", id=1, account_id=18)
@@ -366,20 +365,20 @@ async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path) ->
 
 
 async def test_a_comment_without_room_for_its_mark(
-    client: BillingClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    both: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The real column's width is not known: here it is made narrow.
     monkeypatch.setattr(database, "longest", lambda *_: 40)
     with pytest.raises(InputRefused, match="shorten this one to 8 characters"):
-        await prepared(job_of(Gateway(client, database), FILE, descr="x" * 20))
+        await prepared(job_of(both, FILE, descr="x" * 20))
 
 
 async def test_a_row_whose_comment_has_no_room_for_its_mark(
-    client: BillingClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    both: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "longest", lambda *_: 40)
     text = "abonent_id;amount;descr\n9001;1;короткий\n9002;2;слишком длинный\n"
-    done = await prepared(job_of(Gateway(client, database), text, descr="x"))
+    done = await prepared(job_of(both, text, descr="x"))
     assert [one.key for one in done.items] == ["9001/8"]
     (refusal,) = done.refusals
     assert (refusal.line, refusal.column) == (3, "descr")

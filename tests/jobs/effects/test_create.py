@@ -174,12 +174,9 @@ async def test_what_is_there_again_is_not_made_anew(gateway: Gateway, execute: E
     ]
 
 
-async def test_a_comment_gives_way_to_the_new_mark(
-    client: BillingClient, database: Database, execute: Execute
-) -> None:
-    gateway = Gateway(client, database)
-    job = effect_of(gateway, CONNECT_SERVICE)
-    done = await sent(job, await connecting(gateway, text="abonent_id\n9001\n"))
+async def test_a_comment_gives_way_to_the_new_mark(both: Gateway, database: Database, execute: Execute) -> None:
+    job = effect_of(both, CONNECT_SERVICE)
+    done = await sent(job, await connecting(both, text="abonent_id\n9001\n"))
     execute("update users_usluga set comment = ?, next_date = '2026-05-01' where id = ?", "я" * 255, done[0].answer)
     undo = await undone(job, done)
     backs = await sent(undo.effect, undo.items, UNDO_RUN)

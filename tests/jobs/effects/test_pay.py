@@ -177,18 +177,15 @@ async def test_an_act_says_nothing_of_a_payment_once_a_probe_has_seen_it(gateway
     assert await sightings(effect_of(known, PAYMENT, way="add_payment"), items) == [Absent()]
 
 
-@pytest.mark.parametrize(
-    ("amount", "reason"),
-    [
+async def test_bad_amounts(gateway: Gateway) -> None:
+    for amount, reason in [
         ("5.5555", "'5.5555' (column 2): 5.5555 has 4 decimals"),
         ("0", "0 is not a payment: an amount above zero is expected"),
         ("-5", "-5 is not a payment: an amount above zero is expected"),
-    ],
-)
-async def test_bad_amounts(gateway: Gateway, amount: str, reason: str) -> None:
-    rows = rows_of(f"abonent_id;sum_in\n9001;{amount}\n")
-    (told,) = await refused(job_of(gateway, PAYMENT, rows, way="add_payment"))
-    assert told.startswith(f"2 sum_in: {reason}")
+    ]:
+        rows = rows_of(f"abonent_id;sum_in\n9001;{amount}\n")
+        (told,) = await refused(job_of(gateway, PAYMENT, rows, way="add_payment"))
+        assert told.startswith(f"2 sum_in: {reason}")
 
 
 # ---- the way back ------------------------------------------------------------------------------------------------

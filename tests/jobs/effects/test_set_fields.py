@@ -175,31 +175,29 @@ async def test_the_sum_of_the_tariff_and_one_rouble(both: Gateway, execute: Exec
 OTHER = 5
 
 
-async def test_all_of_an_operator(client: BillingClient, database: Database, execute: Execute) -> None:
+async def test_all_of_an_operator(both: Gateway, database: Database, execute: Execute) -> None:
     execute.put("operators", id=OTHER, name="Третий")
     execute("update abonents set operator_id = ? where id in (9001, 9003, 9006)", OTHER)
-    gateway = Gateway(client, database)
-    job = job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
+    job = job_of(both, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
     items = await planned(job)
     # 9006 is deleted.
     assert [one.key for one in items] == ["9001", "9003"]
     await sent(job, items)
     query = "select id from abonents where operator_id = 1444 and id > 9000 order by id"
     assert [key for (key,) in database.query(query)] == [9001, 9003]
-    assert (await prepared(job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
+    assert (await prepared(job_of(both, OPERATOR, Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
 
 
-async def test_an_operator_is_named_or_rows_are_given(client: BillingClient, database: Database) -> None:
-    gateway = Gateway(client, database)
+async def test_an_operator_is_named_or_rows_are_given(both: Gateway) -> None:
     with pytest.raises(InputRefused, match="give --set from=… for the job's own select, or name a file"):
-        _ = job_of(gateway, OPERATOR, Input(), operator="3").source
+        _ = job_of(both, OPERATOR, Input(), operator="3").source
     rows = rows_of("abonent_id\n2001\n")
     for rows_elsewhere in (rows, Input(sql="select id as abonent_id from abonents")):
         with pytest.raises(InputRefused, match=r"^--set from=… chooses rows for the job's own select"):
-            _ = job_of(gateway, OPERATOR, rows_elsewhere, **{"from": "3", "operator": "3"}).source
+            _ = job_of(both, OPERATOR, rows_elsewhere, **{"from": "3", "operator": "3"}).source
     # A select that asks for it makes it count.
     asking = Input(sql="select id as abonent_id from abonents where operator_id = :from and id < 2010")
-    assert job_of(gateway, OPERATOR, asking, **{"from": "3", "operator": "1444"}).source.header == ("abonent_id",)
+    assert job_of(both, OPERATOR, asking, **{"from": "3", "operator": "1444"}).source.header == ("abonent_id",)
 
 
 async def test_a_recalculation_that_is_done_already_is_as_wanted(gateway: Gateway, execute: Execute) -> None:
@@ -313,7 +311,6 @@ async def test_an_address_that_is_named_is_that_one_and_no_other(gateway: Gatewa
     assert await readings(job, items) == [ReadBack(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
 
 
-@pytest.mark.usefixtures("addresses")
 async def test_a_row_whose_money_is_no_amount_is_refused_and_not_lost(gateway: Gateway) -> None:
     """The chain itself has it: no cell is at fault."""
     get = 'objects.get {"account_id_abonents": {id}}'
@@ -329,10 +326,8 @@ async def test_the_part_of_a_key_that_is_empty_is_named(gateway: Gateway) -> Non
     assert await refused(call.job(rows_of("id\n90001\n"))) == ["2 None: login is empty: which object is meant?"]
 
 
-@pytest.mark.usefixtures("addresses")
-@pytest.mark.parametrize(
-    ("model", "chain", "row", "told"),
-    [
+async def test_what_the_vendor_forbids_is_refused(gateway: Gateway) -> None:
+    for model, chain, row, told in [
         ("Abonents", 'set {"need_recalc": "{x}"}', first_of(-7), "need_recalc: '{x}' is 7 months back"),
         ("Abonents", 'set {"need_recalc": "{x}"}', f"{first_of(0)[:-2]}02", "is not the first of a month"),
         ("Abonents", 'set {"need_recalc": "2019-06-01"}', "1", "the billing recalculates 6 at most"),
@@ -348,17 +343,12 @@ async def test_the_part_of_a_key_that_is_empty_is_named(gateway: Gateway) -> Non
             "03.07.2030",
             "own_disabled_end '03.07.2030': dates are written as 2019-06-01",
         ),
-    ],
-)
-async def test_what_the_vendor_forbids_is_refused(
-    gateway: Gateway, model: str, chain: str, row: str, told: str
-) -> None:
-    call = Called(gateway, model, 'objects.get {"id": {id}}', chain, "save")
-    (reason,) = await refused(call.job(rows_of(f"id;x\n9001;{row}\n")))
-    assert told.format(x=row) in reason
+    ]:
+        call = Called(gateway, model, 'objects.get {"id": {id}}', chain, "save")
+        (reason,) = await refused(call.job(rows_of(f"id;x\n9001;{row}\n")))
+        assert told.format(x=row) in reason
 
 
-@pytest.mark.usefixtures("addresses")
 async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_taken_back(
     gateway: Gateway, execute: Execute
 ) -> None:
