@@ -17,7 +17,6 @@ from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.secret import Secret
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from lab.mock.server import MockBilling
-from lab.record.exchanges import Exchanges
 from lab.record.matching import request_of
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recording
@@ -278,35 +277,6 @@ async def test_a_body_that_is_no_text_and_one_that_is_not_encoded(tmp_path: Path
         body = "&".join(f"{name}={value}" for name, value in second.form).encode()
         async with http.post(f"{replay.url}/rest_api/v2/Users/", data=body) as response:
             assert response.status == 200
-
-
-def test_a_long_recording_is_indexed_in_little_memory(tmp_path: Path) -> None:
-    many = 20_000
-    path = tmp_path / "r.gz"
-    with gzip.open(path, "wt", compresslevel=1) as file:
-        file.write(json.dumps({"recording": 1, "program": "", "base_path": "", "started": ""}) + "\n")
-        frame = exchange_of("x", "a long answer " * 100) | {
-            "number": 1,
-            "at": 0.0,
-            "path": "/rest_api/v2/Users/",
-            "seconds": 0.1,
-            "outcome": "answered",
-        }
-        for number in range(many):
-            file.write(json.dumps(frame | {"form": [["method1", "x"], ["arg1", f'{{"id":{number}}}']]}) + "\n")
-    with Exchanges(path) as exchanges:
-        assert len(exchanges) == exchanges.due() == many
-        assert exchanges.held == 17 * many
-        spool = exchanges._spool.seek(0, 2)
-        assert spool > 1_400 * many
-        for number in (many - 1, 0, 12_345):
-            recorded = exchanges.take(
-                exchanges.request("/rest_api/v2/Users/", [("method1", "x"), ("arg1", f'{{"id": {number}}}')])
-            )
-            assert recorded is not None
-            assert recorded.form[1][1] == f'{{"id":{number}}}'
-        assert exchanges.due() == many - 3
-        assert next(exchanges.never_made(1)).form[1][1] == '{"id":1}'
 
 
 def test_which_requests_are_the_same() -> None:
