@@ -152,16 +152,3 @@ async def test_only_requests_of_its_model_are_disturbed_and_what_breaks_behind_i
             with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
                 await streams[0].readexactly(1000)
             streams[1].close()
-
-
-async def test_it_answers_502_while_the_billing_is_away_and_goes_on_when_it_is_back() -> None:
-    (port,) = free_ports(1)
-    async with proxied(port, None) as proxy:
-        streams = await connected(proxy)
-        send(streams, "one")
-        assert "502 Bad Gateway" in await message(streams[0])
-        server = Server()
-        async with served_connections(server.serve, port):
-            send(streams, "two")
-            assert await message(streams[0]) == "TWO"
-            streams[1].close()

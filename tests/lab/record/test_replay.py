@@ -252,14 +252,6 @@ async def test_the_recorded_timing(tmp_path: Path, speed: Any, seconds: float, l
         assert time.perf_counter() - started >= least
 
 
-async def test_a_cut_recording_is_served_and_says_so(tmp_path: Path) -> None:
-    path = written(tmp_path / "r.gz", [exchange_of("a")])
-    path.write_bytes(path.read_bytes()[:-4])
-    async with replaying(path) as replay:
-        assert not replay.whole
-        assert await sent(replay.url, [ask("a")]) == [Accepted(result=1)]
-
-
 async def test_a_body_that_is_no_text_and_one_that_is_not_encoded(tmp_path: Path) -> None:
     async def script(_: web.Request, __: dict[str, str]) -> web.Response:
         body = '{"result": "«Да»"}'.encode("cp1251")
