@@ -1,12 +1,9 @@
-"""An import in the crash lab: the table that it draws, what it reads of the billing, and what its verdict finds."""
+"""An import in the crash lab: what it reads of the billing, and what its verdict finds."""
 
-import csv
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -18,49 +15,15 @@ from jobs.imports.subscriber import Step
 from lab.crash.import_books import held_things, held_totals, live_content
 from lab.crash.import_judge import GroupTotal, ImportBooks, ImportItem, UndoneImport, judge_import
 from lab.crash.import_table import (
-    DICTIONARY,
-    HEADER,
-    TABLE,
     WantedSubscriber,
-    draw_rows,
     folder_key,
-    new_folders,
     step_key,
-    write_table,
 )
 from lab.crash.program import ExitCode
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import MockConnection
 
 NEW_FOLDER = ("Новый город", "Юг")
-
-
-def test_a_table_has_faulty_rows_of_every_kind_and_is_the_same_for_a_seed(tmp_path: Path) -> None:
-    rows = list(write_table(tmp_path, draw_rows(Random(3), 2_000)))
-    assert rows == list(draw_rows(Random(3), 2_000))
-    with (tmp_path / TABLE).open(encoding="utf-8-sig", newline="") as stream:
-        assert list(map(tuple, csv.reader(stream, delimiter=";"))) == [HEADER, *(row.cells for row in rows)]
-    good = [row for row in rows if row.wanted is not None]
-    faulty = [row.cells for row in rows if row.wanted is None]
-    assert 0.035 < len(faulty) / len(rows) < 0.065
-    keys = Counter(key for row in good if row.wanted for key in row.wanted.things)
-    assert set(keys.values()) == {1}
-    assert {key.split("/")[1] for key in keys} == set(Step) - {Step.FOLDER}
-    # Nothing that a good row has stands in another row, but for names and sums.
-    for column in ("Номер договора", "Логин", "IP", "MAC"):
-        place = HEADER.index(column)
-        own = [row.cells[place] for row in good if row.cells[place]]
-        assert len(own) == len(set(own))
-        assert not set(own) & {cells[place] for cells in faulty}
-    # Each name of the table is in the dictionary, but for the faulty ones.
-    with (tmp_path / DICTIONARY).open(encoding="utf-8-sig", newline="") as stream:
-        known = {(row["kind"], row["name"]) for row in csv.DictReader(stream, delimiter=";")}
-    for column, kind in (("Группа", "folder"), ("Тариф", "tariff"), ("Услуга", "service"), ("Пул", "pool")):
-        assert {(kind, row.cells[HEADER.index(column)]) for row in good} - {(kind, "")} <= known
-    assert ("folder", "Неизвестная") not in known
-    assert new_folders(("Частный сектор",)) == new_folders(("Многоквартирные дома", "Новостройки")) == []
-    assert new_folders(("Перенесённые", "Ленина")) == [("Перенесённые", "Ленина")]
-    assert new_folders(NEW_FOLDER) == [("Новый город",), NEW_FOLDER]
 
 
 @pytest.fixture

@@ -1,20 +1,15 @@
 """Each job is tried by a trial of its declaration, without a word about it; what the lab cannot try it says."""
 
-import shutil
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from billing.database.dsn import Dsn
-from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, a_date, a_moment, an_id, roubles
+from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, a_date, an_id, roubles
 from jobs.spec.spec import JobSpec
 from lab.crash.drawing import draw
 from lab.crash.errors import NoTrial
-from lab.crash.fields import fields_now, money_field, wanted_fields
 from lab.crash.own_trials import trial_of
-from lab.crash.trials import TRIALS, By
-from lab.mock.connection import MockConnection
+from lab.crash.trials import By
 
 FEE = Parameter("fee", "in roubles", parse=roubles, columns=())
 WHAT = Parameter("what", "a service", parse=an_id, columns=())
@@ -86,27 +81,3 @@ ODD = Parameter("fee", "a code", parse=never, columns=())
 def test_what_cannot_be_tried_is_said(job: JobSpec, why: str) -> None:
     with pytest.raises(NoTrial, match=why):
         trial_of(job)
-
-
-def test_what_is_wanted_is_what_the_billing_has_once_it_is_set(billing_file: Path, tmp_path: Path) -> None:
-    billing = MockConnection(Dsn(str(shutil.copy(billing_file, tmp_path / "own.fdb"))))
-    chain, limits, charges = SETTING.template(), TRIALS["cutoff-limit"].sets, TRIALS["next-charge"].sets
-    assert limits is not None
-    assert charges is not None
-    ((subscriber, service),) = billing.execute(
-        "select first 1 abonent_id, usluga_id from users_usluga where deleted = 0 order by id"
-    )
-    moment = a_moment("2035-02-03 04:05:06")
-    row = {"abonent_id": str(subscriber), "usluga_id": str(service), "next_date": moment}
-    fields = {"abonent_id": "2001", "tariff": "5", "start": "2035-02-03"}
-    assert fields_now(chain, billing)["2001"] != wanted_fields(chain, fields)
-    billing.execute("update abonents set tarif_next_id = 5, own_disabled_start = '2035-02-03' where id = 2001")
-    ((account,),) = billing.execute("select account_id from abonents where id = 2001")
-    billing.execute('update admin_accounts set "limit" = 125000000000 where id = ?', (account,))
-    billing.execute("update users_usluga set next_date = '2035-02-03 04:05:06' where abonent_id = ?", (subscriber,))
-    assert fields_now(chain, billing)["2001"] == wanted_fields(chain, fields) == "5 2035-02-03"
-    assert fields_now(limits, billing)["2001"] == wanted_fields(limits, {"abonent_id": "2001", "amount": "12.5"})
-    assert fields_now(charges, billing)[f"{subscriber}/{service}"] == wanted_fields(charges, row) == moment
-    billing.close()
-    of_money = {name for name, trial in TRIALS.items() if trial.sets is not None and money_field(trial.sets)}
-    assert of_money == {"warning-threshold", "tariff-threshold", "cutoff-limit", "call"}

@@ -216,6 +216,15 @@ KINDS: tuple[tuple[str, tuple[str, ...], type[Evidence], int], ...] = (
 )
 
 
+SAID = {
+    "half-answer": "the answer broke off",
+    "reset-before-effect": "reset",
+    "reset-after-effect": "reset",
+    "effect-then-silence": "broke",
+}
+"""How some of them are told apart."""
+
+
 async def test_what_is_seen_and_what_was_done(billing_file: Path) -> None:
     """One billing fails in every way; between two of them the port of one that refuses is opened again."""
     async with _failing(billing_file, "") as (server, client):
@@ -228,6 +237,7 @@ async def test_what_is_seen_and_what_was_done(billing_file: Path) -> None:
             await server.wait_for_requests()
             done += effects
             assert isinstance(seen, evidence), (kind, seen)
+            assert SAID.get(kind, "") in str(seen), (kind, seen)
             assert sum(server.ledger.effects(MODEL).values()) == done, kind
             if kind == "refuse":
                 server.faults.set(read_plan(""))

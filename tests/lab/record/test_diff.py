@@ -16,7 +16,7 @@ from billing.api.calls import Call, ChainStep, create, filter_, get, version
 from billing.api.client import BillingClient, ClientSettings
 from billing.errors import BillingAway
 from billing.secret import Secret
-from lab.record.diff import Difference, Tally, diff, read_only
+from lab.record.diff import Difference, Tally, diff, differences, read_only
 from lab.record.pseudonyms import Pseudonyms
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recorded, RecordingError
@@ -178,6 +178,12 @@ async def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
         seen, tally = await found(path, server.url)
         assert len(server.forms) == asked
     assert (seen, tally) == ([], Tally(secret=1, unanswered=1))
+
+
+def test_a_recorded_secret_stands_for_anything() -> None:
+    secrets = {"a": "x•••y", "b": "•••"}
+    assert list(differences(secrets, {"a": "x123y", "b": 5})) == []
+    assert list(differences(secrets, {"a": "x123"})) == [("a", "x•••y", "x123"), ("b", "•••", msgspec.UNSET)]
 
 
 NAMES = st.sampled_from(
