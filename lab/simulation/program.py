@@ -110,6 +110,11 @@ class Program:
         async with BillingClient(ClientSettings(TARGET)) as client:
             yield journal, Gateway(client)
 
+    @asynccontextmanager
+    async def beside(self, run: Run, journal: Journal, live: LivePolicy) -> AsyncIterator[None]:
+        """What works beside the sending."""
+        yield
+
     # ---- commands ----
 
     async def run(self) -> Outcome:
@@ -205,7 +210,8 @@ class Program:
                 raise CommandRefused("--yes answers no doubt")
             await journal.approve(run)
             run = await journal.again(run)
-        await Pipeline(run, job, journal, live, known=known).migrate()
+        async with self.beside(run, journal, live):
+            await Pipeline(run, job, journal, live, known=known).migrate()
         return Outcome(run.name, await _left(run, journal), stop.reason)
 
 

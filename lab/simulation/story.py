@@ -7,7 +7,8 @@ with the number of the request after which it happens. So events can be taken aw
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -94,7 +95,7 @@ WAYS: Final[tuple[tuple[Then, ...], ...]] = (
 class Event:
     """Something that happens after the request number `at`; `much` says how long or to whom, from 0 to 1."""
 
-    kind: Kind
+    kind: StrEnum
     at: int
     much: float
 
@@ -114,6 +115,11 @@ class Schedule:
     """Whether a run that was stopped is left so, and what follows is done with it."""
     wire: bool = False
     rows: int = ROWS
+
+    @property
+    def world(self) -> "type[World]":
+        """In what it is played."""
+        return World
 
 
 def draw(seed: int, *, wire: bool = False) -> Schedule:
@@ -278,6 +284,18 @@ class World:
             self.loop.happened("the copy of the journal is put back")
 
     # ---- the story ----
+
+    @contextmanager
+    def doors(self) -> Iterator[None]:
+        """Put what is simulated in the place of what the program would open."""
+        wire = Wire if self.schedule.wire else partial(DirectWire, self.network)
+        with replaced(
+            [
+                (import_module("billing.api.client"), "Wire", wire),
+                (import_module("jobs.job"), "open_rows", lambda *_, **__: self.table),
+            ]
+        ):
+            yield
 
     async def tell(self) -> None:
         """The whole story."""
@@ -450,15 +468,11 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         loop.connect = partial(Connection, loop, network)
         cells = tuple(load.cells(row, 1 + (row - 1) % accounts, draws) for row in range(1, schedule.rows + 1))
         table = Table(load.header, cells)
-        world = World(loop, replace(schedule, accounts=accounts), load, table, billing, network, reached, draws)
+        own = replace(schedule, accounts=accounts)
+        world = schedule.world(loop, own, load, table, billing, network, reached, draws)
         found.append(world)
         world.before = {account: billing.balance(account) for account in billing.tables["AdminAccounts"]}
-        wire = Wire if schedule.wire else partial(DirectWire, network)
-        doors = [
-            (import_module("billing.api.client"), "Wire", wire),
-            (import_module("jobs.job"), "open_rows", lambda *_, **__: table),
-        ]
-        with replaced(doors):
+        with world.doors():
             await world.tell()
 
     try:
