@@ -25,6 +25,7 @@ from checkpoints.requests import Handed
 from engine.control.handler import ControlHandler
 from engine.control.journal_door import JournalDoor
 from engine.control.messages import ControlRequest, to_json
+from engine.errors import cause_of
 from engine.pacing.policy import Policy
 from engine.pipeline.live_policy import LivePolicy
 from engine.rows import RowPage
@@ -145,10 +146,13 @@ class FleetProgram(Program):
         """Requests of other machines are served while the run is sent."""
         handler = ControlHandler(run, journal, live)
         await handler.take_up()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(JournalDoor(run, journal, handler).serve)
-            yield
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(JournalDoor(run, journal, handler).serve)
+                yield
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise cause_of(group) from group
 
     async def begin(self) -> Outcome:
         """Begin a run of the table, whatever else is under way."""
@@ -210,6 +214,7 @@ class FleetWorld(World):
                 (connection, "_block", block),
                 (connection, "_is_away", lambda _: True),
                 (import_module("checkpoints.lease"), "Path", proc_of(lambda: self.processes)),
+                (import_module("engine.pipeline.ownership"), "machine", lambda: PROCESS.get().machine),
                 (import_module("jobs.job"), "open_rows", lambda *_, **__: self.tables[PROCESS.get().name]),
             ]
         ):
