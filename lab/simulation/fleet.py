@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import anyio
+from msgspec.json import decode
 
 from checkpoints.errors import BillingHeld, JournalError, RunHeld
 from checkpoints.journal import Journal
@@ -42,10 +43,12 @@ STALLED: Final = 12.0
 """Seconds after which a machine that is not heard of has its runs given to others."""
 CALL: Final = 20.0
 """Seconds after which a call ends."""
-MOST_LIVES: Final = 40
-"""Processes after which nothing disturbs any more."""
-LAST_LIVES: Final = 25
-"""Processes in peace within which all runs have to come to their ends."""
+MOST_LIVES: Final = 25
+"""Takings up after which nothing disturbs any more, and in peace within which all runs have to come to their ends."""
+LONGEST: Final = 3 * 3600.0
+"""Seconds, as well."""
+REFUSED: Final = 5.0
+"""Seconds until a worker tries a run again that it was refused."""
 NOTICED: Final = 75.0
 """Seconds within which somebody has to go on after a blow: lease, time-outs, waits and looks together."""
 
@@ -183,7 +186,7 @@ class FleetWorld(World):
     """Until when nothing of a machine runs."""
     given: dict[str, str] = field(default_factory=dict)
     """The machine that has each input's run."""
-    blows: list[tuple[float, StrEnum, str]] = field(default_factory=list)
+    blows: list[tuple[float, float, StrEnum, str]] = field(default_factory=list)
     asked: list[tuple[str, str, Handed]] = field(default_factory=list)
     walls: dict[str, float] = field(default_factory=dict)
     stolen: list[str] = field(default_factory=list)
@@ -226,9 +229,9 @@ class FleetWorld(World):
 
     def new_process(self, machine: str, table: Table) -> FleetProgram:
         """A process on a machine."""
-        self.lives += 1
+        number = len(self.processes) + 1
         clocks = random.Random(f"{self.schedule.seed} {machine}")
-        process = Process(f"{machine}p{self.lives}", self.lives, machine, clocks.uniform(0, 1e6), clocks.uniform(0.98, 1.02))
+        process = Process(f"{machine}p{number}", number, machine, clocks.uniform(0, 1e6), clocks.uniform(0.98, 1.02))
         process.wall = self.walls.setdefault(machine, clocks.uniform(-3600, 3600))
         self.processes.append(process)
         self.tables[process.name] = table
@@ -272,13 +275,13 @@ class FleetWorld(World):
             table = next((one for one in tables if self._is_for(machine, one)), None)
             if all(self._is_at_end(one) for one in tables):
                 self.is_done = True
-            elif self.lives > MOST_LIVES + LAST_LIVES:
+            elif self._is_over(2):
                 states = [self.server.states(self.name_of(one) or "") for one in tables]
                 self.problems.append(f"the fleet comes to no end: {states}")
                 self.is_done = True
             elif table is not None:
                 self.given[table.name] = machine
-                if self.lives > MOST_LIVES:
+                if self._is_over(1):
                     self.peace()
                 await self._goes_on(machine, table)
                 if self.given.get(table.name) == machine:
@@ -287,12 +290,9 @@ class FleetWorld(World):
     async def _goes_on(self, machine: str, table: Table) -> None:
         name, program = self.name_of(table), self.new_process(machine, table)
         self.main, self.program = program.process, program
-        if name and self.lives > MOST_LIVES:
-            await self.live(program, partial(program.unpause, name))
-            program = self.new_process(machine, table)
         await self.live(program, partial(program.resume, name) if name else program.begin)
-        if program.process.was_killed:
-            self.reached["a process of the fleet ends by a kill"] += 1
+        if not any(one.process is program.process for one in self.take_ups):
+            await asyncio.sleep(REFUSED)
 
     def _is_for(self, machine: str, table: Table) -> bool:
         """Whether a worker may take the run of this input now: nobody who is heard of works on the billing."""
@@ -302,12 +302,16 @@ class FleetWorld(World):
             machine not in self.given.values()
         )
 
+    def _is_over(self, parts: int) -> bool:
+        """Whether so many parts of the time are over: in the first anything may happen, the second one is peace."""
+        return len(self.take_ups) > parts * MOST_LIVES or self.loop.now - START > parts * LONGEST
+
     def _is_down(self, machine: str) -> bool:
         return self.down_until.get(machine, 0.0) > self.loop.now
 
     def _is_stalled(self, machine: str) -> bool:
         silent = max(self.down_until.get(machine, 0.0), self.server.swallowed.get(machine, 0.0))
-        return silent > self.loop.now and self.loop.now - max(at for at, _, who in self.blows if who == machine) > STALLED
+        return silent > self.loop.now and self.loop.now - max(at for at, _, _, who in self.blows if who == machine) > STALLED
 
     def name_of(self, table: Table) -> str | None:
         """The run of an input."""
@@ -330,12 +334,13 @@ class FleetWorld(World):
     def _happens(self, event: Event) -> None:  # noqa: C901, PLR0912 - a table
         process = self.network.calls[-1].process
         machine, much, loop, server = process.machine, event.much, self.loop, self.server
-        if self.lives > MOST_LIVES or self.is_done:
+        if self._is_over(1) or self.is_done:
             return
         loop.happened(f"{machine}: {event.kind}")
         self.reached[event.kind] += 1
         if event.kind in LASTING:
-            self.blows.append((loop.now, event.kind, machine))
+            lasts = {Blow.FREEZE: 0.3 * 300**much, Blow.SWALLOW: 0.3 * 300**much, Blow.SLEEP: 3600**much, Blow.POWER: 60.0}
+            self.blows.append((loop.now, loop.now + lasts.get(event.kind, 0.0), event.kind, machine))
         match event.kind:
             case Blow.KILL | Blow.POWER:
                 process.lost_power = event.kind is Blow.POWER
@@ -404,22 +409,30 @@ class FleetWorld(World):
             raise
 
     async def _ask(self, machine: str, much: float) -> None:
-        for number, command in enumerate(("pause", "continue")):
-            for _ in range(1 + 9 * number):
-                name = self.name_of(Part(self.table, 0, self.fleet.runs))
-                if name is None or self.is_done or self._is_down(machine):
-                    return
-                program = self.new_process(machine, self.table)
-                self.lives -= 1
-                who = f"{machine} {program.process.name} {len(self.asked)} {self.loop.now}"
-                found = await self.live(program, partial(program.ask, name, command, who))
-                if found is not None:
-                    self.asked.append(found)
-                    self.reached["a request is answered" if found[2].answer else "a request is not answered"] += 1
-                    if found[2].answer:
-                        break
-                await asyncio.sleep(3)
-            await asyncio.sleep(much * 40)
+        name = self.name_of(Part(self.table, 0, self.fleet.runs))
+        if name is None or self._is_down(machine):
+            return
+        await self._asks(machine, name, "pause")
+        await asyncio.sleep(much * 40)
+        # A run that is paused goes on only when it is told so, by whoever works on it, or in the journal.
+        while any(one.is_alive for one in self.processes) or self.server.left(name):
+            if await self._asks(machine, name, "continue"):
+                return
+            program = self.new_process(machine, self.table)
+            await self.live(program, partial(program.unpause, name))
+            await asyncio.sleep(3)
+
+    async def _asks(self, machine: str, name: str, command: str) -> bool:
+        """Ask what works on a run; whether it was carried out."""
+        program = self.new_process(machine, self.table)
+        who = f"{program.process.name} on {machine}"
+        found = await self.live(program, partial(program.ask, name, command, who))
+        if found is None:
+            return False
+        self.asked.append(found)
+        handed = found[2]
+        self._reaches("a request is answered" if handed.answer else "a request is not answered")
+        return bool(handed.answer) and not decode(handed.answer)["refused"]
 
     # ---- what a judge has to know at the moment ----
 
@@ -479,8 +492,8 @@ def _requests(world: FleetWorld) -> Iterator[str]:
 def _goes_on(world: FleetWorld) -> Iterator[str]:
     """After a blow somebody goes on, unless another one comes in between."""
     moments = sorted([one.moment for one in world.take_ups] + [call.left for call in world.network.calls])
-    ends = [at for at, _, _ in world.blows] + [moments[-1] if moments else 0.0]
-    for (at, kind, machine), end in zip(world.blows, ends[1:], strict=True):
+    for at, until, kind, machine in world.blows:
+        is_alone = not any(one is not until and at - NOTICED < one and other < at + NOTICED for other, one, _, _ in world.blows)
         is_quiet = not any(at < moment <= at + NOTICED for moment in moments)
-        if is_quiet and end > at + NOTICED:
+        if is_alone and is_quiet and moments[-1] > at + NOTICED:
             yield f"nobody goes on within {NOTICED:g} s after {machine}: {kind}"
