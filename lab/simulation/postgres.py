@@ -26,6 +26,7 @@ from pathlib import Path
 from sys import modules
 from types import SimpleNamespace
 from typing import Any, Final
+from weakref import proxy
 
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.queries import blocks, text_of_file
@@ -135,7 +136,7 @@ class Server(Disk):
 
     def __init__(self, loop: SeededLoop, lease: float, reached: Callable[[str], None]) -> None:
         self.loop, self.lease, self.reached = loop, lease, reached
-        self.wall, self.away_until = 0.0, 0.0
+        self.wall = self.set_back = self.away_until = 0.0
         self.swallowed: dict[str, float] = {}
         """Until when the way from a machine swallows what is sent, answers too."""
         self.sessions: list[Session] = []
@@ -145,19 +146,21 @@ class Server(Disk):
         """When the lease of each process was last renewed."""
         self.asking: Session
         self.listening: dict[str, list[asyncio.Queue[bool]]] = {}
-        self._notified: list[str] = []
+        self.notified: list[str] = []
         super().__init__("one.journal")
+        # SQLite keeps what it is given, unseen by the collector: nothing of it may hold the server.
+        own = proxy(self)
         for name, count, work in (
-            ("clock_timestamp", 0, lambda: loop.now + self.wall),
+            ("clock_timestamp", 0, lambda: own.loop.now + own.wall),
             ("hashtext", 1, len),
-            ("locks", 0, lambda: json.dumps([(run, one.pid) for run, one in self.owners.items()])),
-            ("writer", 0, lambda: self.asking.process.number),
-            ("is_locked", 0, lambda: int(self.locker(self.asking) is not None)),
+            ("locks", 0, lambda: json.dumps([(run, one.pid) for run, one in own.owners.items()])),
+            ("writer", 0, lambda: own.asking.process.number),
+            ("is_locked", 0, lambda: int(own.locker(own.asking) is not None)),
             ("pg_advisory_xact_lock", 2, lambda *_: 1),
-            ("pg_try_advisory_lock", 2, self._lock),
-            ("pg_advisory_unlock", 2, self._unlock),
-            ("pg_terminate_backend", 2, self._terminate),
-            ("pg_notify", 2, lambda channel, _: self._notified.append(channel)),
+            ("pg_try_advisory_lock", 2, lambda _, run: int(own.owners.setdefault(run, own.asking) is own.asking)),
+            ("pg_advisory_unlock", 2, lambda _, run: int(own.owners.get(run) is own.asking and bool(own.owners.pop(run)))),
+            ("pg_terminate_backend", 2, lambda pid, _: own.terminate(pid)),
+            ("pg_notify", 2, lambda channel, _: own.notified.append(channel)),
         ):
             self.db.create_function(name, count, work)
         self.db.executescript(_tables())
@@ -167,13 +170,8 @@ class Server(Disk):
         postgres = PostgresAddress("postgresql://server/journal", "journal", self.name, self.lease)
         return JournalAddress(_Nowhere(f"/{machine}/{self.name}"), postgres)
 
-    def _lock(self, _: int, run: int) -> int:
-        return int(self.owners.setdefault(run, self.asking) is self.asking)
-
-    def _unlock(self, _: int, run: int) -> int:
-        return int(self.owners.get(run) is self.asking and bool(self.owners.pop(run)))
-
-    def _terminate(self, pid: int, _: int) -> int:
+    def terminate(self, pid: int) -> int:
+        """End a session."""
         self.reached("who has taken over ends a lock whose lease has lapsed")
         self.sessions[pid].end()
         return 1
@@ -194,10 +192,15 @@ class Server(Disk):
         self.away_until = self.loop.now + seconds
         self.end_sessions()
 
+    def set_clock(self, seconds: float) -> None:
+        """Set the server's clock forward, or back."""
+        self.wall += seconds
+        self.set_back += max(-seconds, 0.0)
+
     def notify(self, channels: list[str] | None = None, *, is_lost: bool = False) -> None:
         """Deliver what was announced, now that it is committed."""
         if channels is None:
-            channels, self._notified = self._notified, []
+            channels, self.notified = self.notified, []
         for channel in channels:
             for one in self.listening.get(channel, ()):
                 one.put_nowait(is_lost)
