@@ -251,7 +251,16 @@ class FleetWorld(World):
             retry_floor=1000.0,
         )
         return FleetProgram(
-            self.loop, process, self.server, self.machines, table, policy, self.load.job, self.load.given, takes_up
+            self.loop,
+            process,
+            self.server,
+            self.machines,
+            table,
+            policy,
+            self.load.job,
+            self.load.given,
+            takes_up,
+            call_seconds=CALL,
         )
 
     # ---- the story ----
@@ -359,6 +368,10 @@ class FleetWorld(World):
                     one.wall = self.walls[one.machine]
             case Blow.CUT:
                 server.end_sessions(machine)
+                if much > 0.5:  # noqa: PLR2004
+                    # As where a machine is moved to another host.
+                    seconds = 30 ** (2 * much - 1)
+                    self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds))
             case Blow.SWALLOW:
                 server.swallowed[machine] = loop.now + 0.3 * 300**much
             case Blow.NO_BILLING:
@@ -446,6 +459,8 @@ class FleetWorld(World):
                 yield f"{process.name} takes the billing from {other.name}, which renews its lease"
 
 
+LATE: Final = 1.0
+"""Seconds between the turn of a call and its leaving, where nothing is asked again."""
 LASTING: Final = frozenset({Blow.KILL, Blow.POWER, Blow.FREEZE, Blow.SLEEP, Blow.CUT, Blow.SWALLOW, Blow.RESTART})
 """Blows after which somebody has to go on."""
 
@@ -474,9 +489,11 @@ def _one_sends(world: FleetWorld) -> Iterator[str]:
             yield f"{call.process.name} sends at {call.left - START:.3f}, after its next owner {last.process.name} did"
         if last is None or place >= taken[last.process.name]:
             last = call
+    # Where questions are asked again, a call leaves some time after its turn; and a pace is as old as the server says.
+    is_exact = not world.schedule.trouble and not world.server.wall
     for before, call in pairwise(calls):
         gap, rate = call.left - before.left, world.fleet.rate
-        if rate and not world.schedule.trouble and before.process is not call.process and gap < 0.5 / rate:
+        if is_exact and rate and before.process is not call.process and gap < 1 / rate - LATE:
             yield f"{call.process.name} sends {gap:.3f} s after {before.process.name}, at a rate of {rate} a second"
 
 

@@ -101,6 +101,7 @@ class _Task(asyncio.Task[Any]):
 
     def __init__(self, coro: Any, loop: "SeededLoop", name: str | None, context: Context | None) -> None:  # noqa: ANN401
         self.number, self.priority = loop.next_task()
+        self.process = PROCESS.get() if context is None else context.get(PROCESS, OUTSIDE)
         super().__init__(coro, loop=loop, name=name or "task", context=context)
 
 
@@ -286,8 +287,9 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep an error that nobody waits for."""
-        error = context.get("exception")
-        if self.process.is_alive and isinstance(error, Exception):
+        error, owner = context.get("exception"), context.get("future")
+        process = owner.process if isinstance(owner, _Task) else self.process
+        if process.is_alive and isinstance(error, Exception):
             self.errors.append(error)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -385,7 +387,7 @@ class SeededLoop(asyncio.BaseEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
                 coroutine: Any = task.get_coro()
                 # What cleans up may wait once more: each closing ends one such waiting.
-                for _ in range(9):
+                for _ in range(30):
                     with suppress(BaseException):
                         coroutine.close()
 

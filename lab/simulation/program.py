@@ -102,6 +102,8 @@ class Program:
     skips_bad: bool = True
     live: LivePolicy | None = None
     was_stopped: bool = False
+    call_seconds: float = 120.0
+    """Seconds after which a call ends."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
@@ -175,7 +177,7 @@ class Program:
         return build(kind, gateway, parameters_of(kind, self.given), Input(file=self.table.name))
 
     async def _work(self, run: Run, job: Job, journal: Journal, *, fresh: bool) -> Outcome:
-        runner = NewRunner("run" if fresh else "resume", call_seconds=120.0)
+        runner = NewRunner("run" if fresh else "resume", call_seconds=self.call_seconds)
         with self.machines.only(self.process, self.disk.name):
             async with journal.taken_up(run, runner) as ours:
                 self.takes_up(ours.name, ours.epoch)
