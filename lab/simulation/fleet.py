@@ -1,7 +1,7 @@
-"""A fleet in the simulation: workers of several machines, one journal in PostgreSQL, one billing, and what befalls them.
+"""A fleet in the simulation: workers of several machines, one journal in PostgreSQL, one billing, and what befalls it.
 
-Each machine has clocks of its own. A worker has the runs that nobody else has sent by a process, one of the billing at
-a time, as `carbon-migrate worker` does; a machine that is not heard of loses its runs to the others.
+Each machine has clocks of its own. A worker starts a process for a run that nobody else has, one of the billing at a
+time, as `carbon-migrate worker` does; a machine that is not heard of loses its runs to the others.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from typing import Any, Final
 import anyio
 from msgspec.json import decode
 
-from checkpoints.errors import BillingHeld, JournalError, RunHeld
+from billing.api.client import BillingClient, ClientSettings
+from checkpoints.errors import BillingHeld, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.postgres_store import open_postgres
 from checkpoints.records import NewRun, Run
@@ -30,7 +31,6 @@ from engine.errors import cause_of
 from engine.pacing.policy import Policy
 from engine.pipeline.live_policy import LivePolicy
 from engine.rows import RowPage
-from billing.api.client import BillingClient, ClientSettings
 from jobs.access.gateway import Gateway
 from lab.simulation.loads import LOADS
 from lab.simulation.loop import PROCESS, START, Process, replaced
@@ -127,7 +127,9 @@ class Part(Table):
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The rows, with their numbers in the whole."""
         for page in super().pages(after):
-            yield RowPage(tuple(replace(row, line=row.line + self._first) for row in page.rows), (), page.cursor)
+            yield RowPage(
+                tuple(replace(row, line=(row.line or 0) + self._first) for row in page.rows), (), page.cursor
+            )
 
 
 @dataclass(slots=True)
@@ -140,9 +142,9 @@ class FleetProgram(Program):
         assert isinstance(self.disk, Server)  # noqa: S101
         place = self.disk.address(self.process.machine)
         assert place.postgres is not None  # noqa: S101
-        async with open_postgres(place, place.postgres) as store:
-            async with BillingClient(ClientSettings(TARGET, read=CALL / 2, deadline=CALL)) as client:
-                yield Journal(store), Gateway(client)
+        settings = ClientSettings(TARGET, read=CALL / 2, deadline=CALL)
+        async with open_postgres(place, place.postgres) as store, BillingClient(settings) as client:
+            yield Journal(store), Gateway(client)
 
     @asynccontextmanager
     async def beside(self, run: Run, journal: Journal, live: LivePolicy) -> AsyncIterator[None]:
@@ -209,17 +211,24 @@ class FleetWorld(World):
         """What is simulated, PostgreSQL too."""
         server = Server(self.loop, self.fleet.lease, self._reaches)
         self.disks.append(server)
-        store, connection = import_module("checkpoints.postgres_store"), import_module("checkpoints.postgres_connection")
-        with World.doors(self), driver(server), replaced(
-            [
-                (store, "Writer", Writer),
-                (store, "_prepare", lambda *_: None),
-                (connection, "_block", block),
-                (connection, "_is_away", lambda _: True),
-                (import_module("checkpoints.lease"), "Path", proc_of(lambda: self.processes)),
-                (import_module("engine.pipeline.ownership"), "machine", lambda: PROCESS.get().machine),
-                (import_module("jobs.job"), "open_rows", lambda *_, **__: self.tables[PROCESS.get().name]),
-            ]
+        store, connection = (
+            import_module("checkpoints.postgres_store"),
+            import_module("checkpoints.postgres_connection"),
+        )
+        with (
+            World.doors(self),
+            driver(server),
+            replaced(
+                [
+                    (store, "Writer", Writer),
+                    (store, "_prepare", lambda *_: None),
+                    (connection, "_block", block),
+                    (connection, "_is_away", lambda _: True),
+                    (import_module("checkpoints.lease"), "Path", proc_of(lambda: self.processes)),
+                    (import_module("engine.pipeline.ownership"), "machine", lambda: PROCESS.get().machine),
+                    (import_module("jobs.job"), "open_rows", lambda *_, **__: self.tables[PROCESS.get().name]),
+                ]
+            ),
         ):
             yield
 
@@ -320,7 +329,10 @@ class FleetWorld(World):
 
     def _is_stalled(self, machine: str) -> bool:
         silent = max(self.down_until.get(machine, 0.0), self.server.swallowed.get(machine, 0.0))
-        return silent > self.loop.now and self.loop.now - max(at for at, _, _, who in self.blows if who == machine) > STALLED
+        return (
+            silent > self.loop.now
+            and self.loop.now - max(at for at, _, _, who in self.blows if who == machine) > STALLED
+        )
 
     def name_of(self, table: Table) -> str | None:
         """The run of an input."""
@@ -340,7 +352,8 @@ class FleetWorld(World):
 
     # ---- what happens ----
 
-    def _happens(self, event: Event) -> None:  # noqa: C901, PLR0912 - a table
+    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912 - a table
+        """Let an event happen to the machine that has sent last."""
         process = self.network.calls[-1].process
         machine, much, loop, server = process.machine, event.much, self.loop, self.server
         if self._is_over(1) or self.is_done:
@@ -348,7 +361,12 @@ class FleetWorld(World):
         loop.happened(f"{machine}: {event.kind}")
         self.reached[event.kind] += 1
         if event.kind in LASTING:
-            lasts = {Blow.FREEZE: 0.3 * 300**much, Blow.SWALLOW: 0.3 * 300**much, Blow.SLEEP: 900**much, Blow.POWER: 60.0}
+            lasts: dict[StrEnum, float] = {
+                Blow.FREEZE: 0.3 * 300**much,
+                Blow.SWALLOW: 0.3 * 300**much,
+                Blow.SLEEP: 900**much,
+                Blow.POWER: 60.0,
+            }
             self.blows.append((loop.now, loop.now + lasts.get(event.kind, 0.0), event.kind, machine))
         match event.kind:
             case Blow.KILL | Blow.POWER:
@@ -390,7 +408,7 @@ class FleetWorld(World):
                 self.beside.append(loop.create_task(self._ask(self._other_than(machine, much), much)))
             case _:
                 self.main = process
-                World._happens(self, event)
+                World.happens(self, event)
 
     def _other_than(self, machine: str, much: float) -> str:
         others = [f"m{number}" for number in range(1, self.fleet.machines + 1) if f"m{number}" != machine]
@@ -450,7 +468,7 @@ class FleetWorld(World):
     # ---- what a judge has to know at the moment ----
 
     def _stolen_by(self, process: Process) -> Iterator[str]:
-        """Whoever renews its lease, has its locks and works, from whom a process on another machine takes the billing."""
+        """Who renews its lease and has its locks, and loses the billing to a process on another machine."""
         now, server = self.loop.now, self.server
         for other in {one.process.number: one.process for one in server.owners.values()}.values():
             sends = any(one.process is other for one in self.take_ups)
@@ -486,10 +504,10 @@ def _one_sends(world: FleetWorld) -> Iterator[str]:
     for call in calls:
         place = taken[call.process.name]
         if last is not None and place < taken[last.process.name] and call.process.machine != last.process.machine:
-            yield f"{call.process.name} sends at {call.left - START:.3f}, after its next owner {last.process.name} did"
+            yield f"{call.process.name} sends at {call.left - START:.3f}, after its next owner {last.process.name}"
         if last is None or place >= taken[last.process.name]:
             last = call
-    # Where questions are asked again, a call leaves some time after its turn; and a pace is as old as the server says.
+    # Where questions are asked again, a call leaves some time after its turn. A pace is as old as the server says.
     is_exact = not world.schedule.trouble and not world.server.wall
     for before, call in pairwise(calls):
         gap, rate = call.left - before.left, world.fleet.rate
@@ -509,8 +527,10 @@ def _requests(world: FleetWorld) -> Iterator[str]:
 def _goes_on(world: FleetWorld) -> Iterator[str]:
     """After a blow somebody goes on, unless another one comes in between."""
     moments = sorted([one.moment for one in world.take_ups] + [call.left for call in world.network.calls])
-    for at, until, kind, machine in world.blows:
-        is_alone = not any(one is not until and at - NOTICED < one and other < at + NOTICED for other, one, _, _ in world.blows)
+    for blow in world.blows:
+        at, _, kind, machine = blow
+        others = (one for one in world.blows if one is not blow)
+        is_alone = not any(until > at - NOTICED and began < at + NOTICED for began, until, _, _ in others)
         # Where somebody has set the server's clock back, a lease lapses so much later.
         latest = at + NOTICED + world.server.set_back
         if is_alone and moments[-1] > latest and not any(at < moment <= latest for moment in moments):

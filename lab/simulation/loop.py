@@ -60,7 +60,7 @@ class NoEnd(Exception):
 
 
 class Waits(BaseException):
-    """Raised by what a thread does where it has to wait: so many seconds later it is done once more, from its start."""
+    """Raised by what a thread does where it has to wait: so many seconds later it is done from its start."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -70,8 +70,8 @@ class Waits(BaseException):
 class Process:
     """A process on a machine. Its clock is `ahead` of the simulation's and runs `rate` times as fast.
 
-    Its monotonic clock stands still for the seconds that the machine has `slept`, and that of the start of the machine
-    does not. `wall` is how far its wall clock was set.
+    Its monotonic clock stands still while the machine sleeps (for `slept` seconds so far), and that since the start of
+    the machine does not. `wall` is how far its wall clock was set.
     """
 
     def __init__(

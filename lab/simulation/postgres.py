@@ -1,18 +1,18 @@
-"""A server of PostgreSQL in memory, for what works on it from several machines: its sessions, locks, clock and losses.
+"""A server of PostgreSQL in memory, for a journal of several machines: its sessions, locks, clock and losses.
 
-The store, its connections and its requests are the product's own (checkpoints/postgres_*.py), and so are its blocks:
-what of them only PostgreSQL has is put into the words of SQLite, by `translated`; the tables that both stores have are
-those of SQLite. In place of psycopg stands `DRIVER`. What is taken from PostgreSQL's manual:
+The store, its connections and its requests are the product's own (checkpoints/postgres_*.py), and so are the blocks:
+those that only PostgreSQL has, and those of leases and epochs, are put into the words of SQLite by `translated`; the
+tables that both stores have are SQLite's. `driver` stands in the place of psycopg. From PostgreSQL's manual (16):
 
 - an advisory lock of a session is held until it is given back or the session ends (13.3.5);
-- a session that is idle in a transaction for longer than the limit that it was opened with is ended (20.11);
-- the parts of a statement `with` that write see none of each other's changes (7.8.4);
+- a session that idles in a transaction for longer than the limit that it was opened with is ended (20.11.1);
+- the statements of a `with` that write do not see each other's changes (7.8.4);
 - `skip locked` passes over what another transaction has locked (SELECT, "The Locking Clause");
-- a notification is delivered when its transaction has committed, and lost with the connection of who listens (NOTIFY);
-- a connection whose bytes are not acknowledged for `tcp_user_timeout` is closed (34.1.2), the server's side of it is not.
+- a notification is delivered once its transaction has committed, to who listens then (NOTIFY, LISTEN);
+- a connection whose bytes nobody acknowledges for `tcp_user_timeout` is closed (34.1.2), and the server's side is not.
 
-A transaction runs within one step. One in twenty is stopped before its end, as between two of its statements: it has
-locked what it has written, all others wait, and it begins once more.
+A transaction runs within one step. One in twenty is stopped before its commit, as between two of its statements: what
+it has locked, others wait for, and it is done once more from its start.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from sys import modules
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, Self
 from weakref import proxy
 
 from checkpoints.address import JournalAddress, PostgresAddress
@@ -158,7 +158,11 @@ class Server(Disk):
             ("is_locked", 0, lambda: int(own.locker(own.asking) is not None)),
             ("pg_advisory_xact_lock", 2, lambda *_: 1),
             ("pg_try_advisory_lock", 2, lambda _, run: int(own.owners.setdefault(run, own.asking) is own.asking)),
-            ("pg_advisory_unlock", 2, lambda _, run: int(own.owners.get(run) is own.asking and bool(own.owners.pop(run)))),
+            (
+                "pg_advisory_unlock",
+                2,
+                lambda _, run: int(own.owners.get(run) is own.asking and bool(own.owners.pop(run))),
+            ),
             ("pg_terminate_backend", 2, lambda pid, _: own.terminate(pid)),
             ("pg_notify", 2, lambda channel, _: own.notified.append(channel)),
         ):
@@ -223,7 +227,9 @@ class Session:
             raise OperationalError(f"{url}: connection refused")
         self.is_lost = False
         self._user_timeout = parameters["tcp_user_timeout"] / 1000
-        self._idle = int(parameters["options"].partition("idle_in_transaction_session_timeout=")[2].partition("ms")[0])
+        self._idle = int(
+            parameters["options"].partition("idle_in_transaction_session_timeout=")[2].partition("ms")[0]
+        )
         self._stopped_at = self._stops_until = self._unheard_since = 0.0
         self._asked: list[tuple[str, Values]] = []
         server.sessions.append(self)
@@ -237,7 +243,9 @@ class Session:
         if values is not None:
             return Result([self._run(text, values)])
         asked, self._asked = self._asked, []
-        return Result([self._run(*asked[int(part)]) if part.isdigit() else self._mark(part) for part in text.split("; ")])
+        return Result(
+            [self._run(*asked[int(part)]) if part.isdigit() else self._mark(part) for part in text.split("; ")]
+        )
 
     def cursor(self) -> "Session":
         """A cursor, for the text of a statement."""
@@ -358,7 +366,7 @@ class Session:
                 columns = [column for column, *_ in cursor.description]
                 given[name] = json.dumps([list(row.values()) for row in found])
                 picked = ", ".join(f"value ->> {place}" for place in range(len(columns)))
-                one = f"{name} ({', '.join(columns)}) as (select {picked} from json_each(:{name}))"
+                one = f"{name} ({', '.join(columns)}) as (select {picked} from json_each(:{name}))"  # noqa: S608 - names of the blocks
                 before = f"{before}, {one}" if before else one
         if text in (block("renew_lease"), block("begin_runner")) and found:
             self.server.heard[self.process.number] = self.server.loop.now
@@ -399,7 +407,7 @@ class Listener:
     def __init__(self, server: Server) -> None:
         self._server, self._heard = server, asyncio.Queue[bool]()
 
-    async def __aenter__(self) -> "Listener":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

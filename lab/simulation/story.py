@@ -352,13 +352,14 @@ class World:
 
         def seen(_: Sent) -> None:
             while rest and len(self.network.calls) >= rest[0].at:
-                self._happens(rest.pop(0))
+                self.happens(rest.pop(0))
             if self.copy is not None and len(self.network.calls) == self.due and self.main and self.main.is_alive:
                 self.main.fuse = 1
 
         return seen
 
-    def _happens(self, event: Event) -> None:  # noqa: C901, PLR0912
+    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912
+        """Let an event happen."""
         loop, process, much = self.loop, self.main, event.much
         if process is None or not process.is_alive:
             return
@@ -393,8 +394,8 @@ class World:
                 if much > 0.3:  # noqa: PLR2004
                     self._freeze(process, 0.1 * 1000**much)
                 self.beside.append(loop.create_task(self._alias()))
-            case _:
-                self._somebody(event.kind, subscriber)
+            case kind:
+                self._somebody(kind, subscriber)
 
     def _freeze(self, process: Process, seconds: float) -> None:
         self.frozen.append((process, self.loop.now - START + seconds))
@@ -415,7 +416,7 @@ class World:
             program = self.new_program(disk, "one")
             await self.live(program, partial(program.resume, name))
 
-    def _somebody(self, kind: Kind, subscriber: int) -> None:
+    def _somebody(self, kind: StrEnum, subscriber: int) -> None:
         billing, load = self.billing, self.load
         match kind:
             case Kind.PAYS:

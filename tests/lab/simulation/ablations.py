@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
 from types import SimpleNamespace
+from typing import Any, Final
 from unittest.mock import patch
 
 from msgspec import structs
@@ -135,8 +135,8 @@ def _counts_before_the_epoch() -> Iterator[None]:
 # ---- of a fleet ----
 
 
-def _of_clock(clock: Callable[[], float]) -> Ablation:
-    shown = SimpleNamespace(CLOCK_BOOTTIME=time.CLOCK_BOOTTIME, clock_gettime=lambda _: clock())
+def _of_clock(name: str) -> Ablation:
+    shown = SimpleNamespace(CLOCK_BOOTTIME=time.CLOCK_BOOTTIME, clock_gettime=lambda _: getattr(time, name)())
     return _swap(lease, "time", shown)
 
 
@@ -170,9 +170,9 @@ def _no_epoch_in_the_fence() -> Iterator[None]:
 
 FLEET: Final[Mapping[str, Ablation]] = {
     "the lease is not looked at before the write": _swap(Lease, "is_valid", lambda _: True),
-    "the lease goes by the wall clock": _of_clock(lambda: time.time()),  # noqa: PLW0108 - it is the loop's by then
-    "the lease goes by a clock that stands still while the machine sleeps": _of_clock(lambda: time.monotonic()),  # noqa: PLW0108
-    "the epoch is not raised by who takes over": _in_block("take_up", "set epoch = runs.epoch + 1", "set epoch = runs.epoch"),
+    "the lease goes by the wall clock": _of_clock("time"),
+    "the lease goes by a clock that stands still while the machine sleeps": _of_clock("monotonic"),
+    "who takes over does not raise the epoch": _in_block("take_up", "epoch = runs.epoch + 1", "epoch = runs.epoch"),
     "no write names its epoch": _no_epoch_in_the_fence,
     "who takes over does not wait for the lease": _swap(Ownership, "wait_for_earlier", _nothing),
     "who takes over does not settle": _takes_over_without_settling,
