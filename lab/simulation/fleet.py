@@ -1,4 +1,4 @@
-"""A fleet in the simulation: workers of several machines, one journal in PostgreSQL, one billing, and what befalls it.
+"""A fleet in the simulation: workers of several machines, a journal in PostgreSQL, one billing, and what befalls it.
 
 Each machine has clocks of its own. A worker starts a process for a run that nobody else has, one of the billing at a
 time, as `carbon-migrate worker` does; a machine that is not heard of loses its runs to the others.
@@ -35,7 +35,7 @@ from jobs.access.gateway import Gateway
 from lab.simulation.loads import LOADS
 from lab.simulation.loop import PROCESS, START, Process, replaced
 from lab.simulation.network import Sent
-from lab.simulation.postgres import Server, Writer, block, driver, proc_of
+from lab.simulation.postgres import Server, driver
 from lab.simulation.program import TARGET, Outcome, Program, Table
 from lab.simulation.story import IN_FLIGHT, SETTLE, Event, Kind, Schedule, TakeUp, World
 
@@ -211,25 +211,8 @@ class FleetWorld(World):
         """What is simulated, PostgreSQL too."""
         server = Server(self.loop, self.fleet.lease, self._reaches)
         self.disks.append(server)
-        store, connection = (
-            import_module("checkpoints.postgres_store"),
-            import_module("checkpoints.postgres_connection"),
-        )
-        with (
-            World.doors(self),
-            driver(server),
-            replaced(
-                [
-                    (store, "Writer", Writer),
-                    (store, "_prepare", lambda *_: None),
-                    (connection, "_block", block),
-                    (connection, "_is_away", lambda _: True),
-                    (import_module("checkpoints.lease"), "Path", proc_of(lambda: self.processes)),
-                    (import_module("engine.pipeline.ownership"), "machine", lambda: PROCESS.get().machine),
-                    (import_module("jobs.job"), "open_rows", lambda *_, **__: self.tables[PROCESS.get().name]),
-                ]
-            ),
-        ):
+        tables = (import_module("jobs.job"), "open_rows", lambda *_, **__: self.tables[PROCESS.get().name])
+        with World.doors(self), driver(server, lambda: self.processes), replaced([tables]):
             yield
 
     def _reaches(self, what: str) -> None:

@@ -70,7 +70,7 @@ class Waits(BaseException):
 class Process:
     """A process on a machine. Its clock is `ahead` of the simulation's and runs `rate` times as fast.
 
-    Its monotonic clock stands still while the machine sleeps (for `slept` seconds so far), and that since the start of
+    Its monotonic clock stands still while the machine sleeps (`slept` seconds so far), and that since the start of
     the machine does not. `wall` is how far its wall clock was set.
     """
 

@@ -9,7 +9,7 @@ tables that both stores have are SQLite's. `driver` stands in the place of psyco
 - the statements of a `with` that write do not see each other's changes (7.8.4);
 - `skip locked` passes over what another transaction has locked (SELECT, "The Locking Clause");
 - a notification is delivered once its transaction has committed, to who listens then (NOTIFY, LISTEN);
-- a connection whose bytes nobody acknowledges for `tcp_user_timeout` is closed (34.1.2), and the server's side is not.
+- a connection whose bytes nobody acknowledges for `tcp_user_timeout` is closed (34.1.2), the server's side is not.
 
 A transaction runs within one step. One in twenty is stopped before its commit, as between two of its statements: what
 it has locked, others wait for, and it is done once more from its start.
@@ -21,7 +21,8 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from sys import modules
 from types import SimpleNamespace
@@ -32,7 +33,7 @@ from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.queries import blocks, text_of_file
 from checkpoints.writer import Dialect, Order, commit, wake
 from lab.simulation.journal import Disk
-from lab.simulation.loop import PROCESS, Process, SeededLoop, Waits, in_a_step
+from lab.simulation.loop import PROCESS, Process, SeededLoop, Waits, in_a_step, replaced
 
 DELAYS: Final = (0.0, 0.0, 0.001, 0.01, 0.2)
 """Seconds of an answer."""
@@ -459,25 +460,37 @@ class Writer:
 
 
 @contextmanager
-def driver(server: Server) -> Iterator[None]:
-    """Let `server` stand behind the modules of psycopg, whether they are installed or not."""
+def driver(server: Server, processes: Callable[[], list[Process]] = list) -> Iterator[None]:
+    """Let `server` stand behind the modules of psycopg, whether they are installed or not, for these processes."""
 
-    async def connect(*_: object, **__: object) -> Listener:
-        Session(server, "", **__).end()
+    async def connect(_: str, **parameters: Any) -> Listener:  # noqa: ANN401
+        Session(server, "listen", **parameters).end()
         return Listener(server)
 
-    fields = {"Error": Error, "OperationalError": OperationalError, "IntegrityError": IntegrityError}
-    own = SimpleNamespace(
-        **fields,
+    psycopg = SimpleNamespace(
+        Error=Error,
+        OperationalError=OperationalError,
+        IntegrityError=IntegrityError,
         ClientCursor=object,
         AsyncConnection=SimpleNamespace(connect=connect),
         connect=lambda url, **parameters: Session(server, url, **parameters),
     )
-    names = {"psycopg": own, "psycopg.rows": SimpleNamespace(dict_row=dict)}
+    names: dict[str, Any] = {"psycopg": psycopg, "psycopg.rows": SimpleNamespace(dict_row=dict)}
     before = {name: modules.get(name) for name in names}
-    modules.update(names)  # type: ignore[arg-type]
+    modules.update(names)
+    store, connection = import_module("checkpoints.postgres_store"), import_module("checkpoints.postgres_connection")
     try:
-        yield
+        with replaced(
+            [
+                (store, "Writer", Writer),
+                (store, "_prepare", lambda *_: None),
+                (connection, "_block", block),
+                (connection, "_is_away", lambda _: True),
+                (import_module("checkpoints.lease"), "Path", partial(_Proc, processes)),
+                (import_module("engine.pipeline.ownership"), "machine", lambda: PROCESS.get().machine),
+            ]
+        ):
+            yield
     finally:
         for name, module in before.items():
             if module is None:
@@ -486,13 +499,14 @@ def driver(server: Server) -> Iterator[None]:
                 modules[name] = module
 
 
-def proc_of(processes: Callable[[], list[Process]]) -> Callable[[str], Any]:
-    """In place of the files in /proc by which a process of the same machine is known to be there."""
+class _Proc:
+    """In place of a file of /proc, by which a process of the same machine is known to be there."""
 
-    def read(path: str) -> str:
-        number = int(path.split("/")[2])
-        if not any(one.number == number and one.is_alive for one in processes()):
-            raise FileNotFoundError(path)
-        return f"{number} (carbon-migrate) S"
+    def __init__(self, processes: Callable[[], list[Process]], path: str) -> None:
+        self._is_there = any(one.number == int(path.split("/")[2]) and one.is_alive for one in processes())
 
-    return lambda path: SimpleNamespace(read_text=lambda **_: read(path))
+    def read_text(self, **_: object) -> str:
+        """Its state. Raises `FileNotFoundError`."""
+        if not self._is_there:
+            raise FileNotFoundError
+        return "1 (carbon-migrate) S"

@@ -26,7 +26,7 @@ from engine.pipeline.gate import window_of
 from engine.pipeline.ownership import Ownership
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Updates, Witness
-from lab.simulation import fleet, postgres
+from lab.simulation import postgres
 
 Ablation = Callable[[], Any]
 
@@ -149,7 +149,7 @@ def _in_block(name: str, words: str, instead: str) -> Ablation:
         assert asked != name or words in text
         return text.replace(words, instead) if asked == name else text
 
-    return lambda: patch.object(fleet, "block", block)
+    return lambda: patch.object(postgres, "block", block)
 
 
 @contextmanager
