@@ -39,8 +39,6 @@ from lab.simulation.postgres import Server, driver
 from lab.simulation.program import TARGET, Outcome, Program, Table
 from lab.simulation.story import IN_FLIGHT, SETTLE, Event, Kind, Schedule, TakeUp, World
 
-STALLED: Final = 12.0
-"""Seconds after which a machine that is not heard of has its runs given to others."""
 CALL: Final = 20.0
 """Seconds after which a call ends."""
 MOST_LIVES: Final = 25
@@ -79,6 +77,8 @@ class FleetSchedule(Schedule):
     lease: float = 15.0
     rate: float | None = None
     runs: int = 1
+    stalled: float = 12.0
+    """Seconds after which a machine that is not heard of has its runs given to others."""
 
     @property
     def world(self) -> type[World]:
@@ -112,6 +112,7 @@ def draw_fleet(seed: int) -> FleetSchedule:
         machines=random_.choice([2, 3, 3]),
         lease=random_.choice([5.0, 15.0]),
         rate=rate,
+        stalled=random_.choice([2.0, 12.0]),
         runs=1 if rate or not LOADS[load].is_marked else random_.choice([1, 1, 2]),
     )
 
@@ -314,7 +315,7 @@ class FleetWorld(World):
         silent = max(self.down_until.get(machine, 0.0), self.server.swallowed.get(machine, 0.0))
         return (
             silent > self.loop.now
-            and self.loop.now - max(at for at, _, _, who in self.blows if who == machine) > STALLED
+            and self.loop.now - max(at for at, _, _, who in self.blows if who == machine) > self.fleet.stalled
         )
 
     def name_of(self, table: Table) -> str | None:
@@ -363,10 +364,11 @@ class FleetWorld(World):
             case Blow.SLEEP:
                 seconds = 900**much
                 self._goes_down(machine, seconds, lambda one: loop.sleep(one, seconds))
+                if int(much * 1000) % 2:
+                    # It wakes up with the time at which it fell asleep.
+                    self._sets_clock(machine, -seconds)
             case Blow.WALL:
-                self.walls[machine] += (much - 0.5) * 1e6
-                for one in self.processes:
-                    one.wall = self.walls[one.machine]
+                self._sets_clock(machine, (much - 0.5) * 7200)
             case Blow.CUT:
                 server.end_sessions(machine)
                 if much > 0.5:  # noqa: PLR2004
@@ -404,6 +406,11 @@ class FleetWorld(World):
         for one in self.processes:
             if one.machine == machine and one.is_alive and one.frozen_until <= self.loop.now:
                 each(one)
+
+    def _sets_clock(self, machine: str, seconds: float) -> None:
+        self.walls[machine] += seconds
+        for one in self.processes:
+            one.wall = self.walls[one.machine]
 
     async def _hasty(self, machine: str) -> None:
         tables = [Part(self.table, number, self.fleet.runs) for number in range(self.fleet.runs)]

@@ -174,7 +174,6 @@ FLEET: Final[Mapping[str, Ablation]] = {
     "the lease goes by a clock that stands still while the machine sleeps": _of_clock("monotonic"),
     "who takes over does not raise the epoch": _in_block("take_up", "epoch = runs.epoch + 1", "epoch = runs.epoch"),
     "no write names its epoch": _no_epoch_in_the_fence,
-    "who takes over does not wait for the lease": _swap(Ownership, "wait_for_earlier", _nothing),
     "who takes over does not settle": _takes_over_without_settling,
     "the pace is not handed over": _swap(Ownership, "carry_on", lambda *_: None),
     "two machines work on one billing": _in_block("other_machine", "r.machine <> :machine", "false"),

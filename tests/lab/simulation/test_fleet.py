@@ -34,7 +34,16 @@ FIXED: Final = 20
 MANY: Final = 420
 """As many as take a minute, the fixed ones among them."""
 
-MISSED: Final[list[tuple[str, int]]] = []
+MISSED: Final = [
+    ("the lease is not looked at before the write", 22),
+    ("the lease goes by the wall clock", 22),
+    ("the lease goes by a clock that stands still while the machine sleeps", 22),
+    ("who takes over does not raise the epoch", 3),
+    ("no write names its epoch", 2),
+    ("who takes over does not settle", 14),
+    ("the pace is not handed over", 35),
+    ("two machines work on one billing", 284),
+]
 """Safeguards of a fleet, each with a seed whose schedule is wrong without it."""
 
 
