@@ -275,7 +275,7 @@ class FleetWorld(World):
         while not self.is_done:
             await asyncio.sleep(self.draw.uniform(1, 4))
             table = next((one for one in tables if self._is_for(machine, one)), None)
-            if all(self._is_at_end(one) for one in tables):
+            if not self.given and all(self._is_at_end(one) for one in tables):
                 self.is_done = True
             elif self._is_over(2):
                 states = [self.server.states(self.name_of(one) or "") for one in tables]
@@ -298,11 +298,10 @@ class FleetWorld(World):
 
     def _is_for(self, machine: str, table: Table) -> bool:
         """Whether a worker may take the run of this input now: nobody who is heard of works on the billing."""
-        if self._is_down(machine) or self._is_at_end(table) or (self.name_of(table) is None and machine != "m1"):
+        owners = self.given.values()
+        if self._is_down(machine) or machine in owners or not all(self._is_stalled(owner) for owner in owners):
             return False
-        return all(self._is_stalled(owner) for owner in self.given.values() if owner != machine) and (
-            machine not in self.given.values()
-        )
+        return (machine == "m1" or self.name_of(table) is not None) and not self._is_at_end(table)
 
     def _is_over(self, parts: int) -> bool:
         """Whether so many parts of the time are over: in the first anything may happen, the second one is peace."""

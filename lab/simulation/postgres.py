@@ -39,6 +39,8 @@ DELAYS: Final = (0.0, 0.0, 0.001, 0.01, 0.2)
 """Seconds of an answer."""
 LOOK: Final = 0.5
 """Seconds between two looks of what waits."""
+SELDOM: Final = 9.0
+"""Seconds between two looks for requests that nobody has announced."""
 STOPPED: Final = 20
 """Of so many transactions one is stopped in the middle."""
 
@@ -485,6 +487,8 @@ def driver(server: Server, processes: Callable[[], list[Process]] = list) -> Ite
                 (store, "Writer", Writer),
                 (store, "_prepare", lambda *_: None),
                 (connection, "_block", block),
+                # A look for what nobody has announced costs as much as three rows.
+                (import_module("checkpoints.postgres_requests"), "LOOK", SELDOM),
                 (connection, "_is_away", lambda _: True),
                 (import_module("checkpoints.lease"), "Path", partial(_Proc, processes)),
                 (import_module("engine.pipeline.ownership"), "machine", lambda: PROCESS.get().machine),
