@@ -233,7 +233,7 @@ class Session:
         self._idle = int(
             parameters["options"].partition("idle_in_transaction_session_timeout=")[2].partition("ms")[0]
         )
-        self._stopped_at = self._stops_until = self._unheard_since = 0.0
+        self._stopped_at = self._unheard_since = 0.0
         self._asked: list[tuple[str, Values]] = []
         server.sessions.append(self)
         self.process.at_death.append(self._died)
