@@ -143,7 +143,9 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     screen = Screen(Voice(as_json=as_json))
     if simulate is not None:
         limit = math.inf if minutes == MINUTES else minutes
-        raise typer.Exit(simulated(Simulation(drawn, simulate, limit), screen))
+        # From there on schedules of fleets are among them.
+        first = _SEEDS + drawn if seed is None else seed
+        raise typer.Exit(simulated(Simulation(first, simulate, limit), screen))
     if fleet:
         given = {"job": job, "fault": fault, "config": config, "rows": None if rows == ROWS else rows}
         _refuse_with_fleet(name for name, value in given.items() if value)

@@ -9,16 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
 from lab.simulation.network import Fault
 from lab.simulation.story import Kind, Schedule, Then, World, draw, play
 
 WIRED: Final = 4
 """Of so many schedules one goes over the program's own wire, the others directly."""
+FLEET: Final = 1_000_000
+"""The seed from which on one of so many as above is of a fleet, and over its wires in half of the cases."""
 KEPT: Final = 20
 """Schedules after which memory is cleared; what they leave is in circles."""
 
-CLAIMS: Final[tuple[str, ...]] = tuple(str(one) for kinds in (Kind, Fault, Then) for one in kinds)
+CLAIMS: Final[tuple[str, ...]] = tuple(str(one) for kinds in (Kind, Fault, Then, Blow) for one in kinds)
 """What a campaign has to reach."""
 
 
@@ -67,6 +70,8 @@ class Campaign:
 
 def drawn(seed: int) -> Schedule:
     """The schedule of a seed."""
+    if seed >= FLEET and seed % WIRED == 1:
+        return draw_fleet(seed)
     return draw(seed, wire=seed % WIRED == 0)
 
 

@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
+import anyio
 import anyio.from_thread
 import anyio.to_thread
 import structlog
@@ -58,17 +59,29 @@ class NoEnd(Exception):
     """Raised where all tasks wait for each other, or go on for ever."""
 
 
+class Waits(BaseException):
+    """Raised by what a thread does where it has to wait: so many seconds later it is done from its start."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class Process:
-    """A process on a machine. Its clock is `ahead` of the simulation's and runs `rate` times as fast."""
+    """A process on a machine. Its clock is `ahead` of the simulation's and runs `rate` times as fast.
+
+    Its monotonic clock stands still while the machine sleeps (`slept` seconds so far), and that since the start of
+    the machine does not. `wall` is how far its wall clock was set.
+    """
 
     def __init__(
         self, name: str, number: int = 0, machine: str = "one", ahead: float = 0.0, rate: float = 1.0
     ) -> None:
         self.name, self.number, self.machine, self.ahead, self.rate = name, number, machine, ahead, rate
-        self.is_alive, self.was_killed = True, False
+        self.is_alive, self.was_killed, self.lost_power = True, False, False
         self.fuse = 0
         """Steps after which it is killed; 0 for never."""
-        self.frozen_until = 0.0
+        self.frozen_until = self.slept = self.wall = 0.0
         self.at_death: list[Callable[[], None]] = []
         """What the kernel does at its end, as releasing locks and resetting connections."""
         self.ended: asyncio.Future[object]
@@ -88,6 +101,7 @@ class _Task(asyncio.Task[Any]):
 
     def __init__(self, coro: Any, loop: "SeededLoop", name: str | None, context: Context | None) -> None:  # noqa: ANN401
         self.number, self.priority = loop.next_task()
+        self.process = PROCESS.get() if context is None else context.get(PROCESS, OUTSIDE)
         super().__init__(coro, loop=loop, name=name or "task", context=context)
 
 
@@ -102,6 +116,8 @@ class SeededLoop(asyncio.BaseEventLoop):
         self.story: list[tuple[float, str, str]] = []
         self.errors: list[BaseException] = []
         self.is_in_thread = False
+        self.answer_in: Callable[[], float | None] | None = None
+        """Set by what a thread does, if it answers later: in how many seconds, None for never, 0 for now."""
         self.connect: Callable[[Any], Any]
         """Makes the transport of a new connection for a protocol; raises where it is refused."""
         self.steps = array("l")
@@ -109,7 +125,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         self._able: list[tuple[int, int, asyncio.Handle, _Task]] = []
         self._others: deque[asyncio.Handle] = deque()
         self._frozen: list[asyncio.Handle] = []
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle, Process, float]] = []
         self._count = 0
         self._by_priority = self.draw.random() < 0.5  # noqa: PLR2004
         self._changes = {self.draw.randrange(SPAN) for _ in range(CHANGES)} if self._by_priority else set()
@@ -179,6 +195,11 @@ class SeededLoop(asyncio.BaseEventLoop):
             for work in process.at_death:
                 work()
 
+    def sleep(self, process: Process, seconds: float) -> None:
+        """Let the process freeze, and its monotonic clock with it, as where its machine sleeps."""
+        self.freeze(process, seconds)
+        process.slept += seconds * process.rate
+
     def _thaw(self) -> None:
         frozen, self._frozen = self._frozen, []
         for handle in frozen:
@@ -189,7 +210,11 @@ class SeededLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """The clock of the process that runs."""
         process = self.process
-        return self.now if process is OUTSIDE else self.now * process.rate + process.ahead
+        return self.now if process is OUTSIDE else self.now * process.rate + process.ahead - process.slept
+
+    def since_boot(self) -> float:
+        """The clock of its machine that runs on while the machine sleeps."""
+        return self.time() + self.process.slept
 
     def call_soon(  # type: ignore[override]
         self,
@@ -215,9 +240,9 @@ class SeededLoop(asyncio.BaseEventLoop):
         process = self.process
         timer = asyncio.TimerHandle(when, callback, args, self, context)
         if process is not OUTSIDE:
-            when = (when - process.ahead) / process.rate
+            when = (when - process.ahead + process.slept) / process.rate
         self._count += 1
-        heapq.heappush(self._timers, (when, self._count, timer))
+        heapq.heappush(self._timers, (when, self._count, timer, process, process.slept))
         return timer
 
     def call_later(  # type: ignore[override]
@@ -262,8 +287,9 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep an error that nobody waits for."""
-        error = context.get("exception")
-        if self.process.is_alive and isinstance(error, Exception):
+        error, owner = context.get("exception"), context.get("future")
+        process = owner.process if isinstance(owner, _Task) else self.process
+        if process.is_alive and isinstance(error, Exception):
             self.errors.append(error)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -302,8 +328,13 @@ class SeededLoop(asyncio.BaseEventLoop):
                 raise NoEnd("all tasks wait for each other")
             self.now = max(self.now, timers[0][0])
         while timers and timers[0][0] <= self.now:
-            timer = heapq.heappop(timers)[2]
-            if not timer.cancelled():
+            when, count, timer, process, slept = heapq.heappop(timers)
+            if timer.cancelled():
+                continue
+            if slept < process.slept:
+                when += (process.slept - slept) / process.rate
+                heapq.heappush(timers, (when, count, timer, process, process.slept))
+            else:
                 self._put(timer)
 
     def _may_run(self, process: Process, handle: asyncio.Handle) -> bool:
@@ -356,7 +387,7 @@ class SeededLoop(asyncio.BaseEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
                 coroutine: Any = task.get_coro()
                 # What cleans up may wait once more: each closing ends one such waiting.
-                for _ in range(9):
+                for _ in range(30):
                     with suppress(BaseException):
                         coroutine.close()
 
@@ -366,11 +397,28 @@ async def in_a_step(work: Callable[..., Result], *arguments: Any, **_: object) -
     await asyncio.sleep(0)
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SeededLoop)  # noqa: S101
-    before, loop.is_in_thread = loop.is_in_thread, True
-    try:
-        return work(*arguments)
-    finally:
-        loop.is_in_thread = before
+    while True:
+        before, loop.is_in_thread = loop.is_in_thread, True
+        try:
+            result = work(*arguments)
+        except Waits as wait:
+            seconds: float | None = wait.seconds
+        else:
+            answer_in, loop.answer_in = loop.answer_in, None
+            seconds = 0.0 if answer_in is None else answer_in()
+            # A thread is waited for, also by who is cancelled.
+            with anyio.CancelScope(shield=True):
+                while seconds and answer_in:
+                    await asyncio.sleep(seconds)
+                    seconds = answer_in()
+            if seconds is not None:
+                return result
+        finally:
+            loop.is_in_thread = before
+        # Without an answer it is asked anew, over what is broken by now.
+        if seconds:
+            with anyio.CancelScope(shield=True):
+                await asyncio.sleep(seconds)
 
 
 def at_once(work: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:  # noqa: ANN401
@@ -403,14 +451,14 @@ def _simulated(loop: SeededLoop, seed: str) -> Iterator[None]:
     drawn = random.Random(seed)
 
     def wall() -> float:
-        return loop.now + loop.wall
+        return loop.now + loop.wall + loop.process.wall
 
     doors: Sequence[tuple[Any, str, object]] = (
         (anyio.to_thread, "run_sync", in_a_step),
         (anyio.from_thread, "run", at_once),
         (time, "monotonic", loop.time),
         (time, "perf_counter", loop.time),
-        (time, "clock_gettime", lambda _: loop.time()),
+        (time, "clock_gettime", lambda clock: loop.since_boot() if clock == time.CLOCK_BOOTTIME else loop.time()),
         (time, "time", wall),
         (rows, "now", lambda: datetime.fromtimestamp(wall(), UTC).isoformat(timespec="milliseconds")),
         (lease, "machine", lambda: loop.process.machine),

@@ -113,10 +113,14 @@ class Network:
         self.calls: list[Sent] = []
         self.kinds = self.draw.sample(list(Fault), self.draw.randint(2, len(Fault)))
         self.is_away = False
+        self.cut_off: set[str] = set()
+        """Machines that have no way to the billing: what they send arrives nowhere."""
         self.on_call: list[Callable[[Sent], None]] = []
 
     def refuses(self) -> bool:
         """Whether a connection is refused."""
+        if PROCESS.get().machine in self.cut_off:
+            return True
         return self.is_away or (Fault.REFUSED in self.kinds and self.draw.random() < self.trouble / len(self.kinds))
 
     def request(self, path: str, form: bytes, heard: Callable[[Answer], None]) -> Sent:
@@ -124,6 +128,7 @@ class Network:
         process = PROCESS.get()
         sent = Sent(process, path, form, self.loop.now, any(word in form for word in _WRITES))
         self.calls.append(sent)
+        sent.is_lost = process.machine in self.cut_off
         fault = self.draw.choice(self.kinds) if self.draw.random() < self.trouble else None
         with self.loop.outside():
             for seen in self.on_call:

@@ -102,6 +102,8 @@ class Program:
     skips_bad: bool = True
     live: LivePolicy | None = None
     was_stopped: bool = False
+    call_seconds: float = 120.0
+    """Seconds after which a call ends."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
@@ -109,6 +111,11 @@ class Program:
         journal = Journal(MemoryStore(self.disk, self.process, self.loop))
         async with BillingClient(ClientSettings(TARGET)) as client:
             yield journal, Gateway(client)
+
+    @asynccontextmanager
+    async def beside(self, run: Run, journal: Journal, live: LivePolicy) -> AsyncIterator[None]:
+        """What works beside the sending."""
+        yield
 
     # ---- commands ----
 
@@ -170,7 +177,7 @@ class Program:
         return build(kind, gateway, parameters_of(kind, self.given), Input(file=self.table.name))
 
     async def _work(self, run: Run, job: Job, journal: Journal, *, fresh: bool) -> Outcome:
-        runner = NewRunner("run" if fresh else "resume", call_seconds=120.0)
+        runner = NewRunner("run" if fresh else "resume", call_seconds=self.call_seconds)
         with self.machines.only(self.process, self.disk.name):
             async with journal.taken_up(run, runner) as ours:
                 self.takes_up(ours.name, ours.epoch)
@@ -205,7 +212,8 @@ class Program:
                 raise CommandRefused("--yes answers no doubt")
             await journal.approve(run)
             run = await journal.again(run)
-        await Pipeline(run, job, journal, live, known=known).migrate()
+        async with self.beside(run, journal, live):
+            await Pipeline(run, job, journal, live, known=known).migrate()
         return Outcome(run.name, await _left(run, journal), stop.reason)
 
 

@@ -7,7 +7,8 @@ with the number of the request after which it happens. So events can be taken aw
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -94,7 +95,7 @@ WAYS: Final[tuple[tuple[Then, ...], ...]] = (
 class Event:
     """Something that happens after the request number `at`; `much` says how long or to whom, from 0 to 1."""
 
-    kind: Kind
+    kind: StrEnum
     at: int
     much: float
 
@@ -114,6 +115,11 @@ class Schedule:
     """Whether a run that was stopped is left so, and what follows is done with it."""
     wire: bool = False
     rows: int = ROWS
+
+    @property
+    def world(self) -> "type[World]":
+        """In what it is played."""
+        return World
 
 
 def draw(seed: int, *, wire: bool = False) -> Schedule:
@@ -279,6 +285,18 @@ class World:
 
     # ---- the story ----
 
+    @contextmanager
+    def doors(self) -> Iterator[None]:
+        """Put what is simulated in the place of what the program would open."""
+        wire = Wire if self.schedule.wire else partial(DirectWire, self.network)
+        with replaced(
+            [
+                (import_module("billing.api.client"), "Wire", wire),
+                (import_module("jobs.job"), "open_rows", lambda *_, **__: self.table),
+            ]
+        ):
+            yield
+
     async def tell(self) -> None:
         """The whole story."""
         disk = Disk("one.journal")
@@ -334,13 +352,14 @@ class World:
 
         def seen(_: Sent) -> None:
             while rest and len(self.network.calls) >= rest[0].at:
-                self._happens(rest.pop(0))
+                self.happens(rest.pop(0))
             if self.copy is not None and len(self.network.calls) == self.due and self.main and self.main.is_alive:
                 self.main.fuse = 1
 
         return seen
 
-    def _happens(self, event: Event) -> None:  # noqa: C901, PLR0912
+    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912
+        """Let an event happen."""
         loop, process, much = self.loop, self.main, event.much
         if process is None or not process.is_alive:
             return
@@ -375,8 +394,8 @@ class World:
                 if much > 0.3:  # noqa: PLR2004
                     self._freeze(process, 0.1 * 1000**much)
                 self.beside.append(loop.create_task(self._alias()))
-            case _:
-                self._somebody(event.kind, subscriber)
+            case kind:
+                self._somebody(kind, subscriber)
 
     def _freeze(self, process: Process, seconds: float) -> None:
         self.frozen.append((process, self.loop.now - START + seconds))
@@ -397,7 +416,7 @@ class World:
             program = self.new_program(disk, "one")
             await self.live(program, partial(program.resume, name))
 
-    def _somebody(self, kind: Kind, subscriber: int) -> None:
+    def _somebody(self, kind: StrEnum, subscriber: int) -> None:
         billing, load = self.billing, self.load
         match kind:
             case Kind.PAYS:
@@ -450,15 +469,11 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         loop.connect = partial(Connection, loop, network)
         cells = tuple(load.cells(row, 1 + (row - 1) % accounts, draws) for row in range(1, schedule.rows + 1))
         table = Table(load.header, cells)
-        world = World(loop, replace(schedule, accounts=accounts), load, table, billing, network, reached, draws)
+        own = replace(schedule, accounts=accounts)
+        world = schedule.world(loop, own, load, table, billing, network, reached, draws)
         found.append(world)
         world.before = {account: billing.balance(account) for account in billing.tables["AdminAccounts"]}
-        wire = Wire if schedule.wire else partial(DirectWire, network)
-        doors = [
-            (import_module("billing.api.client"), "Wire", wire),
-            (import_module("jobs.job"), "open_rows", lambda *_, **__: table),
-        ]
-        with replaced(doors):
+        with world.doors():
             await world.tell()
 
     try:

@@ -1,16 +1,19 @@
 """Ablations: each takes one safeguard out of the program. The simulation has to find it, and says by which seed."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
 from msgspec import structs
 
 from checkpoints import journal as journal_module
-from checkpoints import rows
+from checkpoints import lease, rows
 from checkpoints.journal import Journal
+from checkpoints.lease import Lease
 from checkpoints.records import Run
 from engine import outcomes
 from engine.errors import CountsDiffer
@@ -23,6 +26,7 @@ from engine.pipeline.gate import window_of
 from engine.pipeline.ownership import Ownership
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Updates, Witness
+from lab.simulation import postgres
 
 Ablation = Callable[[], Any]
 
@@ -128,6 +132,55 @@ def _counts_before_the_epoch() -> Iterator[None]:
         yield
 
 
+# ---- of a fleet ----
+
+
+def _of_clock(name: str) -> Ablation:
+    shown = SimpleNamespace(CLOCK_BOOTTIME=time.CLOCK_BOOTTIME, clock_gettime=lambda _: getattr(time, name)())
+    return _swap(lease, "time", shown)
+
+
+def _in_block(name: str, words: str, instead: str) -> Ablation:
+    """A block of PostgreSQL with other words in it."""
+    real = postgres.block
+
+    def block(asked: str) -> str:
+        text = real(asked)
+        assert asked != name or words in text
+        return text.replace(words, instead) if asked == name else text
+
+    return lambda: patch.object(postgres, "block", block)
+
+
+@contextmanager
+def _takes_over_without_settling() -> Iterator[None]:
+    with (
+        patch.object(Witness, "_wait_for_earlier_calls", _nothing),
+        patch.object(Reconciler, "_wait_for_earlier_calls", _nothing),
+        patch.object(Reconciler, "_wait_for_last_call", _nothing),
+    ):
+        yield
+
+
+@contextmanager
+def _no_epoch_in_the_fence() -> Iterator[None]:
+    with patch.object(journal_module, "check_epoch", lambda *_: None):
+        yield
+
+
+FLEET: Final[Mapping[str, Ablation]] = {
+    "the lease is not looked at before the write": _swap(Lease, "is_valid", lambda _: True),
+    "the lease goes by the wall clock": _of_clock("time"),
+    "the lease goes by a clock that stands still while the machine sleeps": _of_clock("monotonic"),
+    "who takes over does not raise the epoch": _in_block("take_up", "epoch = runs.epoch + 1", "epoch = runs.epoch"),
+    "no write names its epoch": _no_epoch_in_the_fence,
+    "who takes over does not settle": _takes_over_without_settling,
+    "the pace is not handed over": _swap(Ownership, "carry_on", lambda *_: None),
+    "two machines work on one billing": _in_block("other_machine", "r.machine <> :machine", "false"),
+}
+"""Safeguards of what several machines work on, which schedules of a fleet have to miss."""
+
+
 ABLATIONS: Final[Mapping[str, Ablation]] = {
     "a lost answer counts as not sent": _decides(lambda seen: NotSent("lost") if isinstance(seen, Lost) else seen),
     "a lost answer counts as accepted": _decides(lambda seen: Accepted("1") if isinstance(seen, Lost) else seen),
@@ -150,4 +203,5 @@ ABLATIONS: Final[Mapping[str, Ablation]] = {
     "the window has no end": _swap(gate, "window_of", lambda _: window_of(Policy(in_flight=9))),
     "counts are compared when the run may be another's": _counts_before_the_epoch,
     "earlier runs do not count": _swap(intake, "against_earlier", lambda item, *_: item),
+    **FLEET,
 }

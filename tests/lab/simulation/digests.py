@@ -6,7 +6,7 @@ from lab.simulation.campaign import drawn
 from lab.simulation.judge import judge
 from lab.simulation.story import play
 
-SEEDS = range(4)
+SEEDS = (*range(4), 1_000_001, 1_000_005)
 
 if __name__ == "__main__":
     for seed in SEEDS:

@@ -1,0 +1,163 @@
+"""A fleet in the simulation: its schedules hold, what is broken is found, and its server is as PostgreSQL is."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from checkpoints.address import LEASE, journal_in_postgres
+from checkpoints.errors import JournalError
+from checkpoints.journal import Journal, open_journal
+from checkpoints.pace import BillingPace
+from checkpoints.postgres_store import open_postgres
+from checkpoints.records import NewRunner, Run
+from checkpoints.requests import Handed, TakenRequest
+from lab.simulation import loop as simulated
+from lab.simulation.campaign import FLEET, WIRED, as_table, drawn, shrunk
+from lab.simulation.fleet import draw_fleet
+from lab.simulation.judge import judge
+from lab.simulation.loop import Process, SeededLoop
+from lab.simulation.postgres import Server, driver
+from lab.simulation.story import play
+from tests.checkpoints.samples import all_items, frozen_run, new_item
+from tests.checkpoints.shells import shell
+from tests.checkpoints.test_pace import WINDOW
+from tests.lab.simulation.ablations import ABLATIONS
+from tests.postgres_server import PostgresServer
+
+SENDS: Final = NewRunner("run", call_seconds=120)
+PART: Final = 10
+FIXED: Final = 20
+"""Schedules that never change."""
+MANY: Final = 420
+"""As many as take a minute, the fixed ones among them."""
+
+MISSED: Final = [
+    ("the lease is not looked at before the write", 22),
+    ("the lease goes by the wall clock", 22),
+    ("the lease goes by a clock that stands still while the machine sleeps", 22),
+    ("who takes over does not raise the epoch", 3),
+    ("no write names its epoch", 2),
+    ("who takes over does not settle", 14),
+    ("the pace is not handed over", 35),
+    ("two machines work on one billing", 284),
+]
+"""Safeguards of a fleet, each with a seed whose schedule is wrong without it."""
+
+
+def wrong_in(first: int, number: int) -> list[object]:
+    seeds = range(FLEET + 1 + first * WIRED, FLEET + 1 + (first + number) * WIRED, WIRED)
+    assert all(drawn(seed) == draw_fleet(seed) for seed in seeds)
+    played = [(draw_fleet(seed), *play(draw_fleet(seed), judge)) for seed in seeds]
+    return [
+        (one.seed, problems, as_table(shrunk(one, world, problems))) for one, world, problems in played if problems
+    ]
+
+
+@pytest.mark.loops(60)
+@pytest.mark.parametrize("first", range(0, FIXED, PART))
+def test_of_some_fixed_fleets_none_is_wrong(first: int) -> None:
+    assert wrong_in(first, PART) == []
+
+
+@pytest.mark.prove
+@pytest.mark.loops(600)
+@pytest.mark.parametrize("first", range(FIXED, MANY, MANY // 4))
+def test_of_many_fleets_none_is_wrong(first: int) -> None:
+    assert wrong_in(first, min(MANY // 4, MANY - first)) == []
+
+
+@pytest.mark.loops(60)
+@pytest.mark.parametrize(("safeguard", "seed"), MISSED)
+def test_a_safeguard_of_a_fleet_that_is_taken_out_is_missed(safeguard: str, seed: int) -> None:
+    assert play(draw_fleet(seed), judge)[1] == []
+    with ABLATIONS[safeguard]():
+        assert play(draw_fleet(seed), judge)[1]
+
+
+# ---- the server in memory, and PostgreSQL -----------------------------------------------------------------------
+
+
+async def refused(work: Awaitable[object]) -> str:
+    """The kind of error with which something is refused, "" where it is not."""
+    try:
+        await work
+    except JournalError as error:
+        return type(error).__name__
+    return ""
+
+
+async def what_happens(journal: Journal, other: Journal, sql: Callable[[str], object]) -> list[object]:
+    """The life of a lease on two connections to one journal: what each says."""
+
+    async def carry_out(request: TakenRequest) -> str:
+        return f"{request.who} has said {request.text}"
+
+    async def asked(run: Run, patience: float) -> list[Handed]:
+        return [await other.requests.ask(run, "somebody", text, patience) for text in ("this", "that")]
+
+    async def enter(into: Journal, run: Run) -> Run:
+        async with into.taken_up(run, SENDS) as taken:
+            return taken
+
+    run, beside = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
+    (item,) = await all_items(journal, run)
+    async with journal.taken_up(run, SENDS) as ours:
+        seen: list[object] = [ours.epoch, await refused(enter(other, run)), await other.holder(run) is not None]
+        journal.lease_of(ours).pace = lambda: BillingPace(WINDOW, since_call=30.0)
+        # Who sends for another run of the billing, and is heard of, keeps other machines out.
+        sql("update runners set machine = 'another one'")
+        seen.append(await refused(other.take_up(beside, SENDS)))
+        sql("update runners set renewed_at = renewed_at - {minute}")
+        seen += [await other.holder(run), (await enter(other, run)).epoch]
+        seen += [await refused(journal.claim(ours, [item.item_id])), await asked(ours, 0.2)]
+    theirs = await other.take_up(run, SENDS)
+    lease = other.lease_of(theirs)
+    seen += [theirs.epoch, round(lease.until_free), round(lease.until_calls_end), lease.carried is None]
+    await other.history.note_free(theirs, "here")
+    await other.history.note_calls_ended(theirs)
+    serving = asyncio.create_task(other.requests.serve(theirs, carry_out))
+    seen.append(await asked(theirs, 10))
+    serving.cancel()
+    # Its lock was ended, and its connection with it, which is not opened again.
+    seen.append(await refused(enter(journal, run)))
+    async with other.taken_up(run, SENDS) as ours:
+        lease = other.lease_of(ours)
+        seen += [ours.epoch, round(lease.until_free), round(lease.until_calls_end)]
+        seen.append(await refused(other.confirm(theirs)))
+        await other.claim(ours, [item.item_id])
+        lease.pace = lambda: BillingPace(WINDOW, since_call=30.0)
+    carried = other.lease_of(await other.take_up(beside, SENDS)).carried
+    assert carried is not None
+    assert carried.since_call is not None
+    return [*seen, carried.window, round(carried.since_call, -1)]
+
+
+def test_the_server_in_memory_is_as_postgresql_is(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    address = journal_in_postgres(postgres_server.new_journal(), tmp_path)
+
+    async def real() -> list[object]:
+        async with open_journal(address) as journal, open_journal(address) as other:
+            with shell(address) as sql:
+                return await what_happens(
+                    journal, other, lambda text: sql.execute(text.format(minute="interval '1 minute'"))
+                )
+
+    async def in_memory(server: Server) -> list[object]:
+        place = server.address("m1")
+        assert place.postgres is not None
+        async with open_postgres(place, place.postgres) as one, open_postgres(place, place.postgres) as two:
+            return await what_happens(
+                Journal(one), Journal(two), lambda text: server.db.execute(text.format(minute="60"))
+            )
+
+    async def story(loop: SeededLoop) -> list[object]:
+        server = Server(loop, LEASE, lambda _: None)
+        with driver(server):
+            return await loop.start(Process("p1", 1, "m1"), in_memory(server))
+
+    expected = asyncio.run(real())
+    for seed in range(5):
+        assert simulated.run(seed, story)[0] == expected
