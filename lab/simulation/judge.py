@@ -14,7 +14,7 @@ from lab.simulation.billing import Effect
 from lab.simulation.journal import Disk
 from lab.simulation.story import IN_FLIGHT, TakeUp, World
 
-LOOKS = 0.5
+LOOKS = 0.25
 """Seconds before a call within which what others have entered need not be seen."""
 OLD_EPOCH = 1.2
 """Seconds after a taking up within which the process before may still send."""
