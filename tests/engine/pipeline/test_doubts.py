@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import inf
 
+import anyio
 import pytest
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.evidence import Accepted, Lost
-from engine.job import CannotLook, LookUpResult
+from engine.job import Absent, CannotLook, LookUpResult
 from tests.engine.doubles import Call, FakeJob, rows
-from tests.engine.migrations import migrated, once_each, prepared
+from tests.engine.migrations import QUICK, migrated, once_each, prepared
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -22,6 +25,21 @@ class LateDoubt(FakeJob):
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         if not self.looked_up:
             self.report(items[0].item_id - 1)
+        return await super().look_up(run, items)
+
+
+class LateDoubtBehind(FakeJob):
+    """In the first look-up the answer to a later row comes into doubt; what the billing did is shown a little later."""
+
+    shown_from = inf
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        if not self.looked_up:
+            self.shown_from = anyio.current_time() + 0.1
+            self.report(items[-1].item_id + 1)
+            await anyio.sleep(0.05)
+        elif anyio.current_time() < self.shown_from:
+            return {item.item_id: Absent() for item in items}
         return await super().look_up(run, items)
 
 
@@ -54,6 +72,17 @@ async def test_a_row_that_comes_into_doubt_while_others_are_looked_up_is_looked_
     job = LateDoubt(rows(3), {"1": [Call(Lost("reset"), effect=True)]})
     migration = await migrated(journal, job)
     assert job.looked_up == [["1"], ["0"]]
+    assert await migration.counts() == {State.ACCEPTED: 3}
+    assert once_each(job)
+
+
+async def test_a_row_that_comes_into_doubt_while_others_are_looked_up_has_its_own_settle_delay(
+    journal: Journal,
+) -> None:
+    """It is on the page after theirs."""
+    job = LateDoubtBehind(rows(3), {"1": [Call(Lost("reset"), effect=True)]})
+    migration = await migrated(journal, job, replace(QUICK, settle=0.3, page=1))
+    assert job.looked_up == [["1"], ["2"]]
     assert await migration.counts() == {State.ACCEPTED: 3}
     assert once_each(job)
 
