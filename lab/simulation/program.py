@@ -5,7 +5,7 @@ which the lab cannot import; engine, jobs, journal and client are the product's.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from billing.api.client import BillingClient, ClientSettings
@@ -156,12 +156,18 @@ class Program:
                 return await verify(ours, job, journal, lambda _item, _read: None)
 
     async def close(self, name: str) -> None:
-        """End a run for good."""
+        """End a run for good. Raises `CommandRefused`."""
         async with (
             self.opened() as (journal, _),
             journal.taken_up(await journal.run(name), NewRunner("close")) as ours,
         ):
-            await journal.end(ours, "somebody", "closed")
+            if ours.ended_at or ours.discarded_at or not await _left(ours, journal):
+                raise CommandRefused("there is nothing to close")
+            await _require_no_doubt(ours, journal)
+            if ours.approved_at is None:
+                await journal.discard(ours)
+            else:
+                await journal.end(ours, "somebody", "closed")
 
     # ---- the course of a run ----
 
@@ -174,38 +180,39 @@ class Program:
         with self.machines.only(self.process, self.disk.name):
             async with journal.taken_up(run, runner) as ours:
                 self.takes_up(ours.name, ours.epoch)
-                if run.job == UNDO and not ours.approved_at:
-                    undone = await journal.run(run.parameters[RUN])
-                    async with journal.taken_up(undone, NewRunner("undo")):
-                        await _require_undoable(undone, journal, run)
-                        if await journal.is_out_of_date(run, undone):
-                            await journal.discard(ours)
-                            raise CommandRefused("the list of the undo is out of date")
-                        return await self._send(ours, job, journal, fresh=fresh)
-                return await self._send(ours, job, journal, fresh=fresh)
+                if ours.ended_at or ours.discarded_at:
+                    raise CommandRefused("the run has ended")
+                known = 0 if fresh else await journal.last_number(ours)
+                if not ours.approved_at:
+                    undone = await journal.run(run.parameters[RUN]) if run.job == UNDO else None
+                    async with journal.taken_up(undone, NewRunner("undo")) if undone else nullcontext():
+                        await self._approve(ours, job, journal, undone)
+                return await self._send(await journal.again(ours), job, journal, known=known)
 
-    async def _send(self, run: Run, job: Job, journal: Journal, *, fresh: bool) -> Outcome:
-        run = await journal.again(run)
-        if run.ended_at or run.discarded_at:
-            raise CommandRefused("the run has ended")
+    async def _approve(self, run: Run, job: Job, journal: Journal, undone: Run | None) -> None:
+        """Make the list, and agree to it. Raises `CommandRefused`."""
+        if undone is not None:
+            await _require_undoable(undone, journal, run)
+        if not run.frozen_at:
+            progress = Progress(has_steps=job.effect.has_steps)
+            progress.take_up(await journal.totals(run), intake_ended=False)
+            await Intake(run, job, journal, progress).freeze_all()
+        why = ""
+        if undone is not None and await journal.is_out_of_date(run, undone):
+            why = "the list of the undo is out of date"
+        elif (await journal.totals(run)).refused and not self.skips_bad:
+            why = "some rows are refused"
+        elif any(item.message for item in await journal.items(run, {State.PENDING})):
+            why = "--yes answers no doubt"
+        if why:
+            await journal.discard(run)
+            raise CommandRefused(why)
+        await journal.approve(run)
+
+    async def _send(self, run: Run, job: Job, journal: Journal, *, known: int) -> Outcome:
         stop = Stop()
-        self.live = live = LivePolicy(self.policy, Progress(has_steps=job.effect.has_steps), stop)
-        known = 0 if fresh else await journal.last_number(run)
-        if not run.approved_at:
-            if not run.frozen_at:
-                progress = Progress(has_steps=job.effect.has_steps)
-                progress.take_up(await journal.totals(run), intake_ended=False)
-                await Intake(run, job, journal, progress).freeze_all()
-                run = await journal.again(run)
-            if (await journal.totals(run)).refused and not self.skips_bad:
-                await journal.discard(run)
-                raise CommandRefused("some rows are refused")
-            if any(item.message for item in await journal.items(run, {State.PENDING})):
-                await journal.discard(run)
-                raise CommandRefused("--yes answers no doubt")
-            await journal.approve(run)
-            run = await journal.again(run)
-        await Pipeline(run, job, journal, live, known=known).migrate()
+        self.live = LivePolicy(self.policy, Progress(has_steps=job.effect.has_steps), stop)
+        await Pipeline(run, job, journal, self.live, known=known).migrate()
         return Outcome(run.name, await _left(run, journal), stop.reason)
 
 
@@ -222,5 +229,9 @@ async def _require_undoable(run: Run, journal: Journal, own: Run | None) -> None
             continue
         if not other.discarded_at and not other.ended_at and other.approved_at and await _left(other, journal):
             raise CommandRefused("another undo is under way")
+    await _require_no_doubt(run, journal)
+
+
+async def _require_no_doubt(run: Run, journal: Journal) -> None:
     if (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise CommandRefused("rows are in doubt")

@@ -120,9 +120,7 @@ def draw(seed: int, *, wire: bool = False) -> Schedule:
     """Draw a schedule."""
     random_ = random.Random(f"{seed} story")
     load = random_.choice([*LOADS, "payment", "balances"])
-    # A field of an account whose subscriber has another one by now is set for ever (not mended yet).
-    possible = [kind for kind in Kind if kind is not Kind.MERGES or not LOADS[load].is_repeatable]
-    kinds = random_.sample(possible, random_.randint(1, 6))
+    kinds = random_.sample(list(Kind), random_.randint(1, 6))
     number = random_.choice([0, 1, 2, 3, 5, 8, 12])
     then = random_.choice(WAYS)
     return Schedule(
@@ -197,9 +195,6 @@ class World:
         policy = Policy(
             in_flight=IN_FLIGHT, settle=SETTLE, min_disk=0, page=11, stop_after_errors=None, retry_floor=1000.0
         )
-        # Where rows are left out, a copy that is put back while the list is made gives their marks to other rows
-        # (not mended yet).
-        skips_bad = not any(event.kind is Kind.RESTORE for event in self.schedule.events)
         return Program(
             self.loop,
             process,
@@ -210,7 +205,6 @@ class World:
             self.load.job,
             self.load.given,
             takes_up,
-            skips_bad,
         )
 
     async def live(self, program: Program, command: Callable[[], Any]) -> Any:  # noqa: ANN401
