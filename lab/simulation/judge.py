@@ -66,12 +66,16 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     for disk in world.disks:
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         for row in range(1, len(world.table.cells) + 1):
-            total = sum(entry.sign for entry in of_rows[disk, row])
+            whose = Counter[object]()
+            for entry in of_rows[disk, row]:
+                whose[_whose(entry)] += entry.sign
+            total = whose.total()
             least = stands[row] if world.load.is_marked else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
-            # ended leaves its rows in doubt to a person.
+            # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now.
             may_be_more = disk.was_put_back or row in in_doubt or not world.load.is_marked
-            if not least <= total <= (1 if may_be_more else stands[row]):
+            most = max(1, stands[row]) if may_be_more else stands[row]
+            if not least <= total <= most or max(whose.values(), default=0) > 1:
                 runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in of_rows[disk, row]]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
             if stands[row] and not any(entry.row == row for entry in entries):
@@ -79,11 +83,15 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     for row in {entry.row for entry in entries} if world.load.is_marked else ():
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
             late = second.left - first.effect.moment
-            # A contract number may have become another subscriber's in the meantime.
-            same = first.effect.after.get("abonent_id") == second.effect.after.get("abonent_id")
-            are_two = same and first.disk is not second.disk and first.sign == second.sign == 1
+            are_two = (
+                _whose(first) == _whose(second) and first.disk is not second.disk and first.sign == second.sign == 1
+            )
             if are_two and late > LOOKS and not _was_frozen(world, second.effect.who, second.left):
                 yield f"row {row} was sent {late:.3f} s after another journal had entered it"
+
+
+def _whose(entry: Entry) -> object:
+    return (entry.effect.after or entry.effect.before).get("abonent_id")
 
 
 def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
