@@ -12,12 +12,14 @@ from itertools import pairwise
 
 from lab.simulation.billing import Effect
 from lab.simulation.journal import Disk
-from lab.simulation.story import IN_FLIGHT, TakeUp, World
+from lab.simulation.story import IN_FLIGHT, Limit, TakeUp, World
 
 LOOKS = 0.25
 """Seconds before a call within which what others have entered need not be seen."""
 OLD_EPOCH = 1.2
 """Seconds after a taking up within which the process before may still send."""
+SPAN = 10.0
+"""Seconds within which calls are counted, and a change of the window is late."""
 OPEN = ("pending", "sending", "unknown", "unconfirmed")
 
 
@@ -39,6 +41,7 @@ def judge(world: World) -> list[str]:
     found = [*_calls(world), *_ends(world)]
     if not world.load.is_repeatable:
         found += [*_once(world, entries), *_sums(world, entries), *_order(world, entries), *_right(world, entries)]
+        found += _verdicts(world, entries)
     return found
 
 
@@ -152,7 +155,10 @@ def _calls(world: World) -> Iterator[str]:
     for take_up in world.take_ups:
         taken[take_up.disk.name, take_up.run].append((take_up.moment, take_up.process.name))
         own[take_up.process.name] = take_up
-    in_flight = defaultdict[str, list[float]](list)
+    limits = defaultdict[str, list[Limit]](list)
+    for limit in world.limits:
+        limits[limit.who].append(limit)
+    in_flight, sent = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     late = Counter[str]()
     for call in world.network.calls:
         if call.process.name not in own or not call.writes:
@@ -161,8 +167,12 @@ def _calls(world: World) -> Iterator[str]:
         name = call.process.name
         now = [end for end in in_flight[name] if end > call.left] + [call.ended or 1e18]
         in_flight[name] = now
-        if len(now) > IN_FLIGHT:
-            yield f"{len(now)} calls of {name} in flight"
+        sent[name] = [moment for moment in sent[name] if moment > call.left - SPAN] + [call.left]
+        most, rate = _in_force(limits[name], call.left)
+        if len(now) > most:
+            yield f"{len(now)} calls of {name} in flight, and {most} may be"
+        if rate is not None and len(sent[name]) > rate * SPAN + 2 * IN_FLIGHT:
+            yield f"{len(sent[name])} calls of {name} in {SPAN} s, and {rate} a second may be"
         later = [
             moment for moment, who in taken[take_up.disk.name, take_up.run] if moment > take_up.moment and who != name
         ]
@@ -170,6 +180,28 @@ def _calls(world: World) -> Iterator[str]:
             late[name] += 1
             if late[name] > IN_FLIGHT or not _was_frozen(world, name, call.left):
                 yield f"{name} sends {call.left - later[0]:.3f} s after its run was taken over"
+
+
+def _in_force(limits: list[Limit], moment: float) -> tuple[int, float | None]:
+    """The widest window and the highest rate of late; a call that has been let through may look for long."""
+    first = max((at for at, one in enumerate(limits) if one.moment <= moment - SPAN), default=0)
+    late = [one for one in limits[first:] if one.moment <= moment]
+    rates = [one.rate for one in late if one.rate is not None]
+    return max(one.in_flight for one in late), max(rates) if len(rates) == len(late) else None
+
+
+def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
+    """What `verify` says of a run is what the ledger has of it, less what somebody has reversed."""
+    somebody = [effect for effect in world.billing.ledger if effect.who == "somebody"]
+    for one in world.verdicts if world.load.is_marked else ():
+        mine = {e.effect.pk: e.effect.moment for e in entries if e.run == one.run and e.disk is one.disk}
+        there = {pk for pk, moment in mine.items() if moment <= one.ended}
+        there -= {e.pk for e in somebody if e.moment < one.began and (e.what == "deleted" or e.after.get("storno"))}
+        if one.said.as_wanted > len(there):
+            yield f"verify has {one.said.as_wanted} rows of {one.run} as wanted, and {len(there)} are there"
+        is_quiet = not somebody and len(world.disks) == 1 and not one.disk.was_put_back
+        if is_quiet and all(moment < one.began for moment in mine.values()) and one.said.different:
+            yield f"verify has {one.said.different} rows of {one.run} that differ, and nobody has changed any"
 
 
 def _was_frozen(world: World, who: str, moment: float) -> bool:

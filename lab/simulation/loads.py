@@ -38,6 +38,8 @@ class Load:
     is_marked: bool = True
     """Whether the program can tell its own entries from those of others."""
     name: str = ""
+    takes_away: bool = False
+    """Whether its effect is that something is deleted, which was there before."""
 
 
 def _by_kopecks(effect: Effect) -> int | None:
@@ -125,16 +127,28 @@ LOADS: Final[Mapping[str, Load]] = {
             is_repeatable=True,
             shares=False,
         ),
+        Load(
+            "delete-services",
+            ("users_usluga_id",),
+            lambda row, _, __: (str(row),),
+            "UsersUsluga",
+            _by_value("comment"),
+            shares=False,
+            is_marked=False,
+            takes_away=True,
+        ),
     )
 }
 
 
-def population(billing: Billing, subscribers: int) -> None:
-    """Subscribers with an account each, in a folder."""
+def population(billing: Billing, subscribers: int, *, services: bool = False) -> None:
+    """Subscribers with an account each, in a folder; if so, each with a service whose comment names its row."""
     billing.add("DjangoUsersProfile", username="root")
     billing.add("Usluga", name="Интернет")
     billing.add("Tarif", name="Базовый")
     for number in range(1, subscribers + 1):
         account = billing.add("AdminAccounts", ostatok="10.99")
         billing.add("Abonents", name=f"Абонент {number}", contract_number=f"{number:05}", account_id=account)
+        if services:
+            billing.add("UsersUsluga", abonent_id=number, usluga_id=1, manager_id=1, comment=f"row {number}")
     billing.ledger.clear()

@@ -364,14 +364,14 @@ class SeededLoop(asyncio.BaseEventLoop):
         if not task.done():
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
             coroutine: Any = task.get_coro()
-            asyncio.tasks._enter_task(self, task)  # type: ignore[attr-defined]  # noqa: SLF001
+            asyncio.tasks._enter_task(self, task)  # noqa: SLF001
             # What cleans up may wait once more. Not by `close`, which leaves asynchronous generators as they are.
             for _ in range(MOST_WAITS):
                 with suppress(BaseException):
                     coroutine.throw(Killed())
                 if coroutine.cr_frame is None:
                     break
-            asyncio.tasks._leave_task(self, task)  # type: ignore[attr-defined]  # noqa: SLF001
+            asyncio.tasks._leave_task(self, task)  # noqa: SLF001
         # A scope that is never left would keep its task, and with it all of the schedule.
         task_states.pop(task, None)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from billing.api.client import BillingClient, ClientSettings
 from checkpoints.errors import BillingHeld
 from checkpoints.journal import Journal
+from checkpoints.purge import Purge
 from checkpoints.records import NewRun, NewRunner, Run, Stage
 from checkpoints.states import State
 from engine.job import Job
@@ -23,6 +24,7 @@ from engine.pipeline.progress import Progress
 from engine.pipeline.verifier import ReadBackSummary, verify
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
+from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS, Catalogue
 from jobs.job import build
 from jobs.rows.input import Input
@@ -168,6 +170,14 @@ class Program:
                 await journal.discard(ours)
             else:
                 await journal.end(ours, "somebody", "closed")
+
+    async def purge(self, name: str) -> None:
+        """Remove what a finished run holds of people; its rows and sums stay."""
+        async with self.opened() as (journal, _):
+            run = await journal.run(name)
+            kept = {key: value for key, value in run.parameters.items() if key in {RUN, *self.given}}
+            await journal.purge(run, Purge(kept, emptied, keep_totals=True))
+            await journal.clean()
 
     # ---- the course of a run ----
 

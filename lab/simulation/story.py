@@ -19,7 +19,10 @@ from billing.api.wire import Wire
 from billing.errors import BillingError
 from checkpoints.errors import BillingHeld, ForbiddenTransition, JournalError
 from engine.errors import CountsDiffer, EngineError
+from engine.pacing.holds import PAUSED
 from engine.pacing.policy import Policy
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.verifier import ReadBackSummary
 from lab.simulation import loop as simulated
 from lab.simulation.billing import SET_BALANCE, Billing
 from lab.simulation.journal import Disk
@@ -59,6 +62,10 @@ class Kind(StrEnum):
     DELETES = "somebody deletes a subscriber"
     MERGES = "somebody merges two accounts"
     RENUMBERS = "somebody gives a contract number to another subscriber"
+    PAUSE = "somebody pauses the run for a while"
+    SET = "somebody sets window and rate of the run"
+    REVERSES = "somebody reverses an operation"
+    REMOVES = "somebody deletes a service"
 
 
 class Then(StrEnum):
@@ -71,6 +78,7 @@ class Then(StrEnum):
     UNDO_UNDO = "undo of the undo"
     CLOSE = "close"
     RESUME = "resume"
+    PURGE = "purge"
 
 
 WAYS: Final[tuple[tuple[Then, ...], ...]] = (
@@ -88,6 +96,16 @@ WAYS: Final[tuple[tuple[Then, ...], ...]] = (
     (Then.CLOSE, Then.AGAIN),
 )
 """What is done with a run that is at its end, in this order."""
+
+LATER: Final = (Kind.PAUSE, Kind.SET, Kind.REVERSES, Kind.REMOVES)
+LATER_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
+    (Then.VERIFY, Then.ELSEWHERE, Then.VERIFY),
+    (Then.PURGE, Then.AGAIN, Then.VERIFY),
+    (Then.UNDO, Then.PURGE, Then.AGAIN),
+    (Then.PURGE, Then.UNDO),
+)
+LATER_LOADS: Final = ("delete-services",)
+"""What is drawn by a second generator, so that the schedules without it stay what they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,32 +131,33 @@ class Schedule:
     leaves_stopped: bool = False
     """Whether a run that was stopped is left so, and what follows is done with it."""
     wire: bool = False
+    rate: float | None = None
     rows: int = ROWS
 
 
 def draw(seed: int, *, wire: bool = False) -> Schedule:
     """Draw a schedule."""
-    random_ = random.Random(f"{seed} story")
-    load = random_.choice([*LOADS, "payment", "balances"])
-    kinds = random_.sample(list(Kind), random_.randint(1, 6))
+    random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
+    load = random_.choice([*(name for name in LOADS if name not in LATER_LOADS), "payment", "balances"])
+    kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
     number = random_.choice([0, 1, 2, 3, 5, 8, 12])
     then = random_.choice(WAYS)
-    return Schedule(
-        seed,
-        load,
-        random_.choice([3, 9, 30]),
-        random_.choice([0.0, 0.02, 0.1, 0.3]),
-        random_.choice([0.0, 0.0, 0.3, 1.5]),
-        tuple(
-            sorted(
-                (Event(random_.choice(kinds), random_.randint(1, 160), random_.random()) for _ in range(number)),
-                key=lambda one: one.at,
-            )
-        ),
-        then,
-        random_.random() < 0.5,  # noqa: PLR2004
-        wire,
-    )
+    accounts = random_.choice([3, 9, 30])
+    trouble = random_.choice([0.0, 0.02, 0.1, 0.3])
+    lag = random_.choice([0.0, 0.0, 0.3, 1.5])
+    events = [Event(random_.choice(kinds), random_.randint(1, 160), random_.random()) for _ in range(number)]
+    leaves_stopped = random_.random() < 0.5  # noqa: PLR2004
+    events += [
+        Event(later.choice(LATER), later.randint(1, 160), later.random())
+        for _ in range(later.choice([0, 0, 0, 0, 1, 3]))
+    ]
+    if not then and later.random() < 0.7:  # noqa: PLR2004
+        then = later.choice(LATER_WAYS)
+    if later.random() < 0.1:  # noqa: PLR2004
+        load = later.choice(LATER_LOADS)
+    rate = later.choice([None, None, None, None, 20.0, 4.0])
+    events.sort(key=lambda one: one.at)
+    return Schedule(seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate)
 
 
 @dataclass(slots=True)
@@ -150,6 +169,27 @@ class TakeUp:
     epoch: int
     process: Process
     moment: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The calls that a process may have in flight from a moment on, and its calls a second."""
+
+    who: str
+    moment: float
+    in_flight: int
+    rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` has said of a run, and from when to when it has read."""
+
+    disk: Disk
+    run: str
+    began: float
+    ended: float
+    said: ReadBackSummary
 
 
 @dataclass(slots=True)
@@ -168,6 +208,8 @@ class World:
     disks: list[Disk] = field(default_factory=list)
     take_ups: list[TakeUp] = field(default_factory=list)
     frozen: list[tuple[Process, float]] = field(default_factory=list)
+    limits: list[Limit] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     beside: list["asyncio.Task[Any]"] = field(default_factory=list)
     copy: bytes | None = None
@@ -193,8 +235,15 @@ class World:
             self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
 
         policy = Policy(
-            in_flight=IN_FLIGHT, settle=SETTLE, min_disk=0, page=11, stop_after_errors=None, retry_floor=1000.0
+            in_flight=IN_FLIGHT,
+            rate=self.schedule.rate,
+            settle=SETTLE,
+            min_disk=0,
+            page=11,
+            stop_after_errors=None,
+            retry_floor=1000.0,
         )
+        self.limits.append(Limit(process.name, self.loop.now, IN_FLIGHT, policy.rate))
         return Program(
             self.loop,
             process,
@@ -300,8 +349,7 @@ class World:
             self.reached[what] += 1
             match what:
                 case Then.VERIFY:
-                    program = self.new_program(disk, "one")
-                    await self.live(program, partial(program.verify, run))
+                    await self._verify(disk, run)
                 case Then.AGAIN:
                     name = await self.to_the_end(disk, "one", Program.run, known=known)
                     known.update([name] if name else [])
@@ -319,9 +367,15 @@ class World:
                 case Then.RESUME:
                     program = self.new_program(disk, "one")
                     await self.live(program, partial(program.resume, run))
-                case Then.CLOSE:
+                case Then.CLOSE | Then.PURGE:
                     program = self.new_program(disk, "one")
-                    await self.live(program, partial(program.close, run))
+                    await self.live(program, partial(program.close if what is Then.CLOSE else program.purge, run))
+
+    async def _verify(self, disk: Disk, run: str) -> None:
+        program, began = self.new_program(disk, "one"), self.loop.now - START
+        verdict = await self.live(program, partial(program.verify, run))
+        if isinstance(verdict, ReadBackSummary):
+            self.verdicts.append(Verdict(disk, run, began, self.loop.now - START, verdict))
 
     def _events(self) -> Callable[[Sent], None]:
         rest = list(self.schedule.events)
@@ -356,6 +410,9 @@ class World:
                 if self.program and self.program.live:
                     self.program.was_stopped = True
                     self.program.live.stop("somebody")
+            case Kind.PAUSE | Kind.SET:
+                if self.program and self.program.live:
+                    self._steers(self.program, self.program.live, event)
             case Kind.CLOCK:
                 loop.wall += (much - 0.5) * 7200
             case Kind.RESTORE if not self.is_over:
@@ -371,6 +428,25 @@ class World:
                 self.beside.append(loop.create_task(self._alias()))
             case _:
                 self._somebody(event.kind, subscriber)
+
+    def _steers(self, program: Program, live: LivePolicy, event: Event) -> None:
+        """Somebody pauses a run, or changes its window and rate."""
+        who, much = program.process.name, event.much
+        if event.kind is Kind.PAUSE:
+
+            def goes_on() -> None:
+                live.unpause()
+                policy = live.policy
+                self.limits.append(Limit(who, self.loop.now, policy.in_flight or 0, policy.rate))
+
+            live.pause("somebody")
+            self.limits.append(Limit(who, self.loop.now, 0, live.policy.rate))
+            self.loop.call_later(1 + much * 60, goes_on)
+            return
+        policy = replace(live.policy, in_flight=1 + int(much * IN_FLIGHT), rate=(None, 2.0, 10.0)[int(much * 9) % 3])
+        live.take(policy)
+        if PAUSED not in live.progress.holds:
+            self.limits.append(Limit(who, self.loop.now, policy.in_flight or 0, policy.rate))
 
     def _freeze(self, process: Process, seconds: float) -> None:
         self.frozen.append((process, self.loop.now - START + seconds))
@@ -414,6 +490,11 @@ class World:
                 numbers = [billing.tables["Abonents"][one]["contract_number"] for one in (subscriber, other)]
                 billing.change("Abonents", subscriber, "somebody", contract_number=numbers[1])
                 billing.change("Abonents", other, "somebody", contract_number=numbers[0])
+            case Kind.REVERSES if operations := billing.tables["FinanceOperations"]:
+                pk = sorted(operations)[subscriber % len(operations)]
+                billing.change("FinanceOperations", pk, "somebody", storno=1)
+            case Kind.REMOVES if services := billing.tables["UsersUsluga"]:
+                billing.remove("UsersUsluga", sorted(services)[subscriber % len(services)], "somebody")
             case Kind.EQUAL:
                 values = dict(zip(load.header, self.table.cells[subscriber % len(self.table.cells)], strict=True))
                 if load.has_money:
@@ -439,7 +520,7 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         draws = random.Random(f"{seed} world")
         accounts = schedule.accounts if load.shares else schedule.rows
         billing = Billing(lambda: loop.now - START, lambda: draws.random() * schedule.lag)
-        population(billing, accounts)
+        population(billing, accounts, services=load.model == "UsersUsluga" and load.takes_away)
         network = Network(loop, billing, seed, schedule.trouble, reached)
         loop.connect = partial(Connection, loop, network)
         cells = tuple(load.cells(row, 1 + (row - 1) % accounts, draws) for row in range(1, schedule.rows + 1))
