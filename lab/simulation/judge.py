@@ -6,25 +6,23 @@ so of each row there are as many entries as takings back, and one more where the
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
+from math import inf
+from typing import NamedTuple
 
-from lab.simulation.billing import Effect
+from lab.simulation.billing import RECEIPT, Effect
 from lab.simulation.journal import Disk
-from lab.simulation.story import IN_FLIGHT, Limit, TakeUp, World
+from lab.simulation.loop import START
+from lab.simulation.story import IN_FLIGHT, World
 
-LOOKS = 0.25
-"""Seconds before a call within which what others have entered need not be seen."""
-OLD_EPOCH = 1.2
-"""Seconds after a taking up within which the process before may still send."""
-SPAN = 10.0
-"""Seconds within which calls are counted, and a change of the window is late."""
+LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
+OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send
+SPAN = 10.0  # seconds within which calls are counted, and a change of the window may be late
 OPEN = ("pending", "sending", "unknown", "unconfirmed")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An effect of a row, with the journal and the run that have brought it about; `sign` is -1 for a taking back."""
 
     effect: Effect
@@ -33,12 +31,13 @@ class Entry:
     run: str
     sign: int
     left: float
+    whose: object
 
 
 def judge(world: World) -> list[str]:
     """What is wrong, a sentence each."""
     entries = list(_entries(world))
-    found = [*_calls(world), *_ends(world)]
+    found = [*_calls(world), *_ends(world), *_as_before(world)]
     if not world.load.is_repeatable:
         found += [*_once(world, entries), *_sums(world, entries), *_order(world, entries), *_right(world, entries)]
         found += _verdicts(world, entries)
@@ -58,20 +57,18 @@ def _entries(world: World) -> Iterator[Entry]:
         row = world.load.row_of(effect)
         sign = signs.get((take_up.disk.name, take_up.run), 1)
         if row is not None:
-            yield Entry(effect, row, take_up.disk, take_up.run, sign, effect.left)
+            whose = (effect.after or effect.before).get("abonent_id")
+            yield Entry(effect, row, take_up.disk, take_up.run, sign, effect.left, whose)
 
 
 def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     """No row's effect twice, and none lost that is called accepted."""
-    of_rows = defaultdict[tuple[Disk, int], list[Entry]](list)
-    for entry in entries:
-        of_rows[entry.disk, entry.row].append(entry)
     for disk in world.disks:
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         for row in range(1, len(world.table.cells) + 1):
-            whose = Counter[object]()
-            for entry in of_rows[disk, row]:
-                whose[_whose(entry)] += entry.sign
+            own, whose = [e for e in entries if e.disk is disk and e.row == row], Counter[object]()
+            for entry in own:
+                whose[entry.whose] += entry.sign
             total = whose.total()
             least = stands[row] if world.load.is_marked else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
@@ -79,29 +76,22 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             may_be_more = disk.was_put_back or row in in_doubt or not world.load.is_marked
             most = max(1, stands[row]) if may_be_more else stands[row]
             if not least <= total <= most or max(whose.values(), default=0) > 1:
-                runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in of_rows[disk, row]]
+                runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in own]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
             if stands[row] and not any(entry.row == row for entry in entries):
                 yield f"row {row} is in effect in {disk.name}, and was never entered"
     for row in {entry.row for entry in entries} if world.load.is_marked else ():
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
             late = second.left - first.effect.moment
-            are_two = (
-                _whose(first) == _whose(second) and first.disk is not second.disk and first.sign == second.sign == 1
-            )
-            if are_two and late > LOOKS and not _was_frozen(world, second.effect.who, second.left):
+            are_two = first.whose == second.whose and first.disk is not second.disk
+            is_frozen = _is_thawed(world, second.effect.who, second.left)
+            if are_two and first.sign == second.sign == 1 and late > LOOKS and not is_frozen:
                 yield f"row {row} was sent {late:.3f} s after another journal had entered it"
-
-
-def _whose(entry: Entry) -> object:
-    return (entry.effect.after or entry.effect.before).get("abonent_id")
 
 
 def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
     """What a journal says it has entered is what the billing has of it, to the kopeck."""
-    if not world.load.has_money:
-        return
-    if any(disk.was_put_back for disk in world.disks):
+    if not world.load.has_money or any(disk.was_put_back for disk in world.disks):
         return
     for disk in world.disks:
         in_doubt = disk.rows_in_doubt()
@@ -115,77 +105,84 @@ def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
 
 def _order(world: World, entries: list[Entry]) -> Iterator[str]:
     """The rows of an account are entered in the order of the list."""
-    for disk in world.disks:
-        lanes = disk.lanes()
-        found = defaultdict[tuple[str, str], list[int]](list)
-        for entry in entries:
-            if entry.disk is disk and (lane := lanes.get((entry.run, entry.row))):
-                found[entry.run, lane].append(entry.row)
+    for disk in (one for one in world.disks if not one.was_put_back):
+        lanes, found = disk.lanes(), defaultdict[tuple[str, str], list[int]](list)
+        for entry in (one for one in entries if one.disk is disk):
+            found[entry.run, lanes.get((entry.run, entry.row), "")].append(entry.row)
         for (run, lane), rows in found.items():
-            if rows != sorted(rows) and not disk.was_put_back:
+            if lane and rows != sorted(rows):
                 yield f"run {run} has entered rows {rows} of {lane} in this order"
 
 
 def _right(world: World, entries: list[Entry]) -> Iterator[str]:
     """Each entry has the type of its load, and is of the subscriber who has the number of its row."""
-    if world.load.op_type:
-        for entry in entries:
-            if entry.effect.after["op_type_id"] != world.load.op_type:
-                yield f"row {entry.row} was entered with type {entry.effect.after['op_type_id']}"
-    if world.load.header[0] == "contract_number":
-        changes = [one for one in world.billing.ledger if "contract_number" in one.after and one.what == "saved"]
-        undos = {run["name"] for disk in world.disks for run in disk.runs() if run["undone"]}
-        for entry in (one for one in entries if one.run not in undos):
-            number, who = world.table.cells[entry.row - 1][0], entry.effect.after["abonent_id"]
-            has = who == int(number)
-            was = has
-            for change in changes:
-                if change.pk == who and change.moment <= entry.left:
-                    has = change.after["contract_number"] == number
-                    was = was if change.moment < entry.left - LOOKS else was or has
-                    was = has if change.moment < entry.left - LOOKS else was
-            if not (has or was) and not _was_frozen(world, entry.effect.who, entry.left):
-                yield f"row {entry.row} for number {number} was entered for subscriber {who}, who has another one"
+    undos = {run["name"] for disk in world.disks for run in disk.runs() if run["undone"]}
+    for entry in entries:
+        if world.load.op_type and entry.effect.after["op_type_id"] != world.load.op_type:
+            yield f"row {entry.row} was entered with type {entry.effect.after['op_type_id']}"
+        number = world.table.cells[entry.row - 1][0]
+        given = [one for one in world.billing.ledger if one.after.get("contract_number") == number]
+        if entry.run in undos or not given:
+            continue
+        began = [(0.0, int(number)), *((one.moment, one.pk) for one in given)]
+        ended = [*(one.moment for one in given), inf]
+        has = {pk for (at, pk), end in zip(began, ended, strict=True) if at <= entry.left <= end + LOOKS}
+        if entry.whose not in has and not _is_thawed(world, entry.effect.who, entry.left):
+            yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
+
+
+def _as_before(world: World) -> Iterator[str]:
+    """Where nobody else has changed anything, what stands is there, and what was undone is as before."""
+    disk, tables = world.disks[0], world.billing.tables["AdminAccounts"]
+    if not (world.load.has_money or world.load.is_repeatable) or len(world.disks) > 1 or disk.was_put_back:
+        return
+    if disk.rows_in_doubt() or any(
+        one.who == "somebody" and "deleted" not in one.after for one in world.billing.ledger
+    ):
+        return
+    wanted = dict.fromkeys(tables, Decimal(0)) if world.load.is_repeatable else dict(world.before)
+    for row in disk.rows_that_stand().elements():
+        account, amount = int(world.table.cells[row - 1][0]), Decimal(world.table.cells[row - 1][1])
+        wanted[account] = amount + (wanted[account] if world.load.op_type == RECEIPT else 0)
+    for account, there in tables.items():
+        found = Decimal(there["limit_warning"]) if world.load.is_repeatable else world.billing.balance(account)
+        if found != wanted[account]:
+            yield f"account {account} has {found}, and it should have {wanted[account]}"
 
 
 def _calls(world: World) -> Iterator[str]:
     """Nothing is sent under an old epoch, and never more than the window allows."""
     taken = defaultdict[tuple[str, str], list[tuple[float, str]]](list)
-    own = dict[str, TakeUp]()
+    own = {take_up.process.name: take_up for take_up in world.take_ups}
     for take_up in world.take_ups:
         taken[take_up.disk.name, take_up.run].append((take_up.moment, take_up.process.name))
-        own[take_up.process.name] = take_up
-    limits = defaultdict[str, list[Limit]](list)
-    for limit in world.limits:
-        limits[limit.who].append(limit)
     in_flight, sent = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     late = Counter[str]()
     for call in world.network.calls:
         if call.process.name not in own or not call.writes:
             continue
-        take_up = own[call.process.name]
-        name = call.process.name
-        now = [end for end in in_flight[name] if end > call.left] + [call.ended or 1e18]
-        in_flight[name] = now
+        take_up, name = own[call.process.name], call.process.name
+        in_flight[name] = now = [end for end in in_flight[name] if end > call.left] + [call.ended or inf]
         sent[name] = [moment for moment in sent[name] if moment > call.left - SPAN] + [call.left]
-        most, rate = _in_force(limits[name], call.left)
+        most, rate = _in_force(world, name, call.left)
         if len(now) > most:
             yield f"{len(now)} calls of {name} in flight, and {most} may be"
         if rate is not None and len(sent[name]) > rate * SPAN + 2 * IN_FLIGHT:
             yield f"{len(sent[name])} calls of {name} in {SPAN} s, and {rate} a second may be"
-        later = [
-            moment for moment, who in taken[take_up.disk.name, take_up.run] if moment > take_up.moment and who != name
-        ]
-        if later and call.left > later[0] + OLD_EPOCH:
+        others = taken[take_up.disk.name, take_up.run]
+        later = next((moment for moment, who in others if moment > take_up.moment and who != name), inf)
+        if call.left > later + OLD_EPOCH:
             late[name] += 1
-            if late[name] > IN_FLIGHT or not _was_frozen(world, name, call.left):
-                yield f"{name} sends {call.left - later[0]:.3f} s after its run was taken over"
+            if late[name] > IN_FLIGHT or not _is_thawed(world, name, call.left - START):
+                yield f"{name} sends {call.left - later:.3f} s after its run was taken over"
 
 
-def _in_force(limits: list[Limit], moment: float) -> tuple[int, float | None]:
+def _in_force(world: World, who: str, moment: float) -> tuple[int, float | None]:
     """The widest window and the highest rate of late; a call that has been let through may look for long."""
-    first = max((at for at, one in enumerate(limits) if one.moment <= moment - SPAN), default=0)
-    late = [one for one in limits[first:] if one.moment <= moment]
+    limits = [one for one in world.limits if one.who == who and one.moment <= moment]
+    late = [
+        one for one, then in zip(limits, [*limits[1:], None], strict=True) if not then or then.moment > moment - SPAN
+    ]
     rates = [one.rate for one in late if one.rate is not None]
     return max(one.in_flight for one in late), max(rates) if len(rates) == len(late) else None
 
@@ -204,14 +201,13 @@ def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
             yield f"verify has {one.said.different} rows of {one.run} that differ, and nobody has changed any"
 
 
-def _was_frozen(world: World, who: str, moment: float) -> bool:
+def _is_thawed(world: World, who: str, moment: float) -> bool:
     return any(process.name == who and thawed <= moment < thawed + LOOKS for process, thawed in world.frozen)
 
 
 def _ends(world: World) -> Iterator[str]:
     """Each row is accepted, refused with a reason, or with a person."""
     for disk in world.disks:
-        for run in disk.runs():
-            left = sum(disk.states(run["name"]).get(state, 0) for state in OPEN)
-            if left and run["approved_at"] and not run["ended_at"]:
+        for run in (one for one in disk.runs() if one["approved_at"] and not one["ended_at"]):
+            if left := sum(disk.states(run["name"]).get(state, 0) for state in OPEN):
                 yield f"run {run['name']} in {disk.name} has {left} rows left"
