@@ -14,6 +14,7 @@ from typing import NamedTuple
 from lab.simulation.billing import RECEIPT, Effect
 from lab.simulation.journal import Disk
 from lab.simulation.loop import START
+from lab.simulation.network import Fault
 from lab.simulation.story import IN_FLIGHT, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
@@ -80,13 +81,21 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
             if stands[row] and not any(entry.row == row for entry in entries):
                 yield f"row {row} is in effect in {disk.name}, and was never entered"
+    taken_away = _taken_away(world)
     for row in {entry.row for entry in entries} if world.load.is_marked else ():
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
             late = second.left - first.effect.moment
             are_two = first.whose == second.whose and first.disk is not second.disk
-            is_frozen = _is_thawed(world, second.effect.who, second.left)
-            if are_two and first.sign == second.sign == 1 and late > LOOKS and not is_frozen:
+            is_gone = any(one.pk == first.effect.pk and one.moment <= second.left for one in taken_away)
+            is_frozen = world.has_thawed(second.effect.who, second.left - LOOKS, second.left)
+            if are_two and first.sign == second.sign == 1 and late > LOOKS and not (is_gone or is_frozen):
                 yield f"row {row} was sent {late:.3f} s after another journal had entered it"
+
+
+def _taken_away(world: World) -> list[Effect]:
+    """What somebody has deleted or reversed."""
+    others = (one for one in world.billing.ledger if one.who == "somebody" and one.model == world.load.model)
+    return [one for one in others if one.what == "deleted" or one.after.get("storno")]
 
 
 def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
@@ -127,7 +136,7 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
         began = [(0.0, int(number)), *((one.moment, one.pk) for one in given)]
         ended = [*(one.moment for one in given), inf]
         has = {pk for (at, pk), end in zip(began, ended, strict=True) if at <= entry.left <= end + LOOKS}
-        if entry.whose not in has and not _is_thawed(world, entry.effect.who, entry.left):
+        if entry.whose not in has and not world.has_thawed(entry.effect.who, entry.left - LOOKS, entry.left):
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
 
 
@@ -139,6 +148,9 @@ def _as_before(world: World) -> Iterator[str]:
     if disk.rows_in_doubt() or any(
         one.who == "somebody" and "deleted" not in one.after for one in world.billing.ledger
     ):
+        return
+    # A refusal of a proxy is believed of what may be set again; the value may be there all the same.
+    if world.load.is_repeatable and world.reached[Fault.BAD_REQUEST_AFTER]:
         return
     wanted = dict.fromkeys(tables, Decimal(0)) if world.load.is_repeatable else dict(world.before)
     for row in disk.rows_that_stand().elements():
@@ -164,7 +176,7 @@ def _calls(world: World) -> Iterator[str]:
         take_up, name = own[call.process.name], call.process.name
         in_flight[name] = now = [end for end in in_flight[name] if end > call.left] + [call.ended or inf]
         sent[name] = [moment for moment in sent[name] if moment > call.left - SPAN] + [call.left]
-        most, rate = _in_force(world, name, call.left)
+        most, rate = world.in_force(name, call.left - SPAN, call.left)
         if len(now) > most:
             yield f"{len(now)} calls of {name} in flight, and {most} may be"
         if rate is not None and len(sent[name]) > rate * SPAN + 2 * IN_FLIGHT:
@@ -173,18 +185,8 @@ def _calls(world: World) -> Iterator[str]:
         later = next((moment for moment, who in others if moment > take_up.moment and who != name), inf)
         if call.left > later + OLD_EPOCH:
             late[name] += 1
-            if late[name] > IN_FLIGHT or not _is_thawed(world, name, call.left - START):
+            if late[name] > IN_FLIGHT or not world.has_thawed(name, call.left - START - LOOKS, call.left - START):
                 yield f"{name} sends {call.left - later:.3f} s after its run was taken over"
-
-
-def _in_force(world: World, who: str, moment: float) -> tuple[int, float | None]:
-    """The widest window and the highest rate of late; a call that has been let through may look for long."""
-    limits = [one for one in world.limits if one.who == who and one.moment <= moment]
-    late = [
-        one for one, then in zip(limits, [*limits[1:], None], strict=True) if not then or then.moment > moment - SPAN
-    ]
-    rates = [one.rate for one in late if one.rate is not None]
-    return max(one.in_flight for one in late), max(rates) if len(rates) == len(late) else None
 
 
 def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
@@ -193,16 +195,12 @@ def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
     for one in world.verdicts if world.load.is_marked else ():
         mine = {e.effect.pk: e.effect.moment for e in entries if e.run == one.run and e.disk is one.disk}
         there = {pk for pk, moment in mine.items() if moment <= one.ended}
-        there -= {e.pk for e in somebody if e.moment < one.began and (e.what == "deleted" or e.after.get("storno"))}
+        there -= {e.pk for e in _taken_away(world) if e.moment < one.began}
         if one.said.as_wanted > len(there):
             yield f"verify has {one.said.as_wanted} rows of {one.run} as wanted, and {len(there)} are there"
         is_quiet = not somebody and len(world.disks) == 1 and not one.disk.was_put_back
         if is_quiet and all(moment < one.began for moment in mine.values()) and one.said.different:
             yield f"verify has {one.said.different} rows of {one.run} that differ, and nobody has changed any"
-
-
-def _is_thawed(world: World, who: str, moment: float) -> bool:
-    return any(process.name == who and thawed <= moment < thawed + LOOKS for process, thawed in world.frozen)
 
 
 def _ends(world: World) -> Iterator[str]:

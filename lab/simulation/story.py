@@ -222,6 +222,20 @@ class World:
     is_over: bool = False
     before: dict[int, Decimal] = field(default_factory=dict)
 
+    # ---- what the judge asks ----
+
+    def in_force(self, who: str, since: float, until: float) -> tuple[int, float | None]:
+        """The widest window and the highest rate of a process in some time."""
+        limits = [one for one in self.limits if one.who == who and one.moment <= until]
+        ends = [*(one.moment for one in limits[1:]), until]
+        late = [one for one, end in zip(limits, ends, strict=True) if end > since]
+        rates = [one.rate for one in late if one.rate is not None]
+        return max(one.in_flight for one in late), max(rates) if len(rates) == len(late) else None
+
+    def has_thawed(self, who: str, since: float, until: float) -> bool:
+        """Whether a process was frozen and went on within some time."""
+        return any(process.name == who and since < thawed <= until for process, thawed in self.frozen)
+
     # ---- lives of a command ----
 
     def new_program(self, disk: Disk, machine: str) -> Program:
