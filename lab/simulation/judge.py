@@ -19,7 +19,8 @@ from lab.simulation.story import IN_FLIGHT, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
 OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send
-SPAN = 10.0  # seconds within which calls are counted, and a change of the window may be late
+MEASURED = 2.0  # seconds in which calls are counted for the rate
+SPAN = 10.0  # seconds for which what was let through before a change of window and rate may still leave
 OPEN = ("pending", "sending", "unknown", "unconfirmed")
 
 
@@ -37,11 +38,9 @@ class Entry(NamedTuple):
 
 def judge(world: World) -> list[str]:
     """What is wrong, a sentence each."""
-    entries = list(_entries(world))
-    found = [*_calls(world), *_ends(world), *_as_before(world)]
+    entries, found = list(_entries(world)), [*_calls(world), *_ends(world), *_as_before(world)]
     if not world.load.is_repeatable:
-        found += [*_once(world, entries), *_sums(world, entries), *_order(world, entries), *_right(world, entries)]
-        found += _verdicts(world, entries)
+        found += [one for rule in (_once, _sums, _order, _right, _verdicts) for one in rule(world, entries)]
     return found
 
 
@@ -55,47 +54,41 @@ def _entries(world: World) -> Iterator[Entry]:
         take_up = of_process.get(effect.who)
         if take_up is None or effect.model != world.load.model or effect.what == "saved":
             continue
-        row = world.load.row_of(effect)
-        sign = signs.get((take_up.disk.name, take_up.run), 1)
-        if row is not None:
+        if (row := world.load.row_of(effect)) is not None:
+            sign = signs.get((take_up.disk.name, take_up.run), 1)
             whose = (effect.after or effect.before).get("abonent_id")
             yield Entry(effect, row, take_up.disk, take_up.run, sign, effect.left, whose)
 
 
 def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     """No row's effect twice, and none lost that is called accepted."""
+    taken_away = world.taken_away()
+    gone = {one.pk for one in taken_away}
     for disk in world.disks:
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         for row in range(1, len(world.table.cells) + 1):
             own, whose = [e for e in entries if e.disk is disk and e.row == row], Counter[object]()
             for entry in own:
                 whose[entry.whose] += entry.sign
-            total = whose.total()
-            least = stands[row] if world.load.is_marked else -1
+            total, least = whose.total(), stands[row] if world.load.is_marked else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
             # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now.
             may_be_more = disk.was_put_back or row in in_doubt or not world.load.is_marked
-            most = max(1, stands[row]) if may_be_more else stands[row]
-            if not least <= total <= most or max(whose.values(), default=0) > 1:
+            more = sum(entry.effect.pk in gone for entry in own)
+            most = more + (max(1, stands[row]) if may_be_more else stands[row])
+            if not least <= total <= most or max(whose.values(), default=0) > 1 + more:
                 runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in own]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
-            if stands[row] and not any(entry.row == row for entry in entries):
+            if stands[row] and not (world.load.takes_away and taken_away) and row not in {e.row for e in entries}:
                 yield f"row {row} is in effect in {disk.name}, and was never entered"
-    taken_away = _taken_away(world)
     for row in {entry.row for entry in entries} if world.load.is_marked else ():
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
             late = second.left - first.effect.moment
-            are_two = first.whose == second.whose and first.disk is not second.disk
+            is_other = first.whose != second.whose or first.disk is second.disk or -1 in {first.sign, second.sign}
             is_gone = any(one.pk == first.effect.pk and one.moment <= second.left for one in taken_away)
             is_frozen = world.has_thawed(second.effect.who, second.left - LOOKS, second.left)
-            if are_two and first.sign == second.sign == 1 and late > LOOKS and not (is_gone or is_frozen):
+            if late > LOOKS and not (is_other or is_gone or is_frozen):
                 yield f"row {row} was sent {late:.3f} s after another journal had entered it"
-
-
-def _taken_away(world: World) -> list[Effect]:
-    """What somebody has deleted or reversed."""
-    others = (one for one in world.billing.ledger if one.who == "somebody" and one.model == world.load.model)
-    return [one for one in others if one.what == "deleted" or one.after.get("storno")]
 
 
 def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
@@ -103,11 +96,11 @@ def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
     if not world.load.has_money or any(disk.was_put_back for disk in world.disks):
         return
     for disk in world.disks:
-        in_doubt = disk.rows_in_doubt()
+        own = [
+            entry for entry in entries if entry.disk is disk and (entry.run, entry.row) not in disk.rows_in_doubt()
+        ]
         for run in disk.runs():
-            own = (e for e in entries if e.run == run["name"] and e.disk is disk)
-            sums = (Decimal(e.effect.after["op_summa"]) for e in own if (e.run, e.row) not in in_doubt)
-            found = sum(sums, Decimal(0))
+            found = sum((Decimal(e.effect.after["op_summa"]) for e in own if e.run == run["name"]), Decimal(0))
             if found != disk.sum_of(run["name"]):
                 yield f"run {run['name']}: {disk.sum_of(run['name'])} roubles in {disk.name}, {found} in the billing"
 
@@ -143,14 +136,11 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
 def _as_before(world: World) -> Iterator[str]:
     """Where nobody else has changed anything, what stands is there, and what was undone is as before."""
     disk, tables = world.disks[0], world.billing.tables["AdminAccounts"]
-    if not (world.load.has_money or world.load.is_repeatable) or len(world.disks) > 1 or disk.was_put_back:
-        return
-    if disk.rows_in_doubt() or any(
-        one.who == "somebody" and "deleted" not in one.after for one in world.billing.ledger
-    ):
-        return
+    others = any(one.who == "somebody" and "deleted" not in one.after for one in world.billing.ledger)
     # A refusal of a proxy is believed of what may be set again; the value may be there all the same.
-    if world.load.is_repeatable and world.reached[Fault.BAD_REQUEST_AFTER]:
+    is_blurred = world.load.is_repeatable and world.reached[Fault.BAD_REQUEST_AFTER]
+    is_alone = len(world.disks) == 1 and not (others or disk.was_put_back or disk.rows_in_doubt())
+    if not (world.load.has_money or world.load.is_repeatable) or is_blurred or not is_alone:
         return
     wanted = dict.fromkeys(tables, Decimal(0)) if world.load.is_repeatable else dict(world.before)
     for row in disk.rows_that_stand().elements():
@@ -175,12 +165,12 @@ def _calls(world: World) -> Iterator[str]:
             continue
         take_up, name = own[call.process.name], call.process.name
         in_flight[name] = now = [end for end in in_flight[name] if end > call.left] + [call.ended or inf]
-        sent[name] = [moment for moment in sent[name] if moment > call.left - SPAN] + [call.left]
+        sent[name] = [moment for moment in sent[name] if moment > call.left - MEASURED] + [call.left]
         most, rate = world.in_force(name, call.left - SPAN, call.left)
         if len(now) > most:
             yield f"{len(now)} calls of {name} in flight, and {most} may be"
-        if rate is not None and len(sent[name]) > rate * SPAN + 2 * IN_FLIGHT:
-            yield f"{len(sent[name])} calls of {name} in {SPAN} s, and {rate} a second may be"
+        if rate is not None and len(sent[name]) > rate * MEASURED + IN_FLIGHT + 1:
+            yield f"{len(sent[name])} calls of {name} in {MEASURED} s, and {rate} a second may be"
         others = taken[take_up.disk.name, take_up.run]
         later = next((moment for moment, who in others if moment > take_up.moment and who != name), inf)
         if call.left > later + OLD_EPOCH:
@@ -191,15 +181,15 @@ def _calls(world: World) -> Iterator[str]:
 
 def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
     """What `verify` says of a run is what the ledger has of it, less what somebody has reversed."""
-    somebody = [effect for effect in world.billing.ledger if effect.who == "somebody"]
     for one in world.verdicts if world.load.is_marked else ():
         mine = {e.effect.pk: e.effect.moment for e in entries if e.run == one.run and e.disk is one.disk}
         there = {pk for pk, moment in mine.items() if moment <= one.ended}
-        there -= {e.pk for e in _taken_away(world) if e.moment < one.began}
+        there -= {e.pk for e in world.taken_away() if e.moment < one.began}
         if one.said.as_wanted > len(there):
             yield f"verify has {one.said.as_wanted} rows of {one.run} as wanted, and {len(there)} are there"
-        is_quiet = not somebody and len(world.disks) == 1 and not one.disk.was_put_back
-        if is_quiet and all(moment < one.began for moment in mine.values()) and one.said.different:
+        is_late = one.disk.was_put_back or any(moment >= one.began for moment in mine.values())
+        others = len(world.disks) > 1 or any(effect.who == "somebody" for effect in world.billing.ledger)
+        if one.said.different and not (others or is_late):
             yield f"verify has {one.said.different} rows of {one.run} that differ, and nobody has changed any"
 
 

@@ -24,7 +24,7 @@ from engine.pacing.policy import Policy
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.verifier import ReadBackSummary
 from lab.simulation import loop as simulated
-from lab.simulation.billing import SET_BALANCE, Billing
+from lab.simulation.billing import SET_BALANCE, Billing, Effect
 from lab.simulation.journal import Disk
 from lab.simulation.loads import LOADS, STRANGE, Load, population
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
@@ -235,6 +235,11 @@ class World:
     def has_thawed(self, who: str, since: float, until: float) -> bool:
         """Whether a process was frozen and went on within some time."""
         return any(process.name == who and since < thawed <= until for process, thawed in self.frozen)
+
+    def taken_away(self) -> list[Effect]:
+        """What somebody has deleted or reversed."""
+        others = (one for one in self.billing.ledger if one.who == "somebody" and one.model == self.load.model)
+        return [one for one in others if one.what == "deleted" or one.after.get("storno")]
 
     # ---- lives of a command ----
 
