@@ -86,10 +86,11 @@ class Killed(BaseException):
 
 
 class _Task(asyncio.Task[Any]):
-    """A task with a number and a priority, both given at its birth."""
+    """A task of a process, with a number and a priority, both given at its birth."""
 
     def __init__(self, coro: Any, loop: "SeededLoop", name: str | None, context: Context | None) -> None:  # noqa: ANN401
         self.number, self.priority = loop.next_task()
+        self.process = PROCESS.get() if context is None else context.get(PROCESS, OUTSIDE)
         super().__init__(coro, loop=loop, name=name or "task", context=context)
 
 
@@ -265,9 +266,9 @@ class SeededLoop(asyncio.BaseEventLoop):
         return self.connect(protocol), protocol
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep an error that nobody waits for."""
-        error = context.get("exception")
-        if self.process.is_alive and isinstance(error, Exception):
+        """Keep an error that nobody waits for, unless whoever has waited was killed."""
+        error, process = context.get("exception"), getattr(context.get("future"), "process", self.process)
+        if not process.was_killed and isinstance(error, Exception):
             self.errors.append(error)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
