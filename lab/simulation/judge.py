@@ -47,7 +47,7 @@ def judge(world: World) -> list[str]:
 def _entries(world: World) -> Iterator[Entry]:
     of_process = {take_up.process.name: take_up for take_up in world.take_ups}
     signs: dict[tuple[str, str], int] = {}
-    for disk, run in ((disk, run) for disk in world.disks for run in disk.runs()):
+    for disk, run in [(one, run) for one in world.disks for run in one.runs()]:
         signs[disk.name, run["name"]] = -signs[disk.name, run["undone"]] if run["undone"] else 1
     for effect in world.billing.ledger:
         take_up = of_process.get(effect.who)

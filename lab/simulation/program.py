@@ -102,6 +102,8 @@ class Program:
     takes_up: Callable[[str, int], None]
     """Hears of each run that a process takes up, with its epoch."""
     skips_bad: bool = True
+    streams: bool = False
+    """Whether the run is agreed to before its list is whole."""
     live: LivePolicy | None = None
     was_stopped: bool = False
 
@@ -203,6 +205,9 @@ class Program:
         """Make the list, and agree to it. Raises `CommandRefused`."""
         if undone is not None:
             await _require_undoable(undone, journal, run)
+        elif self.streams and not run.frozen_at:
+            await journal.approve(run)
+            return
         if not run.frozen_at:
             progress = Progress(has_steps=job.effect.has_steps)
             progress.take_up(await journal.totals(run), intake_ended=False)

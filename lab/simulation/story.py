@@ -132,6 +132,8 @@ class Schedule:
     """Whether a run that was stopped is left so, and what follows is done with it."""
     wire: bool = False
     rate: float | None = None
+    streams: bool = False
+    """Whether rows are sent while the list is still made, as those of a query are."""
     rows: int = ROWS
 
 
@@ -156,8 +158,9 @@ def draw(seed: int, *, wire: bool = False) -> Schedule:
     if later.random() < 0.1:  # noqa: PLR2004
         load = later.choice(LATER_LOADS)
     rate = later.choice([None, None, None, None, 20.0, 4.0])
+    streams = later.random() < 0.15  # noqa: PLR2004
     events.sort(key=lambda one: one.at)
-    return Schedule(seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate)
+    return Schedule(seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams)
 
 
 @dataclass(slots=True)
@@ -273,6 +276,7 @@ class World:
             self.load.job,
             self.load.given,
             takes_up,
+            streams=self.schedule.streams,
         )
 
     async def live(self, program: Program, command: Callable[[], Any]) -> Any:  # noqa: ANN401
