@@ -362,7 +362,9 @@ class Pipeline:
             now = anyio.current_time()
             if now - looked <= FRESH and (is_last or now - read <= READING_COUNTS):
                 return item, await self._effect.send(self._run, item)
-        return item, NotSent(said("the journal answers too slowly: the look for the row was too old to send it"))
+        return item, NotSent(
+            said("not sent: the journal answered so slowly that the billing would have to be asked again")
+        )
 
     async def _record_outcomes(self) -> None:
         """Record finished calls, a group a commit, and follow up their outcomes only after the commit."""
