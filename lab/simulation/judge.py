@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 from math import inf
-from typing import NamedTuple
 
-from lab.simulation.billing import RECEIPT, Effect
-from lab.simulation.journal import Disk
+from lab.simulation.billing import RECEIPT
 from lab.simulation.loop import START
 from lab.simulation.network import Fault
-from lab.simulation.story import IN_FLIGHT, World
+from lab.simulation.story import IN_FLIGHT, Entry, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
 OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send
@@ -24,39 +22,14 @@ SPAN = 10.0  # seconds for which what was let through before a change of window 
 OPEN = ("pending", "sending", "unknown", "unconfirmed")
 
 
-class Entry(NamedTuple):
-    """An effect of a row, with the journal and the run that have brought it about; `sign` is -1 for a taking back."""
-
-    effect: Effect
-    row: int
-    disk: Disk
-    run: str
-    sign: int
-    left: float
-    whose: object
-
-
 def judge(world: World) -> list[str]:
     """What is wrong, a sentence each."""
-    entries, found = list(_entries(world)), [*_calls(world), *_ends(world), *_as_before(world)]
-    if not world.load.is_repeatable:
+    entries, found = list(world.entries()), [*_calls(world), *_ends(world), *_as_before(world)]
+    if world.load.has_steps:
+        found += _steps(world)
+    elif not world.load.is_repeatable:
         found += [one for rule in (_once, _sums, _order, _right, _verdicts) for one in rule(world, entries)]
     return found
-
-
-def _entries(world: World) -> Iterator[Entry]:
-    of_process = {take_up.process.name: take_up for take_up in world.take_ups}
-    signs: dict[tuple[str, str], int] = {}
-    for disk, run in [(one, run) for one in world.disks for run in one.runs()]:
-        signs[disk.name, run["name"]] = -signs[disk.name, run["undone"]] if run["undone"] else 1
-    for effect in world.billing.ledger:
-        take_up = of_process.get(effect.who)
-        if take_up is None or effect.model != world.load.model or effect.what == "saved":
-            continue
-        if (row := world.load.row_of(effect)) is not None:
-            sign = signs.get((take_up.disk.name, take_up.run), 1)
-            whose = (effect.after or effect.before).get("abonent_id")
-            yield Entry(effect, row, take_up.disk, take_up.run, sign, effect.left, whose)
 
 
 def _once(world: World, entries: list[Entry]) -> Iterator[str]:
@@ -132,6 +105,22 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
 
 
+def _steps(world: World) -> Iterator[str]:
+    """Of an import each step has its effect once, and what the journal has is there."""
+    disk, tables = world.disks[0], world.billing.tables
+    if len(world.disks) > 1 or disk.was_put_back:
+        return
+    for model, name in (("Abonents", "name"), ("Users", "login")):
+        for value, times in Counter(one[name] for one in tables[model].values() if not one["deleted"]).items():
+            if times > 1:
+                yield f"{value} is {times} times in {model}"
+    ours, others = {take_up.process.name for take_up in world.take_ups}, world.billing.ledger
+    made = [(one.model, one.pk) for one in others if one.who in ours and one.what == "created"]
+    there, stands = sum(pk in tables[model] for model, pk in made), disk.rows_that_stand().total()
+    if there != stands and not disk.rows_in_doubt() and all(one.who != "somebody" for one in others):
+        yield f"{stands} steps are in effect in {disk.name}, and {there} in the billing"
+
+
 def _as_before(world: World) -> Iterator[str]:
     """Where nobody else has changed anything, what stands is there, and what was undone is as before."""
     disk, tables = world.disks[0], world.billing.tables["AdminAccounts"]
@@ -196,5 +185,6 @@ def _ends(world: World) -> Iterator[str]:
     """Each row is accepted, refused with a reason, or with a person."""
     for disk in world.disks:
         for run in (one for one in disk.runs() if one["approved_at"] and not one["ended_at"]):
-            if left := sum(disk.states(run["name"]).get(state, 0) for state in OPEN):
+            left = sum(disk.states(run["name"]).get(state, 0) for state in OPEN)
+            if left and not world.waits_for_person(disk, run["name"]):
                 yield f"run {run['name']} in {disk.name} has {left} rows left"

@@ -13,6 +13,8 @@ from typing import Final
 from lab.simulation.billing import RECEIPT, SET_BALANCE, Billing, Effect
 
 KOPECKS: Final = 100
+FOLDERS: Final = 3
+"""Folders of an import, in another one."""
 STRANGE: Final = Decimal("0.99")
 """The kopecks of sums that are of no row."""
 
@@ -38,6 +40,8 @@ class Load:
     is_marked: bool = True
     """Whether the program can tell its own entries from those of others."""
     name: str = ""
+    has_steps: bool = False
+    """Whether a row makes several objects, and some are made for several rows."""
     takes_away: bool = False
     """Whether its effect is that something is deleted, which was there before."""
 
@@ -136,6 +140,16 @@ LOADS: Final[Mapping[str, Load]] = {
             shares=False,
             is_marked=False,
             takes_away=True,
+        ),
+        Load(
+            "import",
+            ("contract_number", "name", "folder", "login"),
+            lambda row, _, __: (f"N{row:04}", f"row {row}", f"Город/Улица {row % FOLDERS}", f"login{row}"),
+            "Abonents",
+            _by_value("name"),
+            has_steps=True,
+            shares=False,
+            is_marked=False,
         ),
     )
 }

@@ -7,13 +7,13 @@ with the number of the request after which it happens. So events can be taken aw
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from billing.api.wire import Wire
 from billing.errors import BillingError
@@ -104,7 +104,7 @@ LATER_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
     (Then.UNDO, Then.PURGE, Then.AGAIN),
     (Then.PURGE, Then.UNDO),
 )
-LATER_LOADS: Final = ("delete-services",)
+LATER_LOADS: Final = ("delete-services", "import")
 """What is drawn by a second generator, so that the schedules without it stay what they were."""
 
 
@@ -195,6 +195,18 @@ class Verdict:
     said: ReadBackSummary
 
 
+class Entry(NamedTuple):
+    """An effect of a row, with the journal and the run that have brought it about; `sign` is -1 for a taking back."""
+
+    effect: Effect
+    row: int
+    disk: Disk
+    run: str
+    sign: int
+    left: float
+    whose: object
+
+
 @dataclass(slots=True)
 class World:
     """All that a schedule has, and what the judge reads of it."""
@@ -227,6 +239,21 @@ class World:
 
     # ---- what the judge asks ----
 
+    def entries(self) -> Iterator[Entry]:
+        """The effects of rows, as the ledger has them."""
+        of_process = {take_up.process.name: take_up for take_up in self.take_ups}
+        signs: dict[tuple[str, str], int] = {}
+        for disk, run in [(one, run) for one in self.disks for run in one.runs()]:
+            signs[disk.name, run["name"]] = -signs[disk.name, run["undone"]] if run["undone"] else 1
+        for effect in self.billing.ledger:
+            take_up = of_process.get(effect.who)
+            if take_up is None or effect.model != self.load.model or effect.what == "saved":
+                continue
+            if (row := self.load.row_of(effect)) is not None:
+                sign = signs.get((take_up.disk.name, take_up.run), 1)
+                whose = (effect.after or effect.before).get("abonent_id")
+                yield Entry(effect, row, take_up.disk, take_up.run, sign, effect.left, whose)
+
     def in_force(self, who: str, since: float, until: float) -> tuple[int, float | None]:
         """The widest window and the highest rate of a process in some time."""
         limits = [one for one in self.limits if one.who == who and one.moment <= until]
@@ -238,6 +265,13 @@ class World:
     def has_thawed(self, who: str, since: float, until: float) -> bool:
         """Whether a process was frozen and went on within some time."""
         return any(process.name == who and since < thawed <= until for process, thawed in self.frozen)
+
+    def waits_for_person(self, disk: Disk, name: str) -> bool:
+        """Whether all that is left of a run are steps, and a person has to decide on others before them."""
+        states = disk.states(name)
+        return (
+            self.load.has_steps and "manual" in states and not states.keys() & {"sending", "unknown", "unconfirmed"}
+        )
 
     def taken_away(self) -> list[Effect]:
         """What somebody has deleted or reversed."""
@@ -317,7 +351,10 @@ class World:
             refused += isinstance(outcome, Outcome) or not program.process.was_killed
             if name is None and (refused > MOST_REFUSALS or (isinstance(outcome, Outcome) and not outcome.open)):
                 return None
-            if name is not None and (disk.left(name) == 0 or (program.was_stopped and self.schedule.leaves_stopped)):
+            waits = isinstance(outcome, Outcome) and name is not None and self.waits_for_person(disk, name)
+            if name is not None and (
+                waits or disk.left(name) == 0 or (program.was_stopped and self.schedule.leaves_stopped)
+            ):
                 return name
             await asyncio.sleep(
                 self.draw.choice([0.0, 0.5, 3.0, 40.0] if program.process.was_killed else [1.0, 40.0, 90.0])
@@ -555,6 +592,7 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         doors = [
             (import_module("billing.api.client"), "Wire", wire),
             (import_module("jobs.job"), "open_rows", lambda *_, **__: table),
+            (import_module("jobs.import_job"), "open_rows", lambda *_, **__: table),
         ]
         with replaced(doors):
             await world.tell()
