@@ -29,7 +29,7 @@ class LateDoubt(FakeJob):
 
 
 class LateDoubtBehind(FakeJob):
-    """In the first look-up the answer to a later row comes into doubt; what the billing did is shown a little later."""
+    """In the first look-up the answer to a later row comes into doubt, whose effect is shown a little later."""
 
     shown_from = inf
 
