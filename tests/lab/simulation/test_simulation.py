@@ -46,7 +46,6 @@ MISSED: Final = [
     ("no epoch", 8),
     ("no look before a call", 16),
     ("entries of others since the list do not count", 16),
-    ("entries of other journals are not looked for", 188),
     ("the epoch is not confirmed before a call", 2417),
     ("changes since the list are not looked at", 72),
     ("earlier runs do not count", 0),
