@@ -39,7 +39,8 @@ class Digests:
         return self._of("values", plain, wanted)
 
     def _of(self, *parts: str | None) -> str:
-        text = msgspec.json.encode(parts)
+        # A text for people is a string of its own kind, which is not encoded.
+        text = msgspec.json.encode([None if part is None else str(part) for part in parts])
         return blake2b(text, key=bytes.fromhex(self.secret), digest_size=_LENGTH).hexdigest()
 
 

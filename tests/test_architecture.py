@@ -90,6 +90,7 @@ THE_LAB_TAKES = {
     ("lab/simulation/", "billing/api/wire.py"): "FenceClosed Flight Limits Unasked Wire",
     ("lab/simulation/", "billing/errors.py"): "BillingError",
     ("lab/simulation/", "jobs/access/gateway.py"): "Gateway",
+    ("lab/simulation/", "jobs/access/payload.py"): "emptied",
     ("lab/simulation/", "jobs/catalogue/catalogue.py"): "JOBS Catalogue",
     ("lab/simulation/", "jobs/job.py"): "build",
     ("lab/simulation/", "jobs/rows/input.py"): "Input",

@@ -43,7 +43,8 @@ class Doubts:
         return list(self._new)
 
     def add(self, item_id: int) -> None:
-        """Add an item whose answer is in doubt."""
+        """Add an item whose answer is in doubt; the settle delay restarts before the journal shows it as unknown."""
+        self._reconciler.lost()
         self._heard.add(item_id)
         self._new.append(item_id)
 
@@ -72,7 +73,6 @@ class Doubts:
             self._recorded = True
             self._progress.moved(State.ACCEPTED, State.UNKNOWN, amount=item.amount)
             self._progress.met(item.label, item.message or "")
-            self._reconciler.lost()
             self._backlog.shut_lane(item.lane)
             log.warning("accepted, and in doubt now", item=item.number, label=item.label, why=item.message)
 

@@ -34,6 +34,7 @@ from engine.pacing.retries import RetryBudget, Tries
 from engine.pacing.throttle import Gauge, Throttle
 from engine.pipeline.aftermath import NOT_SENT, Aftermath, CallResult
 from engine.pipeline.backlog import MOST_HELD, MOST_HELD_OF_STEPS, Backlog, Claims
+from engine.pipeline.before_images import FRESH as READING_COUNTS
 from engine.pipeline.before_images import BeforeImages
 from engine.pipeline.doubts import UNASKED, Doubts, apart
 from engine.pipeline.gate import Gate
@@ -43,7 +44,7 @@ from engine.pipeline.ownership import Ownership
 from engine.pipeline.precedence import Precedence
 from engine.pipeline.progress import Sending
 from engine.pipeline.reconciler import Reconciler
-from engine.pipeline.witness import Updates, Witness
+from engine.pipeline.witness import FRESH, Updates, Witness
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, Said, counted, said, text_of
 
@@ -335,24 +336,35 @@ class Pipeline:
     async def _call(self, item: Item) -> tuple[Item, Seen]:
         """Send the item with its present before-image, unless it is in the billing already.
 
-        The before-image and the look-up must have succeeded, and this process must still own the run.
+        Before-image and look-ups must have succeeded, and this process must still own the run. The look for the row
+        comes last: it keeps the row from being entered twice. Where questions are asked again, the answers before
+        them grow old, and all is read once more. More than that would help nothing where each answer takes long.
         """
-        try:
-            item = await self._before_images.at_call(item)
-        except LookUpFailed as error:
-            return item, NotSent(said("what this would overwrite cannot be read: {error}", error=error))
-        try:
-            seen = await self._witness.at_call(item)
-        except LookUpFailed as error:
-            return item, NotSent(said("whether it is in the billing already cannot be seen: {error}", error=error))
-        try:
-            seen = seen or await self._updates.at_call(item)
-        except LookUpFailed as error:
-            return item, NotSent(said("what has changed since the list cannot be seen: {error}", error=error))
-        if seen is not None:
-            return item, seen
-        await self._ownership.confirm()
-        return item, await self._effect.send(self._run, item)
+        for is_last in (False, True):
+            try:
+                item = await self._before_images.at_call(item)
+            except LookUpFailed as error:
+                return item, NotSent(said("what this would overwrite cannot be read: {error}", error=error))
+            try:
+                overtaken = await self._updates.at_call(item)
+            except LookUpFailed as error:
+                return item, NotSent(said("what has changed since the list cannot be seen: {error}", error=error))
+            read = anyio.current_time()
+            try:
+                seen = await self._witness.at_call(item) or overtaken
+            except LookUpFailed as error:
+                unseen = said("whether it is in the billing already cannot be seen: {error}", error=error)
+                return item, NotSent(unseen)
+            if seen is not None:
+                return item, seen
+            looked = anyio.current_time()
+            await self._ownership.confirm()
+            now = anyio.current_time()
+            if now - looked <= FRESH and (is_last or now - read <= READING_COUNTS):
+                return item, await self._effect.send(self._run, item)
+        return item, NotSent(
+            said("not sent: the journal answered so slowly that the billing would have to be asked again")
+        )
 
     async def _record_outcomes(self) -> None:
         """Record finished calls, a group a commit, and follow up their outcomes only after the commit."""

@@ -61,7 +61,6 @@ class Reconciler:
             if self._effect.repeatable:
                 await self._send_again()
                 return
-            await self._wait_for_last_call(unknown)
             await self._look_until_settled(met)
         finally:
             self._progress.hold(None)
@@ -147,26 +146,27 @@ class Reconciler:
         if not lease.until_calls_end:
             await self._journal.history.note_calls_ended(self._run)
 
-    async def _wait_for_last_call(self, unknown: int) -> None:
+    async def _wait_for_last_call(self) -> None:
         """Wait for the settle delay, as a call whose answer was lost may still have its effect."""
-        settled = self._last_loss + self._policy.settle
 
         def left(seconds: int) -> str:
-            return said(
-                "{rows} in doubt: looking them up in {seconds} s", rows=Quantity(unknown), seconds=Quantity(seconds)
-            )
+            rows = Quantity(self._progress.in_doubt)
+            return said("{rows} in doubt: looking them up in {seconds} s", rows=rows, seconds=Quantity(seconds))
 
-        await count_down(settled, self._progress, self._stop, left)
+        await count_down(self._last_loss + self._policy.settle, self._progress, self._stop, left)
 
     async def _settle_all(self) -> tuple[Counter[State], str | None]:
         """Look up all unknown items once; returns the counts by new state, and the unfinished work in the way.
 
         The unfinished work is read *before* the look-up: otherwise both would miss an entry that is processed in
-        between.
+        between. A row whose answer has come into doubt meanwhile is in one of the pages: it has a delay of its own.
         """
         met: Counter[State] = Counter()
         unfinished_work: str | None = None
         async for page in self._journal.each_page(self._run, _IN_DOUBT, size=self._policy.page):
+            await self._wait_for_last_call()
+            if self._stop.requested:
+                break
             reason = await self._effect.unfinished_work(page)
             sightings = await look_up(self._effect, self._run, page, self._journal)
             if reason is not None:

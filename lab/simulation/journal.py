@@ -89,7 +89,7 @@ class Disk:
     def rows_that_stand(self) -> Counter[int]:
         """How often each row of the input stands in the billing, as the journal says."""
         return Counter(
-            row["line"] - 1
+            (row["line"] or 1) - 1
             for row in self.db.execute(
                 "select line from items where state in ('accepted', 'applied') and taken_back = 0 and undoes is null"
             )

@@ -13,6 +13,8 @@ from typing import Final
 from lab.simulation.billing import RECEIPT, SET_BALANCE, Billing, Effect
 
 KOPECKS: Final = 100
+FOLDERS: Final = 3
+"""Folders of an import, in another one."""
 STRANGE: Final = Decimal("0.99")
 """The kopecks of sums that are of no row."""
 
@@ -38,6 +40,10 @@ class Load:
     is_marked: bool = True
     """Whether the program can tell its own entries from those of others."""
     name: str = ""
+    has_steps: bool = False
+    """Whether a row makes several objects, and some are made for several rows."""
+    takes_away: bool = False
+    """Whether its effect is that something is deleted, which was there before."""
 
 
 def _by_kopecks(effect: Effect) -> int | None:
@@ -125,16 +131,38 @@ LOADS: Final[Mapping[str, Load]] = {
             is_repeatable=True,
             shares=False,
         ),
+        Load(
+            "delete-services",
+            ("users_usluga_id",),
+            lambda row, _, __: (str(row),),
+            "UsersUsluga",
+            _by_value("comment"),
+            shares=False,
+            is_marked=False,
+            takes_away=True,
+        ),
+        Load(
+            "import",
+            ("contract_number", "name", "folder", "login"),
+            lambda row, _, __: (f"N{row:04}", f"row {row}", f"Город/Улица {row % FOLDERS}", f"login{row}"),
+            "Abonents",
+            _by_value("name"),
+            has_steps=True,
+            shares=False,
+            is_marked=False,
+        ),
     )
 }
 
 
-def population(billing: Billing, subscribers: int) -> None:
-    """Subscribers with an account each, in a folder."""
+def population(billing: Billing, subscribers: int, *, services: bool = False) -> None:
+    """Subscribers with an account each, in a folder; if so, each with a service whose comment names its row."""
     billing.add("DjangoUsersProfile", username="root")
     billing.add("Usluga", name="Интернет")
     billing.add("Tarif", name="Базовый")
     for number in range(1, subscribers + 1):
         account = billing.add("AdminAccounts", ostatok="10.99")
         billing.add("Abonents", name=f"Абонент {number}", contract_number=f"{number:05}", account_id=account)
+        if services:
+            billing.add("UsersUsluga", abonent_id=number, usluga_id=1, manager_id=1, comment=f"row {number}")
     billing.ledger.clear()

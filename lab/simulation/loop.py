@@ -51,6 +51,8 @@ CHANGES: Final = 4
 """Steps at which the priority of a task changes."""
 SPAN: Final = 4_000
 """Steps within which they lie."""
+MOST_WAITS: Final = 99
+"""Times that what is abandoned may wait while it cleans up."""
 FAIR: Final = 32
 """Of so many steps one is drawn without regard to priorities, or a task that waits for another could run for ever."""
 
@@ -97,7 +99,7 @@ class Killed(BaseException):
 
 
 class _Task(asyncio.Task[Any]):
-    """A task with a number and a priority, both given at its birth."""
+    """A task of a process, with a number and a priority, both given at its birth."""
 
     def __init__(self, coro: Any, loop: "SeededLoop", name: str | None, context: Context | None) -> None:  # noqa: ANN401
         self.number, self.priority = loop.next_task()
@@ -122,6 +124,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         """Makes the transport of a new connection for a protocol; raises where it is refused."""
         self.steps = array("l")
         self._tasks: list[_Task] = []
+        self._works: list[Coroutine[Any, Any, Any]] = []
         self._able: list[tuple[int, int, asyncio.Handle, _Task]] = []
         self._others: deque[asyncio.Handle] = deque()
         self._frozen: list[asyncio.Handle] = []
@@ -137,6 +140,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         """Run `work` in a process; its result, its error, or `Killed`."""
         context = copy_context()
         context.run(PROCESS.set, process)
+        self._works.append(work)
         ended: asyncio.Future[Result] = self.create_future()
         process.ended = ended  # type: ignore[assignment]
 
@@ -286,10 +290,10 @@ class SeededLoop(asyncio.BaseEventLoop):
         return self.connect(protocol), protocol
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep an error that nobody waits for."""
+        """Keep an error that nobody waits for, unless whoever has waited was killed."""
         error, owner = context.get("exception"), context.get("future")
         process = owner.process if isinstance(owner, _Task) else self.process
-        if process.is_alive and isinstance(error, Exception):
+        if not process.was_killed and isinstance(error, Exception):
             self.errors.append(error)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -373,23 +377,34 @@ class SeededLoop(asyncio.BaseEventLoop):
         return handle
 
     def abandon(self) -> None:
-        """Drop all tasks that are left, without a word of what they would still do."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._drop()
+        """End all tasks that are left, without a word of what they would still do."""
+        asyncio._set_running_loop(self)  # noqa: SLF001 - what cleans up asks for loop and task
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for task in self._tasks:
+                    self._end_task(task)
+                for work in self._works:
+                    work.close()
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001
         self._tasks.clear()
+        self._works.clear()
 
-    def _drop(self) -> None:
-        for task in self._tasks:
-            # A scope that is never left would keep its task, and with it all of the schedule.
-            task_states.pop(task, None)
-            if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
-                coroutine: Any = task.get_coro()
-                # What cleans up may wait once more: each closing ends one such waiting.
-                for _ in range(30):
-                    with suppress(BaseException):
-                        coroutine.close()
+    def _end_task(self, task: _Task) -> None:
+        if not task.done():
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
+            coroutine: Any = task.get_coro()
+            asyncio.tasks._enter_task(self, task)  # noqa: SLF001
+            # What cleans up may wait once more. Not by `close`, which leaves asynchronous generators as they are.
+            for _ in range(MOST_WAITS):
+                with suppress(BaseException):
+                    coroutine.throw(Killed())
+                if coroutine.cr_frame is None:
+                    break
+            asyncio.tasks._leave_task(self, task)  # noqa: SLF001
+        # A scope that is never left would keep its task, and with it all of the schedule.
+        task_states.pop(task, None)
 
 
 async def in_a_step(work: Callable[..., Result], *arguments: Any, **_: object) -> Result:  # noqa: ANN401

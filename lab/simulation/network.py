@@ -212,12 +212,13 @@ class DirectWire:
             raise FenceClosed(said("this process may send nothing more"))
         flight.left = True
         answered: asyncio.Future[Answer] = loop.create_future()
+        process, context = PROCESS.get(), copy_context()
 
         def heard(answer: Answer) -> None:
             if not answered.done():
                 answered.set_result(answer)
-            elif flight.row is not None and PROCESS.get().is_alive:
-                loop.call_soon(self._unasked, flight.row, answer.body)
+            elif flight.row is not None and process.is_alive:
+                loop.call_soon(self._unasked, flight.row, answer.body, context=context)
 
         sent = network.request(path, flight.form, heard)
         timer = loop.call_later(self._deadline, _time_out, answered)

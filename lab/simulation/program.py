@@ -5,12 +5,13 @@ which the lab cannot import; engine, jobs, journal and client are the product's.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from billing.api.client import BillingClient, ClientSettings
 from checkpoints.errors import BillingHeld
 from checkpoints.journal import Journal
+from checkpoints.purge import Purge
 from checkpoints.records import NewRun, NewRunner, Run, Stage
 from checkpoints.states import State
 from engine.job import Job
@@ -23,6 +24,7 @@ from engine.pipeline.progress import Progress
 from engine.pipeline.verifier import ReadBackSummary, verify
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
+from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS, Catalogue
 from jobs.job import build
 from jobs.rows.input import Input
@@ -100,6 +102,8 @@ class Program:
     takes_up: Callable[[str, int], None]
     """Hears of each run that a process takes up, with its epoch."""
     skips_bad: bool = True
+    streams: bool = False
+    """Whether the run is agreed to before its list is whole."""
     live: LivePolicy | None = None
     was_stopped: bool = False
     call_seconds: float = 120.0
@@ -163,12 +167,26 @@ class Program:
                 return await verify(ours, job, journal, lambda _item, _read: None)
 
     async def close(self, name: str) -> None:
-        """End a run for good."""
+        """End a run for good. Raises `CommandRefused`."""
         async with (
             self.opened() as (journal, _),
             journal.taken_up(await journal.run(name), NewRunner("close")) as ours,
         ):
-            await journal.end(ours, "somebody", "closed")
+            if ours.ended_at or ours.discarded_at or not await _left(ours, journal):
+                raise CommandRefused("there is nothing to close")
+            await _require_no_doubt(ours, journal)
+            if ours.approved_at is None:
+                await journal.discard(ours)
+            else:
+                await journal.end(ours, "somebody", "closed")
+
+    async def purge(self, name: str) -> None:
+        """Remove what a finished run holds of people; its rows and sums stay."""
+        async with self.opened() as (journal, _):
+            run = await journal.run(name)
+            kept = {key: value for key, value in run.parameters.items() if key in {RUN, *self.given}}
+            await journal.purge(run, Purge(kept, emptied, keep_totals=True))
+            await journal.clean()
 
     # ---- the course of a run ----
 
@@ -181,37 +199,41 @@ class Program:
         with self.machines.only(self.process, self.disk.name):
             async with journal.taken_up(run, runner) as ours:
                 self.takes_up(ours.name, ours.epoch)
-                if run.job == UNDO and not ours.approved_at:
-                    undone = await journal.run(run.parameters[RUN])
-                    async with journal.taken_up(undone, NewRunner("undo")):
-                        await _require_undoable(undone, journal, run)
-                        if await journal.is_out_of_date(run, undone):
-                            await journal.discard(ours)
-                            raise CommandRefused("the list of the undo is out of date")
-                        return await self._send(ours, job, journal, fresh=fresh)
-                return await self._send(ours, job, journal, fresh=fresh)
+                if ours.ended_at or ours.discarded_at:
+                    raise CommandRefused("the run has ended")
+                known = 0 if fresh else await journal.last_number(ours)
+                if not ours.approved_at:
+                    undone = await journal.run(run.parameters[RUN]) if run.job == UNDO else None
+                    async with journal.taken_up(undone, NewRunner("undo")) if undone else nullcontext():
+                        await self._approve(ours, job, journal, undone)
+                return await self._send(await journal.again(ours), job, journal, known=known)
 
-    async def _send(self, run: Run, job: Job, journal: Journal, *, fresh: bool) -> Outcome:
-        run = await journal.again(run)
-        if run.ended_at or run.discarded_at:
-            raise CommandRefused("the run has ended")
+    async def _approve(self, run: Run, job: Job, journal: Journal, undone: Run | None) -> None:
+        """Make the list, and agree to it. Raises `CommandRefused`."""
+        if undone is not None:
+            await _require_undoable(undone, journal, run)
+        elif self.streams and not run.frozen_at:
+            await journal.approve(run)
+            return
+        if not run.frozen_at:
+            progress = Progress(has_steps=job.effect.has_steps)
+            progress.take_up(await journal.totals(run), intake_ended=False)
+            await Intake(run, job, journal, progress).freeze_all()
+        why = ""
+        if undone is not None and await journal.is_out_of_date(run, undone):
+            why = "the list of the undo is out of date"
+        elif (await journal.totals(run)).refused and not self.skips_bad:
+            why = "some rows are refused"
+        elif any(item.message for item in await journal.items(run, {State.PENDING})):
+            why = "--yes answers no doubt"
+        if why:
+            await journal.discard(run)
+            raise CommandRefused(why)
+        await journal.approve(run)
+
+    async def _send(self, run: Run, job: Job, journal: Journal, *, known: int) -> Outcome:
         stop = Stop()
         self.live = live = LivePolicy(self.policy, Progress(has_steps=job.effect.has_steps), stop)
-        known = 0 if fresh else await journal.last_number(run)
-        if not run.approved_at:
-            if not run.frozen_at:
-                progress = Progress(has_steps=job.effect.has_steps)
-                progress.take_up(await journal.totals(run), intake_ended=False)
-                await Intake(run, job, journal, progress).freeze_all()
-                run = await journal.again(run)
-            if (await journal.totals(run)).refused and not self.skips_bad:
-                await journal.discard(run)
-                raise CommandRefused("some rows are refused")
-            if any(item.message for item in await journal.items(run, {State.PENDING})):
-                await journal.discard(run)
-                raise CommandRefused("--yes answers no doubt")
-            await journal.approve(run)
-            run = await journal.again(run)
         async with self.beside(run, journal, live):
             await Pipeline(run, job, journal, live, known=known).migrate()
         return Outcome(run.name, await _left(run, journal), stop.reason)
@@ -230,5 +252,9 @@ async def _require_undoable(run: Run, journal: Journal, own: Run | None) -> None
             continue
         if not other.discarded_at and not other.ended_at and other.approved_at and await _left(other, journal):
             raise CommandRefused("another undo is under way")
+    await _require_no_doubt(run, journal)
+
+
+async def _require_no_doubt(run: Run, journal: Journal) -> None:
     if (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise CommandRefused("rows are in doubt")

@@ -14,15 +14,18 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from billing.api.wire import Wire
 from billing.errors import BillingError
 from checkpoints.errors import BillingHeld, ForbiddenTransition, JournalError
 from engine.errors import CountsDiffer, EngineError
+from engine.pacing.holds import PAUSED
 from engine.pacing.policy import Policy
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.verifier import ReadBackSummary
 from lab.simulation import loop as simulated
-from lab.simulation.billing import SET_BALANCE, Billing
+from lab.simulation.billing import SET_BALANCE, Billing, Effect
 from lab.simulation.journal import Disk
 from lab.simulation.loads import LOADS, STRANGE, Load, population
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
@@ -60,6 +63,10 @@ class Kind(StrEnum):
     DELETES = "somebody deletes a subscriber"
     MERGES = "somebody merges two accounts"
     RENUMBERS = "somebody gives a contract number to another subscriber"
+    PAUSE = "somebody pauses the run for a while"
+    SET = "somebody sets window and rate of the run"
+    REVERSES = "somebody reverses an operation"
+    REMOVES = "somebody deletes a service"
 
 
 class Then(StrEnum):
@@ -72,6 +79,7 @@ class Then(StrEnum):
     UNDO_UNDO = "undo of the undo"
     CLOSE = "close"
     RESUME = "resume"
+    PURGE = "purge"
 
 
 WAYS: Final[tuple[tuple[Then, ...], ...]] = (
@@ -89,6 +97,16 @@ WAYS: Final[tuple[tuple[Then, ...], ...]] = (
     (Then.CLOSE, Then.AGAIN),
 )
 """What is done with a run that is at its end, in this order."""
+
+LATER: Final = (Kind.PAUSE, Kind.SET, Kind.REVERSES, Kind.REMOVES)
+LATER_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
+    (Then.VERIFY, Then.ELSEWHERE, Then.VERIFY),
+    (Then.PURGE, Then.AGAIN, Then.VERIFY),
+    (Then.UNDO, Then.PURGE, Then.AGAIN),
+    (Then.PURGE, Then.UNDO),
+)
+LATER_LOADS: Final = ("delete-services", "import")
+"""What is drawn by a second generator, so that the schedules without it stay what they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +132,9 @@ class Schedule:
     leaves_stopped: bool = False
     """Whether a run that was stopped is left so, and what follows is done with it."""
     wire: bool = False
+    rate: float | None = None
+    streams: bool = False
+    """Whether rows are sent while the list is still made, as those of a query are."""
     rows: int = ROWS
 
     @property
@@ -124,29 +145,28 @@ class Schedule:
 
 def draw(seed: int, *, wire: bool = False) -> Schedule:
     """Draw a schedule."""
-    random_ = random.Random(f"{seed} story")
-    load = random_.choice([*LOADS, "payment", "balances"])
-    # A field of an account whose subscriber has another one by now is set for ever (not mended yet).
-    possible = [kind for kind in Kind if kind is not Kind.MERGES or not LOADS[load].is_repeatable]
-    kinds = random_.sample(possible, random_.randint(1, 6))
+    random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
+    load = random_.choice([*(name for name in LOADS if name not in LATER_LOADS), "payment", "balances"])
+    kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
     number = random_.choice([0, 1, 2, 3, 5, 8, 12])
     then = random_.choice(WAYS)
-    return Schedule(
-        seed,
-        load,
-        random_.choice([3, 9, 30]),
-        random_.choice([0.0, 0.02, 0.1, 0.3]),
-        random_.choice([0.0, 0.0, 0.3, 1.5]),
-        tuple(
-            sorted(
-                (Event(random_.choice(kinds), random_.randint(1, 160), random_.random()) for _ in range(number)),
-                key=lambda one: one.at,
-            )
-        ),
-        then,
-        random_.random() < 0.5,  # noqa: PLR2004
-        wire,
-    )
+    accounts = random_.choice([3, 9, 30])
+    trouble = random_.choice([0.0, 0.02, 0.1, 0.3])
+    lag = random_.choice([0.0, 0.0, 0.3, 1.5])
+    events = [Event(random_.choice(kinds), random_.randint(1, 160), random_.random()) for _ in range(number)]
+    leaves_stopped = random_.random() < 0.5  # noqa: PLR2004
+    events += [
+        Event(later.choice(LATER), later.randint(1, 160), later.random())
+        for _ in range(later.choice([0, 0, 0, 0, 1, 3]))
+    ]
+    if not then and later.random() < 0.7:  # noqa: PLR2004
+        then = later.choice(LATER_WAYS)
+    if later.random() < 0.1:  # noqa: PLR2004
+        load = later.choice(LATER_LOADS)
+    rate = later.choice([None, None, None, None, 20.0, 4.0])
+    streams = later.random() < 0.15  # noqa: PLR2004
+    events.sort(key=lambda one: one.at)
+    return Schedule(seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams)
 
 
 @dataclass(slots=True)
@@ -158,6 +178,39 @@ class TakeUp:
     epoch: int
     process: Process
     moment: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The calls that a process may have in flight from a moment on, and its calls a second."""
+
+    who: str
+    moment: float
+    in_flight: int
+    rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` has said of a run, and from when to when it has read."""
+
+    disk: Disk
+    run: str
+    began: float
+    ended: float
+    said: ReadBackSummary
+
+
+class Entry(NamedTuple):
+    """An effect of a row, with the journal and the run that have brought it about; `sign` is -1 for a taking back."""
+
+    effect: Effect
+    row: int
+    disk: Disk
+    run: str
+    sign: int
+    left: float
+    whose: object
 
 
 @dataclass(slots=True)
@@ -176,6 +229,8 @@ class World:
     disks: list[Disk] = field(default_factory=list)
     take_ups: list[TakeUp] = field(default_factory=list)
     frozen: list[tuple[Process, float]] = field(default_factory=list)
+    limits: list[Limit] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     beside: list["asyncio.Task[Any]"] = field(default_factory=list)
     copy: bytes | None = None
@@ -187,6 +242,47 @@ class World:
     working: Counter[Disk] = field(default_factory=Counter)
     is_over: bool = False
     before: dict[int, Decimal] = field(default_factory=dict)
+
+    # ---- what the judge asks ----
+
+    def entries(self) -> Iterator[Entry]:
+        """The effects of rows, as the ledger has them."""
+        of_process = {take_up.process.name: take_up for take_up in self.take_ups}
+        signs: dict[tuple[str, str], int] = {}
+        for disk, run in [(one, run) for one in self.disks for run in one.runs()]:
+            signs[disk.name, run["name"]] = -signs[disk.name, run["undone"]] if run["undone"] else 1
+        for effect in self.billing.ledger:
+            take_up = of_process.get(effect.who)
+            if take_up is None or effect.model != self.load.model or effect.what == "saved":
+                continue
+            if (row := self.load.row_of(effect)) is not None:
+                sign = signs.get((take_up.disk.name, take_up.run), 1)
+                whose = (effect.after or effect.before).get("abonent_id")
+                yield Entry(effect, row, take_up.disk, take_up.run, sign, effect.left, whose)
+
+    def in_force(self, who: str, since: float, until: float) -> tuple[int, float | None]:
+        """The widest window and the highest rate of a process in some time."""
+        limits = [one for one in self.limits if one.who == who and one.moment <= until]
+        ends = [*(one.moment for one in limits[1:]), until]
+        late = [one for one, end in zip(limits, ends, strict=True) if end > since]
+        rates = [one.rate for one in late if one.rate is not None]
+        return max(one.in_flight for one in late), max(rates) if len(rates) == len(late) else None
+
+    def has_thawed(self, who: str, since: float, until: float) -> bool:
+        """Whether a process was frozen and went on within some time."""
+        return any(process.name == who and since < thawed <= until for process, thawed in self.frozen)
+
+    def waits_for_person(self, disk: Disk, name: str) -> bool:
+        """Whether all that is left of a run are steps, and a person has to decide on others before them."""
+        states = disk.states(name)
+        return (
+            self.load.has_steps and "manual" in states and not states.keys() & {"sending", "unknown", "unconfirmed"}
+        )
+
+    def taken_away(self) -> list[Effect]:
+        """What somebody has deleted or reversed."""
+        others = (one for one in self.billing.ledger if one.who == "somebody" and one.model == self.load.model)
+        return [one for one in others if one.what == "deleted" or one.after.get("storno")]
 
     # ---- lives of a command ----
 
@@ -201,11 +297,15 @@ class World:
             self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
 
         policy = Policy(
-            in_flight=IN_FLIGHT, settle=SETTLE, min_disk=0, page=11, stop_after_errors=None, retry_floor=1000.0
+            in_flight=IN_FLIGHT,
+            rate=self.schedule.rate,
+            settle=SETTLE,
+            min_disk=0,
+            page=11,
+            stop_after_errors=None,
+            retry_floor=1000.0,
         )
-        # Where rows are left out, a copy that is put back while the list is made gives their marks to other rows
-        # (not mended yet).
-        skips_bad = not any(event.kind is Kind.RESTORE for event in self.schedule.events)
+        self.limits.append(Limit(process.name, self.loop.now, IN_FLIGHT, policy.rate))
         return Program(
             self.loop,
             process,
@@ -216,7 +316,7 @@ class World:
             self.load.job,
             self.load.given,
             takes_up,
-            skips_bad,
+            streams=self.schedule.streams,
         )
 
     async def live(self, program: Program, command: Callable[[], Any]) -> Any:  # noqa: ANN401
@@ -257,7 +357,10 @@ class World:
             refused += isinstance(outcome, Outcome) or not program.process.was_killed
             if name is None and (refused > MOST_REFUSALS or (isinstance(outcome, Outcome) and not outcome.open)):
                 return None
-            if name is not None and (disk.left(name) == 0 or (program.was_stopped and self.schedule.leaves_stopped)):
+            waits = isinstance(outcome, Outcome) and name is not None and self.waits_for_person(disk, name)
+            if name is not None and (
+                waits or disk.left(name) == 0 or (program.was_stopped and self.schedule.leaves_stopped)
+            ):
                 return name
             await asyncio.sleep(
                 self.draw.choice([0.0, 0.5, 3.0, 40.0] if program.process.was_killed else [1.0, 40.0, 90.0])
@@ -324,8 +427,7 @@ class World:
             self.reached[what] += 1
             match what:
                 case Then.VERIFY:
-                    program = self.new_program(disk, "one")
-                    await self.live(program, partial(program.verify, run))
+                    await self._verify(disk, run)
                 case Then.AGAIN:
                     name = await self.to_the_end(disk, "one", Program.run, known=known)
                     known.update([name] if name else [])
@@ -343,9 +445,15 @@ class World:
                 case Then.RESUME:
                     program = self.new_program(disk, "one")
                     await self.live(program, partial(program.resume, run))
-                case Then.CLOSE:
+                case Then.CLOSE | Then.PURGE:
                     program = self.new_program(disk, "one")
-                    await self.live(program, partial(program.close, run))
+                    await self.live(program, partial(program.close if what is Then.CLOSE else program.purge, run))
+
+    async def _verify(self, disk: Disk, run: str) -> None:
+        program, began = self.new_program(disk, "one"), self.loop.now - START
+        verdict = await self.live(program, partial(program.verify, run))
+        if isinstance(verdict, ReadBackSummary):
+            self.verdicts.append(Verdict(disk, run, began, self.loop.now - START, verdict))
 
     def _events(self) -> Callable[[Sent], None]:
         rest = list(self.schedule.events)
@@ -381,6 +489,9 @@ class World:
                 if self.program and self.program.live:
                     self.program.was_stopped = True
                     self.program.live.stop("somebody")
+            case Kind.PAUSE | Kind.SET:
+                if self.program and self.program.live:
+                    self._steers(self.program, self.program.live, event)
             case Kind.CLOCK:
                 loop.wall += (much - 0.5) * 7200
             case Kind.RESTORE if not self.is_over:
@@ -396,6 +507,25 @@ class World:
                 self.beside.append(loop.create_task(self._alias()))
             case kind:
                 self._somebody(kind, subscriber)
+
+    def _steers(self, program: Program, live: LivePolicy, event: Event) -> None:
+        """Somebody pauses a run, or changes its window and rate."""
+        who, much = program.process.name, event.much
+        if event.kind is Kind.PAUSE:
+
+            def goes_on() -> None:
+                live.unpause()
+                policy = live.policy
+                self.limits.append(Limit(who, self.loop.now, policy.in_flight or 0, policy.rate))
+
+            live.pause("somebody")
+            self.limits.append(Limit(who, self.loop.now, 0, live.policy.rate))
+            self.loop.call_later(1 + much * 60, goes_on)
+            return
+        policy = replace(live.policy, in_flight=1 + int(much * IN_FLIGHT), rate=(None, 2.0, 10.0)[int(much * 9) % 3])
+        live.take(policy)
+        if PAUSED not in live.progress.holds:
+            self.limits.append(Limit(who, self.loop.now, policy.in_flight or 0, policy.rate))
 
     def _freeze(self, process: Process, seconds: float) -> None:
         self.frozen.append((process, self.loop.now - START + seconds))
@@ -439,6 +569,11 @@ class World:
                 numbers = [billing.tables["Abonents"][one]["contract_number"] for one in (subscriber, other)]
                 billing.change("Abonents", subscriber, "somebody", contract_number=numbers[1])
                 billing.change("Abonents", other, "somebody", contract_number=numbers[0])
+            case Kind.REVERSES if operations := billing.tables["FinanceOperations"]:
+                pk = sorted(operations)[subscriber % len(operations)]
+                billing.change("FinanceOperations", pk, "somebody", storno=1)
+            case Kind.REMOVES if services := billing.tables["UsersUsluga"]:
+                billing.remove("UsersUsluga", sorted(services)[subscriber % len(services)], "somebody")
             case Kind.EQUAL:
                 values = dict(zip(load.header, self.table.cells[subscriber % len(self.table.cells)], strict=True))
                 if load.has_money:
@@ -464,7 +599,7 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         draws = random.Random(f"{seed} world")
         accounts = schedule.accounts if load.shares else schedule.rows
         billing = Billing(lambda: loop.now - START, lambda: draws.random() * schedule.lag)
-        population(billing, accounts)
+        population(billing, accounts, services=load.model == "UsersUsluga" and load.takes_away)
         network = Network(loop, billing, seed, schedule.trouble, reached)
         loop.connect = partial(Connection, loop, network)
         cells = tuple(load.cells(row, 1 + (row - 1) % accounts, draws) for row in range(1, schedule.rows + 1))

@@ -48,6 +48,7 @@ from checkpoints.stores import look_into
 from checkpoints.tally import ExtraSubscriber, ImportTally
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page, states
 from tests.checkpoints.shells import shell
+from texts.said import said
 
 UNDO = NewRun("undo", {"run": "other"}, NEW_RUN.target, "run other")
 
@@ -644,6 +645,15 @@ async def test_the_same_money_is_known_after_a_purge(
         (run.name, 1, same.lane, True),
         (run.name, 1, "account 77", False),
     }
+
+
+@pytest.mark.parametrize("keep_totals", [True, False])
+async def test_fields_that_are_told_to_people_are_known_after_a_purge(journal: Journal, *, keep_totals: bool) -> None:
+    wanted = said("limit {sum}", sum="-1001")
+    field = replace(PERSON, key="7/limit", amount=None, wanted=wanted)
+    run = await finished(journal, field)
+    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
+    assert await judged(journal, field) == [[(run.name, None, wanted)]]
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])

@@ -4,7 +4,9 @@ import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
+import anyio
 import pytest
 
 from checkpoints.errors import JournalError, JournalUnreadable
@@ -14,7 +16,7 @@ from checkpoints.records import Change, Item, NewItem, Page, Refusal, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Lost, RowRefused, SystemRefused
-from engine.job import CannotLook, Different, LookUpResult
+from engine.job import Absent, CannotLook, Different, LookUpResult
 from engine.pacing.holds import StopKind
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
 from tests.engine.migrations import EVERY_STATE, PATIENCE, QUICK, approved, migrated, once_each, prepared
@@ -361,6 +363,21 @@ class LateDoubt(FakeJob):
         return await super().look_up(run, items)
 
 
+class LateDoubtBehind(FakeJob):
+    """In the first look-up the answer to a later row comes into doubt, whose effect is shown a little later."""
+
+    shown_from = inf
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        if not self.looked_up:
+            self.shown_from = anyio.current_time() + 0.1
+            self.report(items[-1].item_id + 1)
+            await anyio.sleep(0.05)
+        elif anyio.current_time() < self.shown_from:
+            return {item.item_id: Absent() for item in items}
+        return await super().look_up(run, items)
+
+
 def doubting(job: FakeJob, *, at: str, of: str) -> FakeJob:
     seen: dict[str, Item] = {}
 
@@ -390,6 +407,17 @@ async def test_a_row_that_comes_into_doubt_while_others_are_looked_up_is_looked_
     job = LateDoubt(rows(3), {"1": [Call(Lost("reset"), effect=True)]})
     migration = await migrated(journal, job)
     assert job.looked_up == [["1"], ["0"]]
+    assert await migration.counts() == {State.ACCEPTED: 3}
+    assert once_each(job)
+
+
+async def test_a_row_that_comes_into_doubt_while_others_are_looked_up_has_its_own_settle_delay(
+    journal: Journal,
+) -> None:
+    """It is on the page after theirs."""
+    job = LateDoubtBehind(rows(3), {"1": [Call(Lost("reset"), effect=True)]})
+    migration = await migrated(journal, job, replace(QUICK, settle=0.3, page=1))
+    assert job.looked_up == [["1"], ["2"]]
     assert await migration.counts() == {State.ACCEPTED: 3}
     assert once_each(job)
 

@@ -23,7 +23,7 @@ from lab.simulation.postgres import Server, driver
 from lab.simulation.story import play
 from tests.checkpoints.samples import all_items, frozen_run, new_item
 from tests.checkpoints.shells import shell
-from tests.checkpoints.test_pace import WINDOW
+from tests.checkpoints.test_lease import WINDOW
 from tests.lab.simulation.ablations import ABLATIONS
 from tests.postgres_server import PostgresServer
 
