@@ -28,7 +28,6 @@ from engine.control.handler import ControlHandler
 from engine.control.journal_door import JournalDoor
 from engine.control.messages import ControlRequest, to_json
 from engine.errors import cause_of
-from engine.pacing.policy import Policy
 from engine.pipeline.live_policy import LivePolicy
 from engine.rows import RowPage
 from jobs.access.gateway import Gateway
@@ -37,7 +36,7 @@ from lab.simulation.loop import PROCESS, START, Process, replaced
 from lab.simulation.network import Sent
 from lab.simulation.postgres import Server, driver
 from lab.simulation.program import TARGET, Outcome, Program, Table
-from lab.simulation.story import IN_FLIGHT, SETTLE, Event, Kind, Schedule, TakeUp, World
+from lab.simulation.story import Event, Kind, Schedule, TakeUp, World
 
 CALL: Final = 20.0
 """Seconds after which a call ends."""
@@ -89,7 +88,7 @@ class FleetSchedule(Schedule):
 def draw_fleet(seed: int) -> FleetSchedule:
     """Draw a schedule of a fleet."""
     random_ = random.Random(f"{seed} fleet")
-    load = random_.choice([*LOADS, "payment", "balances"])
+    load = random_.choice([*(name for name in LOADS if name not in LATER_LOADS), "payment", "balances"])
     kinds = random_.sample([*Blow, *Blow, Kind.AWAY, Kind.PAYS, Kind.STOP], random_.randint(1, 6))
     rate = random_.choice([None, None, None, 0.1])
     return FleetSchedule(
@@ -234,22 +233,13 @@ class FleetWorld(World):
             self.take_ups.append(TakeUp(self.server, run, epoch, process, self.loop.now))
             self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
 
-        policy = Policy(
-            in_flight=IN_FLIGHT,
-            rate=self.fleet.rate,
-            settle=SETTLE,
-            min_disk=0,
-            page=11,
-            stop_after_errors=None,
-            retry_floor=1000.0,
-        )
         return FleetProgram(
             self.loop,
             process,
             self.server,
             self.machines,
             table,
-            policy,
+            self.policy_of(process),
             self.load.job,
             self.load.given,
             takes_up,

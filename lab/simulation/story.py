@@ -286,6 +286,20 @@ class World:
 
     # ---- lives of a command ----
 
+    def policy_of(self, process: Process) -> Policy:
+        """What a process that begins may do."""
+        rate = self.schedule.rate
+        self.limits.append(Limit(process.name, self.loop.now, IN_FLIGHT, rate))
+        return Policy(
+            in_flight=IN_FLIGHT,
+            rate=rate,
+            settle=SETTLE,
+            min_disk=0,
+            page=11,
+            stop_after_errors=None,
+            retry_floor=1000.0,
+        )
+
     def new_program(self, disk: Disk, machine: str) -> Program:
         """A process that will do something."""
         self.lives += 1
@@ -296,16 +310,7 @@ class World:
             self.take_ups.append(TakeUp(disk, run, epoch, process, self.loop.now))
             self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
 
-        policy = Policy(
-            in_flight=IN_FLIGHT,
-            rate=self.schedule.rate,
-            settle=SETTLE,
-            min_disk=0,
-            page=11,
-            stop_after_errors=None,
-            retry_floor=1000.0,
-        )
-        self.limits.append(Limit(process.name, self.loop.now, IN_FLIGHT, policy.rate))
+        policy = self.policy_of(process)
         return Program(
             self.loop,
             process,
