@@ -6,7 +6,8 @@ from lab.simulation.campaign import drawn
 from lab.simulation.judge import judge
 from lab.simulation.story import play
 
-SEEDS = range(4)
+SEEDS = (0, 1, 2, 3, 90, 122)
+"""Some over the wire, and some by contract numbers, which are texts: a set of texts has another order each time."""
 
 if __name__ == "__main__":
     for seed in SEEDS:
