@@ -309,12 +309,8 @@ class SeededLoop(asyncio.BaseEventLoop):
         """Run one step after the other, until the loop is told to stop."""
         steps, timers, able, others, draw = self.steps, self._timers, self._able, self._others, self.draw.random
         while not self._stopping:  # type: ignore[attr-defined] # asyncio has no door
-            if not (able or others):
-                self._jump()
-            while timers and timers[0][0] <= self.now:
-                timer = heapq.heappop(timers)[2]
-                if not timer.is_cancelled:
-                    self._put(timer)
+            if not (able or others) or (timers and timers[0][0] <= self.now):
+                self._come_due()
             if len(steps) > MOST_STEPS:
                 raise NoEnd(f"no end after {MOST_STEPS} steps")
             if others and not (able and draw() < 0.5):  # noqa: PLR2004
@@ -340,14 +336,19 @@ class SeededLoop(asyncio.BaseEventLoop):
                 self.call_exception_handler({"exception": error})
             self.process = OUTSIDE
 
-    def _jump(self) -> None:
-        """Let it be the time of the next timer."""
+    def _come_due(self) -> None:
+        """Make ready what is due; where nothing is ready, it is the time of the next timer at once."""
         timers = self._timers
-        while timers and timers[0][2].is_cancelled:
-            heapq.heappop(timers)
-        if not timers:
-            raise NoEnd("all tasks wait for each other")
-        self.now = max(self.now, timers[0][0])
+        if not (self._able or self._others):
+            while timers and timers[0][2].is_cancelled:
+                heapq.heappop(timers)
+            if not timers:
+                raise NoEnd("all tasks wait for each other")
+            self.now = max(self.now, timers[0][0])
+        while timers and timers[0][0] <= self.now:
+            timer = heapq.heappop(timers)[2]
+            if not timer.is_cancelled:
+                self._put(timer)
 
     def _place(self) -> int:
         """Which of the tasks that are ready runs next."""
