@@ -68,7 +68,7 @@ class Process:
         self.is_alive, self.was_killed = True, False
         self.fuse = 0
         """Steps after which it is killed; 0 for never."""
-        self.frozen_until = 0.0
+        self.frozen_until = self.died = 0.0
         self.at_death: list[Callable[[], None]] = []
         """What the kernel does at its end, as releasing locks and resetting connections."""
         self.ended: asyncio.Future[object]
@@ -203,7 +203,9 @@ class SeededLoop(asyncio.BaseEventLoop):
         return found.hexdigest()
 
     def _end(self, process: Process) -> None:
-        process.is_alive = False
+        if not process.is_alive:
+            return
+        process.is_alive, process.died = False, self.now
         with self.outside():
             for work in process.at_death:
                 work()

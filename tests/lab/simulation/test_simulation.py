@@ -97,9 +97,9 @@ def test_a_safeguard_that_is_taken_out_is_missed(safeguard: str, seed: int) -> N
 def test_what_is_wrong_is_shown_by_fewer_events(safeguard: str, seed: int) -> None:
     schedule = draw(seed)
     with ABLATIONS[safeguard]():
-        violation = shrunk(schedule, *play(schedule, judge))
-        problems = play(violation.schedule, judge)[1]
-    assert len(violation.schedule.events) <= len(schedule.events)
+        violation, fewest = shrunk(schedule, *play(schedule, judge))
+        problems = play(fewest, judge)[1]
+    assert violation.events == len(fewest.events) <= len(schedule.events)
     assert violation.problems
     assert set(violation.problems) <= set(problems)
     assert as_table(violation)
