@@ -3,6 +3,7 @@
 import gc
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -173,7 +174,8 @@ def _elsewhere(chunks: Sequence[range], until: float) -> Iterator[IO[bytes]]:
 
 
 def _work() -> None:
-    """Play the chunks that stand on standard input."""
+    """Play the chunks that stand on standard input, as long as somebody reads what they come to."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     chunks, until = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[list[tuple[int, int]], float | None])
     for part in _parts([range(*one) for one in chunks], math.inf if until is None else until):
         sys.stdout.buffer.write(msgspec.json.encode(part) + b"\n")

@@ -16,7 +16,7 @@ select line from items where state in ('accepted', 'applied') and taken_back = 0
 -- name: doubt
 -- The rows of which the journal does not say whether they stand in the billing.
 select name, line from items join runs using (run_id)
-where line is not null and state in ('sending', 'unknown', 'unconfirmed')
+where line is not null and state in ('sending', 'unknown', 'unconfirmed', 'manual')
 
 -- name: lanes
 select name, line, lane from items join runs using (run_id) where line is not null

@@ -4,6 +4,7 @@ Each effect of a run is the effect of one of its rows. A run enters, its undo ta
 so of each row there are as many entries as takings back, and one more where the journal says that it stands.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +39,13 @@ def judge(world: World) -> list[str]:
     entries = list(_entries(world))
     found = [*_calls(world), *_ends(world)]
     if not world.load.is_repeatable:
-        found += [*_once(world, entries), *_sums(world, entries), *_order(world, entries), *_right(world, entries)]
+        found += [
+            *_once(world, entries),
+            *_undone(world, entries),
+            *_sums(world, entries),
+            *_order(world, entries),
+            *_right(world, entries),
+        ]
     return found
 
 
@@ -67,6 +74,8 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         for row in range(1, len(world.table.cells) + 1):
             total = sum(entry.sign for entry in of_rows[disk, row])
+            if stands[row] > 1:
+                yield f"row {row} stands {stands[row]} times in {disk.name}"
             least = stands[row] if world.load.is_marked else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
             # ended leaves its rows in doubt to a person.
@@ -84,6 +93,19 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             are_two = same and first.disk is not second.disk and first.sign == second.sign == 1
             if are_two and late > LOOKS and not _was_frozen(world, second.effect.who, second.left):
                 yield f"row {row} was sent {late:.3f} s after another journal had entered it"
+
+
+def _undone(world: World, entries: list[Entry]) -> Iterator[str]:
+    """Of a run that is being taken back nothing more is sent."""
+    for disk in world.disks:
+        undos = {run["undone"]: run["name"] for run in disk.runs() if run["undone"] and run["approved_at"]}
+        sent = [e for e in entries if e.disk is disk and e.run in undos]
+        for entry in sent if not disk.was_put_back else ():
+            began = min(
+                (e.effect.moment for e in entries if e.disk is disk and e.run == undos[entry.run]), default=math.inf
+            )
+            if entry.left > began and not _was_frozen(world, entry.effect.who, entry.left):
+                yield f"row {entry.row} of run {entry.run} was sent {entry.left - began:.3f} s after its undo began"
 
 
 def _sums(world: World, entries: list[Entry]) -> Iterator[str]:

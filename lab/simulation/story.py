@@ -23,7 +23,7 @@ from engine.pacing.policy import Policy
 from lab.simulation import loop as simulated
 from lab.simulation.billing import SET_BALANCE, Billing
 from lab.simulation.journal import Disk
-from lab.simulation.loads import LOADS, STRANGE, Load, population
+from lab.simulation.loads import LOADS, STRANGE, UNMARKED, Load, population
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
 from lab.simulation.network import Connection, DirectWire, Network, Sent
 from lab.simulation.program import CommandRefused, Machines, Outcome, Program, Table
@@ -119,26 +119,30 @@ class Schedule:
 def draw(seed: int, *, wire: bool = False) -> Schedule:
     """Draw a schedule."""
     random_ = random.Random(f"{seed} story")
-    load = random_.choice([*LOADS, "payment", "balances"])
+    load = random_.choice([*(name for name in LOADS if name != UNMARKED), "payment", "balances"])
     # A field of an account whose subscriber has another one by now is set for ever (not mended yet).
     possible = [kind for kind in Kind if kind is not Kind.MERGES or not LOADS[load].is_repeatable]
     kinds = random_.sample(possible, random_.randint(1, 6))
     number = random_.choice([0, 1, 2, 3, 5, 8, 12])
     then = random_.choice(WAYS)
+    accounts, trouble = random_.choice([3, 9, 30]), random_.choice([0.0, 0.02, 0.1, 0.3])
+    lag = random_.choice([0.0, 0.0, 0.3, 1.5])
+    events = [Event(random_.choice(kinds), random_.randint(1, 160), random_.random()) for _ in range(number)]
+    leaves_stopped = random_.random() < 0.5  # noqa: PLR2004
+    if load == "payment" and random.Random(f"{seed} unmarked").random() < 0.3:  # noqa: PLR2004
+        # What has no mark is known to its own journal alone.
+        load = UNMARKED
+        events = [event for event in events if event.kind not in {Kind.OTHER, Kind.RESTORE}]
+        then = tuple(one for one in then if one is not Then.ELSEWHERE)
     return Schedule(
         seed,
         load,
-        random_.choice([3, 9, 30]),
-        random_.choice([0.0, 0.02, 0.1, 0.3]),
-        random_.choice([0.0, 0.0, 0.3, 1.5]),
-        tuple(
-            sorted(
-                (Event(random_.choice(kinds), random_.randint(1, 160), random_.random()) for _ in range(number)),
-                key=lambda one: one.at,
-            )
-        ),
+        accounts,
+        trouble,
+        lag,
+        tuple(sorted(events, key=lambda one: one.at)),
         then,
-        random_.random() < 0.5,  # noqa: PLR2004
+        leaves_stopped,
         wire,
     )
 
@@ -251,7 +255,9 @@ class World:
             refused += isinstance(outcome, Outcome) or not program.process.was_killed
             if name is None and (refused > MOST_REFUSALS or (isinstance(outcome, Outcome) and not outcome.open)):
                 return None
-            if name is not None and (disk.left(name) == 0 or (program.was_stopped and self.schedule.leaves_stopped)):
+            # Left in the middle: with rows that stand, and none of which nobody knows.
+            is_left = self.schedule.leaves_stopped and program.was_stopped and not disk.rows_in_doubt()
+            if name is not None and (disk.left(name) == 0 or (is_left and disk.rows_that_stand())):
                 return name
             await asyncio.sleep(
                 self.draw.choice([0.0, 0.5, 3.0, 40.0] if program.process.was_killed else [1.0, 40.0, 90.0])

@@ -1,8 +1,20 @@
-"""Ablations: each takes one safeguard out of the program. The simulation has to find it, and says by which seed."""
+"""Ablations: each takes one safeguard out of the program. The simulation has to find it, and says by which seed.
+
+    python -m tests.lab.simulation.ablations --write [SAFEGUARD …]
+
+measures how many schedules that takes, and writes the table of docs/reliability.md, whose seeds a test repeats.
+"""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import gc
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf, isinf
+from pathlib import Path
+from statistics import median
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -23,8 +35,17 @@ from engine.pipeline.gate import window_of
 from engine.pipeline.ownership import Ownership
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Updates, Witness
+from lab.simulation.judge import judge
+from lab.simulation.loads import UNMARKED
+from lab.simulation.story import Kind, Schedule, Then, draw, play
 
 Ablation = Callable[[], Any]
+
+PAGE: Final = Path(__file__).parents[3] / "docs" / "reliability.md"
+HEAD: Final = "| a safeguard that is taken out | schedules until it is missed | seed |\n|---|---:|---:|\n"
+COLUMNS: Final = 3
+STRIDE: Final = 100_000
+"""Seeds from one start of a measurement to the next."""
 
 
 def _swap(target: object, name: str, value: object) -> Ablation:
@@ -128,26 +149,160 @@ def _counts_before_the_epoch() -> Iterator[None]:
         yield
 
 
-ABLATIONS: Final[Mapping[str, Ablation]] = {
-    "a lost answer counts as not sent": _decides(lambda seen: NotSent("lost") if isinstance(seen, Lost) else seen),
-    "a lost answer counts as accepted": _decides(lambda seen: Accepted("1") if isinstance(seen, Lost) else seen),
-    "busy is believed from a proxy": _decides(_believes(Busy)),
-    "a refusal is believed from a proxy": _decides(_believes(RowRefused)),
-    "no settle delay before a look-up": _swap(Reconciler, "_wait_for_last_call", _nothing),
-    "no settle delay when a run is resumed": _swap(Witness, "_wait_for_earlier_calls", _nothing),
-    "the intent is not waited for": _claims_after_the_call,
-    "what was being sent is sent again at the start": _sends_again_at_start,
-    "no epoch": _no_epoch,
-    "the epoch is not confirmed before a call": _swap(Ownership, "confirm", _nothing),
-    "no look before a call": _swap(Witness, "at_call", _nothing),
-    "entries of other journals are not looked for": _swap(ForeignEntries, "judge", _as_they_are),
-    "entries of others since the list do not count": _swap(ForeignEntries, "judge_at_call", _empty),
-    "rows of an account at the same time": _no_lanes,
-    "the account of a row in doubt stays open": _swap(Backlog, "shut", lambda self, item: self.finish(item)),
-    "changes since the list are not looked at": _swap(Updates, "at_call", _nothing),
-    "an undo does not end its run": _undo_does_not_end_its_run,
-    "an undo of an undo restores what was entered anew": _swap(Journal, "entered_anew", _empty),
-    "the window has no end": _swap(gate, "window_of", lambda _: window_of(Policy(in_flight=9))),
-    "counts are compared when the run may be another's": _counts_before_the_epoch,
-    "earlier runs do not count": _swap(intake, "against_earlier", lambda item, *_: item),
-}
+def _has(*kinds: Kind) -> Callable[[Schedule], bool]:
+    return lambda schedule: bool({event.kind for event in schedule.events} & set(kinds))
+
+
+def _anything(_: Schedule) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Safeguard:
+    """One that is taken out; `matters` says whether a schedule can show it at all: others need not be played."""
+
+    name: str
+    taken_out: Ablation
+    matters: Callable[[Schedule], bool] = _anything
+
+
+SAFEGUARDS: Final = (
+    Safeguard(
+        "a lost answer counts as not sent",
+        _decides(lambda seen: NotSent("lost") if isinstance(seen, Lost) else seen),
+    ),
+    Safeguard(
+        "a lost answer counts as accepted",
+        _decides(lambda seen: Accepted("1") if isinstance(seen, Lost) else seen),
+    ),
+    Safeguard("a proxy's 429 or 503 is believed", _decides(_believes(Busy))),
+    Safeguard("a proxy's refusal is believed", _decides(_believes(RowRefused))),
+    Safeguard("no settle delay before a look-up", _swap(Reconciler, "_wait_for_last_call", _nothing)),
+    Safeguard(
+        "no settle delay when a run is resumed",
+        _swap(Witness, "_wait_for_earlier_calls", _nothing),
+        lambda one: bool(one.lag) and _has(Kind.RESTORE)(one),
+    ),
+    Safeguard(
+        "the intent is not waited for",
+        _claims_after_the_call,
+        lambda one: one.load == UNMARKED and _has(Kind.KILL, Kind.POWER)(one),
+    ),
+    Safeguard(
+        "what was being sent is sent again at the start",
+        _sends_again_at_start,
+        lambda one: one.load == UNMARKED and _has(Kind.KILL, Kind.POWER)(one),
+    ),
+    Safeguard("no epoch", _no_epoch, _has(Kind.ALIAS)),
+    Safeguard("the epoch is not confirmed before a call", _swap(Ownership, "confirm", _nothing), _has(Kind.ALIAS)),
+    Safeguard("no look before a call", _swap(Witness, "at_call", _nothing)),
+    Safeguard("entries of other journals are not looked for", _swap(ForeignEntries, "judge", _as_they_are)),
+    Safeguard(
+        "entries of others since the list do not count",
+        _swap(ForeignEntries, "judge_at_call", _empty),
+        _has(Kind.OTHER, Kind.EQUAL, Kind.PAYS),
+    ),
+    Safeguard(
+        "changes since the list are not looked at",
+        _swap(Updates, "at_call", _nothing),
+        _has(Kind.RENUMBERS, Kind.MERGES, Kind.DELETES),
+    ),
+    Safeguard("rows of an account at the same time", _no_lanes),
+    Safeguard(
+        "the account of a row in doubt stays open", _swap(Backlog, "shut", lambda self, item: self.finish(item))
+    ),
+    Safeguard(
+        "an undo does not end its run",
+        _undo_does_not_end_its_run,
+        lambda one: one.leaves_stopped and Then.UNDO in one.then and _has(Kind.STOP)(one),
+    ),
+    Safeguard(
+        "an undo of an undo restores what was entered anew",
+        _swap(Journal, "entered_anew", _empty),
+        lambda one: one.then == (Then.UNDO, Then.AGAIN, Then.UNDO_UNDO),
+    ),
+    Safeguard("the window has no end", _swap(gate, "window_of", lambda _: window_of(Policy(in_flight=9)))),
+    Safeguard(
+        "counts are compared when the run may be another's",
+        _counts_before_the_epoch,
+        _has(Kind.ALIAS, Kind.FREEZE),
+    ),
+    Safeguard(
+        "earlier runs do not count",
+        _swap(intake, "against_earlier", lambda item, *_: item),
+        lambda one: Then.AGAIN in one.then,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The schedules from each of several seeds on until the loss of a safeguard was found, and the first seed."""
+
+    schedules: Sequence[float]
+    seed: int | None
+
+    def row(self, safeguard: Safeguard) -> str:
+        """The row of the table."""
+        half = median(self.schedules)
+        return (
+            f"| {safeguard.name} | {'—' if isinf(half) else round(half)} | {'' if self.seed is None else self.seed} |"
+        )
+
+
+def measure(safeguard: Safeguard, starts: range, most: int) -> Found:
+    """Look for the loss of a safeguard, from each of the seeds on."""
+    took, seeds = [], []
+    for start in starts:
+        found = next((seed for seed in range(start, start + most) if is_missed(safeguard, seed)), None)
+        took.append(inf if found is None else found - start + 1)
+        seeds += [] if found is None else [found]
+    return Found(took, min(seeds, default=None))
+
+
+def is_missed(safeguard: Safeguard, seed: int) -> bool:
+    """Whether the schedule of a seed is wrong without the safeguard."""
+    schedule = draw(seed)
+    if not safeguard.matters(schedule):
+        return False
+    with safeguard.taken_out():
+        found = play(schedule, judge)[1]
+    # Loops and tasks of many schedules lie about in circles.
+    gc.collect()
+    return bool(found)
+
+
+def table() -> dict[str, int]:
+    """The seeds that docs/reliability.md keeps, by the safeguard."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition(HEAD)
+    rows = (line.strip("| ").split(" | ") for line in rest.partition("\n\n")[0].splitlines())
+    return {name: int(seed) for name, _, seed in (row for row in rows if len(row) == COLUMNS)}
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = ArgumentParser()
+    parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--most", type=int, default=2000)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("names", nargs="*")
+    wanted = parser.parse_args()
+    starts = range(0, wanted.starts * STRIDE, STRIDE)
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(HEAD)
+    rows, _, after = rest.partition("\n\n")
+    old = {row.split(" | ")[0].strip("| "): row for row in rows.splitlines()}
+    new: list[str] = []
+    for safeguard in SAFEGUARDS:
+        if wanted.names and safeguard.name not in wanted.names:
+            new += [old[safeguard.name]] if safeguard.name in old else []
+            continue
+        new.append(measure(safeguard, starts, wanted.most).row(safeguard))
+        sys.stdout.write(new[-1] + "\n")
+        sys.stdout.flush()
+    if wanted.write:
+        PAGE.write_text(before + HEAD + "\n".join(new) + "\n\n" + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

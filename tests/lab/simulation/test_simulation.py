@@ -11,10 +11,10 @@ from typing import Final
 import anyio.to_thread
 import pytest
 
-from lab.simulation.campaign import Campaign, as_table, drawn, run, shrunk
+from lab.simulation.campaign import CLAIMS, ENOUGH, Campaign, Part, Violation, as_table, drawn, run, shrunk
 from lab.simulation.judge import judge
 from lab.simulation.story import draw, play
-from tests.lab.simulation.ablations import ABLATIONS
+from tests.lab.simulation.ablations import SAFEGUARDS, Safeguard, is_missed, table
 
 ROOT: Final = Path(__file__).parents[3]
 PART: Final = 25
@@ -23,25 +23,18 @@ FIXED: Final = 100
 MANY: Final = 1000
 """As many as take a minute or two, the fixed hundred among them."""
 
-MISSED: Final = [
-    ("a lost answer counts as not sent", 2),
-    ("a lost answer counts as accepted", 2),
-    ("a refusal is believed from a proxy", 1),
-    ("busy is believed from a proxy", 15),
-    ("no settle delay before a look-up", 11),
-    ("rows of an account at the same time", 2),
-    ("the account of a row in doubt stays open", 2),
-    ("no epoch", 8),
-    ("no look before a call", 16),
-    ("entries of others since the list do not count", 16),
-    ("entries of other journals are not looked for", 136),
-    ("the epoch is not confirmed before a call", 141),
-    ("changes since the list are not looked at", 72),
-    ("earlier runs do not count", 102),
-    ("the window has no end", 0),
-    ("counts are compared when the run may be another's", 18325),
-]
-"""Safeguards, each with a seed whose schedule is wrong without it."""
+MISSED: Final = table()
+
+
+def campaign_of(part: Part) -> Campaign:
+    campaign = Campaign()
+    campaign.add(part)
+    return campaign
+
+
+def children_of(of: int) -> list[str]:
+    """The processes that one has started, and that have not ended."""
+    return (Path("/proc") / str(of) / "task" / str(of) / "children").read_text().split()
 
 
 def wrong_in(seeds: range) -> list[object]:
@@ -77,6 +70,33 @@ def test_a_seed_gives_the_same_run_in_any_process() -> None:
     assert first == digests("77")
 
 
+@pytest.mark.loops(60)
+def test_a_campaign_comes_to_the_same_whatever_the_number_of_processes() -> None:
+    one, several = Campaign(), Campaign()
+    run(one, range(22), processes=1)
+    run(several, range(22), processes=3)
+    assert (one.schedules, one.reached, one.violations) == (several.schedules, several.reached, several.violations)
+    assert one.schedules == 22
+    assert one.reached
+
+
+def test_a_campaign_ends_when_its_time_is_up_and_leaves_no_process() -> None:
+    campaign, before = Campaign(), children_of(os.getpid())
+    run(campaign, range(10**6), seconds=0.0, processes=2)
+    assert campaign.schedules == 0
+    assert children_of(os.getpid()) == before
+
+
+def test_a_large_campaign_that_has_not_come_to_all_situations_is_no_proof() -> None:
+    everything = dict.fromkeys(CLAIMS, 1)
+    assert [
+        campaign_of(Part(schedules, 0.0, reached, [])).is_proof
+        for schedules, reached in ((ENOUGH - 1, {}), (ENOUGH, {}), (ENOUGH, everything))
+    ] == [True, False, True]
+    assert campaign_of(Part(ENOUGH, 0.0, {}, [])).as_object()["not_reached"] == list(CLAIMS)
+    assert not campaign_of(Part(1, 0.0, everything, [Violation(7, ("row 1: twice",), 0, ())])).is_proof
+
+
 def test_nothing_of_a_schedule_is_left_behind() -> None:
     before = time.time, time.monotonic, secrets.choice, anyio.to_thread.run_sync, os.getpid
     play(drawn(3), judge)
@@ -84,19 +104,19 @@ def test_nothing_of_a_schedule_is_left_behind() -> None:
 
 
 @pytest.mark.loops(60)
-@pytest.mark.parametrize(("safeguard", "seed"), MISSED)
-def test_a_safeguard_that_is_taken_out_is_missed(safeguard: str, seed: int) -> None:
+@pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda one: one.name)
+def test_a_safeguard_that_is_taken_out_is_missed(safeguard: Safeguard) -> None:
+    seed = MISSED[safeguard.name]
     assert play(draw(seed), judge)[1] == []
-    with ABLATIONS[safeguard]():
-        assert play(draw(seed), judge)[1]
+    assert is_missed(safeguard, seed)
 
 
 @pytest.mark.prove
 @pytest.mark.loops(300)
-@pytest.mark.parametrize(("safeguard", "seed"), MISSED)
-def test_what_is_wrong_is_shown_by_fewer_events(safeguard: str, seed: int) -> None:
-    schedule = draw(seed)
-    with ABLATIONS[safeguard]():
+@pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda one: one.name)
+def test_what_is_wrong_is_shown_by_fewer_events(safeguard: Safeguard) -> None:
+    schedule = draw(MISSED[safeguard.name])
+    with safeguard.taken_out():
         violation, fewest = shrunk(schedule, *play(schedule, judge))
         problems = play(fewest, judge)[1]
     assert violation.events == len(fewest.events) <= len(schedule.events)
