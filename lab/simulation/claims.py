@@ -5,12 +5,12 @@ campaign that is large and has not come to one of them has proven nothing about 
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-from engine.pacing.policy import Policy
 from lab.simulation.journal import Death, Disk
 from lab.simulation.loop import START
 from lab.simulation.network import Fault, Sent
@@ -18,8 +18,8 @@ from lab.simulation.story import IN_FLIGHT, World
 
 HEARD: Final = 0.5
 """Seconds within which the outcome of an answer is committed, or soon will be."""
-TRIES: Final = Policy().tries
-"""Calls of a row after which the program lets it be for a time."""
+NO_TRIES: Final = re.compile(r"ends with [1-9]\d* rows left\. (|one of the first \d+ rows was tried .*)", re.DOTALL)
+"""How a command ends that nobody has stopped, and that has left rows."""
 LOST: Final = frozenset(Fault) - {Fault.BUSY, Fault.QUEUED, Fault.TWICE, Fault.TOO_MANY_AFTER}
 """Faults after which nobody knows what has become of a call."""
 
@@ -65,6 +65,8 @@ def _reached(world: World) -> Iterator[Claim]:
     for who, own in calls.items():
         yield from _in_calls(own)
         yield from _between(world, who, [one for one in own if one.writes])
+    if any(NO_TRIES.fullmatch(what) for _, _, what in world.loop.story):
+        yield Claim.NO_TRIES
     for process, thawed in world.frozen:
         mine = [one for one in world.take_ups if one.process is process][-1:]
         others = [one for one in world.take_ups for own in mine if (one.disk, one.run) == (own.disk, own.run)]
@@ -73,8 +75,8 @@ def _reached(world: World) -> Iterator[Claim]:
 
 
 def _in_file(disk: Disk) -> Iterator[Claim]:
-    (found,) = disk.all("reached", tries=TRIES)
-    for claim in (Claim.STOPPED_UNDONE, Claim.UNDO_UNDONE, Claim.NO_TRIES, Claim.PERSON):
+    (found,) = disk.all("reached")
+    for claim in (Claim.STOPPED_UNDONE, Claim.UNDO_UNDONE, Claim.PERSON):
         if found[claim.name.lower()]:
             yield claim
     if disk.failed:

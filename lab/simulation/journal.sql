@@ -46,5 +46,4 @@ with undos as (
 select
     exists (select 1 from undos join items using (run_id) where state = 'pending') as stopped_undone,
     exists (select 1 from undos where before is not null) as undo_undone,
-    exists (select 1 from items where attempts >= :tries) as no_tries,
     exists (select 1 from items where state = 'manual') as person

@@ -113,6 +113,8 @@ class Schedule:
     leaves_stopped: bool = False
     """Whether a run that was stopped is left so, and what follows is done with it."""
     wire: bool = False
+    tries: int = 10
+    """Calls of a row after which it is left for another time."""
     rows: int = ROWS
 
 
@@ -144,6 +146,7 @@ def draw(seed: int, *, wire: bool = False) -> Schedule:
         then,
         leaves_stopped,
         wire,
+        random.Random(f"{seed} tries").choice((10, 10, 2)),
     )
 
 
@@ -199,7 +202,13 @@ class World:
             self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
 
         policy = Policy(
-            in_flight=IN_FLIGHT, settle=SETTLE, min_disk=0, page=11, stop_after_errors=None, retry_floor=1000.0
+            in_flight=IN_FLIGHT,
+            settle=SETTLE,
+            min_disk=0,
+            page=11,
+            stop_after_errors=None,
+            retry_floor=1000.0,
+            tries=self.schedule.tries,
         )
         # Where rows are left out, a copy that is put back while the list is made gives their marks to other rows
         # (not mended yet).

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, Series
 from cli.commands.selftest_fleet import FleetSeries
 from lab.crash import drawing, experiment_plan
@@ -57,3 +59,13 @@ def test_schedules_are_counted_and_judged(typed: Typed) -> None:
     ended = typed("selftest", "--simulate", "2", "--seed", "1", "--json")
     assert (ended.exit, ended.closing["schedules"], ended.closing["violations"]) == (0, 2, [])
     assert "2 schedules" in ended.err
+
+
+def test_a_campaign_that_does_not_come_to_every_situation_proves_nothing(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.simulation.campaign.ENOUGH", 2)
+    ended = typed("selftest", "--simulate", "2", "--seed", "1", "--json")
+    assert (ended.exit, ended.closing["violations"]) == (1, [])
+    assert "undo of the undo" in ended.closing["not_reached"]
+    assert "not reached:" in ended.err
