@@ -1,6 +1,7 @@
 """The simulation: a seed gives the same run, its schedules hold, and what is broken is found."""
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import anyio.to_thread
 import pytest
 
 from lab.simulation.campaign import CLAIMS, ENOUGH, Campaign, Part, Violation, as_table, drawn, run, shrunk
+from lab.simulation.claims import Claim
 from lab.simulation.judge import judge
 from lab.simulation.story import play
-from tests.lab.simulation.ablations import SAFEGUARDS, Safeguard, is_missed, table
+from tests.lab.simulation.ablations import PAGE, SAFEGUARDS, Safeguard, is_missed, table
 
 ROOT: Final = Path(__file__).parents[3]
 PART: Final = 25
@@ -98,6 +100,18 @@ def test_a_large_campaign_that_has_not_come_to_all_situations_is_no_proof() -> N
     ] == [True, False, True]
     assert campaign_of(Part(ENOUGH, 0.0, {}, [])).as_object()["not_reached"] == list(CLAIMS)
     assert not campaign_of(Part(1, 0.0, everything, [Violation(7, ("row 1: twice",), 0, ())])).is_proof
+
+
+def test_each_claim_is_explained_and_stands_for_a_promise() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    claims = page.partition("| claim |")[2].partition("\n\n")[0]
+    promises = page.partition("## The promises")[2].partition("\n## ")[0]
+    explained = re.findall(r"^\| ([^|`]+) \|[^|]*\|$", claims, re.MULTILINE)
+    beside = re.findall(r" \(\*([^)]+)\*\) \|", promises)
+    named = {name for names in beside for name in names.split("*, *")}
+    assert explained == list(Claim)
+    assert named <= set(CLAIMS)
+    assert set(Claim) <= named
 
 
 def test_nothing_of_a_schedule_is_left_behind() -> None:
