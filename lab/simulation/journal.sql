@@ -13,6 +13,11 @@ select name from runs where discarded_at is null order by run_id desc
 -- The rows of the input that stand in the billing, as the journal says, once for each time.
 select line from items where state in ('accepted', 'applied') and taken_back = 0 and undoes is null
 
+-- name: twice
+-- The rows that stand more than once, for the same subscriber: a number may be another one's when it is entered again.
+select line, count(*) as times from items
+where state in ('accepted', 'applied') and taken_back = 0 and undoes is null group by line, key having count(*) > 1
+
 -- name: doubt
 -- The rows of which the journal does not say whether they stand in the billing.
 select name, line from items join runs using (run_id)

@@ -71,16 +71,16 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     for entry in entries:
         of_rows[entry.disk, entry.row].append(entry)
     for disk in world.disks:
+        for found in disk.all("twice"):
+            yield f"row {found['line'] - 1} stands {found['times']} times in {disk.name}"
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         for row in range(1, len(world.table.cells) + 1):
             total = sum(entry.sign for entry in of_rows[disk, row])
-            if stands[row] > 1:
-                yield f"row {row} stands {stands[row]} times in {disk.name}"
             least = stands[row] if world.load.is_marked else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
             # ended leaves its rows in doubt to a person.
             may_be_more = disk.was_put_back or row in in_doubt or not world.load.is_marked
-            if not least <= total <= (1 if may_be_more else stands[row]):
+            if not least <= total <= max(may_be_more, stands[row]):
                 runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in of_rows[disk, row]]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
             if stands[row] and not any(entry.row == row for entry in entries):
