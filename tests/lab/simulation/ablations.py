@@ -204,7 +204,11 @@ SAFEGUARDS: Final = (
     Safeguard("no epoch", _no_epoch, _has(Kind.ALIAS)),
     Safeguard("the epoch is not confirmed before a call", _swap(Ownership, "confirm", _nothing), _has(Kind.ALIAS)),
     Safeguard("no look before a call", _swap(Witness, "at_call", _nothing)),
-    Safeguard("entries of other journals are not looked for", _swap(ForeignEntries, "judge", _as_they_are)),
+    Safeguard(
+        "entries of other journals are not looked for",
+        _swap(ForeignEntries, "judge", _as_they_are),
+        lambda one: Then.ELSEWHERE in one.then or _has(Kind.OTHER, Kind.EQUAL)(one),
+    ),
     Safeguard(
         "entries of others since the list do not count",
         _swap(ForeignEntries, "judge_at_call", _empty),
@@ -284,7 +288,7 @@ def table() -> dict[str, int]:
     """The seeds that docs/reliability.md keeps, by the safeguard."""
     _, _, rest = PAGE.read_text(encoding="utf-8").partition(HEAD)
     rows = (line.strip("| ").split(" | ") for line in rest.partition("\n\n")[0].splitlines())
-    return {name: int(seed) for name, _, seed in (row for row in rows if len(row) == COLUMNS)}
+    return {row[0]: int(row[-1]) for row in rows if len(row) == COLUMNS}
 
 
 def main() -> None:
