@@ -42,13 +42,11 @@ def simulate(wanted: Simulation, screen: Screen) -> Exit:
         screen.out.file.write(msgspec.json.encode(campaign.as_object()).decode() + "\n")
     for violation in campaign.violations[:_SHOWN]:
         _show(violation, screen)
-    if campaign.violations:
-        screen.say_always(render(_line(campaign), "bold red"))
-        return Exit.REJECTED
-    screen.say(render(_line(campaign), "bold green"))
+    say = screen.say if campaign.is_proof else screen.say_always
+    say(render(_line(campaign), "bold red" if campaign.violations else "bold green"))
     if campaign.not_reached:
-        screen.say(render(said("not reached: {situations}", situations=tuple(campaign.not_reached)), "yellow"))
-    return Exit.DONE
+        say(render(said("not reached: {situations}", situations=tuple(campaign.not_reached)), "yellow"))
+    return Exit.DONE if campaign.is_proof else Exit.REJECTED
 
 
 def _line(campaign: "Campaign") -> Said:

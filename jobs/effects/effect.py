@@ -142,8 +142,8 @@ class CallEffect(Effect):
 
     async def _moved_since(self, items: Sequence[Item], payloads: Sequence[Payload]) -> dict[int, str]:
         """As `outdated` says, of items with these payloads."""
-        numbers = {one.named[NUMBER] for one in payloads if NUMBER in one.named}
-        logins = list({one.named[LOGIN] for one in payloads if LOGIN in one.named})
+        numbers = [one.named[NUMBER] for one in payloads if NUMBER in one.named]
+        logins = list(dict.fromkeys(one.named[LOGIN] for one in payloads if LOGIN in one.named))
         ids = {one.abonent for one in payloads if one.newest is not None and NUMBER not in one.named}
         now: dict[int | str, Resolved] = {}
         finder = SubscriberFinder(self._gateway, suggested_for=0)

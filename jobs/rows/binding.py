@@ -363,10 +363,10 @@ class Binding:
     async def _with_abonents(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
         by_number = self._is_by_other(ABONENT)
         column = self.columns.get(NUMBER if by_number else ABONENT)
-        keys = {one.values[NUMBER] if by_number else whole_id(one.values[ABONENT]) for one in bound}
         if by_number:
-            found = dict(await self._abonents.by_contract_numbers({str(key) for key in keys}))
+            found = dict(await self._abonents.by_contract_numbers([one.values[NUMBER] for one in bound]))
         else:
+            keys = {whole_id(one.values[ABONENT]) for one in bound}
             found = dict(await self._abonents.by_ids({key for key in keys if isinstance(key, int)}))
         says_number = NUMBER in self._others.values()
         known: list[Bound] = []

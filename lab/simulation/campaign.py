@@ -2,13 +2,21 @@
 
 import gc
 import math
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from subprocess import PIPE
+from typing import IO, Final
 
+import msgspec
+
+from lab.simulation.claims import Claim, note
 from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
 from lab.simulation.network import Fault
@@ -18,10 +26,12 @@ WIRED: Final = 4
 """Of so many schedules one goes over the program's own wire, the others directly."""
 FLEET: Final = 1_000_000
 """The seed from which on one of so many as above is of a fleet, and over its wires in half of the cases."""
-KEPT: Final = 20
-"""Schedules after which memory is cleared; what they leave is in circles."""
+CHUNK: Final = 10
+"""Schedules that a process plays before it says what they have come to, and clears its memory."""
+ENOUGH: Final = 2000
+"""Schedules of a campaign that has to come to every situation."""
 
-CLAIMS: Final[tuple[str, ...]] = tuple(str(one) for kinds in (Kind, Fault, Then, Blow) for one in kinds)
+CLAIMS: Final[tuple[str, ...]] = tuple(str(one) for kinds in (Claim, Kind, Fault, Then, Blow) for one in kinds)
 """What a campaign has to reach."""
 
 
@@ -31,8 +41,19 @@ class Violation:
 
     seed: int
     problems: tuple[str, ...]
-    schedule: Schedule
+    events: int
+    """How many are left."""
     story: tuple[tuple[float, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What some schedules have come to; `seconds` are of the processor."""
+
+    schedules: int
+    seconds: float
+    reached: dict[str, int]
+    violations: list[Violation]
 
 
 @dataclass(slots=True)
@@ -54,15 +75,24 @@ class Campaign:
         """What no schedule has come to."""
         return [one for one in CLAIMS if not self.reached[one]]
 
+    @property
+    def is_proof(self) -> bool:
+        """Whether nothing is wrong, and nothing was left out: a small campaign need not come to everything."""
+        return not self.violations and (self.schedules < ENOUGH or not self.not_reached)
+
+    def add(self, part: Part) -> None:
+        """Take what further schedules have come to."""
+        self.schedules += part.schedules
+        self.seconds += part.seconds
+        self.reached.update(part.reached)
+        self.violations += part.violations
+
     def as_object(self) -> Mapping[str, object]:
         """For JSON."""
         return {
             "schedules": self.schedules,
             "per_minute": round(self.per_minute),
-            "violations": [
-                {"seed": one.seed, "problems": one.problems, "events": len(one.schedule.events), "story": one.story}
-                for one in self.violations
-            ],
+            "violations": [asdict(one) for one in self.violations],
             "reached": dict(sorted(self.reached.items())),
             "not_reached": self.not_reached,
         }
@@ -75,26 +105,90 @@ def drawn(seed: int) -> Schedule:
     return draw(seed, wire=seed % WIRED == 0)
 
 
-def run(campaign: Campaign, seeds: range, seconds: float = math.inf) -> None:
-    """Play the schedules of the seeds, for so long at most, into the campaign; it can be read meanwhile."""
-    began = time.monotonic()
-    with _steady_memory() as clear:
-        for number, seed in enumerate(seeds):
-            if time.monotonic() - began >= seconds:
+def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: int | None = None) -> None:
+    """Play the schedules of the seeds, for so long at most, into the campaign; it can be read meanwhile.
+
+    Each of the processes, by default one a core, has every so-many-th chunk of the seeds: what the campaign comes to
+    does not depend on how many there are.
+    """
+    chunks = [seeds[begin : begin + CHUNK] for begin in range(0, len(seeds), CHUNK)]
+    processes = min(processes or len(os.sched_getaffinity(0)), len(chunks))
+    until = time.monotonic() + seconds
+    if processes <= 1:
+        for part in _parts(chunks, until):
+            campaign.add(part)
+        return
+    with ExitStack() as stack:
+        pipes = [stack.enter_context(_elsewhere(chunks[first::processes], until)) for first in range(processes)]
+        for turn in range(len(chunks)):
+            line = pipes[turn % processes].readline()
+            if not line and time.monotonic() < until:
+                raise RuntimeError("a process of the simulation has ended before its time")
+            if not line:
+                break
+            campaign.add(msgspec.json.decode(line, type=Part))
+
+
+def _parts(chunks: Sequence[range], until: float) -> Iterator[Part]:
+    """What the schedules of each chunk come to.
+
+    Memory is collected between chunks alone: what is collected within a schedule would end in the middle of a step.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    gc.collect()
+    gc.freeze()
+    try:
+        for chunk in chunks:
+            if time.monotonic() >= until:
                 return
             started = time.process_time()
-            schedule = drawn(seed)
-            world, problems = play(schedule, judge)
-            campaign.reached += Counter({str(what): 1 for what in world.reached})
-            campaign.schedules += 1
-            if problems:
-                campaign.violations.append(shrunk(schedule, world, problems))
-            clear(number)
-            campaign.seconds += time.process_time() - started
+            reached, violations = Counter[str](), []
+            for seed in chunk:
+                schedule = drawn(seed)
+                world, problems = play(schedule, judge)
+                note(world)
+                reached.update({str(what) for what in world.reached})
+                if problems:
+                    violations.append(shrunk(schedule, world, problems)[0])
+                del world
+            gc.collect()
+            yield Part(len(chunk), time.process_time() - started, reached, violations)
+    finally:
+        gc.unfreeze()
+        if collects:
+            gc.enable()
 
 
-def shrunk(schedule: Schedule, world: World, problems: list[str]) -> Violation:
-    """The violation of a schedule, with the fewest events and ways that still show one of its kind."""
+@contextmanager
+def _elsewhere(chunks: Sequence[range], until: float) -> Iterator[IO[bytes]]:
+    """A process that plays chunks: its pipe, with a line for each. Raises `RuntimeError` where it fails."""
+    wanted = msgspec.json.encode([[(one.start, one.stop) for one in chunks], until if until < math.inf else None])
+    # A group of its own: Ctrl-C is heard here, which ends it; it ends by itself where nobody reads its pipe.
+    with subprocess.Popen(  # noqa: S603 - this very module
+        [sys.executable, "-P", "-m", __name__], stdin=PIPE, stdout=PIPE, process_group=0
+    ) as process:
+        assert process.stdin is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101
+        try:
+            with process.stdin as pipe:
+                pipe.write(wanted)
+            yield process.stdout
+        finally:
+            process.kill()
+
+
+def _work() -> None:
+    """Play the chunks that stand on standard input, as long as somebody reads what they come to."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    chunks, until = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[list[tuple[int, int]], float | None])
+    for part in _parts([range(*one) for one in chunks], math.inf if until is None else until):
+        sys.stdout.buffer.write(msgspec.json.encode(part) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def shrunk(schedule: Schedule, world: World, problems: list[str]) -> tuple[Violation, Schedule]:
+    """The violation of a schedule, and the fewest events and ways that still show one of its kind."""
     kind = _kind(problems[0])
 
     def still(less: Schedule) -> bool:
@@ -110,7 +204,7 @@ def shrunk(schedule: Schedule, world: World, problems: list[str]) -> Violation:
     while any(still(one) for one in _with_less(schedule)):
         pass
     story = tuple((at, who, what) for at, who, what in world.loop.story)
-    return Violation(schedule.seed, tuple(problems), schedule, story)
+    return Violation(schedule.seed, tuple(problems), len(schedule.events), story), schedule
 
 
 def _with_less(schedule: Schedule) -> Iterator[Schedule]:
@@ -131,18 +225,5 @@ def as_table(violation: Violation) -> list[str]:
     return [f"{at:10.3f}  {who:8} {what}" for at, who, what in violation.story]
 
 
-@contextmanager
-def _steady_memory() -> Iterator[Callable[[int], None]]:
-    """Collect between schedules alone: what is collected within one would end in the middle of a step."""
-
-    def clear(number: int) -> None:
-        if number % KEPT == 0:
-            gc.collect()
-
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield clear
-    finally:
-        if collects:
-            gc.enable()
+if __name__ == "__main__":
+    _work()

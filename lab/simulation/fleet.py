@@ -36,7 +36,7 @@ from lab.simulation.loop import PROCESS, START, Process, replaced
 from lab.simulation.network import Sent
 from lab.simulation.postgres import Server, driver
 from lab.simulation.program import TARGET, Outcome, Program, Table
-from lab.simulation.story import Event, Kind, Schedule, TakeUp, World
+from lab.simulation.story import LATER_LOADS, Event, Kind, Schedule, TakeUp, World
 
 CALL: Final = 20.0
 """Seconds after which a call ends."""

@@ -9,14 +9,16 @@ import asyncio
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
+from billing.database.sql_blocks import sql_block
 from checkpoints.address import JournalAddress
-from checkpoints.errors import JournalUnreadable
+from checkpoints.errors import JournalUnreadable, RunTakenOver
 from checkpoints.queries import Queries
 from checkpoints.sqlite_connection import SQLITE, connect, set_up
 from checkpoints.sqlite_queries import SqliteQueries
@@ -32,6 +34,16 @@ DELAYS: Final = (0.0, 0.0, 0.001, 0.01, 0.2)
 """Seconds of a commit."""
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """What a process that was killed has left in a journal."""
+
+    process: Process
+    runs: Mapping[str, sqlite3.Row]
+    had_orders: bool
+    """Whether something of it waited for a commit."""
+
+
 class Disk:
     """The file of a journal on one machine, with the locks of its runs. Some of its commits fail, for a time."""
 
@@ -39,9 +51,14 @@ class Disk:
         self.name = name
         self.locks: dict[int, Process] = {}
         self.is_full = False
-        self.commits = 0
-        self.put_back(_image())
-        self.was_put_back = False
+        self.failed = 0
+        """Commits that have failed."""
+        self.was_put_back = self.forgot = False
+        """Whether a copy was put back, and whether one of them knew less than the file."""
+        self.too_late = 0
+        """Writes that have waited until their run was another process's."""
+        self.deaths: list[Death] = []
+        self._open(_image())
 
     def copy(self) -> bytes:
         """A copy of the file."""
@@ -49,38 +66,38 @@ class Disk:
 
     def put_back(self, copy: bytes) -> None:
         """Put a copy in place of the file."""
+        stood = self.rows_that_stand().total()
+        self._open(copy)
+        self.was_put_back = True
+        self.forgot |= self.rows_that_stand().total() < stood
+
+    def _open(self, file: bytes) -> None:
         # In a connection of its own: SQLite fails where a statement of the old one is not at its end.
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self.db.deserialize(copy)
+        self.db.deserialize(file)
         set_up(self.db)
-        self.was_put_back = True
 
     # ---- what can be read of the file ----
 
+    def all(self, block: str, **values: str | int) -> list[sqlite3.Row]:
+        """The rows of a block of journal.sql."""
+        return self.db.execute(sql_block("journal", block, "lab.simulation").text, values).fetchall()
+
     def newest(self, but: Collection[str] = ()) -> str | None:
         """The newest run that was not given up, and is none of these."""
-        rows = self.db.execute("select name from runs where discarded_at is null order by run_id desc").fetchall()
-        return next((row["name"] for row in rows if row["name"] not in but), None)
+        return next((run["name"] for run in self.all("names") if run["name"] not in but), None)
 
     def left(self, name: str) -> int:
         """The rows of a run that a resume has to work on."""
-        (row,) = self.db.execute(
-            "select frozen_at, approved_at, ended_at, (select count(*) from items where run_id = runs.run_id "
-            "and state in (select state from states where open)) as open from runs where name = ?",
-            (name,),
-        )
-        return 0 if row["ended_at"] else int(row["open"] if row["frozen_at"] and row["approved_at"] else 1)
+        return next(_left(run) for run in self.runs() if run["name"] == name)
 
     def runs(self) -> list[sqlite3.Row]:
-        """The runs that were not given up, the oldest first; `undone` is the run that one takes back."""
-        return self.db.execute(
-            "select name, job, approved_at, ended_at, parameters ->> 'run' as undone from runs "
-            "where discarded_at is null order by run_id"
-        ).fetchall()
+        """The runs that were not given up, the oldest first."""
+        return self.all("runs")
 
     def unfinished(self) -> list[str]:
         """The runs that a resume has to work on."""
-        return [run["name"] for run in self.runs() if self.left(run["name"])]
+        return [run["name"] for run in self.runs() if _left(run)]
 
     def but(self, name: str) -> set[str]:
         """All runs but one."""
@@ -88,42 +105,27 @@ class Disk:
 
     def rows_that_stand(self) -> Counter[int]:
         """How often each row of the input stands in the billing, as the journal says."""
-        return Counter(
-            (row["line"] or 1) - 1
-            for row in self.db.execute(
-                "select line from items where state in ('accepted', 'applied') and taken_back = 0 and undoes is null"
-            )
-        )
+        return Counter((row["line"] or 1) - 1 for row in self.all("stand"))
 
     def rows_in_doubt(self) -> set[tuple[str, int]]:
         """The rows of a run of which the journal does not say whether they stand in the billing."""
-        found = self.db.execute(
-            "select name, line from items join runs using (run_id) where line is not null "
-            "and state in ('sending', 'unknown', 'unconfirmed')"
-        )
-        return {(row["name"], row["line"] - 1) for row in found}
+        return {(row["name"], row["line"] - 1) for row in self.all("doubt")}
 
     def lanes(self) -> dict[tuple[str, int], str]:
         """The account of each row of a run."""
-        found = self.db.execute("select name, line, lane from items join runs using (run_id) where line is not null")
-        return {(row["name"], row["line"] - 1): row["lane"] for row in found}
+        return {(row["name"], row["line"] - 1): row["lane"] for row in self.all("lanes")}
 
     def sum_of(self, name: str) -> Decimal:
         """The sum of what a run has entered."""
-        found = self.db.execute(
-            "select coalesce(decimal_sum(amount), '0') as amount from items join runs using (run_id) where name = ? "
-            "and state in ('accepted', 'applied')",
-            (name,),
-        )
-        return Decimal(found.fetchone()["amount"])
+        return Decimal(self.all("entered", run=name)[0]["amount"])
 
     def states(self, name: str) -> dict[str, int]:
         """The rows of a run by their states."""
-        found = self.db.execute(
-            "select state, count(*) as rows from items join runs using (run_id) where name = ? group by state",
-            (name,),
-        )
-        return {row["state"]: row["rows"] for row in found}
+        return {row["state"]: row["rows"] for row in self.all("states", run=name)}
+
+
+def _left(run: sqlite3.Row) -> int:
+    return 0 if run["ended_at"] else int(run["open"] if run["frozen_at"] and run["approved_at"] else 1)
 
 
 class MemoryStore(Store):
@@ -154,22 +156,26 @@ class MemoryStore(Store):
         return await order.future  # type: ignore[no-any-return]
 
     def _commit(self) -> None:
-        group, self._orders = self._orders, []
+        group = self._orders
         if not self._process.is_alive or not group:
             return
         if self._process.frozen_until > self._loop.now:
-            self._orders = group
             self._loop.call_later(self._process.frozen_until - self._loop.now, self._commit)
             return
+        self._orders = []
         if self._disk.is_full:
+            self._disk.failed += 1
             for order in group:
                 order.error = JournalUnreadable(said("the journal cannot be written: {error}", error="disk full"))
         else:
             commit(self._disk.db, SQLITE, group)
-            self._disk.commits += 1
+            self._disk.too_late += any(isinstance(order.error, RunTakenOver) for order in group)
         wake(group)
 
     def _died(self) -> None:
+        if self._process.was_killed:
+            runs = {run["name"]: run for run in self._disk.all("death")}
+            self._disk.deaths.append(Death(self._process, runs, had_orders=bool(self._orders)))
         self._disk.locks = {run: owner for run, owner in self._disk.locks.items() if owner is not self._process}
 
     async def lock(self, run_id: int) -> bool:

@@ -4,6 +4,7 @@ Each effect of a run is the effect of one of its rows. A run enters, its undo ta
 so of each row there are as many entries as takings back, and one more where the journal says that it stands.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
@@ -28,7 +29,7 @@ def judge(world: World) -> list[str]:
     if world.load.has_steps:
         found += _steps(world)
     elif not world.load.is_repeatable:
-        found += [one for rule in (_once, _sums, _order, _right, _verdicts) for one in rule(world, entries)]
+        found += [one for rule in (_once, _undone, _sums, _order, _right, _verdicts) for one in rule(world, entries)]
     return found
 
 
@@ -37,6 +38,8 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     taken_away = world.taken_away()
     gone = {one.pk for one in taken_away}
     for disk in world.disks:
+        for found in disk.all("twice"):
+            yield f"row {found['line'] - 1} stands {found['times']} times in {disk.name}"
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         for row in range(1, len(world.table.cells) + 1):
             own, whose = [e for e in entries if e.disk is disk and e.row == row], Counter[object]()
@@ -61,6 +64,19 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             is_frozen = world.has_thawed(second.effect.who, second.left - LOOKS, second.left)
             if late > LOOKS and not (is_other or is_gone or is_frozen):
                 yield f"row {row} was sent {late:.3f} s after another journal had entered it"
+
+
+def _undone(world: World, entries: list[Entry]) -> Iterator[str]:
+    """Of a run that is being taken back nothing more is sent."""
+    for disk in world.disks:
+        undos = {run["undone"]: run["name"] for run in disk.runs() if run["undone"] and run["approved_at"]}
+        sent = [e for e in entries if e.disk is disk and e.run in undos]
+        for entry in sent if not disk.was_put_back else ():
+            began = min(
+                (e.effect.moment for e in entries if e.disk is disk and e.run == undos[entry.run]), default=math.inf
+            )
+            if entry.left > began and not world.has_thawed(entry.effect.who, entry.left - LOOKS, entry.left):
+                yield f"row {entry.row} of run {entry.run} was sent {entry.left - began:.3f} s after its undo began"
 
 
 def _sums(world: World, entries: list[Entry]) -> Iterator[str]:

@@ -12,6 +12,8 @@ from typing import Final
 
 from lab.simulation.billing import RECEIPT, SET_BALANCE, Billing, Effect
 
+UNMARKED: Final = "payment without a mark"
+"""The load whose entries nobody can tell from those of others."""
 KOPECKS: Final = 100
 FOLDERS: Final = 3
 """Folders of an import, in another one."""
@@ -92,6 +94,18 @@ LOADS: Final[Mapping[str, Load]] = {
             has_money=True,
             op_type=RECEIPT,
             name="payment by contract number",
+        ),
+        Load(
+            "payment",
+            ("abonent_id", "amount", "document"),
+            lambda row, abonent, draw: (str(abonent), f"{draw.randint(1, 900)}.{row:02}", f"D{row}"),
+            "FinanceOperations",
+            _by_kopecks,
+            given={"way": "add_payment"},
+            has_money=True,
+            op_type=RECEIPT,
+            is_marked=False,
+            name=UNMARKED,
         ),
         Load(
             "balances",

@@ -83,7 +83,7 @@ class Process:
         self.is_alive, self.was_killed, self.lost_power = True, False, False
         self.fuse = 0
         """Steps after which it is killed; 0 for never."""
-        self.frozen_until = self.slept = self.wall = 0.0
+        self.frozen_until = self.slept = self.wall = self.died = 0.0
         self.at_death: list[Callable[[], None]] = []
         """What the kernel does at its end, as releasing locks and resetting connections."""
         self.ended: asyncio.Future[object]
@@ -107,6 +107,42 @@ class _Task(asyncio.Task[Any]):
         super().__init__(coro, loop=loop, name=name or "task", context=context)
 
 
+class _Handle(asyncio.TimerHandle):
+    """A callback that is ready or waits for its time; `owner` is the task whose step it is."""
+
+    __slots__ = ("arguments", "context", "is_cancelled", "owner", "work")
+
+    def __init__(self, work: Any, arguments: tuple[Any, ...], context: Context | None) -> None:  # noqa: ANN401
+        self.work, self.arguments, self.is_cancelled = work, arguments, False
+        self.context = copy_context() if context is None else context
+        owner = getattr(work, "__self__", None)
+        self.owner: _Task | None = owner if type(owner) is _Task else None
+
+    def cancel(self) -> None:
+        """Do not run it; a timer is passed over when it is due."""
+        self.is_cancelled, self.owner, self.work, self.arguments = True, None, None, ()
+
+    def cancelled(self) -> bool:
+        """Whether it is not to run."""
+        return self.is_cancelled
+
+
+class _Outside:
+    """While it is entered, what is called belongs to no process."""
+
+    __slots__ = ("_before", "_loop", "_token")
+
+    def __init__(self, loop: "SeededLoop") -> None:
+        self._loop, self._before = loop, loop.process
+
+    def __enter__(self) -> None:
+        self._loop.process, self._token = OUTSIDE, PROCESS.set(OUTSIDE)
+
+    def __exit__(self, *_: object) -> None:
+        PROCESS.reset(self._token)
+        self._loop.process = self._before
+
+
 class SeededLoop(asyncio.BaseEventLoop):
     """The loop of one schedule; `happened` writes its story, and `digest` covers each step and all of the story."""
 
@@ -125,10 +161,10 @@ class SeededLoop(asyncio.BaseEventLoop):
         self.steps = array("l")
         self._tasks: list[_Task] = []
         self._works: list[Coroutine[Any, Any, Any]] = []
-        self._able: list[tuple[int, int, asyncio.Handle, _Task]] = []
-        self._others: deque[asyncio.Handle] = deque()
-        self._frozen: list[asyncio.Handle] = []
-        self._timers: list[tuple[float, int, asyncio.TimerHandle, Process, float]] = []
+        self._able: list[tuple[int, int, _Handle, _Task]] = []
+        self._others: deque[_Handle] = deque()
+        self._frozen: list[_Handle] = []
+        self._timers: list[tuple[float, int, _Handle, Process, float]] = []
         self._count = 0
         self._by_priority = self.draw.random() < 0.5  # noqa: PLR2004
         self._changes = {self.draw.randrange(SPAN) for _ in range(CHANGES)} if self._by_priority else set()
@@ -176,16 +212,9 @@ class SeededLoop(asyncio.BaseEventLoop):
         """Write an event into the story."""
         self.story.append((self.now - START, (process or self.process).name, what))
 
-    @contextmanager
-    def outside(self) -> Iterator[None]:
+    def outside(self) -> _Outside:
         """What is called in here belongs to no process."""
-        before, self.process = self.process, OUTSIDE
-        token = PROCESS.set(OUTSIDE)
-        try:
-            yield
-        finally:
-            PROCESS.reset(token)
-            self.process = before
+        return _Outside(self)
 
     def digest(self) -> str:
         """A digest of all steps and events."""
@@ -194,7 +223,9 @@ class SeededLoop(asyncio.BaseEventLoop):
         return found.hexdigest()
 
     def _end(self, process: Process) -> None:
-        process.is_alive = False
+        if not process.is_alive:
+            return
+        process.is_alive, process.died = False, self.now
         with self.outside():
             for work in process.at_death:
                 work()
@@ -227,7 +258,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """As any loop."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, context)
         self._put(handle)
         return handle
 
@@ -242,7 +273,7 @@ class SeededLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """As any loop: `when` is by the clock of the process that asks."""
         process = self.process
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = _Handle(callback, args, context)
         if process is not OUTSIDE:
             when = (when - process.ahead + process.slept) / process.rate
         self._count += 1
@@ -296,44 +327,59 @@ class SeededLoop(asyncio.BaseEventLoop):
         if not process.was_killed and isinstance(error, Exception):
             self.errors.append(error)
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers are passed over when they are due."""
+    # ---- the steps ----
 
-    # ---- one step ----
-
-    def _put(self, handle: asyncio.Handle) -> None:
-        owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
-        if type(owner) is _Task:
+    def _put(self, handle: _Handle) -> None:
+        owner = handle.owner
+        if owner is None:
+            self._others.append(handle)
+        else:
             self._count += 1
             insort(self._able, (owner.number, self._count, handle, owner))
-        else:
-            self._others.append(handle)
 
     def _run_once(self) -> None:
-        self._come_due()
-        handle = self._choose()
-        if handle is None or handle.cancelled():
-            return
-        process = handle._context.get(PROCESS, OUTSIDE)  # type: ignore[attr-defined]  # noqa: SLF001 - public from 3.12 on
-        if process is not OUTSIDE and not self._may_run(process, handle):
-            return
-        self.now += STEP
-        self.process = process
-        handle._run()  # noqa: SLF001
-        self.process = OUTSIDE
+        """Run one step after the other, until the loop is told to stop."""
+        steps, timers, able, others, draw = self.steps, self._timers, self._able, self._others, self.draw.random
+        while not self._stopping:  # type: ignore[attr-defined] # asyncio has no door
+            if not (able or others) or (timers and timers[0][0] <= self.now):
+                self._come_due()
+            if len(steps) > MOST_STEPS:
+                raise NoEnd(f"no end after {MOST_STEPS} steps")
+            if others and not (able and draw() < 0.5):  # noqa: PLR2004
+                handle = others.popleft()
+                steps.append(-1)
+            elif able:
+                number, _, handle, _ = able.pop(self._place() if len(able) > 1 else 0)
+                steps.append(number)
+            else:
+                continue
+            if handle.is_cancelled:
+                continue
+            process = handle.context.get(PROCESS, OUTSIDE)
+            if process is not OUTSIDE and not self._may_run(process, handle):
+                continue
+            self.now += STEP
+            self.process = process
+            try:
+                handle.context.run(handle.work, *handle.arguments)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - of a callback, that nobody waits for
+                self.call_exception_handler({"exception": error})
+            self.process = OUTSIDE
 
     def _come_due(self) -> None:
         """Make ready what is due; where nothing is ready, it is the time of the next timer at once."""
         timers = self._timers
         if not (self._able or self._others):
-            while timers and timers[0][2].cancelled():
+            while timers and timers[0][2].is_cancelled:
                 heapq.heappop(timers)
             if not timers:
                 raise NoEnd("all tasks wait for each other")
             self.now = max(self.now, timers[0][0])
         while timers and timers[0][0] <= self.now:
             when, count, timer, process, slept = heapq.heappop(timers)
-            if timer.cancelled():
+            if timer.is_cancelled:
                 continue
             if slept < process.slept:
                 when += (process.slept - slept) / process.rate
@@ -341,7 +387,18 @@ class SeededLoop(asyncio.BaseEventLoop):
             else:
                 self._put(timer)
 
-    def _may_run(self, process: Process, handle: asyncio.Handle) -> bool:
+    def _place(self) -> int:
+        """Which of the tasks that are ready runs next."""
+        able, step = self._able, len(self.steps)
+        if not self._by_priority or not step % FAIR:
+            return int(self.draw.random() * len(able))
+        place = max(range(len(able)), key=lambda at: able[at][3].priority)
+        if step in self._changes:
+            self._lowest -= 1
+            able[place][3].priority = self._lowest
+        return place
+
+    def _may_run(self, process: Process, handle: _Handle) -> bool:
         if not process.is_alive:
             return False
         if process.frozen_until > self.now:
@@ -353,28 +410,6 @@ class SeededLoop(asyncio.BaseEventLoop):
                 self.kill(process)
                 return False
         return True
-
-    def _choose(self) -> asyncio.Handle | None:
-        able, steps = self._able, self.steps
-        if len(steps) > MOST_STEPS:
-            raise NoEnd(f"no end after {MOST_STEPS} steps")
-        if self._others and not (able and self.draw.random() < 0.5):  # noqa: PLR2004
-            steps.append(-1)
-            return self._others.popleft()
-        if not able:
-            return None
-        place = 0
-        if len(able) > 1:
-            if self._by_priority and len(steps) % FAIR:
-                place = max(range(len(able)), key=lambda at: able[at][3].priority)
-                if len(steps) in self._changes:
-                    self._lowest -= 1
-                    able[place][3].priority = self._lowest
-            else:
-                place = int(self.draw.random() * len(able))
-        number, _, handle, _ = able.pop(place)
-        steps.append(number)
-        return handle
 
     def abandon(self) -> None:
         """End all tasks that are left, without a word of what they would still do."""

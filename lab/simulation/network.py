@@ -7,6 +7,7 @@ client's own, `Connection` is a transport below it, so that the real client pars
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
@@ -59,7 +60,7 @@ class Answer:
 
 RESET: Final = Answer(0, b"")
 _PAGE: Final = b"<html><body>Bad</body></html>"
-_WRITES: Final = (b"objects.create", b"=save", b"=delete", b"=add_payment", b"=set_password")
+_WRITES: Final = re.compile(rb"objects\.create|=(save|delete|add_payment|set_password)")
 
 
 _BEFORE: Final[Mapping[Fault | None, Answer]] = {
@@ -102,6 +103,10 @@ class Sent:
     writes: bool
     ended: float | None = None
     is_lost: bool = False
+    fault: Fault | None = None
+    arrived: float | None = None
+    waiting: int = 0
+    """Effects that waited in the billing's stacks when it arrived."""
 
 
 class Network:
@@ -126,10 +131,10 @@ class Network:
     def request(self, path: str, form: bytes, heard: Callable[[Answer], None]) -> Sent:
         """Take a request of the process that runs; `heard` is called with what comes back, if anything does."""
         process = PROCESS.get()
-        sent = Sent(process, path, form, self.loop.now, any(word in form for word in _WRITES))
+        sent = Sent(process, path, form, self.loop.now, _WRITES.search(form) is not None)
         self.calls.append(sent)
         sent.is_lost = process.machine in self.cut_off
-        fault = self.draw.choice(self.kinds) if self.draw.random() < self.trouble else None
+        sent.fault = fault = self.draw.choice(self.kinds) if self.draw.random() < self.trouble else None
         with self.loop.outside():
             for seen in self.on_call:
                 seen(sent)
@@ -167,6 +172,7 @@ class Network:
         reply(_after(fault, body))
 
     def _effect(self, sent: Sent) -> bytes:
+        sent.arrived, sent.waiting = self.loop.now, self.billing.depth
         if sent.writes:
             self.loop.happened("arrives: " + _short(sent), sent.process)
         return self.billing.answer(sent.path, sent.form, sent.process.name, sent.left - START)

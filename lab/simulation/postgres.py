@@ -335,7 +335,6 @@ class Session:
         if mark == "commit":
             self._stop_in_the_middle()
             db.execute(mark)
-            self.server.commits += 1
             self.server.notify()
         elif mark.startswith("begin"):
             db.execute("begin")

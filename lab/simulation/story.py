@@ -27,7 +27,7 @@ from engine.pipeline.verifier import ReadBackSummary
 from lab.simulation import loop as simulated
 from lab.simulation.billing import SET_BALANCE, Billing, Effect
 from lab.simulation.journal import Disk
-from lab.simulation.loads import LOADS, STRANGE, Load, population
+from lab.simulation.loads import LOADS, STRANGE, UNMARKED, Load, population
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
 from lab.simulation.network import Connection, DirectWire, Network, Sent
 from lab.simulation.program import CommandRefused, Machines, Outcome, Program, Table
@@ -135,6 +135,8 @@ class Schedule:
     rate: float | None = None
     streams: bool = False
     """Whether rows are sent while the list is still made, as those of a query are."""
+    tries: int = 10
+    """Calls of a row after which it is left for another time."""
     rows: int = ROWS
 
     @property
@@ -146,7 +148,7 @@ class Schedule:
 def draw(seed: int, *, wire: bool = False) -> Schedule:
     """Draw a schedule."""
     random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
-    load = random_.choice([*(name for name in LOADS if name not in LATER_LOADS), "payment", "balances"])
+    load = random_.choice([*(name for name in LOADS if name not in (*LATER_LOADS, UNMARKED)), "payment", "balances"])
     kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
     number = random_.choice([0, 1, 2, 3, 5, 8, 12])
     then = random_.choice(WAYS)
@@ -165,8 +167,16 @@ def draw(seed: int, *, wire: bool = False) -> Schedule:
         load = later.choice(LATER_LOADS)
     rate = later.choice([None, None, None, None, 20.0, 4.0])
     streams = later.random() < 0.15  # noqa: PLR2004
+    if load == "payment" and random.Random(f"{seed} unmarked").random() < 0.3:  # noqa: PLR2004
+        # What has no mark is known to its own journal alone.
+        load = UNMARKED
+        events = [event for event in events if event.kind not in {Kind.OTHER, Kind.RESTORE}]
+        then = tuple(one for one in then if one is not Then.ELSEWHERE)
     events.sort(key=lambda one: one.at)
-    return Schedule(seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams)
+    tries = random.Random(f"{seed} tries").choice((10, 10, 2))
+    return Schedule(
+        seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams, tries
+    )
 
 
 @dataclass(slots=True)
@@ -298,6 +308,7 @@ class World:
             page=11,
             stop_after_errors=None,
             retry_floor=1000.0,
+            tries=self.schedule.tries,
         )
 
     def new_program(self, disk: Disk, machine: str) -> Program:
@@ -363,9 +374,9 @@ class World:
             if name is None and (refused > MOST_REFUSALS or (isinstance(outcome, Outcome) and not outcome.open)):
                 return None
             waits = isinstance(outcome, Outcome) and name is not None and self.waits_for_person(disk, name)
-            if name is not None and (
-                waits or disk.left(name) == 0 or (program.was_stopped and self.schedule.leaves_stopped)
-            ):
+            # Left in the middle: with rows that stand, and none of which nobody knows.
+            is_left = self.schedule.leaves_stopped and program.was_stopped and not disk.rows_in_doubt()
+            if name is not None and (waits or disk.left(name) == 0 or (is_left and disk.rows_that_stand())):
                 return name
             await asyncio.sleep(
                 self.draw.choice([0.0, 0.5, 3.0, 40.0] if program.process.was_killed else [1.0, 40.0, 90.0])

@@ -58,6 +58,16 @@ def test_schedules_are_counted_and_judged(typed: Typed) -> None:
     assert "2 schedules" in ended.err
 
 
+def test_a_campaign_that_does_not_come_to_every_situation_proves_nothing(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.simulation.campaign.ENOUGH", 2)
+    ended = typed("selftest", "--simulate", "2", "--seed", "1", "--json")
+    assert (ended.exit, ended.closing["violations"]) == (1, [])
+    assert "undo of the undo" in ended.closing["not_reached"]
+    assert "not reached:" in ended.err
+
+
 # ---- the catalogue as it is shown ----------------------------------------------------------------------------------
 
 EACH = pytest.mark.parametrize("kind", JOBS.values(), ids=list(JOBS))

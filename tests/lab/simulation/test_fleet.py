@@ -24,7 +24,6 @@ from lab.simulation.story import play
 from tests.checkpoints.samples import all_items, frozen_run, new_item
 from tests.checkpoints.shells import shell
 from tests.checkpoints.test_lease import WINDOW
-from tests.lab.simulation.ablations import ABLATIONS
 from tests.postgres_server import PostgresServer
 
 SENDS: Final = NewRunner("run", call_seconds=120)
@@ -34,25 +33,13 @@ FIXED: Final = 20
 MANY: Final = 420
 """As many as take a minute, the fixed ones among them."""
 
-MISSED: Final = [
-    ("the lease is not looked at before the write", 22),
-    ("the lease goes by the wall clock", 22),
-    ("the lease goes by a clock that stands still while the machine sleeps", 22),
-    ("who takes over does not raise the epoch", 3),
-    ("no write names its epoch", 2),
-    ("who takes over does not settle", 14),
-    ("the pace is not handed over", 35),
-    ("two machines work on one billing", 284),
-]
-"""Safeguards of a fleet, each with a seed whose schedule is wrong without it."""
-
 
 def wrong_in(first: int, number: int) -> list[object]:
     seeds = range(FLEET + 1 + first * WIRED, FLEET + 1 + (first + number) * WIRED, WIRED)
     assert all(drawn(seed) == draw_fleet(seed) for seed in seeds)
     played = [(draw_fleet(seed), *play(draw_fleet(seed), judge)) for seed in seeds]
     return [
-        (one.seed, problems, as_table(shrunk(one, world, problems))) for one, world, problems in played if problems
+        (one.seed, problems, as_table(shrunk(one, world, problems)[0])) for one, world, problems in played if problems
     ]
 
 
@@ -67,14 +54,6 @@ def test_of_some_fixed_fleets_none_is_wrong(first: int) -> None:
 @pytest.mark.parametrize("first", range(FIXED, MANY, MANY // 4))
 def test_of_many_fleets_none_is_wrong(first: int) -> None:
     assert wrong_in(first, min(MANY // 4, MANY - first)) == []
-
-
-@pytest.mark.loops(60)
-@pytest.mark.parametrize(("safeguard", "seed"), MISSED)
-def test_a_safeguard_of_a_fleet_that_is_taken_out_is_missed(safeguard: str, seed: int) -> None:
-    assert play(draw_fleet(seed), judge)[1] == []
-    with ABLATIONS[safeguard]():
-        assert play(draw_fleet(seed), judge)[1]
 
 
 # ---- the server in memory, and PostgreSQL -----------------------------------------------------------------------

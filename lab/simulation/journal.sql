@@ -1,0 +1,54 @@
+-- What the simulation reads of a journal's file (SQLite).
+
+-- name: runs
+-- Those that were not given up, the oldest first. `undone` is the run that one takes back, `open` counts rows.
+select name, job, approved_at, ended_at, parameters ->> 'run' as undone, frozen_at,
+    (select count(*) from items where run_id = runs.run_id and state in (select state from states where open)) as open
+from runs where discarded_at is null order by run_id
+
+-- name: names
+select name from runs where discarded_at is null order by run_id desc
+
+-- name: stand
+-- The rows of the input that stand in the billing, as the journal says, once for each time.
+select line from items where state in ('accepted', 'applied') and taken_back = 0 and undoes is null
+
+-- name: twice
+-- The rows that stand more than once, for the same subscriber: a number may be another one's when it is entered again.
+select line, count(*) as times from items
+where state in ('accepted', 'applied') and taken_back = 0 and undoes is null group by line, key having count(*) > 1
+
+-- name: doubt
+-- The rows of which the journal does not say whether they stand in the billing.
+select name, line from items join runs using (run_id)
+where line is not null and state in ('sending', 'unknown', 'unconfirmed', 'manual')
+
+-- name: lanes
+select name, line, lane from items join runs using (run_id) where line is not null
+
+-- name: entered
+-- The sum of what a run has entered.
+select coalesce(decimal_sum(amount), '0') as amount from items join runs using (run_id)
+where name = :run and state in ('accepted', 'applied')
+
+-- name: states
+select state, count(*) as rows from items join runs using (run_id) where name = :run group by state
+
+-- name: death
+-- When a process dies: the rows whose intent is written and whose outcome is not.
+select name, frozen_at, parameters ->> 'run' as undone,
+    (select count(*) from items where run_id = runs.run_id and state = 'sending') as sending,
+    (select count(*) from items where run_id = runs.run_id and state in (select state from states where open)) as open
+from runs
+
+-- name: reached
+-- The situations of `claims.Claim` that a file shows, by their names there.
+with undos as (
+    select undo.name, undo.parameters ->> 'run' as undone, run.parameters ->> 'run' as before, run.run_id
+    from runs undo join runs run on run.name = undo.parameters ->> 'run'
+    where undo.approved_at is not null and undo.discarded_at is null
+)
+select
+    exists (select 1 from undos join items using (run_id) where state = 'pending') as stopped_undone,
+    exists (select 1 from undos where before is not null) as undo_undone,
+    exists (select 1 from items where state = 'manual') as person
