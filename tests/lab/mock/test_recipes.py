@@ -296,7 +296,10 @@ MORE: tuple[tuple[tuple[Next, ...], str, list[tuple[Any, ...]]], ...] = (
     ),
     (
         (subscriber(parent_id=NESTED, tarif_id=3, operator_id=1444, sms="+79001234567", a_home_number="12/2"),),
-        "select parent_id, tarif_id, operator_id, a_home_number from abonents where contract_number = 'Н-1'",
+        (
+            "select parent_id, tarif_id, operator_id, a_home_number from abonents where create_date > '2020-01-01'"
+            " and contract_number = 'Н-1'"
+        ),
         [(NESTED, 3, 1444, "12/2")],
     ),
     (
