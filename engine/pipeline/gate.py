@@ -143,6 +143,13 @@ class Gate:
             self.ring()
         return blameless
 
+    def step_aside(self, passed: Passed) -> None:
+        """Give back the pass of a call that was not made."""
+        window, ticket = passed
+        window.dismissed(time.monotonic(), ticket)
+        self.in_flight -= 1
+        self._places.give_back()
+
     # ---- for the next owner of the billing ----
 
     def pace(self) -> BillingPace:

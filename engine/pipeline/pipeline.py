@@ -28,7 +28,7 @@ from engine.job import Job, missing
 from engine.outcomes import decide
 from engine.pacing.breaker import Breaker
 from engine.pacing.canary import canary_of
-from engine.pacing.holds import StopKind
+from engine.pacing.holds import PAUSED, StopKind
 from engine.pacing.limits import Spending
 from engine.pacing.retries import RetryBudget, Tries
 from engine.pacing.throttle import Gauge, Throttle
@@ -46,7 +46,7 @@ from engine.pipeline.progress import Sending
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import FRESH, Updates, Witness
 from texts.remedies import Remedy, setting
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import Quantity, Said, counted, said, text_of, wording
 
 _GAP: Final = 1.0
 """Seconds between two looks for the first row."""
@@ -321,44 +321,48 @@ class Pipeline:
         """Make one call after the other until cancelled."""
         while True:
             item = await self._claims.next()
-            passed = await self._gate.enter()
+            passed, evidence = await self._gate.enter(), None
             self._claims.passed()
-            if passed is None:
+            while passed is not None:
+                item, evidence = await self._call(item)
+                if evidence is not None:
+                    break
+                self._gate.step_aside(passed)
+                passed = await self._gate.enter()
+            if passed is None or evidence is None:
                 # Claimed ahead, and provably not sent.
                 self._land(CallResult(item, NOT_SENT))
                 continue
-            item, evidence = await self._call(item)
             outcome = decide(evidence, repeatable=self._effect.repeatable)
             again = not outcome.cause.answered and self._tries.has_failed(item)
             blameless = self._gate.leave(passed, outcome, again=again)
             self._land(CallResult(item, outcome, blameless=blameless))
 
-    async def _call(self, item: Item) -> tuple[Item, Seen]:
-        """Send the item with its present before-image, unless it is in the billing already.
+    async def _call(self, item: Item) -> tuple[Item, Seen | None]:
+        """Send the item with its present before-image, unless it is in the billing already; None if it has to wait.
 
         Before-image and look-ups must have succeeded, and this process must still own the run. The look for the row
         comes last: it keeps the row from being entered twice. Where questions are asked again, the answers before
         them grow old, and all is read once more. More than that would help nothing where each answer takes long.
+        Where somebody has paused the run meanwhile, nothing is sent.
         """
         for is_last in (False, True):
+            fault = wording("what this would overwrite cannot be read: {error}")
             try:
                 item = await self._before_images.at_call(item)
-            except LookUpFailed as error:
-                return item, NotSent(said("what this would overwrite cannot be read: {error}", error=error))
-            try:
+                fault = wording("what has changed since the list cannot be seen: {error}")
                 overtaken = await self._updates.at_call(item)
-            except LookUpFailed as error:
-                return item, NotSent(said("what has changed since the list cannot be seen: {error}", error=error))
-            read = anyio.current_time()
-            try:
+                fault = wording("whether it is in the billing already cannot be seen: {error}")
+                read = anyio.current_time()
                 seen = await self._witness.at_call(item) or overtaken
             except LookUpFailed as error:
-                unseen = said("whether it is in the billing already cannot be seen: {error}", error=error)
-                return item, NotSent(unseen)
+                return item, NotSent(said(fault, error=error))
             if seen is not None:
                 return item, seen
             looked = anyio.current_time()
             await self._ownership.confirm()
+            if PAUSED in self._progress.holds:
+                return item, None
             now = anyio.current_time()
             if now - looked <= FRESH and (is_last or now - read <= READING_COUNTS):
                 return item, await self._effect.send(self._run, item)

@@ -18,7 +18,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter
 from jobs.spec.spec import JobSpec
 from texts.remedies import setting
-from texts.said import Quantity, said, text_of
+from texts.said import Quantity, reason, said, text_of
 
 CALL: Final = "call"
 YES: Final = "yes"
@@ -85,10 +85,11 @@ def call_kind(parameters: Mapping[str, str]) -> JobSpec:
     template = template_of(parameters)
     if name := describe_secret_arguments(template):
         raise ParameterRefused(
-            said(
+            reason(
                 "chain: {name} is a secret, and what stands in a chain is kept with the run, in journal and job "
                 "files. Put a placeholder there, {placeholder}, and have it asked for with {ask}, or said by a "
                 "column of the rows; for passwords of accounts there is the job `password`",
+                "chain",
                 name=name,
                 placeholder=f'{{"{name}": "{{{name}}}"}}',
                 ask=setting("ask", name),

@@ -35,7 +35,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec, Special
 from jobs.spec.undo_words import WAY
 from texts.remedies import setting
-from texts.said import said
+from texts.said import reason, said
 
 YES: Final = "yes"
 
@@ -113,7 +113,11 @@ def _check_look_up(look_up: str, secret: Collection[str]) -> None:
     for name in select_of(look_up).parameters if look_up else ():
         if name in secret:
             raise ParameterRefused(
-                said("look_up: :{name} is a secret, which no select is given: find the row by another", name=name)
+                reason(
+                    "look_up: :{name} is a secret, which no select is given: find the row by another",
+                    "look_up",
+                    name=name,
+                )
             )
 
 

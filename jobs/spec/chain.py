@@ -435,6 +435,8 @@ def template_of(parameters: Mapping[str, str]) -> Template:
     try:
         links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
     except msgspec.MsgspecError as error:
-        raise ParameterRefused(said("chain: this is not a JSON list of texts: {error}", error=error)) from error
+        raise ParameterRefused(
+            reason("chain: this is not a JSON list of texts: {error}", "chain", error=error)
+        ) from error
     fields = [name.strip() for name in parameters.get("fields", "").split(",") if name.strip()]
     return parse(parameters.get("model", ""), links, fields)

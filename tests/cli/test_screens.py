@@ -67,7 +67,7 @@ from jobs.spec.parameters import row_key
 from jobs.value_changes import ChangeKind, FieldChange, RowChange, row_changes
 from tests.checkpoints.samples import frozen_run, keep, new_item, page
 from tests.cli.conftest import Place, clean_environment
-from texts.said import said
+from texts.said import reason, said
 
 FOLDER: Final = Path(__file__).parent / "screens"
 WIDTHS: Final = (80, 100, 160)
@@ -229,7 +229,7 @@ UNDER_WAY: Final = Status(
     window=16,
     p50=0.045,
     p95=1.25,
-    why="rate 60",
+    why=reason("rate {rate}", "rate", rate="60"),
     held=None,
     held_seconds={},
     paused=False,

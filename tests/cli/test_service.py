@@ -93,7 +93,7 @@ async def test_a_service_whose_billing_is_away_was_not_started_and_one_whose_soc
         listener.waiting()
         assert listener.names("READY", "STOPPING") == ["STOPPING"]
         assert "127.0.0.1" in listener.status
-        assert "carbon-migrate run night.toml" in ended.err
+        assert f"carbon-migrate run {place.cli.folder.resolve() / 'night.toml'} " in ended.err
     # As soon as it is back:
     listener.forget()
     place.billing.latency = 0.1

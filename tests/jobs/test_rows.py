@@ -14,6 +14,7 @@ import xlsxwriter  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.api.answers import UNREADABLE
 from billing.api.client import BillingClient
 from billing.database.columns import ColumnType
 from billing.database.database import Database
@@ -49,6 +50,7 @@ from lab.mock.server import MockBilling
 from tests.conftest import SHARED_FIXTURES
 from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.making import job_of, planned, prepared, readings, refused, rows_of, sent
+from texts.said import said
 
 MANY: Final = "9" * 5000
 ODD: Final = (
@@ -338,7 +340,7 @@ def test_secrets_of_a_chain(link: str, placeholders: set[str], told: str, named:
         (SystemRefused("suid: x1"), SystemRefused("suid: •••")),
         (Lost("HTTP 500: password='x1'"), Lost("HTTP 500: password=•••'")),
         (
-            Lost("HTTP 200, but not the billing's JSON (bad): x1"),
+            Lost(said(UNREADABLE, status="200", fault="bad", answer="x1")),
             Lost("HTTP 200, but not the billing's JSON; what it says is not shown, for a secret may be in it"),
         ),
     ],

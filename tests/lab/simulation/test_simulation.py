@@ -34,6 +34,7 @@ FOUND: Final = [
     ("the look for a row was older than a quarter of a second at its call", 700282),
     ("the program failed where a run was taken over at its end", 238),
     ("a copy that was put back gave the mark of a row to another row", 319),
+    ("a row that was looked for when somebody paused the run was sent in the pause", 1_000_030),
 ]
 """What schedules have found in the program, each with its seed."""
 
