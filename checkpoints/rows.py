@@ -39,6 +39,8 @@ from checkpoints.tally import ImportTally
 from texts.said import kind_of, said
 from texts.stored import from_builtins, from_json, to_json
 
+_NO_REASON: Final = (None, None)
+"""The columns of a row without a message, as nearly all are."""
 _TALLY: Final = "tally"
 """The name of the tally of an import beside the figures of a verification."""
 
@@ -90,7 +92,7 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str 
             item.line,
             _encode(item.row).decode(),
             State.PENDING if item.skip_reason is None else State.SKIPPED,
-            *of_reason(item.skip_reason or item.note),
+            *(_NO_REASON if (why := item.skip_reason or item.note) is None else of_reason(why)),
             item.undoes,
             item.wanted,
         )
@@ -108,12 +110,21 @@ def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...
 
 def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
     """The rows of `record`."""
-    return [(one.item_id, one.state, one.answer, *of_reason(one.message), int(one.unproven)) for one in changes]
+    return [
+        (
+            one.item_id,
+            one.state,
+            one.answer,
+            *(_NO_REASON if one.message is None else of_reason(one.message)),
+            int(one.unproven),
+        )
+        for one in changes
+    ]
 
 
-def of_reason(reason: str | None) -> tuple[str | None, str | None]:
+def of_reason(reason: str) -> tuple[str, str]:
     """The columns `message` and `kind` of a reason."""
-    return (None, None) if reason is None else (to_json(reason), kind_of(reason))
+    return to_json(reason), kind_of(reason)
 
 
 def amount_text(amount: Decimal | None) -> str | None:

@@ -51,6 +51,10 @@ from texts.said import Quantity, Said, counted, said, text_of, wording
 _GAP: Final = 1.0
 """Seconds between two looks for the first row."""
 
+_OVERWRITES: Final = wording("what this would overwrite cannot be read: {error}")
+_CHANGED: Final = wording("what has changed since the list cannot be seen: {error}")
+_THERE: Final = wording("whether it is in the billing already cannot be seen: {error}")
+
 log = structlog.get_logger(__name__)
 
 
@@ -347,12 +351,12 @@ class Pipeline:
         Where somebody has paused the run meanwhile, nothing is sent.
         """
         for is_last in (False, True):
-            fault = wording("what this would overwrite cannot be read: {error}")
+            fault = _OVERWRITES
             try:
                 item = await self._before_images.at_call(item)
-                fault = wording("what has changed since the list cannot be seen: {error}")
+                fault = _CHANGED
                 overtaken = await self._updates.at_call(item)
-                fault = wording("whether it is in the billing already cannot be seen: {error}")
+                fault = _THERE
                 read = anyio.current_time()
                 seen = await self._witness.at_call(item) or overtaken
             except LookUpFailed as error:

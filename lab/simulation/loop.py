@@ -435,7 +435,8 @@ class SeededLoop(asyncio.BaseEventLoop):
             for _ in range(MOST_WAITS):
                 with suppress(BaseException):
                     coroutine.throw(Killed())
-                if coroutine.cr_frame is None:
+                # The closing of an asynchronous generator has no frame, and does not wait.
+                if getattr(coroutine, "cr_frame", None) is None:
                     break
             asyncio.tasks._leave_task(self, task)  # noqa: SLF001
         # A scope that is never left would keep its task, and with it all of the schedule.
