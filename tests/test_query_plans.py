@@ -28,6 +28,7 @@ ELSEWHERE = {
     "jobs/imports/seen_values": "SQLite",
     "jobs/imports/tables": "SQLite",
     "lab/fleet/audit": "PostgreSQL",
+    "lab/simulation/journal": "SQLite",
     "billing/database/session": "settings of a session",
     "billing/directory/objects": "pieces, put together by the models below",
 }
