@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from checkpoints.states import as_markdown
 from cli.completion.options import TABLE, as_json
 from cli.jobfile.job_file import KEYS, PACING, RUN, STEP
 from tools.house import ROOMS, ROOT
@@ -20,6 +21,8 @@ PAGES = [
 ]
 WRITTEN_BY_TOOLS = {"jobs.md", "benchmarks.md"}
 README_LINES = 120
+ARCHITECTURE_LINES = 200
+GLOSSARY_WORDS = 25
 SENTENCE_WORDS = 8
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _LISTED = re.compile(r"^```{toctree}\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -90,9 +93,15 @@ def test_the_glossary_is_in_order_and_its_words_are_those_of_the_code() -> None:
         r"^\*\*(.+?)\*\* – ", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     code = " ".join(text for _, text in _code()).casefold()
-    assert len(words) > SENTENCE_WORDS
+    assert 0 < len(words) <= GLOSSARY_WORDS
     assert words == sorted(words)
     assert [word for word in words if not re.search(re.sub(r"\W", r"[\\W_]?", word), code)] == []
+
+
+def test_the_architecture_is_short_and_shows_the_table_of_states() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert f"<!-- states -->\n{as_markdown()}\n<!-- /states -->" in page
+    assert len(page.splitlines()) <= ARCHITECTURE_LINES
 
 
 def test_every_mark_of_where_a_fact_comes_from_is_defined() -> None:

@@ -1,7 +1,6 @@
 """The house as a graph of its files: imports, circles of folders, private names used from outside.
 
-`tests/test_architecture.py` checks the rules with it, and `tools/figures.py` counts. No module is imported: the files
-are parsed with `ast`.
+`tests/test_architecture.py` checks the rules with it. No module is imported: the files are parsed with `ast`.
 """
 
 import ast
