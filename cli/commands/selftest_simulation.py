@@ -33,7 +33,7 @@ class Simulation:
 
 def simulate(wanted: Simulation, screen: Screen) -> Exit:
     """Play the schedules, and show what they come to."""
-    from lab.simulation.campaign import Campaign, run
+    from lab.simulation.campaign import ENOUGH, Campaign, run
 
     campaign, seconds = Campaign(), wanted.minutes * 60
     with waiting(lambda: _line(campaign), lambda: (campaign.schedules, wanted.schedules)):
@@ -44,7 +44,9 @@ def simulate(wanted: Simulation, screen: Screen) -> Exit:
         _show(violation, screen)
     say = screen.say if campaign.is_proof else screen.say_always
     say(render(_line(campaign), "bold red" if campaign.violations else "bold green"))
-    if campaign.not_reached:
+    if campaign.schedules < ENOUGH and campaign.not_reached:
+        screen.say(render(_not_yet(len(campaign.not_reached), ENOUGH), "dim"))
+    elif campaign.not_reached:
         say(render(said("not reached: {situations}", situations=tuple(campaign.not_reached)), "yellow"))
     return Exit.DONE if campaign.is_proof else Exit.REJECTED
 
@@ -56,6 +58,15 @@ def _line(campaign: "Campaign") -> Said:
         campaign.schedules,
         rate=Quantity(round(campaign.per_minute)),
         wrong=Quantity(len(campaign.violations)),
+    )
+
+
+def _not_yet(situations: int, enough: int) -> Said:
+    return counted(
+        "{n} situation is not among them (--json names it); {enough} schedules have to reach all",
+        "{n} situations are not among them (--json names them); {enough} schedules have to reach all",
+        situations,
+        enough=Quantity(enough),
     )
 
 
