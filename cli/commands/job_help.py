@@ -45,14 +45,13 @@ class JobCommand(TyperCommand):
         given = self.make_parser(ctx).parse_args(args=list(ctx.meta.get(_WORDS, ())))[0]
         typed = next((one for one in params if one.name == "job"), None)
         job = _job(given.get("job") if typed else self.name, given.get("config"))
-        shown: set[str] = set()
+        own = PANELS_OF_JOBS.get(job.name) if job else None
+        by_flag = {one.name for one, panel in panels if panel == own} if own else set()
         named: defaultdict[str, list[str]] = defaultdict(list)
         for one, panel in panels:
             if one.hidden or (job and not _concerns(one.name, panel, job, self.name)):
                 one.hidden = True
-            elif given.get("verbose") or panel in {None, ROWS, job and PANELS_OF_JOBS.get(job.name)}:
-                shown.add(one.name)
-            else:
+            elif not given.get("verbose") and panel not in {None, ROWS, own}:
                 one.hidden = True
                 named[panel].append(max(one.opts, key=len))
         words = ctx.command_path.split()[1:]
@@ -64,7 +63,7 @@ class JobCommand(TyperCommand):
         screen = Screen(out=Console(highlight=False, emoji=False))
         if job:
             if typed:
-                show_briefly([one for one in job.parameters if one.name not in shown], screen)
+                show_briefly([one for one in job.parameters if one.name not in by_flag], screen)
             screen.result(said("more about the job: {command}", command=command_line("jobs", job.name)))
         elif typed:
             screen.result(said("what a job needs: {command}", command=command_line(*words, "JOB", "--help")))

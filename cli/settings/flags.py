@@ -15,7 +15,7 @@ from texts import remedies
 from texts.said import said
 
 _CONNECTION: Final = "Connection"
-EARLIER: Final = "Earlier runs"
+EARLIER: Final = said("Earlier runs")
 ASIDE: Final = "Extras"
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]

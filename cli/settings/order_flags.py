@@ -16,7 +16,7 @@ from texts.said import said
 
 ROWS: Final = "Input"
 """The panel of the options that choose rows."""
-_FILE: Final = "File format"
+_FILE: Final = said("File format")
 _CALLING: Final = "The job `call`"
 _IMPORTING: Final = "The job `import`"
 PANELS_OF_JOBS: Final = {"call": _CALLING, "import": _IMPORTING}

@@ -292,9 +292,9 @@ def test_a_job_that_enters_another_sum_than_it_was_given_fails_its_round(typed: 
 
 def test_the_help_of_a_declared_job_shows_its_columns_and_options(typed: Typed, tmp_path: Path) -> None:
     declare(tmp_path, SETTING.format(name="lower-limit"))
-    shown = typed("run", "lower-limit", "--help")
-    assert "run [OPTIONS] lower-limit [FILE]" in shown.words
-    assert "lower-limit: lower what a subscriber may owe" in shown.words
-    assert "limit (required) in roubles" in shown.words
-    assert "--changed-declaration" in shown.words
-    assert "--changed-declaration" not in typed("run", "balances", "--help").words
+    shown = " ".join(typed("run", "lower-limit", "--help").out.split())
+    assert "run [OPTIONS] lower-limit [FILE]" in shown
+    assert "lower-limit: lower what a subscriber may owe" in shown
+    assert "limit (required) in roubles" in shown
+    assert "--changed-declaration" in shown
+    assert "--changed-declaration" not in typed("run", "balances", "--help").out
