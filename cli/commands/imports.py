@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cli.commands.execution import execute, execute_run
+from cli.commands.job_help import JobCommand
 from cli.output.item_files import OutputFile
-from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, WithPage, grouped, typed
+from cli.settings.flags import ASIDE, Consent, Flags, RecordFile, RecordNames, WithPage, grouped, typed
 from cli.settings.order_flags import Again, AnotherBilling, CallFlags, CheckFlags, ImportFlags, OrderFlags, TableFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
@@ -25,7 +26,7 @@ JOB: Final = "import"
 app: Final = typer.Typer(add_completion=False)
 
 
-@app.command("import")
+@app.command("import", cls=JobCommand)
 @grouped
 def _import(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
@@ -38,7 +39,12 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     another_billing: AnotherBilling = False,
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="FILE.toml", help="Write what was typed as a job file, and send nothing."),
+        typer.Option(
+            "--save",
+            metavar="FILE.toml",
+            rich_help_panel=ASIDE,
+            help="Write what was typed as a job file, and send nothing.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save or -o.")] = False,
     record: RecordFile = None,

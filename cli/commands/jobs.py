@@ -1,9 +1,10 @@
 """`jobs`: lists the jobs and their parameters, and checks a declaration of one's own."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import typer
 from rich.syntax import Syntax
@@ -28,6 +29,8 @@ app: Final = typer.Typer(add_completion=False)
 ROUNDS: Final = 3
 CHECK: Final = "check"
 """The word before a declaration that is to be checked; no job can have this name."""
+_CLAUSE: Final = re.compile(r".*?(?=[;:.] |$)")
+"""The beginning of a help, which says what a parameter is."""
 _CHECKING: Final = ("jobs", CHECK, "FILE.py")
 
 
@@ -211,6 +214,21 @@ def _show_parameters(title: str, parameters: Sequence[Parameter], screen: Screen
         if columns := in_rows(one):
             told.append("\n").append_text(render(said("columns: {columns}", columns=columns), "dim"))
         table.add(one.name, told)
+    screen.result(table)
+
+
+def show_briefly(parameters: Sequence[Parameter], screen: Screen) -> None:
+    """Show what each parameter is, and which of them rows can give."""
+    if not parameters:
+        return
+    screen.result("")
+    screen.result(render(said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE")), "dim"))
+    table = Facts(indent=2)
+    for one in parameters:
+        needed = "" if one.default == "" and not one.choices else f"{render(value(one))}  "
+        about = render(one.help).plain
+        clause = about[: cast("re.Match[str]", _CLAUSE.match(about)).end()]
+        table.add(one.name if in_rows(one) else f"--set {one.name}", Text(needed, "cyan").append(clause, "not cyan"))
     screen.result(table)
 
 

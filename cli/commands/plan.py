@@ -18,6 +18,7 @@ import typer
 from checkpoints.earlier_runs import earlier_runs, runs_of
 from checkpoints.journal import Journal, open_journal
 from cli.commands.execution import execute
+from cli.commands.job_help import JobCommand
 from cli.jobfile.job_file import TOML, JobFileStep
 from cli.jobfile.run_file import read_file
 from cli.jobfile.steps import files_made, is_to_be_made
@@ -51,7 +52,7 @@ from texts.said import said, text_of
 app: Final = typer.Typer(add_completion=False)
 
 
-@app.command("plan")
+@app.command("plan", cls=JobCommand)
 @grouped
 def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,

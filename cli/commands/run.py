@@ -7,7 +7,10 @@ from typing import Annotated, Final
 import typer
 
 from cli.commands.execution import execute_run
+from cli.commands.job_help import JobCommand
 from cli.settings.flags import (
+    ASIDE,
+    EARLIER,
     ChangedDeclaration,
     Consent,
     Detaching,
@@ -43,7 +46,7 @@ PLANNED: Final = frozenset({"plan", "record", "output", "page", "changed_declara
 app: Final = typer.Typer(add_completion=False)
 
 
-@app.command("run")
+@app.command("run", cls=JobCommand)
 @grouped
 def _run(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
@@ -59,19 +62,34 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     order_flags: OrderFlags,
     corrects: Annotated[
         str | None,
-        typer.Option("--continue", metavar="RUN", help="FILE holds corrected rows of this run: take them into it."),
+        typer.Option(
+            "--continue",
+            metavar="RUN",
+            rich_help_panel=EARLIER,
+            help="FILE holds corrected rows of this run: take them into it.",
+        ),
     ] = None,
     plan: Annotated[
         str | None,
         typer.Option(
-            "--plan", metavar="ID", help="Send what this plan has planned, of its job and rows; or nothing."
+            "--plan",
+            metavar="ID",
+            rich_help_panel=EARLIER,
+            help="Send what this plan has planned, of its job and rows; or nothing.",
         ),
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="FILE.toml", help="Write what was typed as a job file, and send nothing."),
+        typer.Option(
+            "--save",
+            metavar="FILE.toml",
+            rich_help_panel=ASIDE,
+            help="Write what was typed as a job file, and send nothing.",
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", rich_help_panel=ASIDE, help="Overwrite the file of --save.")
+    ] = False,
     changed_declaration: ChangedDeclaration = False,
     record: RecordFile = None,
     record_names: RecordNames = False,

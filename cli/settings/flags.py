@@ -15,6 +15,8 @@ from texts import remedies
 from texts.said import said
 
 _CONNECTION: Final = "Connection"
+EARLIER: Final = said("Earlier runs")
+ASIDE: Final = "Extras"
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
 RunNameOrNone = Annotated[
@@ -33,22 +35,34 @@ RecordFile = Annotated[
     typer.Option(
         "--record",
         metavar="FILE",
+        rich_help_panel=ASIDE,
         help="Keep every exchange, without secrets and with made-up people, for `mock replay`.",
     ),
 ]
 
 WithPage = Annotated[
-    bool, typer.Option("--page", help="Show the run in a browser while it works, at the address that is printed.")
+    bool,
+    typer.Option(
+        "--page",
+        rich_help_panel=ASIDE,
+        help="Show the run in a browser while it works, at the address that is printed.",
+    ),
 ]
 
 RecordNames = Annotated[
-    bool, typer.Option("--record-names", help="Keep names, phones, logins and the like in the recording as they are.")
+    bool,
+    typer.Option(
+        "--record-names",
+        rich_help_panel=ASIDE,
+        help="Keep names, phones, logins and the like in the recording as they are.",
+    ),
 ]
 
 ChangedDeclaration = Annotated[
     bool,
     typer.Option(
         "--changed-declaration",
+        rich_help_panel=EARLIER,
         help="Go on although the file that declares the run's job has changed since the run was begun.",
     ),
 ]
@@ -212,6 +226,7 @@ class Consent:
         bool,
         typer.Option(
             "--trust-journal",
+            rich_help_panel=EARLIER,
             help="Do not look in the billing for rows that another copy of the journal may have sent.",
         ),
     ] = False
@@ -222,12 +237,22 @@ class Detaching:
     """Whether the run is handed in for a worker, and its place in the queue."""
 
     detach: Annotated[
-        bool, typer.Option("--detach", help="Hand the run in for a `worker` to send; the journal is in PostgreSQL.")
+        bool,
+        typer.Option(
+            "--detach",
+            rich_help_panel=ASIDE,
+            help="Hand the run in for a `worker` to send; the journal is in PostgreSQL.",
+        ),
     ] = False
     priority: Annotated[
         int,
         typer.Option(
-            "--priority", min=-100, max=100, metavar="N", help="With --detach: a higher one goes before others."
+            "--priority",
+            rich_help_panel=ASIDE,
+            min=-100,
+            max=100,
+            metavar="N",
+            help="With --detach: a higher one goes before others.",
         ),
     ] = 0
 

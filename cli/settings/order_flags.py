@@ -7,36 +7,45 @@ from typing import Annotated, Final
 
 import typer
 
+from cli.settings.flags import EARLIER
 from cli.terminal.exits import CommandRefused
 from engine.sources.raw.charset import AUTO
 from jobs.spec.entries import SharedAccountsRule
 from texts.remedies import setting
 from texts.said import said
 
-_ROWS: Final = "Input"
+ROWS: Final = "Input"
+"""The panel of the options that choose rows."""
+_FILE: Final = said("File format")
 _CALLING: Final = "The job `call`"
 _IMPORTING: Final = "The job `import`"
+PANELS_OF_JOBS: Final = {"call": _CALLING, "import": _IMPORTING}
+"""The panel of a job with options of its own."""
 _YES: Final = "yes"
 """What a switch of the command line is as a parameter of a job."""
 
 Again = Annotated[bool, typer.Option("--again", help="Enter on top what an earlier run has entered already.")]
 AnotherBilling = Annotated[
     bool,
-    typer.Option("--another-billing", help="What was entered at another address is in another billing."),
+    typer.Option(
+        "--another-billing",
+        rich_help_panel=EARLIER,
+        help="What was entered at another address is in another billing.",
+    ),
 ]
 Columns = Annotated[
     str | None,
     typer.Option(
         "--columns",
         metavar="A,B",
-        rich_help_panel=_ROWS,
+        rich_help_panel=_FILE,
         help="Names of the columns, in order, where the rows have none.",
     ),
 ]
 Encoding = Annotated[
     str,
     typer.Option(
-        "--encoding", metavar="NAME", rich_help_panel=_ROWS, help="Of a text file: auto, or a name as cp1251."
+        "--encoding", metavar="NAME", rich_help_panel=_FILE, help="Of a text file: auto, or a name as cp1251."
     ),
 ]
 Delimiter = Annotated[
@@ -44,13 +53,13 @@ Delimiter = Annotated[
     typer.Option(
         "--delimiter",
         metavar="CHARACTER",
-        rich_help_panel=_ROWS,
+        rich_help_panel=_FILE,
         help="Of a CSV file; found by itself else. A space, beside --columns, is any white space.",
     ),
 ]
 Sheet = Annotated[
     str | None,
-    typer.Option("--sheet", metavar="NAME", rich_help_panel=_ROWS, help="Of a workbook with several sheets."),
+    typer.Option("--sheet", metavar="NAME", rich_help_panel=_FILE, help="Of a workbook with several sheets."),
 ]
 Limit = Annotated[
     int | None,
@@ -58,7 +67,7 @@ Limit = Annotated[
         "--limit",
         min=1,
         metavar="N",
-        rich_help_panel=_ROWS,
+        rich_help_panel=ROWS,
         help="Send the first N rows that are to be sent; rows that are skipped or refused do not count.",
     ),
 ]
@@ -67,14 +76,14 @@ Only = Annotated[
     typer.Option(
         "--only",
         metavar="KEYS|FILE",
-        rich_help_panel=_ROWS,
+        rich_help_panel=ROWS,
         help="Only the rows of these contract numbers or ids: with commas, or a file, one a line or in a column.",
     ),
 ]
 Exclude = Annotated[
     str | None,
     typer.Option(
-        "--exclude", metavar="KEYS|FILE", rich_help_panel=_ROWS, help="Leave the rows of these out, as --only."
+        "--exclude", metavar="KEYS|FILE", rich_help_panel=ROWS, help="Leave the rows of these out, as --only."
     ),
 ]
 MapWords = Annotated[
@@ -164,7 +173,7 @@ class RowFlags:
         typer.Option(
             "--sql",
             metavar="SELECT",
-            rich_help_panel=_ROWS,
+            rich_help_panel=ROWS,
             help="Rows from a select in the billing's database; :names are bound to --set NAME=VALUE.",
         ),
     ] = None
@@ -172,7 +181,7 @@ class RowFlags:
     mapping: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", metavar="NAME=COLUMN", rich_help_panel=_ROWS, help="Which column holds what; repeatable."
+            "--map", metavar="NAME=COLUMN", rich_help_panel=ROWS, help="Which column holds what; repeatable."
         ),
     ] = None
     encoding: Encoding = AUTO

@@ -16,6 +16,7 @@ from cli.main import COMMANDS, load
 from cli.session.order import given_values, parse_order
 from cli.settings.order_flags import CallFlags
 from cli.terminal.language import LANGUAGES, RUSSIAN
+from cli.terminal.language import language as reader_of
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.rows.input import Input
 from jobs.spec.parameters import today
@@ -131,11 +132,77 @@ def test_the_help_shows_words_and_no_types_of_python(typed: Typed, command: tupl
 @pytest.mark.parametrize("name", ALL)
 def test_no_word_of_the_help_is_cut_at_80_columns(name: str, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    shown_help = typed(*name.split(), "--help").out
+    shown_help = typed(*name.split(), "--help", *(["--verbose"] if name in OF_JOBS else [])).out
     assert max(map(len, shown_help.splitlines())) <= 80
     words = set(shown_help.replace("│", " ").split())
     for one in (one for one in ALL[name].params if not getattr(one, "hidden", False)):
         assert set((one.help or "").split()) <= words, one.name
+
+
+# ---- the help of a job ---------------------------------------------------------------------------------------------
+
+OF_JOBS = ("run", "plan", "import")
+"""The commands whose help is that of a job."""
+PANELS = {
+    "call": {"--model", "--chain", "--fields", "--repeatable", "--look-up"},
+    "import": {
+        *("--dictionary", "--accounts", "--services", "--attributes", "--folder", "--sample", "--change", "--alike"),
+    },
+}
+
+
+def told_of(name: str) -> set[str]:
+    return {longest(option) for option in options(ALL[name]) if not option.hidden}
+
+
+def flags_in(shown_help: str) -> set[str]:
+    return set(re.findall(r"--[a-z][a-z-]*", shown_help))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ["run", "plan"])
+@pytest.mark.parametrize("job", JOBS)
+def test_the_help_of_a_job_shows_what_it_needs_and_names_the_rest(
+    job: str, name: str, language: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown_help = typed(name, job, "--help", "--lang", language).out
+    lines = shown_help.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 70
+    assert f"{job}: {reader_of(language).render(JOBS[job].summary)}" in " ".join(shown_help.split())
+    for one in JOBS[job].parameters:
+        flag = f"--{one.name.replace('_', '-')}"
+        of_rows = flag in PANELS.get(job, ()) or re.search(rf"^  (--set )?{one.name}  ", shown_help, re.MULTILINE)
+        assert of_rows, one.name
+    for other, flags in PANELS.items():
+        assert flags_in(shown_help) & flags == (flags if job == other else set()), other
+    assert ("--ask" in shown_help) is any(one.secret for one in JOBS[job].parameters)
+    assert name != "run" or ("--output" in shown_help) is not JOBS[job].writes
+    others = {"--ask", "--output", "--shared-accounts", "--changed-declaration", *PANELS["call"], *PANELS["import"]}
+    assert told_of(name) - flags_in(shown_help) <= others
+    assert f"carbon-migrate {name} {job} --help --verbose" in shown_help
+
+
+@pytest.mark.parametrize("name", OF_JOBS)
+def test_each_option_of_a_command_is_named_by_its_help_and_explained_by_the_verbose_one(
+    name: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    brief, whole = typed(name, "--help").out, typed(name, "-v", "-h").out
+    jobs_own = {"--shared-accounts", "--changed-declaration"}
+    assert told_of(name) - flags_in(brief) <= jobs_own
+    assert len(brief.splitlines()) <= 75
+    for one in told_of(name):
+        assert re.search(rf"^│ {one} ", whole, re.MULTILINE), one
+
+
+def test_help_is_there_whatever_the_settings_are_but_not_for_a_job_that_there_is_not(typed: Typed) -> None:
+    Path("carbon-migrate.toml").write_text("language = [", encoding="utf-8")
+    assert "--shared-accounts" in typed("run", "balances", "--help").out
+    assert "carbon-migrate run JOB --help" in typed("run", "night.toml", "--help").out
+    Path("carbon-migrate.toml").unlink()
+    typed.refused("plan", "--help", "blances", says="did you mean 'balances'?")
 
 
 def test_a_mistyped_option_or_command_gets_a_suggestion(typed: Typed) -> None:

@@ -288,3 +288,13 @@ def test_a_job_that_enters_another_sum_than_it_was_given_fails_its_round(typed: 
     assert "✗ asked for 41 430.64, the journal's states add up to 82 861.28" in checked.words
     assert "1 of 1 round failed" in checked.words
     assert "it can be used" not in checked.words
+
+
+def test_the_help_of_a_declared_job_shows_its_columns_and_options(typed: Typed, tmp_path: Path) -> None:
+    declare(tmp_path, SETTING.format(name="lower-limit"))
+    shown = " ".join(typed("run", "lower-limit", "--help").out.split())
+    assert "run [OPTIONS] lower-limit [FILE]" in shown
+    assert "lower-limit: lower what a subscriber may owe" in shown
+    assert "limit (required) in roubles" in shown
+    assert "--changed-declaration" in shown
+    assert "--changed-declaration" not in typed("run", "balances", "--help").out

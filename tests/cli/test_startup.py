@@ -53,6 +53,7 @@ def imported(program: str, arguments: Sequence[str], folder: Path, code: int = 0
     [
         ("--version",),
         ("run", "--help"),
+        ("run", "balances", "--help"),
         ("jobs", "balances"),
         ("translate", PUBLISHED["session"].line),
         ("completion", "bash", "--line", "carbon-migrate plan balances --set "),

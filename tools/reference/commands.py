@@ -178,7 +178,8 @@ def _shared(found: Sequence[Command]) -> dict[Entry, None]:
 
 
 def _index(groups: Mapping[str, Sequence[Command]]) -> str:
-    lines = ["# Commands", "", f"What can be typed after `{PROGRAM}`. `--help` after any command shows the same.", ""]
+    same = "`--help` after any command shows the same; after `run`, `plan` and `import` with `--verbose`."
+    lines = ["# Commands", "", f"What can be typed after `{PROGRAM}`. {same}", ""]
     for group, members in groups.items():
         lines += [f"**{group}**", ""]
         rows = [(f"[{one.name}]({slug(group)}.md#{slug(one.name)})", one.paragraphs[0]) for one in members]

@@ -91,7 +91,7 @@ def test_a_command_speaks_the_language_that_is_typed_and_forgets_it(typed: Typed
 HELP = Path(__file__).parent / "help"
 
 
-@pytest.mark.parametrize(("screen", "command"), [("program", ""), ("run", "run")])
+@pytest.mark.parametrize(("screen", "command"), [("program", ""), ("run", "run"), ("run-balances", "run balances")])
 def test_the_help_in_russian_at_80_columns(
     screen: str, command: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

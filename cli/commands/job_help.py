@@ -1,0 +1,107 @@
+"""The help of a command that takes a job: what the job needs is shown, each other group of options in a line by name.
+
+A group is a panel of the options. `--help --verbose` shows all of them.
+"""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from typer.core import TyperCommand
+
+from cli.settings.order_flags import PANELS_OF_JOBS, ROWS
+from cli.terminal.language import reader
+from texts.remedies import command_line
+from texts.said import said
+
+if TYPE_CHECKING:
+    from jobs.spec.spec import JobSpec
+
+_WORDS: Final = __name__
+
+
+class JobCommand(TyperCommand):
+    """A command whose job is its argument JOB, or is named as the command is: `import`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer does not export this type
+        """Parse the words, and keep them: help is shown before any of them is a parameter."""
+        ctx.meta[_WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
+        """Show the help of the job that was typed; without one, that of the command."""
+        # Imported here, so that a command that is not asked for its help starts fast.
+        from rich.console import Console
+
+        from cli.commands.jobs import show_briefly
+        from cli.terminal.layout import Facts, render
+        from cli.terminal.screen import Screen
+        from cli.terminal.texts import markup_safe
+
+        # Taken first: with the parser the names of the panels become those of the reader's language.
+        params: list[Any] = self.params
+        panels = [(one, one.rich_help_panel) for one in params if one.param_type_name == "option"]
+        given = self.make_parser(ctx).parse_args(args=list(ctx.meta.get(_WORDS, ())))[0]
+        typed = next((one for one in params if one.name == "job"), None)
+        job = _job(given.get("job") if typed else self.name, given.get("config"))
+        own = PANELS_OF_JOBS.get(job.name) if job else None
+        by_flag = {one.name for one, panel in panels if panel == own} if own else set()
+        named: defaultdict[str, list[str]] = defaultdict(list)
+        for one, panel in panels:
+            if one.hidden or (job and not _concerns(one.name, panel, job, self.name)):
+                one.hidden = True
+            elif not given.get("verbose") and panel not in {None, ROWS, own}:
+                one.hidden = True
+                named[panel].append(max(one.opts, key=len))
+        words = ctx.command_path.split()[1:]
+        if job and typed:
+            words.append(job.name)
+            typed.hidden, typed.get_usage_pieces = True, lambda ctx: [job.name]  # noqa: ARG005 - typer gives it by name
+            self.help = markup_safe(f"{job.name}: {render(job.summary)}")
+        super().format_help(ctx, formatter)
+        screen = Screen(out=Console(highlight=False, emoji=False))
+        if job:
+            if typed:
+                show_briefly([one for one in job.parameters if one.name not in by_flag], screen)
+            screen.result(said("more about the job: {command}", command=command_line("jobs", job.name)))
+        elif typed:
+            screen.result(said("what a job needs: {command}", command=command_line(*words, "JOB", "--help")))
+        if named:
+            screen.result("")
+            screen.result(said("more options: {command}", command=command_line(*words, "--help", "--verbose")))
+            facts = Facts(indent=2)
+            for panel, options in named.items():
+                facts.add(reader().translate(panel), " ".join(options))
+            screen.result(facts)
+
+
+def _job(name: object, config: object) -> "JobSpec | None":
+    """The job of that name, None for none and for a job file. Raises `ParameterRefused` for one that there is not."""
+    from cli.settings.flags import COMMON_PART, Flags
+    from cli.settings.settings import load
+    from jobs.catalogue.catalogue import JOBS
+
+    if not isinstance(name, str) or name.endswith(".toml"):
+        return None
+    if name in JOBS:
+        return JOBS[name]
+    flags = Flags(config=Path(config) if isinstance(config, str) else None, profile=COMMON_PART)
+    return load(flags, os.environ, Path.cwd()).catalogue.named(name)
+
+
+def _concerns(option: str, panel: str | None, job: "JobSpec", command: str | None) -> bool:
+    """Whether the help of a job has to show an option, or to name it."""
+    match option:
+        case "set_":
+            return False  # Its parameters are shown themselves.
+        case "ask":
+            return any(one.secret for one in job.parameters)
+        case "output":
+            return command != "run" or not job.writes
+        case "changed_declaration":
+            return job.declared is not None
+        case "shared_accounts":
+            return any(one.name == "op_type" for one in job.parameters) or job.name == "call"
+        case _:
+            return panel not in PANELS_OF_JOBS.values() or panel == PANELS_OF_JOBS.get(job.name)
