@@ -321,10 +321,14 @@ class SeededLoop(asyncio.BaseEventLoop):
         return self.connect(protocol), protocol
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep an error that nobody waits for, unless whoever has waited was killed."""
+        """Keep an error that nobody waits for, unless whoever has waited was killed.
+
+        Of a future without a task nobody knows whose it was: the answer to a write comes after its asker was killed.
+        """
         error, owner = context.get("exception"), context.get("future")
         process = owner.process if isinstance(owner, _Task) else self.process
-        if not process.was_killed and isinstance(error, Exception):
+        is_ours = owner is None or isinstance(owner, _Task)
+        if is_ours and not process.was_killed and isinstance(error, Exception):
             self.errors.append(error)
 
     # ---- the steps ----
