@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable, RunHeld
-from checkpoints.kept_copies import copy_name, keep_copy
-from checkpoints.sqlite_connection import BUSY_SECONDS, connect, why_sqlite
-from checkpoints.sqlite_queries import FIRST_CONVERTED, SqliteQueries, schema, upgrade, upgrade_early
-from checkpoints.state_tables import fill_states
+from checkpoints.own_files import copy_name, keep_copy
+from checkpoints.queries import fill_states
+from checkpoints.sqlite_connection import (
+    BUSY_SECONDS,
+    FIRST_CONVERTED,
+    SqliteQueries,
+    connect,
+    schema,
+    upgrade,
+    upgrade_early,
+    why_sqlite,
+)
 from checkpoints.states import State
 from texts.remedies import Remedy
 from texts.said import Said, said

@@ -21,8 +21,7 @@ from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalNotCleaned
 from checkpoints.journal_file import JournalFile
 from checkpoints.queries import Queries
-from checkpoints.sqlite_connection import BUSY_SECONDS, SQLITE, JournalReader, connect
-from checkpoints.sqlite_queries import SqliteQueries
+from checkpoints.sqlite_connection import BUSY_SECONDS, SQLITE, JournalReader, SqliteQueries, connect
 from checkpoints.sqlite_schema import prepare, prepared
 from checkpoints.store import Store
 from checkpoints.writer import Writer

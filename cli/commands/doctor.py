@@ -32,7 +32,7 @@ from billing.profile import describe_fact
 from checkpoints.address import JournalAddress
 from cli.commands.doctor_journal import MOST_SKEW, check_journal, note_plain
 from cli.commands.execution import advise_typed, errors_shown, wear_badge
-from cli.metrics.endpoint import LOOPBACK
+from cli.metrics.reader import LOOPBACK
 from cli.session.session import one_billing
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials

@@ -12,8 +12,8 @@ import anyio.to_thread
 from checkpoints.address import PostgresAddress
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import is_volatile
-from checkpoints.kept_copies import kept_copies
 from checkpoints.kept_secrets import KeysInUse
+from checkpoints.own_files import kept_copies
 from checkpoints.stores import is_there
 from cli.session.journal import unfinished
 from cli.session.plans import plans_beside

@@ -1,17 +1,17 @@
 """The words that can stand at the cursor: commands, options, and the values that are known here."""
 
+import ast
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from checkpoints.errors import JournalError
 from checkpoints.states import State
-from cli.completion.line import Typed, read_line
-from cli.completion.options import VALUES, commands
+from cli.completion.line import VALUES, Typed, commands, read_line
 from cli.settings.flags import Flags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import reader
@@ -19,8 +19,8 @@ from cli.terminal.texts import moment, printable
 from texts.remedies import SETTINGS_FILE
 
 if TYPE_CHECKING:
-    from cli.completion.written_jobs import WrittenJobs
     from cli.settings.settings import Settings
+
 
 LATEST: Final = 50
 """Runs that are offered."""
@@ -143,8 +143,6 @@ def _jobs(typed: Typed) -> Iterator[Candidate]:
 
 def _written_jobs(typed: Typed) -> "WrittenJobs":
     """The jobs of declarations, as they are written there: completing a word runs no code that is not ours."""
-    from cli.completion.written_jobs import written_jobs  # noqa: PLC0415 - as above
-
     settings = _settings_of(typed)
     return written_jobs(settings.own_jobs.files) if settings else {}
 
@@ -184,3 +182,58 @@ _KNOWN: Final[Mapping[str, Callable[[Typed], Iterator[Candidate]]]] = MappingPro
     }
 )
 """The values that are known, by the word that the help shows for them."""
+
+
+# ---- the jobs of declarations as they are written, for completion -------------------------------------------------
+
+
+_LONGEST: Final = 1_000_000
+"""Bytes of a declaration that are looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenJob:
+    """A job as it is written: its summary, and its parameters with what is said of them."""
+
+    summary: str
+    parameters: Mapping[str, str]
+
+
+WrittenJobs: TypeAlias = Mapping[str, WrittenJob]
+"""Jobs as they are written, by name."""
+
+
+def written_jobs(files: Sequence[Path]) -> WrittenJobs:
+    """The jobs of these files by name; none of a file that cannot be read, or is no Python."""
+    return {name: job for file in files for name, job in _of_file(file)}
+
+
+def _of_file(file: Path) -> Iterator[tuple[str, WrittenJob]]:
+    if not file.is_file():
+        return
+    try:
+        with file.open("rb") as opened:
+            tree = ast.parse(opened.read(_LONGEST))
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return
+    for call in _calls(tree, "JobSpec"):
+        if name := _text(call, "name", 0):
+            parameters = {_text(one, "name", 0): _text(one, "help", 1) for one in _calls(call, "Parameter")}
+            yield (
+                name,
+                WrittenJob(_text(call, "summary", 1), {one: help_ for one, help_ in parameters.items() if one}),
+            )
+
+
+def _calls(tree: ast.AST, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and name in {getattr(node.func, "id", ""), getattr(node.func, "attr", "")}:
+            yield node
+
+
+def _text(call: ast.Call, keyword: str, place: int) -> str:
+    """The text of an argument, "" where it is none."""
+    found: Sequence[ast.expr] = [one.value for one in call.keywords if one.arg == keyword] or call.args[
+        place : place + 1
+    ]
+    return value if found and isinstance(found[0], ast.Constant) and isinstance(value := found[0].value, str) else ""

@@ -17,8 +17,7 @@ from anyio.abc import TaskGroup
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Holder, Run
-from cli.page.facts import MOST_COMMANDS, PAUSE, Counted, RunFacts, count
-from cli.page.snapshot import snapshot_of
+from cli.page.snapshot import MOST_COMMANDS, PAUSE, Counted, RunFacts, count, snapshot_of
 from cli.session.control_client import ask_facts, ask_status, unheard
 from cli.session.journal import stored_policy
 from cli.terminal.exits import CommandRefused

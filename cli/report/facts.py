@@ -11,9 +11,9 @@ from typing import Final
 from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
 from checkpoints.records import Command, Decision, Item, Run, RunHistory, Runner, Stage, Totals, Verification
+from checkpoints.rows import StepCount
 from checkpoints.sentences import AS_WANTED
 from checkpoints.states import State, states_where
-from checkpoints.step_counts import StepCount
 from checkpoints.tally import ImportTally
 from cli.session.step_mark import StepMark, mark_of
 from jobs.access.payload import payload_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from checkpoints.requests import PATIENCE
+from checkpoints.store import PATIENCE
 from cli.session.control_client import ask, claim, hand_over
 from cli.session.journal import unfinished
 from cli.session.step_mark import holds_its_file, mark_of

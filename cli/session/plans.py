@@ -13,8 +13,7 @@ from typing import Final
 from billing.directory.identity import is_same
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
-from checkpoints.list_copy import list_file
-from checkpoints.list_differences import ListDifference, ListDifferences, differences_from_plan
+from checkpoints.list_differences import ListDifference, ListDifferences, differences_from_plan, list_file
 from checkpoints.own_files import check_beside
 from checkpoints.records import Run
 from cli.session.order import PLAN, Order

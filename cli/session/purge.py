@@ -12,7 +12,7 @@ from typing import Final
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
-from checkpoints.kept_copies import kept_copies
+from checkpoints.own_files import kept_copies
 from checkpoints.purge import Purge
 from checkpoints.records import Purged, Run, Stage, Totals
 from cli.output.answer_files import ANSWER_FILE_PARAMETER

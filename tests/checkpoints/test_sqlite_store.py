@@ -18,8 +18,7 @@ from checkpoints.errors import JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.queries import blocks
 from checkpoints.records import Change
-from checkpoints.sqlite_connection import connect
-from checkpoints.sqlite_queries import schema
+from checkpoints.sqlite_connection import connect, schema
 from checkpoints.sqlite_schema import APPLICATION_ID, FORMAT, prepare
 from checkpoints.states import State, states_where
 from tests.checkpoints.samples import all_items, frozen_run, new_item

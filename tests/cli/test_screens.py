@@ -36,8 +36,7 @@ from checkpoints.tally import Count, ExtraSubscriber, ImportTally, TallyGroup, T
 from cli.commands import doctor
 from cli.commands.jobs import show
 from cli.commands.status import RunSeen, RunsTable, detail
-from cli.fleet.fleet_table import FleetTable
-from cli.fleet.overview import FleetRun, view_of
+from cli.fleet.overview import FleetRun, FleetTable, view_of
 from cli.fleet.queue import QueuedRun
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings

@@ -25,13 +25,11 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.sqlite_schema import prepare
 from checkpoints.states import State
-from cli.hooks.messages import HookMessages
+from cli.hooks.reader import HookMessages
 from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
 from cli.main import COMMANDS, load
-from cli.metrics.endpoint import metrics_application
-from cli.metrics.exposition import Measured, exposition
-from cli.page.admission import Admission
-from cli.page.application import PageApplication, PageOrder
+from cli.metrics.reader import Measured, exposition, metrics_application
+from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
 from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
 from cli.settings.flags import Flags
