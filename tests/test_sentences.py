@@ -198,7 +198,6 @@ OF_LIBRARIES = {
     "checkpoints/sqlite_connection.py": "what a trigger of the journal raises has no other sign",
     "cli/settings/profiles.py": "msgspec says where a fault is in its text alone",
     "cli/settings/settings_file.py": "msgspec says where a fault is in its text alone",
-    "cli/settings/settings_profiles.py": "msgspec says where a fault is in its text alone",
     "jobs/imports/map_file.py": "msgspec says where a fault is in its text alone",
 }
 SQL_LOOKS = re.compile(

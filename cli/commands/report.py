@@ -23,7 +23,7 @@ from cli.report.facts import leaves_of
 from cli.report.subject import ReportFacts, Subject, SubjectKind, campaign_of, facts_of, subject_of
 from cli.report.tables import FilesBeside
 from cli.session.journal import chosen_run, open_existing
-from cli.session.step_mark import mark_of
+from cli.session.stages import mark_of
 from cli.settings.flags import JournalFlags, grouped
 from cli.settings.known_billings import journal_of_all, without_profile_or_default
 from cli.settings.settings import Settings

@@ -20,8 +20,7 @@ from checkpoints.states import State, states_where
 from cli.commands.execution import execute
 from cli.session.control_client import ask_status, unheard
 from cli.session.journal import open_existing, stored_policy
-from cli.session.stages import describe_stage, ended_facts, stage_of
-from cli.session.step_mark import holds_its_file
+from cli.session.stages import describe_stage, ended_facts, holds_its_file, stage_of
 from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, grouped
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings

@@ -29,7 +29,7 @@ from cli.session.events import (
     describe_exit,
     describe_outcome,
 )
-from cli.session.step_mark import mark_of
+from cli.session.stages import mark_of
 from cli.settings.hooks import PING, Hook, HookEvent, HookSettings
 from cli.show.closing import closing_object, states_object
 from cli.terminal.badge import badge_of

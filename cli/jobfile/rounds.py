@@ -20,7 +20,7 @@ from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.session.journal import unfinished
 from cli.session.order import identity
 from cli.session.session import totals_at_end
-from cli.session.step_mark import StepMark, mark_of
+from cli.session.stages import StepMark, mark_of
 from cli.terminal.exits import Exit, outcome_of
 from cli.terminal.texts import printable
 from engine.rows import STDIN

@@ -30,8 +30,8 @@ from cli.report.document import to_html, write_files
 from cli.report.subject import facts_of, subject_of
 from cli.session.control_client import own_name
 from cli.session.control_commands import RunCommands
-from cli.settings.declarations import OwnJobs
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
+from cli.settings.settings import OwnJobs
 from cli.settings.tables import Letterhead
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language

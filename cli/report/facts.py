@@ -15,7 +15,7 @@ from checkpoints.rows import StepCount
 from checkpoints.sentences import AS_WANTED
 from checkpoints.states import State, states_where
 from checkpoints.tally import ImportTally
-from cli.session.step_mark import StepMark, mark_of
+from cli.session.stages import StepMark, mark_of
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
 from jobs.imports.subscriber import STEP_NAMES, Step

@@ -12,7 +12,7 @@ from checkpoints.merkle import leaf_hash, root_of
 from checkpoints.records import ReportRoot, Run, Stage
 from cli.report.facts import ReportedRun, facts_of_run, sums_of_run
 from cli.session.journal import refuse_purged
-from cli.session.step_mark import StepMark, mark_of
+from cli.session.stages import StepMark, mark_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from jobs.catalogue.catalogue import Catalogue

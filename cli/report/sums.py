@@ -16,7 +16,7 @@ from checkpoints.sentences import decided
 from checkpoints.states import State
 from cli.report.facts import ExceptionRow, ReportedRun
 from cli.report.tables import FileBeside, ReportTable, Section, TableWriter, shown
-from cli.session.step_mark import PLACE
+from cli.session.stages import PLACE
 from cli.terminal.names import OUTCOMES
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets

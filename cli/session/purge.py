@@ -19,9 +19,9 @@ from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.journal import unfinished
 from cli.session.order import PLAN
 from cli.session.plans import plans_beside
-from cli.session.step_mark import PLACE, mark_of
+from cli.session.stages import PLACE, mark_of
 from cli.session.vaults import wipe_secrets
-from cli.show.plan_facts import same_input
+from cli.show.plan import same_input
 from cli.terminal.texts import printable
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import Catalogue

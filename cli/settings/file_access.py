@@ -16,7 +16,7 @@ from typing import Final
 
 from checkpoints.own_files import kept_copies
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.log_file import KEPT
+from cli.terminal.logs import KEPT
 from cli.terminal.texts import printable
 from texts.remedies import Remedy
 from texts.said import Said, said

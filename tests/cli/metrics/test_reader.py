@@ -15,7 +15,7 @@ from cli.metrics.reader import EVERY, Measured, MetricsReader, exposition, publi
 from cli.service.reader import show_to
 from cli.service.service_manager import NotifySocket, ServiceManager
 from cli.session.events import LiveRun, RunBegan, RunEnded
-from cli.settings.metrics import MetricsSettings
+from cli.settings.tables import MetricsSettings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from engine.pacing.holds import PAUSED
