@@ -17,8 +17,9 @@ from checkpoints.records import Run
 from cli.commands.execution import errors_shown, execute
 from cli.jobfile.job_file import TOML
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
+from cli.report.check import Checked, ReportDifferences, check
 from cli.report.content import content_of
-from cli.report.document import Checked, ReportDifferences, Stamp, check, to_html, to_pdf, write_files
+from cli.report.document import Stamp, to_html, to_pdf, write_files
 from cli.report.facts import leaves_of
 from cli.report.subject import ReportFacts, Subject, SubjectKind, campaign_of, facts_of, subject_of
 from cli.report.tables import FilesBeside
