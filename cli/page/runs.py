@@ -10,7 +10,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from checkpoints.states import State
 from cli.fleet.overview import FleetJournal, FleetRun, sums_lines, view_of
-from cli.page.snapshot import ACCEPTED, ASKED, PAUSE, profile_of_run
+from cli.page.feed import ACCEPTED, ASKED, PAUSE, profile_of_run
 from cli.session.stages import describe_stage
 from cli.settings.known_billings import KnownBillings
 from cli.terminal.language import CatalogueLanguage

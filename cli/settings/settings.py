@@ -16,7 +16,6 @@ from checkpoints.journal_file import network_of
 from cli.settings.credentials import NO_KEY, Credentials, Hidden, VaultKeyText, vault_key_of
 from cli.settings.file_access import Exposed, FoundFile, exposed, read_found_bytes
 from cli.settings.flags import Flags
-from cli.settings.hooks import HookSettings, hooks_of
 from cli.settings.places import (
     IN_FOLDER,
     OF_BILLING,
@@ -30,7 +29,7 @@ from cli.settings.places import (
     state_folder,
 )
 from cli.settings.settings_file import SettingsProfile, place_of, read_settings_file
-from cli.settings.tables import Letterhead, MetricsSettings, SettingsTables, metrics_of
+from cli.settings.tables import HookSettings, Letterhead, MetricsSettings, SettingsTables, hooks_of, metrics_of
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, VARIABLE, system_language
 from cli.terminal.texts import (

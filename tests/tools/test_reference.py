@@ -23,7 +23,7 @@ from aiohttp import hdrs, web
 
 from checkpoints.journal import open_journal
 from checkpoints.records import Totals
-from checkpoints.sqlite_schema import prepare
+from checkpoints.sqlite_store import prepare
 from checkpoints.states import State
 from cli.hooks.reader import HookMessages
 from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
@@ -33,8 +33,8 @@ from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
 from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
 from cli.settings.flags import Flags
-from cli.settings.hooks import HookEvent
 from cli.settings.settings import load as load_settings
+from cli.settings.tables import HookEvent
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit, SettingsRefused
 from cli.terminal.language import language
