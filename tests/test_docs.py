@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.completion.line import TABLE, as_json
+from cli.completion.candidates import TABLE, as_json
 from cli.jobfile.job_file import KEYS, PACING, RUN, STEP
 from tools.house import ROOMS, ROOT
 from tools.option_table import table

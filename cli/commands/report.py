@@ -28,8 +28,17 @@ from cli.jobfile.job_file import TOML
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
 from cli.report.content import content_of
 from cli.report.document import Stamp, digest_of, language_of, read_stamp, to_html, to_pdf, write_files
-from cli.report.facts import DIGEST, leaves_of
-from cli.report.subject import ReportFacts, Subject, SubjectKind, again, campaign_of, facts_of, subject_of
+from cli.report.facts import (
+    DIGEST,
+    ReportFacts,
+    Subject,
+    SubjectKind,
+    again,
+    campaign_of,
+    facts_of,
+    leaves_of,
+    subject_of,
+)
 from cli.report.tables import FileBeside, FilesBeside
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import mark_of

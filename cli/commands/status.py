@@ -35,9 +35,8 @@ from cli.show.closing import (
     states_object,
 )
 from cli.show.steps import steps_of
-from cli.terminal.badge import badge_of, is_of_badge
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, Hanging, render, steps_list
+from cli.terminal.layout import Facts, Hanging, badge_of, is_of_badge, render, steps_list
 from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_sender
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, printable

@@ -41,8 +41,8 @@ from cli.session.stages import mark_of
 from cli.settings.places import credentials_in, passwords_in
 from cli.settings.tables import APPRISE, IN_HOOK, PING, Hook, HookEvent, HookSettings
 from cli.show.closing import closing_object, states_object
-from cli.terminal.badge import badge_of
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.layout import badge_of
 from cli.terminal.screen import OutputMask
 from cli.terminal.texts import (
     API_URL,

@@ -27,7 +27,7 @@ from cli.page.feed import Feeds
 from cli.page.runs import RunList
 from cli.report.content import content_of
 from cli.report.document import to_html, write_files
-from cli.report.subject import facts_of, subject_of
+from cli.report.facts import facts_of, subject_of
 from cli.session.control_client import own_name
 from cli.session.control_commands import RunCommands
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings

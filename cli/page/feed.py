@@ -25,8 +25,8 @@ from cli.session.journal import stored_policy
 from cli.session.stages import describe_stage, stage_of
 from cli.show.closing import describe_end
 from cli.show.progress import limit_of
-from cli.terminal.badge import badge_of
 from cli.terminal.exits import CommandRefused
+from cli.terminal.layout import badge_of
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import printable

@@ -8,16 +8,14 @@ from types import MappingProxyType
 from typing import Final
 
 from checkpoints.states import State
-from cli.report.facts import ReportedRun
-from cli.report.subject import ReportFacts, SubjectKind
+from cli.report.facts import ReportedRun, ReportFacts, SubjectKind
 from cli.report.sums import REFUSED, assumptions_of, control_sums, course_of, exceptions_of, outcomes
 from cli.report.tables import FilesBeside, ReportTable, Section, TableWriter, shown
-from cli.report.tally import tally_sections
-from cli.report.verdict import import_sections, import_tables, job_name, verdict_of
+from cli.report.verdict import import_sections, import_tables, job_name, tally_sections, verdict_of
 from cli.settings.known_billings import host_of
 from cli.settings.tables import Letterhead
-from cli.terminal.badge import badge_of
 from cli.terminal.language import CatalogueLanguage
+from cli.terminal.layout import badge_of
 from cli.terminal.names import OUTCOMES
 from jobs.sums import Effect, Subtotal, sum_over
 from texts.remedies import PROGRAM

@@ -23,8 +23,7 @@ from checkpoints.records import Run
 from checkpoints.tally import ImportTally
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.content import ReportContent
-from cli.report.facts import EXTRA_SHOWN, SHOWN, ExceptionRow, ReportedRun, each_exception
-from cli.report.subject import ReportFacts, SubjectKind
+from cli.report.facts import EXTRA_SHOWN, SHOWN, ExceptionRow, ReportedRun, ReportFacts, SubjectKind, each_exception
 from cli.report.sums import reason_of_row
 from cli.report.tables import FileBeside, FilesBeside
 from cli.terminal.exits import CommandRefused

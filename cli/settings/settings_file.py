@@ -16,8 +16,8 @@ from cli.settings.file_access import FoundFile, read_found
 from cli.settings.flags import COMMON_PART, Flags
 from cli.settings.places import journal_of_billing, name_of_billing, named_journal, without_credentials
 from cli.settings.tables import DEFAULT_PROFILE, KNOWN, PROFILE, PROFILE_KEYS, HookTable, SettingsTables
-from cli.terminal.badge import Badge
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.layout import Badge
 from cli.terminal.texts import printable, reason_of
 from engine.errors import nearest
 from jobs.spec.toml_places import parse_toml

@@ -36,9 +36,8 @@ from cli.show.preview import (
     to_send_line,
 )
 from cli.show.steps import steps_object, steps_table
-from cli.terminal.badge import add_badge
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Facts, Hanging, one_line, render, steps_list
+from cli.terminal.layout import Facts, Hanging, add_badge, one_line, render, steps_list
 from cli.terminal.names import REFUSED, place_of
 from cli.terminal.texts import WHOLE, duration, moment, money, printable
 from engine.job import Job

@@ -46,10 +46,9 @@ from cli.show.preview import PreviewFacts, Target, preview
 from cli.show.progress import screen_of
 from cli.show.steps import import_again, steps_of
 from cli.show.tally import tally_screen
-from cli.terminal.badge import Badge
 from cli.terminal.exits import Exit
 from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
-from cli.terminal.layout import Hanging, render
+from cli.terminal.layout import Badge, Hanging, render
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
 from engine.pacing.policy import Policy
