@@ -17,9 +17,8 @@ from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalNotCopied, NoJournal
 from checkpoints.intake_pages import totals_of
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
-from checkpoints.queries import PAGE, FoundRow, Queries, values_of
+from checkpoints.queries import PAGE, FoundRow, Queries, fill_states, let_enter_in_any_state, values_of
 from checkpoints.records import Run, Totals
-from checkpoints.state_tables import fill_states, let_enter_in_any_state
 from checkpoints.states import State
 from checkpoints.stores import address_of, filled, look_into_idle
 from texts.said import said

@@ -9,7 +9,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 from checkpoints import rows
-from checkpoints.digests import PURGED_VALUE, Digests, stored_keys
 from checkpoints.errors import RunPurged
 from checkpoints.queries import Queries, Value
 from checkpoints.records import (
@@ -26,6 +25,7 @@ from checkpoints.records import (
     StandingItem,
     Totals,
 )
+from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
 from checkpoints.sentences import REPLACED
 from checkpoints.states import State
 from texts.said import kind_of

@@ -47,9 +47,9 @@ from checkpoints.records import (
     StandingItem,
     Totals,
 )
+from checkpoints.rows import LaneCounts, StepCount, to_lane_counts, to_step_count
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.states import State
-from checkpoints.step_counts import LaneCounts, StepCount, to_lane_counts, to_step_count
 from checkpoints.store import Store
 from checkpoints.stores import open_store
 from checkpoints.transitions import NO_PAYLOADS

@@ -7,7 +7,7 @@
     removed             names, cells, calls with their before-images, answers, messages, reasons of refusals and of
                         decisions, the extra subscribers of a tally
 
-Digests keep the same row from being entered again (`checkpoints/digests.py`). Rows that entered nothing need none.
+Digests keep the same row from being entered again (`checkpoints/rows.py`). Rows that entered nothing need none.
 Removed texts stay in free pages of the file until it is rewritten (`SqliteStore.clean`).
 """
 
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from checkpoints import rows
-from checkpoints.digests import Digests, new_secret
 from checkpoints.errors import RunUnfinished
 from checkpoints.queries import FoundRow, Queries
 from checkpoints.records import Purged, Run, Totals
+from checkpoints.rows import Digests, new_secret
 from texts.said import said
 
 _PAGE: Final = 1000

@@ -1,16 +1,18 @@
 """Conversion between records and the rows of `queries.sql`, which are read by the names of their columns."""
 
 import json
+import secrets
 import socket
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from checkpoints.digests import Digests
 from checkpoints.queries import FoundRow, Value
 from checkpoints.records import (
     Change,
@@ -38,6 +40,51 @@ from checkpoints.states import State
 from checkpoints.tally import ImportTally
 from texts.said import kind_of, said
 from texts.stored import from_builtins, from_json, to_json
+
+# ---- digests in place of the keys and values of purged rows -------------------------------------------------------
+
+
+_LENGTH: Final = 16
+"""Bytes of a digest: two of a billion rows are alike with a chance of one to 10^20."""
+
+PURGED_VALUE: Final = said("a value that is purged")
+"""What a purged row asked for, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """The digests of a journal with this secret."""
+
+    secret: str
+
+    def of_key(self, job: str, key: str) -> str:
+        """The digest of an item's business key."""
+        return self._of("key", job, key)
+
+    def of_values(self, amount: Decimal | str | None, wanted: str | None) -> str:
+        """The digest of what a row asks for; equal amounts have equal digests, however they are written."""
+        plain = None if amount is None else format((Decimal(amount) + 0).normalize(), "f")
+        return self._of("values", plain, wanted)
+
+    def _of(self, *parts: str | None) -> str:
+        # A text for people is a string of its own kind, which is not encoded.
+        text = msgspec.json.encode([None if part is None else str(part) for part in parts])
+        return blake2b(text, key=bytes.fromhex(self.secret), digest_size=_LENGTH).hexdigest()
+
+
+def new_secret() -> str:
+    """A new secret."""
+    return secrets.token_hex(_LENGTH)
+
+
+def stored_keys(digests: Digests | None, job: str, keys: Collection[str]) -> list[tuple[str, str]]:
+    """Each key with the forms in which an item of the job may have it."""
+    pairs = [(key, key) for key in keys]
+    return pairs if digests is None else [*pairs, *((key, digests.of_key(job, key)) for key in keys)]
+
+
+# ---- records and rows ---------------------------------------------------------------------------------------------
+
 
 _NO_REASON: Final = (None, None)
 """The columns of a row without a message, as nearly all are."""
@@ -359,3 +406,50 @@ def _amount(text: str | None) -> Decimal | None:
 def now() -> str:
     """The present time as the journal keeps it: UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+# ---- counts of the steps of an import -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StepCount:
+    """Items of one step in one state; `kind` is that of the reason of skipped ones.
+
+    `changes` is whether their calls change what was there when the list was made. Of the items the effects of so many
+    were `taken_back` and not restored since.
+    """
+
+    step: str
+    state: State
+    changes: bool
+    kind: str
+    items: int
+    amount: Decimal
+    taken_back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneCounts:
+    """Lanes of a run: all; those with an unsettled item; other ones with a rejected item; those not only skipped.
+
+    `left_alone` are those of all others with an item that is skipped for a kind of reason.
+    `lines` are those of the input, over the whole run, with an item that is not skipped.
+    """
+
+    all: int = 0
+    open: int = 0
+    rejected: int = 0
+    left_alone: int = 0
+    sent: int = 0
+    lines: int = 0
+
+
+def to_step_count(row: FoundRow) -> StepCount:
+    """A row of `step_counts`."""
+    state, amount = State(row["state"]), Decimal(row["amount"] or 0)
+    return StepCount(row["step"], state, bool(row["changes"]), row["kind"], row["items"], amount, row["taken_back"])
+
+
+def to_lane_counts(row: FoundRow) -> LaneCounts:
+    """The row of `lane_counts`."""
+    return LaneCounts(row["lanes"], row["open"], row["rejected"], row["left_alone"], row["sent"], row["lines"])

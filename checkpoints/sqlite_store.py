@@ -12,21 +12,219 @@ import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from checkpoints.address import JournalAddress
-from checkpoints.errors import JournalNotCleaned
+from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable, RunHeld
 from checkpoints.journal_file import JournalFile
-from checkpoints.queries import Queries
-from checkpoints.sqlite_connection import BUSY_SECONDS, SQLITE, JournalReader, connect
-from checkpoints.sqlite_queries import SqliteQueries
-from checkpoints.sqlite_schema import prepare, prepared
+from checkpoints.own_files import copy_name, keep_copy
+from checkpoints.queries import Queries, fill_states
+from checkpoints.sqlite_connection import (
+    BUSY_SECONDS,
+    FIRST_CONVERTED,
+    SQLITE,
+    JournalReader,
+    SqliteQueries,
+    connect,
+    schema,
+    upgrade,
+    upgrade_early,
+    why_sqlite,
+)
+from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.writer import Writer
-from texts.said import said
+from texts.remedies import Remedy
+from texts.said import Said, said
+
+# ---- the schema of a journal file ---------------------------------------------------------------------------------
+
+
+APPLICATION_ID: Final = 0x434D4A31
+"""Marks the file as a journal (`CMJ1`), so that another program's database is never written to."""
+
+FORMAT: Final = 7
+"""The format of `schema.sql`. Formats 5 and 6 are converted when they are opened; 1 to 4 were never released."""
+
+_CONVERTED: Final = range(FIRST_CONVERTED, FORMAT)
+
+
+def prepare(path: Path, *, in_use: bool = False) -> Path | None:
+    """Create a journal in an empty file at `path`, or bring an older one and its table of states up to date.
+
+    Returns the copy of an older one that is kept beside it, None where nothing was converted. Raises
+    `JournalOtherFormat` for a journal of another format or with newer states, `JournalUnreadable` for a file that is
+    not a journal, or of which no copy can be kept, and `RunHeld` for an older one that is `in_use`; none of them is
+    changed.
+    """
+    with prepared(path, in_use=in_use) as (_, copy):
+        return copy
+
+
+@contextlib.contextmanager
+def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQueries, Path | None]]:
+    """The journal of `prepare` and its copy, in one transaction with what is written in the context.
+
+    Raises what `prepare` raises.
+    """
+    _refuse_strangers(path)
+    with contextlib.closing(connect(path)) as connection:
+        copy = None
+        try:
+            connection.execute("begin immediate")
+            found = _format_of(connection, path)
+            if found in _CONVERTED:
+                if in_use:
+                    raise RunHeld(
+                        said(
+                            "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the "
+                            "journal would be converted: wait until it has ended, or stop it there",
+                            path=path,
+                        )
+                    )
+                # In the transaction, so that nobody writes between the copy and the conversion.
+                copy = keep_copy(path, found)
+            if found != FORMAT:
+                if found and not SqliteQueries(connection).all("runners_have_hosts"):
+                    _run_script(connection, upgrade_early())
+                _run_script(connection, upgrade(found) if found else schema())
+                connection.execute(f"pragma application_id = {APPLICATION_ID}")
+                connection.execute(f"pragma user_version = {FORMAT}")
+            fill_states(SqliteQueries(connection))
+            yield SqliteQueries(connection), copy
+            # What is not committed is rolled back when the connection is closed.
+            connection.execute("commit")
+        except sqlite3.Error as error:
+            raise JournalUnreadable(
+                said("{path} cannot be used as a journal: {error}", path=path, error=why_sqlite(error))
+            ) from error
+
+
+def has_format(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the open file is a journal of the present format; False for an empty file.
+
+    Raises `JournalOtherFormat` and `JournalUnreadable`, as `prepare` does, also for a journal that only `prepare` can
+    convert.
+    """
+    found = _format_of(connection, path)
+    if found in _CONVERTED:
+        raise JournalOtherFormat(
+            said(
+                "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}): it is "
+                "converted when a run of it is looked at, as with {status}",
+                path=path,
+                found=found,
+                known=FORMAT,
+                status=Remedy("status", settings=(("journal", str(path)),)),
+            )
+        )
+    return bool(found)
+
+
+def _format_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of the open file, one that can be used or converted; 0 for an empty file.
+
+    Raises `JournalOtherFormat`, also for a state of a newer version, whose items could not be read; and
+    `JournalUnreadable` for another program's database. All is read in one transaction, the caller's if one is open:
+    otherwise a journal that another process creates meanwhile could show tables without the application id, and look
+    like another program's database.
+    """
+    with _snapshot(connection):
+        (application,) = connection.execute("pragma application_id").fetchone()
+        (found,) = connection.execute("pragma user_version").fetchone()
+        (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
+        is_journal = tables and application == APPLICATION_ID and found in {*_CONVERTED, FORMAT}
+        states = SqliteQueries(connection).all("states") if is_journal else []
+    if tables and application != APPLICATION_ID:
+        raise JournalUnreadable(
+            said("{path} is a database of another program, not a journal: name another file", path=path)
+        )
+    if found > FORMAT:
+        raise JournalOtherFormat(_of_newer(path, found))
+    if 0 < found < FIRST_CONVERTED:
+        raise JournalOtherFormat(
+            said(
+                "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}), which "
+                "this one cannot read: finish its runs with the version that wrote it, then move the file away or "
+                "name another journal. That journal does not know what these runs have entered: take it out of the "
+                "input",
+                path=path,
+                found=found,
+                known=FORMAT,
+            )
+        )
+    if unknown := {row["state"] for row in states} - set(State):
+        raise JournalOtherFormat(
+            said(
+                "{path} was written by a newer carbon-migrate (its state {states} is not known to this one): install "
+                "that version or name another journal",
+                path=path,
+                states=tuple(sorted(unknown)),
+            )
+        )
+    return int(found)
+
+
+def _of_newer(path: Path, found: int) -> Said:
+    if not (copy := copy_name(path, FORMAT)).exists():
+        return said(
+            "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+            "version or name another journal",
+            path=path,
+            found=found,
+            known=FORMAT,
+        )
+    return said(
+        "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+        "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like it and "
+        "ends with -wal or -shm, and give the copy its name. What was sent since then is found by its marks in the "
+        "billing, which payments have not",
+        path=path,
+        found=found,
+        known=FORMAT,
+        copy=copy.name,
+    )
+
+
+def _refuse_strangers(path: Path) -> None:
+    """Check the file before `connect`, which would switch another program's database to WAL mode."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+            connection.row_factory = sqlite3.Row
+            _format_of(connection, path)
+    except sqlite3.Error as error:
+        raise JournalUnreadable(
+            said("{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error))
+        ) from error
+
+
+@contextlib.contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("begin")
+    try:
+        yield
+    finally:
+        connection.execute("rollback")
+
+
+def _run_script(connection: sqlite3.Connection, script: str) -> None:
+    """Run a script inside the open transaction; `executescript` would commit it first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+
+
+# ---- the store of a journal in one SQLite file --------------------------------------------------------------------
+
 
 Result = TypeVar("Result")
 

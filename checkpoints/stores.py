@@ -10,10 +10,8 @@ from checkpoints.errors import JournalUnreadable
 from checkpoints.guards import refuse_held
 from checkpoints.journal_file import none_taken_up
 from checkpoints.queries import Queries
-from checkpoints.sqlite_connection import connect_to_look, why_sqlite
-from checkpoints.sqlite_queries import SqliteQueries
-from checkpoints.sqlite_schema import has_format
-from checkpoints.sqlite_store import filled_sqlite, open_sqlite
+from checkpoints.sqlite_connection import SqliteQueries, connect_to_look, why_sqlite
+from checkpoints.sqlite_store import filled_sqlite, has_format, open_sqlite
 from checkpoints.store import Store
 from texts.said import said
 

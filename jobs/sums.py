@@ -15,8 +15,8 @@ from typing import Final, TypeAlias
 from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Refusal, Run, Totals
+from checkpoints.rows import LaneCounts
 from checkpoints.states import State, states_where
-from checkpoints.step_counts import LaneCounts
 from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.payload import payload_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from checkpoints.states import as_markdown
-from cli.completion.options import TABLE, as_json
+from cli.completion.candidates import TABLE, as_json
 from cli.jobfile.job_file import KEYS, PACING, RUN, STEP
 from tools.house import ROOMS, ROOT
 from tools.option_table import table

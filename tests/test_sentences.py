@@ -71,8 +71,8 @@ FOR_A_REASON = {
     "cli/commands/replay.py: at once": "a value of an option",
     "cli/commands/selftest.py: no settings.toml": "the name of a file",
     "cli/commands/translate.py: …\n# or": "the output of translate, the same in every language as all that is typed",
-    "cli/metrics/exposition.py": "the helps of metrics, the same in every language",
-    "cli/page/admission.py": "HTML",
+    "cli/metrics/reader.py": "the helps of metrics, the same in every language",
+    "cli/page/application.py: <!DOCTYPE": "HTML",
     "cli/page/application.py: inline": "HTTP",
     "cli/session/journal.py: taken up with": "a log event",
     "cli/commands/resume.py: taken up with": "a command as it was typed, in the history of the run",
@@ -198,7 +198,6 @@ OF_LIBRARIES = {
     "checkpoints/sqlite_connection.py": "what a trigger of the journal raises has no other sign",
     "cli/settings/profiles.py": "msgspec says where a fault is in its text alone",
     "cli/settings/settings_file.py": "msgspec says where a fault is in its text alone",
-    "cli/settings/settings_profiles.py": "msgspec says where a fault is in its text alone",
     "jobs/imports/map_file.py": "msgspec says where a fault is in its text alone",
 }
 SQL_LOOKS = re.compile(

@@ -10,7 +10,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from cli.completion.options import TABLE, VALUES, CommandSyntax, Option, as_json
+from cli.completion.candidates import TABLE, VALUES, CommandSyntax, Option, as_json
 from cli.main import COMMANDS, app, load
 from cli.terminal.usage import paragraphs
 from tools.help_texts import HELP_OF_HELP

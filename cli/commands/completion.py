@@ -7,8 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.completion.candidates import Candidate, candidates
-from cli.completion.options import TABLE
+from cli.completion.candidates import TABLE, Candidate, candidates
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.errors import nearest

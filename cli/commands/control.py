@@ -14,7 +14,7 @@ from cli.commands.execution import execute
 from cli.session.control_client import ask_settings
 from cli.session.control_commands import RunCommands, by_flag, resume_command
 from cli.session.journal import chosen_run, open_existing
-from cli.session.step_mark import holds_its_file, is_followed
+from cli.session.stages import holds_its_file, is_followed
 from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object

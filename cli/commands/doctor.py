@@ -30,15 +30,14 @@ from billing.errors import ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
 from checkpoints.address import JournalAddress
-from cli.commands.doctor_journal import MOST_SKEW, check_journal, note_plain
+from cli.commands.doctor_journal import MOST_SKEW, Checklist, check_journal, note_plain
 from cli.commands.execution import advise_typed, errors_shown, wear_badge
-from cli.metrics.endpoint import LOOPBACK
+from cli.metrics.reader import LOOPBACK
 from cli.session.session import one_billing
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, SettingValue, load
-from cli.show.checklist import Checklist
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Facts, render, steps_list
 from cli.terminal.names import STANDING_NAMES

@@ -4,26 +4,99 @@ import ipaddress
 import os
 import shlex
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
+from rich.text import Text
 
+from billing.errors import BillingError
 from checkpoints.address import PostgresAddress
+from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import is_volatile
-from checkpoints.kept_copies import kept_copies
 from checkpoints.kept_secrets import KeysInUse
+from checkpoints.own_files import kept_copies
 from checkpoints.stores import is_there
 from cli.session.journal import unfinished
 from cli.session.plans import plans_beside
 from cli.session.vaults import keys_of
 from cli.settings.settings import Settings
-from cli.show.checklist import Checklist
-from cli.terminal.texts import printable
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import Hanging, command, render
+from cli.terminal.screen import Screen
+from cli.terminal.texts import printable, rendered
+from cli.terminal.waiting import waiting
 from jobs.access.secret_table import missing_keys, no_key
 from texts.remedies import PROGRAM, VAULT_KEY, VAULT_KEY_FILE, command_line, setting
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, counted, said, text_of
+
+# ---- the checklist of `doctor` ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Checklist:
+    """Shows each finding at once and keeps it for scripts; `version` is the billing's version."""
+
+    screen: Screen
+    version: str = ""
+    bad: int = 0
+    findings: list[Mapping[str, str]] = field(default_factory=list)
+    settings: dict[str, Mapping[str, str | None]] = field(default_factory=dict)
+    facts: list[Mapping[str, str | None]] = field(default_factory=list)
+
+    def good(self, what: str, finding: str) -> None:
+        """Show a check that passed."""
+        self._keep(what, "good", finding)
+        self._line(Text("✓", "green"), what, render(finding))
+
+    def note(self, what: str, finding: str, then: str = "") -> None:
+        """Show information that does not prevent a run; `then` is a command that helps."""
+        self._keep(what, "note", f"{finding} {then}".strip())
+        self._line(Text("!", "yellow"), what, render(finding))
+        if then:
+            self.screen.result(command(then))
+
+    def wrong(self, what: str, finding: str) -> None:
+        """Show a problem that prevents a run; `finding` says what to do."""
+        self.bad += 1
+        self._keep(what, "wrong", finding)
+        head, *rest = rendered(finding).splitlines() or [""]
+        self._line(Text("✗", "bold red"), what, render(head))
+        for line in rest:
+            self._line(Text(" "), "", render(line))
+
+    def as_object(self) -> Mapping[str, object]:
+        """The object of `--json`."""
+        return {
+            "checks": self.findings,
+            "settings": self.settings,
+            "facts": self.facts,
+            "in_the_way": self.bad,
+            "exit": int(Exit.REFUSED if self.bad else Exit.DONE),
+        }
+
+    def _keep(self, what: str, standing: str, finding: str) -> None:
+        self.findings.append({"check": what, "standing": standing, "finding": finding})
+
+    def _line(self, sign: Text, what: str, finding: Text) -> None:
+        self.screen.result(Hanging(Text.assemble(sign, f" {printable(what):<12} "), finding))
+
+    @contextmanager
+    def trying(self, what: str) -> Iterator[None]:
+        """Show an operator error as a problem, and continue with the next check."""
+        try:
+            with waiting(said("checking: {what}", what=what)):
+                yield
+        except (BillingError, JournalError, CommandRefused) as error:
+            self.wrong(what, text_of(error))
+
+
+# ---- what `doctor` looks at of the journal ------------------------------------------------------------------------
+
 
 LEAST_FREE: Final = 256 * 1024 * 1024
 """Bytes that should be free on the journal's disk; a row takes about half a kilobyte."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from cli.commands.selftest import MINUTES, Series, prove
-from cli.settings.declarations import own_jobs_of
+from cli.settings.settings import own_jobs_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, render, steps_list
 from cli.terminal.screen import Screen

@@ -59,7 +59,7 @@ def page_beside(settings: Settings, screen: Screen) -> "OpenPage":
 
     @asynccontextmanager
     async def opened(run: Run, journal: Journal) -> AsyncIterator[None]:
-        from cli.page.server import serving
+        from cli.page.application import serving
 
         order = page_order(run.name, settings)
         async with serving(journal, order) as address:
@@ -80,7 +80,7 @@ def page_order(name: str | None, settings: Settings, *, read_only: bool = False)
 
 async def show_page(name: str | None, settings: Settings, screen: Screen, *, read_only: bool) -> Exit:
     """Serve the page until a signal ends it. Raises `CommandRefused` and `JournalError`."""
-    from cli.page.server import serving
+    from cli.page.application import serving
 
     where = settings.journal.value
     if name is None:

@@ -34,8 +34,7 @@ from cli.settings.flags import Flags, grouped, typed
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
-from cli.show.plan import next_step, nothing_to_send, plan_object, plan_screen
-from cli.show.plan_facts import PlanFacts, plan_facts
+from cli.show.plan import PlanFacts, next_step, nothing_to_send, plan_facts, plan_object, plan_screen
 from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cli.service.service_manager import service_manager
-from cli.settings.hooks import IN_HOOK
 from cli.settings.settings import Settings
+from cli.settings.tables import IN_HOOK
 from cli.terminal.language import language
 from cli.terminal.screen import Screen
 

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Final
@@ -20,24 +20,269 @@ import msgspec
 import typer
 from rich.text import Text
 
-from cli.commands.selftest_fleet import FleetSeries, prove_fleet
-from cli.commands.selftest_simulation import Simulation
-from cli.commands.selftest_simulation import simulate as simulated
 from cli.settings.flags import COMMON_PART, FaultWords, Flags
 from cli.settings.settings import load
-from cli.show.lab_rounds import close_rounds, show_problems
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import render
+from cli.terminal.layout import command, one_line, render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import WHOLE, printable
+from cli.terminal.texts import LONGEST, WHOLE, duration, printable, reason_of
 from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM, SETTINGS_FILE, setting
-from texts.said import said, text_of
+from texts.said import Quantity, Said, counted, said, text_of
 
 if TYPE_CHECKING:
     from lab.crash.experiment import Experiment, Lab
     from lab.crash.trials import Trial
+    from lab.fleet.fleet_round import FleetLab, FleetRound
+    from lab.simulation.campaign import Campaign, Violation
+
+
+# ---- the rounds of a crash lab, of one load or of a fleet ---------------------------------------------------------
+
+
+_MAX_PROBLEMS_SHOWN: Final = 10
+"""Problems of one round that are shown; the JSON has them all."""
+
+
+def show_problems(problems: Sequence[str], folder: Path, repeat: str, screen: Screen) -> None:
+    """Show the problems of a round that has failed, where all of it is, and the command that repeats it."""
+    for problem in problems[:_MAX_PROBLEMS_SHOWN]:
+        screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
+    if len(problems) > _MAX_PROBLEMS_SHOWN:
+        more = said("… and {number} more", number=Quantity(len(problems) - _MAX_PROBLEMS_SHOWN))
+        screen.say_always(Text.assemble("    ", render(more)))
+    screen.say_always(one_line("    ", render(said("all of it:")), " ", str(folder)))
+    screen.say_always(Text.assemble("    ", render(said("the same once more:"), "dim")))
+    screen.say_always(command(repeat))
+
+
+def close_rounds(
+    path: Path, content: bytes, rounds: int, failed: Sequence[int], seconds: float, screen: Screen
+) -> Exit:
+    """Write the JSON of all rounds to `path`, and show what they come to; `failed` has the seeds of failed ones."""
+    try:
+        path.write_bytes(content)
+        where = render(said("all of it: {file}", file=path), "dim")
+    except OSError as error:
+        where = render(said("{file} could not be written: {why}", file=path, why=reason_of(error)), "yellow")
+    if screen.voice.as_json:
+        screen.out.file.write(content.decode())
+    if failed:
+        sentence = counted(
+            "{failed} of {n} round failed, of the seeds {seeds}",
+            "{failed} of {n} rounds failed, of the seeds {seeds}",
+            rounds,
+            failed=Quantity(len(failed)),
+            seeds=tuple(map(str, failed)),
+        )
+        screen.say_always(Text.assemble(("✗ ", "bold red"), render(sentence, "bold red"), "  ", where))
+        return Exit.REJECTED
+    sentence = counted(
+        "{n} round in {time}: each effect once, every sum to the kopeck",
+        "{n} rounds in {time}: each effect once, every sum to the kopeck",
+        rounds,
+        time=duration(seconds),
+    )
+    screen.say(Text.assemble(("✓ ", "bold green"), render(sentence, "bold green"), "  ", where))
+    return Exit.DONE
+
+
+# ---- `selftest --fleet` -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSeries:
+    """The rounds of a fleet: the seed of the first, from which the others count on, their number and their size."""
+
+    seed: int
+    rounds: int
+    quick: bool
+
+    def repeat(self, seed: int) -> str:
+        """The command that repeats the round of this seed."""
+        return " ".join([PROGRAM, "selftest", "--fleet", *(("--quick",) if self.quick else ()), "--seed", str(seed)])
+
+
+async def prove_fleet(series: FleetSeries, screen: Screen, *, keep: bool) -> Exit:
+    """Run the rounds; Ctrl-C and SIGTERM end them and all that they have started."""
+    try:
+        from lab.fleet.fleet_round import HandInFailed
+        from lab.fleet.postgres_server import NoPostgres
+    except ImportError as error:
+        raise CommandRefused(
+            said(
+                "a fleet needs libraries that are not installed: pip install {package}",
+                package="'carbon-migrate[postgres]'",
+            )
+        ) from error
+    done: list[FleetRound] = []
+    began = anyio.current_time()
+    with anyio.CancelScope() as whole:
+        async with heeding(lambda _: whole.cancel()):
+            try:
+                await _run_fleet(series, done, screen, keep=keep)
+            except (NoPostgres, HandInFailed) as error:
+                raise CommandRefused(text_of(error), Exit.STOPPED) from error
+    code = _close_fleet(series, done, anyio.current_time() - began, screen) if done else Exit.DONE
+    if not whole.cancel_called:
+        return code
+    screen.say_always(render(said("interrupted; all that was started is stopped as well"), "yellow"))
+    return Exit.INTERRUPTED if code is Exit.DONE else code
+
+
+async def _run_fleet(series: FleetSeries, done: "list[FleetRound]", screen: Screen, *, keep: bool) -> None:
+    from lab.crash.program import without_settings
+    from lab.fleet.fleet_round import FleetLab
+    from lab.fleet.round_plan import draw_round
+    from lab.fleet.workers import FleetProgram
+
+    folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-fleet-"))
+    lab = FleetLab(folder, FleetProgram(without_settings(os.environ)))
+    try:
+        for seed in range(series.seed, series.seed + series.rounds):
+            plan = draw_round(seed, quick=series.quick)
+            screen.say(
+                counted(
+                    "seed {seed}: {workers} workers, {n} billing, {rows} rows, {blows} blows; at most {time}",
+                    "seed {seed}: {workers} workers, {n} billings, {rows} rows, {blows} blows; at most {time}",
+                    plan.billings,
+                    seed=str(seed),
+                    workers=Quantity(plan.workers),
+                    rows=Quantity(plan.rows * plan.billings),
+                    blows=Quantity(len(plan.single) + len(plan.storm)),
+                    time=duration(plan.longest),
+                )
+            )
+            with waiting(said("seed {seed}: the fleet works", seed=seed)):
+                one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
+            done.append(one)
+            _show_round(one, lab, series, screen)
+            if one.holds and not keep:
+                shutil.rmtree(lab.folder_of(plan), ignore_errors=True)
+    finally:
+        if not keep and all(one.holds for one in done):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _show_round(one: "FleetRound", lab: "FleetLab", series: FleetSeries, screen: Screen) -> None:
+    verdict = one.verdict
+    took = max((found.seconds for found in verdict.take_overs), default=0.0)
+    line = said(
+        "once {once}, twice {twice}, lost {lost}; unknown on the way {unknown}, faults {faults}, blows {blows}; "
+        "taken over after {seconds} s at most; {time}",
+        once=Quantity(verdict.once),
+        twice=Quantity(verdict.twice),
+        lost=Quantity(verdict.lost),
+        unknown=Quantity(verdict.unknown),
+        faults=Quantity(one.injected.total()),
+        blows=Quantity(len(one.dealt)),
+        seconds=f"{took:.1f}",
+        time=duration(one.seconds),
+    )
+    screen.say(Text.assemble("  ", render(line, "green" if one.holds else "bold red")))
+    if one.holds:
+        return
+    problems = [str(problem) for problem in one.problems]
+    show_problems(problems, lab.folder_of(one.plan), series.repeat(one.plan.seed), screen)
+
+
+def _close_fleet(series: FleetSeries, done: "Sequence[FleetRound]", seconds: float, screen: Screen) -> Exit:
+    failed = [one.plan.seed for one in done if not one.holds]
+    content = fleet_json(series, done)
+    return close_rounds(Path(f"selftest-fleet-{series.seed}.json"), content, len(done), failed, seconds, screen)
+
+
+def fleet_json(series: FleetSeries, done: "Sequence[FleetRound]") -> bytes:
+    """All rounds, with their blows, takeovers and problems."""
+    rounds = [
+        {
+            "seed": one.plan.seed,
+            "holds": one.holds,
+            "seconds": round(one.seconds, 1),
+            "repeat": series.repeat(one.plan.seed),
+            "plan": asdict(one.plan),
+            "once": one.verdict.once,
+            "twice": one.verdict.twice,
+            "lost": one.verdict.lost,
+            "unknown": one.verdict.unknown,
+            "faults": dict(one.injected),
+            "blows": [asdict(dealt) for dealt in one.dealt],
+            "take_overs": [asdict(found) for found in one.verdict.take_overs],
+            "problems": [printable(str(problem)) for problem in one.problems],
+        }
+        for one in done
+    ]
+    return msgspec.json.format(msgspec.json.encode({"seed": series.seed, "rounds": rounds}), indent=1) + b"\n"
+
+
+# ---- `selftest --simulate` ----------------------------------------------------------------------------------
+
+
+_SHOWN: Final = 3
+"""Violations that are shown; the JSON has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A campaign: the seed of its first schedule, how many there are, and the minutes after which it ends."""
+
+    seed: int
+    schedules: int
+    minutes: float = math.inf
+
+
+def run_simulation(wanted: Simulation, screen: Screen) -> Exit:
+    """Play the schedules, and show what they come to."""
+    from lab.simulation.campaign import ENOUGH, Campaign, run
+
+    campaign, seconds = Campaign(), wanted.minutes * 60
+    with waiting(lambda: _campaign_line(campaign), lambda: (campaign.schedules, wanted.schedules)):
+        run(campaign, range(wanted.seed, wanted.seed + wanted.schedules), seconds)
+    if screen.voice.as_json:
+        screen.out.file.write(msgspec.json.encode(campaign.as_object()).decode() + "\n")
+    for violation in campaign.violations[:_SHOWN]:
+        _show_violation(violation, screen)
+    say = screen.say if campaign.is_proof else screen.say_always
+    say(render(_campaign_line(campaign), "bold red" if campaign.violations else "bold green"))
+    if campaign.schedules < ENOUGH and campaign.not_reached:
+        screen.say(render(_not_yet(len(campaign.not_reached), ENOUGH), "dim"))
+    elif campaign.not_reached:
+        say(render(said("not reached: {situations}", situations=tuple(campaign.not_reached)), "yellow"))
+    return Exit.DONE if campaign.is_proof else Exit.REJECTED
+
+
+def _not_yet(situations: int, enough: int) -> Said:
+    return counted(
+        "{n} situation is not among them (--json names it); {enough} schedules have to reach all",
+        "{n} situations are not among them (--json names them); {enough} schedules have to reach all",
+        situations,
+        enough=Quantity(enough),
+    )
+
+
+def _campaign_line(campaign: "Campaign") -> Said:
+    return counted(
+        "{n} schedule, {rate} a minute of the processor: {wrong} wrong",
+        "{n} schedules, {rate} a minute of the processor: {wrong} wrong",
+        campaign.schedules,
+        rate=Quantity(round(campaign.per_minute)),
+        wrong=Quantity(len(campaign.violations)),
+    )
+
+
+def _show_violation(violation: "Violation", screen: Screen) -> None:
+    """The problems of a schedule, its story, and the command that repeats it."""
+    for problem in violation.problems:
+        screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
+    for moment, process, event in violation.story:
+        screen.say_always(Text(f"    {moment:10.3f}  {process:8}  {printable(event)}"))
+    screen.say_always(Text.assemble("    ", render(said("the same once more:"), "dim")))
+    screen.say_always(command(f"{PROGRAM} selftest --simulate 1 --seed {violation.seed}"))
+
+
+# ---- `selftest` ---------------------------------------------------------------------------------------------------
+
 
 MINUTES: Final = 1.0
 ROWS: Final = 240
@@ -145,7 +390,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         limit = math.inf if minutes == MINUTES else minutes
         # From there on schedules of fleets are among them.
         first = _SEEDS + drawn if seed is None else seed
-        raise typer.Exit(simulated(Simulation(first, simulate, limit), screen))
+        raise typer.Exit(run_simulation(Simulation(first, simulate, limit), screen))
     if fleet:
         given = {"job": job, "fault": fault, "config": config, "rows": None if rows == ROWS else rows}
         _refuse_with_fleet(name for name, value in given.items() if value)

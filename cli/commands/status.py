@@ -20,8 +20,7 @@ from checkpoints.states import State, states_where
 from cli.commands.execution import execute
 from cli.session.control_client import ask_status, unheard
 from cli.session.journal import open_existing, stored_policy
-from cli.session.stages import describe_stage, ended_facts, stage_of
-from cli.session.step_mark import holds_its_file
+from cli.session.stages import describe_stage, ended_facts, holds_its_file, stage_of
 from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, grouped
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
@@ -36,9 +35,8 @@ from cli.show.closing import (
     states_object,
 )
 from cli.show.steps import steps_of
-from cli.terminal.badge import badge_of, is_of_badge
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, Hanging, render, steps_list
+from cli.terminal.layout import Facts, Hanging, badge_of, is_of_badge, render, steps_list
 from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_sender
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, printable

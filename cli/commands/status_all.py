@@ -13,8 +13,16 @@ from rich.text import Text
 
 from checkpoints.errors import JournalError
 from checkpoints.stores import is_there
-from cli.fleet.fleet_table import FleetTable, sums_lines
-from cli.fleet.overview import FleetJournal, FleetRun, FleetView, run_facts, sums_facts, view_of
+from cli.fleet.overview import (
+    FleetJournal,
+    FleetRun,
+    FleetTable,
+    FleetView,
+    run_facts,
+    sums_facts,
+    sums_lines,
+    view_of,
+)
 from cli.session.journal import open_existing
 from cli.settings.known_billings import KnownBillings, known_billings
 from cli.settings.settings import Settings

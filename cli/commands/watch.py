@@ -14,9 +14,8 @@ from cli.session.journal import open_existing
 from cli.session.stages import RUNNING, describe_stage
 from cli.settings.settings import Settings
 from cli.show.progress import LOOK_EVERY, line, screen_of, show_looks
-from cli.terminal.badge import badge_of
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import render
+from cli.terminal.layout import badge_of, render
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, moment, printable

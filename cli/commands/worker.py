@@ -80,9 +80,8 @@ def _worker(
 
 async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen: Screen) -> Exit:
     """Work until a signal comes. Raises `SettingsRefused` where no billing can be sent to."""
-    from cli.fleet.billings import billings_of
     from cli.fleet.children import Children
-    from cli.fleet.worker import FleetWorker
+    from cli.fleet.worker import FleetWorker, billings_of
 
     found = billings_of(settings, flags, os.environ, Path.cwd())
     for profile, why in found.left_out.items():

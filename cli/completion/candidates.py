@@ -1,26 +1,180 @@
 """The words that can stand at the cursor: commands, options, and the values that are known here."""
 
+import ast
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
 
 from checkpoints.errors import JournalError
 from checkpoints.states import State
-from cli.completion.line import Typed, read_line
-from cli.completion.options import VALUES, commands
 from cli.settings.flags import Flags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import reader
 from cli.terminal.texts import moment, printable
-from texts.remedies import SETTINGS_FILE
+from texts.remedies import PROGRAM, SETTINGS_FILE
 
 if TYPE_CHECKING:
-    from cli.completion.written_jobs import WrittenJobs
     from cli.settings.settings import Settings
+
+
+# ---- the options and arguments of all commands, as data -----------------------------------------------------------
+
+
+TABLE: Final = Path(__file__).with_name("options.json")
+
+VALUES: Final = "…"
+"""At the end of an argument's word where it may be given several times."""
+
+
+class Option(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An option: its names, the longest first, and the word that it takes; "" for a switch."""
+
+    names: tuple[str, ...]
+    help: str
+    word: str = ""
+    choices: tuple[str, ...] = ()
+    repeatable: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its longest name."""
+        return self.names[0]
+
+
+class CommandSyntax(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A command: the first paragraph of its help, its options, and the words that its arguments take."""
+
+    help: str
+    options: tuple[Option, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+    def option(self, name: str) -> Option | None:
+        """The option of that name, None without one."""
+        return next((option for option in self.options if name in option.names), None)
+
+    def argument(self, place: int) -> str:
+        """The word of the argument at this place, counted from 0; "" where none is taken."""
+        if place < len(self.arguments):
+            return self.arguments[place]
+        last = self.arguments[-1] if self.arguments else ""
+        return last if last.endswith(VALUES) else ""
+
+
+@cache
+def commands() -> Mapping[str, CommandSyntax]:
+    """All commands by name, those of a group as `mock serve`."""
+    return msgspec.json.decode(TABLE.read_bytes(), type=dict[str, CommandSyntax])
+
+
+def as_json(table: Mapping[str, CommandSyntax]) -> bytes:
+    """The table as it is kept."""
+    return msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n"
+
+
+# ---- a command line that is being typed ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A command line up to the cursor, read by the options of its command.
+
+    `current` is the unfinished word. It is the value of the option `expects`, where there is one, else an argument at
+    `place`, or an option. `prefix` stands before a value within the word, as in `--state=`.
+    """
+
+    current: str
+    name: str = ""
+    command: CommandSyntax | None = None
+    expects: Option | None = None
+    place: int = 0
+    prefix: str = ""
+    arguments: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_line(line: str) -> Typed:
+    """Read a command line up to the cursor; quotes may be open, as they are while somebody types."""
+    *words, current = _after_program(split(line))
+    name, rest = _command_of(words)
+    command = commands().get(name)
+    if command is None or (name and _is_group(name)):
+        return Typed(current, name, command)
+    return _read_options(current, name, command, rest)
+
+
+def _read_options(current: str, name: str, command: CommandSyntax, rest: Sequence[str]) -> Typed:
+    arguments: list[str] = []
+    given: dict[str, str] = {}
+    expects: Option | None = None
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if expects is not None:
+            given[expects.name], expects = word, None
+        elif not word.startswith("-") or word == "-":
+            arguments.append(word)
+        elif (option := command.option(flag)) is not None:
+            given[option.name] = value
+            expects = option if option.word and not equals else None
+    prefix = ""
+    if expects is None and current.startswith("--") and "=" in current:
+        flag, _, value = current.partition("=")
+        expects, prefix, current = command.option(flag), f"{flag}=", value
+    return Typed(current, name, command, expects, len(arguments), prefix, tuple(arguments), given)
+
+
+def _command_of(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The name of the command, that of a group with that of its command; and the words after it.
+
+    Without a command yet, the words are the options of the program itself.
+    """
+    typed = words[_options_before(words) :]
+    if len(typed) > 1 and f"{typed[0]} {typed[1]}" in commands():
+        return f"{typed[0]} {typed[1]}", typed[2:]
+    return (typed[0], typed[1:]) if typed else ("", words)
+
+
+def _options_before(words: Sequence[str]) -> int:
+    """How many words stand before the command."""
+    place = 0
+    while place < len(words) and words[place].startswith("-"):
+        option = commands()[""].option(words[place])
+        place += 2 if option is not None and option.word else 1
+    return place
+
+
+def _is_group(name: str) -> bool:
+    return any(other.startswith(f"{name} ") for other in commands())
+
+
+def _after_program(words: Sequence[str]) -> Sequence[str]:
+    """The words after the program, which `sudo` or a variable may stand before."""
+    for place, word in enumerate(words[:-1]):
+        if PurePath(word).name == PROGRAM:
+            return words[place + 1 :]
+    return words[1:] or [""]
+
+
+def split(line: str) -> list[str]:
+    """The words of an unfinished line; the last one, at the cursor, may be empty."""
+    for end in ("", "'", '"'):
+        try:
+            words = shlex.split(line.removesuffix("\\") + end)
+        except ValueError:
+            continue
+        return [*words, ""] if not end and (not line or line[-1].isspace()) else words
+    return [""]
+
+
+# ---- the words that can stand at the cursor -----------------------------------------------------------------------
+
 
 LATEST: Final = 50
 """Runs that are offered."""
@@ -143,8 +297,6 @@ def _jobs(typed: Typed) -> Iterator[Candidate]:
 
 def _written_jobs(typed: Typed) -> "WrittenJobs":
     """The jobs of declarations, as they are written there: completing a word runs no code that is not ours."""
-    from cli.completion.written_jobs import written_jobs  # noqa: PLC0415 - as above
-
     settings = _settings_of(typed)
     return written_jobs(settings.own_jobs.files) if settings else {}
 
@@ -184,3 +336,58 @@ _KNOWN: Final[Mapping[str, Callable[[Typed], Iterator[Candidate]]]] = MappingPro
     }
 )
 """The values that are known, by the word that the help shows for them."""
+
+
+# ---- the jobs of declarations as they are written, for completion -------------------------------------------------
+
+
+_LONGEST: Final = 1_000_000
+"""Bytes of a declaration that are looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenJob:
+    """A job as it is written: its summary, and its parameters with what is said of them."""
+
+    summary: str
+    parameters: Mapping[str, str]
+
+
+WrittenJobs: TypeAlias = Mapping[str, WrittenJob]
+"""Jobs as they are written, by name."""
+
+
+def written_jobs(files: Sequence[Path]) -> WrittenJobs:
+    """The jobs of these files by name; none of a file that cannot be read, or is no Python."""
+    return {name: job for file in files for name, job in _of_file(file)}
+
+
+def _of_file(file: Path) -> Iterator[tuple[str, WrittenJob]]:
+    if not file.is_file():
+        return
+    try:
+        with file.open("rb") as opened:
+            tree = ast.parse(opened.read(_LONGEST))
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return
+    for call in _calls(tree, "JobSpec"):
+        if name := _text(call, "name", 0):
+            parameters = {_text(one, "name", 0): _text(one, "help", 1) for one in _calls(call, "Parameter")}
+            yield (
+                name,
+                WrittenJob(_text(call, "summary", 1), {one: help_ for one, help_ in parameters.items() if one}),
+            )
+
+
+def _calls(tree: ast.AST, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and name in {getattr(node.func, "id", ""), getattr(node.func, "attr", "")}:
+            yield node
+
+
+def _text(call: ast.Call, keyword: str, place: int) -> str:
+    """The text of an argument, "" where it is none."""
+    found: Sequence[ast.expr] = [one.value for one in call.keywords if one.arg == keyword] or call.args[
+        place : place + 1
+    ]
+    return value if found and isinstance(found[0], ast.Constant) and isinstance(value := found[0].value, str) else ""

@@ -13,27 +13,198 @@ import asyncio
 import logging
 import signal
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
 
 import anyio
 import structlog
+from procrastinate import exceptions
+from procrastinate.connector import BaseConnector
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
+from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.worker import Worker as QueueWorker
 
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
-from cli.fleet.billings import Billings
 from cli.fleet.children import Children, ProcessEnd
-from cli.fleet.job_keeper import AgainLater, GivenOutAgain, JobKeeper
 from cli.fleet.queue import NOTE, TASK, Queue, open_queue, queues_of
 from cli.session.control_client import ourselves
 from cli.session.journal import open_existing, unfinished
-from cli.terminal.exits import Exit
+from cli.settings.flags import Flags
+from cli.settings.settings import Settings, load
+from cli.settings.settings_file import badges_in
+from cli.terminal.exits import Exit, SettingsRefused
 from cli.terminal.texts import printable
 from engine.pacing.holds import StopKind
 from texts.remedies import command_line
 from texts.said import Said, counted, said, text_of
+
+# ---- the billings that a worker can send to -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Billings:
+    """The profile of settings of each billing, by its target, "" for the billing of a file without profiles.
+
+    `left_out` are the profiles that this machine cannot send for, with the reason.
+    """
+
+    profiles: Mapping[str, str]
+    left_out: Mapping[str, str]
+
+
+def billings_of(settings: Settings, flags: Flags, environment: Mapping[str, str], folder: Path) -> Billings:
+    """The billings of the settings in force. Raises `SettingsRefused` for a file without profiles and billing."""
+    names = [badge.profile for badge in badges_in(settings.file)] if settings.file else []
+    if settings.profile is not None or not names:
+        return Billings({_target(settings): settings.profile.badge.profile if settings.profile else ""}, {})
+    profiles: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for name in names:
+        try:
+            own = load(replace(flags, profile=name), environment, folder)
+            if own.journal.value == settings.journal.value:
+                profiles[_target(own)] = name
+            else:
+                left_out[name] = said("its journal is another one: {journal}", journal=str(own.journal.value))
+        except SettingsRefused as error:
+            left_out[name] = text_of(error)
+    return Billings(profiles, left_out)
+
+
+def _target(settings: Settings) -> str:
+    """The target of the settings, once all that a run of it needs is at hand. Raises `SettingsRefused`."""
+    for table in ("api", "database", "hooks"):
+        settings.hidden.require(table)
+    return settings.target
+
+
+# ---- how jobs of procrastinate end --------------------------------------------------------------------------------
+
+
+_STORING_TRIES: Final = 3
+_AGAIN: Final = 1.0
+"""Tries to write what becomes of a job, and seconds between two of them."""
+
+AFTER_FAULT: Final = 60.0
+"""Seconds until a run is given out again whose job has failed in the worker itself."""
+
+_STILL: Final = (
+    "select 1 as yes from procrastinate_jobs "
+    "where id = %(job)s and status = 'doing' and worker_id is not distinct from %(worker)s"
+)
+
+log = structlog.get_logger(__name__)
+
+
+class AgainLater(Exception):
+    """Raised by a job that is to be given out again after `seconds`."""
+
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
+class GivenOutAgain(BaseRetryStrategy):
+    """Every job that does not end is given out again: no run is lost from the queue by an error."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+        """When the job is given out again."""
+        match exception:
+            case AgainLater(seconds=seconds):
+                return RetryDecision(retry_in={"seconds": round(seconds)})
+            case asyncio.CancelledError():
+                # The queue was away: what works on the run goes on, and is found again.
+                return RetryDecision()
+        log.error("a job has failed in the worker", run=job.task_kwargs.get("run"), why=repr(exception))
+        return RetryDecision(retry_in={"seconds": round(AFTER_FAULT)})
+
+
+class JobKeeper(JobManager):
+    """The jobs of an open queue. `say` tells what is taken from another worker."""
+
+    def __init__(self, connector: BaseConnector, say: Callable[[Said], None]) -> None:
+        super().__init__(connector)
+        self._say = say
+        self.give_up: Callable[[], None] = lambda: None
+        """Called where jobs cannot be written: the worker has to begin anew."""
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001 - as procrastinate
+        """End a job, where it is still given out as this one."""
+
+        async def finish() -> None:
+            if await self._is_still(job):
+                await super(JobKeeper, self).finish_job(job, status, delete_job)
+
+        await self._write(finish)
+
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        """Give a job out again, where it is still given out as this one."""
+
+        async def retry() -> None:
+            if await self._is_still(job):
+                await super(JobKeeper, self).retry_job(job, retry_at, priority, queue, lock)
+
+        await self._write(retry)
+
+    async def give_out_stalled(self, after: float, every: float) -> None:
+        """Give out again, without end, the jobs whose worker was not heard of for `after` seconds."""
+        while True:
+            try:
+                stalled = await self.get_stalled_jobs(task_name=TASK, seconds_since_heartbeat=after)
+                for job in stalled:
+                    log.debug("nothing was heard of a worker: its run is given out again", **_run_of(job))
+                    self._say(
+                        said(
+                            "{run}: its worker was not heard of for {seconds} s; another goes on with it",
+                            run=str(job.task_kwargs.get("run")),
+                            seconds=round(after),
+                        )
+                    )
+                    await self.retry_job(job)
+            except exceptions.ConnectorException as error:
+                # The worker notices it too, and opens the queue anew.
+                log.debug("stalled runs cannot be looked for", why=str(error))
+            await asyncio.sleep(every)
+
+    async def _write(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write what becomes of a job. Where that fails again and again, this worker gives up all that it has.
+
+        It begins anew then, and the job is found as that of a worker that is gone.
+        """
+        for _ in range(_STORING_TRIES):
+            try:
+                return await write()
+            except exceptions.ConnectorException as error:
+                log.debug("what becomes of a run could not be written", why=str(error))
+                await asyncio.sleep(_AGAIN)
+        self.give_up()
+        return None
+
+    async def _is_still(self, job: Job) -> bool:
+        found = await self.connector.execute_query_all_async(_STILL, job=job.id, worker=job.worker_id)
+        if not found:
+            self._say(said("{run}: another worker has it by now", run=str(job.task_kwargs.get("run"))))
+        return bool(found)
+
+
+def _run_of(job: Job) -> dict[str, Any]:
+    return {"run": job.task_kwargs.get("run"), "worker": job.worker_id}
+
+
+# ---- a worker -----------------------------------------------------------------------------------------------------
+
 
 _SIGNS: Final = 3
 """Signs of life of a worker in that time."""
@@ -74,8 +245,6 @@ _RECANCEL: Final = 0.2
 
 _BRIEF: Final = 120
 """Characters of the reason for which a run waits: what its process advises a person, the worker does by itself."""
-
-log = structlog.get_logger(__name__)
 
 Say = Callable[[Said], None]
 

@@ -7,8 +7,7 @@ from typing import Final
 
 import anyio.to_thread
 
-from cli.jobfile.job_file import PACING, TOML, JobFile, read
-from cli.jobfile.save import SaveRequest, save
+from cli.jobfile.job_file import PACING, TOML, JobFile, SaveRequest, read, save
 from cli.jobfile.steps import FileRunOptions, run_file
 from cli.session.events import OpenReader
 from cli.session.order import Order

@@ -1,37 +1,295 @@
 """Steps of a job file, run in order: each is a run of its own, with a barrier between them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum, auto
 from pathlib import Path
+from typing import Final
 
 import anyio.to_thread
+import structlog
 from rich.console import Group
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.records import Run
+from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep
-from cli.jobfile.rounds import Round, StepDecision, StepState, passes, round_of
-from cli.jobfile.wait import WaitResult, tell_end, wait
-from cli.session.events import LiveRun, OpenReader, RunEnded, RunEvent, RunReader
-from cli.session.journal import require_unlocked
+from cli.session.control_server import serve_control
+from cli.session.events import LiveRun, OpenReader, RunEnded, RunEvent, RunReader, RunReaders
+from cli.session.journal import locked, require_unlocked, unfinished
+from cli.session.order import identity
 from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, close_ended, open_session
+from cli.session.session import OpenRecorder, Session, close_ended, open_session, totals_at_end
+from cli.session.stages import StepMark, mark_of
 from cli.session.start import Ready, check_files, prepare, start_run
-from cli.session.step_mark import StepMark
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, StepOutcome, steps_of_file
-from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of
+from cli.show.progress import show_sending
+from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of, outcome_of
 from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import Screen
+from cli.terminal.signals import Interrupts
 from cli.terminal.texts import SENTENCE, WHOLE, printable
 from engine.job import Job
 from engine.pacing.holds import Stop, StopKind
+from engine.pacing.throttle import Gauge
+from engine.pipeline.barrier import Barrier, is_worked_off, settled
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import Progress
 from engine.rows import STDIN
+from engine.sources.raw.original import FileOnDisk
 from texts.remedies import command_line
 from texts.said import Said, counted, said, text_of
+
+# ---- the rounds of a job file -------------------------------------------------------------------------------------
+
+
+class StepState(Enum):
+    """What is done with a step."""
+
+    PASSED_OVER = auto()
+    """It is finished."""
+    TAKEN_UP = auto()
+    """Its run is resumed."""
+    BEGUN = auto()
+    """A new run of it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepDecision:
+    """The decision on a step. `run` is its run of this round, `why` says why that run is not enough."""
+
+    step: JobFileStep
+    state: StepState
+    run: Run | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is left to do in a round, or a whole new one; `note` says which, "" for the first round.
+
+    It was begun at `begun`; the files of its steps are named with that date.
+    `strays` are unfinished runs of the round that match no step of the file any more.
+    """
+
+    number: int
+    begun: datetime
+    decisions: tuple[StepDecision, ...]
+    note: str = ""
+    strays: tuple[Run, ...] = ()
+
+
+def passes(step: JobFileStep, outcome: Exit) -> bool:
+    """Whether the next step may begin after this outcome."""
+    return outcome is Exit.DONE or (step.go_on and outcome is Exit.REJECTED)
+
+
+async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) -> Round:
+    """The round that a start of the file at `now` continues or begins. Raises `InputRefused` for a file of rows."""
+    marked = [(mark, run) for run in reversed(await journal.runs()) if (mark := _mark_here(run, file, target))]
+    number = max((mark.round for mark, _ in marked), default=0)
+    latest = [(mark, run) for mark, run in marked if mark.round == number]
+    if not latest:
+        return Round(1, now, _all_of(file.at(now).steps))
+    begun = latest[-1][0].begun
+    steps = file.at(begun).steps
+    runs = _runs_of(steps, latest)
+    if last := await _run_that_ended(latest, runs.get(len(steps)), journal):
+        note = said(
+            "Round {number} is at its end, with run {run} of {date}: this is round {next}, from step 1. What must "
+            "not be entered twice is left out where an earlier run has it",
+            number=number,
+            run=last.name,
+            date=last.created_at,
+            next=number + 1,
+        )
+        return Round(number + 1, now, _all_of(file.at(now).steps), note)
+    decisions = [decision for step in steps for decision in await _decide(step, runs.get(step.number), journal)]
+    known = {run.run_id for run in runs.values()}
+    strays = [run for _, run in latest if run.run_id not in known and run.approved_at]
+    return Round(
+        number,
+        begun,
+        tuple(decisions),
+        said("Going on with round {number}, which is not at its end", number=number),
+        tuple([run for run in strays if await unfinished(run, journal)]),
+    )
+
+
+def _mark_here(run: Run, file: JobFile, target: str) -> StepMark | None:
+    mark = mark_of(run)
+    here = mark is not None and mark.file == str(file.path) and run.target == target
+    return mark if here and run.stage is not Stage.DISCARDED else None
+
+
+def _all_of(steps: Sequence[JobFileStep]) -> tuple[StepDecision, ...]:
+    return tuple(StepDecision(step, StepState.BEGUN) for step in steps)
+
+
+def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[StepMark, Run]]) -> dict[int, Run]:
+    """The newest run of each step: by its number first, since two steps may be equal, then among the others."""
+    found: dict[int, Run] = {}
+    for only_its_own in (True, False):
+        for step in steps:
+            left = [one for one in latest if one[1] not in found.values() and _same(step, one[1])]
+            own = [run for mark, run in left if mark.number == step.number or not only_its_own]
+            if own and step.number not in found:
+                found[step.number] = own[0]
+    return found
+
+
+def _same(step: JobFileStep, run: Run) -> bool:
+    return run.job == step.order.kind.name and identity(run.parameters) == identity(step.order.to_parameters())
+
+
+async def _run_that_ended(latest: Sequence[tuple[StepMark, Run]], last: Run | None, journal: Journal) -> Run | None:
+    """The run that has ended the round: that of the current last step, or of the last step at that time."""
+    ends = [run for mark, run in latest if mark.is_last or (last is not None and run.run_id == last.run_id)]
+    if not ends or await unfinished(ends[0], journal):
+        return None
+    # Rejected rows do not matter after the last step; rows that wait for a person keep the round open.
+    outcome = outcome_of(await totals_at_end(ends[0], journal))
+    return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
+
+
+async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[StepDecision]:
+    """What is left to do for a step of a continued round."""
+    if run is None:
+        return [StepDecision(step, StepState.BEGUN)]
+    why = await _reason_to_repeat(step, run, journal)
+    is_open = await unfinished(run, journal)
+    if why and is_open and run.approved_at is None:
+        # Nothing of it was sent, so the new run replaces it.
+        return [StepDecision(step, StepState.BEGUN, run, why)]
+    first = [StepDecision(step, StepState.TAKEN_UP, run)] if is_open else []
+    if not is_open and run.paused_at and passes(step, outcome_of(await totals_at_end(run, journal))):
+        # The file is paused after this run: it waits there first, whatever begins next.
+        first = [StepDecision(step, StepState.PASSED_OVER, run)]
+    return (
+        [*first, StepDecision(step, StepState.BEGUN, run, why)]
+        if why
+        else first or [StepDecision(step, StepState.PASSED_OVER, run)]
+    )
+
+
+async def _reason_to_repeat(step: JobFileStep, run: Run, journal: Journal) -> str:
+    if await journal.taken_back(run):
+        return said("run {run} was taken back", run=run.name)
+    file = step.order.rows.file
+    if file not in {"", STDIN} and await anyio.to_thread.run_sync(_has_changed, Path(file), run.source_digest):
+        return said("{file} has changed since run {run} began with it", file=printable(file), run=run.name)
+    return ""
+
+
+def _has_changed(file: Path, digest: str) -> bool:
+    """Whether the content of the file has changed; a missing file has no rows left to send."""
+    return file.exists() and FileOnDisk(file).digest != digest
+
+
+# ---- steps of a job file, run in order ----------------------------------------------------------------------------
+
+
+# ---- waiting between two steps ------------------------------------------------------------------------------------
+
+
+log = structlog.get_logger(__name__)
+
+BLIND: Final = said("without a database nobody can see what the billing has still to do")
+"""Why a fixed time is waited instead of waiting for the billing."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult:
+    """The result of waiting between steps: its duration, how much of it by cause, and the stop that ended it."""
+
+    seconds: float = 0.0
+    held: Mapping[str, float] = field(default_factory=dict)
+    stop: Stop = field(default_factory=Stop)
+
+    def and_then(self, later: "WaitResult") -> "WaitResult":
+        """The sum of two results, in order."""
+        return WaitResult(self.seconds + later.seconds, _sum(self.held, later.held), later.stop)
+
+    def counted_in(self, closing: Closing) -> Closing:
+        """The closing of the file's last step with this waiting added."""
+        whole = replace(closing, seconds=closing.seconds + self.seconds, held=_sum(self.held, closing.held))
+        if not self.stop.requested:
+            return whole
+        code = Exit.INTERRUPTED if self.stop.kind is StopKind.INTERRUPTED else Exit.STOPPED
+        return replace(whole, exit=code, stopped=self.stop.reason)
+
+
+async def wait(run: Run, session: Session) -> WaitResult:
+    """Wait after a finished run until the next step may begin, or a stop is requested.
+
+    Raises `CommandRefused` when another process works on the run, `JournalError`, and what `rebuild` raises.
+    """
+    structlog.contextvars.bind_contextvars(run=run.name)
+    return await _Waiting(run, session).wait()
+
+
+async def tell_end(run: Run, closing: Closing, session: Session) -> None:
+    """Tell the readers of a run that its job file ends after it; a signal ends the waiting for them."""
+    interrupts = Interrupts(Stop(), session.screen)
+    readers = RunReaders(run, session.journal, Progress(), interrupts, ended=True)
+    async with interrupts.listening(), readers.following(session.readers):
+        readers.end_file(closing)
+
+
+class _Waiting:
+    """One wait after one run."""
+
+    def __init__(self, run: Run, session: Session) -> None:
+        self._run = run
+        self._session = session
+        self._journal = session.journal
+        # An interrupt that came when the step had nothing left to stop applies to the file; other stops are over.
+        self._stop = session.stop if session.stop.kind is StopKind.INTERRUPTED else Stop()
+        self._live_policy = LivePolicy(session.policy_of(run), Progress(), self._stop)
+        self._interrupts = Interrupts(self._stop, session.screen)
+
+    async def wait(self) -> WaitResult:
+        progress = self._live_policy.progress
+        readers = RunReaders(self._run, self._journal, progress, self._interrupts, ended=True)
+        async with (
+            locked(self._run, self._journal, "run") as self._run,
+            self._interrupts.listening(),
+            readers.following(self._session.readers),
+        ):
+            progress.take_up(await self._journal.totals(self._run), intake_ended=True)
+            with self._interrupts.before_sending():
+                await self._until_open(Barrier(await self._gauge(), self._live_policy))
+        if self._stop.requested:
+            log.info("the next step does not begin", why=self._stop.reason)
+        return WaitResult(progress.seconds, progress.holds.seconds, self._stop)
+
+    async def _until_open(self, barrier: Barrier) -> None:
+        paused = True
+        while paused and not self._stop.requested:
+            async with (
+                serve_control(self._run, self._journal, self._live_policy, self._session.screen),
+                show_sending(self._live_policy.progress, self._session.screen, self._run.name),
+            ):
+                await barrier.wait()
+            # A pause may have been confirmed just as the waiting ended, and must hold.
+            paused = (await self._journal.run(self._run.name)).paused_at is not None
+
+    async def _gauge(self) -> Gauge:
+        policy = self._live_policy.policy
+        if self._session.gateway.database is None:
+            return settled(policy.settle, BLIND)
+        job = await self._session.for_run(self._run).rebuild(self._run)
+        return is_worked_off(self._run, job, self._journal, policy.drain_patience)
+
+
+def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> Mapping[str, float]:
+    return {who: one.get(who, 0.0) + other.get(who, 0.0) for who in {**one, **other}}
+
+
+# ---- the steps in order -------------------------------------------------------------------------------------------
 
 
 async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapping[int, Ready]:

@@ -3,19 +3,247 @@
 All figures are those that the run has in memory; the journal is not asked.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import anyio
+import anyio.to_thread
+import structlog
+from aiohttp import web
 
 from checkpoints.records import Totals
-from cli.metrics.endpoint import serve_metrics
-from cli.metrics.exposition import Measured, exposition, measured
-from cli.metrics.text_file import MetricsFile
+from checkpoints.states import State
 from cli.session.events import LiveRun, OpenReader, RunBegan, RunEnded, RunEvent, RunReader
-from cli.settings.metrics import MetricsSettings
+from cli.settings.tables import MetricsSettings
+from cli.terminal.texts import printable, reason_of
+from engine.control.door import Door, DoorLimits
+from engine.pipeline.progress import Status
+from jobs.access.durable import write_all
+
+# ---- the text of the metrics --------------------------------------------------------------------------------------
+
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4"
+"""The type of the format, in an answer of HTTP; its charset is UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric: its kind in the format, and its help."""
+
+    kind: str
+    help: str
+
+
+METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
+    {
+        "carbon_migrate_items": Metric("gauge", "Items of the run by state."),
+        "carbon_migrate_roubles": Metric("gauge", "Sum of the items of the run by state, in roubles."),
+        "carbon_migrate_refused_rows": Metric("gauge", "Rows of the input that were refused and are no items."),
+        "carbon_migrate_calls_total": Metric("counter", "Calls to the billing that have ended, of this process."),
+        "carbon_migrate_calls_in_flight": Metric("gauge", "Calls to the billing that are under way."),
+        "carbon_migrate_window_calls": Metric("gauge", "Calls that may be in flight at once."),
+        "carbon_migrate_held": Metric("gauge", "1 while no call may leave, else 0."),
+        "carbon_migrate_held_seconds_total": Metric("counter", "Seconds held by cause, of this process."),
+        "carbon_migrate_working": Metric("gauge", "1 while a process works on the run, 0 once it has ended."),
+        "carbon_migrate_updated_timestamp_seconds": Metric("gauge", "When these metrics were taken."),
+        "carbon_migrate_last_end_timestamp_seconds": Metric("gauge", "When the process has ended its work."),
+        "carbon_migrate_last_exit_code": Metric("gauge", "The exit code with which it has ended."),
+    }
+)
+"""All metrics, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is measured of a run at the moment `at`. `ended_at` and `exit` are None while it is worked on."""
+
+    run: str
+    job: str
+    at: datetime
+    items: Mapping[str, int]
+    roubles: Mapping[str, Decimal]
+    refused: int = 0
+    calls: int = 0
+    in_flight: int = 0
+    window: int = 0
+    is_held: bool = False
+    held_seconds: Mapping[str, float] = field(default_factory=dict)
+    ended_at: datetime | None = None
+    exit: int | None = None
+
+
+def measured(run: str, job: str, status: Status, at: datetime) -> Measured:
+    """What a run that is worked on says of itself."""
+    return Measured(
+        run,
+        job,
+        at,
+        items=status.counts,
+        roubles=status.amounts,
+        refused=status.refused,
+        calls=status.calls,
+        in_flight=status.in_flight,
+        window=status.window,
+        is_held=status.held is not None,
+        held_seconds=status.held_seconds,
+    )
+
+
+def exposition(seen: Measured) -> str:
+    """The text of all metrics; a state without items is 0 and not absent."""
+    parts = []
+    for name, metric in METRICS.items():
+        lines = [
+            f"{name}{_labels(run=seen.run, job=seen.job, **labels)} {_number(value)}\n"
+            for of, labels, value in _samples(seen)
+            if of == name
+        ]
+        if lines:
+            parts.append(f"# HELP {name} {metric.help}\n# TYPE {name} {metric.kind}\n{''.join(lines)}")
+    return "".join(parts)
+
+
+def _samples(seen: Measured) -> Iterator[tuple[str, dict[str, str], float | Decimal]]:
+    """Name, labels and value of each sample."""
+    for state in State:
+        yield "carbon_migrate_items", {"state": str(state)}, seen.items.get(str(state), 0)
+        yield "carbon_migrate_roubles", {"state": str(state)}, seen.roubles.get(str(state), Decimal(0))
+    for cause, seconds in seen.held_seconds.items():
+        yield "carbon_migrate_held_seconds_total", {"cause": cause}, round(seconds, 3)
+    yield "carbon_migrate_refused_rows", {}, seen.refused
+    yield "carbon_migrate_calls_total", {}, seen.calls
+    yield "carbon_migrate_calls_in_flight", {}, seen.in_flight
+    yield "carbon_migrate_window_calls", {}, seen.window
+    yield "carbon_migrate_held", {}, int(seen.is_held)
+    yield "carbon_migrate_working", {}, int(seen.ended_at is None)
+    yield "carbon_migrate_updated_timestamp_seconds", {}, round(seen.at.timestamp(), 3)
+    if seen.ended_at is not None and seen.exit is not None:
+        yield "carbon_migrate_last_end_timestamp_seconds", {}, round(seen.ended_at.timestamp(), 3)
+        yield "carbon_migrate_last_exit_code", {}, seen.exit
+
+
+def _number(value: float | Decimal) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _labels(**labels: str) -> str:
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def _escaped(text: str) -> str:
+    """The value of a label, in which the format escapes three characters."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+# ---- the metrics of a run at an address of this machine, for a scraper --------------------------------------------
+
+
+LOOPBACK: Final = "127.0.0.1"
+HOSTS: Final = frozenset({LOOPBACK, "localhost"})
+PATH: Final = "/metrics"
+LIMITS: Final = DoorLimits(clients=8, idle=60.0, unread=5.0, ending=1.0)
+
+log = structlog.get_logger(__name__)
+
+
+async def serve_metrics(port: int, text: Callable[[], str]) -> None:
+    """Serve the text of each moment until cancelled, on any free port for 0; a port that is taken is logged."""
+    try:
+        listening = socket.create_server((LOOPBACK, port))
+    except OSError as error:
+        log.warning(
+            "the metrics cannot be served: the run goes on without it",
+            address=f"http://{LOOPBACK}:{port}{PATH}",
+            why=reason_of(error),
+        )
+        return
+    listening.setblocking(False)  # noqa: FBT003 - the socket's own signature
+    log.info("metrics are served", address=f"http://{LOOPBACK}:{listening.getsockname()[1]}{PATH}")
+    try:
+        await Door(listening, metrics_application(text), LIMITS).serve()
+    finally:
+        listening.close()
+
+
+def metrics_application(text: Callable[[], str]) -> web.Application:
+    """The application that answers a scraper with the text of each moment."""
+
+    async def answer(request: web.Request) -> web.Response:
+        # A foreign name that leads here is an attack through DNS by a page in somebody's browser.
+        if request.url.host not in HOSTS:
+            raise web.HTTPForbidden
+        return web.Response(body=text().encode(), headers={"Content-Type": f"{CONTENT_TYPE}; charset=utf-8"})
+
+    made = web.Application(client_max_size=1)
+    made.router.add_get(PATH, answer)
+    return made
+
+
+# ---- the text file of the metrics, as node_exporter's textfile collector reads it ---------------------------------
+
+
+READABLE: Final = 0o644
+"""The exporter is another user. Nothing in the file is secret or of a person."""
+
+RUN_PLACE: Final = "{run}"
+"""Stands in the name of the file for that of the run."""
+
+
+class MetricsFile:
+    """The file of one run. That it cannot be written is logged once, and again only after it could."""
+
+    def __init__(self, named: Path, run: str) -> None:
+        self.path = Path(str(named).replace(RUN_PLACE, run))
+        self._beside = self.path.with_name(f".{self.path.name}.{run}.new")
+        self._failed = False
+
+    async def write(self, text: str) -> None:
+        """Replace the file in a thread; no error gets out."""
+        try:
+            await anyio.to_thread.run_sync(self._replace, text.encode(), abandon_on_cancel=True)
+        except OSError as error:
+            if not self._failed:
+                log.warning(
+                    "the file of the metrics cannot be written: the run goes on without it",
+                    file=printable(str(self.path)),
+                    why=reason_of(error),
+                )
+            self._failed = True
+        else:
+            self._failed = False
+
+    def _replace(self, content: bytes) -> None:
+        """Write beside, and rename. Raises OSError."""
+        # What a killed process has left is no longer written to. A link that somebody puts there is not followed.
+        self._beside.unlink(missing_ok=True)
+        descriptor = os.open(
+            self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, READABLE
+        )
+        try:
+            try:
+                os.fchmod(descriptor, READABLE)
+                write_all(descriptor, content)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._beside.replace(self.path)
+        except OSError:
+            with suppress(OSError):
+                self._beside.unlink()
+            raise
+
+
+# ---- the reader of a run that publishes its metrics ---------------------------------------------------------------
+
 
 EVERY: Final = 15.0
 """Seconds between two writings of the file, as often as Prometheus usually asks."""

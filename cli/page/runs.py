@@ -9,10 +9,8 @@ import anyio
 from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.fleet.fleet_table import sums_lines
-from cli.fleet.overview import FleetJournal, FleetRun, view_of
-from cli.page.facts import ACCEPTED, ASKED, PAUSE
-from cli.page.snapshot import profile_of_run
+from cli.fleet.overview import FleetJournal, FleetRun, sums_lines, view_of
+from cli.page.feed import ACCEPTED, ASKED, PAUSE, profile_of_run
 from cli.session.stages import describe_stage
 from cli.settings.known_billings import KnownBillings
 from cli.terminal.language import CatalogueLanguage

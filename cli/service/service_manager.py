@@ -8,19 +8,76 @@ changes the work: a fault is logged, and the work goes on.
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, MutableMapping
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import anyio
 import structlog
 
-from cli.service.notify_socket import Facts, NotifySocket
 from cli.terminal.exits import Exit
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import JOINT, printable, rendered
+from cli.terminal.texts import JOINT, printable, reason_of, rendered
+
+# ---- the socket on which a process tells its service manager how it is, as sd_notify(3) describes it --------------
+
+
+_ABSTRACT: Final = "@"
+
+Facts: TypeAlias = Mapping[str, str | int]
+"""What is told, by name."""
+
+log = structlog.get_logger(__name__)
+
+
+class NotifySocket:
+    """Sends to the socket at `address`, "" for none.
+
+    That it cannot is logged once, and again only after it could.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = f"\0{address[1:]}" if address.startswith(_ABSTRACT) else address
+        self._kept: Facts = {}
+        """What a full queue has not taken: it goes with what is told next."""
+        self._failed = False
+
+    def __bool__(self) -> bool:
+        return bool(self._address)
+
+    def tell(self, facts: Facts, patience: float = 0.0) -> None:
+        """Send the facts; no error gets out. For a queue that is full it waits so many seconds, and blocks."""
+        facts, self._kept = {**self._kept, **facts}, {}
+        if not self._address or not facts:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(patience)
+                sender.sendto(_message(facts), self._address)
+        except (BlockingIOError, TimeoutError):
+            # The queue holds ten datagrams on some machines, and a busy systemd empties it late.
+            self._kept = facts
+        except (OSError, ValueError) as error:
+            if not self._failed:
+                why = reason_of(error) if isinstance(error, OSError) else str(error)
+                log.warning("systemd cannot be told of the run: it goes on without that", why=why)
+            self._failed = True
+        else:
+            self._failed = False
+
+
+def _message(facts: Facts) -> bytes:
+    """A line for each fact, which itself has one line."""
+    return "\n".join(f"{name}={' '.join(str(value).splitlines())}" for name, value in facts.items()).encode(
+        "utf-8", "replace"
+    )
+
+
+# ---- systemd, where it has started this process -------------------------------------------------------------------
+
 
 ADDRESS: Final = "NOTIFY_SOCKET"
 _WATCHDOG: Final = "WATCHDOG_USEC"
@@ -37,8 +94,6 @@ PATIENCE: Final = 1.0
 
 LONGEST: Final = 300
 """Characters of a status line."""
-
-log = structlog.get_logger(__name__)
 
 _manager: Final[ContextVar["ServiceManager | None"]] = ContextVar("manager", default=None)
 

@@ -20,7 +20,7 @@ import msgspec
 
 from checkpoints.journal import Journal
 from checkpoints.records import Holder, Run
-from checkpoints.requests import PATIENCE as TAKEN_WITHIN
+from checkpoints.store import PATIENCE as TAKEN_WITHIN
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting

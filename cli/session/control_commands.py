@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from checkpoints.requests import PATIENCE
+from checkpoints.store import PATIENCE
 from cli.session.control_client import ask, claim, hand_over
 from cli.session.journal import unfinished
-from cli.session.step_mark import holds_its_file, mark_of
+from cli.session.stages import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import WHOLE, printable
 from engine.control.address import sender, user_name

@@ -10,7 +10,7 @@ from billing.secret import Secret
 from billing.selects.select import select_of
 from checkpoints.records import Run
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
-from cli.session.step_mark import PLACE
+from cli.session.stages import PLACE
 from cli.session.which_billing import identity_of_run
 from cli.settings.flags import parse_pairs
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of

@@ -13,15 +13,14 @@ from typing import Final
 from billing.directory.identity import is_same
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
-from checkpoints.list_copy import list_file
-from checkpoints.list_differences import ListDifference, ListDifferences, differences_from_plan
+from checkpoints.list_differences import ListDifference, ListDifferences, differences_from_plan, list_file
 from checkpoints.own_files import check_beside
 from checkpoints.records import Run
 from cli.session.order import PLAN, Order
 from cli.session.session import BillingConnection, how_often
 from cli.session.which_billing import identity_of_run, is_at
 from cli.settings.settings import Settings
-from cli.show.plan_facts import is_kept, same_input
+from cli.show.plan import is_kept, same_input
 from cli.show.preview import given_parameters
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable

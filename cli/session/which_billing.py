@@ -23,8 +23,8 @@ from checkpoints.errors import JournalError
 from checkpoints.records import Run
 from cli.settings.places import OF_BILLING, credentials_in, journals_in, states_of_others
 from cli.settings.settings import Settings
-from cli.terminal.badge import OF_SETTINGS
 from cli.terminal.exits import CommandRefused
+from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
 from texts.remedies import setting
 from texts.said import said

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from checkpoints.kept_copies import kept_copies
+from checkpoints.own_files import kept_copies
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.log_file import KEPT
+from cli.terminal.logs import KEPT
 from cli.terminal.texts import printable
 from texts.remedies import Remedy
 from texts.said import Said, said

@@ -1,7 +1,8 @@
 """Settings, from flag, environment or `carbon-migrate.toml`, in this order; each value knows its origin."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -12,12 +13,9 @@ from billing.secret import Secret, credentials
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
 from checkpoints.journal_file import network_of
-from cli.settings.credentials import Credentials, Hidden
-from cli.settings.declarations import OwnJobs, own_jobs_of
-from cli.settings.file_access import Exposed, FoundFile, exposed
+from cli.settings.credentials import NO_KEY, Credentials, Hidden, VaultKeyText, vault_key_of
+from cli.settings.file_access import Exposed, FoundFile, exposed, read_found_bytes
 from cli.settings.flags import Flags
-from cli.settings.hooks import HookSettings, hooks_of
-from cli.settings.metrics import MetricsSettings, metrics_of
 from cli.settings.places import (
     IN_FOLDER,
     OF_BILLING,
@@ -30,10 +28,8 @@ from cli.settings.places import (
     refuse_typed_password,
     state_folder,
 )
-from cli.settings.settings_file import place_of, read_settings_file
-from cli.settings.settings_profiles import SettingsProfile
-from cli.settings.tables import Letterhead, SettingsTables
-from cli.settings.vault_key import NO_KEY, VaultKeyText, vault_key_of
+from cli.settings.settings_file import SettingsProfile, place_of, read_settings_file
+from cli.settings.tables import HookSettings, Letterhead, MetricsSettings, SettingsTables, hooks_of, metrics_of
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, VARIABLE, system_language
 from cli.terminal.texts import (
@@ -47,13 +43,61 @@ from cli.terminal.texts import (
     USER,
     VAULT_KEY,
     printable,
+    reason_of,
 )
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
-from texts.said import Quantity, said
+from texts.said import Quantity, said, text_of
 
 if TYPE_CHECKING:
     from billing.api.client import ClientSettings
     from jobs.catalogue.catalogue import Catalogue
+    from jobs.catalogue.declaration import Declaration
+
+
+# ---- the declarations that the settings name ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OwnJobs:
+    """The declarations of the settings, and the place that names them; none is read before it is asked for.
+
+    With `takes_changed` a run goes on although its declaration has changed.
+    """
+
+    files: tuple[Path, ...] = ()
+    origin: str = ""
+    takes_changed: bool = False
+
+    @cached_property
+    def catalogue(self) -> "Catalogue":
+        """The built-in jobs, and those of the declarations."""
+        from jobs.catalogue.catalogue import Catalogue  # noqa: PLC0415 - most commands need no job
+
+        return Catalogue([partial(_read, file, self.origin) for file in self.files], takes_changed=self.takes_changed)
+
+
+def own_jobs_of(names: Sequence[str], folder: Path, origin: str) -> OwnJobs:
+    """The declarations of these names, which are relative to the folder of the settings file."""
+    return OwnJobs(tuple(folder.absolute() / in_full(name) for name in names), origin)
+
+
+def _read(path: Path, origin: str, taken: Container[str]) -> "Declaration":
+    from jobs.catalogue.declaration import Declaration, read_declaration  # noqa: PLC0415 - as above
+
+    try:
+        content = read_found_bytes(FoundFile(path, said("the declaration"), is_run=True))
+    except SettingsRefused as error:
+        return Declaration(path, fault=text_of(error))
+    except OSError as error:
+        return Declaration(path, fault=said("{file}: {why}", file=path, why=reason_of(error)))
+    if content is None:
+        fault = said("{origin}: there is no file {file}", origin=origin, file=path)
+        return Declaration(path, fault=fault)
+    return read_declaration(path, content, taken)
+
+
+# ---- settings -----------------------------------------------------------------------------------------------------
+
 
 Value_co = TypeVar("Value_co", covariant=True)
 

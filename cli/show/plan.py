@@ -1,15 +1,25 @@
 """The screen of a plan: counts and sums of each kind, the duration, and the first requests."""
 
-from collections.abc import Mapping
+import statistics
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from checkpoints.list_differences import ListDifference
+from billing.api.calls import version
+from billing.directory.values import AMOUNTS
+from checkpoints.journal import Journal
+from checkpoints.list_differences import ListDifference, ListDifferences, changes_between_plans
 from checkpoints.records import Run
+from checkpoints.states import State
 from cli.show.closing import states_object
-from cli.show.plan_facts import PlanFacts, PlannedGroup
 from cli.show.preview import (
+    PreviewFacts,
     Target,
     add_what_is_not_sent,
     assumed_line,
@@ -22,17 +32,348 @@ from cli.show.preview import (
     look_alike_line,
     look_alike_rows,
     number_and_sum,
+    plan_of,
     to_send_line,
 )
 from cli.show.steps import steps_object, steps_table
-from cli.show.value_changes import balances_line, changes_list, changes_object
-from cli.terminal.badge import add_badge
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Facts, Hanging, one_line, render, steps_list
-from cli.terminal.names import REFUSED
-from cli.terminal.texts import WHOLE, duration, moment, printable
+from cli.terminal.layout import Facts, Hanging, add_badge, one_line, render, steps_list
+from cli.terminal.names import REFUSED, place_of
+from cli.terminal.texts import WHOLE, duration, moment, money, printable
+from engine.job import Job
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, in_one_spelling
+from jobs.access.vault import mask_secrets
+from jobs.imports.subscriber import STEP_NAMES, Step
+from jobs.spec.chain_kind import CREATE, DELETE, SET
+from jobs.spec.spec import JobSpec
+from jobs.sums import sums_of
+from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, said
+
+# ---- what a plan changes, old → new -------------------------------------------------------------------------------
+
+
+MAX_CHANGES_SHOWN: Final = 20
+"""Rows that are shown over all groups; the rest is counted."""
+
+_NOTHING: Final = said("nothing")
+_ISSUED: Final = said("a new one from the billing")
+
+
+@dataclass(slots=True)
+class ChangeGroup:
+    """The rows that do the same to the same fields of a model: their number, and the first of them.
+
+    Of an import they are rows of one step.
+    """
+
+    model: str
+    kind: ChangeKind
+    fields: tuple[str, ...]
+    step: str = ""
+    rows: int = 0
+    first: list[RowChange] = field(default_factory=list)
+
+    @property
+    def title(self) -> Said:
+        """What is changed, and in how many rows."""
+        model, number = printable(self.model), self.rows
+        if self.step:
+            return self._title_of_step(STEP_NAMES[Step(self.step)])
+        match self.kind:
+            case ChangeKind.CHANGED:
+                return counted(
+                    "changed, {fields} of {model}: {n} row",
+                    "changed, {fields} of {model}: {n} rows",
+                    number,
+                    fields=self.fields,
+                    model=model,
+                )
+            case ChangeKind.NEW:
+                return counted("new, {model}: {n} row", "new, {model}: {n} rows", number, model=model)
+            case ChangeKind.REMOVED:
+                return counted("removed, {model}: {n} row", "removed, {model}: {n} rows", number, model=model)
+
+    def _title_of_step(self, step: Said) -> Said:
+        number = Quantity(self.rows)
+        match self.kind:
+            case ChangeKind.CHANGED:
+                return said("changed, {fields} of {step}: {n}", fields=self.fields, step=step, n=number)
+            case ChangeKind.NEW:
+                return said("new, {step}: {n}", step=step, n=number)
+            case ChangeKind.REMOVED:
+                return said("removed, {step}: {n}", step=step, n=number)
+
+
+@dataclass(slots=True)
+class ValueChanges:
+    """What all rows to be sent change.
+
+    `lines` is the number of changed fields over all rows, `unknown` the rows of calls whose effect is not known.
+    """
+
+    groups: dict[tuple[str, ...], ChangeGroup] = field(default_factory=dict)
+    balances: BalanceSums = field(default_factory=BalanceSums)
+    lines: int = 0
+    unknown: int = 0
+
+    def add(self, change: RowChange) -> None:
+        """Take a row into account."""
+        self.lines += len(change.fields)
+        self.balances.add(change)
+        if not change.fields:
+            self.unknown += 1
+            return
+        # A new or a removed object has its fields filled or not; that makes no group.
+        step = change.payload.step
+        named = tuple([one.name for one in change.fields]) if change.kind is ChangeKind.CHANGED else ()
+        group = self.groups.setdefault(
+            (change.kind, change.model, step, *named), ChangeGroup(change.model, change.kind, named, step)
+        )
+        group.rows += 1
+        if len(group.first) < MAX_CHANGES_SHOWN:
+            group.first.append(change)
+
+    @property
+    def shown(self) -> list[tuple[ChangeGroup, list[RowChange]]]:
+        """The groups, each with the rows of it that are shown: no group hides another."""
+        left = MAX_CHANGES_SHOWN
+        chosen: dict[tuple[str, ...], list[RowChange]] = {}
+        # The small groups first: what they leave of their share goes to the others.
+        small_first = sorted(self.groups.items(), key=lambda one: one[1].rows)
+        for place, (key, group) in enumerate(small_first):
+            chosen[key] = group.first[: -(-left // (len(small_first) - place))]
+            left -= len(chosen[key])
+        return [(group, chosen[key]) for key, group in self.groups.items()]
+
+
+def balances_line(changes: ValueChanges) -> Said | None:
+    """The sums of the balances before and after; None where the rows set or add to none."""
+    sums = changes.balances
+    if not sums.accounts:
+        return said("not known what they are now: no database is read") if sums.unread else None
+    return counted(
+        "{before} before, {after} after, on {n} account",
+        "{before} before, {after} after, on {n} accounts",
+        sums.accounts,
+        before=sums.before,
+        after=sums.after,
+    )
+
+
+def changes_list(changes: ValueChanges, all_of_them: str) -> RenderableType:
+    """The first rows of each group, old → new; `all_of_them` says where all are."""
+    parts: list[RenderableType] = []
+    for group, first in changes.shown:
+        parts += [Text(""), render(group.title, "bold")]
+        parts += [_row(change) for change in first]
+        if group.rows > len(first):
+            more = Quantity(group.rows - len(first))
+            parts.append(render(said("… and {n} more; {all}", n=more, all=all_of_them), "dim"))
+    return Group(*parts)
+
+
+def changes_object(changes: ValueChanges) -> Mapping[str, object]:
+    """What is changed, for `--json`."""
+    sums = changes.balances
+    return {
+        "groups": [
+            {"kind": group.kind, "model": group.model, "fields": list(group.fields), "rows": group.rows}
+            | ({"step": group.step} if group.step else {})
+            for group in changes.groups.values()
+        ],
+        "first": [_object(change) for _, first in changes.shown for change in first],
+        "rows_not_known": changes.unknown,
+        "balances": {
+            "accounts": sums.accounts,
+            "before": format(sums.before, "f"),
+            "after": format(sums.after, "f"),
+        }
+        if sums.accounts
+        else None,
+    }
+
+
+def _row(change: RowChange) -> Hanging:
+    item = change.item
+    line = Text(f"({printable(item.label, 60)})", "dim").append(f": {', '.join(_told(change))}", "not dim")
+    return Hanging(Text(f"  {printable(place_of(item))} "), line, indent=4)
+
+
+def _told(change: RowChange) -> Iterator[str]:
+    alone = change.kind is ChangeKind.CHANGED and len(change.fields) == 1
+    for one in change.fields:
+        old, new = _value(one, one.old), printable(_ISSUED) if one.issued else _value(one, one.new)
+        name = "" if alone else f"{printable(one.name)} "
+        match change.kind:
+            case ChangeKind.CHANGED:
+                yield f"{name}{old} → {new}"
+            case ChangeKind.NEW:
+                yield f"{name}{new}"
+            case ChangeKind.REMOVED:
+                yield f"{name}{old}"
+
+
+def _value(one: FieldChange, value: str | None) -> str:
+    if value is None:
+        return printable(_NOTHING)
+    return money(Decimal(value)) if one.name in AMOUNTS else printable(value)
+
+
+def _object(change: RowChange) -> Mapping[str, object]:
+    item = change.item
+    return {
+        "row": item.number,
+        "line": item.line,
+        "label": item.label,
+        "kind": change.kind,
+        "model": change.model,
+        "fields": [
+            {"field": one.name, "old": one.old, "new": one.new, "issued": one.issued} for one in change.fields
+        ],
+    }
+
+
+# ---- the facts of a plan ------------------------------------------------------------------------------------------
+
+
+SHOWN: Final = 3
+"""Requests that are shown in full."""
+
+MAX_GROUPS_SHOWN: Final = 20
+"""Rows of each kind that are shown; the rest is counted."""
+
+_DONE: Final = {CREATE: said("new"), SET: said("to be changed"), DELETE: said("to be deleted")}
+"""The effect of a call that contains a step of this method."""
+
+_CALLED: Final = said("to be called")
+
+_ASKED: Final = 16
+"""Reading calls that are timed to measure the billing's pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPace:
+    """The pace of reading calls: calls a second, with `at_once` in flight."""
+
+    per_second: float
+    at_once: int
+
+    def seconds_for(self, rows: int) -> float:
+        """Seconds that this many calls take."""
+        return rows / self.per_second
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGroup:
+    """A group of rows to be sent: what is done to them, their number and their sum."""
+
+    word: str
+    rows: int
+    sum: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The number of refused rows whose amount can be read, and their sum."""
+
+    rows: int
+    sum: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """The facts of a plan. `before` is the previous plan of the same input, `changes` the differences from it."""
+
+    plan: PreviewFacts
+    kinds: Sequence[PlannedGroup]
+    values: ValueChanges
+    refused: Known
+    requests: Sequence[str]
+    pace: ReadingPace
+    before: Run | None
+    refused_before: int
+    changes: ListDifferences | None
+
+
+async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None) -> PlanFacts:
+    """Collect the facts of a saved list; `spec` is the kind of its job. Raises `LookUpFailed`."""
+    plan = await plan_of(run, job, journal)
+    first = await journal.items(run, {State.PENDING}, size=SHOWN)
+    before = await _plan_before(run, journal)
+    kinds, values = await _planned(run, gateway, journal)
+    refused = (await sums_of(run, journal, spec)).refused
+    return PlanFacts(
+        plan=plan,
+        kinds=kinds,
+        values=values,
+        refused=Known(refused.rows - refused.unreadable, refused.amount),
+        requests=[job.effect.describe(run.name, item) for item in first],
+        pace=await _pace(gateway),
+        before=before,
+        refused_before=(await journal.totals(before)).refused if before else 0,
+        changes=await changes_between_plans(journal.path, before, run, size=MAX_GROUPS_SHOWN, plain=_plain)
+        if before
+        else None,
+    )
+
+
+def _plain(payload: str) -> str:
+    """A payload in comparable form: secrets masked, each value normalised."""
+    return in_one_spelling(mask_secrets(payload))
+
+
+async def _planned(run: Run, gateway: Gateway, journal: Journal) -> tuple[list[PlannedGroup], ValueChanges]:
+    """What is done to all rows to be sent, by kind and by value; they are read once for both."""
+    rows, sums = Counter[str](), defaultdict[str, Decimal](Decimal)
+    values = ValueChanges()
+    async for page in row_changes(run, journal, gateway.profile):
+        for change in page:
+            values.add(change)
+            word = _kind_of(change.payload)
+            rows[word] += 1
+            sums[word] += change.item.amount or 0
+    return [PlannedGroup(word, number, sums[word]) for word, number in rows.items()], values
+
+
+def _kind_of(payload: Payload) -> str:
+    methods = dict(payload.steps)
+    for method, word in _DONE.items():
+        if method in methods:
+            return word
+    return _CALLED
+
+
+async def _plan_before(run: Run, journal: Journal) -> Run | None:
+    same = [one for one in await journal.runs() if is_kept(one) and same_input(one, run) and one.run_id < run.run_id]
+    return same[-1] if same else None
+
+
+def is_kept(plan: Run) -> bool:
+    """Whether the plan's list is complete and was not deleted."""
+    return plan.frozen_at is not None and plan.discarded_at is None
+
+
+def same_input(one: Run, other: Run) -> bool:
+    """Whether two plans have the same job and input; the file may have been edited between them."""
+    return (one.job, one.target, one.source) == (other.job, other.target, other.source)
+
+
+async def _pace(gateway: Gateway) -> ReadingPace:
+    """The pace of calls that change nothing; the median of several rounds, to ignore a single slow answer."""
+    rounds: list[float] = []
+    at_once = gateway.asked_at_once
+    for _ in range(_ASKED // at_once):
+        begun = time.monotonic()
+        await gateway.ask([version()] * at_once)
+        rounds.append(time.monotonic() - begun)
+    return ReadingPace(at_once / max(statistics.median(rounds), 1e-6), at_once)
+
+
+# ---- the screen of a plan -----------------------------------------------------------------------------------------
+
 
 WORKER = 5.5
 """Records a second that the billing's worker takes from its stacks [D]."""

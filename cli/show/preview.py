@@ -20,8 +20,7 @@ from cli.show.closing import (
     refused_rows,
 )
 from cli.show.steps import StepsFacts, steps_of, steps_table, to_send_of
-from cli.terminal.badge import add_badge
-from cli.terminal.layout import Facts, Hanging, command, render
+from cli.terminal.layout import Facts, Hanging, add_badge, command, render
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, heading_of, place_of
 from cli.terminal.texts import WHOLE, count, printable
 from engine.job import Job

@@ -15,9 +15,9 @@ from rich.text import Text
 from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Run, Totals
+from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import AS_WANTED, DUPLICATE, NOT_SENT
 from checkpoints.states import State
-from checkpoints.step_counts import LaneCounts, StepCount
 from cli.terminal.layout import render
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.texts import WHOLE, count, printable

@@ -17,9 +17,8 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from billing.secret import Mask
-from cli.terminal.badge import Badge, Heading
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Hanging, of_markup, render
+from cli.terminal.layout import Badge, Hanging, Heading, of_markup, render
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
 from cli.terminal.waiting import waiting_line

@@ -11,7 +11,7 @@ import structlog
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from checkpoints.requests import TakenRequest
+from checkpoints.store import TakenRequest
 from engine.control.application import WORK
 from engine.control.handler import ControlHandler
 from engine.control.messages import (

@@ -14,7 +14,7 @@ from typing import Final
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import is_locked
-from checkpoints.sqlite_schema import prepare
+from checkpoints.sqlite_store import prepare
 from checkpoints.states import State, states_where
 
 POLL: Final = 0.005

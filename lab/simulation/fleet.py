@@ -23,7 +23,7 @@ from checkpoints.errors import BillingHeld, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.postgres_store import open_postgres
 from checkpoints.records import NewRun, Run
-from checkpoints.requests import Handed
+from checkpoints.store import Handed
 from engine.control.handler import ControlHandler
 from engine.control.journal_door import JournalDoor
 from engine.control.messages import ControlRequest, to_json

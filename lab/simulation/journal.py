@@ -20,8 +20,7 @@ from billing.database.sql_blocks import sql_block
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalUnreadable, RunTakenOver
 from checkpoints.queries import Queries
-from checkpoints.sqlite_connection import SQLITE, connect, set_up
-from checkpoints.sqlite_queries import SqliteQueries
+from checkpoints.sqlite_connection import SQLITE, SqliteQueries, connect, set_up
 from checkpoints.store import Store
 from checkpoints.stores import filled
 from checkpoints.writer import Order, commit, wake

@@ -487,7 +487,7 @@ def driver(server: Server, processes: Callable[[], list[Process]] = list) -> Ite
                 (store, "_prepare", lambda *_: None),
                 (connection, "_block", block),
                 # A look for what nobody has announced costs as much as three rows.
-                (import_module("checkpoints.postgres_requests"), "LOOK", SELDOM),
+                (import_module("checkpoints.postgres_store"), "LOOK", SELDOM),
                 (connection, "_is_away", lambda _: True),
                 (import_module("checkpoints.lease"), "Path", partial(_Proc, processes)),
                 (import_module("engine.pipeline.ownership"), "machine", lambda: PROCESS.get().machine),

@@ -16,10 +16,9 @@ from checkpoints.copying import TABLES, copy_journal
 from checkpoints.errors import JournalNotCopied, NoJournal, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.purge import Purge
-from checkpoints.queries import Queries, text_of_file
+from checkpoints.queries import Queries, fill_states, text_of_file
 from checkpoints.records import Change, Merged, NewItem, NewRun, NewRunner, Refusal
 from checkpoints.sqlite_connection import connect
-from checkpoints.state_tables import fill_states
 from checkpoints.states import State
 from tests.checkpoints.samples import NEW_RUN, keep, new_item, page
 from tests.checkpoints.shells import shell

@@ -16,8 +16,8 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.lease import EarlierOwners, Lease
 from checkpoints.pace import LONGEST_KEPT, BillingPace, BreakerPace, WindowPace, encode_pace, found_pace
 from checkpoints.records import Change, NewRunner, Run
-from checkpoints.requests import NOBODY, Handed, TakenRequest
 from checkpoints.states import State
+from checkpoints.store import NOBODY, Handed, TakenRequest
 from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, new_item
 from tests.checkpoints.shells import shell

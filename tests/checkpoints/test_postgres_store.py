@@ -16,7 +16,7 @@ import pytest
 from checkpoints.address import JournalAddress, PostgresAddress, journal_in_postgres
 from checkpoints.errors import ForbiddenTransition, JournalAway, JournalUnreadable
 from checkpoints.journal import Journal, open_journal
-from checkpoints.list_copy import list_file
+from checkpoints.list_differences import list_file
 from checkpoints.postgres_connection import _block, _bound, connect
 from checkpoints.postgres_store import facts_of_server
 from checkpoints.queries import Queries, Value

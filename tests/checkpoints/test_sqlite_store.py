@@ -18,9 +18,8 @@ from checkpoints.errors import JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.queries import blocks
 from checkpoints.records import Change
-from checkpoints.sqlite_connection import connect
-from checkpoints.sqlite_queries import schema
-from checkpoints.sqlite_schema import APPLICATION_ID, FORMAT, prepare
+from checkpoints.sqlite_connection import connect, schema
+from checkpoints.sqlite_store import APPLICATION_ID, FORMAT, prepare
 from checkpoints.states import State, states_where
 from tests.checkpoints.samples import all_items, frozen_run, new_item
 
@@ -143,7 +142,7 @@ def test_a_journal_that_is_up_to_date_is_opened_without_a_write(path: Path) -> N
 
 def test_a_schema_that_fails_leaves_an_empty_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("checkpoints.sqlite_schema.schema", lambda: f"{schema()}\ngibberish;\n")
+        patched.setattr("checkpoints.sqlite_store.schema", lambda: f"{schema()}\ngibberish;\n")
         with pytest.raises(JournalUnreadable, match="cannot be used as a journal"):
             prepare(path)
     with plain(path) as connection:

@@ -42,7 +42,7 @@ from checkpoints.records import (
     Run,
     Totals,
 )
-from checkpoints.sqlite_schema import prepare
+from checkpoints.sqlite_store import prepare
 from checkpoints.states import State
 from checkpoints.stores import look_into
 from checkpoints.tally import ExtraSubscriber, ImportTally

@@ -19,8 +19,8 @@ from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import JournalFile
-from checkpoints.kept_copies import kept_copies
-from checkpoints.sqlite_schema import FORMAT, prepare
+from checkpoints.own_files import kept_copies
+from checkpoints.sqlite_store import FORMAT, prepare
 from tests.checkpoints import format5
 from tests.checkpoints.processes import hear, process
 from tests.checkpoints.samples import all_items

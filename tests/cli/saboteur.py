@@ -12,7 +12,7 @@ from yarl import URL
 from billing.api import answers, wire
 from billing.api.wire import Flight, Wire
 from billing.directory.models import ACT
-from checkpoints import journal, sqlite_queries
+from checkpoints import journal, sqlite_connection
 from checkpoints.journal_file import JournalFile
 from checkpoints.queries import blocks
 from checkpoints.records import Change, Item, NewItem, Run
@@ -209,7 +209,7 @@ def leaves_an_undone_run_open() -> None:
     """An undo does not end the run that it takes back."""
     known = blocks()
     twisted = {**known, "end_undone": known["end_undone"] + " and 1 = 0"}
-    _replace(sqlite_queries, "blocks", lambda: twisted)
+    _replace(sqlite_connection, "blocks", lambda: twisted)
 
 
 def believes_two_addresses() -> None:
@@ -268,7 +268,7 @@ def _replace(owner: object, name: str, new: object) -> None:
 def _at_start_becomes(state: str) -> None:
     known = blocks()
     twisted = {**known, "doubt": known["doubt"].replace("state = 'unknown'", f"state = '{state}'")}
-    _replace(sqlite_queries, "blocks", lambda: twisted)
+    _replace(sqlite_connection, "blocks", lambda: twisted)
 
 
 WAYS = {

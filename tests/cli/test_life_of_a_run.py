@@ -26,7 +26,7 @@ from aiohttp import web
 from billing.database.dsn import Dsn
 from billing.money import SCALE
 from checkpoints.states import State
-from cli.session import machine_lock
+from cli.session import journal as session_journal
 from jobs.catalogue.catalogue import JOBS
 from lab.crash.books import read_books
 from lab.crash.drawing import draw
@@ -469,7 +469,7 @@ async def test_a_name_that_somebody_else_holds_is_not_told_to_be_a_copy_of_this_
     place.billing.latency = 0.1
     await place.kill_at(2, "run", "balances", balances.path, "--yes", "--in-flight", "1")
     (run,) = await place.runs()
-    name = f"@{machine_lock.beginning_for(machine_lock.billing_names(run)[0])}another-{run.name}-1"
+    name = f"@{session_journal.beginning_for(session_journal.billing_names(run)[0])}another-{run.name}-1"
     async with await anyio.open_process([sys.executable, "-P", "-c", HOLDS, name]) as holder:
         assert holder.stdout is not None
         assert await holder.stdout.receive() == b"holds"

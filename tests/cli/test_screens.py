@@ -36,23 +36,19 @@ from checkpoints.tally import Count, ExtraSubscriber, ImportTally, TallyGroup, T
 from cli.commands import doctor
 from cli.commands.jobs import show
 from cli.commands.status import RunSeen, RunsTable, detail
-from cli.fleet.fleet_table import FleetTable
-from cli.fleet.overview import FleetRun, view_of
+from cli.fleet.overview import FleetRun, FleetTable, view_of
 from cli.fleet.queue import QueuedRun
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, first_refusals, show_closing
-from cli.show.plan import next_step, plan_screen
-from cli.show.plan_facts import Known, PlanFacts, PlannedGroup, ReadingPace
+from cli.show.plan import Known, PlanFacts, PlannedGroup, ReadingPace, ValueChanges, next_step, plan_screen
 from cli.show.preview import PreviewFacts, Target, preview
 from cli.show.progress import screen_of
 from cli.show.steps import import_again, steps_of
 from cli.show.tally import tally_screen
-from cli.show.value_changes import ValueChanges
-from cli.terminal.badge import Badge
 from cli.terminal.exits import Exit
 from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
-from cli.terminal.layout import Hanging, render
+from cli.terminal.layout import Badge, Hanging, render
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
 from engine.pacing.policy import Policy

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from checkpoints.journal import open_journal
-from cli.completion.options import commands
+from cli.completion.candidates import commands
 from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import answered, at_a_terminal
 from texts.remedies import TAKES_PROFILE

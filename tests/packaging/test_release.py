@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.completion.options import commands
+from cli.completion.candidates import commands
 from tools.package.manual import write_pages
 from tools.package.release import NotReleasable, Release, check, release_of
 

@@ -23,20 +23,18 @@ from aiohttp import hdrs, web
 
 from checkpoints.journal import open_journal
 from checkpoints.records import Totals
-from checkpoints.sqlite_schema import prepare
+from checkpoints.sqlite_store import prepare
 from checkpoints.states import State
-from cli.hooks.messages import HookMessages
+from cli.hooks.reader import HookMessages
 from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
 from cli.main import COMMANDS, load
-from cli.metrics.endpoint import metrics_application
-from cli.metrics.exposition import Measured, exposition
-from cli.page.admission import Admission
-from cli.page.application import PageApplication, PageOrder
+from cli.metrics.reader import Measured, exposition, metrics_application
+from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
 from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
 from cli.settings.flags import Flags
-from cli.settings.hooks import HookEvent
 from cli.settings.settings import load as load_settings
+from cli.settings.tables import HookEvent
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit, SettingsRefused
 from cli.terminal.language import language

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from checkpoints.sqlite_queries import schema
-from checkpoints.sqlite_schema import FORMAT
+from checkpoints.sqlite_connection import schema
+from checkpoints.sqlite_store import FORMAT
 from checkpoints.states import State
 from tools.reference.markdown import code, table
 

@@ -10,8 +10,7 @@ from typing import Final, TypeGuard
 
 import msgspec
 
-from cli.settings.hooks import HOLD_SECONDS
-from cli.settings.tables import KNOWN, SettingsTables
+from cli.settings.tables import HOLD_SECONDS, KNOWN, SettingsTables
 from cli.terminal.language import OPTION, VARIABLE
 from cli.terminal.texts import (
     API_URL,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from cli.metrics.exposition import METRICS
+from cli.metrics.reader import METRICS
 from jobs.spec.entries import CREATED
 from tools.house import ROOMS, ROOT
 from tools.reference.markdown import code, table

@@ -18,7 +18,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Command, Run
 from checkpoints.states import State
 from cli.session import control_client as asking
-from cli.session.step_mark import StepMark
+from cli.session.stages import StepMark
 from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from engine.control.address import listening, socket_path

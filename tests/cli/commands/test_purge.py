@@ -15,7 +15,7 @@ from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalFile
 from checkpoints.records import Change, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
-from cli.session.step_mark import StepMark
+from cli.session.stages import StepMark
 from tests.checkpoints.samples import keep, page, within
 from tests.cli.conftest import Place, Typed
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.commands.jobs import as_object
-from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, Series
-from cli.commands.selftest_fleet import FleetSeries
+from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, FleetSeries, Series
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, own_select

@@ -9,9 +9,9 @@ import pytest
 from aioresponses import aioresponses
 
 from billing.secret import Mask, Secret
-from cli.hooks import calls
-from cli.hooks.calls import LIMIT, HookCalls
-from cli.settings.hooks import Hook
+from cli.hooks import reader as calls
+from cli.hooks.reader import LIMIT, HookCalls
+from cli.settings.tables import Hook
 from lab.crash.loops import loops
 from tests.cli.hooks.conftest import Address
 from tests.virtual_clock import run as on_virtual_clock

@@ -9,8 +9,8 @@ import anyio.to_thread
 import pytest
 
 from cli.settings.flags import Flags
-from cli.settings.hooks import HookEvent
 from cli.settings.settings import load
+from cli.settings.tables import HookEvent
 from lab.crash.loops import loops
 from tests.cli.hooks.conftest import Address
 from tools.house import ROOT

@@ -18,7 +18,7 @@ from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.hooks.reader import PING_EVERY, RETURNS, call_hooks
 from cli.session.events import Held, HoldEnded, LiveRun, NeedsPerson, RunBegan, RunEnded, RunReader
-from cli.settings.hooks import Hook, HookEvent, HookSettings
+from cli.settings.tables import Hook, HookEvent, HookSettings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from cli.terminal.language import language

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from checkpoints.states import State
-from cli.jobfile.job_file import PACING, read
-from cli.jobfile.save import SaveRequest, save
+from cli.jobfile.job_file import PACING, SaveRequest, read, save
 from cli.session.order import parse_order
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.terminal.exits import CommandRefused

@@ -11,8 +11,8 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page, Run
 from checkpoints.states import State
 from cli.jobfile.job_file import JobFile, read
-from cli.jobfile.rounds import Round, StepState, round_of
-from cli.session.step_mark import StepMark
+from cli.jobfile.steps import Round, StepState, round_of
+from cli.session.stages import StepMark
 from engine.sources.raw.original import FileOnDisk
 from jobs.catalogue.catalogue import BUILT_IN
 

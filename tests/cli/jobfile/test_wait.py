@@ -12,8 +12,8 @@ import pytest
 from billing.api.client import BillingClient, Health
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
-from cli.jobfile import wait as barrier
-from cli.jobfile.wait import WaitResult, wait
+from cli.jobfile import steps as barrier
+from cli.jobfile.steps import WaitResult, wait
 from cli.session.session import BillingConnection, Session
 from cli.settings.settings import Settings
 from cli.show.closing import Closing

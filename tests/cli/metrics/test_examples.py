@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from checkpoints.states import State
-from cli.metrics.exposition import METRICS
+from cli.metrics.reader import METRICS
 from engine.pipeline.progress import Status
 from tests.cli.conftest import Place
 from tools.house import ROOT

@@ -11,13 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
-from cli.metrics.exposition import Measured, exposition
-from cli.metrics.reader import EVERY, MetricsReader, publish_metrics
-from cli.service.notify_socket import NotifySocket
+from cli.metrics.reader import EVERY, Measured, MetricsReader, exposition, publish_metrics
 from cli.service.reader import show_to
-from cli.service.service_manager import ServiceManager
+from cli.service.service_manager import NotifySocket, ServiceManager
 from cli.session.events import LiveRun, RunBegan, RunEnded
-from cli.settings.metrics import MetricsSettings
+from cli.settings.tables import MetricsSettings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from engine.pacing.holds import PAUSED

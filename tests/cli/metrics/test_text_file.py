@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from cli.metrics.text_file import MetricsFile
+from cli.metrics.reader import MetricsFile
 
 
 def names(folder: Path) -> list[str]:
@@ -62,7 +62,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import anyio
-from cli.metrics.text_file import MetricsFile
+from cli.metrics.reader import MetricsFile
 
 async def write_on():
     file = MetricsFile(Path(sys.argv[1]), "k7m2q")

@@ -11,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.output import fault_workbook as module
-from cli.output import marked_sheet
-from cli.output.fault_workbook import check_target, fault_workbook
+from cli.output.fault_workbook import CheckedRow, check_target, fault_workbook
 from cli.output.item_files import OutputFile
-from cli.output.marked_sheet import CheckedRow
 from cli.terminal.exits import CommandRefused
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
@@ -140,7 +138,7 @@ def test_more_faults_than_a_cell_can_hold_are_all_in_the_sheet_of_faults(tmp_pat
 
 
 def test_a_table_that_a_sheet_cannot_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marked_sheet, "SHEET_ROWS", 3)
+    monkeypatch.setattr(module, "SHEET_ROWS", 3)
     rows = [CheckedRow(line, (str(line), "", "")) for line in range(2, 6)]
     with pytest.raises(CommandRefused, match="a sheet holds 2 rows, and the table has more"):
         written(tmp_path / "faults.xlsx", rows)

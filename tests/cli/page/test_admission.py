@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from cli.page.admission import COOKIE
+from cli.page.application import COOKIE
 from tests.cli.page.browser import Browser, browser_at, page_shown
 
 API: Final = "/api/page"

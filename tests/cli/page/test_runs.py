@@ -16,13 +16,12 @@ from checkpoints.journal import open_journal
 from checkpoints.purge import Purge
 from checkpoints.queries import FoundRow
 from checkpoints.records import Change, Run, Totals
-from checkpoints.sqlite_queries import SqliteQueries
+from checkpoints.sqlite_connection import SqliteQueries
 from checkpoints.states import State
 from cli.page import feed, runs
-from cli.page.application import PageOrder
+from cli.page.application import PageOrder, serving
 from cli.page.feed import Feed, Feeds
 from cli.page.runs import RunList
-from cli.page.server import serving
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.terminal.language import ENGLISH, language
 from tests.checkpoints.samples import frozen_run, ids, new_item

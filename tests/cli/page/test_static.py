@@ -9,7 +9,7 @@ import pytest
 
 import cli.page
 from checkpoints.states import State
-from cli.page.labels import LABELS
+from cli.page.application import LABELS
 
 STATIC: Final = Path(cli.page.__file__).parent / "static"
 SCRIPTS: Final = sorted(STATIC.glob("*.js"))

@@ -8,8 +8,7 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from cli.service.notify_socket import Facts, NotifySocket
-from cli.service.service_manager import EVERY, ServiceManager
+from cli.service.service_manager import EVERY, Facts, NotifySocket, ServiceManager
 from cli.terminal.exits import Exit
 from tests.cli.conftest import Typed
 from tests.cli.service.conftest import Listener

@@ -8,8 +8,8 @@ import pytest
 from billing.secret import Secret
 from cli.session.vaults import keys_of
 from cli.settings.flags import Flags
-from cli.settings.hooks import HookEvent
 from cli.settings.settings import Settings, load
+from cli.settings.tables import HookEvent
 from cli.terminal.exits import SettingsRefused
 from jobs.access.vault_keys import VaultKeys, new_key
 from tests.cli.conftest import Typed

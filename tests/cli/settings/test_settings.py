@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from billing.secret import Secret
 from cli.settings.flags import Flags
-from cli.settings.hooks import HookEvent, HookSettings
 from cli.settings.places import name_of_billing
 from cli.settings.settings import SettingValue, load
+from cli.settings.tables import HookEvent, HookSettings
 from cli.terminal.exits import SettingsRefused
 
 TOML = """\

@@ -6,9 +6,9 @@ import pytest
 
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings, load
-from cli.terminal.badge import Badge, badge_of
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import typed_language
+from cli.terminal.layout import Badge, badge_of
 from tests.cli.conftest import Typed
 from tests.cli.settings.test_settings import written
 

@@ -15,8 +15,7 @@ import structlog
 from rich.console import Console
 
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.log_file import KEPT, LARGEST, LogFile
-from cli.terminal.logs import logging_to
+from cli.terminal.logs import KEPT, LARGEST, LogFile, logging_to
 from cli.terminal.screen import Screen, Voice
 
 
@@ -116,7 +115,7 @@ LINES = 2_000
 WRITES = """
 import sys
 from pathlib import Path
-from cli.terminal.log_file import LogFile
+from cli.terminal.logs import LogFile
 name, lines, kept = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 file = LogFile(Path("run.log"), largest=5_000, kept=kept)
 for number in range(lines):

@@ -13,7 +13,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.pace import BillingPace
 from checkpoints.postgres_store import open_postgres
 from checkpoints.records import NewRunner, Run
-from checkpoints.requests import Handed, TakenRequest
+from checkpoints.store import Handed, TakenRequest
 from lab.simulation import loop as simulated
 from lab.simulation.campaign import FLEET, WIRED, as_table, drawn, shrunk
 from lab.simulation.fleet import draw_fleet

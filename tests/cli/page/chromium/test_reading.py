@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from cli.page.labels import LABELS
+from cli.page.application import LABELS
 from cli.terminal.language import language
 from tests.cli.conftest import Place
 from tests.cli.fleet.campaigns import new_run

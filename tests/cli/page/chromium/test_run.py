@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from playwright.async_api import expect
 
-from cli.page.labels import LABELS
+from cli.page.application import LABELS
 from cli.terminal.language import language
 from tests.cli.conftest import Place, Started
 from tests.cli.page.chromium.conftest import Shown, Shows
