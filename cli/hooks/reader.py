@@ -291,9 +291,6 @@ async def _end(process: Process) -> None:
             await process.stdin.aclose()
 
 
-# ---- the reader of a run that calls hooks -------------------------------------------------------------------------
-
-
 # ---- the messages of hooks ----------------------------------------------------------------------------------------
 
 

@@ -189,9 +189,6 @@ def _has_changed(file: Path, digest: str) -> bool:
     return file.exists() and FileOnDisk(file).digest != digest
 
 
-# ---- steps of a job file, run in order ----------------------------------------------------------------------------
-
-
 # ---- waiting between two steps ------------------------------------------------------------------------------------
 
 

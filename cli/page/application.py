@@ -152,9 +152,6 @@ LABELS: Final[Mapping[str, Said]] = MappingProxyType(
 )
 
 
-# ---- the server of the page ---------------------------------------------------------------------------------------
-
-
 # ---- who may see the page and give commands -----------------------------------------------------------------------
 
 

@@ -41,9 +41,6 @@ from jobs.spec.undo_words import UNDO, source_of
 from texts.remedies import PROGRAM
 from texts.said import Language, Quantity, Said, counted, heading, kind_of, said
 
-# ---- a moment of a run, as the browser gets it --------------------------------------------------------------------
-
-
 # ---- the facts of a run at one moment, as its page shows them -----------------------------------------------------
 
 

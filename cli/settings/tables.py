@@ -214,9 +214,6 @@ def _refused(key: str, place: Callable[[str], str], why: str) -> SettingsRefused
     return SettingsRefused(said("{place}: {key}: {what}", place=place(key), key=key, what=why))
 
 
-# ---- the tables of the settings file, as they stand there, and all of their keys ----------------------------------
-
-
 # ---- the table [metrics] ------------------------------------------------------------------------------------------
 
 

@@ -258,9 +258,6 @@ def test_a_pause_or_a_rate_is_not_taken_for_the_servers_limit(
     assert simulation.clients[0].window.size >= before / 2
 
 
-# ---- the simulation itself ----
-
-
 # ---- what another owner of the billing goes on with ----
 
 

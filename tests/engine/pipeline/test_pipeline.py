@@ -68,9 +68,6 @@ async def test_what_no_look_can_settle_is_never_sent_again(
     assert job.calls.count("4") == 1
 
 
-# ---- lanes and places --------------------------------------------------------------------------------------------
-
-
 # ---- stopping and going on ---------------------------------------------------------------------------------------
 
 
