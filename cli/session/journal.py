@@ -269,8 +269,8 @@ async def which_of(runs: Sequence[Run], journal: Journal, command: str) -> Comma
     """The refusal of a command without a name where there are several runs: the last ones, each with its command."""
     lines = [
         counted(
-            "  {command}   {job}, {source}, begun {begun}, {n} row left",
-            "  {command}   {job}, {source}, begun {begun}, {n} rows left",
+            "{job}, {source}, begun {begun}, {n} row left:\n  {command}",
+            "{job}, {source}, begun {begun}, {n} rows left:\n  {command}",
             (await journal.totals(run)).count_where(open=True),
             command=command_line(command, run.name),
             job=run.job,

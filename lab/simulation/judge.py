@@ -174,7 +174,8 @@ def _calls(world: World) -> Iterator[str]:
         in_flight[name] = now = [end for end in in_flight[name] if end > call.left] + [call.ended or inf]
         sent[name] = [moment for moment in sent[name] if moment > call.left - MEASURED] + [call.left]
         most, rate = world.in_force(name, call.left - SPAN, call.left)
-        if len(now) > most:
+        # What had passed the gate when the process was frozen leaves when it goes on.
+        if len(now) > most and not world.has_thawed(name, call.left - START - SPAN, call.left - START):
             yield f"{len(now)} calls of {name} in flight, and {most} may be"
         if rate is not None and len(sent[name]) > rate * MEASURED + IN_FLIGHT + 1:
             yield f"{len(sent[name])} calls of {name} in {MEASURED} s, and {rate} a second may be"

@@ -15,6 +15,7 @@ import pytest
 
 from lab.simulation.campaign import CLAIMS, ENOUGH, Campaign, Part, Violation, as_table, drawn, run, shrunk
 from lab.simulation.claims import Claim
+from lab.simulation.fleet import Blow
 from lab.simulation.judge import judge
 from lab.simulation.story import play
 from tests.lab.simulation.ablations import PAGE, SAFEGUARDS, Safeguard, is_missed, table
@@ -24,10 +25,7 @@ PART: Final = 25
 FIXED: Final = 100
 """Schedules that never change."""
 MANY: Final = 2500
-"""As many as take two minutes on two cores, the fixed hundred among them; so many have to come to everything."""
-
-DRAWN: Final = 25
-"""Schedules of other seeds each time; a failure names them."""
+"""As many as take two minutes on two cores, the fixed hundred among them; fleets have a test of their own."""
 
 FOUND: Final = [
     ("a row whose answer came into doubt while others were looked up had no settle delay of its own", 249),
@@ -67,13 +65,6 @@ def test_of_a_fixed_hundred_none_is_wrong(first: int) -> None:
 
 
 @pytest.mark.loops(60)
-def test_of_some_drawn_ones_none_is_wrong() -> None:
-    campaign, first = Campaign(), secrets.randbelow(10**9)
-    run(campaign, range(first, first + DRAWN), processes=1)
-    assert shown(campaign) == [], f"the first seed is {first}"
-
-
-@pytest.mark.loops(60)
 @pytest.mark.parametrize(("fault", "seed"), FOUND)
 def test_what_was_found_is_found_no_more(fault: str, seed: int) -> None:
     assert play(drawn(seed), judge)[1] == [], fault
@@ -86,7 +77,7 @@ def test_of_many_none_is_wrong() -> None:
     run(campaign, range(MANY))
     assert campaign.schedules == MANY
     assert shown(campaign) == []
-    assert campaign.not_reached == []
+    assert set(campaign.not_reached) <= set(map(str, Blow))
 
 
 @pytest.mark.loops(60)
