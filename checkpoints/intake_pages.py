@@ -28,7 +28,6 @@ from checkpoints.records import (
 from checkpoints.rows import PURGED_VALUE, Digests, stored_keys
 from checkpoints.sentences import REPLACED
 from checkpoints.states import State
-from texts.said import kind_of
 from texts.stored import to_json
 
 Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
@@ -55,8 +54,7 @@ def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge:
     taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
     numbers = [one.number for one in taken if one.number is not None]
     ids = [one.refusal_id for one in taken if one.refusal_id is not None]
-    replaced = {"template": REPLACED.template, "kind": kind_of(REPLACED)}
-    db.write("replace_items", run_id=run.run_id, numbers=numbers, now=rows.now(), **replaced)
+    db.write("replace_items", run_id=run.run_id, numbers=numbers, now=rows.now(), **rows.of_template(REPLACED))
     db.write("mend_refusals", run_id=run.run_id, ids=ids, now=rows.now())
     _freeze_items(db, run, judged)
     return judged

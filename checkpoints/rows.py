@@ -38,7 +38,7 @@ from checkpoints.records import (
 )
 from checkpoints.states import State
 from checkpoints.tally import ImportTally
-from texts.said import kind_of, said
+from texts.said import Said, kind_of, said
 from texts.stored import from_builtins, from_json, to_json
 
 # ---- digests in place of the keys and values of purged rows -------------------------------------------------------
@@ -167,6 +167,11 @@ def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
         )
         for one in changes
     ]
+
+
+def of_template(reason: Said) -> dict[str, Value]:
+    """The parameters of a block that fills in a reason itself."""
+    return {"template": reason.template, "kind": kind_of(reason)}
 
 
 def of_reason(reason: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from checkpoints.queries import Queries, Value
 from checkpoints.records import Change, Item, Run
 from checkpoints.sentences import SHARED_ID, decided
 from checkpoints.states import State
-from texts.said import kind_of, said
+from texts.said import said
 
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
@@ -39,8 +39,7 @@ def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Ite
     created = [change.item_id for change in changes if change.created]
     if not created:
         return []
-    shared = {"template": SHARED_ID.template, "kind": kind_of(SHARED_ID)}
-    return _doubt(db, "doubt_shared_ids", created, run_id=run.run_id, **shared)
+    return _doubt(db, "doubt_shared_ids", created, run_id=run.run_id, **rows.of_template(SHARED_ID))
 
 
 def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> list[Item]:

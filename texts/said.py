@@ -91,10 +91,11 @@ def kind_of(text: str) -> str:
     """
     if not isinstance(text, Said):
         return text.partition(":")[0]
+    if text.code:
+        return text.code
     chosen = text.template if text.many is None or text.n == 1 else text.many
-    head = chosen.partition(":")[0]
     values = {name: kind_of(value) if isinstance(value, str) else plain(value) for name, value in text.values.items()}
-    return text.code or head.format_map(values)
+    return chosen.partition(":")[0].format_map(values)
 
 
 def heading(rendered: str) -> str:

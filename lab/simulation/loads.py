@@ -6,7 +6,7 @@ other row has.
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -71,42 +71,28 @@ def _by_limit(effect: Effect) -> int | None:
     return -int(found) - 1000 if found <= -1000 else None  # noqa: PLR2004
 
 
+_PAYMENT: Final = Load(
+    "payment",
+    ("abonent_id", "amount", "document"),
+    lambda row, abonent, draw: (str(abonent), f"{draw.randint(1, 900)}.{row:02}", f"D{row}"),
+    "FinanceOperations",
+    _by_kopecks,
+    way_back={"way": "opposite"},
+    has_money=True,
+    op_type=RECEIPT,
+)
+
 LOADS: Final[Mapping[str, Load]] = {
     load.name or load.job: load
     for load in (
-        Load(
-            "payment",
-            ("abonent_id", "amount", "document"),
-            lambda row, abonent, draw: (str(abonent), f"{draw.randint(1, 900)}.{row:02}", f"D{row}"),
-            "FinanceOperations",
-            _by_kopecks,
-            way_back={"way": "opposite"},
-            has_money=True,
-            op_type=RECEIPT,
-        ),
-        Load(
-            "payment",
-            ("contract_number", "amount", "document"),
-            lambda row, abonent, draw: (f"{abonent:05}", f"{draw.randint(1, 900)}.{row:02}", f"D{row}"),
-            "FinanceOperations",
-            _by_kopecks,
-            way_back={"way": "opposite"},
-            has_money=True,
-            op_type=RECEIPT,
+        _PAYMENT,
+        replace(
+            _PAYMENT,
+            header=("contract_number", "amount", "document"),
+            cells=lambda row, abonent, draw: (f"{abonent:05}", f"{draw.randint(1, 900)}.{row:02}", f"D{row}"),
             name="payment by contract number",
         ),
-        Load(
-            "payment",
-            ("abonent_id", "amount", "document"),
-            lambda row, abonent, draw: (str(abonent), f"{draw.randint(1, 900)}.{row:02}", f"D{row}"),
-            "FinanceOperations",
-            _by_kopecks,
-            given={"way": "add_payment"},
-            has_money=True,
-            op_type=RECEIPT,
-            is_marked=False,
-            name=UNMARKED,
-        ),
+        replace(_PAYMENT, given={"way": "add_payment"}, way_back={}, is_marked=False, name=UNMARKED),
         Load(
             "balances",
             ("abonent_id", "amount"),
