@@ -125,8 +125,11 @@ async def prove_fleet(series: FleetSeries, screen: Screen, *, keep: bool) -> Exi
             except (NoPostgres, HandInFailed) as error:
                 raise CommandRefused(text_of(error), Exit.STOPPED) from error
     code = _close_fleet(series, done, anyio.current_time() - began, screen) if done else Exit.DONE
-    if not whole.cancel_called:
-        return code
+    return _interrupted(code, screen) if whole.cancel_called else code
+
+
+def _interrupted(code: Exit, screen: Screen) -> Exit:
+    """Say that somebody has ended it before its end; what was wrong until then counts all the same."""
     screen.say_always(render(said("interrupted; all that was started is stopped as well"), "yellow"))
     return Exit.INTERRUPTED if code is Exit.DONE else code
 
@@ -236,9 +239,12 @@ def run_simulation(wanted: Simulation, screen: Screen) -> Exit:
     """Play the schedules, and show what they come to."""
     from lab.simulation.campaign import ENOUGH, Campaign, run
 
-    campaign, seconds = Campaign(), wanted.minutes * 60
+    campaign, seconds, is_whole = Campaign(), wanted.minutes * 60, True
     with waiting(lambda: _campaign_line(campaign), lambda: (campaign.schedules, wanted.schedules)):
-        run(campaign, range(wanted.seed, wanted.seed + wanted.schedules), seconds)
+        try:
+            run(campaign, range(wanted.seed, wanted.seed + wanted.schedules), seconds)
+        except KeyboardInterrupt:
+            is_whole = False
     if screen.voice.as_json:
         screen.out.file.write(msgspec.json.encode(campaign.as_object()).decode() + "\n")
     for violation in campaign.violations[:_SHOWN]:
@@ -249,7 +255,8 @@ def run_simulation(wanted: Simulation, screen: Screen) -> Exit:
         screen.say(render(_not_yet(len(campaign.not_reached), ENOUGH), "dim"))
     elif campaign.not_reached:
         say(render(said("not reached: {situations}", situations=tuple(campaign.not_reached)), "yellow"))
-    return Exit.DONE if campaign.is_proof else Exit.REJECTED
+    code = Exit.DONE if campaign.is_proof else Exit.REJECTED
+    return code if is_whole else _interrupted(code, screen)
 
 
 def _not_yet(situations: int, enough: int) -> Said:
@@ -469,10 +476,7 @@ async def prove(
                 code = Exit.STOPPED if isinstance(error, MockNotStarted) else Exit.REFUSED
                 raise CommandRefused(text_of(error), code) from error
     code = _close(serieses[0], done, anyio.current_time() - began, screen) if done else Exit.DONE
-    if not whole.cancel_called:
-        return code
-    screen.say_always(render(said("interrupted; all that was started is stopped as well"), "yellow"))
-    return Exit.INTERRUPTED if code is Exit.DONE else code
+    return _interrupted(code, screen) if whole.cancel_called else code
 
 
 async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep: bool) -> None:

@@ -12,6 +12,7 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, own_select
 from lab.crash import drawing, experiment_plan
+from lab.simulation.campaign import Campaign, run
 from tests.cli.conftest import Typed
 
 SERIES = Series(5, count_on=True, rounds=1, minutes=1.0, job=None, rows=ROWS, faults=(), config=None)
@@ -55,6 +56,20 @@ def test_schedules_are_counted_and_judged(typed: Typed) -> None:
     ended = typed("selftest", "--simulate", "2", "--seed", "1", "--json")
     assert (ended.exit, ended.closing["schedules"], ended.closing["violations"]) == (0, 2, [])
     assert "2 schedules" in ended.err
+
+
+def test_a_campaign_that_is_interrupted_says_what_it_has_come_to(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(campaign: Campaign, seeds: range, _: float) -> None:
+        run(campaign, seeds[:2], processes=1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lab.simulation.campaign.run", interrupted)
+    ended = typed("selftest", "--simulate", "50", "--seed", "1")
+    assert ended.exit == 130
+    assert "2 schedules, " in ended.err
+    assert "interrupted" in ended.err
 
 
 def test_a_campaign_that_does_not_come_to_every_situation_proves_nothing(
