@@ -45,7 +45,7 @@ def _close(
 
     What is in the billing stays and counts. Rows in doubt are to be settled first.
     """
-    execute(lambda settings, screen: close(name, reason, settings, screen), flags.whole(), voice.whole())
+    execute(lambda settings, screen: close(name, reason, settings, screen), flags, voice.whole())
 
 
 async def close(name: str, reason: str, settings: Settings, screen: Screen) -> Exit:

@@ -45,14 +45,14 @@ def _pause(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice
 
     What is in flight is finished. Without a name, the only run that is not at its end.
     """
-    execute(lambda settings, screen: pause(name, settings, screen), flags.whole(), voice.whole())
+    execute(lambda settings, screen: pause(name, settings, screen), flags, voice.whole())
 
 
 @app.command("continue")
 @grouped
 def _continue(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice) -> None:
     """Let a paused run go on."""
-    execute(lambda settings, screen: continue_paused(name, settings, screen), flags.whole(), voice.whole())
+    execute(lambda settings, screen: continue_paused(name, settings, screen), flags, voice.whole())
 
 
 @app.command("set")
@@ -70,7 +70,7 @@ def _set(
 
     All that is named is changed, or nothing where one is wrong.
     """
-    execute(lambda settings, screen: change(name, changes, settings, screen), flags.whole(), voice.whole())
+    execute(lambda settings, screen: change(name, changes, settings, screen), flags, voice.whole())
 
 
 @app.command("get")
@@ -78,7 +78,7 @@ def _set(
 def _get(name: RunNameOrNone = None, *, flags: JournalFlags, as_json: AsJson = False) -> None:
     """Show what can be set on a working run, and what it is now."""
     voice = Voice(as_json=as_json)
-    execute(lambda settings, screen: show(name, settings, screen), flags.whole(), voice, only_reads=True)
+    execute(lambda settings, screen: show(name, settings, screen), flags, voice, only_reads=True)
 
 
 @app.command("stop")
@@ -94,7 +94,7 @@ def _stop(
 
     What is in flight is finished, and the run's process ends with 130.
     """
-    execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags.whole(), voice.whole())
+    execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags, voice.whole())
 
 
 # ---- what they do -----------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def _decide(  # noqa: PLR0913 - each is a flag or a group of them
     async def work(settings: Settings, screen: Screen) -> Exit:
         return await decide_row(*row, why, settings, screen, new_id=new_id)
 
-    execute(work, flags.whole(), voice.whole())
+    execute(work, flags, voice.whole())
 
 
 async def decide_row(  # noqa: PLR0913 - a row, a decision, and where they are

@@ -85,7 +85,7 @@ def _export(
 
     execute(
         work,
-        flags.whole(),
+        flags,
         voice.whole(),
         only_reads=True,
         failure=lambda code, error: {"run": name, "files": [], "exit": int(code), "error": text_of(error)},

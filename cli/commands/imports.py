@@ -10,7 +10,7 @@ from cli.commands.execution import execute, execute_run
 from cli.commands.job_help import JobCommand
 from cli.output.item_files import OutputFile
 from cli.settings.flags import ASIDE, Consent, Flags, RecordFile, RecordNames, WithPage, grouped, typed
-from cli.settings.order_flags import Again, AnotherBilling, CallFlags, CheckFlags, ImportFlags, OrderFlags, TableFlags
+from cli.settings.order_flags import CallFlags, CheckFlags, ImportFlags, RepeatFlags, TableFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -35,8 +35,7 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     table: TableFlags,
     importing: ImportFlags,
     checking: CheckFlags,
-    again: Again = False,
-    another_billing: AnotherBilling = False,
+    repeating: RepeatFlags,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -65,9 +64,8 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     async def order_of(settings: Settings, screen: Screen) -> "Order":
         from cli.session.order import typed_order
 
-        order_flags = OrderFlags(again=again, another_billing=another_billing)
         return await typed_order(
-            JOB, file, order_flags, table.rows, CallFlags(), screen, settings.catalogue, importing=importing
+            JOB, file, repeating, table, CallFlags(), screen, settings.catalogue, importing=importing
         )
 
     async def check(settings: Settings, screen: Screen) -> Exit:

@@ -48,7 +48,7 @@ def _page(
     async def work(settings: Settings, screen: Screen) -> Exit:
         return await show_page(name, settings, screen, read_only=read_only)
 
-    given = flags.whole()
+    given = flags
     with errors_shown(Screen(Voice(as_json=as_json))):
         chosen = given if name else without_profile_or_default(given, os.environ, Path.cwd())
     execute(work, chosen, Voice(as_json=as_json), only_reads=read_only)

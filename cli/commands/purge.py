@@ -316,7 +316,7 @@ def _purge(
     async def work(settings: Settings, screen: Screen) -> Exit:
         return await purge(parse_which(name, older_than), settings, screen, keep_totals=keep_totals, yes=yes)
 
-    execute(work, flags.whole(), voice.whole())
+    execute(work, flags, voice.whole())
 
 
 def parse_which(name: str | None, age: str | None) -> str | datetime:

@@ -169,7 +169,7 @@ def _rows(
         screen.say(written)
         return Exit.DONE
 
-    execute(work, flags.whole(), voice.whole(), only_reads=True)
+    execute(work, flags, voice.whole(), only_reads=True)
 
 
 async def write_made_up(name: str, target: OutputFile, settings: Settings) -> int:
@@ -211,7 +211,7 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
     from lab.record.diff import diff
 
     screen = Screen()
-    settings = settings_in_force(flags.whole(), screen)
+    settings = settings_in_force(flags, screen)
 
     async def work() -> int:
         different = 0

@@ -297,7 +297,7 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
                 case _:
                     raise CommandRefused(_USAGE)
 
-    given = flags.whole()
+    given = flags
     with errors_shown(Screen(voice.whole())):
         chosen = without_profile_or_default(given, os.environ, Path.cwd()) if every else given
     execute(work, chosen, voice.whole(), only_reads=True)

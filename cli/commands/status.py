@@ -87,14 +87,12 @@ def _status(
 ) -> None:
     """Show all runs, or one of them in detail."""
     if every:
-        _status_all(name, flags.whole(), watch=watch, as_json=as_json)
+        _status_all(name, flags, watch=watch, as_json=as_json)
     if watch:
         from cli.commands.watch import watch as show
     else:
         show = status
-    execute(
-        lambda settings, screen: show(name, settings, screen), flags.whole(), Voice(as_json=as_json), only_reads=True
-    )
+    execute(lambda settings, screen: show(name, settings, screen), flags, Voice(as_json=as_json), only_reads=True)
 
 
 def _status_all(name: str | None, flags: Flags, *, watch: bool, as_json: bool) -> NoReturn:

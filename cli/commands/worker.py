@@ -58,7 +58,7 @@ def _worker(
     It works for all billings of its settings file, one run of each at a time, and takes over what another worker has
     left undone. Start one on each machine.
     """
-    of_worker = without_profile(flags.whole(), os.environ)
+    of_worker = without_profile(flags, os.environ)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         from cli.fleet.queue import require_shared
@@ -73,7 +73,7 @@ def _worker(
                     package="'carbon-migrate[postgres]'",
                 )
             ) from error
-        return await _work(settings, flags.whole(), WorkerLimits(billings, stalled_after), screen)
+        return await _work(settings, flags, WorkerLimits(billings, stalled_after), screen)
 
     execute(work, of_worker, voice.whole(), sends=True)
 
