@@ -11,6 +11,7 @@ import shlex
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -107,8 +108,9 @@ def read_toml(
 ) -> Toml | None:
     """The TOML text that `read` gives of `file`, None where there is none. Raises `refused`, naming the file."""
     try:
-        content = read()
-        return None if content is None else Toml(content.decode("utf-8-sig").replace("\r\n", "\n"))
+        if (content := read()) is None:
+            return None
+        return Toml(content.decode("utf-8-sig").replace("\r\n", "\n"), sha256(content).hexdigest())
     except (OSError, UnicodeDecodeError) as error:
         why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
         raise refused(said("{file} cannot be read: {reason}", file=file, reason=why)) from error

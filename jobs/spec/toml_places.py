@@ -128,9 +128,13 @@ class WrongKind(ValueError):
 
 @dataclass(frozen=True)
 class Toml:
-    """A TOML text, and where each of its keys stands. Raises ValueError with the error and its place."""
+    """A TOML text, and where each of its keys stands; `digest` is the SHA-256 of the file, "" without one.
+
+    Raises ValueError with the error and its place.
+    """
 
     text: str
+    digest: str = ""
 
     def __post_init__(self) -> None:
         _ = self.content
