@@ -40,13 +40,15 @@ _CONVERTED: Final = ("", "-plans")
 class FoundFile:
     """A file that was not named: what it is, and the flag by which it can be named, if there is one.
 
-    One that `is_run`, or names what is run, must not be written by its group either.
+    One that `is_run`, or names what is run, must not be written by its group either, and nobody else may reach one
+    that `is_secret`.
     """
 
     path: Path
     what: str
     flag: Remedy | None = None
     is_run: bool = False
+    is_secret: bool = False
 
     def check(self, trusted: Collection[int] = ()) -> None:
         """Raise `SettingsRefused` for one that somebody else has made, or that everybody may write.
@@ -138,6 +140,15 @@ def read_found(found: FoundFile) -> bytes | None:
             )
         if found.is_run:
             found.check_mode(status.st_mode)
+        if found.is_secret and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SettingsRefused(
+                said(
+                    "others on this machine can read {file}, which has a key: close it, and think about a new one:\n"
+                    "{command}",
+                    file=printable(found.path),
+                    command=_command("chmod", "600", [found.path]),
+                )
+            )
         return file.read()
 
 

@@ -45,6 +45,7 @@ class Option:
     key: str = ""
     default: str = ""
     """Of the setting, where nobody gives it."""
+    secret: bool = False
     more: tuple[tuple[str, object], ...] = ()
 
     def flags_of(self, name: str) -> tuple[str, ...]:
@@ -61,11 +62,12 @@ def option(  # noqa: PLR0913 - the columns of the table
     variable: str = "",
     key: str = "",
     built_in: str = "",
+    secret: bool = False,
     **more: object,
 ) -> Any:  # noqa: ANN401 - the field has the type that its record gives it
     """A field of a record of options. `default` is what the flag is where it is not typed."""
-    row = Option(metavar, help_, panel, names, variable, key, built_in, tuple(more.items()))
-    return field(default=default, repr=not more.get("hidden"), metadata={_ROW: row})
+    row = Option(metavar, help_, panel, names, variable, key, built_in, secret, tuple(more.items()))
+    return field(default=default, repr=not secret, metadata={_ROW: row})
 
 
 switch: Final = partial(option, None, default=False)
@@ -192,6 +194,7 @@ class Flags:
         f"Refused, since everybody on the machine can see a flag: it is {names.DATABASE_PASSWORD}.",
         variable=names.DATABASE_PASSWORD,
         key="database.password",
+        secret=True,
         hidden=True,
     )
     database_charset: str | None = _connection(

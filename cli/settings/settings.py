@@ -235,7 +235,7 @@ SETTINGS: Final[Mapping[str, Option]] = {
     **{name: row for name, row in options_of(Flags).items() if row.key},
     # A language is taken before flags are read, and a key is typed nowhere.
     "language": Option(None, "", names=(OPTION,), variable=VARIABLE, key="language"),
-    "vault_key": Option(None, "", names=("",), variable=VAULT_KEY, key="vault_key"),
+    "vault_key": Option(None, "", names=("",), variable=VAULT_KEY, key="vault_key", secret=True),
 }
 """The settings that can be given elsewhere than in the file, by their names."""
 
@@ -310,8 +310,8 @@ class _Chooser:
         if given is not None:
             return SettingValue(given, row.flags_of(name)[0])
         of_file = attrgetter(row.key)(self.found)
-        # A variable that lies about does not override a file that was typed, but for a password.
-        is_typed = self.flags.config is not None and of_file is not None and name != "database_password"
+        # A variable that lies about does not override a file that was typed, unless it is a secret.
+        is_typed = self.flags.config is not None and of_file is not None and not row.secret
         if (of_variable := self.environment.get(row.variable)) and not is_typed:
             return SettingValue(of_variable, row.variable)
         if of_file is not None:
