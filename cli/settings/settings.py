@@ -21,7 +21,6 @@ from cli.settings.places import (
     IN_FOLDER,
     OF_BILLING,
     credentials_in,
-    default_journal,
     in_full,
     journal_of_billing,
     named_journal,
@@ -33,7 +32,7 @@ from cli.settings.settings_file import SettingsFile, SettingsProfile, read_setti
 from cli.settings.tables import HookSettings, Letterhead, MetricsSettings, SettingsTables, hooks_of, metrics_of
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, OPTION, VARIABLE, system_language
-from cli.terminal.texts import API_URL, DATABASE_PASSWORD, TIMEOUT, VAULT_KEY, printable, reason_of
+from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL, TIMEOUT, VAULT_KEY, printable, reason_of
 from texts.remedies import SETTINGS_FILE, setting
 from texts.said import Quantity, said, text_of
 
@@ -333,7 +332,20 @@ class _Chooser:
 
 def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[JournalAddress]:
     """The journal. Raises `SettingsRefused` for one on a network file system that was not allowed."""
-    journal = _named_journal(choose, folder, api_url)
+    chosen, beside, here = choose("journal"), choose.file.path.parent, folder / JOURNAL
+    if chosen.origin == "--journal":
+        refuse_typed_password(chosen.value, chosen.origin)
+    try:
+        if chosen.value:
+            # Paths in the file are relative to the file.
+            named = named_journal(chosen.value, beside if chosen.of_file else folder, choose.environment)
+            journal = SettingValue(named, chosen.origin)
+        elif here.exists() and _is_taken(here, choose.profile, beside):
+            journal = SettingValue(JournalAddress(here), IN_FOLDER)
+        else:
+            journal = SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
+    except JournalError as error:
+        raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
     kind = "" if journal.value.postgres else network_of(journal.value.path)
     if kind and not (choose.flags.journal_on_network or choose.found.journal_on_network):
         raise SettingsRefused(
@@ -350,26 +362,15 @@ def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[Journ
     return journal
 
 
-def _named_journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[JournalAddress]:
-    chosen, profile, beside = choose("journal"), choose.profile, choose.file.path.parent
-    if not chosen.value:
-        place = default_journal(choose.environment, folder, api_url)
-        if place.origin == IN_FOLDER:
-            FoundFile(place.path, said("the journal"), setting("journal", place.path.name)).check()
-            if profile is not None:
-                named = (one.journal for one in profile.listed.values() if one.journal)
-                if any(beside / in_full(one) == place.path for one in named):
-                    return SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
-                profile.refuse_found_journal(place.path)
-        return SettingValue(JournalAddress(place.path), place.origin)
-    if chosen.origin == "--journal":
-        refuse_typed_password(chosen.value, chosen.origin)
-    try:
-        # Paths in the file are relative to the file.
-        named_at = named_journal(chosen.value, beside if chosen.of_file else folder, choose.environment)
-    except JournalError as error:
-        raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
-    return SettingValue(named_at, chosen.origin)
+def _is_taken(here: Path, profile: SettingsProfile | None, beside: Path) -> bool:
+    """Whether the journal of the working folder is that of the billing. Raises `SettingsRefused`."""
+    FoundFile(here, said("the journal"), setting("journal", here.name)).check()
+    if profile is None:
+        return True
+    if any(beside / in_full(one.journal) == here for one in profile.listed.values() if one.journal):
+        return False
+    profile.refuse_found_journal(here)
+    return True
 
 
 def _password(chosen: SettingValue[Hidden], hidden: Credentials) -> SettingValue[Secret]:
