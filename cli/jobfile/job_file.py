@@ -19,7 +19,7 @@ from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.places import in_full
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import from_bytes, printable, reason_of
+from cli.terminal.texts import WHOLE, from_bytes, printable, reason_of
 from engine.errors import nearest
 from engine.pipeline.intake import Repeat
 from engine.rows import STDIN
@@ -33,7 +33,7 @@ from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import Path as Way
 from jobs.spec.toml_places import Toml
-from texts.remedies import Remedy, setting
+from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, said, text_of
 
 TOML: Final = ".toml"
@@ -117,6 +117,11 @@ class JobFileStep:
     skip_bad: bool
     go_on: bool
 
+    @property
+    def named(self) -> Said:
+        """The name of the step, as shown to people."""
+        return said("step {number} ({job})", number=self.number, job=self.order.kind.name)
+
     def at(self, moment: datetime) -> "JobFileStep":
         """The step of a round that was begun at this moment: its files are named with that date."""
         made = {one.name for one in self.order.kind.parameters if one.makes_file}
@@ -144,6 +149,11 @@ class JobFile:
     pacing: Mapping[str, object]
     steps: tuple[JobFileStep, ...]
     digest: str = ""
+
+    @property
+    def command(self) -> str:
+        """What goes on with the file."""
+        return command_line("run", printable(self.path, WHOLE))
 
     def at(self, moment: datetime) -> "JobFile":
         """The file of a round that was begun at this moment."""

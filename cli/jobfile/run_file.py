@@ -8,13 +8,13 @@ from typing import Final
 import anyio.to_thread
 
 from cli.jobfile.job_file import PACING, TOML, JobFile, SaveRequest, read, save
-from cli.jobfile.steps import FileRunOptions, run_file
+from cli.jobfile.steps import run_file
 from cli.session.events import OpenReader
 from cli.session.order import Order
 from cli.session.session import OpenRecorder
 from cli.settings.flags import Consent, Flags, names_of
 from cli.settings.order_flags import CallFlags, ImportFlags, RowFlags
-from cli.settings.pacing_flags import Pacing, with_file
+from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import AWAY, CommandRefused, Exit
@@ -54,15 +54,14 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
     `typed` is the command line, by parameter; options that would be ignored are refused.
     """
     file = await read_file(name, typed, settings.catalogue)
-    options = FileRunOptions(with_file(pacing, file.pacing).given, pacing.given, consent, record, readers)
     try:
-        return await run_file(file, settings, options, screen)
+        return await run_file(file, settings, pacing, consent, screen, record=record, readers=readers)
     except AWAY as error:
         raise CommandRefused(
             said(
                 "{error}\nWhen the billing is back, the same command goes on:\n{command}",
                 error=error,
-                command=command_line("run", printable(file.path, WHOLE)),
+                command=file.command,
             ),
             Exit.STOPPED,
         ) from error
