@@ -11,7 +11,6 @@ import shlex
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -110,9 +109,8 @@ def read_toml(
 ) -> Toml | None:
     """The TOML text that `read` gives of `file`, None where there is none. Raises `refused`, naming the file."""
     try:
-        if (content := read()) is None:
-            return None
-        return Toml(content.decode("utf-8-sig").replace("\r\n", "\n"), sha256(content).hexdigest())
+        content = read()
+        return None if content is None else Toml.of(content)
     except (OSError, UnicodeDecodeError) as error:
         why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
         raise refused(said("{file} cannot be read: {reason}", file=file, reason=why)) from error

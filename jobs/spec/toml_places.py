@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -111,13 +112,6 @@ def places(text: str) -> dict[Path, TomlPlace]:
     return found
 
 
-def nearest_place(where: Mapping[Path, TomlPlace], path: Path) -> TomlPlace:
-    """The place of a key, or of the table that it would stand in."""
-    while path not in where:
-        path = path[:-1]
-    return where[path]
-
-
 class WrongKind(ValueError):
     """Raised for a value of the wrong type, at `way`; its text is that of msgspec, which shows no value."""
 
@@ -139,6 +133,11 @@ class Toml:
     def __post_init__(self) -> None:
         _ = self.content
 
+    @classmethod
+    def of(cls, content: bytes) -> "Toml":
+        """The text of a file with this content. Raises `UnicodeDecodeError` where that is not UTF-8."""
+        return cls(content.decode("utf-8-sig").replace("\r\n", "\n"), sha256(content).hexdigest())
+
     @cached_property
     def content(self) -> dict[str, object]:
         """What the text says."""
@@ -151,7 +150,9 @@ class Toml:
 
     def place(self, *way: str | int) -> TomlPlace:
         """The place of a key, or of the table that it would stand in."""
-        return nearest_place(self.where, way)
+        while way not in self.where:
+            way = way[:-1]
+        return self.where[way]
 
 
 def as_kind(content: object, kind: type[Kind]) -> Kind:
