@@ -165,6 +165,14 @@ class Candidate:
     help: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenJob:
+    """A job as it is written: its summary, and its parameters with what is said of them."""
+
+    summary: str
+    parameters: Mapping[str, str]
+
+
 def candidates(line: str) -> list[Candidate]:
     """The words that can stand at the end of this line; none where a file, or anything, is to be named."""
     typed = read_line(line)
@@ -270,7 +278,7 @@ def _jobs(typed: Typed) -> Iterator[Candidate]:
         yield Candidate("check")
 
 
-def _written_jobs(typed: Typed) -> "Mapping[str, WrittenJob]":
+def _written_jobs(typed: Typed) -> Mapping[str, WrittenJob]:
     """The jobs of declarations, as they are written there: completing a word runs no code that is not ours."""
     settings = _settings_of(typed)
     return written_jobs(settings.own_jobs.files) if settings else {}
@@ -316,14 +324,6 @@ _KNOWN: Final[Mapping[str, Callable[[Typed], Iterator[Candidate]]]] = MappingPro
 
 _LONGEST: Final = 1_000_000
 """Bytes of a declaration that are looked through."""
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenJob:
-    """A job as it is written: its summary, and its parameters with what is said of them."""
-
-    summary: str
-    parameters: Mapping[str, str]
 
 
 def written_jobs(files: Sequence[Path]) -> dict[str, WrittenJob]:

@@ -113,7 +113,8 @@ class Credentials:
                     f"--property=LoadCredentialEncrypted={name}:{PROGRAM}.{name} {PROGRAM} …",
                 )
             )
-        encrypt = f"systemd-ask-password -n | systemd-creds encrypt --name={name} - {_KEPT}{name}"
+        words = ("systemd-ask-password", "-n", "|", "systemd-creds", "encrypt", f"--name={name}", "-", _KEPT + name)
+        encrypt = " ".join(words)
         try:
             descriptor = os.open(Path(self._folder) / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:

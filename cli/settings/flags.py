@@ -97,8 +97,8 @@ def names_of(*groups: type[Any]) -> frozenset[str]:
 class Part:
     """Says in the type of a parameter which options of a record a command takes, and which it states otherwise."""
 
-    def __init__(self, names: str, **otherwise: Option) -> None:
-        self.names = names.split()
+    def __init__(self, *names: str, **otherwise: Option) -> None:
+        self.names = names
         self.otherwise = otherwise
 
 
@@ -161,9 +161,17 @@ COMMON_PART: Final = "\0"
 """In place of a profile of settings: what stands outside of all. Nobody can type it."""
 
 _connection: Final = partial(option, panel=_CONNECTION)
-_CONFIG: Final = f"The file of settings, {remedies.SETTINGS_FILE} in the working folder by default."
 
-ConfigPath = Annotated[Path | None, flag("--config", "FILE", _CONFIG, _CONNECTION, readable=False)]
+ConfigPath = Annotated[
+    Path | None,
+    flag(
+        "--config",
+        "FILE",
+        f"The file of settings, {remedies.SETTINGS_FILE} in the working folder by default.",
+        _CONNECTION,
+        readable=False,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +231,7 @@ class Flags:
         key="api.timeout",
         built_in=f"{names.TIMEOUT:g}",
     )
-    config: Path | None = _connection("FILE", _CONFIG, readable=False)
+    config: ConfigPath = None
     profile: str | None = _connection(
         "PROFILE",
         f"Which profile of settings of that file counts. Or {remedies.SETTINGS_PROFILE}.",
@@ -231,10 +239,10 @@ class Flags:
     )
 
 
-JournalFlags = Annotated[Flags, Part("api_url journal journal_on_network config profile")]
+JournalFlags = Annotated[Flags, Part("api_url", "journal", "journal_on_network", "config", "profile")]
 """Those of a command that works on the journal alone; the address says which billing's journal it is."""
 
-ApiFlags = Annotated[Flags, Part("api_url timeout config profile")]
+ApiFlags = Annotated[Flags, Part("api_url", "timeout", "config", "profile")]
 """Those of a command that asks the billing's REST API alone."""
 
 

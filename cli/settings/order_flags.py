@@ -39,7 +39,7 @@ class OrderFlags:
     )
 
 
-RepeatFlags = Annotated[OrderFlags, Part("again another_billing")]
+RepeatFlags = Annotated[OrderFlags, Part("again", "another_billing")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ MAP_WORDS: Final = Option(
     names=("--map",),
 )
 TableFlags = Annotated[
-    RowFlags, Part("mapping columns encoding delimiter sheet limit only exclude", mapping=MAP_WORDS)
+    RowFlags,
+    Part("mapping", "columns", "encoding", "delimiter", "sheet", "limit", "only", "exclude", mapping=MAP_WORDS),
 ]
 """How the table of an import is read, and which of its rows."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 from billing.errors import NotASelect
 from billing.selects.select import select_of
-from cli.settings.flags import flag, option
+from cli.settings.flags import flag, option, options_of
 from cli.terminal.exits import CommandRefused
 from engine.pacing.limits import LAST, LEAST
 from engine.pacing.policy import ALL, NO, NONE, YES, Policy, policy_with
@@ -22,13 +22,6 @@ _SWITCH: Final = "no_canary"
 """The only boolean field of the pacing."""
 _SELECT: Final = "throttle-sql"
 _ABOVE: Final = "throttle-above"
-_SETTLE: Final = (
-    "After a lost answer, how long until a look-up is trusted to see what the call did, "
-    f"{_DEFAULT.settle:g} by default."
-)
-
-ReadingRate = Annotated[str | None, flag("--rate", "R", "Reading calls a second at most, or none.")]
-SettleDelay = Annotated[str | None, flag("--settle", "SECONDS", _SETTLE)]
 
 _pacing: Final = partial(option, panel="Pacing")
 
@@ -81,7 +74,11 @@ class Pacing:
         "Do not begin with 1, 10 and 100 rows, and do not stop at a new error of the first ten.",
         "--no-canary/--canary",
     )
-    settle: str | None = _pacing("SECONDS", _SETTLE)
+    settle: str | None = _pacing(
+        "SECONDS",
+        "After a lost answer, how long until a look-up is trusted to see what the call did, "
+        f"{_DEFAULT.settle:g} by default.",
+    )
 
     @property
     def given(self) -> dict[str, str]:
@@ -102,6 +99,10 @@ class Pacing:
             )
         _check_select(given, f"--{_SELECT}")
         return given
+
+
+ReadingRate = Annotated[str | None, flag("--rate", "R", "Reading calls a second at most, or none.")]
+SettleDelay = Annotated[str | None, flag("--settle", "SECONDS", options_of(Pacing)["settle"].help)]
 
 
 def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:

@@ -40,7 +40,7 @@ from jobs.imports.column_map import (
 from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, Step
 from jobs.spec.toml_places import Path as Way
-from jobs.spec.toml_places import Toml
+from jobs.spec.toml_places import Toml, WrongKind, as_kind
 from texts.said import said
 
 FORMAT: Final = 1
@@ -208,15 +208,13 @@ class _Reader:
 
     def _converted(self, way: Way, given: object, shape: type[Shape]) -> Shape:
         try:
-            return msgspec.convert(given, shape)
-        except msgspec.ValidationError as error:
+            return as_kind(given, shape)
+        except WrongKind as error:
             unknown = [name for name in given if name not in _keys(shape)] if isinstance(given, dict) else []
             if unknown:
                 raise self._stranger((*way, unknown[0]), _keys(shape)) from error
-            # msgspec says "… - at `$.kind`".
-            key = str(error).partition(" - at `$.")[2].partition("[")[0].rstrip("`")
             raise self._refused(
-                (*way, key) if key else way,
+                (*way, *error.way[:1]),
                 said(
                     "{shape} is expected{kinds}, not {given}",
                     shape=_SHAPES[shape],
