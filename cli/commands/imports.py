@@ -80,11 +80,9 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         # Imported here, so that `import --help` and a mistyped flag stay fast.
-        from cli.commands.page import page_beside
-        from cli.commands.readers import readers_beside
-        from cli.commands.replay import record_into
+        from cli.commands.invocation import invocation
         from cli.jobfile import run_file
-        from cli.session import start
+        from cli.session.run_session import begin
 
         if checking.output is not None:
             raise CommandRefused(said("-o names the workbook of --check, and that is not given: add it"))
@@ -94,18 +92,10 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
             return run_file.save_order(request, save, screen, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
-        recorder = record_into(record, names=record_names)
-        opens = page_beside(settings, screen) if page else None
-        return await start.run(
-            order,
-            settings,
-            pacing.given,
-            consent,
-            screen,
-            record=recorder,
-            page=opens,
-            readers=readers_beside(settings, screen),
+        told = await invocation(
+            settings, screen, consent, pacing, record=record, record_names=record_names, page=page
         )
+        return await begin(order, told)
 
     if checking.check:
         execute(check, flags, voice, only_reads=True, failure=partial(check_failure, file))

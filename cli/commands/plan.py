@@ -24,11 +24,10 @@ from cli.jobfile.run_file import read_file
 from cli.jobfile.steps import files_made, is_to_be_made
 from cli.output.item_files import OutputFile
 from cli.output.plan_files import check_free, is_table, write_plan
-from cli.session.last_line import caution_unended
 from cli.session.order import Order, per_billing, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
+from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import open_billing
-from cli.session.start import new_run, rehearse
 from cli.session.which_billing import remembered, target_among
 from cli.settings.flags import Flags, grouped, typed
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags

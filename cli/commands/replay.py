@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,7 +19,6 @@ from checkpoints.states import State
 from cli.commands.execution import errors_shown, execute, settings_in_force
 from cli.output.item_files import OutputFile, replacing
 from cli.session.journal import open_existing, refuse_purged
-from cli.session.session import OpenRecorder
 from cli.settings.flags import ApiFlags, JournalFlags, RunName, grouped
 from cli.settings.places import state_folder
 from cli.settings.settings import Settings
@@ -31,7 +29,7 @@ from cli.terminal.signals import run_command
 from cli.terminal.texts import printable, reason_of
 from cli.terminal.waiting import waiting
 from jobs.rows.input import input_of_parameters
-from texts.remedies import PROGRAM, setting
+from texts.remedies import PROGRAM
 from texts.said import Quantity, counted, said
 
 if TYPE_CHECKING:
@@ -51,22 +49,6 @@ MAX_NOTES_SHOWN: Final = 20
 app: Final = typer.Typer(add_completion=False)
 
 
-def record_into(path: Path | None, *, names: bool) -> OpenRecorder | None:
-    """The recorder of a run's exchanges into `path`, with the `names` of people or made-up ones; None without a file.
-
-    Raises `CommandRefused` for names without a file.
-    """
-    if path is None and names:
-        raise CommandRefused(
-            said(
-                "{names} says what a recording keeps: name its file, {file}",
-                names=setting("record-names"),
-                file=setting("record", "FILE"),
-            )
-        )
-    return None if path is None else partial(_recorder, path, names=names)
-
-
 async def _pseudonyms() -> "Pseudonyms":
     """The made-up names of this user: all recordings have the same ones."""
     from lab.record.pseudonyms import Pseudonyms, load_secret
@@ -75,7 +57,7 @@ async def _pseudonyms() -> "Pseudonyms":
 
 
 @asynccontextmanager
-async def _recorder(path: Path, client: ClientSettings, *, names: bool) -> AsyncIterator[CallObserver]:
+async def recording_into(path: Path, client: ClientSettings, *, names: bool) -> AsyncIterator[CallObserver]:
     """A recorder into `path`. A recording that fails is logged and does not affect the run."""
     from lab.record.recorder import open_recorder
     from lab.record.recording import RecordingBroken

@@ -117,38 +117,27 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         # Imported here, so that `run --help` and a mistyped flag stay fast; what few runs need, where they do.
-        from cli.commands.readers import readers_beside
-        from cli.commands.replay import record_into
-        from cli.fleet.hand_in import handing_in, refuse_files_of, require_steps_here
-        from cli.session import start
+        from cli.commands.invocation import invocation
         from cli.session.order import parse_input, typed_order
-        from cli.session.plans import planned_order
+        from cli.session.run_session import begin
 
         settings = settings.with_changed_declaration(changed_declaration)
-        hand_in = await handing_in(detaching, given, settings, screen)
-        recorder = record_into(record, names=record_names)
-        opens = None
-        if page:
-            from cli.commands.page import page_beside
-
-            opens = page_beside(settings, screen)
-        readers = readers_beside(settings, screen)
+        told = await invocation(
+            settings,
+            screen,
+            consent,
+            pacing,
+            detaching=detaching,
+            typed=given,
+            record=record,
+            record_names=record_names,
+            page=page,
+        )
         if plan is not None:
+            from cli.session.plans import planned_order
+
             _refuse_beside_plan(plan, given)
-            order = await planned_order(plan, settings)
-            return await start.run(
-                order,
-                settings,
-                pacing.given,
-                consent,
-                screen,
-                record=recorder,
-                page=opens,
-                readers=readers,
-                output=output,
-                plan=plan,
-                hand_in=hand_in,
-            )
+            return await begin(await planned_order(plan, settings), told, output=output, plan=plan)
         if job is None:
             raise CommandRefused(
                 said(
@@ -161,30 +150,21 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             from cli.commands.correct import continue_run
 
             _refuse_beside_run(corrects, given)
-            corrected = parse_input(file, rows)
-            return await continue_run(
-                corrects,
-                job,
-                corrected,
-                settings,
-                pacing.given,
-                consent,
-                screen,
-                again=order_flags.again,
-                record=recorder,
-                readers=readers,
-            )
+            return await continue_run(corrects, job, parse_input(file, rows), told, again=order_flags.again)
         if job.endswith(".toml"):
+            from cli.fleet.hand_in import refuse_steps
             from cli.jobfile import run_file
 
-            require_steps_here(detaching)
-            return await run_file.run(
-                job, settings, pacing, consent, screen, typed=given, record=recorder, readers=readers
-            )
+            if told.hand_in:
+                raise refuse_steps()
+            return await run_file.run(job, told, pacing, typed=given)
         order = await typed_order(
             job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing
         )
-        refuse_files_of(order.kind, detaching)
+        if told.hand_in:
+            from cli.fleet.hand_in import refuse_files_of
+
+            refuse_files_of(order.kind)
         if save is not None:
             from cli.jobfile import run_file
 
@@ -192,18 +172,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             return run_file.save_order(request, save, screen, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
-        return await start.run(
-            order,
-            settings,
-            pacing.given,
-            consent,
-            screen,
-            record=recorder,
-            page=opens,
-            readers=readers,
-            output=output,
-            hand_in=hand_in,
-        )
+        return await begin(order, told, output=output)
 
     execute_run(work, flags, voice, job)
 

@@ -27,23 +27,19 @@ ELSEWHERE: Mapping[str, str] = {
 """What needs the process that sends to be this one, by the names of the command's parameters."""
 
 
-async def handing_in(
-    detaching: Detaching, given: Mapping[str, str], settings: Settings, screen: Screen
-) -> HandIn | None:
-    """What hands a run in, None where it is sent here. `given` are the parameters that were typed.
+async def handing_in(detaching: Detaching, given: Mapping[str, str], settings: Settings, screen: Screen) -> HandIn:
+    """What hands a run in. `given` are the parameters that were typed.
 
     Raises `CommandRefused`, `JournalAway` and `JournalUnreadable` where no run could be handed in.
     """
     if not detaching.detach:
-        if detaching.priority:
-            raise CommandRefused(
-                said(
-                    "{priority} is the place in the queue of a run that is handed in with {detach}",
-                    priority=setting("priority"),
-                    detach=setting("detach"),
-                )
+        raise CommandRefused(
+            said(
+                "{priority} is the place in the queue of a run that is handed in with {detach}",
+                priority=setting("priority"),
+                detach=setting("detach"),
             )
-        return None
+        )
     for name in ELSEWHERE:
         if name in given:
             raise CommandRefused(
@@ -92,21 +88,20 @@ async def handing_in(
     return hand_in
 
 
-def require_steps_here(detaching: Detaching) -> None:
-    """Raise `CommandRefused` for a job file that is to be handed in."""
-    if detaching.detach:
-        raise CommandRefused(
-            said(
-                "{flag}: the steps of a job file wait for each other, and are sent by one process: hand in its jobs "
-                "one by one",
-                flag=setting("detach"),
-            )
+def refuse_steps() -> CommandRefused:
+    """The error for a job file that is to be handed in."""
+    return CommandRefused(
+        said(
+            "{flag}: the steps of a job file wait for each other, and are sent by one process: hand in its jobs one "
+            "by one",
+            flag=setting("detach"),
         )
+    )
 
 
-def refuse_files_of(kind: JobSpec, detaching: Detaching) -> None:
+def refuse_files_of(kind: JobSpec) -> None:
     """Raise `CommandRefused` for a job that writes a file, which would be on the machine of some worker."""
-    for parameter in kind.parameters if detaching.detach else ():
+    for parameter in kind.parameters:
         if parameter.makes_file:
             raise CommandRefused(
                 said(

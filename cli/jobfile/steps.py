@@ -16,18 +16,23 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.session.control_server import serve_control
-from cli.session.events import LiveRun, OpenReader, RunEnded, RunEvent, RunReader, RunReaders
+from cli.session.events import LiveRun, RunEnded, RunEvent, RunReader, RunReaders
 from cli.session.journal import locked, require_unlocked, unfinished
 from cli.session.order import identity
-from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, close_ended, open_session, totals_at_end
+from cli.session.run_session import (
+    Ready,
+    RunSession,
+    check_files,
+    close_ended,
+    prepare,
+    start_run,
+    totals_at_end,
+)
+from cli.session.session import Invocation, Session, open_session
 from cli.session.stages import StepMark, mark_of
-from cli.session.start import Ready, check_files, prepare, start_run
-from cli.settings.flags import Consent
-from cli.settings.settings import Settings
 from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.show.progress import show_sending
-from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of, outcome_of
+from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.signals import Interrupts
@@ -151,7 +156,7 @@ async def _run_that_ended(latest: Sequence[tuple[StepMark, Run]], last: Run | No
     if not ends or await unfinished(ends[0], journal):
         return None
     # Rejected rows do not matter after the last step; rows that wait for a person keep the round open.
-    outcome = outcome_of(await totals_at_end(ends[0], journal))
+    outcome = exit_of(await totals_at_end(ends[0], journal))
     return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
 
 
@@ -165,7 +170,7 @@ async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[
         # Nothing of it was sent, so the new run replaces it.
         return [StepDecision(step, StepState.BEGUN, run, why)]
     first = [StepDecision(step, StepState.TAKEN_UP, run)] if is_open else []
-    if not is_open and run.paused_at and passes(step, outcome_of(await totals_at_end(run, journal))):
+    if not is_open and run.paused_at and passes(step, exit_of(await totals_at_end(run, journal))):
         # The file is paused after this run: it waits there first, whatever begins next.
         first = [StepDecision(step, StepState.PASSED_OVER, run)]
     return (
@@ -350,40 +355,28 @@ def _open(job: Job) -> None:
     _ = source.digest, source.header
 
 
-@dataclass(frozen=True, slots=True)
-class FileRunOptions:
-    """The options for all steps."""
-
-    pacing: Mapping[str, str]
-    """Pacing for a step that begins: from the command line, else from the file."""
-    pacing_now: Mapping[str, str]
-    """Pacing from the command line alone, for a step that is resumed; its run keeps the rest."""
-    consent: Consent
-    record: OpenRecorder | None = None
-    readers: Sequence[OpenReader] = ()
-
-
-async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, screen: Screen) -> Closing:
+async def run_file(file: JobFile, told: Invocation, pacing: Mapping[str, str]) -> Closing:
     """Run what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
 
     It has the outcomes of all steps, which are shown as a table at the end. A step without success ends the file,
     unless `go_on` allows rejected rows; so does a stop between two steps. The closing includes the time waited
-    between the steps.
+    between the steps. `pacing` is that of a step that begins, of the command line or the file; a step that is resumed
+    takes that of the command line alone, since its run keeps the rest.
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; an error after
     that is shown, and in the closing.
     """
-    async with open_session(settings, screen, pacing=options.pacing, record=options.record) as opened:
-        journal = opened.journal
+    async with open_session(told) as opened:
+        screen, journal = told.screen, opened.journal
         now = await round_of(file, await opened.target(), journal, datetime.now().astimezone())
         await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
         done: list[StepOutcome] = []
-        closing, ended_after = await _work_through(file, now, piped, opened, options, done)
+        closing, ended_after = await _work_through(file, now, piped, opened, pacing, done)
         left = [_outcome(decision, None) for decision in now.decisions[len(done) :]]
         closing = replace(closing, steps=(*done, *left))
         screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)
-        if ended_after is not None and options.readers:
-            await tell_end(ended_after, closing, replace(opened, readers=options.readers))
+        if ended_after is not None and told.readers:
+            await tell_end(ended_after, closing, opened)
     return closing
 
 
@@ -392,7 +385,7 @@ async def _work_through(
     now: Round,
     piped: Mapping[int, Ready],
     opened: Session,
-    options: FileRunOptions,
+    pacing: Mapping[str, str],
     done: list[StepOutcome],
 ) -> tuple[Closing, Run | None]:
     """Work on the steps in order, and add the outcome of each to `done`; returns the closing without its steps.
@@ -405,22 +398,22 @@ async def _work_through(
     waited, run = WaitResult(), None
     for decision in now.decisions:
         step = decision.step
-        consent = replace(options.consent, skip_bad=options.consent.skip_bad or step.skip_bad)
+        consent = replace(opened.consent, skip_bad=opened.consent.skip_bad or step.skip_bad)
         ends = _Ends()
-        readers = (*options.readers, ends.open) if options.readers else ()
+        readers = (*opened.readers, ends.open) if opened.readers else ()
         session = replace(opened, consent=consent, stop=Stop(), readers=readers)
         place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
         screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
         try:
             mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
-            closing = await _work_on(decision, mark, piped.get(step.number), session, options.pacing_now)
+            closing = await _work_on(decision, mark, piped.get(step.number), session, pacing)
             done.append(_outcome(decision, closing))
             if not passes(step, closing.exit):
                 _show_end(file, step, closing, screen)
                 return waited.counted_in(closing), None
             if decision is not now.decisions[-1] and closing.run is not None:
                 run = await journal.run(closing.run)
-                waited = waited.and_then(await wait(run, replace(session, pacing=options.pacing_now)))
+                waited = waited.and_then(await wait(run, session))
                 if waited.stop.requested:
                     _show_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
                     # Who interrupts what a step has still to tell wants no more to be told.
@@ -481,20 +474,20 @@ async def _show_round(now: Round, journal: Journal, screen: Screen) -> None:
 
 
 async def _work_on(
-    decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing_now: Mapping[str, str]
+    decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing: Mapping[str, str]
 ) -> Closing:
     """Carry out the decision on a step."""
     match decision:
         case StepDecision(state=StepState.PASSED_OVER, run=Run() as run):
             return await _passed_over(run, session)
         case StepDecision(state=StepState.TAKEN_UP, run=Run() as run):
-            return await _taken_up(run, replace(session, pacing=pacing_now))
+            return await _taken_up(run, session)
     if decision.why:
         session.screen.say(said("{why}: the step is begun anew", why=decision.why))
     # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
     step = decision.step
     one = piped or prepare(step.order, check_files(step.order, step.output), session)
-    return await start_run(one, session, remembered=mark.to_parameters())
+    return await start_run(one, replace(session, pacing=pacing), mark.to_parameters())
 
 
 async def _passed_over(run: Run, session: Session) -> Closing:

@@ -13,8 +13,8 @@ import anyio.to_thread
 from checkpoints.records import Refusal
 from cli.output.fault_workbook import CheckedRow, FaultWorkbook, check_target, fault_workbook
 from cli.output.item_files import OutputFile, refuse_present
-from cli.session.last_line import caution_unended
 from cli.session.order import Order
+from cli.session.run_session import caution_unended
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
 from cli.show.input_faults import CheckResult, check_object, check_screen

@@ -187,23 +187,7 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
 
 
 class BillingTaken(HeldElsewhere):
-    """Raised when another machine or another journal works on the billing; `why` is that and what to do, in words."""
-
-    def __init__(self, held: BillingHeld, *, is_shared: bool) -> None:
-        if is_shared:
-            self.why = said(
-                "{why}.\nWait until that has ended, or stop it there; {command} shows where it stands. With {detach} "
-                "a worker takes this in its turn",
-                why=text_of(held),
-                command=command_line("status", held.run),
-                detach=setting("detach"),
-            )
-        else:
-            self.why = said(
-                "{why}.\nWait until that has ended, or stop it; then go on with one of the two journals alone",
-                why=text_of(held),
-            )
-        super().__init__(self.why)
+    """Raised when another machine or another journal works on the billing."""
 
 
 class JournalAbsent(CommandRefused):
@@ -216,27 +200,16 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
     with waiting(lambda: said("looking for the journal {journal}", journal=str(where))):
         found = await anyio.to_thread.run_sync(is_there, where)
     if not found:
-        others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, where.path.parent)]
-        billing, journal_file = setting("api-url"), setting("journal")
-        if not others:
-            raise JournalAbsent(
-                said(
-                    "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the "
-                    "run's journal with {journal}",
-                    path=str(where),
-                    billing=billing,
-                    journal=journal_file,
-                )
-            )
+        absent = said(
+            "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the run's "
+            "journal with {journal}",
+            path=str(where),
+            billing=setting("api-url"),
+            journal=setting("journal"),
+        )
+        others = tuple(str(one) for one in await anyio.to_thread.run_sync(journals_in, where.path.parent))
         raise JournalAbsent(
-            said(
-                "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the run's "
-                "journal with {journal}; beside it there are: {others}",
-                path=str(where),
-                billing=billing,
-                journal=journal_file,
-                others=tuple(others),
-            )
+            said("{absent}; beside it there are: {others}", absent=absent, others=others) if others else absent
         )
     async with open_noted(where) as journal:
         yield journal
@@ -381,7 +354,19 @@ async def locked(
                     ours = await stack.enter_async_context(journal.taken_up(run, runner))
                 yield ours
     except BillingHeld as error:
-        raise BillingTaken(error, is_shared=journal.address.is_shared) from error
+        why = said(
+            "{why}.\nWait until that has ended, or stop it; then go on with one of the two journals alone",
+            why=text_of(error),
+        )
+        if journal.address.is_shared:
+            why = said(
+                "{why}.\nWait until that has ended, or stop it there; {command} shows where it stands. With {detach} "
+                "a worker takes this in its turn",
+                why=text_of(error),
+                command=command_line("status", error.run),
+                detach=setting("detach"),
+            )
+        raise BillingTaken(why) from error
     except RunHeld as error:
         raise await _busy(run, journal, text_of(error)) from error
 
