@@ -21,7 +21,6 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.language import language
 from cli.terminal.screen import Screen
 from texts.remedies import setting
-from texts.said import said
 
 log = structlog.get_logger(__name__)
 
@@ -54,11 +53,9 @@ async def invocation(  # noqa: PLR0913 - each is a flag or a group of them
         recorder = partial(recording_into, record, names=record_names)
     elif record_names:
         raise CommandRefused(
-            said(
-                "{names} says what a recording keeps: name its file, {file}",
-                names=setting("record-names"),
-                file=setting("record", "FILE"),
-            )
+            "{names} says what a recording keeps: name its file, {file}",
+            names=setting("record-names"),
+            file=setting("record", "FILE"),
         )
     if page:
         from cli.commands.page import page_beside

@@ -94,9 +94,7 @@ def _replay(
     try:
         report = run_command(work)
     except OSError as error:
-        raise CommandRefused(
-            said("port {ports} cannot be served: {why}", ports=port, why=reason_of(error))
-        ) from error
+        raise CommandRefused("port {ports} cannot be served: {why}", ports=port, why=reason_of(error)) from error
     screen = Screen()
     screen.result(format_replay_report(report), good=report.same)
     raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)
@@ -163,7 +161,7 @@ async def write_made_up(name: str, target: OutputFile, settings: Settings) -> in
         refuse_purged(run)
         if not run.header:
             raise CommandRefused(
-                said("run {run} was not read from a file with columns: there are no rows to write", run=run.name)
+                "run {run} was not read from a file with columns: there are no rows to write", run=run.name
             )
         mapping = input_of_parameters(run.parameters).mapping
         made_up = MadeUpRows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)

@@ -121,13 +121,11 @@ async def resume(name: str | None, told: Invocation, *, unpause: bool) -> Closin
                 return await RunSession(run, job, session, fresh=False).run()
         except AWAY as error:
             raise CommandRefused(
-                said(
-                    "{error}\nRun {run} stays as it is. When the billing is back:\n{command}",
-                    error=error,
-                    run=run.name,
-                    command=command_line("resume", run.name),
-                ),
+                "{error}\nRun {run} stays as it is. When the billing is back:\n{command}",
                 Exit.STOPPED,
+                error=error,
+                run=run.name,
+                command=command_line("resume", run.name),
             ) from error
 
 
@@ -148,9 +146,7 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.stage is Stage.DISCARDED:
-            raise CommandRefused(
-                said("run {run} was given up before anything was sent: begin a new one", run=run.name)
-            )
+            raise CommandRefused("run {run} was given up before anything was sent: begin a new one", run=run.name)
         refuse_ended(run, await journal.totals(run))
         return run
     open_runs = [run for run in await journal.runs() if await unfinished(run, journal)]

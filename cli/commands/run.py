@@ -140,11 +140,9 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             return await begin(await planned_order(plan, settings), told, output=output, plan=plan)
         if job is None:
             raise CommandRefused(
-                said(
-                    "name what is to be done: a job of {jobs}, a job file, or {plan}",
-                    jobs=Remedy("jobs"),
-                    plan=setting("plan", "ID"),
-                )
+                "name what is to be done: a job of {jobs}, a job file, or {plan}",
+                jobs=Remedy("jobs"),
+                plan=setting("plan", "ID"),
             )
         if corrects is not None:
             from cli.commands.correct import continue_run
@@ -180,21 +178,15 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
 def _refuse_beside_plan(plan: str, given: Mapping[str, str]) -> None:
     if ignored := [words for name, words in given.items() if name not in PLANNED]:
         raise CommandRefused(
-            said(
-                "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
-                flags=tuple(ignored),
-                plan=printable(plan),
-                flag=setting("plan"),
-            )
+            "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
+            flags=tuple(ignored),
+            plan=printable(plan),
+            flag=setting("plan"),
         )
 
 
 def _refuse_beside_run(run: str, given: Mapping[str, str]) -> None:
     if ignored := [words for name, words in given.items() if name not in CONTINUING]:
         raise CommandRefused(
-            said(
-                "{flags}: run {run} remembers what it was told; leave it out",
-                flags=tuple(ignored),
-                run=printable(run),
-            )
+            "{flags}: run {run} remembers what it was told; leave it out", flags=tuple(ignored), run=printable(run)
         )

@@ -30,7 +30,7 @@ from jobs.imports.subscriber import Place, Step, ValueFault
 from jobs.imports.tables import JoinedTables
 from jobs.job import build
 from texts.remedies import setting
-from texts.said import Said, counted, said
+from texts.said import Said, counted
 
 
 def check_output(target: OutputFile | None) -> None:
@@ -80,7 +80,7 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
     async with open_billing(settings) as billing:
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         if not isinstance(job, ImportJob):
-            raise CommandRefused(said("{flag}: only an import is checked by itself", flag=setting("check")))
+            raise CommandRefused("{flag}: only an import is checked by itself", flag=setting("check"))
         await job.check()
         await caution_unended(job, screen)
         result = CheckResult(name)

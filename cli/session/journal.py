@@ -307,12 +307,10 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
         # With any options: two of them would undo it twice.
         if await unfinished(other, journal) and (other.approved_at or await journal.holder(other)):
             raise CommandRefused(
-                said(
-                    "run {undo} takes run {run} back and is not at its end: go on with it, {command}",
-                    undo=other.name,
-                    run=run.name,
-                    command=command_line("resume", other.name),
-                )
+                "run {undo} takes run {run} back and is not at its end: go on with it, {command}",
+                undo=other.name,
+                run=run.name,
+                command=command_line("resume", other.name),
             )
     if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise CommandRefused(in_doubt(run, doubtful))
@@ -401,7 +399,7 @@ def stored_policy(run: Run) -> Policy:
         return policy_with(Policy(), run.policy, ALL)
     except ValueError as error:
         raise CommandRefused(
-            said("run {run} keeps a setting that cannot be read: {error}", run=run.name, error=error)
+            "run {run} keeps a setting that cannot be read: {error}", run=run.name, error=error
         ) from error
 
 

@@ -98,7 +98,7 @@ def parse_order(
     """
     if rows.file and rows.sql:
         raise CommandRefused(
-            said("the rows come from a file or from {flag}, not from both: leave one out", flag=setting("sql"))
+            "the rows come from a file or from {flag}, not from both: leave one out", flag=setting("sql")
         )
     wanted = catalogue.kind(job, given)
     bound = _bound(wanted, rows, given)
@@ -218,13 +218,11 @@ def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
     """Raise `CommandRefused` for a secret of the command line, as for one in a chain; an empty one is none."""
     if name := next((one.name for one in wanted.parameters if one.secret and given.get(one.name)), None):
         raise CommandRefused(
-            said(
-                "{flag}: {name} is a secret, and everybody on this machine can see a command line, and the shell "
-                "keeps it. {ask} asks for it at the terminal; or let a column of the rows say it",
-                flag=setting("set", name),
-                name=name,
-                ask=setting("ask", name),
-            )
+            "{flag}: {name} is a secret, and everybody on this machine can see a command line, and the shell "
+            "keeps it. {ask} asks for it at the terminal; or let a column of the rows say it",
+            flag=setting("set", name),
+            name=name,
+            ask=setting("ask", name),
         )
 
 

@@ -65,7 +65,6 @@ from cli.show.closing import (
     refused_rows,
     show_closing,
 )
-from cli.show.input_faults import why_refused
 from cli.show.preview import (
     LOOKED_AT,
     PreviewFacts,
@@ -75,6 +74,7 @@ from cli.show.preview import (
     preview,
     shared_accounts,
     unanswered,
+    why_refused,
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
@@ -186,11 +186,9 @@ def check_files(order: Order, output: Path | None) -> dict[str, str]:
         path = Path(order.parameters[parameter.name])
         flag = setting("set", f"{parameter.name}={path}")
         if path.exists():
-            raise CommandRefused(
-                said("{flag}: this file is there already; name another one, or take it away", flag=flag)
-            )
+            raise CommandRefused("{flag}: this file is there already; name another one, or take it away", flag=flag)
         if not path.parent.is_dir():
-            raise CommandRefused(said("{flag}: there is no folder {folder}", flag=flag, folder=path.parent))
+            raise CommandRefused("{flag}: there is no folder {folder}", flag=flag, folder=path.parent)
     return file
 
 
@@ -223,7 +221,7 @@ async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Ma
     """
     if odd := next((value for value in recorded.values() if value != from_bytes(value)), None):
         raise CommandRefused(
-            said("{name} is not UTF-8, and the journal keeps no other text: rename it", name=printable(odd))
+            "{name} is not UTF-8, and the journal keeps no other text: rename it", name=printable(odd)
         )
 
     def of_source() -> NewRun:
@@ -271,12 +269,10 @@ async def _replace_unstarted(run: Run, new: NewRun, journal: Journal) -> None:
         )
     if same and left:
         raise CommandRefused(
-            said(
-                "run {run} has read just this and was never approved: nothing of it was sent.\n"
-                "Go on with it: {command} (answer no there to give it up)",
-                run=run.name,
-                command=command,
-            )
+            "run {run} has read just this and was never approved: nothing of it was sent.\n"
+            "Go on with it: {command} (answer no there to give it up)",
+            run=run.name,
+            command=command,
         )
     if run.approved_at is None and holder is None:
         await give_up(run, journal)
@@ -496,7 +492,7 @@ class RunSession:
         except TooFewFiles as error:
             in_flight, most = setting("in-flight"), setting("max-in-flight")
             raise CommandRefused(
-                said("{error}; or give a smaller {in_flight} or {most}", error=error, in_flight=in_flight, most=most)
+                "{error}; or give a smaller {in_flight} or {most}", error=error, in_flight=in_flight, most=most
             ) from error
         except InputRefused as error:
             raise CommandRefused(text_of(error)) from error
@@ -535,13 +531,10 @@ class RunSession:
             if self._fresh:
                 raise CommandRefused(why_unreadable(error, self._run)) from error
             raise CommandRefused(
-                said(
-                    "the rows could not be read to their end: {error}\nThe run stays as it is: {command} goes on "
-                    "reading",
-                    error=error,
-                    command=command_line("resume", self._run.name),
-                ),
+                "the rows could not be read to their end: {error}\nThe run stays as it is: {command} goes on reading",
                 Exit.STOPPED,
+                error=error,
+                command=command_line("resume", self._run.name),
             ) from error
         if self._run.job == UNDO:
             undone = await self._journal.run(self._run.parameters[RUN])
@@ -596,7 +589,7 @@ class RunSession:
         show = self._screen.say if consent.yes else self._screen.say_always
         show(preview(plan, self._session.billing.target, self._journal.name, self._live_policy.policy))
         self._caution(show)
-        if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
+        if plan.bad and not consent.skip_bad:
             if self._screen.voice.quiet and consent.yes:
                 self._screen.say_always(bad_rows(plan, refused_export(self._run)))
             raise NothingSent(why_refused(plan, refused_export(self._run)))
@@ -610,7 +603,7 @@ class RunSession:
             return False
         if not consent.yes:
             await self._ask(plan)
-        elif plan.look_alike_rows and how_often(self._run) is not Repeat.AGAIN:
+        elif plan.look_alikes.rows and how_often(self._run) is not Repeat.AGAIN:
             if self._screen.voice.quiet:
                 self._screen.say_always(
                     look_alike_rows(plan, said("{command} lists them", command=command_line("plan")))
@@ -841,7 +834,7 @@ async def lacking(run: Run, session: Session) -> str | None:
         return None
     found = await _hand_over(run, finish, session.journal)
     if found.trouble:
-        raise CommandRefused(said("{why}\nNothing was sent. The run stays as it is", why=found.trouble))
+        raise CommandRefused("{why}\nNothing was sent. The run stays as it is", why=found.trouble)
     return found.missing
 
 

@@ -213,13 +213,11 @@ async def open_session(
         session = Session(**given, journal=journal, billing=billing)
         if of is not None and not is_at(of, settings.target) and await session.shows(of) is False:
             raise CommandRefused(
-                said(
-                    "{settings} leads to a copy of the billing of run {run}: it has the same subscribers, and not "
-                    "what the run has entered. Give {flag} to go on with the run",
-                    settings=printable(settings.target),
-                    run=of.name,
-                    flag=setting("api-url", printable(api_of(of))),
-                )
+                "{settings} leads to a copy of the billing of run {run}: it has the same subscribers, and not "
+                "what the run has entered. Give {flag} to go on with the run",
+                settings=printable(settings.target),
+                run=of.name,
+                flag=setting("api-url", printable(api_of(of))),
             )
         yield session
 
@@ -279,22 +277,17 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
         one = await compare_billing(gateway)
     except LookUpFailed as error:
         raise CommandRefused(
-            said(
-                "API and database could not be compared, and may be of two billings: {error}\n{leads}. Nothing was "
-                "sent",
-                error=error,
-                leads=leads,
-            ),
+            "API and database could not be compared, and may be of two billings: {error}\n{leads}. Nothing was sent",
             Exit.STOPPED if isinstance(error, LookUpDelayed) else Exit.REFUSED,
+            error=error,
+            leads=leads,
         ) from error
     if one.differs is not None:
         raise CommandRefused(
-            said(
-                "API and database are not of one billing: {differs}\n{leads}. Nothing was sent: correct the wrong "
-                "setting",
-                differs=one.differs,
-                leads=leads,
-            )
+            "API and database are not of one billing: {differs}\n{leads}. Nothing was sent: correct the wrong "
+            "setting",
+            differs=one.differs,
+            leads=leads,
         )
     return one
 

@@ -12,7 +12,7 @@ from jobs.access.vault import BATCH, Vault, vault_path
 from jobs.access.vault_keys import NoVaultKey, VaultKeys
 from jobs.spec.errors import VaultFailed, VaultLocked
 from texts.remedies import VAULT_KEY, command_line
-from texts.said import said, text_of
+from texts.said import text_of
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ def keys_of(settings: Settings) -> VaultKeys | None:
         return VaultKeys.parse(given.value.text.reveal())
     except NoVaultKey as error:
         raise SettingsRefused(
-            said("{place}: {key} cannot be used: {why}", place=given.origin, key=VAULT_KEY, why=error)
+            "{place}: {key} cannot be used: {why}", place=given.origin, key=VAULT_KEY, why=error
         ) from error
 
 
@@ -59,12 +59,10 @@ async def require_opened(run: Run, vault: Vault | None) -> None:
         await anyio.to_thread.run_sync(vault.require_opened)
     except VaultLocked as error:
         raise CommandRefused(
-            said(
-                "run {run}: {error}\nNothing was sent, and the run stays as it is. With the key:\n{command}",
-                run=run.name,
-                error=error,
-                command=command_line("resume", run.name),
-            )
+            "run {run}: {error}\nNothing was sent, and the run stays as it is. With the key:\n{command}",
+            run=run.name,
+            error=error,
+            command=command_line("resume", run.name),
         ) from error
 
 
