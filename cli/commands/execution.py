@@ -31,7 +31,7 @@ from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
 from engine.pacing.open_files import TooFewFiles, provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
-from texts.said import Said, in_lines, said, text_of
+from texts.said import in_lines, said, text_of
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
 RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
@@ -46,7 +46,7 @@ def execute(
     *,
     only_reads: bool = False,
     sends: bool = False,
-    failure: Failure | None = None,
+    failure: Failure = lambda code, error: {"exit": int(code), "error": text_of(error)},
 ) -> NoReturn:
     """Run `work` with the settings in force, and exit with its code.
 
@@ -57,11 +57,7 @@ def execute(
     manager = ServiceManager.of(os.environ, screen.mask)
     with _end_told(manager):
         try:
-            if not only_reads:
-                _provide_files()
-            settings = settings_in_force(flags, screen)
-            if not only_reads:
-                _require_place(settings)
+            settings = _settings_to_work_with(flags, screen, only_reads=only_reads)
         except CommandRefused as error:
             if voice.as_json:
                 screen.emit(closing_object(Closing(error.code, error=text_of(error))))
@@ -81,7 +77,7 @@ def execute(
                 code = exit_code(told, screen, sends=sends)
                 manager.show(partial(text_of, told))
                 if voice.as_json and isinstance(told, OPERATOR_ERRORS):
-                    screen.emit((failure or _failure)(code, told))
+                    screen.emit(failure(code, told))
         raise typer.Exit(code)
 
 
@@ -101,18 +97,20 @@ def _end_told(manager: ServiceManager) -> Iterator[None]:
         raise
 
 
-def _provide_files() -> None:
+def _settings_to_work_with(flags: Flags, screen: Screen, *, only_reads: bool) -> Settings:
+    """The settings in force; raises `CommandRefused` where a command lacks open files or a place for its log."""
+    if only_reads:
+        return settings_in_force(flags, screen)
     try:
         provide_files()
     except TooFewFiles as error:
         raise CommandRefused(text_of(error)) from error
-
-
-def _require_place(settings: Settings) -> None:
-    """Say it of the journal, and not of its log, where this user can write neither."""
+    settings = settings_in_force(flags, screen)
     log = settings.log if settings.log.exists() else settings.log.parent
     if not os.access(log, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value.path)):
+        # Said of the journal, and not of its log, where this user can write neither.
         raise CommandRefused(why)
+    return settings
 
 
 def settings_in_force(flags: Flags, screen: Screen) -> Settings:
@@ -210,10 +208,6 @@ def errors_shown(screen: Screen) -> Iterator[None]:
         raise typer.Exit(exit_code(error, screen)) from error
 
 
-def _failure(code: Exit, error: Exception) -> object:
-    return {"exit": int(code), "error": text_of(error)}
-
-
 def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> NoReturn:
     """Run `work`, which works on a run of `job`; with `--json`, print its closing object."""
 
@@ -273,35 +267,23 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
             )
             return Exit.REFUSED
         case MemoryError():
-            short = said("there is not enough memory: give this machine or its container more")
-            screen.complain(in_lines([short, *_what_was_sent(sends=sends)]))
-            return Exit.FAULT
+            why = [said("there is not enough memory: give this machine or its container more")]
         case _:
-            return _fault(error, screen, sends=sends)
-
-
-def _fault(error: BaseException, screen: Screen, *, sends: bool) -> Exit:
-    """Save the traceback of an internal error in a report, and show where it is."""
-    details = screen.mask("".join(traceback.format_exception(error)))
-    try:
-        where = said("The details are in {file}: please report them.", file=_report(details))
-    except OSError:
-        screen.err.print(details, markup=False)
-        where = said("The details stand above: please report them.")
-    kind, text = type(error).__name__, str(error)
-    fault = said("a fault of {program} itself: {kind}: {text}", program=PROGRAM, kind=kind, text=text)
-    screen.complain(in_lines([fault, where, *_what_was_sent(sends=sends)]))
+            details = screen.mask("".join(traceback.format_exception(error)))
+            try:
+                where = said("The details are in {file}: please report them.", file=_report(details))
+            except OSError:
+                screen.err.print(details, markup=False)
+                where = said("The details stand above: please report them.")
+            kind, text = type(error).__name__, str(error)
+            why = [said("a fault of {program} itself: {kind}: {text}", program=PROGRAM, kind=kind, text=text), where]
+    if sends:
+        status = command_line("status")
+        why.append(
+            said("What was sent is in the journal; {command} shows it, and resume goes on safely", command=status)
+        )
+    screen.complain(in_lines(why))
     return Exit.FAULT
-
-
-def _what_was_sent(*, sends: bool) -> list[Said]:
-    if not sends:
-        return []
-    sentence = said(
-        "What was sent is in the journal; {command} shows it, and resume goes on safely",
-        command=command_line("status"),
-    )
-    return [sentence]
 
 
 def _report(details: str) -> Path:

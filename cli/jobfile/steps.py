@@ -318,12 +318,10 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
         for path in files_made(step):
             if (other := makers.setdefault(path, step)).number != step.number:
                 raise NothingSent(
-                    said(
-                        "{step} and {other} both make {path}: name another file in one of them",
-                        step=named(step),
-                        other=named(other),
-                        path=printable(path),
-                    )
+                    "{step} and {other} both make {path}: name another file in one of them",
+                    step=named(step),
+                    other=named(other),
+                    path=printable(path),
                 )
     return piped
 

@@ -115,31 +115,25 @@ def _with_files(wanted: JobSpec, parameters: Mapping[str, str]) -> dict[str, str
     Raises `ParameterRefused` for a file that cannot be read, or has another digest than the given one, and
     `InputRefused` for a map that cannot be used.
     """
-    values = {
-        **parameters,
-        **{
-            one.name: str(Path.cwd() / in_full(given))
-            for one in wanted.parameters
-            if one.reads_file and (given := parameters.get(one.name))
-        },
-    }
-    faults: list[str] = []
+    values, faults = dict(parameters), list[str]()
+    read = [one for one in wanted.parameters if one.reads_file]
+    for one in read:
+        if given := values.get(one.name):
+            values[one.name] = str(Path.cwd() / in_full(given))
     if wanted.special is Special.IMPORT:
         values = with_files_of_map(values)
-    for one in wanted.parameters:
-        if not one.reads_file or not values.get(one.name):
+    for one in read:
+        if not (path := values.get(one.name)):
             continue
-        path = Path(values[one.name])
         try:
-            digest = FileOnDisk(path).digest
+            digest = FileOnDisk(Path(path)).digest
         except InputRefused as error:
             faults.append(said("{name}: {error}", name=one.name, error=error))
             continue
-        if values.get(one.digest_name, digest) != digest:
+        if values.setdefault(one.digest_name, digest) != digest:
             faults.append(
                 said("{name}: {file} has another SHA-256 than this", name=one.digest_name, file=printable(path))
             )
-        values[one.digest_name] = digest
     if faults:
         raise ParameterRefused(in_lines(faults))
     return values

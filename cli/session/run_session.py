@@ -339,11 +339,9 @@ async def require_whole(job: Job, file: str, consent: Consent, screen: Screen) -
     told = tuple(map(describe_last, lines))
     if file == STDIN:
         raise NothingSent(
-            said(
-                "{lines}. What writes into standard input may have been stopped: let it end its last line, and pipe "
-                "it in again",
-                lines=told,
-            )
+            "{lines}. What writes into standard input may have been stopped: let it end its last line, and pipe "
+            "it in again",
+            lines=told,
         )
     why = said(
         "{lines}. If it was cut, an amount may be too small. If it is whole, end it: {command}",
@@ -540,12 +538,9 @@ class RunSession:
             undone = await self._journal.run(self._run.parameters[RUN])
             if await self._journal.is_out_of_date(self._run, undone):
                 raise NothingSent(
-                    said(
-                        "run {run} has other rows in the billing than when this undo was listed: type {command} "
-                        "again",
-                        run=undone.name,
-                        command=Remedy("undo", undone.name),
-                    )
+                    "run {run} has other rows in the billing than when this undo was listed: type {command} again",
+                    run=undone.name,
+                    command=Remedy("undo", undone.name),
                 )
         return await self._agreed()
 
@@ -626,7 +621,7 @@ class RunSession:
             answer = await self._screen.chooses(said("What is meant: sum, last or refuse?"), keyboard)
         if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
             given = printable(answer) or said("nothing")
-            raise NothingSent(said("the answer was {answer}: these rows are refused", answer=given))
+            raise NothingSent("the answer was {answer}: these rows are refused", answer=given)
         await settle(self._run, self._journal, profile, SharedAccountsRule(answer))
 
     async def _ask(self, plan: PreviewFacts) -> None:

@@ -94,9 +94,9 @@ class JournalLost(CommandRefused):
 class NothingSent(CommandRefused):
     """Raised when a command is refused before it has sent anything, as the text says; `why` is the reason alone."""
 
-    def __init__(self, why: str, code: Exit = Exit.REFUSED) -> None:
-        super().__init__(said("{why}\nNothing was sent.", why=why), code)
-        self.why = why
+    def __init__(self, sentence: str, code: Exit = Exit.REFUSED, /, **values: Given) -> None:
+        self.why = said(sentence, **values) if values else sentence
+        super().__init__("{why}\nNothing was sent.", code, why=self.why)
 
 
 class SettingsRefused(CommandRefused):
