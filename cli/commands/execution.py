@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+import structlog
 import typer
 
 from checkpoints.earlier_runs import runs_of
@@ -19,11 +20,14 @@ from checkpoints.journal_file import why_unwritable
 from cli.service.service_manager import ServiceManager, service_manager
 from cli.session.journal import JournalAbsent
 from cli.session.which_billing import database_address
-from cli.settings.flags import Flags
+from cli.settings.flags import Consent, Detaching, Flags
+from cli.settings.pacing_flags import Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
 from cli.settings.settings import BUILT_IN, Settings, load
+from cli.settings.tables import IN_HOOK
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
+from cli.terminal.language import language
 from cli.terminal.layout import labelled
 from cli.terminal.logs import logging_to
 from cli.terminal.screen import Screen, Voice
@@ -33,8 +37,14 @@ from engine.pacing.open_files import TooFewFiles, provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
 
+if TYPE_CHECKING:
+    from cli.session.events import OpenReader
+    from cli.session.session import Invocation
+
+log = structlog.get_logger(__name__)
+
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
-RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
+RunWork: TypeAlias = "Callable[[Invocation], Coroutine[Any, Any, Closing]]"
 Failure: TypeAlias = Callable[[Exit, Exception], object]
 """Makes the object that `--json` prints for a failed command, from the exit code and the error."""
 
@@ -106,8 +116,8 @@ def _settings_to_work_with(flags: Flags, screen: Screen, *, only_reads: bool) ->
     except TooFewFiles as error:
         raise CommandRefused(text_of(error)) from error
     settings = settings_in_force(flags, screen)
-    log = settings.log if settings.log.exists() else settings.log.parent
-    if not os.access(log, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value.path)):
+    log_place = settings.log if settings.log.exists() else settings.log.parent
+    if not os.access(log_place, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value.path)):
         # Said of the journal, and not of its log, where this user can write neither.
         raise CommandRefused(why)
     return settings
@@ -208,11 +218,56 @@ def errors_shown(screen: Screen) -> Iterator[None]:
         raise typer.Exit(exit_code(error, screen)) from error
 
 
-def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> NoReturn:
-    """Run `work`, which works on a run of `job`; with `--json`, print its closing object."""
+def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
+    work: RunWork,
+    flags: Flags,
+    voice: Voice,
+    job: str | None,
+    consent: Consent,
+    pacing: Pacing,
+    *,
+    changed_declaration: bool = False,
+    detaching: Detaching | None = None,
+    typed: Mapping[str, str] | None = None,
+    record: Path | None = None,
+    record_names: bool = False,
+    page: bool = False,
+    ends_outside_hours: bool = False,
+) -> NoReturn:
+    """Run `work`, which works on a run of `job`; with `--json`, print its closing object.
+
+    `typed` is the command line, by parameter. Recorder, page, hooks, metrics and the queue of workers are imported
+    for the commands that ask for them.
+    """
 
     async def closed(settings: Settings, screen: Screen) -> Exit:
-        closing = await work(settings, screen)
+        from cli.session.session import Invocation
+
+        settings = settings.with_changed_declaration(changed_declaration)
+        hand_in = recorder = opens = None
+        if detaching is not None and (detaching.detach or detaching.priority):
+            from cli.fleet.hand_in import handing_in
+
+            hand_in = await handing_in(detaching, typed or {}, settings, screen)
+        if record is not None:
+            from cli.commands.replay import recording_into
+
+            recorder = partial(recording_into, record, names=record_names)
+        elif record_names:
+            raise CommandRefused(
+                "{names} says what a recording keeps: name its file, {file}",
+                names=setting("record-names"),
+                file=setting("record", "FILE"),
+            )
+        if page:
+            from cli.commands.page import page_beside
+
+            opens = page_beside(settings, screen)
+        readers = readers_beside(settings, screen)
+        told = Invocation(
+            settings, screen, pacing.given, consent, recorder, opens, readers, hand_in, ends_outside_hours
+        )
+        closing = await work(told)
         if voice.as_json:
             screen.emit(closing_object(closing))
         if service_manager() is not None:
@@ -243,6 +298,28 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
         if voice.as_json:
             screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=why)))
         raise typer.Exit(Exit.INTERRUPTED) from interrupt
+
+
+def readers_beside(settings: Settings, screen: Screen) -> "list[OpenReader]":
+    """The readers of each run of a command, in the order in which they are told of it. Raises `SettingsRefused`."""
+    settings.hidden.require("hooks")
+    readers: list[OpenReader] = []
+    if settings.hooks and os.environ.get(IN_HOOK):
+        log.warning("a hook has started this command, so it calls no hooks")
+    elif settings.hooks:
+        from cli.hooks.reader import call_hooks
+
+        settings.hooks.check_programs()
+        readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
+    if settings.metrics:
+        from cli.metrics.reader import publish_metrics
+
+        readers.append(publish_metrics(settings.metrics))
+    if (manager := service_manager()) is not None:
+        from cli.service.reader import show_to
+
+        readers.append(show_to(manager))
+    return readers
 
 
 def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> Exit:

@@ -20,6 +20,7 @@ from texts.said import said, text_of
 
 if TYPE_CHECKING:
     from cli.session.order import Order
+    from cli.session.session import Invocation
 
 JOB: Final = "import"
 
@@ -78,28 +79,24 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
         target = None if checking.output is None else OutputFile(checking.output, force=force)
         return await check_order(await order_of(settings, screen), file, target, settings, screen)
 
-    async def work(settings: Settings, screen: Screen) -> Closing:
+    async def work(told: "Invocation") -> Closing:
         # Imported here, so that `import --help` and a mistyped flag stay fast.
-        from cli.commands.invocation import invocation
         from cli.jobfile import run_file
         from cli.session.run_session import begin
 
         if checking.output is not None:
             raise CommandRefused(said("-o names the workbook of --check, and that is not given: add it"))
-        order = await order_of(settings, screen)
+        order = await order_of(told.settings, told.screen)
         if save is not None:
             request = run_file.save_request(order, None, consent, pacing, given)
-            return run_file.save_order(request, save, screen, force=force)
+            return run_file.save_order(request, save, told.screen, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
-        told = await invocation(
-            settings, screen, consent, pacing, record=record, record_names=record_names, page=page
-        )
         return await begin(order, told)
 
     if checking.check:
         execute(check, flags, voice, only_reads=True, failure=partial(check_failure, file))
-    execute_run(work, flags, voice, JOB)
+    execute_run(work, flags, voice, JOB, consent, pacing, record=record, record_names=record_names, page=page)
 
 
 def check_failure(file: str, code: Exit, error: Exception) -> object:

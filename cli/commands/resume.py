@@ -1,5 +1,6 @@
 """`resume`: continues a run that was stopped, interrupted or killed."""
 
+from functools import partial
 from typing import Annotated, Final
 
 import anyio.to_thread
@@ -9,7 +10,6 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.stores import is_there
 from cli.commands.execution import execute_run
-from cli.commands.invocation import invocation
 from cli.session.control_client import ourselves, unpause_run
 from cli.session.journal import open_existing, refuse_ended, require_content, require_unlocked, unfinished, which_of
 from cli.session.run_session import RunSession, close_ended
@@ -27,10 +27,9 @@ from cli.settings.flags import (
     typed,
 )
 from cli.settings.pacing_flags import Pacing
-from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import AWAY, CommandRefused, Exit
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import Voice
 from jobs.spec.spec import DECLARATION_DIGEST
 from texts.remedies import command_line, setting
 from texts.said import said
@@ -68,24 +67,21 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     Without a name, with the only one there is. The limits that it was begun with, and what was set since, hold on; a
     flag changes them.
     """
-    given = typed(context)
-
-    async def work(settings: Settings, screen: Screen) -> Closing:
-        told = await invocation(
-            settings.with_changed_declaration(changed_declaration),
-            screen,
-            consent,
-            pacing,
-            detaching=detaching,
-            typed=given,
-            record=record,
-            record_names=record_names,
-            page=page,
-            ends_outside_hours=ends_outside_hours,
-        )
-        return await resume(name, told, unpause=unpause)
-
-    execute_run(work, flags, voice, job=None)
+    execute_run(
+        partial(resume, name, unpause=unpause),
+        flags,
+        voice,
+        None,
+        consent,
+        pacing,
+        changed_declaration=changed_declaration,
+        detaching=detaching,
+        typed=typed(context),
+        record=record,
+        record_names=record_names,
+        page=page,
+        ends_outside_hours=ends_outside_hours,
+    )
 
 
 async def resume(name: str | None, told: Invocation, *, unpause: bool) -> Closing:

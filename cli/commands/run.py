@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -24,13 +24,15 @@ from cli.settings.flags import (
 )
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing
-from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import Voice
 from cli.terminal.texts import printable
 from texts.remedies import PROGRAM, Remedy, setting
 from texts.said import said
+
+if TYPE_CHECKING:
+    from cli.session.session import Invocation
 
 CONTINUING: Final = (
     frozenset({"job", "file", "corrects", "again", "record", "changed_declaration"})
@@ -115,24 +117,12 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     """
     given = typed(context)
 
-    async def work(settings: Settings, screen: Screen) -> Closing:
+    async def work(told: "Invocation") -> Closing:
         # Imported here, so that `run --help` and a mistyped flag stay fast; what few runs need, where they do.
-        from cli.commands.invocation import invocation
         from cli.session.order import parse_input, typed_order
         from cli.session.run_session import begin
 
-        settings = settings.with_changed_declaration(changed_declaration)
-        told = await invocation(
-            settings,
-            screen,
-            consent,
-            pacing,
-            detaching=detaching,
-            typed=given,
-            record=record,
-            record_names=record_names,
-            page=page,
-        )
+        settings, screen = told.settings, told.screen
         if plan is not None:
             from cli.session.plans import planned_order
 
@@ -172,7 +162,20 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
         return await begin(order, told, output=output)
 
-    execute_run(work, flags, voice, job)
+    execute_run(
+        work,
+        flags,
+        voice,
+        job,
+        consent,
+        pacing,
+        changed_declaration=changed_declaration,
+        detaching=detaching,
+        typed=given,
+        record=record,
+        record_names=record_names,
+        page=page,
+    )
 
 
 def _refuse_beside_plan(plan: str, given: Mapping[str, str]) -> None:

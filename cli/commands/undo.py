@@ -1,6 +1,7 @@
 """`undo`: a run that reverses an earlier run."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -11,14 +12,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute_run
-from cli.commands.invocation import invocation
 from cli.session.journal import open_existing, require_content, require_undoable
 from cli.session.run_session import RunSession, create_run
 from cli.session.session import Invocation, open_session, own_journal
 from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
-from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
@@ -53,12 +52,8 @@ def _undo(  # noqa: PLR0913 - each is a flag or a group of them
 
     Old values are set again, created entries reversed.
     """
-
-    async def work(settings: Settings, screen: Screen) -> Closing:
-        settings = settings.with_changed_declaration(changed_declaration)
-        return await undo(name, set_ or [], await invocation(settings, screen, consent, pacing))
-
-    execute_run(work, flags, voice, UNDO)
+    how = partial(undo, name, set_ or [])
+    execute_run(how, flags, voice, UNDO, consent, pacing, changed_declaration=changed_declaration)
 
 
 async def undo(name: str, how: Sequence[str], told: Invocation) -> Closing:
