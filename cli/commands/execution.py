@@ -154,39 +154,34 @@ def advise_typed(flags: Flags, settings: Settings) -> None:
 
     What a settings file says is named by the file.
     """
-    postgres = settings.journal.value.postgres
-    where = without_password(postgres.typed) if postgres else os.path.normpath(settings.journal.value.path.absolute())
+    in_force = {"api-url": without_user(settings.api_url.value or ""), "database": database_address(settings)}
     journal: dict[str, str | None] = {}
     if settings.file or flags.config:
         journal["config"] = os.path.normpath((settings.file or flags.config or Path()).absolute())
     if settings.profile:
         journal["profile"] = settings.profile.badge.profile
     if not settings.journal.of_file:
-        journal["journal"] = where
+        postgres = settings.journal.value.postgres
+        path = os.path.normpath(settings.journal.value.path.absolute())
+        journal["journal"] = without_password(postgres.typed) if postgres else path
     if flags.journal_on_network:
         journal["journal-on-network"] = None
-    in_force = {"api-url": without_user(settings.api_url.value or ""), "database": database_address(settings)}
-    billing = _options_of_billing(flags, settings, in_force)
-    advise_settings(*(_typeable(one) for one in (journal, billing, in_force)))
-
-
-def _options_of_billing(flags: Flags, settings: Settings, in_force: Mapping[str, str]) -> dict[str, str]:
-    """What leads to the billing and does not stand in the settings file."""
-    options: dict[str, str] = {}
+    billing: dict[str, str | None] = {}
     if settings.api_url.value and not settings.api_url.of_file:
-        options["api-url"] = in_force["api-url"]
+        billing["api-url"] = in_force["api-url"]
     if (settings.database.value or flags.database is not None) and not settings.database.of_file:
-        options["database"] = in_force["database"]
+        billing["database"] = in_force["database"]
     for name, chosen in (("database-user", settings.database_user), ("database-charset", settings.database_charset)):
         if not chosen.of_file and chosen.origin != BUILT_IN:
-            options[name] = chosen.value
+            billing[name] = chosen.value
     if flags.timeout is not None:
-        options["timeout"] = f"{flags.timeout:g}"
-    return options
-
-
-def _typeable(options: Mapping[str, str | None]) -> dict[str, str | None]:
-    return {name: value for name, value in options.items() if value is None or value.isprintable()}
+        billing["timeout"] = f"{flags.timeout:g}"
+    advise_settings(
+        *(
+            {name: value for name, value in options.items() if value is None or value.isprintable()}
+            for options in (journal, billing, in_force)
+        )
+    )
 
 
 def with_profile_of_run(error: Exception, settings: Settings) -> Exception:

@@ -1,6 +1,5 @@
 """`import`: creates subscribers from a table, with all that belongs to them."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -95,10 +94,12 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
         return await begin(order, told)
 
     if checking.check:
-        execute(check, flags, voice, only_reads=True, failure=partial(check_failure, file))
+        nothing = {"file": file, "rows": None, "workbook": None}
+        execute(
+            check,
+            flags,
+            voice,
+            only_reads=True,
+            failure=lambda code, error: {**nothing, "exit": int(code), "error": text_of(error)},
+        )
     execute_run(work, flags, voice, JOB, consent, pacing, record=record, record_names=record_names, page=page)
-
-
-def check_failure(file: str, code: Exit, error: Exception) -> object:
-    """The object of `--json` for a check that could not be made."""
-    return {"file": file, "rows": None, "workbook": None, "exit": int(code), "error": text_of(error)}

@@ -138,7 +138,29 @@ def _rows(
     target = OutputFile(output, force=force)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        number = await write_made_up(name, target, settings)
+        from lab.record.made_up_rows import MadeUpRows
+
+        number = after = 0
+        async with open_existing(settings.journal.value) as journal:
+            run = await journal.run(name)
+            refuse_purged(run)
+            if not run.header:
+                raise CommandRefused(
+                    "run {run} was not read from a file with columns: there are no rows to write", run=run.name
+                )
+            mapping = input_of_parameters(run.parameters).mapping
+            made_up = MadeUpRows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
+            with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
+                # Not defused for a spreadsheet: these rows are read by programs.
+                sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
+                sheet.writerow(run.header)
+                async for page in journal.each_page(run, frozenset(State)):
+                    sheet.writerows(made_up.row(item.row) for item in page)
+                    number += len(page)
+                while refused := await journal.refusals(run, after=after):
+                    sheet.writerows(made_up.row(refusal.row) for _, refusal in refused)
+                    number += len(refused)
+                    after, _ = refused[-1]
         written = counted(
             "{n} row of run {run} with made-up people, written to {file}",
             "{n} rows of run {run} with made-up people, written to {file}",
@@ -150,35 +172,6 @@ def _rows(
         return Exit.DONE
 
     execute(work, flags.whole(), voice.whole(), only_reads=True)
-
-
-async def write_made_up(name: str, target: OutputFile, settings: Settings) -> int:
-    """Write the rows of a run with made-up people; their number. Raises `CommandRefused` and `JournalError`."""
-    from lab.record.made_up_rows import MadeUpRows
-
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        refuse_purged(run)
-        if not run.header:
-            raise CommandRefused(
-                "run {run} was not read from a file with columns: there are no rows to write", run=run.name
-            )
-        mapping = input_of_parameters(run.parameters).mapping
-        made_up = MadeUpRows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
-        number = 0
-        with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
-            # Not defused for a spreadsheet: these rows are read by programs.
-            sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
-            sheet.writerow(run.header)
-            async for page in journal.each_page(run, frozenset(State)):
-                sheet.writerows(made_up.row(item.row) for item in page)
-                number += len(page)
-            after = 0
-            while refused := await journal.refusals(run, after=after):
-                sheet.writerows(made_up.row(refusal.row) for _, refusal in refused)
-                number += len(refused)
-                after, _ = refused[-1]
-    return number
 
 
 @app.command("diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")

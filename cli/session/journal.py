@@ -53,14 +53,17 @@ def only_journal(run: Run, names: Sequence[str], journal: JournalAddress) -> Ite
 
     Raises `BillingHeld` where another journal sends to it.
     """
-    own = _digest(_identity_of(journal))
+    file = None if journal.is_shared else journal.path.stat()
+    # Whatever name it is opened by; journals in PostgreSQL have leases among themselves.
+    own = _digest("postgres" if file is None else f"{file.st_dev}:{file.st_ino}")
     with ExitStack() as held:
         for name in names:
             each = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             each.bind(f"\0{beginning_for(name)}{own}-{run.name}-{os.getpid()}")
             each.listen()
         # The own names are there before others are looked for: if two begin at once, at least one sees the other.
-        taken = _abstract_names()
+        lines = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace").splitlines()
+        taken = [name for line in lines if (name := line.rpartition(" @")[2]) != line]
         for beginning in map(beginning_for, names):
             for name in taken:
                 theirs, _, other = name.removeprefix(beginning).rpartition("-")[0].partition("-")
@@ -100,14 +103,6 @@ def beginning_for(name: str) -> str:
     return f"{_SENDS}{_digest(name)}-"
 
 
-def _identity_of(journal: JournalAddress) -> str:
-    """What a journal is known by, whatever name it is opened by; those in PostgreSQL have leases among themselves."""
-    if journal.is_shared:
-        return "postgres"
-    file = journal.path.stat()
-    return f"{file.st_dev}:{file.st_ino}"
-
-
 def _why(run: Run, other: str, name: str) -> str:
     """Who holds the name: a process of this user or of root is ours, any other may only know the name."""
     peer = _holder_of(name)
@@ -135,12 +130,6 @@ def _why(run: Run, other: str, name: str) -> str:
         process=process,
         run=other,
     )
-
-
-def _abstract_names() -> list[str]:
-    """The names of abstract sockets on this machine."""
-    lines = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace").splitlines()
-    return [name for line in lines if (name := line.rpartition(" @")[2]) != line]
 
 
 def _digest(text: str) -> str:

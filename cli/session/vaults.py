@@ -70,17 +70,16 @@ async def wipe_secrets(run: Run, journal: Journal) -> None:
     """Wipe the secrets of a run that sends nothing more; a failure is logged."""
     if BATCH not in run.parameters:
         return
-    vault = vault_of(run, journal)
-    needed = [other.parameters[BATCH] for other in await journal.runs() if await _may_need(other, run, journal)]
+    needed = [
+        other.parameters[BATCH]
+        for other in await journal.runs()
+        if BATCH in other.parameters and other.run_id != run.run_id and not other.discarded_at
+        # Another run of the batch that has not begun, or may still send secrets.
+        if other.frozen_at is None
+        or other.approved_at is None
+        or (await journal.totals(other)).count_where(settled=False)
+    ]
     try:
-        await anyio.to_thread.run_sync(vault.forget, needed)
+        await anyio.to_thread.run_sync(vault_of(run, journal).forget, needed)
     except VaultFailed as error:
         log.error("the secrets of the run are not wiped", why=str(error))  # noqa: TRY400 - the sentence is complete
-
-
-async def _may_need(other: Run, run: Run, journal: Journal) -> bool:
-    """Whether another run of the same batch may still send secrets."""
-    if BATCH not in other.parameters or other.run_id == run.run_id or other.discarded_at:
-        return False
-    not_begun = other.frozen_at is None or other.approved_at is None
-    return not_begun or (await journal.totals(other)).count_where(settled=False) > 0
