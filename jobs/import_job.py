@@ -28,7 +28,6 @@ from jobs.access.gateway import Gateway
 from jobs.access.operations import replaces_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
-from jobs.billing_job import BillingJob
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
@@ -43,6 +42,7 @@ from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
 from jobs.imports.subscriber import Faulty, Stage, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import TableColumns
 from jobs.imports.tables import JoinedTables
+from jobs.job import BillingJob
 from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import KeyColumns, Selected
 from jobs.spec.columns import Assigned
@@ -125,12 +125,10 @@ class ImportJob(BillingJob):
             path = self._parameters.get(one.name, "")
             if one.reads_file and path and FileOnDisk(Path(path)).digest != self._parameters.get(one.digest_name):
                 raise InputRefused(
-                    said(
-                        "{name}: {file} has changed since the run began with it. Put the old file back and resume, "
-                        "or start a new run",
-                        name=one.name,
-                        file=path,
-                    )
+                    "{name}: {file} has changed since the run began with it. Put the old file back and resume, "
+                    "or start a new run",
+                    name=one.name,
+                    file=path,
                 )
 
     def _choose(self, reader: SubscriberReader, source: Source) -> SampleFacts:
@@ -223,9 +221,7 @@ class ImportJob(BillingJob):
         opened.reader.require_key()
         folder = self._parameters.get(FOLDER, "")
         if folder.isdecimal() and await References(self._gateway).missing("Folder", {folder}):
-            raise ParameterRefused(
-                said("{name}: the billing has no folder {id}, or it is deleted", name=FOLDER, id=folder)
-            )
+            raise ParameterRefused("{name}: the billing has no folder {id}, or it is deleted", name=FOLDER, id=folder)
 
     def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
         """What the balances rest on, and the fields of new objects that no probe has tried."""

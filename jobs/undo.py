@@ -19,7 +19,6 @@ from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
-from jobs.billing_job import BillingJob
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.before_image import (
     Mate,
@@ -32,6 +31,7 @@ from jobs.effects.before_image import (
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import leave_unproven
 from jobs.effects.factory import effect_of
+from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import RUN, TAKE, UNDO, UNPROVEN
@@ -186,7 +186,7 @@ async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str
     back = effect.undo(how)
     if isinstance(back, Irreversible):
         raise InputRefused(
-            said("run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back.text)
+            "run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back.text
         )
     source = EarlierItems(run, journal, last_first=effect.has_steps)
     return UndoJob(gateway, journal, source, back, takes_unproven=parameters.get(UNPROVEN) == TAKE)
@@ -201,12 +201,10 @@ async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue:
     back = (await effect_of_run(gateway, journal, other, catalogue)).undo(job_parameters(run.parameters))
     if isinstance(back, Irreversible):
         raise InputRefused(
-            said(
-                "run {run} takes back run {other}, and that cannot be taken back: {reason}",
-                run=run.name,
-                other=other.name,
-                reason=back.text,
-            )
+            "run {run} takes back run {other}, and that cannot be taken back: {reason}",
+            run=run.name,
+            other=other.name,
+            reason=back.text,
         )
     return back
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tools.catalogues import FORMS, said_errors
 from tools.house import ROOT, House
 
-SAYS = {"said", "reason", "counted", "wording"}
+ERRORS = said_errors(House().trees.values())
 LOGS = {"debug", "info", "warning", "error", "exception"}
 OPTIONS = {
     *("option", "switch", "flag", "Option", "key"),
@@ -130,7 +131,9 @@ def apart(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
             yield from (one for one in node.body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
-        case ast.Call(func=ast.Name(id=name)) if name in SAYS | OPTIONS:
+        case ast.Call(func=ast.Name(id=name)) if name in OPTIONS:
+            yield from node.args
+        case ast.Call(func=ast.Name(id=name)) if name in FORMS or (name in ERRORS and node.keywords):
             yield from node.args
         case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=name)) if name in LOGS:
             yield node
@@ -167,6 +170,8 @@ def test_what_a_person_reads_is_a_sentence_in_each_language() -> None:
     [
         ('show("nothing was sent")', True),
         ('raise Refused(f"{rows} rows are refused")', True),
+        ('raise InputRefused("nothing was sent")', True),
+        ('raise InputRefused("{file} is empty", file=path)', False),
         ('text = "rows " + rest', True),
         ('label(f"the run {name}")', True),
         ('said("{what}", what="two words")', True),

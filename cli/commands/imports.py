@@ -1,6 +1,5 @@
 """`import`: creates subscribers from a table, with all that belongs to them."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,6 +19,7 @@ from texts.said import said, text_of
 
 if TYPE_CHECKING:
     from cli.session.order import Order
+    from cli.session.session import Invocation
 
 JOB: Final = "import"
 
@@ -76,40 +76,28 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
         target = None if checking.output is None else OutputFile(checking.output, force=force)
         return await check_order(await order_of(settings, screen), file, target, settings, screen)
 
-    async def work(settings: Settings, screen: Screen) -> Closing:
+    async def work(told: "Invocation") -> Closing:
         # Imported here, so that `import --help` and a mistyped flag stay fast.
-        from cli.commands.page import page_beside
-        from cli.commands.readers import readers_beside
-        from cli.commands.replay import record_into
         from cli.jobfile import run_file
-        from cli.session import start
+        from cli.session.run_session import begin
 
         if checking.output is not None:
             raise CommandRefused(said("-o names the workbook of --check, and that is not given: add it"))
-        order = await order_of(settings, screen)
+        order = await order_of(told.settings, told.screen)
         if save is not None:
             request = run_file.save_request(order, None, consent, pacing, given)
-            return run_file.save_order(request, save, screen, force=force)
+            return run_file.save_order(request, save, told.screen, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
-        recorder = record_into(record, names=record_names)
-        opens = page_beside(settings, screen) if page else None
-        return await start.run(
-            order,
-            settings,
-            pacing.given,
-            consent,
-            screen,
-            record=recorder,
-            page=opens,
-            readers=readers_beside(settings, screen),
-        )
+        return await begin(order, told)
 
     if checking.check:
-        execute(check, flags, voice, only_reads=True, failure=partial(check_failure, file))
-    execute_run(work, flags, voice, JOB)
-
-
-def check_failure(file: str, code: Exit, error: Exception) -> object:
-    """The object of `--json` for a check that could not be made."""
-    return {"file": file, "rows": None, "workbook": None, "exit": int(code), "error": text_of(error)}
+        nothing = {"file": file, "rows": None, "workbook": None}
+        execute(
+            check,
+            flags,
+            voice,
+            only_reads=True,
+            failure=lambda code, error: {**nothing, "exit": int(code), "error": text_of(error)},
+        )
+    execute_run(work, flags, voice, JOB, consent, pacing, record=record, record_names=record_names, page=page)

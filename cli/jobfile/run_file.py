@@ -1,6 +1,6 @@
 """The commands on job files: `run FILE.toml`, `plan FILE.toml`, and `run … --save FILE.toml`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -9,13 +9,11 @@ import anyio.to_thread
 
 from cli.jobfile.job_file import PACING, TOML, JobFile, SaveRequest, read, save
 from cli.jobfile.steps import run_file
-from cli.session.events import OpenReader
 from cli.session.order import Order
-from cli.session.session import OpenRecorder
+from cli.session.session import Invocation
 from cli.settings.flags import Consent, Flags, names_of
 from cli.settings.order_flags import CallFlags, ImportFlags, RowFlags
-from cli.settings.pacing_flags import Pacing
-from cli.settings.settings import Settings
+from cli.settings.pacing_flags import Pacing, with_file
 from cli.show.closing import Closing
 from cli.terminal.exits import AWAY, CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
@@ -36,26 +34,16 @@ SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
 """Parameters of saving itself."""
 
 
-async def run(  # noqa: PLR0913 - one parameter for each part of the command line
-    name: str,
-    settings: Settings,
-    pacing: Pacing,
-    consent: Consent,
-    screen: Screen,
-    *,
-    typed: Mapping[str, str],
-    record: OpenRecorder | None,
-    readers: Sequence[OpenReader],
-) -> Closing:
+async def run(name: str, told: Invocation, pacing: Pacing, *, typed: Mapping[str, str]) -> Closing:
     """Run the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises.
 
     A billing that is away is no refusal, for a job file is started at night, when nobody is there: the code says that
     the same command goes on.
     `typed` is the command line, by parameter; options that would be ignored are refused.
     """
-    file = await read_file(name, typed, settings.catalogue)
+    file = await read_file(name, typed, told.settings.catalogue)
     try:
-        return await run_file(file, settings, pacing, consent, screen, record=record, readers=readers)
+        return await run_file(file, told, with_file(pacing, file.pacing).given)
     except AWAY as error:
         raise CommandRefused(
             said(

@@ -18,19 +18,23 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.session.control_server import serve_control
-from cli.session.events import LiveRun, OpenReader, RunEnded, RunEvent, RunReader, RunReaders
+from cli.session.events import LiveRun, RunEnded, RunEvent, RunReader, RunReaders
 from cli.session.journal import locked, require_unlocked, unfinished
 from cli.session.order import identity
-from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, close_ended, open_session, totals_at_end
+from cli.session.run_session import (
+    Ready,
+    RunSession,
+    check_files,
+    close_ended,
+    prepare,
+    start_run,
+    totals_at_end,
+)
+from cli.session.session import Invocation, Session, open_session
 from cli.session.stages import StepMark, mark_of
-from cli.session.start import Ready, check_files, prepare, start_run
-from cli.settings.flags import Consent
-from cli.settings.pacing_flags import Pacing, with_file
-from cli.settings.settings import Settings
 from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.show.progress import show_sending
-from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of, outcome_of
+from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.signals import Interrupts
@@ -144,7 +148,7 @@ async def _run_that_ended(latest: Sequence[tuple[StepMark, Run]], last: Run | No
     if not ends or await unfinished(ends[0], journal):
         return None
     # Rejected rows do not matter after the last step; rows that wait for a person keep the round open.
-    outcome = outcome_of(await totals_at_end(ends[0], journal))
+    outcome = exit_of(await totals_at_end(ends[0], journal))
     return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
 
 
@@ -158,7 +162,7 @@ async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[
         # Nothing of it was sent, so the new run replaces it.
         return [StepDecision(step, StepState.BEGUN, run, why)]
     first = [StepDecision(step, StepState.TAKEN_UP, run)] if is_open else []
-    if not is_open and run.paused_at and passes(step, outcome_of(await totals_at_end(run, journal))):
+    if not is_open and run.paused_at and passes(step, exit_of(await totals_at_end(run, journal))):
         # The file is paused after this run: it waits there first, whatever begins next.
         first = [StepDecision(step, StepState.PASSED_OVER, run)]
     return (
@@ -281,12 +285,10 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
         for path in files_made(step):
             if (other := makers.setdefault(path, step)).number != step.number:
                 raise NothingSent(
-                    said(
-                        "{step} and {other} both make {path}: name another file in one of them",
-                        step=step.named,
-                        other=other.named,
-                        path=printable(path),
-                    )
+                    "{step} and {other} both make {path}: name another file in one of them",
+                    step=step.named,
+                    other=other.named,
+                    path=printable(path),
                 )
     return piped
 
@@ -303,43 +305,32 @@ def files_made(step: JobFileStep) -> tuple[Path, ...]:
     return tuple(Path(file).resolve() for file in (step.output, *named_by) if file is not None)
 
 
-async def run_file(  # noqa: PLR0913 - one parameter for each part of the command line
-    file: JobFile,
-    settings: Settings,
-    pacing: Pacing,
-    consent: Consent,
-    screen: Screen,
-    *,
-    record: OpenRecorder | None = None,
-    readers: Sequence[OpenReader] = (),
-) -> Closing:
+async def run_file(file: JobFile, told: Invocation, pacing: Mapping[str, str]) -> Closing:
     """Run what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
 
-    A step that begins takes the pacing of the command line, else that of the file; one that is resumed keeps its own,
-    but for the command line's. The closing has the outcomes of all steps, which are shown as a table at the end. A
-    step without success ends the file, unless `go_on` allows rejected rows; so does a stop between two steps. The
-    closing includes the time waited between the steps.
+    It has the outcomes of all steps, which are shown as a table at the end. A step without success ends the file,
+    unless `go_on` allows rejected rows; so does a stop between two steps. The closing includes the time waited
+    between the steps. `pacing` is that of a step that begins, of the command line or the file; a step that is resumed
+    takes that of the command line alone, since its run keeps the rest.
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; an error after
     that is shown, and in the closing.
     """
-    of_both = with_file(pacing, file.pacing).given
-    async with open_session(settings, screen, pacing=of_both, consent=consent, record=record) as opened:
-        journal = opened.journal
+    async with open_session(told) as opened:
+        screen, journal = told.screen, opened.journal
         now = await round_of(file, await opened.target(), journal, datetime.now().astimezone())
         await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
         done: list[StepOutcome] = []
-        session = replace(opened, readers=readers)
-        closing, ended_after = await _work_through(file, now, piped, session, pacing.given, done)
+        closing, ended_after = await _work_through(file, now, piped, opened, pacing, done)
         left = [_outcome(decision, None) for decision in now.decisions[len(done) :]]
         closing = replace(closing, steps=(*done, *left))
         screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)
-        if ended_after is not None and readers:
+        if ended_after is not None and told.readers:
             # A signal ends the waiting for the readers, who are told that the file ends after this run.
             interrupts = Interrupts(Stop(), screen)
-            told = RunReaders(ended_after, journal, Progress(), interrupts, ended=True)
-            async with interrupts.listening(), told.following(readers):
-                told.end_file(closing)
+            readers = RunReaders(ended_after, journal, Progress(), interrupts, ended=True)
+            async with interrupts.listening(), readers.following(told.readers):
+                readers.end_file(closing)
     return closing
 
 
@@ -348,7 +339,7 @@ async def _work_through(
     now: Round,
     piped: Mapping[int, Ready],
     opened: Session,
-    pacing_now: Mapping[str, str],
+    pacing: Mapping[str, str],
     done: list[StepOutcome],
 ) -> tuple[Closing, Run | None]:
     """Work on the steps in order, and add the outcome of each to `done`; returns the closing without its steps.
@@ -368,14 +359,14 @@ async def _work_through(
         screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
         try:
             mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
-            closing = await _work_on(decision, mark, piped.get(step.number), session, pacing_now)
+            closing = await _work_on(decision, mark, piped.get(step.number), session, pacing)
             done.append(_outcome(decision, closing))
             if not passes(step, closing.exit):
                 _show_end(file, step, closing, screen)
                 return waited.counted_in(closing), None
             if decision is not now.decisions[-1] and closing.run is not None:
                 run = await journal.run(closing.run)
-                waited = waited.and_then(await wait(run, replace(session, pacing=pacing_now)))
+                waited = waited.and_then(await wait(run, session))
                 if waited.stop.requested:
                     _show_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
                     # Who interrupts what a step has still to tell wants no more to be told.
@@ -418,7 +409,7 @@ def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:
 
 
 async def _work_on(
-    decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing_now: Mapping[str, str]
+    decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing: Mapping[str, str]
 ) -> Closing:
     """Carry out the decision on a step."""
     screen, journal, run = session.screen, session.journal, decision.run
@@ -428,11 +419,11 @@ async def _work_on(
         # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
         step = decision.step
         one = piped or prepare(step.order, check_files(step.order, step.output), session)
-        return await start_run(one, session, remembered=mark.to_parameters())
+        return await start_run(one, replace(session, pacing=pacing), mark.to_parameters())
     await require_unlocked(run, journal)
     if decision.state is StepState.TAKEN_UP:
         screen.say(said("taking up run {run}", run=run.name))
-        resumed = replace(session, pacing=pacing_now).for_run(run)
+        resumed = session.for_run(run)
         return await RunSession(run, await resumed.rebuild(run), resumed, fresh=False).run()
     screen.say(
         counted(

@@ -97,9 +97,9 @@ def read_map(path: Path) -> ColumnMap:
         toml = Toml.of(read_regular(path))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror or "" if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)
-        raise InputRefused(said("the map {file} cannot be read: {why}", file=path, why=why)) from error
+        raise InputRefused("the map {file} cannot be read: {why}", file=path, why=why) from error
     except ValueError as error:
-        raise InputRefused(said("the map {file} is not TOML: {error}", file=path, error=error)) from error
+        raise InputRefused("the map {file} is not TOML: {error}", file=path, error=error) from error
     return _Reader(path, toml).map(toml.content)
 
 
@@ -245,7 +245,7 @@ class _Reader:
         return said("{file}, line {line}, column {column}", file=self._path, line=place.line, column=place.column)
 
     def _refused(self, way: Way, text: str) -> InputRefused:
-        return InputRefused(said("{place}: {text}", place=self._place(way), text=text))
+        return InputRefused("{place}: {text}", place=self._place(way), text=text)
 
 
 def _keys(shape: type[msgspec.Struct]) -> tuple[str, ...]:
