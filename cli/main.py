@@ -25,7 +25,6 @@ from cli.terminal.streams import outputs
 from cli.terminal.texts import from_bytes, printable
 from cli.terminal.usage import show_translated_help, show_usage_error
 from texts.remedies import PROGRAM
-from texts.said import said
 
 
 class Product(Enum):
@@ -130,7 +129,7 @@ def _check_language(given: str | None) -> str | None:
         from cli.terminal.exits import CommandRefused
 
         shown, known = printable(given), ", ".join(LANGUAGES)
-        raise CommandRefused(said("--lang: {given} is not a language; there are: {known}", given=shown, known=known))
+        raise CommandRefused("--lang: {given} is not a language; there are: {known}", given=shown, known=known)
     return given
 
 
@@ -290,11 +289,9 @@ def _check_letters(parameter: Any, texts: list[str]) -> None:  # noqa: ANN401 - 
         name += f" {printable(odd.partition('=')[0])}"
     locale = next((os.environ[one] for one in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(one)), "C")
     raise CommandRefused(
-        said(
-            "{name} is not {encoding}, the encoding of texts in the locale {locale}: type it anew with "
-            "LC_ALL=C.UTF-8, or set LC_ALL to the locale of your terminal, as ru_RU.KOI8-R",
-            name=name,
-            encoding=sys.getfilesystemencoding().upper(),
-            locale=printable(locale),
-        )
+        "{name} is not {encoding}, the encoding of texts in the locale {locale}: type it anew with "
+        "LC_ALL=C.UTF-8, or set LC_ALL to the locale of your terminal, as ru_RU.KOI8-R",
+        name=name,
+        encoding=sys.getfilesystemencoding().upper(),
+        locale=printable(locale),
     )

@@ -12,7 +12,6 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.errors import nearest
 from texts.remedies import PROGRAM
-from texts.said import said
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -37,12 +36,10 @@ def _completion(
     """
     if shell not in SHELLS:
         raise CommandRefused(
-            said(
-                "there is no shell {shell!r}{nearest}: {shells}",
-                shell=shell,
-                nearest=nearest(shell, SHELLS),
-                shells=tuple(SHELLS),
-            )
+            "there is no shell {shell!r}{nearest}: {shells}",
+            shell=shell,
+            nearest=nearest(shell, SHELLS),
+            shells=tuple(SHELLS),
         )
     if line is None:
         sys.stdout.write(script(shell))

@@ -326,7 +326,7 @@ class _Reader:
         }
         for name, value in of_call.items():
             if value and name in given:
-                raise CommandRefused(said("{key} is given twice: in the step, and in its set", key=name))
+                raise CommandRefused("{key} is given twice: in the step, and in its set", key=name)
         return {**given, **{name: value for name, value in of_call.items() if value}}
 
     def _key_of_error(self, way: Way, step: Mapping[str, object], error: Exception) -> Way:
@@ -355,13 +355,11 @@ class _Reader:
     def _refused(self, way: Way, text: str) -> JobFileRefused:
         place = self.toml.place(*way)
         return JobFileRefused(
-            said(
-                "{file}, line {line}, column {column}: {text}",
-                file=printable(self.path),
-                line=place.line,
-                column=place.column,
-                text=text,
-            )
+            "{file}, line {line}, column {column}: {text}",
+            file=printable(self.path),
+            line=place.line,
+            column=place.column,
+            text=text,
         )
 
 
@@ -410,16 +408,14 @@ def save(request: SaveRequest, path: Path, *, force: bool) -> None:
     order = request.order
     if path.suffix != TOML:
         raise CommandRefused(
-            said(
-                "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
-                path=printable(path),
-                suffix=TOML,
-            )
+            "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
+            path=printable(path),
+            suffix=TOML,
         )
     secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
     if secret is not None:
         raise CommandRefused(
-            said("{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret)
+            "{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret
         )
     text = _text(request.pacing, _step(request, path.absolute().parent))
     if text != from_bytes(text):
@@ -429,16 +425,10 @@ def save(request: SaveRequest, path: Path, *, force: bool) -> None:
             file.write(text)
     except FileExistsError as error:
         raise CommandRefused(
-            said(
-                "{path} is there already: name another file, or give {flag}",
-                path=printable(path),
-                flag=setting("force"),
-            )
+            "{path} is there already: name another file, or give {flag}", path=printable(path), flag=setting("force")
         ) from error
     except OSError as error:
-        raise CommandRefused(
-            said("{path} cannot be written: {why}", path=printable(path), why=reason_of(error))
-        ) from error
+        raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error
 
 
 def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:

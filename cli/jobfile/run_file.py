@@ -7,7 +7,7 @@ from typing import Final
 
 import anyio.to_thread
 
-from cli.jobfile.job_file import PACING, TOML, JobFile, SaveRequest, read, save
+from cli.jobfile.job_file import TOML, JobFile, SaveRequest, read, save
 from cli.jobfile.steps import run_file
 from cli.session.order import Order
 from cli.session.session import Invocation
@@ -46,12 +46,10 @@ async def run(name: str, told: Invocation, pacing: Pacing, *, typed: Mapping[str
         return await run_file(file, told, with_file(pacing, file.pacing).given)
     except AWAY as error:
         raise CommandRefused(
-            said(
-                "{error}\nWhen the billing is back, the same command goes on:\n{command}",
-                error=error,
-                command=file.command,
-            ),
+            "{error}\nWhen the billing is back, the same command goes on:\n{command}",
             Exit.STOPPED,
+            error=error,
+            command=file.command,
         ) from error
 
 
@@ -69,7 +67,7 @@ def save_request(
                 command=command_line("run", f"FILE{TOML}"),
             )
         )
-    given = {name: _toml_value(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
+    given = {name: _toml_value(name, value) for name, value in sorted(pacing.typed.items())}
     return SaveRequest(order, output, consent.skip_bad, given)
 
 

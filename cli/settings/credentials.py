@@ -21,7 +21,7 @@ from cli.settings.places import in_full
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import printable, reason_of
 from texts.remedies import PROGRAM, VAULT_KEY
-from texts.said import Said, counted, said, text_of
+from texts.said import Said, SaidError, counted, said, text_of
 
 FOLDER: Final = "CREDENTIALS_DIRECTORY"
 """The variable that names the folder."""
@@ -67,11 +67,9 @@ class Credentials:
         name = given.credential
         if not _NAME.fullmatch(name):
             raise SettingsRefused(
-                said(
-                    "{place}: {key}: a credential has a name of letters, digits, dots, - and _, and it has no path",
-                    place=self._place(key),
-                    key=key,
-                )
+                "{place}: {key}: a credential has a name of letters, digits, dots, - and _, and it has no path",
+                place=self._place(key),
+                key=key,
             )
         self.names[key] = name
         try:
@@ -105,13 +103,10 @@ class Credentials:
         """The text of a credential, without the end of its line. Raises `_Unread`."""
         if not self._folder:
             raise _Unread(
-                said(
-                    "only what systemd starts has credentials ({variable} is not set). Let it start the command:\n"
-                    "{command}",
-                    variable=FOLDER,
-                    command="systemd-run --pty "
-                    f"--property=LoadCredentialEncrypted={name}:{PROGRAM}.{name} {PROGRAM} …",
-                )
+                "only what systemd starts has credentials ({variable} is not set). Let it start the command:\n"
+                "{command}",
+                variable=FOLDER,
+                command=f"systemd-run --pty --property=LoadCredentialEncrypted={name}:{PROGRAM}.{name} {PROGRAM} …",
             )
         words = ("systemd-ask-password", "-n", "|", "systemd-creds", "encrypt", f"--name={name}", "-", _KEPT + name)
         encrypt = " ".join(words)
@@ -121,24 +116,22 @@ class Credentials:
                 text = file.read(_LONGEST + 1).decode()
         except FileNotFoundError as error:
             raise _Unread(
-                said(
-                    "the service was not given it. Encrypt it:\n{command}\nand let the unit name it, in [Service]:\n"
-                    "{line}",
-                    command=encrypt,
-                    line=f"LoadCredentialEncrypted={name}:{PROGRAM}.{name}",
-                )
+                "the service was not given it. Encrypt it:\n{command}\nand let the unit name it, in [Service]:\n"
+                "{line}",
+                command=encrypt,
+                line=f"LoadCredentialEncrypted={name}:{PROGRAM}.{name}",
             ) from error
         except OSError as error:
-            raise _Unread(said("it cannot be read: {reason}", reason=reason_of(error))) from error
+            raise _Unread("it cannot be read: {reason}", reason=reason_of(error)) from error
         except UnicodeDecodeError as error:
             raise _Unread(said("it is not UTF-8")) from error
         text = text.removesuffix("\n").removesuffix("\r")
         if not text.isprintable() or not 0 < len(text) < _LONGEST:
-            raise _Unread(said("it is empty, or no secret of one line: encrypt it anew:\n{command}", command=encrypt))
+            raise _Unread("it is empty, or no secret of one line: encrypt it anew:\n{command}", command=encrypt)
         return text
 
 
-class _Unread(Exception):
+class _Unread(SaidError):
     """Raised when a credential cannot be read; the text says why, and what to do."""
 
 

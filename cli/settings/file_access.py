@@ -75,7 +75,7 @@ class FoundFile:
                         command=command,
                     )
                 )
-                raise SettingsRefused(said("{refused} {remedy}", refused=refused, remedy=remedy))
+                raise SettingsRefused("{refused} {remedy}", refused=refused, remedy=remedy)
             if not stat.S_ISLNK(status.st_mode):
                 self.check_mode(status.st_mode)
 
@@ -85,22 +85,16 @@ class FoundFile:
         if mode & stat.S_IWOTH:
             command = _command("chmod", "go-w" if self.is_run else "o-w", [self.path])
             raise SettingsRefused(
-                said(
-                    "everybody may write {what} {file}: it is not taken. Look at what it says, and close it:\n"
-                    "{command}",
-                    command=command,
-                    **slots,
-                )
+                "everybody may write {what} {file}: it is not taken. Look at what it says, and close it:\n{command}",
+                command=command,
+                **slots,
             )
         if self.is_run and mode & stat.S_IWGRP:
             command = _command("chmod", "go-w", [self.path])
             raise SettingsRefused(
-                said(
-                    "its group may write {what} {file}: it is not taken. Look at what it says, and close it:\n"
-                    "{command}",
-                    command=command,
-                    **slots,
-                )
+                "its group may write {what} {file}: it is not taken. Look at what it says, and close it:\n{command}",
+                command=command,
+                **slots,
             )
 
 
@@ -129,23 +123,19 @@ def read_found(found: FoundFile) -> bytes | None:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise SettingsRefused(
-                said("{what} {file} is no file: remove it", what=found.what, file=printable(found.path))
-            )
+            raise SettingsRefused("{what} {file} is no file: remove it", what=found.what, file=printable(found.path))
         if status.st_uid not in {os.geteuid(), _ROOT}:
             raise SettingsRefused(
-                said("{what} {file} was exchanged while it was opened", what=found.what, file=printable(found.path))
+                "{what} {file} was exchanged while it was opened", what=found.what, file=printable(found.path)
             )
         if found.is_run:
             found.check_mode(status.st_mode)
         if found.is_secret and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SettingsRefused(
-                said(
-                    "others on this machine can read {file}, which has a key: close it, and think about a new one:\n"
-                    "{command}",
-                    file=printable(found.path),
-                    command=_command("chmod", "600", [found.path]),
-                )
+                "others on this machine can read {file}, which has a key: close it, and think about a new one:\n"
+                "{command}",
+                file=printable(found.path),
+                command=_command("chmod", "600", [found.path]),
             )
         return file.read()
 

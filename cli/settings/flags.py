@@ -86,12 +86,20 @@ def same(group: type[Any], name: str, row: Option | None = None) -> Any:  # noqa
 
 def options_of(*groups: type[Any]) -> dict[str, Option]:
     """The options of these records by the names of their fields."""
-    return {one.name: one.metadata[_ROW] for group in groups for one in fields(group) if _ROW in one.metadata}
+    found: dict[str, Option] = {}
+    for group in groups:
+        found |= getattr(group, "OPTIONS", {})
+        found |= {one.name: one.metadata[_ROW] for one in fields(group) if _ROW in one.metadata}
+    return found
 
 
 def names_of(*groups: type[Any]) -> frozenset[str]:
     """The parameter names of these groups of flags."""
-    return frozenset(one.name for group in groups for one in fields(group))
+    return frozenset(name for group in groups for name in (getattr(group, "OPTIONS", None) or _defaults(group)))
+
+
+def _defaults(group: type[Any]) -> dict[str, object]:
+    return {one.name: one.default for one in fields(group)}
 
 
 class Part:
@@ -134,18 +142,19 @@ def _is_annotated(hint: object) -> bool:
 
 
 def _parameters(group: type[Any], part: Part | None = None) -> list[inspect.Parameter]:
-    hints, there = get_type_hints(group, include_extras=True), {one.name: one for one in fields(group)}
+    rows = {**options_of(group), **(part.otherwise if part else {})}
+    # One that states its options by itself takes texts and switches.
+    stated = getattr(group, "OPTIONS", None)
+    defaults = dict.fromkeys(stated) if stated else _defaults(group)
+    hints = {} if stated else get_type_hints(group, include_extras=True)
     found: list[inspect.Parameter] = []
-    for name in part.names if part else there:
-        row = part.otherwise.get(name) if part else None
-        row = row or there[name].metadata.get(_ROW)
-        kind = hints[name]
+    for name in part.names if part else defaults:
+        row = rows.get(name)
+        kind = hints.get(name) or (str | None if row and row.metavar else bool | None)
         if row is not None:
             flags = " ".join(row.flags_of(name))
             kind = Annotated[kind, flag(flags, row.metavar, row.help, row.panel, **dict(row.more))]
-        found.append(
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=there[name].default, annotation=kind)
-        )
+        found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind))
     return found
 
 
@@ -327,13 +336,9 @@ def parse_pairs(words: Sequence[str], flag: str, *, example: str = "name=value")
         name = name.strip()
         if not equals or not name:
             raise CommandRefused(
-                said(
-                    "{flag} {given}: write it as {flag} {example}", flag=flag, given=printable(word), example=example
-                )
+                "{flag} {given}: write it as {flag} {example}", flag=flag, given=printable(word), example=example
             )
         if name in pairs:
-            raise CommandRefused(
-                said("{flag} {name}=… is given twice: which is meant?", flag=flag, name=printable(name))
-            )
+            raise CommandRefused("{flag} {name}=… is given twice: which is meant?", flag=flag, name=printable(name))
         pairs[name] = value
     return pairs

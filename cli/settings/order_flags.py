@@ -82,7 +82,7 @@ def map_file_of(words: Sequence[str] | None) -> str:
     """The map file among the words of --map, "" without one. Raises `CommandRefused` for a second one."""
     files = [word for word in words or () if _is_map_file(word)]
     if len(files) > 1:
-        raise CommandRefused(said("{flag}: two map files are given: which is meant?", flag=setting("map")))
+        raise CommandRefused("{flag}: two map files are given: which is meant?", flag=setting("map"))
     return files[0] if files else ""
 
 

@@ -78,12 +78,10 @@ def state_folder(environment: Mapping[str, str]) -> Path:
         home = Path(environment.get("HOME") or Path.home())
     except RuntimeError as error:
         raise SettingsRefused(
-            said(
-                "user {number} has no home folder, and so no place for a journal: set {variable} to a folder that "
-                "only this user can write to",
-                number=os.geteuid(),
-                variable=_STATE,
-            )
+            "user {number} has no home folder, and so no place for a journal: set {variable} to a folder that "
+            "only this user can write to",
+            number=os.geteuid(),
+            variable=_STATE,
         ) from error
     return home / _STATE_OF_USER
 
@@ -106,11 +104,9 @@ def in_full(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise SettingsRefused(
-            said(
-                "{path}: there is no home folder for {user}; give the whole path",
-                path=printable(path),
-                user=printable(path.partition("/")[0]),
-            )
+            "{path}: there is no home folder for {user}; give the whole path",
+            path=printable(path),
+            user=printable(path.partition("/")[0]),
         ) from error
 
 
@@ -153,13 +149,11 @@ def refuse_typed_password(address: str, name: str) -> None:
     """Raise `SettingsRefused` for an address that was typed, as the option or argument `name`, with a password."""
     if is_postgres(address) and passwords_in(address):
         raise SettingsRefused(
-            said(
-                "{name}: everybody on this machine can see a command line. Leave the password out of the address "
-                "and set the variable {variable}, or put it into {pgpass}",
-                name=name,
-                variable="PGPASSWORD",
-                pgpass="~/.pgpass",
-            )
+            "{name}: everybody on this machine can see a command line. Leave the password out of the address "
+            "and set the variable {variable}, or put it into {pgpass}",
+            name=name,
+            variable="PGPASSWORD",
+            pgpass="~/.pgpass",
         )
 
 
@@ -182,7 +176,7 @@ def typed_journal(text: str, name: str, environment: Mapping[str, str]) -> Journ
     try:
         return named_journal(text, Path.cwd(), environment)
     except JournalError as error:
-        raise SettingsRefused(said("{name}: {error}", name=name, error=error)) from error
+        raise SettingsRefused("{name}: {error}", name=name, error=error) from error
 
 
 def _credentials(address: str) -> tuple[str, str, str]:

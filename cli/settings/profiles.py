@@ -57,14 +57,12 @@ def profile_of(settings: Settings) -> Profile:
     profile = _profile_in(toml, file)
     if profile.billing != settings.target:
         raise SettingsRefused(
-            said(
-                "the billing's profile {file} is of the billing {billing}, and the settings name {target}: remove "
-                "it, and probe this one ({command})",
-                file=printable(path),
-                billing=printable(profile.billing) or said("nobody knows which"),
-                target=printable(settings.target),
-                command=command_line("probe", "--abonent", "ID"),
-            )
+            "the billing's profile {file} is of the billing {billing}, and the settings name {target}: remove "
+            "it, and probe this one ({command})",
+            file=printable(path),
+            billing=printable(profile.billing) or said("nobody knows which"),
+            target=printable(settings.target),
+            command=command_line("probe", "--abonent", "ID"),
         )
     return profile
 
@@ -86,11 +84,7 @@ def write_profile(settings: Settings, profile: Profile) -> Path:
             raise
     except OSError as error:
         raise SettingsRefused(
-            said(
-                "the billing's profile {file} cannot be written: {reason}",
-                file=printable(path),
-                reason=reason_of(error),
-            )
+            "the billing's profile {file} cannot be written: {reason}", file=printable(path), reason=reason_of(error)
         ) from error
     return path
 
@@ -113,23 +107,19 @@ def _profile_in(toml: Toml, file: str) -> Profile:
     for name in toml.content:
         if name not in known:
             raise SettingsRefused(
-                said(
-                    "{file}, {place}: there is no fact {name!r}; it has: {known}",
-                    file=file,
-                    place=str(toml.place(name)),
-                    name=printable(name),
-                    known=known,
-                )
+                "{file}, {place}: there is no fact {name!r}; it has: {known}",
+                file=file,
+                place=str(toml.place(name)),
+                name=printable(name),
+                known=known,
             )
     try:
         return as_kind(toml.content, Profile)
     except WrongKind as error:
         raise SettingsRefused(
-            said(
-                "{file}, {place}: {name}: {what}",
-                file=file,
-                place=str(toml.place(*error.way)),
-                name=".".join(map(str, error.way)),
-                what=error,
-            )
+            "{file}, {place}: {name}: {what}",
+            file=file,
+            place=str(toml.place(*error.way)),
+            name=".".join(map(str, error.way)),
+            what=error,
         ) from error

@@ -189,14 +189,12 @@ class Settings:
         """The same, also without its credentials."""
         if not self.api_url.value:
             raise SettingsRefused(
-                said(
-                    "the address of the billing's REST API is not set. Give it in one of three ways:\n"
-                    "  --api-url http://HOST:8082\n"
-                    "  export {variable}=http://HOST:8082\n"
-                    '  in {file}:  [api]  url = "http://HOST:8082"',
-                    variable=API_URL,
-                    file=self.file or SETTINGS_FILE,
-                )
+                "the address of the billing's REST API is not set. Give it in one of three ways:\n"
+                "  --api-url http://HOST:8082\n"
+                "  export {variable}=http://HOST:8082\n"
+                '  in {file}:  [api]  url = "http://HOST:8082"',
+                variable=API_URL,
+                file=self.file or SETTINGS_FILE,
             )
         from billing.api.client import ClientSettings  # noqa: PLC0415 - as above
 
@@ -211,7 +209,7 @@ class Settings:
                 deadline=2 * self.timeout.value,
             )
         except SettingsError as error:
-            raise SettingsRefused(said("{error} (from {origin})", error=error, origin=self.api_url.origin)) from error
+            raise SettingsRefused("{error} (from {origin})", error=error, origin=self.api_url.origin) from error
 
     @property
     def dsn(self) -> Dsn | None:
@@ -247,12 +245,10 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     """
     if flags.database_password:
         raise SettingsRefused(
-            said(
-                "--database-password: everybody on this machine can see a command line, and the shell keeps it. Set "
-                "the variable {variable}, or password in [database] of {file}",
-                variable=DATABASE_PASSWORD,
-                file=SETTINGS_FILE,
-            )
+            "--database-password: everybody on this machine can see a command line, and the shell keeps it. Set "
+            "the variable {variable}, or password in [database] of {file}",
+            variable=DATABASE_PASSWORD,
+            file=SETTINGS_FILE,
         )
     path = flags.config or folder / SETTINGS_FILE
     found, file, profile = read_settings_file(path, flags, environment)
@@ -345,19 +341,17 @@ def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[Journ
         else:
             journal = SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
     except JournalError as error:
-        raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
+        raise SettingsRefused("{error} (from {origin})", error=error, origin=chosen.origin) from error
     kind = "" if journal.value.postgres else network_of(journal.value.path)
     if kind and not (choose.flags.journal_on_network or choose.found.journal_on_network):
         raise SettingsRefused(
-            said(
-                "the journal {journal} ({origin}) is on a network file system ({kind}). Two machines that open it at "
-                "a time damage it, its locks may not reach from one to the other, and what it has acknowledged may "
-                "be lost with the server. Name a local file with --journal; or give --journal-on-network "
-                "(journal_on_network = true in the settings file), and see to it that one machine at a time uses it",
-                journal=printable(journal.value.path),
-                origin=journal.origin,
-                kind=kind,
-            )
+            "the journal {journal} ({origin}) is on a network file system ({kind}). Two machines that open it at "
+            "a time damage it, its locks may not reach from one to the other, and what it has acknowledged may "
+            "be lost with the server. Name a local file with --journal; or give --journal-on-network "
+            "(journal_on_network = true in the settings file), and see to it that one machine at a time uses it",
+            journal=printable(journal.value.path),
+            origin=journal.origin,
+            kind=kind,
         )
     return journal
 
@@ -394,7 +388,7 @@ def _charset(chosen: SettingValue[str]) -> SettingValue[str]:
     try:
         return replace(chosen, value=charset_named(chosen.value))
     except SettingsError as error:
-        raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
+        raise SettingsRefused("{error} (from {origin})", error=error, origin=chosen.origin) from error
 
 
 def _language(chosen: SettingValue[str], environment: Mapping[str, str]) -> SettingValue[str]:
@@ -403,12 +397,10 @@ def _language(chosen: SettingValue[str], environment: Mapping[str, str]) -> Sett
         return SettingValue(system_language(environment), said("the system's locale"))
     if chosen.value not in LANGUAGES:
         raise SettingsRefused(
-            said(
-                "{given!r} ({origin}) is not a language; there are: {known}",
-                given=printable(chosen.value),
-                origin=chosen.origin,
-                known=LANGUAGES,
-            )
+            "{given!r} ({origin}) is not a language; there are: {known}",
+            given=printable(chosen.value),
+            origin=chosen.origin,
+            known=LANGUAGES,
         )
     return chosen
 
@@ -419,20 +411,16 @@ def _timeout(chosen: SettingValue[float | str]) -> SettingValue[float]:
     # NaN compares false with everything.
     if chosen.of_file and not 0 < seconds <= _LONGEST_TIMEOUT:
         raise SettingsRefused(
-            said(
-                "{place}: api.timeout: {given} are not seconds above 0 and up to {most}",
-                place=chosen.origin,
-                given=f"{seconds:g}",
-                most=most,
-            )
+            "{place}: api.timeout: {given} are not seconds above 0 and up to {most}",
+            place=chosen.origin,
+            given=f"{seconds:g}",
+            most=most,
         )
     if not chosen.of_file and not SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
         raise SettingsRefused(
-            said(
-                "--timeout {given}: give seconds, from {least} up to {most}",
-                given=f"{seconds:g}",
-                least=f"{SHORTEST_TIMEOUT:g}",
-                most=most,
-            )
+            "--timeout {given}: give seconds, from {least} up to {most}",
+            given=f"{seconds:g}",
+            least=f"{SHORTEST_TIMEOUT:g}",
+            most=most,
         )
     return SettingValue(seconds, chosen.origin, chosen.of_file)

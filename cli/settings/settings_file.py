@@ -88,16 +88,14 @@ class SettingsProfile:
         if own is None or given == own or (what == "api.url" and name_of_billing(given) == name_of_billing(own)):
             return
         raise SettingsRefused(
-            said(
-                "the profile of settings {profile} has {key} {own}, and {origin} says {given}. A profile is one "
-                "billing: leave {origin} out, or choose the profile of that billing with {flag}",
-                profile=self.badge.profile,
-                key=what,
-                own=printable(without_credentials(own)),
-                origin=origin,
-                given=printable(without_credentials(given)),
-                flag=setting(PROFILE, "NAME"),
-            )
+            "the profile of settings {profile} has {key} {own}, and {origin} says {given}. A profile is one "
+            "billing: leave {origin} out, or choose the profile of that billing with {flag}",
+            profile=self.badge.profile,
+            key=what,
+            own=printable(without_credentials(own)),
+            origin=origin,
+            given=printable(without_credentials(given)),
+            flag=setting(PROFILE, "NAME"),
         )
 
     def journals_of_others(self, environment: Mapping[str, str], folder: Path) -> dict[str, JournalAddress]:
@@ -124,27 +122,23 @@ class SettingsProfile:
             another = api_url and address and name_of_billing(address) != name_of_billing(api_url)
             if another and journal.path.resolve() == other.path.resolve():
                 raise SettingsRefused(
-                    said(
-                        "{origin}: {journal} is the journal of the profile of settings {other}, which is another "
-                        "billing than {profile}. Leave {origin} out, or choose that profile: {flag}",
-                        origin=origin,
-                        journal=printable(journal),
-                        other=name,
-                        profile=self.badge.profile,
-                        flag=setting(PROFILE, name),
-                    )
+                    "{origin}: {journal} is the journal of the profile of settings {other}, which is another "
+                    "billing than {profile}. Leave {origin} out, or choose that profile: {flag}",
+                    origin=origin,
+                    journal=printable(journal),
+                    other=name,
+                    profile=self.badge.profile,
+                    flag=setting(PROFILE, name),
                 )
 
     def refuse_found_journal(self, path: Path) -> None:
         """Raise `SettingsRefused` for a journal of the working folder, which several billings would share."""
         if len({name_of_billing(one.address) for one in self.listed.values() if one.address}) > 1:
             raise SettingsRefused(
-                said(
-                    "{journal} lies in the working folder, and all profiles of settings would take it, though they "
-                    "are different billings. Say in the one whose journal it is: {key}; or move it away",
-                    journal=printable(path),
-                    key=f'journal = "{path.name}"',
-                )
+                "{journal} lies in the working folder, and all profiles of settings would take it, though they "
+                "are different billings. Say in the one whose journal it is: {key}; or move it away",
+                journal=printable(path),
+                key=f'journal = "{path.name}"',
             )
 
 
@@ -181,7 +175,7 @@ class SettingsFile:
 
     def refused(self, key: str, what: str) -> SettingsRefused:
         """An error of a dotted key, with its place."""
-        return SettingsRefused(said("{place}: {key}: {what}", place=self.place(key), key=printable(key), what=what))
+        return SettingsRefused("{place}: {key}: {what}", place=self.place(key), key=printable(key), what=what)
 
     def check_heads(self) -> None:
         """Raise `SettingsRefused`, naming the line, for what is wrong with the profiles themselves."""
@@ -223,14 +217,12 @@ class SettingsFile:
                     name = f"{prefix}{table}.{key}" if table else f"{prefix}{key}"
                     where = (prefix + table).rstrip(".")
                     raise SettingsRefused(
-                        said(
-                            "{place}: there is no setting {name!r}{nearest}; {where} has: {known}",
-                            place=self.place(name),
-                            name=printable(name),
-                            nearest=nearest(key, known),
-                            where=f"[{where}]" if where else said("the file"),
-                            known=known,
-                        )
+                        "{place}: there is no setting {name!r}{nearest}; {where} has: {known}",
+                        place=self.place(name),
+                        name=printable(name),
+                        nearest=nearest(key, known),
+                        where=f"[{where}]" if where else said("the file"),
+                        known=known,
                     )
 
     def chosen(self, flag: str | None, environment: Mapping[str, str]) -> SettingsProfile | None:
@@ -250,36 +242,30 @@ class SettingsFile:
             return SettingsProfile(one.badge, origin, one.own, self.profiles)
         if given and known:
             raise SettingsRefused(
-                said(
-                    "{origin}: there is no profile of settings {given!r}{nearest}; {file} has: {known}",
-                    origin=origin,
-                    given=printable(given),
-                    nearest=nearest(given, known),
-                    file=file,
-                    known=known,
-                )
+                "{origin}: there is no profile of settings {given!r}{nearest}; {file} has: {known}",
+                origin=origin,
+                given=printable(given),
+                nearest=nearest(given, known),
+                file=file,
+                known=known,
             )
         if given:
             raise SettingsRefused(
-                said(
-                    "{origin}: there is no profile of settings {given!r}, for {file} has none, or is not there",
-                    origin=origin,
-                    given=printable(given),
-                    file=file,
-                )
+                "{origin}: there is no profile of settings {given!r}, for {file} has none, or is not there",
+                origin=origin,
+                given=printable(given),
+                file=file,
             )
         if not known:
             return None
         raise SettingsRefused(
-            said(
-                "{file} has profiles of settings, and none is chosen: {known}. Say which with {flag}, with "
-                "{variable}, or with {key} in the file",
-                file=file,
-                known=known,
-                flag=setting(PROFILE, "NAME"),
-                variable=SETTINGS_PROFILE,
-                key=f'{DEFAULT_PROFILE} = "NAME"',
-            )
+            "{file} has profiles of settings, and none is chosen: {known}. Say which with {flag}, with "
+            "{variable}, or with {key} in the file",
+            file=file,
+            known=known,
+            flag=setting(PROFILE, "NAME"),
+            variable=SETTINGS_PROFILE,
+            key=f'{DEFAULT_PROFILE} = "NAME"',
         )
 
     def refuse_shared(self) -> None:
@@ -300,16 +286,14 @@ class SettingsFile:
                     first, *_, last = by_billing.values()
                     in_common = _value(self.toml.content, key)
                     raise SettingsRefused(
-                        said(
-                            "{place}: {key}: {file} would be that of the profiles of settings {first} and {last}, "
-                            "which are different billings. Give each profile its own, or none: then each billing has "
-                            "its own",
-                            place=self.place(key if in_common else f"{PROFILE}.{last}.{key}"),
-                            key=key,
-                            file=printable(file),
-                            first=first,
-                            last=last,
-                        )
+                        "{place}: {key}: {file} would be that of the profiles of settings {first} and {last}, "
+                        "which are different billings. Give each profile its own, or none: then each billing has "
+                        "its own",
+                        place=self.place(key if in_common else f"{PROFILE}.{last}.{key}"),
+                        key=key,
+                        file=printable(file),
+                        first=first,
+                        last=last,
                     )
         seen: dict[tuple[str, str], tuple[str, str]] = {}
         for name, one in self.profiles.items():
@@ -319,13 +303,11 @@ class SettingsFile:
             first, other = seen.setdefault((one.journal, database), (name, one.address))
             if name_of_billing(other) != name_of_billing(one.address):
                 raise SettingsRefused(
-                    said(
-                        "{place}: the profiles of settings {first} and {last} have one database, so they are one "
-                        "billing by two addresses. A journal tells billings apart by the address: keep one of them",
-                        place=self.place(f"{PROFILE}.{name}"),
-                        first=first,
-                        last=name,
-                    )
+                    "{place}: the profiles of settings {first} and {last} have one database, so they are one "
+                    "billing by two addresses. A journal tells billings apart by the address: keep one of them",
+                    place=self.place(f"{PROFILE}.{name}"),
+                    first=first,
+                    last=name,
                 )
 
 
@@ -376,7 +358,7 @@ def _named(path: Path) -> SettingsFile:
 
     toml = read_toml(read, str(path))
     if toml is None:
-        raise SettingsRefused(said("there is no file {file} (from --config)", file=path))
+        raise SettingsRefused("there is no file {file} (from --config)", file=path)
     return SettingsFile(path, toml)
 
 

@@ -210,7 +210,7 @@ def _host(key: str, address: str, place: Callable[[str], str]) -> str:
 
 
 def _refused(key: str, place: Callable[[str], str], why: str) -> SettingsRefused:
-    return SettingsRefused(said("{place}: {key}: {what}", place=place(key), key=key, what=why))
+    return SettingsRefused("{place}: {key}: {what}", place=place(key), key=key, what=why)
 
 
 # ---- the table [metrics] ------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def read_plan(text: str, name: str = "the plan") -> FaultPlan:
     try:
         toml = Toml(text)
     except ValueError as error:
-        raise PlanError(said("{name}: this is not TOML: {error}", name=name, error=error)) from error
+        raise PlanError("{name}: this is not TOML: {error}", name=name, error=error) from error
     whole = toml.content
 
     def line(*way: str | int) -> str:
@@ -82,42 +82,31 @@ def read_plan(text: str, name: str = "the plan") -> FaultPlan:
     for key in whole:
         if key not in _TOP:
             raise PlanError(
-                said(
-                    "{name}{place}: a plan has no {key}{hint}",
-                    name=name,
-                    place=line(key),
-                    key=repr(key),
-                    hint=nearest(key, _TOP),
-                )
+                "{name}{place}: a plan has no {key}{hint}",
+                name=name,
+                place=line(key),
+                key=repr(key),
+                hint=nearest(key, _TOP),
             )
     seed = whole.get("seed", 1)
     if not isinstance(seed, int) or not _is_whole(seed):
         raise PlanError(
-            said(
-                "{name}{place}: seed: {seed} is not a whole number",
-                name=name,
-                place=line("seed"),
-                seed=repr(seed),
-            )
+            "{name}{place}: seed: {seed} is not a whole number", name=name, place=line("seed"), seed=repr(seed)
         )
     entries = whole.get("fault", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise PlanError(
-            said("{name}{place}: write each fault under a heading [[fault]]", name=name, place=line("fault"))
-        )
+        raise PlanError("{name}{place}: write each fault under a heading [[fault]]", name=name, place=line("fault"))
     faults: list[Fault] = []
     for index, entry in enumerate(entries):
         try:
             faults.append(_fault(entry))
         except _Wrong as error:
             raise PlanError(
-                said(
-                    "{name}{place}: fault {index}: {error}",
-                    name=name,
-                    place=line("fault", index, error.key),
-                    index=index + 1,
-                    error=error,
-                )
+                "{name}{place}: fault {index}: {error}",
+                name=name,
+                place=line("fault", index, error.key),
+                index=index + 1,
+                error=error,
             ) from error
     return FaultPlan(tuple(faults), seed)
 
@@ -131,7 +120,7 @@ def read_flag(text: str) -> Fault:
             entry["share"] = _parse_number(share)
         return _fault(entry)
     except _Wrong as error:
-        raise PlanError(said("{option}: {error}", option=setting("fault", text), error=error)) from error
+        raise PlanError("{option}: {error}", option=setting("fault", text), error=error) from error
 
 
 PLAN_FILE: Final = ".toml"
@@ -143,7 +132,7 @@ def plan_text(words: Sequence[str]) -> str:
     files = [Path(word) for word in words if word.endswith(PLAN_FILE)]
     if len(files) > 1:
         raise PlanError(
-            said("{option}: one plan is given already, {file}", option=setting("fault", str(files[1])), file=files[0])
+            "{option}: one plan is given already, {file}", option=setting("fault", str(files[1])), file=files[0]
         )
     text = "".join(_file_text(path) for path in files)
     for word in words:
@@ -159,7 +148,7 @@ def _file_text(path: Path) -> str:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else said("it is not UTF-8")
-        raise PlanError(said("the plan {path} cannot be read: {reason}", path=path, reason=reason)) from error
+        raise PlanError("the plan {path} cannot be read: {reason}", path=path, reason=reason) from error
     read_plan(text, str(path))
     return text
 

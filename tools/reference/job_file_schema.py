@@ -17,6 +17,7 @@ from cli.settings.pacing_flags import Pacing
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.entries import SharedAccountsRule
 from tools.house import ROOT
+from tools.reference.markdown import code
 
 PAGE: Final = ROOT / "docs" / "reference" / "job-files.md"
 _ENTRY: Final = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| [^|]* \| (.*) \|$", re.MULTILINE)
@@ -85,6 +86,11 @@ def schema(page: Path = PAGE) -> dict[str, object]:
 def text() -> str:
     """The schema as the text of its file."""
     return msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode() + "\n"
+
+
+def pacing_keys() -> str:
+    """The keys of `[run]`, for the page."""
+    return ", ".join(code(name) for name in options_of(Pacing))
 
 
 def _pacing() -> dict[str, Schema]:
