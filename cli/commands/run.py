@@ -140,11 +140,14 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             _refuse_beside_run(corrects, given)
             return await continue_run(corrects, job, parse_input(file, rows), told, again=order_flags.again)
         if job.endswith(".toml"):
-            from cli.fleet.hand_in import refuse_steps
             from cli.jobfile import run_file
 
             if told.hand_in:
-                raise refuse_steps()
+                raise CommandRefused(
+                    "{flag}: the steps of a job file wait for each other, and are sent by one process: hand in its "
+                    "jobs one by one",
+                    flag=setting("detach"),
+                )
             return await run_file.run(job, told, pacing, typed=given)
         order = await typed_order(
             job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing

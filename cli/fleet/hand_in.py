@@ -82,15 +82,6 @@ async def handing_in(detaching: Detaching, given: Mapping[str, str], settings: S
     return hand_in
 
 
-def refuse_steps() -> CommandRefused:
-    """The error for a job file that is to be handed in."""
-    return CommandRefused(
-        "{flag}: the steps of a job file wait for each other, and are sent by one process: hand in its jobs one "
-        "by one",
-        flag=setting("detach"),
-    )
-
-
 def refuse_files_of(kind: JobSpec) -> None:
     """Raise `CommandRefused` for a job that writes a file, which would be on the machine of some worker."""
     for parameter in kind.parameters:

@@ -6,7 +6,7 @@ Nothing here depends on the billing, so commands that only read the journal load
 import hashlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
@@ -390,11 +390,6 @@ def stored_policy(run: Run) -> Policy:
         raise CommandRefused(
             "run {run} keeps a setting that cannot be read: {error}", run=run.name, error=error
         ) from error
-
-
-def policy_of(run: Run, pacing: Mapping[str, str]) -> Policy:
-    """The policy that a run keeps, overridden by the settings of `pacing`."""
-    return policy_with(stored_policy(run), pacing, ALL)
 
 
 async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:

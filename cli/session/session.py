@@ -28,7 +28,7 @@ from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.session.events import OpenReader
-from cli.session.journal import open_noted, policy_of
+from cli.session.journal import open_noted, stored_policy
 from cli.session.vaults import vault_of
 from cli.session.which_billing import (
     api_of,
@@ -52,7 +52,7 @@ from cli.terminal.waiting import waiting, waiting_line
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Job, missing
 from engine.pacing.holds import Stop
-from engine.pacing.policy import Policy
+from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.one_billing import OneBilling, compare_billing
@@ -145,7 +145,7 @@ class Session(Invocation):
 
     def policy_of(self, run: Run) -> Policy:
         """The run's policy with the given settings. Raises `CommandRefused` where it cannot be read."""
-        return policy_of(run, self.pacing)
+        return policy_with(stored_policy(run), self.pacing, ALL)
 
     async def target(self) -> str:
         """How the session's billing is named in its journal.
