@@ -16,7 +16,7 @@ from tools.house import ROOT, House
 ERRORS = said_errors(House().trees.values())
 LOGS = {"debug", "info", "warning", "error", "exception"}
 OPTIONS = {
-    *("option", "switch", "flag", "Option", "key"),
+    *("option", "switch", "flag", "argument", "Option", "key"),
     *("_connection", "_row", "_format", "_calling", "_importing", "_pacing"),
 }
 """State an option or a key with its help; tools/help_texts.py collects the one, the other is for the reference."""

@@ -15,7 +15,7 @@ from cli.session.control_client import ourselves, own_name
 from cli.session.journal import in_doubt, locked, open_existing, refuse_ended, refuse_purged, unfinished
 from cli.session.stages import ended_facts
 from cli.session.vaults import wipe_secrets
-from cli.settings.flags import JournalFlags, RunName, grouped
+from cli.settings.flags import JournalFlags, RunName, flag, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import describe_end, next_steps, outcome_table, states_object
 from cli.show.steps import steps_of
@@ -35,9 +35,7 @@ app: Final = typer.Typer(add_completion=False)
 def _close(
     name: RunName,
     *,
-    reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="The reason, kept in the journal with your name.")
-    ],
+    reason: Annotated[str, flag("--reason", "TEXT", "The reason, kept in the journal with your name.")],
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:

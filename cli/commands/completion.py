@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from cli.completion.candidates import TABLE, Candidate, candidates
+from cli.settings.flags import argument, flag
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.errors import nearest
@@ -24,10 +25,8 @@ _ONE_LINE: Final = 100
     epilog=f"For bash: {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}",
 )
 def _completion(
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="The shell.")],
-    line: Annotated[
-        str | None, typer.Option("--line", metavar="TEXT", help="What is typed so far: print the words for its end.")
-    ] = None,
+    shell: Annotated[str, argument("bash|zsh|fish", "The shell.")],
+    line: Annotated[str | None, flag("--line", "TEXT", "What is typed so far: print the words for its end.")] = None,
 ) -> None:
     """Print the script that completes commands in bash, zsh or fish.
 

@@ -15,7 +15,7 @@ from cli.session.control_client import ask_settings
 from cli.session.control_commands import RunCommands, by_flag, resume_command
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import holds_its_file, is_followed
-from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, grouped, parse_pairs
+from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, argument, flag, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object
 from cli.show.steps import steps_of
@@ -59,9 +59,7 @@ def _continue(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVo
 @grouped
 def _set(
     name: RunName,
-    changes: Annotated[
-        list[str], typer.Argument(metavar="NAME=VALUE…", help=f"As `{PROGRAM} get` lists them: rate=20.")
-    ],
+    changes: Annotated[list[str], argument("NAME=VALUE…", f"As `{PROGRAM} get` lists them: rate=20.")],
     *,
     flags: JournalFlags,
     voice: BriefVoice,
@@ -86,7 +84,7 @@ def _get(name: RunNameOrNone = None, *, flags: JournalFlags, as_json: AsJson = F
 def _stop(
     name: RunNameOrNone = None,
     *,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until it has ended.")] = False,
+    no_wait: Annotated[bool, flag("--no-wait", None, "Do not wait until it has ended.")] = False,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:

@@ -14,7 +14,7 @@ from cli.commands.execution import execute
 from cli.output.item_files import OutputFile, refuse_present
 from cli.output.tables import suffix_of, table_at
 from cli.session.session import open_billing
-from cli.settings.flags import Flags, grouped, parse_pairs, same
+from cli.settings.flags import Flags, argument, flag, grouped, parse_pairs, same
 from cli.settings.order_flags import MAP_WORDS, ImportFlags, RowFlags, map_file_of, map_pairs_of
 from cli.settings.settings import Settings
 from cli.terminal.exits import Exit
@@ -89,19 +89,17 @@ class TablesRead:
 @app.command("dictionary")
 @grouped
 def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The table, a row a subscriber; - for standard input.")],
+    file: Annotated[str, argument("FILE", "The table, a row a subscriber; - for standard input.")],
     *,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to: .csv, .xlsx or .jsonl."),
+        flag("-o --output", "FILE", "Where to: .csv, .xlsx or .jsonl."),
     ] = Path("dictionary.csv"),
     old: Annotated[
         Path | None,
-        typer.Option(
-            "--dictionary", metavar="FILE", help="A dictionary to complete: what was decided in it stays as it is."
-        ),
+        flag("--dictionary", "FILE", "A dictionary to complete: what was decided in it stays as it is."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of -o.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file of -o.")] = False,
     tables: TablesRead,
     flags: Flags,
     voice: BriefVoice,

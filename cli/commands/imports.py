@@ -8,7 +8,18 @@ import typer
 from cli.commands.execution import execute, execute_run
 from cli.commands.job_help import JobCommand
 from cli.output.item_files import OutputFile
-from cli.settings.flags import ASIDE, Consent, Flags, RecordFile, RecordNames, WithPage, grouped, typed
+from cli.settings.flags import (
+    ASIDE,
+    Consent,
+    Flags,
+    RecordFile,
+    RecordNames,
+    WithPage,
+    argument,
+    flag,
+    grouped,
+    typed,
+)
 from cli.settings.order_flags import CallFlags, CheckFlags, ImportFlags, RepeatFlags, TableFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
@@ -30,7 +41,7 @@ app: Final = typer.Typer(add_completion=False)
 @grouped
 def _import(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The table, a row a subscriber; - for standard input.")],
+    file: Annotated[str, argument("FILE", "The table, a row a subscriber; - for standard input.")],
     *,
     table: TableFlags,
     importing: ImportFlags,
@@ -38,14 +49,9 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     repeating: RepeatFlags,
     save: Annotated[
         Path | None,
-        typer.Option(
-            "--save",
-            metavar="FILE.toml",
-            rich_help_panel=ASIDE,
-            help="Write what was typed as a job file, and send nothing.",
-        ),
+        flag("--save", "FILE.toml", "Write what was typed as a job file, and send nothing.", ASIDE),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save or -o.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file of --save or -o.")] = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
     page: WithPage = False,

@@ -29,7 +29,7 @@ from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import open_billing
 from cli.session.which_billing import remembered, target_among
-from cli.settings.flags import Flags, grouped, typed
+from cli.settings.flags import Flags, argument, flag, grouped, typed
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
@@ -54,22 +54,19 @@ app: Final = typer.Typer(add_completion=False)
 @grouped
 def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
-    job: Annotated[
-        str, typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")
-    ],
-    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The rows; - for standard input.")] = None,
+    job: Annotated[str, argument("JOB", f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")],
+    file: Annotated[str | None, argument("FILE", "The rows; - for standard input.")] = None,
     *,
     order_flags: OrderFlags,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR|FILE",
-            help="Save the rows of each kind into this folder; or old and new values alone: .csv, .xlsx or .jsonl.",
+        flag(
+            "-o --output",
+            "DIR|FILE",
+            "Save the rows of each kind into this folder; or old and new values alone: .csv, .xlsx or .jsonl.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--force", help="Overwrite the files there.")] = False,
+    overwrite: Annotated[bool, flag("--force", None, "Overwrite the files there.")] = False,
     rate: ReadingRate = None,
     rows: RowFlags,
     importing: ImportFlags,

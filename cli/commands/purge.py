@@ -25,7 +25,7 @@ from cli.session.order import PLAN
 from cli.session.plans import plans_beside
 from cli.session.stages import PLACE, mark_of
 from cli.session.vaults import wipe_secrets
-from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
+from cli.settings.flags import JournalFlags, RunNameOrNone, flag, grouped
 from cli.settings.settings import Settings
 from cli.show.plan import same_input
 from cli.terminal.exits import CommandRefused, Exit
@@ -297,13 +297,13 @@ def _purge(
     *,
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", metavar="DAYS", help="All runs without a change for so long, as 90d."),
+        flag("--older-than", "DAYS", "All runs without a change for so long, as 90d."),
     ] = None,
     keep_totals: Annotated[
         bool,
-        typer.Option("--keep-totals", help="Keep number, sum, state and times of each row, which prove the totals."),
+        flag("--keep-totals", None, "Keep number, sum, state and times of each row, which prove the totals."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Purge without asking.")] = False,
+    yes: Annotated[bool, flag("--yes -y", None, "Purge without asking.")] = False,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:

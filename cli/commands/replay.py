@@ -19,7 +19,7 @@ from checkpoints.states import State
 from cli.commands.execution import errors_shown, execute, settings_in_force
 from cli.output.item_files import OutputFile, replacing
 from cli.session.journal import open_existing, refuse_purged
-from cli.settings.flags import ApiFlags, JournalFlags, RunName, grouped
+from cli.settings.flags import ApiFlags, JournalFlags, RunName, argument, flag, grouped
 from cli.settings.places import state_folder
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording made by `run --record FILE`.")]
+FileOfRecording = Annotated[Path, argument("FILE", "A recording made by `run --record FILE`.")]
 
 KEY_FILE: Final = "made-up-names.key"
 """The key of made-up names, in the state folder."""
@@ -73,10 +73,10 @@ async def recording_into(path: Path, client: ClientSettings, *, names: bool) -> 
 @app.command("replay")
 def _replay(
     file: FileOfRecording,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="P", help="0 takes a free one.")] = 8082,
+    port: Annotated[int, flag("--port", "P", "0 takes a free one.", min=0, max=65535)] = 8082,
     *,
     recorded_timing: Annotated[
-        bool, typer.Option("--recorded-timing", help="Let each answer take as long as it did then.")
+        bool, flag("--recorded-timing", None, "Let each answer take as long as it did then.")
     ] = False,
 ) -> None:
     """Serve a recording until Ctrl-C or SIGTERM: the same request gets the same answer.
@@ -125,9 +125,9 @@ def format_replay_report(report: "ReplayReport") -> Text:
 @grouped
 def _rows(
     name: RunName,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The CSV file to write.")],
+    output: Annotated[Path, flag("-o --output", "FILE", "The CSV file to write.")],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file.")] = False,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:

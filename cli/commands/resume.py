@@ -23,6 +23,7 @@ from cli.settings.flags import (
     RecordNames,
     RunNameOrNone,
     WithPage,
+    flag,
     grouped,
     typed,
 )
@@ -44,14 +45,12 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     name: RunNameOrNone = None,
     *,
     unpause: Annotated[
-        bool, typer.Option("--unpause", help="Let a paused run go on at once; else it waits for `continue`.")
+        bool, flag("--unpause", None, "Let a paused run go on at once; else it waits for `continue`.")
     ] = False,
     changed_declaration: ChangedDeclaration = False,
     ends_outside_hours: Annotated[
         bool,
-        typer.Option(
-            "--end-outside-hours", help="Outside the hours of the run end with exit code 3, in place of waiting."
-        ),
+        flag("--end-outside-hours", None, "Outside the hours of the run end with exit code 3, in place of waiting."),
     ] = False,
     record: RecordFile = None,
     record_names: RecordNames = False,

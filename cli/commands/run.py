@@ -18,6 +18,8 @@ from cli.settings.flags import (
     RecordFile,
     RecordNames,
     WithPage,
+    argument,
+    flag,
     grouped,
     names_of,
     typed,
@@ -54,53 +56,34 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
     job: Annotated[
         str | None,
-        typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml."),
+        argument("JOB", f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml."),
     ] = None,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="FILE", help="The rows; - for standard input. Else --sql, or the job's own."),
+        argument("FILE", "The rows; - for standard input. Else --sql, or the job's own."),
     ] = None,
     *,
     order_flags: OrderFlags,
     corrects: Annotated[
         str | None,
-        typer.Option(
-            "--continue",
-            metavar="RUN",
-            rich_help_panel=EARLIER,
-            help="FILE holds corrected rows of this run: take them into it.",
-        ),
+        flag("--continue", "RUN", "FILE holds corrected rows of this run: take them into it.", EARLIER),
     ] = None,
     plan: Annotated[
         str | None,
-        typer.Option(
-            "--plan",
-            metavar="ID",
-            rich_help_panel=EARLIER,
-            help="Send what this plan has planned, of its job and rows; or nothing.",
-        ),
+        flag("--plan", "ID", "Send what this plan has planned, of its job and rows; or nothing.", EARLIER),
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(
-            "--save",
-            metavar="FILE.toml",
-            rich_help_panel=ASIDE,
-            help="Write what was typed as a job file, and send nothing.",
-        ),
+        flag("--save", "FILE.toml", "Write what was typed as a job file, and send nothing.", ASIDE),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", rich_help_panel=ASIDE, help="Overwrite the file of --save.")
-    ] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file of --save.", ASIDE)] = False,
     changed_declaration: ChangedDeclaration = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
     page: WithPage = False,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="The answers of a job that reads: .csv, .xlsx or .jsonl."
-        ),
+        flag("-o --output", "FILE", "The answers of a job that reads: .csv, .xlsx or .jsonl."),
     ] = None,
     rows: RowFlags,
     importing: ImportFlags,

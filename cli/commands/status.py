@@ -21,7 +21,7 @@ from cli.commands.execution import execute
 from cli.session.control_client import ask_status, unheard
 from cli.session.journal import open_existing, stored_policy
 from cli.session.stages import describe_stage, ended_facts, holds_its_file, stage_of
-from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, grouped
+from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, flag, grouped
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.show.closing import (
@@ -77,11 +77,9 @@ def _status(
     *,
     every: Annotated[
         bool,
-        typer.Option("--all", help="All billings of the settings on one screen: who works where, and what is left."),
+        flag("--all", None, "All billings of the settings on one screen: who works where, and what is left."),
     ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Look again every second, until nobody works on the run.")
-    ] = False,
+    watch: Annotated[bool, flag("--watch", None, "Look again every second, until nobody works on the run.")] = False,
     flags: JournalFlags,
     as_json: AsJson = False,
 ) -> None:

@@ -15,7 +15,7 @@ from cli.commands.execution import execute_run
 from cli.session.journal import open_existing, require_content, require_undoable
 from cli.session.run_session import RunSession, create_run
 from cli.session.session import Invocation, open_session, own_journal
-from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, grouped, parse_pairs
+from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, flag, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
 from cli.show.closing import Closing
@@ -38,9 +38,7 @@ app: Final = typer.Typer(add_completion=False)
 @grouped
 def _undo(  # noqa: PLR0913 - each is a flag or a group of them
     name: RunName,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="How it is taken back; repeatable.")
-    ] = None,
+    set_: Annotated[list[str] | None, flag("--set", "NAME=VALUE", "How it is taken back; repeatable.")] = None,
     *,
     changed_declaration: ChangedDeclaration = False,
     consent: Consent,

@@ -19,7 +19,7 @@ from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item,
 from cli.session.control_client import own_name
 from cli.session.journal import chosen_run, locked, open_existing, require_content
 from cli.session.session import Invocation, open_session, own_journal
-from cli.settings.flags import ChangedDeclaration, Flags, RunNameOrNone, grouped
+from cli.settings.flags import ChangedDeclaration, Flags, RunNameOrNone, flag, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
@@ -54,10 +54,10 @@ def _verify(  # noqa: PLR0913 - each is a flag or a group of them
     name: RunNameOrNone = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write all differences to a CSV file, or - for stdout."),
+        flag("-o --output", "FILE", "Write all differences to a CSV file, or - for stdout."),
     ] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file.")] = False,
     rate: ReadingRate = None,
     changed_declaration: ChangedDeclaration = False,
     flags: Flags,

@@ -9,7 +9,7 @@ import typer
 
 from cli.commands.execution import execute
 from cli.service.service_manager import service_manager
-from cli.settings.flags import Flags, JournalFlags, grouped
+from cli.settings.flags import Flags, JournalFlags, flag, grouped
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
@@ -36,18 +36,16 @@ def _worker(
     *,
     billings: Annotated[
         int,
-        typer.Option(
-            "--billings", min=1, max=1000, metavar="N", help="Runs that are sent at a time, each of another billing."
-        ),
+        flag("--billings", "N", "Runs that are sent at a time, each of another billing.", min=1, max=1000),
     ] = 20,
     stalled_after: Annotated[
         float,
-        typer.Option(
+        flag(
             "--stalled-after",
+            "SECONDS",
+            "When a worker that nothing is heard of has its runs taken away; the same for all workers.",
             min=2,
             max=3600,
-            metavar="SECONDS",
-            help="When a worker that nothing is heard of has its runs taken away; the same for all workers.",
         ),
     ] = STALLED,
     flags: JournalFlags,

@@ -78,6 +78,11 @@ def flag(names: str, metavar: str | None, help_: str, panel: str | None = None, 
     return typer.Option(*names.split(), metavar=metavar, help=help_, rich_help_panel=panel, **more)
 
 
+def argument(metavar: str, help_: str, **more: Any) -> Any:  # noqa: ANN401 - as above
+    """An argument of a command, as typer takes it."""
+    return typer.Argument(metavar=metavar, help=help_, **more)
+
+
 def same(group: type[Any], name: str, row: Option | None = None) -> Any:  # noqa: ANN401 - as above
     """A field of a record that is the option of another one, or says with `row` what it is here."""
     one = next(one for one in fields(group) if one.name == name)
@@ -161,10 +166,8 @@ def _parameters(group: type[Any], part: Part | None = None) -> list[inspect.Para
 # ---- the connection -----------------------------------------------------------------------------------------------
 
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
-RunNameOrNone = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")
-]
+RunName = Annotated[str, argument("RUN", "The run's short name, as `status` lists it.")]
+RunNameOrNone = Annotated[str | None, argument("RUN", "The run's short name, as `status` lists it.")]
 
 COMMON_PART: Final = "\0"
 """In place of a profile of settings: what stands outside of all. Nobody can type it."""
