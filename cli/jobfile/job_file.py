@@ -28,7 +28,6 @@ from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN, YES
 from jobs.rows.input import Input
 from jobs.rows.key_lists import KeyList, key_list
-from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import Path as Way
@@ -317,17 +316,17 @@ class _Reader:
             name: str(self.path.parent.absolute() / in_full(value)) if name in files and value else value
             for name, value in _table(step.get("set")).items()
         }
-        of_call = {
-            "model": str(step.get("model", "")),
-            "chain": chain_text(_texts(step.get("chain"))) if "chain" in step else "",
-            "fields": ",".join(_texts(step.get("fields"))),
-            "repeatable": YES if step.get("repeatable") is True else "",
-            "look_up": str(step.get("look_up", "")),
-        }
-        for name, value in of_call.items():
-            if value and name in given:
+        calling = CallFlags(
+            model=str(step.get("model", "")),
+            chain=_texts(step.get("chain")),
+            fields=",".join(_texts(step.get("fields"))),
+            repeatable=step.get("repeatable") is True,
+            look_up=str(step.get("look_up", "")),
+        )
+        for name in calling.parameters:
+            if name in given:
                 raise CommandRefused("{key} is given twice: in the step, and in its set", key=name)
-        return {**given, **{name: value for name, value in of_call.items() if value}}
+        return {**given, **calling.parameters}
 
     def _key_of_error(self, way: Way, step: Mapping[str, object], error: Exception) -> Way:
         """The key that an error is about: its sentence names a parameter or a flag."""

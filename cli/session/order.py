@@ -25,11 +25,9 @@ from engine.rows import STDIN
 from engine.sources.raw.original import FileOnDisk
 from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import Catalogue
-from jobs.catalogue.typed_call import YES
 from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
 from jobs.rows.key_lists import KeyList, key_list
-from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.import_words import IMPORT, MAP
@@ -153,15 +151,7 @@ def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
 
 def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
     """All values that a command line gives to a job, `--set` and the flags of `call`. Raises `CommandRefused`."""
-    given = parse_pairs(settings, "--set")
-    flags = {
-        "model": calling.model or "",
-        "chain": chain_text(calling.chain) if calling.chain else "",
-        "fields": calling.fields or "",
-        "repeatable": YES if calling.repeatable else "",
-        "look_up": calling.look_up or "",
-    }
-    return {**given, **{name: value for name, value in flags.items() if value}}
+    return {**parse_pairs(settings, "--set"), **calling.parameters}
 
 
 def parse_input(file: str | None, rows: RowFlags) -> Input:

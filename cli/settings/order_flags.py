@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from cli.settings.flags import EARLIER, Option, Part, option, switch
 from cli.terminal.exits import CommandRefused
 from engine.sources.raw.charset import AUTO
+from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from texts.remedies import setting
 from texts.said import said
@@ -149,3 +150,15 @@ class CallFlags:
     look_up: str | None = _calling(
         "SELECT", "Finds the effect of a row, by its :placeholders; a row found means that it is there."
     )
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of the job that are given."""
+        given = {
+            "model": self.model,
+            "chain": chain_text(self.chain) if self.chain else "",
+            "fields": self.fields,
+            "repeatable": _YES if self.repeatable else "",
+            "look_up": self.look_up,
+        }
+        return {name: value for name, value in given.items() if value}
