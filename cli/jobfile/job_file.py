@@ -389,22 +389,13 @@ def _table(value: object) -> dict[str, str]:
 # ---- writing a job file -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SaveRequest:
-    """The parts of a command line that a job file can hold; `pacing` is by the keys of `[run]`."""
-
-    order: Order
-    output: Path | None
-    skip_bad: bool
-    pacing: Mapping[str, object]
-
-
-def save(request: SaveRequest, path: Path, *, force: bool) -> None:
-    """Write the request as a job file of one step; nothing is run.
+def save(
+    order: Order, path: Path, pacing: Mapping[str, object], *, output: Path | None, skip_bad: bool, force: bool
+) -> None:
+    """Write an order as a job file of one step, with `pacing` by the keys of `[run]`; nothing is run.
 
     Raises `CommandRefused` for an existing file, one that cannot be written, and for secrets.
     """
-    order = request.order
     if path.suffix != TOML:
         raise CommandRefused(
             "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
@@ -416,7 +407,11 @@ def save(request: SaveRequest, path: Path, *, force: bool) -> None:
         raise CommandRefused(
             "{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret
         )
-    text = _text(request.pacing, _step(request, path.absolute().parent))
+    folder = path.absolute().parent
+    step = _step(order, folder)
+    step["output"] = _relative(str(output.absolute()), folder) if output else ""
+    step["skip_bad"] = skip_bad
+    text = _text(pacing, {name: step[name] for name in KEYS if step.get(name)})
     if text != from_bytes(text):
         raise CommandRefused(said("a job file is UTF-8, and the name of a file in it is not: rename that file"))
     try:
@@ -439,12 +434,9 @@ def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:
     return "\n".join(parts)
 
 
-def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
-    order, rows, own = request.order, request.order.rows, {one.name: one for one in OWN}
-    step: dict[str, object] = {"job": order.kind.name, "file": _relative(rows.file, folder), "sql": rows.sql}
-    step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
-    step |= {"limit": rows.limit, "only": _keys(rows.only, folder), "exclude": _keys(rows.exclude, folder)}
-    step["encoding"] = "" if rows.encoding == AUTO else rows.encoding
+def _step(order: Order, folder: Path) -> dict[str, object]:
+    """The order as the keys of a step, the paths of files relative to the folder of the job file."""
+    rows, own = order.rows, {one.name: one for one in OWN}
     files = {one.name for one in order.kind.parameters if one.makes_file or one.reads_file}
     # A file may be corrected between two runs of a job file, so its digest is left out.
     digests = {one.digest_name for one in order.kind.parameters if one.reads_file}
@@ -453,8 +445,9 @@ def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
         for name, value in {**order.parameters, **rows.values}.items()
         if name not in digests
     }
+    calling: dict[str, object] = {}
     if order.kind.name == CALL:
-        step |= {
+        calling = {
             "model": given["model"],
             "chain": msgspec.json.decode(given["chain"], type=list[str]),
             "fields": [name for name in given["fields"].split(",") if name],
@@ -462,14 +455,25 @@ def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
             "look_up": given["look_up"],
         }
         given = {name: value for name, value in given.items() if name not in own}
-    step["output"] = _relative(str(request.output.absolute()), folder) if request.output else ""
-    step |= {"again": order.enter is Repeat.AGAIN, "another_billing": order.enter is Repeat.PER_BILLING}
-    step["skip_bad"] = request.skip_bad
-    step["shared_accounts"] = order.shared_accounts.value if order.shared_accounts else ""
     defaults = {one.name: one.default for one in order.kind.parameters}
-    step["map"] = dict(rows.mapping)
-    step["set"] = {name: value for name, value in given.items() if value != (defaults.get(name) or "")}
-    return {name: value for name, value in step.items() if value}
+    return {
+        "job": order.kind.name,
+        "file": _relative(rows.file, folder),
+        "sql": rows.sql,
+        "columns": list(rows.columns),
+        "map": dict(rows.mapping),
+        "encoding": "" if rows.encoding == AUTO else rows.encoding,
+        "delimiter": rows.delimiter,
+        "sheet": rows.sheet,
+        "limit": rows.limit,
+        "only": _keys(rows.only, folder),
+        "exclude": _keys(rows.exclude, folder),
+        "set": {name: value for name, value in given.items() if value != (defaults.get(name) or "")},
+        **calling,
+        "again": order.enter is Repeat.AGAIN,
+        "another_billing": order.enter is Repeat.PER_BILLING,
+        "shared_accounts": order.shared_accounts.value if order.shared_accounts else "",
+    }
 
 
 def _keys(keys: KeyList | None, folder: Path) -> str:
