@@ -100,7 +100,7 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
         ),
         ('[[step]]\njob = "balancs"\n', ["строка 2, позиция 1: шаг 1: задания 'balancs' нет"]),
         ('[[step]]\njob = "balances"\nset = { amonut = "5" }\n', ["строка 3, позиция 9: шаг 1: "]),
-        ('[[step]]\njob = "balances"\ncolour = 1\n', ["строка 3, позиция 1: ключа 'colour' нет"]),
+        ('[[step]]\njob = "balances"\ncolour = 1\n', ["строка 3, позиция 1: ключа 'colour' здесь нет"]),
         ('[[step]]\njob = "balances"\nlimit = 0\n', ["строка 3, позиция 1: limit: ожидается целое число больше"]),
     ],
 )
