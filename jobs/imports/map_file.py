@@ -172,7 +172,7 @@ class _Reader:
         separated = [name for name, rule in rules.items() if rule.split]
         if len(separated) > 1:
             raise KeyRefused(
-                "only one field of a table can have a split: leave one of the two out", (*way, separated[1])
+                said("only one field of a table can have a split: leave one of the two out"), (*way, separated[1])
             )
         condition = self._condition((*way, _WHEN), table[_WHEN]) if _WHEN in table else None
         return PartRule(step, MappingProxyType(rules), condition, self.place(way))
