@@ -349,7 +349,7 @@ class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 PROFILE_KEYS: Final = ProfileHead.__struct_fields__
 """What only a profile of settings has; for the rest it has what the file has."""
 
-_PLACES: Final[Mapping[str, type[msgspec.Struct]]] = {
+_TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "api": ApiTable,
     "database": DatabaseTable,
     "report": Letterhead,
@@ -359,6 +359,6 @@ _PLACES: Final[Mapping[str, type[msgspec.Struct]]] = {
 KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "": (*SettingsTables.__struct_encode_fields__, DEFAULT_PROFILE, PROFILE),
     f"{PROFILE}.NAME": (*PROFILE_KEYS, *SettingsTables.__struct_encode_fields__),
-    **{name: table.__struct_encode_fields__ for name, table in _PLACES.items()},
+    **{name: table.__struct_encode_fields__ for name, table in _TABLES.items()},
 }
 """The keys of the file, by their table."""
