@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from texts.said import said
+from texts.said import ValueRefused, said
 
 _LARGEST: Final = 2**63 - 1
 _BEYOND_PYTHON: Final = re.compile(r"[0-9_]{4300,}")
@@ -25,12 +25,12 @@ def parse_toml(text: str) -> dict[str, object]:
     except ValueError:
         found = _BEYOND_PYTHON.search(text)
         line = text.count("\n", 0, found.start()) + 1 if found else 1
-        raise ValueError(said("a number has too many digits (at line {line})", line=line)) from None
+        raise ValueRefused("a number has too many digits (at line {line})", line=line) from None
     for path, value in _values("", content):
         if isinstance(value, int) and abs(value) > _LARGEST:
-            raise ValueError(said("{path}: the number has too many digits", path=path))
+            raise ValueRefused("{path}: the number has too many digits", path=path)
         if isinstance(value, str) and "\0" in value:
-            raise ValueError(said("{path}: it holds a NUL, which no text and no name of a file has", path=path))
+            raise ValueRefused("{path}: it holds a NUL, which no text and no name of a file has", path=path)
     return content
 
 
