@@ -198,9 +198,7 @@ def _one_job(job: JobSpec) -> RenderableType:
         _parameters("--set NAME=VALUE", job.parameters),
         section(render(title, "dim"), facts(*named, indent=2)) if named else None,
         _parameters("undo --set NAME=VALUE", job.undo_parameters),
-        section(render(said("its own select"), "dim"), *(one_line("  ", line) for line in coloured))
-        if select
-        else None,
+        section(render(said("its own select"), "dim"), *coloured) if select else None,
     )
 
 
