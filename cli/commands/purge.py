@@ -28,7 +28,7 @@ from cli.session.vaults import wipe_secrets
 from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.show.parts import section, stack
-from cli.show.plan import same_input
+from cli.show.preview import same_input
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import reader
 from cli.terminal.layout import render
@@ -82,14 +82,14 @@ def _purge(
     Names, phones, cells, calls and answers go. A purged run cannot be undone, verified, exported or corrected. What
     it has entered is still known, so that nothing is entered twice.
     """
+    execute(
+        lambda settings, screen: purge(_which(name, older_than), settings, screen, keep_totals=keep_totals, yes=yes),
+        flags.whole(),
+        voice.whole(),
+    )
 
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        return await purge(parse_which(name, older_than), settings, screen, keep_totals=keep_totals, yes=yes)
 
-    execute(work, flags.whole(), voice.whole())
-
-
-def parse_which(name: str | None, age: str | None) -> str | datetime:
+def _which(name: str | None, age: str | None) -> str | datetime:
     """The name of a run, or the time before which runs are old. Raises `CommandRefused`."""
     if name is not None and age is None:
         return name

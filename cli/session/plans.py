@@ -19,8 +19,7 @@ from cli.session.order import PLAN, Order
 from cli.session.session import BillingConnection, how_often
 from cli.session.which_billing import identity_of_run, is_at
 from cli.settings.settings import Settings
-from cli.show.plan import is_kept, same_input
-from cli.show.preview import given_parameters
+from cli.show.preview import given_parameters, is_kept, same_input
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import LONGEST, printable
 from jobs.access.vault import mask_secrets, new_batch

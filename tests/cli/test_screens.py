@@ -41,8 +41,18 @@ from cli.fleet.queue import QueuedRun
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
-from cli.show.plan import PlanFacts, ReadingPace, ValueChanges, next_step, plan_screen
-from cli.show.preview import PreviewFacts, RowsFound, Target, facts_of, preview
+from cli.show.preview import (
+    PlanFacts,
+    PreviewFacts,
+    ReadingPace,
+    RowsFound,
+    Target,
+    ValueChanges,
+    facts_of,
+    next_step,
+    plan_screen,
+    preview,
+)
 from cli.show.progress import screen_of
 from cli.show.steps import import_again, steps_of
 from cli.show.tally import tally_screen
