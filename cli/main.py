@@ -25,7 +25,6 @@ from cli.terminal.streams import outputs
 from cli.terminal.texts import from_bytes, printable
 from cli.terminal.usage import show_translated_help, show_usage_error
 from texts.remedies import PROGRAM
-from texts.said import said
 
 
 class Product(Enum):
@@ -126,12 +125,12 @@ app: Final = typer.Typer(
 
 def _check_language(given: str | None) -> str | None:
     """The language that was typed. Raises `CommandRefused` for one that there is not."""
-    if given is None or given in LANGUAGES:
-        return given
-    from cli.terminal.exits import CommandRefused
+    if given is not None and given not in LANGUAGES:
+        from cli.terminal.exits import CommandRefused
 
-    shown, known = printable(given), ", ".join(LANGUAGES)
-    raise CommandRefused(said("--lang: {given} is not a language; there are: {known}", given=shown, known=known))
+        shown, known = printable(given), ", ".join(LANGUAGES)
+        raise CommandRefused("--lang: {given} is not a language; there are: {known}", given=shown, known=known)
+    return given
 
 
 @app.callback(invoke_without_command=True)
@@ -177,19 +176,14 @@ def load(name: str) -> Any:  # noqa: ANN401 - as above
     gc.freeze()
     gc.enable()
     command = found.commands.get(name, found) if isinstance(found, TyperGroup) else found
-    for one in (command, *(command.commands.values() if isinstance(command, TyperGroup) else ())):
-        _add_language(one)
+    for one in (command, *getattr(command, "commands", {}).values()):
+        # Each takes `--lang`; one of its own, which says of what it makes, is checked alike.
+        own = next((parameter for parameter in one.params if OPTION in parameter.opts), None)
+        if own is None:
+            one.params.append(copy(_language_option()))
+        else:
+            own.is_eager, own.callback = True, _language_option().callback
     return _without_pydantic(command)
-
-
-def _add_language(command: Any) -> None:  # noqa: ANN401 - as above
-    """Let a command take `--lang`; one of its own, which says of what it makes, is checked alike."""
-    option = _language_option()
-    own = next((parameter for parameter in command.params if OPTION in parameter.opts), None)
-    if own is None:
-        command.params.append(copy(option))
-    else:
-        own.is_eager, own.callback = option.is_eager, option.callback
 
 
 @cache
@@ -198,12 +192,8 @@ def _language_option() -> Any:  # noqa: ANN401 - as above
     return next(parameter for parameter in get_command(app).params if OPTION in parameter.opts)
 
 
-def _deferred() -> None:
-    """A placeholder that is never called."""
-
-
 for _name, _entry in COMMANDS.items():
-    app.command(_name, cls=Deferred, help=_entry.summary, rich_help_panel=_entry.group)(_deferred)
+    app.command(_name, cls=Deferred, help=_entry.summary, rich_help_panel=_entry.group)(lambda: None)
 
 
 def main() -> None:
@@ -212,31 +202,26 @@ def main() -> None:
     set_reader(typed_language(sys.argv[1:], os.environ))
     product = next((COMMANDS[word].product for word in sys.argv[1:] if word in COMMANDS), Product.OUTPUT)
     with outputs() as stdout:
-        code = _run_command(sends=product is Product.RUN)
+        try:
+            code = _without_pydantic(get_command(app)).main(prog_name=PROGRAM, standalone_mode=False) or 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        except TyperException as error:
+            show_usage_error(error)
+            code = error.exit_code
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
+            from cli.commands.execution import exit_code
+            from cli.terminal.screen import Screen
+
+            code = exit_code(error, Screen(), sends=product is Product.RUN)
+        finally:
+            # The interpreter would look through everything once more before it ends.
+            gc.freeze()
     if code == 0 and stdout.trouble is not None and product is Product.OUTPUT:
         from cli.terminal.exits import Exit
 
         code = Exit.REFUSED
     sys.exit(code)
-
-
-def _run_command(*, sends: bool) -> Any:  # noqa: ANN401 - as the exit of a process has it
-    """Run the command that was typed; the code that it ends with."""
-    try:
-        return _without_pydantic(get_command(app)).main(prog_name=PROGRAM, standalone_mode=False) or 0
-    except SystemExit as ended:
-        return ended.code or 0
-    except TyperException as error:
-        show_usage_error(error)
-        return error.exit_code
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
-        from cli.commands.execution import exit_code
-        from cli.terminal.screen import Screen
-
-        return exit_code(error, Screen(), sends=sends)
-    finally:
-        # The interpreter would look through everything once more before it ends.
-        gc.freeze()
 
 
 def _take_texts_as_utf8() -> None:
@@ -269,7 +254,7 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
         return parameters
 
     command.get_params = get_params
-    for one in command.commands.values() if isinstance(command, TyperGroup) else ():
+    for one in getattr(command, "commands", {}).values():
         if not isinstance(one, Deferred):
             _without_pydantic(one)
     return command
@@ -279,8 +264,9 @@ def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, 
     """The value of a parameter: what has its type already is unchanged, the rest is converted by typer."""
     if value is None and not parameter.required:
         return () if parameter.multiple or parameter.nargs == -1 else None
-    _check_letters(parameter, value)
     annotation = parameter.type_descriptor.annotation
+    if parameter.metavar != "FILE" and annotation in {str, list[str]}:
+        _check_letters(parameter, [value] if isinstance(value, str) else list(value or ()))
     if annotation == list[str] and value and not isinstance(value, str):
         value = list(value)
     elif type(value) is not annotation:
@@ -288,14 +274,11 @@ def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, 
     return value if parameter.callback is None else parameter.callback(context, parameter, value)
 
 
-def _check_letters(parameter: Any, value: Any) -> None:  # noqa: ANN401 - as above
+def _check_letters(parameter: Any, texts: list[str]) -> None:  # noqa: ANN401 - as above
     """Raise `CommandRefused` for a text with bytes that are no letters in the locale; a file may have such a name.
 
     The text is not shown: it may be a password.
     """
-    if parameter.metavar == "FILE" or parameter.type_descriptor.annotation not in {str, list[str]}:
-        return
-    texts: list[str] = [value] if isinstance(value, str) else list(value or ())
     odd = next((text for text in texts if text != from_bytes(text) and not os.path.lexists(text)), None)
     if odd is None:
         return
@@ -304,14 +287,11 @@ def _check_letters(parameter: Any, value: Any) -> None:  # noqa: ANN401 - as abo
     name = parameter.metavar if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
     if parameter.metavar == "NAME=VALUE" and "=" in odd:
         name += f" {printable(odd.partition('=')[0])}"
-    encoding = sys.getfilesystemencoding().upper()
     locale = next((os.environ[one] for one in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(one)), "C")
     raise CommandRefused(
-        said(
-            "{name} is not {encoding}, the encoding of texts in the locale {locale}: type it anew with "
-            "LC_ALL=C.UTF-8, or set LC_ALL to the locale of your terminal, as ru_RU.KOI8-R",
-            name=name,
-            encoding=encoding,
-            locale=printable(locale),
-        )
+        "{name} is not {encoding}, the encoding of texts in the locale {locale}: type it anew with "
+        "LC_ALL=C.UTF-8, or set LC_ALL to the locale of your terminal, as ru_RU.KOI8-R",
+        name=name,
+        encoding=sys.getfilesystemencoding().upper(),
+        locale=printable(locale),
     )

@@ -28,7 +28,6 @@ from jobs.access.gateway import Gateway
 from jobs.access.operations import replaces_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
-from jobs.billing_job import BillingJob
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
@@ -43,6 +42,7 @@ from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
 from jobs.imports.subscriber import Faulty, Stage, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import TableColumns
 from jobs.imports.tables import JoinedTables
+from jobs.job import BillingJob
 from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import KeyColumns, Selected
 from jobs.spec.columns import Assigned

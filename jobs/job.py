@@ -6,21 +6,20 @@ from functools import cached_property
 
 from billing.directory.references import REFERENCES
 from billing.errors import NotASelect
-from checkpoints.records import Refusal
+from billing.profile import unconfirmed
+from checkpoints.records import Item, Refusal
 from engine.errors import InputRefused
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
 from jobs.access.gateway import Gateway
 from jobs.access.operations import replaces_balance
-from jobs.access.payload import decode_payload
+from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
-from jobs.billing_job import BillingJob
 from jobs.effects.create import CreateEffect
-from jobs.effects.effect import CallEffect
+from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.factory import effect_of
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.import_job import ImportJob
 from jobs.rows.binding import Binding, Bound, Header, is_given
 from jobs.rows.input import Input, open_rows
 from jobs.rows.secret_cells import guard_rows
@@ -32,6 +31,42 @@ from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
 from jobs.spec.undo_words import WAY
 from texts.remedies import Remedy, setting
 from texts.said import in_lines, said
+
+
+class BillingJob(Job):
+    """The base of all jobs on the billing: a name, and an effect made of calls."""
+
+    effect: CallEffect
+
+    def __init__(self, name: str, gateway: Gateway, effect: CallEffect) -> None:
+        self.name = name
+        self.effect = effect
+        self._gateway = gateway
+
+    def assigned(self, header: Sequence[str]) -> Assigned:
+        """The columns of a header by the names of the job; none for a job that is not asked of its columns.
+
+        The input itself is not read. Raises `InputRefused`.
+        """
+        return Assigned({}, ())
+
+    def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
+        """The assumptions of these items that no probe has confirmed, each a sentence."""
+        rests_on = self.effect.rests_on([payload_of(item) for item in items])
+        return unconfirmed(self._gateway.profile, rests_on) if rests_on else ()
+
+    async def try_out(self) -> None:
+        """Try the look-ups of the effect and of its undo once, with ids that no object has.
+
+        Raises `InputRefused`, `LookUpFailed`.
+        """
+        await self.effect.try_out()
+        back = self.effect.undo({})
+        if not isinstance(back, Irreversible):
+            try:
+                await back.try_out()
+            except InputRefused as error:
+                raise InputRefused("what this run does could not be taken back: {error}", error=error) from error
 
 
 class InputJob(BillingJob):
@@ -200,5 +235,7 @@ def build(kind: JobSpec, gateway: Gateway, parameters: Mapping[str, str], rows: 
     """The job of a spec. Raises `ParameterRefused`; its source raises `InputRefused` at the first use."""
     effect = effect_of(gateway, kind, parameters)
     if isinstance(effect, SubscriberSteps):
+        from jobs.import_job import ImportJob  # noqa: PLC0415 - it is a job of this file
+
         return ImportJob(gateway, kind, parameters, rows, effect)
     return InputJob(gateway, kind, parameters, rows, effect)

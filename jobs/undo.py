@@ -19,7 +19,6 @@ from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
-from jobs.billing_job import BillingJob
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.before_image import (
     Mate,
@@ -32,6 +31,7 @@ from jobs.effects.before_image import (
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import leave_unproven
 from jobs.effects.factory import effect_of
+from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import RUN, TAKE, UNDO, UNPROVEN

@@ -15,6 +15,11 @@ from tools.house import ROOT, House
 
 ERRORS = said_errors(House().trees.values())
 LOGS = {"debug", "info", "warning", "error", "exception"}
+OPTIONS = {
+    *("option", "switch", "flag", "argument", "Option", "key"),
+    *("_connection", "_row", "_format", "_calling", "_importing", "_pacing"),
+}
+"""State an option or a key with its help; tools/help_texts.py collects the one, the other is for the reference."""
 HELP = {"help", "epilog", "rich_help_panel", "metavar"}
 BUGS = {"AssertionError", "NotImplementedError", "TypeError", "LookupError", "ForbiddenTransition"}
 """Errors that only a fault of this program raises."""
@@ -126,6 +131,8 @@ def apart(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
             yield from (one for one in node.body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+        case ast.Call(func=ast.Name(id=name)) if name in OPTIONS:
+            yield from node.args
         case ast.Call(func=ast.Name(id=name)) if name in FORMS or (name in ERRORS and node.keywords):
             yield from node.args
         case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=name)) if name in LOGS:
@@ -199,9 +206,7 @@ OF_LIBRARIES = {
     "checkpoints/postgres_connection.py": "psycopg says no code where a connection is lost",
     "checkpoints/postgres_store.py": "what a trigger of the journal raises has no other sign",
     "checkpoints/sqlite_connection.py": "what a trigger of the journal raises has no other sign",
-    "cli/settings/profiles.py": "msgspec says where a fault is in its text alone",
-    "cli/settings/settings_file.py": "msgspec says where a fault is in its text alone",
-    "jobs/imports/map_file.py": "msgspec says where a fault is in its text alone",
+    "jobs/spec/toml_places.py": "msgspec says where a fault is in its text alone",
 }
 SQL_LOOKS = re.compile(
     r"\b(instr|substr|split_part|starts_with|position|like|glob)\b[^,\n]*\b(message|reason)\b", re.IGNORECASE

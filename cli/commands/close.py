@@ -14,7 +14,7 @@ from cli.session.control_client import ourselves, own_name
 from cli.session.journal import in_doubt, locked, open_existing, refuse_ended, refuse_purged, unfinished
 from cli.session.stages import ended_facts
 from cli.session.vaults import wipe_secrets
-from cli.settings.flags import JournalFlags, RunName, grouped
+from cli.settings.flags import JournalFlags, RunName, flag, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import describe_end, next_steps, outcome_table, states_object
 from cli.show.parts import stack
@@ -34,9 +34,7 @@ app: Final = typer.Typer(add_completion=False)
 def _close(
     name: RunName,
     *,
-    reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="The reason, kept in the journal with your name.")
-    ],
+    reason: Annotated[str, flag("--reason", "TEXT", "The reason, kept in the journal with your name.")],
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
@@ -44,7 +42,7 @@ def _close(
 
     What is in the billing stays and counts. Rows in doubt are to be settled first.
     """
-    execute(lambda settings, screen: close(name, reason, settings, screen), flags.whole(), voice.whole())
+    execute(lambda settings, screen: close(name, reason, settings, screen), flags, voice.whole())
 
 
 async def close(name: str, reason: str, settings: Settings, screen: Screen) -> Exit:

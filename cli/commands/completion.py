@@ -8,11 +8,11 @@ from typing import Annotated, Final
 import typer
 
 from cli.completion.candidates import TABLE, Candidate, candidates
+from cli.settings.flags import argument, flag
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.errors import nearest
 from texts.remedies import PROGRAM
-from texts.said import said
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -25,10 +25,8 @@ _ONE_LINE: Final = 100
     epilog=f"For bash: {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}",
 )
 def _completion(
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="The shell.")],
-    line: Annotated[
-        str | None, typer.Option("--line", metavar="TEXT", help="What is typed so far: print the words for its end.")
-    ] = None,
+    shell: Annotated[str, argument("bash|zsh|fish", "The shell.")],
+    line: Annotated[str | None, flag("--line", "TEXT", "What is typed so far: print the words for its end.")] = None,
 ) -> None:
     """Print the script that completes commands in bash, zsh or fish.
 
@@ -37,12 +35,10 @@ def _completion(
     """
     if shell not in SHELLS:
         raise CommandRefused(
-            said(
-                "there is no shell {shell!r}{nearest}: {shells}",
-                shell=shell,
-                nearest=nearest(shell, SHELLS),
-                shells=tuple(SHELLS),
-            )
+            "there is no shell {shell!r}{nearest}: {shells}",
+            shell=shell,
+            nearest=nearest(shell, SHELLS),
+            shells=tuple(SHELLS),
         )
     if line is None:
         sys.stdout.write(script(shell))

@@ -15,7 +15,7 @@ from cli.session.control_client import ask_settings
 from cli.session.control_commands import RunCommands, by_flag, resume_command
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import holds_its_file, is_followed
-from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, grouped, parse_pairs
+from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, argument, flag, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object
 from cli.show.steps import steps_of
@@ -45,23 +45,21 @@ def _pause(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice
 
     What is in flight is finished. Without a name, the only run that is not at its end.
     """
-    execute(lambda settings, screen: pause(name, settings, screen), flags.whole(), voice.whole())
+    execute(lambda settings, screen: pause(name, settings, screen), flags, voice.whole())
 
 
 @app.command("continue")
 @grouped
 def _continue(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice) -> None:
     """Let a paused run go on."""
-    execute(lambda settings, screen: continue_paused(name, settings, screen), flags.whole(), voice.whole())
+    execute(lambda settings, screen: continue_paused(name, settings, screen), flags, voice.whole())
 
 
 @app.command("set")
 @grouped
 def _set(
     name: RunName,
-    changes: Annotated[
-        list[str], typer.Argument(metavar="NAME=VALUE…", help=f"As `{PROGRAM} get` lists them: rate=20.")
-    ],
+    changes: Annotated[list[str], argument("NAME=VALUE…", f"As `{PROGRAM} get` lists them: rate=20.")],
     *,
     flags: JournalFlags,
     voice: BriefVoice,
@@ -70,7 +68,7 @@ def _set(
 
     All that is named is changed, or nothing where one is wrong.
     """
-    execute(lambda settings, screen: change(name, changes, settings, screen), flags.whole(), voice.whole())
+    execute(lambda settings, screen: change(name, changes, settings, screen), flags, voice.whole())
 
 
 @app.command("get")
@@ -78,7 +76,7 @@ def _set(
 def _get(name: RunNameOrNone = None, *, flags: JournalFlags, as_json: AsJson = False) -> None:
     """Show what can be set on a working run, and what it is now."""
     voice = Voice(as_json=as_json)
-    execute(lambda settings, screen: show(name, settings, screen), flags.whole(), voice, only_reads=True)
+    execute(lambda settings, screen: show(name, settings, screen), flags, voice, only_reads=True)
 
 
 @app.command("stop")
@@ -86,7 +84,7 @@ def _get(name: RunNameOrNone = None, *, flags: JournalFlags, as_json: AsJson = F
 def _stop(
     name: RunNameOrNone = None,
     *,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until it has ended.")] = False,
+    no_wait: Annotated[bool, flag("--no-wait", None, "Do not wait until it has ended.")] = False,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
@@ -94,7 +92,7 @@ def _stop(
 
     What is in flight is finished, and the run's process ends with 130.
     """
-    execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags.whole(), voice.whole())
+    execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags, voice.whole())
 
 
 # ---- what they do -----------------------------------------------------------------------------------------------

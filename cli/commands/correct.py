@@ -6,7 +6,7 @@ as input unchanged: its last columns say which row of the run each of its rows c
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
@@ -20,16 +20,11 @@ from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run,
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
-from cli.session.events import OpenReader
 from cli.session.journal import locked, open_existing, refuse_ended, require_content
-from cli.session.last_line import require_whole
 from cli.session.plans import plans_beside
-from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, how_often, open_session, own_journal
-from cli.session.start import new_run, rehearse
+from cli.session.run_session import RunSession, new_run, rehearse, require_whole
+from cli.session.session import Invocation, Session, how_often, open_session, own_journal
 from cli.session.vaults import wipe_secrets
-from cli.settings.flags import Consent
-from cli.settings.settings import Settings
 from cli.show.closing import MAX_REFUSALS_SHOWN, Closing
 from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, plan_of, preview, unanswered
 from cli.show.steps import import_again
@@ -295,19 +290,7 @@ def _row(item: Item) -> Said:
 # ---- `run … --continue RUN` ---------------------------------------------------------------------------------------
 
 
-async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part of the command line
-    name: str,
-    job: str,
-    rows: Input,
-    settings: Settings,
-    pacing: Mapping[str, str],
-    consent: Consent,
-    screen: Screen,
-    *,
-    again: bool = False,
-    record: OpenRecorder | None = None,
-    readers: Sequence[OpenReader] = (),
-) -> Closing:
+async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, again: bool = False) -> Closing:
     """Take the corrected rows of a file into run `name` of that job, and work on the run.
 
     With `again`, rows are entered on top of what they are like.
@@ -317,7 +300,7 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
     """
     if not rows.file:
         raise CommandRefused(said("--continue takes a file of corrected rows: name it"))
-    async with open_existing(await own_journal(settings)) as journal:
+    async with open_existing(await own_journal(told.settings)) as journal:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.job != job:
@@ -326,11 +309,9 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
             )
         refuse_ended(run, await journal.totals(run))
         _check(run)
-        async with open_session(
-            settings, screen, journal, of=run, pacing=pacing, consent=consent, record=record
-        ) as opened:
+        async with open_session(told, journal, of=run) as opened:
             enter = Repeat.AGAIN if again else how_often(run)
-            return await _correct(run, rows, replace(opened.for_run(run), readers=readers), enter)
+            return await _correct(run, rows, opened.for_run(run), enter)
 
 
 async def _correct(run: Run, file: Input, session: Session, enter: Repeat) -> Closing:

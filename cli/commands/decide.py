@@ -14,7 +14,7 @@ from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing
-from cli.settings.flags import JournalFlags, grouped
+from cli.settings.flags import JournalFlags, argument, flag, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object
 from cli.show.parts import stack
@@ -39,29 +39,23 @@ app: Final = typer.Typer(add_completion=False)
 @app.command("decide")
 @grouped
 def _decide(  # noqa: PLR0913 - each is a flag or a group of them
-    name: Annotated[str, typer.Argument(metavar="RUN", help="The run, or the row as it is printed: k7m2q/12.")],
-    key: Annotated[
-        str, typer.Argument(metavar="KEY", help="The row: its key or contract number; left out after k7m2q/12.")
-    ],
+    name: Annotated[str, argument("RUN", "The run, or the row as it is printed: k7m2q/12.")],
+    key: Annotated[str, argument("KEY", "The row: its key or contract number; left out after k7m2q/12.")],
     choice: Annotated[
         str | None,
-        typer.Argument(metavar="accepted|pending", help="It is in the billing, or it is not and goes again."),
+        argument("accepted|pending", "It is in the billing, or it is not and goes again."),
     ] = None,
     *,
-    why: Annotated[
-        str, typer.Option("--why", metavar="TEXT", help="The reason, kept in the journal with your name.")
-    ],
+    why: Annotated[str, flag("--why", "TEXT", "The reason, kept in the journal with your name.")],
     new_id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="The id in the billing of what an accepted row created.")
+        str | None, flag("--id", "ID", "The id in the billing of what an accepted row created.")
     ] = None,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
     """Record a person's decision on a row that no look-up can settle."""
     row = (name, name, key) if choice is None else (name.partition("/")[0], key, choice)
-    execute(
-        lambda settings, screen: decide_row(*row, why, settings, screen, new_id=new_id), flags.whole(), voice.whole()
-    )
+    execute(lambda settings, screen: decide_row(*row, why, settings, screen, new_id=new_id), flags, voice.whole())
 
 
 async def decide_row(  # noqa: PLR0913 - a row, a decision, and where they are

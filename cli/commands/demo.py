@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.states import State
+from cli.settings.flags import flag
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import reader
 from cli.terminal.layout import command, render, steps_list
@@ -33,11 +34,9 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("demo")
 def _demo(
-    abonents: Annotated[
-        int, typer.Option("--abonents", min=200, max=1_000_000, metavar="N", help="Size of the billing.")
-    ] = SUBSCRIBERS,
+    abonents: Annotated[int, flag("--abonents", "N", "Size of the billing.", min=200, max=1_000_000)] = SUBSCRIBERS,
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="A billing of 300 subscribers: it takes seconds.")] = False,
+    quick: Annotated[bool, flag("--quick", None, "A billing of 300 subscribers: it takes seconds.")] = False,
 ) -> None:
     """Load balances, kill the load, resume it, and prove the result.
 

@@ -14,19 +14,8 @@ from cli.commands.execution import execute
 from cli.output.item_files import OutputFile, refuse_present
 from cli.output.tables import suffix_of, table_at
 from cli.session.session import open_billing
-from cli.settings.flags import Flags, grouped, parse_pairs
-from cli.settings.order_flags import (
-    Accounts,
-    Attributes,
-    Columns,
-    Delimiter,
-    Encoding,
-    MapWords,
-    Services,
-    Sheet,
-    map_file_of,
-    map_pairs_of,
-)
+from cli.settings.flags import Flags, argument, flag, grouped, parse_pairs, same
+from cli.settings.order_flags import MAP_WORDS, ImportFlags, RowFlags, map_file_of, map_pairs_of
 from cli.settings.settings import Settings
 from cli.show.parts import facts, stack
 from cli.terminal.exits import Exit
@@ -57,14 +46,14 @@ app: Final = typer.Typer(add_completion=False)
 class TablesRead:
     """The tables of an import, and how they are read."""
 
-    mapping: MapWords = None
-    accounts: Accounts = None
-    services: Services = None
-    attributes: Attributes = None
-    columns: Columns = None
-    encoding: Encoding = AUTO
-    delimiter: Delimiter = None
-    sheet: Sheet = None
+    mapping: list[str] | None = same(RowFlags, "mapping", MAP_WORDS)
+    accounts: Path | None = same(ImportFlags, "accounts")
+    services: Path | None = same(ImportFlags, "services")
+    attributes: Path | None = same(ImportFlags, "attributes")
+    columns: str | None = same(RowFlags, "columns")
+    encoding: str = same(RowFlags, "encoding")
+    delimiter: str | None = same(RowFlags, "delimiter")
+    sheet: str | None = same(RowFlags, "sheet")
 
     @property
     def map(self) -> ColumnMap:
@@ -101,19 +90,17 @@ class TablesRead:
 @app.command("dictionary")
 @grouped
 def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The table, a row a subscriber; - for standard input.")],
+    file: Annotated[str, argument("FILE", "The table, a row a subscriber; - for standard input.")],
     *,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to: .csv, .xlsx or .jsonl."),
+        flag("-o --output", "FILE", "Where to: .csv, .xlsx or .jsonl."),
     ] = Path("dictionary.csv"),
     old: Annotated[
         Path | None,
-        typer.Option(
-            "--dictionary", metavar="FILE", help="A dictionary to complete: what was decided in it stays as it is."
-        ),
+        flag("--dictionary", "FILE", "A dictionary to complete: what was decided in it stays as it is."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of -o.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file of -o.")] = False,
     tables: TablesRead,
     flags: Flags,
     voice: BriefVoice,

@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+import structlog
 import typer
 
 from checkpoints.earlier_runs import runs_of
@@ -19,11 +20,14 @@ from checkpoints.journal_file import why_unwritable
 from cli.service.service_manager import ServiceManager, service_manager
 from cli.session.journal import JournalAbsent
 from cli.session.which_billing import database_address
-from cli.settings.flags import Flags
+from cli.settings.flags import Consent, Detaching, Flags
+from cli.settings.pacing_flags import Pacing
 from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
 from cli.settings.settings import BUILT_IN, Settings, load
+from cli.settings.tables import IN_HOOK
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
+from cli.terminal.language import language
 from cli.terminal.layout import labelled
 from cli.terminal.logs import logging_to
 from cli.terminal.screen import Screen, Voice
@@ -31,10 +35,16 @@ from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
 from engine.pacing.open_files import TooFewFiles, provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
-from texts.said import Said, in_lines, said, text_of
+from texts.said import in_lines, said, text_of
+
+if TYPE_CHECKING:
+    from cli.session.events import OpenReader
+    from cli.session.session import Invocation
+
+log = structlog.get_logger(__name__)
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
-RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
+RunWork: TypeAlias = "Callable[[Invocation], Coroutine[Any, Any, Closing]]"
 Failure: TypeAlias = Callable[[Exit, Exception], object]
 """Makes the object that `--json` prints for a failed command, from the exit code and the error."""
 
@@ -46,7 +56,7 @@ def execute(
     *,
     only_reads: bool = False,
     sends: bool = False,
-    failure: Failure | None = None,
+    failure: Failure = lambda code, error: {"exit": int(code), "error": text_of(error)},
 ) -> NoReturn:
     """Run `work` with the settings in force, and exit with its code.
 
@@ -57,11 +67,7 @@ def execute(
     manager = ServiceManager.of(os.environ, screen.mask)
     with _end_told(manager):
         try:
-            if not only_reads:
-                _provide_files()
-            settings = settings_in_force(flags, screen)
-            if not only_reads:
-                _require_place(settings)
+            settings = _settings_to_work_with(flags, screen, only_reads=only_reads)
         except CommandRefused as error:
             if voice.as_json:
                 screen.emit(closing_object(Closing(error.code, error=text_of(error))))
@@ -81,7 +87,7 @@ def execute(
                 code = exit_code(told, screen, sends=sends)
                 manager.show(partial(text_of, told))
                 if voice.as_json and isinstance(told, OPERATOR_ERRORS):
-                    screen.emit((failure or _failure)(code, told))
+                    screen.emit(failure(code, told))
         raise typer.Exit(code)
 
 
@@ -101,18 +107,20 @@ def _end_told(manager: ServiceManager) -> Iterator[None]:
         raise
 
 
-def _provide_files() -> None:
+def _settings_to_work_with(flags: Flags, screen: Screen, *, only_reads: bool) -> Settings:
+    """The settings in force; raises `CommandRefused` where a command lacks open files or a place for its log."""
+    if only_reads:
+        return settings_in_force(flags, screen)
     try:
         provide_files()
     except TooFewFiles as error:
         raise CommandRefused(text_of(error)) from error
-
-
-def _require_place(settings: Settings) -> None:
-    """Say it of the journal, and not of its log, where this user can write neither."""
-    log = settings.log if settings.log.exists() else settings.log.parent
-    if not os.access(log, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value.path)):
+    settings = settings_in_force(flags, screen)
+    log_place = settings.log if settings.log.exists() else settings.log.parent
+    if not os.access(log_place, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value.path)):
+        # Said of the journal, and not of its log, where this user can write neither.
         raise CommandRefused(why)
+    return settings
 
 
 def settings_in_force(flags: Flags, screen: Screen) -> Settings:
@@ -146,39 +154,34 @@ def advise_typed(flags: Flags, settings: Settings) -> None:
 
     What a settings file says is named by the file.
     """
-    postgres = settings.journal.value.postgres
-    where = without_password(postgres.typed) if postgres else os.path.normpath(settings.journal.value.path.absolute())
+    in_force = {"api-url": without_user(settings.api_url.value or ""), "database": database_address(settings)}
     journal: dict[str, str | None] = {}
     if settings.file or flags.config:
         journal["config"] = os.path.normpath((settings.file or flags.config or Path()).absolute())
     if settings.profile:
         journal["profile"] = settings.profile.badge.profile
     if not settings.journal.of_file:
-        journal["journal"] = where
+        postgres = settings.journal.value.postgres
+        path = os.path.normpath(settings.journal.value.path.absolute())
+        journal["journal"] = without_password(postgres.typed) if postgres else path
     if flags.journal_on_network:
         journal["journal-on-network"] = None
-    in_force = {"api-url": without_user(settings.api_url.value or ""), "database": database_address(settings)}
-    billing = _options_of_billing(flags, settings, in_force)
-    advise_settings(*(_typeable(one) for one in (journal, billing, in_force)))
-
-
-def _options_of_billing(flags: Flags, settings: Settings, in_force: Mapping[str, str]) -> dict[str, str]:
-    """What leads to the billing and does not stand in the settings file."""
-    options: dict[str, str] = {}
+    billing: dict[str, str | None] = {}
     if settings.api_url.value and not settings.api_url.of_file:
-        options["api-url"] = in_force["api-url"]
+        billing["api-url"] = in_force["api-url"]
     if (settings.database.value or flags.database is not None) and not settings.database.of_file:
-        options["database"] = in_force["database"]
+        billing["database"] = in_force["database"]
     for name, chosen in (("database-user", settings.database_user), ("database-charset", settings.database_charset)):
         if not chosen.of_file and chosen.origin != BUILT_IN:
-            options[name] = chosen.value
+            billing[name] = chosen.value
     if flags.timeout is not None:
-        options["timeout"] = f"{flags.timeout:g}"
-    return options
-
-
-def _typeable(options: Mapping[str, str | None]) -> dict[str, str | None]:
-    return {name: value for name, value in options.items() if value is None or value.isprintable()}
+        billing["timeout"] = f"{flags.timeout:g}"
+    advise_settings(
+        *(
+            {name: value for name, value in options.items() if value is None or value.isprintable()}
+            for options in (journal, billing, in_force)
+        )
+    )
 
 
 def with_profile_of_run(error: Exception, settings: Settings) -> Exception:
@@ -210,15 +213,56 @@ def errors_shown(screen: Screen) -> Iterator[None]:
         raise typer.Exit(exit_code(error, screen)) from error
 
 
-def _failure(code: Exit, error: Exception) -> object:
-    return {"exit": int(code), "error": text_of(error)}
+def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
+    work: RunWork,
+    flags: Flags,
+    voice: Voice,
+    job: str | None,
+    consent: Consent,
+    pacing: Pacing,
+    *,
+    changed_declaration: bool = False,
+    detaching: Detaching | None = None,
+    typed: Mapping[str, str] | None = None,
+    record: Path | None = None,
+    record_names: bool = False,
+    page: bool = False,
+    ends_outside_hours: bool = False,
+) -> NoReturn:
+    """Run `work`, which works on a run of `job`; with `--json`, print its closing object.
 
-
-def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> NoReturn:
-    """Run `work`, which works on a run of `job`; with `--json`, print its closing object."""
+    `typed` is the command line, by parameter. Recorder, page, hooks, metrics and the queue of workers are imported
+    for the commands that ask for them.
+    """
 
     async def closed(settings: Settings, screen: Screen) -> Exit:
-        closing = await work(settings, screen)
+        from cli.session.session import Invocation
+
+        settings = settings.with_changed_declaration(changed_declaration)
+        hand_in = recorder = opens = None
+        if detaching is not None and (detaching.detach or detaching.priority):
+            from cli.fleet.hand_in import handing_in
+
+            hand_in = await handing_in(detaching, typed or {}, settings, screen)
+        if record is not None:
+            from cli.commands.replay import recording_into
+
+            recorder = partial(recording_into, record, names=record_names)
+        elif record_names:
+            raise CommandRefused(
+                "{names} says what a recording keeps: name its file, {file}",
+                names=setting("record-names"),
+                file=setting("record", "FILE"),
+            )
+        if page:
+            from cli.commands.page import page_beside
+
+            opens = page_beside(settings, screen)
+        readers = readers_beside(settings, screen)
+        told = Invocation(
+            settings, screen, pacing.given, consent, recorder, opens, readers, hand_in, ends_outside_hours
+        )
+        closing = await work(told)
         if voice.as_json:
             screen.emit(closing_object(closing))
         if service_manager() is not None:
@@ -251,6 +295,28 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
         raise typer.Exit(Exit.INTERRUPTED) from interrupt
 
 
+def readers_beside(settings: Settings, screen: Screen) -> "list[OpenReader]":
+    """The readers of each run of a command, in the order in which they are told of it. Raises `SettingsRefused`."""
+    settings.hidden.require("hooks")
+    readers: list[OpenReader] = []
+    if settings.hooks and os.environ.get(IN_HOOK):
+        log.warning("a hook has started this command, so it calls no hooks")
+    elif settings.hooks:
+        from cli.hooks.reader import call_hooks
+
+        settings.hooks.check_programs()
+        readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
+    if settings.metrics:
+        from cli.metrics.reader import publish_metrics
+
+        readers.append(publish_metrics(settings.metrics))
+    if (manager := service_manager()) is not None:
+        from cli.service.reader import show_to
+
+        readers.append(show_to(manager))
+    return readers
+
+
 def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> Exit:
     """Show an error and return its exit code; a command that `sends` says where to see what it has sent.
 
@@ -273,35 +339,23 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
             )
             return Exit.REFUSED
         case MemoryError():
-            short = said("there is not enough memory: give this machine or its container more")
-            screen.complain(in_lines([short, *_what_was_sent(sends=sends)]))
-            return Exit.FAULT
+            why = [said("there is not enough memory: give this machine or its container more")]
         case _:
-            return _fault(error, screen, sends=sends)
-
-
-def _fault(error: BaseException, screen: Screen, *, sends: bool) -> Exit:
-    """Save the traceback of an internal error in a report, and show where it is."""
-    details = screen.mask("".join(traceback.format_exception(error)))
-    try:
-        where = said("The details are in {file}: please report them.", file=_report(details))
-    except OSError:
-        screen.err.print(details, markup=False)
-        where = said("The details stand above: please report them.")
-    kind, text = type(error).__name__, str(error)
-    fault = said("a fault of {program} itself: {kind}: {text}", program=PROGRAM, kind=kind, text=text)
-    screen.complain(in_lines([fault, where, *_what_was_sent(sends=sends)]))
+            details = screen.mask("".join(traceback.format_exception(error)))
+            try:
+                where = said("The details are in {file}: please report them.", file=_report(details))
+            except OSError:
+                screen.err.print(details, markup=False)
+                where = said("The details stand above: please report them.")
+            kind, text = type(error).__name__, str(error)
+            why = [said("a fault of {program} itself: {kind}: {text}", program=PROGRAM, kind=kind, text=text), where]
+    if sends:
+        status = command_line("status")
+        why.append(
+            said("What was sent is in the journal; {command} shows it, and resume goes on safely", command=status)
+        )
+    screen.complain(in_lines(why))
     return Exit.FAULT
-
-
-def _what_was_sent(*, sends: bool) -> list[Said]:
-    if not sends:
-        return []
-    sentence = said(
-        "What was sent is in the journal; {command} shows it, and resume goes on safely",
-        command=command_line("status"),
-    )
-    return [sentence]
 
 
 def _report(details: str) -> Path:

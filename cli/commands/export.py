@@ -15,7 +15,7 @@ from cli.output.answer_files import ANSWERS, reads, write_answers
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
 from cli.output.tables import suffix_of
 from cli.session.journal import open_existing, refuse_purged
-from cli.settings.flags import JournalFlags, RunName, grouped
+from cli.settings.flags import JournalFlags, RunName, flag, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import refused_export
 from cli.terminal import names
@@ -54,20 +54,18 @@ def _export(
     name: RunName,
     state: Annotated[
         str | None,
-        typer.Option(
+        flag(
             "--state",
-            metavar="STATE",
-            help=f"One of: {CHOICES}; {State.ACCEPTED} has the {State.APPLIED} too. Else a file an outcome.",
+            "STATE",
+            f"One of: {CHOICES}; {State.ACCEPTED} has the {State.APPLIED} too. Else a file an outcome.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="Where to: a file, - for stdout; without --state also a folder."
-        ),
+        flag("-o --output", "FILE", "Where to: a file, - for stdout; without --state also a folder."),
     ] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite what is there.")] = False,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
@@ -77,7 +75,7 @@ def _export(
     """
     execute(
         lambda settings, screen: export(name, state, output, settings, screen, force=force),
-        flags.whole(),
+        flags,
         voice.whole(),
         only_reads=True,
         failure=lambda code, error: {"run": name, "files": [], "exit": int(code), "error": text_of(error)},

@@ -1,6 +1,5 @@
 """`import`: creates subscribers from a table, with all that belongs to them."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -9,8 +8,19 @@ import typer
 from cli.commands.execution import execute, execute_run
 from cli.commands.job_help import JobCommand
 from cli.output.item_files import OutputFile
-from cli.settings.flags import ASIDE, Consent, Flags, RecordFile, RecordNames, WithPage, grouped, typed
-from cli.settings.order_flags import Again, AnotherBilling, CallFlags, CheckFlags, ImportFlags, OrderFlags, TableFlags
+from cli.settings.flags import (
+    ASIDE,
+    Consent,
+    Flags,
+    RecordFile,
+    RecordNames,
+    WithPage,
+    argument,
+    flag,
+    grouped,
+    typed,
+)
+from cli.settings.order_flags import CallFlags, CheckFlags, ImportFlags, RepeatFlags, TableFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -20,6 +30,7 @@ from texts.said import said, text_of
 
 if TYPE_CHECKING:
     from cli.session.order import Order
+    from cli.session.session import Invocation
 
 JOB: Final = "import"
 
@@ -30,23 +41,17 @@ app: Final = typer.Typer(add_completion=False)
 @grouped
 def _import(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The table, a row a subscriber; - for standard input.")],
+    file: Annotated[str, argument("FILE", "The table, a row a subscriber; - for standard input.")],
     *,
     table: TableFlags,
     importing: ImportFlags,
     checking: CheckFlags,
-    again: Again = False,
-    another_billing: AnotherBilling = False,
+    repeating: RepeatFlags,
     save: Annotated[
         Path | None,
-        typer.Option(
-            "--save",
-            metavar="FILE.toml",
-            rich_help_panel=ASIDE,
-            help="Write what was typed as a job file, and send nothing.",
-        ),
+        flag("--save", "FILE.toml", "Write what was typed as a job file, and send nothing.", ASIDE),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save or -o.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file of --save or -o.")] = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
     page: WithPage = False,
@@ -65,9 +70,8 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     async def order_of(settings: Settings, screen: Screen) -> "Order":
         from cli.session.order import typed_order
 
-        order_flags = OrderFlags(again=again, another_billing=another_billing)
         return await typed_order(
-            JOB, file, order_flags, table.rows, CallFlags(), screen, settings.catalogue, importing=importing
+            JOB, file, repeating, table, CallFlags(), screen, settings.catalogue, importing=importing
         )
 
     async def check(settings: Settings, screen: Screen) -> Exit:
@@ -78,40 +82,28 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
         target = None if checking.output is None else OutputFile(checking.output, force=force)
         return await check_order(await order_of(settings, screen), file, target, settings, screen)
 
-    async def work(settings: Settings, screen: Screen) -> Closing:
+    async def work(told: "Invocation") -> Closing:
         # Imported here, so that `import --help` and a mistyped flag stay fast.
-        from cli.commands.page import page_beside
-        from cli.commands.readers import readers_beside
-        from cli.commands.replay import record_into
         from cli.jobfile import run_file
-        from cli.session import start
+        from cli.session.run_session import begin
 
         if checking.output is not None:
             raise CommandRefused(said("-o names the workbook of --check, and that is not given: add it"))
-        order = await order_of(settings, screen)
+        order = await order_of(told.settings, told.screen)
         if save is not None:
             request = run_file.save_request(order, None, consent, pacing, given)
-            return run_file.save_order(request, save, screen, force=force)
+            return run_file.save_order(request, save, told.screen, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
-        recorder = record_into(record, names=record_names)
-        opens = page_beside(settings, screen) if page else None
-        return await start.run(
-            order,
-            settings,
-            pacing.given,
-            consent,
-            screen,
-            record=recorder,
-            page=opens,
-            readers=readers_beside(settings, screen),
-        )
+        return await begin(order, told)
 
     if checking.check:
-        execute(check, flags, voice, only_reads=True, failure=partial(check_failure, file))
-    execute_run(work, flags, voice, JOB)
-
-
-def check_failure(file: str, code: Exit, error: Exception) -> object:
-    """The object of `--json` for a check that could not be made."""
-    return {"file": file, "rows": None, "workbook": None, "exit": int(code), "error": text_of(error)}
+        nothing = {"file": file, "rows": None, "workbook": None}
+        execute(
+            check,
+            flags,
+            voice,
+            only_reads=True,
+            failure=lambda code, error: {**nothing, "exit": int(code), "error": text_of(error)},
+        )
+    execute_run(work, flags, voice, JOB, consent, pacing, record=record, record_names=record_names, page=page)

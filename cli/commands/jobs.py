@@ -12,7 +12,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from cli.commands.selftest import ROWS
-from cli.settings.flags import COMMON_PART, ConfigPath, Flags
+from cli.settings.flags import COMMON_PART, ConfigPath, Flags, argument, flag
 from cli.settings.settings import load
 from cli.show.parts import Part, facts, section, stack
 from cli.terminal.exits import CommandRefused
@@ -38,26 +38,22 @@ _CHECKING: Final = ("jobs", CHECK, "FILE.py")
 
 @app.command("jobs")
 def _jobs(  # noqa: PLR0913 - each is a flag
-    name: Annotated[
-        str | None, typer.Argument(metavar="JOB", help=f"A job, for its parameters; or {CHECK} FILE.py.")
-    ] = None,
+    name: Annotated[str | None, argument("JOB", f"A job, for its parameters; or {CHECK} FILE.py.")] = None,
     declaration: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help=f"The jobs of one's own to {CHECK}.", show_default=False)
+        Path | None, argument("FILE", f"The jobs of one's own to {CHECK}.", show_default=False)
     ] = None,
     *,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", min=1, metavar="N", help=f"Rounds for each job to {CHECK}, {ROUNDS} by default."),
+        flag("--rounds", "N", f"Rounds for each job to {CHECK}, {ROUNDS} by default.", min=1),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(
-            "--seed", min=0, metavar="N", help="The first round's; those after it count on. Drawn, by default."
-        ),
+        flag("--seed", "N", "The first round's; those after it count on. Drawn, by default.", min=0),
     ] = None,
     rows: Annotated[
         int | None,
-        typer.Option("--rows", min=20, max=20_000, metavar="N", help=f"Rows of a round, {ROWS} by default."),
+        flag("--rows", "N", f"Rows of a round, {ROWS} by default.", min=20, max=20_000),
     ] = None,
     config: ConfigPath = None,
     as_json: AsJson = False,

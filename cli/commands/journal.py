@@ -15,7 +15,7 @@ from checkpoints.address import JournalAddress
 from checkpoints.copying import CopiedJournal, copy_journal
 from cli.commands.execution import errors_shown
 from cli.session.vaults import keys_of
-from cli.settings.flags import ConfigPath, Flags, grouped
+from cli.settings.flags import ConfigPath, Flags, argument, grouped
 from cli.settings.places import typed_journal
 from cli.settings.settings import load
 from cli.show.parts import Part, facts, stack
@@ -42,10 +42,8 @@ def _journal() -> None:
 @app.command("copy")
 @grouped
 def _copy(
-    source: Annotated[
-        str, typer.Argument(metavar="FROM", help="The journal: a file, or postgresql://HOST/DATABASE?schema=NAME.")
-    ],
-    target: Annotated[str, typer.Argument(metavar="TO", help="A new or empty journal, named in the same way.")],
+    source: Annotated[str, argument("FROM", "The journal: a file, or postgresql://HOST/DATABASE?schema=NAME.")],
+    target: Annotated[str, argument("TO", "A new or empty journal, named in the same way.")],
     *,
     config: ConfigPath = None,
     voice: BriefVoice,
@@ -67,9 +65,7 @@ def _copy(
 @app.command("key")
 @grouped
 def _key(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The file to be made; one that is there is left alone.")
-    ],
+    file: Annotated[Path, argument("FILE", "The file to be made; one that is there is left alone.")],
     *,
     voice: BriefVoice,
 ) -> None:

@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from cli.commands import replay
-from cli.settings.flags import FaultWords
+from cli.settings.flags import FaultWords, argument, flag
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import Screen
@@ -43,14 +43,12 @@ QUIRKS: Final = (
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The database to make; it must not be there yet.")],
-    abonents: Annotated[int, typer.Option("--abonents", min=1, max=2_000_000, metavar="N", help="Subscribers.")],
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed makes the same subscribers.")] = 1,
+    file: Annotated[Path, argument("FILE", "The database to make; it must not be there yet.")],
+    abonents: Annotated[int, flag("--abonents", "N", "Subscribers.", min=1, max=2_000_000)],
+    seed: Annotated[int, flag("--seed", "N", "The same seed makes the same subscribers.")] = 1,
     without: Annotated[
         list[str] | None,
-        typer.Option(
-            "--without", metavar="TABLE[.COLUMN]", help="A column or table that it lacks, as versions do; repeatable."
-        ),
+        flag("--without", "TABLE[.COLUMN]", "A column or table that it lacks, as versions do; repeatable."),
     ] = None,
 ) -> None:
     """Make the database of a mock billing."""
@@ -87,57 +85,39 @@ def init(
 
 @app.command()
 def serve(  # noqa: PLR0913 - each is a flag
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A database made by `mock init`.")],
+    file: Annotated[Path, argument("FILE", "A database made by `mock init`.")],
     *,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="P", help="0 takes a free one.")] = PORT,
-    latency_ms: Annotated[
-        float, typer.Option("--latency-ms", min=0, metavar="MS", help="How long each answer takes.")
-    ] = 0.0,
-    slots: Annotated[
-        int, typer.Option("--slots", min=1, metavar="N", help="Requests that are worked on at one time.")
-    ] = 64,
+    port: Annotated[int, flag("--port", "P", "0 takes a free one.", min=0, max=65535)] = PORT,
+    latency_ms: Annotated[float, flag("--latency-ms", "MS", "How long each answer takes.", min=0)] = 0.0,
+    slots: Annotated[int, flag("--slots", "N", "Requests that are worked on at one time.", min=1)] = 64,
     queue: Annotated[
         int | None,
-        typer.Option(
-            "--queue", min=0, metavar="N", help="Requests that may wait; others get 503. Default: any number."
-        ),
+        flag("--queue", "N", "Requests that may wait; others get 503. Default: any number.", min=0),
     ] = None,
     capacity: Annotated[
         str | None,
-        typer.Option("--capacity", metavar="SECONDS:SLOTS,…", help="Slots that change over time, as 0:8,30:4."),
+        flag("--capacity", "SECONDS:SLOTS,…", "Slots that change over time, as 0:8,30:4."),
     ] = None,
     stack_rate: Annotated[
         float,
-        typer.Option("--stack-rate", min=0, metavar="N", help="Writes that have their effect a second; 0: at once."),
+        flag("--stack-rate", "N", "Writes that have their effect a second; 0: at once.", min=0),
     ] = 0.0,
     busy: Annotated[
-        bool, typer.Option("--busy/--no-busy", help="Refuse writes to whom an entry in a stack concerns.")
+        bool, flag("--busy/--no-busy", None, "Refuse writes to whom an entry in a stack concerns.")
     ] = True,
     licence: Annotated[
         int | None,
-        typer.Option("--licence", min=0, metavar="N", help="Subscribers it may have at most. Default: any number."),
+        flag("--licence", "N", "Subscribers it may have at most. Default: any number.", min=0),
     ] = None,
     fault: FaultWords = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="The same seed draws the same faults.")
-    ] = None,
+    seed: Annotated[int | None, flag("--seed", "N", "The same seed draws the same faults.")] = None,
     control_port: Annotated[
         int | None,
-        typer.Option(
-            "--control-port",
-            min=0,
-            max=65535,
-            metavar="P",
-            help="Where faults, state and ledger are reached; 0: a free one.",
-        ),
+        flag("--control-port", "P", "Where faults, state and ledger are reached; 0: a free one.", min=0, max=65535),
     ] = None,
     quirk: Annotated[
         list[str] | None,
-        typer.Option(
-            "--quirk",
-            metavar="NAME=VALUE",
-            help=f"What it does otherwise than usual; repeatable. Names: {', '.join(QUIRKS)}.",
-        ),
+        flag("--quirk", "NAME=VALUE", f"What it does otherwise than usual; repeatable. Names: {', '.join(QUIRKS)}."),
     ] = None,
 ) -> None:
     """Serve the REST API of a mock billing until Ctrl-C; its address is the first line on stdout.

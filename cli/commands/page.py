@@ -14,7 +14,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.commands.execution import errors_shown, execute
 from cli.session.journal import open_existing
-from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
+from cli.settings.flags import JournalFlags, RunNameOrNone, flag, grouped
 from cli.settings.known_billings import journal_of_all, known_billings, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.terminal.exits import Exit
@@ -36,7 +36,7 @@ app: Final = typer.Typer(add_completion=False)
 def _page(
     name: RunNameOrNone = None,
     *,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Take no commands from the page.")] = False,
+    read_only: Annotated[bool, flag("--read-only", None, "Take no commands from the page.")] = False,
     flags: JournalFlags,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +48,7 @@ def _page(
     async def work(settings: Settings, screen: Screen) -> Exit:
         return await show_page(name, settings, screen, read_only=read_only)
 
-    given = flags.whole()
+    given = flags
     with errors_shown(Screen(Voice(as_json=as_json))):
         chosen = given if name else without_profile_or_default(given, os.environ, Path.cwd())
     execute(work, chosen, Voice(as_json=as_json), only_reads=read_only)

@@ -31,13 +31,12 @@ from cli.jobfile.run_file import read_file
 from cli.jobfile.steps import files_made, is_to_be_made
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table
-from cli.session.last_line import caution_unended
 from cli.session.order import Order, per_billing, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
+from cli.session.run_session import caution_unended, new_run, rehearse
 from cli.session.session import open_billing
-from cli.session.start import new_run, rehearse
 from cli.session.which_billing import remembered, target_among
-from cli.settings.flags import Flags, grouped, typed
+from cli.settings.flags import Flags, argument, flag, grouped, typed
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
@@ -62,22 +61,19 @@ app: Final = typer.Typer(add_completion=False)
 @grouped
 def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
-    job: Annotated[
-        str, typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")
-    ],
-    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The rows; - for standard input.")] = None,
+    job: Annotated[str, argument("JOB", f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")],
+    file: Annotated[str | None, argument("FILE", "The rows; - for standard input.")] = None,
     *,
     order_flags: OrderFlags,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR|FILE",
-            help="Save the rows of each kind into this folder; or old and new values alone: .csv, .xlsx or .jsonl.",
+        flag(
+            "-o --output",
+            "DIR|FILE",
+            "Save the rows of each kind into this folder; or old and new values alone: .csv, .xlsx or .jsonl.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--force", help="Overwrite the files there.")] = False,
+    overwrite: Annotated[bool, flag("--force", None, "Overwrite the files there.")] = False,
     rate: ReadingRate = None,
     rows: RowFlags,
     importing: ImportFlags,

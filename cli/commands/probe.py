@@ -20,7 +20,7 @@ from checkpoints.stores import is_there
 from cli.commands.execution import execute
 from cli.session.journal import open_noted
 from cli.session.session import BillingConnection, open_billing
-from cli.settings.flags import Flags, grouped, parse_pairs
+from cli.settings.flags import Flags, flag, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing, SettleDelay
 from cli.settings.profiles import ENDING as PROFILE_ENDING
 from cli.settings.profiles import profile_path, write_profile
@@ -57,22 +57,22 @@ app: Final = typer.Typer(add_completion=False)
 @app.command("probe")
 @grouped
 def _probe(  # noqa: PLR0913 - a flag each
-    abonent: Annotated[int, typer.Option("--abonent", min=1, metavar="ID", help="The test subscriber.")],
+    abonent: Annotated[int, flag("--abonent", "ID", "The test subscriber.", min=1)],
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="storno_call=NAME: the method for storno, to be tried."),
+        flag("--set", "NAME=VALUE", "storno_call=NAME: the method for storno, to be tried."),
     ] = None,
     create_in: Annotated[
         int | None,
-        typer.Option(
+        flag(
             "--create-in",
+            "FOLDER",
+            "Learn which fields a create takes: on a subscriber that is created in this folder, and deleted.",
             min=1,
-            metavar="FOLDER",
-            help="Learn which fields a create takes: on a subscriber that is created in this folder, and deleted.",
         ),
     ] = None,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Probe without asking.")] = False,
+    yes: Annotated[bool, flag("--yes -y", None, "Probe without asking.")] = False,
     settle: SettleDelay = None,
     flags: Flags,
     voice: Voice,

@@ -25,7 +25,7 @@ from cli.session.order import PLAN
 from cli.session.plans import plans_beside
 from cli.session.stages import PLACE, mark_of
 from cli.session.vaults import wipe_secrets
-from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
+from cli.settings.flags import JournalFlags, RunNameOrNone, flag, grouped
 from cli.settings.settings import Settings
 from cli.show.parts import section, stack
 from cli.show.preview import same_input
@@ -67,13 +67,13 @@ def _purge(
     *,
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", metavar="DAYS", help="All runs without a change for so long, as 90d."),
+        flag("--older-than", "DAYS", "All runs without a change for so long, as 90d."),
     ] = None,
     keep_totals: Annotated[
         bool,
-        typer.Option("--keep-totals", help="Keep number, sum, state and times of each row, which prove the totals."),
+        flag("--keep-totals", None, "Keep number, sum, state and times of each row, which prove the totals."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Purge without asking.")] = False,
+    yes: Annotated[bool, flag("--yes -y", None, "Purge without asking.")] = False,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
@@ -84,7 +84,7 @@ def _purge(
     """
     execute(
         lambda settings, screen: purge(_which(name, older_than), settings, screen, keep_totals=keep_totals, yes=yes),
-        flags.whole(),
+        flags,
         voice.whole(),
     )
 

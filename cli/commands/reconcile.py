@@ -12,7 +12,7 @@ from checkpoints.records import Item, Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.journal import locked, open_existing, require_content
-from cli.session.session import open_session, own_journal
+from cli.session.session import Invocation, open_session, own_journal
 from cli.settings.flags import ChangedDeclaration, Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
 from cli.settings.settings import Settings
@@ -20,7 +20,7 @@ from cli.show.closing import next_steps, outcome_table, states_object
 from cli.show.parts import facts, stack
 from cli.show.progress import show_sending
 from cli.show.steps import steps_of
-from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import Hanging, command, render, steps_list
 from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
@@ -77,7 +77,7 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
         await require_content(run, journal)
         if run.stage is not Stage.APPROVED:
             raise CommandRefused("run {run} has sent nothing: there is nothing to look up", run=run.name)
-        async with open_session(settings, screen, journal, of=run, pacing=pacing) as opened:
+        async with open_session(Invocation(settings, screen, pacing), journal, of=run) as opened:
             session = opened.for_run(run)
             job = await session.rebuild(run)
             stop, progress = session.stop, Progress()
@@ -99,7 +99,7 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
 
 async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], stop: Stop, screen: Screen) -> Exit:
     totals = await journal.totals(run)
-    code = outcome_of(totals)
+    code = exit_of(totals)
     if stop.requested and totals.count_where(in_doubt=True):
         code = Exit.INTERRUPTED
     log.info("reconciled", exit=int(code), unknown=totals.count(State.UNKNOWN), manual=totals.count(State.MANUAL))

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,8 +19,7 @@ from checkpoints.states import State
 from cli.commands.execution import errors_shown, execute, settings_in_force
 from cli.output.item_files import OutputFile, replacing
 from cli.session.journal import open_existing, refuse_purged
-from cli.session.session import OpenRecorder
-from cli.settings.flags import ApiFlags, JournalFlags, RunName, grouped
+from cli.settings.flags import ApiFlags, JournalFlags, RunName, argument, flag, grouped
 from cli.settings.places import state_folder
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
@@ -31,7 +29,7 @@ from cli.terminal.signals import run_command
 from cli.terminal.texts import printable, reason_of
 from cli.terminal.waiting import waiting
 from jobs.rows.input import input_of_parameters
-from texts.remedies import PROGRAM, setting
+from texts.remedies import PROGRAM
 from texts.said import Quantity, counted, said
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording made by `run --record FILE`.")]
+FileOfRecording = Annotated[Path, argument("FILE", "A recording made by `run --record FILE`.")]
 
 KEY_FILE: Final = "made-up-names.key"
 """The key of made-up names, in the state folder."""
@@ -51,22 +49,6 @@ MAX_NOTES_SHOWN: Final = 20
 app: Final = typer.Typer(add_completion=False)
 
 
-def record_into(path: Path | None, *, names: bool) -> OpenRecorder | None:
-    """The recorder of a run's exchanges into `path`, with the `names` of people or made-up ones; None without a file.
-
-    Raises `CommandRefused` for names without a file.
-    """
-    if path is None and names:
-        raise CommandRefused(
-            said(
-                "{names} says what a recording keeps: name its file, {file}",
-                names=setting("record-names"),
-                file=setting("record", "FILE"),
-            )
-        )
-    return None if path is None else partial(_recorder, path, names=names)
-
-
 async def _pseudonyms() -> "Pseudonyms":
     """The made-up names of this user: all recordings have the same ones."""
     from lab.record.pseudonyms import Pseudonyms, load_secret
@@ -75,7 +57,7 @@ async def _pseudonyms() -> "Pseudonyms":
 
 
 @asynccontextmanager
-async def _recorder(path: Path, client: ClientSettings, *, names: bool) -> AsyncIterator[CallObserver]:
+async def recording_into(path: Path, client: ClientSettings, *, names: bool) -> AsyncIterator[CallObserver]:
     """A recorder into `path`. A recording that fails is logged and does not affect the run."""
     from lab.record.recorder import open_recorder
     from lab.record.recording import RecordingBroken
@@ -91,10 +73,10 @@ async def _recorder(path: Path, client: ClientSettings, *, names: bool) -> Async
 @app.command("replay")
 def _replay(
     file: FileOfRecording,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="P", help="0 takes a free one.")] = 8082,
+    port: Annotated[int, flag("--port", "P", "0 takes a free one.", min=0, max=65535)] = 8082,
     *,
     recorded_timing: Annotated[
-        bool, typer.Option("--recorded-timing", help="Let each answer take as long as it did then.")
+        bool, flag("--recorded-timing", None, "Let each answer take as long as it did then.")
     ] = False,
 ) -> None:
     """Serve a recording until Ctrl-C or SIGTERM: the same request gets the same answer.
@@ -112,9 +94,7 @@ def _replay(
     try:
         report = run_command(work)
     except OSError as error:
-        raise CommandRefused(
-            said("port {ports} cannot be served: {why}", ports=port, why=reason_of(error))
-        ) from error
+        raise CommandRefused("port {ports} cannot be served: {why}", ports=port, why=reason_of(error)) from error
     screen = Screen()
     screen.result(format_replay_report(report), good=report.same)
     raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)
@@ -145,9 +125,9 @@ def format_replay_report(report: "ReplayReport") -> Text:
 @grouped
 def _rows(
     name: RunName,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The CSV file to write.")],
+    output: Annotated[Path, flag("-o --output", "FILE", "The CSV file to write.")],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file.")] = False,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
@@ -158,7 +138,29 @@ def _rows(
     target = OutputFile(output, force=force)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        number = await write_made_up(name, target, settings)
+        from lab.record.made_up_rows import MadeUpRows
+
+        number = after = 0
+        async with open_existing(settings.journal.value) as journal:
+            run = await journal.run(name)
+            refuse_purged(run)
+            if not run.header:
+                raise CommandRefused(
+                    "run {run} was not read from a file with columns: there are no rows to write", run=run.name
+                )
+            mapping = input_of_parameters(run.parameters).mapping
+            made_up = MadeUpRows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
+            with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
+                # Not defused for a spreadsheet: these rows are read by programs.
+                sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
+                sheet.writerow(run.header)
+                async for page in journal.each_page(run, frozenset(State)):
+                    sheet.writerows(made_up.row(item.row) for item in page)
+                    number += len(page)
+                while refused := await journal.refusals(run, after=after):
+                    sheet.writerows(made_up.row(refusal.row) for _, refusal in refused)
+                    number += len(refused)
+                    after, _ = refused[-1]
         written = counted(
             "{n} row of run {run} with made-up people, written to {file}",
             "{n} rows of run {run} with made-up people, written to {file}",
@@ -169,36 +171,7 @@ def _rows(
         screen.say(written)
         return Exit.DONE
 
-    execute(work, flags.whole(), voice.whole(), only_reads=True)
-
-
-async def write_made_up(name: str, target: OutputFile, settings: Settings) -> int:
-    """Write the rows of a run with made-up people; their number. Raises `CommandRefused` and `JournalError`."""
-    from lab.record.made_up_rows import MadeUpRows
-
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        refuse_purged(run)
-        if not run.header:
-            raise CommandRefused(
-                said("run {run} was not read from a file with columns: there are no rows to write", run=run.name)
-            )
-        mapping = input_of_parameters(run.parameters).mapping
-        made_up = MadeUpRows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
-        number = 0
-        with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
-            # Not defused for a spreadsheet: these rows are read by programs.
-            sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
-            sheet.writerow(run.header)
-            async for page in journal.each_page(run, frozenset(State)):
-                sheet.writerows(made_up.row(item.row) for item in page)
-                number += len(page)
-            after = 0
-            while refused := await journal.refusals(run, after=after):
-                sheet.writerows(made_up.row(refusal.row) for _, refusal in refused)
-                number += len(refused)
-                after, _ = refused[-1]
-    return number
+    execute(work, flags, voice.whole(), only_reads=True)
 
 
 @app.command("diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")
@@ -211,7 +184,7 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
     from lab.record.diff import diff
 
     screen = Screen()
-    settings = settings_in_force(flags.whole(), screen)
+    settings = settings_in_force(flags, screen)
 
     async def work() -> int:
         different = 0

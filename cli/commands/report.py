@@ -42,7 +42,7 @@ from cli.report.facts import (
 from cli.report.tables import FileBeside, FilesBeside
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import mark_of
-from cli.settings.flags import JournalFlags, grouped
+from cli.settings.flags import JournalFlags, argument, flag, grouped
 from cli.settings.known_billings import journal_of_all, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.settings.tables import Letterhead
@@ -237,28 +237,26 @@ app: Final = typer.Typer(add_completion=False)
 def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN|FILE.toml", help=f"A run or a job file; or {CHECK} FILE, or {PROVE} RUN KEY."),
+        argument("RUN|FILE.toml", f"A run or a job file; or {CHECK} FILE, or {PROVE} RUN KEY."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to, report-RUN.html by default; - for stdout."),
+        flag("-o --output", "FILE", "Where to, report-RUN.html by default; - for stdout."),
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="DATE", help="With --all: only runs that were begun then or later."),
+        flag("--since", "DATE", "With --all: only runs that were begun then or later."),
     ] = None,
     lang: Annotated[
         str | None,
-        typer.Option(
-            "--lang", metavar="|".join(LANGUAGES), help="The language of the report; else that of the system."
-        ),
+        flag("--lang", "|".join(LANGUAGES), "The language of the report; else that of the system."),
     ] = None,
     *,
     every: Annotated[
-        bool, typer.Option("--all", help="One report of all billings and their runs: sums and roots, and no rows.")
+        bool, flag("--all", None, "One report of all billings and their runs: sums and roots, and no rows.")
     ] = False,
-    pdf: Annotated[bool, typer.Option("--pdf", help="As PDF/A; needs the extra `pdf`.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    pdf: Annotated[bool, flag("--pdf", None, "As PDF/A; needs the extra `pdf`.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite what is there.")] = False,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
@@ -297,7 +295,7 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
                 case _:
                     raise CommandRefused(_USAGE)
 
-    given = flags.whole()
+    given = flags
     with errors_shown(Screen(voice.whole())):
         chosen = without_profile_or_default(given, os.environ, Path.cwd()) if every else given
     execute(work, chosen, voice.whole(), only_reads=True)

@@ -1,7 +1,6 @@
 """`resume`: continues a run that was stopped, interrupted or killed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Annotated, Final
 
 import anyio.to_thread
@@ -11,15 +10,10 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.stores import is_there
 from cli.commands.execution import execute_run
-from cli.commands.page import page_beside
-from cli.commands.readers import readers_beside
-from cli.commands.replay import record_into
-from cli.fleet.hand_in import handing_in
 from cli.session.control_client import ourselves, unpause_run
-from cli.session.events import OpenReader
 from cli.session.journal import open_existing, refuse_ended, require_content, require_unlocked, unfinished, which_of
-from cli.session.run_session import RunSession
-from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, close_ended, open_session, own_journal
+from cli.session.run_session import RunSession, close_ended
+from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import (
     ChangedDeclaration,
     Consent,
@@ -29,14 +23,14 @@ from cli.settings.flags import (
     RecordNames,
     RunNameOrNone,
     WithPage,
+    flag,
     grouped,
     typed,
 )
 from cli.settings.pacing_flags import Pacing
-from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import AWAY, CommandRefused, Exit
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import Voice
 from jobs.spec.spec import DECLARATION_DIGEST
 from texts.remedies import command_line, setting
 from texts.said import said
@@ -51,14 +45,12 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     name: RunNameOrNone = None,
     *,
     unpause: Annotated[
-        bool, typer.Option("--unpause", help="Let a paused run go on at once; else it waits for `continue`.")
+        bool, flag("--unpause", None, "Let a paused run go on at once; else it waits for `continue`.")
     ] = False,
     changed_declaration: ChangedDeclaration = False,
     ends_outside_hours: Annotated[
         bool,
-        typer.Option(
-            "--end-outside-hours", help="Outside the hours of the run end with exit code 3, in place of waiting."
-        ),
+        flag("--end-outside-hours", None, "Outside the hours of the run end with exit code 3, in place of waiting."),
     ] = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
@@ -74,84 +66,61 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     Without a name, with the only one there is. The limits that it was begun with, and what was set since, hold on; a
     flag changes them.
     """
-    recorder = record_into(record, names=record_names)
-    given = typed(context)
-
-    async def work(settings: Settings, screen: Screen) -> Closing:
-        opens = page_beside(settings, screen) if page else None
-        return await resume(
-            name,
-            settings.with_changed_declaration(changed_declaration),
-            pacing.given,
-            consent,
-            screen,
-            record=recorder,
-            page=opens,
-            readers=readers_beside(settings, screen),
-            unpause=unpause,
-            hand_in=await handing_in(detaching, given, settings, screen),
-            ends_outside_hours=ends_outside_hours,
-        )
-
-    execute_run(work, flags, voice, job=None)
+    execute_run(
+        partial(resume, name, unpause=unpause),
+        flags,
+        voice,
+        None,
+        consent,
+        pacing,
+        changed_declaration=changed_declaration,
+        detaching=detaching,
+        typed=typed(context),
+        record=record,
+        record_names=record_names,
+        page=page,
+        ends_outside_hours=ends_outside_hours,
+    )
 
 
-async def resume(  # noqa: PLR0913 - one parameter for each part of the command line
-    name: str | None,
-    settings: Settings,
-    pacing: Mapping[str, str],
-    consent: Consent,
-    screen: Screen,
-    *,
-    record: OpenRecorder | None = None,
-    page: OpenPage | None = None,
-    readers: Sequence[OpenReader] = (),
-    unpause: bool = False,
-    hand_in: HandIn | None = None,
-    ends_outside_hours: bool = False,
-) -> Closing:
+async def resume(name: str | None, told: Invocation, *, unpause: bool) -> Closing:
     """Resume the run of that name, or the only one that is not at its end.
 
-    It keeps its pacing, except for the settings of `pacing`. A paused run waits for `continue`, or goes on at once
-    with `unpause`. Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent then.
+    It keeps its pacing, except for the given settings. A paused run waits for `continue`, or goes on at once with
+    `unpause`. Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
-    where = await own_journal(settings)
+    where, screen = await own_journal(told.settings), told.screen
     if name is None and not await anyio.to_thread.run_sync(is_there, where):
         screen.result(said("There is nothing to resume: there is no journal {journal}.", journal=str(where)))
         return Closing(Exit.DONE)
     async with open_existing(where) as journal:
-        chosen = await _run_to_resume(name, journal)
-        if chosen is None:
+        run = await _run_to_resume(name, journal)
+        if run is None:
             screen.result(said("There is nothing to resume: all runs are at their end."))
             return Closing(Exit.DONE)
-        if not await unfinished(chosen, journal):
-            return await _show_ended(chosen, journal, settings, screen)
-        await require_unlocked(chosen, journal)
+        if not await unfinished(run, journal):
+            closing, shown = await close_ended(run, journal, told.settings.catalogue)
+            screen.say(said("There is nothing to resume: this run is at its end."))
+            screen.result(await show_closing(closing, run, journal), good=closing.exit is Exit.DONE)
+            if shown is not None:
+                screen.result(shown)
+            return closing
+        await require_unlocked(run, journal)
         try:
-            async with open_session(
-                settings, screen, journal, of=chosen, pacing=pacing, consent=consent, record=record
-            ) as opened:
-                session = replace(
-                    opened.for_run(chosen),
-                    page=page,
-                    readers=readers,
-                    hand_in=hand_in,
-                    ends_outside_hours=ends_outside_hours,
-                )
-                job = await session.rebuild(chosen)
-                await _note_declaration(chosen, session)
-                if unpause and chosen.paused_at:
-                    await unpause_run(chosen, journal)
-                return await RunSession(chosen, job, session, fresh=False).run()
+            async with open_session(told, journal, of=run) as opened:
+                session = opened.for_run(run)
+                job = await session.rebuild(run)
+                await _note_declaration(run, session)
+                if unpause and run.paused_at:
+                    await unpause_run(run, journal)
+                return await RunSession(run, job, session, fresh=False).run()
         except AWAY as error:
             raise CommandRefused(
-                said(
-                    "{error}\nRun {run} stays as it is. When the billing is back:\n{command}",
-                    error=error,
-                    run=chosen.name,
-                    command=command_line("resume", chosen.name),
-                ),
+                "{error}\nRun {run} stays as it is. When the billing is back:\n{command}",
                 Exit.STOPPED,
+                error=error,
+                run=run.name,
+                command=command_line("resume", run.name),
             ) from error
 
 
@@ -172,22 +141,10 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.stage is Stage.DISCARDED:
-            raise CommandRefused(
-                said("run {run} was given up before anything was sent: begin a new one", run=run.name)
-            )
+            raise CommandRefused("run {run} was given up before anything was sent: begin a new one", run=run.name)
         refuse_ended(run, await journal.totals(run))
         return run
     open_runs = [run for run in await journal.runs() if await unfinished(run, journal)]
     if len(open_runs) > 1:
         raise await which_of(open_runs, journal, "resume")
     return open_runs[0] if open_runs else None
-
-
-async def _show_ended(run: Run, journal: Journal, settings: Settings, screen: Screen) -> Closing:
-    """The closing of a run that has nothing left to send."""
-    closing, shown = await close_ended(run, journal, settings.catalogue)
-    screen.say(said("There is nothing to resume: this run is at its end."))
-    screen.result(await show_closing(closing, run, journal), good=closing.exit is Exit.DONE)
-    if shown is not None:
-        screen.result(shown)
-    return closing

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,19 +18,23 @@ from cli.settings.flags import (
     RecordFile,
     RecordNames,
     WithPage,
+    argument,
+    flag,
     grouped,
     names_of,
     typed,
 )
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing
-from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import Voice
 from cli.terminal.texts import printable
 from texts.remedies import PROGRAM, Remedy, setting
 from texts.said import said
+
+if TYPE_CHECKING:
+    from cli.session.session import Invocation
 
 CONTINUING: Final = (
     frozenset({"job", "file", "corrects", "again", "record", "changed_declaration"})
@@ -52,53 +56,34 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
     job: Annotated[
         str | None,
-        typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml."),
+        argument("JOB", f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml."),
     ] = None,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="FILE", help="The rows; - for standard input. Else --sql, or the job's own."),
+        argument("FILE", "The rows; - for standard input. Else --sql, or the job's own."),
     ] = None,
     *,
     order_flags: OrderFlags,
     corrects: Annotated[
         str | None,
-        typer.Option(
-            "--continue",
-            metavar="RUN",
-            rich_help_panel=EARLIER,
-            help="FILE holds corrected rows of this run: take them into it.",
-        ),
+        flag("--continue", "RUN", "FILE holds corrected rows of this run: take them into it.", EARLIER),
     ] = None,
     plan: Annotated[
         str | None,
-        typer.Option(
-            "--plan",
-            metavar="ID",
-            rich_help_panel=EARLIER,
-            help="Send what this plan has planned, of its job and rows; or nothing.",
-        ),
+        flag("--plan", "ID", "Send what this plan has planned, of its job and rows; or nothing.", EARLIER),
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(
-            "--save",
-            metavar="FILE.toml",
-            rich_help_panel=ASIDE,
-            help="Write what was typed as a job file, and send nothing.",
-        ),
+        flag("--save", "FILE.toml", "Write what was typed as a job file, and send nothing.", ASIDE),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", rich_help_panel=ASIDE, help="Overwrite the file of --save.")
-    ] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file of --save.", ASIDE)] = False,
     changed_declaration: ChangedDeclaration = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
     page: WithPage = False,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="The answers of a job that reads: .csv, .xlsx or .jsonl."
-        ),
+        flag("-o --output", "FILE", "The answers of a job that reads: .csv, .xlsx or .jsonl."),
     ] = None,
     rows: RowFlags,
     importing: ImportFlags,
@@ -115,76 +100,45 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     """
     given = typed(context)
 
-    async def work(settings: Settings, screen: Screen) -> Closing:
+    async def work(told: "Invocation") -> Closing:
         # Imported here, so that `run --help` and a mistyped flag stay fast; what few runs need, where they do.
-        from cli.commands.readers import readers_beside
-        from cli.commands.replay import record_into
-        from cli.fleet.hand_in import handing_in, refuse_files_of, require_steps_here
-        from cli.session import start
         from cli.session.order import parse_input, typed_order
-        from cli.session.plans import planned_order
+        from cli.session.run_session import begin
 
-        settings = settings.with_changed_declaration(changed_declaration)
-        hand_in = await handing_in(detaching, given, settings, screen)
-        recorder = record_into(record, names=record_names)
-        opens = None
-        if page:
-            from cli.commands.page import page_beside
-
-            opens = page_beside(settings, screen)
-        readers = readers_beside(settings, screen)
+        settings, screen = told.settings, told.screen
         if plan is not None:
+            from cli.session.plans import planned_order
+
             _refuse_beside_plan(plan, given)
-            order = await planned_order(plan, settings)
-            return await start.run(
-                order,
-                settings,
-                pacing.given,
-                consent,
-                screen,
-                record=recorder,
-                page=opens,
-                readers=readers,
-                output=output,
-                plan=plan,
-                hand_in=hand_in,
-            )
+            return await begin(await planned_order(plan, settings), told, output=output, plan=plan)
         if job is None:
             raise CommandRefused(
-                said(
-                    "name what is to be done: a job of {jobs}, a job file, or {plan}",
-                    jobs=Remedy("jobs"),
-                    plan=setting("plan", "ID"),
-                )
+                "name what is to be done: a job of {jobs}, a job file, or {plan}",
+                jobs=Remedy("jobs"),
+                plan=setting("plan", "ID"),
             )
         if corrects is not None:
             from cli.commands.correct import continue_run
 
             _refuse_beside_run(corrects, given)
-            corrected = parse_input(file, rows)
-            return await continue_run(
-                corrects,
-                job,
-                corrected,
-                settings,
-                pacing.given,
-                consent,
-                screen,
-                again=order_flags.again,
-                record=recorder,
-                readers=readers,
-            )
+            return await continue_run(corrects, job, parse_input(file, rows), told, again=order_flags.again)
         if job.endswith(".toml"):
             from cli.jobfile import run_file
 
-            require_steps_here(detaching)
-            return await run_file.run(
-                job, settings, pacing, consent, screen, typed=given, record=recorder, readers=readers
-            )
+            if told.hand_in:
+                raise CommandRefused(
+                    "{flag}: the steps of a job file wait for each other, and are sent by one process: hand in its "
+                    "jobs one by one",
+                    flag=setting("detach"),
+                )
+            return await run_file.run(job, told, pacing, typed=given)
         order = await typed_order(
             job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing
         )
-        refuse_files_of(order.kind, detaching)
+        if told.hand_in:
+            from cli.fleet.hand_in import refuse_files_of
+
+            refuse_files_of(order.kind)
         if save is not None:
             from cli.jobfile import run_file
 
@@ -192,40 +146,36 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             return run_file.save_order(request, save, screen, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
-        return await start.run(
-            order,
-            settings,
-            pacing.given,
-            consent,
-            screen,
-            record=recorder,
-            page=opens,
-            readers=readers,
-            output=output,
-            hand_in=hand_in,
-        )
+        return await begin(order, told, output=output)
 
-    execute_run(work, flags, voice, job)
+    execute_run(
+        work,
+        flags,
+        voice,
+        job,
+        consent,
+        pacing,
+        changed_declaration=changed_declaration,
+        detaching=detaching,
+        typed=given,
+        record=record,
+        record_names=record_names,
+        page=page,
+    )
 
 
 def _refuse_beside_plan(plan: str, given: Mapping[str, str]) -> None:
     if ignored := [words for name, words in given.items() if name not in PLANNED]:
         raise CommandRefused(
-            said(
-                "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
-                flags=tuple(ignored),
-                plan=printable(plan),
-                flag=setting("plan"),
-            )
+            "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
+            flags=tuple(ignored),
+            plan=printable(plan),
+            flag=setting("plan"),
         )
 
 
 def _refuse_beside_run(run: str, given: Mapping[str, str]) -> None:
     if ignored := [words for name, words in given.items() if name not in CONTINUING]:
         raise CommandRefused(
-            said(
-                "{flags}: run {run} remembers what it was told; leave it out",
-                flags=tuple(ignored),
-                run=printable(run),
-            )
+            "{flags}: run {run} remembers what it was told; leave it out", flags=tuple(ignored), run=printable(run)
         )

@@ -20,7 +20,7 @@ import msgspec
 import typer
 from rich.text import Text
 
-from cli.settings.flags import COMMON_PART, FaultWords, Flags
+from cli.settings.flags import COMMON_PART, FaultWords, Flags, flag
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import command, one_line, render
@@ -348,41 +348,35 @@ app: Final = typer.Typer(add_completion=False)
 @app.command("selftest")
 def _selftest(  # noqa: PLR0913 - each is a flag
     *,
-    rounds: Annotated[
-        int | None, typer.Option("--rounds", min=1, metavar="N", help="So many rounds, however long they take.")
-    ] = None,
-    minutes: Annotated[
-        float, typer.Option("--minutes", min=0.1, max=1440, metavar="M", help="Rounds for so long.")
-    ] = MINUTES,
+    rounds: Annotated[int | None, flag("--rounds", "N", "So many rounds, however long they take.", min=1)] = None,
+    minutes: Annotated[float, flag("--minutes", "M", "Rounds for so long.", min=0.1, max=1440)] = MINUTES,
     seed: Annotated[
         int | None,
-        typer.Option(
-            "--seed", min=0, metavar="N", help="The first round's; those after it count on. Drawn, by default."
-        ),
+        flag("--seed", "N", "The first round's; those after it count on. Drawn, by default.", min=0),
     ] = None,
     job: Annotated[
         str | None,
-        typer.Option(
+        flag(
             "--job",
-            metavar="JOB",
-            help=f"One that writes, import, or {ALL_JOBS} of the others; by default {' or '.join(USUAL_JOBS)}.",
+            "JOB",
+            f"One that writes, import, or {ALL_JOBS} of the others; by default {' or '.join(USUAL_JOBS)}.",
         ),
     ] = None,
     fault: FaultWords = None,
-    rows: Annotated[int, typer.Option("--rows", min=20, max=20_000, metavar="N", help="Rows of a round.")] = ROWS,
+    rows: Annotated[int, flag("--rows", "N", "Rows of a round.", min=20, max=20_000)] = ROWS,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help=f"Settings of the real job, {SETTINGS_FILE} by default."),
+        flag("--config", "FILE", f"Settings of the real job, {SETTINGS_FILE} by default."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The result on stdout, as JSON.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the folders of all rounds.")] = False,
+    as_json: Annotated[bool, flag("--json", None, "The result on stdout, as JSON.")] = False,
+    keep: Annotated[bool, flag("--keep", None, "Keep the folders of all rounds.")] = False,
     fleet: Annotated[
-        bool, typer.Option("--fleet", help="Three workers and a journal in PostgreSQL, which is started for it.")
+        bool, flag("--fleet", None, "Three workers and a journal in PostgreSQL, which is started for it.")
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="A small fleet, for a minute or two.")] = False,
+    quick: Annotated[bool, flag("--quick", None, "A small fleet, for a minute or two.")] = False,
     simulate: Annotated[
         int | None,
-        typer.Option("--simulate", min=1, metavar="N", help="N schedules in virtual time, without processes."),
+        flag("--simulate", "N", "N schedules in virtual time, without processes.", min=1),
     ] = None,
 ) -> None:
     """Kill loads of a mock billing that fails, and prove the result.

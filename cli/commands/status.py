@@ -21,7 +21,7 @@ from cli.commands.execution import execute
 from cli.session.control_client import ask_status, unheard
 from cli.session.journal import open_existing, stored_policy
 from cli.session.stages import describe_stage, ended_facts, holds_its_file, stage_of
-from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, grouped
+from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, flag, grouped
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.show.closing import (
@@ -77,24 +77,20 @@ def _status(
     *,
     every: Annotated[
         bool,
-        typer.Option("--all", help="All billings of the settings on one screen: who works where, and what is left."),
+        flag("--all", None, "All billings of the settings on one screen: who works where, and what is left."),
     ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Look again every second, until nobody works on the run.")
-    ] = False,
+    watch: Annotated[bool, flag("--watch", None, "Look again every second, until nobody works on the run.")] = False,
     flags: JournalFlags,
     as_json: AsJson = False,
 ) -> None:
     """Show all runs, or one of them in detail."""
     if every:
-        _status_all(name, flags.whole(), watch=watch, as_json=as_json)
+        _status_all(name, flags, watch=watch, as_json=as_json)
     if watch:
         from cli.commands.watch import watch as show
     else:
         show = status
-    execute(
-        lambda settings, screen: show(name, settings, screen), flags.whole(), Voice(as_json=as_json), only_reads=True
-    )
+    execute(lambda settings, screen: show(name, settings, screen), flags, Voice(as_json=as_json), only_reads=True)
 
 
 def _status_all(name: str | None, flags: Flags, *, watch: bool, as_json: bool) -> NoReturn:

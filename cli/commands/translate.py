@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from checkpoints.own_files import open_regular
-from cli.settings.flags import COMMON_PART, Flags, parse_pairs
+from cli.settings.flags import COMMON_PART, Flags, argument, flag, parse_pairs
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import labelled
@@ -48,20 +48,16 @@ app: Final = typer.Typer(add_completion=False)
 def _translate(
     line: Annotated[
         str | None,
-        typer.Argument(
-            metavar="ONE-LINER|FILE", help="The line, as one word; or a file with one or many; - for standard input."
-        ),
+        argument("ONE-LINER|FILE", "The line, as one word; or a file with one or many; - for standard input."),
     ] = None,
     *,
-    file: Annotated[
-        Path | None, typer.Option("-f", "--file", metavar="FILE", help="The file that holds them; - for stdin.")
-    ] = None,
+    file: Annotated[Path | None, flag("-f --file", "FILE", "The file that holds them; - for stdin.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A shell variable that the line leaves open; repeatable."),
+        flag("--set", "NAME=VALUE", "A shell variable that the line leaves open; repeatable."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON object on stdout for each one-liner: command, faults, notes.")
+        bool, flag("--json", None, "A JSON object on stdout for each one-liner: command, faults, notes.")
     ] = False,
 ) -> None:
     """Turn shell one-liners (curl, loops, xargs) into commands.

@@ -1,7 +1,7 @@
 """`undo`: a run that reverses an earlier run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -11,15 +11,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute_run
-from cli.commands.readers import readers_beside
 from cli.session.journal import open_existing, require_content, require_undoable
-from cli.session.run_session import RunSession
-from cli.session.session import open_session, own_journal
-from cli.session.start import create_run
-from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, grouped, parse_pairs
+from cli.session.run_session import RunSession, create_run
+from cli.session.session import Invocation, open_session, own_journal
+from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, flag, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
-from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
@@ -38,9 +35,7 @@ app: Final = typer.Typer(add_completion=False)
 @grouped
 def _undo(  # noqa: PLR0913 - each is a flag or a group of them
     name: RunName,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="How it is taken back; repeatable.")
-    ] = None,
+    set_: Annotated[list[str] | None, flag("--set", "NAME=VALUE", "How it is taken back; repeatable.")] = None,
     *,
     changed_declaration: ChangedDeclaration = False,
     consent: Consent,
@@ -52,23 +47,17 @@ def _undo(  # noqa: PLR0913 - each is a flag or a group of them
 
     Old values are set again, created entries reversed.
     """
-
-    async def work(settings: Settings, screen: Screen) -> Closing:
-        settings = settings.with_changed_declaration(changed_declaration)
-        return await undo(name, set_ or [], settings, pacing.given, consent, screen)
-
-    execute_run(work, flags, voice, UNDO)
+    how = partial(undo, name, set_ or [])
+    execute_run(how, flags, voice, UNDO, consent, pacing, changed_declaration=changed_declaration)
 
 
-async def undo(
-    name: str, how: Sequence[str], settings: Settings, pacing: Mapping[str, str], consent: Consent, screen: Screen
-) -> Closing:
+async def undo(name: str, how: Sequence[str], told: Invocation) -> Closing:
     """Reverse run `name` as far as possible; `how` has options as NAME=VALUE.
 
     Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
     then.
     """
-    given = dict(parse_pairs(how, "--set"))
+    settings, screen, given = told.settings, told.screen, dict(parse_pairs(how, "--set"))
     async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await _check(run, journal)
@@ -97,13 +86,12 @@ async def undo(
             wanted.undo_parameters,
             with_facts(wanted.undo_parameters, options, profile),
         )
-        way |= await _what_may_be_others(run, journal, given, consent, screen)
+        way |= await _what_may_be_others(run, journal, given, told.consent, screen)
         parameters = {RUN: run.name, **way}
-        async with open_session(settings, screen, journal, of=run, pacing=pacing, consent=consent) as opened:
-            session = replace(opened, readers=readers_beside(settings, screen))
+        async with open_session(told, journal, of=run) as session:
             job = await build_undo(session.gateway, journal, parameters, settings.catalogue)
             if await journal.in_effect(run, size=1):
-                created = await create_run(job, parameters, session)
+                created = await create_run(job, parameters, await session.target(), session)
                 return await RunSession(created, job, session, fresh=True).run()
             # No run is made for it.
             why = said("run {run} has nothing to take back: none of its rows had an effect.", run=run.name)

@@ -18,13 +18,14 @@ from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.control_client import own_name
 from cli.session.journal import chosen_run, locked, open_existing, require_content
-from cli.session.session import open_session, own_journal
-from cli.settings.flags import ChangedDeclaration, Flags, RunNameOrNone, grouped
+from cli.session.session import Invocation, open_session, own_journal
+from cli.settings.flags import ChangedDeclaration, Flags, RunNameOrNone, flag, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
 from cli.show.tally import different_groups, tally_object, tally_screen
-from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.exits import exit_of as exit_of_run
 from cli.terminal.layout import Hanging, command, render, steps_list
 from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
@@ -53,10 +54,10 @@ def _verify(  # noqa: PLR0913 - each is a flag or a group of them
     name: RunNameOrNone = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write all differences to a CSV file, or - for stdout."),
+        flag("-o --output", "FILE", "Write all differences to a CSV file, or - for stdout."),
     ] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file.")] = False,
     rate: ReadingRate = None,
     changed_declaration: ChangedDeclaration = False,
     flags: Flags,
@@ -136,7 +137,8 @@ async def verify_run(
             raise CommandRefused(
                 said("run {run} was given up before anything was sent: there is nothing to verify", run=run.name)
             )
-        opened = await stack.enter_async_context(open_session(settings, screen, journal, of=run, pacing=pacing))
+        told = Invocation(settings, screen, pacing)
+        opened = await stack.enter_async_context(open_session(told, journal, of=run))
         session = opened.for_run(run)
         job = await session.rebuild(run)
         differences = Differences(run)
@@ -264,7 +266,7 @@ def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
 
     A row that cannot be read back is neither applied nor different: a person has to check it.
     """
-    code = outcome_of(replace(totals, refused=0))
+    code = exit_of_run(replace(totals, refused=0))
     if code in {Exit.DONE, Exit.REJECTED} and verdict.unreadable:
         return Exit.UNDECIDED
     return Exit.REJECTED if code is Exit.DONE and verdict.different else code

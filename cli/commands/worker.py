@@ -9,7 +9,7 @@ import typer
 
 from cli.commands.execution import execute
 from cli.service.service_manager import service_manager
-from cli.settings.flags import Flags, JournalFlags, grouped
+from cli.settings.flags import Flags, JournalFlags, flag, grouped
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
@@ -36,18 +36,16 @@ def _worker(
     *,
     billings: Annotated[
         int,
-        typer.Option(
-            "--billings", min=1, max=1000, metavar="N", help="Runs that are sent at a time, each of another billing."
-        ),
+        flag("--billings", "N", "Runs that are sent at a time, each of another billing.", min=1, max=1000),
     ] = 20,
     stalled_after: Annotated[
         float,
-        typer.Option(
+        flag(
             "--stalled-after",
+            "SECONDS",
+            "When a worker that nothing is heard of has its runs taken away; the same for all workers.",
             min=2,
             max=3600,
-            metavar="SECONDS",
-            help="When a worker that nothing is heard of has its runs taken away; the same for all workers.",
         ),
     ] = STALLED,
     flags: JournalFlags,
@@ -58,7 +56,7 @@ def _worker(
     It works for all billings of its settings file, one run of each at a time, and takes over what another worker has
     left undone. Start one on each machine.
     """
-    of_worker = without_profile(flags.whole(), os.environ)
+    of_worker = without_profile(flags, os.environ)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         from cli.fleet.queue import require_shared
@@ -73,7 +71,7 @@ def _worker(
                     package="'carbon-migrate[postgres]'",
                 )
             ) from error
-        return await _work(settings, flags.whole(), WorkerLimits(billings, stalled_after), screen)
+        return await _work(settings, flags, WorkerLimits(billings, stalled_after), screen)
 
     execute(work, of_worker, voice.whole(), sends=True)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -103,14 +103,17 @@ class Typed:
 def read_line(line: str) -> Typed:
     """Read a command line up to the cursor; quotes may be open, as they are while somebody types."""
     *words, current = _after_program(split(line))
-    name, rest = _command_of(words)
+    before = 0
+    while before < len(words) and words[before].startswith("-"):
+        option = commands()[""].option(words[before])
+        before += 2 if option is not None and option.word else 1
+    # Without a command yet, the words are the options of the program itself.
+    name, rest = (words[before], words[before + 1 :]) if words[before:] else ("", words)
+    if rest and f"{name} {rest[0]}" in commands():
+        name, rest = f"{name} {rest[0]}", rest[1:]
     command = commands().get(name)
-    if command is None or (name and _is_group(name)):
+    if command is None or (name and any(other.startswith(f"{name} ") for other in commands())):
         return Typed(current, name, command)
-    return _read_options(current, name, command, rest)
-
-
-def _read_options(current: str, name: str, command: CommandSyntax, rest: Sequence[str]) -> Typed:
     arguments: list[str] = []
     given: dict[str, str] = {}
     expects: Option | None = None
@@ -130,30 +133,6 @@ def _read_options(current: str, name: str, command: CommandSyntax, rest: Sequenc
     return Typed(current, name, command, expects, len(arguments), prefix, tuple(arguments), given)
 
 
-def _command_of(words: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The name of the command, that of a group with that of its command; and the words after it.
-
-    Without a command yet, the words are the options of the program itself.
-    """
-    typed = words[_options_before(words) :]
-    if len(typed) > 1 and f"{typed[0]} {typed[1]}" in commands():
-        return f"{typed[0]} {typed[1]}", typed[2:]
-    return (typed[0], typed[1:]) if typed else ("", words)
-
-
-def _options_before(words: Sequence[str]) -> int:
-    """How many words stand before the command."""
-    place = 0
-    while place < len(words) and words[place].startswith("-"):
-        option = commands()[""].option(words[place])
-        place += 2 if option is not None and option.word else 1
-    return place
-
-
-def _is_group(name: str) -> bool:
-    return any(other.startswith(f"{name} ") for other in commands())
-
-
 def _after_program(words: Sequence[str]) -> Sequence[str]:
     """The words after the program, which `sudo` or a variable may stand before."""
     for place, word in enumerate(words[:-1]):
@@ -165,11 +144,9 @@ def _after_program(words: Sequence[str]) -> Sequence[str]:
 def split(line: str) -> list[str]:
     """The words of an unfinished line; the last one, at the cursor, may be empty."""
     for end in ("", "'", '"'):
-        try:
+        with suppress(ValueError):
             words = shlex.split(line.removesuffix("\\") + end)
-        except ValueError:
-            continue
-        return [*words, ""] if not end and (not line or line[-1].isspace()) else words
+            return [*words, ""] if not end and (not line or line[-1].isspace()) else words
     return [""]
 
 
@@ -188,44 +165,51 @@ class Candidate:
     help: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenJob:
+    """A job as it is written: its summary, and its parameters with what is said of them."""
+
+    summary: str
+    parameters: Mapping[str, str]
+
+
 def candidates(line: str) -> list[Candidate]:
     """The words that can stand at the end of this line; none where a file, or anything, is to be named."""
     typed = read_line(line)
-    found = [Candidate(f"{typed.prefix}{one.word}", one.help) for one in _all_of(typed) if _fits(one, typed)]
+    found = [
+        Candidate(f"{typed.prefix}{one.word}", one.help)
+        for one in _all_of(typed)
+        if one.word.startswith(typed.current)
+    ]
     return list({one.word: one for one in found}.values())
 
 
-def _fits(candidate: Candidate, typed: Typed) -> bool:
-    return candidate.word.startswith(typed.current)
-
-
 def _all_of(typed: Typed) -> Iterator[Candidate]:
+    is_option, command = typed.current.startswith("-"), typed.command
     if typed.expects is not None:
         choices = typed.expects.choices
         yield from (map(Candidate, choices) if choices else _values(typed.expects.word, typed))
-    elif typed.command is None or not typed.name:
-        yield from _commands(typed)
-    elif typed.current.startswith("-"):
-        yield from _options(typed)
-    else:
-        yield from _commands(typed)
-        yield from _values(typed.command.argument(typed.place), typed)
+        return
+    if not (command and typed.name and is_option):
+        yield from _commands(typed.name)
+    if command and is_option:
+        yield from _options(command, typed)
+    elif command and typed.name:
+        yield from _values(command.argument(typed.place), typed)
 
 
-def _commands(typed: Typed) -> Iterator[Candidate]:
-    """The commands that can follow: all of them, or those of a group."""
-    group = f"{typed.name} " if typed.name else ""
-    for name, command in commands().items():
-        own = name.removeprefix(group)
-        if name and name.startswith(group) and " " not in own:
+def _commands(name: str) -> Iterator[Candidate]:
+    """All commands, or those of a group."""
+    group = f"{name} " if name else ""
+    for one, command in commands().items():
+        own = one.removeprefix(group)
+        if one and one.startswith(group) and " " not in own:
             yield Candidate(own, reader().translate(command.help))
-    if not typed.name and typed.command is not None and typed.current.startswith("-"):
-        yield from _options(typed)
 
 
-def _options(typed: Typed) -> Iterator[Candidate]:
+def _options(command: CommandSyntax, typed: Typed) -> Iterator[Candidate]:
     """The options that are not given yet, by their long names."""
-    for option in typed.command.options if typed.command else ():
+    for option in command.options:
         if option.repeatable or option.name not in typed.given:
             for name in option.names:
                 if name.startswith("--") or name == typed.current:
@@ -238,13 +222,12 @@ def _options(typed: Typed) -> Iterator[Candidate]:
 def _values(word: str, typed: Typed) -> Iterator[Candidate]:
     """The known values of an option or argument that takes `word`, as the help shows it."""
     plain = word.removesuffix(VALUES)
-    if values := _KNOWN.get(word) or _KNOWN.get(plain):
+    # Of `JOB|FILE` the other is a file, which the shell completes.
+    values = _KNOWN.get(word) or _KNOWN.get(plain) or _KNOWN.get(plain.split("|")[0])
+    if values:
         yield from values(typed)
     elif "|" in word and word.replace("|", "").isalpha() and word.islower():
         yield from map(Candidate, word.split("|"))
-    elif "|" in plain and (values := _KNOWN.get(plain.split("|")[0])):
-        # The other of the two is a file, which the shell completes.
-        yield from values(typed)
 
 
 def _runs(typed: Typed) -> Iterator[Candidate]:
@@ -295,7 +278,7 @@ def _jobs(typed: Typed) -> Iterator[Candidate]:
         yield Candidate("check")
 
 
-def _written_jobs(typed: Typed) -> "WrittenJobs":
+def _written_jobs(typed: Typed) -> Mapping[str, WrittenJob]:
     """The jobs of declarations, as they are written there: completing a word runs no code that is not ours."""
     settings = _settings_of(typed)
     return written_jobs(settings.own_jobs.files) if settings else {}
@@ -305,9 +288,7 @@ def _parameters(typed: Typed) -> Iterator[Candidate]:
     """The parameters of the job that the line names, each to be followed by its value; none that is a secret."""
     from jobs.catalogue.catalogue import JOBS  # noqa: PLC0415 - as above
 
-    if not typed.arguments:
-        return
-    name = typed.arguments[0]
+    name = typed.arguments[0] if typed.arguments else ""
     if job := JOBS.get(name):
         yield from (Candidate(f"{one.name}=", one.help) for one in job.parameters if not one.secret)
     elif written := _written_jobs(typed).get(name):
@@ -345,38 +326,17 @@ _LONGEST: Final = 1_000_000
 """Bytes of a declaration that are looked through."""
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenJob:
-    """A job as it is written: its summary, and its parameters with what is said of them."""
-
-    summary: str
-    parameters: Mapping[str, str]
-
-
-WrittenJobs: TypeAlias = Mapping[str, WrittenJob]
-"""Jobs as they are written, by name."""
-
-
-def written_jobs(files: Sequence[Path]) -> WrittenJobs:
+def written_jobs(files: Sequence[Path]) -> dict[str, WrittenJob]:
     """The jobs of these files by name; none of a file that cannot be read, or is no Python."""
-    return {name: job for file in files for name, job in _of_file(file)}
-
-
-def _of_file(file: Path) -> Iterator[tuple[str, WrittenJob]]:
-    if not file.is_file():
-        return
-    try:
-        with file.open("rb") as opened:
-            tree = ast.parse(opened.read(_LONGEST))
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return
-    for call in _calls(tree, "JobSpec"):
-        if name := _text(call, "name", 0):
-            parameters = {_text(one, "name", 0): _text(one, "help", 1) for one in _calls(call, "Parameter")}
-            yield (
-                name,
-                WrittenJob(_text(call, "summary", 1), {one: help_ for one, help_ in parameters.items() if one}),
-            )
+    found: dict[str, WrittenJob] = {}
+    for file in filter(Path.is_file, files):
+        with suppress(OSError, SyntaxError, ValueError, RecursionError), file.open("rb") as opened:
+            for call in _calls(ast.parse(opened.read(_LONGEST)), "JobSpec"):
+                parameters = {_text(one, "name", 0): _text(one, "help", 1) for one in _calls(call, "Parameter")}
+                parameters.pop("", None)
+                if name := _text(call, "name", 0):
+                    found[name] = WrittenJob(_text(call, "summary", 1), parameters)
+    return found
 
 
 def _calls(tree: ast.AST, name: str) -> Iterator[ast.Call]:

@@ -27,32 +27,24 @@ ELSEWHERE: Mapping[str, str] = {
 """What needs the process that sends to be this one, by the names of the command's parameters."""
 
 
-async def handing_in(
-    detaching: Detaching, given: Mapping[str, str], settings: Settings, screen: Screen
-) -> HandIn | None:
-    """What hands a run in, None where it is sent here. `given` are the parameters that were typed.
+async def handing_in(detaching: Detaching, given: Mapping[str, str], settings: Settings, screen: Screen) -> HandIn:
+    """What hands a run in. `given` are the parameters that were typed.
 
     Raises `CommandRefused`, `JournalAway` and `JournalUnreadable` where no run could be handed in.
     """
     if not detaching.detach:
-        if detaching.priority:
-            raise CommandRefused(
-                said(
-                    "{priority} is the place in the queue of a run that is handed in with {detach}",
-                    priority=setting("priority"),
-                    detach=setting("detach"),
-                )
-            )
-        return None
+        raise CommandRefused(
+            "{priority} is the place in the queue of a run that is handed in with {detach}",
+            priority=setting("priority"),
+            detach=setting("detach"),
+        )
     for name in ELSEWHERE:
         if name in given:
             raise CommandRefused(
-                said(
-                    "{flag}: a run that is handed in with {detach} is sent by another process, perhaps on another "
-                    "machine; leave one of them out",
-                    flag=given[name],
-                    detach=setting("detach"),
-                )
+                "{flag}: a run that is handed in with {detach} is sent by another process, perhaps on another "
+                "machine; leave one of them out",
+                flag=given[name],
+                detach=setting("detach"),
             )
     # Nothing is begun that could not be handed in.
     async with open_queue(settings.journal.value):
@@ -65,14 +57,12 @@ async def handing_in(
                 is_new = await queue.hand_in(run, detaching.priority)
         except JournalError as error:
             raise CommandRefused(
-                said(
-                    "run {run} is ready, and could not be handed in: {error}\nNothing was sent. Hand it in with\n"
-                    "{command}",
-                    run=run.name,
-                    error=text_of(error),
-                    command=command_line("resume", run.name, "--detach"),
-                ),
+                "run {run} is ready, and could not be handed in: {error}\nNothing was sent. Hand it in with\n"
+                "{command}",
                 Exit.STOPPED,
+                run=run.name,
+                error=text_of(error),
+                command=command_line("resume", run.name, "--detach"),
             ) from error
         waiting = totals.count(State.PENDING)
         status = command_line("status", run.name)
@@ -92,28 +82,14 @@ async def handing_in(
     return hand_in
 
 
-def require_steps_here(detaching: Detaching) -> None:
-    """Raise `CommandRefused` for a job file that is to be handed in."""
-    if detaching.detach:
-        raise CommandRefused(
-            said(
-                "{flag}: the steps of a job file wait for each other, and are sent by one process: hand in its jobs "
-                "one by one",
-                flag=setting("detach"),
-            )
-        )
-
-
-def refuse_files_of(kind: JobSpec, detaching: Detaching) -> None:
+def refuse_files_of(kind: JobSpec) -> None:
     """Raise `CommandRefused` for a job that writes a file, which would be on the machine of some worker."""
-    for parameter in kind.parameters if detaching.detach else ():
+    for parameter in kind.parameters:
         if parameter.makes_file:
             raise CommandRefused(
-                said(
-                    "{job} writes the file {parameter} where it is sent, and that may be any machine: run it without "
-                    "{detach}",
-                    job=kind.name,
-                    parameter=parameter.name,
-                    detach=setting("detach"),
-                )
+                "{job} writes the file {parameter} where it is sent, and that may be any machine: run it without "
+                "{detach}",
+                job=kind.name,
+                parameter=parameter.name,
+                detach=setting("detach"),
             )

@@ -1,11 +1,9 @@
 """A job file: its schema, errors with line and column, each step as an order, and a new file from an order."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from dataclasses import fields as fields_of
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +13,13 @@ import tomli_w
 from billing.errors import StatementRefused
 from checkpoints.own_files import read_regular
 from cli.session.order import Order, parse_order, parse_repeat
-from cli.settings.file_access import FoundFile
+from cli.settings.file_access import FoundFile, read_toml
+from cli.settings.flags import Option, names_of, options_of
+from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.places import in_full
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import from_bytes, printable, reason_of
+from cli.terminal.texts import WHOLE, from_bytes, printable, reason_of
 from engine.errors import nearest
 from engine.pipeline.intake import Repeat
 from engine.rows import STDIN
@@ -28,12 +28,11 @@ from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN, YES
 from jobs.rows.input import Input
 from jobs.rows.key_lists import KeyList, key_list
-from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import Path as Way
-from jobs.spec.toml_places import TomlPlace, parse_toml, places
-from texts.remedies import Remedy, setting
+from jobs.spec.toml_places import Toml
+from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, said, text_of
 
 TOML: Final = ".toml"
@@ -62,32 +61,37 @@ _FITS: Final[Mapping[str, Callable[[object], bool]]] = {
 }
 """By the type of a value, whether a value is of it."""
 
+_TYPES: Final = {"A,B": TEXTS, "LINK": TEXTS, "NAME=VALUE": TABLE, "NAME=COLUMN": TABLE, "N": NUMBER}
+"""The type of a key's value by the word that its option takes; a text for other words."""
+
+
+def _keys_of(group: type[object], leave: Collection[str] = ()) -> dict[str, str]:
+    """The options of a record as keys of a step, each with the type of its value."""
+
+    def key(name: str, row: Option) -> str:
+        return row.flags_of(name)[0].removeprefix("--").replace("-", "_")
+
+    def kind(name: str, row: Option) -> str:
+        return _TYPES.get(row.metavar, TEXT) if row.metavar else TEXT if name == "shared_accounts" else SWITCH
+
+    return {key(name, row): kind(name, row) for name, row in options_of(group).items() if name not in leave}
+
+
 KEYS: Final[Mapping[str, str]] = {
     "job": TEXT,
     "file": TEXT,
-    "sql": TEXT,
-    "columns": TEXTS,
-    "map": TABLE,
-    "encoding": TEXT,
-    "delimiter": TEXT,
-    "sheet": TEXT,
-    "limit": NUMBER,
-    "only": TEXT,
-    "exclude": TEXT,
+    **_keys_of(RowFlags),
     "set": TABLE,
-    "model": TEXT,
-    "chain": TEXTS,
-    "fields": TEXTS,
-    "repeatable": SWITCH,
-    "look_up": TEXT,
+    **_keys_of(CallFlags),
     "output": TEXT,
-    "again": SWITCH,
-    "another_billing": SWITCH,
-    "shared_accounts": TEXT,
+    **_keys_of(OrderFlags, {"set_", "ask"}),
     "skip_bad": SWITCH,
     "go_on": SWITCH,
 }
 """The keys of a step, each with the type of its value."""
+
+PACING: Final = names_of(Pacing)
+"""The keys of `[run]`: the flags of the command line, with `_` for `-`."""
 
 DATES: Final[Mapping[str, str]] = {"date": "%Y-%m-%d", "time": "%H%M%S"}
 """What the name of a file can have in braces, each with its format: the moment at which the round was begun."""
@@ -96,9 +100,6 @@ _LONGEST: Final = 200
 """Characters of a wrong value that are shown."""
 
 _BRACED: Final = re.compile(r"\{([a-z_]+)\}")
-
-PACING: Final = frozenset(field.name for field in fields_of(Pacing))
-"""The keys of `[run]`: the flags of the command line, with `_` for `-`."""
 
 
 class JobFileRefused(CommandRefused):
@@ -114,6 +115,11 @@ class JobFileStep:
     output: Path | None
     skip_bad: bool
     go_on: bool
+
+    @property
+    def named(self) -> Said:
+        """The name of the step, as shown to people."""
+        return said("step {number} ({job})", number=self.number, job=self.order.kind.name)
 
     def at(self, moment: datetime) -> "JobFileStep":
         """The step of a round that was begun at this moment: its files are named with that date."""
@@ -143,9 +149,17 @@ class JobFile:
     steps: tuple[JobFileStep, ...]
     digest: str = ""
 
+    @property
+    def command(self) -> str:
+        """What goes on with the file."""
+        return command_line("run", printable(self.path, WHOLE))
+
     def at(self, moment: datetime) -> "JobFile":
         """The file of a round that was begun at this moment."""
         return replace(self, steps=tuple(step.at(moment) for step in self.steps))
+
+
+# ---- reading a job file -------------------------------------------------------------------------------------------
 
 
 def read(path: Path, catalogue: Catalogue) -> JobFile:
@@ -153,64 +167,61 @@ def read(path: Path, catalogue: Catalogue) -> JobFile:
 
     Raises `JobFileRefused` with file, line and column.
     """
-    try:
+
+    def content() -> bytes:
         # It says where money goes, as the settings do.
         FoundFile(path, said("the job file")).check_mode(path.stat().st_mode)
-        content = read_regular(path)
-        text = content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)
-        raise JobFileRefused(said("{path} cannot be read: {why}", path=printable(path), why=why)) from error
-    try:
-        parsed = parse_toml(text)
-    except ValueError as error:
-        raise JobFileRefused(said("{path} is not TOML: {error}", path=printable(path), error=error)) from error
-    return replace(_Reader(path, places(text), catalogue).file(parsed), digest=sha256(content).hexdigest())
+        return read_regular(path)
+
+    toml = read_toml(content, printable(path), JobFileRefused) or Toml("")
+    return _Reader(path, toml, catalogue).file(toml.content)
 
 
+@dataclass(frozen=True, slots=True)
 class _Reader:
-    """Checks the content of the file, and finds the place of each value."""
+    """Checks the content of the file, and names the place of what is wrong."""
 
-    def __init__(self, path: Path, where: Mapping[Way, TomlPlace], catalogue: Catalogue) -> None:
-        self._path = path
-        self._catalogue = catalogue
-        self._where = where
+    path: Path
+    toml: Toml
+    catalogue: Catalogue
 
     def file(self, content: Mapping[str, object]) -> JobFile:
         version = content.get("format", FORMAT)
         if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-            raise self._refused(
-                ("format",),
-                said(
-                    "format: {given} is none; this version writes format = {ours}", given=repr(version), ours=FORMAT
-                ),
+            why = said(
+                "format: {given} is none; this version writes format = {ours}", given=repr(version), ours=FORMAT
             )
+            raise self._refused(("format",), why)
         if version > FORMAT:
-            raise self._refused(
-                ("format",),
-                said(
-                    "the file is of format {theirs}, made by a newer carbon-migrate; this one knows {ours}: install "
-                    "that version",
-                    theirs=version,
-                    ours=FORMAT,
-                ),
+            why = said(
+                "the file is of format {theirs}, made by a newer carbon-migrate; this one knows {ours}: install that "
+                "version",
+                theirs=version,
+                ours=FORMAT,
             )
+            raise self._refused(("format",), why)
         self._known((), content, ("format", RUN, STEP), said("a job file"))
         pacing = content.get(RUN, {})
         if not isinstance(pacing, dict):
             raise self._refused((RUN,), said("{key}: a table is expected, as [{key}]", key=RUN))
-        self._known((RUN,), pacing, PACING, f"[{RUN}]")
         self._check_pacing(pacing)
         steps = content.get(STEP, [])
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps) or not steps:
-            raise self._refused(
-                (STEP,), said("there is no step: begin one with {step} and name its job", step=f"[[{STEP}]]")
+            why = said("there is no step: begin one with {step} and name its job", step=f"[[{STEP}]]")
+            raise self._refused((STEP,), why)
+        piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
+        if len(piped) > 1:
+            why = said(
+                "step {first} reads standard input, and it can be read but once: let step {second} read a file",
+                first=piped[0] + 1,
+                second=piped[1] + 1,
             )
-        self._check_standard_input(steps)
+            raise self._refused((STEP, piped[1], "file"), why)
         read_steps = tuple(self._step(number, step) for number, step in enumerate(steps))
-        return JobFile(self._path, pacing, read_steps)
+        return JobFile(self.path, pacing, read_steps, self.toml.digest)
 
     def _check_pacing(self, pacing: Mapping[str, object]) -> None:
+        self._known((RUN,), pacing, PACING, f"[{RUN}]")
         for name, value in pacing.items():
             try:
                 with_file(Pacing(), {name: value})
@@ -220,36 +231,7 @@ class _Reader:
             _ = with_file(Pacing(), pacing).given
         except CommandRefused as error:
             named = (name.removeprefix("--").replace("-", "_") for name in _named_in(text_of(error)))
-            key = next((name for name in named if name in pacing), "")
-            raise self._refused((RUN, key), text_of(error)) from error
-
-    def _check_standard_input(self, steps: Sequence[Mapping[str, object]]) -> None:
-        piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
-        if len(piped) > 1:
-            raise self._refused(
-                (STEP, piped[1], "file"),
-                said(
-                    "step {first} reads standard input, and it can be read but once: let step {second} read a file",
-                    first=piped[0] + 1,
-                    second=piped[1] + 1,
-                ),
-            )
-
-    def _shared_accounts(self, way: Way, step: Mapping[str, object]) -> SharedAccountsRule | None:
-        given = step.get("shared_accounts")
-        if given is None:
-            return None
-        try:
-            return SharedAccountsRule(str(given))
-        except ValueError:
-            raise self._refused(
-                (*way, "shared_accounts"),
-                said(
-                    "shared_accounts: one of {known} is expected, not {given}",
-                    known=tuple(map(str, SharedAccountsRule)),
-                    given=repr(given),
-                ),
-            ) from None
+            raise self._refused((RUN, *(name for name in named if name in pacing)), text_of(error)) from error
 
     def _step(self, index: int, step: Mapping[str, object]) -> JobFileStep:
         way: Way = (STEP, index)
@@ -257,31 +239,38 @@ class _Reader:
         for name, value in step.items():
             if not _FITS[KEYS[name]](value):
                 given = repr(value)[:_LONGEST]
-                raise self._refused(
-                    (*way, name),
-                    said("{key}: {kind} is expected, not {given}", key=name, kind=KEYS[name], given=given),
-                )
-        job = step.get("job")
+                why = said("{key}: {kind} is expected, not {given}", key=name, kind=KEYS[name], given=given)
+                raise self._refused((*way, name), why)
+        job, shared = step.get("job"), step.get("shared_accounts")
         if job is None:
-            raise self._refused(
-                way, said("step {number} names no job; {command} lists all", number=index + 1, command=Remedy("jobs"))
+            why = said("step {number} names no job; {command} lists all", number=index + 1, command=Remedy("jobs"))
+            raise self._refused(way, why)
+        if shared not in {None, *SharedAccountsRule}:
+            why = said(
+                "shared_accounts: one of {known} is expected, not {given}",
+                known=tuple(map(str, SharedAccountsRule)),
+                given=repr(shared),
             )
+            raise self._refused((*way, "shared_accounts"), why)
         try:
-            switches = {name: step.get(name) is True for name in ("again", "another_billing")}
-            enter, shared = parse_repeat(**switches), self._shared_accounts(way, step)
             order = parse_order(
-                str(job), self._input(step), self._given_values(way, step), self._catalogue, enter, shared
+                str(job),
+                self._input(step),
+                self._given_values(step),
+                self.catalogue,
+                parse_repeat(again=step.get("again") is True, another_billing=step.get("another_billing") is True),
+                SharedAccountsRule(str(shared)) if shared is not None else None,
             )
         except StatementRefused as error:
             raise self._refused((*way, "sql" if "sql" in step else "look_up"), _in_step(index, error)) from error
         except (CommandRefused, ParameterRefused) as error:
             raise self._refused(self._key_of_error(way, step, error), _in_step(index, error)) from error
-        output = step.get("output")
         self._check_dates(way, step, order)
+        output = step.get("output")
         return JobFileStep(
             number=index + 1,
             order=order,
-            output=self._path.parent / str(output) if output else None,
+            output=self.path.parent / str(output) if output else None,
             skip_bad=step.get("skip_bad") is True,
             go_on=step.get("go_on") is True,
         )
@@ -303,10 +292,11 @@ class _Reader:
                     raise self._refused(place, refusal)
 
     def _input(self, step: Mapping[str, object]) -> Input:
-        file = str(step.get("file", ""))
+        # Paths in the file, also those of a file of keys, are relative to the file.
+        file, folder = str(step.get("file", "")), self.path.parent.absolute()
+        only, exclude = (key_list(str(step[name]), folder) if name in step else None for name in ("only", "exclude"))
         return Input(
-            # Paths in the file are relative to the file.
-            file=file if file in {"", STDIN} else str((self._path.parent / file).absolute()),
+            file=file if file in {"", STDIN} else str((self.path.parent / file).absolute()),
             sql=str(step.get("sql", "")),
             columns=tuple(_texts(step.get("columns"))),
             mapping=_table(step.get("map")),
@@ -314,38 +304,29 @@ class _Reader:
             delimiter=str(step.get("delimiter", "")),
             sheet=str(step.get("sheet", "")),
             limit=limit if isinstance(limit := step.get("limit"), int) else 0,
-            only=self._keys(step.get("only")),
-            exclude=self._keys(step.get("exclude")),
+            only=only,
+            exclude=exclude,
         )
 
-    def _keys(self, typed: object) -> KeyList | None:
-        # The path of a key file is relative to the job file.
-        return None if typed is None else key_list(str(typed), self._path.parent.absolute())
-
-    def _given_values(self, way: Way, step: Mapping[str, object]) -> dict[str, str]:
-        given = self._beside(str(step.get("job", "")), _table(step.get("set")))
-        of_call = {
-            "model": str(step.get("model", "")),
-            "chain": chain_text(_texts(step.get("chain"))) if "chain" in step else "",
-            "fields": ",".join(_texts(step.get("fields"))),
-            "repeatable": YES if step.get("repeatable") is True else "",
-            "look_up": str(step.get("look_up", "")),
-        }
-        twice = next((name for name, value in of_call.items() if value and name in given), None)
-        if twice is not None:
-            raise self._refused(
-                (*way, "set", twice), said("{key} is given twice: in the step, and in its set", key=twice)
-            )
-        return {**given, **{name: value for name, value in of_call.items() if value}}
-
-    def _beside(self, job: str, given: Mapping[str, str]) -> dict[str, str]:
-        """The parameters, with the paths of files relative to the job file."""
-        spec = self._catalogue.get(job)
+    def _given_values(self, step: Mapping[str, object]) -> dict[str, str]:
+        """The parameters of the job, with the paths of files relative to the job file."""
+        spec = self.catalogue.get(str(step["job"]))
         files = {one.name for one in (spec.parameters if spec else ()) if one.makes_file or one.reads_file}
-        return {
-            name: str(self._path.parent.absolute() / in_full(value)) if name in files and value else value
-            for name, value in given.items()
+        given = {
+            name: str(self.path.parent.absolute() / in_full(value)) if name in files and value else value
+            for name, value in _table(step.get("set")).items()
         }
+        calling = CallFlags(
+            model=str(step.get("model", "")),
+            chain=_texts(step.get("chain")),
+            fields=",".join(_texts(step.get("fields"))),
+            repeatable=step.get("repeatable") is True,
+            look_up=str(step.get("look_up", "")),
+        )
+        for name in calling.parameters:
+            if name in given:
+                raise CommandRefused("{key} is given twice: in the step, and in its set", key=name)
+        return {**given, **calling.parameters}
 
     def _key_of_error(self, way: Way, step: Mapping[str, object], error: Exception) -> Way:
         """The key that an error is about: its sentence names a parameter or a flag."""
@@ -371,18 +352,13 @@ class _Reader:
                 raise self._refused((*way, name), refusal)
 
     def _refused(self, way: Way, text: str) -> JobFileRefused:
-        place = self._where.get(way)
-        while place is None:
-            way = way[:-1]
-            place = self._where.get(way)
+        place = self.toml.place(*way)
         return JobFileRefused(
-            said(
-                "{file}, line {line}, column {column}: {text}",
-                file=printable(self._path),
-                line=place.line,
-                column=place.column,
-                text=text,
-            )
+            "{file}, line {line}, column {column}: {text}",
+            file=printable(self.path),
+            line=place.line,
+            column=place.column,
+            text=text,
         )
 
 
@@ -431,16 +407,14 @@ def save(request: SaveRequest, path: Path, *, force: bool) -> None:
     order = request.order
     if path.suffix != TOML:
         raise CommandRefused(
-            said(
-                "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
-                path=printable(path),
-                suffix=TOML,
-            )
+            "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
+            path=printable(path),
+            suffix=TOML,
         )
     secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
     if secret is not None:
         raise CommandRefused(
-            said("{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret)
+            "{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret
         )
     text = _text(request.pacing, _step(request, path.absolute().parent))
     if text != from_bytes(text):
@@ -450,16 +424,10 @@ def save(request: SaveRequest, path: Path, *, force: bool) -> None:
             file.write(text)
     except FileExistsError as error:
         raise CommandRefused(
-            said(
-                "{path} is there already: name another file, or give {flag}",
-                path=printable(path),
-                flag=setting("force"),
-            )
+            "{path} is there already: name another file, or give {flag}", path=printable(path), flag=setting("force")
         ) from error
     except OSError as error:
-        raise CommandRefused(
-            said("{path} cannot be written: {why}", path=printable(path), why=reason_of(error))
-        ) from error
+        raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error
 
 
 def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:

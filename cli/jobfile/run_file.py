@@ -1,21 +1,19 @@
 """The commands on job files: `run FILE.toml`, `plan FILE.toml`, and `run … --save FILE.toml`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
 
-from cli.jobfile.job_file import PACING, TOML, JobFile, SaveRequest, read, save
-from cli.jobfile.steps import FileRunOptions, run_file
-from cli.session.events import OpenReader
+from cli.jobfile.job_file import TOML, JobFile, SaveRequest, read, save
+from cli.jobfile.steps import run_file
 from cli.session.order import Order
-from cli.session.session import OpenRecorder
+from cli.session.session import Invocation
 from cli.settings.flags import Consent, Flags, names_of
 from cli.settings.order_flags import CallFlags, ImportFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, with_file
-from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import AWAY, CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
@@ -36,35 +34,22 @@ SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
 """Parameters of saving itself."""
 
 
-async def run(  # noqa: PLR0913 - one parameter for each part of the command line
-    name: str,
-    settings: Settings,
-    pacing: Pacing,
-    consent: Consent,
-    screen: Screen,
-    *,
-    typed: Mapping[str, str],
-    record: OpenRecorder | None,
-    readers: Sequence[OpenReader],
-) -> Closing:
+async def run(name: str, told: Invocation, pacing: Pacing, *, typed: Mapping[str, str]) -> Closing:
     """Run the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises.
 
     A billing that is away is no refusal, for a job file is started at night, when nobody is there: the code says that
     the same command goes on.
     `typed` is the command line, by parameter; options that would be ignored are refused.
     """
-    file = await read_file(name, typed, settings.catalogue)
-    options = FileRunOptions(with_file(pacing, file.pacing).given, pacing.given, consent, record, readers)
+    file = await read_file(name, typed, told.settings.catalogue)
     try:
-        return await run_file(file, settings, options, screen)
+        return await run_file(file, told, with_file(pacing, file.pacing).given)
     except AWAY as error:
         raise CommandRefused(
-            said(
-                "{error}\nWhen the billing is back, the same command goes on:\n{command}",
-                error=error,
-                command=command_line("run", printable(file.path, WHOLE)),
-            ),
+            "{error}\nWhen the billing is back, the same command goes on:\n{command}",
             Exit.STOPPED,
+            error=error,
+            command=file.command,
         ) from error
 
 
@@ -82,7 +67,7 @@ def save_request(
                 command=command_line("run", f"FILE{TOML}"),
             )
         )
-    given = {name: _toml_value(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
+    given = {name: _toml_value(name, value) for name, value in sorted(pacing.typed.items())}
     return SaveRequest(order, output, consent.skip_bad, given)
 
 

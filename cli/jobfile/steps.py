@@ -1,9 +1,11 @@
 """Steps of a job file, run in order: each is a run of its own, with a barrier between them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -16,24 +18,29 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.session.control_server import serve_control
-from cli.session.events import LiveRun, OpenReader, RunEnded, RunEvent, RunReader, RunReaders
+from cli.session.events import LiveRun, RunEnded, RunEvent, RunReader, RunReaders
 from cli.session.journal import locked, require_unlocked, unfinished
 from cli.session.order import identity
-from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, close_ended, open_session, totals_at_end
+from cli.session.run_session import (
+    Ready,
+    RunSession,
+    check_files,
+    close_ended,
+    prepare,
+    start_run,
+    totals_at_end,
+)
+from cli.session.session import Invocation, Session, open_session
 from cli.session.stages import StepMark, mark_of
-from cli.session.start import Ready, check_files, prepare, start_run
-from cli.settings.flags import Consent
-from cli.settings.settings import Settings
 from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.show.progress import show_sending
-from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of, outcome_of
+from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.signals import Interrupts
-from cli.terminal.texts import SENTENCE, WHOLE, printable
-from engine.job import Job
+from cli.terminal.texts import SENTENCE, printable
 from engine.pacing.holds import Stop, StopKind
+from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
 from engine.pipeline.barrier import Barrier, is_worked_off, settled
 from engine.pipeline.live_policy import LivePolicy
@@ -41,7 +48,7 @@ from engine.pipeline.progress import Progress
 from engine.rows import STDIN
 from engine.sources.raw.original import FileOnDisk
 from texts.remedies import command_line
-from texts.said import Said, counted, said, text_of
+from texts.said import counted, said, text_of
 
 # ---- the rounds of a job file -------------------------------------------------------------------------------------
 
@@ -89,11 +96,13 @@ def passes(step: JobFileStep, outcome: Exit) -> bool:
 
 async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) -> Round:
     """The round that a start of the file at `now` continues or begins. Raises `InputRefused` for a file of rows."""
-    marked = [(mark, run) for run in reversed(await journal.runs()) if (mark := _mark_here(run, file, target))]
+    here = [run for run in await journal.runs() if run.target == target and run.stage is not Stage.DISCARDED]
+    marked = [(mark, run) for run in reversed(here) if (mark := mark_of(run)) and mark.file == str(file.path)]
     number = max((mark.round for mark, _ in marked), default=0)
     latest = [(mark, run) for mark, run in marked if mark.round == number]
+    anew = tuple(StepDecision(step, StepState.BEGUN) for step in file.at(now).steps)
     if not latest:
-        return Round(1, now, _all_of(file.at(now).steps))
+        return Round(1, now, anew)
     begun = latest[-1][0].begun
     steps = file.at(begun).steps
     runs = _runs_of(steps, latest)
@@ -106,7 +115,7 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
             date=last.created_at,
             next=number + 1,
         )
-        return Round(number + 1, now, _all_of(file.at(now).steps), note)
+        return Round(number + 1, now, anew, note)
     decisions = [decision for step in steps for decision in await _decide(step, runs.get(step.number), journal)]
     known = {run.run_id for run in runs.values()}
     strays = [run for _, run in latest if run.run_id not in known and run.approved_at]
@@ -119,30 +128,18 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
     )
 
 
-def _mark_here(run: Run, file: JobFile, target: str) -> StepMark | None:
-    mark = mark_of(run)
-    here = mark is not None and mark.file == str(file.path) and run.target == target
-    return mark if here and run.stage is not Stage.DISCARDED else None
-
-
-def _all_of(steps: Sequence[JobFileStep]) -> tuple[StepDecision, ...]:
-    return tuple(StepDecision(step, StepState.BEGUN) for step in steps)
-
-
 def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[StepMark, Run]]) -> dict[int, Run]:
     """The newest run of each step: by its number first, since two steps may be equal, then among the others."""
     found: dict[int, Run] = {}
     for only_its_own in (True, False):
         for step in steps:
-            left = [one for one in latest if one[1] not in found.values() and _same(step, one[1])]
+            wanted = identity(step.order.to_parameters())
+            left = [one for one in latest if one[1] not in found.values() and one[1].job == step.order.kind.name]
             own = [run for mark, run in left if mark.number == step.number or not only_its_own]
-            if own and step.number not in found:
-                found[step.number] = own[0]
+            same = next((run for run in own if identity(run.parameters) == wanted), None)
+            if same is not None and step.number not in found:
+                found[step.number] = same
     return found
-
-
-def _same(step: JobFileStep, run: Run) -> bool:
-    return run.job == step.order.kind.name and identity(run.parameters) == identity(step.order.to_parameters())
 
 
 async def _run_that_ended(latest: Sequence[tuple[StepMark, Run]], last: Run | None, journal: Journal) -> Run | None:
@@ -151,7 +148,7 @@ async def _run_that_ended(latest: Sequence[tuple[StepMark, Run]], last: Run | No
     if not ends or await unfinished(ends[0], journal):
         return None
     # Rejected rows do not matter after the last step; rows that wait for a person keep the round open.
-    outcome = outcome_of(await totals_at_end(ends[0], journal))
+    outcome = exit_of(await totals_at_end(ends[0], journal))
     return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
 
 
@@ -165,7 +162,7 @@ async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[
         # Nothing of it was sent, so the new run replaces it.
         return [StepDecision(step, StepState.BEGUN, run, why)]
     first = [StepDecision(step, StepState.TAKEN_UP, run)] if is_open else []
-    if not is_open and run.paused_at and passes(step, outcome_of(await totals_at_end(run, journal))):
+    if not is_open and run.paused_at and passes(step, exit_of(await totals_at_end(run, journal))):
         # The file is paused after this run: it waits there first, whatever begins next.
         first = [StepDecision(step, StepState.PASSED_OVER, run)]
     return (
@@ -179,14 +176,14 @@ async def _reason_to_repeat(step: JobFileStep, run: Run, journal: Journal) -> st
     if await journal.taken_back(run):
         return said("run {run} was taken back", run=run.name)
     file = step.order.rows.file
-    if file not in {"", STDIN} and await anyio.to_thread.run_sync(_has_changed, Path(file), run.source_digest):
+
+    def has_changed() -> bool:
+        # A missing file has no rows left to send.
+        return Path(file).exists() and FileOnDisk(Path(file)).digest != run.source_digest
+
+    if file not in {"", STDIN} and await anyio.to_thread.run_sync(has_changed):
         return said("{file} has changed since run {run} began with it", file=printable(file), run=run.name)
     return ""
-
-
-def _has_changed(file: Path, digest: str) -> bool:
-    """Whether the content of the file has changed; a missing file has no rows left to send."""
-    return file.exists() and FileOnDisk(file).digest != digest
 
 
 # ---- waiting between two steps ------------------------------------------------------------------------------------
@@ -208,11 +205,12 @@ class WaitResult:
 
     def and_then(self, later: "WaitResult") -> "WaitResult":
         """The sum of two results, in order."""
-        return WaitResult(self.seconds + later.seconds, _sum(self.held, later.held), later.stop)
+        return WaitResult(self.seconds + later.seconds, Counter(self.held) + Counter(later.held), later.stop)
 
     def counted_in(self, closing: Closing) -> Closing:
         """The closing of the file's last step with this waiting added."""
-        whole = replace(closing, seconds=closing.seconds + self.seconds, held=_sum(self.held, closing.held))
+        held = Counter(self.held) + Counter(closing.held)
+        whole = replace(closing, seconds=closing.seconds + self.seconds, held=held)
         if not self.stop.requested:
             return whole
         code = Exit.INTERRUPTED if self.stop.kind is StopKind.INTERRUPTED else Exit.STOPPED
@@ -225,65 +223,38 @@ async def wait(run: Run, session: Session) -> WaitResult:
     Raises `CommandRefused` when another process works on the run, `JournalError`, and what `rebuild` raises.
     """
     structlog.contextvars.bind_contextvars(run=run.name)
-    return await _Waiting(run, session).wait()
+    journal, screen, progress = session.journal, session.screen, Progress()
+    # An interrupt that came when the step had nothing left to stop applies to the file; other stops are over.
+    stop = session.stop if session.stop.kind is StopKind.INTERRUPTED else Stop()
+    live, interrupts = LivePolicy(session.policy_of(run), progress, stop), Interrupts(stop, screen)
+    readers = RunReaders(run, journal, progress, interrupts, ended=True)
+    async with (
+        locked(run, journal, "run") as ours,
+        interrupts.listening(),
+        readers.following(session.readers),
+    ):
+        progress.take_up(await journal.totals(ours), intake_ended=True)
+        with interrupts.before_sending():
+            barrier = Barrier(await _gauge(ours, session, live.policy), live)
+            paused = True
+            while paused and not stop.requested:
+                async with (
+                    serve_control(ours, journal, live, screen),
+                    show_sending(progress, screen, ours.name),
+                ):
+                    await barrier.wait()
+                # A pause may have been confirmed just as the waiting ended, and must hold.
+                paused = (await journal.run(ours.name)).paused_at is not None
+    if stop.requested:
+        log.info("the next step does not begin", why=stop.reason)
+    return WaitResult(progress.seconds, progress.holds.seconds, stop)
 
 
-async def tell_end(run: Run, closing: Closing, session: Session) -> None:
-    """Tell the readers of a run that its job file ends after it; a signal ends the waiting for them."""
-    interrupts = Interrupts(Stop(), session.screen)
-    readers = RunReaders(run, session.journal, Progress(), interrupts, ended=True)
-    async with interrupts.listening(), readers.following(session.readers):
-        readers.end_file(closing)
-
-
-class _Waiting:
-    """One wait after one run."""
-
-    def __init__(self, run: Run, session: Session) -> None:
-        self._run = run
-        self._session = session
-        self._journal = session.journal
-        # An interrupt that came when the step had nothing left to stop applies to the file; other stops are over.
-        self._stop = session.stop if session.stop.kind is StopKind.INTERRUPTED else Stop()
-        self._live_policy = LivePolicy(session.policy_of(run), Progress(), self._stop)
-        self._interrupts = Interrupts(self._stop, session.screen)
-
-    async def wait(self) -> WaitResult:
-        progress = self._live_policy.progress
-        readers = RunReaders(self._run, self._journal, progress, self._interrupts, ended=True)
-        async with (
-            locked(self._run, self._journal, "run") as self._run,
-            self._interrupts.listening(),
-            readers.following(self._session.readers),
-        ):
-            progress.take_up(await self._journal.totals(self._run), intake_ended=True)
-            with self._interrupts.before_sending():
-                await self._until_open(Barrier(await self._gauge(), self._live_policy))
-        if self._stop.requested:
-            log.info("the next step does not begin", why=self._stop.reason)
-        return WaitResult(progress.seconds, progress.holds.seconds, self._stop)
-
-    async def _until_open(self, barrier: Barrier) -> None:
-        paused = True
-        while paused and not self._stop.requested:
-            async with (
-                serve_control(self._run, self._journal, self._live_policy, self._session.screen),
-                show_sending(self._live_policy.progress, self._session.screen, self._run.name),
-            ):
-                await barrier.wait()
-            # A pause may have been confirmed just as the waiting ended, and must hold.
-            paused = (await self._journal.run(self._run.name)).paused_at is not None
-
-    async def _gauge(self) -> Gauge:
-        policy = self._live_policy.policy
-        if self._session.gateway.database is None:
-            return settled(policy.settle, BLIND)
-        job = await self._session.for_run(self._run).rebuild(self._run)
-        return is_worked_off(self._run, job, self._journal, policy.drain_patience)
-
-
-def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> Mapping[str, float]:
-    return {who: one.get(who, 0.0) + other.get(who, 0.0) for who in {**one, **other}}
+async def _gauge(run: Run, session: Session, policy: Policy) -> Gauge:
+    if session.gateway.database is None:
+        return settled(policy.settle, BLIND)
+    job = await session.for_run(run).rebuild(run)
+    return is_worked_off(run, job, session.journal, policy.drain_patience)
 
 
 # ---- the steps in order -------------------------------------------------------------------------------------------
@@ -304,21 +275,20 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
                 one = prepare(step.order, check_files(step.order, step.output), session)
                 await one.job.check()
                 if not is_to_be_made(step, makers):
-                    await anyio.to_thread.run_sync(_open, one.job)
+                    # All that the source knows before its first row.
+                    await anyio.to_thread.run_sync(attrgetter("source.digest", "source.header"), one.job)
             except OPERATOR_ERRORS as error:
-                why = said("{step}: {error}", step=named(step), error=error)
+                why = said("{step}: {error}", step=step.named, error=error)
                 raise NothingSent(why, Exit.STOPPED if isinstance(error, AWAY) else code_of(error)) from error
             if step.order.rows.file == STDIN:
                 piped[step.number] = one
         for path in files_made(step):
             if (other := makers.setdefault(path, step)).number != step.number:
                 raise NothingSent(
-                    said(
-                        "{step} and {other} both make {path}: name another file in one of them",
-                        step=named(step),
-                        other=named(other),
-                        path=printable(path),
-                    )
+                    "{step} and {other} both make {path}: name another file in one of them",
+                    step=step.named,
+                    other=other.named,
+                    path=printable(path),
                 )
     return piped
 
@@ -331,59 +301,36 @@ def is_to_be_made(step: JobFileStep, makers: Mapping[Path, JobFileStep]) -> bool
 
 def files_made(step: JobFileStep) -> tuple[Path, ...]:
     """The files that the step writes: its answers, and its job's own output."""
-    named_by = [one.name for one in step.order.kind.parameters if one.makes_file]
-    return tuple(
-        Path(file).resolve()
-        for file in (step.output, *(step.order.parameters[name] for name in named_by))
-        if file is not None
-    )
+    named_by = [step.order.parameters[one.name] for one in step.order.kind.parameters if one.makes_file]
+    return tuple(Path(file).resolve() for file in (step.output, *named_by) if file is not None)
 
 
-def named(step: JobFileStep) -> Said:
-    """The name of the step, as shown to people."""
-    return said("step {number} ({job})", number=step.number, job=step.order.kind.name)
-
-
-def _open(job: Job) -> None:
-    """Read everything that the source knows before its first row. Raises what the source raises."""
-    source = job.source
-    _ = source.digest, source.header
-
-
-@dataclass(frozen=True, slots=True)
-class FileRunOptions:
-    """The options for all steps."""
-
-    pacing: Mapping[str, str]
-    """Pacing for a step that begins: from the command line, else from the file."""
-    pacing_now: Mapping[str, str]
-    """Pacing from the command line alone, for a step that is resumed; its run keeps the rest."""
-    consent: Consent
-    record: OpenRecorder | None = None
-    readers: Sequence[OpenReader] = ()
-
-
-async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, screen: Screen) -> Closing:
+async def run_file(file: JobFile, told: Invocation, pacing: Mapping[str, str]) -> Closing:
     """Run what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
 
     It has the outcomes of all steps, which are shown as a table at the end. A step without success ends the file,
     unless `go_on` allows rejected rows; so does a stop between two steps. The closing includes the time waited
-    between the steps.
+    between the steps. `pacing` is that of a step that begins, of the command line or the file; a step that is resumed
+    takes that of the command line alone, since its run keeps the rest.
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; an error after
     that is shown, and in the closing.
     """
-    async with open_session(settings, screen, pacing=options.pacing, record=options.record) as opened:
-        journal = opened.journal
+    async with open_session(told) as opened:
+        screen, journal = told.screen, opened.journal
         now = await round_of(file, await opened.target(), journal, datetime.now().astimezone())
         await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
         done: list[StepOutcome] = []
-        closing, ended_after = await _work_through(file, now, piped, opened, options, done)
+        closing, ended_after = await _work_through(file, now, piped, opened, pacing, done)
         left = [_outcome(decision, None) for decision in now.decisions[len(done) :]]
         closing = replace(closing, steps=(*done, *left))
         screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)
-        if ended_after is not None and options.readers:
-            await tell_end(ended_after, closing, replace(opened, readers=options.readers))
+        if ended_after is not None and told.readers:
+            # A signal ends the waiting for the readers, who are told that the file ends after this run.
+            interrupts = Interrupts(Stop(), screen)
+            readers = RunReaders(ended_after, journal, Progress(), interrupts, ended=True)
+            async with interrupts.listening(), readers.following(told.readers):
+                readers.end_file(closing)
     return closing
 
 
@@ -392,7 +339,7 @@ async def _work_through(
     now: Round,
     piped: Mapping[int, Ready],
     opened: Session,
-    options: FileRunOptions,
+    pacing: Mapping[str, str],
     done: list[StepOutcome],
 ) -> tuple[Closing, Run | None]:
     """Work on the steps in order, and add the outcome of each to `done`; returns the closing without its steps.
@@ -404,23 +351,22 @@ async def _work_through(
     closing, worst = Closing(Exit.DONE), Exit.DONE
     waited, run = WaitResult(), None
     for decision in now.decisions:
-        step = decision.step
-        consent = replace(options.consent, skip_bad=options.consent.skip_bad or step.skip_bad)
-        ends = _Ends()
-        readers = (*options.readers, ends.open) if options.readers else ()
+        step, ends = decision.step, _Ends()
+        consent = replace(opened.consent, skip_bad=opened.consent.skip_bad or step.skip_bad)
+        readers = (*opened.readers, ends.open) if opened.readers else ()
         session = replace(opened, consent=consent, stop=Stop(), readers=readers)
         place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
         screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
         try:
             mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
-            closing = await _work_on(decision, mark, piped.get(step.number), session, options.pacing_now)
+            closing = await _work_on(decision, mark, piped.get(step.number), session, pacing)
             done.append(_outcome(decision, closing))
             if not passes(step, closing.exit):
                 _show_end(file, step, closing, screen)
                 return waited.counted_in(closing), None
             if decision is not now.decisions[-1] and closing.run is not None:
                 run = await journal.run(closing.run)
-                waited = waited.and_then(await wait(run, replace(session, pacing=options.pacing_now)))
+                waited = waited.and_then(await wait(run, session))
                 if waited.stop.requested:
                     _show_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
                     # Who interrupts what a step has still to tell wants no more to be told.
@@ -462,6 +408,40 @@ def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:
     return StepOutcome(step.number, step.order.kind.name, closing, output, done_before=before)
 
 
+async def _work_on(
+    decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing: Mapping[str, str]
+) -> Closing:
+    """Carry out the decision on a step."""
+    screen, journal, run = session.screen, session.journal, decision.run
+    if decision.state is StepState.BEGUN or run is None:
+        if decision.why:
+            screen.say(said("{why}: the step is begun anew", why=decision.why))
+        # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
+        step = decision.step
+        one = piped or prepare(step.order, check_files(step.order, step.output), session)
+        return await start_run(one, replace(session, pacing=pacing), mark.to_parameters())
+    await require_unlocked(run, journal)
+    if decision.state is StepState.TAKEN_UP:
+        screen.say(said("taking up run {run}", run=run.name))
+        resumed = session.for_run(run)
+        return await RunSession(run, await resumed.rebuild(run), resumed, fresh=False).run()
+    screen.say(
+        counted(
+            "done before in this round: run {run}, {n} row",
+            "done before in this round: run {run}, {n} rows",
+            (await journal.totals(run)).frozen,
+            run=run.name,
+        )
+    )
+    closing, _ = await close_ended(run, journal, session.settings.catalogue)
+    if closing.error:
+        screen.complain(closing.error)
+    return closing
+
+
+# ---- what is shown of them ----------------------------------------------------------------------------------------
+
+
 async def _show_round(now: Round, journal: Journal, screen: Screen) -> None:
     """Show the round, and its runs that match no step."""
     if now.note:
@@ -480,47 +460,6 @@ async def _show_round(now: Round, journal: Journal, screen: Screen) -> None:
         screen.say_always(labelled(said("note:"), stray, "yellow"))
 
 
-async def _work_on(
-    decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing_now: Mapping[str, str]
-) -> Closing:
-    """Carry out the decision on a step."""
-    match decision:
-        case StepDecision(state=StepState.PASSED_OVER, run=Run() as run):
-            return await _passed_over(run, session)
-        case StepDecision(state=StepState.TAKEN_UP, run=Run() as run):
-            return await _taken_up(run, replace(session, pacing=pacing_now))
-    if decision.why:
-        session.screen.say(said("{why}: the step is begun anew", why=decision.why))
-    # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
-    step = decision.step
-    one = piped or prepare(step.order, check_files(step.order, step.output), session)
-    return await start_run(one, session, remembered=mark.to_parameters())
-
-
-async def _passed_over(run: Run, session: Session) -> Closing:
-    await require_unlocked(run, session.journal)
-    totals = await session.journal.totals(run)
-    session.screen.say(
-        counted(
-            "done before in this round: run {run}, {n} row",
-            "done before in this round: run {run}, {n} rows",
-            totals.frozen,
-            run=run.name,
-        )
-    )
-    closing, _ = await close_ended(run, session.journal, session.settings.catalogue)
-    if closing.error:
-        session.screen.complain(closing.error)
-    return closing
-
-
-async def _taken_up(run: Run, session: Session) -> Closing:
-    await require_unlocked(run, session.journal)
-    session.screen.say(said("taking up run {run}", run=run.name))
-    session = session.for_run(run)
-    return await RunSession(run, await session.rebuild(run), session, fresh=False).run()
-
-
 def _closing_after_sending(
     file: JobFile, step: JobFileStep, done: Sequence[StepOutcome], error: Exception
 ) -> Closing:
@@ -535,49 +474,37 @@ def _closing_after_sending(
         error=said(
             "{step}: {why}\nStopped in the middle of {file}; done before that: {sent}.\n"
             "Put right what is wrong, then go on with: {command} (it passes over what is done)",
-            step=named(step),
+            step=step.named,
             why=error.why if isinstance(error, NothingSent) else text_of(error),
             file=printable(file.path),
             sent=tuple(sent),
-            command=_again(file),
+            command=file.command,
         ),
     )
 
 
 def _show_stop(file: JobFile, step: JobFileStep, run: Run, why: str, screen: Screen) -> None:
     """Show that the file was stopped after a finished step, and how to continue."""
-    steps: list[tuple[str, str]] = []
-    if run.paused_at:
-        steps.append((command_line("continue", run.name), said("end the pause")))
-    steps.append((_again(file), said("go on with the next step")))
+    unpause = [(command_line("continue", run.name), said("end the pause"))] if run.paused_at else []
+    steps = [*unpause, (file.command, said("go on with the next step"))]
     stopped = said("stopped after step {number}: {why}", number=step.number, why=why)
     screen.result(
         Group(Text("■ ", "bold yellow").append(printable(stopped, SENTENCE)), steps_list(steps)), good=False
     )
 
 
-def _again(file: JobFile) -> str:
-    return command_line("run", printable(file.path, WHOLE))
-
-
 def _show_end(file: JobFile, step: JobFileStep, closing: Closing, screen: Screen) -> None:
-    left = len(file.steps) - step.number
-    if not left:
-        return
-    ended = counted(
-        "Step {number} ended with exit code {code}: the {n} after it was not begun.",
-        "Step {number} ended with exit code {code}: the {n} after it were not begun.",
-        left,
-        number=step.number,
-        code=int(closing.exit),
-    )
-    again = _again(file)
-    screen.say_always(
-        labelled(
-            ended,
-            said("Put right what is wrong or give the step go_on = true, then: {command}", command=again)
-            if closing.exit is Exit.REJECTED
-            else said("Put right what is wrong, then: {command}", command=again),
-            "yellow",
+    if left := len(file.steps) - step.number:
+        ended = counted(
+            "Step {number} ended with exit code {code}: the {n} after it was not begun.",
+            "Step {number} ended with exit code {code}: the {n} after it were not begun.",
+            left,
+            number=step.number,
+            code=int(closing.exit),
         )
-    )
+        remedy = (
+            said("Put right what is wrong or give the step go_on = true, then: {command}", command=file.command)
+            if closing.exit is Exit.REJECTED
+            else said("Put right what is wrong, then: {command}", command=file.command)
+        )
+        screen.say_always(labelled(ended, remedy, "yellow"))

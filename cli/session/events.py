@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeAlias
 
 import anyio
@@ -44,60 +45,57 @@ def _harmless() -> Iterator[None]:
         log.exception("a reader of the run has failed: a fault of ours, please report it")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """What happens to a run, and when."""
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
-class RunBegan:
-    """Sending begins: of a new run, or of one that is taken up again. `totals` are those of the journal."""
+class RunBegan(RunEvent):
+    """Sending begins: of a new run, or of one that is resumed. `totals` are those of the journal."""
 
     totals: Totals
     taken_up: bool
-    at: datetime = field(default_factory=_now)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Held(RunEvent):
     """No call may leave because of `who`, a short fixed word; `why` is for people."""
 
     who: str
     why: str
-    at: datetime = field(default_factory=_now)
 
 
 @dataclass(frozen=True, slots=True)
-class HoldEnded:
+class HoldEnded(RunEvent):
     """The hold of `who` is over."""
 
     who: str
-    at: datetime = field(default_factory=_now)
 
 
 @dataclass(frozen=True, slots=True)
-class NeedsPerson:
+class NeedsPerson(RunEvent):
     """A person has to look: `rows` rows wait for that, `why` says for what, and `commands` are to be typed next."""
 
     rows: int
     why: str
     commands: Sequence[str]
-    at: datetime = field(default_factory=_now)
 
 
 @dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(RunEvent):
     """The process works on the run no longer; `closing` has the exit code and the totals."""
 
     closing: Closing
-    at: datetime = field(default_factory=_now)
 
 
 @dataclass(frozen=True, slots=True)
-class FileEnded:
+class FileEnded(RunEvent):
     """The job file of an ended run ends before its next step begins: no run ends with it. `closing` is the file's."""
 
     closing: Closing
-    at: datetime = field(default_factory=_now)
 
 
 def describe_outcome(closing: Closing) -> Said:
@@ -116,9 +114,6 @@ def describe_exit(closing: Closing) -> Said:
     code = said("exit code {code}", code=int(closing.exit))
     why = closing.stopped or closing.error
     return said("{code}, {why}", code=code, why=why) if why else code
-
-
-RunEvent: TypeAlias = RunBegan | Held | HoldEnded | NeedsPerson | RunEnded | FileEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +158,8 @@ class RunReaders:
         self._live = LiveRun(run, journal, progress.status, ended)
         self._holds = progress.holds
         self._interrupts = interrupts
-        self._readers: list[RunReader] = []
+        self._readers: dict[RunReader, anyio.Event] = {}
+        """Each with what is set when it has ended, in whatever way."""
         self._held: frozenset[str] = frozenset()
         self._last_words: anyio.CancelScope | None = None
         """The time of the readers once the run has ended, which a signal cuts short; None until then."""
@@ -177,25 +173,31 @@ class RunReaders:
         for open_reader in opens:
             with _harmless():
                 if reader := open_reader(self._live):
-                    self._readers.append(reader)
+                    self._readers[reader] = anyio.Event()
         self._holds.listen(self._compare_holds)
-        at_work = [_AtWork(reader) for reader in self._readers]
-        async with run_alongside(*(one.follow for one in at_work)):
+        async with run_alongside(*(partial(self._follow, reader) for reader in self._readers)):
             try:
                 yield
             except Exception:
-                await self._hear_out(at_work)
+                await self._hear_out()
                 raise
-            await self._hear_out(at_work)
+            await self._hear_out()
 
-    async def _hear_out(self, at_work: "Sequence[_AtWork]") -> None:
+    async def _follow(self, reader: RunReader) -> None:
+        try:
+            with _harmless():
+                await reader.follow()
+        finally:
+            self._readers[reader].set()
+
+    async def _hear_out(self) -> None:
         """Wait for the readers of a run that has ended; one that was never begun here has nothing to say."""
         if self._last_words is None:
             return
         telling = waiting(said("telling the hooks how the run came out"), most=LAST_WORDS)
         with self._last_words, anyio.move_on_after(LAST_WORDS), telling:
-            for one in at_work:
-                await one.done.wait()
+            for done in self._readers.values():
+                await done.wait()
 
     @asynccontextmanager
     async def working(self, run: Run) -> AsyncIterator[None]:
@@ -251,18 +253,3 @@ class RunReaders:
         for reader in self._readers:
             with _harmless():
                 reader.hear(event)
-
-
-class _AtWork:
-    """A reader that works; `done` is set when it has ended, in whatever way."""
-
-    def __init__(self, reader: RunReader) -> None:
-        self.done = anyio.Event()
-        self._reader = reader
-
-    async def follow(self) -> None:
-        try:
-            with _harmless():
-                await self._reader.follow()
-        finally:
-            self.done.set()

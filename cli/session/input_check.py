@@ -4,8 +4,8 @@ What is found is grouped while the rows are read, and written into a workbook ro
 the rows.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 
 import anyio.to_thread
@@ -13,8 +13,8 @@ import anyio.to_thread
 from checkpoints.records import Refusal
 from cli.output.fault_workbook import CheckedRow, FaultWorkbook, check_target, fault_workbook
 from cli.output.item_files import OutputFile, refuse_present
-from cli.session.last_line import caution_unended
 from cli.session.order import Order
+from cli.session.run_session import caution_unended
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
 from cli.show.input_faults import CheckResult, check_object, check_screen
@@ -25,19 +25,11 @@ from cli.terminal.waiting import bytes_read, waiting
 from engine.rows import RowPage
 from jobs.import_job import ImportJob
 from jobs.imports.column_map import TABLE_OF_STEP
-from jobs.imports.input_checks import Judged
 from jobs.imports.subscriber import Place, Step, ValueFault
 from jobs.imports.tables import JoinedTables
 from jobs.job import build
 from texts.remedies import setting
-from texts.said import Said, counted, said
-
-
-def check_output(target: OutputFile | None) -> None:
-    """Raise `CommandRefused` for a workbook that could not be written, before anything is read."""
-    if target is not None:
-        check_target(target)
-        refuse_present(target)
+from texts.said import Said, counted
 
 
 async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | None = None, sheet: str = "") -> None:
@@ -48,13 +40,14 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
     """
     source = await anyio.to_thread.run_sync(lambda: job.source)
     header = await anyio.to_thread.run_sync(lambda: source.header)
-    opened: AbstractContextManager[FaultWorkbook | None] = nullcontext()
-    if target is not None:
-        opened = fault_workbook(target, header, sheet)
-    with opened as book:
-        pages = source.pages(None)
-        while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
-            rows = _in_order(page, await job.judge(page.rows))
+    with nullcontext() if target is None else fault_workbook(target, header, sheet) as book:
+        async for page in _each(source.pages(None)):
+            judged = zip(page.rows, await job.judge(page.rows), strict=True)
+            # The cells are those of the input, also its secrets: the workbook is the table itself, and comes back.
+            rows = [CheckedRow(row.line, row.cells, one.faults, one.warnings, row.truths) for row, one in judged]
+            # A row that cannot be read; of a joined table it has no line here, and no cells.
+            rows += [CheckedRow(one.line, one.row, [_fault_of(one)]) for one in page.refusals]
+            rows.sort(key=lambda row: (row.line is None, row.line or 0))
             for row in rows:
                 if row.line is None and not row.cells:
                     result.add_stranger(row.faults[0])
@@ -76,11 +69,13 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
 
     `name` is the table's as it was typed. Raises `CommandRefused`, `InputRefused`, `LookUpFailed` and `BillingError`.
     """
-    check_output(target)
+    if target is not None:
+        check_target(target)
+        refuse_present(target)
     async with open_billing(settings) as billing:
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         if not isinstance(job, ImportJob):
-            raise CommandRefused(said("{flag}: only an import is checked by itself", flag=setting("check")))
+            raise CommandRefused("{flag}: only an import is checked by itself", flag=setting("check"))
         await job.check()
         await caution_unended(job, screen)
         result = CheckResult(name)
@@ -107,46 +102,23 @@ def _counted(result: CheckResult, seen: int) -> Said:
 
 
 async def _write_joined(tables: JoinedTables, step: Step, book: FaultWorkbook) -> None:
-    """Write a joined table behind the main one, with the faults that are its rows'."""
+    """Write a joined table behind the main one, with the faults of rows that are nobody's or cannot be read."""
     name, of = TABLE_OF_STEP[step], tables.columns[step].name
     header = await anyio.to_thread.run_sync(tables.header, step)
-    pages = tables.pages(step)
-    while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
-        rows = _marked(page, of)
-        await anyio.to_thread.run_sync(book.write_joined, name, of, header, rows)
+    async for page in _each(tables.pages(step)):
+        refused = {one.line: one for one in page.refusals}
+        rows = [CheckedRow(row.line, row.cells, truths=row.truths) for row in page.rows]
+        rows += [CheckedRow(one.line, one.row) for one in page.refusals if one.row]
+        marked = [
+            replace(row, faults=[_fault_of(refused[row.line], of)]) if row.line in refused else row
+            for row in sorted(rows, key=lambda row: row.line or 0)
+        ]
+        await anyio.to_thread.run_sync(book.write_joined, name, of, header, marked)
 
 
-def _marked(page: RowPage, of: str) -> list[CheckedRow]:
-    """The rows of a page of a joined table, with the faults of those that are nobody's or cannot be read."""
-    refused = {one.line: one for one in page.refusals}
-    rows = [CheckedRow(row.line, row.cells, truths=row.truths) for row in page.rows]
-    rows += [CheckedRow(one.line, one.row) for one in page.refusals if one.row]
-    return [
-        replace(row, faults=[_fault_of(refused[row.line], of)]) if row.line in refused else row
-        for row in sorted(rows, key=lambda row: row.line or 0)
-    ]
-
-
-def _next(pages: Iterator[RowPage]) -> RowPage | None:
-    return next(pages, None)
-
-
-def _in_order(page: RowPage, judged: Sequence[Judged]) -> list[CheckedRow]:
-    """The rows of a page with what was found of them, and those that cannot be read, in the order of the input.
-
-    The cells are those of the input, also its secrets: the workbook is the table itself, and comes back.
-    """
-    rows = [
-        CheckedRow(row.line, row.cells, one.faults, one.warnings, row.truths)
-        for row, one in zip(page.rows, judged, strict=True)
-    ]
-    rows += map(_refused, page.refusals)
-    return sorted(rows, key=lambda row: (row.line is None, row.line or 0))
-
-
-def _refused(refusal: Refusal) -> CheckedRow:
-    """A row that cannot be read; one of a joined table has no line here, and no cells."""
-    return CheckedRow(refusal.line, refusal.row, [_fault_of(refusal)])
+async def _each(pages: Iterator[RowPage]) -> AsyncIterator[RowPage]:
+    while (page := await anyio.to_thread.run_sync(next, pages, None)) is not None:
+        yield page
 
 
 def _fault_of(refusal: Refusal, table: str = "") -> ValueFault:

@@ -6,7 +6,7 @@ Nothing here depends on the billing, so commands that only read the journal load
 import hashlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
@@ -53,14 +53,17 @@ def only_journal(run: Run, names: Sequence[str], journal: JournalAddress) -> Ite
 
     Raises `BillingHeld` where another journal sends to it.
     """
-    own = _digest(_identity_of(journal))
+    file = None if journal.is_shared else journal.path.stat()
+    # Whatever name it is opened by; journals in PostgreSQL have leases among themselves.
+    own = _digest("postgres" if file is None else f"{file.st_dev}:{file.st_ino}")
     with ExitStack() as held:
         for name in names:
             each = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             each.bind(f"\0{beginning_for(name)}{own}-{run.name}-{os.getpid()}")
             each.listen()
         # The own names are there before others are looked for: if two begin at once, at least one sees the other.
-        taken = _abstract_names()
+        lines = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace").splitlines()
+        taken = [name for line in lines if (name := line.rpartition(" @")[2]) != line]
         for beginning in map(beginning_for, names):
             for name in taken:
                 theirs, _, other = name.removeprefix(beginning).rpartition("-")[0].partition("-")
@@ -100,14 +103,6 @@ def beginning_for(name: str) -> str:
     return f"{_SENDS}{_digest(name)}-"
 
 
-def _identity_of(journal: JournalAddress) -> str:
-    """What a journal is known by, whatever name it is opened by; those in PostgreSQL have leases among themselves."""
-    if journal.is_shared:
-        return "postgres"
-    file = journal.path.stat()
-    return f"{file.st_dev}:{file.st_ino}"
-
-
 def _why(run: Run, other: str, name: str) -> str:
     """Who holds the name: a process of this user or of root is ours, any other may only know the name."""
     peer = _holder_of(name)
@@ -135,12 +130,6 @@ def _why(run: Run, other: str, name: str) -> str:
         process=process,
         run=other,
     )
-
-
-def _abstract_names() -> list[str]:
-    """The names of abstract sockets on this machine."""
-    lines = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace").splitlines()
-    return [name for line in lines if (name := line.rpartition(" @")[2]) != line]
 
 
 def _digest(text: str) -> str:
@@ -187,23 +176,7 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
 
 
 class BillingTaken(HeldElsewhere):
-    """Raised when another machine or another journal works on the billing; `why` is that and what to do, in words."""
-
-    def __init__(self, held: BillingHeld, *, is_shared: bool) -> None:
-        if is_shared:
-            self.why = said(
-                "{why}.\nWait until that has ended, or stop it there; {command} shows where it stands. With {detach} "
-                "a worker takes this in its turn",
-                why=text_of(held),
-                command=command_line("status", held.run),
-                detach=setting("detach"),
-            )
-        else:
-            self.why = said(
-                "{why}.\nWait until that has ended, or stop it; then go on with one of the two journals alone",
-                why=text_of(held),
-            )
-        super().__init__(self.why)
+    """Raised when another machine or another journal works on the billing."""
 
 
 class JournalAbsent(CommandRefused):
@@ -216,27 +189,16 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
     with waiting(lambda: said("looking for the journal {journal}", journal=str(where))):
         found = await anyio.to_thread.run_sync(is_there, where)
     if not found:
-        others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, where.path.parent)]
-        billing, journal_file = setting("api-url"), setting("journal")
-        if not others:
-            raise JournalAbsent(
-                said(
-                    "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the "
-                    "run's journal with {journal}",
-                    path=str(where),
-                    billing=billing,
-                    journal=journal_file,
-                )
-            )
+        absent = said(
+            "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the run's "
+            "journal with {journal}",
+            path=str(where),
+            billing=setting("api-url"),
+            journal=setting("journal"),
+        )
+        others = tuple(str(one) for one in await anyio.to_thread.run_sync(journals_in, where.path.parent))
         raise JournalAbsent(
-            said(
-                "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the run's "
-                "journal with {journal}; beside it there are: {others}",
-                path=str(where),
-                billing=billing,
-                journal=journal_file,
-                others=tuple(others),
-            )
+            said("{absent}; beside it there are: {others}", absent=absent, others=others) if others else absent
         )
     async with open_noted(where) as journal:
         yield journal
@@ -334,12 +296,10 @@ async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -
         # With any options: two of them would undo it twice.
         if await unfinished(other, journal) and (other.approved_at or await journal.holder(other)):
             raise CommandRefused(
-                said(
-                    "run {undo} takes run {run} back and is not at its end: go on with it, {command}",
-                    undo=other.name,
-                    run=run.name,
-                    command=command_line("resume", other.name),
-                )
+                "run {undo} takes run {run} back and is not at its end: go on with it, {command}",
+                undo=other.name,
+                run=run.name,
+                command=command_line("resume", other.name),
             )
     if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
         raise CommandRefused(in_doubt(run, doubtful))
@@ -381,7 +341,19 @@ async def locked(
                     ours = await stack.enter_async_context(journal.taken_up(run, runner))
                 yield ours
     except BillingHeld as error:
-        raise BillingTaken(error, is_shared=journal.address.is_shared) from error
+        why = said(
+            "{why}.\nWait until that has ended, or stop it; then go on with one of the two journals alone",
+            why=text_of(error),
+        )
+        if journal.address.is_shared:
+            why = said(
+                "{why}.\nWait until that has ended, or stop it there; {command} shows where it stands. With {detach} "
+                "a worker takes this in its turn",
+                why=text_of(error),
+                command=command_line("status", error.run),
+                detach=setting("detach"),
+            )
+        raise BillingTaken(why) from error
     except RunHeld as error:
         raise await _busy(run, journal, text_of(error)) from error
 
@@ -416,13 +388,8 @@ def stored_policy(run: Run) -> Policy:
         return policy_with(Policy(), run.policy, ALL)
     except ValueError as error:
         raise CommandRefused(
-            said("run {run} keeps a setting that cannot be read: {error}", run=run.name, error=error)
+            "run {run} keeps a setting that cannot be read: {error}", run=run.name, error=error
         ) from error
-
-
-def policy_of(run: Run, pacing: Mapping[str, str]) -> Policy:
-    """The policy that a run keeps, overridden by the settings of `pacing`."""
-    return policy_with(stored_policy(run), pacing, ALL)
 
 
 async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:

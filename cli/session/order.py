@@ -25,11 +25,9 @@ from engine.rows import STDIN
 from engine.sources.raw.original import FileOnDisk
 from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import Catalogue
-from jobs.catalogue.typed_call import YES
 from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
 from jobs.rows.key_lists import KeyList, key_list
-from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.import_words import IMPORT, MAP
@@ -98,7 +96,7 @@ def parse_order(
     """
     if rows.file and rows.sql:
         raise CommandRefused(
-            said("the rows come from a file or from {flag}, not from both: leave one out", flag=setting("sql"))
+            "the rows come from a file or from {flag}, not from both: leave one out", flag=setting("sql")
         )
     wanted = catalogue.kind(job, given)
     bound = _bound(wanted, rows, given)
@@ -115,31 +113,25 @@ def _with_files(wanted: JobSpec, parameters: Mapping[str, str]) -> dict[str, str
     Raises `ParameterRefused` for a file that cannot be read, or has another digest than the given one, and
     `InputRefused` for a map that cannot be used.
     """
-    values = {
-        **parameters,
-        **{
-            one.name: str(Path.cwd() / in_full(given))
-            for one in wanted.parameters
-            if one.reads_file and (given := parameters.get(one.name))
-        },
-    }
-    faults: list[str] = []
+    values, faults = dict(parameters), list[str]()
+    read = [one for one in wanted.parameters if one.reads_file]
+    for one in read:
+        if given := values.get(one.name):
+            values[one.name] = str(Path.cwd() / in_full(given))
     if wanted.special is Special.IMPORT:
         values = with_files_of_map(values)
-    for one in wanted.parameters:
-        if not one.reads_file or not values.get(one.name):
+    for one in read:
+        if not (path := values.get(one.name)):
             continue
-        path = Path(values[one.name])
         try:
-            digest = FileOnDisk(path).digest
+            digest = FileOnDisk(Path(path)).digest
         except InputRefused as error:
             faults.append(said("{name}: {error}", name=one.name, error=error))
             continue
-        if values.get(one.digest_name, digest) != digest:
+        if values.setdefault(one.digest_name, digest) != digest:
             faults.append(
                 said("{name}: {file} has another SHA-256 than this", name=one.digest_name, file=printable(path))
             )
-        values[one.digest_name] = digest
     if faults:
         raise ParameterRefused(in_lines(faults))
     return values
@@ -159,15 +151,7 @@ def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
 
 def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
     """All values that a command line gives to a job, `--set` and the flags of `call`. Raises `CommandRefused`."""
-    given = parse_pairs(settings, "--set")
-    flags = {
-        "model": calling.model or "",
-        "chain": chain_text(calling.chain) if calling.chain else "",
-        "fields": calling.fields or "",
-        "repeatable": YES if calling.repeatable else "",
-        "look_up": calling.look_up or "",
-    }
-    return {**given, **{name: value for name, value in flags.items() if value}}
+    return {**parse_pairs(settings, "--set"), **calling.parameters}
 
 
 def parse_input(file: str | None, rows: RowFlags) -> Input:
@@ -218,13 +202,11 @@ def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
     """Raise `CommandRefused` for a secret of the command line, as for one in a chain; an empty one is none."""
     if name := next((one.name for one in wanted.parameters if one.secret and given.get(one.name)), None):
         raise CommandRefused(
-            said(
-                "{flag}: {name} is a secret, and everybody on this machine can see a command line, and the shell "
-                "keeps it. {ask} asks for it at the terminal; or let a column of the rows say it",
-                flag=setting("set", name),
-                name=name,
-                ask=setting("ask", name),
-            )
+            "{flag}: {name} is a secret, and everybody on this machine can see a command line, and the shell "
+            "keeps it. {ask} asks for it at the terminal; or let a column of the rows say it",
+            flag=setting("set", name),
+            name=name,
+            ask=setting("ask", name),
         )
 
 

@@ -1,20 +1,43 @@
-"""The course of one run, for `run` and `resume` alike: intake, preview, consent, sending, closing.
+"""The course of one run, from its order to its closing, for all commands that send.
 
-not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ "Send these …?" ──▶ approved ──▶ pipeline ──▶ closing
-                  │                        │                  │
-                  └── input refused ───────┴── no ────────────┴──▶ discarded: nothing was sent
+stage     what it does                                              what ends the run here
+begin     creates the run in the journal                            it is under way already, a file is in the way
+lock      keeps out other processes, machines and journals          another one sends to the billing
+policy    takes limits and gauges                                   too few open files, a gauge that cannot be read
+try out   asks the billing what the run will ask                    a look-up is refused
+intake    reads and saves all rows, or only looks whether           a file is cut, or cannot be read
+          they can be sent while they are read
+consent   compares with the plan, previews, asks                    other rows than planned, refused rows, "no"
+send      runs the pipeline, or hands the run in to a worker        a stop, the journal fails
+close     finishes files, wipes secrets, shows how it came out      –
+
+Until the run is approved nothing is sent. What ends it there as `NothingSent` discards it; what ends it as another
+`CommandRefused` discards a fresh run, since the same command begins it again, and keeps one that was resumed. From
+`send` on each end has its exit code by `exit_of`, and `resume` goes on.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
+import anyio
+import anyio.from_thread
 import anyio.to_thread
 import structlog
+from rich.console import RenderableType
 from rich.text import Text
 
-from checkpoints.errors import ForbiddenTransition, JournalError
+from checkpoints.errors import ForbiddenTransition, JournalError, RunHeld
 from checkpoints.journal import Journal
-from checkpoints.records import Run, Stage, Totals
+from checkpoints.records import Item, NewRun, Run, Stage, Totals
+from checkpoints.sentences import LEFT_OUT
+from checkpoints.states import State, states_where
+from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
+from cli.output.item_files import OutputFile
 from cli.session.control_client import ourselves
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders
@@ -25,22 +48,14 @@ from cli.session.journal import (
     refuse_ended,
     require_undoable,
     store_policy,
+    unfinished,
 )
-from cli.session.last_line import require_whole
-from cli.session.order import PLAN, why_unreadable
+from cli.session.order import PLAN, Order, identity, per_billing, why_unreadable
 from cli.session.plans import departures
-from cli.session.session import (
-    FinishedRun,
-    Sent,
-    Session,
-    finish_run,
-    how_often,
-    lacking,
-    note_assumptions,
-    shared_accounts_of,
-    totals_at_end,
-)
-from cli.session.vaults import require_opened, wipe_secrets
+from cli.session.session import Invocation, Session, how_often, open_session, shared_accounts_of
+from cli.session.vaults import require_opened, vault_in, wipe_secrets
+from cli.session.which_billing import remembered
+from cli.settings.flags import Consent
 from cli.show.closing import (
     Closing,
     accountants_list,
@@ -51,6 +66,7 @@ from cli.show.closing import (
     show_closing,
 )
 from cli.show.preview import (
+    LOOKED_AT,
     PreviewFacts,
     bad_rows,
     look_alike_rows,
@@ -62,39 +78,312 @@ from cli.show.preview import (
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
-from cli.terminal.exits import CommandRefused, Exit, HeldElsewhere, JournalLost, NothingSent, exit_of
+from cli.terminal.exits import CommandRefused, Exit, JournalLost, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
-from cli.terminal.screen import Unanswered, is_unattended
+from cli.terminal.screen import Screen, Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
-from cli.terminal.texts import printable
-from cli.terminal.waiting import waiting
-from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
+from cli.terminal.texts import WHOLE, from_bytes, printable
+from cli.terminal.waiting import bytes_read, waiting
+from engine.errors import EngineError, InputRefused, LookUpDelayed, LookUpFailed, LookUpRefused
 from engine.job import Job
+from engine.pacing.gauges import LAST_RESERVE
 from engine.pacing.holds import StopKind
 from engine.pacing.open_files import TooFewFiles, provide_files, widest
-from engine.pacing.policy import Policy
+from engine.pacing.policy import ALL, Policy, policy_with, to_settings
 from engine.pacing.throttle import Gauge
+from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
+from engine.rows import STDIN, LastLine
+from jobs.access.vault import Vault
+from jobs.catalogue.catalogue import Catalogue
+from jobs.effects.factory import Finish, finish_of
 from jobs.gauges import gauges_of
+from jobs.job import build
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
+from jobs.spec.spec import DECLARATION
 from jobs.spec.undo_words import RUN, UNDO
 from jobs.value_changes import overwritten
 from texts.remedies import Remedy, command_line, setting
-from texts.said import said, text_of
+from texts.said import Said, counted, in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_LEAST_FREE: Final = int(LAST_RESERVE * Policy().min_disk)
+"""Bytes that a plan leaves free: it holds nothing that a run would stop for."""
+_LONGEST: Final = 200
+"""Characters of a last line that are shown."""
+_SENT: Final = frozenset({State.PENDING, *states_where(counts_money=True)})
+"""States of rows that are to be sent, or were."""
+
+
+# ---- begin ------------------------------------------------------------------------------------------------------
+
+
+async def begin(order: Order, told: Invocation, *, output: Path | None = None, plan: str | None = None) -> Closing:
+    """Begin a run and work on it; `output` is the file for the answers of a job that reads.
+
+    With a `plan` the run sends exactly what that has planned, or nothing. Raises `CommandRefused`, `InputRefused`,
+    `BillingError` and `JournalError`; nothing was sent then.
+    """
+    files = check_files(order, output)
+    async with open_session(told) as session:
+        return await start_run(prepare(order, files, session), session, {} if plan is None else {PLAN: plan})
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A prepared run: its job, its vault, and the parameters of its answer file."""
+
+    order: Order
+    job: Job
+    vault: Vault
+    files: Mapping[str, str]
+
+
+def prepare(order: Order, files: Mapping[str, str], session: Session) -> Ready:
+    """Prepare the run of an order whose `files` are checked, without reading its rows.
+
+    Raises `ParameterRefused` for a job that cannot be set up, and `VaultLocked` for one whose secrets need a key.
+    """
+    vault = vault_in(session.journal, order.batch, session.settings) if order.kind.keeps_secrets else Vault()
+    if order.secrets:
+        vault.require_key()
+    job = build(order.kind, session.with_vault(vault).gateway, order.parameters, order.rows)
+    return Ready(order, job, vault, files)
+
+
+async def start_run(ready: Ready, session: Session, remembered: Mapping[str, str]) -> Closing:
+    """Begin a run and work on it; `remembered` holds additional parameters of the run.
+
+    Raises what `begin` raises.
+    """
+    runs, identity, target = await session.journal.runs(), session.billing.one.identity, await session.target()
+    order = per_billing(ready.order, runs, session.settings, target, identity)
+    await ready.job.check()
+    recorded = {**order.to_parameters(), **ready.files, **remembered}
+    created = await create_run(ready.job, recorded, target, session)
+    if ready.order.secrets:
+        # The run keeps the vault's key first, so that its secrets are wiped in any case.
+        await anyio.to_thread.run_sync(ready.vault.keep, ready.order.secrets)
+    return await RunSession(created, ready.job, session.with_vault(ready.vault), fresh=True).run()
+
+
+def check_files(order: Order, output: Path | None) -> dict[str, str]:
+    """The run's parameters for its answer file. Raises `CommandRefused` for files that cannot be created.
+
+    An existing file is refused, so that none is lost.
+    """
+    file = checked(order.kind, output) if output else {}
+    for parameter in order.kind.parameters:
+        if not parameter.makes_file:
+            continue
+        path = Path(order.parameters[parameter.name])
+        flag = setting("set", f"{parameter.name}={path}")
+        if path.exists():
+            raise CommandRefused("{flag}: this file is there already; name another one, or take it away", flag=flag)
+        if not path.parent.is_dir():
+            raise CommandRefused("{flag}: there is no folder {folder}", flag=flag, folder=path.parent)
+    return file
+
+
+async def create_run(job: Job, recorded: Mapping[str, str], target: str, session: Session) -> Run:
+    """Create a new run in the journal, unless the same run is already under way.
+
+    `recorded` is what the journal keeps to rebuild the job, `target` how it names the billing. Raises
+    `CommandRefused` when the run is under way or its declaration has changed, `InputRefused` when the input cannot be
+    read at all.
+    """
+    settings, journal = session.settings, session.journal
+    badge = settings.profile.badge.to_parameters() if settings.profile else {}
+    known = remembered(settings, session.billing.one.identity)
+    new = await new_run(job, {**recorded, **badge, **known}, target, session.pacing)
+    before = [run for run in await journal.runs() if run.job == new.job and run.target == new.target]
+    kept = [run for run in before if not run.discarded_at]
+    if DECLARATION in new.parameters and kept and (spec := settings.catalogue.get(new.job)) is not None:
+        # Rows of the last run could be entered once more by what is declared now.
+        settings.catalogue.check_unchanged(kept[-1], spec)
+    for run in before:
+        if run.source == new.source and await unfinished(run, journal):
+            await _replace_unstarted(run, new, journal)
+    return await journal.create_run(new)
+
+
+async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Mapping[str, str] = _NOTHING) -> NewRun:
+    """The new run's record for the journal; opens the source for it. Raises `InputRefused`.
+
+    Raises `CommandRefused` for a text that the journal cannot keep.
+    """
+    if odd := next((value for value in recorded.values() if value != from_bytes(value)), None):
+        raise CommandRefused(
+            "{name} is not UTF-8, and the journal keeps no other text: rename it", name=printable(odd)
+        )
+
+    def of_source() -> NewRun:
+        source = job.source
+        return NewRun(
+            job=job.name,
+            parameters=recorded,
+            target=target,
+            source=from_bytes(source.name),
+            source_digest=source.digest,
+            header=source.header,
+            policy=to_settings(policy_with(Policy(), pacing, ALL)),
+        )
+
+    # Its encoding is found and its digest taken: a large file is read twice for that.
+    file = input_of_parameters(recorded).file
+    with waiting(lambda: said("reading {file}", file=file or job.name), lambda: bytes_read(file)):
+        return await anyio.to_thread.run_sync(of_source)
+
+
+async def _replace_unstarted(run: Run, new: NewRun, journal: Journal) -> None:
+    """Refuse a run that is already under way; discard one that was never approved and whose file has changed."""
+    same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
+    holder, left = await journal.holder(run), (await journal.totals(run)).count_where(open=True)
+    if same and holder:
+        raise CommandRefused(
+            counted(
+                "run {run} is doing just this at this moment ({holder}): {n} row left",
+                "run {run} is doing just this at this moment ({holder}): {n} rows left",
+                left,
+                run=run.name,
+                holder=holder.sentence,
+            )
+        )
+    command = command_line("resume", run.name)
+    if same and run.approved_at:
+        raise CommandRefused(
+            counted(
+                "run {run} has begun just this and is not at its end: {n} row left.\nGo on with it: {command}",
+                "run {run} has begun just this and is not at its end: {n} rows left.\nGo on with it: {command}",
+                left,
+                run=run.name,
+                command=command,
+            )
+        )
+    if same and left:
+        raise CommandRefused(
+            "run {run} has read just this and was never approved: nothing of it was sent.\n"
+            "Go on with it: {command} (answer no there to give it up)",
+            run=run.name,
+            command=command,
+        )
+    if run.approved_at is None and holder is None:
+        await give_up(run, journal)
+        log.info("gave up an earlier run that had sent nothing", given_up=run.name)
+
+
+async def give_up(run: Run, journal: Journal) -> None:
+    """Discard a run that has sent nothing; its refusals are kept. A run that another process holds is left alone."""
+    try:
+        async with journal.taken_up(run) as ours:
+            await journal.discard(ours)
+            await wipe_secrets(ours, journal)
+    except RunHeld as error:
+        log.info("left alone", left_alone=run.name, why=str(error))
+
+
+# ---- the rows of a run ------------------------------------------------------------------------------------------
+
+
+async def save_rows(  # noqa: PLR0913 - what the intake is told
+    run: Run,
+    job: Job,
+    journal: Journal,
+    screen: Screen,
+    *,
+    enter: Repeat,
+    least_free: Callable[[], int],
+    foreign: ForeignEntries | None = None,
+) -> None:
+    """Read and save the whole list of a run. Raises `InputRefused`, `LookUpFailed` and `JournalError`."""
+    progress = Progress(has_steps=job.effect.has_steps)
+    progress.take_up(await journal.totals(run), intake_ended=False)
+    with show_intake(progress, run.source, lambda: job.rows_seen):
+        await Intake(run, job, journal, progress, enter=enter, foreign=foreign, least_free=least_free).freeze_all()
+    await tell_notes(job.source, screen)
+
+
+async def rehearse(
+    job: Job, new: NewRun, plans: Journal, screen: Screen, *, foreign: ForeignEntries | None = None
+) -> Run:
+    """The saved list of a run that is never sent, in a journal of plans; the run is discarded when that fails.
+
+    Rows of other plans were not entered and do not count; `foreign` looks them up in the billing. Raises
+    `InputRefused`, `LookUpFailed` and `JournalError`.
+    """
+    run = await plans.create_run(new)
+    try:
+        await save_rows(run, job, plans, screen, enter=Repeat.AGAIN, least_free=lambda: _LEAST_FREE, foreign=foreign)
+    except BaseException as error:
+        await plans.discard(run)
+        if isinstance(error, LookUpRefused):
+            raise LookUpRefused(why_unreadable(error, run)) from error
+        raise
+    return await plans.run(run.name)
+
+
+async def require_whole(job: Job, file: str, consent: Consent, screen: Screen) -> bool:
+    """Ask once whether the last lines without an end are whole; False where there are no such lines.
+
+    Raises `NothingSent` where they are not, and where nobody can say so; and what `Job.unended` raises.
+    """
+    if not (lines := await unended(job)):
+        return False
+    told = tuple(map(describe_last, lines))
+    if file == STDIN:
+        raise NothingSent(
+            "{lines}. What writes into standard input may have been stopped: let it end its last line, and pipe "
+            "it in again",
+            lines=told,
+        )
+    why = said(
+        "{lines}. If it was cut, an amount may be too small. If it is whole, end it: {command}",
+        lines=told,
+        command=f"sed -i -e '$a\\' {printable(lines[0].file)}",
+    )
+    with screen.keyboard(file) as keyboard:
+        if keyboard is None or consent.yes:
+            raise NothingSent(why)
+        question = said("{lines}. Is it whole?", lines=told)
+        if not await screen.agrees(question, keyboard):
+            raise NothingSent(said("the answer was no"))
+    return True
+
+
+async def unended(job: Job) -> Sequence[LastLine]:
+    """The last lines of a job's files that may have been cut. Raises what `Job.unended` raises."""
+    return await anyio.to_thread.run_sync(lambda: job.unended)
+
+
+async def caution_unended(job: Job, screen: Screen) -> None:
+    """Tell of last lines that may have been cut, where nothing is sent."""
+    for one in await unended(job):
+        screen.say_always(labelled(said("caution:"), describe_last(one), "yellow"))
+
+
+def describe_last(one: LastLine) -> Said:
+    """A last line and what is wrong with it."""
+    return said(
+        "the last line of {file} has no end, as all others have: {line!r}",
+        file=printable(one.file),
+        line=printable(one.text, _LONGEST),
+    )
+
+
+# ---- the work on a run ------------------------------------------------------------------------------------------
 
 
 class RunSession:
     """Works on one run, from any stage, as far as possible.
 
-    `fresh` marks a run that was just begun: when its rows cannot be read it is discarded, since the same command
-    begins it again. A resumed run is kept. Items up to number `known`, by default all existing ones, were in the
+    `fresh` marks a run that was just begun. Items up to number `known`, by default all existing ones, were in the
     journal before this process.
     """
 
@@ -109,10 +398,13 @@ class RunSession:
         self._stop = session.stop
         self._interrupts = Interrupts(self._stop, session.screen)
         self._live_policy = LivePolicy(Policy(), Progress(has_steps=job.effect.has_steps), self._stop)
-        self._live_policy.listen(self._heed_rate)
-        self._heed_rate()
+        self._live_policy.listen(self._apply_rate)
+        self._apply_rate()
         self._readers = RunReaders(run, self._journal, self._live_policy.progress, self._interrupts)
         self._gauges: Sequence[Gauge] = ()
+        self._seconds = 0.0
+        self._lost: str | None = None
+        """Why the journal failed while the run was sending."""
         self._asking = False
         """Whether the operator was asked; what an interrupt leaves of a run depends on it."""
 
@@ -122,124 +414,93 @@ class RunSession:
         A run that is handed in is made ready here, and sent by a worker. Raises `CommandRefused` when nothing is sent
         and the run is discarded, or another process works on it.
         """
+        session, hand_in = self._session, self._session.hand_in
+        structlog.contextvars.bind_contextvars(run=self._run.name)
+        await require_opened(self._run, session.gateway.vault)
+        # Another machine may be sending to this billing while a run that is handed in is made ready.
+        seconds = 0.0 if hand_in else session.settings.client.deadline
+        purpose, version = "run" if self._fresh else "resume", session.billing.health.version
         try:
-            return await self._work()
-        except BillingTaken as error:
+            # The page is the last to go: it shows how the run came out.
+            async with (
+                nullcontext() if session.page is None else session.page(self._run, self._journal),
+                self._interrupts.listening(),
+                self._readers.following(session.readers),
+                locked(self._run, self._journal, purpose, billing=version, call_seconds=seconds) as self._run,
+                self._readers.working(self._run),
+            ):
+                with waiting(lambda: said("preparing run {run}", run=self._run.name)):
+                    may_send = await self._may_send()
+                if not may_send or hand_in is None:
+                    if may_send:
+                        await self._send()
+                    return await self._close()
+        except BillingTaken as taken:
             if not self._fresh:
                 raise
-            raise await self._discarded(error.why) from error
-
-    async def _work(self) -> Closing:
-        hand_in = self._session.hand_in
-        structlog.contextvars.bind_contextvars(run=self._run.name)
-        await require_opened(self._run, self._session.gateway.vault)
-        # The page is the last to go: it shows how the run came out.
-        async with (
-            self._page(),
-            self._interrupts.listening(),
-            self._readers.following(self._session.readers),
-            self._locked() as self._run,
-            self._readers.working(self._run),
-        ):
-            await self._read_policy()
-            with waiting(lambda: said("preparing run {run}", run=self._run.name)):
-                may_send = await self._may_send_alone()
-            if not may_send or hand_in is None:
-                sent = await self._send() if may_send else Sent()
-                try:
-                    with waiting(lambda: said("closing run {run}", run=self._run.name)):
-                        return await self._close(sent)
-                except JournalError as error:
-                    if not sent.error:
-                        raise
-                    raise JournalLost(sent.error, self._run.name) from error
+            await self._give_up()
+            raise NothingSent(text_of(taken)) from taken
         # A worker takes it up at once, and finds nobody working on it.
         return await hand_in(self._run, self._journal)
 
-    def _page(self) -> AbstractAsyncContextManager[None]:
-        opens = self._session.page
-        return nullcontext() if opens is None else opens(self._run, self._journal)
-
-    def _locked(self) -> AbstractAsyncContextManager[Run]:
-        purpose = "run" if self._fresh else "resume"
-        version, seconds = self._session.billing.health.version, self._session.settings.client.deadline
-        if self._session.hand_in:
-            # Another machine may be sending to this billing meanwhile.
-            seconds = 0.0
-        return locked(self._run, self._journal, purpose, billing=version, call_seconds=seconds)
-
     # ---- before anything is sent ----
 
-    async def _read_policy(self) -> None:
-        """Read the policy of the run; only now, under the lock, can no other process change it."""
+    async def _may_send(self) -> bool:
+        """Whether there is something to send and the operator agrees; also False when interrupted.
+
+        Nothing sends the run that an undo takes back meanwhile.
+        """
+        try:
+            await self._take_policy()
+            async with undone_held(self._run, self._journal):
+                with self._interrupts.before_sending():
+                    await self._try_out()
+                    return self._run.approved_at is not None or await self._approved()
+        except Unanswered as unanswered:
+            self._stop.request(StopKind.INTERRUPTED, text_of(unanswered))
+        except CommandRefused as refused:
+            discards = isinstance(refused, NothingSent)
+            if discards or self._fresh:
+                await self._give_up()
+            if discards or not self._fresh:
+                raise
+            raise NothingSent(text_of(refused)) from refused
+        if self._asking and self._fresh:
+            # The same command asks again: a half run that nobody has agreed to is not left behind.
+            await self._give_up()
+        return False
+
+    async def _take_policy(self) -> None:
+        """Take the policy of the run; only now, under the lock, can no other process change it."""
         await self._refresh()
         # An undo or `close` may have had the lock before.
         refuse_ended(self._run, await self._journal.totals(self._run))
         policy = self._session.policy_of(self._run)
-        try:
-            provide_files(widest(policy))
-        except TooFewFiles as error:
-            why = said(
-                "{error}; or give a smaller {in_flight} or {most}",
-                error=error,
-                in_flight=setting("in-flight"),
-                most=setting("max-in-flight"),
-            )
-            raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
         if not self._fresh and (missing := await lacking(self._run, self._session)):
             self._screen.say_always(labelled(said("caution:"), missing, "yellow"))
-        self._live_policy.take(policy)
-        self._gauges = await self._watched()
-        if not self._fresh:
-            self._screen.say(describe_pacing(self._run, policy))
-        await store_policy(self._run, policy, self._journal)
-
-    async def _watched(self) -> Sequence[Gauge]:
-        """The gauges that are watched while the run sends. Raises `CommandRefused` when they cannot be read."""
         try:
-            return await gauges_of(
+            provide_files(widest(policy))
+            self._live_policy.take(policy)
+            self._gauges = await gauges_of(
                 self._session.gateway,
                 lambda: self._live_policy.policy,
                 self._journal.path,
                 ends_outside_hours=self._session.ends_outside_hours,
             )
+        except TooFewFiles as error:
+            in_flight, most = setting("in-flight"), setting("max-in-flight")
+            raise CommandRefused(
+                "{error}; or give a smaller {in_flight} or {most}", error=error, in_flight=in_flight, most=most
+            ) from error
         except InputRefused as error:
-            why = text_of(error)
-            raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
+            raise CommandRefused(text_of(error)) from error
+        if not self._fresh:
+            self._screen.say(describe_pacing(self._run, policy))
+        await store_policy(self._run, policy, self._journal)
 
-    async def _may_send_alone(self) -> bool:
-        """The same as `_may_send`, while nothing sends the run that an undo takes back."""
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(undone_held(self._run, self._journal))
-            except CommandRefused as error:
-                if isinstance(error, HeldElsewhere) and not self._fresh:
-                    raise
-                raise await self._discarded(text_of(error)) from error
-            return await self._may_send()
-
-    async def _may_send(self) -> bool:
-        """Whether there is something to send and the operator agrees; also False when interrupted."""
-        try:
-            with self._interrupts.before_sending():
-                await self._try_out()
-                if self._run.approved_at is not None:
-                    return True
-                if await self._may_stream():
-                    self._caution(self._screen.say_always)
-                    await self._approve()
-                    return True
-                if self._run.frozen_at is None:
-                    await self._require_whole()
-                    await self._take_in()
-                await self._require_current()
-                return await self._agreed()
-        except Unanswered as unanswered:
-            self._stop.request(StopKind.INTERRUPTED, text_of(unanswered))
-        if self._asking and self._fresh:
-            # The same command asks again: a half run that nobody has agreed to is not left behind.
-            await self._give_up()
-        return False
+    def _apply_rate(self) -> None:
+        """Apply the run's rate to its reads too, also after a change."""
+        self._session.gateway.rate.per_second = self._live_policy.policy.rate
 
     async def _try_out(self) -> None:
         """Try the job's look-ups. Raises `CommandRefused` where they are not possible."""
@@ -247,111 +508,90 @@ class RunSession:
             await self._job.try_out()
         except LookUpDelayed as error:
             if self._fresh:
-                raise await self._unreadable(error) from error
+                raise CommandRefused(why_unreadable(error, self._run)) from error
             # Rows in doubt are looked up first, and that waits for the billing.
             log.warning("what the run will ask could not be tried", why=str(error))
         except (InputRefused, LookUpFailed) as error:
-            why = text_of(error)
-            raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
+            raise CommandRefused(text_of(error)) from error
+
+    async def _approved(self) -> bool:
+        """Take the rows in, and have them approved; False where there is nothing to send."""
+        try:
+            if await self._may_stream():
+                self._caution(self._screen.say_always)
+                await self._approve()
+                return True
+            if self._run.frozen_at is None:
+                await self._take_in()
+        except InputRefused as error:
+            raise NothingSent(text_of(error)) from error
+        except LookUpFailed as error:
+            if self._fresh:
+                raise CommandRefused(why_unreadable(error, self._run)) from error
+            raise CommandRefused(
+                "the rows could not be read to their end: {error}\nThe run stays as it is: {command} goes on reading",
+                Exit.STOPPED,
+                error=error,
+                command=command_line("resume", self._run.name),
+            ) from error
+        if self._run.job == UNDO:
+            undone = await self._journal.run(self._run.parameters[RUN])
+            if await self._journal.is_out_of_date(self._run, undone):
+                raise NothingSent(
+                    "run {run} has other rows in the billing than when this undo was listed: type {command} again",
+                    run=undone.name,
+                    command=Remedy("undo", undone.name),
+                )
+        return await self._agreed()
 
     async def _may_stream(self) -> bool:
-        """Whether sending may begin with the first saved page: rows of a query, without a preview.
-
-        Raises `CommandRefused` when the rows cannot be read at all.
-        """
+        """Whether sending may begin with the first saved page: rows of a query, without a preview."""
         if self._run.frozen_at is not None or not self._session.consent.yes or PLAN in self._run.parameters:
             return False
         if self._session.hand_in or shared_accounts_of(self._run) is not None:
             # A rule for several rows of one account needs all of its rows.
             return False
-        try:
-            return not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole)
-        except (InputRefused, LookUpFailed) as error:
-            raise await self._unreadable(error) from error
-
-    async def _require_whole(self) -> None:
-        """Ask whether a last line that has no end is whole, before it is read. Raises `CommandRefused`."""
-        file = input_of_parameters(self._run.parameters).file
-        asking, self._asking = self._asking, True
-        try:
-            if await require_whole(self._job, file, self._session.consent, self._screen):
-                await self._journal.history.note_command(self._run, ourselves(), "last-line", said("it is whole"))
-        except (InputRefused, LookUpFailed) as error:
-            raise await self._unreadable(error) from error
-        except NothingSent as error:
-            raise await self._discarded(error.why) from error
-        self._asking = asking
-
-    def _heed_rate(self) -> None:
-        """Apply the run's rate to its reads too, also after a change."""
-        self._session.gateway.rate.per_second = self._live_policy.policy.rate
+        return not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole)
 
     async def _take_in(self) -> None:
-        """Read and save the whole list. Raises `CommandRefused` when the input cannot be taken."""
-        progress = Progress(has_steps=self._job.effect.has_steps)
-        progress.take_up(await self._journal.totals(self._run), intake_ended=False)
-        intake = Intake(
+        """Read and save the whole list; a last line that has no end is asked for before."""
+        file = input_of_parameters(self._run.parameters).file
+        asking, self._asking = self._asking, True
+        if await require_whole(self._job, file, self._session.consent, self._screen):
+            await self._journal.history.note_command(self._run, ourselves(), "last-line", said("it is whole"))
+        self._asking = asking
+        await save_rows(
             self._run,
             self._job,
             self._journal,
-            progress,
+            self._screen,
             enter=how_often(self._run),
             least_free=lambda: self._live_policy.policy.min_disk,
         )
-        try:
-            with show_intake(progress, self._run.source, lambda: self._job.rows_seen):
-                await intake.freeze_all()
-        except (InputRefused, LookUpFailed) as error:
-            raise await self._unreadable(error) from error
-        await tell_notes(self._job.source, self._screen)
         await self._refresh()
 
-    async def _require_current(self) -> None:
-        """Refuse the list of an undo that is not that of what stands of its run any more. Raises `CommandRefused`."""
-        if self._run.job != UNDO:
-            return
-        undone = await self._journal.run(self._run.parameters[RUN])
-        if await self._journal.is_out_of_date(self._run, undone):
-            raise await self._discarded(
-                said(
-                    "run {run} has other rows in the billing than when this undo was listed: type {command} again",
-                    run=undone.name,
-                    command=Remedy("undo", undone.name),
-                )
-            )
-
-    async def _unreadable(self, error: InputRefused | LookUpFailed) -> CommandRefused:
-        """The error for unreadable rows; a resumed run is kept unless the input itself is wrong."""
-        if isinstance(error, InputRefused):
-            return await self._discarded(text_of(error))
-        if self._fresh:
-            return await self._discarded(why_unreadable(error, self._run))
-        return CommandRefused(
-            said(
-                "the rows could not be read to their end: {error}\nThe run stays as it is: {command} goes on reading",
-                error=error,
-                command=command_line("resume", self._run.name),
-            ),
-            Exit.STOPPED,
-        )
-
     async def _agreed(self) -> bool:
-        """Show the preview, and ask. Raises `CommandRefused` when the run must not be sent."""
-        question = await self._shared_accounts()
+        """Show the preview, and ask; False where there is nothing to send."""
+        consent, profile = self._session.consent, self._session.gateway.profile
+        if (meant := shared_accounts_of(self._run)) is not None:
+            await settle(self._run, self._journal, profile, meant)
+        question = await question_of(self._run, self._journal, profile)
         # Nothing is read between this comparison and the sending, so the compared list is the one that is sent.
         if departs := await departures(self._run, self._journal, self._session.billing):
-            raise await self._discarded(departs)
+            raise NothingSent(departs)
         plan = await plan_of(self._run, self._job, self._journal)
-        consent = self._session.consent
         # An operator who is asked must see the preview, even with --quiet.
         show = self._screen.say if consent.yes else self._screen.say_always
         show(preview(plan, self._session.billing.target, self._journal.name, self._live_policy.policy))
         self._caution(show)
         if plan.bad and not consent.skip_bad:
-            raise await self._refused(plan)
+            if self._screen.voice.quiet and consent.yes:
+                self._screen.say_always(bad_rows(plan, refused_export(self._run)))
+            raise NothingSent(why_refused(plan, refused_export(self._run)))
         if question.accounts:
-            show(shared_accounts(question, self._session.gateway.profile))
-            plan = await self._apply_rule(question)
+            show(shared_accounts(question, profile))
+            await self._apply_rule(question)
+            plan = await plan_of(self._run, self._job, self._journal)
         if not plan.to_send:
             await self._approve()
             self._screen.say(render(said("There is nothing to send."), "bold"))
@@ -363,7 +603,7 @@ class RunSession:
                 self._screen.say_always(
                     look_alike_rows(plan, said("{command} lists them", command=command_line("plan")))
                 )
-            raise await self._unattended(unanswered(plan))
+            raise self._unattended(unanswered(plan))
         await self._approve(plan.to_send)
         return True
 
@@ -371,57 +611,36 @@ class RunSession:
         for caution in self._job.cautions:
             show(labelled(said("caution:"), caution, "yellow"))
 
-    async def _shared_accounts(self) -> Question:
-        """Apply the rule for several opening balances of one account; returns what is still undecided."""
-        profile = self._session.gateway.profile
-        if (meant := shared_accounts_of(self._run)) is not None:
-            await settle(self._run, self._journal, profile, meant)
-        return await question_of(self._run, self._journal, profile)
-
-    async def _apply_rule(self, question: Question) -> PreviewFacts:
-        """Ask for the rule for such rows, and apply it. Raises `CommandRefused` where no rule is given."""
+    async def _apply_rule(self, question: Question) -> None:
+        """Ask for the rule for several opening balances of one account, and apply it."""
         profile = self._session.gateway.profile
         with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
             if keyboard is None or self._session.consent.yes:
-                raise await self._discarded(in_sentences(question, profile))
+                raise NothingSent(in_sentences(question, profile))
             self._asking = True
             answer = await self._screen.chooses(said("What is meant: sum, last or refuse?"), keyboard)
         if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
             given = printable(answer) or said("nothing")
-            raise await self._discarded(said("the answer was {answer}: these rows are refused", answer=given))
+            raise NothingSent("the answer was {answer}: these rows are refused", answer=given)
         await settle(self._run, self._journal, profile, SharedAccountsRule(answer))
-        return await plan_of(self._run, self._job, self._journal)
 
     async def _ask(self, plan: PreviewFacts) -> None:
         file = input_of_parameters(self._run.parameters).file
         with self._screen.keyboard(file) as keyboard:
             if keyboard is None:
-                raise await self._unattended(is_unattended(plan.question, file))
+                raise self._unattended(is_unattended(plan.question, file))
             self._asking = True
             if not await self._screen.agrees_to_send(plan.question, keyboard):
-                raise await self._discarded(said("the answer was no"))
+                raise NothingSent(said("the answer was no"))
 
-    async def _unattended(self, why: str) -> CommandRefused:
+    def _unattended(self, why: str) -> CommandRefused:
         """The error for a question that nobody can answer; a run that was kept for an answer is kept on."""
-        if self._fresh:
-            return await self._discarded(why)
-        return CommandRefused(
-            said("{why}\nNothing was sent. The run stays as it is, and waits for the answer", why=why)
-        )
-
-    async def _refused(self, plan: PreviewFacts) -> CommandRefused:
-        """The error for an input with refused rows, and the ways out."""
-        if self._screen.voice.quiet and self._session.consent.yes:
-            self._screen.say_always(bad_rows(plan, refused_export(self._run)))
-        return await self._discarded(why_refused(plan, refused_export(self._run)))
+        waits = said("{why}\nNothing was sent. The run stays as it is, and waits for the answer", why=why)
+        return CommandRefused(why if self._fresh else waits)
 
     async def _give_up(self) -> None:
         await self._journal.discard(self._run)
         await wipe_secrets(self._run, self._journal)
-
-    async def _discarded(self, why: str) -> NothingSent:
-        await self._give_up()
-        return NothingSent(why)
 
     async def _approve(self, rows: int = 0) -> None:
         """Approve the run, with the rows that are to be sent as far as they are read."""
@@ -435,7 +654,7 @@ class RunSession:
 
     # ---- sending, and after ----
 
-    async def _send(self) -> Sent:
+    async def _send(self) -> None:
         """Run the pipeline; a failing journal stops it, and the run can be resumed."""
         live_policy, progress = self._live_policy, self._live_policy.progress
         known = await self._journal.last_number(self._run) if self._known is None else self._known
@@ -451,7 +670,6 @@ class RunSession:
             trust_journal=self._session.consent.trust_journal,
         )
         self._interrupts.in_flight = lambda: progress.sending().in_flight
-        error: str | None = None
         with self._interrupts.while_sending():
             try:
                 async with (
@@ -465,80 +683,74 @@ class RunSession:
                 # An internal error, not a failure of the journal's file.
                 raise
             except JournalError as failed:
-                error = text_of(failed)
-                log.error("the journal failed", why=error)  # noqa: TRY400 - the error's sentence is complete
-        return Sent(progress.calls, progress.seconds, progress.holds.seconds, error)
+                self._lost = text_of(failed)
+                log.error("the journal failed", why=self._lost)  # noqa: TRY400 - the error's sentence is complete
+        self._seconds = progress.seconds
 
-    async def _close(self, sent: Sent) -> Closing:
+    async def _close(self) -> Closing:
+        """Finish the run and show how it came out. Raises `JournalError`, as a `JournalLost` if it failed before."""
+        try:
+            with waiting(lambda: said("closing run {run}", run=self._run.name)):
+                return await self._closed()
+        except JournalError as error:
+            if not self._lost:
+                raise
+            raise JournalLost(self._lost, self._run.name) from error
+
+    async def _closed(self) -> Closing:
         """The outcome, read from the journal only to show it: another process may hold the run's lock by now."""
-        self._run = await self._journal.run(self._run.name)
-        totals = await totals_at_end(self._run, self._journal)
-        code = exit_of(totals, self._stop.kind, intake_ended=self._run.frozen_at is not None)
-        if self._run.approved_at is None:
-            # Only a signal leads here without an approval; all other ways discard the run.
-            code = Exit.INTERRUPTED
-        elif sent.error and code is not Exit.INTERRUPTED:
-            code = Exit.STOPPED
-        ending = FinishedRun() if sent.error else await self._finish(totals)
-        if ending.trouble and code is not Exit.INTERRUPTED:
-            code = Exit.STOPPED
-        unproven = await self._unproven()
-        if (ending.missing or (leaves_unproven(self._run) and unproven)) and code is Exit.DONE:
-            code = Exit.REJECTED
-        error = sent.error or ending.trouble
+        run, progress = await self._journal.run(self._run.name), self._live_policy.progress
+        totals, finished = await totals_at_end(run, self._journal), FinishedRun()
+        if not self._lost and run.approved_at and run.frozen_at and not totals.count_where(open=True):
+            finished = await finish_run(run, self._journal, self._session.settings.catalogue, totals, anew=True)
+        # The rows that may be somebody else's: of this run, or of the run that it takes back.
+        taken = run.parameters[RUN] if run.job == UNDO else None
+        unproven = await self._journal.unproven(run if taken is None else await self._journal.run(taken))
+        code = exit_of(
+            totals,
+            self._stop.kind,
+            intake_ended=run.frozen_at is not None,
+            approved=run.approved_at is not None,
+            failed=bool(self._lost or finished.trouble),
+            lacks=bool(finished.missing or (leaves_unproven(run) and unproven)),
+        )
+        error = self._lost or finished.trouble
         stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
-        if self._run.stage is Stage.DISCARDED:
+        if run.stage is Stage.DISCARDED:
             stopped = said("{why}; nothing was sent, and the run is given up", why=stopped)
         closing = Closing(
             exit=code,
-            run=self._run.name,
-            job=self._run.job,
+            run=run.name,
+            job=run.job,
             totals=totals,
-            calls=sent.calls,
-            seconds=sent.seconds,
-            held=sent.held,
+            calls=progress.calls,
+            seconds=self._seconds,
+            held=progress.holds.seconds,
             stopped=error or stopped or None,
-            error=error or ending.missing,
+            error=error or finished.missing,
             trusted_journal=self._session.consent.trust_journal,
-            imported=await steps_of(self._run, self._journal),
+            imported=await steps_of(run, self._journal),
             stopped_by=self._stop.kind if stopped else None,
             again_in=self._stop.again if stopped else None,
             unproven=unproven,
-            overwritten=await overwritten(self._run, self._journal),
+            overwritten=await overwritten(run, self._journal),
         )
-        if totals.refused and self._was_streamed:
-            # There was no preview, so the refusals were not shown yet.
-            first = await first_refusals(self._run, self._journal)
-            self._screen.result(refused_rows(first, totals.refused, refused_export(self._run)), good=False)
+        if totals.refused and run.approved_at and (run.frozen_at is None or run.approved_at < run.frozen_at):
+            # Sending began before the list was complete: there was no preview that has shown the refusals.
+            first = await first_refusals(run, self._journal)
+            self._screen.result(refused_rows(first, totals.refused, refused_export(run)), good=False)
         log.info(
             "ended",
             exit=int(code),
-            calls=sent.calls,
+            calls=progress.calls,
             why=printable(str(closing.stopped or "nothing is left to send")),
         )
-        screen = await show_closing(closing, self._run, self._journal)
-        self._screen.result(screen, good=code is Exit.DONE and accountants_list(self._run, totals) is None)
-        if ending.shown is not None:
-            self._screen.result(ending.shown)
-        self._readers.close(closing, self._run, self._stop)
+        screen = await show_closing(closing, run, self._journal)
+        self._screen.result(screen, good=code is Exit.DONE and accountants_list(run, totals) is None)
+        if finished.shown is not None:
+            self._screen.result(finished.shown)
+        self._readers.close(closing, run, self._stop)
         return closing
-
-    async def _unproven(self) -> int:
-        """The rows that may be somebody else's: of this run, or of the run that it takes back."""
-        taken = self._run.parameters.get(RUN) if self._run.job == UNDO else None
-        return await self._journal.unproven(self._run if taken is None else await self._journal.run(taken))
-
-    @property
-    def _was_streamed(self) -> bool:
-        """Whether sending began before the list was complete."""
-        approved, frozen = self._run.approved_at, self._run.frozen_at
-        return approved is not None and (frozen is None or approved < frozen)
-
-    async def _finish(self, totals: Totals) -> FinishedRun:
-        """Finish a run that has nothing left to send."""
-        if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
-            return FinishedRun()
-        return await finish_run(self._run, self._journal, self._session.settings.catalogue, totals, anew=True)
 
 
 @asynccontextmanager
@@ -552,7 +764,120 @@ async def undone_held(undo: Run, journal: Journal) -> AsyncIterator[None]:
         return
     undone = await journal.run(undo.parameters[RUN])
     async with locked(undone, journal, "undo"):
-        await require_undoable(undone, journal, undo)
+        try:
+            await require_undoable(undone, journal, undo)
+        except CommandRefused as refused:
+            raise NothingSent(text_of(refused)) from refused
         yield
     if (undone := await journal.run(undone.name)).ended_at:
         await wipe_secrets(undone, journal)
+
+
+# ---- the end of a run -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """The output of a finished run, what could not be done, and what of its output is missing."""
+
+    shown: RenderableType | None = None
+    trouble: str | None = None
+    missing: str | None = None
+
+
+async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, totals: Totals, *, anew: bool) -> FinishedRun:
+    """Complete the files of a finished run, and wipe its secrets.
+
+    Called when the run ends and again when it is resumed there, since a kill may have come in between.
+    `anew` rewrites an existing file of answers. Raises `JournalError`.
+    """
+    spec = catalogue.known(run)
+    finish = None if spec is None else finish_of(spec)
+    if finish is not None:
+        finished = await _hand_over(run, finish, journal)
+    else:
+        finished = await _write_answers(run, journal, anew=anew) if reads(spec) else FinishedRun()
+    if not totals.count_where(settled=False):
+        await wipe_secrets(run, journal)
+    return finished
+
+
+async def totals_at_end(run: Run, journal: Journal) -> Totals:
+    """The totals of a run, with the rows whose money is left out, as an earlier run has entered it."""
+    totals = await journal.totals(run)
+    reasons = await journal.reasons(run, State.SKIPPED) if totals.count(State.SKIPPED) else []
+    return replace(totals, entered_before=sum(one.items for one in reasons if one.kind == LEFT_OUT))
+
+
+async def close_ended(run: Run, journal: Journal, catalogue: Catalogue) -> tuple[Closing, RenderableType | None]:
+    """The closing of a run that has nothing left to send, and the output of its finishing. Raises `JournalError`."""
+    # A kill may have come between the last answer and the finishing of the run.
+    totals = await totals_at_end(run, journal)
+    finished = await finish_run(run, journal, catalogue, totals, anew=False)
+    code = exit_of(totals, failed=bool(finished.trouble), lacks=bool(finished.missing))
+    error = finished.trouble or finished.missing
+    return Closing(code, run.name, run.job, totals, stopped=finished.trouble, error=error), finished.shown
+
+
+async def lacking(run: Run, session: Session) -> str | None:
+    """What is missing by now of what a run has written so far, before it goes on.
+
+    Raises `CommandRefused` where it could not go on writing.
+    """
+    spec = session.settings.catalogue.known(run)
+    if spec is None or (finish := finish_of(spec)) is None:
+        return None
+    found = await _hand_over(run, finish, session.journal)
+    if found.trouble:
+        raise CommandRefused("{why}\nNothing was sent. The run stays as it is", why=found.trouble)
+    return found.missing
+
+
+async def _hand_over(run: Run, finish: Finish, journal: Journal) -> FinishedRun:
+    """Run the job's own finishing step."""
+
+    def accepted() -> Iterator[Item]:
+        after = 0
+        while page := anyio.from_thread.run(partial(journal.items, run, states_where(in_effect=True), after=after)):
+            yield from page
+            after = page[-1].number
+
+    try:
+        text, missing = await anyio.to_thread.run_sync(lambda: finish(run, accepted()))
+    except EngineError as error:
+        trouble = said(
+            "{error}. All rows are done; {command} completes the file",
+            error=error,
+            command=command_line("resume", run.name),
+        )
+        return FinishedRun(trouble=trouble)
+    return FinishedRun(render(text) if text else None, missing=missing or None)
+
+
+async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
+    """Write the answers to the named file; without one, show the first of them."""
+    named = run.parameters.get(ANSWER_FILE_PARAMETER)
+    if named is None:
+        return FinishedRun(await first_rows(run, journal))
+    if not anew and await anyio.Path(named).exists():
+        return FinishedRun(render(said("The answers are in {file}", file=printable(named, WHOLE))))
+    try:
+        # The file did not exist when the run began, so an existing one is the run's own.
+        written = await write_answers(run, journal, OutputFile(Path(named), force=True))
+    except CommandRefused as error:
+        trouble = said(
+            "{error}. The answers are in the journal: {command} writes them elsewhere",
+            error=error,
+            command=command_line("export", run.name, "--state", ANSWERS, "-o", "FILE"),
+        )
+        return FinishedRun(trouble=trouble)
+    file = printable(named, WHOLE)
+    return FinishedRun(
+        render(counted("{n} row of answers: {file}", "{n} rows of answers: {file}", written, file=file))
+    )
+
+
+async def note_assumptions(run: Run, job: Job, journal: Journal) -> None:
+    """Keep for the report what the sums of a run rest on and no probe has confirmed; the first note counts."""
+    if items := await journal.items(run, _SENT, size=LOOKED_AT):
+        await journal.history.note_assumptions(run, in_lines(job.assumptions(items)))

@@ -1,28 +1,22 @@
 """A session: the journal and the billing of one command, and the common operations on their runs.
 
-A command opens a session, locks its run (`cli/session/journal.py`), works on it, and finishes it:
+A command opens a session, locks its run (`cli/session/journal.py`) and works on it:
 
     async with open_existing(path) as journal:
         run = await journal.run(name)
-        async with open_session(settings, screen, journal, of=run) as opened, locked(run, journal, "resume") as run:
+        async with open_session(told, journal, of=run) as opened, locked(run, journal, "resume") as run:
             job = await opened.for_run(run).rebuild(run)
-            …
-            await finish_run(run, journal, settings.catalogue, totals, anew=True)
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
-from types import MappingProxyType
-from typing import Final, TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeAlias
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 import structlog
-from rich.console import RenderableType
 
 from billing.api.client import BillingClient, ClientSettings, Health
 from billing.api.wire import CallObserver
@@ -32,14 +26,10 @@ from billing.directory.system import check_scale
 from billing.money import SCALE
 from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal
-from checkpoints.records import Item, Run, Totals
-from checkpoints.sentences import LEFT_OUT
-from checkpoints.states import State, states_where
-from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, first_rows, reads, write_answers
-from cli.output.item_files import OutputFile
+from checkpoints.records import Run
 from cli.session.events import OpenReader
-from cli.session.journal import open_noted, policy_of
-from cli.session.vaults import vault_of, wipe_secrets
+from cli.session.journal import open_noted, stored_policy
+from cli.session.vaults import vault_of
 from cli.session.which_billing import (
     api_of,
     check_identity,
@@ -54,33 +44,27 @@ from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
-from cli.show.preview import LOOKED_AT, Target
-from cli.terminal.exits import AWAY, CommandRefused, Exit, outcome_of
-from cli.terminal.layout import render
+from cli.show.preview import Target
+from cli.terminal.exits import AWAY, CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.texts import WHOLE, printable
+from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting, waiting_line
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Job, missing
 from engine.pacing.holds import Stop
-from engine.pacing.policy import Policy
+from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.one_billing import OneBilling, compare_billing
 from jobs.access.vault import Vault
-from jobs.catalogue.catalogue import Catalogue
-from jobs.effects.factory import Finish, finish_of
 from jobs.job import build
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import UNDO
 from jobs.undo import build_undo
-from texts.remedies import command_line, setting
-from texts.said import counted, in_lines, said
-
-_SENT: Final = frozenset({State.PENDING, *states_where(counts_money=True)})
-"""States of rows that are to be sent, or were."""
+from texts.remedies import setting
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
@@ -92,8 +76,6 @@ HandIn: TypeAlias = Callable[[Run, Journal], Awaitable[Closing]]
 
 OpenPage: TypeAlias = Callable[[Run, Journal], AbstractAsyncContextManager[None]]
 """Serves the page of a run for the time of the context; a fault of the page does not change the run."""
-
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +94,36 @@ class BillingConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """An open journal and an open billing, with the options of the command line.
+class Invocation:
+    """What a command that works on runs was told by its command line and settings.
 
-    `pacing` holds the given settings of the policy, by name. `stop` is the requested stop of the process that works
-    on the run; a stop that comes when nothing is left to stop remains set after the run.
+    `pacing` holds the given settings of the policy, by name.
     """
 
     settings: Settings
     screen: Screen
-    journal: Journal
-    billing: BillingConnection
     pacing: Mapping[str, str] = field(default_factory=dict)
     consent: Consent = field(default_factory=Consent)
-    stop: Stop = field(default_factory=Stop)
+    record: OpenRecorder | None = None
     page: OpenPage | None = None
     readers: Sequence[OpenReader] = ()
     hand_in: HandIn | None = None
     """Hands the run in for a worker to send, in place of sending it here."""
     ends_outside_hours: bool = False
     """Whether the run ends outside the hours of its policy, in place of waiting for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session(Invocation):
+    """An invocation whose journal and billing are open.
+
+    `stop` is the requested stop of the process that works on the run; a stop that comes when nothing is left to stop
+    remains set after the run.
+    """
+
+    journal: Journal
+    billing: BillingConnection
+    stop: Stop = field(default_factory=Stop)
 
     @property
     def gateway(self) -> Gateway:
@@ -153,7 +145,7 @@ class Session:
 
     def policy_of(self, run: Run) -> Policy:
         """The run's policy with the given settings. Raises `CommandRefused` where it cannot be read."""
-        return policy_of(run, self.pacing)
+        return policy_with(stored_policy(run), self.pacing, ALL)
 
     async def target(self) -> str:
         """How the session's billing is named in its journal.
@@ -193,15 +185,8 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(  # noqa: PLR0913 - one parameter for each part of the command line
-    settings: Settings,
-    screen: Screen,
-    journal: Journal | None = None,
-    *,
-    of: Run | None = None,
-    pacing: Mapping[str, str] = _NOTHING,
-    consent: Consent | None = None,
-    record: OpenRecorder | None = None,
+async def open_session(
+    told: Invocation, journal: Journal | None = None, *, of: Run | None = None
 ) -> AsyncIterator[Session]:
     """A session with the billing of the settings and the given open `journal`.
 
@@ -209,11 +194,12 @@ async def open_session(  # noqa: PLR0913 - one parameter for each part of the co
     `of` is the run that is resumed, looked at or undone: raises `CommandRefused` where the settings lead to another
     billing than its own. Raises what `open_billing` and `open_noted` raise.
     """
+    settings = told.settings
     if of is not None:
         check_target(of, settings)
     async with AsyncExitStack() as stack:
         try:
-            billing = await stack.enter_async_context(open_billing(settings, record))
+            billing = await stack.enter_async_context(open_billing(settings, told.record))
         except AWAY as error:
             if of is not None and not is_at(of, settings.target):
                 raise of_another(of, settings) from error
@@ -223,16 +209,15 @@ async def open_session(  # noqa: PLR0913 - one parameter for each part of the co
         if journal is None:
             place = await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)
             journal = await stack.enter_async_context(open_noted(place))
-        session = Session(settings, screen, journal, billing, pacing, consent or Consent())
+        given = {one.name: getattr(told, one.name) for one in fields(told)}
+        session = Session(**given, journal=journal, billing=billing)
         if of is not None and not is_at(of, settings.target) and await session.shows(of) is False:
             raise CommandRefused(
-                said(
-                    "{settings} leads to a copy of the billing of run {run}: it has the same subscribers, and not "
-                    "what the run has entered. Give {flag} to go on with the run",
-                    settings=printable(settings.target),
-                    run=of.name,
-                    flag=setting("api-url", printable(api_of(of))),
-                )
+                "{settings} leads to a copy of the billing of run {run}: it has the same subscribers, and not "
+                "what the run has entered. Give {flag} to go on with the run",
+                settings=printable(settings.target),
+                run=of.name,
+                flag=setting("api-url", printable(api_of(of))),
             )
         yield session
 
@@ -292,22 +277,17 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
         one = await compare_billing(gateway)
     except LookUpFailed as error:
         raise CommandRefused(
-            said(
-                "API and database could not be compared, and may be of two billings: {error}\n{leads}. Nothing was "
-                "sent",
-                error=error,
-                leads=leads,
-            ),
+            "API and database could not be compared, and may be of two billings: {error}\n{leads}. Nothing was sent",
             Exit.STOPPED if isinstance(error, LookUpDelayed) else Exit.REFUSED,
+            error=error,
+            leads=leads,
         ) from error
     if one.differs is not None:
         raise CommandRefused(
-            said(
-                "API and database are not of one billing: {differs}\n{leads}. Nothing was sent: correct the wrong "
-                "setting",
-                differs=one.differs,
-                leads=leads,
-            )
+            "API and database are not of one billing: {differs}\n{leads}. Nothing was sent: correct the wrong "
+            "setting",
+            differs=one.differs,
+            leads=leads,
         )
     return one
 
@@ -331,125 +311,3 @@ def shared_accounts_of(run: Run) -> SharedAccountsRule | None:
     """The run's rule for several rows that set the balance of one account; None where none was given."""
     rule = run.parameters.get(SHARED_ACCOUNTS)
     return None if rule is None else SharedAccountsRule(rule)
-
-
-# ---- the end of a run -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The result of sending in this process."""
-
-    calls: int = 0
-    seconds: float = 0.0
-    held: Mapping[str, float] = field(default_factory=dict)
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedRun:
-    """The output of a finished run, what could not be done, and what of its output is missing."""
-
-    shown: RenderableType | None = None
-    trouble: str | None = None
-    missing: str | None = None
-
-
-async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, totals: Totals, *, anew: bool) -> FinishedRun:
-    """Complete the files of a finished run, and wipe its secrets.
-
-    Called when the run ends and again when it is resumed there, since a kill may have come in between.
-    `anew` rewrites an existing file of answers. Raises `JournalError`.
-    """
-    spec = catalogue.known(run)
-    finish = None if spec is None else finish_of(spec)
-    if finish is not None:
-        finished = await _hand_over(run, finish, journal)
-    else:
-        finished = await _write_answers(run, journal, anew=anew) if reads(spec) else FinishedRun()
-    if not totals.count_where(settled=False):
-        await wipe_secrets(run, journal)
-    return finished
-
-
-async def totals_at_end(run: Run, journal: Journal) -> Totals:
-    """The totals of a run, with the rows whose money is left out, as an earlier run has entered it."""
-    totals = await journal.totals(run)
-    reasons = await journal.reasons(run, State.SKIPPED) if totals.count(State.SKIPPED) else []
-    return replace(totals, entered_before=sum(one.items for one in reasons if one.kind == LEFT_OUT))
-
-
-async def close_ended(run: Run, journal: Journal, catalogue: Catalogue) -> tuple[Closing, RenderableType | None]:
-    """The closing of a run that has nothing left to send, and the output of its finishing. Raises `JournalError`."""
-    # A kill may have come between the last answer and the finishing of the run.
-    totals = await totals_at_end(run, journal)
-    finished = await finish_run(run, journal, catalogue, totals, anew=False)
-    code = Exit.STOPPED if finished.trouble else outcome_of(totals)
-    if finished.missing and code is Exit.DONE:
-        code = Exit.REJECTED
-    error = finished.trouble or finished.missing
-    return Closing(code, run.name, run.job, totals, stopped=finished.trouble, error=error), finished.shown
-
-
-async def lacking(run: Run, session: Session) -> str | None:
-    """What is missing by now of what a run has written so far, before it goes on.
-
-    Raises `CommandRefused` where it could not go on writing.
-    """
-    spec = session.settings.catalogue.known(run)
-    if spec is None or (finish := finish_of(spec)) is None:
-        return None
-    found = await _hand_over(run, finish, session.journal)
-    if found.trouble:
-        raise CommandRefused(said("{why}\nNothing was sent. The run stays as it is", why=found.trouble))
-    return found.missing
-
-
-async def _hand_over(run: Run, finish: Finish, journal: Journal) -> FinishedRun:
-    """Run the job's own finishing step."""
-
-    def accepted() -> Iterator[Item]:
-        after = 0
-        while page := anyio.from_thread.run(partial(journal.items, run, states_where(in_effect=True), after=after)):
-            yield from page
-            after = page[-1].number
-
-    try:
-        text, missing = await anyio.to_thread.run_sync(lambda: finish(run, accepted()))
-    except EngineError as error:
-        trouble = said(
-            "{error}. All rows are done; {command} completes the file",
-            error=error,
-            command=command_line("resume", run.name),
-        )
-        return FinishedRun(trouble=trouble)
-    return FinishedRun(render(text) if text else None, missing=missing or None)
-
-
-async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
-    """Write the answers to the named file; without one, show the first of them."""
-    named = run.parameters.get(ANSWER_FILE_PARAMETER)
-    if named is None:
-        return FinishedRun(await first_rows(run, journal))
-    if not anew and await anyio.Path(named).exists():
-        return FinishedRun(render(said("The answers are in {file}", file=printable(named, WHOLE))))
-    try:
-        # The file did not exist when the run began, so an existing one is the run's own.
-        written = await write_answers(run, journal, OutputFile(Path(named), force=True))
-    except CommandRefused as error:
-        trouble = said(
-            "{error}. The answers are in the journal: {command} writes them elsewhere",
-            error=error,
-            command=command_line("export", run.name, "--state", ANSWERS, "-o", "FILE"),
-        )
-        return FinishedRun(trouble=trouble)
-    file = printable(named, WHOLE)
-    return FinishedRun(
-        render(counted("{n} row of answers: {file}", "{n} rows of answers: {file}", written, file=file))
-    )
-
-
-async def note_assumptions(run: Run, job: Job, journal: Journal) -> None:
-    """Keep for the report what the sums of a run rest on and no probe has confirmed; the first note counts."""
-    if items := await journal.items(run, _SENT, size=LOOKED_AT):
-        await journal.history.note_assumptions(run, in_lines(job.assumptions(items)))

@@ -13,12 +13,7 @@ from texts.said import Said, said
 
 PLACE: Final = "input_place."
 """The prefix of the parameters that hold the mark; they do not affect what the run does."""
-JOB_FILE_PARAMETER: Final = f"{PLACE}file"
-ROUND: Final = f"{PLACE}round"
-NUMBER: Final = f"{PLACE}step"
-STEPS: Final = f"{PLACE}steps"
-BEGUN: Final = f"{PLACE}begun"
-DIGEST: Final = f"{PLACE}digest"
+_KEYS: Final = tuple(f"{PLACE}{key}" for key in ("file", "round", "step", "steps", "begun", "digest"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +33,8 @@ class StepMark:
 
     def to_parameters(self) -> dict[str, str]:
         """The mark as parameters of a run."""
-        return {
-            JOB_FILE_PARAMETER: self.file,
-            ROUND: str(self.round),
-            NUMBER: str(self.number),
-            STEPS: str(self.steps),
-            BEGUN: self.begun.isoformat(),
-            DIGEST: self.digest,
-        }
+        values = (self.file, self.round, self.number, self.steps, self.begun.isoformat(), self.digest)
+        return dict(zip(_KEYS, map(str, values), strict=True))
 
     @property
     def is_last(self) -> bool:
@@ -55,13 +44,11 @@ class StepMark:
 
 def mark_of(run: Run) -> StepMark | None:
     """The mark of a run, None for one from the command line."""
-    said = run.parameters
-    if not {JOB_FILE_PARAMETER, ROUND, NUMBER, STEPS} <= said.keys():
+    file, in_round, number, steps, begun, digest = (run.parameters.get(key, "") for key in _KEYS)
+    if not (file and in_round and number and steps):
         return None
-    begun = datetime.fromisoformat(said[BEGUN]) if BEGUN in said else run.created_at.astimezone()
-    return StepMark(
-        said[JOB_FILE_PARAMETER], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]), begun, said.get(DIGEST, "")
-    )
+    began = datetime.fromisoformat(begun) if begun else run.created_at.astimezone()
+    return StepMark(file, int(in_round), int(number), int(steps), began, digest)
 
 
 def is_followed(run: Run) -> bool:

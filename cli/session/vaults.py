@@ -12,7 +12,7 @@ from jobs.access.vault import BATCH, Vault, vault_path
 from jobs.access.vault_keys import NoVaultKey, VaultKeys
 from jobs.spec.errors import VaultFailed, VaultLocked
 from texts.remedies import VAULT_KEY, command_line
-from texts.said import said, text_of
+from texts.said import text_of
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ def keys_of(settings: Settings) -> VaultKeys | None:
         return VaultKeys.parse(given.value.text.reveal())
     except NoVaultKey as error:
         raise SettingsRefused(
-            said("{place}: {key} cannot be used: {why}", place=given.origin, key=VAULT_KEY, why=error)
+            "{place}: {key} cannot be used: {why}", place=given.origin, key=VAULT_KEY, why=error
         ) from error
 
 
@@ -59,12 +59,10 @@ async def require_opened(run: Run, vault: Vault | None) -> None:
         await anyio.to_thread.run_sync(vault.require_opened)
     except VaultLocked as error:
         raise CommandRefused(
-            said(
-                "run {run}: {error}\nNothing was sent, and the run stays as it is. With the key:\n{command}",
-                run=run.name,
-                error=error,
-                command=command_line("resume", run.name),
-            )
+            "run {run}: {error}\nNothing was sent, and the run stays as it is. With the key:\n{command}",
+            run=run.name,
+            error=error,
+            command=command_line("resume", run.name),
         ) from error
 
 
@@ -72,17 +70,16 @@ async def wipe_secrets(run: Run, journal: Journal) -> None:
     """Wipe the secrets of a run that sends nothing more; a failure is logged."""
     if BATCH not in run.parameters:
         return
-    vault = vault_of(run, journal)
-    needed = [other.parameters[BATCH] for other in await journal.runs() if await _may_need(other, run, journal)]
+    needed = [
+        other.parameters[BATCH]
+        for other in await journal.runs()
+        if BATCH in other.parameters and other.run_id != run.run_id and not other.discarded_at
+        # Another run of the batch that has not begun, or may still send secrets.
+        if other.frozen_at is None
+        or other.approved_at is None
+        or (await journal.totals(other)).count_where(settled=False)
+    ]
     try:
-        await anyio.to_thread.run_sync(vault.forget, needed)
+        await anyio.to_thread.run_sync(vault_of(run, journal).forget, needed)
     except VaultFailed as error:
         log.error("the secrets of the run are not wiped", why=str(error))  # noqa: TRY400 - the sentence is complete
-
-
-async def _may_need(other: Run, run: Run, journal: Journal) -> bool:
-    """Whether another run of the same batch may still send secrets."""
-    if BATCH not in other.parameters or other.run_id == run.run_id or other.discarded_at:
-        return False
-    not_begun = other.frozen_at is None or other.approved_at is None
-    return not_begun or (await journal.totals(other)).count_where(settled=False) > 0

@@ -27,7 +27,6 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.texts import printable
 from texts.remedies import setting
-from texts.said import said
 
 _IDENTITY: Final = f"{OF_SETTINGS}oldest_rows"
 _API: Final = f"{OF_SETTINGS}api"
@@ -107,14 +106,12 @@ def journal_place(settings: Settings, identity: str) -> JournalAddress:
     for other in chain(*map(journals_in, states_of_others(os.environ))):
         if _has_runs_of(identity, other):
             raise CommandRefused(
-                said(
-                    "another user of this machine has a journal of this billing, {other}: two journals know nothing "
-                    "of each other's runs, and would enter the same rows twice. Give {that} to use it, or {this} for "
-                    "one of your own",
-                    other=str(other),
-                    that=setting("journal", quote(str(other))),
-                    this=setting("journal", quote(str(where))),
-                )
+                "another user of this machine has a journal of this billing, {other}: two journals know nothing "
+                "of each other's runs, and would enter the same rows twice. Give {that} to use it, or {this} for "
+                "one of your own",
+                other=str(other),
+                that=setting("journal", quote(str(other))),
+                this=setting("journal", quote(str(where))),
             )
     return where
 
@@ -137,13 +134,11 @@ def check_target(run: Run, settings: Settings) -> None:
     database = run.parameters.get(_DATABASE, "")
     if database and not settings.database.value and settings.database.origin != "--database":
         raise CommandRefused(
-            said(
-                "run {run} was begun with the billing's database, and the settings name none: without it less is "
-                "looked up before a call. Give {flag}; to go on through the API alone, type {none}",
-                run=run.name,
-                flag=setting("database", printable(database)),
-                none=setting("database", "''"),
-            )
+            "run {run} was begun with the billing's database, and the settings name none: without it less is "
+            "looked up before a call. Give {flag}; to go on through the API alone, type {none}",
+            run=run.name,
+            flag=setting("database", printable(database)),
+            none=setting("database", "''"),
         )
     if not is_at(run, settings.target) and not (identity_of_run(run) and settings.database.value):
         raise of_another(run, settings)
@@ -154,16 +149,14 @@ def check_identity(run: Run, settings: Settings, identity: str) -> None:
     same = is_same(identity, identity_of_run(run))
     if same is False and is_at(run, settings.target):
         raise CommandRefused(
-            said(
-                "run {run} was begun on another billing: {address} led there then, and the billing that answers "
-                "now ({database}) has other oldest subscribers. Nothing was sent. Give {api} and {flag} of the "
-                "billing that the run was begun on",
-                run=run.name,
-                address=printable(settings.target),
-                database=printable(database_address(settings)),
-                api=setting("api-url", "URL"),
-                flag=setting("database", "PATH"),
-            )
+            "run {run} was begun on another billing: {address} led there then, and the billing that answers "
+            "now ({database}) has other oldest subscribers. Nothing was sent. Give {api} and {flag} of the "
+            "billing that the run was begun on",
+            run=run.name,
+            address=printable(settings.target),
+            database=printable(database_address(settings)),
+            api=setting("api-url", "URL"),
+            flag=setting("database", "PATH"),
         )
     if not same and not is_at(run, settings.target):
         raise of_another(run, settings)
@@ -179,13 +172,10 @@ def of_another(run: Run, settings: Settings) -> CommandRefused:
     address = api_of(run)
     other = settings.profile.profile_at(address) if settings.profile else ""
     return CommandRefused(
-        said(
-            "run {run} works on {target}, and the settings name {other} (from {origin}). Give {flag} to go on with "
-            "it",
-            run=run.name,
-            target=printable(address),
-            other=printable(settings.target),
-            origin=settings.api_url.origin,
-            flag=setting("profile", other) if other else setting("api-url", printable(address)),
-        )
+        "run {run} works on {target}, and the settings name {other} (from {origin}). Give {flag} to go on with it",
+        run=run.name,
+        target=printable(address),
+        other=printable(settings.target),
+        origin=settings.api_url.origin,
+        flag=setting("profile", other) if other else setting("api-url", printable(address)),
     )

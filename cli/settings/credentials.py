@@ -4,9 +4,9 @@ systemd gives a service its credentials as files of a folder, which only the ser
 decrypted. A command that needs none, as `status`, works without: one that is not there is refused when it is needed.
 """
 
+import errno
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +16,12 @@ from typing import Final, TypeAlias
 import msgspec
 
 from billing.secret import Secret
-from cli.settings.file_access import user_name
+from cli.settings.file_access import FoundFile, read_found
 from cli.settings.places import in_full
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import printable, reason_of
 from texts.remedies import PROGRAM, VAULT_KEY
-from texts.said import Said, counted, said
+from texts.said import Said, SaidError, counted, said, text_of
 
 FOLDER: Final = "CREDENTIALS_DIRECTORY"
 """The variable that names the folder."""
@@ -67,11 +67,9 @@ class Credentials:
         name = given.credential
         if not _NAME.fullmatch(name):
             raise SettingsRefused(
-                said(
-                    "{place}: {key}: a credential has a name of letters, digits, dots, - and _, and it has no path",
-                    place=self._place(key),
-                    key=key,
-                )
+                "{place}: {key}: a credential has a name of letters, digits, dots, - and _, and it has no path",
+                place=self._place(key),
+                key=key,
             )
         self.names[key] = name
         try:
@@ -104,55 +102,40 @@ class Credentials:
     def _read(self, name: str) -> str:
         """The text of a credential, without the end of its line. Raises `_Unread`."""
         if not self._folder:
-            raise _Unread(_no_service(name))
+            raise _Unread(
+                "only what systemd starts has credentials ({variable} is not set). Let it start the command:\n"
+                "{command}",
+                variable=FOLDER,
+                command=f"systemd-run --pty --property=LoadCredentialEncrypted={name}:{PROGRAM}.{name} {PROGRAM} …",
+            )
+        words = ("systemd-ask-password", "-n", "|", "systemd-creds", "encrypt", f"--name={name}", "-", _KEPT + name)
+        encrypt = " ".join(words)
         try:
             descriptor = os.open(Path(self._folder) / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
                 text = file.read(_LONGEST + 1).decode()
         except FileNotFoundError as error:
-            raise _Unread(_not_given(name)) from error
+            raise _Unread(
+                "the service was not given it. Encrypt it:\n{command}\nand let the unit name it, in [Service]:\n"
+                "{line}",
+                command=encrypt,
+                line=f"LoadCredentialEncrypted={name}:{PROGRAM}.{name}",
+            ) from error
         except OSError as error:
-            raise _Unread(said("it cannot be read: {reason}", reason=reason_of(error))) from error
+            raise _Unread("it cannot be read: {reason}", reason=reason_of(error)) from error
         except UnicodeDecodeError as error:
             raise _Unread(said("it is not UTF-8")) from error
         text = text.removesuffix("\n").removesuffix("\r")
         if not text.isprintable() or not 0 < len(text) < _LONGEST:
-            raise _Unread(
-                said("it is empty, or no secret of one line: encrypt it anew:\n{command}", command=_encrypt(name))
-            )
+            raise _Unread("it is empty, or no secret of one line: encrypt it anew:\n{command}", command=encrypt)
         return text
 
 
-class _Unread(Exception):
+class _Unread(SaidError):
     """Raised when a credential cannot be read; the text says why, and what to do."""
 
 
-def _no_service(name: str) -> Said:
-    return said(
-        "only what systemd starts has credentials ({variable} is not set). Let it start the command:\n{command}",
-        variable=FOLDER,
-        command=f"systemd-run --pty --property=LoadCredentialEncrypted={name}:{PROGRAM}.{name} {PROGRAM} …",
-    )
-
-
-def _not_given(name: str) -> Said:
-    return said(
-        "the service was not given it. Encrypt it:\n{command}\nand let the unit name it, in [Service]:\n{line}",
-        command=_encrypt(name),
-        line=f"LoadCredentialEncrypted={name}:{PROGRAM}.{name}",
-    )
-
-
-def _encrypt(name: str) -> str:
-    words = ("systemd-ask-password", "-n", "|", "systemd-creds", "encrypt", f"--name={name}", "-", f"{_KEPT}{name}")
-    return " ".join(words)
-
-
 # ---- the key of vaults --------------------------------------------------------------------------------------------
-
-
-_OTHERS: Final = 0o077
-_ROOT: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,44 +160,14 @@ def vault_key_of(given: Hidden, folder: Path, place: str, hidden: Credentials) -
         text = hidden.text(VAULT_KEY, given)
         return VaultKeyText(Secret(text), hidden.unread.get(VAULT_KEY))
     path = folder / in_full(given)
+    why: str
     try:
-        return VaultKeyText(Secret(_read(path)))
-    except SettingsRefused as error:
-        return VaultKeyText(trouble=said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=error))
-
-
-def _read(path: Path) -> str:
-    """The text of a file that belongs to this user or to root, and that nobody else can read."""
-    file = printable(path)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(descriptor)
-            _check(status, file)
-            return stream.read(_LONGEST).decode()
+        content = read_found(FoundFile(path, said("the file of keys"), is_secret=True))
+        if content is not None:
+            return VaultKeyText(Secret(content.decode(errors="replace")))
+        why = said("{file} cannot be read: {reason}", file=printable(path), reason=os.strerror(errno.ENOENT))
     except OSError as error:
-        raise SettingsRefused(said("{file} cannot be read: {reason}", file=file, reason=reason_of(error))) from error
-    except UnicodeDecodeError as error:
-        raise SettingsRefused(said("{file} is not a file of keys", file=file)) from error
-
-
-def _check(status: os.stat_result, file: str) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise SettingsRefused(said("{file} is not a file of keys", file=file))
-    if status.st_uid not in {os.geteuid(), _ROOT}:
-        raise SettingsRefused(
-            said(
-                "{file} belongs to {owner}: a key is taken from its own user",
-                file=file,
-                owner=user_name(status.st_uid),
-            )
-        )
-    if status.st_mode & _OTHERS:
-        raise SettingsRefused(
-            said(
-                "others on this machine can read {file}, which has a key: close it, and think about a new one:\n"
-                "{command}",
-                file=file,
-                command=f"chmod 600 {file}",
-            )
-        )
+        why = said("{file} cannot be read: {reason}", file=printable(path), reason=reason_of(error))
+    except SettingsRefused as error:
+        why = text_of(error)
+    return VaultKeyText(trouble=said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=why))

@@ -9,17 +9,18 @@ import os
 import pwd
 import shlex
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from checkpoints.own_files import kept_copies
-from cli.terminal.exits import SettingsRefused
+from cli.terminal.exits import CommandRefused, SettingsRefused
 from cli.terminal.logs import KEPT
-from cli.terminal.texts import printable
+from cli.terminal.texts import printable, reason_of
+from jobs.spec.toml_places import Toml
 from texts.remedies import Remedy
-from texts.said import Said, said
+from texts.said import said
 
 _ROOT: Final = 0
 _OTHERS_MAY_READ: Final = 0o044
@@ -38,22 +39,23 @@ _CONVERTED: Final = ("", "-plans")
 class FoundFile:
     """A file that was not named: what it is, and the flag by which it can be named, if there is one.
 
-    One that `is_run`, or names what is run, must not be written by its group either.
+    One that `is_run`, or names what is run, must not be written by its group either, and nobody else may reach one
+    that `is_secret`.
     """
 
     path: Path
     what: str
     flag: Remedy | None = None
     is_run: bool = False
+    is_secret: bool = False
 
     def check(self, trusted: Collection[int] = ()) -> None:
         """Raise `SettingsRefused` for one that somebody else has made, or that everybody may write.
 
         Of a symbolic link, both the link and its file count. `trusted` are further users.
         """
-        allowed = {os.geteuid(), _ROOT, *trusted}
         for status in (self.path.lstat(), self.path.stat()):
-            if status.st_uid not in allowed:
+            if status.st_uid not in {os.geteuid(), _ROOT, *trusted}:
                 ours = user_name(os.geteuid())
                 refused = said(
                     "{what} {file} belongs to {owner}, and this is {user}: it is not taken, for it could have been "
@@ -63,51 +65,54 @@ class FoundFile:
                     owner=user_name(status.st_uid),
                     user=ours,
                 )
-                raise SettingsRefused(
-                    said("{refused} {remedy}", refused=refused, remedy=self._way_to_take_it(ours)),
+                command = _command("chown", ours, [self.path])
+                remedy = (
+                    said("If you trust it, make it yours:\n{command}", command=command)
+                    if self.flag is None
+                    else said(
+                        "If you trust it, name it with {flag}; or make it yours:\n{command}",
+                        flag=self.flag,
+                        command=command,
+                    )
                 )
+                raise SettingsRefused("{refused} {remedy}", refused=refused, remedy=remedy)
             if not stat.S_ISLNK(status.st_mode):
                 self.check_mode(status.st_mode)
 
     def check_mode(self, mode: int) -> None:
         """Raise `SettingsRefused` for a mode by which too many may write the file."""
+        slots = {"what": self.what, "file": printable(self.path)}
         if mode & stat.S_IWOTH:
+            command = _command("chmod", "go-w" if self.is_run else "o-w", [self.path])
             raise SettingsRefused(
-                said(
-                    "everybody may write {what} {file}: it is not taken. Look at what it says, and close it:\n"
-                    "{command}",
-                    what=self.what,
-                    file=printable(self.path),
-                    command=_command("chmod", "go-w" if self.is_run else "o-w", [self.path]),
-                )
+                "everybody may write {what} {file}: it is not taken. Look at what it says, and close it:\n{command}",
+                command=command,
+                **slots,
             )
         if self.is_run and mode & stat.S_IWGRP:
+            command = _command("chmod", "go-w", [self.path])
             raise SettingsRefused(
-                said(
-                    "its group may write {what} {file}: it is not taken. Look at what it says, and close it:\n"
-                    "{command}",
-                    what=self.what,
-                    file=printable(self.path),
-                    command=_command("chmod", "go-w", [self.path]),
-                )
+                "its group may write {what} {file}: it is not taken. Look at what it says, and close it:\n{command}",
+                command=command,
+                **slots,
             )
 
-    def _way_to_take_it(self, user: str) -> Said:
-        command = _command("chown", user, [self.path])
-        if self.flag is None:
-            return said("If you trust it, make it yours:\n{command}", command=command)
-        return said(
-            "If you trust it, name it with {flag}; or make it yours:\n{command}", flag=self.flag, command=command
-        )
+
+def read_toml(
+    read: Callable[[], bytes | None], file: str, refused: type[CommandRefused] = SettingsRefused
+) -> Toml | None:
+    """The TOML text that `read` gives of `file`, None where there is none. Raises `refused`, naming the file."""
+    try:
+        content = read()
+        return None if content is None else Toml.of(content)
+    except (OSError, UnicodeDecodeError) as error:
+        why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
+        raise refused(said("{file} cannot be read: {reason}", file=file, reason=why)) from error
+    except ValueError as error:
+        raise refused(said("{file} is not TOML: {error}", file=file, error=error)) from error
 
 
-def read_found(found: FoundFile) -> str | None:
-    """The text of a file that was not named, None where there is none. Raises what `check` and reading raise."""
-    content = read_found_bytes(found)
-    return None if content is None else content.decode("utf-8").replace("\r\n", "\n")
-
-
-def read_found_bytes(found: FoundFile) -> bytes | None:
+def read_found(found: FoundFile) -> bytes | None:
     """The bytes of a file that was not named, None where there is none. Raises what `check` and reading raise."""
     try:
         found.check()
@@ -118,15 +123,20 @@ def read_found_bytes(found: FoundFile) -> bytes | None:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise SettingsRefused(
-                said("{what} {file} is no file: remove it", what=found.what, file=printable(found.path))
-            )
+            raise SettingsRefused("{what} {file} is no file: remove it", what=found.what, file=printable(found.path))
         if status.st_uid not in {os.geteuid(), _ROOT}:
             raise SettingsRefused(
-                said("{what} {file} was exchanged while it was opened", what=found.what, file=printable(found.path))
+                "{what} {file} was exchanged while it was opened", what=found.what, file=printable(found.path)
             )
         if found.is_run:
             found.check_mode(status.st_mode)
+        if found.is_secret and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SettingsRefused(
+                "others on this machine can read {file}, which has a key: close it, and think about a new one:\n"
+                "{command}",
+                file=printable(found.path),
+                command=_command("chmod", "600", [found.path]),
+            )
         return file.read()
 
 
@@ -151,52 +161,41 @@ class Exposed:
 
 def exposed(settings_file: Path | None, journal: Path, *, holds_secrets: bool) -> Iterator[Exposed]:
     """Of the settings file, where it `holds_secrets`, and the journal with what is beside it, those that are open."""
-    if settings_file is not None and holds_secrets and (mode := _open_mode([settings_file])):
-        reason = _of_mode(
-            mode,
-            said(
-                "others on this machine can read {file}, which holds secrets of the billing",
-                file=printable(settings_file),
-            ),
-            said(
-                "others on this machine can read and write {file}, which holds secrets of the billing",
-                file=printable(settings_file),
-            ),
+    if settings_file is not None and holds_secrets and (mode := _open_mode(settings_file)):
+        file = printable(settings_file)
+        yield Exposed(
+            said("others on this machine can read and write {file}, which holds secrets of the billing", file=file)
+            if mode & _OTHERS_MAY_WRITE
+            else said("others on this machine can read {file}, which holds secrets of the billing", file=file),
+            _command("chmod", "600", [settings_file]),
         )
-        yield Exposed(reason, _command("chmod", "600", [settings_file]))
     family = [journal.with_name(f"{journal.name}{ending}") for ending in _BESIDE_A_JOURNAL]
     family += [copy for ending in _CONVERTED for copy in kept_copies(journal.with_name(f"{journal.name}{ending}"))]
-    open_ones = [path for path in family if _open_mode([path])]
-    if mode := _open_mode(open_ones):
-        reason = _of_mode(
-            mode,
-            said(
-                "others on this machine can read the journal {journal} or what is beside it: names, amounts and what "
-                "was sent",
-                journal=printable(journal),
-            ),
+    modes = {path: mode for path in family if (mode := _open_mode(path))}
+    if modes:
+        name = printable(journal)
+        yield Exposed(
             said(
                 "others on this machine can read and write the journal {journal} or what is beside it: names, "
                 "amounts and what was sent",
-                journal=printable(journal),
+                journal=name,
+            )
+            if any(mode & _OTHERS_MAY_WRITE for mode in modes.values())
+            else said(
+                "others on this machine can read the journal {journal} or what is beside it: names, amounts and what "
+                "was sent",
+                journal=name,
             ),
+            _command("chmod", "600", modes),
         )
-        yield Exposed(reason, _command("chmod", "600", open_ones))
 
 
-def _open_mode(paths: Iterable[Path]) -> int:
-    """The bits by which others may read or write one of the files; 0 for those that are not there."""
-    mode = 0
-    for path in paths:
-        try:
-            mode |= path.stat().st_mode
-        except OSError:
-            continue
-    return mode & (_OTHERS_MAY_READ | _OTHERS_MAY_WRITE)
-
-
-def _of_mode(mode: int, can_read: str, can_write: str) -> str:
-    return can_write if mode & _OTHERS_MAY_WRITE else can_read
+def _open_mode(path: Path) -> int:
+    """The bits by which others may read or write the file; 0 for one that is not there."""
+    try:
+        return path.stat().st_mode & (_OTHERS_MAY_READ | _OTHERS_MAY_WRITE)
+    except OSError:
+        return 0
 
 
 def _command(program: str, what: str, paths: Iterable[Path]) -> str:

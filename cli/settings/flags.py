@@ -1,8 +1,14 @@
-"""Flags that several commands share, in groups; `grouped` lets a command take a whole group as one parameter."""
+"""The table of options, first part: how an option is stated, and those of connection, consent and recording.
+
+An option is one field of a record: its name is that of the flag, of a job file's key and of a setting. `option` says
+the rest once. From the records come the flags of the commands (`grouped`), the settings with their origins
+(`settings.py`), the keys of job files, their schema, the reference and the completion.
+"""
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -14,118 +20,168 @@ from cli.terminal.texts import printable
 from texts import remedies
 from texts.said import said
 
+_ROW: Final = "option"
 _CONNECTION: Final = "Connection"
 EARLIER: Final = said("Earlier runs")
 ASIDE: Final = "Extras"
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
-RunNameOrNone = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")
-]
-FaultWords = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fault",
-        metavar="KIND[:SHARE]",
-        help="How the mock billing fails: a kind, for a share of requests, or a fault plan, PLAN.toml; repeatable.",
-    ),
-]
-RecordFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--record",
-        metavar="FILE",
-        rich_help_panel=ASIDE,
-        help="Keep every exchange, without secrets and with made-up people, for `mock replay`.",
-    ),
-]
 
-WithPage = Annotated[
-    bool,
-    typer.Option(
-        "--page",
-        rich_help_panel=ASIDE,
-        help="Show the run in a browser while it works, at the address that is printed.",
-    ),
-]
-
-RecordNames = Annotated[
-    bool,
-    typer.Option(
-        "--record-names",
-        rich_help_panel=ASIDE,
-        help="Keep names, phones, logins and the like in the recording as they are.",
-    ),
-]
-
-ChangedDeclaration = Annotated[
-    bool,
-    typer.Option(
-        "--changed-declaration",
-        rich_help_panel=EARLIER,
-        help="Go on although the file that declares the run's job has changed since the run was begun.",
-    ),
-]
+# ---- how an option is stated --------------------------------------------------------------------------------------
 
 
-ApiUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--api-url",
-        metavar="URL",
-        rich_help_panel=_CONNECTION,
-        help=f"The billing's REST API, as http://HOST:8082. Or {names.API_URL}.",
-    ),
-]
-JournalName = Annotated[
-    str | None,
-    typer.Option(
-        "--journal",
-        metavar="FILE",
-        rich_help_panel=_CONNECTION,
-        help="Where all runs are remembered; by default the billing's own file in the state folder. For several "
-        f"machines postgresql://HOST/DATABASE. Or {names.JOURNAL_FILE}.",
-    ),
-]
-OnNetwork = Annotated[
-    bool,
-    typer.Option(
-        "--journal-on-network",
-        rich_help_panel=_CONNECTION,
-        help="Take a journal on a network file system: you see to it that one machine at a time opens it.",
-    ),
-]
-Timeout = Annotated[
-    float | None,
-    typer.Option(
-        "--timeout",
-        metavar="SECONDS",
-        rich_help_panel=_CONNECTION,
-        help=f"How long the billing may be silent before an answer counts as lost, {names.TIMEOUT:g} by default.",
-    ),
-]
-ConfigPath = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        readable=False,
-        rich_help_panel=_CONNECTION,
-        help=f"The file of settings, {remedies.SETTINGS_FILE} in the working folder by default.",
-    ),
-]
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A row of the table: how an option is typed, and the variable and the key of the settings file that give it.
 
+    One without a `metavar` is a switch. `names` are those of its flag where the field's does not say them; `more` is
+    for typer.
+    """
+
+    metavar: str | None
+    help: str
+    panel: str | None = None
+    names: tuple[str, ...] = ()
+    variable: str = ""
+    key: str = ""
+    default: str = ""
+    """Of the setting, where nobody gives it."""
+    secret: bool = False
+    more: tuple[tuple[str, object], ...] = ()
+
+    def flags_of(self, name: str) -> tuple[str, ...]:
+        """The names of its flag, as the option of the field of that name."""
+        return self.names or (f"--{name.replace('_', '-')}",)
+
+
+def option(  # noqa: PLR0913 - the columns of the table
+    metavar: str | None,
+    help_: str,
+    *names: str,
+    panel: str | None = None,
+    default: object = None,
+    variable: str = "",
+    key: str = "",
+    built_in: str = "",
+    secret: bool = False,
+    **more: object,
+) -> Any:  # noqa: ANN401 - the field has the type that its record gives it
+    """A field of a record of options. `default` is what the flag is where it is not typed."""
+    row = Option(metavar, help_, panel, names, variable, key, built_in, secret, tuple(more.items()))
+    return field(default=default, repr=not secret, metadata={_ROW: row})
+
+
+switch: Final = partial(option, None, default=False)
+
+
+def flag(names: str, metavar: str | None, help_: str, panel: str | None = None, **more: Any) -> Any:  # noqa: ANN401 - as typer has it
+    """An option that is no field of a record, for the type of a command's parameter."""
+    return typer.Option(*names.split(), metavar=metavar, help=help_, rich_help_panel=panel, **more)
+
+
+def argument(metavar: str, help_: str, **more: Any) -> Any:  # noqa: ANN401 - as above
+    """An argument of a command, as typer takes it."""
+    return typer.Argument(metavar=metavar, help=help_, **more)
+
+
+def same(group: type[Any], name: str, row: Option | None = None) -> Any:  # noqa: ANN401 - as above
+    """A field of a record that is the option of another one, or says with `row` what it is here."""
+    one = next(one for one in fields(group) if one.name == name)
+    return field(default=one.default, metadata={_ROW: row} if row else one.metadata)
+
+
+def options_of(*groups: type[Any]) -> dict[str, Option]:
+    """The options of these records by the names of their fields."""
+    found: dict[str, Option] = {}
+    for group in groups:
+        found |= getattr(group, "OPTIONS", {})
+        found |= {one.name: one.metadata[_ROW] for one in fields(group) if _ROW in one.metadata}
+    return found
+
+
+def names_of(*groups: type[Any]) -> frozenset[str]:
+    """The parameter names of these groups of flags."""
+    return frozenset(name for group in groups for name in (getattr(group, "OPTIONS", None) or _defaults(group)))
+
+
+def _defaults(group: type[Any]) -> dict[str, object]:
+    return {one.name: one.default for one in fields(group)}
+
+
+class Part:
+    """Says in the type of a parameter which options of a record a command takes, and which it states otherwise."""
+
+    def __init__(self, *names: str, **otherwise: Option) -> None:
+        self.names = names
+        self.otherwise = otherwise
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """The command in typer's form: each parameter whose type is a record is replaced by the record's fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, tuple[type[Any], list[str]]] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind, *more = (
+            (hints[name].__origin__, *hints[name].__metadata__) if _is_annotated(hints[name]) else (hints[name],)
+        )
+        if is_dataclass(kind) and isinstance(kind, type):
+            own = _parameters(kind, *more)
+            groups[name] = kind, [one.name for one in own]
+            parameters += own
+        else:
+            parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
+
+    def flat(**given: object) -> None:
+        made = {name: group(**{one: given.pop(one) for one in own}) for name, (group, own) in groups.items()}
+        command(**given, **made)
+
+    flat.__name__ = command.__name__
+    flat.__doc__ = command.__doc__
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as inspect documents it
+    return flat
+
+
+def _is_annotated(hint: object) -> bool:
+    return hasattr(hint, "__metadata__")
+
+
+def _parameters(group: type[Any], part: Part | None = None) -> list[inspect.Parameter]:
+    rows = {**options_of(group), **(part.otherwise if part else {})}
+    # One that states its options by itself takes texts and switches.
+    stated = getattr(group, "OPTIONS", None)
+    defaults = dict.fromkeys(stated) if stated else _defaults(group)
+    hints = {} if stated else get_type_hints(group, include_extras=True)
+    found: list[inspect.Parameter] = []
+    for name in part.names if part else defaults:
+        row = rows.get(name)
+        kind = hints.get(name) or (str | None if row and row.metavar else bool | None)
+        if row is not None:
+            flags = " ".join(row.flags_of(name))
+            kind = Annotated[kind, flag(flags, row.metavar, row.help, row.panel, **dict(row.more))]
+        found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind))
+    return found
+
+
+# ---- the connection -----------------------------------------------------------------------------------------------
+
+
+RunName = Annotated[str, argument("RUN", "The run's short name, as `status` lists it.")]
+RunNameOrNone = Annotated[str | None, argument("RUN", "The run's short name, as `status` lists it.")]
 
 COMMON_PART: Final = "\0"
 """In place of a profile of settings: what stands outside of all. Nobody can type it."""
 
-SettingsProfileName = Annotated[
-    str | None,
-    typer.Option(
-        "--profile",
-        metavar="PROFILE",
-        rich_help_panel=_CONNECTION,
-        help=f"Which profile of settings of that file counts. Or {remedies.SETTINGS_PROFILE}.",
+_connection: Final = partial(option, panel=_CONNECTION)
+
+ConfigPath = Annotated[
+    Path | None,
+    flag(
+        "--config",
+        "FILE",
+        f"The file of settings, {remedies.SETTINGS_FILE} in the working folder by default.",
+        _CONNECTION,
+        readable=False,
     ),
 ]
 
@@ -134,150 +190,145 @@ SettingsProfileName = Annotated[
 class Flags:
     """The connection to billing and journal, as given on the command line; None where not given."""
 
-    api_url: ApiUrl = None
-    database: Annotated[
-        str | None,
-        typer.Option(
-            "--database",
-            metavar="PATH",
-            rich_help_panel=_CONNECTION,
-            help=f"The billing's Firebird database: HOST:PATH, HOST/PORT:PATH, or a file. Or {remedies.DATABASE}.",
-        ),
-    ] = None
-    database_user: Annotated[
-        str | None,
-        typer.Option(
-            "--database-user",
-            metavar="NAME",
-            rich_help_panel=_CONNECTION,
-            help=f"The database's user, {names.USER} by default. Or {names.DATABASE_USER}.",
-        ),
-    ] = None
-    database_password: Annotated[
-        str | None,
-        typer.Option(
-            "--database-password",
-            metavar="WORD",
-            rich_help_panel=_CONNECTION,
-            hidden=True,
-            help=f"Refused, since everybody on the machine can see a flag: it is {names.DATABASE_PASSWORD}.",
-        ),
-    ] = field(default=None, repr=False)
-    database_charset: Annotated[
-        str | None,
-        typer.Option(
-            "--database-charset",
-            metavar="NAME",
-            rich_help_panel=_CONNECTION,
-            help=f"{names.CHARSET} by default; WIN1251 for version 4. Or {names.DATABASE_CHARSET}.",
-        ),
-    ] = None
-    journal: JournalName = None
-    journal_on_network: OnNetwork = False
-    timeout: Timeout = None
+    api_url: str | None = _connection(
+        "URL",
+        f"The billing's REST API, as http://HOST:8082. Or {names.API_URL}.",
+        variable=names.API_URL,
+        key="api.url",
+    )
+    database: str | None = _connection(
+        "PATH",
+        f"The billing's Firebird database: HOST:PATH, HOST/PORT:PATH, or a file. Or {remedies.DATABASE}.",
+        variable=remedies.DATABASE,
+        key="database.address",
+    )
+    database_user: str | None = _connection(
+        "NAME",
+        f"The database's user, {names.USER} by default. Or {names.DATABASE_USER}.",
+        variable=names.DATABASE_USER,
+        key="database.user",
+        built_in=names.USER,
+    )
+    database_password: str | None = _connection(
+        "WORD",
+        f"Refused, since everybody on the machine can see a flag: it is {names.DATABASE_PASSWORD}.",
+        variable=names.DATABASE_PASSWORD,
+        key="database.password",
+        secret=True,
+        hidden=True,
+    )
+    database_charset: str | None = _connection(
+        "NAME",
+        f"{names.CHARSET} by default; WIN1251 for version 4. Or {names.DATABASE_CHARSET}.",
+        variable=names.DATABASE_CHARSET,
+        key="database.charset",
+        built_in=names.CHARSET,
+    )
+    journal: str | None = _connection(
+        "FILE",
+        "Where all runs are remembered; by default the billing's own file in the state folder. For several machines "
+        f"postgresql://HOST/DATABASE. Or {names.JOURNAL_FILE}.",
+        variable=names.JOURNAL_FILE,
+        key="journal",
+    )
+    journal_on_network: bool = _connection(
+        None,
+        "Take a journal on a network file system: you see to it that one machine at a time opens it.",
+        default=False,
+        key="journal_on_network",
+    )
+    timeout: float | None = _connection(
+        "SECONDS",
+        f"How long the billing may be silent before an answer counts as lost, {names.TIMEOUT:g} by default.",
+        key="api.timeout",
+        built_in=f"{names.TIMEOUT:g}",
+    )
     config: ConfigPath = None
-    profile: SettingsProfileName = None
+    profile: str | None = _connection(
+        "PROFILE",
+        f"Which profile of settings of that file counts. Or {remedies.SETTINGS_PROFILE}.",
+        variable=remedies.SETTINGS_PROFILE,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class JournalFlags:
-    """The flags of a command that works on the journal alone; the address says which billing's journal it is."""
+JournalFlags = Annotated[Flags, Part("api_url", "journal", "journal_on_network", "config", "profile")]
+"""Those of a command that works on the journal alone; the address says which billing's journal it is."""
 
-    api_url: ApiUrl = None
-    journal: JournalName = None
-    journal_on_network: OnNetwork = False
-    config: ConfigPath = None
-    profile: SettingsProfileName = None
-
-    def whole(self) -> Flags:
-        """The same with nothing given of the connection to the billing."""
-        return Flags(
-            api_url=self.api_url,
-            journal=self.journal,
-            journal_on_network=self.journal_on_network,
-            config=self.config,
-            profile=self.profile,
-        )
+ApiFlags = Annotated[Flags, Part("api_url", "timeout", "config", "profile")]
+"""Those of a command that asks the billing's REST API alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiFlags:
-    """The flags of a command that asks the billing's REST API alone."""
-
-    api_url: ApiUrl = None
-    timeout: Timeout = None
-    config: ConfigPath = None
-    profile: SettingsProfileName = None
-
-    def whole(self) -> Flags:
-        """The same with nothing given of database and journal."""
-        return Flags(api_url=self.api_url, timeout=self.timeout, config=self.config, profile=self.profile)
+# ---- consent, hand-in, recording ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
     """The consent given in advance."""
 
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave refused rows out and send the good ones all the same.")
-    ] = False
-    trust_journal: Annotated[
-        bool,
-        typer.Option(
-            "--trust-journal",
-            rich_help_panel=EARLIER,
-            help="Do not look in the billing for rows that another copy of the journal may have sent.",
-        ),
-    ] = False
+    yes: bool = switch("Send without asking.", "--yes", "-y")
+    skip_bad: bool = switch("Leave refused rows out and send the good ones all the same.")
+    trust_journal: bool = switch(
+        "Do not look in the billing for rows that another copy of the journal may have sent.", panel=EARLIER
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Detaching:
     """Whether the run is handed in for a worker, and its place in the queue."""
 
-    detach: Annotated[
-        bool,
-        typer.Option(
-            "--detach",
-            rich_help_panel=ASIDE,
-            help="Hand the run in for a `worker` to send; the journal is in PostgreSQL.",
-        ),
-    ] = False
-    priority: Annotated[
-        int,
-        typer.Option(
-            "--priority",
-            rich_help_panel=ASIDE,
-            min=-100,
-            max=100,
-            metavar="N",
-            help="With --detach: a higher one goes before others.",
-        ),
-    ] = 0
+    detach: bool = switch("Hand the run in for a `worker` to send; the journal is in PostgreSQL.", panel=ASIDE)
+    priority: int = option(
+        "N", "With --detach: a higher one goes before others.", panel=ASIDE, default=0, min=-100, max=100
+    )
 
 
-def names_of(*groups: type[Any]) -> frozenset[str]:
-    """The parameter names of these groups of flags."""
-    return frozenset(one.name for group in groups for one in fields(group))
+FaultWords = Annotated[
+    list[str] | None,
+    flag(
+        "--fault",
+        "KIND[:SHARE]",
+        "How the mock billing fails: a kind, for a share of requests, or a fault plan, PLAN.toml; repeatable.",
+    ),
+]
+RecordFile = Annotated[
+    Path | None,
+    flag(
+        "--record",
+        "FILE",
+        "Keep every exchange, without secrets and with made-up people, for `mock replay`.",
+        ASIDE,
+    ),
+]
+RecordNames = Annotated[
+    bool,
+    flag("--record-names", None, "Keep names, phones, logins and the like in the recording as they are.", ASIDE),
+]
+WithPage = Annotated[
+    bool, flag("--page", None, "Show the run in a browser while it works, at the address that is printed.", ASIDE)
+]
+ChangedDeclaration = Annotated[
+    bool,
+    flag(
+        "--changed-declaration",
+        None,
+        "Go on although the file that declares the run's job has changed since the run was begun.",
+        EARLIER,
+    ),
+]
+
+
+# ---- what was typed -----------------------------------------------------------------------------------------------
 
 
 def typed(context: typer.Context) -> dict[str, str]:
     """The parameters given on the command line, each as shown to people: `--set`, `FILE (other.csv)`."""
-    return {
-        one.name: _display_name(one, context.params.get(one.name))
-        for one in context.command.params
-        if one.name
-        and one.expose_value
-        and (source := context.get_parameter_source(one.name))
-        and source.name == "COMMANDLINE"
-    }
-
-
-def _display_name(parameter: Any, value: object) -> str:  # noqa: ANN401 - typer does not export this type
-    if parameter.param_type_name == "argument":
-        return f"{parameter.metavar} ({printable(value)})"
-    return str(max(parameter.opts, key=len))
+    found: dict[str, str] = {}
+    for one in context.command.params:
+        source = context.get_parameter_source(one.name or "") if one.expose_value else None
+        if one.name and source and source.name == "COMMANDLINE":
+            value = f"{one.metavar} ({printable(context.params.get(one.name))})"
+            found[one.name] = value if one.param_type_name == "argument" else max(one.opts, key=len)
+    return found
 
 
 def parse_pairs(words: Sequence[str], flag: str, *, example: str = "name=value") -> dict[str, str]:
@@ -288,51 +339,9 @@ def parse_pairs(words: Sequence[str], flag: str, *, example: str = "name=value")
         name = name.strip()
         if not equals or not name:
             raise CommandRefused(
-                said(
-                    "{flag} {given}: write it as {flag} {example}", flag=flag, given=printable(word), example=example
-                )
+                "{flag} {given}: write it as {flag} {example}", flag=flag, given=printable(word), example=example
             )
         if name in pairs:
-            raise CommandRefused(
-                said("{flag} {name}=… is given twice: which is meant?", flag=flag, name=printable(name))
-            )
+            raise CommandRefused("{flag} {name}=… is given twice: which is meant?", flag=flag, name=printable(name))
         pairs[name] = value
     return pairs
-
-
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """The command in typer's form: each parameter whose type is a group is replaced by the group's fields."""
-    hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, type[Any]] = {}
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(command).parameters.items():
-        if is_dataclass(hints[name]) and isinstance(hints[name], type):
-            groups[name] = hints[name]
-            parameters += _fields(hints[name])
-        else:
-            parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
-
-    def flat(**given: object) -> None:
-        made = {
-            name: group(**{one.name: given.pop(one.name) for one in fields(group)}) for name, group in groups.items()
-        }
-        command(**given, **made)
-
-    flat.__name__ = command.__name__
-    flat.__doc__ = command.__doc__
-    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as inspect documents it
-    return flat
-
-
-def _fields(group: type[Any]) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            one.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if one.default is MISSING else one.default,
-            annotation=hints[one.name],
-        )
-        for one in fields(group)
-    ]

@@ -27,7 +27,6 @@ from cli.settings.settings import Settings
 from cli.settings.settings_file import has_default_profile, profiles_in
 from cli.terminal.exits import SettingsRefused
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
-from texts.said import said
 
 _USUAL_PORT: Final = ":8082"
 """That of the REST API in all that the vendor shows."""
@@ -107,12 +106,10 @@ def journal_of_all(settings: Settings, environment: Mapping[str, str]) -> Journa
     there = [one for one in journals if is_there(one)] if len(journals) > 1 else journals
     if len(there) > 1:
         raise SettingsRefused(
-            said(
-                "the billings of the settings have several journals: {journals}. Name one with {journal}, or choose "
-                "a profile of settings with {flag}",
-                journals=tuple(map(str, there)),
-                journal=setting("journal", "FILE"),
-                flag=setting("profile", "NAME"),
-            )
+            "the billings of the settings have several journals: {journals}. Name one with {journal}, or choose "
+            "a profile of settings with {flag}",
+            journals=tuple(map(str, there)),
+            journal=setting("journal", "FILE"),
+            flag=setting("profile", "NAME"),
         )
     return next(iter(there), settings.journal.value)

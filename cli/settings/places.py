@@ -1,4 +1,4 @@
-"""Default places of a billing's files: in the user's state folder.
+"""Default places of a billing's files: in the user's state folder; and what may be shown of addresses.
 
 A journal in the working folder would not know what was entered from another folder. An existing one there, from an
 earlier version, is used and reported.
@@ -7,7 +7,7 @@ earlier version, is used and reported.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -39,28 +39,12 @@ _OUTSIDE: Final = re.compile(r"[^0-9a-z.-]+")
 """Characters that are not allowed in the name of a file."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalPlace:
-    """A journal's path, and the reason for it."""
-
-    path: Path
-    origin: str
-
-
-def default_journal(environment: Mapping[str, str], folder: Path, api_url: str) -> JournalPlace:
-    """The default journal of the billing at `api_url`, for commands in `folder`.
+def journal_of_billing(environment: Mapping[str, str], api_url: str) -> Path:
+    """The journal of a billing in the state folder, whatever lies in the working folder.
 
     Without an address, it is the only journal of the state folder; with none or several there, a path without a
     journal.
     """
-    here = folder / JOURNAL
-    if here.exists():
-        return JournalPlace(here, IN_FOLDER)
-    return JournalPlace(journal_of_billing(environment, api_url), OF_BILLING)
-
-
-def journal_of_billing(environment: Mapping[str, str], api_url: str) -> Path:
-    """The journal in the state folder, whatever lies in the working folder."""
     state = state_folder(environment)
     if api_url:
         return state / f"{name_of_billing(api_url)}{SUFFIX}"
@@ -70,15 +54,14 @@ def journal_of_billing(environment: Mapping[str, str], api_url: str) -> Path:
 
 def journals_in(folder: Path) -> list[Path]:
     """The journals in a folder, by name; each once, whatever other names of its billing lead to it."""
+
+    def is_alias(path: Path) -> bool:
+        return path.is_symlink() and path.resolve().parent == path.parent.resolve()
+
     try:
-        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX) and not _is_alias(path))
+        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX) and not is_alias(path))
     except OSError:
         return []
-
-
-def _is_alias(path: Path) -> bool:
-    """Whether a name leads to another one in its folder."""
-    return path.is_symlink() and path.resolve().parent == path.parent.resolve()
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
@@ -95,12 +78,10 @@ def state_folder(environment: Mapping[str, str]) -> Path:
         home = Path(environment.get("HOME") or Path.home())
     except RuntimeError as error:
         raise SettingsRefused(
-            said(
-                "user {number} has no home folder, and so no place for a journal: set {variable} to a folder that "
-                "only this user can write to",
-                number=os.geteuid(),
-                variable=_STATE,
-            )
+            "user {number} has no home folder, and so no place for a journal: set {variable} to a folder that "
+            "only this user can write to",
+            number=os.geteuid(),
+            variable=_STATE,
         ) from error
     return home / _STATE_OF_USER
 
@@ -123,11 +104,9 @@ def in_full(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise SettingsRefused(
-            said(
-                "{path}: there is no home folder for {user}; give the whole path",
-                path=printable(path),
-                user=printable(path.partition("/")[0]),
-            )
+            "{path}: there is no home folder for {user}; give the whole path",
+            path=printable(path),
+            user=printable(path.partition("/")[0]),
         ) from error
 
 
@@ -170,13 +149,11 @@ def refuse_typed_password(address: str, name: str) -> None:
     """Raise `SettingsRefused` for an address that was typed, as the option or argument `name`, with a password."""
     if is_postgres(address) and passwords_in(address):
         raise SettingsRefused(
-            said(
-                "{name}: everybody on this machine can see a command line. Leave the password out of the address "
-                "and set the variable {variable}, or put it into {pgpass}",
-                name=name,
-                variable="PGPASSWORD",
-                pgpass="~/.pgpass",
-            )
+            "{name}: everybody on this machine can see a command line. Leave the password out of the address "
+            "and set the variable {variable}, or put it into {pgpass}",
+            name=name,
+            variable="PGPASSWORD",
+            pgpass="~/.pgpass",
         )
 
 
@@ -199,7 +176,7 @@ def typed_journal(text: str, name: str, environment: Mapping[str, str]) -> Journ
     try:
         return named_journal(text, Path.cwd(), environment)
     except JournalError as error:
-        raise SettingsRefused(said("{name}: {error}", name=name, error=error)) from error
+        raise SettingsRefused("{name}: {error}", name=name, error=error) from error
 
 
 def _credentials(address: str) -> tuple[str, str, str]:
@@ -214,22 +191,18 @@ def _credentials(address: str) -> tuple[str, str, str]:
 
 
 def name_of_billing(address: str) -> str:
-    """A billing's address as a file name, such as `10.0.0.5-8082`; always a single valid name."""
-    address = without_credentials(address)
+    """A billing's address as a file name, such as `10.0.0.5-8082`; always a single valid name.
+
+    Errors in the address are reported where it is used.
+    """
+    words = address = without_credentials(address)
     if plain := _PLAIN.fullmatch(address):
         scheme, host, port, path = plain.groups()
         words = f"{host}-{int(port or _USUAL_PORTS[scheme.casefold()])}{path.rstrip('/')}"
     else:
-        words = _words_of(address)
+        from yarl import URL  # noqa: PLC0415 - the import takes a tenth of a command's start
+
+        with suppress(ValueError):
+            url = URL(address)
+            words = f"{url.host or 'nowhere'}-{url.port or 0}{url.path.rstrip('/')}"
     return _OUTSIDE.sub("_", words.casefold()).strip("_.-")[:_LONGEST] or "billing"
-
-
-def _words_of(address: str) -> str:
-    """Host, port and path of any address; errors in it are reported where it is used."""
-    from yarl import URL  # noqa: PLC0415 - the import takes a tenth of a command's start
-
-    try:
-        url = URL(address)
-        return f"{url.host or 'nowhere'}-{url.port or 0}{url.path.rstrip('/')}"
-    except ValueError:
-        return address

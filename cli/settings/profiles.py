@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,13 +12,12 @@ import tomli_w
 
 from billing.profile import UNKNOWN, Fact, Profile, describe_fact
 from checkpoints.own_files import read_regular
-from cli.settings.file_access import FoundFile
+from cli.settings.file_access import FoundFile, read_toml
 from cli.settings.places import name_of_billing
 from cli.settings.settings import Settings
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import printable, reason_of
-from jobs.spec.toml_places import Path as Way
-from jobs.spec.toml_places import parse_toml, places
+from jobs.spec.toml_places import Toml, WrongKind, as_kind
 from texts.remedies import PROGRAM, command_line
 from texts.said import said
 
@@ -41,29 +41,28 @@ def profile_of(settings: Settings) -> Profile:
     the wrong way.
     """
     path = profile_path(settings)
-    try:
+    file = said("the billing's profile {file}", file=printable(path))
+
+    def read() -> bytes | None:
         # Whoever has made a settings file that was named is trusted with what lies beside it.
         trusted = {settings.file.stat().st_uid} if settings.file else ()
-        FoundFile(path, said("the billing's profile")).check(trusted)
-        text = read_regular(path).decode("utf-8").replace("\r\n", "\n")
-    except FileNotFoundError:
+        with suppress(FileNotFoundError):
+            FoundFile(path, said("the billing's profile")).check(trusted)
+            return read_regular(path)
+        return None
+
+    toml = read_toml(read, file)
+    if toml is None:
         return UNKNOWN
-    except (OSError, UnicodeDecodeError) as error:
-        why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
-        raise SettingsRefused(
-            said("the billing's profile {file} cannot be read: {reason}", file=printable(path), reason=why)
-        ) from error
-    profile = _parsed(path, text)
+    profile = _profile_in(toml, file)
     if profile.billing != settings.target:
         raise SettingsRefused(
-            said(
-                "the billing's profile {file} is of the billing {billing}, and the settings name {target}: remove "
-                "it, and probe this one ({command})",
-                file=printable(path),
-                billing=printable(profile.billing) or said("nobody knows which"),
-                target=printable(settings.target),
-                command=command_line("probe", "--abonent", "ID"),
-            )
+            "the billing's profile {file} is of the billing {billing}, and the settings name {target}: remove "
+            "it, and probe this one ({command})",
+            file=printable(path),
+            billing=printable(profile.billing) or said("nobody knows which"),
+            target=printable(settings.target),
+            command=command_line("probe", "--abonent", "ID"),
         )
     return profile
 
@@ -85,11 +84,7 @@ def write_profile(settings: Settings, profile: Profile) -> Path:
             raise
     except OSError as error:
         raise SettingsRefused(
-            said(
-                "the billing's profile {file} cannot be written: {reason}",
-                file=printable(path),
-                reason=reason_of(error),
-            )
+            "the billing's profile {file} cannot be written: {reason}", file=printable(path), reason=reason_of(error)
         ) from error
     return path
 
@@ -107,40 +102,24 @@ def _plain(fact: Fact[object]) -> Mapping[str, object]:
     return built
 
 
-def _parsed(path: Path, text: str) -> Profile:
-    try:
-        content = parse_toml(text)
-    except ValueError as error:
-        raise SettingsRefused(
-            said("the billing's profile {file} is not TOML: {error}", file=printable(path), error=error)
-        ) from error
-    where = places(text)
-    for name in content:
-        if name not in Profile.__struct_fields__:
+def _profile_in(toml: Toml, file: str) -> Profile:
+    known = Profile.__struct_fields__
+    for name in toml.content:
+        if name not in known:
             raise SettingsRefused(
-                said(
-                    "the billing's profile {file}, {place}: there is no fact {name!r}; it has: {known}",
-                    file=printable(path),
-                    place=str(where.get((name,), "")),
-                    name=printable(name),
-                    known=Profile.__struct_fields__,
-                )
+                "{file}, {place}: there is no fact {name!r}; it has: {known}",
+                file=file,
+                place=str(toml.place(name)),
+                name=printable(name),
+                known=known,
             )
     try:
-        return msgspec.convert(content, Profile)
-    except msgspec.ValidationError as error:
-        # msgspec says "… - at `$.type_8.value`".
-        what, _, at = str(error).partition(" - at `$.")
-        way: Way = tuple(part for part in at.rstrip("`").replace("[...]", "").split(".") if part)
-        named = ".".join(map(str, way))
-        while way and way not in where:
-            way = way[:-1]
+        return as_kind(toml.content, Profile)
+    except WrongKind as error:
         raise SettingsRefused(
-            said(
-                "the billing's profile {file}, {place}: {name}: {what}",
-                file=printable(path),
-                place=str(where.get(way, "")),
-                name=named,
-                what=what,
-            )
+            "{file}, {place}: {name}: {what}",
+            file=file,
+            place=str(toml.place(*error.way)),
+            name=".".join(map(str, error.way)),
+            what=error,
         ) from error

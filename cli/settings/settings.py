@@ -4,8 +4,9 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
@@ -14,13 +15,12 @@ from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
 from checkpoints.journal_file import network_of
 from cli.settings.credentials import NO_KEY, Credentials, Hidden, VaultKeyText, vault_key_of
-from cli.settings.file_access import Exposed, FoundFile, exposed, read_found_bytes
-from cli.settings.flags import Flags
+from cli.settings.file_access import Exposed, FoundFile, exposed, read_found
+from cli.settings.flags import Flags, Option, options_of
 from cli.settings.places import (
     IN_FOLDER,
     OF_BILLING,
     credentials_in,
-    default_journal,
     in_full,
     journal_of_billing,
     named_journal,
@@ -28,24 +28,12 @@ from cli.settings.places import (
     refuse_typed_password,
     state_folder,
 )
-from cli.settings.settings_file import SettingsProfile, place_of, read_settings_file
+from cli.settings.settings_file import SettingsFile, SettingsProfile, read_settings_file
 from cli.settings.tables import HookSettings, Letterhead, MetricsSettings, SettingsTables, hooks_of, metrics_of
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.language import ENGLISH, LANGUAGES, VARIABLE, system_language
-from cli.terminal.texts import (
-    API_URL,
-    CHARSET,
-    DATABASE_CHARSET,
-    DATABASE_PASSWORD,
-    DATABASE_USER,
-    JOURNAL_FILE,
-    TIMEOUT,
-    USER,
-    VAULT_KEY,
-    printable,
-    reason_of,
-)
-from texts.remedies import DATABASE, SETTINGS_FILE, setting
+from cli.terminal.language import ENGLISH, LANGUAGES, OPTION, VARIABLE, system_language
+from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL, TIMEOUT, VAULT_KEY, printable, reason_of
+from texts.remedies import SETTINGS_FILE, setting
 from texts.said import Quantity, said, text_of
 
 if TYPE_CHECKING:
@@ -85,7 +73,7 @@ def _read(path: Path, origin: str, taken: Container[str]) -> "Declaration":
     from jobs.catalogue.declaration import Declaration, read_declaration  # noqa: PLC0415 - as above
 
     try:
-        content = read_found_bytes(FoundFile(path, said("the declaration"), is_run=True))
+        content = read_found(FoundFile(path, said("the declaration"), is_run=True))
     except SettingsRefused as error:
         return Declaration(path, fault=text_of(error))
     except OSError as error:
@@ -201,14 +189,12 @@ class Settings:
         """The same, also without its credentials."""
         if not self.api_url.value:
             raise SettingsRefused(
-                said(
-                    "the address of the billing's REST API is not set. Give it in one of three ways:\n"
-                    "  --api-url http://HOST:8082\n"
-                    "  export {variable}=http://HOST:8082\n"
-                    '  in {file}:  [api]  url = "http://HOST:8082"',
-                    variable=API_URL,
-                    file=self.file or SETTINGS_FILE,
-                )
+                "the address of the billing's REST API is not set. Give it in one of three ways:\n"
+                "  --api-url http://HOST:8082\n"
+                "  export {variable}=http://HOST:8082\n"
+                '  in {file}:  [api]  url = "http://HOST:8082"',
+                variable=API_URL,
+                file=self.file or SETTINGS_FILE,
             )
         from billing.api.client import ClientSettings  # noqa: PLC0415 - as above
 
@@ -223,7 +209,7 @@ class Settings:
                 deadline=2 * self.timeout.value,
             )
         except SettingsError as error:
-            raise SettingsRefused(said("{error} (from {origin})", error=error, origin=self.api_url.origin)) from error
+            raise SettingsRefused("{error} (from {origin})", error=error, origin=self.api_url.origin) from error
 
     @property
     def dsn(self) -> Dsn | None:
@@ -239,7 +225,16 @@ class Settings:
         )
 
 
-# ---- the file ---------------------------------------------------------------------------------------------------
+# ---- from flag, variable, file and default -----------------------------------------------------------------------
+
+
+SETTINGS: Final[Mapping[str, Option]] = {
+    **{name: row for name, row in options_of(Flags).items() if row.key},
+    # A language is taken before flags are read, and a key is typed nowhere.
+    "language": Option(None, "", names=(OPTION,), variable=VARIABLE, key="language"),
+    "vault_key": Option(None, "", names=("",), variable=VAULT_KEY, key="vault_key", secret=True),
+}
+"""The settings that can be given elsewhere than in the file, by their names."""
 
 
 def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings:
@@ -250,61 +245,38 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     """
     if flags.database_password:
         raise SettingsRefused(
-            said(
-                "--database-password: everybody on this machine can see a command line, and the shell keeps it. Set "
-                "the variable {variable}, or password in [database] of {file}",
-                variable=DATABASE_PASSWORD,
-                file=SETTINGS_FILE,
-            )
+            "--database-password: everybody on this machine can see a command line, and the shell keeps it. Set "
+            "the variable {variable}, or password in [database] of {file}",
+            variable=DATABASE_PASSWORD,
+            file=SETTINGS_FILE,
         )
     path = flags.config or folder / SETTINGS_FILE
-    found, text, profile = read_settings_file(path, flags, environment)
-    choose = _Chooser(environment, path, text, profile, is_typed=flags.config is not None)
+    found, file, profile = read_settings_file(path, flags, environment)
+    choose = _Chooser(flags, environment, found, file, profile)
     hidden = Credentials(environment, choose.origin)
-    # A variable goes before the file, whose credential is not needed then.
-    password = None if environment.get(DATABASE_PASSWORD) else found.database.password
-    database = choose("--database", flags.database, DATABASE, "database.address", found.database.address, "")
-    api_url = choose("--api-url", flags.api_url, API_URL, "api.url", found.api.url, "")
+    database, api_url = choose("database"), choose("api_url")
     if profile is not None:
         profile.refuse_another("api.url", api_url.value, api_url.origin, found.api.url)
         profile.refuse_another("database.address", database.value, database.origin, found.database.address)
-    journal = _local(_journal(choose, flags, found, path, folder, api_url.value), flags, found)
+    if database.of_file and not Dsn(database.value).on_server:
+        # Relative to the file; a bare name would be an alias of the engine's.
+        database = replace(database, value=str(path.parent.absolute() / database.value))
+    journal = _journal(choose, folder, api_url.value)
     others = profile.journals_of_others(environment, path.parent) if profile else {}
     if profile is not None and not journal.of_file:
         profile.refuse_journal(journal.value, journal.origin, api_url.value, others)
     return Settings(
-        api_url=_none_if_empty(api_url),
+        api_url=replace(api_url, value=api_url.value or None),
         form=choose.secrets_of_file("api.form", found.api.form, hidden),
         headers=choose.secrets_of_file("api.headers", found.api.headers, hidden),
-        database=_none_if_empty(_beside(database, path)),
-        database_user=choose(
-            "--database-user", flags.database_user, DATABASE_USER, "database.user", found.database.user, USER
-        ),
-        database_password=_secret(
-            choose(
-                "--database-password",
-                flags.database_password,
-                DATABASE_PASSWORD,
-                "database.password",
-                None if password is None else hidden.text("database.password", password),
-                "",
-            ),
-            hidden,
-        ),
-        database_charset=_charset(
-            choose(
-                "--database-charset",
-                flags.database_charset,
-                DATABASE_CHARSET,
-                "database.charset",
-                found.database.charset,
-                CHARSET,
-            )
-        ),
+        database=replace(database, value=database.value or None),
+        database_user=choose("database_user"),
+        database_password=_password(choose("database_password"), hidden),
+        database_charset=_charset(choose("database_charset")),
         journal=journal,
-        timeout=_timeout(choose, flags, found),
-        vault_key=_vault_key(choose, found, hidden),
-        language=_language(choose, found),
+        timeout=_timeout(choose("timeout")),
+        vault_key=_vault_key(choose("vault_key"), path.parent, hidden),
+        language=_language(choose("language"), environment),
         letterhead=found.report,
         hooks=hooks_of(found.hooks, path.parent, choose.origin, hidden),
         metrics=metrics_of(found.metrics, path.parent, choose.origin),
@@ -312,7 +284,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         profile=profile,
         journals_of_others=others,
         hidden=hidden,
-        file=path if text else None,
+        file=path if file.toml.text else None,
         state=state_folder(environment),
     )
 
@@ -321,24 +293,25 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
 class _Chooser:
     """Takes the first of flag, environment, file and default that is set; a typed file precedes the environment."""
 
+    flags: Flags
     environment: Mapping[str, str]
-    path: Path
-    text: str
-    profile: SettingsProfile | None = None
-    is_typed: bool = False
-    """Whether the file was named on the command line: then a variable that lies about does not override it."""
+    found: SettingsTables
+    file: SettingsFile
+    profile: SettingsProfile | None
 
-    def __call__(
-        self, flag: str, given: str | None, variable: str, key: str, of_file: str | None, default: str
-    ) -> SettingValue[str]:
-        """The value and its origin. An empty variable counts as not set."""
+    def __call__(self, name: str) -> SettingValue[Any]:
+        """The value of a setting and its origin. An empty variable counts as not set."""
+        row, given = SETTINGS[name], getattr(self.flags, name, None)
         if given is not None:
-            return SettingValue(given, flag)
-        if self.environment.get(variable) and not (self.is_typed and of_file is not None):
-            return SettingValue(self.environment[variable], variable)
+            return SettingValue(given, row.flags_of(name)[0])
+        of_file = attrgetter(row.key)(self.found)
+        # A variable that lies about does not override a file that was typed, unless it is a secret.
+        is_typed = self.flags.config is not None and of_file is not None and not row.secret
+        if (of_variable := self.environment.get(row.variable)) and not is_typed:
+            return SettingValue(of_variable, row.variable)
         if of_file is not None:
-            return SettingValue(of_file, self.origin(key), of_file=True)
-        return SettingValue(default, BUILT_IN)
+            return SettingValue(of_file, self.origin(row.key), of_file=True)
+        return SettingValue(row.default, BUILT_IN)
 
     def secrets_of_file(
         self, key: str, values: Mapping[str, Hidden], hidden: Credentials
@@ -350,128 +323,104 @@ class _Chooser:
 
     def origin(self, key: str) -> str:
         """The origin of a key of the file."""
-        return place_of(Path(self.path.name), self.text, self.profile.key_of(key) if self.profile else key)
+        return self.file.place(self.profile.key_of(key) if self.profile else key, name=self.file.path.name)
 
 
-def _local(
-    journal: SettingValue[JournalAddress], flags: Flags, found: SettingsTables
-) -> SettingValue[JournalAddress]:
-    """The journal on a local disk. Raises `SettingsRefused` for one on a network file system."""
+def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[JournalAddress]:
+    """The journal. Raises `SettingsRefused` for one on a network file system that was not allowed."""
+    chosen, beside, here = choose("journal"), choose.file.path.parent, folder / JOURNAL
+    if chosen.origin == "--journal":
+        refuse_typed_password(chosen.value, chosen.origin)
+    try:
+        if chosen.value:
+            # Paths in the file are relative to the file.
+            named = named_journal(chosen.value, beside if chosen.of_file else folder, choose.environment)
+            journal = SettingValue(named, chosen.origin)
+        elif here.exists() and _is_taken(here, choose.profile, beside):
+            journal = SettingValue(JournalAddress(here), IN_FOLDER)
+        else:
+            journal = SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
+    except JournalError as error:
+        raise SettingsRefused("{error} (from {origin})", error=error, origin=chosen.origin) from error
     kind = "" if journal.value.postgres else network_of(journal.value.path)
-    if kind and not (flags.journal_on_network or found.journal_on_network):
+    if kind and not (choose.flags.journal_on_network or choose.found.journal_on_network):
         raise SettingsRefused(
-            said(
-                "the journal {journal} ({origin}) is on a network file system ({kind}). Two machines that open it at "
-                "a time damage it, its locks may not reach from one to the other, and what it has acknowledged may "
-                "be lost with the server. Name a local file with --journal; or give --journal-on-network "
-                "(journal_on_network = true in the settings file), and see to it that one machine at a time uses it",
-                journal=printable(journal.value.path),
-                origin=journal.origin,
-                kind=kind,
-            )
+            "the journal {journal} ({origin}) is on a network file system ({kind}). Two machines that open it at "
+            "a time damage it, its locks may not reach from one to the other, and what it has acknowledged may "
+            "be lost with the server. Name a local file with --journal; or give --journal-on-network "
+            "(journal_on_network = true in the settings file), and see to it that one machine at a time uses it",
+            journal=printable(journal.value.path),
+            origin=journal.origin,
+            kind=kind,
         )
     return journal
 
 
-def _journal(
-    choose: _Chooser, flags: Flags, found: SettingsTables, path: Path, folder: Path, api_url: str
-) -> SettingValue[JournalAddress]:
-    chosen = choose("--journal", flags.journal, JOURNAL_FILE, "journal", found.journal, "")
-    if not chosen.value:
-        place = default_journal(choose.environment, folder, api_url)
-        if place.origin == IN_FOLDER:
-            FoundFile(place.path, said("the journal"), setting("journal", place.path.name)).check()
-            if choose.profile is not None:
-                if any(path.parent / in_full(one) == place.path for one in choose.profile.journals.values() if one):
-                    return SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
-                choose.profile.refuse_found_journal(place.path)
-        return SettingValue(JournalAddress(place.path), place.origin)
-    if chosen.origin == "--journal":
-        refuse_typed_password(chosen.value, chosen.origin)
-    # Paths in the file are relative to the file.
-    beside = path.parent if chosen.of_file else folder
-    try:
-        return SettingValue(named_journal(chosen.value, beside, choose.environment), chosen.origin)
-    except JournalError as error:
-        raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
+def _is_taken(here: Path, profile: SettingsProfile | None, beside: Path) -> bool:
+    """Whether the journal of the working folder is that of the billing. Raises `SettingsRefused`."""
+    FoundFile(here, said("the journal"), setting("journal", here.name)).check()
+    if profile is None:
+        return True
+    if any(beside / in_full(one.journal) == here for one in profile.listed.values() if one.journal):
+        return False
+    profile.refuse_found_journal(here)
+    return True
 
 
-def _vault_key(choose: _Chooser, found: SettingsTables, hidden: Credentials) -> SettingValue[VaultKeyText]:
+def _password(chosen: SettingValue[Hidden], hidden: Credentials) -> SettingValue[Secret]:
+    text = hidden.text("database.password", chosen.value)
+    if isinstance(chosen.value, str):
+        return SettingValue(Secret(text), chosen.origin, chosen.of_file)
+    return SettingValue(Secret(text), hidden.origin("database.password", chosen.origin))
+
+
+def _vault_key(chosen: SettingValue[Hidden], folder: Path, hidden: Credentials) -> SettingValue[VaultKeyText]:
     """The keys of the vault; what is wrong with them is refused where they are needed."""
-    if text := choose.environment.get(VAULT_KEY):
-        return SettingValue(VaultKeyText(Secret(text)), VAULT_KEY)
-    if found.vault_key is None:
+    if not chosen.value:
         return SettingValue(NO_KEY, BUILT_IN)
-    place = choose.origin("vault_key")
-    read = vault_key_of(found.vault_key, choose.path.parent, place, hidden)
-    return SettingValue(read, hidden.origin("vault_key", place))
+    if not chosen.of_file:
+        return SettingValue(VaultKeyText(Secret(str(chosen.value))), chosen.origin)
+    read = vault_key_of(chosen.value, folder, chosen.origin, hidden)
+    return SettingValue(read, hidden.origin("vault_key", chosen.origin))
 
 
 def _charset(chosen: SettingValue[str]) -> SettingValue[str]:
     try:
         return replace(chosen, value=charset_named(chosen.value))
     except SettingsError as error:
-        raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
+        raise SettingsRefused("{error} (from {origin})", error=error, origin=chosen.origin) from error
 
 
-def _language(choose: _Chooser, found: SettingsTables) -> SettingValue[str]:
+def _language(chosen: SettingValue[str], environment: Mapping[str, str]) -> SettingValue[str]:
     """The language of reports: variable, file, then the system's. Raises `SettingsRefused` for an unknown one."""
-    system = SettingValue(system_language(choose.environment), said("the system's locale"))
-    chosen = choose("", None, VARIABLE, "language", found.language, "")
     if not chosen.value:
-        return system
+        return SettingValue(system_language(environment), said("the system's locale"))
     if chosen.value not in LANGUAGES:
         raise SettingsRefused(
-            said(
-                "{given!r} ({origin}) is not a language; there are: {known}",
-                given=printable(chosen.value),
-                origin=chosen.origin,
-                known=LANGUAGES,
-            )
+            "{given!r} ({origin}) is not a language; there are: {known}",
+            given=printable(chosen.value),
+            origin=chosen.origin,
+            known=LANGUAGES,
         )
     return chosen
 
 
-def _timeout(choose: _Chooser, flags: Flags, found: SettingsTables) -> SettingValue[float]:
+def _timeout(chosen: SettingValue[float | str]) -> SettingValue[float]:
     # Checked here and not by the flag, whose help would show the range in a column that narrows all others.
-    if flags.timeout is not None:
-        if not SHORTEST_TIMEOUT <= flags.timeout <= _LONGEST_TIMEOUT:
-            raise SettingsRefused(
-                said(
-                    "--timeout {given}: give seconds, from {least} up to {most}",
-                    given=f"{flags.timeout:g}",
-                    least=f"{SHORTEST_TIMEOUT:g}",
-                    most=Quantity(_LONGEST_TIMEOUT),
-                )
-            )
-        return SettingValue(flags.timeout, "--timeout")
-    if found.api.timeout is not None:
-        # NaN compares false with everything.
-        if not 0 < found.api.timeout <= _LONGEST_TIMEOUT:
-            raise SettingsRefused(
-                said(
-                    "{place}: api.timeout: {given} are not seconds above 0 and up to {most}",
-                    place=choose.origin("api.timeout"),
-                    given=f"{found.api.timeout:g}",
-                    most=Quantity(_LONGEST_TIMEOUT),
-                )
-            )
-        return SettingValue(found.api.timeout, choose.origin("api.timeout"), of_file=True)
-    return SettingValue(TIMEOUT, BUILT_IN)
-
-
-def _beside(database: SettingValue[str], path: Path) -> SettingValue[str]:
-    if not database.value or not database.of_file or Dsn(database.value).on_server:
-        return database
-    # A bare name would be an alias of the engine's.
-    return replace(database, value=str(path.parent.absolute() / database.value))
-
-
-def _secret(setting: SettingValue[str], hidden: Credentials) -> SettingValue[Secret]:
-    if setting.of_file and "database.password" in hidden.names:
-        return SettingValue(Secret(setting.value), hidden.origin("database.password", setting.origin))
-    return SettingValue(Secret(setting.value), setting.origin, setting.of_file)
-
-
-def _none_if_empty(setting: SettingValue[str]) -> SettingValue[str | None]:
-    return SettingValue(setting.value or None, setting.origin, setting.of_file)
+    seconds, most = float(chosen.value), Quantity(_LONGEST_TIMEOUT)
+    # NaN compares false with everything.
+    if chosen.of_file and not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise SettingsRefused(
+            "{place}: api.timeout: {given} are not seconds above 0 and up to {most}",
+            place=chosen.origin,
+            given=f"{seconds:g}",
+            most=most,
+        )
+    if not chosen.of_file and not SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
+        raise SettingsRefused(
+            "--timeout {given}: give seconds, from {least} up to {most}",
+            given=f"{seconds:g}",
+            least=f"{SHORTEST_TIMEOUT:g}",
+            most=most,
+        )
+    return SettingValue(seconds, chosen.origin, chosen.of_file)

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
@@ -19,7 +19,14 @@ from cli.settings.credentials import Credential, Credentials, Hidden
 from cli.settings.file_access import FoundFile
 from cli.settings.places import credentials_in, in_full
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.texts import CHARSET, TIMEOUT, USER
 from texts.said import Quantity, said
+
+
+def key(help_: str, default: str = "–") -> msgspec.Meta:
+    """What a key is for, and what counts without it: in the reference and in the schema of the file."""
+    return msgspec.Meta(description=help_, extra={"default": default})
+
 
 # ---- the tables of hooks ------------------------------------------------------------------------------------------
 
@@ -57,12 +64,14 @@ Given: TypeAlias = str | list[str] | Credential
 class HookTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """The table as it stands in the settings file."""
 
-    on_start: Given | None = None
-    on_hold: Given | None = None
-    on_person: Given | None = None
-    on_end: Given | None = None
-    hold_seconds: float = HOLD_SECONDS
-    ping: Hidden | None = None
+    on_start: Annotated[
+        Given | None, key("who is told when sending begins; see [hooks](../how-to/hooks.md)", "nobody")
+    ] = None
+    on_hold: Annotated[Given | None, key("who is told when a run has been held", "nobody")] = None
+    on_person: Annotated[Given | None, key("who is told when a person has to look", "nobody")] = None
+    on_end: Annotated[Given | None, key("who is told when the work on a run ends", "nobody")] = None
+    hold_seconds: Annotated[float, key("a hold of less is not told; 0 to 86400", f"{HOLD_SECONDS:g}")] = HOLD_SECONDS
+    ping: Annotated[Hidden | None, key("an address that is got each minute of work", "none")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +139,10 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], creden
 
     One whose credential cannot be read is left out, and named by `credentials`.
     """
-    given = {
-        HookEvent.START: table.on_start,
-        HookEvent.HOLD: table.on_hold,
-        HookEvent.PERSON: table.on_person,
-        HookEvent.END: table.on_end,
-    }
     if not 0 <= table.hold_seconds <= _LONGEST_HOLD:
-        raise SettingsRefused(
-            said(
-                "{place}: hooks.hold-seconds: {given} are not seconds from 0 up to {most}",
-                place=place("hooks.hold-seconds"),
-                given=f"{table.hold_seconds:g}",
-                most=Quantity(_LONGEST_HOLD),
-            )
-        )
+        seconds, most = f"{table.hold_seconds:g}", Quantity(_LONGEST_HOLD)
+        why = said("{given} are not seconds from 0 up to {most}", given=seconds, most=most)
+        raise _refused("hooks.hold-seconds", place, why)
 
     def hook_of(name: str, given: Given | None) -> Hook | None:
         key = f"hooks.{name}"
@@ -153,7 +151,8 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], creden
             return _of_credential(key, address, place) if address else None
         return None if given is None else _hook(key, given, folder, place)
 
-    hooks = {event: hook for event, text in given.items() if (hook := hook_of(event, text)) is not None}
+    given = ((event, getattr(table, event.replace("-", "_"))) for event in HookEvent)
+    hooks = {event: hook for event, text in given if (hook := hook_of(event, text)) is not None}
     ping = hook_of(PING, table.ping)
     if ping is not None and (ping.command or ping.name == APPRISE):
         raise _refused(f"hooks.{PING}", place, said("it is not an address that begins with http:// or https://"))
@@ -211,22 +210,27 @@ def _host(key: str, address: str, place: Callable[[str], str]) -> str:
 
 
 def _refused(key: str, place: Callable[[str], str], why: str) -> SettingsRefused:
-    return SettingsRefused(said("{place}: {key}: {what}", place=place(key), key=key, what=why))
+    return SettingsRefused("{place}: {key}: {what}", place=place(key), key=key, what=why)
 
 
 # ---- the table [metrics] ------------------------------------------------------------------------------------------
 
 
-_FILE: Final = "metrics.file"
-_PORT: Final = "metrics.port"
 _LAST_PORT: Final = 65_535
 
 
 class MetricsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table as it stands in the settings file."""
 
-    file: str | None = None
-    port: int | None = None
+    file: Annotated[
+        str | None,
+        key(
+            "text file for [Prometheus](../how-to/metrics.md), relative to the settings file; `{run}` in it is the "
+            "run's name",
+            "none",
+        ),
+    ] = None
+    port: Annotated[int | None, key("port of this machine for Prometheus; 0 for any free one", "none")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,15 +250,11 @@ class MetricsSettings:
 def metrics_of(table: MetricsTable, folder: Path, place: Callable[[str], str]) -> MetricsSettings:
     """The metrics of a settings file in `folder`. Raises `SettingsRefused`; `place` says where a key is."""
     if table.port is not None and not 0 <= table.port <= _LAST_PORT:
-        what = said("it is not a port from 0 up to {most}", most=str(_LAST_PORT))
-        raise SettingsRefused(said("{place}: {key}: {what}", place=place(_PORT), key=_PORT, what=what))
+        raise _refused("metrics.port", place, said("it is not a port from 0 up to {most}", most=str(_LAST_PORT)))
     if table.file is None:
         return MetricsSettings(port=table.port)
-    # A path in the file is relative to the file, as that of the journal is.
     if Path(table.file).name in {"", ".."} or table.file.endswith(("/", "/.")):
-        raise SettingsRefused(
-            said("{place}: {key}: {what}", place=place(_FILE), key=_FILE, what=said("it names no file"))
-        )
+        raise _refused("metrics.file", place, said("it names no file"))
     # A path in the file is relative to the file, as that of the journal is.
     return MetricsSettings((folder / in_full(table.file)).absolute(), table.port)
 
@@ -262,60 +262,103 @@ def metrics_of(table: MetricsTable, folder: Path, place: Callable[[str], str]) -
 # ---- all tables ---------------------------------------------------------------------------------------------------
 
 
+PROFILE: Final = "profile"
+DEFAULT_PROFILE: Final = "default_profile"
+
+
+class ProfileHead(msgspec.Struct, frozen=True):
+    """What only a profile has, and not the file."""
+
+    name: Annotated[str, key("the name of the billing, which is typed before money leaves", "none")] = ""
+    production: Annotated[
+        bool | None, key("ask for that name before anything is sent", "true for `[profile.production]`")
+    ] = None
+
+
+class FileHead(msgspec.Struct, frozen=True):
+    """What only the file has, and no profile."""
+
+    default_profile: Annotated[str, key("the profile that counts where none is chosen", "none")] = ""
+
+
 class Letterhead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table [report]: the organisation, and who signs; an empty name is filled in by hand."""
 
-    organisation: str = ""
-    handed_over_by: str = ""
-    taken_over_by: str = ""
-    chief_accountant: str = ""
+    organisation: Annotated[str, key("head of the report", "filled in by hand")] = ""
+    handed_over_by: Annotated[str, key("who hands the load over", "filled in by hand")] = ""
+    taken_over_by: Annotated[str, key("who takes it over", "filled in by hand")] = ""
+    chief_accountant: Annotated[str, key("who signs for the accounts", "filled in by hand")] = ""
 
 
 class ApiTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table [api]: where the REST API is, and what each call to it carries."""
 
-    url: str | None = None
-    form: dict[str, Hidden] = {}
-    headers: dict[str, Hidden] = {}
-    timeout: float | None = None
+    url: Annotated[str | None, key("the REST API, as `http://HOST:8082`; needed by all that asks the billing")] = None
+    form: Annotated[dict[str, Hidden], key("secret form fields of every call, as `hash_key`", "none")] = {}
+    headers: Annotated[dict[str, Hidden], key("secret HTTP headers of every request", "none")] = {}
+    timeout: Annotated[
+        float | None, key("seconds of silence after which an answer counts as lost", f"{TIMEOUT:g}")
+    ] = None
 
 
 class DatabaseTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table [database]."""
 
-    address: str | None = None
-    user: str | None = None
-    password: Hidden | None = None
-    charset: str | None = None
+    address: Annotated[
+        str | None,
+        key(
+            "the Firebird database, HOST:PATH, HOST/PORT:PATH or a file; relative to the settings file",
+            "none: the API alone is asked",
+        ),
+    ] = None
+    user: Annotated[str | None, key("its user", USER)] = None
+    password: Annotated[Hidden | None, key("its password", "none")] = None
+    charset: Annotated[str | None, key("its encoding; `WIN1251` for version 4", CHARSET)] = None
 
 
 class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file: what stands above its tables, and they."""
 
-    language: str | None = None
+    language: Annotated[
+        str | None, key("language of screens, help and reports: `ru` or `en`", "that of the system")
+    ] = None
     report: Letterhead = Letterhead()
-    journal: str | None = None
-    journal_on_network: bool = False
-    vault_key: Hidden | None = None
-    jobs: list[str] = []
+    journal: Annotated[
+        str | None,
+        key("the journal: a file, relative to this one, or `postgresql://HOST/DATABASE`", "the billing's own"),
+    ] = None
+    journal_on_network: Annotated[
+        bool,
+        key("take a journal on a network file system: you see to it that one machine at a time uses it", "false"),
+    ] = False
+    vault_key: Annotated[
+        Hidden | None,
+        key(
+            "the file with the key for [passwords of rows in PostgreSQL](../how-to/postgres.md), relative to this "
+            "one; the variable has the key itself",
+            "none",
+        ),
+    ] = None
+    jobs: Annotated[list[str], key("files that declare jobs of your own; relative to the file", "none")] = []
     api: ApiTable = ApiTable()
     database: DatabaseTable = DatabaseTable()
     hooks: HookTable = HookTable()
     metrics: MetricsTable = MetricsTable()
 
 
-PROFILE: Final = "profile"
-DEFAULT_PROFILE: Final = "default_profile"
-PROFILE_KEYS: Final = ("name", "production")
+PROFILE_KEYS: Final = ProfileHead.__struct_fields__
 """What only a profile of settings has; for the rest it has what the file has."""
 
+_PLACES: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "api": ApiTable,
+    "database": DatabaseTable,
+    "report": Letterhead,
+    "hooks": HookTable,
+    "metrics": MetricsTable,
+}
 KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "": (*SettingsTables.__struct_encode_fields__, DEFAULT_PROFILE, PROFILE),
     f"{PROFILE}.NAME": (*PROFILE_KEYS, *SettingsTables.__struct_encode_fields__),
-    "api": ApiTable.__struct_encode_fields__,
-    "database": DatabaseTable.__struct_encode_fields__,
-    "report": Letterhead.__struct_encode_fields__,
-    "hooks": HookTable.__struct_encode_fields__,
-    "metrics": MetricsTable.__struct_encode_fields__,
+    **{name: table.__struct_encode_fields__ for name, table in _PLACES.items()},
 }
 """The keys of the file, by their table."""

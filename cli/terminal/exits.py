@@ -34,28 +34,28 @@ class Exit(IntEnum):
     """Interrupted by a person or a signal; `resume` goes on."""
 
 
-def exit_of(totals: Totals, stopped: StopKind | None = None, *, intake_ended: bool = True) -> Exit:
-    """The exit code of a run: 130 before 3 before 4 before 1 before 0.
+def exit_of(
+    totals: Totals,
+    stopped: StopKind | None = None,
+    *,
+    intake_ended: bool = True,
+    approved: bool = True,
+    failed: bool = False,
+    lacks: bool = False,
+) -> Exit:
+    """The exit code of a run: that of the first line that holds.
 
-    A stop that came when nothing was left to do does not count.
+    A stop that came when nothing was left to do does not count. `failed` is a run whose journal or whose output
+    failed, `lacks` one of whose output something is missing.
     """
     unfinished = not intake_ended or totals.count_where(open=True) > 0
-    if unfinished and stopped is StopKind.INTERRUPTED:
-        return Exit.INTERRUPTED
-    if unfinished and stopped is not None:
-        return Exit.STOPPED
-    return outcome_of(totals, intake_ended=intake_ended)
-
-
-def outcome_of(totals: Totals, *, intake_ended: bool = True) -> Exit:
-    """The exit code from the states alone, ignoring stops."""
-    if not intake_ended or totals.count_where(to_send=True):
-        return Exit.STOPPED
-    if totals.count_where(settled=False):
-        return Exit.UNDECIDED
-    if totals.count(State.REJECTED) or totals.refused or totals.entered_before:
-        return Exit.REJECTED
-    return Exit.DONE
+    table = (
+        (Exit.INTERRUPTED, not approved or (unfinished and stopped is StopKind.INTERRUPTED)),
+        (Exit.STOPPED, failed or not intake_ended or (unfinished and stopped) or totals.count_where(to_send=True)),
+        (Exit.UNDECIDED, totals.count_where(settled=False)),
+        (Exit.REJECTED, totals.count(State.REJECTED) or totals.refused or totals.entered_before or lacks),
+    )
+    return next((code for code, holds in table if holds), Exit.DONE)
 
 
 class CommandRefused(SaidError):
@@ -94,9 +94,9 @@ class JournalLost(CommandRefused):
 class NothingSent(CommandRefused):
     """Raised when a command is refused before it has sent anything, as the text says; `why` is the reason alone."""
 
-    def __init__(self, why: str, code: Exit = Exit.REFUSED) -> None:
-        super().__init__(said("{why}\nNothing was sent.", why=why), code)
-        self.why = why
+    def __init__(self, sentence: str, code: Exit = Exit.REFUSED, /, **values: Given) -> None:
+        self.why = said(sentence, **values) if values else sentence
+        super().__init__("{why}\nNothing was sent.", code, why=self.why)
 
 
 class SettingsRefused(CommandRefused):

@@ -13,7 +13,7 @@ from typing import Final
 from engine.errors import nearest
 from engine.pacing.canary import STEPS
 from engine.pacing.gauges import Hours, hours_of
-from engine.pacing.limits import ErrorLimit, error_limit, money_limit
+from engine.pacing.limits import LAST, LEAST, ErrorLimit, error_limit, money_limit
 from texts.said import Quantity, ValueRefused, counted, in_clauses, said
 
 
@@ -84,6 +84,7 @@ LONGEST_SETTLE: Final = 86_400
 """Seconds."""
 
 _MEGABYTE: Final = 1_000_000
+_DEFAULT: Final = Policy()
 _SHOWN: Final = 40
 """Characters of a typed text that an error shows."""
 
@@ -92,12 +93,16 @@ _SHOWN: Final = 40
 class Setting:
     """One setting: `changed` applies its text to a policy, `shown` gives the text, `told` describes it in words.
 
-    `changed` raises `ValueError` with a sentence.
+    `changed` raises `ValueError` with a sentence. `help` and `metavar` are those of its flag, also in a job file; one
+    that is not `live` changes only when a run is started or resumed.
     """
 
     changed: Callable[[Policy, str], Policy]
     shown: Callable[[Policy], str]
     told: Callable[[Policy], str]
+    help: str
+    metavar: str | None
+    live: bool = True
 
 
 def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, Setting] | None = None) -> Policy:
@@ -153,7 +158,7 @@ def describe_policy(policy: Policy) -> str:
     return in_clauses(
         [
             setting.told(policy)
-            for name, setting in ALL.items()
+            for name, setting in {**SETTINGS, **ALL}.items()
             if name in _ALWAYS_TOLD or (name not in _TOLD_BY_ANOTHER and _is_set(policy, name))
         ]
     )
@@ -322,42 +327,65 @@ def _canary_told(policy: Policy) -> str:
     return said("begins with {steps} rows, then all", steps=tuple(map(str, STEPS)))
 
 
-SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
+ALL: Final[Mapping[str, Setting]] = MappingProxyType(
     {
         "in-flight": Setting(
             lambda policy, text: replace(policy, in_flight=None if text == AUTO else whole(text, 1, WIDEST)),
             lambda policy: AUTO if policy.in_flight is None else str(policy.in_flight),
             _in_flight_told,
+            metavar="N",
+            help="Parallel calls; auto, the default, begins with 2 and finds out how many the billing takes well.",
         ),
         "max-in-flight": Setting(
             lambda policy, text: replace(policy, max_in_flight=whole(text, 1, WIDEST)),
             lambda policy: str(policy.max_in_flight),
             _max_in_flight_told,
+            metavar="N",
+            help=f"Parallel calls at most while --in-flight is auto, {_DEFAULT.max_in_flight} by default.",
         ),
         "rate": Setting(
             lambda policy, text: replace(policy, rate=rate_of(text)),
             lambda policy: _written(policy.rate),
             _rate_told,
+            metavar="R",
+            help="Calls a second at most, or none.",
         ),
         "hours": Setting(
             lambda policy, text: replace(policy, hours=None if text == ALWAYS else hours_of(text)),
             lambda policy: ALWAYS if policy.hours is None else str(policy.hours),
             _hours_told,
+            metavar="FROM-TO",
+            help="Send at these hours of the billing's day only, as 01:00-06:00 or 22:00-05:30; always for all.",
         ),
         "max-stack": Setting(
             lambda policy, text: replace(policy, max_stack=0 if text == NEVER else whole(text, 0, DEEPEST)),
             lambda policy: str(policy.max_stack),
             _max_stack_told,
+            metavar="N",
+            help=f"Wait while one of the billing's stacks holds so many entries, {_DEFAULT.max_stack} by default; "
+            "0 for never.",
         ),
         "max-latency": Setting(
             lambda policy, text: replace(policy, max_latency=latency_of(text)),
             lambda policy: _written(policy.max_latency),
             _max_latency_told,
+            metavar="SECONDS",
+            help="Wait while the billing takes longer than this to tell its version, or none; asked every 5 s.",
+        ),
+        "throttle-sql": Setting(
+            lambda policy, text: replace(policy, throttle_sql=None if text == NONE else text),
+            lambda policy: NONE if policy.throttle_sql is None else policy.throttle_sql,
+            _throttle_told,
+            metavar="SELECT",
+            help="Wait while the one number that this select gives is above --throttle-above; none for none.",
+            live=False,
         ),
         "throttle-above": Setting(
             lambda policy, text: replace(policy, throttle_above=number_of(text)),
             lambda policy: _written(policy.throttle_above),
             _throttle_told,
+            metavar="N",
+            help="For --throttle-sql.",
         ),
         "min-disk": Setting(
             lambda policy, text: replace(
@@ -365,46 +393,52 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
             ),
             lambda policy: str(policy.min_disk // _MEGABYTE),
             _min_disk_told,
+            metavar="MB",
+            help="Wait while less than this is free where the journal is, "
+            f"{_DEFAULT.min_disk // _MEGABYTE} by default; 0 for never.",
         ),
         "stop-after-errors": Setting(
             lambda policy, text: replace(policy, stop_after_errors=error_limit(text)),
             lambda policy: NEVER if policy.stop_after_errors is None else str(policy.stop_after_errors),
             _errors_told,
+            metavar="N|P%",
+            help="Stop when so many rows went wrong, or more than such a share of all rows or of the last "
+            f"{LAST:,}, once {LEAST} have an outcome; {_DEFAULT.stop_after_errors} by default, 0 for never.",
         ),
         "limit-money": Setting(
             lambda policy, text: replace(policy, limit_money=money_limit(text)),
             lambda policy: NONE if policy.limit_money is None else f"{policy.limit_money:f}",
             _money_told,
-        ),
-    }
-)
-"""The settings of a live run, by the names that an operator types; `min-disk` in megabytes, times in seconds."""
-
-ALL: Final[Mapping[str, Setting]] = MappingProxyType(
-    {
-        **SETTINGS,
-        "throttle-sql": Setting(
-            lambda policy, text: replace(policy, throttle_sql=None if text == NONE else text),
-            lambda policy: NONE if policy.throttle_sql is None else policy.throttle_sql,
-            _throttle_told,
+            metavar="AMOUNT",
+            help="Stop before the amounts sent in this run, signs left out, add up to more; none for any sum.",
         ),
         "canary": Setting(
             lambda policy, text: replace(policy, canary=is_yes(text)),
             lambda policy: YES if policy.canary else NO,
             _canary_told,
+            metavar=None,
+            help="Do not begin with 1, 10 and 100 rows, and do not stop at a new error of the first ten.",
+            live=False,
         ),
         "settle": Setting(
             lambda policy, text: replace(policy, settle=settle_of(text)),
             lambda policy: _written(policy.settle),
             lambda policy: said("looks lost answers up after {seconds} s", seconds=_written(policy.settle)),
+            metavar="SECONDS",
+            help="After a lost answer, how long until a look-up is trusted to see what the call did, "
+            f"{_DEFAULT.settle:g} by default.",
+            live=False,
         ),
     }
 )
-"""All settings: those of a live run, and those that change only when a run is started or resumed."""
+"""All settings, by the names that an operator types, in the order of the help; `min-disk` in megabytes."""
+
+SETTINGS: Final = MappingProxyType({name: setting for name, setting in ALL.items() if setting.live})
+"""Those of a live run."""
 
 _ALWAYS_TOLD: Final = frozenset({"in-flight", "stop-after-errors"})
 _TOLD_BY_ANOTHER: Final = frozenset({"max-in-flight", "throttle-above"})
-_DEFAULTS: Final = {name: setting.shown(Policy()) for name, setting in ALL.items()}
+_DEFAULTS: Final = {name: setting.shown(_DEFAULT) for name, setting in ALL.items()}
 
 
 def _is_set(policy: Policy, name: str) -> bool:

@@ -18,7 +18,6 @@ kind = "text"
 """
 
 from collections.abc import Collection, Mapping
-from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -41,7 +40,7 @@ from jobs.imports.column_map import (
 from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, Step
 from jobs.spec.toml_places import Path as Way
-from jobs.spec.toml_places import TomlPlace, nearest_place, parse_toml, places
+from jobs.spec.toml_places import Toml, WrongKind, as_kind
 from texts.said import said
 
 FORMAT: Final = 1
@@ -95,28 +94,23 @@ _SHAPES: Final = MappingProxyType(
 def read_map(path: Path) -> ColumnMap:
     """Read the map file at `path`. Raises `InputRefused` with file, line and column."""
     try:
-        content = read_regular(path)
-        text = content.decode("utf-8-sig")
+        toml = Toml.of(read_regular(path))
     except (OSError, UnicodeDecodeError) as error:
-        why = (
-            (error.strerror or "") if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)
-        )
+        why = error.strerror or "" if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)
         raise InputRefused("the map {file} cannot be read: {why}", file=path, why=why) from error
-    try:
-        parsed = parse_toml(text)
     except ValueError as error:
         raise InputRefused("the map {file} is not TOML: {error}", file=path, error=error) from error
-    return _Reader(path, places(text)).map(parsed, sha256(content).hexdigest())
+    return _Reader(path, toml).map(toml.content)
 
 
 class _Reader:
     """Checks the content of the file, and finds the place of each value."""
 
-    def __init__(self, path: Path, where: Mapping[Way, TomlPlace]) -> None:
+    def __init__(self, path: Path, toml: Toml) -> None:
         self._path = path
-        self._where = where
+        self._toml = toml
 
-    def map(self, content: Mapping[str, object], digest: str) -> ColumnMap:
+    def map(self, content: Mapping[str, object]) -> ColumnMap:
         self._known((), content, ("format", SUBSCRIBER, *_STEPS, "tables", "fields"))
         version = content.get("format", FORMAT)
         if version != FORMAT:
@@ -135,7 +129,7 @@ class _Reader:
             tables=MappingProxyType({_TABLES[name]: self._joined(name, given) for name, given in tables.items()}),
             fields=fields,
             file=str(self._path),
-            digest=digest,
+            digest=self._toml.digest,
         )
 
     def _fields(self, given: Mapping[str, object]) -> FieldTable:
@@ -214,15 +208,13 @@ class _Reader:
 
     def _converted(self, way: Way, given: object, shape: type[Shape]) -> Shape:
         try:
-            return msgspec.convert(given, shape)
-        except msgspec.ValidationError as error:
+            return as_kind(given, shape)
+        except WrongKind as error:
             unknown = [name for name in given if name not in _keys(shape)] if isinstance(given, dict) else []
             if unknown:
                 raise self._stranger((*way, unknown[0]), _keys(shape)) from error
-            # msgspec says "… - at `$.kind`".
-            key = str(error).partition(" - at `$.")[2].partition("[")[0].rstrip("`")
             raise self._refused(
-                (*way, key) if key else way,
+                (*way, *error.way[:1]),
                 said(
                     "{shape} is expected{kinds}, not {given}",
                     shape=_SHAPES[shape],
@@ -249,7 +241,7 @@ class _Reader:
         )
 
     def _place(self, way: Way) -> str:
-        place = nearest_place(self._where, way)
+        place = self._toml.place(*way)
         return said("{file}, line {line}, column {column}", file=self._path, line=place.line, column=place.column)
 
     def _refused(self, way: Way, text: str) -> InputRefused:

@@ -1,13 +1,19 @@
-"""Places of keys in a TOML text, which the standard library's parser does not give."""
+"""A TOML text with the places of its keys, which the standard library's parser does not give."""
 
 import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import cached_property
+from hashlib import sha256
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
 
 from texts.said import ValueRefused, said
+
+Kind = TypeVar("Kind")
 
 _LARGEST: Final = 2**63 - 1
 _BEYOND_PYTHON: Final = re.compile(r"[0-9_]{4300,}")
@@ -106,11 +112,58 @@ def places(text: str) -> dict[Path, TomlPlace]:
     return found
 
 
-def nearest_place(where: Mapping[Path, TomlPlace], path: Path) -> TomlPlace:
-    """The place of a key, or of the table that it would stand in."""
-    while path not in where:
-        path = path[:-1]
-    return where[path]
+class WrongKind(ValueError):
+    """Raised for a value of the wrong type, at `way`; its text is that of msgspec, which shows no value."""
+
+    def __init__(self, what: str, way: Path) -> None:
+        super().__init__(what)
+        self.way = way
+
+
+@dataclass(frozen=True)
+class Toml:
+    """A TOML text, and where each of its keys stands; `digest` is the SHA-256 of the file, "" without one.
+
+    Raises ValueError with the error and its place.
+    """
+
+    text: str
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        _ = self.content
+
+    @classmethod
+    def of(cls, content: bytes) -> "Toml":
+        """The text of a file with this content. Raises `UnicodeDecodeError` where that is not UTF-8."""
+        return cls(content.decode("utf-8-sig").replace("\r\n", "\n"), sha256(content).hexdigest())
+
+    @cached_property
+    def content(self) -> dict[str, object]:
+        """What the text says."""
+        return parse_toml(self.text)
+
+    @cached_property
+    def where(self) -> Mapping[Path, TomlPlace]:
+        """The place of each table and key."""
+        return places(self.text)
+
+    def place(self, *way: str | int) -> TomlPlace:
+        """The place of a key, or of the table that it would stand in."""
+        while way not in self.where:
+            way = way[:-1]
+        return self.where[way]
+
+
+def as_kind(content: object, kind: type[Kind]) -> Kind:
+    """The content of a TOML text as a value of this type. Raises `WrongKind`."""
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        # msgspec says "… - at `$.api.url`".
+        what, _, at = str(error).partition(" - at `$.")
+        way = tuple(part for part in at.rstrip("`").replace("[...]", "").split(".") if part)
+        raise WrongKind(what, way) from error
 
 
 def _table(header: re.Match[str], tables: Counter[str]) -> Path:

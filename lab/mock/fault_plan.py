@@ -23,7 +23,6 @@ A plan is checked before it is used: entries that could never have an effect are
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from billing.errors import SettingsError
+from jobs.spec.toml_places import Toml
 from lab.mock.faults import CABINET, SAYING, Fault, FaultKind, FaultPlan, Span
 from lab.mock.models import MODELS
 from texts.remedies import setting
@@ -63,8 +63,6 @@ _TAKES: Final[dict[str, frozenset[FaultKind]]] = {
 """Keys that only some kinds accept."""
 
 _SPAN: Final = re.compile(r"(\d+)(?:\s*(-)\s*(\d*))?")
-_HEADER: Final = re.compile(r"\s*\[\[\s*[\"']?fault[\"']?\s*\]\]")
-_KEY: Final = re.compile(r"\s*[\"']?([A-Za-z_]+)[\"']?\s*=")
 
 
 def read_plan(text: str, name: str = "the plan") -> FaultPlan:
@@ -73,61 +71,42 @@ def read_plan(text: str, name: str = "the plan") -> FaultPlan:
     Raises `PlanError`.
     """
     try:
-        whole = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        raise PlanError(
-            said(
-                "{name}{place}: this is not TOML: {error}",
-                name=name,
-                place=f":{line[1]}" if line else "",
-                error=error,
-            )
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise PlanError(
-            said("{name}: this is not TOML: nested too deeply, or a number of too many digits", name=name)
-        ) from error
-    lines = _Lines(text)
+        toml = Toml(text)
+    except ValueError as error:
+        raise PlanError("{name}: this is not TOML: {error}", name=name, error=error) from error
+    whole = toml.content
+
+    def line(*way: str | int) -> str:
+        return f":{toml.place(*way).line}"
+
     for key in whole:
         if key not in _TOP:
             raise PlanError(
-                said(
-                    "{name}{place}: a plan has no {key}{hint}",
-                    name=name,
-                    place=lines.of(-1, key),
-                    key=repr(key),
-                    hint=nearest(key, _TOP),
-                )
+                "{name}{place}: a plan has no {key}{hint}",
+                name=name,
+                place=line(key),
+                key=repr(key),
+                hint=nearest(key, _TOP),
             )
     seed = whole.get("seed", 1)
-    if not _is_whole(seed):
+    if not isinstance(seed, int) or not _is_whole(seed):
         raise PlanError(
-            said(
-                "{name}{place}: seed: {seed} is not a whole number",
-                name=name,
-                place=lines.of(-1, "seed"),
-                seed=repr(seed),
-            )
+            "{name}{place}: seed: {seed} is not a whole number", name=name, place=line("seed"), seed=repr(seed)
         )
     entries = whole.get("fault", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise PlanError(
-            said("{name}{place}: write each fault under a heading [[fault]]", name=name, place=lines.of(-1, "fault"))
-        )
+        raise PlanError("{name}{place}: write each fault under a heading [[fault]]", name=name, place=line("fault"))
     faults: list[Fault] = []
     for index, entry in enumerate(entries):
         try:
             faults.append(_fault(entry))
         except _Wrong as error:
             raise PlanError(
-                said(
-                    "{name}{place}: fault {index}: {error}",
-                    name=name,
-                    place=lines.of(index, error.key),
-                    index=index + 1,
-                    error=error,
-                )
+                "{name}{place}: fault {index}: {error}",
+                name=name,
+                place=line("fault", index, error.key),
+                index=index + 1,
+                error=error,
             ) from error
     return FaultPlan(tuple(faults), seed)
 
@@ -141,7 +120,7 @@ def read_flag(text: str) -> Fault:
             entry["share"] = _parse_number(share)
         return _fault(entry)
     except _Wrong as error:
-        raise PlanError(said("{option}: {error}", option=setting("fault", text), error=error)) from error
+        raise PlanError("{option}: {error}", option=setting("fault", text), error=error) from error
 
 
 PLAN_FILE: Final = ".toml"
@@ -153,7 +132,7 @@ def plan_text(words: Sequence[str]) -> str:
     files = [Path(word) for word in words if word.endswith(PLAN_FILE)]
     if len(files) > 1:
         raise PlanError(
-            said("{option}: one plan is given already, {file}", option=setting("fault", str(files[1])), file=files[0])
+            "{option}: one plan is given already, {file}", option=setting("fault", str(files[1])), file=files[0]
         )
     text = "".join(_file_text(path) for path in files)
     for word in words:
@@ -169,7 +148,7 @@ def _file_text(path: Path) -> str:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else said("it is not UTF-8")
-        raise PlanError(said("the plan {path} cannot be read: {reason}", path=path, reason=reason)) from error
+        raise PlanError("the plan {path} cannot be read: {reason}", path=path, reason=reason) from error
     read_plan(text, str(path))
     return text
 
@@ -354,22 +333,3 @@ _READ: Final[dict[str, Read]] = {
     "tries": _parse_times,
 }
 _FIELDS: Final = {"from": "since", "to": "until"}
-
-
-class _Lines:
-    """The places of a plan's keys, as far as each key has its own line."""
-
-    def __init__(self, text: str) -> None:
-        self._lines: dict[tuple[int, str], int] = {}
-        index = -1
-        for number, line in enumerate(text.splitlines(), 1):
-            if _HEADER.match(line):
-                index += 1
-                self._lines[index, ""] = number
-            elif found := _KEY.match(line):
-                self._lines.setdefault((index, found[1]), number)
-
-    def of(self, index: int, key: str) -> str:
-        """`:12` for a key of the fault at `index`, or for its heading; empty where unknown."""
-        line = self._lines.get((index, key)) or self._lines.get((index, ""))
-        return f":{line}" if line else ""

@@ -41,7 +41,6 @@ KEEPER = "billing.database.file_process"
 LATE = (
     "anyio._backends._asyncio",
     "cli.commands.correct",
-    "cli.session.start",
     "concurrent.futures.thread",
     "encodings.idna",
     "encodings.utf_8_sig",

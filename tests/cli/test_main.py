@@ -10,7 +10,7 @@ import pytest
 from billing.errors import BillingAway
 from checkpoints.errors import ForbiddenTransition, RunHeld
 from cli.main import COMMANDS, load
-from cli.session import start as commands
+from cli.session import run_session
 from cli.terminal.exits import CommandRefused, Exit, SettingsRefused, code_of
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
 from tests.cli.conftest import Ended, Typed
@@ -39,7 +39,7 @@ def faulty(error: Exception, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> E
     async def broken(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(commands, "run", broken)
+    monkeypatch.setattr(run_session, "begin", broken)
     ended = typed("run", "balances", "x.csv", "--api-url", "http://127.0.0.1:9")
     assert ended.exit == 70
     return ended

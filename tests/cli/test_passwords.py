@@ -18,8 +18,7 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page
 from checkpoints.states import State
 from cli.session.order import identity, parse_order
-from cli.session.session import finish_run
-from cli.session.start import give_up
+from cli.session.run_session import finish_run, give_up
 from cli.session.vaults import wipe_secrets
 from jobs.access.vault import BATCH, Vault, is_token, vault_path
 from jobs.catalogue.catalogue import BUILT_IN

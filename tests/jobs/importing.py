@@ -19,10 +19,10 @@ from engine.pipeline.progress import Progress
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import encode_payload, payload_of
-from jobs.billing_job import BillingJob
 from jobs.effects.effect import CallEffect
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.subscriber import NUMBER, Part, Place, Step, Subscriber, Value
+from jobs.job import BillingJob
 from jobs.undo import EarlierItems, UndoJob
 from tests.checkpoints.samples import sending_item
 from tests.jobs.making import RUN

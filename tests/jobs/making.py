@@ -15,10 +15,9 @@ from engine.evidence import Accepted
 from engine.job import Effect, Job, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import encode_payload, payload_of
-from jobs.billing_job import BillingJob
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.factory import effect_of as made
-from jobs.job import build
+from jobs.job import BillingJob, build
 from jobs.rows.input import Input
 from jobs.spec.spec import JobSpec, parameters_of
 from tests.checkpoints.samples import sending_item

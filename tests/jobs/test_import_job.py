@@ -22,12 +22,11 @@ from engine.job import Job
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.access.vault import Vault
-from jobs.billing_job import BillingJob
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.effects.effect import Irreversible
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.subscriber import Step, Subscriber
-from jobs.job import build
+from jobs.job import BillingJob, build
 from jobs.rows.input import Input
 from jobs.spec.errors import ParameterRefused
 from lab.mock.server import MockBilling

@@ -17,11 +17,11 @@ from engine.evidence import Seen
 from engine.job import ReadBack
 from engine.pipeline.verifier import verify
 from jobs.access.gateway import Gateway
-from jobs.billing_job import BillingJob
 from jobs.catalogue.money import BALANCES, PAYMENT
 from jobs.catalogue.services import ATTRIBUTE, DELETE_SERVICES
 from jobs.catalogue.subscribers import SNAT_POOL, WARNING_THRESHOLD
 from jobs.effects.effect import CallEffect
+from jobs.job import BillingJob
 from jobs.spec.spec import JobSpec
 from jobs.undo import EarlierItems, UndoJob
 from jobs.value_changes import overwritten

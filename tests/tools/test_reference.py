@@ -53,7 +53,7 @@ from tools.house import ROOMS, ROOT
 from tools.reference.commands import GUIDES, slug
 from tools.reference.exit_codes import ANY, codes_of
 from tools.reference.pages import REFERENCE, stale
-from tools.reference.settings_keys import FACTS, TOP, keys
+from tools.reference.settings_keys import FACTS, keys
 from tools.reference.small_tables import VARIABLES, variables
 
 RUN = "k7m2q"
@@ -245,15 +245,6 @@ def names_read(path: Path) -> Iterator[str]:
 
 
 # ---- the settings -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("name", "key"), list(keys()))
-def test_every_key_of_the_settings_has_its_entry(name: str, key: str) -> None:
-    way = f"{name}.{key}".lstrip(".")
-    assert way in FACTS, "say what the key is for in tools/reference/settings_keys.py, and type: make docs"
-    section = sections("settings.md", "###")[f"`[{name}]`" if name else TOP]
-    (row,) = (line for line in section.splitlines() if line.startswith(f"| `{key}` |"))
-    assert row.split(" | ")[1] != "–", "give its type there as well"
 
 
 @pytest.mark.parametrize("way", [way for way, facts in FACTS.items() if facts.variable and way != "language"])

@@ -5,18 +5,19 @@ Keys and types are those of the reader, what a key says is taken from the table 
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, get_type_hints
+from typing import Final
 
 import msgspec
 
 from cli.jobfile.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE, TEXT, TEXTS
+from cli.settings.flags import options_of
 from cli.settings.pacing_flags import Pacing
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.entries import SharedAccountsRule
 from tools.house import ROOT
+from tools.reference.markdown import code
 
 PAGE: Final = ROOT / "docs" / "reference" / "job-files.md"
 _ENTRY: Final = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| [^|]* \| (.*) \|$", re.MULTILINE)
@@ -87,13 +88,15 @@ def text() -> str:
     return msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode() + "\n"
 
 
+def pacing_keys() -> str:
+    """The keys of `[run]`, for the page."""
+    return ", ".join(code(name) for name in options_of(Pacing))
+
+
 def _pacing() -> dict[str, Schema]:
     """The keys of `[run]`, each with the help of its flag."""
-    hints: Mapping[str, Any] = get_type_hints(Pacing, include_extras=True)
     found: dict[str, Schema] = {}
-    for field in fields(Pacing):
-        option, *_ = hints[field.name].__metadata__
-        is_switch = "bool" in str(hints[field.name].__origin__)
-        kind: Schema = {"type": "boolean"} if is_switch else {"type": ["string", "number"]}
-        found[field.name] = {"description": option.help, **kind}
+    for name, row in options_of(Pacing).items():
+        kind: Schema = {"type": ["string", "number"]} if row.metavar else {"type": "boolean"}
+        found[name] = {"description": row.help, **kind}
     return found

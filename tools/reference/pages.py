@@ -28,6 +28,7 @@ BLOCKS: Final[Mapping[str, Mapping[str, Block]]] = MappingProxyType(
     {
         "environment.md": {"variables": small_tables.variable_table},
         "exit-codes.md": {"codes": exit_codes.code_table, "commands": exit_codes.command_table},
+        "job-files.md": {"pacing": job_file_schema.pacing_keys},
         "journal.md": {
             "format": journal.format_line,
             "tables": journal.table_sections,

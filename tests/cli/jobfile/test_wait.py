@@ -200,7 +200,8 @@ def test_a_billing_that_does_not_catch_up_is_exit_code_3_and_the_closing_says_so
 def session_of(journal: Journal) -> Session:
     """A session with a billing without a database, for which no time is waited."""
     billing = BillingConnection(Gateway(cast("BillingClient", None)), cast("Health", None))
-    return Session(cast("Settings", None), Screen(Voice(quiet=True)), journal, billing, {"settle": "0"})
+    screen = Screen(Voice(quiet=True))
+    return Session(cast("Settings", None), screen, {"settle": "0"}, journal=journal, billing=billing)
 
 
 async def test_a_pause_that_is_answered_as_the_waiting_ends_holds(

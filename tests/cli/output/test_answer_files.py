@@ -15,7 +15,7 @@ from checkpoints.states import State
 from cli.output import answer_files as answers
 from cli.output.item_files import OutputFile
 from cli.output.tables import KINDS
-from cli.session.session import finish_run
+from cli.session.run_session import finish_run
 from cli.terminal.exits import CommandRefused
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout

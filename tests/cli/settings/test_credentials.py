@@ -223,5 +223,5 @@ def test_a_command_that_needs_no_key_works_with_one_that_is_wrong(tmp_path: Path
     with pytest.raises(SettingsRefused, match="CARBON_MIGRATE_VAULT_KEY: vault_key cannot be used: it has a word"):
         keys_of(settings(tmp_path, None, "", CARBON_MIGRATE_VAULT_KEY="geheim"))
     (tmp_path / "vault.key").mkdir()
-    with pytest.raises(SettingsRefused, match=r"not a file of keys|cannot be read"):
+    with pytest.raises(SettingsRefused, match=r"vault.key cannot be read"):
         keys_of(settings(tmp_path, None, 'vault_key = "vault.key"\n'))

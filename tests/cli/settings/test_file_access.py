@@ -222,7 +222,7 @@ def test_a_pipe_in_place_of_any_file_hangs_nothing(words: tuple[str, ...], tmp_p
     (tmp_path / "rows.csv").write_text("abonent_id;amount\n1;5\n")
     ended = typed(*words)
     assert ended.exit == 2, ended.words
-    assert "regular file" in f"{ended.words} {ended.out}", ended.words
+    assert "regular file" in " ".join(f"{ended.words} {ended.out}".split()), ended.words
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 

@@ -112,6 +112,12 @@ def test_a_file_that_was_named_must_be_there_and_be_a_text(tmp_path: Path) -> No
         load(Flags(), {}, tmp_path)
 
 
+def test_a_file_as_a_windows_editor_writes_it_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "carbon-migrate.toml").write_bytes(b"\xef\xbb\xbf" + TOML.replace("\n", "\r\n").encode())
+    url = load(Flags(), {}, tmp_path).api_url
+    assert (url.value, url.origin) == ("http://of-the-file:8082", "carbon-migrate.toml, line 4")
+
+
 def test_what_a_flag_says_is_told_by_its_name_and_may_be_written_in_more_than_one_way(tmp_path: Path) -> None:
     with pytest.raises(SettingsRefused, match=r"http://HOST:8082.*from --api-url"):
         _ = load(Flags(api_url="billing:8082"), {}, tmp_path).client

@@ -16,10 +16,9 @@ from cli.settings.order_flags import CallFlags, RowFlags
 from engine.evidence import Evidence
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
-from jobs.billing_job import BillingJob
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.effects.factory import effect_of
-from jobs.job import build
+from jobs.job import BillingJob, build
 from jobs.spec.spec import JobSpec
 from lab.mock.server import MockBilling
 from tests.checkpoints.samples import sending_item

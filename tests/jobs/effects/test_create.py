@@ -17,7 +17,6 @@ from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.access.vault import Vault
-from jobs.billing_job import BillingJob
 from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE, DELETE_SERVICES
 from jobs.catalogue.subscribers import DELETE_ACCOUNT
 from jobs.catalogue.typed_call import call_kind
@@ -26,7 +25,7 @@ from jobs.effects.effect import Irreversible
 from jobs.effects.factory import effect_of as effect_made
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.subscriber import Step
-from jobs.job import build
+from jobs.job import BillingJob, build
 from jobs.rows.binding import Bound
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text, parse

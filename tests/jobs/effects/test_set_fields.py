@@ -13,12 +13,11 @@ from engine.evidence import RowRefused
 from engine.job import Absent, CannotLook, Found, Job, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, payload_of
-from jobs.billing_job import BillingJob
 from jobs.catalogue.services import NEXT_CHARGE
 from jobs.catalogue.subscribers import CUTOFF_LIMIT, OPERATOR, RECALCULATE, TARIFF_THRESHOLD, WARNING_THRESHOLD
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.effect import Irreversible
-from jobs.job import build
+from jobs.job import BillingJob, build
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.spec import JobSpec, parameters_of

@@ -112,7 +112,7 @@ def test_a_whole_plan() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("seed = 1 2", "plan.toml:1: this is not TOML"),
+        ("seed = 1 2", "plan.toml: this is not TOML: .* line 1"),
         ("sed = 1", r"plan.toml:1: a plan has no 'sed' \(did you mean 'seed'\?\)"),
         ('seed = "x"', "plan.toml:1: seed: 'x' is not a whole number"),
         ("fault = 3", r"plan.toml:1: write each fault under a heading \[\[fault\]\]"),
@@ -146,7 +146,7 @@ def test_what_a_plan_is_refused_for(tmp_path: Path, text: str, said: str) -> Non
 
 @pytest.mark.parametrize("text", ["x = " + "[" * 3000, "seed = " + "9" * 5000])
 def test_a_plan_that_attacks_is_refused(text: str) -> None:
-    with pytest.raises(PlanError, match="is not TOML: nested too deeply, or a number of too many digits"):
+    with pytest.raises(PlanError, match=r"is not TOML: (it holds brackets in brackets|a number has too many digits)"):
         read_plan(text)
 
 
