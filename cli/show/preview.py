@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -214,80 +214,122 @@ async def _found(reasons: Sequence[Reason], pages: AsyncIterator[list[Item]]) ->
     return RowsFound(rows, amount, first[:MAX_REFUSALS_SHOWN])
 
 
+Pairs: TypeAlias = list[tuple[str, str | Text | None]]
+
+
 def preview(plan: PreviewFacts, target: Target, journal: str, policy: Policy) -> RenderableType:
     """The screen of the preview."""
-    run, of_rows, all_of_them = (
-        plan.run,
-        plan.steps is None,
-        said("{command} lists them", command=command_line("plan")),
+    run, totals, lanes = plan.run, plan.totals, plan.shared.lanes
+    all_of_them = said("{command} lists them", command=command_line("plan"))
+    shared = counted(
+        "{n} account is reached by several rows; their calls go one after the other",
+        "{n} accounts are reached by several rows; their calls go one after the other",
+        lanes,
     )
+    no_database = said("none: all is asked through the API, a call a row")
+    for_accountant: list[Part] = []
+    if list_ := accountants_list(run, totals):
+        title = said("The list for the accountant; nothing is sent:")
+        for_accountant += [render(title, "dim"), command(list_)]
     return stack(
         "",
         facts(
-            (said("job"), job_line(run)),
-            (said("rows from"), render(source_of(run))),
-            (said("columns"), columns_line(plan.columns)),
-            (said("read"), number_and_sum(plan.rows_read)),
+            *_of_input(plan, source_of(run)),
             (said("to send"), render(to_send_line(plan), "bold")),
-            *not_sent(plan),
-            (REFUSED, render(number_and_sum(plan.totals.refused), "bold red") if plan.totals.refused else None),
-            (said("note"), _shared(plan.shared.lanes) if plan.shared.lanes and of_rows else None),
-            (said("caution"), caution_line(plan)),
-            (said("settings"), badge_line(run)),
-            (said("billing"), billing_line(run, target)),
-            (
-                said("database"),
-                render(target.database or said("none: all is asked through the API, a call a row")),
-            ),
+            *_not_sent(plan),
+            (REFUSED, render(number_and_sum(totals.refused), "bold red") if totals.refused else None),
+            (said("note"), shared if lanes and plan.steps is None else None),
+            *_caution(plan),
+            *_of_billing(run, target),
+            (said("database"), render(target.database or no_database)),
             (said("journal"), said("{path}, run {run}", path=journal, run=run.name)),
             (said("pacing"), render(describe_policy(policy))),
-            (said("assumed"), assumed_line(plan)),
+            *_assumed(plan),
         ),
-        steps_part(plan),
-        accountants_part(run, plan.totals),
-        assumed_question(plan),
+        _steps(plan),
+        *for_accountant,
+        *_question(plan),
         look_alike_rows(plan, all_of_them),
-        differences(plan, all_of_them),
+        _differences(plan, all_of_them),
         bad_rows(plan, refused_export(run)),
     )
 
 
-def caution_line(plan: PreviewFacts) -> Text | None:
-    """That rows resemble existing entries."""
-    return render(look_alike_line(plan), "bold yellow") if plan.look_alikes.rows else None
-
-
-def badge_line(run: Run) -> Text | None:
-    """The profile of settings that a run was begun by, in its colour."""
-    badge = badge_of(run.parameters)
-    return badge.line if badge else None
-
-
-def steps_part(plan: PreviewFacts) -> Part:
-    """The steps of an import as a table."""
-    return None if plan.steps is None else section(steps_table(plan.steps, begun=False))
-
-
-def accountants_part(run: Run, totals: Totals) -> Part:
-    """The command for the accountant's list of an undo."""
-    if not (list_ := accountants_list(run, totals)):
-        return None
-    return stack(render(said("The list for the accountant; nothing is sent:"), "dim"), command(list_))
-
-
-def job_line(run: Run) -> Text:
-    """The job of a run and what was given to it; of a digest its beginning."""
+def _of_input(plan: PreviewFacts, source: str) -> Pairs:
+    """The job of a run and what was given to it, of a digest its beginning; and what was read."""
+    run = plan.run
     given = " ".join(
         f"{name}={value[:_DIGITS] if name.endswith(DIGEST) else value}"
         for name, value in given_parameters(run).items()
     )
-    return Text(run.job, "bold").append(f"  {printable(given, WHOLE)}", "dim")
+    return [
+        (said("job"), Text(run.job, "bold").append(f"  {printable(given, WHOLE)}", "dim")),
+        (said("rows from"), render(source)),
+        (said("columns"), columns_line(plan.columns)),
+        (said("read"), number_and_sum(plan.rows_read)),
+    ]
 
 
-def billing_line(run: Run, target: Target) -> Said:
-    """The billing of a run and its version."""
-    version = printable(target.version)
-    return said("{address}, version {version}", address=printable(run.target), version=version)
+def _not_sent(plan: PreviewFacts) -> Pairs:
+    """A line for each reason for skipped rows, and one for each flag that leaves rows out."""
+    lines: Pairs = []
+    for reason in plan.skipped if plan.steps is None or plan.steps.is_undo else ():
+        line = Text(f"{count(reason.items)} × {heading_of(reason)}")
+        if plan.has_amounts and plan.steps is None:
+            line.append(", ").append_text(render(said("{sum} in total", sum=reason.amount)))
+        if reason.line:
+            first = said("first: line {line} ({label})", line=reason.line, label=printable(reason.label, 60))
+            line.append("; ").append_text(render(first))
+        lines.append((STATE_NAMES[State.SKIPPED], line))
+    for flag, number in plan.totals.left_out.items():
+        lines.append((LEFT_OUT, counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag)))
+    return lines
+
+
+def _caution(plan: PreviewFacts) -> Pairs:
+    return [(said("caution"), render(look_alike_line(plan), "bold yellow"))] if plan.look_alikes.rows else []
+
+
+def _of_billing(run: Run, target: Target) -> Pairs:
+    """The profile of settings that a run was begun by, in its colour, and the billing with its version."""
+    badge, version = badge_of(run.parameters), printable(target.version)
+    return [
+        (said("settings"), badge.line if badge else None),
+        (said("billing"), said("{address}, version {version}", address=printable(run.target), version=version)),
+    ]
+
+
+def _assumed(plan: PreviewFacts) -> Pairs:
+    """The unconfirmed assumptions about the run's money."""
+    return [(said("assumed"), Text("; ".join(map(printable, plan.assumptions)), "yellow"))]
+
+
+def _steps(plan: PreviewFacts) -> Part:
+    """The steps of an import as a table."""
+    return None if plan.steps is None else section(steps_table(plan.steps, begun=False))
+
+
+def _question(plan: PreviewFacts) -> list[Part]:
+    """The command that asks the billing about what is assumed."""
+    if not plan.assumptions:
+        return []
+    known = {kind_of(one) for one in plan.assumptions}
+    settings = (
+        *(("--set", "storno_call=NAME") if known & {"storno_call", "storno_works", "storno_type_8"} else ()),
+        *(("--create-in", "FOLDER") if "create_fields" in known else ()),
+    )
+    title = said("No probe has confirmed what is assumed; this asks the billing:")
+    return [render(title, "dim"), command(command_line("probe", "--abonent", "ID", *settings))]
+
+
+def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
+    """The first rows that resemble entries, each with its entry; `all_of_them` says where all are."""
+    return first_of("?", plan.look_alikes.first, plan.look_alikes.rows, all_of_them)
+
+
+def _differences(plan: PreviewFacts, all_of_them: str) -> RenderableType:
+    """The first steps whose object is there and differs."""
+    return first_of("≠", plan.different.first, plan.different.rows, all_of_them)
 
 
 def number_and_sum(number: int, amount: Decimal | None = None) -> Said:
@@ -329,36 +371,6 @@ def unanswered(plan: PreviewFacts) -> Said:
     )
 
 
-def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
-    """The first of these rows, each with the entry it resembles; `all_of_them` says where all are."""
-    return first_of("?", plan.look_alikes.first, plan.look_alikes.rows, all_of_them)
-
-
-def differences(plan: PreviewFacts, all_of_them: str) -> RenderableType:
-    """The first steps whose object is there and differs; `all_of_them` says where all are."""
-    return first_of("≠", plan.different.first, plan.different.rows, all_of_them)
-
-
-def assumed_line(plan: PreviewFacts) -> Text:
-    """The unconfirmed assumptions about the run's money; empty without any."""
-    return Text("; ".join(map(printable, plan.assumptions)), "yellow")
-
-
-def assumed_question(plan: PreviewFacts) -> Part:
-    """The command that asks the billing about these assumptions."""
-    if not plan.assumptions:
-        return None
-    known = {kind_of(one) for one in plan.assumptions}
-    settings = (
-        *(("--set", "storno_call=NAME") if known & {"storno_call", "storno_works", "storno_type_8"} else ()),
-        *(("--create-in", "FOLDER") if "create_fields" in known else ()),
-    )
-    return stack(
-        render(said("No probe has confirmed what is assumed; this asks the billing:"), "dim"),
-        command(command_line("probe", "--abonent", "ID", *settings)),
-    )
-
-
 def shared_accounts(question: Question, profile: Profile) -> RenderableType:
     """The choice for accounts with several opening balances, and the first of them."""
     left = question.accounts - len(question.first)
@@ -396,22 +408,6 @@ def _some_of(names: Sequence[str]) -> str:
 def given_parameters(run: Run) -> dict[str, str]:
     """The parameters of the run's job, without empty ones and with masked secrets."""
     return {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
-
-
-def not_sent(plan: PreviewFacts) -> list[tuple[Said, Text]]:
-    """A line for each reason for skipped rows, and one for each flag that leaves rows out."""
-    lines: list[tuple[Said, Text]] = []
-    for reason in plan.skipped if plan.steps is None or plan.steps.is_undo else ():
-        line = Text(f"{count(reason.items)} × {heading_of(reason)}")
-        if plan.has_amounts and plan.steps is None:
-            line.append(", ").append_text(render(said("{sum} in total", sum=reason.amount)))
-        if reason.line:
-            first = said("first: line {line} ({label})", line=reason.line, label=printable(reason.label, 60))
-            line.append("; ").append_text(render(first))
-        lines.append((STATE_NAMES[State.SKIPPED], line))
-    for flag, number in plan.totals.left_out.items():
-        lines.append((LEFT_OUT, render(counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag))))
-    return lines
 
 
 def bad_rows(plan: PreviewFacts, all_of_them: str) -> Group:
@@ -457,14 +453,6 @@ def why_refused(plan: PreviewFacts, all_of_them: str) -> Said:
         faults=faults,
         advice=advice,
         command=all_of_them,
-    )
-
-
-def _shared(number: int) -> Said:
-    return counted(
-        "{n} account is reached by several rows; their calls go one after the other",
-        "{n} accounts are reached by several rows; their calls go one after the other",
-        number,
     )
 
 
@@ -746,28 +734,24 @@ def plan_screen(planned: PlanFacts, target: Target, journal: str, all_of_them: s
         "",
         facts(
             (said("plan"), run.name),
-            (said("job"), job_line(run)),
-            (said("rows from"), render(run.source)),
-            (said("columns"), columns_line(plan.columns)),
-            (said("read"), number_and_sum(plan.rows_read)),
+            *_of_input(plan, run.source),
             (said("would send"), render(to_send_line(plan), "bold")),
             *(("", _kind(word, kind, plan)) for word, kind in planned.kinds.items() if plan.steps is None),
             (said("balances"), _balances(planned.values.balances)),
-            *not_sent(plan),
+            *_not_sent(plan),
             (REFUSED, _refused(planned)),
             (said("accounts"), accounts if shared.lanes and plan.steps is None else None),
-            (said("caution"), caution_line(plan)),
+            *_caution(plan),
             (said("takes"), _time(planned, with_stacks=target.database is not None)),
-            (said("settings"), badge_line(run)),
-            (said("billing"), billing_line(run, target)),
-            (said("assumed"), assumed_line(plan)),
+            *_of_billing(run, target),
+            *_assumed(plan),
         ),
-        steps_part(plan),
-        assumed_question(plan),
+        _steps(plan),
+        *_question(plan),
         changes_list(planned.values, as_table),
         section(render(said("The first requests:"), "dim"), *requests) if requests else None,
         look_alike_rows(plan, in_folder),
-        differences(plan, in_folder),
+        _differences(plan, in_folder),
         bad_rows(plan, all_of_them),
         _since(planned),
         "",

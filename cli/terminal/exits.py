@@ -96,7 +96,7 @@ class NothingSent(CommandRefused):
 
     def __init__(self, sentence: str, code: Exit = Exit.REFUSED, /, **values: Given) -> None:
         self.why = said(sentence, **values) if values else sentence
-        super().__init__("{why}\nNothing was sent.", code, why=self.why)
+        super().__init__(said("{why}\nNothing was sent.", why=self.why), code)
 
 
 class SettingsRefused(CommandRefused):
