@@ -123,32 +123,33 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
                 )
         chosen = await select(which, journal, catalogue, keep_totals=keep_totals)
         if isinstance(which, str) and chosen.left_alone:
-            ((name, why),) = chosen.left_alone.items()
-            raise CommandRefused("run {run} is not purged: {why}", run=name, why=why)
-        result = PurgeResult(left_alone=dict(chosen.left_alone), bytes_before=await journal.size())
+            (left,) = chosen.left_alone
+            raise CommandRefused("run {run} is not purged: {why}", run=left.run, why=left.why)
+        result = PurgeResult(journal.name, left_alone=list(chosen.left_alone), bytes_before=await journal.size())
         if not chosen.is_empty:
             screen.say(_preview(chosen, keep_totals=keep_totals))
             if not yes:
                 await _ask(chosen, screen)
         for one in chosen.runs:
+            run = one.run
+            kept = Purge(kept_parameters(run, catalogue), emptied, keep_totals=keep_totals)
             try:
-                with waiting(said("purging run {run}", run=one.run.name)):
-                    purged = await journal.purge(
-                        one.run, Purge(kept_parameters(one.run, catalogue), emptied, keep_totals=keep_totals)
-                    )
-                    await wipe_secrets(one.run, journal)
+                with waiting(said("purging run {run}", run=run.name)):
+                    removed = await journal.purge(run, kept)
+                    await wipe_secrets(run, journal)
             except (RunHeld, RunTakenOver, RunUnfinished) as error:
                 # Somebody has begun to work on it since it was looked at.
-                result.left_alone[one.run.name] = text_of(error)
+                result.left_alone.append(RunLeftAlone(run.name, text_of(error)))
                 continue
-            log.info("purged", purged=one.run.name, keep_totals=keep_totals, rows=one.totals.frozen)
-            result.runs.append((one, purged))
-        code = await _clean(chosen, journal, result, screen)
+            log.info("purged", purged=run.name, keep_totals=keep_totals, rows=one.totals.frozen)
+            result.purged.append(PurgedRun(run.name, run.job, one.ended, removed))
+            result.files += one.files
+        rows_of_plans = await _clean(chosen, journal, result, screen)
         result.bytes_after = await journal.size()
     if screen.voice.as_json:
-        screen.emit(_object(result, journal.name, code))
-    screen.result(_closing(result), good=code is Exit.DONE)
-    return code
+        screen.emit(result)
+    screen.result(_closing(result, rows_of_plans), good=result.exit is Exit.DONE)
+    return result.exit
 
 
 async def _ask(chosen: "Selection", screen: Screen) -> None:
@@ -166,32 +167,29 @@ async def _ask(chosen: "Selection", screen: Screen) -> None:
             raise CommandRefused(said("the answer was no\nNothing was removed."))
 
 
-async def _clean(chosen: "Selection", journal: Journal, result: "PurgeResult", screen: Screen) -> Exit:
-    """Rewrite the journal without what was purged, and remove plans and copies."""
+async def _clean(chosen: "Selection", journal: Journal, result: "PurgeResult", screen: Screen) -> int:
+    """Rewrite the journal without what was purged, and remove plans and copies; returns the rows of the plans."""
+    rows = 0
+    why: str | None = None
     try:
         if not await journal.is_cleaned():
             with waiting(said("rewriting the journal without what was purged")):
                 await journal.clean()
-        result.rows_of_plans = await _purge_plans(journal, chosen.plans)
+        rows = await _purge_plans(journal, chosen.plans)
         result.plans = len(chosen.plans)
         for copy in chosen.copies:
             copy.unlink(missing_ok=True)
             log.info("removed", copy=str(copy))
             result.copies.append(copy)
     except OSError as error:
-        screen.complain(
-            said(
-                "{copy} cannot be removed, and holds what is purged: {why}\nThe same command once more tries it "
-                "again",
-                copy=printable(str(error.filename)),
-                why=reason_of(error),
-            )
-        )
-        return Exit.STOPPED
+        copy_left, reason = printable(str(error.filename)), reason_of(error)
+        why = said("{copy} cannot be removed, and holds what is purged: {why}", copy=copy_left, why=reason)
     except JournalNotCleaned as error:
-        screen.complain(said("{error}\nThe same command once more tries it again", error=error))
-        return Exit.STOPPED
-    return Exit.DONE
+        why = text_of(error)
+    if why is not None:
+        screen.complain(said("{error}\nThe same command once more tries it again", error=why))
+        result.exit = Exit.STOPPED
+    return rows
 
 
 async def _purge_plans(journal: Journal, plans: Sequence[Run]) -> int:
@@ -240,11 +238,19 @@ class RunToPurge:
 
 
 @dataclass(frozen=True, slots=True)
+class RunLeftAlone:
+    """A run that is not purged, and why."""
+
+    run: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
-    """What is purged: runs, plans and kept copies of the journal; by name the runs that are left alone, and why."""
+    """What is purged: runs, plans and kept copies of the journal; and the runs that are left alone."""
 
     runs: Sequence[RunToPurge]
-    left_alone: Mapping[str, str]
+    left_alone: Sequence[RunLeftAlone]
     plans: Sequence[Run]
     copies: Sequence[Path]
 
@@ -275,7 +281,7 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
             runs = [run]
             plans = [one for one in plans if same_input(one, run) or one.name == run.parameters.get(PLAN)]
     chosen: list[RunToPurge] = []
-    left_alone: dict[str, str] = {}
+    left_alone: list[RunLeftAlone] = []
     for run in runs:
         if run.has_only_totals or (keep_totals and run.purged_at is not None):
             if before is None:
@@ -285,7 +291,7 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
         if before is not None and ended >= before:
             continue
         if why := await _reason_to_keep(run, needed, journal):
-            left_alone[run.name] = why
+            left_alone.append(RunLeftAlone(run.name, why))
             continue
         spec = catalogue.get(run.job)
         made = [one.name for one in spec.parameters if one.makes_file] if spec else []
@@ -373,40 +379,29 @@ async def _needed(runs: Sequence[Run], journal: Journal) -> dict[int, str]:
 # ---- the screen -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class PurgedRun:
+    """What was removed of a run."""
+
+    run: str
+    job: str
+    last_change: datetime
+    removed: Purged
+
+
 @dataclass(slots=True)
 class PurgeResult:
-    """What a purge has done: by run what was removed, of plans, kept copies, and the bytes of the journal."""
+    """What a purge has done, as `--json` shows it; `files` were written for people by the runs, and stay."""
 
-    left_alone: dict[str, str]
-    bytes_before: int
-    bytes_after: int = 0
-    runs: list[tuple[RunToPurge, Purged]] = field(default_factory=list)
+    journal: str
+    purged: list[PurgedRun] = field(default_factory=list)
     plans: int = 0
-    rows_of_plans: int = 0
     copies: list[Path] = field(default_factory=list)
-
-    @property
-    def files(self) -> list[Path]:
-        """Files that the runs have written for people, which stay."""
-        return [file for one, _ in self.runs for file in one.files]
-
-
-def _object(result: PurgeResult, journal: str, code: Exit) -> Mapping[str, object]:
-    """The object of `--json`."""
-    return {
-        "journal": journal,
-        "purged": [
-            {"run": one.run.name, "job": one.run.job, "last_change": one.ended, "removed": purged}
-            for one, purged in result.runs
-        ],
-        "plans": result.plans,
-        "copies": [str(copy) for copy in result.copies],
-        "left_alone": [{"run": run, "why": why} for run, why in result.left_alone.items()],
-        "files": [str(file) for file in result.files],
-        "bytes_before": result.bytes_before,
-        "bytes_after": result.bytes_after,
-        "exit": int(code),
-    }
+    left_alone: list[RunLeftAlone] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    bytes_before: int = 0
+    bytes_after: int = 0
+    exit: Exit = Exit.DONE
 
 
 def _preview(chosen: Selection, *, keep_totals: bool) -> RenderableType:
@@ -465,16 +460,16 @@ def _more(number: int) -> Text | None:
     return render(said("… and {n} more", n=Quantity(number - MAX_RUNS_SHOWN)), "dim")
 
 
-def _left_alone(left_alone: Mapping[str, str]) -> list[Said | Text | None]:
-    told = [said("– run {run} is left alone: {why}", run=run, why=why) for run, why in left_alone.items()]
+def _left_alone(left_alone: Sequence[RunLeftAlone]) -> list[Said | Text | None]:
+    told = [said("– run {run} is left alone: {why}", run=one.run, why=one.why) for one in left_alone]
     return [*told[:MAX_RUNS_SHOWN], _more(len(told))]
 
 
-def _closing(result: PurgeResult) -> RenderableType:
-    if not (result.runs or result.plans or result.copies):
+def _closing(result: PurgeResult, rows_of_plans: int) -> RenderableType:
+    if not (result.purged or result.plans or result.copies):
         return stack(said("There is nothing to purge."), *_left_alone(result.left_alone))
-    purged = said("✓ purged: {runs}", runs=tuple(one.run.name for one, _ in result.runs))
-    removed = Purged(*map(sum, zip(*(astuple(one) for _, one in result.runs), strict=True)))
+    purged = said("✓ purged: {runs}", runs=tuple(one.run for one in result.purged))
+    removed = Purged(*map(sum, zip(*(astuple(one.removed) for one in result.purged), strict=True)))
     emptied_rows = said(
         "rows emptied: {emptied}, removed: {removed}, refused: {refused}; with them calls: {calls}, "
         "answers: {answers}, messages: {messages}",
@@ -489,17 +484,17 @@ def _closing(result: PurgeResult) -> RenderableType:
         "✓ the list of {n} plan is removed, rows: {rows}",
         "✓ the lists of {n} plans are removed, rows: {rows}",
         result.plans,
-        rows=Quantity(result.rows_of_plans),
+        rows=Quantity(rows_of_plans),
     )
     before, after = (reader().decimal(size / _MEGABYTE) for size in (result.bytes_before, result.bytes_after))
     rewritten = said("the journal is rewritten: {before} MB before, {after} MB now", before=before, after=after)
     by_hand = said("files of these runs that stay, delete them by hand:")
     others = said("recordings, exports, saved plans and logs are files of their own, and stay")
     return stack(
-        *((render(purged, "bold green", WHOLE), _indented(emptied_rows)) if result.runs else ()),
+        *((render(purged, "bold green", WHOLE), _indented(emptied_rows)) if result.purged else ()),
         lists if result.plans else None,
         *(said("✓ removed: {copy}", copy=copy) for copy in result.copies),
-        _indented(rewritten, "dim") if result.runs or result.plans else None,
+        _indented(rewritten, "dim") if result.purged or result.plans else None,
         *((_indented(by_hand), *(Text(f"    {printable(file)}") for file in result.files)) if result.files else ()),
         _indented(others, "dim"),
         *_left_alone(result.left_alone),
