@@ -54,6 +54,11 @@ class Subtotal:
     amount: Decimal = Decimal(0)
     unreadable: int = 0
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the amount of any of them can be read, where there are rows."""
+        return self.unreadable < self.rows or not self.rows
+
     def __add__(self, other: "Subtotal") -> "Subtotal":
         return Subtotal(self.rows + other.rows, self.amount + other.amount, self.unreadable + other.unreadable)
 

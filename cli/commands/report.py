@@ -26,8 +26,18 @@ from checkpoints.states import State
 from cli.commands.execution import errors_shown, execute
 from cli.jobfile.job_file import TOML
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
-from cli.report.content import content_of
-from cli.report.document import Stamp, digest_of, language_of, read_stamp, to_html, to_pdf, write_files
+from cli.report.document import (
+    FileBeside,
+    FilesBeside,
+    Stamp,
+    digest_of,
+    language_of,
+    page_of,
+    pdf_of,
+    read_stamp,
+    verdict_of,
+    write_files,
+)
 from cli.report.facts import (
     DIGEST,
     ReportFacts,
@@ -39,7 +49,6 @@ from cli.report.facts import (
     leaves_of,
     subject_of,
 )
-from cli.report.tables import FileBeside, FilesBeside
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import mark_of
 from cli.settings.flags import JournalFlags, grouped
@@ -174,9 +183,7 @@ async def _compare_words(
     reader = language(page.language)
     with tempfile.TemporaryDirectory() as folder:
         files = await write_files(facts, reader, Path(folder), journal)
-    now = await anyio.to_thread.run_sync(
-        lambda: "".join(to_html(content_of(facts, reader, letterhead, files), facts))
-    )
+    now = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, files)
     if page.text != now:
         there, here = page.text.splitlines(), now.splitlines()
         # Words first: a row that one of the two pages has more is told as that row.
@@ -372,16 +379,16 @@ async def write_report(
     folder = Path() if to_stdout else target.path.parent
     with waiting(said("writing the report {file}", file=printable(target.path, WHOLE))):
         beside = await write_files(facts, order.language, folder, journal)
-        content = content_of(facts, order.language, order.letterhead, beside)
+        page = await anyio.to_thread.run_sync(page_of, facts, order.language, order.letterhead, beside)
+        made = page.encode()
         if order.pdf:
-            await anyio.to_thread.run_sync(lambda: _write([to_pdf(content)], target))
-        else:
-            await anyio.to_thread.run_sync(lambda: _write(map(str.encode, to_html(content, facts)), target))
+            made = await anyio.to_thread.run_sync(pdf_of, page, facts, order.language)
+        await anyio.to_thread.run_sync(_write, made, target)
     await journal.history.note_report(subject.main, facts.root)
     if screen.voice.as_json:
         screen.emit(_object(facts, target, beside))
         return Exit.DONE
-    screen.result(markup_safe(content.verdict))
+    screen.result(markup_safe(verdict_of(page)))
     if not to_stdout:
         screen.say(said("The report is in {path}", path=printable(target.path, WHOLE)))
     for name, files in beside.items():
@@ -395,13 +402,13 @@ async def write_report(
     return Exit.DONE
 
 
-def _write(parts: Iterable[bytes], target: OutputFile) -> None:
+def _write(report: bytes, target: OutputFile) -> None:
     if target.path == STDOUT:
         with standard_output() as stdout:
-            stdout.writelines(parts)
+            stdout.write(report)
         return
-    with replacing(target) as made, made.open("wb") as file:
-        file.writelines(parts)
+    with replacing(target) as made:
+        made.write_bytes(report)
 
 
 def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBeside]) -> dict[str, object]:

@@ -3,11 +3,14 @@
 The same journal gives the same facts, whenever and wherever the report is made.
 """
 
+import base64
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Final
 
 import anyio
@@ -27,21 +30,28 @@ from checkpoints.records import (
     Verification,
 )
 from checkpoints.rows import StepCount
-from checkpoints.sentences import AS_WANTED
+from checkpoints.sentences import AS_WANTED, decided
 from checkpoints.states import State, states_where
 from checkpoints.tally import ImportTally
 from cli.session.journal import refuse_purged
-from cli.session.stages import StepMark, mark_of
+from cli.session.stages import PLACE, StepMark, mark_of
+from cli.settings.known_billings import host_of
+from cli.show.closing import describe_end
 from cli.terminal.exits import CommandRefused
+from cli.terminal.layout import Badge, badge_of
+from cli.terminal.names import OUTCOMES
 from cli.terminal.texts import printable
+from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.payload import payload_of
+from jobs.access.vault import mask_secrets
 from jobs.catalogue.catalogue import Catalogue
-from jobs.imports.subscriber import STEP_NAMES, Step
+from jobs.imports.subscriber import DIFFERENT, STEP_NAMES, Step
+from jobs.rows.input import is_input, job_parameters
 from jobs.spec.import_words import IMPORT
-from jobs.spec.spec import JobSpec
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec
 from jobs.spec.undo_words import RUN, UNDO
 from jobs.sums import RunSums, Subscribers, each_refused, sums_of
-from texts.said import said
+from texts.said import Said, said
 
 SHOWN: Final = 200
 """Exceptions of a run that stand in the report itself; if there are more, all of them stand in a file beside it."""
@@ -52,6 +62,11 @@ EXTRA_SHOWN: Final = 20
 DIGEST: Final = 6
 """Bytes of the hash of each item that a report keeps, so that a check can name the item that differs."""
 
+_LONGEST: Final = 500
+"""Characters of a text of file or billing that are shown."""
+
+_INPUT: Final = "input_"
+_UNSETTLED: Final = (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)
 
 NOT_AS_SENT: Final = said("accepted, but the billing did not show it as it was sent when it was read back")
 
@@ -74,9 +89,16 @@ class ExceptionRow:
     merged_into: int | None = None
 
     @property
-    def place(self) -> int | None:
+    def place(self) -> str | None:
         """Its line in the input; of an item without one, which a query has given, its number."""
-        return self.number if self.line is None else self.line
+        place = self.number if self.line is None else self.line
+        return None if place is None else str(place)
+
+    @property
+    def why(self) -> str:
+        """Why the row is where it is; "" where that is only the decision, which stands beside it."""
+        decision = self.decision
+        return "" if decision and self.reason == decided(decision.who, decision.why) else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +111,11 @@ class Evidence:
     root: str
     size: int
     digests: bytes = field(repr=False)
+
+    @property
+    def in_base64(self) -> str:
+        """These bytes as a page has them."""
+        return base64.b64encode(self.digests).decode()
 
 
 @dataclass(slots=True)
@@ -185,6 +212,108 @@ class ReportedRun:
         """The version that the billing reported last, "" if it was never asked."""
         return next((runner.billing for runner in reversed(self.runners) if runner.billing), "")
 
+    @property
+    def does(self) -> Said | str:
+        """What a run does, with the name of its job; the name alone where its declaration is gone."""
+        if self.is_undo:
+            return said("take run {run} back ({job})", run=self.run.parameters[RUN], job=self.run.job)
+        if self.spec is None:
+            return self.run.job
+        return said("{summary} ({job})", summary=self.spec.summary, job=self.run.job)
+
+    @property
+    def badge(self) -> Badge | None:
+        """The profile of settings that the run was begun by."""
+        return badge_of(self.run.parameters)
+
+    @property
+    def name_of_billing(self) -> str:
+        """What the billing is called: the name of its profile of settings, else its host."""
+        return self.badge.sentence if self.badge else printable(host_of(self.run.target), _LONGEST)
+
+    @property
+    def end(self) -> Said | None:
+        """How the run has ended for good."""
+        return describe_end(self.run)
+
+    @property
+    def missing(self) -> int:
+        """The rows that the billing has rejected, or that were refused before."""
+        return self.totals.count(State.REJECTED) + self.totals.refused
+
+    @property
+    def unread(self) -> int:
+        """The rows that were accepted, and not read back as they were sent."""
+        return self.totals.count(State.ACCEPTED)
+
+    @property
+    def needs(self) -> list[tuple[Said, int]]:
+        """What needs a person, and of how many rows."""
+        needs = [(said("not at its end"), self.totals.count_where(to_send=True))] if self.is_unfinished else []
+        needs += [(OUTCOMES[state], number) for state in _UNSETTLED if (number := self.totals.count(state))]
+        if self.totals.refused:
+            needs.append((said("refused before sending"), self.totals.refused))
+        if self.verification and (different := int(self.verification.result.get("different", 0))):
+            needs.append((said("not in the billing as it was sent"), different))
+        return needs
+
+    @property
+    def steps_by_outcome(self) -> dict[Step, Counter[str]]:
+        """The steps of an import by their kind, and by what became of them."""
+        counts = {step: Counter[str]() for step in Step if any(one.step == step for one in self.steps)}
+        for one in self.steps:
+            counts[Step(one.step)][_outcome_of(one)] += one.items
+        return counts
+
+    @property
+    def steps_left(self) -> int:
+        """The steps of an import that have found another value there, and left it."""
+        return sum(one.items for one in self.steps if one.kind == DIFFERENT)
+
+    @property
+    def declaration(self) -> tuple[str, str] | None:
+        """The declaration of a job of one's own and its digest, as they were when the run was begun."""
+        given = self.run.parameters
+        return (given[DECLARATION], given[DECLARATION_DIGEST]) if DECLARATION in given else None
+
+    @property
+    def limits(self) -> str:
+        """The limits and pacing of the run."""
+        return describe_policy(policy_with(Policy(), self.run.policy, ALL))
+
+    @property
+    def given(self) -> list[str]:
+        """The parameters that were given to its job."""
+        return _pairs(job_parameters(self.run.parameters))
+
+    @property
+    def given_of_input(self) -> list[str]:
+        """The parameters of how its input is read."""
+        return _pairs({name: value for name, value in self.run.parameters.items() if is_input(name)})
+
+
+def _pairs(parameters: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name.removeprefix(_INPUT)}={printable(mask_secrets(value), _LONGEST)}"
+        for name, value in sorted(parameters.items())
+        if value and name != f"{_INPUT}file" and not name.startswith(PLACE)
+    ]
+
+
+def _outcome_of(step: StepCount) -> str:
+    """What became of a step of an import, as sections.j2 names it."""
+    match step.state:
+        case state if state.in_effect:
+            return "entered"
+        case State.SKIPPED:
+            return {AS_WANTED: "before", DIFFERENT: "different"}.get(step.kind, "skipped")
+        case State.REJECTED:
+            return "rejected"
+        case State.PENDING:
+            return "open"
+        case state:
+            return "doubtful" if state.counts_money else ""
+
 
 class _Leaves:
     """Collects the evidence of items, in their order: with something of the hash of each, or their root alone."""
@@ -208,53 +337,35 @@ class _Leaves:
         return Evidence(root.hex(), self._tree.size, root if self._only_root else bytes(self._digests))
 
 
-async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> ReportedRun:
-    """The facts of a run, whose items are read once. Raises `JournalError`."""
-    history = journal.history
-    leaves, exceptions = _Leaves(), Exceptions()
-    spec = catalogue.known(run)
-    sums = await sums_of(run, journal, spec)
-    async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=leaves.add):
-        exceptions.add(one)
-    return ReportedRun(
-        run=run,
-        totals=await journal.totals(run),
-        sums=sums,
-        history=await history.of_run(run),
-        runners=await history.runners(run),
-        commands=await history.commands(run),
-        verification=await history.last_verification(run),
-        exceptions=exceptions,
-        evidence=leaves.evidence,
-        undone_by=await journal.taken_back(run),
-        spec=spec,
-        steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} else (),
-    )
+async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only_sums: bool = False) -> ReportedRun:
+    """The facts of a run, whose items are read once. Raises `JournalError`.
 
-
-async def sums_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> ReportedRun:
-    """What a report of many runs says of one: sums and root; its memory does not grow with the rows.
-
-    Of a purged run the totals are left, and a root that says nothing, over no rows.
+    A report of many runs has `only_sums` of each, and its root: its memory does not grow with the rows. Of a purged
+    run the totals are left, and a root that says nothing, over no rows.
     """
-    leaves = _Leaves(only_root=True)
-    spec = catalogue.known(run)
-    if run.purged_at is None:
+    history, spec = journal.history, catalogue.known(run)
+    leaves, exceptions = _Leaves(only_root=only_sums), Exceptions()
+    sums = await sums_of(run, journal, spec)
+    if not only_sums:
+        async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=leaves.add):
+            exceptions.add(one)
+    elif run.purged_at is None:
         async for page in journal.each_page(run, frozenset(State)):
             for item in page:
                 leaves.add(item)
     return ReportedRun(
         run=run,
         totals=await journal.totals(run),
-        sums=await sums_of(run, journal, spec),
-        history=await journal.history.of_run(run),
-        runners=(),
-        commands=(),
-        verification=await journal.history.last_verification(run),
-        exceptions=Exceptions(),
+        sums=sums,
+        history=await history.of_run(run),
+        runners=() if only_sums else await history.runners(run),
+        commands=() if only_sums else await history.commands(run),
+        verification=await history.last_verification(run),
+        exceptions=exceptions,
         evidence=leaves.evidence,
-        undone_by={},
+        undone_by={} if only_sums else await journal.taken_back(run),
         spec=spec,
+        steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} and not only_sums else (),
     )
 
 
@@ -382,11 +493,6 @@ class ReportFacts:
         return self.is_unfinished or self.in_doubt > 0
 
     @property
-    def has_money(self) -> bool:
-        """Whether any row has an amount."""
-        return any(one.sums.has_money for one in self.runs)
-
-    @property
     def exceptions(self) -> int:
         """The number of exceptions in all runs."""
         return sum(one.exceptions.number for one in self.runs)
@@ -395,6 +501,25 @@ class ReportFacts:
     def date(self) -> datetime:
         """The moment whose state the report shows."""
         return max(one.history.changed_at for one in self.runs)
+
+    @property
+    def zone(self) -> str:
+        """The zone of the times in the report."""
+        return f"UTC{self.date.astimezone().isoformat()[-6:]}"
+
+    @property
+    def name(self) -> str:
+        """The name of the report at the foot of each page."""
+        main = self.main.run.name
+        return main if self.file is None else f"{PurePath(self.file.file).name} · {main}"
+
+    @property
+    def by_billing(self) -> list[list[ReportedRun]]:
+        """The runs of each billing, in the order in which the billings were begun."""
+        groups: dict[str, list[ReportedRun]] = {}
+        for one in self.runs:
+            groups.setdefault(one.run.target, []).append(one)
+        return list(groups.values())
 
 
 async def subject_of(word: str, journal: Journal, *, is_file: bool) -> Subject:
@@ -465,12 +590,10 @@ async def _of_undo(run: Run, journal: Journal) -> Subject:
 
 async def facts_of(subject: Subject, journal: Journal, catalogue: Catalogue) -> ReportFacts:
     """The facts of a report. Raises `JournalError`, also for a run whose rows were purged."""
-    if subject.kind is SubjectKind.CAMPAIGN:
-        runs = tuple([await sums_of_run(run, journal, catalogue) for run in subject.runs])
-    else:
-        for run in subject.runs:
-            refuse_purged(run)
-        runs = tuple([await facts_of_run(run, journal, catalogue) for run in subject.runs])
+    of_many = subject.kind is SubjectKind.CAMPAIGN
+    for run in subject.runs if not of_many else ():
+        refuse_purged(run)
+    runs = tuple([await facts_of_run(run, journal, catalogue, only_sums=of_many) for run in subject.runs])
     roots = [one.evidence.root for one in runs]
     root = roots[0] if len(roots) == 1 else root_of(leaf_hash(bytes.fromhex(one)) for one in roots).hex()
     return ReportFacts(subject.kind, runs, root, await journal.history.report_before(subject.main, root))
