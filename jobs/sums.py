@@ -7,16 +7,19 @@ carries it. All that shows sums of a run takes them from here: its report, the r
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Refusal, Run, Totals
 from checkpoints.rows import LaneCounts
 from checkpoints.states import State, states_where
+from checkpoints.tally import NOTHING, Subtotal
 from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.payload import payload_of
@@ -44,29 +47,6 @@ class Effect(StrEnum):
     RESTORES = "restores"
     """An undo of an undo: what it enters again was counted as entered once."""
     READS = "reads"
-
-
-@dataclass(frozen=True, slots=True)
-class Subtotal:
-    """A number of rows and their amount in roubles; the amounts of `unreadable` ones are not in it."""
-
-    rows: int = 0
-    amount: Decimal = Decimal(0)
-    unreadable: int = 0
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether the amount of any of them can be read, where there are rows."""
-        return self.unreadable < self.rows or not self.rows
-
-    def __add__(self, other: "Subtotal") -> "Subtotal":
-        return Subtotal(self.rows + other.rows, self.amount + other.amount, self.unreadable + other.unreadable)
-
-    def __sub__(self, other: "Subtotal") -> "Subtotal":
-        return Subtotal(self.rows - other.rows, self.amount - other.amount, self.unreadable - other.unreadable)
-
-
-NOTHING: Final = Subtotal()
 
 
 @dataclass(frozen=True, slots=True)

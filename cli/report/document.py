@@ -32,7 +32,7 @@ from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
 from checkpoints.records import Run
 from checkpoints.states import State
-from checkpoints.tally import summed
+from checkpoints.tally import Subtotal, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
 from cli.settings.tables import Letterhead
@@ -41,7 +41,7 @@ from cli.terminal.language import LANGUAGES, CatalogueLanguage
 from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
 from cli.terminal.texts import printable
 from jobs.imports.subscriber import STEP_NAMES
-from jobs.sums import RunSums, Subtotal, sum_over
+from jobs.sums import RunSums, sum_over
 from texts.remedies import PROGRAM, setting
 from texts.said import Given, Quantity, Said, Value, counted, said
 

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from checkpoints.tally import Count, ExtraSubscriber, ImportTally, TallyGroup, TallyKind, summed
+from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind, summed
 from cli.terminal.layout import Hanging, command, one_line, render
 from cli.terminal.names import groups_in_words, title_of_group
 from cli.terminal.texts import count, money, printable
@@ -55,28 +55,28 @@ class _Figures:
         file, billing, gap, lost = group.file, group.billing, group.difference, group.not_entered
         self._lines.append(Hanging(sign, render(title, "bold")))
         numbers = (
-            count(file.subscribers),
-            count(billing.subscribers),
-            _signed(count(gap.subscribers), gap.subscribers),
+            count(file.rows),
+            count(billing.rows),
+            _signed(count(gap.rows), gap.rows),
         )
         self._add(_label(said("subscribers")), *numbers)
-        if lost.subscribers:
-            self._add(_explanation(said("of these not entered")), count(lost.subscribers))
-        if file.balance or billing.balance:
+        if lost.rows:
+            self._add(_explanation(said("of these not entered")), count(lost.rows))
+        if file.amount or billing.amount:
             self._add(
                 _label(said("balances")),
-                money(file.balance),
-                money(billing.balance),
-                _signed(money(gap.balance), gap.balance),
+                money(file.amount),
+                money(billing.amount),
+                _signed(money(gap.amount), gap.amount),
             )
-        if lost.balance:
-            self._add(_explanation(said("of these not entered")), money(lost.balance))
+        if lost.amount:
+            self._add(_explanation(said("of these not entered")), money(lost.amount))
         if group.moved:
             self._add(
                 _explanation(said("by later operations")),
                 "",
                 "",
-                _signed(money(group.moved.balance), group.moved.balance),
+                _signed(money(group.moved.amount), group.moved.amount),
             )
 
     def _add(self, label: Text, *figures: str) -> None:
@@ -191,5 +191,5 @@ def _group_object(group: TallyGroup) -> Mapping[str, object]:
     }
 
 
-def _count_object(part: Count) -> Mapping[str, object]:
-    return {"subscribers": part.subscribers, "balance": two_decimals(part.balance)}
+def _count_object(part: Subtotal) -> Mapping[str, object]:
+    return {"subscribers": part.rows, "balance": two_decimals(part.amount)}

@@ -32,7 +32,7 @@ from checkpoints.overview import RunSummary
 from checkpoints.records import Change, Command, Holder, Item, NewItem, NewRun, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
-from checkpoints.tally import Count, ExtraSubscriber, ImportTally, TallyGroup, TallyKind
+from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
 from cli.commands import doctor
 from cli.commands.jobs import show
 from cli.commands.status import RunSeen, RunsTable, detail
@@ -641,8 +641,8 @@ async def test_the_closing_of_an_import_whose_licence_ran_out(journal: Journal) 
     await compare("import-closing", shows)
 
 
-def count(subscribers: int, balance: str) -> Count:
-    return Count(subscribers, Decimal(balance))
+def count(subscribers: int, balance: str) -> Subtotal:
+    return Subtotal(subscribers, Decimal(balance))
 
 
 async def test_the_tally() -> None:
@@ -657,13 +657,13 @@ async def test_the_tally() -> None:
             count(1197, "344724.40"),
             not_entered=lost,
             moved=moved,
-            extra=Count(7),
+            extra=Subtotal(7),
         ),
-        TallyGroup(TallyKind.FOLDER, "Проба", "", Count(1), Count()),
+        TallyGroup(TallyKind.FOLDER, "Проба", "", Subtotal(1), Subtotal()),
         *(TallyGroup(TallyKind.FOLDER, str(key), f"Улица {key}", north, north) for key in range(3)),
         TallyGroup(TallyKind.TARIFF, "5", "Безлимит 300", all_of, all_of),
         TallyGroup(TallyKind.OPERATOR, "3", "Старый оператор", all_of, count(41310, "1234567.79")),
-        TallyGroup(TallyKind.OPERATOR, "", "", Count(2), Count(2)),
+        TallyGroup(TallyKind.OPERATOR, "", "", Subtotal(2), Subtotal(2)),
     )
     extra = ExtraSubscriber(2003, "Д94/2018", "Лебедева Ольга Петровна", 1401, Decimal("-12.50"))
     tally = ImportTally(groups, 3, 22, 7, (extra,) * 7)
