@@ -104,8 +104,10 @@ class _Sums:
             if any(key and self.parts.get((kind, key, "file")) for key in keys):
                 for key in keys:
                     found = names.get(_REFERENCES[kind], int(key)) if key.isdecimal() else None
-                    parts = (self.parts.get((kind, key, part), NOTHING) for part in _PARTS)
-                    yield TallyGroup(kind, key, found.names[0] if found else "", *parts)
+                    file, billing, lost, moved, extra = (
+                        self.parts.get((kind, key, part), NOTHING) for part in _PARTS
+                    )
+                    yield TallyGroup(kind, key, found.names[0] if found else "", file, billing, lost, moved, extra)
 
 
 # ---- the table, as the journal has it ---------------------------------------------------------------------------
