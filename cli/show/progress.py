@@ -1,8 +1,8 @@
 """The progress of a run: a bar on a terminal, otherwise a line every few seconds; and how far its rows are read."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -32,6 +32,11 @@ DRAWN_EVERY: Final = 0.2
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at runs that are watched."""
+
+PAUSE: Final = 4
+"""The pause after a look is at least this many times its duration."""
+
+Seen = TypeVar("Seen")
 
 KINDS: Final = 3
 """Kinds of error that are shown during a run."""
@@ -114,6 +119,19 @@ async def _lines(progress: Progress, screen: Screen, name: str) -> None:
     while True:
         await anyio.sleep(LINE_EVERY)
         screen.err.print(line(progress.status(), name), soft_wrap=True)
+
+
+async def looks(look: Callable[[], Awaitable[Seen]], is_busy: Callable[[Seen], bool]) -> AsyncIterator[Seen]:
+    """One look a second, until one that is not busy: the last one shows what is at rest."""
+    while True:
+        began = anyio.current_time()
+        seen = await look()
+        yield seen
+        if not is_busy(seen):
+            return
+        # Counting in a journal can be slow, and the work of the runs has priority.
+        took = anyio.current_time() - began
+        await anyio.sleep(max(LOOK_EVERY - took, PAUSE * took))
 
 
 async def show_looks(views: AsyncIterator[RenderableType], screen: Screen) -> None:

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -35,9 +35,10 @@ from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
 from cli.commands import doctor
 from cli.commands.jobs import show
-from cli.commands.status import RunSeen, RunsTable, detail
-from cli.fleet.overview import FleetRun, FleetTable, view_of
+from cli.commands.status import RunsTable, detail
+from cli.fleet.overview import FleetTable, view_of
 from cli.fleet.queue import QueuedRun
+from cli.session.run_view import RunView
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, first_refusals, show_closing
@@ -418,7 +419,7 @@ async def test_status_of_a_run(journal: Journal) -> None:
     run = await stopped_run(journal)
 
     async def shows(screen: Screen) -> None:
-        screen.show(await detail(RunSeen(known(run), None), journal))
+        screen.show(await detail(RunView(known(run), await journal.totals(run)), journal))
 
     await compare("status", shows)
 
@@ -428,14 +429,12 @@ async def test_status_of_all_runs(journal: Journal) -> None:
     totals = await journal.totals(run)
     other = replace(known(run), name="p2v9x", job="warning-threshold", source="the job's own select")
 
-    def all_runs() -> RunsTable:
-        runs = RunsTable()
-        runs.add(known(run), totals, Holder("billing-gw", 4711, "2026-03-01 02:14:05 UTC"))
-        runs.add(other, Totals({State.APPLIED: 98_780}), None)
-        runs.add(replace(other, name="w3t8h", discarded_at=MORNING), Totals({}), None)
-        return runs
-
-    await compare("runs", of(all_runs))
+    runs = [
+        RunView(known(run), totals, Holder("billing-gw", 4711, "2026-03-01 02:14:05 UTC")),
+        RunView(other, Totals({State.APPLIED: 98_780})),
+        RunView(replace(other, name="w3t8h", discarded_at=MORNING), Totals({})),
+    ]
+    await compare("runs", of(lambda: RunsTable(runs)))
 
 
 async def test_all_billings_on_one_screen(journal: Journal) -> None:
@@ -453,8 +452,9 @@ async def test_all_billings_on_one_screen(journal: Journal) -> None:
     def run(name: str, job: str = "balances", **changes: Any) -> Run:
         return replace(begun, name=name, job=job, **changes)
 
-    def of_billing(name: str, seen: RunSummary, queued: QueuedRun | None = None) -> FleetRun:
-        return FleetRun(seen, name, name, "journal", is_shared=True, queued=queued, now=now)
+    def of_billing(name: str, seen: RunSummary, queued: QueuedRun | None = None) -> RunView:
+        facts = {each.name: getattr(seen, each.name) for each in fields(seen)}
+        return RunView(**facts, name=name, profile=name, journal="journal", is_shared=True, queued=queued, now=now)
 
     runs = [
         of_billing("north", RunSummary(run("k7m2q"), half, mover, MORNING, per_second=41.5)),
