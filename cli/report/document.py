@@ -35,12 +35,19 @@ from checkpoints.states import State
 from checkpoints.tally import Subtotal, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
+from cli.session.stages import PLACE
+from cli.settings.known_billings import host_of
 from cli.settings.tables import Letterhead
+from cli.show.closing import describe_end
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage
 from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
 from cli.terminal.texts import printable
+from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
+from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
+from jobs.rows.input import is_input, job_parameters
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
 from jobs.sums import RunSums, sum_over
 from texts.remedies import PROGRAM, setting
 from texts.said import Given, Quantity, Said, Value, counted, said
@@ -63,6 +70,7 @@ _ALWAYS: Final = frozenset(STATES) - {State.UNCONFIRMED, State.SENDING, State.PE
 _FOLDER: Final = Path(__file__).parent
 _LONGEST: Final = 500
 """Characters of a text of file or billing that are shown."""
+_INPUT: Final = "input_"
 _PDF_STANDARD: Final = "a-2b"
 _LANGUAGE: Final = re.compile(r'<html lang="(\w+)">')
 _STAMP: Final = re.compile(
@@ -151,6 +159,8 @@ def _environment(reader: CatalogueLanguage) -> Environment:
     )
     made.globals |= {
         "ALWAYS": _ALWAYS,
+        "DECLARATION": DECLARATION,
+        "DECLARATION_DIGEST": DECLARATION_DIGEST,
         "EXTRA_SHOWN": EXTRA_SHOWN,
         "OUTCOMES": OUTCOMES,
         "PROGRAM": PROGRAM,
@@ -163,9 +173,16 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "said": lambda template, **values: said(template, **_quantities(values)),
     }
     made.filters |= {
+        "describe_end": describe_end,
+        "host_of": host_of,
+        "in_effect": lambda policy: describe_policy(policy_with(Policy(), policy, ALL)),
+        "of_input": lambda given: {name: value for name, value in given.items() if is_input(name)},
+        "of_job": job_parameters,
+        "pairs": _pairs,
         "added": lambda several: reduce(add, several),
         "as_sentence": as_sentence,
         "columns": _columns,
+        "count_of": lambda totals, state: sum(one.count(state) for one in totals),
         "has_money": lambda sums: any(one.has_money for one in sums),
         "have_read": lambda runs, name: any(name in one.verification.result for one in runs),
         "lines": str.splitlines,
@@ -184,6 +201,15 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "written": text,
     }
     return made
+
+
+def _pairs(parameters: Mapping[str, str]) -> list[str]:
+    """Parameters as they are shown; those that only say where a run belongs are none."""
+    return [
+        f"{name.removeprefix(_INPUT)}={printable(mask_secrets(value), _LONGEST)}"
+        for name, value in sorted(parameters.items())
+        if value and name != f"{_INPUT}file" and not name.startswith(PLACE)
+    ]
 
 
 def _quantities(values: Mapping[str, Given]) -> dict[str, Given]:

@@ -26,29 +26,23 @@ from checkpoints.records import (
     RunHistory,
     Runner,
     Stage,
-    Totals,
     Verification,
 )
 from checkpoints.rows import StepCount
 from checkpoints.sentences import AS_WANTED, decided
-from checkpoints.states import State, states_where
+from checkpoints.states import State
 from checkpoints.tally import ImportTally
 from cli.session.journal import refuse_purged
-from cli.session.stages import PLACE, StepMark, mark_of
-from cli.settings.known_billings import host_of
-from cli.show.closing import describe_end
+from cli.session.run_view import RunView
+from cli.session.stages import StepMark, mark_of
 from cli.terminal.exits import CommandRefused
-from cli.terminal.layout import Badge, badge_of
 from cli.terminal.names import OUTCOMES
 from cli.terminal.texts import printable
-from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.payload import payload_of
-from jobs.access.vault import mask_secrets
 from jobs.catalogue.catalogue import Catalogue
 from jobs.imports.subscriber import DIFFERENT, STEP_NAMES, Step
-from jobs.rows.input import is_input, job_parameters
 from jobs.spec.import_words import IMPORT
-from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec
+from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import RUN, UNDO
 from jobs.sums import RunSums, Subscribers, each_refused, sums_of
 from texts.said import Said, said
@@ -62,10 +56,6 @@ EXTRA_SHOWN: Final = 20
 DIGEST: Final = 6
 """Bytes of the hash of each item that a report keeps, so that a check can name the item that differs."""
 
-_LONGEST: Final = 500
-"""Characters of a text of file or billing that are shown."""
-
-_INPUT: Final = "input_"
 _UNSETTLED: Final = (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)
 
 NOT_AS_SENT: Final = said("accepted, but the billing did not show it as it was sent when it was read back")
@@ -132,8 +122,8 @@ class Exceptions:
             self.first.append(one)
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedRun:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedRun(RunView):
     """What a report says of a run. `undone_by` are the runs that have taken rows of it back, with their number.
 
     `spec` is the kind of its job; None for an undo, and where its declaration gives that job no more.
@@ -141,8 +131,6 @@ class ReportedRun:
     An import has counts of its `steps`, and so has an undo of one; `persons_taken_back` of its subscribers.
     """
 
-    run: Run
-    totals: Totals
     sums: RunSums
     history: RunHistory
     runners: Sequence[Runner]
@@ -155,47 +143,9 @@ class ReportedRun:
     steps: Sequence[StepCount] = ()
 
     @property
-    def is_discarded(self) -> bool:
-        """Whether the run was given up before anything was sent."""
-        return self.run.stage is Stage.DISCARDED
-
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether rows are still to be read, approved or sent."""
-        if self.is_discarded or self.run.ended_at:
-            return False
-        waits = self.run.frozen_at is None or self.run.approved_at is None
-        return waits or self.totals.count_where(to_send=True) > 0
-
-    @property
-    def in_doubt(self) -> int:
-        """The number of rows of which it is not known whether they are in the billing."""
-        return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
-
-    @property
     def persons(self) -> int:
         """The number of subscribers that an import has created, or that its undo has taken back."""
         return sum(one.items for one in self.steps if one.step == Step.SUBSCRIBER and one.state.in_effect)
-
-    @property
-    def tally(self) -> ImportTally | None:
-        """The tally that the last verification of an import has made."""
-        return self.verification.tally if self.verification else None
-
-    @property
-    def is_undo(self) -> bool:
-        """Whether the run takes another one back."""
-        return self.run.job == UNDO
-
-    @property
-    def writes(self) -> bool:
-        """Whether the job changes anything in the billing."""
-        return self.spec is None or self.spec.writes
-
-    @property
-    def step(self) -> StepMark | None:
-        """The step of a job file that the run is, None for one from the command line."""
-        return mark_of(self.run)
 
     @property
     def persons_taken_back(self) -> int:
@@ -208,7 +158,17 @@ class ReportedRun:
         return self.sums.subscribers if self.run.job == IMPORT else None
 
     @property
-    def billing(self) -> str:
+    def tally(self) -> ImportTally | None:
+        """The tally that the last verification of an import has made."""
+        return self.verification.tally if self.verification else None
+
+    @property
+    def writes(self) -> bool:
+        """Whether the job changes anything in the billing."""
+        return self.spec is None or self.spec.writes
+
+    @property
+    def version(self) -> str:
         """The version that the billing reported last, "" if it was never asked."""
         return next((runner.billing for runner in reversed(self.runners) if runner.billing), "")
 
@@ -222,40 +182,22 @@ class ReportedRun:
         return said("{summary} ({job})", summary=self.spec.summary, job=self.run.job)
 
     @property
-    def badge(self) -> Badge | None:
-        """The profile of settings that the run was begun by."""
-        return badge_of(self.run.parameters)
-
-    @property
-    def name_of_billing(self) -> str:
-        """What the billing is called: the name of its profile of settings, else its host."""
-        return self.badge.sentence if self.badge else printable(host_of(self.run.target), _LONGEST)
-
-    @property
-    def end(self) -> Said | None:
-        """How the run has ended for good."""
-        return describe_end(self.run)
-
-    @property
     def missing(self) -> int:
         """The rows that the billing has rejected, or that were refused before."""
         return self.totals.count(State.REJECTED) + self.totals.refused
 
     @property
-    def unread(self) -> int:
-        """The rows that were accepted, and not read back as they were sent."""
-        return self.totals.count(State.ACCEPTED)
-
-    @property
-    def needs(self) -> list[tuple[Said, int]]:
+    def left_open(self) -> list[tuple[Said, int]]:
         """What needs a person, and of how many rows."""
-        needs = [(said("not at its end"), self.totals.count_where(to_send=True))] if self.is_unfinished else []
-        needs += [(OUTCOMES[state], number) for state in _UNSETTLED if (number := self.totals.count(state))]
-        if self.totals.refused:
-            needs.append((said("refused before sending"), self.totals.refused))
-        if self.verification and (different := int(self.verification.result.get("different", 0))):
-            needs.append((said("not in the billing as it was sent"), different))
-        return needs
+        open_rows = [(OUTCOMES[state], self.totals.count(state)) for state in _UNSETTLED]
+        different = int(self.verification.result.get("different", 0)) if self.verification else 0
+        told = [
+            *open_rows,
+            (said("refused before sending"), self.totals.refused),
+            (said("not in the billing as it was sent"), different),
+        ]
+        unfinished = [(said("not at its end"), self.totals.count_where(to_send=True))] if self.is_unfinished else []
+        return unfinished + [(what, number) for what, number in told if number]
 
     @property
     def steps_by_outcome(self) -> dict[Step, Counter[str]]:
@@ -269,35 +211,6 @@ class ReportedRun:
     def steps_left(self) -> int:
         """The steps of an import that have found another value there, and left it."""
         return sum(one.items for one in self.steps if one.kind == DIFFERENT)
-
-    @property
-    def declaration(self) -> tuple[str, str] | None:
-        """The declaration of a job of one's own and its digest, as they were when the run was begun."""
-        given = self.run.parameters
-        return (given[DECLARATION], given[DECLARATION_DIGEST]) if DECLARATION in given else None
-
-    @property
-    def limits(self) -> str:
-        """The limits and pacing of the run."""
-        return describe_policy(policy_with(Policy(), self.run.policy, ALL))
-
-    @property
-    def given(self) -> list[str]:
-        """The parameters that were given to its job."""
-        return _pairs(job_parameters(self.run.parameters))
-
-    @property
-    def given_of_input(self) -> list[str]:
-        """The parameters of how its input is read."""
-        return _pairs({name: value for name, value in self.run.parameters.items() if is_input(name)})
-
-
-def _pairs(parameters: Mapping[str, str]) -> list[str]:
-    return [
-        f"{name.removeprefix(_INPUT)}={printable(mask_secrets(value), _LONGEST)}"
-        for name, value in sorted(parameters.items())
-        if value and name != f"{_INPUT}file" and not name.startswith(PLACE)
-    ]
 
 
 def _outcome_of(step: StepCount) -> str:
