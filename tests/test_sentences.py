@@ -14,7 +14,7 @@ from jinja2 import nodes
 from tools.catalogues import parsed, templates
 from tools.house import ROOT, House
 
-SAYS = {"said", "reason", "counted", "wording"}
+SAYS = {"said", "reason", "counted", "some", "wording"}
 LOGS = {"debug", "info", "warning", "error", "exception"}
 HELP = {"help", "epilog", "rich_help_panel", "metavar"}
 BUGS = {"AssertionError", "NotImplementedError", "TypeError", "LookupError", "ForbiddenTransition"}

@@ -170,6 +170,7 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "TALLY_KINDS": TALLY_KINDS,
         "counted": lambda one, many, n, **values: counted(one, many, n, **_quantities(values)),
         "language": reader,
+        "some": lambda one, many, n, **values: counted(one, many, n, **_quantities(values)) if n else None,
         "said": lambda template, **values: said(template, **_quantities(values)),
     }
     made.filters |= {
@@ -366,7 +367,7 @@ async def write_files(
     try:
         for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
             exceptions = extra = None
-            if one.exceptions.number > SHOWN:
+            if one.exceptions_in_all > SHOWN:
                 rows = _exceptions(one, reader, journal)
                 exceptions = await _written(one.run, "exceptions", HEADER, rows, folder)
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:

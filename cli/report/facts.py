@@ -108,20 +108,6 @@ class Evidence:
         return base64.b64encode(self.digests).decode()
 
 
-@dataclass(slots=True)
-class Exceptions:
-    """The exceptions of a run: their number, and the first of them."""
-
-    number: int = 0
-    first: list[ExceptionRow] = field(default_factory=list)
-
-    def add(self, one: ExceptionRow) -> None:
-        """Add an exception."""
-        self.number += 1
-        if self.number <= SHOWN:
-            self.first.append(one)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedRun(RunView):
     """What a report says of a run. `undone_by` are the runs that have taken rows of it back, with their number.
@@ -136,7 +122,9 @@ class ReportedRun(RunView):
     runners: Sequence[Runner]
     commands: Sequence[Command]
     verification: Verification | None
-    exceptions: Exceptions
+    exceptions: Sequence[ExceptionRow]
+    """The first of them, of so many as `exceptions_in_all`."""
+    exceptions_in_all: int
     evidence: Evidence
     undone_by: Mapping[str, int]
     spec: JobSpec | None
@@ -228,44 +216,32 @@ def _outcome_of(step: StepCount) -> str:
             return "doubtful" if state.counts_money else ""
 
 
-class _Leaves:
-    """Collects the evidence of items, in their order: with something of the hash of each, or their root alone."""
-
-    def __init__(self, *, only_root: bool = False) -> None:
-        self._tree = MerkleTree()
-        self._digests = bytearray()
-        self._only_root = only_root
-
-    def add(self, item: Item) -> None:
-        """Add an item."""
-        leaf = leaf_hash(leaf_data(item))
-        self._tree.add(leaf)
-        if not self._only_root:
-            self._digests += leaf[:DIGEST]
-
-    @property
-    def evidence(self) -> Evidence:
-        """The Merkle root over the items so far."""
-        root = self._tree.root
-        return Evidence(root.hex(), self._tree.size, root if self._only_root else bytes(self._digests))
-
-
 async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only_sums: bool = False) -> ReportedRun:
     """The facts of a run, whose items are read once. Raises `JournalError`.
 
     A report of many runs has `only_sums` of each, and its root: its memory does not grow with the rows. Of a purged
     run the totals are left, and a root that says nothing, over no rows.
     """
-    history, spec = journal.history, catalogue.known(run)
-    leaves, exceptions = _Leaves(only_root=only_sums), Exceptions()
+    history, spec, tree, digests = journal.history, catalogue.known(run), MerkleTree(), bytearray()
+    exceptions: list[ExceptionRow] = []
+    number = 0
+
+    def seen(item: Item) -> None:
+        leaf = leaf_hash(leaf_data(item))
+        tree.add(leaf)
+        if not only_sums:
+            digests.extend(leaf[:DIGEST])
+
     sums = await sums_of(run, journal, spec)
     if not only_sums:
-        async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=leaves.add):
-            exceptions.add(one)
+        async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=seen):
+            number += 1
+            if number <= SHOWN:
+                exceptions.append(one)
     elif run.purged_at is None:
         async for page in journal.each_page(run, frozenset(State)):
             for item in page:
-                leaves.add(item)
+                seen(item)
     return ReportedRun(
         run=run,
         totals=await journal.totals(run),
@@ -275,7 +251,8 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
         commands=() if only_sums else await history.commands(run),
         verification=await history.last_verification(run),
         exceptions=exceptions,
-        evidence=leaves.evidence,
+        exceptions_in_all=number,
+        evidence=Evidence(tree.root.hex(), tree.size, tree.root if only_sums else bytes(digests)),
         undone_by={} if only_sums else await journal.taken_back(run),
         spec=spec,
         steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} and not only_sums else (),
@@ -408,7 +385,7 @@ class ReportFacts:
     @property
     def exceptions(self) -> int:
         """The number of exceptions in all runs."""
-        return sum(one.exceptions.number for one in self.runs)
+        return sum(one.exceptions_in_all for one in self.runs)
 
     @property
     def date(self) -> datetime:

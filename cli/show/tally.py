@@ -34,15 +34,6 @@ def tally_screen(run: str, tally: ImportTally) -> RenderableType:
     return Group(*parts)
 
 
-def different_groups(tally: ImportTally) -> Said:
-    """The groups that differ, in a clause."""
-    return counted(
-        "{n} folder, tariff or operator with other totals than the file",
-        "{n} folders, tariffs and operators with other totals than the file",
-        tally.different,
-    )
-
-
 class _Figures:
     """Groups with their figures under each other, a column each for file, billing and difference."""
 
