@@ -101,17 +101,7 @@ class StepOutcome:
 
 def closing_object(closing: Closing) -> Mapping[str, object]:
     """The object of `--json`; that of a job file has the objects of its steps as well."""
-    steps = {"steps": [_step_object(step) for step in closing.steps]} if closing.steps else {}
-    return {**_own_object(closing), **steps}
-
-
-def _step_object(step: StepOutcome) -> Mapping[str, object]:
-    facts = {"step": step.number, "job": step.job, "output": step.output, "done_before": step.done_before}
-    return facts | (_own_object(step.closing) if step.closing else {"run": None, "exit": None})
-
-
-def _own_object(closing: Closing) -> dict[str, object]:
-    return {
+    found: dict[str, object] = {
         "run": closing.run,
         "job": closing.job,
         **states_object(closing.totals),
@@ -128,17 +118,26 @@ def _own_object(closing: Closing) -> dict[str, object]:
         "error": closing.error,
         **steps_object(closing.imported),
     }
+    if closing.steps:
+        found["steps"] = [
+            {
+                "step": one.number,
+                "job": one.job,
+                "output": one.output,
+                "done_before": one.done_before,
+                **(closing_object(one.closing) if one.closing else {"run": None, "exit": None}),
+            }
+            for one in closing.steps
+        ]
+    return found
 
 
 def states_object(totals: Totals) -> Mapping[str, object]:
     """Counts and sums for scripts: the states that have items, sums as plain decimals."""
+    there = [state for state in State if totals.counts.get(state)]
     return {
-        "states": {str(state): totals.counts[state] for state in State if totals.counts.get(state)},
-        "amounts": {
-            str(state): format(totals.amounts.get(state, Decimal(0)), "f")
-            for state in State
-            if totals.counts.get(state)
-        },
+        "states": {str(state): totals.counts[state] for state in there},
+        "amounts": {str(state): format(totals.amounts.get(state, Decimal(0)), "f") for state in there},
         "refused": totals.refused,
         "left_out": dict(totals.left_out),
     }
@@ -196,20 +195,24 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
     imported = closing.imported or await steps_of(run, journal)
     head = headline(replace(closing, imported=imported))
     if closing.exit is Exit.DONE and accountants_list(run, closing.totals):
-        head = _only_listed(run)
+        # What it is to take back stands as before.
+        only_listed = said(
+            "run {run} has sent nothing: to take run {taken} back, the accountant has to enter what is on the list",
+            run=run.name,
+            taken=run.parameters[RUN],
+        )
+        head = Text(f"! {printable(only_listed, SENTENCE)}", "bold yellow")
     if run.stage is Stage.DISCARDED:
         return Hanging(Text(""), head)
+    told: list[tuple[Said | None, str]] = [
+        (_pace(closing) if closing.calls else None, "dim"),
+        (licence_hint(closing.stopped or "") if imported is not None else None, "yellow"),
+        (_held(closing.held), "dim"),
+        (TRUSTED if closing.trusted_journal else None, "yellow"),
+        (_overwritten(closing.overwritten) if closing.overwritten and closing.overwritten.rows else None, "yellow"),
+    ]
     parts: list[RenderableType] = [Hanging(Text(""), head), outcome_table(closing.totals, imported)]
-    if closing.calls:
-        parts.append(render(_pace(closing.calls, closing.seconds), "dim"))
-    if imported is not None and (hint := licence_hint(closing.stopped or "")):
-        parts.append(Hanging(Text(""), render(hint, "yellow")))
-    if any(round(seconds) for seconds in closing.held.values()):
-        parts.append(Hanging(Text(""), render(_held(closing.held), "dim")))
-    if closing.trusted_journal:
-        parts.append(Hanging(Text(""), render(TRUSTED, "yellow")))
-    if closing.overwritten and closing.overwritten.rows:
-        parts.append(Hanging(Text(""), render(_overwritten(closing.overwritten), "yellow")))
+    parts += [Hanging(Text(""), render(sentence, style)) for sentence, style in told if sentence]
     parts += await reasons_lists(run, closing.totals, journal)
     if steps := next_steps(run, closing.totals):
         parts.append(steps_list(steps))
@@ -231,28 +234,22 @@ def _overwritten(found: "Overwritten") -> Said:
     )
 
 
-def _pace(calls: int, seconds: float) -> Said:
-    time = duration(seconds)
-    if seconds <= 1:
+def _pace(closing: Closing) -> Said:
+    calls, time = closing.calls, duration(closing.seconds)
+    if closing.seconds <= 1:
         # Below a second a rate has no meaning.
         return counted("{n} call in {time}", "{n} calls in {time}", calls, time=time)
+    speed = rate(calls / closing.seconds)
     return counted(
-        "{n} call in {time}, {rate} a second",
-        "{n} calls in {time}, {rate} a second",
-        calls,
-        time=time,
-        rate=rate(calls / seconds),
+        "{n} call in {time}, {rate} a second", "{n} calls in {time}, {rate} a second", calls, time=time, rate=speed
     )
 
 
-def _held(held: Mapping[str, float]) -> Said:
+def _held(held: Mapping[str, float]) -> Said | None:
     longest_first = sorted(held.items(), key=lambda one: -one[1])
-    holds = (
-        said("{who} {time}", who=name_of_holder(who), time=duration(seconds))
-        for who, seconds in longest_first
-        if round(seconds)
-    )
-    return said("held: {holds}", holds=tuple(holds))
+    holds = [(name_of_holder(who), duration(seconds)) for who, seconds in longest_first if round(seconds)]
+    each = tuple(said("{who} {time}", who=who, time=time) for who, time in holds)
+    return said("held: {holds}", holds=each) if each else None
 
 
 def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
@@ -277,14 +274,19 @@ def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
 
 def _outcome(step: StepOutcome) -> Text:
     """The outcome of a step, in some words."""
-    closing = step.closing
+    closing, missing = step.closing, _not_entered(step.closing.totals) if step.closing else 0
     if closing is None:
         return render(said("not begun"), "dim")
     match closing.exit:
         case Exit.DONE:
             outcome = render(said("done before") if step.done_before else said("done"), "green")
         case Exit.REJECTED:
-            outcome = render(_done_in_part(step, _not_entered(closing.totals)), "yellow")
+            in_part = (
+                counted("done before; {n} row was not entered", "done before; {n} rows were not entered", missing)
+                if step.done_before
+                else counted("done; {n} row was not entered", "done; {n} rows were not entered", missing)
+            )
+            outcome = render(in_part, "yellow")
         case Exit.UNDECIDED:
             outcome = render(said("rows are left to be decided on"), "yellow")
         case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:
@@ -296,42 +298,34 @@ def _outcome(step: StepOutcome) -> Text:
     return outcome.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else outcome
 
 
-def _done_in_part(step: StepOutcome, missing: int) -> Said:
-    if step.done_before:
-        return counted("done before; {n} row was not entered", "done before; {n} rows were not entered", missing)
-    return counted("done; {n} row was not entered", "done; {n} rows were not entered", missing)
-
-
 def headline(closing: Closing) -> Text:
     """The outcome in one sentence."""
     run = str(closing.run)
     match closing.exit:
         case Exit.DONE:
-            return _headline("✓", said("run {run} is done", run=run), "bold green")
+            sign, style, sentence = "✓", "bold green", said("run {run} is done", run=run)
         case Exit.REJECTED:
-            sentence = _with_losses(closing)
-            return _headline("!", sentence, "bold yellow")
+            sign, style, sentence = "!", "bold yellow", _with_losses(closing)
         case Exit.UNDECIDED:
+            sign, style = "!", "bold yellow"
             sentence = said("run {run}: rows are left that a look-up or a person has to decide on", run=run)
-            return _headline("!", sentence, "bold yellow")
         case Exit.INTERRUPTED | Exit.STOPPED:
+            sign, style = "■", "bold yellow"
             why = closing.stopped or closing.error or said("it has not come to its end")
-            return _headline("■", said("run {run} stopped: {why}", run=run, why=why), "bold yellow")
+            sentence = said("run {run} stopped: {why}", run=run, why=why)
         case _:
-            sentence = (
-                said("run {run}: {why}", run=run, why=closing.error)
-                if closing.error
-                else said("run {run} is refused", run=run)
-            )
-            return _headline("✗", sentence, "bold red")
+            sign, style, sentence = "✗", "bold red", said("run {run} is refused", run=run)
+            if closing.error:
+                sentence = said("run {run}: {why}", run=run, why=closing.error)
+    return Text(f"{sign} {printable(sentence, SENTENCE)}", style)
 
 
 def _with_losses(closing: Closing) -> Said:
     """The run is done, and how much of it was not entered."""
-    run, imported = str(closing.run), closing.imported
-    if closing.error and not _not_entered(closing.totals):
+    run, imported, missing = str(closing.run), closing.imported, _not_entered(closing.totals)
+    if closing.error and not missing:
         return said("run {run} is done: {why}", run=run, why=closing.error)
-    if closing.job == UNDO and not _not_entered(closing.totals):
+    if closing.job == UNDO and not missing:
         return counted(
             "run {run} is done; {n} row was left alone that may be somebody else's",
             "run {run} is done; {n} rows were left alone that may be somebody else's",
@@ -342,7 +336,7 @@ def _with_losses(closing: Closing) -> Said:
         return counted(
             "run {run} is done; {n} row was not entered",
             "run {run} is done; {n} rows were not entered",
-            _not_entered(closing.totals),
+            missing,
             run=run,
         )
     return counted(
@@ -351,20 +345,6 @@ def _with_losses(closing: Closing) -> Said:
         imported.subscribers.rejected + closing.totals.refused,
         run=run,
     )
-
-
-def _headline(sign: str, sentence: Said, style: str) -> Text:
-    return Text(f"{sign} {printable(sentence, SENTENCE)}", style)
-
-
-def _only_listed(run: Run) -> Text:
-    """The outcome of an undo that sends nothing: what it is to take back stands as before."""
-    sentence = said(
-        "run {run} has sent nothing: to take run {taken} back, the accountant has to enter what is on the list",
-        run=run.name,
-        taken=run.parameters[RUN],
-    )
-    return _headline("!", sentence, "bold yellow")
 
 
 def _not_entered(totals: Totals) -> int:
@@ -407,20 +387,15 @@ def _reasons_list(name: Said, style: str, reasons: Sequence[Reason]) -> Group:
     for reason in reasons:
         # A text of one row, or that all rows share, is told once.
         of_all = reason.items == 1 or reason.example == reason.kind
-        line = Text().append(f"{count(reason.items)} × ".replace(" ", JOINT), "bold")
         why = printable(reason.example) if of_all else heading_of(reason)
-        line.append(why or printable(said("no reason given")))
         example = "" if of_all else f": {printable(reason.example)}"
-        line.append(f" ({_row_of(reason)}{example})", "dim")
+        place = (*((said("line {line}", line=reason.line),) if reason.line else ()), printable(reason.label, 60))
+        first = said("first: {row}", row=place)
+        row = printable(first) if reason.items > 1 else ", ".join(map(printable, place))
+        line = Text().append(f"{count(reason.items)} × ".replace(" ", JOINT), "bold")
+        line.append(why or printable(said("no reason given"))).append(f" ({row}{example})", "dim")
         lines.append(Hanging(render(name, style).append(" "), line, indent=2))
     return Group(*lines)
-
-
-def _row_of(reason: Reason) -> str:
-    """Line and label of the row that a reason is shown with, the first one of several."""
-    label = printable(reason.label, 60)
-    row = (said("line {line}", line=reason.line), label) if reason.line else (label,)
-    return printable(said("first: {row}", row=row)) if reason.items > 1 else ", ".join(map(printable, row))
 
 
 def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
