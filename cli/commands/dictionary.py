@@ -204,8 +204,8 @@ async def _names_there(settings: Settings) -> NamesThere | None:
 
 
 def _write(target: OutputFile, proposed: ProposedDictionary) -> None:
-    with table_at(target, COLUMNS, len(proposed.rows)) as table:
-        table.write([row.cells for row in proposed.rows])
+    with table_at(target, COLUMNS, len(proposed.rows)) as put:
+        put([row.cells for row in proposed.rows])
 
 
 # ---- the screen -------------------------------------------------------------------------------------------------
