@@ -207,7 +207,7 @@ def _outcome_of(step: StepCount) -> str:
         case state if state.in_effect:
             return "entered"
         case State.SKIPPED:
-            return {AS_WANTED: "before", DIFFERENT: "different"}.get(step.kind, "skipped")
+            return {AS_WANTED: "before", DIFFERENT: "different", "": ""}.get(step.kind, "skipped")
         case State.REJECTED:
             return "rejected"
         case State.PENDING:
