@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Final, NoReturn
 
 import msgspec
@@ -14,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.records import Run, Totals
+from checkpoints.records import Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.control_client import ask_status, unheard
@@ -29,23 +28,22 @@ from cli.show.closing import (
     first_refusals,
     next_steps,
     outcome_table,
-    reasons_lists,
+    reasons_of,
     refused_export,
-    refused_rows,
     states_object,
 )
 from cli.show.progress import line, looks, screen_of, show_looks
 from cli.show.steps import steps_of
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, Hanging, is_of_badge, render, steps_list
-from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_sender
+from cli.terminal.layout import Hanging, is_of_badge, render
+from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
-from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import source_of
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, counted, in_lines, said, text_of
+from texts.said import Quantity, Said, in_lines, said, text_of
 
 COLUMNS: Final = (
     said("run"),
@@ -190,62 +188,28 @@ class RunsTable:
 
 async def detail(seen: RunView, journal: Journal) -> RenderableType:
     """All details of a run."""
-    run, holder, totals, facts = seen.run, seen.holder, seen.totals, Facts()
-    parameters = ", ".join(
-        f"{name}={value}" for name, value in run.parameters.items() if value and not is_of_badge(name)
-    )
-    paused = said("{when}, by {who}", when=moment(run.paused_at), who=name_of_sender(run.paused_by or ""))
-    kept = said("{when}; kept are number, sum, state and times of each row", when=moment(run.purged_at))
-    if run.has_only_totals:
-        kept = said("{when}; kept are its totals", when=moment(run.purged_at))
-    for what, value in (
-        (said("run"), said("{run}, {stage}", run=run.name, stage=seen.stage_text)),
-        (said("job"), f"{run.job} {parameters}"),
-        (said("rows from"), source_of(run)),
-        (said("settings"), seen.badge.line if seen.badge else None),
-        (said("billing"), run.target),
-        (said("begun"), moment(run.created_at)),
-        (said("list complete"), moment(run.frozen_at)),
-        (said("approved"), moment(run.approved_at)),
-        (said("given up"), moment(run.discarded_at)),
-        (said("ended"), await _ended(seen, journal)),
-        (said("purged"), kept if run.purged_at else None),
-        (said("pacing"), describe_policy(stored_policy(run))),
-        (said("paused"), paused if run.paused_at else None),
-        (said("held by"), holder.sentence if holder else said("nobody")),
-    ):
-        if value is not None and value != moment(None):
-            facts.add(what, value if isinstance(value, Text) else render(value))
-    parts: list[RenderableType] = [facts, Text(""), outcome_table(totals, await steps_of(run, journal))]
-    if seen.live:
-        parts += [Text(""), screen_of(seen.live)]
-    if run.purged_at is None:
-        parts += await reasons_lists(run, totals, journal)
-        if totals.refused:
-            parts.append(refused_rows(await first_refusals(run, journal), totals.refused, refused_export(run)))
-    parts += await _history(run, journal)
-    if seen.silent:
-        parts.append(render(seen.silent, "yellow", 600))
-    if steps := _steps(seen):
-        parts += [Text(""), steps_list(steps)]
-    return Group(*parts)
-
-
-async def _ended(seen: RunView, journal: Journal) -> Said | None:
-    """Who has ended the run for good, when, and how much of it is in the billing."""
-    run, totals = seen.run, seen.totals
-    if (end := describe_end(run)) is None:
-        return None
-    unsent = counted("{n} row never sent", "{n} rows never sent", totals.unsent)
-    if run.job == IMPORT and totals.taken_back:
-        # Some of its steps go with their subscriber, and are not taken back for themselves.
-        return said("{end}; {unsent}", end=end, unsent=unsent)
-    return said(
-        "{end}; still in the billing: {rows}, {sum}; {unsent}",
-        end=end,
-        rows=Quantity(seen.standing),
-        sum=seen.entered - (await journal.history.of_run(run)).sum_taken_back,
-        unsent=unsent,
+    run, totals, history = seen.run, seen.totals, journal.history
+    commands, decisions = await history.commands(run, size=MAX_STATUS_SHOWN + 1), await history.decisions(run)
+    given = run.parameters.items()
+    return drawn(
+        "status.j2",
+        {
+            "outcome": outcome_table(totals, await steps_of(run, journal)),
+            "live": screen_of(seen.live) if seen.live else Text(""),
+        },
+        seen=seen,
+        parameters=[f"{name}={value}" for name, value in given if value and not is_of_badge(name)],
+        source=source_of(run),
+        end=describe_end(run),
+        sum_taken_back=(await history.of_run(run)).sum_taken_back,
+        pacing=describe_policy(stored_policy(run)),
+        found=[] if run.purged_at else await reasons_of(run, totals, journal),
+        refused=await first_refusals(run, journal),
+        all_refused=refused_export(run),
+        commands=commands[-MAX_STATUS_SHOWN:],
+        decisions=decisions[-MAX_STATUS_SHOWN:],
+        more_told=max(len(commands), len(decisions)) > MAX_STATUS_SHOWN,
+        steps=_steps(seen),
     )
 
 
@@ -259,31 +223,6 @@ def _steps(seen: RunView) -> list[tuple[str, str]]:
     if seen.holder:
         return [*goes_on, (command_line("status", run.name, "--watch"), said("see it work"))]
     return [] if seen.is_discarded or run.purged_at else goes_on + next_steps(run, totals)
-
-
-async def _history(run: Run, journal: Journal) -> list[RenderableType]:
-    """The latest commands to the run and decisions on its rows."""
-    commands = await journal.history.commands(run, size=MAX_STATUS_SHOWN + 1)
-    decisions = await journal.history.decisions(run)
-    told = [
-        (one.given_at, name_of_command(one.command), one.answer, one.who) for one in commands[-MAX_STATUS_SHOWN:]
-    ] + [
-        (
-            datetime.fromisoformat(one.decided_at),
-            said("row {number} is {state}", number=one.number, state=STATE_NAMES[State(one.state)]),
-            one.why,
-            one.who,
-        )
-        for one in decisions[-MAX_STATUS_SHOWN:]
-    ]
-    lines: list[RenderableType] = [Text("")] if told else []
-    if max(len(commands), len(decisions)) > MAX_STATUS_SHOWN:
-        lines.append(render(said("earlier ones are in the journal"), "dim"))
-    for when, what, why, who in told:
-        line = Text().append(printable(what, 100), "bold").append(f": {printable(why)}")
-        line.append(f" ({printable(name_of_sender(who))})", "dim")
-        lines.append(Hanging(Text(f"{moment(when)} ", "dim"), line, indent=4))
-    return lines
 
 
 async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:

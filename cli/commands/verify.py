@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Group, RenderableType
 from rich.text import Text
 
 from checkpoints.journal import Journal
@@ -24,11 +23,9 @@ from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
 from cli.show.tally import tally_object, tally_screen
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
-from cli.terminal.layout import Hanging, command, render, steps_list
-from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import WHOLE, printable
 from cli.terminal.waiting import waiting
 from engine.errors import LookUpFailed
 from engine.job import ReadBack
@@ -36,10 +33,9 @@ from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 from jobs.spec.import_words import IMPORT
-from jobs.spec.undo_words import UNDO
 from jobs.tally import tally_of
 from texts.remedies import command_line
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import counted, said, text_of
 
 MAX_MISMATCHES_SHOWN: Final = 50
 """Differences that are shown; the rest is counted, and the file of `-o` has them all."""
@@ -83,21 +79,20 @@ class Differences:
 
     run: Run
     sheet: Sheet | None = None
-    first: list[RenderableType] = field(default_factory=list)
-    accounts: list[RenderableType] = field(default_factory=list)
+    first: list[tuple[Item, str]] = field(default_factory=list)
+    accounts: list[str] = field(default_factory=list)
 
     def add(self, item: Item, reading: ReadBack) -> None:
         """Add one row that differs."""
         if len(self.first) < MAX_MISMATCHES_SHOWN:
-            line = render(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
-            self.first.append(Hanging(Text("✗ ", "red"), line.append(f": {printable(reading.difference)}")))
+            self.first.append((item, reading.difference or ""))
         if self.sheet is not None:
             self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
 
     def add_account(self, difference: AccountDifference) -> None:
         """Add one account whose balance differs from what its rows ask for."""
         if len(self.accounts) < MAX_MISMATCHES_SHOWN:
-            self.accounts.append(Hanging(Text("✗ ", "red"), render(str(difference), limit=400)))
+            self.accounts.append(str(difference))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +163,12 @@ async def verify_run(
         found = Verified(run, verdict, await journal.totals(run), balances, tally, undone)
         if screen.voice.as_json:
             screen.emit(_object(found))
-        screen.result(_screen(found, differences), good=found.exit is Exit.DONE)
+        tables = {
+            "states": states_table(found.totals),
+            "tally": Text("") if kept is None else tally_screen(run.name, kept),
+        }
+        shown = drawn("verify.j2", tables, found=found, differences=differences, steps=_next_steps(found))
+        screen.result(shown, good=found.exit is Exit.DONE)
         if target is not None:
             written = counted(
                 "{n} row with differences, written to {where}",
@@ -265,119 +265,11 @@ def _object(found: Verified) -> Mapping[str, object]:
     }
 
 
-# ---- the screen ---------------------------------------------------------------------------------------------------
-
-
-def _screen(found: Verified, differences: Differences) -> RenderableType:
-    run, verdict, totals = found.run, found.verdict, found.totals
-    parts: list[RenderableType] = [*differences.first]
-    if verdict.different > len(differences.first):
-        more = said("… and {n} more; all of them with:", n=Quantity(verdict.different - len(differences.first)))
-        parts += [render(more, "dim"), command(command_line("verify", run.name, "-o", "FILE"))]
-    parts += [*differences.accounts, Hanging(Text(""), _headline(found))]
-    for reason, number in verdict.unreadable.items():
-        unread = counted("{n} row: {reason}", "{n} rows: {reason}", number, reason=reason)
-        parts.append(Hanging(Text("? ", "yellow"), render(unread)))
-    if verdict.moved:
-        moved = counted(
-            "{n} row with later operations, whose balance says nothing of this run",
-            "{n} rows with later operations, whose balances say nothing of this run",
-            verdict.moved,
-        )
-        parts.append(Hanging(Text(""), render(moved)))
-    if verdict.expected or verdict.found:
-        values = {"expected": verdict.expected, "found": verdict.found, "gap": verdict.found - verdict.expected}
-        sums = said("sum expected {expected}, found {found}, difference {gap}", **values)
-        if run.job == UNDO:
-            sums = said("operations of the undo: sum expected {expected}, found {found}, difference {gap}", **values)
-        parts.append(Hanging(Text(""), render(sums)))
-    if (line := _balances_line(found.balances)) is not None:
-        parts.append(Hanging(Text(""), line))
-    parts.append(states_table(totals))
-    if exit_of(verdict, totals) is not Exit.DONE and (steps := _next_steps(found)):
-        parts.append(steps_list(steps))
-    if isinstance(found.tally, ImportTally):
-        parts += [Text(""), tally_screen(run.name, found.tally)]
-    elif found.tally is not None:
-        parts.append(Hanging(Text("? ", "yellow"), render(found.tally)))
-    return Group(*parts)
-
-
-def _headline(found: Verified) -> Text:
-    """The verdict in one sentence; a sign of success only where nothing speaks against it."""
-    run, verdict, unreadable = found.run, found.verdict, found.verdict.unreadable.total()
-    if not verdict.as_wanted + verdict.different + unreadable:
-        nothing = said("run {run} has no rows to read back", run=run.name)
-        return render(nothing, "bold yellow" if found.exit else "bold")
-    if found.exit is Exit.DONE and not found.undone:
-        applied = counted(
-            "run {run} is applied: {n} row read back as sent",
-            "run {run} is applied: {n} rows read back as sent",
-            verdict.as_wanted,
-            run=run.name,
-        )
-        return Text(f"✓ {printable(applied)}", "bold green")
-    told: list[Said] = [counted("{n} row as sent", "{n} rows as sent", verdict.as_wanted)]
-    if verdict.different:
-        told.append(said("{n} different", n=Quantity(verdict.different)))
-    if verdict.twice:
-        told.append(said("{n} of them entered twice", n=Quantity(verdict.twice)))
-    if unreadable:
-        told.append(said("{n} that cannot be read back", n=Quantity(unreadable)))
-    if accounts := found.different_accounts:
-        told.append(
-            counted(
-                "{n} account with another balance than was sent",
-                "{n} accounts with another balance than was sent",
-                accounts,
-            )
-        )
-    if found.different_groups:
-        told.append(
-            counted(
-                "{n} folder, tariff or operator with other totals than the file",
-                "{n} folders, tariffs and operators with other totals than the file",
-                found.different_groups,
-            )
-        )
-    told += [
-        counted("{n} row taken back since by run {run}", "{n} rows taken back since by run {run}", number, run=name)
-        for name, number in found.undone.items()
-    ]
-    verdicts = said("run {run}: {verdicts}", run=run.name, verdicts=tuple(told))
-    return Text(f"! {printable(verdicts, WHOLE)}", "bold yellow")
-
-
-def _balances_line(balances: Balances | str) -> Text | None:
-    """The balances in one line; None where the run has entered no opening balances."""
-    if isinstance(balances, str):
-        unread = said("the balances of the accounts cannot be read: {reason}", reason=balances)
-        return Text(f"? {printable(unread, WHOLE)}", "yellow")
-    if not balances.accounts + balances.moved + balances.untold:
-        return None
-    told: list[Said] = [
-        counted(
-            "balances of {n} account: expected {expected}, found {found}, difference {gap}",
-            "balances of {n} accounts: expected {expected}, found {found}, difference {gap}",
-            balances.accounts,
-            expected=balances.expected,
-            found=balances.found,
-            gap=balances.found - balances.expected,
-        ),
-        said("{n} different", n=Quantity(balances.different)),
-    ]
-    if balances.moved:
-        told.append(
-            said("{n} with later operations, whose balances say nothing of this run", n=Quantity(balances.moved))
-        )
-    if balances.untold:
-        told.append(said("{n} that cannot be compared", n=Quantity(balances.untold)))
-    return Text("; ", "bold yellow" if balances.different else "").join(map(render, told))
-
-
 def _next_steps(found: Verified) -> list[tuple[str, str]]:
     """The commands to type next; no second `verify` where nothing more can be read back."""
     run = found.run
+    if exit_of(found.verdict, found.totals) is Exit.DONE:
+        return []
     steps = next_steps(run, found.totals)
     if not found.verdict.unreadable:
         return steps

@@ -25,26 +25,22 @@ from cli.show.steps import (
     steps_table,
     subscribers_line,
 )
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Hanging, command, labelled, render, steps_list
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, heading_of, name_of_holder
-from cli.terminal.texts import JOINT, SENTENCE, WHOLE, count, duration, money, printable, rate
+from cli.terminal.layout import Hanging, labelled, render
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
+from cli.terminal.texts import WHOLE, count, money, printable
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, counted, said
+from texts.said import Said, counted, said
 
 if TYPE_CHECKING:
     from jobs.value_changes import Overwritten
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""
-
-TRUSTED: Final = said(
-    "the billing was not asked for rows that another copy of this journal may have sent ({flag})",
-    flag=setting("trust-journal"),
-)
 
 _REFUSED: Final = "refused"
 """The word for refused rows in `export --state`."""
@@ -85,6 +81,11 @@ class Closing:
     """Rows whose effect was found without a mark, and may be somebody else's; of an undo those that it has left."""
     overwritten: "Overwritten | None" = None
     """What its calls have overwritten that somebody had changed since the list was made."""
+
+    @property
+    def not_entered(self) -> int:
+        """The rows that were not entered."""
+        return self.totals.count(State.REJECTED) + self.totals.refused + self.totals.entered_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,64 +193,24 @@ def outcome_table(totals: Totals, imported: StepsFacts | None) -> RenderableType
 
 async def show_closing(closing: Closing, run: Run, journal: Journal) -> RenderableType:
     """The outcome of the run, its reasons, and what to do next."""
-    imported = closing.imported or await steps_of(run, journal)
-    head = headline(replace(closing, imported=imported))
-    if closing.exit is Exit.DONE and accountants_list(run, closing.totals):
-        # What it is to take back stands as before.
-        only_listed = said(
-            "run {run} has sent nothing: to take run {taken} back, the accountant has to enter what is on the list",
-            run=run.name,
-            taken=run.parameters[RUN],
-        )
-        head = Text(f"! {printable(only_listed, SENTENCE)}", "bold yellow")
-    if run.stage is Stage.DISCARDED:
-        return Hanging(Text(""), head)
-    told: list[tuple[Said | None, str]] = [
-        (_pace(closing) if closing.calls else None, "dim"),
-        (licence_hint(closing.stopped or "") if imported is not None else None, "yellow"),
-        (_held(closing.held), "dim"),
-        (TRUSTED if closing.trusted_journal else None, "yellow"),
-        (_overwritten(closing.overwritten) if closing.overwritten and closing.overwritten.rows else None, "yellow"),
-    ]
-    parts: list[RenderableType] = [Hanging(Text(""), head), outcome_table(closing.totals, imported)]
-    parts += [Hanging(Text(""), render(sentence, style)) for sentence, style in told if sentence]
-    parts += await reasons_lists(run, closing.totals, journal)
-    if steps := next_steps(run, closing.totals):
-        parts.append(steps_list(steps))
-    return Group(*parts)
-
-
-def _overwritten(found: "Overwritten") -> Said:
-    if not found.amount:
-        return counted(
-            "{n} row has overwritten what somebody had changed since the list was made",
-            "{n} rows have overwritten what somebody had changed since the list was made",
-            found.rows,
-        )
-    return counted(
-        "{n} row has overwritten what somebody had changed since the list was made, {amount} in all",
-        "{n} rows have overwritten what somebody had changed since the list was made, {amount} in all",
-        found.rows,
-        amount=found.amount,
+    totals, imported = closing.totals, closing.imported or await steps_of(run, journal)
+    # What an undo is to take back stands as before where the accountant has to enter it.
+    only_listed = closing.exit is Exit.DONE and accountants_list(run, totals)
+    return drawn(
+        "closing.j2",
+        {"outcome": outcome_table(totals, imported)},
+        closing=replace(closing, imported=imported),
+        taken=run.parameters[RUN] if only_listed else "",
+        is_discarded=run.stage is Stage.DISCARDED,
+        hint=licence_hint(closing.stopped or "") if imported is not None else None,
+        found=await reasons_of(run, totals, journal),
+        steps=next_steps(run, totals),
     )
 
 
-def _pace(closing: Closing) -> Said:
-    calls, time = closing.calls, duration(closing.seconds)
-    if closing.seconds <= 1:
-        # Below a second a rate has no meaning.
-        return counted("{n} call in {time}", "{n} calls in {time}", calls, time=time)
-    speed = rate(calls / closing.seconds)
-    return counted(
-        "{n} call in {time}, {rate} a second", "{n} calls in {time}, {rate} a second", calls, time=time, rate=speed
-    )
-
-
-def _held(held: Mapping[str, float]) -> Said | None:
-    longest_first = sorted(held.items(), key=lambda one: -one[1])
-    holds = [(name_of_holder(who), duration(seconds)) for who, seconds in longest_first if round(seconds)]
-    each = tuple(said("{who} {time}", who=who, time=time) for who, time in holds)
-    return said("held: {holds}", holds=each) if each else None
+def headline(closing: Closing) -> RenderableType:
+    """The outcome in one sentence."""
+    return drawn("headline.j2", closing=closing, taken="")
 
 
 def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
@@ -274,7 +235,7 @@ def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
 
 def _outcome(step: StepOutcome) -> Text:
     """The outcome of a step, in some words."""
-    closing, missing = step.closing, _not_entered(step.closing.totals) if step.closing else 0
+    closing, missing = step.closing, step.closing.not_entered if step.closing else 0
     if closing is None:
         return render(said("not begun"), "dim")
     match closing.exit:
@@ -298,59 +259,6 @@ def _outcome(step: StepOutcome) -> Text:
     return outcome.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else outcome
 
 
-def headline(closing: Closing) -> Text:
-    """The outcome in one sentence."""
-    run = str(closing.run)
-    match closing.exit:
-        case Exit.DONE:
-            sign, style, sentence = "✓", "bold green", said("run {run} is done", run=run)
-        case Exit.REJECTED:
-            sign, style, sentence = "!", "bold yellow", _with_losses(closing)
-        case Exit.UNDECIDED:
-            sign, style = "!", "bold yellow"
-            sentence = said("run {run}: rows are left that a look-up or a person has to decide on", run=run)
-        case Exit.INTERRUPTED | Exit.STOPPED:
-            sign, style = "■", "bold yellow"
-            why = closing.stopped or closing.error or said("it has not come to its end")
-            sentence = said("run {run} stopped: {why}", run=run, why=why)
-        case _:
-            sign, style, sentence = "✗", "bold red", said("run {run} is refused", run=run)
-            if closing.error:
-                sentence = said("run {run}: {why}", run=run, why=closing.error)
-    return Text(f"{sign} {printable(sentence, SENTENCE)}", style)
-
-
-def _with_losses(closing: Closing) -> Said:
-    """The run is done, and how much of it was not entered."""
-    run, imported, missing = str(closing.run), closing.imported, _not_entered(closing.totals)
-    if closing.error and not missing:
-        return said("run {run} is done: {why}", run=run, why=closing.error)
-    if closing.job == UNDO and not missing:
-        return counted(
-            "run {run} is done; {n} row was left alone that may be somebody else's",
-            "run {run} is done; {n} rows were left alone that may be somebody else's",
-            closing.unproven,
-            run=run,
-        )
-    if imported is None or imported.is_undo:
-        return counted(
-            "run {run} is done; {n} row was not entered",
-            "run {run} is done; {n} rows were not entered",
-            missing,
-            run=run,
-        )
-    return counted(
-        "run {run} is done; {n} subscriber was not entered, or not with all that belongs to it",
-        "run {run} is done; {n} subscribers were not entered, or not with all that belongs to them",
-        imported.subscribers.rejected + closing.totals.refused,
-        run=run,
-    )
-
-
-def _not_entered(totals: Totals) -> int:
-    return totals.count(State.REJECTED) + totals.refused + totals.entered_before
-
-
 def describe_end(run: Run) -> Said | None:
     """How a run has ended for good: who has taken it back or closed it, and when; None for one that has not."""
     if run.ended_at is None:
@@ -371,31 +279,14 @@ def run_again(run: Run) -> str:
     return import_again(run, file) if run.job == IMPORT else command_line("run", run.job, file)
 
 
-async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Group]:
-    """Why items are in the states that are explained, a list for each state that has items."""
+async def reasons_of(run: Run, totals: Totals, journal: Journal) -> list[tuple[Said, str, Sequence[Reason]]]:
+    """Why items are in the states that are explained: the name and style of each state, and its reasons."""
     found = [(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
     if run.job == IMPORT:
         # Their number is in the table of steps, and nothing is to be done about them.
         found = [(state, reasons_of_steps(reasons)) for state, reasons in found]
     names = STATES_OF_STEPS if run.job == IMPORT else STATE_NAMES
-    return [_reasons_list(names[state], state.style, reasons) for state, reasons in found if reasons]
-
-
-def _reasons_list(name: Said, style: str, reasons: Sequence[Reason]) -> Group:
-    """Why items are in a state: the kinds of reasons, the most frequent first, each with its first row."""
-    lines: list[Hanging] = []
-    for reason in reasons:
-        # A text of one row, or that all rows share, is told once.
-        of_all = reason.items == 1 or reason.example == reason.kind
-        why = printable(reason.example) if of_all else heading_of(reason)
-        example = "" if of_all else f": {printable(reason.example)}"
-        place = (*((said("line {line}", line=reason.line),) if reason.line else ()), printable(reason.label, 60))
-        first = said("first: {row}", row=place)
-        row = printable(first) if reason.items > 1 else ", ".join(map(printable, place))
-        line = Text().append(f"{count(reason.items)} × ".replace(" ", JOINT), "bold")
-        line.append(why or printable(said("no reason given"))).append(f" ({row}{example})", "dim")
-        lines.append(Hanging(render(name, style).append(" "), line, indent=2))
-    return Group(*lines)
+    return [(names[state], state.style, reasons) for state, reasons in found]
 
 
 def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
@@ -492,19 +383,4 @@ async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
 
 def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
     """The first refused rows, each with line, column and reason; `all_of_them` is the command that shows all."""
-    lines: list[RenderableType] = [_refusal_line(refusal) for refusal in refusals]
-    if total > len(refusals):
-        more = said("… and {n} more; all of them with:", n=Quantity(total - len(refusals)))
-        lines += [render(more, "dim"), command(all_of_them)]
-    return Group(Text(""), *lines)
-
-
-def _refusal_line(refusal: Refusal) -> Hanging:
-    """One refused row in words."""
-    line = Text()
-    place = [said("line {line}", line=refusal.line)] if refusal.line else []
-    place += [said("column {column}", column=printable(refusal.column, 60))] if refusal.column else []
-    line.append(", ".join(map(printable, place)) or printable(said("a row")), "bold")
-    if refusal.label:
-        line.append(f" ({printable(refusal.label, 60)})", "dim")
-    return Hanging(Text("✗ ", "red"), line.append(f": {printable(refusal.reason)}"))
+    return drawn("refusals.j2", found=refusals, total=total, all_of_them=all_of_them)
