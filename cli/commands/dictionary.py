@@ -140,8 +140,8 @@ async def make_dictionary(
     proposed = await anyio.to_thread.run_sync(propose, read.used.names, there or NamesThere(), before)
 
     def write() -> None:
-        with table_at(target, COLUMNS, len(proposed.rows)) as table:
-            table.write([row.cells for row in proposed.rows])
+        with table_at(target, COLUMNS, len(proposed.rows)) as put:
+            put([row.cells for row in proposed.rows])
 
     await anyio.to_thread.run_sync(write)
     code = Exit.DONE if proposed.count(NameStanding.MATCHED) == len(proposed.rows) else Exit.REJECTED

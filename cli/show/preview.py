@@ -18,6 +18,7 @@ from checkpoints.list_differences import ListDifference, ListDifferences, change
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
+from checkpoints.tally import Subtotal
 from cli.show.closing import (
     MAX_REFUSALS_SHOWN,
     accountants_list,
@@ -47,7 +48,7 @@ from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import source_of
-from jobs.sums import Subtotal, sums_of
+from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, kind_of, said
