@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -14,7 +14,7 @@ from billing.api.calls import version
 from billing.directory.values import AMOUNTS
 from billing.profile import Profile
 from checkpoints.journal import Journal
-from checkpoints.list_differences import ListDifference, ListDifferences, changes_between_plans
+from checkpoints.list_differences import ListDifferences, changes_between_plans
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
@@ -27,12 +27,12 @@ from cli.show.closing import (
     refused_rows,
     states_object,
 )
-from cli.show.parts import Part, and_more, facts, first_of, row_line, section, stack
+from cli.show.parts import first_of, row_line, section, stack
 from cli.show.steps import StepsFacts, steps_object, steps_of, steps_table, to_send_of
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Hanging, badge_of, command, one_line, render, steps_list
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, heading_of, place_of
-from cli.terminal.texts import WHOLE, count, duration, moment, money, printable
+from cli.terminal.layout import Hanging, badge_of, one_line, render, steps_list
+from cli.terminal.texts import WHOLE, money, printable
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
 from engine.sources.exported import is_of_export
@@ -215,122 +215,61 @@ async def _found(reasons: Sequence[Reason], pages: AsyncIterator[list[Item]]) ->
     return RowsFound(rows, amount, first[:MAX_REFUSALS_SHOWN])
 
 
-Pairs: TypeAlias = list[tuple[str, str | Text | None]]
-
-
 def preview(plan: PreviewFacts, target: Target, journal: str, policy: Policy) -> RenderableType:
     """The screen of the preview."""
-    run, totals, lanes = plan.run, plan.totals, plan.shared.lanes
     all_of_them = said("{command} lists them", command=command_line("plan"))
-    shared = counted(
-        "{n} account is reached by several rows; their calls go one after the other",
-        "{n} accounts are reached by several rows; their calls go one after the other",
-        lanes,
-    )
-    no_database = said("none: all is asked through the API, a call a row")
-    for_accountant: list[Part] = []
-    if list_ := accountants_list(run, totals):
-        title = said("The list for the accountant; nothing is sent:")
-        for_accountant += [render(title, "dim"), command(list_)]
-    return stack(
-        "",
-        facts(
-            *_of_input(plan, source_of(run)),
-            (said("to send"), render(to_send_line(plan), "bold")),
-            *_not_sent(plan),
-            (REFUSED, render(number_and_sum(totals.refused), "bold red") if totals.refused else None),
-            (said("note"), shared if lanes and plan.steps is None else None),
-            *_caution(plan),
-            *_of_billing(run, target),
-            (said("database"), render(target.database or no_database)),
-            (said("journal"), said("{path}, run {run}", path=journal, run=run.name)),
-            (said("pacing"), render(describe_policy(policy))),
-            *_assumed(plan),
-        ),
-        _steps(plan),
-        *for_accountant,
-        *_question(plan),
-        look_alike_rows(plan, all_of_them),
-        _differences(plan, all_of_them),
-        bad_rows(plan, refused_export(run)),
+    return _drawn(
+        "preview.j2",
+        plan,
+        target,
+        doubts=_doubts(plan, all_of_them, refused_export(plan.run)),
+        source=source_of(plan.run),
+        journal=journal,
+        pacing=describe_policy(policy),
+        accountants_list=accountants_list(plan.run, plan.totals),
     )
 
 
-def _of_input(plan: PreviewFacts, source: str) -> Pairs:
-    """The job of a run and what was given to it, of a digest its beginning; and what was read."""
-    run = plan.run
-    given = " ".join(
-        f"{name}={value[:_DIGITS] if name.endswith(DIGEST) else value}"
-        for name, value in given_parameters(run).items()
-    )
-    return [
-        (said("job"), Text(run.job, "bold").append(f"  {printable(given, WHOLE)}", "dim")),
-        (said("rows from"), render(source)),
-        (said("columns"), columns_line(plan.columns)),
-        (said("read"), number_and_sum(plan.rows_read)),
-    ]
-
-
-def _not_sent(plan: PreviewFacts) -> Pairs:
-    """A line for each reason for skipped rows, and one for each flag that leaves rows out."""
-    lines: Pairs = []
-    for reason in plan.skipped if plan.steps is None or plan.steps.is_undo else ():
-        line = Text(f"{count(reason.items)} × {heading_of(reason)}")
-        if plan.has_amounts and plan.steps is None:
-            line.append(", ").append_text(render(said("{sum} in total", sum=reason.amount)))
-        if reason.line:
-            first = said("first: line {line} ({label})", line=reason.line, label=printable(reason.label, 60))
-            line.append("; ").append_text(render(first))
-        lines.append((STATE_NAMES[State.SKIPPED], line))
-    for flag, number in plan.totals.left_out.items():
-        lines.append((LEFT_OUT, counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag)))
-    return lines
-
-
-def _caution(plan: PreviewFacts) -> Pairs:
-    return [(said("caution"), render(look_alike_line(plan), "bold yellow"))] if plan.look_alikes.rows else []
-
-
-def _of_billing(run: Run, target: Target) -> Pairs:
-    """The profile of settings that a run was begun by, in its colour, and the billing with its version."""
-    badge, version = badge_of(run.parameters), printable(target.version)
-    return [
-        (said("settings"), badge.line if badge else None),
-        (said("billing"), said("{address}, version {version}", address=printable(run.target), version=version)),
-    ]
-
-
-def _assumed(plan: PreviewFacts) -> Pairs:
-    """The unconfirmed assumptions about the run's money."""
-    return [(said("assumed"), Text("; ".join(map(printable, plan.assumptions)), "yellow"))]
-
-
-def _steps(plan: PreviewFacts) -> Part:
-    """The steps of an import as a table."""
-    return None if plan.steps is None else section(steps_table(plan.steps, begun=False))
-
-
-def _question(plan: PreviewFacts) -> list[Part]:
-    """The command that asks the billing about what is assumed."""
-    if not plan.assumptions:
-        return []
-    known = {kind_of(one) for one in plan.assumptions}
+def _drawn(
+    template: str, plan: PreviewFacts, target: Target, *, doubts: Mapping[str, RenderableType], **values: object
+) -> Group:
+    """A screen with what preview and plan both show; `values` are its own."""
+    given = given_parameters(plan.run).items()
+    assumed = {kind_of(one) for one in plan.assumptions}
     settings = (
-        *(("--set", "storno_call=NAME") if known & {"storno_call", "storno_works", "storno_type_8"} else ()),
-        *(("--create-in", "FOLDER") if "create_fields" in known else ()),
+        *(("--set", "storno_call=NAME") if assumed & {"storno_call", "storno_works", "storno_type_8"} else ()),
+        *(("--create-in", "FOLDER") if "create_fields" in assumed else ()),
     )
-    title = said("No probe has confirmed what is assumed; this asks the billing:")
-    return [render(title, "dim"), command(command_line("probe", "--abonent", "ID", *settings))]
+    return drawn(
+        template,
+        {"steps": steps_table(plan.steps, begun=False), **doubts} if plan.steps else doubts,
+        plan=plan,
+        run=plan.run,
+        target=target,
+        badge=badge_of(plan.run.parameters),
+        # Of a digest its beginning.
+        given=" ".join(f"{name}={value[:_DIGITS] if name.endswith(DIGEST) else value}" for name, value in given),
+        columns=columns_line(plan.columns).plain,
+        probe=command_line("probe", "--abonent", "ID", *settings),
+        to_send=to_send_line(plan),
+        number_and_sum=number_and_sum,
+        look_alike_line=look_alike_line,
+        **values,
+    )
+
+
+def _doubts(plan: PreviewFacts, all_of_them: str, bad: str) -> dict[str, RenderableType]:
+    """The rows that are to be looked at; `bad` is the command that shows all bad ones."""
+    return {
+        "look_alikes": look_alike_rows(plan, all_of_them),
+        "differences": first_of("≠", plan.different.first, plan.different.rows, all_of_them),
+        "bad": bad_rows(plan, bad),
+    }
 
 
 def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first rows that resemble entries, each with its entry; `all_of_them` says where all are."""
     return first_of("?", plan.look_alikes.first, plan.look_alikes.rows, all_of_them)
-
-
-def _differences(plan: PreviewFacts, all_of_them: str) -> RenderableType:
-    """The first steps whose object is there and differs."""
-    return first_of("≠", plan.different.first, plan.different.rows, all_of_them)
 
 
 def number_and_sum(number: int, amount: Decimal | None = None) -> Said:
@@ -528,26 +467,6 @@ class ValueChanges:
         return [(group, chosen[key]) for key, group in self.groups.items()]
 
 
-def changes_list(changes: ValueChanges, all_of_them: str) -> RenderableType:
-    """The first rows of each group, old → new; `all_of_them` says where all are."""
-    return stack(
-        *(
-            section(
-                render(group.title, "bold"),
-                *map(_row, first),
-                and_more(group.rows - len(first), all_of_them),
-            )
-            for group, first in changes.shown
-        )
-    )
-
-
-def _row(change: RowChange) -> Hanging:
-    item = change.item
-    line = Text(f"({printable(item.label, 60)})", "dim").append(f": {', '.join(_values(change))}", "not dim")
-    return Hanging(Text(f"  {printable(place_of(item))} "), line, indent=4)
-
-
 def _values(change: RowChange) -> Iterator[str]:
     alone = change.kind is ChangeKind.CHANGED and len(change.fields) == 1
     for one in change.fields:
@@ -722,125 +641,29 @@ def plan_object(facts: PlanFacts, code: Exit) -> Mapping[str, object]:
 
 def plan_screen(planned: PlanFacts, target: Target, journal: str, all_of_them: str) -> RenderableType:
     """The screen of a plan; `all_of_them` is the command that saves its rows."""
-    plan, run, shared = planned.plan, planned.plan.run, planned.plan.shared
+    plan, changes = planned.plan, planned.changes
     as_table, in_folder = (said("{option} saves all of them", option=one) for one in ("-o FILE.xlsx", "-o DIR"))
-    accounts = said(
-        "{n} reached by several rows, one after the other: {rows}",
-        n=Quantity(shared.lanes),
-        rows=number_and_sum(shared.items, shared.amount if plan.has_amounts else None),
-    )
-    requests = [one_line("  ", printable(line, WHOLE)) for line in planned.requests]
-    read_only = said("Nothing was sent; the journal {path} was only read.", path=journal)
-    return stack(
-        "",
-        facts(
-            (said("plan"), run.name),
-            *_of_input(plan, run.source),
-            (said("would send"), render(to_send_line(plan), "bold")),
-            *(("", _kind(word, kind, plan)) for word, kind in planned.kinds.items() if plan.steps is None),
-            (said("balances"), _balances(planned.values.balances)),
-            *_not_sent(plan),
-            (REFUSED, _refused(planned)),
-            (said("accounts"), accounts if shared.lanes and plan.steps is None else None),
-            *_caution(plan),
-            (said("takes"), _time(planned, with_stacks=target.database is not None)),
-            *_of_billing(run, target),
-            *_assumed(plan),
-        ),
-        _steps(plan),
-        *_question(plan),
-        changes_list(planned.values, as_table),
-        section(render(said("The first requests:"), "dim"), *requests) if requests else None,
-        look_alike_rows(plan, in_folder),
-        _differences(plan, in_folder),
-        bad_rows(plan, all_of_them),
-        _since(planned),
-        "",
-        Hanging(Text(""), render(read_only, "dim")),
-    )
-
-
-def _kind(word: str, kind: Subtotal, plan: PreviewFacts) -> Said:
-    number = Quantity(kind.rows)
-    if plan.has_amounts:
-        return said("{n} {what}, {sum} in total", n=number, what=word, sum=kind.amount)
-    return said("{n} {what}", n=number, what=word)
-
-
-def _balances(sums: BalanceSums) -> Said | None:
-    """The sums of the balances before and after; None where the rows set or add to none."""
-    if not sums.accounts:
-        return said("not known what they are now: no database is read") if sums.unread else None
-    return counted(
-        "{before} before, {after} after, on {n} account",
-        "{before} before, {after} after, on {n} accounts",
-        sums.accounts,
-        before=sums.before,
-        after=sums.after,
-    )
-
-
-def _refused(planned: PlanFacts) -> Text | None:
-    number, known = planned.plan.totals.refused, planned.refused.rows - planned.refused.unreadable
-    if not number:
-        return None
-    sentence = number_and_sum(number, planned.refused.amount if known else None)
-    if 0 < known < number:
-        sentence = counted(
-            "{n} row, {sum} in the {known} whose amount can be read",
-            "{n} rows, {sum} in the {known} whose amount can be read",
-            number,
-            sum=planned.refused.amount,
-            known=Quantity(known),
+    since: tuple[Said, ...] | None = None
+    if changes is not None:
+        since = tuple(
+            said("{n} × {change}", n=Quantity(number), change=kind) for kind, number in changes.counts.items()
         )
-    return render(sentence, "bold red")
-
-
-def _time(planned: PlanFacts, *, with_stacks: bool) -> Said:
-    number, pace = planned.plan.to_send, planned.pace
-    if not number:
-        return said("no time: there is nothing to send")
-    seconds = pace.seconds_for(number)
-    time = said(
-        "about {time} at {rate} a second, the pace of reading calls, {calls} at once",
-        time=duration(seconds),
-        rate=f"{pace.per_second:.0f}",
-        calls=pace.at_once,
+        if plan.totals.refused != planned.refused_before:
+            was, now = Quantity(planned.refused_before), Quantity(plan.totals.refused)
+            since = (*since, said("{before} refused before, {now} now", before=was, now=now))
+    requests = Group(*(one_line("  ", printable(line, WHOLE)) for line in planned.requests))
+    return _drawn(
+        "plan.j2",
+        plan,
+        target,
+        doubts={"requests": requests, **_doubts(plan, in_folder, all_of_them)},
+        planned=planned,
+        since=since,
+        values=_values,
+        as_table=as_table,
+        worker=WORKER,
+        journal=journal,
     )
-    if not with_stacks or number <= WORKER * seconds:
-        return time
-    more = duration(number / WORKER - seconds)
-    return said("{time}; the billing may need {more} more to apply them", time=time, more=more)
-
-
-def _since(planned: PlanFacts) -> Part:
-    """What has changed since the previous plan."""
-    before, changes, refused = planned.before, planned.changes, planned.plan.totals.refused
-    if before is None or changes is None:
-        return None
-    date = moment(before.created_at)
-    kinds = [said("{n} × {change}", n=Quantity(number), change=kind) for kind, number in changes.counts.items()]
-    if refused != planned.refused_before:
-        was, now = Quantity(planned.refused_before), Quantity(refused)
-        kinds.append(said("{before} refused before, {now} now", before=was, now=now))
-    if not kinds:
-        return section(render(said("Since the plan of {date}: nothing has changed.", date=date), "dim"))
-    return section(
-        render(said("Since the plan of {date}: {changes}", date=date, changes=tuple(kinds)), "yellow"),
-        *(
-            Text("  ").append(printable(one.label, 60), "bold").append(": ").append_text(render(_change(one)))
-            for one in changes.examples
-        ),
-    )
-
-
-def _change(changed: ListDifference) -> str:
-    """What has changed in a row, with its amount in both lists, or in the one that has it."""
-    before, now = changed.amounts
-    if before is not None and now is not None and before != now:
-        return said("{change}, {before} before, {now} now", change=changed.kind, before=before, now=now)
-    only = now if before is None else before
-    return changed.kind if only is None else said("{change}, {sum}", change=changed.kind, sum=only)
 
 
 def next_step(plan: PreviewFacts, *, bad: bool) -> RenderableType:
