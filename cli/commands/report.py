@@ -15,7 +15,6 @@ from typing import Annotated, Final
 import anyio
 import anyio.to_thread
 import typer
-from rich.text import Text
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
@@ -55,17 +54,16 @@ from cli.settings.flags import JournalFlags, argument, flag, grouped
 from cli.settings.known_billings import journal_of_all, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.settings.tables import Letterhead
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
-from cli.terminal.layout import Hanging, render
-from cli.terminal.names import place_of
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, markup_safe, printable, reason_of
 from cli.terminal.waiting import waiting
 from jobs.catalogue.catalogue import Catalogue
 from jobs.sums import sums_object
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import Quantity, said, text_of
 
 # ---- the check of a report against the journal --------------------------------------------------------------------
 
@@ -95,7 +93,7 @@ class ReportDifferences:
     facts: ReportFacts
     rows: list[tuple[str, int]] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
-    first: list[tuple[Run, Item]] = field(default_factory=list)
+    first: list[tuple[Run, Item, str]] = field(default_factory=list)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     words: list[tuple[str, str]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -143,7 +141,7 @@ async def _compare_rows(run: Run, journal: Journal, found: ReportDifferences) ->
             if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
                 found.rows.append((run.name, item.number))
                 if len(found.first) < MAX_SHOWN:
-                    found.first.append((run, item))
+                    found.first.append((run, item, leaf_data(item).decode()))
             start += DIGEST
     if start != len(digests):
         found.sizes[run.name] = (len(digests) // DIGEST, start // DIGEST)
@@ -403,69 +401,21 @@ def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBe
 
 def _show_check(found: ReportDifferences, screen: Screen) -> Exit:
     """Show how a report differs from the journal."""
-    stamp, facts = found.stamp, found.facts
-    number = sum(one.evidence.size for one in facts.runs)
     if screen.voice.as_json:
         screen.emit(
             {
-                "runs": list(stamp.runs),
+                "runs": list(found.stamp.runs),
                 "agrees": not found,
-                "root": facts.root,
-                "reported": stamp.root,
+                "root": found.facts.root,
+                "reported": found.stamp.root,
                 "rows": [{"run": run, "row": row} for run, row in found.rows],
                 "differing_runs": found.runs,
                 "words": len(found.words),
                 "files": found.files,
             }
         )
-    if not found:
-        agrees = counted(
-            "the report agrees with the journal: {n} row, root {root}",
-            "the report agrees with the journal: {n} rows, root {root}",
-            number,
-            root=stamp.root,
-        )
-        screen.result(Hanging(Text("✓ ", "green"), render(agrees)))
-        return Exit.DONE
-    differs = said("the report of {runs} does not agree with the journal", runs=stamp.runs)
-    screen.result(Hanging(Text("✗ ", "bold red"), render(differs)), good=False)
-    for sentence in _sentences(number, found):
-        screen.result(Hanging(Text("  "), render(sentence)), good=False)
-    return Exit.REJECTED
-
-
-def _sentences(number: int, found: ReportDifferences) -> Iterator[Said]:
-    """What differs: words, the first rows, and files."""
-    if found.words:
-        yield counted(
-            "its rows agree, {n} row; its words do not:", "its rows agree, {n} rows; its words do not:", number
-        )
-    for there, now in found.words:
-        yield said("here: {text}", text=there or "–")
-        yield said("now: {text}", text=now or "–")
-    if found.words:
-        yield said(
-            "an earlier version of the program may have written the page otherwise: write the report anew and compare"
-        )
-    for run, item in found.first:
-        place = place_of(item)
-        if len(found.stamp.runs) > 1:
-            place = said("{place} of run {run}", place=place, run=run.name)
-        row = leaf_data(item).decode()
-        yield said("{place} ({label}): now {row}", place=place, label=printable(item.label, 60), row=row)
-    if more := len(found.rows) - len(found.first):
-        yield counted("and {n} more", "and {n} more", more)
-    for name in found.runs:
-        yield said("the rows of run {run} are not those of the report", run=name)
-    for name, (there_are, now_are) in found.sizes.items():
-        yield said(
-            "rows of run {run}: {reported} in the report, {present} in the journal",
-            run=name,
-            reported=Quantity(there_are),
-            present=Quantity(now_are),
-        )
-    for path in found.files:
-        yield said("{path} is not there, or not as the report says", path=path)
+    screen.result(drawn("report_check.j2", found=found, differs=bool(found)), good=not found)
+    return Exit.REJECTED if found else Exit.DONE
 
 
 async def prove_row(run: Run, key: str, journal: Journal, screen: Screen) -> Exit:

@@ -13,12 +13,10 @@ from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.text import Text
 
 from checkpoints.tally import summed
@@ -39,21 +37,31 @@ from cli.terminal.texts import JOINT, WHOLE, count, duration, moment, money, pri
 from texts.remedies import command_line, setting
 from texts.said import Quantity, counted, in_clauses, said
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 _FOLDER: Final = Path(__file__).parents[1] / "show"
 NO_TABLES: Final[Mapping[str, RenderableType]] = MappingProxyType({})
 _MARK: Final = "¦"
-_MARK_IN_A_VALUE: Final = "\ue000"
+_SIGNS: Final = "[\\¦»=$|"
+_HIDDEN: Final = "\ue000\ue001\ue002\ue003\ue004\ue005\ue006"
+"""What stands for the signs of a template within a value, until the line is taken apart."""
+_HIDE: Final = str.maketrans(_SIGNS, _HIDDEN)
+_SHOW: Final = str.maketrans(_HIDDEN, _SIGNS)
 
 
 def _text(value: object) -> Markup:
     """A value on a line; what a macro has made is no value any more."""
     if isinstance(value, Markup):
         return value
-    return Markup("" if value is None else escape(printable(value, WHOLE)).replace(_MARK, _MARK_IN_A_VALUE))  # noqa: S704
+    return Markup("" if value is None else printable(value, WHOLE).translate(_HIDE))  # noqa: S704 - of no page
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    # Imported here: what is drawn by no template need not wait for it.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+
     made = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -105,24 +113,23 @@ def drawn(template: str, tables: Mapping[str, RenderableType] = NO_TABLES, /, **
     figures: dict[int, list[Text]] = {}
     for line in _environment().get_template(template).render(values).splitlines():
         head, mark, body = line.partition(_MARK)
-        if not mark:
-            head, body = "", line
-        told, name = _markup(body.lstrip("»=$")), body.strip()
-        if body.startswith("="):
-            facts = parts[-1] if parts and isinstance(parts[-1], Facts) else Facts()
-            if told.plain.strip():
-                facts.add(_markup(head).plain, told)
-                parts += [] if parts and parts[-1] is facts else [facts]
-        elif body.startswith("|"):
+        kind, text = (body[:1], body.lstrip("»=$")) if mark else ("", line)
+        if kind == "|":
             figures[len(parts)] = [_markup(head), *map(_markup, body[1:].split("|"))]
             parts.append("")
-        elif body.startswith("$"):
-            parts.append(command(told.plain.strip()))
-        elif mark and not head:
-            parts.append(tables[name] if name else Text(""))
-        elif told.plain.strip():
-            indent = 2 * (len(body) - len(body.lstrip("»")))
-            parts.append(Hanging(_markup(head), told, indent or None))
+        elif mark and not head and kind != "$":
+            parts.append(tables[text.strip()] if text.strip() else Text(""))
+        elif text.strip() and (told := _markup(text)).plain.strip():
+            if kind == "=":
+                facts = parts[-1] if parts and isinstance(parts[-1], Facts) else Facts()
+                facts.add(head.translate(_SHOW), told)
+                parts += [] if parts and parts[-1] is facts else [facts]
+            elif kind == "$":
+                parts.append(command(told.plain.strip()))
+            else:
+                before = _markup(head) if mark and head else Text()
+                indent = 2 * body.count("»", 0, len(body) - len(text))
+                parts.append(Hanging(before, told, indent or None))
     widths = [max(cell.cell_len for cell in column) for column in zip_longest(*figures.values(), fillvalue=Text())]
     for place, (label, *cells) in figures.items():
         label.pad_right(widths[0] - label.cell_len)
@@ -133,4 +140,6 @@ def drawn(template: str, tables: Mapping[str, RenderableType] = NO_TABLES, /, **
 
 
 def _markup(text: str) -> Text:
-    return Text.from_markup(text.replace(_MARK_IN_A_VALUE, _MARK), emoji=False)
+    made = Text.from_markup(text, emoji=False) if "[" in text else Text(text)
+    made.plain = made.plain.translate(_SHOW)
+    return made
