@@ -2,7 +2,7 @@
 
 A line of a template is a line of the screen, which breaks between words; one without a word is left out. Behind `¦`
 stands what it is: of `head ¦body` further lines stand in as far as the head reaches, of `head ¦»body` by two;
-`label¦=value` is a fact, `label¦|figure|figure` has figures, and the values and figures of all such lines stand under
+`label¦=value` is a fact, or goes on with one, `label¦|figure|figure` has figures, and the values and figures of all such lines stand under
 each other; `¦$ text` is a command to be copied, `¦name` a table that is given by that name, `¦` alone an empty line.
 Styles are markup, as `[bold]…[/]`; what values say is none.
 """
@@ -117,7 +117,7 @@ def drawn(template: str, tables: Mapping[str, RenderableType] = NO_TABLES, /, **
         if kind == "|":
             figures[len(parts)] = [_markup(head), *map(_markup, body[1:].split("|"))]
             parts.append("")
-        elif mark and not head and kind != "$":
+        elif mark and not head and kind not in {"$", "="}:
             parts.append(tables[text.strip()] if text.strip() else Text(""))
         elif text.strip() and (told := _markup(text)).plain.strip():
             if kind == "=":
