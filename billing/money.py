@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from billing.errors import BillingError, UnreadableAnswer
-from texts.said import Said, counted, said
+from texts.said import Said, ValueRefused, counted, said
 
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe for limits by tariff)."""
@@ -99,7 +99,7 @@ def unscaled(value: object) -> Decimal:
     whole = int(number)
     if number != whole:
         shown = repr(str(value)[:_LONGEST_TEXT])
-        raise ValueError(said("{value} is not a whole number, as the database holds money", value=shown))
+        raise ValueRefused("{value} is not a whole number, as the database holds money", value=shown)
     return roubles(whole)
 
 
@@ -131,12 +131,10 @@ def scaled(amount: Decimal) -> int:
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * SCALE, denominator)
     if rest:
-        raise ValueError(
-            said(
-                "{amount} is finer than the billing's money, which has {places} decimals",
-                amount=str(amount),
-                places=_SCALE_PLACES,
-            )
+        raise ValueRefused(
+            "{amount} is finer than the billing's money, which has {places} decimals",
+            amount=str(amount),
+            places=_SCALE_PLACES,
         )
     if not -(2**63) <= whole < 2**63:
         raise ValueError(too_large(str(amount)))

@@ -11,6 +11,8 @@ from enum import StrEnum
 from functools import reduce
 from typing import Final
 
+import msgspec
+
 MAX_GROUPS: Final = 200
 """Groups of a kind that a tally keeps; the others are summed up in one."""
 
@@ -26,21 +28,32 @@ class TallyKind(StrEnum):
     OPERATOR = "operator"
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A number of subscribers, and the sum of their balances in roubles."""
+class Subtotal(msgspec.Struct, frozen=True, omit_defaults=True, rename={"rows": "subscribers", "amount": "balance"}):
+    """A number of rows and their amount in roubles; the amounts of `unreadable` ones are not in it.
 
-    subscribers: int = 0
-    balance: Decimal = Decimal(0)
+    In a tally, as the journal keeps it, the rows are subscribers and the amounts balances.
+    """
 
-    def __add__(self, other: "Count") -> "Count":
-        return Count(self.subscribers + other.subscribers, self.balance + other.balance)
+    rows: int = 0
+    amount: Decimal = Decimal(0)
+    unreadable: int = 0
 
-    def __sub__(self, other: "Count") -> "Count":
-        return Count(self.subscribers - other.subscribers, self.balance - other.balance)
+    @property
+    def is_readable(self) -> bool:
+        """Whether the amount of any of them can be read, where there are rows."""
+        return self.unreadable < self.rows or not self.rows
+
+    def __add__(self, other: "Subtotal") -> "Subtotal":
+        return Subtotal(self.rows + other.rows, self.amount + other.amount, self.unreadable + other.unreadable)
+
+    def __sub__(self, other: "Subtotal") -> "Subtotal":
+        return Subtotal(self.rows - other.rows, self.amount - other.amount, self.unreadable - other.unreadable)
 
     def __bool__(self) -> bool:
-        return bool(self.subscribers or self.balance)
+        return bool(self.rows or self.amount)
+
+
+NOTHING: Final = Subtotal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +68,22 @@ class TallyGroup:
     kind: TallyKind
     key: str
     name: str = ""
-    file: Count = Count()
-    billing: Count = Count()
-    not_entered: Count = Count()
-    moved: Count = Count()
-    extra: Count = Count()
+    file: Subtotal = NOTHING
+    billing: Subtotal = NOTHING
+    not_entered: Subtotal = NOTHING
+    moved: Subtotal = NOTHING
+    extra: Subtotal = NOTHING
     groups: int = 1
 
     @property
-    def difference(self) -> Count:
+    def difference(self) -> Subtotal:
         """What the billing has more than the table asks for."""
         return self.billing - self.file
 
     @property
     def is_different(self) -> bool:
         """Whether subscribers are missing or too many, or balances differ by more than later operations explain."""
-        return bool(self.difference.subscribers) or self.difference.balance != self.moved.balance
+        return bool(self.difference.rows) or self.difference.amount != self.moved.amount
 
     def joined(self, other: "TallyGroup") -> "TallyGroup":
         """Both groups as one without a name."""
@@ -141,4 +154,4 @@ def _bounded(groups: Sequence[TallyGroup]) -> Sequence[TallyGroup]:
 
 
 def _rank(group: TallyGroup) -> tuple[bool, int, str, str]:
-    return (not group.is_different, -max(group.file.subscribers, group.billing.subscribers), group.name, group.key)
+    return (not group.is_different, -max(group.file.rows, group.billing.rows), group.name, group.key)

@@ -6,17 +6,20 @@ Each row counts once: a corrected one as the row that took its place, and the mo
 carries it. All that shows sums of a run takes them from here: its report, the report of a campaign, their check.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Refusal, Run, Totals
 from checkpoints.rows import LaneCounts
 from checkpoints.states import State, states_where
+from checkpoints.tally import NOTHING, Subtotal
 from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.payload import payload_of
@@ -44,24 +47,6 @@ class Effect(StrEnum):
     RESTORES = "restores"
     """An undo of an undo: what it enters again was counted as entered once."""
     READS = "reads"
-
-
-@dataclass(frozen=True, slots=True)
-class Subtotal:
-    """A number of rows and their amount in roubles; the amounts of `unreadable` ones are not in it."""
-
-    rows: int = 0
-    amount: Decimal = Decimal(0)
-    unreadable: int = 0
-
-    def __add__(self, other: "Subtotal") -> "Subtotal":
-        return Subtotal(self.rows + other.rows, self.amount + other.amount, self.unreadable + other.unreadable)
-
-    def __sub__(self, other: "Subtotal") -> "Subtotal":
-        return Subtotal(self.rows - other.rows, self.amount - other.amount, self.unreadable - other.unreadable)
-
-
-NOTHING: Final = Subtotal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,20 +207,13 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
 async def _taken_back_by(undo: Run, journal: Journal) -> Subscribers | None:
     """The subscribers that an undo of an import takes back; None for any other undo."""
     own = [one for one in await journal.step_counts(undo) if one.step == Step.SUBSCRIBER]
-    if not own:
-        return None
-
-    def number(holds: Callable[[State], bool]) -> int:
-        return sum(one.items for one in own if holds(one.state))
-
-    return Subscribers(
-        LaneCounts(
-            all=number(lambda _: True),
-            open=number(lambda state: not state.settled),
-            rejected=number(lambda state: state is State.REJECTED),
-            left_alone=number(lambda state: state is State.SKIPPED),
-        )
+    known = LaneCounts(
+        all=sum(one.items for one in own),
+        open=sum(one.items for one in own if not one.state.settled),
+        rejected=sum(one.items for one in own if one.state is State.REJECTED),
+        left_alone=sum(one.items for one in own if one.state is State.SKIPPED),
     )
+    return Subscribers(known) if own else None
 
 
 async def _of_import(run: Run, totals: Totals, journal: Journal) -> RunSums:
@@ -274,8 +252,9 @@ def enters_money(spec: JobSpec) -> bool:
 
 # ---- the amounts of refused rows ---------------------------------------------------------------------------------
 
-_Reader: TypeAlias = Callable[[Sequence[Refusal]], Awaitable[Sequence[Decimal | None]]]
-"""Reads the amounts of a page of refused rows, None where one cannot be read."""
+
+_CellReader: TypeAlias = Callable[[Sequence[str]], Decimal | None]
+"""Reads the amount of a row from its cells. Raises `AmountError`."""
 
 
 async def each_refused(
@@ -283,50 +262,34 @@ async def each_refused(
 ) -> AsyncIterator[tuple[Refusal, Decimal | None]]:
     """The refused rows of the input, each with its amount; None where it cannot be read.
 
-    The journal has only their cells, and the amount may be what is wrong with them. Of an undo it is what would have
-    been taken back. The same journal gives the same amounts: no file beside it is read.
+    The journal has only their cells, and the amount may be what is wrong with them. Of an undo, whose rows name those
+    of the run that it takes back, it is what would have been taken back. The same journal gives the same amounts: no
+    file beside it is read.
     """
-    amounts_of = _of_undo(await journal.run(run.parameters[RUN]), journal) if run.job == UNDO else None
-    if amounts_of is None:
-        amounts_of = _of_cells(run, await _cell_reader(run, journal, spec))
+    taken = await journal.run(run.parameters[RUN]) if run.job == UNDO else None
+    read: _CellReader = (lambda _: None) if taken else await _cell_reader(run, journal, spec)
     after = 0
     while page := await journal.refusals(run, after=after):
         refused = [refusal for _, refusal in page]
-        for refusal, amount in zip(refused, await amounts_of(refused), strict=True):
-            yield refusal, amount
+        numbers = [int(one.row[1]) if one.row[1:] else 0 for one in refused] if taken else []
+        entered = await journal.amounts_of_rows(taken, numbers) if taken else {}
+        for place, refusal in enumerate(refused):
+            if taken:
+                amount = entered[numbers[place]].carries if numbers[place] in entered else None
+                yield refusal, None if amount is None else -amount
+            else:
+                yield refusal, _amount_in(refusal, run, read)
         after = page[-1][0]
 
 
-def _of_undo(taken: Run, journal: Journal) -> _Reader:
-    """The amounts of the rows that an undo names by their numbers in the run that it takes back."""
-
-    async def amounts_of(refused: Sequence[Refusal]) -> list[Decimal | None]:
-        numbers = [int(one.row[1]) if one.row[1:] else 0 for one in refused]
-        found = await journal.amounts_of_rows(taken, numbers)
-        amounts = [found[number].carries if number in found else None for number in numbers]
-        return [None if amount is None else -amount for amount in amounts]
-
-    return amounts_of
-
-
-_CellReader: TypeAlias = Callable[[Sequence[str]], Decimal | None]
-"""Reads the amount of a row from its cells. Raises `AmountError`."""
-
-
-def _of_cells(run: Run, read: _CellReader) -> _Reader:
-    def amount_of(refusal: Refusal) -> Decimal | None:
-        # A cell too many or too few shifts all others.
-        if not refusal.row or len(refusal.row) != len(run.header):
-            return None
-        try:
-            return read(refusal.row)
-        except AmountError:
-            return None
-
-    async def amounts_of(refused: Sequence[Refusal]) -> list[Decimal | None]:
-        return [amount_of(one) for one in refused]
-
-    return amounts_of
+def _amount_in(refusal: Refusal, run: Run, read: _CellReader) -> Decimal | None:
+    # A cell too many or too few shifts all others.
+    if not refusal.row or len(refusal.row) != len(run.header):
+        return None
+    try:
+        return read(refusal.row)
+    except AmountError:
+        return None
 
 
 async def _cell_reader(run: Run, journal: Journal, spec: JobSpec | None) -> _CellReader:

@@ -18,7 +18,16 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
-from checkpoints.tally import MAX_EXTRA, Count, ExtraSubscriber, ImportTally, TallyGroup, TallyKind, arranged
+from checkpoints.tally import (
+    MAX_EXTRA,
+    NOTHING,
+    ExtraSubscriber,
+    ImportTally,
+    Subtotal,
+    TallyGroup,
+    TallyKind,
+    arranged,
+)
 from jobs.access.gateway import Gateway
 from jobs.access.operations import newest
 from jobs.access.payload import payload_of
@@ -32,7 +41,7 @@ PAGE: Final = 2_000
 BALANCE: Final = "balance"
 """The group of a subscriber step that holds the opening balance of its row."""
 
-_NONE: Final = Count()
+_PARTS: Final = ("file", "billing", "not_entered", "moved", "extra")
 _COUNTED: Final = frozenset(State) - {State.REPLACED}
 _REFERENCES: Final[Mapping[TallyKind, str]] = MappingProxyType(
     {TallyKind.FOLDER: "Folder", TallyKind.TARIFF: "Tarif", TallyKind.OPERATOR: "Operator"}
@@ -47,10 +56,10 @@ async def tally_of(run: Run, gateway: Gateway, journal: Journal) -> ImportTally:
     names = await read_names(gateway, tuple(_REFERENCES.values()))
     sums.number_folders(names)
     await _Billing(run, gateway, journal, sums).add()
-    groups = arranged(sums.groups(names))
+    groups = list(sums.groups(names))
     return ImportTally(
-        groups,
-        sum(one.is_different for one in sums.groups(names)),
+        arranged(groups),
+        sum(one.is_different for one in groups),
         (await journal.totals(run)).refused,
         sums.extra,
         tuple(sums.first_extra),
@@ -58,84 +67,47 @@ async def tally_of(run: Run, gateway: Gateway, journal: Journal) -> ImportTally:
 
 
 @dataclass(slots=True)
-class _Sum:
-    """A sum that grows."""
-
-    subscribers: int = 0
-    balance: Decimal = Decimal(0)
-
-    def add(self, balance: Decimal | None, subscribers: int = 1) -> None:
-        self.subscribers += subscribers
-        if balance:
-            self.balance += balance
-
-
-@dataclass(slots=True)
-class _Group:
-    """The sums of a group, by the names of `TallyGroup`."""
-
-    file: _Sum = field(default_factory=_Sum)
-    billing: _Sum = field(default_factory=_Sum)
-    not_entered: _Sum = field(default_factory=_Sum)
-    moved: _Sum = field(default_factory=_Sum)
-    extra: _Sum = field(default_factory=_Sum)
-
-
-@dataclass(slots=True)
 class _Sums:
-    """The sums of all groups. The key of a folder is its id or, until the folders are numbered, its path."""
+    """The parts of all groups, by their names in `TallyGroup`.
 
-    by_group: defaultdict[tuple[TallyKind, str], _Group] = field(default_factory=lambda: defaultdict(_Group))
+    The key of a folder is its id or, until the folders are numbered, its path.
+    """
+
+    parts: defaultdict[tuple[TallyKind, str, str], Subtotal] = field(default_factory=lambda: defaultdict(Subtotal))
     made: dict[str, str] = field(default_factory=dict)
     """The ids of folders that the run has made, by the keys of their items."""
     extra: int = 0
     first_extra: list[ExtraSubscriber] = field(default_factory=list)
 
-    @property
-    def folders(self) -> frozenset[int]:
-        """The ids of the folders that the table names."""
-        return frozenset(int(key) for kind, key in self.by_group if kind is TallyKind.FOLDER and key.isdecimal())
+    def add(self, kind: TallyKind, key: str, part: str, balance: Decimal | None, subscribers: int = 1) -> None:
+        """Add subscribers and their balance to a part of a group."""
+        self.parts[kind, key, part] += Subtotal(subscribers, balance or Decimal(0))
+
+    def keys(self, kind: TallyKind) -> list[str]:
+        """The keys of the groups of a kind, in the order in which they were found."""
+        return list(dict.fromkeys(key for of, key, _ in self.parts if of is kind))
 
     def number_folders(self, names: NamesThere) -> None:
         """Give the folders that are named by a path their ids, as far as they are there."""
-        for kind, path in list(self.by_group):
+        for kind, path, part in list(self.parts):
             if kind is TallyKind.FOLDER and path and not path.isdecimal():
                 named = names.named(_REFERENCES[kind], path)
                 known = str(named[0].id) if len(named) == 1 else path
                 number = self.made.get(row_key((Step.FOLDER, path)), known)
                 if number != path:
-                    self._join(self.by_group.pop((kind, path)), self.by_group[kind, number])
-
-    @staticmethod
-    def _join(one: _Group, into: _Group) -> None:
-        for name in _Group.__slots__:
-            part: _Sum = getattr(one, name)
-            getattr(into, name).add(part.balance, part.subscribers)
+                    self.parts[kind, number, part] += self.parts.pop((kind, path, part))
 
     def groups(self, names: NamesThere) -> Iterator[TallyGroup]:
         """The groups of all kinds that a row of the table names."""
-        told = {kind for kind, key in self.by_group if key and self.by_group[kind, key].file.subscribers}
-        for (kind, key), sums in self.by_group.items():
-            if kind in told:
-                yield TallyGroup(
-                    kind,
-                    key,
-                    _name_of(kind, key, names),
-                    file=_count(sums.file),
-                    billing=_count(sums.billing),
-                    not_entered=_count(sums.not_entered),
-                    moved=_count(sums.moved),
-                    extra=_count(sums.extra),
-                )
-
-
-def _count(part: _Sum) -> Count:
-    return Count(part.subscribers, part.balance) if part.subscribers or part.balance else _NONE
-
-
-def _name_of(kind: TallyKind, key: str, names: NamesThere) -> str:
-    found = names.get(_REFERENCES[kind], int(key)) if key.isdecimal() else None
-    return found.names[0] if found else ""
+        for kind in TallyKind:
+            keys = self.keys(kind)
+            if any(key and self.parts.get((kind, key, "file")) for key in keys):
+                for key in keys:
+                    found = names.get(_REFERENCES[kind], int(key)) if key.isdecimal() else None
+                    file, billing, lost, moved, extra = (
+                        self.parts.get((kind, key, part), NOTHING) for part in _PARTS
+                    )
+                    yield TallyGroup(kind, key, found.names[0] if found else "", file, billing, lost, moved, extra)
 
 
 # ---- the table, as the journal has it ---------------------------------------------------------------------------
@@ -150,17 +122,16 @@ async def _add_table(run: Run, journal: Journal, sums: _Sums) -> None:
             match payload.step:
                 case Step.FOLDER if item.state.in_effect and item.answer:
                     sums.made[item.key] = item.answer
-                case Step.SUBSCRIBER if not _is_duplicate(item):
+                case Step.SUBSCRIBER if not (item.state is State.SKIPPED and item.kind == DUPLICATE):
                     # The other steps of the row are behind it.
                     lane, groups = item.lane, MappingProxyType(payload.groups)
                     for kind in TallyKind:
-                        group = sums.by_group[kind, groups.get(kind, "")]
-                        group.file.add(_stated(groups))
+                        sums.add(kind, groups.get(kind, ""), "file", _stated(groups))
                         if not (is_entered or _differs(item)):
-                            group.not_entered.add(None)
+                            sums.add(kind, groups.get(kind, ""), "not_entered", None)
                 case Step.BALANCE if item.lane == lane and not is_entered:
                     for kind in TallyKind:
-                        sums.by_group[kind, groups.get(kind, "")].not_entered.add(_stated(groups), 0)
+                        sums.add(kind, groups.get(kind, ""), "not_entered", _stated(groups), 0)
                 case _:
                     pass
 
@@ -168,10 +139,6 @@ async def _add_table(run: Run, journal: Journal, sums: _Sums) -> None:
 def _differs(item: Item) -> bool:
     """Whether a step has left what was there as it was: a subscriber is there all the same, its balance is not."""
     return item.kind == DIFFERENT
-
-
-def _is_duplicate(item: Item) -> bool:
-    return item.state is State.SKIPPED and item.kind == DUPLICATE
 
 
 def _stated(groups: Mapping[str, str]) -> Decimal | None:
@@ -207,11 +174,12 @@ class _Billing:
     sums: _Sums
 
     async def add(self) -> None:
-        folders, after = self.sums.folders, 0
+        keys, after = self.sums.keys(TallyKind.FOLDER), 0
+        folders = frozenset(int(key) for key in keys if key.isdecimal())
         while page := await self._page(folders, after):
             after = page[-1].id
             await self._add(page, of_folders=True)
-        if (TallyKind.FOLDER, "") in self.sums.by_group:
+        if "" in keys:
             async for items in self.journal.each_page(self.run, _COUNTED):
                 await self._add(await self._without_folder(items), of_folders=False)
 
@@ -246,7 +214,7 @@ class _Billing:
             self._add_known(subscriber, latest)
 
     def _add_extra(self, one: FolderMember) -> None:
-        self.sums.by_group[TallyKind.FOLDER, str(one.folder or "")].extra.add(one.balance)
+        self.sums.add(TallyKind.FOLDER, str(one.folder or ""), "extra", one.balance)
         self.sums.extra += 1
         if len(self.sums.first_extra) < MAX_EXTRA:
             extra = ExtraSubscriber(one.id, one.contract_number, one.name, one.folder, one.balance)
@@ -264,10 +232,10 @@ class _Billing:
         }
         for kind, key in there.items():
             # What a row does not say of its subscriber is not compared.
-            group = self.sums.by_group[kind, str(key or "") if one.groups.get(kind) else ""]
-            group.billing.add(member.balance if has_balance else None)
+            group = str(key or "") if one.groups.get(kind) else ""
+            self.sums.add(kind, group, "billing", member.balance if has_balance else None)
             if was_moved:
-                group.moved.add(one.gap)
+                self.sums.add(kind, group, "moved", one.gap)
 
 
 def _key(one: FolderMember, step: Step) -> str:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from jinja2 import nodes
 
-from tools.catalogues import FORMS, said_errors
+from tools.catalogues import FORMS, parsed, said_errors, templates
 from tools.house import ROOT, House
 
 ERRORS = said_errors(House().trees.values())
@@ -185,6 +186,31 @@ def test_what_a_person_reads_is_a_sentence_in_each_language() -> None:
 )
 def test_a_text_that_is_not_said_is_found_and_no_other(code: str, is_offence: bool) -> None:
     assert any(WORDS.search(text) for _, text in texts(ast.parse(code))) is is_offence
+
+
+MARKUP = re.compile(r"<style>.*?</style>|<[^>]*>|&[a-z]+;|\[[a-z /]*\]|¦[$»|=]*\w*", re.DOTALL)
+
+
+def texts_of_template(tree: nodes.Template) -> Iterator[str]:
+    """The strings of a template that are not said, and what it has between its tags."""
+    given = [call.args for call in tree.find_all(nodes.Call) if getattr(call.node, "name", "") in FORMS]
+    left_out = {id(one) for arguments in given for one in arguments}
+    yield from (
+        one.value for one in tree.find_all(nodes.Const) if id(one) not in left_out and isinstance(one.value, str)
+    )
+    yield MARKUP.sub("", "".join(one.data for one in tree.find_all(nodes.TemplateData)))
+
+
+def test_what_a_template_shows_is_a_sentence_in_each_language() -> None:
+    found = {
+        (path.name, text)
+        for path in templates()
+        for text in texts_of_template(parsed(path))
+        if WORDS.search(text) and not NO_SENTENCE.fullmatch(text.strip())
+    }
+    # Commands as they are typed.
+    typed = {"report.html": (" report check", " report ", " reconcile "), "sections.j2": (" verify ",)}
+    assert found == {(name, text) for name, texts in typed.items() for text in texts}
 
 
 # ---- a sentence is never data: what follows from one is decided by its code (`kind_of`), never by its words -------

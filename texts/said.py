@@ -83,6 +83,10 @@ class SaidError(Exception):
         super().__init__(Said(sentence, values) if values else sentence)
 
 
+class ValueRefused(SaidError, ValueError):
+    """Raised for a text that is no value of its kind: what a cell, a parameter or a setting holds."""
+
+
 def said(template: str, /, **values: Given) -> Said:
     """A sentence; the names in the template are those of `values`."""
     return Said(template, values)

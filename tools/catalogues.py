@@ -1,7 +1,8 @@
 """Collects the sentences of the code into the catalogues of cli/locale; `--write` keeps what is found.
 
-Sentences are the arguments of `said`, `reason` and `counted`, see texts/said.py, and the texts of the help. New ones
-come without a translation, and `tests/test_catalogues.py` fails until they have one; those that are gone go.
+Sentences are the arguments of `said`, `reason` and `counted`, see texts/said.py, in Python and in the templates of
+the report, and the texts of the help. New ones come without a translation, and `tests/test_catalogues.py` fails until
+they have one; those that are gone go.
 """
 
 import ast
@@ -13,12 +14,13 @@ from typing import Final
 
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
+from jinja2 import Environment, nodes
 
 from tools.help_texts import help_texts
 from tools.house import ROOMS, ROOT
 
-FORMS: Final = {"said": 1, "reason": 1, "wording": 1, "counted": 2}
-"""The functions that take sentences, and how many of them."""
+FORMS: Final = {"said": 1, "reason": 1, "wording": 1, "counted": 2, "some": 2}
+"""The functions that take sentences, and how many of them; `some` is nothing for none."""
 _LINE: Final = 118
 
 
@@ -31,9 +33,24 @@ def collected(root: Path = ROOT) -> Catalog:
     for tree in trees:
         for sentence in sentences(tree, errors):
             found.add(sentence)
+    for path in templates(root):
+        for call in parsed(path).find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name in FORMS:
+                forms = [str(one.value) for one in call.args[: FORMS[call.node.name]] if isinstance(one, nodes.Const)]
+                found.add(tuple(forms) if len(forms) > 1 else forms[0])
     for text in filter(None, help_texts()):
         found.add(text)
     return found
+
+
+def templates(root: Path = ROOT) -> list[Path]:
+    """The templates that have sentences."""
+    return sorted([*root.glob("cli/*/*.j2"), root / "cli" / "report" / "report.html"])
+
+
+def parsed(path: Path) -> nodes.Template:
+    """The syntax tree of a template."""
+    return Environment(extensions=["jinja2.ext.do"]).parse(path.read_text(encoding="utf-8"))  # noqa: S701 - not rendered
 
 
 def said_errors(trees: Iterable[ast.AST]) -> set[str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from billing.money import wire
 from engine.evidence import readable
-from texts.said import said
+from texts.said import ValueRefused
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -57,9 +57,9 @@ class Call(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not (self.model.isidentifier() and self.model.isascii()):
-            raise ValueError(said("{model} is not the name of a model", model=repr(self.model)))
+            raise ValueRefused("{model} is not the name of a model", model=repr(self.model))
         if not (self.steps or self.form):
-            raise ValueError(said("a call of {model} needs a method", model=self.model))
+            raise ValueRefused("a call of {model} needs a method", model=self.model)
 
     @property
     def path(self) -> str:

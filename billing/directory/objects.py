@@ -15,7 +15,7 @@ from billing.database.schema import Schema, require
 from billing.directory.models import LARGEST_ID, MODELS, TEXT_KEYS, BillingObject, Key, Model
 from billing.directory.values import plain_value, read_values, same_value, stored_value
 from billing.errors import UnreadableAnswer
-from texts.said import said
+from texts.said import ValueRefused
 
 _LONGEST_KEY: Final = 18
 _PARENT: Final = "parent_id"
@@ -196,7 +196,7 @@ def _of_answer(name: str, value: object) -> str | None:
     """A value of an answer in its plain spelling. Raises ValueError like `plain_value`, and for a wrong id."""
     text = plain_value(name, value)
     if name in _IDS and text is not None and _whole(text) is None:
-        raise ValueError(said("{text} is not an id", text=repr(text[:20])))
+        raise ValueRefused("{text} is not an id", text=repr(text[:20]))
     return text
 
 

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from typing import Final, TypeAlias
 
 from billing.money import LARGEST_STORED, from_answer, shortest, unscaled
-from texts.said import said, text_of
+from texts.said import ValueRefused, text_of
 
 Values: TypeAlias = Mapping[str, str | None]
 
@@ -68,12 +68,8 @@ def plain_value(field: str, value: object) -> str | None:
         return str(int(value))
     text = str(value)
     if len(text) > _LONGEST_VALUE:
-        raise ValueError(
-            said(
-                "{text}… of {characters} characters is longer than any field",
-                text=repr(text[:20]),
-                characters=len(text),
-            )
+        raise ValueRefused(
+            "{text}… of {characters} characters is longer than any field", text=repr(text[:20]), characters=len(text)
         )
     return text.rstrip(" ") or None
 

@@ -4,8 +4,7 @@ from typing import Annotated, Final
 
 import structlog
 import typer
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage, Totals
@@ -18,11 +17,11 @@ from cli.session.vaults import wipe_secrets
 from cli.settings.flags import JournalFlags, RunName, flag, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import describe_end, next_steps, outcome_table, states_object
+from cli.show.parts import stack
 from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import labelled, steps_list
+from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import printable
 from texts.said import counted, said
 
 log = structlog.get_logger(__name__)
@@ -76,33 +75,30 @@ async def close(name: str, reason: str, settings: Settings, screen: Screen) -> E
         if screen.voice.as_json:
             facts = {"run": run.name, "job": run.job, **states_object(totals), "ended": ended_facts(closed)}
             screen.emit({**facts, "exit": int(Exit.DONE)})
-        screen.result(Group(*await _screen(closed, totals, journal)), good=True)
+        screen.result(await _screen(closed, totals, journal), good=True)
     return Exit.DONE
 
 
-async def _screen(run: Run, totals: Totals, journal: Journal) -> list[RenderableType]:
+async def _screen(run: Run, totals: Totals, journal: Journal) -> RenderableType:
     end = describe_end(run)
     if end is None:
-        given_up = said("run {run} is given up: nothing of it was sent", run=run.name)
-        return [Text(f"✓ {printable(given_up)}", "green")]
-    told = counted(
-        "run {run} has ended: {end}. {n} row was not sent, and never is",
-        "run {run} has ended: {end}. {n} rows were not sent, and never are",
+        return render(said("✓ run {run} is given up: nothing of it was sent", run=run.name), "green")
+    ended = counted(
+        "✓ run {run} has ended: {end}. {n} row was not sent, and never is",
+        "✓ run {run} has ended: {end}. {n} rows were not sent, and never are",
         totals.unsent,
         run=run.name,
         end=end,
     )
-    parts: list[RenderableType] = [
-        Text(f"✓ {printable(told, 600)}", "green"),
+    manual, steps = totals.count(State.MANUAL), next_steps(run, totals)
+    left = counted(
+        "{n} row still waits for a person to decide whether it is in the billing",
+        "{n} rows still wait for a person to decide whether they are in the billing",
+        manual,
+    )
+    return stack(
+        render(ended, "green", 600),
         outcome_table(totals, await steps_of(run, journal)),
-    ]
-    if manual := totals.count(State.MANUAL):
-        left = counted(
-            "{n} row still waits for a person to decide whether it is in the billing",
-            "{n} rows still wait for a person to decide whether they are in the billing",
-            manual,
-        )
-        parts.append(labelled(said("note:"), left, "yellow"))
-    if steps := next_steps(run, totals):
-        parts.append(steps_list(steps))
-    return parts
+        labelled(said("note:"), left, "yellow") if manual else None,
+        steps_list(steps) if steps else None,
+    )

@@ -4,8 +4,6 @@ from typing import Annotated, Final
 
 import structlog
 import typer
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from billing.api.answers import created_id
 from billing.directory.models import LARGEST_ID
@@ -19,8 +17,9 @@ from cli.session.journal import locked, open_existing
 from cli.settings.flags import JournalFlags, argument, flag, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object
+from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import steps_list
+from cli.terminal.layout import render, steps_list
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
@@ -56,11 +55,7 @@ def _decide(  # noqa: PLR0913 - each is a flag or a group of them
 ) -> None:
     """Record a person's decision on a row that no look-up can settle."""
     row = (name, name, key) if choice is None else (name.partition("/")[0], key, choice)
-
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        return await decide_row(*row, why, settings, screen, new_id=new_id)
-
-    execute(work, flags, voice.whole())
+    execute(lambda settings, screen: decide_row(*row, why, settings, screen, new_id=new_id), flags, voice.whole())
 
 
 async def decide_row(  # noqa: PLR0913 - a row, a decision, and where they are
@@ -101,15 +96,13 @@ async def decide_row(  # noqa: PLR0913 - a row, a decision, and where they are
         if screen.voice.as_json:
             screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
         decided = said(
-            "row {number} ({label}) is {state}",
+            "✓ row {number} ({label}) is {state}",
             number=item.number,
             label=printable(item.label, 60),
             state=STATE_NAMES[state],
         )
-        parts: list[RenderableType] = [Text(f"✓ {printable(decided)}", "green")]
-        if steps := next_steps(run, totals):
-            parts.append(steps_list(steps))
-        screen.result(Group(*parts), good=True)
+        steps = next_steps(run, totals)
+        screen.result(stack(render(decided, "green"), steps_list(steps) if steps else None), good=True)
         return Exit.DONE
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import anyio.to_thread
 import typer
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from cli.commands.execution import execute
 from cli.output.item_files import OutputFile, refuse_present
@@ -17,8 +17,9 @@ from cli.session.session import open_billing
 from cli.settings.flags import Flags, argument, flag, grouped, parse_pairs, same
 from cli.settings.order_flags import MAP_WORDS, ImportFlags, RowFlags, map_file_of, map_pairs_of
 from cli.settings.settings import Settings
+from cli.show.parts import facts, stack
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Facts, labelled, render, steps_list
+from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, printable
 from cli.terminal.waiting import bytes_read, waiting
@@ -27,7 +28,7 @@ from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
 from engine.sources.raw.sample import Layout
 from jobs.imports.column_map import ColumnMap
-from jobs.imports.dictionary import COLUMNS, Dictionary, read_dictionary
+from jobs.imports.dictionary import COLUMNS, read_dictionary
 from jobs.imports.map_file import read_map
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.proposals import NameStanding, NamesUsed, ProposedDictionary, propose, unknown_kinds
@@ -110,26 +111,13 @@ def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
     """
     target = OutputFile(output, force=force)
 
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        return await make_dictionary(file, tables, target, old, settings, screen)
-
     execute(
-        work,
+        lambda settings, screen: make_dictionary(file, tables, target, old, settings, screen),
         flags,
         voice.whole(),
         only_reads=True,
         failure=lambda code, error: {"file": file, "dictionary": None, "exit": int(code), "error": text_of(error)},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class NamesRead:
-    """The names of a table, and how many rows it has; `refused` rows could not be read."""
-
-    file: str
-    used: NamesUsed
-    rows: int = 0
-    refused: int = 0
 
 
 async def make_dictionary(
@@ -142,23 +130,58 @@ async def make_dictionary(
     """
     suffix_of(target.path)
     refuse_present(target)
-    before = None if old is None else await anyio.to_thread.run_sync(_read_old, old)
+    before = None if old is None else await anyio.to_thread.run_sync(partial(read_dictionary, old, is_checked=False))
     read = await _names_of(file, tables)
-    there = await _names_there(settings)
+    there: NamesThere | None = None
+    if settings.api_url.value:
+        async with open_billing(settings) as billing:
+            with waiting(said("reading the names of the billing")):
+                there = await read_names(billing.gateway)
     proposed = await anyio.to_thread.run_sync(propose, read.used.names, there or NamesThere(), before)
-    await anyio.to_thread.run_sync(_write, target, proposed)
+
+    def write() -> None:
+        with table_at(target, COLUMNS, len(proposed.rows)) as put:
+            put([row.cells for row in proposed.rows])
+
+    await anyio.to_thread.run_sync(write)
     code = Exit.DONE if proposed.count(NameStanding.MATCHED) == len(proposed.rows) else Exit.REJECTED
     screen.result(_closing(read, target.path, proposed), good=code is Exit.DONE)
     for note in _notes(read, proposed, there):
         screen.result(labelled(said("note:"), note, "yellow"), good=False)
-    screen.result(_next(file, tables, target.path, code), good=code is Exit.DONE)
+    # What to type next: the same again, or a trial of the import.
+    words = (printable(file, WHOLE), *tables.words, "--dictionary", printable(target.path, WHOLE))
+    if code is Exit.DONE:
+        trial = command_line("import", *words, "--sample", "20", "--folder", "NAME")
+        screen.result(steps_list([(trial, said("try it with a few rows"))]))
+    else:
+        again = command_line("dictionary", *words, "-o", printable(target.path, WHOLE), "--force")
+        screen.result(steps_list([(again, said("once it is checked, see what is left"))]), good=False)
     if screen.voice.as_json:
-        screen.emit(_object(file, read, target.path, proposed, there, code))
+        screen.emit(
+            {
+                "file": file,
+                "dictionary": str(target.path),
+                "rows": read.rows,
+                "refused": read.refused,
+                "names": len(proposed.rows),
+                **_counts(proposed, None),
+                "kinds": {word_of(kind): _counts(proposed, kind) for kind in proposed.kinds},
+                "kinds_without_names": [word_of(kind) for kind in unknown_kinds(proposed, there or NamesThere())],
+                "exit": int(code),
+                "error": None,
+            }
+        )
     return code
 
 
-def _read_old(path: Path) -> Dictionary:
-    return read_dictionary(path, is_checked=False)
+@dataclass(frozen=True, slots=True)
+class NamesRead:
+    """The names of a table, and how many rows it has; `refused` rows could not be read."""
+
+    file: str
+    used: NamesUsed
+    rows: int = 0
+    refused: int = 0
 
 
 async def _names_of(file: str, tables: TablesRead) -> NamesRead:
@@ -181,30 +204,22 @@ async def _names_of(file: str, tables: TablesRead) -> NamesRead:
     return NamesRead(source.name, used, rows, refused)
 
 
-async def _names_there(settings: Settings) -> NamesThere | None:
-    """The names of the billing, None where the settings have none. Raises what `open_billing` raises."""
-    if not settings.api_url.value:
-        return None
-    async with open_billing(settings) as billing:
-        with waiting(said("reading the names of the billing")):
-            return await read_names(billing.gateway)
-
-
-def _write(target: OutputFile, proposed: ProposedDictionary) -> None:
-    with table_at(target, COLUMNS, len(proposed.rows)) as table:
-        table.write([row.cells for row in proposed.rows])
-
-
-# ---- the screen -------------------------------------------------------------------------------------------------
+def _counts(proposed: ProposedDictionary, kind: str | None) -> Mapping[str, int]:
+    return {str(standing): proposed.count(standing, kind) for standing in NameStanding}
 
 
 def _closing(read: NamesRead, path: Path, proposed: ProposedDictionary) -> RenderableType:
-    facts = Facts()
-    rows = counted("{file}, {n} row", "{file}, {n} rows", read.rows, file=read.file)
-    facts.add(said("table"), rows)
-    facts.add(said("dictionary"), render(str(path)))
-    for kind in proposed.kinds:
-        facts.add(
+    near, open_ = proposed.count(NameStanding.NEAR), proposed.count(NameStanding.OPEN)
+    confirm = counted(
+        "{n} proposal to confirm in the column checked", "{n} proposals to confirm in the column checked", near
+    )
+    fill_in = counted("{n} id to fill in", "{n} ids to fill in", open_)
+    left = [clause for clause, number in ((confirm, near), (fill_in, open_)) if number]
+    summary = said("Check the dictionary: {left}.", left=enumerated(left))
+    if not left:
+        summary = said("All names have their ids.") if proposed.rows else said("The table has no names to look up.")
+    kinds = [
+        (
             noun_of(kind),
             said(
                 "{matched} matched, {near} to confirm, {open} open",
@@ -213,24 +228,11 @@ def _closing(read: NamesRead, path: Path, proposed: ProposedDictionary) -> Rende
                 open=Quantity(proposed.count(NameStanding.OPEN, kind)),
             ),
         )
-    return Group(facts, Text(""), render(_summary(proposed), "bold"))
-
-
-def _summary(proposed: ProposedDictionary) -> str:
-    near, open_ = proposed.count(NameStanding.NEAR), proposed.count(NameStanding.OPEN)
-    if not proposed.rows:
-        return said("The table has no names to look up.")
-    if not near and not open_:
-        return said("All names have their ids.")
-    left = [
-        counted(
-            "{n} proposal to confirm in the column checked", "{n} proposals to confirm in the column checked", near
-        )
-        if near
-        else "",
-        counted("{n} id to fill in", "{n} ids to fill in", open_) if open_ else "",
+        for kind in proposed.kinds
     ]
-    return said("Check the dictionary: {left}.", left=enumerated(filter(None, left)))
+    rows = counted("{file}, {n} row", "{file}, {n} rows", read.rows, file=read.file)
+    table = facts((said("table"), rows), (said("dictionary"), render(str(path))), *kinds)
+    return stack(table, "", render(summary, "bold"))
 
 
 def _notes(read: NamesRead, proposed: ProposedDictionary, there: NamesThere | None) -> Iterator[str]:
@@ -241,52 +243,14 @@ def _notes(read: NamesRead, proposed: ProposedDictionary, there: NamesThere | No
             database=setting("database", "PATH"),
             variable=DATABASE,
         )
-    else:
-        for kind in unknown_kinds(proposed, there):
-            yield said(
-                "{noun}: the billing does not tell these names; look the ids up there, and fill them in",
-                noun=noun_of(kind),
-            )
+    for kind in () if there is None else unknown_kinds(proposed, there):
+        yield said(
+            "{noun}: the billing does not tell these names; look the ids up there, and fill them in",
+            noun=noun_of(kind),
+        )
     if read.refused:
         yield counted(
             "{n} row cannot be read, and its names are not in the dictionary",
             "{n} rows cannot be read, and their names are not in the dictionary",
             read.refused,
         )
-
-
-def _next(file: str, tables: TablesRead, path: Path, code: Exit) -> RenderableType:
-    """What to type next: the same again, or a trial of the import."""
-    table, dictionary = printable(file, WHOLE), printable(path, WHOLE)
-    if code is Exit.DONE:
-        trial = (table, *tables.words, "--dictionary", dictionary, "--sample", "20", "--folder", "NAME")
-        return steps_list([(command_line("import", *trial), said("try it with a few rows"))])
-    again = (table, *tables.words, "--dictionary", dictionary, "-o", dictionary, "--force")
-    return steps_list([(command_line("dictionary", *again), said("once it is checked, see what is left"))])
-
-
-def _object(
-    file: str,
-    read: NamesRead,
-    path: Path,
-    proposed: ProposedDictionary,
-    there: NamesThere | None,
-    code: Exit,
-) -> Mapping[str, object]:
-    """The object of `--json`."""
-    return {
-        "file": file,
-        "dictionary": str(path),
-        "rows": read.rows,
-        "refused": read.refused,
-        "names": len(proposed.rows),
-        **_counts(proposed, None),
-        "kinds": {word_of(kind): _counts(proposed, kind) for kind in proposed.kinds},
-        "kinds_without_names": [word_of(kind) for kind in unknown_kinds(proposed, there or NamesThere())],
-        "exit": int(code),
-        "error": None,
-    }
-
-
-def _counts(proposed: ProposedDictionary, kind: str | None) -> Mapping[str, int]:
-    return {str(standing): proposed.count(standing, kind) for standing in NameStanding}

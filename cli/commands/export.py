@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from checkpoints.records import Run, Stage, Totals
+from checkpoints.journal import Journal
+from checkpoints.records import Run, Stage
 from checkpoints.states import State, states_where
 from cli.commands.execution import execute
 from cli.output.answer_files import ANSWERS, reads, write_answers
@@ -24,7 +25,7 @@ from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
 from engine.errors import nearest
-from texts.said import Quantity, counted, said, text_of
+from texts.said import Quantity, Said, counted, said, text_of
 
 CHOICES: Final = ", ".join([*State, REFUSED, ANSWERS])
 FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
@@ -41,6 +42,8 @@ FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
 """The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
 ALL: Final = tuple(state for states in FILES.values() for state in states)
 """The states of a whole export that goes into one file."""
+
+FileObject: TypeAlias = Mapping[str, object]
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -70,19 +73,8 @@ def _export(
 
     The files have the input's own columns: a rejected row, corrected, is an input of --continue.
     """
-
-    async def work(settings: Settings, screen: Screen) -> Exit:
-        target = OutputFile(output or STDOUT, force=force)
-        if state is None and (output is None or _is_folder(output)):
-            return await export_all(name, output or Path(), settings, screen, force=force)
-        if target.path == STDOUT:
-            screen = screen.beside_rows()
-        if state is not None and state.strip().casefold() == ANSWERS:
-            return await export_answers(name, target, settings, screen)
-        return await export_rows(name, state, target, settings, screen)
-
     execute(
-        work,
+        lambda settings, screen: export(name, state, output, settings, screen, force=force),
         flags,
         voice.whole(),
         only_reads=True,
@@ -90,63 +82,97 @@ def _export(
     )
 
 
+async def export(
+    name: str, state: str | None, output: Path | None, settings: Settings, screen: Screen, *, force: bool
+) -> Exit:
+    """Write the rows of a run: those of `state`, "answers" for its answers; None for all, in a file an outcome.
+
+    Raises `CommandRefused` and `JournalError`.
+    """
+    target = OutputFile(output or STDOUT, force=force)
+    into_folder = state is None and (output is None or _is_folder(output))
+    if not into_folder and target.path == STDOUT:
+        screen = screen.beside_rows()
+    answers = state is not None and state.strip().casefold() == ANSWERS
+    wanted = ALL if state is None or answers else _parse_state(state)
+    if answers and target.path != STDOUT:
+        suffix_of(target.path)
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        refuse_purged(run)
+        if into_folder:
+            files = await _write_all(run, output or Path(), journal, screen, force=force)
+        elif answers:
+            if not reads(settings.catalogue.known(run)):
+                raise CommandRefused(
+                    "run {run} is one of {job}: it writes, and has no answers", run=run.name, job=run.job
+                )
+            written = await write_answers(run, journal, target)
+            rows = counted(
+                "{n} row of answers of run {run}", "{n} rows of answers of run {run}", written, run=run.name
+            )
+            screen.say(_written(rows, target))
+            files = [{**_file_object(target.path, (), written), "states": [ANSWERS]}]
+        else:
+            files = [await _write_rows(run, wanted, target, journal, screen, is_all=state is None)]
+    if screen.voice.as_json:
+        screen.emit({"run": run.name, "files": files, "exit": int(Exit.DONE), "error": None})
+    return Exit.DONE
+
+
 def _is_folder(path: Path) -> bool:
     return path != STDOUT and (path.is_dir() or not path.suffix)
 
 
-async def export_all(name: str, folder: Path, settings: Settings, screen: Screen, *, force: bool) -> Exit:
-    """Write the accepted, rejected, unknown and manual rows of a run, one file each; empty files are left out.
-
-    Raises `CommandRefused` and `JournalError`.
-    """
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        refuse_purged(run)
-        totals = await journal.totals(run)
-        files: list[dict[str, object]] = []
-        for word, states in FILES.items():
-            number = totals.count(*(state for state in states if state)) + (totals.refused if None in states else 0)
-            if not number:
-                continue
-            path = folder / f"{run.name}-{word}.csv"
-            async with written_to(OutputFile(path, force=force)) as out:
-                number = await write_items(out, run, states, journal)
-            screen.say(
-                counted(
-                    "{n} row {outcomes}: {file}",
-                    "{n} rows {outcomes}: {file}",
-                    number,
-                    outcomes=_outcomes(State(word), totals, states),
-                    file=path,
-                )
-            )
-            files.append(_file_object(path, states, number))
-        if not files:
-            screen.say(
-                said(
-                    "Run {run} has no rows that are {states}: no file is written.",
-                    run=run.name,
-                    states=tuple(STATE_NAMES[State(word)] for word in FILES),
-                )
-            )
-    return _close(run, files, screen)
+async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *, force: bool) -> list[FileObject]:
+    """Write the accepted, rejected, unknown and manual rows of a run, one file each; empty files are left out."""
+    totals = await journal.totals(run)
+    files: list[FileObject] = []
+    for word, states in FILES.items():
+        number = totals.count(*(one for one in states if one))
+        refused = totals.refused if None in states else 0
+        if not number and not refused:
+            continue
+        path = folder / f"{run.name}-{word}.csv"
+        async with written_to(OutputFile(path, force=force)) as out:
+            rows = await write_items(out, run, states, journal)
+        # The file of the rejected rows has the refused ones as well.
+        outcomes: str = STATE_NAMES[State(word)] if number else names.REFUSED
+        if number and refused:
+            outcomes = said("{state} and refused", state=outcomes)
+        screen.say(
+            counted("{n} row {outcomes}: {file}", "{n} rows {outcomes}: {file}", rows, outcomes=outcomes, file=path)
+        )
+        files.append(_file_object(path, states, rows))
+    if not files:
+        all_states = tuple(STATE_NAMES[State(word)] for word in FILES)
+        screen.say(
+            said("Run {run} has no rows that are {states}: no file is written.", run=run.name, states=all_states)
+        )
+    return files
 
 
-async def export_rows(name: str, state: str | None, target: OutputFile, settings: Settings, screen: Screen) -> Exit:
-    """Write the rows of a run that are in `state`, or without one all that a whole export has, to one file.
-
-    Raises `CommandRefused` and `JournalError`.
-    """
-    wanted = ALL if state is None else _parse_state(state)
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        refuse_purged(run)
-        totals = await journal.totals(run)
-        applied = totals.count(State.APPLIED)
-        async with written_to(target) as out:
-            written = await write_items(out, run, wanted, journal)
-    name_of_state = None if state is None else _name_of(wanted[0])
-    screen.say(_written(run, written, name_of_state, applied if len(wanted) > 1 else 0, target))
+async def _write_rows(
+    run: Run, wanted: Sequence[State | None], target: OutputFile, journal: Journal, screen: Screen, *, is_all: bool
+) -> FileObject:
+    """Write the rows in these states to one file."""
+    totals = await journal.totals(run)
+    async with written_to(target) as out:
+        written = await write_items(out, run, wanted, journal)
+    if is_all:
+        rows = counted("{n} row of run {run}", "{n} rows of run {run}", written, run=run.name)
+    else:
+        state = STATE_NAMES[wanted[0]] if wanted[0] else names.REFUSED
+        rows = counted(
+            "{n} row of run {run} that is {state}",
+            "{n} rows of run {run} that are {state}",
+            written,
+            run=run.name,
+            state=state,
+        )
+    if len(wanted) > 1 and (applied := totals.count(State.APPLIED)):
+        rows = said("{rows}, {applied} of them applied", rows=rows, applied=Quantity(applied))
+    screen.say(_written(rows, target))
     if not written and run.stage is Stage.DISCARDED and None not in wanted:
         screen.say(said("The run was given up before anything was sent: only its refused rows are kept."))
     if not written and State.REJECTED in wanted and None not in wanted and totals.refused:
@@ -157,62 +183,12 @@ async def export_rows(name: str, state: str | None, target: OutputFile, settings
             totals.refused,
         )
         screen.say(steps_list([(refused_export(run), purpose)]))
-    return _close(run, [_file_object(target.path, wanted, written)], screen)
+    return _file_object(target.path, wanted, written)
 
 
-def _written(run: Run, number: int, state: str | None, applied: int, target: OutputFile) -> str:
-    """How many rows were written where; `applied` of them are, where that is not said by their state."""
-    where = _place(target)
-    match state, applied:
-        case None, 0:
-            return counted(
-                "{n} row of run {run}, written to {where}",
-                "{n} rows of run {run}, written to {where}",
-                number,
-                run=run.name,
-                where=where,
-            )
-        case None, _:
-            return counted(
-                "{n} row of run {run}, {applied} of them applied, written to {where}",
-                "{n} rows of run {run}, {applied} of them applied, written to {where}",
-                number,
-                run=run.name,
-                applied=Quantity(applied),
-                where=where,
-            )
-        case str(), 0:
-            return counted(
-                "{n} row of run {run} that is {state}, written to {where}",
-                "{n} rows of run {run} that are {state}, written to {where}",
-                number,
-                run=run.name,
-                state=state,
-                where=where,
-            )
-        case _:
-            return counted(
-                "{n} row of run {run} that is {state}, {applied} of them applied, written to {where}",
-                "{n} rows of run {run} that are {state}, {applied} of them applied, written to {where}",
-                number,
-                run=run.name,
-                state=state or "",
-                applied=Quantity(applied),
-                where=where,
-            )
-
-
-def _name_of(state: State | None) -> str:
-    return names.REFUSED if state is None else STATE_NAMES[state]
-
-
-def _outcomes(state: State, totals: Totals, states: Sequence[State | None]) -> str:
-    """What the rows of a file are: the state of its name, and refused where it has refused rows, too."""
-    if None not in states or not totals.refused:
-        return STATE_NAMES[state]
-    if not totals.count(*(one for one in states if one)):
-        return names.REFUSED
-    return said("{state} and refused", state=STATE_NAMES[state])
+def _written(rows: Said, target: OutputFile) -> Said:
+    where = "stdout" if target.path == STDOUT else str(target.path)
+    return said("{rows}, written to {where}", rows=rows, where=where)
 
 
 def _parse_state(word: str) -> tuple[State | None, ...]:
@@ -226,50 +202,18 @@ def _parse_state(word: str) -> tuple[State | None, ...]:
     if plain_word in set(State):
         state = State(plain_word)
         return states_where(in_effect=True) if state is State.ACCEPTED else (state,)
-    hint = nearest(plain_word, [*State, REFUSED, ANSWERS])
     raise CommandRefused(
-        "there is no state {given!r}{nearest}; there are: {known}", given=printable(word), nearest=hint, known=CHOICES
+        "there is no state {given!r}{nearest}; there are: {known}",
+        given=printable(word),
+        nearest=nearest(plain_word, [*State, REFUSED, ANSWERS]),
+        known=CHOICES,
     )
 
 
-def _place(target: OutputFile) -> str:
-    return "stdout" if target.path == STDOUT else str(target.path)
-
-
-def _file_object(path: Path, states: Sequence[State | None], number: int) -> dict[str, object]:
+def _file_object(path: Path, states: Sequence[State | None], number: int) -> FileObject:
     """A file for scripts; its path is null for stdout."""
     return {
         "file": None if path == STDOUT else str(path),
         "states": [REFUSED if state is None else str(state) for state in states],
         "rows": number,
     }
-
-
-def _close(run: Run, files: Sequence[Mapping[str, object]], screen: Screen) -> Exit:
-    if screen.voice.as_json:
-        screen.emit({"run": run.name, "files": files, "exit": int(Exit.DONE), "error": None})
-    return Exit.DONE
-
-
-async def export_answers(name: str, target: OutputFile, settings: Settings, screen: Screen) -> Exit:
-    """Write the answers of a run. Raises `CommandRefused` and `JournalError`."""
-    if target.path != STDOUT:
-        suffix_of(target.path)
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        refuse_purged(run)
-        if not reads(settings.catalogue.known(run)):
-            raise CommandRefused(
-                "run {run} is one of {job}: it writes, and has no answers", run=run.name, job=run.job
-            )
-        written = await write_answers(run, journal, target)
-    screen.say(
-        counted(
-            "{n} row of answers of run {run}, written to {where}",
-            "{n} rows of answers of run {run}, written to {where}",
-            written,
-            run=run.name,
-            where=_place(target),
-        )
-    )
-    return _close(run, [{**_file_object(target.path, (), written), "states": [ANSWERS]}], screen)

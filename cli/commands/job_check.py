@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from rich.console import RenderableType
 from rich.text import Text
 
 from cli.commands.selftest import MINUTES, Series, prove
 from cli.settings.settings import own_jobs_of
+from cli.show.parts import section, stack
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, render, steps_list
 from cli.terminal.screen import Screen
@@ -18,7 +20,7 @@ from jobs.promises import NEEDS_A_PERSON, Lack, lacks_of
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec
 from texts.remedies import SETTINGS_FILE, command_line
-from texts.said import Said, said, text_of
+from texts.said import said, text_of
 
 if TYPE_CHECKING:
     from lab.crash.experiment import Experiment
@@ -54,9 +56,7 @@ def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, scre
     checked = [_checked(spec) for spec in declaration.jobs.values()]
     found = said("{file}, SHA-256 {digest}", file=printable(file), digest=declaration.digest)
     if not screen.voice.as_json:
-        screen.result(found)
-        for one in checked:
-            _show(one, screen)
+        screen.result(stack(found, *map(_job_part, checked)))
     first = secrets.randbelow(_SEEDS) if seed is None else seed
     serieses = [
         Series(
@@ -83,8 +83,8 @@ def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, scre
         code = Exit.UNDECIDED
     if screen.voice.as_json:
         screen.emit(_object(declaration.path, declaration.digest, checked, done, code))
-    else:
-        _close(code, screen)
+    elif ending := _ending(code):
+        screen.result(ending)
     return code
 
 
@@ -106,37 +106,31 @@ def _checked(spec: JobSpec) -> CheckedJob:
         return CheckedJob(spec, lacks, None, text_of(error))
 
 
-def _show(one: CheckedJob, screen: Screen) -> None:
-    screen.result("")
-    name = Text(one.spec.name, "bold").append("  ", "not bold").append_text(render(one.spec.summary, "not bold"))
-    screen.result(name)
+def _job_part(one: CheckedJob) -> RenderableType:
+    doubt, note, good = Text("  ! ", "yellow"), Text("  – "), Text("  ✓ ", "green")
+    lines: list[RenderableType] = []
     if one.untried:
-        sign = Text("  ! ", "yellow") if one.spec.writes else Text("  – ")
-        screen.result(Hanging(sign, render(said("not tried in the lab: {reason}", reason=one.untried))))
-    for lack in one.lacks:
-        sign = Text("  ! ", "yellow") if lack.kind in NEEDS_A_PERSON else Text("  – ")
-        screen.result(Hanging(sign, render(lack.text)))
-    if not one.lacks and not one.untried:
-        screen.result(
-            Hanging(
-                Text("  ✓ ", "green"),
-                render(said("nothing is lacking: it is looked up, repeated, read back and taken back")),
+        untried = said("not tried in the lab: {reason}", reason=one.untried)
+        lines.append(Hanging(doubt if one.spec.writes else note, render(untried)))
+    lines += [Hanging(doubt if lack.kind in NEEDS_A_PERSON else note, render(lack.text)) for lack in one.lacks]
+    nothing = said("nothing is lacking: it is looked up, repeated, read back and taken back")
+    name = Text.assemble((one.spec.name, "bold"), "  ", render(one.spec.summary))
+    return section(name, *(lines or [Hanging(good, render(nothing))]))
+
+
+def _ending(code: Exit) -> RenderableType | None:
+    """What can be done with the declaration; None where a round has failed."""
+    match code:
+        case Exit.DONE:
+            sentence = said("it can be used: name it in `jobs` of {file}", file=SETTINGS_FILE)
+        case Exit.UNDECIDED:
+            sentence = said(
+                "it can be used, but not without a person: see the lines with ! above. Name it in `jobs` of {file}",
+                file=SETTINGS_FILE,
             )
-        )
-
-
-def _close(code: Exit, screen: Screen) -> None:
-    sentence: Said | None = {
-        Exit.DONE: said("it can be used: name it in `jobs` of {file}", file=SETTINGS_FILE),
-        Exit.UNDECIDED: said(
-            "it can be used, but not without a person: see the lines with ! above. Name it in `jobs` of {file}",
-            file=SETTINGS_FILE,
-        ),
-    }.get(code)
-    if sentence is not None:
-        screen.result("")
-        screen.result(render(sentence, "bold"))
-        screen.result(steps_list([(command_line("jobs"), said("see it among the others"))]))
+        case _:
+            return None
+    return section(render(sentence, "bold"), steps_list([(command_line("jobs"), said("see it among the others"))]))
 
 
 def _object(

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Annotated, Final, cast
 
 import typer
+from rich.console import RenderableType
 from rich.syntax import Syntax
 from rich.text import Text
 
 from cli.commands.selftest import ROWS
 from cli.settings.flags import COMMON_PART, ConfigPath, Flags, argument, flag
 from cli.settings.settings import load
+from cli.show.parts import Part, facts, section, stack
 from cli.terminal.exits import CommandRefused
-from cli.terminal.layout import Facts, command, labelled, one_line, render, steps_list
+from cli.terminal.layout import command, labelled, one_line, render, steps_list
 from cli.terminal.screen import AsJson, Screen, Voice
 from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.columns import usual_names
@@ -87,10 +89,8 @@ def show(name: str | None, catalogue: Catalogue, screen: Screen) -> None:
     if screen.voice.as_json:
         found = [as_object(job) for job in chosen]
         screen.emit(found if name is None else found[0])
-    elif name is None:
-        _show_all(chosen, screen)
     else:
-        _show_one(chosen[0], screen)
+        screen.result(_all_jobs(chosen) if name is None else _one_job(chosen[0]))
 
 
 def as_object(job: JobSpec) -> dict[str, object]:
@@ -163,78 +163,61 @@ def _parameter(one: Parameter) -> Mapping[str, object]:
     }
 
 
-def _show_all(jobs: Sequence[JobSpec], screen: Screen) -> None:
-    table = Facts()
-    for job in jobs:
-        kind = Text() if job.writes else render(said("reads"), "cyan").append("  ")
-        table.add(job.name, kind.append_text(render(job.summary)))
-    screen.result(table)
-    screen.result("")
+def _all_jobs(jobs: Sequence[JobSpec]) -> RenderableType:
+    reads = render(said("reads"), "cyan").append("  ")
     purpose = said("see its parameters, select, call, way back and an example")
-    screen.result(steps_list([(command_line("jobs", "JOB"), purpose)]))
-
-
-def _show_one(job: JobSpec, screen: Screen) -> None:
-    facts = Facts()
-    facts.add(
-        said("job"), Text(job.name, "bold").append("  ", "not bold").append_text(render(job.summary, "not bold"))
+    return stack(
+        facts(*((job.name, Text.assemble("" if job.writes else reads, render(job.summary))) for job in jobs)),
+        "",
+        steps_list([(command_line("jobs", "JOB"), purpose)]),
     )
-    facts.add(said("kind"), said("writes") if job.writes else said("reads; its answers become a file"))
-    facts.add(said("rows"), render(needs(job)))
-    facts.add(said("call"), render(job.call))
-    facts.add(said("undo"), render(job.undo))
-    screen.result(facts)
-    screen.result(render(said("example"), "dim"))
-    screen.result(command(job.example))
-    _show_parameters("--set NAME=VALUE", job.parameters, screen)
-    _show_columns(job.parameters, screen)
-    _show_parameters("undo --set NAME=VALUE", job.undo_parameters, screen)
-    if select := own_select(job):
-        screen.result("")
-        screen.result(render(said("its own select"), "dim"))
-        for line in (
-            Syntax(select, "sql", theme="ansi_dark", background_color="default").highlight(select).split("\n")
-        ):
-            screen.result(one_line("  ", line))
 
 
-def _show_parameters(title: str, parameters: Sequence[Parameter], screen: Screen) -> None:
+def _one_job(job: JobSpec) -> RenderableType:
+    named = [(one.name, Text(", ".join(names))) for one in job.parameters if (names := further_names(one))]
+    title = said("columns that are found as well; another name: {flag}", flag=setting("map", "NAME=COLUMN"))
+    select = own_select(job)
+    coloured: list[Text] = []
+    if select:
+        lines = Syntax(select, "sql", theme="ansi_dark", background_color="default").highlight(select).split("\n")
+        coloured += [one_line("  ", line) for line in lines]
+    return stack(
+        facts(
+            (said("job"), Text.assemble((job.name, "bold"), "  ", render(job.summary))),
+            (said("kind"), said("writes") if job.writes else said("reads; its answers become a file")),
+            (said("rows"), render(needs(job))),
+            (said("call"), render(job.call)),
+            (said("undo"), render(job.undo)),
+        ),
+        render(said("example"), "dim"),
+        command(job.example),
+        _parameters("--set NAME=VALUE", job.parameters),
+        section(render(title, "dim"), facts(*named, indent=2)) if named else None,
+        _parameters("undo --set NAME=VALUE", job.undo_parameters),
+        section(render(said("its own select"), "dim"), *coloured) if select else None,
+    )
+
+
+def _parameters(title: str, parameters: Sequence[Parameter]) -> Part:
     if not parameters:
-        return
-    screen.result(Text(f"\n{title}", "dim"))
-    table = Facts(indent=2)
+        return None
+    pairs: list[tuple[str, Text]] = []
     for one in parameters:
-        told = render(value(one), "cyan").append("  ", "not cyan").append_text(render(one.help, "not cyan"))
+        about = Text.assemble(render(value(one), "cyan"), "  ", render(one.help))
         if columns := in_rows(one):
-            told.append("\n").append_text(render(said("columns: {columns}", columns=columns), "dim"))
-        table.add(one.name, told)
-    screen.result(table)
+            about.append("\n").append_text(render(said("columns: {columns}", columns=columns), "dim"))
+        pairs.append((one.name, about))
+    return section(Text(title, "dim"), facts(*pairs, indent=2))
 
 
 def show_briefly(parameters: Sequence[Parameter], screen: Screen) -> None:
     """Show what each parameter is, and which of them rows can give."""
-    if not parameters:
-        return
-    screen.result("")
-    screen.result(render(said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE")), "dim"))
-    table = Facts(indent=2)
+    pairs: list[tuple[str, Text]] = []
     for one in parameters:
         needed = "" if one.default == "" and not one.choices else f"{render(value(one))}  "
         about = render(one.help).plain
         clause = about[: cast("re.Match[str]", _CLAUSE.match(about)).end()]
-        table.add(one.name if in_rows(one) else f"--set {one.name}", Text(needed, "cyan").append(clause, "not cyan"))
-    screen.result(table)
-
-
-def _show_columns(parameters: Sequence[Parameter], screen: Screen) -> None:
-    """The usual names of columns, for the jobs whose rows have them."""
-    named = [(one.name, names) for one in parameters if (names := further_names(one))]
-    if not named:
-        return
-    title = said("columns that are found as well; another name: {flag}", flag=setting("map", "NAME=COLUMN"))
-    screen.result("")
-    screen.result(render(title, "dim"))
-    table = Facts(indent=2)
-    for name, names in named:
-        table.add(name, Text(", ".join(names)))
-    screen.result(table)
+        pairs.append((one.name if in_rows(one) else f"--set {one.name}", Text.assemble((needed, "cyan"), clause)))
+    if pairs:
+        title = said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE"))
+        screen.result(section(render(title, "dim"), facts(*pairs, indent=2)))

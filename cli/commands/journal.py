@@ -2,14 +2,13 @@
 
 import os
 import shlex
-from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import anyio.to_thread
 import typer
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from checkpoints.address import JournalAddress
@@ -19,8 +18,9 @@ from cli.session.vaults import keys_of
 from cli.settings.flags import ConfigPath, Flags, argument, grouped
 from cli.settings.places import typed_journal
 from cli.settings.settings import load
+from cli.show.parts import Part, facts, stack
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, command, labelled, render
+from cli.terminal.layout import command, labelled, render
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import printable, reason_of
@@ -80,15 +80,15 @@ def _key(
     if voice.as_json:
         screen.emit({"file": str(file.absolute()), "key": made, "exit": int(Exit.DONE)})
     screen.result(
-        Group(
+        stack(
             render(
                 said("✓ key {key} is in {file}, which only you can read", key=made, file=printable(file)),
                 "bold green",
             ),
-            Text(""),
-            render(said("Copy the file to each machine that works on the runs, and name it in its settings:")),
+            "",
+            said("Copy the file to each machine that works on the runs, and name it in its settings:"),
             command(f'{VAULT_KEY} = "{file}"'),
-            render(said("Keep a copy apart from the database: without the key, the rows have to be given again.")),
+            said("Keep a copy apart from the database: without the key, the rows have to be given again."),
         )
     )
 
@@ -131,10 +131,19 @@ async def copy(
             await anyio.to_thread.run_sync(secrets.undo)
         raise
     if screen.voice.as_json:
-        screen.emit(_object(copied, source, target, secrets.copied))
-    screen.result(_closing(copied, source, target, advised))
-    if secrets.copied:
-        screen.result(_of_secrets(source, secrets.copied))
+        runs = [
+            {
+                "run": one.run.name,
+                "job": one.run.job,
+                "rows": one.totals.read,
+                "sum": one.totals.amount,
+                "root": one.root,
+            }
+            for one in copied.runs
+        ]
+        rest = {"rows": copied.rows, "secrets": secrets.copied, "exit": int(Exit.DONE)}
+        screen.emit({"from": str(source), "to": str(target), "runs": runs, **rest})
+    screen.result(_closing(copied, source, target, advised, secrets.copied))
     return Exit.DONE
 
 
@@ -145,70 +154,46 @@ def _keys_in(config: Path | None, screen: Screen) -> VaultKeys | None:
     return keys_of(settings)
 
 
-def _closing(copied: CopiedJournal, source: JournalAddress, target: JournalAddress, advised: str) -> RenderableType:
-    runs = Facts(indent=2)
-    for one in copied.runs:
-        rows = counted(
-            "{job}: {n} row, {sum}", "{job}: {n} rows, {sum}", one.totals.read, job=one.run.job, sum=one.totals.amount
-        )
-        runs.add(one.run.name, render(rows))
-        runs.add("", render(one.root, "dim"))
+def _closing(
+    copied: CopiedJournal, source: JournalAddress, target: JournalAddress, advised: str, secrets: int
+) -> RenderableType:
     copied_runs = counted(
         "✓ {n} run is copied; its totals and its root are equal in both journals",
         "✓ {n} runs are copied; totals and roots of all are equal in both journals",
         len(copied.runs),
     )
-    old, new = printable(str(source)), printable(str(target))
-    return Group(
+    runs: list[tuple[str, str | Text]] = []
+    for one in copied.runs:
+        read, job = one.totals.read, one.run.job
+        rows = counted("{job}: {n} row, {sum}", "{job}: {n} rows, {sum}", read, job=job, sum=one.totals.amount)
+        runs += [(one.run.name, rows), ("", render(one.root, "dim"))]
+    taken = counted(
+        "{n} password or session of a row that is to be sent is copied as well",
+        "{n} passwords and sessions of rows that are to be sent are copied as well",
+        secrets,
+    )
+    left: list[Part] = []
+    if secrets and not source.is_shared:
+        file = vault_path(source.path.resolve())
+        old = said("{file} still has them, in clear. Once you go on with the copy:", file=printable(file))
+        left = [labelled("!", old, "yellow"), command(shlex.join(["rm", str(file)]))]
+    return stack(
         render(copied_runs, "bold green"),
-        runs,
-        Text(""),
-        render(said("From now on the journal is {journal}. Name it in the settings, or with:", journal=new)),
+        facts(*runs, indent=2),
+        "",
+        said(
+            "From now on the journal is {journal}. Name it in the settings, or with:", journal=printable(str(target))
+        ),
         command(str(setting("journal", printable(advised)))),
         labelled(
             "!",
             said(
                 "do not go on with {journal}: what was sent would be found in the billing, but pauses, decisions and "
                 "undone rows of the copy would be missing there. Keep it as a backup, under another name",
-                journal=old,
+                journal=printable(str(source)),
             ),
             "yellow",
         ),
+        taken if secrets else None,
+        *left,
     )
-
-
-def _of_secrets(source: JournalAddress, copied: int) -> RenderableType:
-    """What was copied of passwords and sessions, and where they still are."""
-    taken = counted(
-        "{n} password or session of a row that is to be sent is copied as well",
-        "{n} passwords and sessions of rows that are to be sent are copied as well",
-        copied,
-    )
-    if source.is_shared:
-        return render(taken)
-    file = vault_path(source.path.resolve())
-    old = said("{file} still has them, in clear. Once you go on with the copy:", file=printable(file))
-    return Group(render(taken), labelled("!", old, "yellow"), command(shlex.join(["rm", str(file)])))
-
-
-def _object(
-    copied: CopiedJournal, source: JournalAddress, target: JournalAddress, secrets: int
-) -> Mapping[str, object]:
-    """The object of `--json`."""
-    return {
-        "from": str(source),
-        "to": str(target),
-        "runs": [
-            {
-                "run": one.run.name,
-                "job": one.run.job,
-                "rows": one.totals.read,
-                "sum": one.totals.amount,
-                "root": one.root,
-            }
-            for one in copied.runs
-        ],
-        "rows": copied.rows,
-        "secrets": secrets,
-        "exit": int(Exit.DONE),
-    }

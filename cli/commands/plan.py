@@ -6,24 +6,31 @@ the same input is kept there, so that a new plan can show what has changed.
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final
 
+import anyio
 import anyio.to_thread
 import typer
 
+from billing.directory.values import AMOUNTS
+from billing.profile import Profile
 from checkpoints.earlier_runs import earlier_runs, runs_of
-from checkpoints.journal import open_journal
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Run
+from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.commands.job_help import JobCommand
 from cli.jobfile.job_file import TOML, JobFileStep
 from cli.jobfile.run_file import read_file
 from cli.jobfile.steps import files_made, is_to_be_made
-from cli.output.item_files import OutputFile
-from cli.output.plan_files import check_free, is_table, write_plan
+from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
+from cli.output.tables import KINDS, TableRow, write_table
 from cli.session.order import Order, per_billing, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.run_session import caution_unended, new_run, rehearse
@@ -33,17 +40,17 @@ from cli.settings.flags import Flags, argument, flag, grouped, typed
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
-from cli.show.plan import next_step, plan_facts, plan_object, plan_screen
-from cli.show.preview import look_alikes, shared_accounts
+from cli.show.preview import look_alikes, next_step, plan_facts, plan_object, plan_screen, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import printable
+from cli.terminal.texts import printable, reason_of
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Rehearsal
 from jobs.job import build
 from jobs.shared_accounts import question_of, settle
+from jobs.value_changes import ChangeKind, RowChange, row_changes
 from texts.remedies import PROGRAM
 from texts.said import said, text_of
 
@@ -147,7 +154,7 @@ async def plan(
         await caution_unended(job, screen)
         if out is not None:
             with waiting(said("writing {file}", file=out.path)):
-                await write_plan(out, run, facts.values.lines, look_alikes(run, journal), journal, profile)
+                await write_plan(out, run, facts.values.lines, journal, profile)
             screen.say(said("The rows are saved in {file}", file=out.path))
         if question.accounts:
             # Sent as it is, the plan would be refused for the same question.
@@ -195,3 +202,75 @@ async def plan_file(
     if screen.voice.as_json:
         screen.emit({"job": name, "steps": steps, "exit": int(worst), "error": None})
     return worst
+
+
+# ---- the files of a plan: a folder with the rows of each kind, or one table of what changes, old and new -----------
+
+COLUMNS_OF_CHANGES: Final = ("line", "row", "label", "model", "object", "change", "field", "old", "new")
+"""`line` is that of the input, `row` the number in the plan; `object` is the key by which the billing finds it."""
+_CHANGES: Final = {
+    ChangeKind.CHANGED: said("changed"),
+    ChangeKind.NEW: said("new"),
+    ChangeKind.REMOVED: said("removed"),
+}
+SAVED: Final[Mapping[str, State | None]] = MappingProxyType(
+    {"to-send": State.PENDING, "skipped": State.SKIPPED, "refused": None}
+)
+"""The files of rows, each with the state of its rows; None stands for refused rows."""
+LOOK_ALIKES: Final = "look-alikes"
+VALUE_CHANGES: Final = "value-changes"
+
+
+def is_table(out: OutputFile) -> bool:
+    """Whether the path is that of one table, and not of a folder."""
+    return out.path.suffix.casefold() in KINDS and not out.path.is_dir()
+
+
+def check_free(out: OutputFile) -> None:
+    """Refuse a table that is there, or a folder that has files of a plan. Raises `CommandRefused`."""
+    if is_table(out):
+        refuse_present(out)
+        return
+    for name in (*SAVED, LOOK_ALIKES, VALUE_CHANGES):
+        refuse_present(_file_in(out, name), is_in_folder=True)
+
+
+async def write_plan(out: OutputFile, run: Run, lines: int, journal: Journal, profile: Profile) -> None:
+    """Write a plan into its folder or table; `lines` are the rows of the table.
+
+    Raises `CommandRefused` and `JournalError`.
+    """
+    table = out
+    if not is_table(out):
+        table = _file_in(out, VALUE_CHANGES)
+        try:
+            await anyio.Path(out.path).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandRefused("{path} cannot be made: {why}", path=out.path, why=reason_of(error)) from error
+        for name, state in SAVED.items():
+            async with written_to(_file_in(out, name)) as sheet:
+                await write_items(sheet, run, (state,), journal)
+        async with written_to(_file_in(out, LOOK_ALIKES)) as sheet:
+            sheet.row(header_of(run))
+            async for page in look_alikes(run, journal):
+                await anyio.to_thread.run_sync(sheet.all, [of_item(item, run) for item in page])
+    pages = (
+        [line for change in page for line in _lines(change)] async for page in row_changes(run, journal, profile)
+    )
+    # An empty page would end the table.
+    await write_table(table, COLUMNS_OF_CHANGES, lines, (page async for page in pages if page))
+
+
+def _file_in(folder: OutputFile, name: str) -> OutputFile:
+    return replace(folder, path=folder.path / f"{name}.csv")
+
+
+def _lines(change: RowChange) -> Iterator[TableRow]:
+    """Old and new value of each field: money is a number, anything else, also an id, a text."""
+    item = change.item
+    for one in change.fields:
+        old, new = (Decimal(value) if value and one.name in AMOUNTS else value for value in (one.old, one.new))
+        if one.issued:
+            new = said("(issued by the billing)")
+        of_row = (item.line, item.number, item.label, change.model, change.key)
+        yield (*of_row, _CHANGES[change.kind], one.name, old, new)

@@ -1,11 +1,10 @@
 """`reconcile`: looks up rows in doubt again, and shows those that only a person can decide."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
 import typer
-from rich.console import Group, RenderableType
 from rich.text import Text
 
 from checkpoints.journal import Journal
@@ -18,10 +17,11 @@ from cli.settings.flags import ChangedDeclaration, Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object
+from cli.show.parts import facts, stack
 from cli.show.progress import show_sending
 from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.layout import Facts, Hanging, command, render, steps_list
+from cli.terminal.layout import Hanging, command, render, steps_list
 from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupts
@@ -105,40 +105,39 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
     log.info("reconciled", exit=int(code), unknown=totals.count(State.UNKNOWN), manual=totals.count(State.MANUAL))
     if screen.voice.as_json:
         screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(code)})
-    parts: list[RenderableType] = [outcome_table(totals, await steps_of(run, journal))]
-    if totals.count(State.MANUAL):
-        parts.append(_manual_rows(run, await journal.items(run, {State.MANUAL}, size=MAX_MANUAL_SHOWN), left))
-        undecided = counted(
-            "{n} row for a person to decide on", "{n} rows for a person to decide on", totals.count(State.MANUAL)
-        )
-        parts.append(render(undecided, "bold yellow"))
-    elif not totals.count_where(in_doubt=True):
-        settled = said("run {run}: nothing is in doubt", run=run.name)
-        parts.insert(0, Text(f"✓ {printable(settled)}", "bold green"))
-    if stop.requested:
-        parts.append(render(stop.reason, "yellow", 600))
-    if steps := next_steps(run, totals):
-        parts.append(steps_list(steps))
-    screen.result(Group(*parts), good=code is Exit.DONE)
+    undecided, steps = totals.count(State.MANUAL), next_steps(run, totals)
+    manual = await journal.items(run, {State.MANUAL}, size=MAX_MANUAL_SHOWN) if undecided else []
+    is_settled = not undecided and not totals.count_where(in_doubt=True)
+    to_decide = counted("{n} row for a person to decide on", "{n} rows for a person to decide on", undecided)
+    how = said("when it is in the billing; `pending` instead of `accepted` sends it again:")
+    screen.result(
+        stack(
+            render(said("✓ run {run}: nothing is in doubt", run=run.name), "bold green") if is_settled else None,
+            outcome_table(totals, await steps_of(run, journal)),
+            *(
+                # Both sides of a row, and the command that records a decision.
+                stack(
+                    Hanging(
+                        Text("? ", "yellow"),
+                        render(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim"),
+                    ),
+                    facts(
+                        (said("sent:"), render(item.payload)),
+                        (said("found:"), render(_seen(item, left))),
+                        indent=4,
+                    ),
+                    Text(f"    {printable(how)}", "dim"),
+                    command(command_line("decide", f"{run.name}/{item.number}", "accepted", "--why", "…")),
+                )
+                for item in manual
+            ),
+            render(to_decide, "bold yellow") if undecided else None,
+            render(stop.reason, "yellow", 600) if stop.requested else None,
+            steps_list(steps) if steps else None,
+        ),
+        good=code is Exit.DONE,
+    )
     return code
-
-
-def _manual_rows(run: Run, items: Sequence[Item], left: Mapping[int, LookUpResult]) -> RenderableType:
-    """The manual rows with both sides, and the command that records a decision."""
-    lines: list[RenderableType] = []
-    for item in items:
-        place = render(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
-        sides = Facts(indent=4)
-        sides.add(said("sent:"), render(item.payload))
-        sides.add(said("found:"), render(_seen(item, left)))
-        how = said("when it is in the billing; `pending` instead of `accepted` sends it again:")
-        lines += [
-            Hanging(Text("? ", "yellow"), place),
-            sides,
-            Text(f"    {printable(how)}", "dim"),
-            command(command_line("decide", f"{run.name}/{item.number}", "accepted", "--why", "…")),
-        ]
-    return Group(*lines)
 
 
 def _seen(item: Item, left: Mapping[int, LookUpResult]) -> str:

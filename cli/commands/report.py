@@ -15,7 +15,6 @@ from typing import Annotated, Final
 import anyio
 import anyio.to_thread
 import typer
-from rich.text import Text
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
@@ -26,8 +25,18 @@ from checkpoints.states import State
 from cli.commands.execution import errors_shown, execute
 from cli.jobfile.job_file import TOML
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
-from cli.report.content import content_of
-from cli.report.document import Stamp, digest_of, language_of, read_stamp, to_html, to_pdf, write_files
+from cli.report.document import (
+    FileBeside,
+    FilesBeside,
+    Stamp,
+    digest_of,
+    language_of,
+    page_of,
+    pdf_of,
+    read_stamp,
+    verdict_of,
+    write_files,
+)
 from cli.report.facts import (
     DIGEST,
     ReportFacts,
@@ -39,24 +48,22 @@ from cli.report.facts import (
     leaves_of,
     subject_of,
 )
-from cli.report.tables import FileBeside, FilesBeside
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import mark_of
 from cli.settings.flags import JournalFlags, argument, flag, grouped
 from cli.settings.known_billings import journal_of_all, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.settings.tables import Letterhead
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
-from cli.terminal.layout import Hanging, render
-from cli.terminal.names import place_of
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, markup_safe, printable, reason_of
 from cli.terminal.waiting import waiting
 from jobs.catalogue.catalogue import Catalogue
 from jobs.sums import sums_object
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import Quantity, said, text_of
 
 # ---- the check of a report against the journal --------------------------------------------------------------------
 
@@ -72,28 +79,21 @@ _COMPARED: Final = 1_000
 _TAG: Final = re.compile("<[^>]*>")
 
 
-@dataclass(frozen=True, slots=True)
-class DifferingRow:
-    """A row whose hash is not the one in the report, as the journal has it now."""
-
-    run: Run
-    item: Item
-
-
 @dataclass(slots=True)
 class ReportDifferences:
-    """How a report differs from the journal.
+    """How a report of these runs differs from the journal.
 
-    `rows` are the runs and numbers of all rows that differ, `first` the first of them, and `runs` those whose root
-    differs in a report that has no rows; `sizes` has, by run, how many
-    rows there are in the report and in the journal, where that differs. `words` are pairs of a line of the page and
-    that of a new one; they are compared if the rows agree. `files` are those beside the report that are not as it
-    says.
+    `rows` are the runs and numbers of all rows that differ, `first` the first of them, as the journal has them now,
+    and `runs` those whose root differs in a report that has no rows; `sizes` has, by run, how many rows there are in
+    the report and in the journal, where that differs. `words` are pairs of a line of the page and that of a new one;
+    they are compared if the rows agree. `files` are those beside the report that are not as it says.
     """
 
+    stamp: Stamp
+    facts: ReportFacts
     rows: list[tuple[str, int]] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
-    first: list[DifferingRow] = field(default_factory=list)
+    first: list[tuple[Run, Item, str]] = field(default_factory=list)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     words: list[tuple[str, str]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -107,85 +107,67 @@ class ReportDifferences:
         """Whether anything differs."""
         return self.of_rows or bool(self.words or self.files)
 
-    def add(self, run: Run, item: Item) -> None:
-        """Add a row."""
-        self.rows.append((run.name, item.number))
-        if len(self.first) < MAX_SHOWN:
-            self.first.append(DifferingRow(run, item))
 
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A report that was checked: its stamp, what the journal has now, and the differences."""
-
-    stamp: Stamp
-    facts: ReportFacts
-    differences: ReportDifferences
-
-
-async def check(file: Path, letterhead: Letterhead, journal: Journal, catalogue: Catalogue) -> Checked:
+async def check(file: Path, letterhead: Letterhead, journal: Journal, catalogue: Catalogue) -> ReportDifferences:
     """Compare a report with the journal.
 
     Raises `CommandRefused` for a file that is no report of runs in the journal, and `JournalError`.
     """
     try:
         page = (await anyio.to_thread.run_sync(read_regular, file)).decode("utf-8")
-        stamp, name = read_stamp(page), language_of(page)
+        stamp, reader = read_stamp(page), language(language_of(page))
         subject = await again(stamp.kind, stamp.runs, journal)
         runs = [await journal.run(one) for one in stamp.runs]
     except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
         why = reason_of(error) if isinstance(error, OSError) else text_of(error)
         raise CommandRefused(said("{file} cannot be checked: {why}", file=printable(file), why=why)) from error
     facts = await facts_of(subject, journal, catalogue)
-    differences = ReportDifferences()
+    found = ReportDifferences(stamp, facts)
     if subject.kind is SubjectKind.CAMPAIGN:
         roots = {one.run.name: one.evidence.digests for one in facts.runs}
-        differences.runs += [name for name, root in roots.items() if root != stamp.digests[name]]
-        runs = []
-    for run in runs:
-        await _compare_rows(run, stamp.digests[run.name], journal, differences)
-    if not differences.of_rows:
-        await _compare_words(_Page(file, page, name), facts, letterhead, journal, differences)
-    return Checked(stamp, facts, differences)
+        found.runs += [name for name, root in roots.items() if root != stamp.digests[name]]
+    else:
+        for run in runs:
+            await _compare_rows(run, journal, found)
+    if not found.of_rows:
+        await _compare_words(file, page, reader, letterhead, journal, found)
+    return found
 
 
-async def _compare_rows(run: Run, digests: bytes, journal: Journal, differences: ReportDifferences) -> None:
-    start = 0
+async def _compare_rows(run: Run, journal: Journal, found: ReportDifferences) -> None:
+    digests, start = found.stamp.digests[run.name], 0
     async for page in journal.each_page(run, frozenset(State)):
         for item in page:
             if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
-                differences.add(run, item)
+                found.rows.append((run.name, item.number))
+                if len(found.first) < MAX_SHOWN:
+                    found.first.append((run, item, leaf_data(item).decode()))
             start += DIGEST
     if start != len(digests):
-        differences.sizes[run.name] = (len(digests) // DIGEST, start // DIGEST)
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    file: Path
-    text: str
-    language: str
+        found.sizes[run.name] = (len(digests) // DIGEST, start // DIGEST)
 
 
 async def _compare_words(
-    page: _Page, facts: ReportFacts, letterhead: Letterhead, journal: Journal, differences: ReportDifferences
+    file: Path,
+    page: str,
+    reader: CatalogueLanguage,
+    letterhead: Letterhead,
+    journal: Journal,
+    found: ReportDifferences,
 ) -> None:
     """Compare the page with the one that the journal gives now, and the files beside it with what they should be."""
-    reader = language(page.language)
     with tempfile.TemporaryDirectory() as folder:
-        files = await write_files(facts, reader, Path(folder), journal)
-    now = await anyio.to_thread.run_sync(
-        lambda: "".join(to_html(content_of(facts, reader, letterhead, files), facts))
-    )
-    if page.text != now:
-        there, here = page.text.splitlines(), now.splitlines()
+        files = await write_files(found.facts, reader, Path(folder), journal)
+    now = await anyio.to_thread.run_sync(page_of, found.facts, reader, letterhead, files)
+    if page != now:
+        there, here = page.splitlines(), now.splitlines()
         # Words first: a row that one of the two pages has more is told as that row.
-        found = list(islice(_differing(_with_words(there), _with_words(here)), MAX_WORDS_SHOWN))
-        differences.words += found or list(islice(_differing(there, here), MAX_WORDS_SHOWN))
-    for file in (one for beside in files.values() for one in beside.all):
-        path = page.file.parent / file.name
-        if not await anyio.to_thread.run_sync(_is_as_said, path, file):
-            differences.files.append(str(path))
+        words = list(islice(_differing(_with_words(there), _with_words(here)), MAX_WORDS_SHOWN))
+        found.words += words or list(islice(_differing(there, here), MAX_WORDS_SHOWN))
+    for beside in (one for of_run in files.values() for one in of_run.all):
+        path = file.parent / beside.name
+        if not await anyio.to_thread.run_sync(_is_as_said, path, beside):
+            found.files.append(str(path))
 
 
 def _is_as_said(path: Path, file: FileBeside) -> bool:
@@ -272,28 +254,25 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
         if every:
             where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
         async with open_existing(where) as journal:
+            catalogue = settings.catalogue
             match words or []:
                 case [] if every:
-                    subject = await campaign_of(journal, _moment(since))
-                    target = OutputFile(output or Path("report-all.pdf" if pdf else "report-all.html"), force=force)
-                    order = ReportOrder(target, _language(lang, settings), settings.letterhead, pdf)
-                    return await write_report(subject, order, journal, settings.catalogue, screen)
+                    subject, name = await campaign_of(journal, _moment(since)), "report-all"
                 case _ if every or since is not None:
                     raise CommandRefused(_USAGE_OF_ALL)
                 case ["check", file]:
-                    return _show_check(
-                        await check(Path(file), settings.letterhead, journal, settings.catalogue), screen
-                    )
+                    return _show_check(await check(Path(file), settings.letterhead, journal, catalogue), screen)
                 case ["prove", name, key]:
                     return await prove_row(await journal.run(name), key, journal, screen)
                 case [] | [_]:
                     name = words[0] if words else (await chosen_run(None, journal, "report")).name
                     subject = await subject_of(name, journal, is_file=name.endswith(TOML))
-                    target = OutputFile(output or _path_of(subject, "pdf" if pdf else "html"), force=force)
-                    order = ReportOrder(target, _language(lang, settings), settings.letterhead, pdf)
-                    return await write_report(subject, order, journal, settings.catalogue, screen)
+                    name = _name_of(subject)
                 case _:
                     raise CommandRefused(_USAGE)
+            target = OutputFile(output or Path(f"{name}.{'pdf' if pdf else 'html'}"), force=force)
+            order = ReportOrder(target, _language(lang, settings), settings.letterhead, pdf)
+            return await write_report(subject, order, journal, catalogue, screen)
 
     given = flags
     with errors_shown(Screen(voice.whole())):
@@ -345,10 +324,9 @@ class ReportOrder:
     pdf: bool = False
 
 
-def _path_of(subject: Subject, suffix: str) -> Path:
+def _name_of(subject: Subject) -> str:
     mark = mark_of(subject.main) if subject.kind is SubjectKind.FILE else None
-    name = subject.main.name if mark is None else f"{Path(mark.file).stem}-{mark.round}"
-    return Path(f"report-{name}.{suffix}")
+    return f"report-{subject.main.name}" if mark is None else f"report-{Path(mark.file).stem}-{mark.round}"
 
 
 async def write_report(
@@ -370,16 +348,16 @@ async def write_report(
     folder = Path() if to_stdout else target.path.parent
     with waiting(said("writing the report {file}", file=printable(target.path, WHOLE))):
         beside = await write_files(facts, order.language, folder, journal)
-        content = content_of(facts, order.language, order.letterhead, beside)
+        page = await anyio.to_thread.run_sync(page_of, facts, order.language, order.letterhead, beside)
+        made = page.encode()
         if order.pdf:
-            await anyio.to_thread.run_sync(lambda: _write([to_pdf(content)], target))
-        else:
-            await anyio.to_thread.run_sync(lambda: _write(map(str.encode, to_html(content, facts)), target))
+            made = await anyio.to_thread.run_sync(pdf_of, page, facts, order.language)
+        await anyio.to_thread.run_sync(_write, made, target)
     await journal.history.note_report(subject.main, facts.root)
     if screen.voice.as_json:
         screen.emit(_object(facts, target, beside))
         return Exit.DONE
-    screen.result(markup_safe(content.verdict))
+    screen.result(markup_safe(verdict_of(page)))
     if not to_stdout:
         screen.say(said("The report is in {path}", path=printable(target.path, WHOLE)))
     for name, files in beside.items():
@@ -393,13 +371,13 @@ async def write_report(
     return Exit.DONE
 
 
-def _write(parts: Iterable[bytes], target: OutputFile) -> None:
+def _write(report: bytes, target: OutputFile) -> None:
     if target.path == STDOUT:
         with standard_output() as stdout:
-            stdout.writelines(parts)
+            stdout.write(report)
         return
-    with replacing(target) as made, made.open("wb") as file:
-        file.writelines(parts)
+    with replacing(target) as made:
+        made.write_bytes(report)
 
 
 def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBeside]) -> dict[str, object]:
@@ -421,71 +399,23 @@ def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBe
 # ---- check and proof --------------------------------------------------------------------------------------------
 
 
-def _show_check(checked: Checked, screen: Screen) -> Exit:
+def _show_check(found: ReportDifferences, screen: Screen) -> Exit:
     """Show how a report differs from the journal."""
-    stamp, facts, found = checked.stamp, checked.facts, checked.differences
-    number = sum(one.evidence.size for one in facts.runs)
     if screen.voice.as_json:
         screen.emit(
             {
-                "runs": list(stamp.runs),
+                "runs": list(found.stamp.runs),
                 "agrees": not found,
-                "root": facts.root,
-                "reported": stamp.root,
+                "root": found.facts.root,
+                "reported": found.stamp.root,
                 "rows": [{"run": run, "row": row} for run, row in found.rows],
                 "differing_runs": found.runs,
                 "words": len(found.words),
                 "files": found.files,
             }
         )
-    if not found:
-        agrees = counted(
-            "the report agrees with the journal: {n} row, root {root}",
-            "the report agrees with the journal: {n} rows, root {root}",
-            number,
-            root=stamp.root,
-        )
-        screen.result(Hanging(Text("✓ ", "green"), render(agrees)))
-        return Exit.DONE
-    differs = said("the report of {runs} does not agree with the journal", runs=stamp.runs)
-    screen.result(Hanging(Text("✗ ", "bold red"), render(differs)), good=False)
-    for sentence in _sentences(stamp, number, found):
-        screen.result(Hanging(Text("  "), render(sentence)), good=False)
-    return Exit.REJECTED
-
-
-def _sentences(stamp: Stamp, number: int, found: ReportDifferences) -> Iterator[Said]:
-    """What differs: words, the first rows, and files."""
-    if found.words:
-        yield counted(
-            "its rows agree, {n} row; its words do not:", "its rows agree, {n} rows; its words do not:", number
-        )
-    for there, now in found.words:
-        yield said("here: {text}", text=there or "–")
-        yield said("now: {text}", text=now or "–")
-    if found.words:
-        yield said(
-            "an earlier version of the program may have written the page otherwise: write the report anew and compare"
-        )
-    for one in found.first:
-        place = place_of(one.item)
-        if len(stamp.runs) > 1:
-            place = said("{place} of run {run}", place=place, run=one.run.name)
-        now = leaf_data(one.item).decode()
-        yield said("{place} ({label}): now {row}", place=place, label=printable(one.item.label, 60), row=now)
-    if more := len(found.rows) - len(found.first):
-        yield counted("and {n} more", "and {n} more", more)
-    for run in found.runs:
-        yield said("the rows of run {run} are not those of the report", run=run)
-    for run, (there_are, now_are) in found.sizes.items():
-        yield said(
-            "rows of run {run}: {reported} in the report, {present} in the journal",
-            run=run,
-            reported=Quantity(there_are),
-            present=Quantity(now_are),
-        )
-    for path in found.files:
-        yield said("{path} is not there, or not as the report says", path=path)
+    screen.result(drawn("report_check.j2", found=found, differs=bool(found)), good=not found)
+    return Exit.REJECTED if found else Exit.DONE
 
 
 async def prove_row(run: Run, key: str, journal: Journal, screen: Screen) -> Exit:

@@ -1,10 +1,8 @@
-"""`status`: shows all runs, or one of them in detail."""
+"""`status`: shows all runs, or one of them in detail, once or again until nobody works on it."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Annotated, Final, NoReturn
 
 import msgspec
@@ -15,12 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
-from checkpoints.states import State, states_where
+from checkpoints.records import Totals
+from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.control_client import ask_status, unheard
 from cli.session.journal import open_existing, stored_policy
-from cli.session.stages import describe_stage, ended_facts, holds_its_file, stage_of
+from cli.session.run_view import RunView
+from cli.session.stages import RUNNING, ended_facts, holds_its_file
 from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, flag, grouped
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
@@ -29,23 +28,22 @@ from cli.show.closing import (
     first_refusals,
     next_steps,
     outcome_table,
-    reasons_lists,
+    reasons_of,
     refused_export,
-    refused_rows,
     states_object,
 )
+from cli.show.progress import line, looks, screen_of, show_looks
 from cli.show.steps import steps_of
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, Hanging, badge_of, is_of_badge, render, steps_list
-from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_sender
+from cli.terminal.layout import Hanging, is_of_badge, render
+from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
-from engine.pipeline.progress import Status
-from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import source_of
 from texts.remedies import command_line, setting
-from texts.said import Quantity, counted, said, text_of
+from texts.said import Quantity, Said, in_lines, said, text_of
 
 COLUMNS: Final = (
     said("run"),
@@ -57,9 +55,6 @@ COLUMNS: Final = (
     said("held by"),
 )
 """Of the table of runs."""
-
-NOTHING: Final = "–"
-"""Stands for a fact that there is not."""
 
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
@@ -79,57 +74,51 @@ def _status(
         bool,
         flag("--all", None, "All billings of the settings on one screen: who works where, and what is left."),
     ] = False,
-    watch: Annotated[bool, flag("--watch", None, "Look again every second, until nobody works on the run.")] = False,
+    again: Annotated[bool, flag("--watch", None, "Look again every second, until nobody works on the run.")] = False,
     flags: JournalFlags,
     as_json: AsJson = False,
 ) -> None:
     """Show all runs, or one of them in detail."""
     if every:
-        _status_all(name, flags, watch=watch, as_json=as_json)
-    if watch:
-        from cli.commands.watch import watch as show
-    else:
-        show = status
+        _status_all(name, flags, again=again, as_json=as_json)
+    show = watch if again else status
     execute(lambda settings, screen: show(name, settings, screen), flags, Voice(as_json=as_json), only_reads=True)
 
 
-def _status_all(name: str | None, flags: Flags, *, watch: bool, as_json: bool) -> NoReturn:
-    from cli.commands.status_all import status_all, watch_all
+def _status_all(name: str | None, flags: Flags, *, again: bool, as_json: bool) -> NoReturn:
+    from cli.fleet.overview import status_all, watch_all
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         if name is not None:
             raise CommandRefused(
                 said("{flag} shows all runs: leave {run} out, or {flag}", flag=setting("all"), run=printable(name))
             )
-        return await (watch_all if watch else status_all)(settings, screen)
+        return await (watch_all if again else status_all)(settings, screen)
 
     execute(work, without_profile(flags, os.environ), Voice(as_json=as_json), only_reads=True)
 
 
-@dataclass(frozen=True, slots=True)
-class RunSeen:
-    """A run at one moment: `live` is the status that its process reports, None without an answer."""
-
-    run: Run
-    holder: Holder | None
-    live: Status | None = None
-    silent: str = ""
-    """Why the run's process did not answer, where that is known."""
+# ---- runs as they are ---------------------------------------------------------------------------------------------
 
 
-async def see(name: str, journal: Journal) -> RunSeen:
-    """Read the state of a run. Raises `NoSuchRun`."""
+async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
+    """A run as it is now; unless `counted`, without its rows where its process says what they are.
+
+    Raises `NoSuchRun`.
+    """
     run = await journal.run(name)
-    holder = await journal.holder(run)
+    live, silent, holder = None, "", await journal.holder(run)
     if holder is None:
         # Until its process let go of it, the run may have gone on since it was read.
-        return RunSeen(await journal.run(name), None)
-    try:
-        live = await ask_status(run, journal)
-        silent = unheard(holder) if live is None and journal.address.is_shared else ""
-        return RunSeen(run, holder, live, silent)
-    except (CommandRefused, msgspec.ValidationError) as error:
-        return RunSeen(run, holder, silent=text_of(error))
+        run = await journal.run(name)
+    else:
+        try:
+            live = await ask_status(run, journal)
+            silent = unheard(holder) if live is None and journal.address.is_shared else ""
+        except (CommandRefused, msgspec.ValidationError) as error:
+            silent = text_of(error)
+    totals = await journal.totals(run) if counted or live is None else Totals()
+    return RunView(run, totals, holder, live=live, silent=silent)
 
 
 async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
@@ -147,10 +136,8 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
             objects = [await run_object(await see(run.name, journal), journal) for run in runs]
             screen.emit({"journal": journal.name, "runs": objects})
         elif runs:
-            table = RunsTable()
-            for run in runs:
-                table.add(run, await journal.totals(run), await journal.holder(run))
-            screen.show(table)
+            seen_runs = [RunView(run, await journal.totals(run), await journal.holder(run)) for run in runs]
+            screen.show(RunsTable(seen_runs))
         else:
             screen.show(said("{journal} has no runs yet", journal=journal.name))
     return Exit.DONE
@@ -159,25 +146,35 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
 class RunsTable:
     """All runs: a line a run where they fit, else a paragraph a run, in which nothing is cut."""
 
-    def __init__(self) -> None:
+    def __init__(self, runs: Iterable[RunView]) -> None:
         self._table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for column in COLUMNS:
             self._table.add_column(render(column), no_wrap=True)
         self._paragraphs: list[Hanging] = []
+        for one in runs:
+            self._add(one)
 
-    def add(self, run: Run, totals: Totals, holder: Holder | None) -> None:
-        """Add a run."""
-        stage = describe_stage(run, totals, is_held=holder is not None)
-        source, begun, states = render(source_of(run)), moment(run.created_at), _states(totals)
+    def _add(self, one: RunView) -> None:
+        run, holder, totals, source = one.run, one.holder, one.totals, source_of(one.run)
+        told = [(totals.counts.get(state, 0), STATE_NAMES[state], state.style) for state in State]
+        told.append((totals.refused, REFUSED, "red"))
+        states = Text("  ").join(
+            render(said("{n} {state}", n=Quantity(number), state=state), style)
+            for number, state, style in told
+            if number
+        )
+        begun = moment(run.created_at)
         held = said("process {process} on {host}", process=holder.process, host=holder.host) if holder else "–"
-        self._table.add_row(Text(run.name, "bold"), run.job, source, render(stage), states, begun, render(held))
+        self._table.add_row(
+            Text(run.name, "bold"), run.job, render(source), render(one.stage_text), states, begun, render(held)
+        )
         lines = [
-            render(said("{job}, {stage}", job=run.job, stage=stage)),
-            render(said("from {source}", source=printable(source_of(run), WHOLE))),
+            render(said("{job}, {stage}", job=run.job, stage=one.stage_text)),
+            render(said("from {source}", source=printable(source, WHOLE))),
+            *([states] if states else []),
+            render(said("begun {begun}", begun=begun)),
+            *([render(said("held by {process}", process=held))] if holder else []),
         ]
-        lines += [states] if states else []
-        lines.append(render(said("begun {begun}", begun=begun)))
-        lines += [render(said("held by {process}", process=held))] if holder else []
         self._paragraphs.append(Hanging(Text(f"{run.name}  ", "bold"), Text("\n").join(lines)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -185,161 +182,58 @@ class RunsTable:
         yield from [self._table] if needed <= options.max_width else self._paragraphs
 
 
-def _states(totals: Totals) -> Text:
-    words = [
-        _number_of(number, STATE_NAMES[state], state.style) for state in State if (number := totals.counts.get(state))
-    ]
-    words += [_number_of(totals.refused, REFUSED, "red")] if totals.refused else []
-    return Text("  ").join(words)
-
-
-def _number_of(number: int, state: str, style: str) -> Text:
-    return render(said("{n} {state}", n=Quantity(number), state=state), style)
-
-
-async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
+async def detail(seen: RunView, journal: Journal) -> RenderableType:
     """All details of a run."""
-    run, holder = seen.run, seen.holder
-    totals = await journal.totals(run)
-    facts = Facts()
-    parameters = ", ".join(
-        f"{name}={value}" for name, value in run.parameters.items() if value and not is_of_badge(name)
-    )
-    badge = badge_of(run.parameters)
-    stage = describe_stage(run, totals, is_held=holder is not None)
-    for what, value in (
-        (said("run"), said("{run}, {stage}", run=run.name, stage=stage)),
-        (said("job"), f"{run.job} {parameters}"),
-        (said("rows from"), source_of(run)),
-        (said("settings"), badge.line if badge else NOTHING),
-        (said("billing"), run.target),
-        (said("begun"), moment(run.created_at)),
-        (said("list complete"), moment(run.frozen_at)),
-        (said("approved"), moment(run.approved_at)),
-        (said("given up"), moment(run.discarded_at)),
-        (said("ended"), await _ended(run, totals, journal)),
-        (said("purged"), _purged(run)),
-        (said("pacing"), describe_policy(stored_policy(run))),
-        (said("paused"), _paused(run)),
-        (said("held by"), holder.sentence if holder else said("nobody")),
-    ):
-        if value != NOTHING:
-            facts.add(what, value if isinstance(value, Text) else render(value))
-    parts: list[RenderableType] = [facts, Text(""), outcome_table(totals, await steps_of(run, journal))]
-    if seen.live:
-        from cli.show.progress import screen_of
-
-        parts += [Text(""), screen_of(seen.live)]
-    if run.purged_at is None:
-        parts += await reasons_lists(run, totals, journal)
-    if totals.refused and run.purged_at is None:
-        parts.append(refused_rows(await first_refusals(run, journal), totals.refused, refused_export(run)))
-    parts += _format_history(
-        await journal.history.commands(run, size=MAX_STATUS_SHOWN + 1), await journal.history.decisions(run)
-    )
-    if seen.silent:
-        parts.append(render(seen.silent, "yellow", 600))
-    if steps := _steps(seen, totals):
-        parts += [Text(""), steps_list(steps)]
-    return Group(*parts)
-
-
-def _paused(run: Run) -> str:
-    if run.paused_at is None:
-        return NOTHING
-    return said("{when}, by {who}", when=moment(run.paused_at), who=name_of_sender(run.paused_by or ""))
-
-
-async def _ended(run: Run, totals: Totals, journal: Journal) -> str:
-    """Who has ended the run for good, when, and how much of it is in the billing."""
-    if (end := describe_end(run)) is None:
-        return NOTHING
-    unsent = counted("{n} row never sent", "{n} rows never sent", totals.unsent)
-    if run.job == IMPORT and totals.taken_back:
-        # Some of its steps go with their subscriber, and are not taken back for themselves.
-        return said("{end}; {unsent}", end=end, unsent=unsent)
-    in_effect = states_where(in_effect=True)
-    amount = sum((totals.amounts.get(state, Decimal(0)) for state in in_effect), Decimal(0))
-    amount -= (await journal.history.of_run(run)).sum_taken_back
-    return said(
-        "{end}; still in the billing: {rows}, {sum}; {unsent}",
-        end=end,
-        rows=Quantity(totals.count(*in_effect) - totals.taken_back),
-        sum=amount,
-        unsent=unsent,
+    run, totals, history = seen.run, seen.totals, journal.history
+    commands, decisions = await history.commands(run, size=MAX_STATUS_SHOWN + 1), await history.decisions(run)
+    given = run.parameters.items()
+    return drawn(
+        "status.j2",
+        {
+            "outcome": outcome_table(totals, await steps_of(run, journal)),
+            "live": screen_of(seen.live) if seen.live else Text(""),
+        },
+        seen=seen,
+        parameters=[f"{name}={value}" for name, value in given if value and not is_of_badge(name)],
+        source=source_of(run),
+        end=describe_end(run),
+        sum_taken_back=(await history.of_run(run)).sum_taken_back if run.ended_at else None,
+        pacing=describe_policy(stored_policy(run)),
+        found=[] if run.purged_at else await reasons_of(run, totals, journal),
+        refused=await first_refusals(run, journal) if totals.refused else (),
+        all_refused=refused_export(run),
+        commands=commands[-MAX_STATUS_SHOWN:],
+        decisions=decisions[-MAX_STATUS_SHOWN:],
+        more_told=max(len(commands), len(decisions)) > MAX_STATUS_SHOWN,
+        steps=_steps(seen),
     )
 
 
-def _purged(run: Run) -> str:
-    if run.purged_at is None:
-        return NOTHING
-    when = moment(run.purged_at)
-    if run.has_only_totals:
-        return said("{when}; kept are its totals", when=when)
-    return said("{when}; kept are number, sum, state and times of each row", when=when)
-
-
-def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
+def _steps(seen: RunView) -> list[tuple[str, str]]:
     """The commands to type next, each with its purpose."""
-    run = seen.run
+    run, totals = seen.run, seen.totals
     unfinished = run.ended_at is None and (run.frozen_at is None or totals.count_where(open=True) > 0)
-    holds = run.paused_at and (unfinished or seen.holder or holds_its_file(run))
     goes_on: list[tuple[str, str]] = []
-    if holds:
+    if run.paused_at and (unfinished or seen.holder or holds_its_file(run)):
         goes_on.append((command_line("continue", run.name), said("end the pause")))
     if seen.holder:
         return [*goes_on, (command_line("status", run.name, "--watch"), said("see it work"))]
-    if run.stage is Stage.DISCARDED or run.purged_at:
-        return []
-    return goes_on + next_steps(run, totals)
+    return [] if seen.is_discarded or run.purged_at else goes_on + next_steps(run, totals)
 
 
-def _format_history(commands: Sequence[Command], decisions: Sequence[Decision]) -> list[RenderableType]:
-    """The latest commands to the run and decisions on its rows."""
-    lines = [_line(one.given_at, one.command, one.answer, one.who) for one in commands[-MAX_STATUS_SHOWN:]]
-    lines += [
-        _line(
-            datetime.fromisoformat(one.decided_at),
-            said("row {number} is {state}", number=one.number, state=STATE_NAMES[State(one.state)]),
-            one.why,
-            one.who,
-        )
-        for one in decisions[-MAX_STATUS_SHOWN:]
-    ]
-    if not lines:
-        return []
-    earlier = (
-        [render(said("earlier ones are in the journal"), "dim")]
-        if max(len(commands), len(decisions)) > MAX_STATUS_SHOWN
-        else []
-    )
-    return [Text(""), *earlier, *lines]
-
-
-def _line(when: datetime, what: str, why: str, who: str) -> Hanging:
-    told = (
-        Text()
-        .append(printable(name_of_command(what), 100), "bold")
-        .append(f": {printable(why)}")
-        .append(f" ({printable(name_of_sender(who))})", "dim")
-    )
-    return Hanging(Text(f"{moment(when)} ", "dim"), told, indent=4)
-
-
-async def run_object(seen: RunSeen, journal: Journal) -> dict[str, object]:
+async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:
     """The details for scripts; `live` is the status that the run's process reports, null without an answer."""
-    totals = await journal.totals(seen.run)
     return {
-        **facts_object(seen, stage_of(seen.run, totals, is_held=seen.holder is not None)),
-        **states_object(totals),
-        "taken_back": totals.taken_back,
+        **facts_object(seen, seen.stage),
+        **states_object(seen.totals),
+        "taken_back": seen.totals.taken_back,
         "live": seen.live,
         "commands": await journal.history.commands(seen.run, size=MAX_STATUS_SHOWN),
         "decisions": (await journal.history.decisions(seen.run))[-MAX_STATUS_SHOWN:],
     }
 
 
-def facts_object(seen: RunSeen, stage: str) -> dict[str, object]:
+def facts_object(seen: RunView, stage: str) -> dict[str, object]:
     """The facts of a run that need no counting, and its stage; only settings that differ from the defaults."""
     run, holder = seen.run, seen.holder
     return {
@@ -348,7 +242,7 @@ def facts_object(seen: RunSeen, stage: str) -> dict[str, object]:
         "parameters": dict(run.parameters),
         "source": run.source,
         "target": run.target,
-        "profile": None if (badge := badge_of(run.parameters)) is None else badge.as_object(),
+        "profile": seen.badge and seen.badge.as_object(),
         "stage": stage,
         "settings": dict(run.policy),
         "created": run.created_at,
@@ -358,5 +252,94 @@ def facts_object(seen: RunSeen, stage: str) -> dict[str, object]:
         "purged": run.purged_at,
         "ended": ended_facts(run),
         "paused": None if run.paused_at is None else {"since": run.paused_at, "by": run.paused_by},
-        "holder": None if holder is None else {"host": holder.host, "process": holder.process, "since": holder.since},
+        "holder": holder and {"host": holder.host, "process": holder.process, "since": holder.since},
     }
+
+
+# ---- `status --watch`: a run again every second, until no process works on it -------------------------------------
+
+
+async def watch(name: str | None, settings: Settings, screen: Screen) -> Exit:
+    """Watch a run until it ends; without a name, the only one that is working.
+
+    A terminal is redrawn; otherwise each change prints a line, or with `--json` an object.
+    Raises `CommandRefused` and `JournalError`.
+    """
+    async with open_existing(settings.journal.value) as journal:
+        chosen = name or await _only_working_run(journal)
+        seen_again = looks(lambda: see(chosen, journal, counted=False), lambda seen: seen.is_held)
+        if screen.out.is_terminal and not screen.voice.as_json:
+            await show_looks(_views(seen_again, journal), screen)
+            screen.show(await detail(await see(chosen, journal), journal))
+        else:
+            await tell_changes(seen_again, journal, screen)
+    return Exit.DONE
+
+
+async def _only_working_run(journal: Journal) -> str:
+    working = [run.name for run in await journal.runs() if await journal.holder(run)]
+    if len(working) == 1:
+        return working[0]
+    if not working:
+        raise CommandRefused(
+            said(
+                "nobody works on any run of {journal}: {command} shows them",
+                journal=printable(journal.name),
+                command=command_line("status"),
+            )
+        )
+    lines = [f"  {command_line('status', run, '--watch')}" for run in working]
+    raise CommandRefused(in_lines([said("several runs are being worked on; which?"), *lines]))
+
+
+async def _views(seen_again: AsyncIterator[RunView], journal: Journal) -> AsyncIterator[RenderableType]:
+    """A short view, which needs no counting, while the run reports its status."""
+    async for seen in seen_again:
+        if seen.is_held:
+            yield Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
+
+
+async def tell_changes(seen_again: AsyncIterator[RunView], journal: Journal, screen: Screen) -> None:
+    """Print each change of a run, as a line or as an object; that time passes is none."""
+    before: object = None
+    async for seen in seen_again:
+        live = seen.live
+        still = live and replace(live, seconds=0.0, average=0.0, held_seconds={})
+        if screen.voice.as_json:
+            # What the run reports has no sums, which would have to be counted.
+            found = (
+                {**facts_object(seen, RUNNING), "states": live.counts, "refused": live.refused, "live": live}
+                if live
+                else await run_object(seen, journal)
+            )
+            now: object = found | {"live": still}
+            if now != before:
+                screen.emit(found)
+        else:
+            title, idle = _title(seen).plain, "" if live else printable(_idle(seen), WHOLE)
+            now = title, line(still).plain if still else idle
+            if now != before:
+                screen.out.print(f"{title}: {line(live).plain if live else idle}", markup=False, soft_wrap=True)
+        before = now
+
+
+def _idle(seen: RunView) -> Said:
+    """The state, from its journal, of a run that reports no status."""
+    states = tuple(
+        said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
+        for state, number in seen.totals.counts.items()
+        if number
+    ) or (said("no rows yet"),)
+    where = said("{stage}, {states}", stage=seen.stage_text, states=states)
+    return said("{where} ({silent})", where=where, silent=seen.silent) if seen.silent else where
+
+
+def _title(seen: RunView) -> Text:
+    run = seen.run
+    title = render(said("run {run}", run=run.name), "bold")
+    if seen.badge:
+        title.append(" ").append_text(seen.badge.line)
+    if run.paused_at:
+        paused = said("paused, by {who}, since {when}", who=run.paused_by or "", when=moment(run.paused_at))
+        return title.append(" ").append_text(render(paused, "bold yellow"))
+    return title

@@ -7,7 +7,6 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
@@ -22,10 +21,8 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Voice
-from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.entries import OF_UNPROVEN
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
-from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import LEAVE, RUN, TAKE, UNDO, UNPROVEN
 from jobs.undo import build_undo
 from texts.remedies import command_line, setting
@@ -60,38 +57,48 @@ async def undo(name: str, how: Sequence[str], told: Invocation) -> Closing:
     Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
     then.
     """
-    settings, screen = told.settings, told.screen
+    settings, screen, given = told.settings, told.screen, dict(parse_pairs(how, "--set"))
     async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await _check(run, journal)
         if undecided := (await journal.totals(run)).count(State.MANUAL):
-            _note_undecided(run, undecided, screen)
-        way = _options(
-            await _kind_of(run, journal, settings.catalogue),
-            {name: text for name, text in parse_pairs(how, "--set").items() if name != UNPROVEN},
-            profile_of(settings),
-            screen,
+            note = counted(
+                "nobody has decided on {n} row of run {run}: it is not taken back. Decide ({command}), and undo the "
+                "run once more",
+                "nobody has decided on {n} rows of run {run}: they are not taken back. Decide ({command}), and undo "
+                "the run once more",
+                undecided,
+                run=run.name,
+                command=command_line("reconcile", run.name),
+            )
+            screen.say_always(labelled(said("note:"), note, "yellow"))
+        # The job whose effect is reversed in the end, through any chain of undos.
+        first = run
+        while first.job == UNDO:
+            first = await journal.run(first.parameters[RUN])
+        wanted, profile = settings.catalogue.of(first), profile_of(settings)
+        options = {option: text for option, text in given.items() if option != UNPROVEN}
+        for contradiction in contradictions(wanted.undo_parameters, options, profile):
+            screen.say_always(labelled(said("note:"), contradiction, "yellow"))
+        # Those given, else those that a probe has found.
+        way = check_parameters(
+            said("the undo of {job}", job=wanted.name),
+            wanted.undo_parameters,
+            with_facts(wanted.undo_parameters, options, profile),
         )
-        way |= await _what_may_be_others(run, journal, parse_pairs(how, "--set"), told.consent, screen)
+        way |= await _what_may_be_others(run, journal, given, told.consent, screen)
         parameters = {RUN: run.name, **way}
         async with open_session(told, journal, of=run) as session:
             job = await build_undo(session.gateway, journal, parameters, settings.catalogue)
-            if not await journal.in_effect(run, size=1):
-                return await _nothing_left(run, journal, screen)
-            created = await create_run(job, parameters, await session.target(), session)
-            return await RunSession(created, job, session, fresh=True).run()
-
-
-async def _nothing_left(run: Run, journal: Journal, screen: Screen) -> Closing:
-    """Say why there is nothing to take back; no run is made for it."""
-    by = tuple(await journal.taken_back(run))
-    why = (
-        said("run {run} is taken back already, by run {others}.", run=run.name, others=by)
-        if by
-        else said("run {run} has nothing to take back: none of its rows had an effect.", run=run.name)
-    )
-    screen.result(Text.assemble(render(why, "bold"), " ", render(said("Nothing was sent."))))
-    return Closing(Exit.DONE, job=UNDO)
+            if await journal.in_effect(run, size=1):
+                created = await create_run(job, parameters, await session.target(), session)
+                return await RunSession(created, job, session, fresh=True).run()
+            # No run is made for it.
+            why = said("run {run} has nothing to take back: none of its rows had an effect.", run=run.name)
+            if by := tuple(await journal.taken_back(run)):
+                why = said("run {run} is taken back already, by run {others}.", run=run.name, others=by)
+            screen.result(Text.assemble(render(why, "bold"), " ", render(said("Nothing was sent."))))
+            return Closing(Exit.DONE, job=UNDO)
 
 
 async def _check(run: Run, journal: Journal) -> None:
@@ -136,31 +143,3 @@ async def _what_may_be_others(
     )
     screen.say_always(labelled(said("note:"), left, "yellow"))
     return {UNPROVEN: LEAVE}
-
-
-def _note_undecided(run: Run, number: int, screen: Screen) -> None:
-    undecided = counted(
-        "nobody has decided on {n} row of run {run}: it is not taken back. Decide ({command}), and undo the run once "
-        "more",
-        "nobody has decided on {n} rows of run {run}: they are not taken back. Decide ({command}), and undo the run "
-        "once more",
-        number,
-        run=run.name,
-        command=command_line("reconcile", run.name),
-    )
-    screen.say_always(labelled(said("note:"), undecided, "yellow"))
-
-
-async def _kind_of(run: Run, journal: Journal, catalogue: Catalogue) -> JobSpec:
-    """The job whose effect is reversed in the end, through any chain of undos."""
-    while run.job == UNDO:
-        run = await journal.run(run.parameters[RUN])
-    return catalogue.of(run)
-
-
-def _options(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
-    """The options of the undo: those given, else those that a probe has found."""
-    own = wanted.undo_parameters
-    for contradiction in contradictions(own, given, profile):
-        screen.say_always(labelled(said("note:"), contradiction, "yellow"))
-    return check_parameters(said("the undo of {job}", job=wanted.name), own, with_facts(own, given, profile))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Group, RenderableType
 from rich.text import Text
 
 from checkpoints.journal import Journal
@@ -23,13 +22,11 @@ from cli.settings.flags import ChangedDeclaration, Flags, RunNameOrNone, flag, g
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
-from cli.show.tally import different_groups, tally_object, tally_screen
+from cli.show.tally import tally_object, tally_screen
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.exits import exit_of as exit_of_run
-from cli.terminal.layout import Hanging, command, render, steps_list
-from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import WHOLE, printable
 from cli.terminal.waiting import waiting
 from engine.errors import LookUpFailed
 from engine.job import ReadBack
@@ -37,10 +34,9 @@ from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 from jobs.spec.import_words import IMPORT
-from jobs.spec.undo_words import UNDO
 from jobs.tally import tally_of
 from texts.remedies import command_line
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import counted, said, text_of
 
 MAX_MISMATCHES_SHOWN: Final = 50
 """Differences that are shown; the rest is counted, and the file of `-o` has them all."""
@@ -84,43 +80,52 @@ class Differences:
 
     run: Run
     sheet: Sheet | None = None
-    first: list[RenderableType] = field(default_factory=list)
-    accounts: list[RenderableType] = field(default_factory=list)
+    first: list[tuple[Item, str]] = field(default_factory=list)
+    accounts: list[str] = field(default_factory=list)
 
     def add(self, item: Item, reading: ReadBack) -> None:
         """Add one row that differs."""
         if len(self.first) < MAX_MISMATCHES_SHOWN:
-            line = render(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
-            self.first.append(Hanging(Text("✗ ", "red"), line.append(f": {printable(reading.difference)}")))
+            self.first.append((item, reading.difference or ""))
         if self.sheet is not None:
             self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
 
     def add_account(self, difference: AccountDifference) -> None:
         """Add one account whose balance differs from what its rows ask for."""
         if len(self.accounts) < MAX_MISMATCHES_SHOWN:
-            self.accounts.append(Hanging(Text("✗ ", "red"), render(str(difference), limit=400)))
+            self.accounts.append(str(difference))
 
 
-async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: Differences) -> Balances | str:
-    """The balances of the run's accounts, or why they cannot be read; those of an import are in its tally."""
-    if run.job == IMPORT:
-        return Balances()
-    try:
-        return await compare_balances(run, gateway, journal, differences.add_account)
-    except LookUpFailed as error:
-        return text_of(error)
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification has found. Balances and tally that cannot be read are told by the reason.
 
+    The balances of an import are in its tally, which no other run has. `undone` are the runs that have taken rows
+    back since, with their number.
+    """
 
-async def _tally(run: Run, gateway: Gateway, journal: Journal, undone: Mapping[str, int]) -> ImportTally | str | None:
-    """The tally of an import, or why there is none; None for any other run."""
-    if run.job != IMPORT:
-        return None
-    if undone:
-        return said("not counted beside the file: rows of this run were taken back")
-    try:
-        return await tally_of(run, gateway, journal)
-    except LookUpFailed as error:
-        return said("the billing cannot be counted beside the file: {reason}", reason=error)
+    run: Run
+    verdict: ReadBackSummary
+    totals: Totals
+    balances: Balances | str
+    tally: ImportTally | str | None
+    undone: Mapping[str, int]
+
+    @property
+    def different_accounts(self) -> int:
+        """The accounts with another balance than was sent."""
+        return self.balances.different if isinstance(self.balances, Balances) else 0
+
+    @property
+    def different_groups(self) -> int:
+        """The folders, tariffs and operators with other totals than the file."""
+        return self.tally.different if isinstance(self.tally, ImportTally) else 0
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code: 0 only where all is in the billing as it was sent."""
+        code = exit_of(self.verdict, self.totals)
+        return Exit.REJECTED if code is Exit.DONE and self.different_accounts + self.different_groups else code
 
 
 async def verify_run(
@@ -155,35 +160,63 @@ async def verify_run(
         undone = await journal.taken_back(run)
         with waiting(said("counting what the billing has beside the file")):
             tally = await _tally(run, session.gateway, journal, undone)
-        counted_up = tally if isinstance(tally, ImportTally) else None
-        await journal.history.note_verification(run, own_name(), _result(verdict, balances), counted_up)
-        totals = await journal.totals(run)
-        code = exit_of(verdict, totals)
-        if code is Exit.DONE and (
-            (isinstance(balances, Balances) and balances.different) or (counted_up and counted_up.different)
-        ):
-            code = Exit.REJECTED
+        kept = tally if isinstance(tally, ImportTally) else None
+        await journal.history.note_verification(run, own_name(), _result(verdict, balances), kept)
+        found = Verified(run, verdict, await journal.totals(run), balances, tally, undone)
         if screen.voice.as_json:
-            found = _object(run, verdict, totals, code)
-            screen.emit({**found, "taken_back": undone, **_balances_object(balances), **_tally_object(tally)})
-        headline = _headline(run, verdict, undone, balances, counted_up, code)
-        shown = _screen(run, verdict, totals, differences, balances, headline)
-        screen.result(Group(shown, *_tally_parts(run, tally)), good=code is Exit.DONE)
+            screen.emit(_object(found))
+        tables = {
+            "states": states_table(found.totals),
+            "tally": Text("") if kept is None else tally_screen(run.name, kept),
+        }
+        shown = drawn("verify.j2", tables, found=found, differences=differences, steps=_next_steps(found))
+        screen.result(shown, good=found.exit is Exit.DONE)
         if target is not None:
-            where = "stdout" if target.path == STDOUT else str(target.path)
-            screen.say(
-                counted(
-                    "{n} row with differences, written to {where}",
-                    "{n} rows with differences, written to {where}",
-                    verdict.different,
-                    where=where,
-                )
+            written = counted(
+                "{n} row with differences, written to {where}",
+                "{n} rows with differences, written to {where}",
+                verdict.different,
+                where="stdout" if target.path == STDOUT else str(target.path),
             )
-        return code
+            screen.say(written)
+        return found.exit
+
+
+async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: Differences) -> Balances | str:
+    if run.job == IMPORT:
+        return Balances()
+    try:
+        return await compare_balances(run, gateway, journal, differences.add_account)
+    except LookUpFailed as error:
+        return text_of(error)
+
+
+async def _tally(run: Run, gateway: Gateway, journal: Journal, undone: Mapping[str, int]) -> ImportTally | str | None:
+    if run.job != IMPORT:
+        return None
+    if undone:
+        return said("not counted beside the file: rows of this run were taken back")
+    try:
+        return await tally_of(run, gateway, journal)
+    except LookUpFailed as error:
+        return said("the billing cannot be counted beside the file: {reason}", reason=error)
+
+
+def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
+    """The exit code: 0 only when every row to be sent is applied; refused rows were never part of the run.
+
+    A row that cannot be read back is neither applied nor different: a person has to check it.
+    """
+    code = exit_of_run(replace(totals, refused=0))
+    if code in {Exit.DONE, Exit.REJECTED} and verdict.unreadable:
+        return Exit.UNDECIDED
+    return Exit.REJECTED if code is Exit.DONE and verdict.different else code
+
+
+# ---- what the journal keeps of it, for the report, and what scripts get -------------------------------------------
 
 
 def _result(verdict: ReadBackSummary, balances: Balances | str) -> Mapping[str, str | int]:
-    """What the journal keeps of a verification, for the report."""
     rows_read: dict[str, str | int] = {
         "as_wanted": verdict.as_wanted,
         "different": verdict.different,
@@ -203,180 +236,9 @@ def _result(verdict: ReadBackSummary, balances: Balances | str) -> Mapping[str, 
     }
 
 
-def _balances_line(balances: Balances | str) -> Text | None:
-    """The balances in one line; None where the run has entered no opening balances."""
-    if isinstance(balances, str):
-        unread = said("the balances of the accounts cannot be read: {reason}", reason=balances)
-        return Text(f"? {printable(unread, WHOLE)}", "yellow")
-    if not balances.accounts + balances.moved + balances.untold:
-        return None
-    told: list[Said] = [
-        counted(
-            "balances of {n} account: expected {expected}, found {found}, difference {gap}",
-            "balances of {n} accounts: expected {expected}, found {found}, difference {gap}",
-            balances.accounts,
-            expected=balances.expected,
-            found=balances.found,
-            gap=balances.found - balances.expected,
-        ),
-        said("{n} different", n=Quantity(balances.different)),
-    ]
-    if balances.moved:
-        told.append(
-            said("{n} with later operations, whose balances say nothing of this run", n=Quantity(balances.moved))
-        )
-    if balances.untold:
-        told.append(said("{n} that cannot be compared", n=Quantity(balances.untold)))
-    return Text("; ", "bold yellow" if balances.different else "").join(map(render, told))
-
-
-def _balances_object(balances: Balances | str) -> Mapping[str, object]:
-    if isinstance(balances, str):
-        return {"accounts": None}
-    return {
-        "accounts": {
-            "compared": balances.accounts,
-            "expected": format(balances.expected, "f"),
-            "found": format(balances.found, "f"),
-            "different": balances.different,
-            "with_later_operations": balances.moved,
-            "not_compared": balances.untold,
-        }
-    }
-
-
-def _tally_parts(run: Run, tally: ImportTally | str | None) -> list[RenderableType]:
-    match tally:
-        case None:
-            return []
-        case ImportTally():
-            return [Text(""), tally_screen(run.name, tally)]
-        case _:
-            return [Hanging(Text("? ", "yellow"), render(tally))]
-
-
-def _tally_object(tally: ImportTally | str | None) -> Mapping[str, object]:
-    if tally is None:
-        return {}
-    return {"tally": tally_object(tally) if isinstance(tally, ImportTally) else None}
-
-
-def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
-    """The exit code: 0 only when every row to be sent is applied; refused rows were never part of the run.
-
-    A row that cannot be read back is neither applied nor different: a person has to check it.
-    """
-    code = exit_of_run(replace(totals, refused=0))
-    if code in {Exit.DONE, Exit.REJECTED} and verdict.unreadable:
-        return Exit.UNDECIDED
-    return Exit.REJECTED if code is Exit.DONE and verdict.different else code
-
-
-def _headline(
-    run: Run,
-    verdict: ReadBackSummary,
-    undone: Mapping[str, int],
-    balances: Balances | str,
-    tally: ImportTally | None,
-    code: Exit,
-) -> Text:
-    """The verdict in one sentence; a sign of success only where nothing speaks against it."""
-    unreadable = verdict.unreadable.total()
-    if not verdict.as_wanted + verdict.different + unreadable:
-        nothing = said("run {run} has no rows to read back", run=run.name)
-        return render(nothing, "bold yellow" if code else "bold")
-    if code is Exit.DONE and not undone:
-        applied = counted(
-            "run {run} is applied: {n} row read back as sent",
-            "run {run} is applied: {n} rows read back as sent",
-            verdict.as_wanted,
-            run=run.name,
-        )
-        return Text(f"✓ {printable(applied)}", "bold green")
-    told: list[Said] = [counted("{n} row as sent", "{n} rows as sent", verdict.as_wanted)]
-    if verdict.different:
-        told.append(said("{n} different", n=Quantity(verdict.different)))
-    if verdict.twice:
-        told.append(said("{n} of them entered twice", n=Quantity(verdict.twice)))
-    if unreadable:
-        told.append(said("{n} that cannot be read back", n=Quantity(unreadable)))
-    if isinstance(balances, Balances) and balances.different:
-        told.append(
-            counted(
-                "{n} account with another balance than was sent",
-                "{n} accounts with another balance than was sent",
-                balances.different,
-            )
-        )
-    if tally is not None and tally.different:
-        told.append(different_groups(tally))
-    told += [
-        counted("{n} row taken back since by run {run}", "{n} rows taken back since by run {run}", number, run=name)
-        for name, number in undone.items()
-    ]
-    verdicts = said("run {run}: {verdicts}", run=run.name, verdicts=tuple(told))
-    return Text(f"! {printable(verdicts, WHOLE)}", "bold yellow")
-
-
-def _screen(
-    run: Run,
-    verdict: ReadBackSummary,
-    totals: Totals,
-    differences: Differences,
-    balances: Balances | str,
-    headline: Text,
-) -> RenderableType:
-    parts: list[RenderableType] = [*differences.first]
-    if verdict.different > len(differences.first):
-        more = said("… and {n} more; all of them with:", n=Quantity(verdict.different - len(differences.first)))
-        parts += [render(more, "dim"), command(command_line("verify", run.name, "-o", "FILE"))]
-    parts += [*differences.accounts, Hanging(Text(""), headline)]
-    parts += [
-        Hanging(
-            Text("? ", "yellow"), render(counted("{n} row: {reason}", "{n} rows: {reason}", number, reason=reason))
-        )
-        for reason, number in verdict.unreadable.items()
-    ]
-    if verdict.moved:
-        moved = counted(
-            "{n} row with later operations, whose balance says nothing of this run",
-            "{n} rows with later operations, whose balances say nothing of this run",
-            verdict.moved,
-        )
-        parts.append(Hanging(Text(""), render(moved)))
-    if verdict.expected or verdict.found:
-        values = {
-            "expected": verdict.expected,
-            "found": verdict.found,
-            "gap": verdict.found - verdict.expected,
-        }
-        sums = (
-            said("operations of the undo: sum expected {expected}, found {found}, difference {gap}", **values)
-            if run.job == UNDO
-            else said("sum expected {expected}, found {found}, difference {gap}", **values)
-        )
-        parts.append(Hanging(Text(""), render(sums)))
-    if (line := _balances_line(balances)) is not None:
-        parts.append(Hanging(Text(""), line))
-    parts.append(states_table(totals))
-    if exit_of(verdict, totals) is not Exit.DONE and (steps := _next_steps(run, verdict, totals)):
-        parts.append(steps_list(steps))
-    return Group(*parts)
-
-
-def _next_steps(run: Run, verdict: ReadBackSummary, totals: Totals) -> list[tuple[str, str]]:
-    """The commands to type next; no second `verify` where nothing more can be read back."""
-    steps = next_steps(run, totals)
-    if not verdict.unreadable:
-        return steps
-    again = command_line("verify", run.name)
-    file = f"{run.name}-{State.ACCEPTED}.csv"
-    accepted = command_line("export", run.name, "--state", State.ACCEPTED, "-o", file)
-    purpose = said("look in the billing for the accepted, not applied: do not send them again on a guess")
-    return [*(step for step in steps if step[0] != again), (accepted, purpose)]
-
-
-def _object(run: Run, verdict: ReadBackSummary, totals: Totals, code: Exit) -> Mapping[str, object]:
+def _object(found: Verified) -> Mapping[str, object]:
+    run, verdict, totals, balances = found.run, found.verdict, found.totals, found.balances
+    tally = {"tally": tally_object(found.tally) if isinstance(found.tally, ImportTally) else None}
     return {
         "run": run.name,
         "job": run.job,
@@ -389,5 +251,32 @@ def _object(run: Run, verdict: ReadBackSummary, totals: Totals, code: Exit) -> M
         "expected": format(verdict.expected, "f"),
         "found": format(verdict.found, "f"),
         "applied": totals.count(State.APPLIED),
-        "exit": int(code),
+        "exit": int(found.exit),
+        "taken_back": found.undone,
+        "accounts": None
+        if isinstance(balances, str)
+        else {
+            "compared": balances.accounts,
+            "expected": format(balances.expected, "f"),
+            "found": format(balances.found, "f"),
+            "different": balances.different,
+            "with_later_operations": balances.moved,
+            "not_compared": balances.untold,
+        },
+        **({} if found.tally is None else tally),
     }
+
+
+def _next_steps(found: Verified) -> list[tuple[str, str]]:
+    """The commands to type next; no second `verify` where nothing more can be read back."""
+    run = found.run
+    if exit_of(found.verdict, found.totals) is Exit.DONE:
+        return []
+    steps = next_steps(run, found.totals)
+    if not found.verdict.unreadable:
+        return steps
+    again = command_line("verify", run.name)
+    file = f"{run.name}-{State.ACCEPTED}.csv"
+    accepted = command_line("export", run.name, "--state", State.ACCEPTED, "-o", file)
+    purpose = said("look in the billing for the accepted, not applied: do not send them again on a guess")
+    return [*(step for step in steps if step[0] != again), (accepted, purpose)]

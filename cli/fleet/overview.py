@@ -1,215 +1,40 @@
-"""All billings at one moment: where each run stands, how far it is, how fast, and what it needs of a person.
+"""All billings at one moment, `status --all`: where each run stands, how far it is, and what it needs of a person.
 
 Facts come from the journals and their queues alone: no billing and no process is asked, so all machines see the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import IntEnum, StrEnum
 from typing import Final
 
+import anyio
+import anyio.to_thread
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.overview import NOTHING_SEEN, RunSummary
-from checkpoints.records import Stage, Totals
-from checkpoints.states import State, states_where
-from cli.fleet.queue import NOTE, QueuedRun, queued_runs
-from cli.session.stages import CLOSED, ENDED, STOPPED, TAKEN_BACK, ended_facts, stage_of
-from cli.settings.known_billings import KnownBillings
+from checkpoints.stores import is_there
+from cli.fleet.queue import NOTE, queued_runs
+from cli.session.journal import open_existing
+from cli.session.run_view import FleetGroup, RunView
+from cli.session.stages import ended_facts
+from cli.settings.known_billings import KnownBillings, known_billings
+from cli.settings.settings import Settings
+from cli.show.progress import looks, show_looks
+from cli.terminal.exits import Exit, code_of
 from cli.terminal.language import CatalogueLanguage
-from cli.terminal.layout import Hanging, one_line, render
-from cli.terminal.names import STAGE_NAMES
-from cli.terminal.texts import duration, printable, rate, short_moment
-from jobs.spec.undo_words import UNDO
-from texts.said import Quantity, Said, counted, in_clauses, said
-
-_IN_EFFECT: Final = states_where(in_effect=True)
-_LONGEST_HOST: Final = 16
-
-
-class FleetGroup(IntEnum):
-    """Where a run stands in the list, the first first."""
-
-    PERSON = 0
-    WORKING = 1
-    WAITING = 2
-    ENDED = 3
-
-    @property
-    def word(self) -> str:
-        """The word for scripts."""
-        return self.name.lower()
-
-
-class NeedKind(StrEnum):
-    """What a person has to see to, by its word for scripts."""
-
-    DECIDE = "decide"
-    REJECTED = "rejected"
-    REFUSED = "refused"
-    LEFT = "left"
-    IDLE = "idle"
-    UNAPPROVED = "unapproved"
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What a person has to see to, and how many rows it is about."""
-
-    kind: NeedKind
-    rows: int
-    sentence: Said
-
-
-@dataclass(frozen=True, slots=True)
-class FleetRun:
-    """A run at one moment. `name` is what its billing is called, `queued` its place in the queue, None for none.
-
-    A journal that `is_shared` has a queue, from which workers of several machines take runs.
-    """
-
-    summary: RunSummary
-    name: str
-    profile: str | None
-    journal: str
-    is_shared: bool
-    queued: QueuedRun | None
-    now: datetime
-
-    @property
-    def totals(self) -> Totals:
-        """Its rows by state."""
-        return self.summary.totals
-
-    @property
-    def stage(self) -> str:
-        """The stage of the run, as `status` has it."""
-        return stage_of(self.summary.run, self.totals, is_held=self.summary.holder is not None)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nobody has anything to do for it, but for rows that were not entered."""
-        run = self.summary.run
-        is_over = run.purged_at is not None or run.stage is Stage.DISCARDED
-        return self.summary.holder is None and (is_over or self.stage in ENDED)
-
-    @property
-    def rows(self) -> int:
-        """All of its rows; a corrected one is counted once, and what a run that has ended never sent is none."""
-        return self.totals.frozen - self.totals.count(State.REPLACED) - self.totals.unsent
-
-    @property
-    def done(self) -> int:
-        """The rows with which nothing is left to do."""
-        return self.rows - self.totals.count_where(settled=False)
-
-    @property
-    def entered(self) -> Decimal:
-        """The money that is in the billing."""
-        return sum((self.totals.amounts.get(state, Decimal(0)) for state in _IN_EFFECT), Decimal(0))
-
-    @property
-    def seconds_left(self) -> float | None:
-        """How long it takes at the pace of the last minute, None where nobody knows."""
-        run, pace = self.summary.run, self.summary.per_second
-        return self.totals.count_where(open=True) / pace if pace and run.frozen_at else None
-
-    @property
-    def group(self) -> FleetGroup:
-        """Where it stands in the list."""
-        if self.needs:
-            return FleetGroup.PERSON
-        if self.summary.holder is not None and self.summary.run.paused_at is None:
-            return FleetGroup.WORKING
-        return FleetGroup.ENDED if self.has_ended else FleetGroup.WAITING
-
-    @property
-    def needs(self) -> Sequence[Need]:
-        """What a person has to see to."""
-        run = self.summary.run
-        return [] if run.purged_at or run.stage is Stage.DISCARDED else list(self._needs())
-
-    def _needs(self) -> Iterator[Need]:
-        totals = self.totals
-        if manual := totals.count(State.MANUAL):
-            yield Need(NeedKind.DECIDE, manual, counted("{n} row to decide on", "{n} rows to decide on", manual))
-        if self.summary.run.ended_at:
-            return
-        if rejected := totals.count(State.REJECTED):
-            yield Need(NeedKind.REJECTED, rejected, counted("{n} row rejected", "{n} rows rejected", rejected))
-        if totals.refused:
-            refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
-            yield Need(NeedKind.REFUSED, totals.refused, refused)
-        run = self.summary.run
-        rests = self.summary.holder is None and self.queued is None and not self.has_ended
-        if not rests or run.paused_at is not None:
-            return
-        left = totals.count_where(open=True)
-        note = self.summary.note
-        if note is not None and note.given_at >= (self.summary.began_at or note.given_at):
-            yield Need(NeedKind.LEFT, left, said("a worker has left it: {why}", why=note.answer))
-        elif self.stage == STOPPED:
-            idle = said("nobody works on it, and it is in no queue") if self.is_shared else said("nobody works on it")
-            yield Need(NeedKind.IDLE, left, idle)
-        elif run.frozen_at is None:
-            yield Need(NeedKind.IDLE, left, said("its rows are not all read, and nobody works on it"))
-        else:
-            yield Need(NeedKind.UNAPPROVED, left, said("nobody has said yes to it"))
-
-    @property
-    def where(self) -> Said:
-        """Who works on it, or what it waits for, in few words."""
-        holder, is_paused = self.summary.holder, self.summary.run.paused_at is not None
-        if holder is not None:
-            host = _short(holder.host)
-            if is_paused:
-                return said("paused on {host}", host=host)
-            return said("on {host}, {process}", host=host, process=str(holder.process))
-        if self.has_ended:
-            return self._ended
-        if is_paused:
-            return said("paused")
-        if self.queued is not None:
-            return self._waits(self.queued)
-        return STAGE_NAMES[self.stage]
-
-    @property
-    def _ended(self) -> Said:
-        """How it has ended; of one that was ended for good, by whom, when, and how much of it is in the billing."""
-        run, standing = self.summary.run, self.totals.count(*_IN_EFFECT) - self.totals.taken_back
-        if run.ended_at is None or self.stage not in {CLOSED, TAKEN_BACK}:
-            return STAGE_NAMES[self.stage]
-        return said(
-            "{stage} {time} by {who}; in the billing: {n}",
-            stage=STAGE_NAMES[self.stage],
-            time=short_moment(run.ended_at, self.now),
-            who=printable(run.ended_by.partition("@")[0], _LONGEST_HOST) or "?",
-            n=Quantity(standing),
-        )
-
-    def _waits(self, queued: QueuedRun) -> Said:
-        """What it waits for in the queue."""
-        if queued.given_out:
-            return said("being taken up")
-        run = self.summary.run
-        if queued.not_before is None or queued.not_before <= self.now:
-            since = queued.since or run.approved_at or run.created_at
-            return said("queued since {time}", time=short_moment(since, self.now))
-        until = short_moment(queued.not_before, self.now)
-        return (
-            said("waits until {time}", time=until) if "hours" in run.policy else said("again at {time}", time=until)
-        )
-
-
-def _short(host: str) -> str:
-    """The first part of a host's name; an address has no such part."""
-    first = host.partition(".")[0]
-    return printable(host if first.isdecimal() else first, _LONGEST_HOST)
+from cli.terminal.layout import Hanging, one_line, render, steps_list
+from cli.terminal.screen import Screen
+from cli.terminal.texts import WHOLE, duration, printable, rate
+from texts.remedies import command_line
+from texts.said import Quantity, Said, counted, in_clauses, said, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +54,13 @@ class FleetSums:
 class FleetView:
     """All runs at one moment, what needs a person first, and of each group the newest first."""
 
-    runs: Sequence[FleetRun]
+    runs: Sequence[RunView]
     sums: FleetSums
 
     @property
     def is_busy(self) -> bool:
         """Whether somebody works on a run, or takes one out of a queue."""
-        return any(one.summary.holder is not None or one.queued is not None for one in self.runs)
+        return any(one.holder is not None or one.queued is not None for one in self.runs)
 
 
 @dataclass(slots=True)
@@ -245,7 +70,7 @@ class FleetJournal:
     journal: Journal
     _before: Mapping[int, RunSummary] = field(default_factory=lambda: NOTHING_SEEN)
 
-    async def look(self, known: KnownBillings, *, recount: bool = True) -> list[FleetRun]:
+    async def look(self, known: KnownBillings, *, recount: bool = True) -> list[RunView]:
         """All of its runs, the oldest first; rows are counted as `Overview.look` says. Raises `JournalError`."""
         # The queue first: what has left it since is seen to work, or to have ended.
         queued = await queued_runs(self.journal.address)
@@ -253,45 +78,41 @@ class FleetJournal:
         self._before = {one.run.run_id: one for one in found}
         now = datetime.now(UTC)
         return [
-            FleetRun(
-                one,
-                known.name_of(one.run.target),
-                known.profile_of(one.run.target),
-                self.journal.name,
-                self.journal.address.is_shared,
-                queued.get(one.run.name),
-                now,
+            RunView(
+                **{each.name: getattr(one, each.name) for each in fields(one)},
+                name=known.name_of(one.run.target),
+                profile=known.profile_of(one.run.target),
+                journal=self.journal.name,
+                is_shared=self.journal.address.is_shared,
+                queued=queued.get(one.run.name),
+                now=now,
             )
             for one in found
         ]
 
 
-def view_of(runs: Iterable[FleetRun]) -> FleetView:
+def view_of(runs: Iterable[RunView]) -> FleetView:
     """The view of all runs of several journals."""
-    ordered = sorted(runs, key=lambda one: one.summary.run.created_at, reverse=True)
-    ordered.sort(key=_place)
+    ordered = sorted(runs, key=lambda one: one.run.created_at, reverse=True)
+    ordered.sort(key=lambda one: (one.group, one.has_ended))
     return FleetView(ordered, _sums_of(ordered))
 
 
-def _place(one: FleetRun) -> tuple[FleetGroup, bool]:
-    return one.group, one.has_ended
-
-
-def _sums_of(runs: Sequence[FleetRun]) -> FleetSums:
-    counted_runs = [one for one in runs if one.summary.run.stage is not Stage.DISCARDED]
-    pace = sum(one.summary.per_second for one in runs)
+def _sums_of(runs: Sequence[RunView]) -> FleetSums:
+    counted_runs = [one for one in runs if not one.is_discarded]
+    pace = sum(one.per_second for one in runs)
     left = sum(one.totals.count_where(open=True) for one in counted_runs)
     each = [one.seconds_left for one in runs if one.seconds_left is not None]
     # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
     seconds = max(left / pace, *each) if pace and each else None
     groups = [one.group for one in runs]
     return FleetSums(
-        billings=len({one.summary.run.target for one in runs}),
+        billings=len({one.run.target for one in runs}),
         runs={group: groups.count(group) for group in FleetGroup},
         rows=sum(one.rows for one in counted_runs),
         done=sum(one.done for one in counted_runs),
         # What an undo takes back is not subtracted: it is a run of its own.
-        entered=sum((one.entered for one in runs if one.summary.run.job != UNDO), Decimal(0)),
+        entered=sum((one.entered for one in runs if not one.is_undo), Decimal(0)),
         per_second=pace,
         seconds_left=seconds,
     )
@@ -300,9 +121,9 @@ def _sums_of(runs: Sequence[FleetRun]) -> FleetSums:
 # ---- for scripts --------------------------------------------------------------------------------------------------
 
 
-def run_facts(one: FleetRun) -> dict[str, object]:
+def run_facts(one: RunView) -> dict[str, object]:
     """The facts of a run, for scripts and for the page; sums are plain decimals."""
-    run, holder, queued = one.summary.run, one.summary.holder, one.queued
+    run, holder, queued = one.run, one.holder, one.queued
     return {
         "run": run.name,
         "job": run.job,
@@ -311,9 +132,7 @@ def run_facts(one: FleetRun) -> dict[str, object]:
         "journal": one.journal,
         "group": one.group.word,
         "stage": one.stage,
-        "holder": None
-        if holder is None
-        else {"host": holder.host, "process": holder.process, "since": one.summary.began_at},
+        "holder": None if holder is None else {"host": holder.host, "process": holder.process, "since": one.began_at},
         "queue": None
         if queued is None
         else {
@@ -329,7 +148,7 @@ def run_facts(one: FleetRun) -> dict[str, object]:
         "rows": one.rows,
         "done": one.done,
         "entered": format(one.entered, "f"),
-        "per_second": round(one.summary.per_second, 2),
+        "per_second": round(one.per_second, 2),
         "seconds_left": None if one.seconds_left is None else round(one.seconds_left),
         "needs": [{"what": need.kind, "rows": need.rows, "text": need.sentence} for need in one.needs],
     }
@@ -389,8 +208,7 @@ class FleetTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         head = [render(text, "dim") for text in _HEAD]
         lines = [list(_cells(one)) for one in self._runs]
-        columns = range(len(_HEAD))
-        widths = [max(cell_len(line[column].plain) for line in (head, *lines)) for column in columns]
+        widths = [max(cell_len(line[column].plain) for line in (head, *lines)) for column in range(len(_HEAD))]
         shown = _fitted(widths, options.max_width)
         if lines:
             yield _line(head, shown, widths)
@@ -421,35 +239,25 @@ def _fitted(widths: list[int], room: int) -> Sequence[int]:
 
 
 def _line(cells: Sequence[Text], columns: Sequence[int], widths: Sequence[int]) -> Text:
-    parts = [_padded(cells[column], widths[column], is_number=column >= _FIRST_NUMBER) for column in columns]
+    parts: list[Text] = []
+    for column in columns:
+        cell, width = cells[column], widths[column]
+        cell.truncate(width, overflow="ellipsis")
+        cell.align("right" if column >= _FIRST_NUMBER else "left", width)
+        parts.append(cell)
     return one_line(Text(" " * _GAP).join(parts))
 
 
-def _padded(text: Text, width: int, *, is_number: bool) -> Text:
-    text.truncate(width, overflow="ellipsis")
-    missing = width - text.cell_len
-    if is_number:
-        text.pad_left(missing)
-    else:
-        text.pad_right(missing)
-    return text
-
-
-def _cells(one: FleetRun) -> Iterator[Text]:
-    run, style = one.summary.run, _STYLES[one.group]
+def _cells(one: RunView) -> Iterator[Text]:
+    style = _STYLES[one.group]
     yield Text(one.name, style)
-    yield Text(run.name, "bold")
-    yield Text(run.job)
+    yield Text(one.run.name, "bold")
+    yield Text(one.run.job)
     yield render(one.where, style)
-    yield render(rows_done(one))
-    yield Text(share(one.done, one.rows) if run.frozen_at else "–")
-    yield Text(rate(one.summary.per_second) if one.summary.holder else "–")
+    yield render(said("{done} of {rows}", done=Quantity(one.done), rows=Quantity(one.rows)))
+    yield Text(share(one.done, one.rows) if one.run.frozen_at else "–")
+    yield Text(rate(one.per_second) if one.is_held else "–")
     yield Text("–" if one.seconds_left is None else duration(one.seconds_left))
-
-
-def rows_done(one: FleetRun) -> Said:
-    """How many of the rows are done."""
-    return said("{done} of {rows}", done=Quantity(one.done), rows=Quantity(one.rows))
 
 
 def share(done: int, rows: int) -> str:
@@ -481,3 +289,117 @@ def _of_group(group: FleetGroup, number: int) -> Said:
             return counted("{n} waits", "{n} wait", number)
         case FleetGroup.ENDED:
             return counted("{n} has ended", "{n} have ended", number)
+
+
+# ---- `status --all` -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFleet:
+    """The journals of all billings, open; `unread` has the errors of those that cannot be read, by their names."""
+
+    known: KnownBillings
+    journals: Sequence[FleetJournal]
+    unread: dict[str, JournalError]
+
+    async def look(self) -> FleetView:
+        """All runs at this moment. Raises the error of a journal where none can be read."""
+        runs: list[RunView] = []
+        for one in self.journals:
+            try:
+                runs += await one.look(self.known)
+            except JournalError as error:
+                self.unread[one.journal.name] = error
+            else:
+                self.unread.pop(one.journal.name, None)
+        if self.unread and len(self.unread) >= len(self.journals) and not runs:
+            raise next(iter(self.unread.values()))
+        return view_of(runs)
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code: that of a journal that cannot be read."""
+        return next((code_of(error) for error in self.unread.values()), Exit.DONE)
+
+
+async def status_all(settings: Settings, screen: Screen) -> Exit:
+    """Show all billings once. Raises `CommandRefused` and `JournalError`."""
+    async with _opened(settings) as fleet:
+        view = await fleet.look()
+        if screen.voice.as_json:
+            screen.emit(_object(fleet, view))
+        else:
+            screen.show(_screen(fleet, view))
+        return fleet.exit
+
+
+async def watch_all(settings: Settings, screen: Screen) -> Exit:
+    """Show all billings again and again, until nobody works on a run and none is in a queue.
+
+    A terminal is redrawn; otherwise each change prints the sums, or with `--json` an object.
+    """
+    async with _opened(settings) as fleet:
+        views = looks(fleet.look, lambda view: view.is_busy)
+        if screen.out.is_terminal and not screen.voice.as_json:
+            await show_looks((_screen(fleet, view) async for view in views), screen)
+            screen.show(_screen(fleet, await fleet.look()))
+            return fleet.exit
+        before: object = None
+        async for view in views:
+            now = [(one.run, one.totals, one.holder, one.queued) for one in view.runs]
+            if now != before:
+                if screen.voice.as_json:
+                    screen.emit(_object(fleet, view))
+                else:
+                    line = printable(in_clauses([*sums_lines(view.sums)]), WHOLE)
+                    screen.out.print(line, markup=False, soft_wrap=True)
+            before = now
+        return fleet.exit
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[OpenedFleet]:
+    """The journals of all billings. Raises `JournalAbsent` where there is none, or the error of one if all fail."""
+    known = known_billings(settings, os.environ)
+    journals: list[FleetJournal] = []
+    unread: dict[str, JournalError] = {}
+    async with AsyncExitStack() as stack:
+        for place in known.journals:
+            try:
+                # A billing of which nothing was run yet has no journal.
+                if len(known.journals) == 1 or await anyio.to_thread.run_sync(is_there, place):
+                    journals.append(FleetJournal(await stack.enter_async_context(open_existing(place))))
+            except JournalError as error:
+                unread[str(place)] = error
+        if not journals:
+            if unread:
+                raise next(iter(unread.values()))
+            await stack.enter_async_context(open_existing(settings.journal.value))
+        yield OpenedFleet(known, journals, unread)
+
+
+def _screen(fleet: OpenedFleet, view: FleetView) -> RenderableType:
+    parts: list[RenderableType] = [FleetTable(view)]
+    parts += [
+        Hanging(Text("! ", "bold yellow"), render(said("not shown: {why}", why=error), limit=WHOLE))
+        for error in fleet.unread.values()
+    ]
+    if needing := next((one for one in view.runs if one.needs), None):
+        command = command_line("status", needing.run.name, *_named(needing, fleet.known))
+        parts.append(steps_list([(command, said("see what a run needs"))]))
+    return Group(*parts)
+
+
+def _named(one: RunView, known: KnownBillings) -> Sequence[str]:
+    """What leads to the journal of a run: its profile, else any one, for it has the journal of all of them."""
+    profile = one.profile or next(iter(known.profiles.values()), None)
+    return ("--profile", profile) if profile else ("--journal", one.journal)
+
+
+def _object(fleet: OpenedFleet, view: FleetView) -> dict[str, object]:
+    return {
+        "journals": [one.journal.name for one in fleet.journals if one.journal.name not in fleet.unread],
+        "unread": {name: text_of(error) for name, error in fleet.unread.items()},
+        "runs": [run_facts(one) for one in view.runs],
+        "sums": sums_facts(view.sums),
+    }

@@ -305,79 +305,62 @@ class HookMessages:
         self._journal = journal
         self._language = language
 
-    def start(self, event: RunBegan) -> Message:
-        """Sending begins, or goes on."""
-        left = event.totals.count_where(open=True)
-        text = (
-            counted(
-                "run {run} ({job}) goes on: {n} row to send",
-                "run {run} ({job}) goes on: {n} rows to send",
-                left,
-                **self._names,
-            )
-            if event.taken_up
-            else counted(
-                "run {run} ({job}) begins: {n} row to send",
-                "run {run} ({job}) begins: {n} rows to send",
-                left,
-                **self._names,
-            )
-        )
-        facts = {"taken_up": event.taken_up, **states_object(event.totals)}
-        return self._message(HookEvent.START, event.at, text, facts)
-
-    def hold(self, event: Held, seconds: float) -> Message:
-        """The run has been held for so many seconds."""
-        text = said(
-            "run {run} ({job}) has been held for {time}: {why}",
-            time=duration(seconds),
-            why=event.why,
-            **self._names,
-        )
-        facts = {"cause": event.who, "why": event.why, "since": _moment(event.at), "seconds": seconds}
-        return self._message(HookEvent.HOLD, event.at, text, facts)
-
-    def person(self, event: NeedsPerson) -> Message:
-        """A person has to look."""
-        text = said("run {run} ({job}) needs you: {why}", why=event.why, **self._names)
-        facts = {"rows": event.rows, "why": event.why, "commands": list(event.commands)}
-        return self._message(HookEvent.PERSON, event.at, text, facts)
-
-    def end(self, event: RunEnded) -> Message:
-        """The run has ended in this process: what `--json` says of it, too."""
-        closing = event.closing
-        text = said("run {run} ({job}) has ended: {outcome}", outcome=describe_outcome(closing), **self._names)
-        return self._message(HookEvent.END, event.at, text, closing_object(closing))
-
-    def end_of_file(self, event: FileEnded) -> Message:
-        """The job file of the run has ended after it: what `--json` says of the file, too."""
-        mark, closing = mark_of(self._run), event.closing
-        text = said(
-            "job file {file} has ended after step {number} of {steps}: {outcome}",
-            file=printable(mark.file if mark else self._run.source, WHOLE),
-            number=mark.number if mark else 1,
-            steps=mark.steps if mark else 1,
-            outcome=describe_exit(closing),
-        )
-        return self._message(
-            HookEvent.END, event.at, text, {**closing_object(closing), "run": self._run.name, "job": self._run.job}
-        )
-
-    @property
-    def _names(self) -> dict[str, str]:
-        return {"run": self._run.name, "job": self._run.job}
-
-    def _message(self, event: HookEvent, at: datetime, text: Said, facts: Mapping[str, object]) -> Message:
-        mark = mark_of(self._run)
+    def of(self, event: RunEvent, seconds: float = 0.0) -> Message:
+        """The message of an event; a hold has lasted for so many seconds."""
+        run, mark, facts = self._run, mark_of(self._run), dict[str, object]()
+        names = {"run": run.name, "job": run.job}
+        match event:
+            case RunBegan():
+                kind, left = HookEvent.START, event.totals.count_where(open=True)
+                text = counted(
+                    "run {run} ({job}) begins: {n} row to send",
+                    "run {run} ({job}) begins: {n} rows to send",
+                    left,
+                    **names,
+                )
+                if event.taken_up:
+                    text = counted(
+                        "run {run} ({job}) goes on: {n} row to send",
+                        "run {run} ({job}) goes on: {n} rows to send",
+                        left,
+                        **names,
+                    )
+                facts = {"taken_up": event.taken_up, **states_object(event.totals)}
+            case Held():
+                kind, time = HookEvent.HOLD, duration(seconds)
+                text = said("run {run} ({job}) has been held for {time}: {why}", time=time, why=event.why, **names)
+                facts = {"cause": event.who, "why": event.why, "since": _moment(event.at), "seconds": seconds}
+            case NeedsPerson():
+                kind = HookEvent.PERSON
+                text = said("run {run} ({job}) needs you: {why}", why=event.why, **names)
+                facts = {"rows": event.rows, "why": event.why, "commands": list(event.commands)}
+            case RunEnded():
+                # What `--json` says of it, too.
+                kind, facts = HookEvent.END, dict(closing_object(event.closing))
+                text = said(
+                    "run {run} ({job}) has ended: {outcome}", outcome=describe_outcome(event.closing), **names
+                )
+            case FileEnded():
+                kind, facts = HookEvent.END, {**closing_object(event.closing), **names}
+                text = said(
+                    "job file {file} has ended after step {number} of {steps}: {outcome}",
+                    file=printable(mark.file if mark else run.source, WHOLE),
+                    number=mark.number if mark else 1,
+                    steps=mark.steps if mark else 1,
+                    outcome=describe_exit(event.closing),
+                )
+            case _:
+                raise TypeError(event)
+        badge = badge_of(run.parameters)
         return {
-            "event": str(event),
+            "event": str(kind),
             "text": self._language.render(text),
-            "at": _moment(at),
-            "run": self._run.name,
-            "job": self._run.job,
-            "source": self._run.source,
-            "billing": self._run.target,
-            "profile": None if (badge := badge_of(self._run.parameters)) is None else badge.as_object(),
+            "at": _moment(event.at),
+            "run": run.name,
+            "job": run.job,
+            "source": run.source,
+            "billing": run.target,
+            "profile": badge and badge.as_object(),
             "journal": self._journal,
             "host": socket.gethostname(),
             "job_file": mark and {"file": mark.file, "round": mark.round, "step": mark.number, "steps": mark.steps},
@@ -440,8 +423,6 @@ class HookReader(RunReader):
     def _answer(self, event: RunEvent, group: TaskGroup) -> None:
         """Begin what is to be done for an event."""
         match event:
-            case RunBegan():
-                self._call(HookEvent.START, lambda: self._messages.start(event), group)
             case Held(who=who):
                 hold = self._holds.setdefault(who, _Hold(event))
                 scope = hold.begin()
@@ -449,12 +430,8 @@ class HookReader(RunReader):
                     group.start_soon(self._call_after, hold, scope, group)
             case HoldEnded(who=who):
                 group.start_soon(self._forget, who, self._holds[who].end())
-            case NeedsPerson():
-                self._call(HookEvent.PERSON, lambda: self._messages.person(event), group)
-            case RunEnded():
-                self._call(HookEvent.END, lambda: self._messages.end(event), group)
-            case FileEnded():
-                self._call(HookEvent.END, lambda: self._messages.end_of_file(event), group)
+            case _:
+                self._call(self._messages.of(event), group)
 
     async def _call_after(self, hold: "_Hold", scope: anyio.CancelScope, group: TaskGroup) -> None:
         """Tell of a hold once it has lasted so long."""
@@ -462,7 +439,7 @@ class HookReader(RunReader):
         with scope:
             await anyio.sleep(max(0.0, seconds - hold.lasted))
             hold.told = True
-            self._call(HookEvent.HOLD, lambda: self._messages.hold(hold.event, seconds), group)
+            self._call(self._messages.of(hold.event, seconds), group)
 
     async def _forget(self, who: str, scope: anyio.CancelScope) -> None:
         """Forget a hold that does not come again."""
@@ -470,17 +447,17 @@ class HookReader(RunReader):
             await anyio.sleep(RETURNS)
             del self._holds[who]
 
-    def _call(self, event: HookEvent, message: Callable[[], Message], group: TaskGroup) -> None:
-        if hook := self._settings.hooks.get(event):
-            group.start_soon(self._call_now, event, hook, message())
+    def _call(self, message: Message, group: TaskGroup) -> None:
+        if hook := self._settings.hooks.get(HookEvent(str(message["event"]))):
+            group.start_soon(self._call_now, hook, message)
 
-    async def _call_now(self, event: HookEvent, hook: Hook, message: Mapping[str, object]) -> None:
+    async def _call_now(self, hook: Hook, message: Message) -> None:
         answer = said("given up when the run was closed")
         try:
             answer = await self._calls.tell(hook, msgspec.json.encode(self._mask.value(dict(message))) + b"\n")
         finally:
             with anyio.CancelScope(shield=True):
-                await self._note(f"{event} {hook.name}", answer)
+                await self._note(f"{message['event']} {hook.name}", answer)
 
     async def _note(self, called: str, answer: Said) -> None:
         """Note in the run's history what was called, and what became of it."""

@@ -5,9 +5,9 @@ All figures are those that the run has in memory; the journal is not asked.
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -62,81 +62,36 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
 """All metrics, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What is measured of a run at the moment `at`. `ended_at` and `exit` are None while it is worked on."""
+def exposition(run: str, job: str, status: Status, at: datetime, ended: RunEnded | None = None) -> str:
+    """The text of all metrics of a run, or how it has `ended`; a state without items is 0 and not absent."""
+    samples: dict[str, list[str]] = {}
 
-    run: str
-    job: str
-    at: datetime
-    items: Mapping[str, int]
-    roubles: Mapping[str, Decimal]
-    refused: int = 0
-    calls: int = 0
-    in_flight: int = 0
-    window: int = 0
-    is_held: bool = False
-    held_seconds: Mapping[str, float] = field(default_factory=dict)
-    ended_at: datetime | None = None
-    exit: int | None = None
+    def add(name: str, value: float | Decimal, **labels: str) -> None:
+        given = {"run": run, "job": job, **labels}
+        text = ",".join(f'{key}="{_escaped(word)}"' for key, word in given.items())
+        number = format(value, "f") if isinstance(value, Decimal) else value
+        samples.setdefault(f"carbon_migrate_{name}", []).append(f"carbon_migrate_{name}{{{text}}} {number}\n")
 
-
-def measured(run: str, job: str, status: Status, at: datetime) -> Measured:
-    """What a run that is worked on says of itself."""
-    return Measured(
-        run,
-        job,
-        at,
-        items=status.counts,
-        roubles=status.amounts,
-        refused=status.refused,
-        calls=status.calls,
-        in_flight=status.in_flight,
-        window=status.window,
-        is_held=status.held is not None,
-        held_seconds=status.held_seconds,
-    )
-
-
-def exposition(seen: Measured) -> str:
-    """The text of all metrics; a state without items is 0 and not absent."""
-    parts = []
-    for name, metric in METRICS.items():
-        lines = [
-            f"{name}{_labels(run=seen.run, job=seen.job, **labels)} {_number(value)}\n"
-            for of, labels, value in _samples(seen)
-            if of == name
-        ]
-        if lines:
-            parts.append(f"# HELP {name} {metric.help}\n# TYPE {name} {metric.kind}\n{''.join(lines)}")
-    return "".join(parts)
-
-
-def _samples(seen: Measured) -> Iterator[tuple[str, dict[str, str], float | Decimal]]:
-    """Name, labels and value of each sample."""
     for state in State:
-        yield "carbon_migrate_items", {"state": str(state)}, seen.items.get(str(state), 0)
-        yield "carbon_migrate_roubles", {"state": str(state)}, seen.roubles.get(str(state), Decimal(0))
-    for cause, seconds in seen.held_seconds.items():
-        yield "carbon_migrate_held_seconds_total", {"cause": cause}, round(seconds, 3)
-    yield "carbon_migrate_refused_rows", {}, seen.refused
-    yield "carbon_migrate_calls_total", {}, seen.calls
-    yield "carbon_migrate_calls_in_flight", {}, seen.in_flight
-    yield "carbon_migrate_window_calls", {}, seen.window
-    yield "carbon_migrate_held", {}, int(seen.is_held)
-    yield "carbon_migrate_working", {}, int(seen.ended_at is None)
-    yield "carbon_migrate_updated_timestamp_seconds", {}, round(seen.at.timestamp(), 3)
-    if seen.ended_at is not None and seen.exit is not None:
-        yield "carbon_migrate_last_end_timestamp_seconds", {}, round(seen.ended_at.timestamp(), 3)
-        yield "carbon_migrate_last_exit_code", {}, seen.exit
-
-
-def _number(value: float | Decimal) -> str:
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
-
-
-def _labels(**labels: str) -> str:
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
+        add("items", status.counts.get(str(state), 0), state=str(state))
+        add("roubles", status.amounts.get(str(state), Decimal(0)), state=str(state))
+    for cause, seconds in status.held_seconds.items():
+        add("held_seconds_total", round(seconds, 3), cause=cause)
+    add("refused_rows", status.refused)
+    add("calls_total", status.calls)
+    add("calls_in_flight", status.in_flight)
+    add("window_calls", status.window)
+    add("held", int(status.held is not None and ended is None))
+    add("working", int(ended is None))
+    add("updated_timestamp_seconds", round(at.timestamp(), 3))
+    if ended is not None:
+        add("last_end_timestamp_seconds", round(ended.at.timestamp(), 3))
+        add("last_exit_code", int(ended.closing.exit))
+    return "".join(
+        f"# HELP {name} {metric.help}\n# TYPE {name} {metric.kind}\n{''.join(samples[name])}"
+        for name, metric in METRICS.items()
+        if name in samples
+    )
 
 
 def _escaped(text: str) -> str:
@@ -306,21 +261,12 @@ class MetricsReader(RunReader):
 
     def text(self) -> str:
         """The metrics of this moment."""
-        return exposition(self._measure())
-
-    def _measure(self) -> Measured:
-        run, status = self._live.run, self._live.look()
-        seen = measured(run.name, run.job, status, datetime.now(UTC))
-        if self._end is not None:
-            closing = self._end.closing
-            ended = replace(seen, is_held=False, ended_at=self._end.at, exit=int(closing.exit))
-            return _counted(ended, closing.totals)
+        status = self._live.look()
+        totals = self._end.closing.totals if self._end else self._at_first
         # Until the pipeline has read what the journal has of the run, its status knows of no row.
-        return seen if seen.items else _counted(seen, self._at_first)
-
-
-def _counted(seen: Measured, totals: Totals) -> Measured:
-    """With the totals of the journal."""
-    items = {str(state): number for state, number in totals.counts.items()}
-    roubles = {str(state): amount for state, amount in totals.amounts.items()}
-    return replace(seen, items=items, roubles=roubles, refused=totals.refused)
+        if self._end or not status.counts:
+            counts = {str(state): number for state, number in totals.counts.items()}
+            amounts = {str(state): amount for state, amount in totals.amounts.items()}
+            status = replace(status, counts=counts, amounts=amounts, refused=totals.refused)
+        run = self._live.run
+        return exposition(run.name, run.job, status, datetime.now(UTC), self._end)

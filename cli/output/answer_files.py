@@ -19,7 +19,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import states_where
 from cli.output.item_files import STDOUT, OutputFile, written_to
-from cli.output.tables import CsvTable, TableRow, as_text, is_defused, suffix_of, write_table
+from cli.output.tables import TableRow, as_text, csv_rows, is_defused, suffix_of, write_table
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import command, render
 from cli.terminal.texts import printable
@@ -92,9 +92,9 @@ async def write_answers(run: Run, journal: Journal, target: OutputFile) -> int:
     pages = _pages(run, journal, layout)
     if target.path == STDOUT:
         async with written_to(target) as sheet:
-            table = CsvTable(sheet, layout.names)
+            put = csv_rows(sheet, layout.names)
             async for page in pages:
-                await anyio.to_thread.run_sync(table.write, page)
+                await anyio.to_thread.run_sync(put, page)
     else:
         await write_table(target, layout.names, layout.rows, pages)
     return layout.rows

@@ -85,8 +85,27 @@ class MarkedSheet:
             raise CommandRefused(
                 "a sheet holds {most} rows, and the table has more: check it in parts", most=Quantity(SHEET_ROWS - 1)
             )
-        self._write_cells(row)
-        self._write_reasons(row)
+        reasons: list[str] = []
+        marked: dict[int, tuple[bool, list[str]]] = {}
+        for fault, is_fault in row.found():
+            reason = _with_column(fault)
+            reasons.append(reason if is_fault else said("to be looked at: {reason}", reason=reason))
+            if (place := self._place_of(fault)) is not None:
+                worst, texts = marked.get(place, (False, []))
+                marked[place] = (worst or is_fault, [*texts, in_a_cell(fault.reason)])
+        for place, cell in enumerate(row.cells[: self._width]):
+            style = self._styles.marks[marked[place][0]] if place in marked else None
+            if place in row.truths:
+                self._sheet.write_boolean(self._row, place, cell.casefold() == "true", style)
+            elif cell:
+                self._put(self._row, place, self._spell(cell), style)
+            elif style is not None:
+                self._sheet.write_blank(self._row, place, None, style)
+        for place, (_, texts) in marked.items():
+            self._comment(place, shortened("\n".join(texts)))
+        if reasons:
+            style = self._styles.marks[bool(row.faults)]
+            self._put(self._row, self._width, shortened(in_a_cell(in_clauses(reasons))), style)
         self._row += 1
 
     def place_of_next(self, fault: ValueFault) -> str:
@@ -97,33 +116,6 @@ class MarkedSheet:
     def close(self) -> None:
         """Let the columns filter; no row follows."""
         self._sheet.autofilter(0, 0, self._row - 1, self._width)
-
-    def _write_cells(self, row: CheckedRow) -> None:
-        marked: dict[int, tuple[bool, list[str]]] = {}
-        for fault, is_fault in row.found():
-            place = self._place_of(fault)
-            if place is not None:
-                worst, reasons = marked.get(place, (False, []))
-                marked[place] = (worst or is_fault, [*reasons, in_a_cell(fault.reason)])
-        for place, cell in enumerate(row.cells[: self._width]):
-            style = self._styles.marks[marked[place][0]] if place in marked else None
-            if place in row.truths:
-                self._sheet.write_boolean(self._row, place, cell.casefold() == "true", style)
-            elif cell:
-                self._put(self._row, place, self._spell(cell), style)
-            elif style is not None:
-                self._sheet.write_blank(self._row, place, None, style)
-        for place, (_, reasons) in marked.items():
-            self._comment(place, shortened("\n".join(reasons)))
-
-    def _write_reasons(self, row: CheckedRow) -> None:
-        reasons = [
-            _with_column(fault) if is_fault else said("to be looked at: {reason}", reason=_with_column(fault))
-            for fault, is_fault in row.found()
-        ]
-        if reasons:
-            told = shortened(in_a_cell(in_clauses(reasons)))
-            self._put(self._row, self._width, told, self._styles.marks[bool(row.faults)])
 
     def _comment(self, place: int, text: str) -> None:
         if self._styles.comments_left:

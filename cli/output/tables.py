@@ -1,14 +1,13 @@
 """Tables as files: CSV, workbook or JSON lines, by the suffix of the path."""
 
 import tempfile
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol, TextIO, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import anyio.from_thread
 import anyio.to_thread
@@ -23,6 +22,11 @@ from texts.said import Quantity
 TableCell: TypeAlias = Cell | Decimal
 """What a cell holds; a Decimal is an amount of money."""
 TableRow: TypeAlias = Sequence[TableCell]
+WriteRows: TypeAlias = Callable[[Sequence[TableRow]], None]
+"""Writes a page of rows, in their order; usable from worker threads.
+
+Raises `CommandRefused` for a cell that the file cannot hold.
+"""
 
 SHEET_ROWS: Final = 1_048_576
 """Rows in a sheet of a workbook, including the header."""
@@ -39,42 +43,13 @@ _WIDEST: Final = 60
 """The widths of the columns of a workbook, in characters."""
 
 
-class OutputTable(ABC):
-    """A file that takes rows in order. Usable from worker threads."""
-
-    @abstractmethod
-    def write(self, page: Sequence[TableRow]) -> None:
-        """Write a page of rows. Raises `CommandRefused` for a cell that the file cannot hold."""
+def csv_rows(sheet: Sheet, names: Sequence[str]) -> WriteRows:
+    """Writes a CSV file like that of `export`: cells that a spreadsheet would run as a formula are defused."""
+    sheet.row(names)
+    return lambda page: sheet.all([[as_text(cell) for cell in row] for row in page])
 
 
-class CsvTable(OutputTable):
-    """A CSV file like that of `export`: cells that a spreadsheet would run as a formula are defused."""
-
-    def __init__(self, sheet: Sheet, names: Sequence[str]) -> None:
-        self._sheet = sheet
-        sheet.row(names)
-
-    def write(self, page: Sequence[TableRow]) -> None:
-        """Write a page of rows."""
-        self._sheet.all([[as_text(cell) for cell in row] for row in page])
-
-
-class JsonLinesTable(OutputTable):
-    """One JSON object on each line, with the values as answered."""
-
-    def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
-        self._stream = stream
-        self._names = tuple(names)
-        # A sentence is its English text, in files that scripts read.
-        self._encode = msgspec.json.Encoder(enc_hook=str).encode
-
-    def write(self, page: Sequence[TableRow]) -> None:
-        """Write a page of rows."""
-        lines = [self._encode(dict(zip(self._names, row, strict=True))).decode() + "\n" for row in page]
-        self._stream.writelines(lines)
-
-
-class Workbook(OutputTable):
+class Workbook:
     """A workbook of one sheet, written row by row; `apart` is a folder for temporary files until it is closed.
 
     Texts stay texts: no cell is a formula, and 00123 keeps its zeros. The names stand in a header that stays in sight
@@ -161,21 +136,21 @@ async def write_table(
     """
 
     def write() -> None:
-        with table_at(target, names, rows) as table:
+        with table_at(target, names, rows) as put:
             while page := anyio.from_thread.run(partial(anext, pages, [])):
-                table.write(page)
+                put(page)
 
     await anyio.to_thread.run_sync(write)
 
 
 @contextmanager
-def table_at(target: OutputFile, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
+def table_at(target: OutputFile, names: Sequence[str], rows: int) -> Iterator[WriteRows]:
     """A table for this many rows, put in place when the context ends well and discarded otherwise.
 
     Raises `CommandRefused` when the file exists, cannot be written, or cannot hold this many rows.
     """
-    with replacing(target) as made, KINDS[suffix_of(target.path)](made, names, rows) as table:
-        yield table
+    with replacing(target) as made, KINDS[suffix_of(target.path)](made, names, rows) as put:
+        yield put
 
 
 def suffix_of(path: Path) -> str:
@@ -208,15 +183,19 @@ def as_text(cell: TableCell) -> str:
 
 
 @contextmanager
-def _csv(path: Path, names: Sequence[str], _: int) -> Iterator[OutputTable]:
+def _csv(path: Path, names: Sequence[str], _: int) -> Iterator[WriteRows]:
     with path.open("w", encoding="utf-8-sig", newline="") as stream:
-        yield CsvTable(Sheet(stream), names)
+        yield csv_rows(Sheet(stream), names)
 
 
 @contextmanager
-def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[OutputTable]:
+def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[WriteRows]:
     with path.open("w", encoding="utf-8") as stream:
-        yield JsonLinesTable(stream, names)
+        # One JSON object on each line; a sentence is its English text, in files that scripts read.
+        encode = msgspec.json.Encoder(enc_hook=str).encode
+        yield lambda page: stream.writelines(
+            f"{encode(dict(zip(names, row, strict=True))).decode()}\n" for row in page
+        )
 
 
 class _Closed(Protocol):
@@ -245,7 +224,7 @@ def written_workbook(path: Path, opened: Callable[[Path], Book]) -> Iterator[Boo
 
 
 @contextmanager
-def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
+def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[WriteRows]:
     if rows >= SHEET_ROWS:
         raise CommandRefused(
             "a sheet holds {most} rows, and there are {rows}: write a .csv file",
@@ -253,10 +232,10 @@ def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTab
             rows=Quantity(rows),
         )
     with written_workbook(path, lambda apart: Workbook(path, apart, names)) as book:
-        yield book
+        yield book.write
 
 
-KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[OutputTable]]]] = (
+KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[WriteRows]]]] = (
     MappingProxyType({".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines})
 )
 """The formats, by suffix."""

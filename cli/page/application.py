@@ -25,8 +25,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.page.feed import Feeds
 from cli.page.runs import RunList
-from cli.report.content import content_of
-from cli.report.document import to_html, write_files
+from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, subject_of
 from cli.session.control_client import own_name
 from cli.session.control_commands import RunCommands
@@ -392,8 +391,7 @@ class PageApplication:
                 files = await write_files(facts, reader, Path(folder.name), self._journal)
             finally:
                 await anyio.to_thread.run_sync(folder.cleanup)
-            content = content_of(facts, reader, letterhead, files)
-            text = await anyio.to_thread.run_sync(lambda: "".join(to_html(content, facts)))
+            text = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, files)
             await self._journal.history.note_report(subject.main, facts.root)
         headers = {
             "Content-Security-Policy": REPORT_POLICY,

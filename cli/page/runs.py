@@ -9,9 +9,9 @@ import anyio
 from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.fleet.overview import FleetJournal, FleetRun, sums_lines, view_of
+from cli.fleet.overview import FleetJournal, sums_lines, view_of
 from cli.page.feed import ACCEPTED, ASKED, PAUSE, profile_of_run
-from cli.session.stages import describe_stage
+from cli.session.run_view import RunView
 from cli.settings.known_billings import KnownBillings
 from cli.terminal.language import CatalogueLanguage
 from cli.terminal.texts import printable
@@ -54,10 +54,10 @@ class RunList:
         }
 
 
-def _entry(one: FleetRun, language: Language) -> dict[str, object]:
-    run, totals, holder = one.summary.run, one.totals, one.summary.holder
+def _entry(one: RunView, language: Language) -> dict[str, object]:
+    run, totals, holder = one.run, one.totals, one.holder
     asked, accepted = _sum_of(totals, *ASKED), _sum_of(totals, *ACCEPTED)
-    stage = language.render(describe_stage(run, totals, is_held=holder is not None))
+    stage = language.render(one.stage_text)
     return {
         "run": run.name,
         "job": run.job,
@@ -76,7 +76,7 @@ def _entry(one: FleetRun, language: Language) -> dict[str, object]:
         "accepted": accepted["rows"],
         "accepted_sum": accepted["sum"],
         "is_held": holder is not None,
-        "per_second": round(one.summary.per_second, 2),
+        "per_second": round(one.per_second, 2),
         "seconds_left": one.seconds_left,
     }
 

@@ -1,13 +1,23 @@
-"""A report as a page of HTML that prints on A4, or as a PDF: one file, which asks nothing of any network."""
+"""A report as a page of HTML that prints on A4, or as a PDF: one file, which asks nothing of any network.
+
+What a report says stands in the templates beside this file: report.html is the page, sections.j2 and verdict.j2 its
+parts, report.typ sets the page as PDF.
+"""
 
 import base64
 import binascii
 import hashlib
+import html
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache, reduce
+from html.parser import HTMLParser
+from operator import add
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Final
 from unicodedata import normalize
@@ -16,32 +26,278 @@ import anyio
 import anyio.to_thread
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
 from checkpoints.records import Run
-from checkpoints.tally import ImportTally
+from checkpoints.states import State
+from checkpoints.tally import Subtotal, summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
-from cli.report.content import ReportContent
-from cli.report.facts import EXTRA_SHOWN, SHOWN, ExceptionRow, ReportedRun, ReportFacts, SubjectKind, each_exception
-from cli.report.sums import reason_of_row
-from cli.report.tables import FileBeside, FilesBeside
+from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
+from cli.session.stages import PLACE
+from cli.settings.known_billings import host_of
+from cli.settings.tables import Letterhead
+from cli.show.closing import describe_end
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage
-from texts.remedies import setting
-from texts.said import said
+from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
+from cli.terminal.texts import printable
+from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
+from jobs.access.vault import mask_secrets
+from jobs.imports.subscriber import STEP_NAMES
+from jobs.rows.input import is_input, job_parameters
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
+from jobs.sums import RunSums, sum_over
+from texts.remedies import PROGRAM, setting
+from texts.said import Given, Quantity, Said, Value, counted, said
+
+STATES: Final = (
+    State.APPLIED,
+    State.ACCEPTED,
+    State.REJECTED,
+    State.SKIPPED,
+    State.UNKNOWN,
+    State.UNCONFIRMED,
+    State.MANUAL,
+    State.SENDING,
+    State.PENDING,
+)
+"""The states in the order of a report; a replaced row counts as the one that replaced it."""
+_ALWAYS: Final = frozenset(STATES) - {State.UNCONFIRMED, State.SENDING, State.PENDING}
+"""States that stand in a report also where they have no rows: that there are none is what is signed."""
 
 _FOLDER: Final = Path(__file__).parent
+_LONGEST: Final = 500
+"""Characters of a text of file or billing that are shown."""
+_INPUT: Final = "input_"
 _PDF_STANDARD: Final = "a-2b"
 _LANGUAGE: Final = re.compile(r'<html lang="(\w+)">')
 _STAMP: Final = re.compile(
     r'<meta name="carbon-migrate-report" content="kind=([a-z]+) runs=(\w+(?:,\w+)*) root=([0-9a-f]{64})">'
 )
 _DIGESTS: Final = re.compile(r'<template id="digests-(\w+)">([A-Za-z0-9+/=]*)</template>')
-
+_VERDICT: Final = re.compile(r'<p class="verdict(?: preliminary">[^<]*?\. |">)([^<]*)</p>')
+_BODY: Final = re.compile("<body>|<template|</body>")
+_ROWS: Final = re.compile("<tr.*?</tr>", re.DOTALL)
 
 _UNPRINTABLE: Final = re.compile("[^\n\x20-\x7e\xa0-\xac\xae-\u017fΑ-ΡΣ-Ωα-ωЀ-џҐґ–—‘’‚“”„†•…‰‹›€₽№™←↑→↓−≈≠≤≥]")
 """What the fonts of the PDF may lack. PDF/A forbids a letter without a glyph."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileBeside:
+    """A file beside the report: its name and its SHA-256."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesBeside:
+    """The files beside the report that a run needs: of all exceptions, and of the subscribers not in its file."""
+
+    exceptions: FileBeside | None = None
+    extra: FileBeside | None = None
+
+    @property
+    def all(self) -> tuple[FileBeside, ...]:
+        """Those that there are."""
+        return tuple(one for one in (self.exceptions, self.extra) if one is not None)
+
+
+def page_of(
+    facts: ReportFacts, reader: CatalogueLanguage, letterhead: Letterhead, files: Mapping[str, FilesBeside]
+) -> str:
+    """The page of a report; `files` have the files beside it, by run. The same facts give the same page."""
+    names = ",".join(one.run.name for one in facts.runs)
+    return (
+        _environment(reader)
+        .get_template("report.html")
+        .render(
+            facts=facts, letterhead=letterhead, files=files, stamp=f"kind={facts.kind} runs={names} root={facts.root}"
+        )
+    )
+
+
+@cache
+def _environment(reader: CatalogueLanguage) -> Environment:
+    """The templates for readers of a language: a value is written as that language writes it."""
+
+    def text(value: Value | None) -> str:
+        match value:
+            case None:
+                return "–"
+            case str():
+                return reader.render(value)
+            case datetime():
+                # Without its zone, which the report says once.
+                return reader.moment(value)
+            case Decimal():
+                # A zero has no sign.
+                return reader.write(value or Decimal(0))
+            case int():
+                return reader.write(Quantity(value))
+            case _:
+                return str(value)
+
+    def sentences(values: Iterable[Value], between: str = " ") -> str:
+        return between.join(filter(None, [text(one) for one in values if one]))
+
+    def as_sentence(clauses: Iterable[Value]) -> str:
+        told = sentences(clauses, "; ")
+        return f"{told[:1].upper()}{told[1:]}."
+
+    made = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
+        finalize=text,
+    )
+    made.globals |= {
+        "ALWAYS": _ALWAYS,
+        "DECLARATION": DECLARATION,
+        "DECLARATION_DIGEST": DECLARATION_DIGEST,
+        "EXTRA_SHOWN": EXTRA_SHOWN,
+        "OUTCOMES": OUTCOMES,
+        "PROGRAM": PROGRAM,
+        "STATES": STATES,
+        "STEP_NAMES": STEP_NAMES,
+        "State": State,
+        "TALLY_KINDS": TALLY_KINDS,
+        "counted": lambda one, many, n, **values: counted(one, many, n, **_quantities(values)),
+        "language": reader,
+        "some": lambda one, many, n, **values: counted(one, many, n, **_quantities(values)) if n else None,
+        "said": lambda template, **values: said(template, **_quantities(values)),
+    }
+    made.filters |= {
+        "describe_end": describe_end,
+        "host_of": host_of,
+        "in_effect": lambda policy: describe_policy(policy_with(Policy(), policy, ALL)),
+        "of_input": lambda given: {name: value for name, value in given.items() if is_input(name)},
+        "of_job": job_parameters,
+        "pairs": _pairs,
+        "added": lambda several: reduce(add, several),
+        "as_sentence": as_sentence,
+        "columns": _columns,
+        "count_of": lambda totals, state: sum(one.count(state) for one in totals),
+        "has_money": lambda sums: any(one.has_money for one in sums),
+        "have_read": lambda runs, name: any(name in one.verification.result for one in runs),
+        "lines": str.splitlines,
+        "moment": lambda when: reader.moment(datetime.fromisoformat(when) if isinstance(when, str) else when),
+        "name_of_file": lambda path: PurePath(path).name,
+        "name_of_group": name_of_group,
+        "number_in": lambda outcome, *counts: sum(one[outcome] for one in counts),
+        "read": lambda runs, name: int(_read(runs, name)),
+        "read_sum": _read,
+        "rows": lambda rows: [Markup(row) for row in _ROWS.findall(rows)],  # noqa: S704 - of a macro's own output
+        "sentences": sentences,
+        "shown": lambda value: printable(text(value), _LONGEST),
+        "summed": summed,
+        "total": _total,
+        "tuple": tuple,
+        "written": text,
+    }
+    return made
+
+
+def _pairs(parameters: Mapping[str, str]) -> list[str]:
+    """Parameters as they are shown; those that only say where a run belongs are none."""
+    return [
+        f"{name.removeprefix(_INPUT)}={printable(mask_secrets(value), _LONGEST)}"
+        for name, value in sorted(parameters.items())
+        if value and name != f"{_INPUT}file" and not name.startswith(PLACE)
+    ]
+
+
+def _quantities(values: Mapping[str, Given]) -> dict[str, Given]:
+    """Whole numbers in a report are numbers of things."""
+    return {name: Quantity(one) if isinstance(one, int) else one for name, one in values.items()}
+
+
+def _total(runs: Sequence[RunSums], part: str) -> Subtotal:
+    """The sum of a part, or of the rows in a state, over several runs."""
+    return sum_over(runs, lambda one: one.of(part) if isinstance(part, State) else getattr(one, part))
+
+
+def _read(runs: Iterable[ReportedRun], name: str) -> Decimal:
+    """A figure of the verifications of several runs."""
+    return sum((Decimal(one.verification.result.get(name, 0)) for one in runs if one.verification), Decimal(0))
+
+
+def _columns(titles: Sequence[Said], widths: Sequence[int], words: int) -> list[tuple[Said | int | str, ...]]:
+    """The columns of a table, of which the first have words, and the others numbers."""
+    both = enumerate(zip(titles, widths, strict=True))
+    return [(title, width) if place < words else (title, width, "number") for place, (title, width) in both]
+
+
+# ---- the page as PDF --------------------------------------------------------------------------------------------
+
+
+class _Elements(HTMLParser):
+    """The elements of a page, for report.typ: their tags, classes and contents; of a column, its width."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self._open: list[dict[str, object]] = [{}]
+        self._inner: list[list[object]] = [[]]
+        self.feed(page)
+        (self.all,) = self._inner
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        inner: list[object] = []
+        classes = (given.get("class") or "").split()
+        width = re.sub(r"\D", "", given.get("style") or "")
+        element = {"tag": tag, "classes": classes, "width": int(width or 0), "inner": inner}
+        self._inner[-1].append(element)
+        if tag not in {"col", "meta"}:
+            self._inner.append(inner)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inner.pop()
+
+    def handle_data(self, data: str) -> None:
+        if data.strip("\n"):
+            self._inner[-1].append(data)
+
+
+def pdf_of(page: str, facts: ReportFacts, reader: CatalogueLanguage) -> bytes:
+    """A page as PDF/A. The same page gives the same bytes. Raises `CommandRefused` without the extra `pdf`."""
+    try:
+        import typst  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        missing = said(
+            "{option} needs the extra `pdf`, which is not installed: {command}. Without it, a browser prints the "
+            "page",
+            option=setting("pdf"),
+            command="pip install 'carbon-migrate[pdf]'",
+        )
+        raise CommandRefused(missing) from error
+    report = {
+        "elements": _Elements(_BODY.split(page)[1]).all,
+        "language": reader.name,
+        "name": facts.name,
+        "date": facts.date,
+        "page": reader.render(said("page")),
+        "of_pages": reader.render(said("of")),
+    }
+    data = _UNPRINTABLE.sub(_spelled, normalize("NFC", msgspec.json.encode(report).decode()))
+    # Only the fonts of the library itself: those of the machine would make other bytes.
+    return typst.compile(
+        _FOLDER / "report.typ", sys_inputs={"report": data}, pdf_standards=_PDF_STANDARD, ignore_system_fonts=True
+    )
+
+
+def _spelled(letter: re.Match[str]) -> str:
+    """A letter as its code, in JSON."""
+    return "\\\\" + letter[0].encode("unicode_escape").decode().removeprefix("\\")
+
+
+# ---- the stamp of a page ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,38 +314,6 @@ class Stamp:
         return tuple(self.digests)
 
 
-def to_html(content: ReportContent, facts: ReportFacts) -> Iterator[str]:
-    """The parts of the page, in their order. The same content gives the same page."""
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    names = ",".join(one.run.name for one in facts.runs)
-    return environment.get_template("report.html").generate(
-        content=content,
-        evidence=[(one.run.name, base64.b64encode(one.evidence.digests).decode()) for one in facts.runs],
-        stamp=f"kind={facts.kind} runs={names} root={facts.root}",
-    )
-
-
-def to_pdf(content: ReportContent) -> bytes:
-    """The report as PDF/A. The same content gives the same bytes. Raises `CommandRefused` without the extra `pdf`."""
-    try:
-        import typst  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        missing = said(
-            "{option} needs the extra `pdf`, which is not installed: {command}. Without it, a browser prints the "
-            "page",
-            option=setting("pdf"),
-            command="pip install 'carbon-migrate[pdf]'",
-        )
-        raise CommandRefused(missing) from error
-    data = _UNPRINTABLE.sub(_spelled, normalize("NFC", msgspec.json.encode(content).decode()))
-    # Only the fonts of the library itself: those of the machine would make other bytes.
-    return typst.compile(
-        _FOLDER / "report.typ", sys_inputs={"report": data}, pdf_standards=_PDF_STANDARD, ignore_system_fonts=True
-    )
-
-
 def read_stamp(page: str) -> Stamp:
     """The stamp of a page. Raises `ValueError` for another page."""
     stamp = _STAMP.search(page)
@@ -102,17 +326,18 @@ def read_stamp(page: str) -> Stamp:
     return Stamp(stamp[1], stamp[3], digests)
 
 
+def verdict_of(page: str) -> str:
+    """The verdict on a page, as a text."""
+    found = _VERDICT.search(page)
+    return html.unescape(found[1]) if found else ""
+
+
 def language_of(page: str) -> str:
     """The language that a page names. Raises `ValueError` if it names none of ours."""
     found = _LANGUAGE.search(page)
     if found is None or found[1] not in LANGUAGES:
         raise ValueError(said("it is no report of this program, or its language was removed"))
     return found[1]
-
-
-def _spelled(letter: re.Match[str]) -> str:
-    """A letter as its code, in JSON."""
-    return "\\\\" + letter[0].encode("unicode_escape").decode().removeprefix("\\")
 
 
 # ---- the files beside a report, as CSV ----------------------------------------------------------------------------
@@ -127,11 +352,10 @@ EXTRA_HEADER: Final = ("abonent_id", "contract_number", "name", "folder", "balan
 _IN_NAME: Final = 8
 _PAGE: Final = 1000
 _CHUNK: Final = 1 << 20
-_NONE: Final = FilesBeside()
 
 
 async def write_files(
-    facts: ReportFacts, language: CatalogueLanguage, folder: Path, journal: Journal
+    facts: ReportFacts, reader: CatalogueLanguage, folder: Path, journal: Journal
 ) -> dict[str, FilesBeside]:
     """Write the files of all runs that need one into a folder; returns them by run.
 
@@ -142,32 +366,33 @@ async def write_files(
     files: dict[str, FilesBeside] = {}
     try:
         for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
-            beside = await _files_of(one, language, folder, journal)
-            if beside.all:
-                files[one.run.name] = beside
+            exceptions = extra = None
+            if one.exceptions_in_all > SHOWN:
+                rows = _exceptions(one, reader, journal)
+                exceptions = await _written(one.run, "exceptions", HEADER, rows, folder)
+            if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
+                extra = await _written(one.run, "not-in-file", EXTRA_HEADER, _extra(one), folder)
+            if exceptions or extra:
+                files[one.run.name] = FilesBeside(exceptions, extra)
     except OSError as error:
         why = error.strerror or str(error)
         raise CommandRefused(said("no file can be written in {folder}: {why}", folder=folder, why=why)) from error
     return files
 
 
-async def _files_of(one: ReportedRun, language: CatalogueLanguage, folder: Path, journal: Journal) -> FilesBeside:
-    beside = _NONE
-    if one.exceptions.number > SHOWN:
-        rows = _exceptions(one, language, journal)
-        beside = replace(beside, exceptions=await _written(one.run, "exceptions", HEADER, rows, folder))
-    if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
-        rows = _extra(one.tally)
-        beside = replace(beside, extra=await _written(one.run, "not-in-file", EXTRA_HEADER, rows, folder))
-    return beside
-
-
 async def _written(
     run: Run, what: str, header: Sequence[str], rows: AsyncIterator[list[str]], folder: Path
 ) -> FileBeside:
     with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
-        made = Path(apart) / "rows.csv"
-        await _write(OutputFile(made), header, rows)
+        made, page = Path(apart) / "rows.csv", list[list[str]]()
+        async with written_to(OutputFile(made)) as sheet:
+            sheet.row(header)
+            async for row in rows:
+                page.append(row)
+                if len(page) == _PAGE:
+                    await anyio.to_thread.run_sync(sheet.all, page)
+                    page = []
+            await anyio.to_thread.run_sync(sheet.all, page)
         digest = await anyio.to_thread.run_sync(digest_of, made)
         name = f"report-{run.name}-{what}-{digest[:_IN_NAME]}.csv"
         await anyio.Path(made).replace(folder / name)
@@ -183,35 +408,19 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-async def _write(target: OutputFile, header: Sequence[str], rows: AsyncIterator[list[str]]) -> None:
-    page: list[list[str]] = []
-    async with written_to(target) as sheet:
-        sheet.row(header)
-        async for row in rows:
-            page.append(row)
-            if len(page) == _PAGE:
-                await anyio.to_thread.run_sync(sheet.all, page)
-                page = []
-        await anyio.to_thread.run_sync(sheet.all, page)
-
-
-async def _exceptions(one: ReportedRun, language: CatalogueLanguage, journal: Journal) -> AsyncIterator[list[str]]:
+async def _exceptions(one: ReportedRun, reader: CatalogueLanguage, journal: Journal) -> AsyncIterator[list[str]]:
     async for row in each_exception(one.run, journal, one.spec, has_money=one.sums.has_money):
-        yield _cells(row, language)
+        decided = row.decision
+        yield [
+            row.place or "",
+            row.label,
+            "" if row.amount is None else format(row.amount, "f"),
+            REFUSED if row.state is None else row.state,
+            reader.render(row.why),
+            *((decided.state, decided.who, decided.why) if decided else ("", "", "")),
+        ]
 
 
-def _cells(row: ExceptionRow, language: CatalogueLanguage) -> list[str]:
-    decided = row.decision
-    return [
-        str(row.place or ""),
-        row.label,
-        "" if row.amount is None else format(row.amount, "f"),
-        REFUSED if row.state is None else row.state,
-        language.render(reason_of_row(row)),
-        *((decided.state, decided.who, decided.why) if decided else ("", "", "")),
-    ]
-
-
-async def _extra(tally: ImportTally) -> AsyncIterator[list[str]]:
-    for one in tally.first_extra:
-        yield [str(one.abonent_id), one.number, one.name, str(one.folder or ""), format(one.balance, "f")]
+async def _extra(one: ReportedRun) -> AsyncIterator[list[str]]:
+    for it in one.tally.first_extra if one.tally else ():
+        yield [str(it.abonent_id), it.number, it.name, str(it.folder or ""), format(it.balance, "f")]

@@ -3,11 +3,14 @@
 The same journal gives the same facts, whenever and wherever the report is made.
 """
 
+import base64
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Final
 
 import anyio
@@ -23,25 +26,26 @@ from checkpoints.records import (
     RunHistory,
     Runner,
     Stage,
-    Totals,
     Verification,
 )
 from checkpoints.rows import StepCount
-from checkpoints.sentences import AS_WANTED
-from checkpoints.states import State, states_where
+from checkpoints.sentences import AS_WANTED, decided
+from checkpoints.states import State
 from checkpoints.tally import ImportTally
 from cli.session.journal import refuse_purged
+from cli.session.run_view import RunView
 from cli.session.stages import StepMark, mark_of
 from cli.terminal.exits import CommandRefused
+from cli.terminal.names import OUTCOMES
 from cli.terminal.texts import printable
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
-from jobs.imports.subscriber import STEP_NAMES, Step
+from jobs.imports.subscriber import DIFFERENT, STEP_NAMES, Step
 from jobs.spec.import_words import IMPORT
 from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import RUN, UNDO
 from jobs.sums import RunSums, Subscribers, each_refused, sums_of
-from texts.said import said
+from texts.said import Said, said
 
 SHOWN: Final = 200
 """Exceptions of a run that stand in the report itself; if there are more, all of them stand in a file beside it."""
@@ -52,6 +56,7 @@ EXTRA_SHOWN: Final = 20
 DIGEST: Final = 6
 """Bytes of the hash of each item that a report keeps, so that a check can name the item that differs."""
 
+_UNSETTLED: Final = (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)
 
 NOT_AS_SENT: Final = said("accepted, but the billing did not show it as it was sent when it was read back")
 
@@ -74,9 +79,16 @@ class ExceptionRow:
     merged_into: int | None = None
 
     @property
-    def place(self) -> int | None:
+    def place(self) -> str | None:
         """Its line in the input; of an item without one, which a query has given, its number."""
-        return self.number if self.line is None else self.line
+        place = self.number if self.line is None else self.line
+        return None if place is None else str(place)
+
+    @property
+    def why(self) -> str:
+        """Why the row is where it is; "" where that is only the decision, which stands beside it."""
+        decision = self.decision
+        return "" if decision and self.reason == decided(decision.who, decision.why) else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +102,14 @@ class Evidence:
     size: int
     digests: bytes = field(repr=False)
 
-
-@dataclass(slots=True)
-class Exceptions:
-    """The exceptions of a run: their number, and the first of them."""
-
-    number: int = 0
-    first: list[ExceptionRow] = field(default_factory=list)
-
-    def add(self, one: ExceptionRow) -> None:
-        """Add an exception."""
-        self.number += 1
-        if self.number <= SHOWN:
-            self.first.append(one)
+    @property
+    def in_base64(self) -> str:
+        """These bytes as a page has them."""
+        return base64.b64encode(self.digests).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedRun:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedRun(RunView):
     """What a report says of a run. `undone_by` are the runs that have taken rows of it back, with their number.
 
     `spec` is the kind of its job; None for an undo, and where its declaration gives that job no more.
@@ -114,61 +117,23 @@ class ReportedRun:
     An import has counts of its `steps`, and so has an undo of one; `persons_taken_back` of its subscribers.
     """
 
-    run: Run
-    totals: Totals
     sums: RunSums
     history: RunHistory
     runners: Sequence[Runner]
     commands: Sequence[Command]
     verification: Verification | None
-    exceptions: Exceptions
+    exceptions: Sequence[ExceptionRow]
+    """The first of them, of so many as `exceptions_in_all`."""
+    exceptions_in_all: int
     evidence: Evidence
     undone_by: Mapping[str, int]
     spec: JobSpec | None
     steps: Sequence[StepCount] = ()
 
     @property
-    def is_discarded(self) -> bool:
-        """Whether the run was given up before anything was sent."""
-        return self.run.stage is Stage.DISCARDED
-
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether rows are still to be read, approved or sent."""
-        if self.is_discarded or self.run.ended_at:
-            return False
-        waits = self.run.frozen_at is None or self.run.approved_at is None
-        return waits or self.totals.count_where(to_send=True) > 0
-
-    @property
-    def in_doubt(self) -> int:
-        """The number of rows of which it is not known whether they are in the billing."""
-        return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
-
-    @property
     def persons(self) -> int:
         """The number of subscribers that an import has created, or that its undo has taken back."""
         return sum(one.items for one in self.steps if one.step == Step.SUBSCRIBER and one.state.in_effect)
-
-    @property
-    def tally(self) -> ImportTally | None:
-        """The tally that the last verification of an import has made."""
-        return self.verification.tally if self.verification else None
-
-    @property
-    def is_undo(self) -> bool:
-        """Whether the run takes another one back."""
-        return self.run.job == UNDO
-
-    @property
-    def writes(self) -> bool:
-        """Whether the job changes anything in the billing."""
-        return self.spec is None or self.spec.writes
-
-    @property
-    def step(self) -> StepMark | None:
-        """The step of a job file that the run is, None for one from the command line."""
-        return mark_of(self.run)
 
     @property
     def persons_taken_back(self) -> int:
@@ -181,80 +146,116 @@ class ReportedRun:
         return self.sums.subscribers if self.run.job == IMPORT else None
 
     @property
-    def billing(self) -> str:
+    def tally(self) -> ImportTally | None:
+        """The tally that the last verification of an import has made."""
+        return self.verification.tally if self.verification else None
+
+    @property
+    def writes(self) -> bool:
+        """Whether the job changes anything in the billing."""
+        return self.spec is None or self.spec.writes
+
+    @property
+    def version(self) -> str:
         """The version that the billing reported last, "" if it was never asked."""
         return next((runner.billing for runner in reversed(self.runners) if runner.billing), "")
 
-
-class _Leaves:
-    """Collects the evidence of items, in their order: with something of the hash of each, or their root alone."""
-
-    def __init__(self, *, only_root: bool = False) -> None:
-        self._tree = MerkleTree()
-        self._digests = bytearray()
-        self._only_root = only_root
-
-    def add(self, item: Item) -> None:
-        """Add an item."""
-        leaf = leaf_hash(leaf_data(item))
-        self._tree.add(leaf)
-        if not self._only_root:
-            self._digests += leaf[:DIGEST]
+    @property
+    def does(self) -> Said | str:
+        """What a run does, with the name of its job; the name alone where its declaration is gone."""
+        if self.is_undo:
+            return said("take run {run} back ({job})", run=self.run.parameters[RUN], job=self.run.job)
+        if self.spec is None:
+            return self.run.job
+        return said("{summary} ({job})", summary=self.spec.summary, job=self.run.job)
 
     @property
-    def evidence(self) -> Evidence:
-        """The Merkle root over the items so far."""
-        root = self._tree.root
-        return Evidence(root.hex(), self._tree.size, root if self._only_root else bytes(self._digests))
+    def missing(self) -> int:
+        """The rows that the billing has rejected, or that were refused before."""
+        return self.totals.count(State.REJECTED) + self.totals.refused
+
+    @property
+    def left_open(self) -> list[tuple[Said, int]]:
+        """What needs a person, and of how many rows."""
+        open_rows = [(OUTCOMES[state], self.totals.count(state)) for state in _UNSETTLED]
+        different = int(self.verification.result.get("different", 0)) if self.verification else 0
+        told = [
+            *open_rows,
+            (said("refused before sending"), self.totals.refused),
+            (said("not in the billing as it was sent"), different),
+        ]
+        unfinished = [(said("not at its end"), self.totals.count_where(to_send=True))] if self.is_unfinished else []
+        return unfinished + [(what, number) for what, number in told if number]
+
+    @property
+    def steps_by_outcome(self) -> dict[Step, Counter[str]]:
+        """The steps of an import by their kind, and by what became of them."""
+        counts = {step: Counter[str]() for step in Step if any(one.step == step for one in self.steps)}
+        for one in self.steps:
+            counts[Step(one.step)][_outcome_of(one)] += one.items
+        return counts
+
+    @property
+    def steps_left(self) -> int:
+        """The steps of an import that have found another value there, and left it."""
+        return sum(one.items for one in self.steps if one.kind == DIFFERENT)
 
 
-async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> ReportedRun:
-    """The facts of a run, whose items are read once. Raises `JournalError`."""
-    history = journal.history
-    leaves, exceptions = _Leaves(), Exceptions()
-    spec = catalogue.known(run)
+def _outcome_of(step: StepCount) -> str:
+    """What became of a step of an import, as sections.j2 names it."""
+    match step.state:
+        case state if state.in_effect:
+            return "entered"
+        case State.SKIPPED:
+            return {AS_WANTED: "before", DIFFERENT: "different", "": ""}.get(step.kind, "skipped")
+        case State.REJECTED:
+            return "rejected"
+        case State.PENDING:
+            return "open"
+        case state:
+            return "doubtful" if state.counts_money else ""
+
+
+async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only_sums: bool = False) -> ReportedRun:
+    """The facts of a run, whose items are read once. Raises `JournalError`.
+
+    A report of many runs has `only_sums` of each, and its root: its memory does not grow with the rows. Of a purged
+    run the totals are left, and a root that says nothing, over no rows.
+    """
+    history, spec, tree, digests = journal.history, catalogue.known(run), MerkleTree(), bytearray()
+    exceptions: list[ExceptionRow] = []
+    number = 0
+
+    def seen(item: Item) -> None:
+        leaf = leaf_hash(leaf_data(item))
+        tree.add(leaf)
+        if not only_sums:
+            digests.extend(leaf[:DIGEST])
+
     sums = await sums_of(run, journal, spec)
-    async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=leaves.add):
-        exceptions.add(one)
+    if not only_sums:
+        async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=seen):
+            number += 1
+            if number <= SHOWN:
+                exceptions.append(one)
+    elif run.purged_at is None:
+        async for page in journal.each_page(run, frozenset(State)):
+            for item in page:
+                seen(item)
     return ReportedRun(
         run=run,
         totals=await journal.totals(run),
         sums=sums,
         history=await history.of_run(run),
-        runners=await history.runners(run),
-        commands=await history.commands(run),
+        runners=() if only_sums else await history.runners(run),
+        commands=() if only_sums else await history.commands(run),
         verification=await history.last_verification(run),
         exceptions=exceptions,
-        evidence=leaves.evidence,
-        undone_by=await journal.taken_back(run),
+        exceptions_in_all=number,
+        evidence=Evidence(tree.root.hex(), tree.size, tree.root if only_sums else bytes(digests)),
+        undone_by={} if only_sums else await journal.taken_back(run),
         spec=spec,
-        steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} else (),
-    )
-
-
-async def sums_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> ReportedRun:
-    """What a report of many runs says of one: sums and root; its memory does not grow with the rows.
-
-    Of a purged run the totals are left, and a root that says nothing, over no rows.
-    """
-    leaves = _Leaves(only_root=True)
-    spec = catalogue.known(run)
-    if run.purged_at is None:
-        async for page in journal.each_page(run, frozenset(State)):
-            for item in page:
-                leaves.add(item)
-    return ReportedRun(
-        run=run,
-        totals=await journal.totals(run),
-        sums=await sums_of(run, journal, spec),
-        history=await journal.history.of_run(run),
-        runners=(),
-        commands=(),
-        verification=await journal.history.last_verification(run),
-        exceptions=Exceptions(),
-        evidence=leaves.evidence,
-        undone_by={},
-        spec=spec,
+        steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} and not only_sums else (),
     )
 
 
@@ -382,19 +383,33 @@ class ReportFacts:
         return self.is_unfinished or self.in_doubt > 0
 
     @property
-    def has_money(self) -> bool:
-        """Whether any row has an amount."""
-        return any(one.sums.has_money for one in self.runs)
-
-    @property
     def exceptions(self) -> int:
         """The number of exceptions in all runs."""
-        return sum(one.exceptions.number for one in self.runs)
+        return sum(one.exceptions_in_all for one in self.runs)
 
     @property
     def date(self) -> datetime:
         """The moment whose state the report shows."""
         return max(one.history.changed_at for one in self.runs)
+
+    @property
+    def zone(self) -> str:
+        """The zone of the times in the report."""
+        return f"UTC{self.date.astimezone().isoformat()[-6:]}"
+
+    @property
+    def name(self) -> str:
+        """The name of the report at the foot of each page."""
+        main = self.main.run.name
+        return main if self.file is None else f"{PurePath(self.file.file).name} · {main}"
+
+    @property
+    def by_billing(self) -> list[list[ReportedRun]]:
+        """The runs of each billing, in the order in which the billings were begun."""
+        groups: dict[str, list[ReportedRun]] = {}
+        for one in self.runs:
+            groups.setdefault(one.run.target, []).append(one)
+        return list(groups.values())
 
 
 async def subject_of(word: str, journal: Journal, *, is_file: bool) -> Subject:
@@ -465,12 +480,10 @@ async def _of_undo(run: Run, journal: Journal) -> Subject:
 
 async def facts_of(subject: Subject, journal: Journal, catalogue: Catalogue) -> ReportFacts:
     """The facts of a report. Raises `JournalError`, also for a run whose rows were purged."""
-    if subject.kind is SubjectKind.CAMPAIGN:
-        runs = tuple([await sums_of_run(run, journal, catalogue) for run in subject.runs])
-    else:
-        for run in subject.runs:
-            refuse_purged(run)
-        runs = tuple([await facts_of_run(run, journal, catalogue) for run in subject.runs])
+    of_many = subject.kind is SubjectKind.CAMPAIGN
+    for run in subject.runs if not of_many else ():
+        refuse_purged(run)
+    runs = tuple([await facts_of_run(run, journal, catalogue, only_sums=of_many) for run in subject.runs])
     roots = [one.evidence.root for one in runs]
     root = roots[0] if len(roots) == 1 else root_of(leaf_hash(bytes.fromhex(one)) for one in roots).hex()
     return ReportFacts(subject.kind, runs, root, await journal.history.report_before(subject.main, root))

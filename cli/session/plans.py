@@ -5,30 +5,28 @@ compared with the plan's, and it is sent as compared: nothing is read in between
 so a run that is resumed before its approval is compared as well.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import reduce
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from billing.directory.identity import is_same
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
-from checkpoints.list_differences import ListDifference, ListDifferences, differences_from_plan, list_file
+from checkpoints.list_differences import ListDifference, differences_from_plan, list_file
 from checkpoints.own_files import check_beside
 from checkpoints.records import Run
 from cli.session.order import PLAN, Order
 from cli.session.session import BillingConnection, how_often
 from cli.session.which_billing import identity_of_run, is_at
 from cli.settings.settings import Settings
-from cli.show.plan import is_kept, same_input
-from cli.show.preview import given_parameters
+from cli.show.preview import given_parameters, is_kept, same_input
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import printable
+from cli.terminal.texts import LONGEST, printable
 from jobs.access.vault import mask_secrets, new_batch
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, said
+from texts.said import Quantity, Said, enumerated, in_lines, said
 
 VERSION: Final = f"{PLAN}.version"
 DATABASE: Final = f"{PLAN}.database"
@@ -133,90 +131,74 @@ async def departures(run: Run, journal: Journal, billing: BillingConnection) -> 
     async with open_journal(path) as plans:
         plan = await kept_plan(name, plans)
         facts = _facts(plan, run, remembered_by_plan(billing))
-        then, now = (await plans.totals(plan)).left_out, (await journal.totals(run)).left_out
-        if then != now:
-            facts.append(
-                said("rows that are left out: {then} then, {now} now", then=_counted(then), now=_counted(now))
-            )
+        left_out = [(await plans.totals(plan)).left_out, (await journal.totals(run)).left_out]
         async with list_file(journal.address, run) as file:
             found = await differences_from_plan(path, plan, file, run, size=MAX_DIFFERENCES_SHOWN, plain=mask_secrets)
-    if not facts and not found.counts:
+    if left_out[0] != left_out[1]:
+        then, now = (
+            tuple(said("{n} by {flag}", n=Quantity(number), flag=flag) for flag, number in one.items())
+            for one in left_out
+        )
+        none = said("none")
+        facts.append(said("rows that are left out: {then} then, {now} now", then=then or none, now=now or none))
+    if found.counts:
+        facts.append(
+            enumerated(
+                said("{n} × {change}", n=Quantity(number), change=kind) for kind, number in found.counts.items()
+            )
+        )
+        facts += map(_line, found.examples)
+        if (left := sum(found.counts.values()) - len(found.examples)) > 0:
+            facts.append(said("… and {n} more", n=Quantity(left)))
+    if not facts:
         return None
-    differences = _in_lines([*facts, *_lines(found)])
     return said(
         "this is not what plan {plan} of {date} has planned:\n{differences}\n"
         "Plan again ({command} …), look at it, and run that plan",
         plan=plan.name,
         date=plan.created_at,
-        differences=differences,
+        differences=in_lines([said("  {one}", one=one) for one in facts]),
         command=command_line("plan"),
-    )
-
-
-def _in_lines(sentences: Sequence[str]) -> str:
-    """Sentences that stand in, one below the other."""
-    first, *others = sentences
-    return reduce(
-        lambda above, one: said("{above}\n  {one}", above=above, one=one), others, said("  {one}", one=first)
     )
 
 
 def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[Said]:
     """Differences of the run as a whole."""
     facts: list[Said] = []
+
+    def differs(what: str, before: str | None, after: str | None, missing: Said) -> None:
+        then, now = (_shown(one) if one else missing for one in (before, after))
+        facts.append(said("{what}: {then} then, {now} now", what=what, then=then, now=now))
+
+    none, nothing = said("none"), said("nothing")
     if plan.source != run.source or plan.header != run.header:
-        facts.append(_now(said("other rows"), plan.source, run.source))
+        differs(said("other rows"), plan.source, run.source, none)
     if plan.source_digest != run.source_digest:
         facts.append(said("{file} has been changed since: its bytes are others", file=printable(run.source)))
     is_one = is_same(identity_of_run(plan), identity_of_run(run))
     if plan.target != run.target and not is_one:
-        facts.append(_now(said("another billing"), plan.target, run.target))
+        differs(said("another billing"), plan.target, run.target, none)
     for name, what in ((VERSION, said("another version of the billing")), (DATABASE, said("another database"))):
         before, after = plan.parameters.get(name), now.get(name)
         if before != after and not (is_one and name == DATABASE):
-            facts.append(_now(what, before or said("none"), after or said("none")))
+            differs(what, before, after, none)
     then, given = given_parameters(plan), given_parameters(run)
-    facts += [
-        _now(name, then.get(name, said("nothing")), given.get(name, said("nothing")))
-        for name in sorted(then.keys() | given.keys())
-        if then.get(name) != given.get(name)
-    ]
+    for name in sorted(then.keys() | given.keys()):
+        if then.get(name) != given.get(name):
+            differs(name, then.get(name), given.get(name), nothing)
     return facts
 
 
-def _now(what: str, then: str, now: str) -> Said:
-    """A difference between the plan and the run."""
-    return said("{what}: {then} then, {now} now", what=what, then=_short(then), now=_short(now))
-
-
-def _short(text: str) -> str:
-    return text if isinstance(text, Said) else printable(text)
-
-
-def _counted(left_out: Mapping[str, int]) -> tuple[str, ...] | Said:
-    by_flag = (said("{n} by {flag}", n=Quantity(number), flag=flag) for flag, number in left_out.items())
-    return tuple(by_flag) or said("none")
-
-
-def _lines(found: ListDifferences) -> list[Said]:
-    if not found.counts:
-        return []
-    kinds = tuple(said("{n} × {change}", n=Quantity(number), change=kind) for kind, number in found.counts.items())
-    lines = [said("{kinds}", kinds=kinds), *map(_line, found.examples)]
-    if (left := sum(found.counts.values()) - len(found.examples)) > 0:
-        lines.append(said("… and {n} more", n=Quantity(left)))
-    return lines
-
-
 def _line(one: ListDifference) -> Said:
+    """A row that differs, with both sides where the kind of difference does not say all."""
     label = printable(one.label, 60)
     row = said("line {line} ({label})", line=one.line, label=label) if one.line else f"({label})"
-    sides = [said("{value} then", value=_side(one.then))] if one.then else []
-    sides += [said("{value} now", value=_side(one.now))] if one.now else []
+    sides = [said("{value} then", value=_shown(one.then, 160))] if one.then else []
+    sides += [said("{value} now", value=_shown(one.now, 160))] if one.now else []
     if not sides:
         return said("{row}: {change}", row=row, change=one.kind)
     return said("{row}: {change}: {sides}", row=row, change=one.kind, sides=tuple(sides))
 
 
-def _side(text: str) -> str:
-    return text if isinstance(text, Said) else printable(text, 160)
+def _shown(text: str, limit: int = LONGEST) -> str:
+    return text if isinstance(text, Said) else printable(text, limit)

@@ -25,26 +25,22 @@ from cli.show.steps import (
     steps_table,
     subscribers_line,
 )
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Hanging, command, labelled, render, steps_list
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, heading_of, name_of_holder
-from cli.terminal.texts import JOINT, SENTENCE, WHOLE, count, duration, money, printable, rate
+from cli.terminal.layout import Hanging, labelled, render
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
+from cli.terminal.texts import WHOLE, count, money, printable
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, counted, said
+from texts.said import Said, counted, said
 
 if TYPE_CHECKING:
     from jobs.value_changes import Overwritten
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""
-
-TRUSTED: Final = said(
-    "the billing was not asked for rows that another copy of this journal may have sent ({flag})",
-    flag=setting("trust-journal"),
-)
 
 _REFUSED: Final = "refused"
 """The word for refused rows in `export --state`."""
@@ -86,6 +82,11 @@ class Closing:
     overwritten: "Overwritten | None" = None
     """What its calls have overwritten that somebody had changed since the list was made."""
 
+    @property
+    def not_entered(self) -> int:
+        """The rows that were not entered."""
+        return self.totals.count(State.REJECTED) + self.totals.refused + self.totals.entered_before
+
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
@@ -101,17 +102,7 @@ class StepOutcome:
 
 def closing_object(closing: Closing) -> Mapping[str, object]:
     """The object of `--json`; that of a job file has the objects of its steps as well."""
-    steps = {"steps": [_step_object(step) for step in closing.steps]} if closing.steps else {}
-    return {**_own_object(closing), **steps}
-
-
-def _step_object(step: StepOutcome) -> Mapping[str, object]:
-    facts = {"step": step.number, "job": step.job, "output": step.output, "done_before": step.done_before}
-    return facts | (_own_object(step.closing) if step.closing else {"run": None, "exit": None})
-
-
-def _own_object(closing: Closing) -> dict[str, object]:
-    return {
+    found: dict[str, object] = {
         "run": closing.run,
         "job": closing.job,
         **states_object(closing.totals),
@@ -128,17 +119,26 @@ def _own_object(closing: Closing) -> dict[str, object]:
         "error": closing.error,
         **steps_object(closing.imported),
     }
+    if closing.steps:
+        found["steps"] = [
+            {
+                "step": one.number,
+                "job": one.job,
+                "output": one.output,
+                "done_before": one.done_before,
+                **(closing_object(one.closing) if one.closing else {"run": None, "exit": None}),
+            }
+            for one in closing.steps
+        ]
+    return found
 
 
 def states_object(totals: Totals) -> Mapping[str, object]:
     """Counts and sums for scripts: the states that have items, sums as plain decimals."""
+    there = [state for state in State if totals.counts.get(state)]
     return {
-        "states": {str(state): totals.counts[state] for state in State if totals.counts.get(state)},
-        "amounts": {
-            str(state): format(totals.amounts.get(state, Decimal(0)), "f")
-            for state in State
-            if totals.counts.get(state)
-        },
+        "states": {str(state): totals.counts[state] for state in there},
+        "amounts": {str(state): format(totals.amounts.get(state, Decimal(0)), "f") for state in there},
         "refused": totals.refused,
         "left_out": dict(totals.left_out),
     }
@@ -193,66 +193,24 @@ def outcome_table(totals: Totals, imported: StepsFacts | None) -> RenderableType
 
 async def show_closing(closing: Closing, run: Run, journal: Journal) -> RenderableType:
     """The outcome of the run, its reasons, and what to do next."""
-    imported = closing.imported or await steps_of(run, journal)
-    head = headline(replace(closing, imported=imported))
-    if closing.exit is Exit.DONE and accountants_list(run, closing.totals):
-        head = _only_listed(run)
-    if run.stage is Stage.DISCARDED:
-        return Hanging(Text(""), head)
-    parts: list[RenderableType] = [Hanging(Text(""), head), outcome_table(closing.totals, imported)]
-    if closing.calls:
-        parts.append(render(_pace(closing.calls, closing.seconds), "dim"))
-    if imported is not None and (hint := licence_hint(closing.stopped or "")):
-        parts.append(Hanging(Text(""), render(hint, "yellow")))
-    if any(round(seconds) for seconds in closing.held.values()):
-        parts.append(Hanging(Text(""), render(_held(closing.held), "dim")))
-    if closing.trusted_journal:
-        parts.append(Hanging(Text(""), render(TRUSTED, "yellow")))
-    if closing.overwritten and closing.overwritten.rows:
-        parts.append(Hanging(Text(""), render(_overwritten(closing.overwritten), "yellow")))
-    parts += await reasons_lists(run, closing.totals, journal)
-    if steps := next_steps(run, closing.totals):
-        parts.append(steps_list(steps))
-    return Group(*parts)
-
-
-def _overwritten(found: "Overwritten") -> Said:
-    if not found.amount:
-        return counted(
-            "{n} row has overwritten what somebody had changed since the list was made",
-            "{n} rows have overwritten what somebody had changed since the list was made",
-            found.rows,
-        )
-    return counted(
-        "{n} row has overwritten what somebody had changed since the list was made, {amount} in all",
-        "{n} rows have overwritten what somebody had changed since the list was made, {amount} in all",
-        found.rows,
-        amount=found.amount,
+    totals, imported = closing.totals, closing.imported or await steps_of(run, journal)
+    # What an undo is to take back stands as before where the accountant has to enter it.
+    only_listed = closing.exit is Exit.DONE and accountants_list(run, totals)
+    return drawn(
+        "closing.j2",
+        {"outcome": outcome_table(totals, imported)},
+        closing=replace(closing, imported=imported),
+        taken=run.parameters[RUN] if only_listed else "",
+        is_discarded=run.stage is Stage.DISCARDED,
+        hint=licence_hint(closing.stopped or "") if imported is not None else None,
+        found=await reasons_of(run, totals, journal),
+        steps=next_steps(run, totals),
     )
 
 
-def _pace(calls: int, seconds: float) -> Said:
-    time = duration(seconds)
-    if seconds <= 1:
-        # Below a second a rate has no meaning.
-        return counted("{n} call in {time}", "{n} calls in {time}", calls, time=time)
-    return counted(
-        "{n} call in {time}, {rate} a second",
-        "{n} calls in {time}, {rate} a second",
-        calls,
-        time=time,
-        rate=rate(calls / seconds),
-    )
-
-
-def _held(held: Mapping[str, float]) -> Said:
-    longest_first = sorted(held.items(), key=lambda one: -one[1])
-    holds = (
-        said("{who} {time}", who=name_of_holder(who), time=duration(seconds))
-        for who, seconds in longest_first
-        if round(seconds)
-    )
-    return said("held: {holds}", holds=tuple(holds))
+def headline(closing: Closing) -> RenderableType:
+    """The outcome in one sentence."""
+    return drawn("headline.j2", closing=closing, taken="")
 
 
 def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
@@ -277,14 +235,19 @@ def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
 
 def _outcome(step: StepOutcome) -> Text:
     """The outcome of a step, in some words."""
-    closing = step.closing
+    closing, missing = step.closing, step.closing.not_entered if step.closing else 0
     if closing is None:
         return render(said("not begun"), "dim")
     match closing.exit:
         case Exit.DONE:
             outcome = render(said("done before") if step.done_before else said("done"), "green")
         case Exit.REJECTED:
-            outcome = render(_done_in_part(step, _not_entered(closing.totals)), "yellow")
+            in_part = (
+                counted("done before; {n} row was not entered", "done before; {n} rows were not entered", missing)
+                if step.done_before
+                else counted("done; {n} row was not entered", "done; {n} rows were not entered", missing)
+            )
+            outcome = render(in_part, "yellow")
         case Exit.UNDECIDED:
             outcome = render(said("rows are left to be decided on"), "yellow")
         case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:
@@ -294,81 +257,6 @@ def _outcome(step: StepOutcome) -> Text:
             refused = said("not begun: {why}", why=closing.error) if closing.error else said("not begun: refused")
             outcome = render(refused, "red", _SHORT)
     return outcome.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else outcome
-
-
-def _done_in_part(step: StepOutcome, missing: int) -> Said:
-    if step.done_before:
-        return counted("done before; {n} row was not entered", "done before; {n} rows were not entered", missing)
-    return counted("done; {n} row was not entered", "done; {n} rows were not entered", missing)
-
-
-def headline(closing: Closing) -> Text:
-    """The outcome in one sentence."""
-    run = str(closing.run)
-    match closing.exit:
-        case Exit.DONE:
-            return _headline("✓", said("run {run} is done", run=run), "bold green")
-        case Exit.REJECTED:
-            sentence = _with_losses(closing)
-            return _headline("!", sentence, "bold yellow")
-        case Exit.UNDECIDED:
-            sentence = said("run {run}: rows are left that a look-up or a person has to decide on", run=run)
-            return _headline("!", sentence, "bold yellow")
-        case Exit.INTERRUPTED | Exit.STOPPED:
-            why = closing.stopped or closing.error or said("it has not come to its end")
-            return _headline("■", said("run {run} stopped: {why}", run=run, why=why), "bold yellow")
-        case _:
-            sentence = (
-                said("run {run}: {why}", run=run, why=closing.error)
-                if closing.error
-                else said("run {run} is refused", run=run)
-            )
-            return _headline("✗", sentence, "bold red")
-
-
-def _with_losses(closing: Closing) -> Said:
-    """The run is done, and how much of it was not entered."""
-    run, imported = str(closing.run), closing.imported
-    if closing.error and not _not_entered(closing.totals):
-        return said("run {run} is done: {why}", run=run, why=closing.error)
-    if closing.job == UNDO and not _not_entered(closing.totals):
-        return counted(
-            "run {run} is done; {n} row was left alone that may be somebody else's",
-            "run {run} is done; {n} rows were left alone that may be somebody else's",
-            closing.unproven,
-            run=run,
-        )
-    if imported is None or imported.is_undo:
-        return counted(
-            "run {run} is done; {n} row was not entered",
-            "run {run} is done; {n} rows were not entered",
-            _not_entered(closing.totals),
-            run=run,
-        )
-    return counted(
-        "run {run} is done; {n} subscriber was not entered, or not with all that belongs to it",
-        "run {run} is done; {n} subscribers were not entered, or not with all that belongs to them",
-        imported.subscribers.rejected + closing.totals.refused,
-        run=run,
-    )
-
-
-def _headline(sign: str, sentence: Said, style: str) -> Text:
-    return Text(f"{sign} {printable(sentence, SENTENCE)}", style)
-
-
-def _only_listed(run: Run) -> Text:
-    """The outcome of an undo that sends nothing: what it is to take back stands as before."""
-    sentence = said(
-        "run {run} has sent nothing: to take run {taken} back, the accountant has to enter what is on the list",
-        run=run.name,
-        taken=run.parameters[RUN],
-    )
-    return _headline("!", sentence, "bold yellow")
-
-
-def _not_entered(totals: Totals) -> int:
-    return totals.count(State.REJECTED) + totals.refused + totals.entered_before
 
 
 def describe_end(run: Run) -> Said | None:
@@ -391,36 +279,14 @@ def run_again(run: Run) -> str:
     return import_again(run, file) if run.job == IMPORT else command_line("run", run.job, file)
 
 
-async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Group]:
-    """Why items are in the states that are explained, a list for each state that has items."""
+async def reasons_of(run: Run, totals: Totals, journal: Journal) -> list[tuple[Said, str, Sequence[Reason]]]:
+    """Why items are in the states that are explained: the name and style of each state, and its reasons."""
     found = [(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
     if run.job == IMPORT:
         # Their number is in the table of steps, and nothing is to be done about them.
         found = [(state, reasons_of_steps(reasons)) for state, reasons in found]
     names = STATES_OF_STEPS if run.job == IMPORT else STATE_NAMES
-    return [_reasons_list(names[state], state.style, reasons) for state, reasons in found if reasons]
-
-
-def _reasons_list(name: Said, style: str, reasons: Sequence[Reason]) -> Group:
-    """Why items are in a state: the kinds of reasons, the most frequent first, each with its first row."""
-    lines: list[Hanging] = []
-    for reason in reasons:
-        # A text of one row, or that all rows share, is told once.
-        of_all = reason.items == 1 or reason.example == reason.kind
-        line = Text().append(f"{count(reason.items)} × ".replace(" ", JOINT), "bold")
-        why = printable(reason.example) if of_all else heading_of(reason)
-        line.append(why or printable(said("no reason given")))
-        example = "" if of_all else f": {printable(reason.example)}"
-        line.append(f" ({_row_of(reason)}{example})", "dim")
-        lines.append(Hanging(render(name, style).append(" "), line, indent=2))
-    return Group(*lines)
-
-
-def _row_of(reason: Reason) -> str:
-    """Line and label of the row that a reason is shown with, the first one of several."""
-    label = printable(reason.label, 60)
-    row = (said("line {line}", line=reason.line), label) if reason.line else (label,)
-    return printable(said("first: {row}", row=row)) if reason.items > 1 else ", ".join(map(printable, row))
+    return [(names[state], state.style, reasons) for state, reasons in found]
 
 
 def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
@@ -517,19 +383,4 @@ async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
 
 def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
     """The first refused rows, each with line, column and reason; `all_of_them` is the command that shows all."""
-    lines: list[RenderableType] = [_refusal_line(refusal) for refusal in refusals]
-    if total > len(refusals):
-        more = said("… and {n} more; all of them with:", n=Quantity(total - len(refusals)))
-        lines += [render(more, "dim"), command(all_of_them)]
-    return Group(Text(""), *lines)
-
-
-def _refusal_line(refusal: Refusal) -> Hanging:
-    """One refused row in words."""
-    line = Text()
-    place = [said("line {line}", line=refusal.line)] if refusal.line else []
-    place += [said("column {column}", column=printable(refusal.column, 60))] if refusal.column else []
-    line.append(", ".join(map(printable, place)) or printable(said("a row")), "bold")
-    if refusal.label:
-        line.append(f" ({printable(refusal.label, 60)})", "dim")
-    return Hanging(Text("✗ ", "red"), line.append(f": {printable(refusal.reason)}"))
+    return drawn("refusals.j2", found=refusals, total=total, all_of_them=all_of_them)

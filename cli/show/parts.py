@@ -27,9 +27,9 @@ def section(*parts: Part) -> Group:
     return stack("", there) if there.renderables else there
 
 
-def facts(*pairs: tuple[str, str | Text | None]) -> Facts:
+def facts(*pairs: tuple[str, str | Text | None], indent: int = 0) -> Facts:
     """Labels and values below each other; a pair without a value is left out."""
-    table = Facts()
+    table = Facts(indent)
     for label, value in pairs:
         if value:
             table.add(label, value)

@@ -1,8 +1,8 @@
 """The progress of a run: a bar on a terminal, otherwise a line every few seconds; and how far its rows are read."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -32,6 +32,11 @@ DRAWN_EVERY: Final = 0.2
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at runs that are watched."""
+
+PAUSE: Final = 4
+"""The pause after a look is at least this many times its duration."""
+
+Seen = TypeVar("Seen")
 
 KINDS: Final = 3
 """Kinds of error that are shown during a run."""
@@ -116,6 +121,19 @@ async def _lines(progress: Progress, screen: Screen, name: str) -> None:
         screen.err.print(line(progress.status(), name), soft_wrap=True)
 
 
+async def looks(look: Callable[[], Awaitable[Seen]], is_busy: Callable[[Seen], bool]) -> AsyncIterator[Seen]:
+    """One look a second, until one that is not busy: the last one shows what is at rest."""
+    while True:
+        began = anyio.current_time()
+        seen = await look()
+        yield seen
+        if not is_busy(seen):
+            return
+        # Counting in a journal can be slow, and the work of the runs has priority.
+        took = anyio.current_time() - began
+        await anyio.sleep(max(LOOK_EVERY - took, PAUSE * took))
+
+
 async def show_looks(views: AsyncIterator[RenderableType], screen: Screen) -> None:
     """Draw each view in place of the one before; of one that no other follows for long, how old it is."""
     shown: RenderableType = Text()
@@ -137,8 +155,15 @@ async def show_looks(views: AsyncIterator[RenderableType], screen: Screen) -> No
 
 def line(status: Status, name: str = "") -> Text:
     """The state of a run in one line: the most important facts in the first 80 columns, then errors."""
-    facts = [_place(status), *_pace(status), *_why(status), *_money(status), *_average(status), *_latency(status)]
-    text = Text(f"{name}: " if name else "").append(", ".join(map(printable, [*facts, *_troubles(status)])))
+    why = [said("held: {why}", why=status.held)] if status.held else [limit_of(status.why)] if status.why else []
+    facts = [_place(status), *_pace(status), *why, *_money(status), *_average(status), *_latency(status)]
+    facts += [
+        said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
+        for state in states_where(trouble=True)
+        if (number := status.counts.get(state))
+    ]
+    facts += [said("{n} sent again", n=Quantity(status.retries))] if status.retries else []
+    text = Text(f"{name}: " if name else "").append(", ".join(map(printable, facts)))
     if not status.errors:
         return text
     width = max(LINE, text.cell_len + SHORT)
@@ -162,9 +187,14 @@ def screen_of(status: Status, name: str = "") -> Group:
     )
     run = [render(said("run {run}", run=name), "bold")] if name else []
     head.add_row(*run, bar, render(_place(status), "bold"))
-    parts: list[RenderableType] = [head, _wrapped([*_pace(status), *_money(status), *_average(status)], ", ")]
-    parts += map(render, _latency(status))
-    states = [_labelled(word, number, style) for word, number, style in _counts(status) if number]
+    # None of the facts is broken at the end of a line.
+    pace = ", ".join(_whole(fact) for fact in (*_pace(status), *_money(status), *_average(status)))
+    states = [
+        Text().append(f"{_whole(word)}{JOINT}", "dim").append(count(number), style)
+        for word, number, style in _counts(status)
+        if number
+    ]
+    parts: list[RenderableType] = [head, Hanging(Text(""), Text(pace)), *map(render, _latency(status))]
     parts.append(Hanging(Text(""), Text("   ").join(states)))
     if status.held:
         parts.append(Hanging(_label(said("held"), "yellow"), render(status.held, limit=LONGEST)))
@@ -177,18 +207,12 @@ def screen_of(status: Status, name: str = "") -> Group:
     return Group(*parts)
 
 
-def _wrapped(facts: Sequence[Said], between: str) -> Hanging:
-    """Facts one after the other, none of which is broken."""
-    return Hanging(Text(""), Text(between.join(printable(fact).replace(" ", JOINT) for fact in facts)))
+def _whole(fact: Said) -> str:
+    return printable(fact).replace(" ", JOINT)
 
 
 def _label(word: Said, style: str = "dim") -> Text:
     return render(word, style).append(" ")
-
-
-def _labelled(word: Said, number: int, style: str) -> Text:
-    label = printable(word).replace(" ", JOINT)
-    return Text().append(f"{label}{JOINT}", "dim").append(count(number), style)
 
 
 def _counts(status: Status) -> Iterator[tuple[Said, int, str]]:
@@ -196,35 +220,40 @@ def _counts(status: Status) -> Iterator[tuple[Said, int, str]]:
     for state in State:
         number = status.counts.get(state, 0)
         if state is State.SENDING:
-            waiting = max(number - status.in_flight, 0)
-            yield said("claimed"), waiting, State.PENDING.style
-            number -= waiting
+            claimed = max(number - status.in_flight, 0)
+            yield said("claimed"), claimed, State.PENDING.style
+            number -= claimed
         yield STATE_NAMES[state], number, state.style
     yield said("sent again"), status.retries, ""
 
 
 def _place(status: Status) -> Said:
-    sent, total = Quantity(status.sent), status.to_send
-    if status.has_steps:
-        return _place_of_steps(status)
+    """How many rows are sent of those that are to be; of an import its steps."""
+    sent, total, of_steps = Quantity(status.sent), status.to_send, status.has_steps
     if status.intake_ended:
         percent = 100 * sent // total if total else 100
-        return counted(
-            "{sent} of {n} row ({percent} %)", "{sent} of {n} rows ({percent} %)", total, sent=sent, percent=percent
+        return (
+            counted(
+                "{sent} of {n} step ({percent} %)",
+                "{sent} of {n} steps ({percent} %)",
+                total,
+                sent=sent,
+                percent=percent,
+            )
+            if of_steps
+            else counted(
+                "{sent} of {n} row ({percent} %)",
+                "{sent} of {n} rows ({percent} %)",
+                total,
+                sent=sent,
+                percent=percent,
+            )
         )
+    if of_steps:
+        return counted("{sent} of {n} step so far", "{sent} of {n} steps so far", total, sent=sent)
     if not total:
         return said("no row to send so far")
     return counted("{sent} of {n} row so far", "{sent} of {n} rows so far", total, sent=sent)
-
-
-def _place_of_steps(status: Status) -> Said:
-    sent, total = Quantity(status.sent), status.to_send
-    if status.intake_ended:
-        percent = 100 * sent // total if total else 100
-        return counted(
-            "{sent} of {n} step ({percent} %)", "{sent} of {n} steps ({percent} %)", total, sent=sent, percent=percent
-        )
-    return counted("{sent} of {n} step so far", "{sent} of {n} steps so far", total, sent=sent)
 
 
 def _money(status: Status) -> list[Said]:
@@ -232,27 +261,18 @@ def _money(status: Status) -> list[Said]:
 
 
 def _pace(status: Status) -> list[Said]:
+    """The rate, the time left, and the calls in flight; none of these where none is, and none may leave."""
     speed = rate(status.rate)
     pace = [said("{rate} steps/s", rate=speed) if status.has_steps else said("{rate} rows/s", rate=speed)]
     if status.eta is not None and status.sent != status.to_send:
         pace.append(said("{time} left", time=duration(status.eta)))
-    return [*pace, *_in_flight(status)]
-
-
-def _in_flight(status: Status) -> list[Said]:
-    """Calls in flight, and how many may be; nothing where none is, and none may leave."""
-    if not status.window or (status.held and not status.in_flight):
-        return []
-    # A window that has shrunk: these are finished, and fewer follow.
-    shrunk = said("{calls} in flight, {window} from now on", calls=status.in_flight, window=status.window)
-    within = said("{calls}/{window} in flight", calls=status.in_flight, window=status.window)
-    return [shrunk if status.in_flight > status.window else within]
-
-
-def _why(status: Status) -> list[str]:
-    if status.held:
-        return [said("held: {why}", why=status.held)]
-    return [limit_of(status.why)] if status.why else []
+    calls, window = status.in_flight, status.window
+    if window and calls > window:
+        # A window that has shrunk: these are finished, and fewer follow.
+        pace.append(said("{calls} in flight, {window} from now on", calls=calls, window=window))
+    elif window and (calls or not status.held):
+        pace.append(said("{calls}/{window} in flight", calls=calls, window=window))
+    return pace
 
 
 def limit_of(why: str) -> str:
@@ -261,35 +281,24 @@ def limit_of(why: str) -> str:
 
 
 def _average(status: Status) -> list[Said]:
+    speed = rate(status.average)
     if not status.average:
         return []
-    speed = rate(status.average)
-    if status.has_steps:
-        return [said("{rate} steps/s on average", rate=speed)]
-    return [said("{rate}/s on average", rate=speed)]
+    return [
+        said("{rate} steps/s on average", rate=speed) if status.has_steps else said("{rate}/s on average", rate=speed)
+    ]
 
 
 def _latency(status: Status) -> list[Said]:
     if status.p50 is None or status.p95 is None:
         return []
-    return [said("latency p50 {p50}, p95 {p95}", p50=_seconds(status.p50), p95=_seconds(status.p95))]
-
-
-def _seconds(seconds: float) -> Said:
-    if seconds >= 1:
-        return said("{seconds} s", seconds=decimal(seconds))
-    return said("{milliseconds} ms", milliseconds=round(1000 * seconds))
-
-
-def _troubles(status: Status) -> list[Said]:
-    """Problems: rows that were not entered or are in doubt, and repeated calls."""
-    states = [
-        said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
-        for state in states_where(trouble=True)
-        if (number := status.counts.get(state))
-    ]
-    again = [said("{n} sent again", n=Quantity(status.retries))] if status.retries else []
-    return states + again
+    p50, p95 = (
+        said("{seconds} s", seconds=decimal(seconds))
+        if seconds >= 1
+        else said("{milliseconds} ms", milliseconds=round(1000 * seconds))
+        for seconds in (status.p50, status.p95)
+    )
+    return [said("latency p50 {p50}, p95 {p95}", p50=p50, p95=p95)]
 
 
 def _kinds(status: Status) -> list[str]:

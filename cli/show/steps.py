@@ -3,8 +3,8 @@
 The rows of such a run are steps, several for each row of its table; people count subscribers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -44,35 +44,40 @@ _SKIPPED: Final = (
     StepColumn(said("different"), "yellow", lambda one: one.kind == DIFFERENT),
     StepColumn(STATE_NAMES[State.SKIPPED], "dim", lambda one: one.kind not in {"", AS_WANTED, DIFFERENT}),
 )
-
-BEFORE: Final = (
-    StepColumn(said("new"), "bold", lambda one: one.state is State.PENDING and not one.changes),
-    StepColumn(said("to change"), "bold yellow", lambda one: one.state is State.PENDING and one.changes),
-    *_SKIPPED,
-)
-"""The columns before anything is sent."""
-
-_UNDONE: Final = (
+_OPEN: Final = (
     StepColumn(said("left"), "bold", lambda one: one.state.to_send),
     StepColumn(said("unclear"), "yellow", lambda one: one.state.in_doubt or one.state is State.MANUAL),
     StepColumn(FAILED, "red", lambda one: one.state is State.REJECTED),
 )
-AFTER: Final = (StepColumn(said("made"), "green", lambda one: one.state.in_effect), *_UNDONE, *_SKIPPED)
-"""The columns of a run that has begun to send."""
-
 _LEFT_ALONE: Final = StepColumn(STATE_NAMES[State.SKIPPED], "dim", lambda one: one.state is State.SKIPPED)
-BEFORE_UNDO: Final = (
-    StepColumn(said("to take back"), "bold", lambda one: one.state is State.PENDING),
-    _LEFT_ALONE,
+
+_COLUMNS: Final[Mapping[tuple[bool, bool], Sequence[StepColumn]]] = MappingProxyType(
+    {
+        (False, False): (
+            StepColumn(said("new"), "bold", lambda one: one.state is State.PENDING and not one.changes),
+            StepColumn(said("to change"), "bold yellow", lambda one: one.state is State.PENDING and one.changes),
+            *_SKIPPED,
+        ),
+        (False, True): (
+            StepColumn(said("made"), "green", lambda one: one.state.in_effect),
+            *_OPEN,
+            *_SKIPPED,
+        ),
+        (True, False): (
+            StepColumn(said("to take back"), "bold", lambda one: one.state is State.PENDING),
+            _LEFT_ALONE,
+        ),
+        (True, True): (
+            StepColumn(said("taken back"), "green", lambda one: one.state.in_effect),
+            *_OPEN,
+            _LEFT_ALONE,
+        ),
+    }
 )
-AFTER_UNDO: Final = (StepColumn(said("taken back"), "green", lambda one: one.state.in_effect), *_UNDONE, _LEFT_ALONE)
-"""The columns of an undo of an import."""
+"""The columns of an import and of its undo, before anything is sent and afterwards."""
 
 STATES_OF_STEPS: Final[Mapping[State, Said]] = MappingProxyType({**STATE_NAMES, State.REJECTED: FAILED})
 """The names of the states of steps: one that another has kept from being sent was not rejected by the billing."""
-
-NONE: Final = Text("–", "dim")
-NO_LANES: Final = LaneCounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +85,13 @@ class StepsFacts:
     """The steps of a run by kind and state, and its subscribers; those of an undo are taken back."""
 
     counts: Sequence[StepCount] = ()
-    subscribers: LaneCounts = NO_LANES
+    subscribers: LaneCounts = field(default_factory=LaneCounts)
     is_undo: bool = False
-
-    def columns(self, *, begun: bool) -> list[StepColumn]:
-        """The columns of the table that hold any step."""
-        before, after = (BEFORE_UNDO, AFTER_UNDO) if self.is_undo else (BEFORE, AFTER)
-        return [one for one in (after if begun else before) if any(one.holds(counted) for counted in self.counts)]
 
     @property
     def folders_asked_again(self) -> int:
         """The folders that several rows have asked for at one time; that is no fault of the input."""
         return sum(one.items for one in self.counts if one.step == Step.FOLDER and one.kind == DUPLICATE)
-
-    def of(self, step: str, outcome: StepColumn) -> int:
-        """The number of steps of a kind with this outcome."""
-        return sum(one.items for one in self.counts if one.step == step and outcome.holds(one))
 
 
 async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
@@ -105,43 +101,40 @@ async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
     counts = await journal.step_counts(run)
     if run.job == IMPORT:
         return StepsFacts(counts, await journal.lane_counts(run, LANE, DIFFERENT))
-    return StepsFacts(counts, _subscribers_of_undo(counts), is_undo=True) if any(one.step for one in counts) else None
-
-
-def _subscribers_of_undo(counts: Sequence[StepCount]) -> LaneCounts:
-    """The subscribers of an undo of an import: those that the run has created."""
+    if not any(one.step for one in counts):
+        return None
+    # The subscribers of an undo are those that the import has created.
     own = [one for one in counts if one.step == Step.SUBSCRIBER]
-
-    def number(holds: Callable[[State], bool]) -> int:
-        return sum(one.items for one in own if holds(one.state))
-
-    return LaneCounts(
-        all=number(lambda _: True),
-        open=number(lambda state: not state.settled),
-        rejected=number(lambda state: state is State.REJECTED),
-        sent=number(lambda state: state is not State.SKIPPED),
+    subscribers = LaneCounts(
+        all=sum(one.items for one in own),
+        open=sum(one.items for one in own if not one.state.settled),
+        rejected=sum(one.items for one in own if one.state is State.REJECTED),
+        sent=sum(one.items for one in own if one.state is not State.SKIPPED),
     )
+    return StepsFacts(counts, subscribers, is_undo=True)
 
 
 def steps_table(facts: StepsFacts, *, begun: bool) -> Table:
     """A row a kind of step, and a column an outcome that there is."""
-    outcomes = facts.columns(begun=begun)
+    outcomes = [one for one in _COLUMNS[facts.is_undo, begun] if any(map(one.holds, facts.counts))]
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column(render(said("step")), no_wrap=True)
     for one in outcomes:
         table.add_column(render(one.name), justify="right")
+
+    def add(name: Text, steps: Collection[str]) -> None:
+        counts = [one for one in facts.counts if one.step in steps]
+        numbers = [(sum(each.items for each in counts if one.holds(each)), one.style) for one in outcomes]
+        if any(number for number, _ in numbers):
+            table.add_row(
+                name, *(Text(count(number), style) if number else Text("–", "dim") for number, style in numbers)
+            )
+
     for step in Step:
-        numbers = [facts.of(step, one) for one in outcomes]
-        if any(numbers):
-            table.add_row(render(STEP_NAMES[step]), *_cells(numbers, outcomes))
-    totals = [sum(facts.of(step, one) for step in Step) for one in outcomes]
+        add(render(STEP_NAMES[step]), {step})
     if len(table.rows) > 1:
-        table.add_row(render(said("all"), "dim"), *_cells(totals, outcomes))
+        add(render(said("all"), "dim"), set(Step))
     return table
-
-
-def _cells(numbers: Sequence[int], outcomes: Sequence[StepColumn]) -> list[Text]:
-    return [Text(count(number), one.style) if number else NONE for number, one in zip(numbers, outcomes, strict=True)]
 
 
 def reasons_of_steps(reasons: Sequence[Reason]) -> list[Reason]:

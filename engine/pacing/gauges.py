@@ -13,7 +13,7 @@ import anyio.to_thread
 from engine.errors import DiskFull, LookUpFailed
 from engine.pacing.throttle import Gauge, GaugeReading
 from texts.remedies import setting
-from texts.said import Quantity, said
+from texts.said import Quantity, ValueRefused, said
 
 DISK: Final = "disk"
 
@@ -100,19 +100,19 @@ def hours_of(text: str) -> Hours:
     """Parse a time range such as `01:00-06:00`. Raises `ValueError` with a sentence."""
     matched = _SPAN.fullmatch(text)
     if matched is None:
-        raise ValueError(
-            said("{text!r} is not a time range: write it as 01:00-06:00, or 22:00-05:30 over midnight", text=text)
+        raise ValueRefused(
+            "{text!r} is not a time range: write it as 01:00-06:00, or 22:00-05:30 over midnight", text=text
         )
     begin, end = (int(matched[1]), int(matched[2])), (int(matched[3]), int(matched[4]))
     try:
         hours = Hours(time(*begin), time() if end == _MIDNIGHT else time(*end))
     except ValueError:
-        raise ValueError(
-            said("{text!r} is not a time range: the hours of a day go from 00:00 to 24:00", text=text)
+        raise ValueRefused(
+            "{text!r} is not a time range: the hours of a day go from 00:00 to 24:00", text=text
         ) from None
     if hours.begin == hours.end:
-        raise ValueError(
-            said("{text!r} begins and ends at the same time: leave the hours out for the whole day", text=text)
+        raise ValueRefused(
+            "{text!r} begins and ends at the same time: leave the hours out for the whole day", text=text
         )
     return hours
 

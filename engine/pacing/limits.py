@@ -14,7 +14,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
 from texts.remedies import Remedy, setting
-from texts.said import Quantity, counted, said, two_decimals
+from texts.said import Quantity, ValueRefused, counted, said, two_decimals
 
 # At most two decimals: 10,000 is ambiguous.
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,2})?")
@@ -26,8 +26,8 @@ def money_limit(text: str) -> Decimal | None:
     if words == "none":
         return None
     if not _AMOUNT.fullmatch(words):
-        raise ValueError(
-            said("{text!r} is not a limit of money: write an amount as 10000 or 10000.50, or none", text=text)
+        raise ValueRefused(
+            "{text!r} is not a limit of money: write an amount as 10000 or 10000.50, or none", text=text
         )
     return Decimal(words.replace(",", "."))
 
@@ -147,8 +147,8 @@ def error_limit(text: str) -> ErrorLimit | None:
     percent = _PERCENT.fullmatch(words)
     if percent and (value := Decimal(percent[1].replace(",", "."))) < _HUNDRED:
         return Percent(value)
-    raise ValueError(
-        said("{text!r} is not a limit of errors: write a number of rows as 50, a share as 1%, or never", text=text)
+    raise ValueRefused(
+        "{text!r} is not a limit of errors: write a number of rows as 50, a share as 1%, or never", text=text
     )
 
 

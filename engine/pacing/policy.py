@@ -14,7 +14,7 @@ from engine.errors import nearest
 from engine.pacing.canary import STEPS
 from engine.pacing.gauges import Hours, hours_of
 from engine.pacing.limits import LAST, LEAST, ErrorLimit, error_limit, money_limit
-from texts.said import Quantity, counted, in_clauses, said
+from texts.said import Quantity, ValueRefused, counted, in_clauses, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, 
         try:
             policy = settings[name].changed(policy, text.strip())
         except ValueError as error:
-            raise ValueError(said("{name}: {error}", name=name, error=error)) from None
+            raise ValueRefused("{name}: {error}", name=name, error=error) from None
     return policy
 
 
@@ -127,16 +127,14 @@ def check_names(names: Iterable[str], known: Collection[str]) -> None:
             continue
         shown = name[:40]
         if name in ALL:
-            raise ValueError(
-                said("{name!r} is set when a run is begun or taken up, and cannot be set while it works", name=shown)
+            raise ValueRefused(
+                "{name!r} is set when a run is begun or taken up, and cannot be set while it works", name=shown
             )
-        raise ValueError(
-            said(
-                "there is no setting {name!r}{nearest}; there are: {known}",
-                name=shown,
-                nearest=nearest(shown, known),
-                known=tuple(known),
-            )
+        raise ValueRefused(
+            "there is no setting {name!r}{nearest}; there are: {known}",
+            name=shown,
+            nearest=nearest(shown, known),
+            known=tuple(known),
         )
 
 
@@ -169,13 +167,11 @@ def describe_policy(policy: Policy) -> str:
 def whole(text: str, least: int, most: int) -> int:
     """Parse a whole number from `least` to `most`. Raises `ValueError` with a sentence."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and least <= int(text) <= most):
-        raise ValueError(
-            said(
-                "{text!r} is not a whole number from {least} to {most}",
-                text=text[:_SHOWN],
-                least=Quantity(least),
-                most=Quantity(most),
-            )
+        raise ValueRefused(
+            "{text!r} is not a whole number from {least} to {most}",
+            text=text[:_SHOWN],
+            least=Quantity(least),
+            most=Quantity(most),
         )
     return int(text)
 
@@ -187,13 +183,11 @@ def rate_of(text: str) -> float | None:
     rate = _number(text)
     # NaN compares false with everything, so the check is for the valid range.
     if not 0 < rate <= FASTEST:
-        raise ValueError(
-            said(
-                "{text!r} is not a valid rate: calls a second, above 0 and up to {most}, or {none}",
-                text=text[:_SHOWN],
-                most=Quantity(FASTEST),
-                none=NONE,
-            )
+        raise ValueRefused(
+            "{text!r} is not a valid rate: calls a second, above 0 and up to {most}, or {none}",
+            text=text[:_SHOWN],
+            most=Quantity(FASTEST),
+            none=NONE,
         )
     return rate
 
@@ -204,13 +198,11 @@ def latency_of(text: str) -> float | None:
         return None
     seconds = _number(text)
     if not 0 < seconds <= SLOWEST:
-        raise ValueError(
-            said(
-                "{text!r} is not a valid latency: seconds, above 0 and up to {most}, or {none}",
-                text=text[:_SHOWN],
-                most=Quantity(SLOWEST),
-                none=NONE,
-            )
+        raise ValueRefused(
+            "{text!r} is not a valid latency: seconds, above 0 and up to {most}, or {none}",
+            text=text[:_SHOWN],
+            most=Quantity(SLOWEST),
+            none=NONE,
         )
     return seconds
 
@@ -219,12 +211,10 @@ def settle_of(text: str) -> float:
     """Parse a settle delay in seconds. Raises `ValueError` with a sentence."""
     seconds = _number(text)
     if not 0 <= seconds <= LONGEST_SETTLE:
-        raise ValueError(
-            said(
-                "{text!r} is not a valid settle delay: seconds from 0 to {most}",
-                text=text[:_SHOWN],
-                most=Quantity(LONGEST_SETTLE),
-            )
+        raise ValueRefused(
+            "{text!r} is not a valid settle delay: seconds from 0 to {most}",
+            text=text[:_SHOWN],
+            most=Quantity(LONGEST_SETTLE),
         )
     return seconds
 
@@ -233,14 +223,14 @@ def number_of(text: str) -> float:
     """Parse a finite number. Raises `ValueError` with a sentence."""
     number = _number(text)
     if not isfinite(number):
-        raise ValueError(said("{text!r} is not a number", text=text[:_SHOWN]))
+        raise ValueRefused("{text!r} is not a number", text=text[:_SHOWN])
     return number
 
 
 def is_yes(text: str) -> bool:
     """Parse `yes` or `no`. Raises `ValueError` with a sentence."""
     if text not in {YES, NO}:
-        raise ValueError(said("{text!r} is neither {yes} nor {no}", text=text[:_SHOWN], yes=YES, no=NO))
+        raise ValueRefused("{text!r} is neither {yes} nor {no}", text=text[:_SHOWN], yes=YES, no=NO)
     return text == YES
 
 

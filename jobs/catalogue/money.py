@@ -18,7 +18,7 @@ from jobs.spec.entries import (
 from jobs.spec.parameters import SUBSCRIBER, Parameter, a_text, an_id
 from jobs.spec.spec import JobSpec, Special
 from jobs.spec.undo_words import WAY
-from texts.said import said
+from texts.said import ValueRefused, said
 
 _KOPECK: Final = Decimal("0.01")
 _WAY_BACK: Final = said(
@@ -36,7 +36,7 @@ def in_kopecks(text: str) -> str:
 def above_zero(text: str) -> str:
     """An amount above zero, as payments need it."""
     if parse_amount(text) <= 0:
-        raise ValueError(said("{text} is not a payment: an amount above zero is expected", text=text))
+        raise ValueRefused("{text} is not a payment: an amount above zero is expected", text=text)
     return in_kopecks(text)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from jobs.spec.parameters import ACCOUNT, Parameter, at_most
 from jobs.spec.spec import JobSpec, SecondCall, Special
-from texts.said import said
+from texts.said import ValueRefused, said
 
 _LONGEST: Final = 255
 
@@ -16,9 +16,9 @@ def a_file(text: str) -> str:
     try:
         path = Path(text).expanduser().absolute()
     except RuntimeError:
-        raise ValueError(said("{text!r} names a home folder that does not exist", text=text)) from None
+        raise ValueRefused("{text!r} names a home folder that does not exist", text=text) from None
     if not text.strip() or path.name in {"", ".", ".."}:
-        raise ValueError(said("{text!r} is not a file", text=text))
+        raise ValueRefused("{text!r} is not a file", text=text)
     return str(path)
 
 
@@ -31,7 +31,7 @@ def an_address_of_pages(text: str) -> str:
     except ValueError:
         url = URL()
     if url.scheme not in {"http", "https"} or not url.host:
-        raise ValueError(said("{text!r} is not an address such as http://lk.example.org/", text=text))
+        raise ValueRefused("{text!r} is not an address such as http://lk.example.org/", text=text)
     return text.strip()
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, at_most
 from jobs.spec.spec import JobSpec, SecondCall, Special
-from texts.said import counted, said
+from texts.said import ValueRefused, counted, said
 
 _WAY_BACK: Final = said("none is needed: it changes nothing")
 _LONGEST: Final = 64
@@ -19,7 +19,7 @@ def an_address(text: str) -> str:
     try:
         return str(IPv4Address(text.strip()))
     except AddressValueError:
-        raise ValueError(said("{text!r} is not an address such as 127.1.2.3", text=text)) from None
+        raise ValueRefused("{text!r} is not an address such as 127.1.2.3", text=text) from None
 
 
 def a_phone(text: str) -> str:
@@ -27,7 +27,7 @@ def a_phone(text: str) -> str:
     plain = "".join(letter for letter in text if letter not in " -–()\u00a0\u202f.\t")
     digits = plain.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
-        raise ValueError(said("{text!r} is not a phone number such as +79123456789", text=text))
+        raise ValueRefused("{text!r} is not a phone number such as +79123456789", text=text)
     if len(digits) == _NATIONAL and plain[0] == "9":
         return f"+7{digits}"
     if len(digits) == _NATIONAL + 1 and plain.startswith(("7", "8", "+7")):

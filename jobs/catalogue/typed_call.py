@@ -18,7 +18,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter
 from jobs.spec.spec import JobSpec
 from texts.remedies import setting
-from texts.said import Quantity, reason, said, text_of
+from texts.said import Quantity, ValueRefused, reason, said, text_of
 
 CALL: Final = "call"
 YES: Final = "yes"
@@ -67,12 +67,10 @@ REFERS_TO: Final[Mapping[str, str]] = MappingProxyType(
 def a_value(text: str) -> str:
     """A value for a placeholder, at most `LONGEST_VALUE` characters, which is longer than any field."""
     if len(text) > LONGEST_VALUE:
-        raise ValueError(
-            said(
-                "the text has {length} characters, at most {longest} are taken",
-                length=Quantity(len(text)),
-                longest=Quantity(LONGEST_VALUE),
-            )
+        raise ValueRefused(
+            "the text has {length} characters, at most {longest} are taken",
+            length=Quantity(len(text)),
+            longest=Quantity(LONGEST_VALUE),
         )
     return text
 

@@ -21,7 +21,7 @@ from jobs.imports.subscriber import (
     folder_path,
 )
 from jobs.spec.parameters import today
-from texts.said import Quantity, Said, said, text_of
+from texts.said import Quantity, Said, ValueRefused, said, text_of
 
 ValueName: TypeAlias = tuple[Step, str]
 """A value by the step and its name in the part."""
@@ -121,12 +121,10 @@ class ValueChecks:
 
     def _fits(self, text: str, longest: int | None, kind: FieldKind) -> None:
         if longest and len(text) > longest and kind in _TEXTS:
-            raise ValueError(
-                said(
-                    "the text has {length} characters, and the billing's column holds {longest}: shorten it",
-                    length=Quantity(len(text)),
-                    longest=Quantity(longest),
-                )
+            raise ValueRefused(
+                "the text has {length} characters, and the billing's column holds {longest}: shorten it",
+                length=Quantity(len(text)),
+                longest=Quantity(longest),
             )
         if kind in _TEXTS and not self._limits.writes(text):
             raise ValueError(self._unwritable(text))

@@ -14,7 +14,7 @@ from typing import Final
 from billing.money import parse_amount, wire
 from jobs.spec.parameters import a_date, a_moment
 from jobs.spec.parameters import whole_id as id_of
-from texts.said import Said, said, text_of
+from texts.said import Said, ValueRefused, said, text_of
 
 _SHOWN: Final = 40
 _LATIN, _CYRILLIC = "LATIN", "CYRILLIC"
@@ -107,8 +107,8 @@ def contract_number(text: str) -> str:
     if fault := as_a_spreadsheet_wrote(number):
         raise ValueError(fault)
     if _TOTAL.match(number):
-        raise ValueError(
-            said("{text!r} is no contract number but the sum of the table: leave this line out", text=number)
+        raise ValueRefused(
+            "{text!r} is no contract number but the sum of the table: leave this line out", text=number
         )
     return number
 
@@ -117,13 +117,13 @@ def login(text: str) -> str:
     """A login: a word of letters of one script, digits and signs."""
     name = one_line(text)
     if space := _SPACES.search(name):
-        raise ValueError(
-            said("character {place} of {text!r} is a space, and a login has none", place=space.start() + 1, text=name)
+        raise ValueRefused(
+            "character {place} of {text!r} is a space, and a login has none", place=space.start() + 1, text=name
         )
     if fault := as_a_spreadsheet_wrote(name) if _EXPONENT.fullmatch(name) else None:
         raise ValueError(fault)
     if fault := mixed_scripts(name):
-        raise ValueError(said("{fault}: nobody could type this login", fault=fault))
+        raise ValueRefused("{fault}: nobody could type this login", fault=fault)
     return name
 
 
@@ -143,14 +143,10 @@ def phone(text: str) -> str:
     if _EXPONENT.fullmatch(written):
         raise ValueError(as_a_spreadsheet_wrote(written))
     if _SEVERAL.search(written):
-        raise ValueError(
-            said("{text!r} is more than one phone: leave the mobile number alone", text=written[:_SHOWN])
-        )
-    raise ValueError(
-        said(
-            "{text!r} is not a Russian mobile number: write it as +79 and nine digits, or leave the cell empty",
-            text=written[:_SHOWN],
-        )
+        raise ValueRefused("{text!r} is more than one phone: leave the mobile number alone", text=written[:_SHOWN])
+    raise ValueRefused(
+        "{text!r} is not a Russian mobile number: write it as +79 and nine digits, or leave the cell empty",
+        text=written[:_SHOWN],
     )
 
 
@@ -163,17 +159,15 @@ def email(text: str) -> str:
     """An e-mail address as it can be delivered: one, with a domain of two names or more."""
     written = one_line(text)
     if fault := mixed_scripts(written):
-        raise ValueError(said("{fault}: a letter to this address would not arrive", fault=fault))
+        raise ValueRefused("{fault}: a letter to this address would not arrive", fault=fault)
     local, at, domain = written.rpartition("@")
     if "@" in local or (_SEVERAL.search(domain) and at):
-        raise ValueError(said("{text!r} is more than one e-mail address: leave one", text=written[:_SHOWN]))
+        raise ValueRefused("{text!r} is more than one e-mail address: leave one", text=written[:_SHOWN])
     if _is_mailbox(local) and _is_domain(domain) and len(written) <= _LONGEST_EMAIL:
         return written
-    raise ValueError(
-        said(
-            "{text!r} is not an e-mail address: write it as name@domain.ru, or leave the cell empty",
-            text=written[:_SHOWN],
-        )
+    raise ValueRefused(
+        "{text!r} is not an e-mail address: write it as name@domain.ru, or leave the cell empty",
+        text=written[:_SHOWN],
     )
 
 
@@ -208,7 +202,7 @@ def address(text: str) -> str:
     except AddressValueError:
         raise ValueError(_no_address(written)) from None
     if found.is_unspecified or found.is_loopback or found.is_multicast or found.is_reserved or found.is_link_local:
-        raise ValueError(said("{text} is an address that no subscriber can have", text=str(found)))
+        raise ValueRefused("{text} is an address that no subscriber can have", text=str(found))
     return str(found)
 
 
@@ -239,7 +233,7 @@ def mac(text: str) -> str:
     digits = re.sub(r"[^0-9a-f]", "", plain)
     # The last bit of the first byte: a group of stations, as ff:ff:ff:ff:ff:ff is of all.
     if int(digits[:_BYTE], 16) & 1 or not digits.strip("0"):
-        raise ValueError(said("{text!r} is a MAC address that no device has", text=written))
+        raise ValueRefused("{text!r} is a MAC address that no device has", text=written)
     return ":".join(digits[place : place + _BYTE] for place in range(0, len(digits), _BYTE))
 
 
@@ -275,12 +269,12 @@ def dates_until(today: Callable[[], dt.date]) -> Callable[[str], str]:
             found = a_moment(written).removesuffix(_MIDNIGHT)
         else:
             if _LIKE_A_DATE.fullmatch(written) and not _is_day(written):
-                raise ValueError(said("{text!r} is a day that no calendar has", text=written))
+                raise ValueRefused("{text!r} is a day that no calendar has", text=written)
             found = a_date(written)
         year = int(found[:4])
         if not _FIRST_YEAR <= year <= today().year + _YEARS_AHEAD:
-            raise ValueError(
-                said("{text!r} is too far off to be meant: correct it, or leave the cell empty", text=written)
+            raise ValueRefused(
+                "{text!r} is too far off to be meant: correct it, or leave the cell empty", text=written
             )
         return found
 
@@ -302,7 +296,7 @@ def money(text: str) -> str:
     try:
         return wire(parse_amount(text))
     except ValueError as error:
-        raise ValueError(said("{text!r}: {error}", text=text.strip()[:_SHOWN], error=text_of(error))) from None
+        raise ValueRefused("{text!r}: {error}", text=text.strip()[:_SHOWN], error=text_of(error)) from None
 
 
 _FLAGS: Final = {
@@ -317,8 +311,8 @@ def flag(text: str) -> str:
     written = one_line(text)
     found = _FLAG_OF.get(written.casefold().replace("ё", "е"))
     if found is None:
-        raise ValueError(
-            said("{text!r} is neither yes nor no: write 1 or 0, or leave the cell empty", text=written[:_SHOWN])
+        raise ValueRefused(
+            "{text!r} is neither yes nor no: write 1 or 0, or leave the cell empty", text=written[:_SHOWN]
         )
     return found
 

@@ -22,7 +22,7 @@ from billing.directory.values import AMOUNTS
 from jobs.spec.columns import KNOWN, normalise_header
 from jobs.spec.errors import ParameterRefused
 from texts.remedies import setting
-from texts.said import reason, said
+from texts.said import ValueRefused, reason, said
 
 _METHOD: Final = re.compile(r"\s*(?P<method>[A-Za-z_][\w.]*)\s*")
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -269,19 +269,17 @@ def _hole(text: str, place: int) -> re.Match[str] | None:
 
 def _whole(text: str) -> int:
     if len(text) > _LONGEST_NUMBER:
-        raise ValueError(
-            said(
-                "{text}… has {length} digits, more than any number of the billing: write a text",
-                text=text[:_SHOWN],
-                length=len(text),
-            )
+        raise ValueRefused(
+            "{text}… has {length} digits, more than any number of the billing: write a text",
+            text=text[:_SHOWN],
+            length=len(text),
         )
     return int(text)
 
 
 def _no_float(text: str) -> object:
-    raise ValueError(
-        said('{shown} is a number with a point: write money as a text, "{text}"', shown=text[:_SHOWN], text=text)
+    raise ValueRefused(
+        '{shown} is a number with a point: write money as a text, "{text}"', shown=text[:_SHOWN], text=text
     )
 
 
@@ -289,7 +287,7 @@ def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(said("{name!r} is given twice", name=twice))
+        raise ValueRefused("{name!r} is given twice", name=twice)
     return dict(pairs)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
 from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, STORNO, TAKE, UNPROVEN, WAY
-from texts.said import said
+from texts.said import ValueRefused, said
 
 OPERATIONS: Final = "FinanceOperations"
 
@@ -149,7 +149,7 @@ ADDS: Final = "adds"
 
 def _a_method(text: str) -> str:
     if not (text.isascii() and text.isidentifier()):
-        raise ValueError(said("{text!r} is not the name of a method", text=text))
+        raise ValueRefused("{text!r} is not the name of a method", text=text)
     return text
 
 

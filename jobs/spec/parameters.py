@@ -13,7 +13,7 @@ from billing.profile import Profile, describe_fact
 from engine.errors import nearest
 from jobs.spec.errors import ParameterRefused
 from texts.remedies import setting
-from texts.said import Quantity, counted, in_lines, said
+from texts.said import Quantity, ValueRefused, counted, in_lines, said
 
 
 def row_key(values: Iterable[str]) -> str:
@@ -47,7 +47,7 @@ def a_date(text: str) -> str:
     """A date: 2019-06-01 or 01.06.2019."""
     found = _read(text, _DAY)
     if found is None:
-        raise ValueError(said("{text!r} is not a date: write it as 2019-06-01 or 01.06.2019", text=text[:_SHOWN]))
+        raise ValueRefused("{text!r} is not a date: write it as 2019-06-01 or 01.06.2019", text=text[:_SHOWN])
     return found.date().isoformat()
 
 
@@ -61,11 +61,9 @@ def a_moment(text: str) -> str:
     """A date with a time; a date alone is its midnight."""
     found = _read(text, (*_MOMENT, *_DAY))
     if found is None:
-        raise ValueError(
-            said(
-                "{text!r} is not a moment: write it as 2019-06-01 00:00:00, or 01.06.2019 for its midnight",
-                text=text[:_SHOWN],
-            )
+        raise ValueRefused(
+            "{text!r} is not a moment: write it as 2019-06-01 00:00:00, or 01.06.2019 for its midnight",
+            text=text[:_SHOWN],
         )
     return found.isoformat(" ", "seconds")
 
@@ -77,12 +75,10 @@ def first_of_a_month(today: Callable[[], dt.date]) -> Callable[[str], str]:
         day = dt.date.fromisoformat(a_date(text))
         now = today()
         if day.day != 1:
-            raise ValueError(
-                said(
-                    "{text!r} is not the first of a month: a recalculation begins with one, as {first}",
-                    text=text,
-                    first=f"{day:%Y-%m}-01",
-                )
+            raise ValueRefused(
+                "{text!r} is not the first of a month: a recalculation begins with one, as {first}",
+                text=text,
+                first=f"{day:%Y-%m}-01",
             )
         back = (now.year - day.year) * 12 + now.month - day.month
         if back > MONTHS_BACK:
@@ -96,7 +92,7 @@ def first_of_a_month(today: Callable[[], dt.date]) -> Callable[[str], str]:
                 )
             )
         if back < 0:
-            raise ValueError(said("{text!r} is still to come", text=text))
+            raise ValueRefused("{text!r} is still to come", text=text)
         return f"{day:%Y-%m-%d}"
 
     return parse
@@ -231,13 +227,11 @@ def _value(parameter: Parameter, text: str | None) -> str:
     if text is None or text == parameter.default:
         return parameter.default or ""
     if parameter.choices and text not in parameter.choices:
-        raise ValueError(
-            said(
-                "{text!r} is none of {choices}{nearest}",
-                text=text,
-                choices=parameter.choices,
-                nearest=nearest(text, parameter.choices),
-            )
+        raise ValueRefused(
+            "{text!r} is none of {choices}{nearest}",
+            text=text,
+            choices=parameter.choices,
+            nearest=nearest(text, parameter.choices),
         )
     return parameter.parse(text)
 
@@ -250,12 +244,10 @@ def an_id(text: str) -> str:
     plain = text.strip()
     digits = plain.lstrip("0")
     if not (plain.isascii() and plain.isdigit() and digits):
-        raise ValueError(said("{text!r} is not an id: a whole number above zero is expected", text=text[:_SHOWN]))
+        raise ValueRefused("{text!r} is not an id: a whole number above zero is expected", text=text[:_SHOWN])
     if len(digits) > len(str(LARGEST_ID)) or int(digits) > LARGEST_ID:
-        raise ValueError(
-            said(
-                "{text!r} is not an id: the largest possible one is {largest}", text=text[:_SHOWN], largest=LARGEST_ID
-            )
+        raise ValueRefused(
+            "{text!r} is not an id: the largest possible one is {largest}", text=text[:_SHOWN], largest=LARGEST_ID
         )
     return digits
 
@@ -264,7 +256,7 @@ def a_whole_number(text: str) -> str:
     """A whole number above zero."""
     digits = text.strip().lstrip("0")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_ID):
-        raise ValueError(said("{text!r} is not a whole number above zero", text=text[:_SHOWN]))
+        raise ValueRefused("{text!r} is not a whole number above zero", text=text[:_SHOWN])
     return digits
 
 
@@ -275,12 +267,10 @@ def a_name(text: str) -> str:
     """
     name = text.strip()
     if len(name) > LONGEST_NAME:
-        raise ValueError(
-            said(
-                "the text has {length} characters, no number and no login has more than {longest}",
-                length=Quantity(len(name)),
-                longest=LONGEST_NAME,
-            )
+        raise ValueRefused(
+            "the text has {length} characters, no number and no login has more than {longest}",
+            length=Quantity(len(name)),
+            longest=LONGEST_NAME,
         )
     return name
 
@@ -308,12 +298,10 @@ def at_most(length: int) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if len(text) > length:
-            raise ValueError(
-                said(
-                    "the text has {length} characters, at most {longest} are taken",
-                    length=Quantity(len(text)),
-                    longest=Quantity(length),
-                )
+            raise ValueRefused(
+                "the text has {length} characters, at most {longest} are taken",
+                length=Quantity(len(text)),
+                longest=Quantity(length),
             )
         if not text.isprintable():
             raise ValueError(said("the text has line ends or other invisible characters"))

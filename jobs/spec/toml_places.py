@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from engine.errors import nearest
-from texts.said import Given, SaidError, said
+from texts.said import Given, SaidError, ValueRefused, said
 
 Kind = TypeVar("Kind")
 
@@ -34,12 +34,12 @@ def parse_toml(text: str) -> dict[str, object]:
     except ValueError:
         found = _BEYOND_PYTHON.search(text)
         line = text.count("\n", 0, found.start()) + 1 if found else 1
-        raise ValueError(said("a number has too many digits (at line {line})", line=line)) from None
+        raise ValueRefused("a number has too many digits (at line {line})", line=line) from None
     for path, value in _values("", content):
         if isinstance(value, int) and abs(value) > _LARGEST:
-            raise ValueError(said("{path}: the number has too many digits", path=path))
+            raise ValueRefused("{path}: the number has too many digits", path=path)
         if isinstance(value, str) and "\0" in value:
-            raise ValueError(said("{path}: it holds a NUL, which no text and no name of a file has", path=path))
+            raise ValueRefused("{path}: it holds a NUL, which no text and no name of a file has", path=path)
     return content
 
 

@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Final
 
 from billing.errors import SettingsError
-from texts.said import said
 
 
 class QueueFull(Exception):
@@ -101,9 +100,9 @@ def read_schedule(text: str) -> Schedule:
         except ValueError:
             colon = ""
         if not colon or not 0 <= steps[-1][0] < _FOREVER or steps[-1][1] < 1:
-            raise SettingsError(said("the capacity {part} is not SECONDS:SLOTS, as 30:4", part=repr(part.strip())))
+            raise SettingsError("the capacity {part} is not SECONDS:SLOTS, as 30:4", part=repr(part.strip()))
     if any(later <= earlier for (earlier, _), (later, _) in pairwise(steps)):
-        raise SettingsError(said("the capacity {text} goes back in time: its seconds are to ascend", text=repr(text)))
+        raise SettingsError("the capacity {text} goes back in time: its seconds are to ascend", text=repr(text))
     return Schedule(tuple(steps))
 
 

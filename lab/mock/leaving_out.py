@@ -7,7 +7,6 @@ from billing.database.reader import Connection, DatabaseRow
 from billing.database.schema import Schema
 from billing.database.sql_blocks import Value, sql_block
 from billing.errors import SettingsError
-from texts.said import said
 
 _COMPUTED: Final = frozenset({"OSTATOK", "DEBIT", "CREDIT"})
 """The columns that BALANCE of ADMIN_ACCOUNTS is computed from: it is dropped with any of them."""
@@ -48,11 +47,9 @@ def _named(connection: Connection, name: str) -> tuple[str, str]:
     column = column if found.has(table, column) else column.upper()
     if not found.has(table, column) or table.startswith("MOCK_") or (dot and not column):
         raise SettingsError(
-            said(
-                "{name}: the mock billing has no such table or column that it could do without; write a "
-                "column as FINANCE_OPERATIONS.DESCR, and a table as ACCOUNT_STACK",
-                name=repr(name),
-            )
+            "{name}: the mock billing has no such table or column that it could do without; write a "
+            "column as FINANCE_OPERATIONS.DESCR, and a table as ACCOUNT_STACK",
+            name=repr(name),
         )
     return table, column
 

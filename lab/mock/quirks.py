@@ -12,7 +12,6 @@ from typing import Final, Literal, TypeAlias, get_args, get_type_hints
 from billing.errors import SettingsError
 from lab.mock.facts import SCALE
 from texts.remedies import setting
-from texts.said import said
 
 OpeningBalance: TypeAlias = Literal["sets", "adds"]
 """Whether an operation of type 8 sets the balance to its sum, or adds it: the real behaviour is not known [?]."""
@@ -97,24 +96,16 @@ def read_quirks(words: Sequence[str], quirks: Quirks | None = None) -> Quirks:
         name, equals, text = each.partition("=")
         if name not in _KINDS:
             raise SettingsError(
-                said(
-                    "{option}: there is no such quirk; there are: {known}",
-                    option=setting("quirk", each),
-                    known=tuple(_KINDS),
-                )
+                "{option}: there is no such quirk; there are: {known}",
+                option=setting("quirk", each),
+                known=tuple(_KINDS),
             )
         if not equals:
             raise SettingsError(
-                said(
-                    "{option}: write it as {form}",
-                    option=setting("quirk", each),
-                    form=setting("quirk", f"{name}=VALUE"),
-                )
+                "{option}: write it as {form}", option=setting("quirk", each), form=setting("quirk", f"{name}=VALUE")
             )
         if name in changes:
-            raise SettingsError(
-                said("{option} is given twice: which is meant?", option=setting("quirk", f"{name}=…"))
-            )
+            raise SettingsError("{option} is given twice: which is meant?", option=setting("quirk", f"{name}=…"))
         changes[name] = _value(name, text)
     return replace(quirks or Quirks(), **changes)  # type: ignore[arg-type] # each has the type of its field
 
@@ -133,14 +124,14 @@ def _value(name: str, text: str) -> object:
     kind, option = _KINDS[name], setting("quirk", f"{name}={text}")
     if kind is bool:
         if text not in _WORDS:
-            raise SettingsError(said("{option}: it is yes or no", option=option))
+            raise SettingsError("{option}: it is yes or no", option=option)
         return _WORDS[text]
     if kind is int:
         if not (text.isascii() and text.isdigit()) or int(text) < _LEAST[name]:
-            raise SettingsError(said("{option}: a whole number from {least} on", option=option, least=_LEAST[name]))
+            raise SettingsError("{option}: a whole number from {least} on", option=option, least=_LEAST[name])
         return int(text)
     if (choices := get_args(kind)) and text not in choices:
-        raise SettingsError(said("{option}: one of {choices}", option=option, choices=tuple(choices)))
+        raise SettingsError("{option}: one of {choices}", option=option, choices=tuple(choices))
     return text
 
 

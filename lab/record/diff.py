@@ -113,7 +113,7 @@ class Differ:
                 self.tally.asked += 1
                 seen, _ = await self._client.observe(call)
                 if isinstance(seen, NotSent):
-                    raise BillingAway(said("There is no billing to compare with: {why}.", why=seen.text))
+                    raise BillingAway("There is no billing to compare with: {why}.", why=seen.text)
                 if made_up is not None and not isinstance(seen, Lost):
                     status, headers, body = seen
                     seen = status, headers, PeopleRemover(made_up, call.model).body(headers, body)

@@ -15,7 +15,6 @@ from typing import BinaryIO, Final, Self
 
 from lab.record.matching import RecordedRequest, compared_subscriber, request_of
 from lab.record.recording import NotARecording, Recorded, Recording, RecordingError, RecordingHeader
-from texts.said import said
 
 _DUE: Final = 0
 _SERVED: Final = 1
@@ -52,13 +51,11 @@ class Exchanges:
             self._spool.close()
             folder = tempfile.gettempdir()
             raise RecordingError(
-                said(
-                    "The recording {path} cannot be unpacked into {folder}: {why}. Make room there, or set "
-                    "TMPDIR to another folder.",
-                    path=path,
-                    folder=folder,
-                    why=fault.strerror or str(fault),
-                )
+                "The recording {path} cannot be unpacked into {folder}: {why}. Make room there, or set "
+                "TMPDIR to another folder.",
+                path=path,
+                folder=folder,
+                why=fault.strerror or str(fault),
             ) from None
         except BaseException:
             self._spool.close()
@@ -131,10 +128,7 @@ class Exchanges:
             veils.add(veiled)
             if len(veils) > _MOST_VEILS:
                 raise NotARecording(
-                    said(
-                        "The recording hides secrets in more than {most} different places.",
-                        most=_MOST_VEILS,
-                    )
+                    "The recording hides secrets in more than {most} different places.", most=_MOST_VEILS
                 )
             digests.append(request.digest(veiled))
             offsets.append(offset)

@@ -17,7 +17,6 @@ from typing import Final
 
 from lab.mock.people import FATHERS, NAMES, SURNAMES
 from lab.record.recording import RecordingError
-from texts.said import said
 
 _ALPHABETS: Final = (
     "0123456789",
@@ -127,14 +126,10 @@ def load_secret(path: Path) -> bytes:
         found = path.read_bytes()
     except OSError as error:
         raise RecordingError(
-            said(
-                "The key of made-up names {path} cannot be kept: {why}.", path=path, why=error.strerror or str(error)
-            )
+            "The key of made-up names {path} cannot be kept: {why}.", path=path, why=error.strerror or str(error)
         ) from None
     if len(found) != _SECRET:
-        raise RecordingError(
-            said("{path} is not a key of made-up names: move it away, and a new one is made.", path=path)
-        )
+        raise RecordingError("{path} is not a key of made-up names: move it away, and a new one is made.", path=path)
     return found
 
 

@@ -43,7 +43,6 @@ from lab.record.recording import (
     RecordingExists,
     RecordingHeader,
 )
-from texts.said import said
 
 ROOM: Final = 16 * 1024 * 1024
 """Bytes of exchanges that may wait to be written before calls are held back."""
@@ -97,7 +96,7 @@ class Recorder:
         """Write the header. Raises RecordingError when that fails."""
         fault = await anyio.to_thread.run_sync(self._write, [msgspec.json.encode(self._header)])
         if fault is not None:
-            raise RecordingError(said("The recording cannot be written: {why}.", why=fault))
+            raise RecordingError("The recording cannot be written: {why}.", why=fault)
         self._thread.start()
 
     async def ready(self) -> None:
@@ -123,7 +122,7 @@ class Recorder:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._thread.join)
         if self.failure is not None:
-            raise RecordingBroken(said("The recording lacks exchanges: {why}.", why=self.failure))
+            raise RecordingBroken("The recording lacks exchanges: {why}.", why=self.failure)
 
     def _work(self) -> None:
         """The thread: take the waiting exchanges, write them, notify the loop."""
@@ -240,11 +239,11 @@ def _create(path: Path, force: bool) -> int:  # noqa: FBT001 — called through 
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise RecordingExists(
-            said("{path} is there already: name another file for the recording, or use force.", path=path)
+            "{path} is there already: name another file for the recording, or use force.", path=path
         ) from None
     except OSError as fault:
         raise RecordingError(
-            said("The recording {path} cannot be written: {why}.", path=path, why=fault.strerror or str(fault))
+            "The recording {path} cannot be written: {why}.", path=path, why=fault.strerror or str(fault)
         ) from None
 
 

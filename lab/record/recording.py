@@ -22,7 +22,7 @@ import msgspec
 from billing.api.wire import ConnectionEnd
 from billing.errors import BillingError
 from checkpoints.own_files import open_regular
-from texts.said import Quantity, said
+from texts.said import Quantity
 
 FORMAT: Final = 1
 
@@ -124,20 +124,18 @@ class Recording:
             self.header = msgspec.json.decode(next(self._lines), type=RecordingHeader)
         except StopIteration:
             raise NotARecording(
-                said("{path} is not a recording, or one that was stopped at its first line.", path=self._path)
+                "{path} is not a recording, or one that was stopped at its first line.", path=self._path
             ) from None
         except (msgspec.DecodeError, RecursionError) as fault:
-            raise NotARecording(said("{path} is not a recording: {fault}.", path=self._path, fault=fault)) from None
+            raise NotARecording("{path} is not a recording: {fault}.", path=self._path, fault=fault) from None
         if self.header.recording != FORMAT:
             raise NotARecording(
-                said(
-                    "{path} is a recording of format {recording}, made by version {program}; this version reads "
-                    "format {format}.",
-                    path=self._path,
-                    recording=self.header.recording,
-                    program=self.header.program,
-                    format=FORMAT,
-                ),
+                "{path} is a recording of format {recording}, made by version {program}; this version reads "
+                "format {format}.",
+                path=self._path,
+                recording=self.header.recording,
+                program=self.header.program,
+                format=FORMAT,
             )
 
     def __enter__(self) -> Self:
@@ -160,15 +158,13 @@ class Recording:
             recorded = _EXCHANGE.decode(line)
         except (msgspec.DecodeError, RecursionError) as fault:
             raise NotARecording(
-                said("A line of {path} is not an exchange: {fault}.", path=self._path, fault=fault)
+                "A line of {path} is not an exchange: {fault}.", path=self._path, fault=fault
             ) from None
         if sum(_FIELD + len(name) + len(value) for name, value in recorded.form) > LONGEST_REQUEST:
             raise NotARecording(
-                said(
-                    "A line of {path} is not an exchange: its request has more than {longest} characters.",
-                    path=self._path,
-                    longest=Quantity(LONGEST_REQUEST),
-                )
+                "A line of {path} is not an exchange: its request has more than {longest} characters.",
+                path=self._path,
+                longest=Quantity(LONGEST_REQUEST),
             )
         return recorded
 
@@ -182,11 +178,9 @@ class Recording:
                 length = len(rest[-1]) if rest else length + len(head)
                 if length > LONGEST_LINE:
                     raise NotARecording(
-                        said(
-                            "{path} is not a recording: a line of it is longer than {longest} MiB.",
-                            path=self._path,
-                            longest=LONGEST_LINE // 1024**2,
-                        )
+                        "{path} is not a recording: a line of it is longer than {longest} MiB.",
+                        path=self._path,
+                        longest=LONGEST_LINE // 1024**2,
                     )
                 for each in rest:
                     line = b"".join(begun)
@@ -200,7 +194,7 @@ class Recording:
             return
         except OSError as fault:
             raise RecordingError(
-                said("The recording {path} cannot be read: {why}.", path=self._path, why=fault.strerror or str(fault))
+                "The recording {path} cannot be read: {why}.", path=self._path, why=fault.strerror or str(fault)
             ) from None
 
     def _unpacked(self) -> Iterator[bytes]:
@@ -219,13 +213,11 @@ class Recording:
                 size += len(piece)
                 if size > _LARGE and size > _BEST_PACKED * file.tell():
                     raise NotARecording(
-                        said(
-                            "{path} is not a recording: {packed} bytes of it unpack to more than {size}, which no "
-                            "exchanges do.",
-                            path=self._path,
-                            packed=Quantity(file.tell()),
-                            size=Quantity(size),
-                        )
+                        "{path} is not a recording: {packed} bytes of it unpack to more than {size}, which no "
+                        "exchanges do.",
+                        path=self._path,
+                        packed=Quantity(file.tell()),
+                        size=Quantity(size),
                     )
                 yield piece
             yield unpack.flush()

@@ -25,7 +25,6 @@ from checkpoints.store import Store
 from checkpoints.stores import filled
 from checkpoints.writer import Order, commit, wake
 from lab.simulation.loop import Process, SeededLoop
-from texts.said import said
 
 Result = TypeVar("Result")
 
@@ -143,7 +142,7 @@ class MemoryStore(Store):
         try:
             return work(SqliteQueries(self._disk.db))
         except sqlite3.Error as error:
-            raise JournalUnreadable(said("the journal cannot be read: {error}", error=error)) from error
+            raise JournalUnreadable("the journal cannot be read: {error}", error=error) from error
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` with the next commit, together with all that waits for it."""
@@ -165,7 +164,7 @@ class MemoryStore(Store):
         if self._disk.is_full:
             self._disk.failed += 1
             for order in group:
-                order.error = JournalUnreadable(said("the journal cannot be written: {error}", error="disk full"))
+                order.error = JournalUnreadable("the journal cannot be written: {error}", error="disk full")
         else:
             commit(self._disk.db, SQLITE, group)
             self._disk.too_late += any(isinstance(order.error, RunTakenOver) for order in group)

@@ -13,9 +13,9 @@ from checkpoints.states import State
 from checkpoints.tally import (
     ALL_OTHERS,
     MAX_GROUPS,
-    Count,
     ExtraSubscriber,
     ImportTally,
+    Subtotal,
     TallyGroup,
     TallyKind,
     arranged,
@@ -118,19 +118,19 @@ async def test_a_run_has_changed_when_anything_of_it_has_changed_last(
     assert (await journal.history.of_run(run)).changed_at == datetime.fromisoformat(moment)
 
 
-NONE, FIVE, SIX = Count(), Count(5, Decimal("12.50")), Count(6, Decimal("12.50"))
+NONE, FIVE, SIX = Subtotal(), Subtotal(5, Decimal("12.50")), Subtotal(6, Decimal("12.50"))
 EXTRA = ExtraSubscriber(94, "Д94/2018", "Канарейкина Вера", 89, Decimal("-1.00"))
-TALLY = ImportTally((TallyGroup(TallyKind.FOLDER, "89", "Улица", FIVE, SIX, extra=Count(1)),), 1, 2, 1, (EXTRA,))
+TALLY = ImportTally((TallyGroup(TallyKind.FOLDER, "89", "Улица", FIVE, SIX, extra=Subtotal(1)),), 1, 2, 1, (EXTRA,))
 
 
 def folder(
     key: int,
-    file: Count = FIVE,
-    billing: Count = FIVE,
+    file: Subtotal = FIVE,
+    billing: Subtotal = FIVE,
     *,
-    not_entered: Count = NONE,
-    moved: Count = NONE,
-    extra: Count = NONE,
+    not_entered: Subtotal = NONE,
+    moved: Subtotal = NONE,
+    extra: Subtotal = NONE,
 ) -> TallyGroup:
     return TallyGroup(TallyKind.FOLDER, str(key), f"Улица {key}", file, billing, not_entered, moved, extra)
 
@@ -140,11 +140,11 @@ def folder(
     [
         (folder(1), False),
         (folder(1, FIVE, SIX), True),
-        (folder(1, FIVE, Count(5, Decimal(10))), True),
-        (folder(1, FIVE, Count(5, Decimal(10)), moved=Count(1, Decimal("-2.50"))), False),
-        (folder(1, FIVE, Count(5, Decimal(10)), moved=Count(1, Decimal("-2.51"))), True),
+        (folder(1, FIVE, Subtotal(5, Decimal(10))), True),
+        (folder(1, FIVE, Subtotal(5, Decimal(10)), moved=Subtotal(1, Decimal("-2.50"))), False),
+        (folder(1, FIVE, Subtotal(5, Decimal(10)), moved=Subtotal(1, Decimal("-2.51"))), True),
         # That a difference is known makes it no smaller.
-        (folder(1, FIVE, Count(4, Decimal(10)), not_entered=Count(1, Decimal("2.50"))), True),
+        (folder(1, FIVE, Subtotal(4, Decimal(10)), not_entered=Subtotal(1, Decimal("2.50"))), True),
         (folder(1, extra=SIX), False),
     ],
 )
@@ -154,13 +154,13 @@ def test_a_group_differs_by_what_later_operations_do_not_explain(group: TallyGro
 
 def test_different_groups_stand_first_and_the_rest_is_summed_up() -> None:
     last = folder(9_999, FIVE, SIX)
-    large = folder(0, Count(10), Count(10))
+    large = folder(0, Subtotal(10), Subtotal(10))
     tariff = TallyGroup(TallyKind.TARIFF, "1", "Тариф", SIX, SIX)
     found = arranged([tariff, *(folder(key) for key in range(1, MAX_GROUPS + 50)), large, last])
     folders, rest = [one for one in found if one.kind is TallyKind.FOLDER], found[MAX_GROUPS - 1]
     assert (folders[:2], len(folders), found[-1]) == ([last, large], MAX_GROUPS, tariff)
     assert (rest.key, rest.name, rest.groups) == (ALL_OTHERS, "", 52)
-    assert summed(folders).file == Count(5 * (MAX_GROUPS + 50) + 10, Decimal("12.50") * (MAX_GROUPS + 50))
+    assert summed(folders).file == Subtotal(5 * (MAX_GROUPS + 50) + 10, Decimal("12.50") * (MAX_GROUPS + 50))
 
 
 async def test_only_the_last_one_has_names_of_subscribers(journal: Journal, journal_address: JournalAddress) -> None:

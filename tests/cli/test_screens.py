@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -32,17 +32,28 @@ from checkpoints.overview import RunSummary
 from checkpoints.records import Change, Command, Holder, Item, NewItem, NewRun, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
-from checkpoints.tally import Count, ExtraSubscriber, ImportTally, TallyGroup, TallyKind
+from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
 from cli.commands import doctor
 from cli.commands.jobs import show
-from cli.commands.status import RunSeen, RunsTable, detail
-from cli.fleet.overview import FleetRun, FleetTable, view_of
+from cli.commands.status import RunsTable, detail
+from cli.fleet.overview import FleetTable, view_of
 from cli.fleet.queue import QueuedRun
+from cli.session.run_view import RunView
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
-from cli.show.plan import PlanFacts, ReadingPace, ValueChanges, next_step, plan_screen
-from cli.show.preview import PreviewFacts, RowsFound, Target, facts_of, preview
+from cli.show.preview import (
+    PlanFacts,
+    PreviewFacts,
+    ReadingPace,
+    RowsFound,
+    Target,
+    ValueChanges,
+    facts_of,
+    next_step,
+    plan_screen,
+    preview,
+)
 from cli.show.progress import screen_of
 from cli.show.steps import import_again, steps_of
 from cli.show.tally import tally_screen
@@ -60,7 +71,6 @@ from jobs.catalogue.catalogue import BUILT_IN
 from jobs.imports.subscriber import LANE, STEP_MODELS, Step
 from jobs.spec.columns import Assigned, Column
 from jobs.spec.parameters import row_key
-from jobs.sums import Subtotal
 from jobs.value_changes import ChangeKind, FieldChange, RowChange, row_changes
 from tests.checkpoints.samples import frozen_run, keep, new_item, page
 from tests.cli.conftest import Place, clean_environment
@@ -420,7 +430,7 @@ async def test_status_of_a_run(journal: Journal) -> None:
     run = await stopped_run(journal)
 
     async def shows(screen: Screen) -> None:
-        screen.show(await detail(RunSeen(known(run), None), journal))
+        screen.show(await detail(RunView(known(run), await journal.totals(run)), journal))
 
     await compare("status", shows)
 
@@ -430,14 +440,12 @@ async def test_status_of_all_runs(journal: Journal) -> None:
     totals = await journal.totals(run)
     other = replace(known(run), name="p2v9x", job="warning-threshold", source="the job's own select")
 
-    def all_runs() -> RunsTable:
-        runs = RunsTable()
-        runs.add(known(run), totals, Holder("billing-gw", 4711, "2026-03-01 02:14:05 UTC"))
-        runs.add(other, Totals({State.APPLIED: 98_780}), None)
-        runs.add(replace(other, name="w3t8h", discarded_at=MORNING), Totals({}), None)
-        return runs
-
-    await compare("runs", of(all_runs))
+    runs = [
+        RunView(known(run), totals, Holder("billing-gw", 4711, "2026-03-01 02:14:05 UTC")),
+        RunView(other, Totals({State.APPLIED: 98_780})),
+        RunView(replace(other, name="w3t8h", discarded_at=MORNING), Totals({})),
+    ]
+    await compare("runs", of(lambda: RunsTable(runs)))
 
 
 async def test_all_billings_on_one_screen(journal: Journal) -> None:
@@ -455,8 +463,9 @@ async def test_all_billings_on_one_screen(journal: Journal) -> None:
     def run(name: str, job: str = "balances", **changes: Any) -> Run:
         return replace(begun, name=name, job=job, **changes)
 
-    def of_billing(name: str, seen: RunSummary, queued: QueuedRun | None = None) -> FleetRun:
-        return FleetRun(seen, name, name, "journal", is_shared=True, queued=queued, now=now)
+    def of_billing(name: str, seen: RunSummary, queued: QueuedRun | None = None) -> RunView:
+        facts = {each.name: getattr(seen, each.name) for each in fields(seen)}
+        return RunView(**facts, name=name, profile=name, journal="journal", is_shared=True, queued=queued, now=now)
 
     runs = [
         of_billing("north", RunSummary(run("k7m2q"), half, mover, MORNING, per_second=41.5)),
@@ -629,8 +638,8 @@ async def test_the_closing_of_an_import_whose_licence_ran_out(journal: Journal) 
     await compare("import-closing", shows)
 
 
-def count(subscribers: int, balance: str) -> Count:
-    return Count(subscribers, Decimal(balance))
+def count(subscribers: int, balance: str) -> Subtotal:
+    return Subtotal(subscribers, Decimal(balance))
 
 
 async def test_the_tally() -> None:
@@ -645,13 +654,13 @@ async def test_the_tally() -> None:
             count(1197, "344724.40"),
             not_entered=lost,
             moved=moved,
-            extra=Count(7),
+            extra=Subtotal(7),
         ),
-        TallyGroup(TallyKind.FOLDER, "Проба", "", Count(1), Count()),
+        TallyGroup(TallyKind.FOLDER, "Проба", "", Subtotal(1), Subtotal()),
         *(TallyGroup(TallyKind.FOLDER, str(key), f"Улица {key}", north, north) for key in range(3)),
         TallyGroup(TallyKind.TARIFF, "5", "Безлимит 300", all_of, all_of),
         TallyGroup(TallyKind.OPERATOR, "3", "Старый оператор", all_of, count(41310, "1234567.79")),
-        TallyGroup(TallyKind.OPERATOR, "", "", Count(2), Count(2)),
+        TallyGroup(TallyKind.OPERATOR, "", "", Subtotal(2), Subtotal(2)),
     )
     extra = ExtraSubscriber(2003, "Д94/2018", "Лебедева Ольга Петровна", 1401, Decimal("-12.50"))
     tally = ImportTally(groups, 3, 22, 7, (extra,) * 7)

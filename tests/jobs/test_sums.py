@@ -15,7 +15,7 @@ from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Run
 from checkpoints.states import State
-from checkpoints.tally import Count, ExtraSubscriber, ImportTally, TallyGroup, TallyKind
+from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
 from engine.errors import LookUpFailed
 from engine.pipeline.intake import Repeat
 from jobs import tally as tallies
@@ -175,8 +175,8 @@ async def setting(
         yield TallySetting(Gateway(client, database), journal, execute)
 
 
-def of(subscribers: int, balance: str = "0") -> Count:
-    return Count(subscribers, Decimal(balance))
+def of(subscribers: int, balance: str = "0") -> Subtotal:
+    return Subtotal(subscribers, Decimal(balance))
 
 
 async def test_equal_totals_are_counted_by_each_kind(setting: TallySetting) -> None:
@@ -213,7 +213,7 @@ async def test_another_tariff_or_folder_is_a_difference_on_both_sides(setting: T
     setting.has(9202, "2", folder=OTHER)
     setting.has(9203, "3", folder=OTHER)
     tally = await setting.tally(Row("1"), Row("2"), Row("3", folder=str(OTHER)))
-    gaps = {(one.kind, one.key): one.difference.subscribers for one in tally.groups}
+    gaps = {(one.kind, one.key): one.difference.rows for one in tally.groups}
     assert gaps == {
         (TallyKind.FOLDER, "9200"): -1,
         (TallyKind.FOLDER, "9300"): 1,

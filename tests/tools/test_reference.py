@@ -10,7 +10,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -28,7 +28,7 @@ from checkpoints.states import State
 from cli.hooks.reader import HookMessages
 from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
 from cli.main import COMMANDS, load
-from cli.metrics.reader import Measured, exposition, metrics_application
+from cli.metrics.reader import exposition, metrics_application
 from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
 from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
@@ -42,7 +42,7 @@ from engine.control.application import ControlApplication
 from engine.control.handler import ControlHandler
 from engine.control.messages import ControlRequest
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
-from engine.pipeline.progress import Status
+from engine.pipeline.progress import Progress, Status
 from engine.sources import exported
 from engine.sources.detect import FORMATS
 from engine.statistics import PaceSample
@@ -196,11 +196,11 @@ def test_every_key_of_status_sample_and_command_has_its_entry() -> None:
 # ---- metrics, hooks, marks, variables -----------------------------------------------------------------------------
 
 
-def test_every_metric_has_its_entry_with_its_labels() -> None:
+async def test_every_metric_has_its_entry_with_its_labels() -> None:
     page = (REFERENCE / "metrics.md").read_text(encoding="utf-8")
     told = dict(re.findall(r"^\| `(carbon_\w+)` \| \w+ \| (?:`(\w+)`|–) \|", page, re.MULTILINE))
-    at = datetime.now(UTC)
-    text = exposition(Measured("k7m2q", "balances", at, {}, {}, held_seconds={"paused": 1.0}, ended_at=at, exit=0))
+    status = replace(Progress().status(), held_seconds={"paused": 1.0})
+    text = exposition(RUN, "balances", status, datetime.now(UTC), RunEnded(Closing(Exit.DONE, RUN, "balances")))
     published = {
         name: re.findall(r"(\w+)=", labels) for name, labels in re.findall(r"^(\w+)\{(.*)\}", text, re.MULTILINE)
     }
@@ -219,10 +219,10 @@ async def test_every_key_of_a_hooks_message_has_its_entry(tmp_path: Path) -> Non
         run = await journal.create_run(NEW_RUN)
     messages = HookMessages(run, "journal", language("en"))
     sent = [
-        messages.start(RunBegan(Totals(), taken_up=False)),
-        messages.hold(Held(PAUSED, "why"), 60.0),
-        messages.person(NeedsPerson(1, "why", ())),
-        messages.end(RunEnded(Closing(Exit.DONE, RUN, "balances"))),
+        messages.of(RunBegan(Totals(), taken_up=False)),
+        messages.of(Held(PAUSED, "why"), 60.0),
+        messages.of(NeedsPerson(1, "why", ())),
+        messages.of(RunEnded(Closing(Exit.DONE, RUN, "balances"))),
     ]
     assert {str(one["event"]) for one in sent} == told.keys()
     assert [key for one in sent for key in one if key not in told[HookEvent(str(one["event"]))]] == []

@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from texts.said import said
+from texts.said import ValueRefused, said
 
 _MOST_DIGITS: Final = 400
 _KEPT_DIGITS: Final = 15
@@ -94,10 +94,10 @@ def plain_number(text: str) -> str:
         return text
     plain = text.strip()
     if not _NUMBER.fullmatch(plain):
-        raise ValueError(said("{text!r} is no number", text=text[:_SHOWN]))
+        raise ValueRefused("{text!r} is no number", text=text[:_SHOWN])
     number = Decimal(plain)
     if abs(number.adjusted()) > _MOST_DIGITS:
-        raise ValueError(said("{text!r} is no number that can be written out", text=text[:_SHOWN]))
+        raise ValueRefused("{text!r} is no number that can be written out", text=text[:_SHOWN])
     if number != number.to_integral_value():
         number = _PRECISION.plus(number)
     written = format(number, "f")
@@ -147,7 +147,7 @@ def iso_time(text: str) -> str:
     """Convert an ISO 8601 time of day or time span, such as PT12H30M00S. Raises ValueError for an invalid one."""
     match = _ISO_SPAN.fullmatch(text)
     if match is None:
-        raise ValueError(said("{text!r} is no time", text=text[:_SHOWN]))
+        raise ValueRefused("{text!r} is no time", text=text[:_SHOWN])
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return _clock(hours * 3600 + minutes * 60 + seconds)
 
@@ -167,7 +167,7 @@ def _seconds(text: str) -> int:
 
 
 def _no_date(text: str) -> ValueError:
-    return ValueError(said("{text!r} is no date", text=text[:_SHOWN]))
+    return ValueRefused("{text!r} is no date", text=text[:_SHOWN])
 
 
 def _clock(seconds: int) -> str:

@@ -19,7 +19,7 @@ from engine.sources.workbook.workbook import (
     out_of_order,
     too_long,
 )
-from texts.said import said
+from texts.said import ValueRefused
 
 _MOST_REPEATED: Final = 10**9
 _NUMBERS: Final = frozenset({"float", "currency", "percentage"})
@@ -246,13 +246,13 @@ def _of_kind(kind: str | None, attributes: Attributes, text: str) -> str | bool:
     if kind == "boolean":
         return _truth(attributes.get("office:boolean-value", ""))
     if kind not in {None, "string", "void"}:
-        raise ValueError(said("{kind!r} is no kind of a value", kind=kind[:20]))
+        raise ValueRefused("{kind!r} is no kind of a value", kind=kind[:20])
     return attributes.get("office:string-value", text)
 
 
 def _truth(value: str) -> bool:
     if value not in {"true", "false"}:
-        raise ValueError(said("{text!r} is neither true nor false", text=value[:20]))
+        raise ValueRefused("{text!r} is neither true nor false", text=value[:20])
     return value == "true"
 
 

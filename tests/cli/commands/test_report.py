@@ -15,7 +15,7 @@ import pytest
 from pypdf import PdfReader
 
 from checkpoints.states import State
-from cli.report.sums import STATES
+from cli.report.document import STATES
 from cli.terminal.language import RUSSIAN, language
 from cli.terminal.names import OUTCOMES
 from tests.cli.commands.test_reconcile import differing

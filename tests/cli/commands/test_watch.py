@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from checkpoints.journal import open_journal
-from cli.commands import watch as watching
-from cli.commands.status import RunSeen
+from cli.commands.status import tell_changes
+from cli.session.run_view import RunView
 from cli.terminal.screen import Screen, Voice
 from engine.pipeline.progress import Progress, Status
 from tests.checkpoints.samples import frozen_run, new_item
@@ -108,7 +108,7 @@ async def test_a_run_at_rest_is_shown_once_and_one_that_says_nothing_is_followed
 
 @pytest.mark.parametrize("as_json", [False, True])
 async def test_only_what_has_changed_is_said(
-    as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with open_journal(tmp_path / "a.journal") as journal:
         run = await frozen_run(journal, new_item("1"), new_item("2"))
@@ -118,14 +118,12 @@ async def test_only_what_has_changed_is_said(
         # Time passes, a row is done, time passes, the process says nothing any more, and goes.
         heard: list[Status | None] = [status, _later(status), replace(_later(status), total=1, done=1), None, None]
 
-        async def each_look(*_: object) -> AsyncIterator[RunSeen]:
+        async def each_look() -> AsyncIterator[RunView]:
             for live in heard:
-                yield RunSeen(run, holder, live)
-            yield RunSeen(run, None)
+                yield RunView(run, await journal.totals(run), holder, live=live)
+            yield RunView(run, await journal.totals(run))
 
-        monkeypatch.setattr(watching, "_looks", each_look)
-        say = watching._objects if as_json else watching._lines
-        await say(run.name, journal, Screen(Voice(as_json=as_json)))
+        await tell_changes(each_look(), journal, Screen(Voice(as_json=as_json)))
     lines = capsys.readouterr().out.splitlines()
     if as_json:
         objects = [json.loads(line) for line in lines]

@@ -81,7 +81,7 @@ async def test_each_run_stands_where_it_is_and_the_sums_are_those_of_the_journal
 async def test_a_run_that_was_taken_up_since_is_left_by_no_worker(journal: Journal, campaign: Campaign) -> None:
     await sent(journal, campaign.runs["left"], [State.ACCEPTED])
     seen = view_of(await FleetJournal(journal).look(KnownBillings({}, ())))
-    needs = {one.summary.run.name: [need.kind for need in one.needs] for one in seen.runs}
+    needs = {one.run.name: [need.kind for need in one.needs] for one in seen.runs}
     assert needs[campaign.name("left")] == ["idle"]
     assert needs[campaign.name("idle")] == ["idle"]
 

@@ -24,11 +24,11 @@ ROWS: tuple[TableRow, ...] = (
 
 
 def written(path: Path, rows: Sequence[TableRow] = ROWS, *, fails: bool = False) -> Path:
-    with table_at(OutputFile(path), NAMES, len(rows)) as table:
-        table.write(rows[:2])
+    with table_at(OutputFile(path), NAMES, len(rows)) as put:
+        put(rows[:2])
         if fails:
             raise RuntimeError
-        table.write(rows[2:])
+        put(rows[2:])
     return path
 
 

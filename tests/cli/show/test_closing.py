@@ -53,7 +53,9 @@ def test_rows_that_were_rejected_or_refused_are_counted_in_the_headline(
     set_reader(language)
     totals = Totals({State.ACCEPTED: 5, State.REJECTED: rejected}, refused=refused)
     code = Exit.REJECTED if rejected or refused else Exit.DONE
-    assert plain(headline(Closing(code, "k7m2q", totals=totals)).plain) == says
+    file = StringIO()
+    Console(file=lasting(file), width=160).print(headline(Closing(code, "k7m2q", totals=totals)))
+    assert plain(file.getvalue()).strip() == says
 
 
 @pytest.mark.usefixtures("in_russian")

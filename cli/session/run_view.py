@@ -1,0 +1,236 @@
+"""A run at one moment, as all that shows it has it: screens, `--json`, the page, the table of all billings, reports.
+
+It is built from the journal alone, with what the run's process says of itself where one works on it and is asked.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from checkpoints.overview import RunSummary
+from checkpoints.records import Stage
+from checkpoints.states import State, states_where
+from cli.session.stages import CLOSED, ENDED, STOPPED, TAKEN_BACK, StepMark, describe_stage, mark_of, stage_of
+from cli.terminal.layout import Badge, badge_of
+from cli.terminal.names import STAGE_NAMES
+from cli.terminal.texts import printable, short_moment
+from jobs.spec.undo_words import UNDO
+from texts.said import Quantity, Said, counted, said
+
+if TYPE_CHECKING:
+    from cli.fleet.queue import QueuedRun
+    from engine.pipeline.progress import Status
+
+_LONGEST_HOST: Final = 16
+
+
+class FleetGroup(IntEnum):
+    """Where a run stands in the list of all runs, the first first."""
+
+    PERSON = 0
+    WORKING = 1
+    WAITING = 2
+    ENDED = 3
+
+    @property
+    def word(self) -> str:
+        """The word for scripts."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a person has to see to, by its word for scripts, and how many rows it is about."""
+
+    kind: str
+    rows: int
+    sentence: Said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView(RunSummary):
+    """A run at one moment.
+
+    `live` is what its process says of itself, None where it was not asked or did not answer; `silent` is why not.
+    Among the runs of all billings `name` is what its billing is called, `queued` its place in the queue, None for
+    none; a journal that `is_shared` has a queue, from which workers of several machines take runs.
+    """
+
+    live: "Status | None" = None
+    silent: str = ""
+    name: str = ""
+    profile: str | None = None
+    journal: str = ""
+    is_shared: bool = False
+    queued: "QueuedRun | None" = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    # ---- where it stands ----
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a process works on it."""
+        return self.holder is not None
+
+    @property
+    def stage(self) -> str:
+        """The stage of the run, in the word for scripts."""
+        return stage_of(self.run, self.totals, is_held=self.is_held)
+
+    @property
+    def stage_text(self) -> Said:
+        """The stage of the run, and whether it is paused there."""
+        return describe_stage(self.run, self.totals, is_held=self.is_held)
+
+    @property
+    def is_discarded(self) -> bool:
+        """Whether the run was given up before anything was sent."""
+        return self.run.stage is Stage.DISCARDED
+
+    @property
+    def is_undo(self) -> bool:
+        """Whether the run takes another one back."""
+        return self.run.job == UNDO
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether rows are still to be read, approved or sent."""
+        if self.is_discarded or self.run.ended_at:
+            return False
+        waits = self.run.frozen_at is None or self.run.approved_at is None
+        return waits or self.totals.count_where(to_send=True) > 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody has anything to do for it, but for rows that were not entered."""
+        return not self.is_held and (self.run.purged_at is not None or self.is_discarded or self.stage in ENDED)
+
+    @property
+    def step(self) -> StepMark | None:
+        """The step of a job file that the run is, None for one from the command line."""
+        return mark_of(self.run)
+
+    @property
+    def badge(self) -> Badge | None:
+        """The profile of settings that the run was begun by."""
+        return badge_of(self.run.parameters)
+
+    # ---- its rows ----
+
+    @property
+    def rows(self) -> int:
+        """All of its rows; a corrected one is counted once, and what a run that has ended never sent is none."""
+        return self.totals.frozen - self.totals.count(State.REPLACED) - self.totals.unsent
+
+    @property
+    def done(self) -> int:
+        """The rows with which nothing is left to do."""
+        return self.rows - self.totals.count_where(settled=False)
+
+    @property
+    def in_doubt(self) -> int:
+        """The number of rows of which it is not known whether they are in the billing."""
+        return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
+
+    @property
+    def entered(self) -> Decimal:
+        """The money that is in the billing."""
+        in_effect = states_where(in_effect=True)
+        return sum((self.totals.amounts.get(state, Decimal(0)) for state in in_effect), Decimal(0))
+
+    @property
+    def standing(self) -> int:
+        """The rows that are in the billing, and were not taken back since."""
+        return self.totals.count_where(in_effect=True) - self.totals.taken_back
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it takes at the pace of the last minute, None where nobody knows."""
+        pace = self.per_second
+        return self.totals.count_where(open=True) / pace if pace and self.run.frozen_at else None
+
+    # ---- among the runs of all billings ----
+
+    @property
+    def group(self) -> FleetGroup:
+        """Where it stands in the list."""
+        if self.needs:
+            return FleetGroup.PERSON
+        if self.is_held and self.run.paused_at is None:
+            return FleetGroup.WORKING
+        return FleetGroup.ENDED if self.has_ended else FleetGroup.WAITING
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """What a person has to see to."""
+        return [] if self.run.purged_at or self.is_discarded else list(self._needs())
+
+    def _needs(self) -> Iterator[Need]:
+        run, totals = self.run, self.totals
+        if manual := totals.count(State.MANUAL):
+            yield Need("decide", manual, counted("{n} row to decide on", "{n} rows to decide on", manual))
+        if run.ended_at:
+            return
+        if rejected := totals.count(State.REJECTED):
+            yield Need("rejected", rejected, counted("{n} row rejected", "{n} rows rejected", rejected))
+        if totals.refused:
+            refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
+            yield Need("refused", totals.refused, refused)
+        if self.is_held or self.queued is not None or self.has_ended or run.paused_at is not None:
+            return
+        left = totals.count_where(open=True)
+        note = self.note
+        if note is not None and note.given_at >= (self.began_at or note.given_at):
+            yield Need("left", left, said("a worker has left it: {why}", why=note.answer))
+        elif self.stage == STOPPED:
+            idle = said("nobody works on it, and it is in no queue") if self.is_shared else said("nobody works on it")
+            yield Need("idle", left, idle)
+        elif run.frozen_at is None:
+            yield Need("idle", left, said("its rows are not all read, and nobody works on it"))
+        else:
+            yield Need("unapproved", left, said("nobody has said yes to it"))
+
+    @property
+    def where(self) -> Said:
+        """Who works on it, or what it waits for, in few words."""
+        run, queued = self.run, self.queued
+        if self.holder is not None:
+            first = self.holder.host.partition(".")[0]
+            # An address has no such part.
+            host = printable(self.holder.host if first.isdecimal() else first, _LONGEST_HOST)
+            if run.paused_at is not None:
+                return said("paused on {host}", host=host)
+            return said("on {host}, {process}", host=host, process=str(self.holder.process))
+        if self.has_ended:
+            return self._end_in_short
+        if run.paused_at is not None:
+            return said("paused")
+        return STAGE_NAMES[self.stage] if queued is None else self._waits(queued)
+
+    @property
+    def _end_in_short(self) -> Said:
+        """How it has ended; of one that was ended for good, by whom, when, and how much of it is in the billing."""
+        run = self.run
+        if run.ended_at is None or self.stage not in {CLOSED, TAKEN_BACK}:
+            return STAGE_NAMES[self.stage]
+        return said(
+            "{stage} {time} by {who}; in the billing: {n}",
+            stage=STAGE_NAMES[self.stage],
+            time=short_moment(run.ended_at, self.now),
+            who=printable(run.ended_by.partition("@")[0], _LONGEST_HOST) or "?",
+            n=Quantity(self.standing),
+        )
+
+    def _waits(self, queued: "QueuedRun") -> Said:
+        """What it waits for in the queue."""
+        run = self.run
+        if queued.given_out:
+            return said("being taken up")
+        if queued.not_before is None or queued.not_before <= self.now:
+            since = queued.since or run.approved_at or run.created_at
+            return said("queued since {time}", time=short_moment(since, self.now))
+        time = short_moment(queued.not_before, self.now)
+        return said("waits until {time}", time=time) if "hours" in run.policy else said("again at {time}", time=time)

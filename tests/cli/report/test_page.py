@@ -1,0 +1,168 @@
+"""The page of a report is the same to the byte in each version: an earlier one would check no more."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from checkpoints.records import Command, Decision, LookUps, Run, RunHistory, Runner, Totals, Verification
+from checkpoints.rows import LaneCounts, StepCount
+from checkpoints.sentences import AS_WANTED
+from checkpoints.states import State
+from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
+from cli.report.document import FileBeside, FilesBeside, page_of
+from cli.report.facts import Evidence, ExceptionRow, ReportedRun, ReportFacts, SubjectKind
+from cli.session.stages import StepMark
+from cli.settings.tables import Letterhead
+from cli.terminal.language import language
+from jobs.catalogue.catalogue import BUILT_IN
+from jobs.imports.subscriber import DIFFERENT, Step
+from jobs.sums import Effect, RunSums, Subscribers
+from texts.said import said
+
+AT = datetime(2026, 11, 26, 2, 14, 5, tzinfo=UTC)
+RUN = Run(
+    1,
+    "k7m2q",
+    "balances",
+    {"input_columns": "amount=Сумма"},
+    "http://billing.example.org:8082",
+    "<b>.csv",
+    "ab" * 32,
+    ("contract",),
+    None,
+    AT,
+    AT,
+    AT,
+    None,
+)
+COUNTS = {state: number for number, state in enumerate(State, 3)}
+STATES = {state: Subtotal(number, Decimal(number) * Decimal("1000.25")) for state, number in COUNTS.items()}
+RUNNER = Runner("run", "root@vm, process 7", 7, "1.2", "5.24", AT, None, LookUps(2, 1, 3))
+READ: dict[str, str | int] = {
+    "as_wanted": 5,
+    "different": 2,
+    "unreadable": 1,
+    "expected": "10.00",
+    "found": "9.50",
+    "accounts": 4,
+    "accounts_expected": "7",
+    "accounts_found": "8",
+    "accounts_different": 1,
+    "accounts_moved": 2,
+    "accounts_untold": 3,
+}
+ENTERED = ReportedRun(
+    run=RUN,
+    totals=Totals(COUNTS, {state: one.amount for state, one in STATES.items()}, refused=2, left_out={"--limit": 1}),
+    sums=RunSums(Effect.ENTERS, True, STATES, Subtotal(2, Decimal(-3)), Subtotal(2, Decimal(5), 1), 1, 4),
+    history=RunHistory(AT, 3, Decimal("12.5"), said("type 8 sets a balance")),
+    runners=(RUNNER, replace(RUNNER, purpose="resume", ended_at=AT, look_ups=LookUps())),
+    commands=(Command("olga@vm", "rate 5", "the rate is 5", AT),),
+    verification=Verification(AT, "olga@vm", READ),
+    exceptions=(
+        ExceptionRow(4, 3, "00123", Decimal("1.5"), State.REJECTED, "no such <account>"),
+        ExceptionRow(
+            None,
+            5,
+            "00124",
+            None,
+            State.ACCEPTED,
+            "",
+            Decision(5, "", State.ACCEPTED, "olga", "seen", AT.isoformat()),
+        ),
+        ExceptionRow(9, 7, "00125", Decimal(-3), State.SKIPPED, "with line 8", merged_into=6),
+        ExceptionRow(11, None, "", None, None, "not an amount"),
+    ),
+    exceptions_in_all=204,
+    evidence=Evidence("cd" * 32, 12_345, b"digest"),
+    undone_by={},
+    spec=BUILT_IN.known(RUN),
+)
+GROUPS = tuple(
+    TallyGroup(
+        kind,
+        str(key),
+        f"group {key}",
+        Subtotal(key, Decimal(9)),
+        Subtotal(2, Decimal(key)),
+        Subtotal(1, Decimal(2)),
+        Subtotal(1, Decimal(1)),
+    )
+    for kind in TallyKind
+    for key in (2, 5)
+)
+IMPORTED = replace(
+    ENTERED,
+    run=replace(RUN, name="p2v9x", job="import", paused_at=AT, paused_by="olga"),
+    sums=replace(ENTERED.sums, subscribers=Subscribers(LaneCounts(20, 1, 2, 3, 18, 20), 2, 1)),
+    verification=Verification(
+        AT, "olga", READ, ImportTally(GROUPS, 2, 1, 1, (ExtraSubscriber(7, "", "Bond", 0, Decimal(-7)),))
+    ),
+    steps=tuple(
+        StepCount(step, state, changes=False, kind=kind, items=number, amount=Decimal(1), taken_back=1)
+        for number, (step, state, kind) in enumerate(
+            (one, *other)
+            for one in Step
+            for other in (
+                (State.ACCEPTED, ""),
+                (State.SKIPPED, AS_WANTED),
+                (State.SKIPPED, DIFFERENT),
+                (State.UNKNOWN, ""),
+            )
+        )
+    ),
+)
+UNDO = replace(
+    ENTERED,
+    run=replace(RUN, name="w3t8h", job="undo", parameters={"run": "k7m2q"}, source_digest=""),
+    sums=replace(ENTERED.sums, effect=Effect.TAKES_BACK),
+    spec=None,
+)
+DONE = Totals({State.APPLIED: 3}, {State.APPLIED: Decimal(3)})
+MARK = StepMark("/etc/night.toml", 2, 1, 3, AT, "ef" * 32)
+STEP = replace(
+    ENTERED, run=replace(RUN, parameters=MARK.to_parameters()), totals=DONE, exceptions=(), exceptions_in_all=0
+)
+CASES = {
+    "run": (SubjectKind.RUN, (ENTERED,)),
+    "import": (SubjectKind.RUN, (IMPORTED,)),
+    "undo": (SubjectKind.UNDO, (ENTERED, UNDO)),
+    "file": (SubjectKind.FILE, (STEP, replace(IMPORTED, run=replace(IMPORTED.run, parameters=MARK.to_parameters())))),
+    "campaign": (SubjectKind.CAMPAIGN, (ENTERED, IMPORTED, UNDO)),
+    "signed": (SubjectKind.RUN, (replace(ENTERED, totals=DONE),)),
+}
+PAGES = {
+    "run": ("ec5c568f979f", "6392c0519d8e"),
+    "import": ("44bdabc67bc6", "fcd88965b2a3"),
+    "undo": ("28920adfb2f8", "ac33c574df63"),
+    "file": ("f12e9f609623", "a3a28d6a5291"),
+    "campaign": ("d4665ba61012", "c3dadae4ac1f"),
+    "signed": ("f4b011d53650", "8b52c64f56da"),
+}
+"""The beginnings of the SHA-256 of each page, in English and in Russian. Another one checks no earlier report."""
+
+
+def facts_of(kind: SubjectKind, runs: tuple[ReportedRun, ...]) -> ReportFacts:
+    return ReportFacts(kind, runs, "12" * 32, None)
+
+
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_these_facts_give_the_page_that_they_have_always_given(what: str) -> None:
+    files = {"k7m2q": FilesBeside(FileBeside("exceptions.csv", "34" * 32), FileBeside("extra.csv", "56" * 32))}
+    names = Letterhead("ООО «Связь»", "Olga", "", "Ivan")
+    pages = [page_of(facts_of(*CASES[what]), language(name), names, files) for name in ("en", "ru")]
+    assert tuple(hashlib.sha256(page.encode()).hexdigest()[:12] for page in pages) == PAGES[what]
