@@ -24,8 +24,10 @@
 A call that writes raises none of these: its outcome is a value, see `engine.evidence`.
 """
 
+from texts.said import SaidError
 
-class BillingError(Exception):
+
+class BillingError(SaidError):
     """Root of the errors of the billing; its text is a sentence for the operator, without secrets."""
 
 

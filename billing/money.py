@@ -117,7 +117,7 @@ def stored_roubles(value: object, column: str) -> Decimal:
     except ValueError as error:
         shown = repr(str(value)[:_LONGEST_TEXT])
         raise UnreadableAnswer(
-            said("{column} holds {value}, and a whole number was expected", column=column, value=shown)
+            "{column} holds {value}, and a whole number was expected", column=column, value=shown
         ) from error
 
 

@@ -73,7 +73,7 @@ def journal_in_postgres(text: str, state: Path) -> JournalAddress:
         host, port = parts.hostname or "", parts.port or _PORT
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError as error:
-        raise JournalUnreadable(said("the address of the journal is not valid: {error}", error=error)) from error
+        raise JournalUnreadable("the address of the journal is not valid: {error}", error=error) from error
     schema = options.pop("schema", SCHEMA)
     database = parts.path.strip("/")
     if not database or not schema.isidentifier():
@@ -97,11 +97,9 @@ def _lease(text: str) -> float:
         seconds = 0.0
     if not _SHORTEST_LEASE <= seconds <= _LONGEST_LEASE:
         raise JournalUnreadable(
-            said(
-                "the address of the journal has lease={text}: give seconds from {least} to {most}",
-                text=text,
-                least=f"{_SHORTEST_LEASE:g}",
-                most=round(_LONGEST_LEASE),
-            )
+            "the address of the journal has lease={text}: give seconds from {least} to {most}",
+            text=text,
+            least=f"{_SHORTEST_LEASE:g}",
+            most=round(_LONGEST_LEASE),
         )
     return seconds

@@ -21,7 +21,6 @@ from checkpoints.queries import PAGE, FoundRow, Queries, fill_states, let_enter_
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from checkpoints.stores import address_of, filled, look_into_idle
-from texts.said import said
 
 
 class _Table(NamedTuple):
@@ -84,16 +83,14 @@ async def copy_journal(
 def _copy(source: JournalAddress, target: JournalAddress, beside: Beside) -> CopiedJournal:
     with look_into_idle(source) as old:
         if old is None:
-            raise NoJournal(said("there is no journal {journal}", journal=str(source)))
+            raise NoJournal("there is no journal {journal}", journal=str(source))
         # Both may wait for each other longer than a run ever does.
         old.write("take_time")
         with old.snapshot(), filled(target) as new:
             if new.first("runs") is not None:
                 raise JournalNotCopied(
-                    said(
-                        "{journal} is a journal with runs already: nothing was copied. Name one that is new or empty",
-                        journal=str(target),
-                    )
+                    "{journal} is a journal with runs already: nothing was copied. Name one that is new or empty",
+                    journal=str(target),
                 )
             new.write("take_time")
             copied = CopiedJournal(_copy_tables(old, new), tuple(_compared(old, new)))
@@ -136,13 +133,11 @@ def _compared(old: Queries, new: Queries) -> Iterator[CopiedRun]:
         there, here = (CopiedRun(run, totals_of(db, run), root_of_run(db, run)) for db in (old, new))
         if there != here:
             raise JournalNotCopied(
-                said(
-                    "run {run} would not be the same in the copy, so nothing was copied: its root is {there}, and "
-                    "that of the copy {here}",
-                    run=run.name,
-                    there=there.root,
-                    here=here.root,
-                )
+                "run {run} would not be the same in the copy, so nothing was copied: its root is {there}, and "
+                "that of the copy {here}",
+                run=run.name,
+                there=there.root,
+                here=here.root,
             )
         yield here
 

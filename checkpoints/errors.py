@@ -20,10 +20,10 @@ JournalError
 
 from collections.abc import Sequence
 
-from texts.said import said
+from texts.said import SaidError, said
 
 
-class JournalError(Exception):
+class JournalError(SaidError):
     """Root of the journal's errors; its text is a sentence for the operator."""
 
 

@@ -4,7 +4,6 @@ from checkpoints import rows
 from checkpoints.errors import RunHeld, RunPurged, RunTakenOver
 from checkpoints.queries import Queries
 from checkpoints.records import Run
-from texts.said import said
 
 
 def check_epoch(db: Queries, run: Run) -> None:
@@ -15,12 +14,10 @@ def check_epoch(db: Queries, run: Run) -> None:
             return
         holder = rows.to_holder(db.first("new_owner", run_id=run.run_id))
         raise RunTakenOver(
-            said(
-                "run {run} was taken over by {holder}. This process sends and records nothing more; what it had in "
-                "flight is looked up there",
-                run=run.name,
-                holder=holder.sentence,
-            )
+            "run {run} was taken over by {holder}. This process sends and records nothing more; what it had in "
+            "flight is looked up there",
+            run=run.name,
+            holder=holder.sentence,
         )
 
     db.check("taken_over", refuse, run_id=run.run_id, epoch=run.epoch)
@@ -30,9 +27,7 @@ def refuse_held(db: Queries, run_id: int) -> None:
     """Raise `RunHeld` for a run of a whole journal that is in use, with its name and its holder's."""
     holder = rows.to_holder(db.first("holder", run_id=run_id))
     names = {row["run_id"]: row["name"] for row in db.each("runs")}
-    raise RunHeld(
-        said("another process works on run {run}: {holder}", run=names.get(run_id, "?"), holder=holder.sentence)
-    )
+    raise RunHeld("another process works on run {run}: {holder}", run=names.get(run_id, "?"), holder=holder.sentence)
 
 
 def refuse_purged(db: Queries, run_id: int) -> None:

@@ -53,7 +53,6 @@ from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.stores import open_store
 from checkpoints.transitions import NO_PAYLOADS
-from texts.said import said
 from texts.stored import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -164,7 +163,7 @@ class Journal:
     async def _locked(self, run: Run) -> AsyncIterator[None]:
         if not await self._store.lock(run.run_id):
             holder = (await self._latest_holder(run)).sentence
-            raise RunHeld(said("another process works on this run: {holder}", holder=holder))
+            raise RunHeld("another process works on this run: {holder}", holder=holder)
         try:
             yield
         finally:

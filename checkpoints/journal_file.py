@@ -69,12 +69,10 @@ class JournalFile:
         if why := _other_names(path, os.fstat(self._file).st_nlink):
             self.close()
             raise JournalAliased(
-                said(
-                    "the journal {path} {why}. Whoever opens it by another name keeps another log beside it, and "
-                    "sees nothing of what is written here: leave it one name, in one folder, for all who use it",
-                    path=path,
-                    why=why,
-                )
+                "the journal {path} {why}. Whoever opens it by another name keeps another log beside it, and "
+                "sees nothing of what is written here: leave it one name, in one folder, for all who use it",
+                path=path,
+                why=why,
             )
 
     def close(self) -> None:
@@ -90,11 +88,9 @@ class JournalFile:
         while not self._set(fcntl.F_WRLCK, 0):
             if time.monotonic() > deadline:
                 raise JournalUnreadable(
-                    said(
-                        "another process has been opening {path} for {seconds} s: is it stopped?",
-                        path=self._path,
-                        seconds=round(patience),
-                    )
+                    "another process has been opening {path} for {seconds} s: is it stopped?",
+                    path=self._path,
+                    seconds=round(patience),
                 )
             time.sleep(_WAIT)
         try:
@@ -108,11 +104,9 @@ class JournalFile:
             if os.path.samestat(os.fstat(self._file), self._path.stat()):
                 return
         raise JournalUnreadable(
-            said(
-                "the journal {path} was removed or replaced while it was worked on, and what is written now would be "
-                "lost. Put it back from a copy before you go on",
-                path=self._path,
-            )
+            "the journal {path} was removed or replaced while it was worked on, and what is written now would be "
+            "lost. Put it back from a copy before you go on",
+            path=self._path,
         )
 
     def lock(self, run_id: int) -> bool:
@@ -142,7 +136,7 @@ class JournalFile:
             if error.errno in {errno.EAGAIN, errno.EACCES}:
                 return False
             raise JournalUnreadable(
-                said("the journal {path} cannot be locked: {why}", path=self._path, why=str(error.strerror))
+                "the journal {path} cannot be locked: {why}", path=self._path, why=str(error.strerror)
             ) from error
         return True
 
@@ -197,7 +191,7 @@ def none_taken_up(path: Path) -> Iterator[int | None]:
         file = open_regular(path)
     except OSError as error:
         raise JournalUnreadable(
-            said("the journal {path} cannot be read: {why}", path=path, why=error.strerror or "")
+            "the journal {path} cannot be read: {why}", path=path, why=error.strerror or ""
         ) from error
     try:
         # Shared, and on the bytes of all runs: runners lock theirs for themselves alone.
@@ -208,7 +202,7 @@ def none_taken_up(path: Path) -> Iterator[int | None]:
         except OSError as error:
             if error.errno not in {errno.EAGAIN, errno.EACCES}:
                 raise JournalUnreadable(
-                    said("the journal {path} cannot be locked: {why}", path=path, why=str(error.strerror))
+                    "the journal {path} cannot be locked: {why}", path=path, why=str(error.strerror)
                 ) from error
             _, _, byte, *_ = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
             held = byte - FIRST_BYTE

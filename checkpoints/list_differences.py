@@ -121,7 +121,7 @@ def _compare(
                     examples.append(one)
     except sqlite3.Error as error:
         raise JournalUnreadable(
-            said("{newer} and {older} cannot be compared: {error}", newer=newer, older=older, error=error)
+            "{newer} and {older} cannot be compared: {error}", newer=newer, older=older, error=error
         ) from error
     return ListDifferences(counts, examples)
 

@@ -77,9 +77,7 @@ def check_beside(journal: Path) -> None:
     try:
         _check_folder(journal)
         if journal.exists() and not (journal.is_file() or journal.is_dir()):
-            raise JournalUnreadable(
-                said("the journal {path} is not used: {why}", path=journal, why=_no_file(journal))
-            )
+            raise JournalUnreadable("the journal {path} is not used: {why}", path=journal, why=_no_file(journal))
         for ending in _BESIDE:
             path = journal.with_name(f"{journal.name}{ending}")
             with suppress(FileNotFoundError):
@@ -89,7 +87,7 @@ def check_beside(journal: Path) -> None:
         return
     except OSError as error:
         raise JournalUnreadable(
-            said("the journal {path} is not used: {why}", path=journal, why=error.strerror or "")
+            "the journal {path} is not used: {why}", path=journal, why=error.strerror or ""
         ) from error
 
 
@@ -97,12 +95,10 @@ def _check_folder(journal: Path) -> None:
     folder = journal.parent.stat()
     if _is_open(folder):
         raise JournalUnreadable(
-            said(
-                "others on this machine may write the folder of the journal {path}, and could replace it. Close "
-                "the folder, or keep the journal elsewhere:\n{command}",
-                path=journal,
-                command=shlex.join(["chmod", "go-w", str(journal.parent)]),
-            )
+            "others on this machine may write the folder of the journal {path}, and could replace it. Close "
+            "the folder, or keep the journal elsewhere:\n{command}",
+            path=journal,
+            command=shlex.join(["chmod", "go-w", str(journal.parent)]),
         )
 
 
@@ -193,14 +189,12 @@ def keep_copy(journal: Path, number: int) -> Path:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise JournalUnreadable(
-            said(
-                "the journal {path} is of the earlier format {found}, and is not converted: no copy of it can be "
-                "kept as {copy}: {why}. It is unchanged; make room there and try again",
-                path=journal,
-                found=number,
-                copy=wanted.name,
-                why=error.strerror if isinstance(error, OSError) and error.strerror else str(error),
-            )
+            "the journal {path} is of the earlier format {found}, and is not converted: no copy of it can be "
+            "kept as {copy}: {why}. It is unchanged; make room there and try again",
+            path=journal,
+            found=number,
+            copy=wanted.name,
+            why=error.strerror if isinstance(error, OSError) and error.strerror else str(error),
         ) from error
 
 

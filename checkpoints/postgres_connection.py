@@ -53,10 +53,8 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
         from psycopg.rows import dict_row  # noqa: PLC0415 - as above
     except ImportError as error:
         raise JournalUnreadable(
-            said(
-                "a journal in PostgreSQL needs a library that is not installed: pip install {package}",
-                package="'carbon-migrate[postgres]'",
-            )
+            "a journal in PostgreSQL needs a library that is not installed: pip install {package}",
+            package="'carbon-migrate[postgres]'",
         ) from error
     try:
         return psycopg.connect(
@@ -92,7 +90,7 @@ async def hear(address: PostgresAddress, channel: str) -> AsyncIterator[None]:
                 yield
     except (psycopg.Error, OSError) as error:
         raise JournalUnreadable(
-            said("the journal {name} cannot be read: {error}", name=address.name, error=in_a_line(error))
+            "the journal {name} cannot be read: {error}", name=address.name, error=in_a_line(error)
         ) from error
 
 

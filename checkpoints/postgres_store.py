@@ -37,7 +37,6 @@ from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.store import PATIENCE, CarryOut, Handed, Requests, Store, TakenRequest
 from checkpoints.writer import Dialect, Writer
-from texts.said import said
 
 if TYPE_CHECKING:
     from checkpoints.postgres_connection import PostgresConnection
@@ -262,7 +261,7 @@ class PostgresStore(Store):
                 db.write("mark_cleaned", is_cleaned=1)
         except JournalUnreadable as error:
             raise JournalNotCleaned(
-                said("what is removed may still be in the files of the server: {error}", error=error)
+                "what is removed may still be in the files of the server: {error}", error=error
             ) from error
 
     async def lock(self, run_id: int) -> bool:
@@ -395,7 +394,7 @@ def filled_postgres(address: PostgresAddress) -> Iterator[Queries]:
                 yield PostgresQueries(connection, address.name)
         except psycopg.Error as error:
             raise JournalUnreadable(
-                said("the journal {name} cannot be written: {error}", name=address.name, error=in_a_line(error))
+                "the journal {name} cannot be written: {error}", name=address.name, error=in_a_line(error)
             ) from error
 
 
@@ -423,13 +422,11 @@ def _check_format(db: PostgresQueries, address: PostgresAddress) -> None:
     found = db.ask("format_of_journal")
     if found != FORMAT or {row["state"] for row in db.all("states")} - set(State):
         raise JournalOtherFormat(
-            said(
-                "{name} was written by another carbon-migrate (format {found}; this one knows {known}): use one "
-                "version on all machines, or name another schema",
-                name=address.name,
-                found=str(found),
-                known=FORMAT,
-            )
+            "{name} was written by another carbon-migrate (format {found}; this one knows {known}): use one "
+            "version on all machines, or name another schema",
+            name=address.name,
+            found=str(found),
+            known=FORMAT,
         )
 
 

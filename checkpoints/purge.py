@@ -20,7 +20,6 @@ from checkpoints.errors import RunUnfinished
 from checkpoints.queries import FoundRow, Queries
 from checkpoints.records import Purged, Run, Totals
 from checkpoints.rows import Digests, new_secret
-from texts.said import said
 
 _PAGE: Final = 1000
 
@@ -45,7 +44,7 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> 
     is_first = db.first("purged", run_id=run.run_id) is None
     kept_totals = None if purge.keep_totals else rows.of_totals(totals)
     if not db.write("begin_purge", run_id=run.run_id, parameters=purge.parameters, totals=kept_totals, now=now):
-        raise RunUnfinished(said("run {run} is not at its end: it is not purged", run=run.name))
+        raise RunUnfinished("run {run} is not at its end: it is not purged", run=run.name)
     db.write("begin_purging", secret=new_secret())
     db.write("mark_cleaned", is_cleaned=0)
     db.write("forget_extra_subscribers", run_id=run.run_id)

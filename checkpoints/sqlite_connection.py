@@ -84,7 +84,7 @@ class SqliteQueries(Queries):
         try:
             return work(self)
         except sqlite3.Error as error:
-            raise JournalUnreadable(said("the journal cannot be read: {error}", error=error)) from error
+            raise JournalUnreadable("the journal cannot be read: {error}", error=error) from error
 
 
 # ---- connections to a journal's file ------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("pragma synchronous = full")
     except sqlite3.Error as error:
         raise JournalUnreadable(
-            said("{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error))
+            "{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error)
         ) from error
     # SQLite has created its own files only now.
     check_beside(path)
@@ -149,7 +149,7 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
     except sqlite3.Error as error:
         raise JournalUnreadable(
-            said("{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error))
+            "{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error)
         ) from error
     connection.row_factory = sqlite3.Row
     _add_functions(connection)
@@ -195,12 +195,12 @@ class JournalReader:
     def _read(self, work: Callable[[Queries], Result]) -> Result:
         with self._inside:
             if self._closed:
-                raise JournalUnreadable(said("the journal {path} is closed", path=self._path))
+                raise JournalUnreadable("the journal {path} is closed", path=self._path)
             try:
                 return work(self._queries)
             except sqlite3.Error as error:
                 raise JournalUnreadable(
-                    said("the journal {path} cannot be read: {error}", path=self._path, error=error)
+                    "the journal {path} cannot be read: {error}", path=self._path, error=error
                 ) from error
 
     def close(self) -> None:

@@ -79,11 +79,9 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
             if found in _CONVERTED:
                 if in_use:
                     raise RunHeld(
-                        said(
-                            "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the "
-                            "journal would be converted: wait until it has ended, or stop it there",
-                            path=path,
-                        )
+                        "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the "
+                        "journal would be converted: wait until it has ended, or stop it there",
+                        path=path,
                     )
                 # In the transaction, so that nobody writes between the copy and the conversion.
                 copy = keep_copy(path, found)
@@ -99,7 +97,7 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
             connection.execute("commit")
         except sqlite3.Error as error:
             raise JournalUnreadable(
-                said("{path} cannot be used as a journal: {error}", path=path, error=why_sqlite(error))
+                "{path} cannot be used as a journal: {error}", path=path, error=why_sqlite(error)
             ) from error
 
 
@@ -112,14 +110,12 @@ def has_format(connection: sqlite3.Connection, path: Path) -> bool:
     found = _format_of(connection, path)
     if found in _CONVERTED:
         raise JournalOtherFormat(
-            said(
-                "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}): it is "
-                "converted when a run of it is looked at, as with {status}",
-                path=path,
-                found=found,
-                known=FORMAT,
-                status=Remedy("status", settings=(("journal", str(path)),)),
-            )
+            "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}): it is "
+            "converted when a run of it is looked at, as with {status}",
+            path=path,
+            found=found,
+            known=FORMAT,
+            status=Remedy("status", settings=(("journal", str(path)),)),
         )
     return bool(found)
 
@@ -140,30 +136,26 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
         states = SqliteQueries(connection).all("states") if is_journal else []
     if tables and application != APPLICATION_ID:
         raise JournalUnreadable(
-            said("{path} is a database of another program, not a journal: name another file", path=path)
+            "{path} is a database of another program, not a journal: name another file", path=path
         )
     if found > FORMAT:
         raise JournalOtherFormat(_of_newer(path, found))
     if 0 < found < FIRST_CONVERTED:
         raise JournalOtherFormat(
-            said(
-                "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}), which "
-                "this one cannot read: finish its runs with the version that wrote it, then move the file away or "
-                "name another journal. That journal does not know what these runs have entered: take it out of the "
-                "input",
-                path=path,
-                found=found,
-                known=FORMAT,
-            )
+            "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}), which "
+            "this one cannot read: finish its runs with the version that wrote it, then move the file away or "
+            "name another journal. That journal does not know what these runs have entered: take it out of the "
+            "input",
+            path=path,
+            found=found,
+            known=FORMAT,
         )
     if unknown := {row["state"] for row in states} - set(State):
         raise JournalOtherFormat(
-            said(
-                "{path} was written by a newer carbon-migrate (its state {states} is not known to this one): install "
-                "that version or name another journal",
-                path=path,
-                states=tuple(sorted(unknown)),
-            )
+            "{path} was written by a newer carbon-migrate (its state {states} is not known to this one): install "
+            "that version or name another journal",
+            path=path,
+            states=tuple(sorted(unknown)),
         )
     return int(found)
 
@@ -197,7 +189,7 @@ def _refuse_strangers(path: Path) -> None:
             _format_of(connection, path)
     except sqlite3.Error as error:
         raise JournalUnreadable(
-            said("{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error))
+            "{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error)
         ) from error
 
 
@@ -302,19 +294,15 @@ class SqliteStore(Store):
                     SqliteQueries(connection).write("mark_cleaned", is_cleaned=1)
             except sqlite3.Error as error:
                 raise JournalNotCleaned(
-                    said(
-                        "what is removed may still be read in free pages of {path}: it cannot be rewritten: {error}",
-                        path=self.path,
-                        error=error,
-                    )
+                    "what is removed may still be read in free pages of {path}: it cannot be rewritten: {error}",
+                    path=self.path,
+                    error=error,
                 ) from error
         if is_busy:
             raise JournalNotCleaned(
-                said(
-                    "what is removed may still be read in {log}: another process reads the journal, and its log "
-                    "cannot be emptied",
-                    log=f"{self.path}-wal",
-                )
+                "what is removed may still be read in {log}: another process reads the journal, and its log "
+                "cannot be emptied",
+                log=f"{self.path}-wal",
             )
 
     async def lock(self, run_id: int) -> bool:

@@ -13,7 +13,6 @@ from checkpoints.queries import Queries
 from checkpoints.sqlite_connection import SqliteQueries, connect_to_look, why_sqlite
 from checkpoints.sqlite_store import filled_sqlite, has_format, open_sqlite
 from checkpoints.store import Store
-from texts.said import said
 
 
 def open_store(where: Path | JournalAddress) -> contextlib.AbstractAsyncContextManager[Store]:
@@ -47,7 +46,7 @@ def look_into(where: Path | JournalAddress) -> Iterator[Queries | None]:
             yield SqliteQueries(connection) if has_format(connection, address.path) else None
     except sqlite3.Error as error:
         raise JournalUnreadable(
-            said("{path} cannot be read as a journal: {error}", path=address.path, error=why_sqlite(error))
+            "{path} cannot be read as a journal: {error}", path=address.path, error=why_sqlite(error)
         ) from error
 
 

@@ -13,7 +13,6 @@ from checkpoints.queries import Queries, Value
 from checkpoints.records import Change, Item, Run
 from checkpoints.sentences import SHARED_ID, decided
 from checkpoints.states import State
-from texts.said import said
 
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
@@ -59,7 +58,7 @@ def decide_item(  # noqa: PLR0913 - what a decision is
     decision: dict[str, Value] = {"item_id": item.item_id, "who": who, "state": state, "why": why}
     if not db.write("decide", run_id=run.run_id, now=when, **decision):
         raise ForbiddenTransition(
-            said("item {number} ({label}) is not manual: nobody has to decide", number=item.number, label=item.label)
+            "item {number} ({label}) is not manual: nobody has to decide", number=item.number, label=item.label
         )
     change = rows.of_changes([Change(item.item_id, state, answer=answer, message=decided(who, why))])
     db.write("record", run_id=run.run_id, now=when, changes=change)

@@ -108,11 +108,9 @@ class Writer(Generic[AnyConnection]):
             self._thread.join(LAST_PATIENCE)
         if self._thread.is_alive():
             raise JournalNotClosed(
-                said(
-                    "the journal could not be closed: a write has been under way for {seconds} s and does not end. "
-                    "What was acknowledged before it is kept. Does the disk answer?",
-                    seconds=round(patience + LAST_PATIENCE),
-                )
+                "the journal could not be closed: a write has been under way for {seconds} s and does not end. "
+                "What was acknowledged before it is kept. Does the disk answer?",
+                seconds=round(patience + LAST_PATIENCE),
             )
 
     def _serve(self) -> None:

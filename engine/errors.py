@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from checkpoints.errors import JournalError
-from texts.said import said
+from texts.said import SaidError, said
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -30,11 +30,8 @@ def _plain(word: str) -> str:
     return word.casefold().replace("_", "-")
 
 
-class EngineError(Exception):
+class EngineError(SaidError):
     """Root of the engine's errors, made of one sentence for the operator that says what to do next."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
 
 
 class InputRefused(EngineError):

@@ -10,7 +10,6 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.spec.columns import Assigned
-from texts.said import said
 
 
 class BillingJob(Job):
@@ -46,6 +45,4 @@ class BillingJob(Job):
             try:
                 await back.try_out()
             except InputRefused as error:
-                raise InputRefused(
-                    said("what this run does could not be taken back: {error}", error=error)
-                ) from error
+                raise InputRefused("what this run does could not be taken back: {error}", error=error) from error

@@ -142,10 +142,10 @@ async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], f
     try:
         checked = select_of(select)
     except NotASelect as error:
-        raise InputRefused(said("{flag}: {error}", flag=flag, error=error)) from error
+        raise InputRefused("{flag}: {error}", flag=flag, error=error) from error
     if checked.parameters:
         raise InputRefused(
-            said("{flag}: nothing is bound to :{name}: write its value there", flag=flag, name=checked.parameters[0])
+            "{flag}: nothing is bound to :{name}: write its value there", flag=flag, name=checked.parameters[0]
         )
 
     async def measure() -> GaugeReading:
@@ -162,7 +162,7 @@ async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], f
         await gateway.read(lambda database: prepared(database, checked))
         await measure()
     except LookUpFailed as error:
-        raise InputRefused(said("{flag}: {error}", flag=flag, error=error)) from error
+        raise InputRefused("{flag}: {error}", flag=flag, error=error) from error
     return Gauge("throttle-sql", measure, every=5.0)
 
 

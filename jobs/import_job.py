@@ -125,12 +125,10 @@ class ImportJob(BillingJob):
             path = self._parameters.get(one.name, "")
             if one.reads_file and path and FileOnDisk(Path(path)).digest != self._parameters.get(one.digest_name):
                 raise InputRefused(
-                    said(
-                        "{name}: {file} has changed since the run began with it. Put the old file back and resume, "
-                        "or start a new run",
-                        name=one.name,
-                        file=path,
-                    )
+                    "{name}: {file} has changed since the run began with it. Put the old file back and resume, "
+                    "or start a new run",
+                    name=one.name,
+                    file=path,
                 )
 
     def _choose(self, reader: SubscriberReader, source: Source) -> SampleFacts:
@@ -223,9 +221,7 @@ class ImportJob(BillingJob):
         opened.reader.require_key()
         folder = self._parameters.get(FOLDER, "")
         if folder.isdecimal() and await References(self._gateway).missing("Folder", {folder}):
-            raise ParameterRefused(
-                said("{name}: the billing has no folder {id}, or it is deleted", name=FOLDER, id=folder)
-            )
+            raise ParameterRefused("{name}: the billing has no folder {id}, or it is deleted", name=FOLDER, id=folder)
 
     def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
         """What the balances rest on, and the fields of new objects that no probe has tried."""

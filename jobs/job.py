@@ -92,23 +92,19 @@ class InputJob(BillingJob):
         if not (self._rows.file or self._rows.sql or says_all):
             if empty := [name for name in own if not self._parameters.get(name)]:
                 raise InputRefused(
-                    said(
-                        "there is nothing to read rows from: give {flag} for the job's own select, or name a file, - "
-                        "for standard input, or give {sql}",
-                        flag=setting("set", f"{empty[0]}=…"),
-                        sql=setting("sql"),
-                    )
+                    "there is nothing to read rows from: give {flag} for the job's own select, or name a file, - "
+                    "for standard input, or give {sql}",
+                    flag=setting("set", f"{empty[0]}=…"),
+                    sql=setting("sql"),
                 )
             return
         typed = () if self._rows.file else _names_of(self._rows.sql)
         for name in own:
             if self._parameters.get(name) and name not in {*self.effect.names, *typed}:
                 raise InputRefused(
-                    said(
-                        "{flag} chooses rows for the job's own select, and the rows come from elsewhere: nothing "
-                        "would look at it. Leave out {flag}, or the other rows",
-                        flag=setting("set", f"{name}=…"),
-                    )
+                    "{flag} chooses rows for the job's own select, and the rows come from elsewhere: nothing "
+                    "would look at it. Leave out {flag}, or the other rows",
+                    flag=setting("set", f"{name}=…"),
                 )
 
     @property

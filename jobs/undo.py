@@ -186,7 +186,7 @@ async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str
     back = effect.undo(how)
     if isinstance(back, Irreversible):
         raise InputRefused(
-            said("run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back.text)
+            "run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back.text
         )
     source = EarlierItems(run, journal, last_first=effect.has_steps)
     return UndoJob(gateway, journal, source, back, takes_unproven=parameters.get(UNPROVEN) == TAKE)
@@ -201,12 +201,10 @@ async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue:
     back = (await effect_of_run(gateway, journal, other, catalogue)).undo(job_parameters(run.parameters))
     if isinstance(back, Irreversible):
         raise InputRefused(
-            said(
-                "run {run} takes back run {other}, and that cannot be taken back: {reason}",
-                run=run.name,
-                other=other.name,
-                reason=back.text,
-            )
+            "run {run} takes back run {other}, and that cannot be taken back: {reason}",
+            run=run.name,
+            other=other.name,
+            reason=back.text,
         )
     return back
 

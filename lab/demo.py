@@ -43,7 +43,6 @@ from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 from lab.mock.values import roubles
 from texts.remedies import PROGRAM
-from texts.said import said
 
 FOLDER: Final = Path(".demo")
 BALANCES: Final = "balances.csv"
@@ -209,12 +208,10 @@ class DemoStage:
                     await process.wait()
         if process.returncode not in may_end_with:
             raise LabError(
-                said(
-                    "{command} ended with {code}; what it says is in {file}",
-                    command=f"{PROGRAM} {arguments[0]}",
-                    code=process.returncode,
-                    file=self._folder / OUTPUT,
-                )
+                "{command} ended with {code}; what it says is in {file}",
+                command=f"{PROGRAM} {arguments[0]}",
+                code=process.returncode,
+                file=self._folder / OUTPUT,
             )
 
 
@@ -228,18 +225,16 @@ def make_folder() -> Path:
         if folder.is_symlink() or folder.exists():
             if folder.is_symlink() or not (folder / _MADE_BY_DEMO).is_file():
                 raise LabError(
-                    said(
-                        "{folder} is there already, and no demonstration has made it: it is left as it is. Move it "
-                        "away, or start the demonstration in another folder",
-                        folder=folder,
-                    )
+                    "{folder} is there already, and no demonstration has made it: it is left as it is. Move it "
+                    "away, or start the demonstration in another folder",
+                    folder=folder,
                 )
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
         (folder / _MADE_BY_DEMO).write_text("The next demonstration deletes this folder.\n", encoding="utf-8")
     except OSError as error:
         raise LabError(
-            said("{folder} cannot be made anew: {why}", folder=folder, why=error.strerror or str(error))
+            "{folder} cannot be made anew: {why}", folder=folder, why=error.strerror or str(error)
         ) from error
     return folder
 
@@ -247,11 +242,9 @@ def make_folder() -> Path:
 def _check_alive(process: Process) -> None:
     if process.returncode is not None:
         raise LabError(
-            said(
-                "the load ended by itself, with {code}, before it could be killed; what it says is in {file}",
-                code=process.returncode,
-                file=FOLDER / OUTPUT,
-            )
+            "the load ended by itself, with {code}, before it could be killed; what it says is in {file}",
+            code=process.returncode,
+            file=FOLDER / OUTPUT,
         )
 
 

@@ -73,6 +73,16 @@ class Said(str):
         return Said, (self.template, dict(self.values), self.many, self.n, self.code)
 
 
+class SaidError(Exception):
+    """Root of the errors that a person reads: each is raised with a sentence, or with a template and its values.
+
+    raise InputRefused("{file} is empty", file=path)
+    """
+
+    def __init__(self, sentence: str, /, **values: Given) -> None:
+        super().__init__(Said(sentence, values) if values else sentence)
+
+
 def said(template: str, /, **values: Given) -> Said:
     """A sentence; the names in the template are those of `values`."""
     return Said(template, values)

@@ -7,7 +7,7 @@ come without a translation, and `tests/test_catalogues.py` fails until they have
 import ast
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,24 +25,37 @@ _LINE: Final = 118
 def collected(root: Path = ROOT) -> Catalog:
     """All sentences of the rooms, and the texts of the help of all commands."""
     found = Catalog()
-    for room in ROOMS:
-        for path in sorted((root / room).rglob("*.py")):
-            for sentence in sentences(ast.parse(path.read_text(encoding="utf-8"))):
-                found.add(sentence)
+    paths = (path for room in ROOMS for path in sorted((root / room).rglob("*.py")))
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+    errors = said_errors(trees)
+    for tree in trees:
+        for sentence in sentences(tree, errors):
+            found.add(sentence)
     for text in filter(None, help_texts()):
         found.add(text)
     return found
 
 
-def sentences(tree: ast.AST) -> Iterator[str | tuple[str, ...]]:
+def said_errors(trees: Iterable[ast.AST]) -> set[str]:
+    """The names of all errors below `SaidError`, which take a template and its values as `said` does."""
+    classes = [one for tree in trees for one in ast.walk(tree) if isinstance(one, ast.ClassDef)]
+    bases = [(one.name, {base.id for base in one.bases if isinstance(base, ast.Name)}) for one in classes]
+    found = {"SaidError"}
+    while new := {name for name, of in bases if of & found} - found:
+        found |= new
+    return found
+
+
+def sentences(tree: ast.AST, errors: Collection[str] = ()) -> Iterator[str | tuple[str, ...]]:
     """The sentences of a syntax tree, with both forms of one about a number.
 
     Babel's own reader misses those that stand within another, or within an f-string.
     """
     for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in FORMS:
-            forms = tuple(_texts(call.args[: FORMS[call.func.id]]))
-            if len(forms) == FORMS[call.func.id]:
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+            wanted = FORMS.get(call.func.id) or (1 if call.func.id in errors and call.keywords else 0)
+            forms = tuple(_texts(call.args[:wanted]))
+            if wanted and len(forms) == wanted:
                 yield forms if len(forms) > 1 else forms[0]
 
 

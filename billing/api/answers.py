@@ -183,9 +183,7 @@ def objects(result: object) -> list[dict[str, object]]:
                 read.append(dict(each))
             case _:
                 shown = readable(repr(each), limit=80)
-                raise UnreadableAnswer(
-                    said("The billing was asked for objects and answered with {answer}.", answer=shown)
-                )
+                raise UnreadableAnswer("The billing was asked for objects and answered with {answer}.", answer=shown)
     return read
 
 
@@ -359,14 +357,7 @@ def _unreadable(
     broken = body.lstrip().startswith((b"{", b"["))
     if not broken and find_error(text) is ErrorKind.SYSTEM:
         return SystemRefused(shown, recognised=False)
-    return Lost(
-        said(
-            UNREADABLE,
-            status=status,
-            fault=_fault(fault, mask),
-            answer=shown,
-        )
-    )
+    return Lost(said(UNREADABLE, status=status, fault=_fault(fault, mask), answer=shown))
 
 
 def _fault(fault: Exception, mask: Mask) -> str:

@@ -92,18 +92,18 @@ class ClientSettings:
         for name, value in self.extra.items():
             if not name or _OWN_FIELD.fullmatch(name):
                 raise SettingsError(
-                    said("{name} cannot be an extra form field: calls use that name themselves.", name=repr(name))
+                    "{name} cannot be an extra form field: calls use that name themselves.", name=repr(name)
                 )
             if _SURROGATE.search(name) or _SURROGATE.search(value.reveal()):
                 raise SettingsError(
-                    said("The extra form field {name} is not UTF-8: type it anew.", name=repr(readable(name)))
+                    "The extra form field {name} is not UTF-8: type it anew.", name=repr(readable(name))
                 )
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
-                raise SettingsError(said("{name} cannot be an extra header.", name=repr(readable(name))))
+                raise SettingsError("{name} cannot be an extra header.", name=repr(readable(name)))
             if _FORBIDDEN.search(value.reveal()):
                 raise SettingsError(
-                    said("The value of the extra header {name} holds a line break or another control.", name=name)
+                    "The value of the extra header {name} holds a line break or another control.", name=name
                 )
         if min(self.connect, self.read, self.deadline, self.answer_limit) <= 0:
             raise SettingsError(said("Time-outs and the limit of an answer must be above zero."))
@@ -256,9 +256,7 @@ class BillingClient:
                 case Accepted(result=result):
                     return result
                 case RowRefused(text):
-                    raise BillingRefused(
-                        said("The billing refuses {call}: {answer}", call=describe(call), answer=text)
-                    )
+                    raise BillingRefused("The billing refuses {call}: {answer}", call=describe(call), answer=text)
                 case SystemRefused(text):
                     raise system_refusal(text)
                 case Busy(text, asked):
@@ -389,12 +387,10 @@ def _check_url(base_url: str) -> None:
         )
     if url.scheme not in {"http", "https"} or not url.host:
         raise SettingsError(
-            said(
-                "{address} is not an address of a billing; it looks like http://HOST:8082.",
-                address=repr(readable(base_url)),
-            )
+            "{address} is not an address of a billing; it looks like http://HOST:8082.",
+            address=repr(readable(base_url)),
         )
     # The text is searched, because yarl drops an empty query or fragment.
     if "?" in base_url or "#" in base_url:
         plain = readable(str(url.with_query(None).with_fragment(None)))
-        raise SettingsError(said("The billing's address takes neither ? nor #: write {address}", address=plain))
+        raise SettingsError("The billing's address takes neither ? nor #: write {address}", address=plain)

@@ -64,47 +64,39 @@ def busy(address: str, answer: str, wait: float | None) -> BillingBusy:
 def nobody_answers(address: str, why: str) -> BillingAway:
     """The error where no request left."""
     return BillingAway(
-        said(
-            "Nobody answers at {address}: {why}. Check host and port, and that the billing's REST API is up and open "
-            "to this machine.",
-            address=address,
-            why=why,
-        )
+        "Nobody answers at {address}: {why}. Check host and port, and that the billing's REST API is up and open "
+        "to this machine.",
+        address=address,
+        why=why,
     )
 
 
 def no_use(address: str, why: str) -> BillingAway:
     """The error of a server that answers, and not with what can be read."""
     return BillingAway(
-        said(
-            "The server at {address} gives no answer of use: {why}. Look into the billing's own log, and try again "
-            "once it answers.",
-            address=address,
-            why=why,
-        )
+        "The server at {address} gives no answer of use: {why}. Look into the billing's own log, and try again "
+        "once it answers.",
+        address=address,
+        why=why,
     )
 
 
 def not_the_billing(address: str, why: str) -> NotTheBilling:
     """The error where another server answers."""
     return NotTheBilling(
-        said(
-            "What answers at {address} is not the billing's REST API: {why}. Check address and port (the REST "
-            "API's is usually 8082, not that of the web pages).",
-            address=address,
-            why=why,
-        )
+        "What answers at {address} is not the billing's REST API: {why}. Check address and port (the REST "
+        "API's is usually 8082, not that of the web pages).",
+        address=address,
+        why=why,
     )
 
 
 def system_refusal(answer: str) -> SystemRefusal:
     """The error where the billing refuses every call."""
     return SystemRefusal(
-        said(
-            "The billing refuses everything: {answer}. Its administrator has to look into rights, licence and "
-            "read-only mode, and into the key or password configured here.",
-            answer=answer,
-        )
+        "The billing refuses everything: {answer}. Its administrator has to look into rights, licence and "
+        "read-only mode, and into the key or password configured here.",
+        answer=answer,
     )
 
 

@@ -29,7 +29,6 @@ from pathlib import Path
 import fdb
 
 from billing.errors import RuntimeMissing
-from texts.said import said
 
 CONFIGURATION = """\
 # Several processes open one database: the mock billing and a migration.
@@ -60,11 +59,9 @@ def load(client_library: Path | None = None) -> None:
             _load(client_library)
         elif client_library is not None and not _same(loaded.client_library_name, client_library):
             raise RuntimeMissing(
-                said(
-                    "this process already uses {loaded}; it cannot load {library} besides",
-                    loaded=str(loaded.client_library_name),
-                    library=client_library,
-                )
+                "this process already uses {loaded}; it cannot load {library} besides",
+                loaded=str(loaded.client_library_name),
+                library=client_library,
             )
 
 
@@ -93,7 +90,7 @@ def private_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise RuntimeMissing(said("{folder} is not a private folder of this user: remove it", folder=folder))
+        raise RuntimeMissing("{folder} is not a private folder of this user: remove it", folder=folder)
     return folder
 
 
@@ -153,11 +150,9 @@ def _system_client() -> Path:
     found = ctypes.util.find_library("fbclient")
     if found is None:
         raise RuntimeMissing(
-            said(
-                "there is no embedded Firebird for {system} on this processor, and no client library. Type: sudo "
-                "apt-get install -y libfbclient2",
-                system=sys.platform,
-            )
+            "there is no embedded Firebird for {system} on this processor, and no client library. Type: sudo "
+            "apt-get install -y libfbclient2",
+            system=sys.platform,
         )
     return Path(found)
 
@@ -167,12 +162,10 @@ def _preload(library: str) -> None:
         ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise RuntimeMissing(
-            said(
-                "Firebird needs the library {library}, which cannot be loaded ({error}). Type: sudo apt-get install "
-                "-y libtommath1",
-                library=library,
-                error=error,
-            )
+            "Firebird needs the library {library}, which cannot be loaded ({error}). Type: sudo apt-get install "
+            "-y libtommath1",
+            library=library,
+            error=error,
         ) from error
 
 
@@ -182,7 +175,7 @@ def _load_client(library: Path) -> None:
     except Exception as error:
         # fdb raises bare Exceptions here, and the loader raises OSErrors.
         raise RuntimeMissing(
-            said("the Firebird library {library} cannot be loaded: {error}", library=library, error=error)
+            "the Firebird library {library} cannot be loaded: {error}", library=library, error=error
         ) from error
     with _signals_kept(), suppress(fdb.Error):
         fdb.connect(dsn="/dev/null/no database", user="sysdba", password="-")  # noqa: S106 - there is nothing to open

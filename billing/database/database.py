@@ -23,7 +23,6 @@ from billing.database.reader import ROWS_A_PAGE, Connection, DatabaseRow, Databa
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
-from texts.said import said
 
 T = TypeVar("T")
 
@@ -159,11 +158,9 @@ class Database:
         schema = Schema.of(self.query(sql_block("database", "columns", "billing.database"), {"tables": ASKED_FOR}))
         if missing := sorted(table for table in TABLES if not schema.has(table)):
             raise NotTheBilling(
-                said(
-                    "{database} is not a Carbon Billing's database: it has no table {tables}",
-                    database=str(self.dsn),
-                    tables=tuple(missing),
-                )
+                "{database} is not a Carbon Billing's database: it has no table {tables}",
+                database=str(self.dsn),
+                tables=tuple(missing),
             )
         return schema
 
@@ -331,21 +328,17 @@ def _check_letters(dsn: Dsn) -> None:
     """Raise `WrongPassword` for a user or a password that the charset cannot hold; fdb would show them."""
     if not _is_writable(dsn.user, dsn):
         raise WrongPassword(
-            said(
-                "{database}: the user's name has letters that {charset}, the charset of the database, does not have: "
-                "name the billing's charset, or let its administrator set another password",
-                database=str(dsn),
-                charset=dsn.charset,
-            )
+            "{database}: the user's name has letters that {charset}, the charset of the database, does not have: "
+            "name the billing's charset, or let its administrator set another password",
+            database=str(dsn),
+            charset=dsn.charset,
         )
     if not _is_writable(dsn.password.reveal(), dsn):
         raise WrongPassword(
-            said(
-                "{database}: the password has letters that {charset}, the charset of the database, does not have: "
-                "name the billing's charset, or let its administrator set another password",
-                database=str(dsn),
-                charset=dsn.charset,
-            )
+            "{database}: the password has letters that {charset}, the charset of the database, does not have: "
+            "name the billing's charset, or let its administrator set another password",
+            database=str(dsn),
+            charset=dsn.charset,
         )
 
 
@@ -365,12 +358,10 @@ def _check_new_name(dsn: Dsn) -> None:
         dsn.database.encode(encoding)
     except UnicodeEncodeError:
         raise SettingsError(
-            said(
-                "{database}: the encoding here, {encoding}, does not hold this name: give the new database a name "
-                "and a folder in Latin letters, or type this again with LC_ALL=C.UTF-8",
-                database=str(dsn),
-                encoding=encoding,
-            )
+            "{database}: the encoding here, {encoding}, does not hold this name: give the new database a name "
+            "and a folder in Latin letters, or type this again with LC_ALL=C.UTF-8",
+            database=str(dsn),
+            encoding=encoding,
         ) from None
 
 
@@ -390,16 +381,14 @@ def _check_file(path: Path) -> None:
         owner = path.stat().st_uid
     except OSError as error:
         raise DatabaseAway(
-            said("the database {path} cannot be opened: {why}", path=path, why=error.strerror or str(error))
+            "the database {path} cannot be opened: {why}", path=path, why=error.strerror or str(error)
         ) from error
     if owner != embedded.owner() and not embedded.lock_folder_is_shared():
         # The owner's processes use another lock table, and two lock tables on one file would corrupt it.
         raise DatabaseAway(
-            said(
-                "the database {path} belongs to another user: run as that user, or set FIREBIRD_LOCK, for all "
-                "processes that open it, to one folder that both can write to",
-                path=path,
-            )
+            "the database {path} belongs to another user: run as that user, or set FIREBIRD_LOCK, for all "
+            "processes that open it, to one folder that both can write to",
+            path=path,
         )
 
 
@@ -411,34 +400,28 @@ def as_database_error(dsn: Dsn, error: Exception) -> DatabaseError:
     text = dsn.mask("; ".join(line for line in lines if not line.startswith("SQLCODE")).strip())
     if isinstance(error, UnicodeDecodeError):
         return StatementRefused(
-            said(
-                "the texts of {database} are not in {charset}: set its charset, WIN1251 perhaps",
-                database=str(dsn),
-                charset=dsn.charset,
-            )
+            "the texts of {database} are not in {charset}: set its charset, WIN1251 perhaps",
+            database=str(dsn),
+            charset=dsn.charset,
         )
     if isinstance(error, UnicodeEncodeError):
         letters = error.object[error.start : error.end]
         return StatementRefused(
-            said(
-                "{charset}, the charset of {database}, has no letters for {letters}",
-                charset=dsn.charset,
-                database=str(dsn),
-                letters=repr(letters),
-            )
+            "{charset}, the charset of {database}, has no letters for {letters}",
+            charset=dsn.charset,
+            database=str(dsn),
+            letters=repr(letters),
         )
     if _BAD_PATH in codes and not dsn.database.isascii():
         return DatabaseAway(
-            said(
-                "Firebird cannot read the path {database} in the locale of this command: type it again with "
-                "LC_ALL=C.UTF-8, or give the database a path in Latin letters",
-                database=str(dsn),
-            )
+            "Firebird cannot read the path {database} in the locale of this command: type it again with "
+            "LC_ALL=C.UTF-8, or give the database a path in Latin letters",
+            database=str(dsn),
         )
     if codes & _WRONG_PASSWORD:
         return WrongPassword(
-            said("{database}: the server refuses the user {user} or the password", database=str(dsn), user=dsn.user)
+            "{database}: the server refuses the user {user} or the password", database=str(dsn), user=dsn.user
         )
     if codes & _LOST:
-        return DatabaseAway(said("{database} cannot be reached: {why}", database=str(dsn), why=text))
+        return DatabaseAway("{database} cannot be reached: {why}", database=str(dsn), why=text)
     return StatementRefused(text)

@@ -9,7 +9,6 @@ from typing import Final
 
 from billing.errors import SettingsError
 from billing.secret import NO_SECRET, Mask, Secret
-from texts.said import said
 
 CHARSETS: Final[Mapping[str, str]] = {
     "UTF8": "utf-8",
@@ -78,12 +77,10 @@ def charset_named(name: str) -> str:
     shown = repr(name[:40])
     if meant:
         raise SettingsError(
-            said("{name} is not a charset of the database: Firebird calls it {charset}.", name=shown, charset=meant)
+            "{name} is not a charset of the database: Firebird calls it {charset}.", name=shown, charset=meant
         )
     raise SettingsError(
-        said(
-            "{name} is not a charset of the database: there are {known}; UTF8 is usual, WIN1251 in version 4.",
-            name=shown,
-            known=tuple(CHARSETS),
-        )
+        "{name} is not a charset of the database: there are {known}; UTF8 is usual, WIN1251 in version 4.",
+        name=shown,
+        known=tuple(CHARSETS),
     )

@@ -114,11 +114,9 @@ class FileDatabase:
             except OSError as error:
                 self._hang_up()
                 raise DatabaseAway(
-                    said(
-                        "{database} cannot be reached: no process to read it can be started: {error}",
-                        database=str(dsn),
-                        error=error,
-                    )
+                    "{database} cannot be reached: no process to read it can be started: {error}",
+                    database=str(dsn),
+                    error=error,
                 ) from error
         try:
             self._ask(Open(dsn), type(None), _OPENING)
@@ -195,11 +193,9 @@ class FileDatabase:
             self._asking = False
         self.break_off()
         raise DatabaseAway(
-            said(
-                "{database} cannot be reached: it was not opened within {seconds} s",
-                database=str(self._dsn),
-                seconds=f"{patience:.0f}",
-            )
+            "{database} cannot be reached: it was not opened within {seconds} s",
+            database=str(self._dsn),
+            seconds=f"{patience:.0f}",
         )
 
     def _end(self) -> Said:

@@ -66,7 +66,7 @@ def tokens_of(text: str) -> tuple[Token, ...]:
         sort = match.lastgroup or ""
         if sort == "unclosed":
             place = spot(text, match.start())
-            raise NotASelect(said("{place}: {mark} is opened here and never closed", place=place, mark=match[0]))
+            raise NotASelect("{place}: {mark} is opened here and never closed", place=place, mark=match[0])
         if sort == "nothing":
             continue
         written = match[0]

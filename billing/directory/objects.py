@@ -182,11 +182,7 @@ def _answered(
     missing = [name for name in fields if name not in found]
     if missing:
         raise UnreadableAnswer(
-            said(
-                "The billing was asked for {model}, and its answer has no {fields}.",
-                model=model,
-                fields=tuple(missing),
-            )
+            "The billing was asked for {model}, and its answer has no {fields}.", model=model, fields=tuple(missing)
         )
     values, faults = read_values(((name, found[name]) for name in fields), _of_answer)
     abonent = (

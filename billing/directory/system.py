@@ -14,7 +14,7 @@ from billing.database.database import Database, chunks
 from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.errors import OtherScale, StatementRefused
 from billing.money import SCALE
-from texts.said import counted, enumerated, said
+from texts.said import counted, enumerated
 
 _sql: Final = partial(sql_block, "system", folder="billing.directory")
 
@@ -37,14 +37,12 @@ def check_scale(database: Database) -> bool:
         same = False
     if not same:
         raise OtherScale(
-            said(
-                "{database}: by row 1 of its VPN_CONST a rouble is {stated} in this billing's database, and this "
-                "program reckons with {scale}: every sum of it would be read wrong. Look at the row; if it is right, "
-                "this program must not be used here",
-                database=str(database.dsn),
-                stated=repr(stated[:40]),
-                scale=SCALE,
-            )
+            "{database}: by row 1 of its VPN_CONST a rouble is {stated} in this billing's database, and this "
+            "program reckons with {scale}: every sum of it would be read wrong. Look at the row; if it is right, "
+            "this program must not be used here",
+            database=str(database.dsn),
+            stated=repr(stated[:40]),
+            scale=SCALE,
         )
     return True
 

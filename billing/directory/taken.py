@@ -15,7 +15,6 @@ from billing.database.database import Database
 from billing.database.sql_blocks import sql_block
 from billing.directory.values import plain_value, stored_value
 from billing.errors import UnreadableAnswer
-from texts.said import said
 
 _sql: Final = partial(sql_block, "taken", folder="billing.directory")
 _NUMBER_FIELDS: Final = ("id", "contract_number", "is_folder", "deleted")
@@ -118,11 +117,9 @@ def accounts_of(answer: object) -> list[AccountTaken]:
 def _given(found: Mapping[str, object], name: str) -> str:
     if name not in found:
         raise UnreadableAnswer(
-            said(
-                "The billing was asked for {model}, and its answer has no {fields}.",
-                model="Users" if name in _ACCOUNT_FIELDS else "Abonents",
-                fields=name,
-            )
+            "The billing was asked for {model}, and its answer has no {fields}.",
+            model="Users" if name in _ACCOUNT_FIELDS else "Abonents",
+            fields=name,
         )
     return _text(found[name])
 

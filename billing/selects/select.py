@@ -68,18 +68,14 @@ def select_of(text: str) -> Select:
     while pieces and pieces[0][0].word == "set":
         notes.append(_note(pieces.pop(0), text))
     if not pieces:
-        raise NotASelect(
-            said("there is no select: nothing is there to be read. An example: {example}", example=EXAMPLE)
-        )
+        raise NotASelect("there is no select: nothing is there to be read. An example: {example}", example=EXAMPLE)
     first, *others = pieces
     _check_beginning(first[0], text)
     if others:
         raise NotASelect(
-            said(
-                "{place}: a second statement begins here, {word}; only one select is taken",
-                place=spot(text, others[0][0].start),
-                word=repr(others[0][0].text),
-            )
+            "{place}: a second statement begins here, {word}; only one select is taken",
+            place=spot(text, others[0][0].start),
+            word=repr(others[0][0].text),
         )
     _check_parameters(first, text)
     check_words(first, text)
@@ -113,7 +109,7 @@ def prepared(database: "Database", select: Select, values: Values | None = None)
     """
     found = describe(database, select.statement, values)
     if not found.reads:
-        raise NotASelect(said("this is not a select: {statement}", statement=select.on_one_line))
+        raise NotASelect("this is not a select: {statement}", statement=select.on_one_line)
     check_reached(database, select.text)
     return found
 
@@ -123,12 +119,10 @@ def describe(database: "Database", statement: SqlStatement, values: Values | Non
     if not database.writes(statement.text):
         place = next(place for place, letter in enumerate(statement.text) if not database.writes(letter))
         raise StatementRefused(
-            said(
-                "{place}: the database's charset {charset} has no letter {letter}",
-                place=spot(statement.text, place),
-                charset=database.dsn.charset,
-                letter=repr(statement.text[place]),
-            )
+            "{place}: the database's charset {charset} has no letter {letter}",
+            place=spot(statement.text, place),
+            charset=database.dsn.charset,
+            letter=repr(statement.text[place]),
         )
     with told_plainly(database, statement):
         return database.describe(statement, values)
@@ -150,11 +144,9 @@ def _note(setting: Sequence[Token], text: str) -> Said:
     whole = repr(text[setting[0].start : setting[-1].end])
     if len(setting) == 1 or setting[1].word not in _ISQL_SETTINGS:
         raise NotASelect(
-            said(
-                "{place}: {statement} is not a select, and not a setting of isql that can be left out",
-                place=spot(text, setting[0].start),
-                statement=whole,
-            )
+            "{place}: {statement} is not a select, and not a setting of isql that can be left out",
+            place=spot(text, setting[0].start),
+            statement=whole,
         )
     return said("{setting} is a setting of isql, which is not needed here: it was left out", setting=whole)
 
@@ -162,12 +154,10 @@ def _note(setting: Sequence[Token], text: str) -> Said:
 def _check_beginning(token: Token, text: str) -> None:
     if token.word not in {"select", "with"}:
         raise NotASelect(
-            said(
-                "{place}: {word} does not begin a select, and only a select is taken. An example: {example}",
-                place=spot(text, token.start),
-                word=repr(token.text),
-                example=EXAMPLE,
-            )
+            "{place}: {word} does not begin a select, and only a select is taken. An example: {example}",
+            place=spot(text, token.start),
+            word=repr(token.text),
+            example=EXAMPLE,
         )
 
 
@@ -175,10 +165,8 @@ def _check_parameters(tokens: Sequence[Token], text: str) -> None:
     for token in tokens:
         if token.text == "?":
             raise NotASelect(
-                said(
-                    "{place}: a parameter needs a name, as :folder, and a value of this name",
-                    place=spot(text, token.start),
-                )
+                "{place}: a parameter needs a name, as :folder, and a value of this name",
+                place=spot(text, token.start),
             )
 
 
@@ -188,11 +176,9 @@ def _check_parameters(tokens: Sequence[Token], text: str) -> None:
 def _given(found: Sequence[SelectColumn], names: Sequence[str]) -> tuple[SelectColumn, ...]:
     if len(found) != len(names):
         raise StatementRefused(
-            said(
-                "the select gives {columns} columns, and {names} names were given for them",
-                columns=len(found),
-                names=len(names),
-            )
+            "the select gives {columns} columns, and {names} names were given for them",
+            columns=len(found),
+            names=len(names),
         )
     return tuple(replace(column, name=name.strip()) for column, name in zip(found, names, strict=True))
 
@@ -204,11 +190,9 @@ def _own_names(found: Sequence[SelectColumn], select: Select) -> tuple[SelectCol
             raise NamesNeeded(_nameless(number, column.name), len(found))
         if column.name != column.field and column.name not in written:
             raise StatementRefused(
-                said(
-                    "the name of column {number} is too long, Firebird tells only {name} of it: choose a shorter one",
-                    number=number,
-                    name=repr(column.name),
-                )
+                "the name of column {number} is too long, Firebird tells only {name} of it: choose a shorter one",
+                number=number,
+                name=repr(column.name),
             )
     return tuple(replace(column, name=column.name.lower()) for column in found)
 
@@ -227,7 +211,7 @@ def _check_apart(named: Sequence[SelectColumn]) -> None:
     seen: dict[str, int] = {}
     for number, column in enumerate(named, 1):
         if not column.name:
-            raise StatementRefused(said("the name given for column {number} is empty", number=number))
+            raise StatementRefused("the name given for column {number} is empty", number=number)
         first = seen.setdefault(column.name.casefold(), number)
         if first != number:
             raise NamesNeeded(
@@ -246,18 +230,14 @@ def _check_kinds(named: Sequence[SelectColumn]) -> None:
     for number, column in enumerate(named, 1):
         if column.kind is ColumnType.BINARY:
             raise StatementRefused(
-                said(
-                    "column {number}, {name}, holds bytes and no text: leave it out", number=number, name=column.name
-                )
+                "column {number}, {name}, holds bytes and no text: leave it out", number=number, name=column.name
             )
         if column.kind is ColumnType.UNKNOWN:
             raise StatementRefused(
-                said(
-                    "column {number}, {name}, is of a type that is not known here: cast it, as in: cast(… as "
-                    "varchar(100)) as {name}",
-                    number=number,
-                    name=column.name,
-                )
+                "column {number}, {name}, is of a type that is not known here: cast it, as in: cast(… as "
+                "varchar(100)) as {name}",
+                number=number,
+                name=column.name,
             )
 
 

@@ -93,12 +93,10 @@ class SelectReader:
                     yield SelectedPage(tuple(map(_row_of, lines)), _cursor(taken, digest))
         except OSError as error:
             raise NoRoom(
-                said(
-                    "the rows cannot be kept in the temporary folder {folder}: {why}. Free some room there, or name "
-                    "another folder with TMPDIR",
-                    folder=tempfile.tempdir or "",
-                    why=error.strerror or str(error),
-                )
+                "the rows cannot be kept in the temporary folder {folder}: {why}. Free some room there, or name "
+                "another folder with TMPDIR",
+                folder=tempfile.tempdir or "",
+                why=error.strerror or str(error),
             ) from error
 
     def _keep(self, file: IO[bytes]) -> None:

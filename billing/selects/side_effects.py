@@ -42,7 +42,7 @@ def check_words(tokens: Sequence[Token], text: str) -> None:
     """Raise `NotASelect`, with line and column, for words that change something in a read-only transaction."""
     for number, token in enumerate(tokens):
         if why := _why_refused(token, tokens[number + 1 :]):
-            raise NotASelect(said("{place}: {why}", place=spot(text, token.start), why=why))
+            raise NotASelect("{place}: {why}", place=spot(text, token.start), why=why)
 
 
 def _why_refused(token: Token, after: Sequence[Token]) -> Said | None:
@@ -95,31 +95,25 @@ def check_reached(database: "Database", text: str) -> None:
                 through.setdefault(part, owner)
             if kind == _GENERATOR:
                 raise NotASelect(
-                    said(
-                        "{object} may change the generator {generator}, which no read-only transaction stops: read "
-                        "the tables themselves instead",
-                        object=_way(owner, through),
-                        generator=part,
-                    )
+                    "{object} may change the generator {generator}, which no read-only transaction stops: read "
+                    "the tables themselves instead",
+                    object=_way(owner, through),
+                    generator=part,
                 )
             if kind in _PACKAGES:
                 raise NotASelect(
-                    said(
-                        "{object} uses the package {package}, and what that changes cannot be seen: read the tables "
-                        "themselves instead",
-                        object=_way(owner, through),
-                        package=part,
-                    )
+                    "{object} uses the package {package}, and what that changes cannot be seen: read the tables "
+                    "themselves instead",
+                    object=_way(owner, through),
+                    package=part,
                 )
         left = sorted({part for _, part, _ in found} - known)
         known |= set(left)
     if left:
         raise NotASelect(
-            said(
-                "the select reaches more than {most} objects, and what that changes cannot be seen: read the tables "
-                "themselves instead",
-                most=Quantity(_MOST),
-            )
+            "the select reaches more than {most} objects, and what that changes cannot be seen: read the tables "
+            "themselves instead",
+            most=Quantity(_MOST),
         )
     _check_routines(database, sorted(known), through)
 
@@ -129,30 +123,24 @@ def _check_routines(database: "Database", names: Sequence[str], through: Mapping
     for name, module in libraries.items():
         if module is not None and module.casefold() not in _LIBRARIES:
             raise NotASelect(
-                said(
-                    "{object} is a function of the library {library}, and what that changes cannot be seen: read the "
-                    "tables themselves instead",
-                    object=_way(name, through),
-                    library=module,
-                )
+                "{object} is a function of the library {library}, and what that changes cannot be seen: read the "
+                "tables themselves instead",
+                object=_way(name, through),
+                library=module,
             )
     stored = [name for name, module in libraries.items() if module is None]
     for name, source in [*_rows(database, "procedures", names), *_rows(database, "stored_functions", stored)]:
         if source is None:
             raise NotASelect(
-                said(
-                    "{object} has no text in the database, and what that changes cannot be seen: read the tables "
-                    "themselves instead",
-                    object=_way(name, through),
-                )
+                "{object} has no text in the database, and what that changes cannot be seen: read the tables "
+                "themselves instead",
+                object=_way(name, through),
             )
         if _executes_text(str(source)):
             raise NotASelect(
-                said(
-                    "{object} executes a text as a statement, and what that changes cannot be seen: read the tables "
-                    "themselves instead",
-                    object=_way(name, through),
-                )
+                "{object} executes a text as a statement, and what that changes cannot be seen: read the tables "
+                "themselves instead",
+                object=_way(name, through),
             )
 
 

@@ -57,12 +57,12 @@ async def close(name: str, reason: str, settings: Settings, screen: Screen) -> E
         run = await journal.run(name)
         refuse_purged(run)
         if run.stage is Stage.DISCARDED:
-            raise CommandRefused(said("run {run} was given up before anything was sent", run=run.name))
+            raise CommandRefused("run {run} was given up before anything was sent", run=run.name)
         async with locked(run, journal, "close") as ours:
             totals = await journal.totals(ours)
             refuse_ended(ours, totals)
             if not await unfinished(ours, journal):
-                raise CommandRefused(said("run {run} is at its end: there is nothing to close", run=run.name))
+                raise CommandRefused("run {run} is at its end: there is nothing to close", run=run.name)
             if doubtful := totals.count_where(open=True, counts_money=True):
                 raise CommandRefused(in_doubt(ours, doubtful))
             if ours.approved_at is None:

@@ -77,10 +77,8 @@ async def decide_row(  # noqa: PLR0913 - a row, a decision, and where they are
     """
     if choice not in CHOICES:
         raise CommandRefused(
-            said(
-                "{given} is no decision: accepted (it is in the billing) or pending (it is not, send it again)",
-                given=printable(choice),
-            )
+            "{given} is no decision: accepted (it is in the billing) or pending (it is not, send it again)",
+            given=printable(choice),
         )
     if not why.strip():
         raise CommandRefused(said("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'"))
@@ -95,14 +93,12 @@ async def decide_row(  # noqa: PLR0913 - a row, a decision, and where they are
                 await journal.decide(ours, item, state, who=who, why=why.strip(), answer=answer)
         except ForbiddenTransition:
             raise CommandRefused(
-                said(
-                    "row {number} of run {run} is {state}: a person decides only on what is manual. {command} looks "
-                    "up what is unknown",
-                    number=item.number,
-                    run=run.name,
-                    state=STATE_NAMES[item.state],
-                    command=command_line("reconcile", run.name),
-                )
+                "row {number} of run {run} is {state}: a person decides only on what is manual. {command} looks "
+                "up what is unknown",
+                number=item.number,
+                run=run.name,
+                state=STATE_NAMES[item.state],
+                command=command_line("reconcile", run.name),
             ) from None
         log.info("decided", run=run.name, item=item.number, state=choice, who=who, why=why.strip())
         totals = await journal.totals(run)
@@ -134,19 +130,15 @@ async def _matching_row(run: Run, key: str, journal: Journal) -> Item:
         return found[0]
     if not found:
         raise CommandRefused(
-            said(
-                "run {run} has no row {key}: give its key, its contract number, or the row as it is printed, {row}",
-                run=run.name,
-                key=printable(key),
-                row=f"{run.name}/{key if key.isdecimal() else 12}",
-            )
+            "run {run} has no row {key}: give its key, its contract number, or the row as it is printed, {row}",
+            run=run.name,
+            key=printable(key),
+            row=f"{run.name}/{key if key.isdecimal() else 12}",
         )
     raise CommandRefused(
-        said(
-            "{key} may be any of the rows {rows}: give the one that is meant as it stands here",
-            key=printable(key),
-            rows=tuple(f"{run.name}/{item.number}" for item in found),
-        )
+        "{key} may be any of the rows {rows}: give the one that is meant as it stands here",
+        key=printable(key),
+        rows=tuple(f"{run.name}/{item.number}" for item in found),
     )
 
 
@@ -154,7 +146,7 @@ async def _id_of(run: Run, item: Item, state: State, given: str | None, screen: 
     """The id of what an accepted row has created; asked for where other rows need it. Raises `CommandRefused`."""
     if state is not State.ACCEPTED:
         if given is not None:
-            raise CommandRefused(said("{flag} is for a row that is accepted", flag=setting("id")))
+            raise CommandRefused("{flag} is for a row that is accepted", flag=setting("id"))
         return None
     if given is None:
         if run.job != IMPORT or not payload_of(item).creates_subscriber:
@@ -163,10 +155,10 @@ async def _id_of(run: Run, item: Item, state: State, given: str | None, screen: 
         with screen.keyboard("") as keyboard:
             if keyboard is None:
                 raise CommandRefused(
-                    said("other rows of the run need {what}: add {flag}", what=whose, flag=setting("id", "4711"))
+                    "other rows of the run need {what}: add {flag}", what=whose, flag=setting("id", "4711")
                 )
             given = await screen.chooses(said("What is {what}?", what=whose), keyboard)
     found = created_id(given.strip())
     if found is None or int(found) > LARGEST_ID:
-        raise CommandRefused(said("{given} is no id of the billing", given=printable(given) or "–"))
+        raise CommandRefused("{given} is no id of the billing", given=printable(given) or "–")
     return found

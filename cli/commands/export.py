@@ -230,12 +230,7 @@ def _parse_state(word: str) -> tuple[State | None, ...]:
         return states_where(in_effect=True) if state is State.ACCEPTED else (state,)
     hint = nearest(plain_word, [*State, REFUSED, ANSWERS])
     raise CommandRefused(
-        said(
-            "there is no state {given!r}{nearest}; there are: {known}",
-            given=printable(word),
-            nearest=hint,
-            known=CHOICES,
-        )
+        "there is no state {given!r}{nearest}; there are: {known}", given=printable(word), nearest=hint, known=CHOICES
     )
 
 
@@ -267,7 +262,7 @@ async def export_answers(name: str, target: OutputFile, settings: Settings, scre
         refuse_purged(run)
         if not reads(settings.catalogue.known(run)):
             raise CommandRefused(
-                said("run {run} is one of {job}: it writes, and has no answers", run=run.name, job=run.job)
+                "run {run} is one of {job}: it writes, and has no answers", run=run.name, job=run.job
             )
         written = await write_answers(run, journal, target)
     screen.say(

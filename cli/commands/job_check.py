@@ -96,7 +96,7 @@ def _checked(spec: JobSpec) -> CheckedJob:
     try:
         lacks = tuple(lacks_of(spec, gateway))
     except ParameterRefused as error:
-        raise CommandRefused(said("job {name}: {why}", name=spec.name, why=error)) from error
+        raise CommandRefused("job {name}: {why}", name=spec.name, why=error) from error
     try:
         return CheckedJob(spec, lacks, trial_of(spec))
     except NoTrial as error:

@@ -68,19 +68,17 @@ def _jobs(  # noqa: PLR0913 - each is a flag
     screen = Screen(Voice(as_json=as_json))
     if name == CHECK:
         if declaration is None:
-            raise CommandRefused(said("name the file to be checked: {command}", command=command_line(*_CHECKING)))
+            raise CommandRefused("name the file to be checked: {command}", command=command_line(*_CHECKING))
         from cli.commands.job_check import check_declaration
 
         raise typer.Exit(check_declaration(declaration, rounds or ROUNDS, seed, rows or ROWS, screen))
     if declaration is not None or (rounds, seed, rows) != (None, None, None):
         raise CommandRefused(
-            said(
-                "a file, {rounds}, {seed} and {rows} belong to {command}",
-                rounds=setting("rounds"),
-                seed=setting("seed"),
-                rows=setting("rows"),
-                command=command_line(*_CHECKING),
-            )
+            "a file, {rounds}, {seed} and {rows} belong to {command}",
+            rounds=setting("rounds"),
+            seed=setting("seed"),
+            rows=setting("rows"),
+            command=command_line(*_CHECKING),
         )
     show(name, load(Flags(config=config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue, screen)
 

@@ -108,11 +108,11 @@ def make_key(file: Path) -> str:
             os.fsync(stream.fileno())
     except FileExistsError as error:
         raise CommandRefused(
-            said("{file} is there already, and a key in it may be needed: name another file", file=printable(file))
+            "{file} is there already, and a key in it may be needed: name another file", file=printable(file)
         ) from error
     except OSError as error:
         raise CommandRefused(
-            said("{file} cannot be written: {reason}", file=printable(file), reason=reason_of(error))
+            "{file} cannot be written: {reason}", file=printable(file), reason=reason_of(error)
         ) from error
     return VaultKeys.parse(text).first
 

@@ -16,7 +16,7 @@ import anyio.to_thread
 import typer
 
 from checkpoints.earlier_runs import earlier_runs, runs_of
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import open_journal
 from cli.commands.execution import execute
 from cli.commands.job_help import JobCommand
 from cli.jobfile.job_file import TOML, JobFileStep
@@ -34,7 +34,7 @@ from cli.settings.flags import Flags, grouped, typed
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
-from cli.show.plan import PlanFacts, next_step, nothing_to_send, plan_facts, plan_object, plan_screen
+from cli.show.plan import next_step, plan_facts, plan_object, plan_screen
 from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled
@@ -140,9 +140,10 @@ async def plan(
                 await settle(run, journal, profile, order.shared_accounts)
             question = await question_of(run, journal, profile)
             facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run))
-        bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
+        bad = facts.plan.bad or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
-        screen.result(plan_screen(facts, billing.target, str(real), _saving()))
+        saving = " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
+        screen.result(plan_screen(facts, billing.target, str(real), saving))
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in job.cautions:
@@ -156,9 +157,10 @@ async def plan(
             # Sent as it is, the plan would be refused for the same question.
             screen.result(said("Plan again with one of these; as it is, this plan cannot be sent."), good=False)
         elif not step:
-            sends = facts.plan.to_send
-            screen.result(next_step(run, skips_bad=bool(bad)) if sends else nothing_to_send(bad=bool(bad)))
-        await _discard_previous(facts, journal)
+            screen.result(next_step(facts.plan, bad=bool(bad)))
+        if facts.before is not None:
+            # The next plan of this input is compared with this one.
+            await journal.discard(facts.before)
         return code, {**plan_object(facts, code), "shared_accounts_to_be_said": question.accounts}
 
 
@@ -171,10 +173,8 @@ async def plan_file(
     """
     if out is not None and is_table(out):
         raise CommandRefused(
-            said(
-                "-o {file}: a job file has a table for each of its steps: name a folder for them",
-                file=printable(out.path),
-            )
+            "-o {file}: a job file has a table for each of its steps: name a folder for them",
+            file=printable(out.path),
         )
     file = (await read_file(name, typed, settings.catalogue)).at(datetime.now().astimezone())
     given = with_file(pacing, file.pacing).given
@@ -199,14 +199,3 @@ async def plan_file(
     if screen.voice.as_json:
         screen.emit({"job": name, "steps": steps, "exit": int(worst), "error": None})
     return worst
-
-
-def _saving() -> str:
-    """The command as it was typed, with the option that saves the rows."""
-    return " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
-
-
-async def _discard_previous(facts: PlanFacts, journal: Journal) -> None:
-    """Delete the previous plan of this input: the next one is compared with the new plan."""
-    if facts.before is not None:
-        await journal.discard(facts.before)

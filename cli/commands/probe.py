@@ -123,12 +123,10 @@ async def probe(order: ProbeOrder, settings: Settings, screen: Screen) -> Exit:
         ):
             if intents.earlier and (earlier := intents.earlier[0].abonent) != order.abonent:
                 raise CommandRefused(
-                    said(
-                        "a probe of abonent {abonent} was killed before it had taken back what it entered: first "
-                        "{command}",
-                        abonent=earlier,
-                        command=command_line("probe", "--abonent", str(earlier)),
-                    )
+                    "a probe of abonent {abonent} was killed before it had taken back what it entered: first "
+                    "{command}",
+                    abonent=earlier,
+                    command=command_line("probe", "--abonent", str(earlier)),
                 )
             abonent = await test_subscriber(gateway, order.abonent)
             if order.folder is not None:
@@ -171,12 +169,10 @@ async def _check_runs(settings: Settings) -> None:
         for run in await journal.runs():
             if run.target == settings.target and (holder := await journal.holder(run)):
                 raise CommandRefused(
-                    said(
-                        "{process} works on run {run} of this billing now: wait for its end, or stop it, {command}",
-                        process=holder.sentence,
-                        run=run.name,
-                        command=command_line("stop", run.name),
-                    )
+                    "{process} works on run {run} of this billing now: wait for its end, or stop it, {command}",
+                    process=holder.sentence,
+                    run=run.name,
+                    command=command_line("stop", run.name),
                 )
 
 

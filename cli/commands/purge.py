@@ -325,16 +325,14 @@ def parse_which(name: str | None, age: str | None) -> str | datetime:
         return name
     if name is not None or age is None:
         raise CommandRefused(
-            said(
-                "name a run, or an age: {of_run}, {of_age}",
-                of_run=f"{PROGRAM} purge RUN",
-                of_age=f"{PROGRAM} purge --older-than 90d",
-            )
+            "name a run, or an age: {of_run}, {of_age}",
+            of_run=f"{PROGRAM} purge RUN",
+            of_age=f"{PROGRAM} purge --older-than 90d",
         )
     found = _AGE.fullmatch(age.strip())
     if found is None or int(found[1]) > _OLDEST:
         raise CommandRefused(
-            said("{flag}: write a number of days, as {example}", flag=setting("older-than", age), example="90d")
+            "{flag}: write a number of days, as {example}", flag=setting("older-than", age), example="90d"
         )
     return datetime.now(UTC) - timedelta(days=int(found[1]))
 
@@ -373,7 +371,7 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
             selection = await select_run(journal, which, settings.catalogue, keep_totals=keep_totals)
             if selection.left_alone:
                 (left,) = selection.left_alone
-                raise CommandRefused(said("run {run} is not purged: {why}", run=left.run.name, why=left.why))
+                raise CommandRefused("run {run} is not purged: {why}", run=left.run.name, why=left.why)
         else:
             selection = await select_old(journal, which, settings.catalogue, keep_totals=keep_totals)
         result = PurgeResult(left_alone=list(selection.left_alone), bytes_before=await journal.size())
@@ -393,11 +391,9 @@ async def _check_idle(journal: Journal) -> None:
     for run in await journal.runs():
         if holder := await journal.holder(run):
             raise CommandRefused(
-                said(
-                    "{holder} works on run {run}: rewriting the journal would hold it up. Purge when it has ended",
-                    holder=holder.sentence,
-                    run=run.name,
-                )
+                "{holder} works on run {run}: rewriting the journal would hold it up. Purge when it has ended",
+                holder=holder.sentence,
+                run=run.name,
             )
 
 
@@ -408,7 +404,7 @@ async def _ask(selection: PurgeSelection, screen: Screen, *, yes: bool) -> None:
     with screen.keyboard("") as keyboard:
         if keyboard is None:
             unattended = is_unattended(question, "")
-            raise CommandRefused(said("{unattended}\nNothing was removed.", unattended=unattended))
+            raise CommandRefused("{unattended}\nNothing was removed.", unattended=unattended)
         if not await screen.agrees(f"\n[bold]{markup_safe(question)}[/]", keyboard):
             raise CommandRefused(said("the answer was no\nNothing was removed."))
 

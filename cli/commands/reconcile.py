@@ -76,7 +76,7 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
         run = await journal.run(name)
         await require_content(run, journal)
         if run.stage is not Stage.APPROVED:
-            raise CommandRefused(said("run {run} has sent nothing: there is nothing to look up", run=run.name))
+            raise CommandRefused("run {run} has sent nothing: there is nothing to look up", run=run.name)
         async with open_session(settings, screen, journal, of=run, pacing=pacing) as opened:
             session = opened.for_run(run)
             job = await session.rebuild(run)

@@ -32,7 +32,6 @@ from texts.remedies import PROGRAM, SETTINGS_FILE, setting
 from texts.said import Quantity, Said, counted, said, text_of
 
 if TYPE_CHECKING:
-    from lab.crash.experiment import Experiment
     from lab.crash.trials import Trial
     from lab.fleet.fleet_round import FleetRound
     from lab.simulation.campaign import Campaign, Violation
@@ -162,19 +161,13 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         given = {"job": job, "fault": fault, "config": config, "rows": None if rows == ROWS else rows}
         for name in (name for name, value in given.items() if value):
             raise CommandRefused(
-                said(
-                    "{fleet} has rows and faults of its own: leave {flag} out",
-                    fleet=setting("fleet"),
-                    flag=setting(name),
-                )
+                "{fleet} has rows and faults of its own: leave {flag} out", fleet=setting("fleet"), flag=setting(name)
             )
         of_fleet = Series(drawn, count_on=True, rounds=rounds or 1, fleet=True, quick=quick)
         raise typer.Exit(run_command(lambda: prove([of_fleet], screen, keep=keep)))
     if quick:
         raise CommandRefused(
-            said(
-                "{quick} makes a fleet smaller: give {fleet} as well", quick=setting("quick"), fleet=setting("fleet")
-            )
+            "{quick} makes a fleet smaller: give {fleet} as well", quick=setting("quick"), fleet=setting("fleet")
         )
     series = Series(
         seed=drawn,
@@ -210,7 +203,7 @@ def _with_trial(series: Series) -> Series:
         return replace(series, own=trial_of(spec))
     except NoTrial as error:
         option = setting("job", printable(series.job))
-        raise CommandRefused(said("{option}: {error}", option=option, error=error)) from error
+        raise CommandRefused("{option}: {error}", option=option, error=error) from error
 
 
 # ---- rounds one after the other: of one load, or of a fleet -------------------------------------------------------
@@ -336,12 +329,12 @@ def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
     lab = Lab(folder, ProgramUnderTest(config, without_settings(os.environ)))
     screen.say(Text(heading(screen.err.width, printable), "dim"))
 
-    async def play(number: int, seed: int) -> "tuple[Experiment, Text, Path]":
+    async def play(number: int, seed: int) -> tuple[Any, Text, Path]:
         try:
             plan = draw(seed, job=series.job, rows=series.rows, faults=faults, own=series.own)
         except UnknownJob as error:
             option = setting("job", printable(series.job))
-            raise CommandRefused(said("{option}: {error}", option=option, error=error)) from error
+            raise CommandRefused("{option}: {error}", option=option, error=error) from error
         with waiting(said("round {number}, seed {seed}", number=number, seed=seed)):
             one = await lab.run(plan)
         return one, Text(line_of(one).text(screen.err.width, printable)), lab.folder_of(plan)
@@ -355,7 +348,7 @@ def _settings(config: Path | None) -> Path | None:
         return Path.cwd() / SETTINGS_FILE if Path(SETTINGS_FILE).exists() else None
     if not config.exists():
         raise CommandRefused(
-            said("there is no file {file} (from {option})", file=printable(config), option=setting("config"))
+            "there is no file {file} (from {option})", file=printable(config), option=setting("config")
         )
     return config.absolute()
 
@@ -371,11 +364,11 @@ def _open_fleet(series: Series, folder: Path, screen: Screen) -> Play:
     except ImportError as error:
         package = "'carbon-migrate[postgres]'"
         raise CommandRefused(
-            said("a fleet needs libraries that are not installed: pip install {package}", package=package)
+            "a fleet needs libraries that are not installed: pip install {package}", package=package
         ) from error
     lab = FleetLab(folder, FleetProgram(without_settings(os.environ)))
 
-    async def play(_: int, seed: int) -> "tuple[FleetRound, Text, Path]":
+    async def play(_: int, seed: int) -> tuple[Any, Text, Path]:
         plan = draw_round(seed, quick=series.quick)
         screen.say(
             counted(

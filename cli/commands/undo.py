@@ -110,16 +110,14 @@ async def _check(run: Run, journal: Journal) -> None:
     await require_content(run, journal)
     if run.stage is Stage.DISCARDED:
         raise CommandRefused(
-            said("run {run} was given up before anything was sent: there is nothing to take back", run=run.name)
+            "run {run} was given up before anything was sent: there is nothing to take back", run=run.name
         )
     if holder := await journal.holder(run):
         raise CommandRefused(
-            said(
-                "{process} works on run {run} now: stop it first, {command}",
-                process=holder.sentence,
-                run=run.name,
-                command=command_line("stop", run.name),
-            )
+            "{process} works on run {run} now: stop it first, {command}",
+            process=holder.sentence,
+            run=run.name,
+            command=command_line("stop", run.name),
         )
     await require_undoable(run, journal)
 

@@ -29,7 +29,7 @@ from jobs.effects.answer_cells import Flat, decode_answer
 from jobs.spec.chain_kind import ChainKind, kind_of
 from jobs.spec.spec import JobSpec
 from texts.remedies import Remedy, command_line
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, counted
 
 ANSWERS: Final = "answers"
 """The name of the answers in `export --state`."""
@@ -61,29 +61,25 @@ def checked(spec: JobSpec, path: Path) -> dict[str, str]:
     output = f"-o {path}"
     if not reads(spec):
         raise CommandRefused(
-            said(
-                "{output}: {job} writes, and there are no answers to be kept; {command} has its rows",
-                output=output,
-                job=spec.name,
-                command=Remedy("export"),
-            )
+            "{output}: {job} writes, and there are no answers to be kept; {command} has its rows",
+            output=output,
+            job=spec.name,
+            command=Remedy("export"),
         )
     if path == STDOUT:
         raise CommandRefused(
-            said(
-                "{output}: a run keeps the name of its file, to write it also after a kill. Name one; or leave -o "
-                "out, and have the answers on stdout afterwards with {command}",
-                output=output,
-                command=command_line("export", "RUN", "--state", ANSWERS, "-o", "-"),
-            )
+            "{output}: a run keeps the name of its file, to write it also after a kill. Name one; or leave -o "
+            "out, and have the answers on stdout afterwards with {command}",
+            output=output,
+            command=command_line("export", "RUN", "--state", ANSWERS, "-o", "-"),
         )
     suffix_of(path)
     path = Path.cwd() / path
     if not path.parent.is_dir():
-        raise CommandRefused(said("{flag}: there is no folder {folder}", flag=f"-o {path}", folder=path.parent))
+        raise CommandRefused("{flag}: there is no folder {folder}", flag=f"-o {path}", folder=path.parent)
     if path.exists():
         raise CommandRefused(
-            said("{flag}: this file is there already; name another one, or take it away", flag=f"-o {path}")
+            "{flag}: this file is there already; name another one, or take it away", flag=f"-o {path}"
         )
     return {ANSWER_FILE_PARAMETER: str(path)}
 
@@ -153,12 +149,10 @@ async def _layout(run: Run, journal: Journal) -> _Layout:
                 fields.update(dict.fromkeys(one))
         if len(fields) > _MOST_FIELDS:
             raise CommandRefused(
-                said(
-                    "the answers of run {run} have more than {most} different fields, which no model of the billing "
-                    "has: there is no file of them",
-                    run=run.name,
-                    most=Quantity(_MOST_FIELDS),
-                )
+                "the answers of run {run} have more than {most} different fields, which no model of the billing "
+                "has: there is no file of them",
+                run=run.name,
+                most=Quantity(_MOST_FIELDS),
             )
     return _Layout(len(run.header), tuple(fields), tuple(_named(run.header, fields)), number)
 

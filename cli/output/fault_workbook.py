@@ -83,10 +83,7 @@ class MarkedSheet:
         """Write a row. Raises `CommandRefused` for more than a sheet holds, and for too long a text."""
         if self._row >= SHEET_ROWS:
             raise CommandRefused(
-                said(
-                    "a sheet holds {most} rows, and the table has more: check it in parts",
-                    most=Quantity(SHEET_ROWS - 1),
-                )
+                "a sheet holds {most} rows, and the table has more: check it in parts", most=Quantity(SHEET_ROWS - 1)
             )
         self._write_cells(row)
         self._write_reasons(row)
@@ -142,11 +139,9 @@ class MarkedSheet:
     def _put(self, row: int, place: int, text: str, style: object = None) -> None:
         if self._sheet.write_string(row, place, writable(text), style):
             raise CommandRefused(
-                said(
-                    "row {row}, column {column}: a cell of a workbook cannot hold so much text",
-                    row=Quantity(row + 1),
-                    column=place + 1,
-                )
+                "row {row}, column {column}: a cell of a workbook cannot hold so much text",
+                row=Quantity(row + 1),
+                column=place + 1,
             )
 
 
@@ -269,7 +264,7 @@ class FaultWorkbook:
         try:
             self._book.close()
         except self._errors as error:
-            raise CommandRefused(said("the workbook cannot be written: {error}", error=error)) from error
+            raise CommandRefused("the workbook cannot be written: {error}", error=error) from error
 
     def _enter(self, row: CheckedRow, fault: ValueFault, *, is_fault: bool, here: str) -> None:
         """A line of the sheet of faults, if it is not full; what is of a joined table is kept for that."""
@@ -311,7 +306,7 @@ def check_target(target: OutputFile) -> None:
     """Raise `CommandRefused` for a path that is no workbook's."""
     if target.path.suffix.casefold() != ".xlsx":
         raise CommandRefused(
-            said("{path}: a checked table is written as a workbook; name it .xlsx", path=printable(target.path))
+            "{path}: a checked table is written as a workbook; name it .xlsx", path=printable(target.path)
         )
 
 

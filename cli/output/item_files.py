@@ -197,10 +197,8 @@ async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
         return
     if target.path.suffix.casefold() in _WORKBOOKS:
         raise CommandRefused(
-            said(
-                "{path} would be a CSV with the name of a workbook, which no spreadsheet opens: name it .csv",
-                path=printable(target.path),
-            )
+            "{path} would be a CSV with the name of a workbook, which no spreadsheet opens: name it .csv",
+            path=printable(target.path),
         )
     with replacing(target) as made, made.open("w", encoding="utf-8-sig", newline="") as stream:
         yield Sheet(stream)
@@ -213,7 +211,7 @@ def standard_output() -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.flush()
     except OSError as error:
-        raise CommandRefused(said("standard output cannot be written: {why}", why=reason_of(error))) from error
+        raise CommandRefused("standard output cannot be written: {why}", why=reason_of(error)) from error
 
 
 def refuse_present(target: OutputFile, *, is_in_folder: bool = False) -> None:
@@ -221,7 +219,7 @@ def refuse_present(target: OutputFile, *, is_in_folder: bool = False) -> None:
     path, force = printable(target.path), setting("force")
     if target.path.exists() and not (target.path.is_file() or target.path.is_dir()):
         # A device or a pipe would be replaced by a file, for all who use it.
-        raise CommandRefused(said("{path} is not a regular file: name another one", path=path))
+        raise CommandRefused("{path} is not a regular file: name another one", path=path)
     if not target.path.exists() or target.force:
         return
     raise CommandRefused(
@@ -234,7 +232,7 @@ def refuse_present(target: OutputFile, *, is_in_folder: bool = False) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> CommandRefused:
-    return CommandRefused(said("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)))
+    return CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error))
 
 
 @contextmanager

@@ -77,7 +77,7 @@ async def write_plan(
     try:
         await anyio.Path(out.path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandRefused(said("{path} cannot be made: {why}", path=out.path, why=reason_of(error))) from error
+        raise CommandRefused("{path} cannot be made: {why}", path=out.path, why=reason_of(error)) from error
     for name, state in SAVED.items():
         async with written_to(_file_in(out, name)) as sheet:
             await write_items(sheet, run, (state,), journal)

@@ -18,7 +18,7 @@ from cli.output.item_files import OutputFile, Sheet, in_a_cell, replacing
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from jobs.effects.answer_cells import Cell
-from texts.said import Quantity, said
+from texts.said import Quantity
 
 TableCell: TypeAlias = Cell | Decimal
 """What a cell holds; a Decimal is an amount of money."""
@@ -110,7 +110,7 @@ class Workbook(OutputTable):
         try:
             self._book.close()
         except self._errors as error:
-            raise CommandRefused(said("the workbook cannot be written: {error}", error=error)) from error
+            raise CommandRefused("the workbook cannot be written: {error}", error=error) from error
 
     def _head(self, names: Sequence[str]) -> None:
         style = self._book.add_format({"bold": True, "bg_color": "#DDE6F0", "bottom": 1})
@@ -136,12 +136,10 @@ class Workbook(OutputTable):
         self._widen(place, text)
         if self._sheet.write_string(row, place, text, style):
             raise CommandRefused(
-                said(
-                    "row {row}, column {column}: a cell of a workbook cannot hold so much text; write a .csv or "
-                    ".jsonl file",
-                    row=Quantity(row + 1),
-                    column=place + 1,
-                )
+                "row {row}, column {column}: a cell of a workbook cannot hold so much text; write a .csv or "
+                ".jsonl file",
+                row=Quantity(row + 1),
+                column=place + 1,
             )
 
     def _widen(self, place: int, text: str) -> None:
@@ -185,11 +183,7 @@ def suffix_of(path: Path) -> str:
     suffix = path.suffix.casefold()
     if suffix not in KINDS:
         raise CommandRefused(
-            said(
-                "{path}: the name of the file says what it is to be: {kinds}",
-                path=printable(path),
-                kinds=tuple(KINDS),
-            )
+            "{path}: the name of the file says what it is to be: {kinds}", path=printable(path), kinds=tuple(KINDS)
         )
     return suffix
 
@@ -254,11 +248,9 @@ def written_workbook(path: Path, opened: Callable[[Path], Book]) -> Iterator[Boo
 def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
     if rows >= SHEET_ROWS:
         raise CommandRefused(
-            said(
-                "a sheet holds {most} rows, and there are {rows}: write a .csv file",
-                most=Quantity(SHEET_ROWS - 1),
-                rows=Quantity(rows),
-            )
+            "a sheet holds {most} rows, and there are {rows}: write a .csv file",
+            most=Quantity(SHEET_ROWS - 1),
+            rows=Quantity(rows),
         )
     with written_workbook(path, lambda apart: Workbook(path, apart, names)) as book:
         yield book

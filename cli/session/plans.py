@@ -61,47 +61,39 @@ async def planned_order(name: str, settings: Settings) -> Order:
     path = plans_beside(settings.journal.value.path)
     if not path.exists():
         raise CommandRefused(
-            said(
-                "there is no plan {plan}: none was made beside {journal}",
-                plan=printable(name),
-                journal=printable(str(settings.journal.value)),
-            )
+            "there is no plan {plan}: none was made beside {journal}",
+            plan=printable(name),
+            journal=printable(str(settings.journal.value)),
         )
     async with open_journal(path) as plans:
         plan = await kept_plan(name, plans)
     if not is_at(plan, settings.target) and not (identity_of_run(plan) and settings.database.value):
         raise CommandRefused(
-            said(
-                "plan {plan} is for {target}, and the settings name {other} (from {origin}): plan again for this "
-                "billing, or give {flag}",
-                plan=plan.name,
-                target=printable(plan.target),
-                other=printable(settings.target),
-                origin=settings.api_url.origin,
-                flag=setting("api-url", printable(plan.target)),
-            )
+            "plan {plan} is for {target}, and the settings name {other} (from {origin}): plan again for this "
+            "billing, or give {flag}",
+            plan=plan.name,
+            target=printable(plan.target),
+            other=printable(settings.target),
+            origin=settings.api_url.origin,
+            flag=setting("api-url", printable(plan.target)),
         )
     if step := plan.parameters.get(STEP):
         raise CommandRefused(
-            said(
-                "plan {plan} is of {step}, whose steps are run together and not by their plans: {command}",
-                plan=plan.name,
-                step=printable(step),
-                command=command_line("run", "FILE.toml"),
-            )
+            "plan {plan} is of {step}, whose steps are run together and not by their plans: {command}",
+            plan=plan.name,
+            step=printable(step),
+            command=command_line("run", "FILE.toml"),
         )
     wanted = settings.catalogue.of(plan)
     parameters = parameters_of(wanted, job_parameters(plan.parameters))
     secrets = [one.name for one in wanted.parameters if one.secret]
     if given := next((one for one in secrets if parameters.get(one)), None):
         raise CommandRefused(
-            said(
-                "plan {plan} was made with a {secret} for all rows, and a plan keeps no secret: type the run itself, "
-                "with {flag}",
-                plan=plan.name,
-                secret=given,
-                flag=setting("ask", given),
-            )
+            "plan {plan} was made with a {secret} for all rows, and a plan keeps no secret: type the run itself, "
+            "with {flag}",
+            plan=plan.name,
+            secret=given,
+            flag=setting("ask", given),
         )
     return Order(wanted, parameters, input_of_parameters(plan.parameters), how_often(plan), new_batch())
 
@@ -111,24 +103,22 @@ async def kept_plan(name: str, plans: Journal) -> Run:
     try:
         plan = await plans.run(name)
     except NoSuchRun as error:
-        raise CommandRefused(said("there is no such plan: {error}", error=error)) from error
+        raise CommandRefused("there is no such plan: {error}", error=error) from error
     if plan.purged_at:
         raise CommandRefused(
-            said("the list of plan {plan} was purged on {date}: plan again", plan=plan.name, date=plan.purged_at)
+            "the list of plan {plan} was purged on {date}: plan again", plan=plan.name, date=plan.purged_at
         )
     if is_kept(plan):
         return plan
     if later := [one for one in await plans.runs() if is_kept(one) and same_input(one, plan)]:
         raise CommandRefused(
-            said(
-                "plan {plan} was replaced by plan {later} of {date}: look at that one, and type {command}",
-                plan=plan.name,
-                later=later[-1].name,
-                date=later[-1].created_at,
-                command=command_line("run", "--plan", later[-1].name),
-            )
+            "plan {plan} was replaced by plan {later} of {date}: look at that one, and type {command}",
+            plan=plan.name,
+            later=later[-1].name,
+            date=later[-1].created_at,
+            command=command_line("run", "--plan", later[-1].name),
         )
-    raise CommandRefused(said("plan {plan} was given up before it was complete: plan again", plan=plan.name))
+    raise CommandRefused("plan {plan} was given up before it was complete: plan again", plan=plan.name)
 
 
 async def departures(run: Run, journal: Journal, billing: BillingConnection) -> Said | None:

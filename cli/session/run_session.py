@@ -50,7 +50,6 @@ from cli.show.closing import (
     refused_rows,
     show_closing,
 )
-from cli.show.input_faults import why_refused
 from cli.show.preview import (
     PreviewFacts,
     bad_rows,
@@ -59,6 +58,7 @@ from cli.show.preview import (
     preview,
     shared_accounts,
     unanswered,
+    why_refused,
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
@@ -347,7 +347,7 @@ class RunSession:
         show = self._screen.say if consent.yes else self._screen.say_always
         show(preview(plan, self._session.billing.target, self._journal.name, self._live_policy.policy))
         self._caution(show)
-        if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
+        if plan.bad and not consent.skip_bad:
             raise await self._refused(plan)
         if question.accounts:
             show(shared_accounts(question, self._session.gateway.profile))
@@ -358,7 +358,7 @@ class RunSession:
             return False
         if not consent.yes:
             await self._ask(plan)
-        elif plan.look_alike_rows and how_often(self._run) is not Repeat.AGAIN:
+        elif plan.look_alikes.rows and how_often(self._run) is not Repeat.AGAIN:
             if self._screen.voice.quiet:
                 self._screen.say_always(
                     look_alike_rows(plan, said("{command} lists them", command=command_line("plan")))

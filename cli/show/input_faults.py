@@ -8,7 +8,6 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from cli.show.preview import PreviewFacts, advice_on, faults_of
 from cli.terminal.layout import Hanging, labelled, render
 from cli.terminal.texts import printable
 from engine.rows import STDIN
@@ -245,16 +244,3 @@ def _group_object(group: FaultGroup) -> Mapping[str, object]:
         "count": group.count,
         "lines": group.lines,
     }
-
-
-def why_refused(plan: PreviewFacts, all_of_them: str) -> Said:
-    """Why an input with refused rows is not sent, and the ways out; `all_of_them` is the command that shows them."""
-    faults, advice = faults_of(plan), advice_on(plan)
-    if not plan.totals.refused:
-        return said("{faults}.\n{advice}.", faults=faults, advice=advice)
-    return said(
-        "{faults}.\n{advice}.\nThe refused rows as a file:\n{command}",
-        faults=faults,
-        advice=advice,
-        command=all_of_them,
-    )

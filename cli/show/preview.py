@@ -1,8 +1,9 @@
 """The preview: what a run will do, shown before anything is sent."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -19,9 +20,10 @@ from cli.show.closing import (
     refused_export,
     refused_rows,
 )
+from cli.show.parts import Part, facts, first_of, row_line, section, stack
 from cli.show.steps import StepsFacts, steps_of, steps_table, to_send_of
-from cli.terminal.layout import Facts, Hanging, add_badge, command, render
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, heading_of, place_of
+from cli.terminal.layout import Hanging, badge_of, command, render
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, heading_of
 from cli.terminal.texts import WHOLE, count, printable
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
@@ -37,17 +39,17 @@ from jobs.spec.undo_words import source_of
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, kind_of, said
 
-LOOKED_AT = 200
+LOOKED_AT: Final = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""
-
-_NAME = 40
+_NAME: Final = 40
 """Characters of a column's name that are shown."""
-
-_DIGITS = 12
+_DIGITS: Final = 12
 """Digits of a digest that are shown; a report has all of them."""
-
-_NAMES = 12
+_NAMES: Final = 12
 """Columns that are listed; the rest is counted."""
+
+ZERO: Final = Decimal(0)
+NO_COLUMNS: Final = Assigned({}, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +61,38 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class RowsFound:
+    """Rows of one kind: their number, their sum, and the first of them."""
+
+    rows: int = 0
+    sum: Decimal = ZERO
+    first: Sequence[Item] = ()
+
+
+NONE_FOUND: Final = RowsFound()
+
+
+@dataclass(frozen=True, slots=True)
 class PreviewFacts:
-    """The facts of a run before its first call."""
+    """The facts of a run before its first call.
+
+    `repeated` rows repeat an earlier row of the input and are never sent; `look_alikes` are to be sent and resemble
+    entries in the billing; `different` are steps of an import whose object is there and differs. `assumptions` are
+    the unconfirmed ones about the run's money, a sentence each.
+    """
 
     run: Run
     totals: Totals
     has_amounts: bool
-    skipped: Sequence[Reason]
-    refusals: Sequence[Refusal]
-    repeated: Sequence[Item]
-    shared: Shared
-    columns: Assigned
-    look_alikes: Sequence[Reason] = ()
-    """Entries in the billing that resemble rows to be sent, by kind."""
-    first_look_alikes: Sequence[Item] = ()
+    skipped: Sequence[Reason] = ()
+    refusals: Sequence[Refusal] = ()
+    repeated: RowsFound = NONE_FOUND
+    look_alikes: RowsFound = NONE_FOUND
+    different: RowsFound = NONE_FOUND
+    shared: Shared = field(default_factory=Shared)
+    columns: Assigned = NO_COLUMNS
     assumptions: Sequence[str] = ()
-    """Unconfirmed assumptions about its money, one sentence each."""
     steps: StepsFacts | None = None
-    """The steps of an import, whose rows they are."""
-    first_differences: Sequence[Item] = ()
-    """The first steps of an import whose object is there and differs."""
-
-    @property
-    def look_alike_rows(self) -> int:
-        """The number of rows to be sent that resemble existing entries."""
-        return sum(reason.items for reason in self.look_alikes)
-
-    @property
-    def look_alike_sum(self) -> Decimal:
-        """The sum of these rows."""
-        return sum((reason.amount for reason in self.look_alikes), Decimal(0))
 
     @property
     def to_send(self) -> int:
@@ -98,25 +102,12 @@ class PreviewFacts:
     @property
     def sum(self) -> Decimal:
         """The sum of the rows to be sent."""
-        return self.totals.amounts.get(State.PENDING, Decimal(0))
+        return self.totals.amounts.get(State.PENDING, ZERO)
 
     @property
-    def duplicates(self) -> int:
-        """The number of rows that repeat an earlier row of the input; they are never sent."""
-        return self._skipped(DUPLICATE) - (self.steps.folders_asked_again if self.steps else 0)
-
-    @property
-    def differences(self) -> int:
-        """The number of steps of an import whose object is there and differs."""
-        return self._skipped(DIFFERENT)
-
-    def _skipped(self, kind: str) -> int:
-        return sum(reason.items for reason in self.skipped if reason.kind == kind)
-
-    @property
-    def duplicates_sum(self) -> Decimal:
-        """The sum of the duplicates."""
-        return sum((reason.amount for reason in self.skipped if reason.kind == DUPLICATE), Decimal(0))
+    def bad(self) -> int:
+        """The number of rows without which alone it is sent: refused ones and repeated ones."""
+        return self.totals.refused + self.repeated.rows
 
     @property
     def rows_read(self) -> int:
@@ -146,25 +137,31 @@ class PreviewFacts:
 
 async def plan_of(run: Run, job: Job, journal: Journal) -> PreviewFacts:
     """The facts of a run of `job` whose list is saved, from the journal. Raises `InputRefused`."""
-    first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
     to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
+    assumptions = job.assumptions(to_send) if to_send else ()
+    return replace(await facts_of(run, journal), columns=assigned_of(job, run.header), assumptions=assumptions)
+
+
+async def facts_of(run: Run, journal: Journal) -> PreviewFacts:
+    """The same without what only the job knows: the use of the columns, and its assumptions."""
+    first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
     skipped = await journal.reasons(run, State.SKIPPED)
     noted = await journal.reasons(run, State.PENDING) if run.approved_at is None else []
-    alike = [reason for reason in noted if reason.kind]
+    steps = await steps_of(run, journal)
+    repeated = await _skipped(DUPLICATE, run, skipped, journal)
+    if steps is not None:
+        repeated = replace(repeated, rows=repeated.rows - steps.folders_asked_again)
     return PreviewFacts(
         run=run,
         totals=await journal.totals(run),
         has_amounts=bool(first) and first[0].amount is not None,
         skipped=skipped,
         refusals=await first_refusals(run, journal),
-        repeated=await _first_skipped(DUPLICATE, run, skipped, journal),
-        first_differences=await _first_skipped(DIFFERENT, run, skipped, journal),
+        repeated=repeated,
+        look_alikes=await _found([one for one in noted if one.kind], look_alikes(run, journal)),
+        different=await _skipped(DIFFERENT, run, skipped, journal),
         shared=await journal.shared_lanes(run),
-        columns=assigned_of(job, run.header),
-        assumptions=job.assumptions(to_send) if to_send else (),
-        look_alikes=alike,
-        steps=await steps_of(run, journal),
-        first_look_alikes=await _first_look_alikes(run, journal) if alike else (),
+        steps=steps,
     )
 
 
@@ -174,68 +171,92 @@ async def look_alikes(run: Run, journal: Journal) -> AsyncIterator[list[Item]]:
         yield [item for item in page if item.message]
 
 
-async def _first_look_alikes(run: Run, journal: Journal) -> list[Item]:
-    found: list[Item] = []
-    async for page in look_alikes(run, journal):
-        found += page
-        if len(found) >= MAX_REFUSALS_SHOWN:
-            break
-    return found[:MAX_REFUSALS_SHOWN]
+async def _skipped(kind: str, run: Run, skipped: Sequence[Reason], journal: Journal) -> RowsFound:
+    """The rows that are skipped for a kind of reason."""
+    pages = ([item for item in page if item.kind == kind] async for page in journal.each_page(run, {State.SKIPPED}))
+    return await _found([reason for reason in skipped if reason.kind == kind], pages)
 
 
-async def _first_skipped(kind: str, run: Run, skipped: Sequence[Reason], journal: Journal) -> list[Item]:
-    """The first rows that are skipped for a kind of reason."""
-    found: list[Item] = []
-    if any(reason.kind == kind for reason in skipped):
-        async for page in journal.each_page(run, {State.SKIPPED}):
-            found += [item for item in page if item.kind == kind]
-            if len(found) >= MAX_REFUSALS_SHOWN:
+async def _found(reasons: Sequence[Reason], pages: AsyncIterator[list[Item]]) -> RowsFound:
+    """The rows of these reasons; pages are read for the first of them alone, and only if there are any."""
+    first: list[Item] = []
+    if reasons:
+        async for page in pages:
+            first += page
+            if len(first) >= MAX_REFUSALS_SHOWN:
                 break
-    return found[:MAX_REFUSALS_SHOWN]
+    rows, amount = sum(one.items for one in reasons), sum((one.amount for one in reasons), ZERO)
+    return RowsFound(rows, amount, first[:MAX_REFUSALS_SHOWN])
 
 
 def preview(plan: PreviewFacts, target: Target, journal: str, policy: Policy) -> RenderableType:
     """The screen of the preview."""
-    table = Facts()
-    run, totals = plan.run, plan.totals
-    table.add(said("job"), job_line(run))
-    table.add(said("rows from"), render(source_of(run)))
-    if columns := columns_line(plan.columns):
-        table.add(said("columns"), columns)
-    table.add(said("read"), number_and_sum(plan.rows_read))
-    table.add(said("to send"), render(to_send_line(plan), "bold"))
-    add_what_is_not_sent(table, plan)
-    if totals.refused:
-        table.add(REFUSED, render(number_and_sum(totals.refused), "bold red"))
-    if plan.shared.lanes and plan.steps is None:
-        table.add(said("note"), _shared(plan.shared.lanes))
-    if plan.look_alike_rows:
-        table.add(said("caution"), render(look_alike_line(plan), "bold yellow"))
-    add_badge(table, run.parameters)
-    table.add(said("billing"), billing_line(run, target))
-    none = said("none: all is asked through the API, a call a row")
-    table.add(said("database"), render(target.database or none))
-    table.add(said("journal"), said("{path}, run {run}", path=journal, run=run.name))
-    table.add(said("pacing"), render(describe_policy(policy)))
-    if plan.assumptions:
-        table.add(said("assumed"), assumed_line(plan))
-    parts: list[RenderableType] = [Text(""), table]
-    if plan.steps is not None:
-        parts += [Text(""), steps_table(plan.steps, begun=False)]
-    if list_ := accountants_list(run, totals):
-        parts += [render(said("The list for the accountant; nothing is sent:"), "dim"), command(list_)]
-    parts += [
+    run, of_rows, all_of_them = (
+        plan.run,
+        plan.steps is None,
+        said("{command} lists them", command=command_line("plan")),
+    )
+    return stack(
+        "",
+        facts(
+            (said("job"), job_line(run)),
+            (said("rows from"), render(source_of(run))),
+            (said("columns"), columns_line(plan.columns)),
+            (said("read"), number_and_sum(plan.rows_read)),
+            (said("to send"), render(to_send_line(plan), "bold")),
+            *not_sent(plan),
+            (REFUSED, render(number_and_sum(plan.totals.refused), "bold red") if plan.totals.refused else None),
+            (said("note"), _shared(plan.shared.lanes) if plan.shared.lanes and of_rows else None),
+            (said("caution"), caution_line(plan)),
+            (said("settings"), badge_line(run)),
+            (said("billing"), billing_line(run, target)),
+            (
+                said("database"),
+                render(target.database or said("none: all is asked through the API, a call a row")),
+            ),
+            (said("journal"), said("{path}, run {run}", path=journal, run=run.name)),
+            (said("pacing"), render(describe_policy(policy))),
+            (said("assumed"), assumed_line(plan)),
+        ),
+        steps_part(plan),
+        accountants_part(run, plan.totals),
         assumed_question(plan),
-        look_alike_rows(plan, said("{command} lists them", command=command_line("plan"))),
-        differences(plan, said("{command} lists them", command=command_line("plan"))),
+        look_alike_rows(plan, all_of_them),
+        differences(plan, all_of_them),
         bad_rows(plan, refused_export(run)),
-    ]
-    return Group(*parts)
+    )
+
+
+def caution_line(plan: PreviewFacts) -> Text | None:
+    """That rows resemble existing entries."""
+    return render(look_alike_line(plan), "bold yellow") if plan.look_alikes.rows else None
+
+
+def badge_line(run: Run) -> Text | None:
+    """The profile of settings that a run was begun by, in its colour."""
+    badge = badge_of(run.parameters)
+    return badge.line if badge else None
+
+
+def steps_part(plan: PreviewFacts) -> Part:
+    """The steps of an import as a table."""
+    return None if plan.steps is None else section(steps_table(plan.steps, begun=False))
+
+
+def accountants_part(run: Run, totals: Totals) -> Part:
+    """The command for the accountant's list of an undo."""
+    if not (list_ := accountants_list(run, totals)):
+        return None
+    return stack(render(said("The list for the accountant; nothing is sent:"), "dim"), command(list_))
 
 
 def job_line(run: Run) -> Text:
-    """The job of a run and what was given to it."""
-    return Text(run.job, "bold").append(f"  {printable(parameters_of(run), WHOLE)}", "dim")
+    """The job of a run and what was given to it; of a digest its beginning."""
+    given = " ".join(
+        f"{name}={value[:_DIGITS] if name.endswith(DIGEST) else value}"
+        for name, value in given_parameters(run).items()
+    )
+    return Text(run.job, "bold").append(f"  {printable(given, WHOLE)}", "dim")
 
 
 def billing_line(run: Run, target: Target) -> Said:
@@ -261,14 +282,15 @@ def to_send_line(plan: PreviewFacts) -> Said:
 
 def look_alike_line(plan: PreviewFacts) -> Said:
     """The number and the sum of rows that resemble existing entries."""
+    found = plan.look_alikes
     if plan.has_amounts:
         return counted(
             "{n} row, {sum} in total, looks as if entered already",
             "{n} rows, {sum} in total, look as if entered already",
-            plan.look_alike_rows,
-            sum=plan.look_alike_sum,
+            found.rows,
+            sum=found.sum,
         )
-    return counted("{n} row looks as if entered already", "{n} rows look as if entered already", plan.look_alike_rows)
+    return counted("{n} row looks as if entered already", "{n} rows look as if entered already", found.rows)
 
 
 def unanswered(plan: PreviewFacts) -> Said:
@@ -284,48 +306,29 @@ def unanswered(plan: PreviewFacts) -> Said:
 
 def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first of these rows, each with the entry it resembles; `all_of_them` says where all are."""
-    return _first_of(plan.first_look_alikes, "?", plan.look_alike_rows, all_of_them)
+    return first_of("?", plan.look_alikes.first, plan.look_alikes.rows, all_of_them)
 
 
 def differences(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first steps whose object is there and differs; `all_of_them` says where all are."""
-    return _first_of(plan.first_differences, "≠", plan.differences, all_of_them)
-
-
-def _first_of(first: Sequence[Item], sign: str, number: int, all_of_them: str) -> RenderableType:
-    """The first of so many rows, each behind a sign."""
-    lines: list[RenderableType] = [_row(sign, item) for item in first]
-    if number > len(lines):
-        lines.append(and_more(number - len(lines), all_of_them))
-    return Group(*([Text(""), *lines] if lines else []))
-
-
-def and_more(number: int, all_of_them: str) -> Text:
-    """The number of rows that are not shown, and where all are."""
-    return render(said("… and {n} more; {all}", n=Quantity(number), all=all_of_them), "dim")
-
-
-def _row(sign: str, item: Item) -> Hanging:
-    """A row with its message."""
-    line = render(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
-    return Hanging(Text(f"{sign} ", "yellow"), line.append(f": {printable(item.message)}"))
+    return first_of("≠", plan.different.first, plan.different.rows, all_of_them)
 
 
 def assumed_line(plan: PreviewFacts) -> Text:
-    """The unconfirmed assumptions about the run's money."""
+    """The unconfirmed assumptions about the run's money; empty without any."""
     return Text("; ".join(map(printable, plan.assumptions)), "yellow")
 
 
-def assumed_question(plan: PreviewFacts) -> RenderableType:
+def assumed_question(plan: PreviewFacts) -> Part:
     """The command that asks the billing about these assumptions."""
     if not plan.assumptions:
-        return Group()
-    facts = {kind_of(one) for one in plan.assumptions}
+        return None
+    known = {kind_of(one) for one in plan.assumptions}
     settings = (
-        *(("--set", "storno_call=NAME") if facts & {"storno_call", "storno_works", "storno_type_8"} else ()),
-        *(("--create-in", "FOLDER") if "create_fields" in facts else ()),
+        *(("--set", "storno_call=NAME") if known & {"storno_call", "storno_works", "storno_type_8"} else ()),
+        *(("--create-in", "FOLDER") if "create_fields" in known else ()),
     )
-    return Group(
+    return stack(
         render(said("No probe has confirmed what is assumed; this asks the billing:"), "dim"),
         command(command_line("probe", "--abonent", "ID", *settings)),
     )
@@ -333,13 +336,12 @@ def assumed_question(plan: PreviewFacts) -> RenderableType:
 
 def shared_accounts(question: Question, profile: Profile) -> RenderableType:
     """The choice for accounts with several opening balances, and the first of them."""
-    lines: list[RenderableType] = [
-        Hanging(Text("? ", "yellow"), Text(printable(str(group), 400))) for group in question.first
-    ]
-    if question.accounts > len(lines):
-        more = said("… and {n} more accounts", n=Quantity(question.accounts - len(lines)))
-        lines.append(render(more, "dim"))
-    return Group(Text(""), *lines, render(in_sentences(question, profile), "bold yellow"))
+    left = question.accounts - len(question.first)
+    return section(
+        *(Hanging(Text("? ", "yellow"), Text(printable(str(group), 400))) for group in question.first),
+        render(said("… and {n} more accounts", n=Quantity(left)), "dim") if left > 0 else None,
+        render(in_sentences(question, profile), "bold yellow"),
+    )
 
 
 def columns_line(columns: Assigned) -> Text:
@@ -366,80 +368,70 @@ def _some_of(names: Sequence[str]) -> str:
     return said("{names} and {n} more", names=tuple(names[:_NAMES]), n=Quantity(len(names) - _NAMES))
 
 
-def parameters_of(run: Run) -> str:
-    """The parameters of the run's job, as typed; of a digest its beginning."""
-    given = given_parameters(run)
-    return " ".join(f"{name}={value[:_DIGITS] if name.endswith(DIGEST) else value}" for name, value in given.items())
-
-
 def given_parameters(run: Run) -> dict[str, str]:
     """The parameters of the run's job, without empty ones and with masked secrets."""
     return {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
 
 
-def add_what_is_not_sent(table: Facts, plan: PreviewFacts) -> None:
-    """Add a line for each reason for skipped rows, and one for each flag that leaves rows out."""
+def not_sent(plan: PreviewFacts) -> list[tuple[Said, Text]]:
+    """A line for each reason for skipped rows, and one for each flag that leaves rows out."""
+    lines: list[tuple[Said, Text]] = []
     for reason in plan.skipped if plan.steps is None or plan.steps.is_undo else ():
-        with_sum = plan.has_amounts and plan.steps is None
-        table.add(STATE_NAMES[State.SKIPPED], _skipped(reason, has_amounts=with_sum))
+        line = Text(f"{count(reason.items)} × {heading_of(reason)}")
+        if plan.has_amounts and plan.steps is None:
+            line.append(", ").append_text(render(said("{sum} in total", sum=reason.amount)))
+        if reason.line:
+            first = said("first: line {line} ({label})", line=reason.line, label=printable(reason.label, 60))
+            line.append("; ").append_text(render(first))
+        lines.append((STATE_NAMES[State.SKIPPED], line))
     for flag, number in plan.totals.left_out.items():
-        table.add(LEFT_OUT, counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag))
+        lines.append((LEFT_OUT, render(counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag))))
+    return lines
 
 
-def _skipped(reason: Reason, *, has_amounts: bool) -> Text:
-    line = Text(f"{count(reason.items)} × {heading_of(reason)}")
-    if has_amounts:
-        line.append(", ").append_text(render(said("{sum} in total", sum=reason.amount)))
-    if reason.line:
-        label = printable(reason.label, 60)
-        first = said("first: line {line} ({label})", line=reason.line, label=label)
-        line.append("; ").append_text(render(first))
-    return line
+def bad_rows(plan: PreviewFacts, all_of_them: str) -> Group:
+    """The first refused rows and the first duplicates, each with its line; `all_of_them` is the command for all."""
+    refused, repeated = plan.totals.refused, plan.repeated
+    shown = repeated.first if repeated.rows else ()
+    left = repeated.rows - len(shown)
+    return stack(
+        refused_rows(plan.refusals, refused, all_of_them) if refused else None,
+        *(row_line("=", item) for item in shown),
+        render(said("… and {n} more duplicates", n=Quantity(left)), "dim") if left > 0 else None,
+    )
 
 
-def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
-    """The first refused rows and the first duplicates, each with its line; empty without any.
-
-    `all_of_them` is the command that shows all.
-    """
-    parts: list[RenderableType] = []
-    if plan.totals.refused:
-        parts.append(refused_rows(plan.refusals, plan.totals.refused, all_of_them))
-    parts += [_row("=", item) for item in (plan.repeated if plan.duplicates else ())]
-    if plan.duplicates > len(plan.repeated):
-        more = said("… and {n} more duplicates", n=Quantity(plan.duplicates - len(plan.repeated)))
-        parts.append(render(more, "dim"))
-    return Group(*parts)
-
-
-def faults_of(plan: PreviewFacts) -> Said:
-    """What is wrong with the input."""
+def why_refused(plan: PreviewFacts, all_of_them: str) -> Said:
+    """Why an input with bad rows is not sent, and the ways out; `all_of_them` is the command that shows them."""
     refused = counted(
         "{n} row of the input cannot be taken", "{n} rows of the input cannot be taken", plan.totals.refused
     )
-    if not plan.duplicates:
-        return refused
-    duplicates = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.duplicates)
-    if not plan.totals.refused:
-        return duplicates
-    return said("{refused}; {duplicates}", refused=refused, duplicates=duplicates)
-
-
-def advice_on(plan: PreviewFacts) -> Said:
-    """What to do about an input with refused rows."""
+    faults = duplicates = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.repeated.rows)
+    if plan.totals.refused:
+        both = said("{refused}; {duplicates}", refused=refused, duplicates=duplicates)
+        faults = both if plan.repeated.rows else refused
     if not plan.to_send:
-        return said("Mend the input and run it again")
-    if plan.steps is not None:
-        return said(
+        advice = said("Mend the input and run it again")
+    elif plan.steps is not None:
+        advice = said(
             "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {steps}",
             flag=setting("skip-bad"),
             steps=to_send_line(plan),
         )
-    return counted(
-        "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} row",
-        "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} rows",
-        plan.to_send,
-        flag=setting("skip-bad"),
+    else:
+        advice = counted(
+            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} row",
+            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} rows",
+            plan.to_send,
+            flag=setting("skip-bad"),
+        )
+    if not plan.totals.refused:
+        return said("{faults}.\n{advice}.", faults=faults, advice=advice)
+    return said(
+        "{faults}.\n{advice}.\nThe refused rows as a file:\n{command}",
+        faults=faults,
+        advice=advice,
+        command=all_of_them,
     )
 
 

@@ -10,7 +10,7 @@ from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpFailed, LookUpRefused
 from engine.pacing.holds import StopKind
 from texts.remedies import command_line
-from texts.said import said
+from texts.said import Given, SaidError, said
 
 
 class Exit(IntEnum):
@@ -58,7 +58,7 @@ def outcome_of(totals: Totals, *, intake_ended: bool = True) -> Exit:
     return Exit.DONE
 
 
-class CommandRefused(Exception):
+class CommandRefused(SaidError):
     """Raised when a command cannot be carried out; the text says what happened and what to do.
 
     `code` is the exit code of the program. `again_in` are seconds after which the same command may be carried out,
@@ -67,8 +67,8 @@ class CommandRefused(Exception):
 
     again_in: float | None = None
 
-    def __init__(self, message: str, code: Exit = Exit.REFUSED) -> None:
-        super().__init__(message)
+    def __init__(self, sentence: str, code: Exit = Exit.REFUSED, /, **values: Given) -> None:
+        super().__init__(sentence, **values)
         self.code = code
 
 

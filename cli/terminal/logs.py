@@ -22,7 +22,6 @@ from cli.terminal.exits import SettingsRefused
 from cli.terminal.screen import OutputMask, Screen
 from cli.terminal.streams import json_line
 from cli.terminal.texts import printable, reason_of
-from texts.said import said
 
 # ---- the log's file -----------------------------------------------------------------------------------------------
 
@@ -131,7 +130,7 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
         file = LogFile(path or Path(os.devnull))
     except OSError as error:
         raise SettingsRefused(
-            said("the log {path} cannot be written: {why}", path=str(path), why=reason_of(error))
+            "the log {path} cannot be written: {why}", path=str(path), why=reason_of(error)
         ) from error
     lowest = _LEVELS["debug" if screen.voice.verbose else "info"]
     # On a terminal the progress and the closing say what the log would say between them.

@@ -356,24 +356,20 @@ async def asked_for(names: Sequence[str], given: dict[str, str], file: str | Non
         for name in names:
             if name in values:
                 raise CommandRefused(
-                    said(
-                        "{flag}: it is given already; leave one of the two out", flag=setting("ask", printable(name))
-                    )
+                    "{flag}: it is given already; leave one of the two out", flag=setting("ask", printable(name))
                 )
             if keyboard is None:
                 raise CommandRefused(
-                    said(
-                        "no terminal to ask for {name} on: type the command at a terminal, or let a column of the "
-                        "rows say it, as {name} in the first line of a file",
-                        name=printable(name),
-                    )
+                    "no terminal to ask for {name} on: type the command at a terminal, or let a column of the "
+                    "rows say it, as {name} in the first line of a file",
+                    name=printable(name),
                 )
             value = await screen.hears(f"{name}:", keyboard)
             if not value:
-                raise CommandRefused(said("nothing was typed for {name}: nothing was sent", name=printable(name)))
+                raise CommandRefused("nothing was typed for {name}: nothing was sent", name=printable(name))
             # Without echo a typing error is invisible, so the value is asked for twice.
             if value != await screen.hears(said("{name} once more:", name=printable(name)), keyboard):
-                raise CommandRefused(said("{name} was typed in two ways: nothing was sent", name=printable(name)))
+                raise CommandRefused("{name} was typed in two ways: nothing was sent", name=printable(name))
             screen.mask.hide([value])
             values[name] = value
     return values

@@ -52,13 +52,11 @@ def check_free(place: Path, least: int) -> None:
     """
     if least and (free := _free(place)) < least:
         raise DiskFull(
-            said(
-                "disk: {free} MB free for the journal, {wanted} MB wanted. Make room there, or give another reserve "
-                "with {flag}",
-                free=Quantity(free // _MEGABYTE),
-                wanted=Quantity(least // _MEGABYTE),
-                flag=setting("min-disk", "MB"),
-            )
+            "disk: {free} MB free for the journal, {wanted} MB wanted. Make room there, or give another reserve "
+            "with {flag}",
+            free=Quantity(free // _MEGABYTE),
+            wanted=Quantity(least // _MEGABYTE),
+            flag=setting("min-disk", "MB"),
         )
 
 
@@ -66,7 +64,7 @@ def _free(place: Path) -> int:
     try:
         disk = os.statvfs(place)
     except OSError as error:
-        raise LookUpFailed(said("{path}: {error}", path=place, error=error.strerror or error)) from error
+        raise LookUpFailed("{path}: {error}", path=place, error=error.strerror or error) from error
     return disk.f_bavail * disk.f_frsize
 
 

@@ -510,9 +510,7 @@ class Pipeline:
             # Another process may have gone on with the run while this one was stopped.
             await self._journal.confirm(self._run)
             raise CountsDiffer(
-                said(
-                    "the journal has {counts}, what was done adds up to {kept}: please report",
-                    counts=str(dict(totals.counts)),
-                    kept=str(kept),
-                )
+                "the journal has {counts}, what was done adds up to {kept}: please report",
+                counts=str(dict(totals.counts)),
+                kept=str(kept),
             )

@@ -19,7 +19,6 @@ from engine.sources.raw.source import check_given
 from engine.sources.text import delimited, isql, json_lines
 from engine.sources.workbook import archive, ods, xlsx
 from texts.remedies import setting
-from texts.said import said
 
 _SPELLED: Final = {"\\t": "\t", "tab": "\t", "TAB": "\t"}
 
@@ -58,7 +57,7 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
     delimiter = _SPELLED.get(layout.delimiter, layout.delimiter)
     if len(delimiter) > 1 or delimiter in {'"', "\r", "\n", "\0"}:
         raise InputRefused(
-            said("{flag}: one character is expected, as ; or tab", flag=setting("delimiter", layout.delimiter))
+            "{flag}: one character is expected, as ; or tab", flag=setting("delimiter", layout.delimiter)
         )
     columns = check_given(layout.columns)
     original = StandardInput() if path is None else FileOnDisk(path)

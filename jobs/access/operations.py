@@ -183,7 +183,7 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
         )
     except ValueError as error:
         raise UnreadableAnswer(
-            said("A finance operation of the billing's answer cannot be read: {error}", error=error)
+            "A finance operation of the billing's answer cannot be read: {error}", error=error
         ) from error
 
 
@@ -199,6 +199,6 @@ def _id_of(fields: Mapping[str, object]) -> int:
 def _whole(key: object, asked: str, name: str) -> int:
     if not isinstance(key, int | str) or created_id(key) is None:
         raise UnreadableAnswer(
-            said("The billing was asked for {asked}, and its answer has no {name}.", asked=asked, name=name)
+            "The billing was asked for {asked}, and its answer has no {name}.", asked=asked, name=name
         )
     return int(key)

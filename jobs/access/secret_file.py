@@ -16,7 +16,6 @@ from billing.secret import Secret
 from checkpoints.kept_secrets import UNCLAIMED
 from checkpoints.own_files import open_beside
 from jobs.spec.errors import VaultFailed
-from texts.said import said
 
 _BUSY_SECONDS: Final = 30
 
@@ -115,10 +114,10 @@ def opened_file(path: Path) -> Iterator[sqlite3.Connection]:
                 yield database
     except OSError as error:
         raise VaultFailed(
-            said("the secrets cannot be kept in {path}: {reason}", path=path, reason=error.strerror or "")
+            "the secrets cannot be kept in {path}: {reason}", path=path, reason=error.strerror or ""
         ) from error
     except sqlite3.Error as error:
-        raise VaultFailed(said("the secrets in {path} cannot be used: {error}", path=path, error=error)) from error
+        raise VaultFailed("the secrets in {path} cannot be used: {error}", path=path, error=error) from error
 
 
 def vault_block(name: str) -> str:

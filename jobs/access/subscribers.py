@@ -137,10 +137,8 @@ def _abonent(fields: dict[str, object]) -> Abonent:
     key = _number(fields.get("id", fields.get("pk")))
     if key is None or missing:
         raise UnreadableAnswer(
-            said(
-                "The billing was asked for a subscriber, and its answer has no {fields}.",
-                fields=", ".join(missing) or "id",
-            )
+            "The billing was asked for a subscriber, and its answer has no {fields}.",
+            fields=", ".join(missing) or "id",
         )
     number, name = fields.get("contract_number"), fields.get("name")
     return Abonent(

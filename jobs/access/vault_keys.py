@@ -68,7 +68,7 @@ class VaultKeys:
 
         if row.key_id not in self._by_id:
             raise VaultLocked(
-                said("its secret is encrypted with key {key}, which is not among the keys here", key=row.key_id)
+                "its secret is encrypted with key {key}, which is not among the keys here", key=row.key_id
             )
         try:
             kept = base64.b64decode(row.sealed, validate=True)

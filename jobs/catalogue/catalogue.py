@@ -132,17 +132,15 @@ class Catalogue:
         if self._takes_changed or now is None or then == now.digest:
             return
         raise ParameterRefused(
-            said(
-                "run {run} was begun with the job {job} of {file} with SHA-256 {then}…, and now it is {now}…: what "
-                "was changed could send its rows anew or in another way. Put the file back as it was; or, if the "
-                "change does no harm to what that run has sent, add {flag}",
-                run=run.name,
-                job=run.job,
-                file=now.file,
-                then=then[:_DIGITS] or said("none"),
-                now=now.digest[:_DIGITS],
-                flag=setting("changed-declaration"),
-            )
+            "run {run} was begun with the job {job} of {file} with SHA-256 {then}…, and now it is {now}…: what "
+            "was changed could send its rows anew or in another way. Put the file back as it was; or, if the "
+            "change does no harm to what that run has sent, add {flag}",
+            run=run.name,
+            job=run.job,
+            file=now.file,
+            then=then[:_DIGITS] or said("none"),
+            now=now.digest[:_DIGITS],
+            flag=setting("changed-declaration"),
         )
 
     def _lost(self, run: Run) -> str:

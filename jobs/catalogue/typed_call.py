@@ -104,12 +104,10 @@ def _kind(template: Template) -> JobSpec:
     own = {one.name for one in OWN}
     if taken := next((name for name in template.names if name in own), None):
         raise ParameterRefused(
-            said(
-                "{{{name}}}: {name} is said of the call as a whole; give the placeholder another name, as {{my "
-                "{name}}}, and name its column with {setting}",
-                name=taken,
-                setting=setting("map", f"'my {taken}={taken}'"),
-            )
+            "{{{name}}}: {name} is said of the call as a whole; give the placeholder another name, as {{my "
+            "{name}}}, and name its column with {setting}",
+            name=taken,
+            setting=setting("map", f"'my {taken}={taken}'"),
         )
     holes = tuple(
         Parameter(

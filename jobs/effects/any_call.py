@@ -88,7 +88,7 @@ class AnyCallEffect(CallEffect):
             await self._gateway.read(lambda database: prepared(database, wanted, nothing))
         except LookUpRefused as error:
             flag = setting("look-up", repr(wanted.on_one_line))
-            raise InputRefused(said("{flag}: {error}", flag=flag, error=error)) from error
+            raise InputRefused("{flag}: {error}", flag=flag, error=error) from error
 
     def same_key(self, payload: str) -> SameKey:
         """A payment may be next month's."""

@@ -127,43 +127,35 @@ def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
     kind = creatable_model(template.model, given)
     if isinstance(given.get(FOLDER_FLAG), Hole):
         raise ParameterRefused(
-            said(
-                "{method} of {model}: write {field} as 1 or 0, and not as a placeholder: folders and subscribers are "
-                "found again in different ways",
-                method=CREATE,
-                model=template.model,
-                field=FOLDER_FLAG,
-            )
+            "{method} of {model}: write {field} as 1 or 0, and not as a placeholder: folders and subscribers are "
+            "found again in different ways",
+            method=CREATE,
+            model=template.model,
+            field=FOLDER_FLAG,
         )
     if len(template.links) > 1:
         raise ParameterRefused(
-            said(
-                "{method} enters its {noun} by itself: leave out what stands behind it, {links}",
-                method=CREATE,
-                noun=kind.noun,
-                links=" → ".join(template.text[1:]),
-            )
+            "{method} enters its {noun} by itself: leave out what stands behind it, {links}",
+            method=CREATE,
+            noun=kind.noun,
+            links=" → ".join(template.text[1:]),
         )
     if missing := [name for name in (*kind.same, kind.amount) if name and name not in given]:
         raise ParameterRefused(
-            said(
-                "{method} of {model} has to say {missing}: by {same} a {noun} is told from others, so that none is "
-                "entered twice",
-                method=CREATE,
-                model=template.model,
-                missing=tuple(missing),
-                same=kind.same,
-                noun=kind.noun,
-            )
+            "{method} of {model} has to say {missing}: by {same} a {noun} is told from others, so that none is "
+            "entered twice",
+            method=CREATE,
+            model=template.model,
+            missing=tuple(missing),
+            same=kind.same,
+            noun=kind.noun,
         )
     if told := [name for name in ("look_up", "repeatable") if parameters.get(name)]:
         raise ParameterRefused(
-            said(
-                "{flag}: nothing would look at it, for a {noun} is never entered twice, and is found again without "
-                "it; leave it out",
-                flag=setting(told[0].replace("_", "-")),
-                noun=kind.noun,
-            )
+            "{flag}: nothing would look at it, for a {noun} is never entered twice, and is found again without "
+            "it; leave it out",
+            flag=setting(told[0].replace("_", "-")),
+            noun=kind.noun,
         )
 
 

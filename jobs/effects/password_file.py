@@ -19,7 +19,6 @@ from billing.database.sql_blocks import sql_block
 from checkpoints.own_files import open_beside
 from jobs.access.durable import append_durably, keep_name
 from jobs.spec.errors import PasswordsUnwritten
-from texts.said import said
 
 _BOM: Final = "\ufeff"
 _COLUMNS: Final = ("user_id", "login", "password")
@@ -96,7 +95,7 @@ class PasswordFile:
                 # A process was killed while it created the file.
                 if len(found) == len(self._header) or not self._header.startswith(found):
                     raise PasswordsUnwritten(
-                        said("{path} is not the file of this run: it was put there by another", path=self._path)
+                        "{path} is not the file of this run: it was put there by another", path=self._path
                     )
                 file.seek(0)
                 file.write(self._header)
@@ -168,7 +167,7 @@ def _as_file_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise PasswordsUnwritten(
-            said("the passwords cannot be written to {path}: {reason}", path=path, reason=error.strerror or "")
+            "the passwords cannot be written to {path}: {reason}", path=path, reason=error.strerror or ""
         ) from error
 
 

@@ -44,7 +44,6 @@ from jobs.effects.subscriber_removal import SubscriberRemoval
 from jobs.effects.subscribers_there import OF_MONEY, read_page
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step, Subscriber
 from jobs.spec.entries import OPERATIONS
-from texts.said import said
 
 _WITH_COMMENTS: Final = (STEP_MODELS[Step.SERVICE], STEP_MODELS[Step.BALANCE])
 _ONCE: Final = frozenset({Step.SERVICE, Step.BALANCE})
@@ -142,11 +141,9 @@ class SubscriberSteps(CallEffect):
         for one in (needed[key] for key in payload.fills.values()):
             if one.state is State.SKIPPED and payload_of(one).step == Step.SUBSCRIBER:
                 raise InputRefused(
-                    said(
-                        "somebody else has made subscriber {number} since the list was made. Import the table once "
-                        "more: what the row says is then compared with what is there",
-                        number=one.label,
-                    )
+                    "somebody else has made subscriber {number} since the list was made. Import the table once "
+                    "more: what the row says is then compared with what is there",
+                    number=one.label,
                 )
         return encode_payload(_filled(payload, {place: _id_of(needed[key]) for place, key in payload.fills.items()}))
 
@@ -268,7 +265,7 @@ def _id_of(needed: Item) -> int:
     """The id of the object that a needed step has created. Raises `InputRefused`."""
     answer = created_id(needed.answer) if needed.answer else None
     if answer is None or int(answer) > LARGEST_ID:
-        raise InputRefused(said("the id of {what} is not known", what=needed.label))
+        raise InputRefused("the id of {what} is not known", what=needed.label)
     return int(answer)
 
 

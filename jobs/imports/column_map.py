@@ -14,7 +14,6 @@ from engine.sources.raw.sample import Layout
 from jobs.imports.fields import SEVERAL, FieldTable, usual_fields
 from jobs.imports.subscriber import Step
 from texts.remedies import Remedy, setting
-from texts.said import said
 
 SPACE: Final = " "
 CONSTANT: Final = ":"
@@ -133,13 +132,11 @@ class ColumnMap:
         there = self.of_step(step)
         if len(there) > 1:
             raise InputRefused(
-                said(
-                    "{setting}: the map has several tables [[{step}]], so a pair does not say which is meant: "
-                    "change it in {file}",
-                    setting=where,
-                    step=step,
-                    file=self.file,
-                )
+                "{setting}: the map has several tables [[{step}]], so a pair does not say which is meant: "
+                "change it in {file}",
+                setting=where,
+                step=step,
+                file=self.file,
             )
         old = there[0] if there else PartRule(step, MappingProxyType({}), where=str(where))
         new = replace(old, rules=MappingProxyType({**old.rules, name: rule}))
@@ -154,21 +151,17 @@ class ColumnMap:
             return found[0]
         if found:
             raise InputRefused(
-                said(
-                    "{setting}: several steps have a field {name}; write one of: {names}",
-                    setting=where,
-                    name=bare,
-                    names=tuple(f"{step}.{name}" for step, name in found),
-                )
+                "{setting}: several steps have a field {name}; write one of: {names}",
+                setting=where,
+                name=bare,
+                names=tuple(f"{step}.{name}" for step, name in found),
             )
         known = [f"{step}.{name}" if dot else name for step, name, _ in self.fields.names()]
         raise InputRefused(
-            said(
-                "{setting}: an import has no field {name}{nearest}; it has: {known}. Another field of the billing is "
-                "named in a map file, as a table [fields.MODEL.NAME]",
-                setting=where,
-                name=typed,
-                nearest=nearest(typed, known),
-                known=tuple(dict.fromkeys(known)),
-            )
+            "{setting}: an import has no field {name}{nearest}; it has: {known}. Another field of the billing is "
+            "named in a map file, as a table [fields.MODEL.NAME]",
+            setting=where,
+            name=typed,
+            nearest=nearest(typed, known),
+            known=tuple(dict.fromkeys(known)),
         )

@@ -105,9 +105,7 @@ def read_dictionary(path: Path, *, is_checked: bool = True) -> Dictionary:
         before = entries.setdefault((entry.kind, entry.name), entry)
         faults += _faults_of(entry, before, is_checked=is_checked)
         if len(entries) > MOST:
-            raise InputRefused(
-                said("{file}: a dictionary has at most {most} names", file=source.name, most=Quantity(MOST))
-            )
+            raise InputRefused("{file}: a dictionary has at most {most} names", file=source.name, most=Quantity(MOST))
     refuse_faults(source.name, faults)
     return Dictionary(source.name, source.digest, entries, frozenset(kind for kind, _ in entries))
 
@@ -135,12 +133,10 @@ def _entries(source: Source, faults: list[DictionaryFault], *, defuses: bool) ->
     columns = {name: column for name in COLUMNS if (column := find(source.header, name)) is not None}
     if missing := [name for name in NEEDED if name not in columns]:
         raise InputRefused(
-            said(
-                "{file} is no dictionary: it has no column {missing}; it has: {there}",
-                file=source.name,
-                missing=tuple(missing),
-                there=", ".join(source.header),
-            )
+            "{file} is no dictionary: it has no column {missing}; it has: {there}",
+            file=source.name,
+            missing=tuple(missing),
+            there=", ".join(source.header),
         )
     for page in source.pages(None):
         faults += [DictionaryFault(one.line, one.column or "", one.reason) for one in page.refusals]

@@ -101,11 +101,11 @@ def read_map(path: Path) -> ColumnMap:
         why = (
             (error.strerror or "") if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)
         )
-        raise InputRefused(said("the map {file} cannot be read: {why}", file=path, why=why)) from error
+        raise InputRefused("the map {file} cannot be read: {why}", file=path, why=why) from error
     try:
         parsed = parse_toml(text)
     except ValueError as error:
-        raise InputRefused(said("the map {file} is not TOML: {error}", file=path, error=error)) from error
+        raise InputRefused("the map {file} is not TOML: {error}", file=path, error=error) from error
     return _Reader(path, places(text)).map(parsed, sha256(content).hexdigest())
 
 
@@ -253,7 +253,7 @@ class _Reader:
         return said("{file}, line {line}, column {column}", file=self._path, line=place.line, column=place.column)
 
     def _refused(self, way: Way, text: str) -> InputRefused:
-        return InputRefused(said("{place}: {text}", place=self._place(way), text=text))
+        return InputRefused("{place}: {text}", place=self._place(way), text=text)
 
 
 def _keys(shape: type[msgspec.Struct]) -> tuple[str, ...]:

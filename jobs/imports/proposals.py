@@ -14,7 +14,7 @@ from jobs.imports.matching import Match, Matcher, Proposal
 from jobs.imports.name_lookup import references_of
 from jobs.imports.names_there import FOLDER, KINDS, NamesThere, noun_of, plain_name, word_of
 from jobs.imports.subscriber import PATH, Place, Step, Subscriber, ValueFault
-from texts.said import Quantity, said
+from texts.said import Quantity
 
 MOST: Final = 20_000
 """Different names of one kind; all of them are in memory, and a person is to check them."""
@@ -59,13 +59,11 @@ class NamesUsed:
             self._counts[kind] += 1
             if self._counts[kind] > MOST:
                 raise InputRefused(
-                    said(
-                        "the column {column} has more than {most} different values: does it name the {noun} of a "
-                        "row? Say with a map which column does",
-                        column=place.column,
-                        most=Quantity(MOST),
-                        noun=noun_of(kind),
-                    )
+                    "the column {column} has more than {most} different values: does it name the {noun} of a "
+                    "row? Say with a map which column does",
+                    column=place.column,
+                    most=Quantity(MOST),
+                    noun=noun_of(kind),
                 )
             used = self._used[kind, name] = UsedName(kind, name, place)
         used.rows += 1

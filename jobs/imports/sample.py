@@ -295,11 +295,9 @@ def _parted(text: str) -> tuple[str, str, str]:
 def _line_of(row: Row, name: str) -> int:
     if row.line is None:
         raise InputRefused(
-            said(
-                "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
-                file=name,
-                flag=setting("sample"),
-            )
+            "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
+            file=name,
+            flag=setting("sample"),
         )
     return row.line
 
@@ -348,11 +346,9 @@ def _room() -> Iterator[None]:
         yield
     except OSError as error:
         raise InputRefused(
-            said(
-                "the rows to choose a sample from cannot be kept in the temporary folder: {error}. Make room "
-                "there, or name another one in the environment: TMPDIR",
-                error=error,
-            )
+            "the rows to choose a sample from cannot be kept in the temporary folder: {error}. Make room "
+            "there, or name another one in the environment: TMPDIR",
+            error=error,
         ) from error
 
 

@@ -18,7 +18,6 @@ from billing.database.sql_blocks import sql_block
 from engine.errors import InputRefused
 from jobs.imports.subscriber import NUMBER, Place, Step, Subscriber, Value
 from jobs.imports.value_checks import ValueName, values_of
-from texts.said import said
 
 _sql: Final = partial(sql_block, "seen_values", folder="jobs.imports")
 _MOST_TAKEN: Final = 20
@@ -175,11 +174,9 @@ def _with_room() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise InputRefused(
-            said(
-                "what the rows have in common cannot be kept in a temporary file: {error}. Free some room there, or "
-                "name another folder with TMPDIR",
-                error=str(error),
-            )
+            "what the rows have in common cannot be kept in a temporary file: {error}. Free some room there, or "
+            "name another folder with TMPDIR",
+            error=str(error),
         ) from error
 
 

@@ -153,22 +153,18 @@ class TableColumns:
             return Column(self._header[places[0]].strip(), places[0])
         if places:
             raise InputRefused(
-                said(
-                    "{where}: {source} has {titles}; write the name exactly as it is there",
-                    where=where,
-                    source=self.name,
-                    titles=", ".join(repr(self._header[place].strip()) for place in places),
-                )
-            )
-        raise InputRefused(
-            said(
-                "{where}: {source} has no column {title!r}{nearest}; it has: {titles}",
+                "{where}: {source} has {titles}; write the name exactly as it is there",
                 where=where,
                 source=self.name,
-                title=title,
-                nearest=nearest(title, [one.strip() for one in self._header]),
-                titles=self._titles,
+                titles=", ".join(repr(self._header[place].strip()) for place in places),
             )
+        raise InputRefused(
+            "{where}: {source} has no column {title!r}{nearest}; it has: {titles}",
+            where=where,
+            source=self.name,
+            title=title,
+            nearest=nearest(title, [one.strip() for one in self._header]),
+            titles=self._titles,
         )
 
     # ---- by the usual names -------------------------------------------------------------------------------------
@@ -221,16 +217,14 @@ class TableColumns:
         if missing is None:
             return
         raise InputRefused(
-            said(
-                "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give all rows "
-                "one value with {value}{where}",
-                file=self.name,
-                wanted=missing,
-                there=self._titles,
-                map=setting("map", f"{missing}=COLUMN"),
-                value=setting("map", f"{missing}:=VALUE"),
-                where=said(", or in the map ({place})", place=where) if where else "",
-            )
+            "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give all rows "
+            "one value with {value}{where}",
+            file=self.name,
+            wanted=missing,
+            there=self._titles,
+            map=setting("map", f"{missing}=COLUMN"),
+            value=setting("map", f"{missing}:=VALUE"),
+            where=said(", or in the map ({place})", place=where) if where else "",
         )
 
     @property

@@ -131,11 +131,9 @@ class JoinedTables:
             if not file.file:
                 name = TABLE_OF_STEP[step]
                 raise InputRefused(
-                    said(
-                        "the map describes the table {name} and names no file of it: give it with {flag}",
-                        name=name,
-                        flag=setting(name, "FILE"),
-                    )
+                    "the map describes the table {name} and names no file of it: give it with {flag}",
+                    name=name,
+                    flag=setting(name, "FILE"),
                 )
             source = open_input(Path(file.file), replace(file.layout, table=TABLE_OF_STEP[step]))
             columns = TableColumns(source.name, source.header, self._map, step)
@@ -228,11 +226,9 @@ def _room() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise InputRefused(
-            said(
-                "the joined tables cannot be kept in the temporary folder: {error}. Make room there, or name another "
-                "one in the environment: TMPDIR",
-                error=error,
-            )
+            "the joined tables cannot be kept in the temporary folder: {error}. Make room there, or name another "
+            "one in the environment: TMPDIR",
+            error=error,
         ) from error
 
 

@@ -69,7 +69,7 @@ class ProbeObject:
 async def check_folder(gateway: Gateway, folder: int) -> None:
     """Raise `InputRefused` if the test folder does not exist, `LookUpFailed` if that cannot be told."""
     if await References(gateway).missing("Folder", {str(folder)}):
-        raise InputRefused(said("there is no folder {id}: name one in which a test subscriber may stand", id=folder))
+        raise InputRefused("there is no folder {id}: name one in which a test subscriber may stand", id=folder)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -211,7 +211,7 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
             # This billing does not know the model: it has no objects of it.
             return []
         if not isinstance(evidence, Accepted):
-            raise LookUpFailed(said("{model} cannot be read: {reason}", model=model, reason=evidence.text))
+            raise LookUpFailed("{model} cannot be read: {reason}", model=model, reason=evidence.text)
         with as_engine_errors():
             found = objects(evidence.result)
         return [int(str(one.get("id", one.get("pk")))) for one in found if not as_bool(one.get("deleted"))]

@@ -114,7 +114,7 @@ class ProbeEntries(Traces[Intended, Entered]):
             case RowRefused():
                 return None
         raise LookUpFailed(
-            said("the balance of abonent {id} cannot be read: {reason}", id=self.abonent.id, reason=evidence.text)
+            "the balance of abonent {id} cannot be read: {reason}", id=self.abonent.id, reason=evidence.text
         )
 
     async def enter(
@@ -150,22 +150,17 @@ class ProbeEntries(Traces[Intended, Entered]):
             return evidence.text if found is None else self._keep(Entered(found, mark, descr))
         if found is None and isinstance(evidence, Accepted):
             raise ProbeStopped(
-                said(
-                    "the billing has answered an operation of {amount} ({mark}), and it is not there "
-                    "{seconds} s later",
-                    amount=amount,
-                    mark=str(mark),
-                    seconds=f"{self.patience.effect:g}",
-                )
+                "the billing has answered an operation of {amount} ({mark}), and it is not there {seconds} s later",
+                amount=amount,
+                mark=str(mark),
+                seconds=f"{self.patience.effect:g}",
             )
         if found is None:
             raise ProbeStopped(
-                said(
-                    "the answer to an operation of {amount} ({mark}) was lost: {reason}",
-                    amount=amount,
-                    mark=str(mark),
-                    reason=why_of(evidence),
-                )
+                "the answer to an operation of {amount} ({mark}) was lost: {reason}",
+                amount=amount,
+                mark=str(mark),
+                reason=why_of(evidence),
             )
         await self._settled(earlier)
         if not isinstance(evidence, Accepted):
@@ -263,9 +258,7 @@ class ProbeEntries(Traces[Intended, Entered]):
             return None if await self.gateway.unfinished_work(accounts, [self.abonent.id]) else True
 
         if not await until(nothing, self.patience.effect):
-            raise ProbeStopped(
-                said("the billing's stacks hold entries of abonent {id} for too long", id=self.abonent.id)
-            )
+            raise ProbeStopped("the billing's stacks hold entries of abonent {id} for too long", id=self.abonent.id)
 
     async def filtered(self, criteria: dict[str, object]) -> list[int] | None:
         """The ids of the subscriber's operations that a filter finds, None if it is refused."""

@@ -18,7 +18,6 @@ import msgspec
 from checkpoints.own_files import open_beside
 from engine.errors import EngineError
 from jobs.access.durable import append_durably, keep_name
-from texts.said import said
 
 
 class ProbeHeld(EngineError):
@@ -68,7 +67,7 @@ class Intents(Generic[Record]):
             append_durably(self._descriptor, msgspec.json.encode(intended) + b"\n")
         except OSError as error:
             why = error.strerror or ""
-            raise IntentFailed(said("{path} cannot be written: {reason}", path=self.path, reason=why)) from error
+            raise IntentFailed("{path} cannot be written: {reason}", path=self.path, reason=why) from error
 
     def restart(self) -> None:
         """Empty the file, after the entries of earlier probes are settled."""
@@ -88,7 +87,7 @@ def open_intents(path: Path, record: type[Record]) -> Iterator[Intents[Record]]:
         descriptor = _locked(path)
     except OSError as error:
         why = error.strerror or ""
-        raise IntentFailed(said("{path} cannot be opened: {reason}", path=path, reason=why)) from error
+        raise IntentFailed("{path} cannot be opened: {reason}", path=path, reason=why) from error
     try:
         yield Intents(path, descriptor, _read(path, descriptor, record))
     finally:
@@ -107,7 +106,7 @@ def _locked(path: Path) -> int:
         except OSError as error:
             os.close(descriptor)
             raise ProbeHeld(
-                said("another probe of this billing is under way ({path}): wait for its end", path=path)
+                "another probe of this billing is under way ({path}): wait for its end", path=path
             ) from error
         # A probe that has just ended may have removed the file between the two calls.
         if _is_there(path, descriptor):
@@ -131,10 +130,8 @@ def _read(path: Path, descriptor: int, record: type[Record]) -> tuple[Record, ..
         return tuple(msgspec.json.decode(line, type=record) for line in whole)
     except msgspec.DecodeError as error:
         raise IntentFailed(
-            said(
-                "{path} cannot be read: {error}. It names what an earlier probe has made: look in the billing for "
-                "'cm-probe' in comments and contract numbers, take it back, and remove the file",
-                path=path,
-                error=error,
-            )
+            "{path} cannot be read: {error}. It names what an earlier probe has made: look in the billing for "
+            "'cm-probe' in comments and contract numbers, take it back, and remove the file",
+            path=path,
+            error=error,
         ) from error

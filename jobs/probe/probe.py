@@ -68,21 +68,17 @@ async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
     """The subscriber to probe. Raises `InputRefused` if it does not exist or shares its account."""
     found = (await SubscriberFinder(gateway).by_ids([abonent_id]))[abonent_id]
     if isinstance(found, str):
-        raise InputRefused(
-            said("{reason}: a probe needs a live test subscriber with an account of its own", reason=found)
-        )
+        raise InputRefused("{reason}: a probe needs a live test subscriber with an account of its own", reason=found)
     (answer,) = await gateway.ask([filter_("Abonents", {"account_id": found.account_id}, "id", "deleted")])
     with as_engine_errors():
         others = [str(one.get("id", one.get("pk"))) for one in objects(answer) if not as_bool(one.get("deleted"))]
     others = [one for one in others if one != str(abonent_id)]
     if others:
         raise InputRefused(
-            said(
-                "abonent {id} shares its account with abonent {others}: a probe would move their balance as well. "
-                "Name a test subscriber with an account of its own",
-                id=abonent_id,
-                others=tuple(others[:5]),
-            )
+            "abonent {id} shares its account with abonent {others}: a probe would move their balance as well. "
+            "Name a test subscriber with an account of its own",
+            id=abonent_id,
+            others=tuple(others[:5]),
         )
     return found
 
@@ -220,7 +216,7 @@ class Probe:
         self._say(said("entering a receipt of {amount}", amount=KOPECK))
         first = await self._entries.enter(RECEIPT, KOPECK, TEXT)
         if isinstance(first, str):
-            raise ProbeStopped(said("a receipt of {amount} is refused: {reason}", amount=KOPECK, reason=first))
+            raise ProbeStopped("a receipt of {amount} is refused: {reason}", amount=KOPECK, reason=first)
         kept = first.operation.descr
         self._learn_type(first)
         self._learn("stack_seconds", max(first.seconds, 0.1))
@@ -234,12 +230,10 @@ class Probe:
             if first.sent.startswith(kept) and kept:
                 self._learn("descr_length", len(kept))
             raise ProbeStopped(
-                said(
-                    "the comment was sent as {sent!r} and is kept as {kept!r}: an operation could not be found again "
-                    "by its mark, so nothing more is entered",
-                    sent=first.sent,
-                    kept=kept,
-                )
+                "the comment was sent as {sent!r} and is kept as {kept!r}: an operation could not be found again "
+                "by its mark, so nothing more is entered",
+                sent=first.sent,
+                kept=kept,
             )
         mark = str(first.mark)
         looks = {

@@ -215,15 +215,13 @@ class Binding:
 
     def _column_missing(self, name: str) -> InputRefused:
         return InputRefused(
-            said(
-                "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give one "
-                "value for all rows with {set}",
-                file=self._name,
-                wanted=any_of([name, self._others[name]] if name in self._others else [name]),
-                there=", ".join(title.strip() for title in self._header),
-                map=setting("map", f"{name}=COLUMN"),
-                set=_set(name),
-            )
+            "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give one "
+            "value for all rows with {set}",
+            file=self._name,
+            wanted=any_of([name, self._others[name]] if name in self._others else [name]),
+            there=", ".join(title.strip() for title in self._header),
+            map=setting("map", f"{name}=COLUMN"),
+            set=_set(name),
         )
 
     def _check_named_once(self, name: str, other: str, columns: Mapping[str, Column]) -> None:
@@ -232,13 +230,11 @@ class Binding:
         column = next((columns[one] for one in (name, other) if one in columns), None)
         if given and column:
             raise InputRefused(
-                said(
-                    "{flag} names one for all rows, and each row of {file} names its own in the column {column}: "
-                    "leave out {flag}, or the other rows",
-                    flag=_set(given),
-                    file=self._name,
-                    column=column.name,
-                )
+                "{flag} names one for all rows, and each row of {file} names its own in the column {column}: "
+                "leave out {flag}, or the other rows",
+                flag=_set(given),
+                file=self._name,
+                column=column.name,
             )
 
     def _is_by_other(self, name: str) -> bool:
@@ -343,12 +339,10 @@ class Binding:
                     self._vault.open([given])
                 except SecretGone as error:
                     raise InputRefused(
-                        said(
-                            "what {flag} gave for all rows is kept no longer, for it is wiped when a run is at its "
-                            "end: give the rows a column {name}, or begin a new run",
-                            flag=_set(name),
-                            name=name,
-                        )
+                        "what {flag} gave for all rows is kept no longer, for it is wiped when a run is at its "
+                        "end: give the rows a column {name}, or begin a new run",
+                        flag=_set(name),
+                        name=name,
                     ) from error
 
     def _may_be_empty(self, name: str) -> bool:

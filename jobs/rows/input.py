@@ -168,20 +168,16 @@ def open_rows(
         return OneRow()
     if not rows.sql and own is None:
         raise InputRefused(
-            said(
-                "there is nothing to read rows from: name a file, - for standard input, or give {flag}",
-                flag=setting("sql"),
-            )
+            "there is nothing to read rows from: name a file, - for standard input, or give {flag}",
+            flag=setting("sql"),
         )
     if gateway.database is None:
         raise InputRefused(
-            said(
-                "the rows come from a select, and no database is set. Give it with {flag}, with {variable}, or as "
-                "address in [database] of {file}; or name a file of rows",
-                flag=setting("database", "HOST:PATH"),
-                variable=DATABASE,
-                file=SETTINGS_FILE,
-            )
+            "the rows come from a select, and no database is set. Give it with {flag}, with {variable}, or as "
+            "address in [database] of {file}; or name a file of rows",
+            flag=setting("database", "HOST:PATH"),
+            variable=DATABASE,
+            file=SETTINGS_FILE,
         )
     text = rows.sql or _fitted(gateway.database, own)
     return select_source(gateway.database, text, {**parameters, **rows.values}, rows.columns)
@@ -196,9 +192,7 @@ def _fitted(database: Database, own: SqlStatement | None) -> str:
             return database.fit(own).text
         except ColumnsMissing as error:
             raise InputRefused(
-                said(
-                    "{error}, which the job's own select reads its rows from: name a file of rows, or give {flag}",
-                    error=error,
-                    flag=setting("sql"),
-                )
+                "{error}, which the job's own select reads its rows from: name a file of rows, or give {flag}",
+                error=error,
+                flag=setting("sql"),
             ) from error

@@ -16,7 +16,7 @@ from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
 from jobs.spec.columns import Column, locate
 from texts.remedies import Remedy
-from texts.said import Quantity, any_of, said
+from texts.said import Quantity, any_of
 
 MOST: Final = 100_000
 """Keys of one list; all of them are in memory while the rows are read."""
@@ -66,9 +66,7 @@ def read_keys(given: KeyList, flag: Remedy) -> Keys:
         typed = _distinct((part.strip() for part in given.text.split(",")), flag)
         keys = Keys(typed, either=frozenset(typed))
     if not keys.all:
-        raise InputRefused(
-            said("{flag}: there is no key in {given}", flag=flag, given=given.file or repr(given.text))
-        )
+        raise InputRefused("{flag}: there is no key in {given}", flag=flag, given=given.file or repr(given.text))
     return keys
 
 
@@ -85,12 +83,10 @@ def unended_of(given: KeyList) -> tuple[LastLine, ...]:
 def _of_file(path: Path, digest: str, flag: Remedy) -> Keys:
     if FileOnDisk(path).digest != digest:
         raise InputRefused(
-            said(
-                "{flag}: {file} has changed since the run began with it. Put the old file back and resume, or start "
-                "a new run",
-                flag=flag,
-                file=path,
-            )
+            "{flag}: {file} has changed since the run began with it. Put the old file back and resume, or start "
+            "a new run",
+            flag=flag,
+            file=path,
         )
     bare = _bare(path, flag)
     if bare is not None:
@@ -100,13 +96,11 @@ def _of_file(path: Path, digest: str, flag: Remedy) -> Keys:
     found = {name: column for name, column in _located(source, names).items() if column is not None}
     if not found:
         raise InputRefused(
-            said(
-                "{flag}: {file} has no column of keys, as {names}; it has: {there}",
-                flag=flag,
-                file=path,
-                names=any_of(list(names)),
-                there=", ".join(source.header),
-            )
+            "{flag}: {file} has no column of keys, as {names}; it has: {there}",
+            flag=flag,
+            file=path,
+            names=any_of(list(names)),
+            there=", ".join(source.header),
         )
     # If both are there, the contract number is the key, because people prefer it to an id.
     name = next(name for name in names if name in found)
@@ -141,12 +135,7 @@ def _column(source: Source, column: Column) -> Iterator[str]:
     for page in source.pages(None):
         for refusal in page.refusals:
             raise InputRefused(
-                said(
-                    "{file}, line {line}: {reason}",
-                    file=source.name,
-                    line=refusal.line or 0,
-                    reason=refusal.reason,
-                )
+                "{file}, line {line}: {reason}", file=source.name, line=refusal.line or 0, reason=refusal.reason
             )
         yield from map(column.of, page.rows)
 
@@ -158,6 +147,6 @@ def _distinct(keys: Iterator[str], flag: Remedy) -> tuple[str, ...]:
             found[key] = None
         if len(found) > MOST:
             raise InputRefused(
-                said("{flag}: there are more than {most} keys, and so many are not taken", flag=flag, most=_MOST)
+                "{flag}: there are more than {most} keys, and so many are not taken", flag=flag, most=_MOST
             )
     return tuple(found)

@@ -38,7 +38,7 @@ def select_source(
     try:
         select = select_of(text)
     except NotASelect as error:
-        raise InputRefused(said("the select, {error}", error=error)) from error
+        raise InputRefused("the select, {error}", error=error) from error
     for note in select.notes:
         log.info(note)
     return SelectSource(database, select, parameters, names)
@@ -122,14 +122,12 @@ def _as_source_error() -> Iterator[None]:
             yield
         except NamesNeeded as error:
             raise InputRefused(
-                said(
-                    "the select is refused: {error}; or name all columns in their order with {flag}",
-                    error=error,
-                    flag=setting("columns", ",".join(ascii_lowercase[: error.columns])),
-                )
+                "the select is refused: {error}; or name all columns in their order with {flag}",
+                error=error,
+                flag=setting("columns", ",".join(ascii_lowercase[: error.columns])),
             ) from error
         except StatementRefused as error:
-            raise InputRefused(said("the select is refused: {error}", error=error)) from error
+            raise InputRefused("the select is refused: {error}", error=error) from error
         except RowsChanged as error:
             raise InputRefused(text_of(error)) from error
 

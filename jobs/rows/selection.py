@@ -164,11 +164,9 @@ class Selected(DerivedSource):
             return None
         if self._columns.id is None and self._columns.other is None:
             raise InputRefused(
-                said(
-                    "{flag}: {file} has no column that says which row is whose: leave {flag} out",
-                    flag=flag,
-                    file=self._inner.name,
-                )
+                "{flag}: {file} has no column that says which row is whose: leave {flag} out",
+                flag=flag,
+                file=self._inner.name,
             )
         keys = read_keys(given, flag)
         direct = Wanted(keys.ids | keys.either, keys.others | keys.either)
@@ -235,13 +233,11 @@ class Selected(DerivedSource):
                     )
         for key, why in sorted(ambiguous.items()):
             raise InputRefused(
-                said(
-                    "{flag}: {key!r} names {why}. Write it into a CSV file with a column abonent_id or "
-                    "contract_number, and name that file with {flag}",
-                    flag=flag,
-                    key=key,
-                    why=why,
-                )
+                "{flag}: {key!r} names {why}. Write it into a CSV file with a column abonent_id or "
+                "contract_number, and name that file with {flag}",
+                flag=flag,
+                key=key,
+                why=why,
             )
 
     def _turned(self, keys: Keys, missing: Iterable[str]) -> dict[str, str]:

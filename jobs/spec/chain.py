@@ -137,11 +137,11 @@ def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Templ
     """
     if not (model.isidentifier() and model.isascii()):
         raise ParameterRefused(
-            said("{flag}: this is not the name of a model such as AdminAccounts", flag=setting("model", model))
+            "{flag}: this is not the name of a model such as AdminAccounts", flag=setting("model", model)
         )
     if not chain:
         example = setting("chain", "'objects.get {\"id\": {id}}'")
-        raise ParameterRefused(said("a call of {model} needs a method: give {example}", model=model, example=example))
+        raise ParameterRefused("a call of {model} needs a method: give {example}", model=model, example=example)
     links = tuple(_link(number, text) for number, text in enumerate(chain, 1))
     return Template(model, links, tuple(fields), tuple(text.strip() for text in chain))
 
@@ -152,7 +152,7 @@ def _link(number: int, text: str) -> Link:
     where = reason("chain, link {number} ({link!r})", "chain", number=number, link=shown)
     found = _METHOD.match(text)
     if found is None:
-        raise ParameterRefused(said("{where}: a method is expected first, as objects.get, set, or save", where=where))
+        raise ParameterRefused("{where}: a method is expected first, as objects.get, set, or save", where=where)
     rest = text[found.end() :]
     if not rest.strip():
         return Link(found["method"], {})
@@ -165,29 +165,25 @@ def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
     except _NoPlaceholder as error:
         column = offset + error.place + 1
         raise ParameterRefused(
-            said("{where}, column {column}: {error}", where=where, column=column, error=error)
+            "{where}, column {column}: {error}", where=where, column=column, error=error
         ) from error
     try:
         read = json.loads(marked, parse_int=_whole, parse_float=_no_float, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:
         column = offset + places(error.pos) + 1
         raise ParameterRefused(
-            said(
-                "{where}, column {column}: this is not JSON: {error}. Names and texts stand in double quotes, a "
-                'placeholder as {{name}} or within a text as "{{name}}"',
-                where=where,
-                column=column,
-                error=error.msg,
-            )
+            "{where}, column {column}: this is not JSON: {error}. Names and texts stand in double quotes, a "
+            'placeholder as {{name}} or within a text as "{{name}}"',
+            where=where,
+            column=column,
+            error=error.msg,
         ) from error
     except ValueError as error:
-        raise ParameterRefused(said("{where}: {error}", where=where, error=error)) from error
+        raise ParameterRefused("{where}: {error}", where=where, error=error) from error
     except RecursionError as error:
         raise ParameterRefused(_too_deep(where)) from error
     if not isinstance(read, dict):
-        raise ParameterRefused(
-            said('{where}: the arguments are an object in braces, as {{"id": {{id}}}}', where=where)
-        )
+        raise ParameterRefused('{where}: the arguments are an object in braces, as {{"id": {{id}}}}', where=where)
     return _branches(where, read)
 
 
@@ -303,7 +299,7 @@ def _branches(where: str, read: Mapping[str, object], level: int = 1) -> dict[st
     for name, value in read.items():
         text = _text(name)
         if name.startswith(_BARE) or isinstance(text, TemplateText):
-            raise ParameterRefused(said("{where}: a placeholder cannot be the name of an argument", where=where))
+            raise ParameterRefused("{where}: a placeholder cannot be the name of an argument", where=where)
         tree[text] = _tree(where, value, level + 1)
     return tree
 

@@ -164,21 +164,17 @@ def _mapped(source_name: str, header: Sequence[str], name: str, title: str) -> C
         return Column(header[places[0]].strip(), places[0])
     if places:
         raise InputRefused(
-            said(
-                "{setting}: {source} has {titles}; write the name exactly as it is there",
-                setting=_map(name, title),
-                source=source_name,
-                titles=_quoted(header[place] for place in places),
-            )
-        )
-    raise InputRefused(
-        said(
-            "{setting}: {source} has no such column{nearest}; it has: {titles}",
+            "{setting}: {source} has {titles}; write the name exactly as it is there",
             setting=_map(name, title),
             source=source_name,
-            nearest=_nearest(title, header),
-            titles=_titles(header),
+            titles=_quoted(header[place] for place in places),
         )
+    raise InputRefused(
+        "{setting}: {source} has no such column{nearest}; it has: {titles}",
+        setting=_map(name, title),
+        source=source_name,
+        nearest=_nearest(title, header),
+        titles=_titles(header),
     )
 
 
@@ -186,13 +182,11 @@ def _refuse_strangers(wanted: Mapping[str, object], mapping: Mapping[str, str]) 
     for name, title in mapping.items():
         if name not in wanted:
             raise InputRefused(
-                said(
-                    "{setting}: the rows are not asked for {name}{nearest}; they are asked for: {names}",
-                    setting=_map(name, title),
-                    name=name,
-                    nearest=_nearest(name, wanted),
-                    names=tuple(wanted),
-                )
+                "{setting}: the rows are not asked for {name}{nearest}; they are asked for: {names}",
+                setting=_map(name, title),
+                name=name,
+                nearest=_nearest(name, wanted),
+                names=tuple(wanted),
             )
 
 
@@ -215,13 +209,11 @@ def _candidates(header: Sequence[str], name: str, further: Sequence[str], taken:
 def _only(source_name: str, name: str, columns: Sequence[Column]) -> Column | None:
     if len(columns) > 1:
         raise InputRefused(
-            said(
-                "{source} has several columns that can be {name}: {titles}. Say which is meant with {setting}",
-                source=source_name,
-                name=name,
-                titles=_quoted(column.name for column in columns),
-                setting=_map(name, "COLUMN"),
-            )
+            "{source} has several columns that can be {name}: {titles}. Say which is meant with {setting}",
+            source=source_name,
+            name=name,
+            titles=_quoted(column.name for column in columns),
+            setting=_map(name, "COLUMN"),
         )
     return columns[0] if columns else None
 
@@ -235,13 +227,11 @@ def _giving_way(
     first = own or further or list(names)
     if len(first) > 1:
         raise InputRefused(
-            said(
-                "{source}: the column {title!r} can be any of {names}. Say which is meant with {setting}",
-                source=source_name,
-                title=title.strip(),
-                names=tuple(first),
-                setting=_map(first[0], "COLUMN"),
-            )
+            "{source}: the column {title!r} can be any of {names}. Say which is meant with {setting}",
+            source=source_name,
+            title=title.strip(),
+            names=tuple(first),
+            setting=_map(first[0], "COLUMN"),
         )
     return [name for name in names if name != first[0]]
 

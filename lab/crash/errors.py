@@ -8,8 +8,10 @@ LabError
     └── NoPostgres, HandInFailed, of a fleet
 """
 
+from texts.said import SaidError
 
-class LabError(Exception):
+
+class LabError(SaidError):
     """Raised when the lab cannot continue: a problem with its folder, its billing or its program."""
 
 

@@ -123,7 +123,7 @@ def _run(folder: Path, program: str, *words: str) -> None:
         logs = (folder / "output", folder / "log")
         output_text = "\n".join(path.read_text(errors="replace") for path in logs if path.exists())
         raise NoPostgres(
-            said("{program} failed ({code}): {output}", program=program, code=ended.returncode, output=output_text)
+            "{program} failed ({code}): {output}", program=program, code=ended.returncode, output=output_text
         )
 
 

@@ -47,7 +47,7 @@ def named(encoding: str) -> str:
         bytes(4).decode(codec.name)
     except (LookupError, ValueError) as error:
         raise InputRefused(
-            said("there is no encoding {encoding!r}; use auto, utf-8 or cp1251", encoding=encoding)
+            "there is no encoding {encoding!r}; use auto, utf-8 or cp1251", encoding=encoding
         ) from error
     # With plain utf-8, a BOM would become part of the first name.
     return UTF_8 if codec.name == "utf-8" else codec.name
@@ -110,9 +110,7 @@ def _undecodable(name: str, fault: str, verdict: Verdict) -> InputRefused:
     match verdict:
         case str():
             remedy = said(
-                "it looks like {encoding}: give {flag}",
-                encoding=NAMES[verdict],
-                flag=setting("encoding", verdict),
+                "it looks like {encoding}: give {flag}", encoding=NAMES[verdict], flag=setting("encoding", verdict)
             )
         case Doubt():
             names = [NAMES.get(codec, "UTF-8") for codec in verdict.codecs]
@@ -123,7 +121,7 @@ def _undecodable(name: str, fault: str, verdict: Verdict) -> InputRefused:
             remedy = said(
                 "save the file as CSV UTF-8, or name its encoding with {flag}", flag=setting("encoding", "…")
             )
-    return InputRefused(said("{file}, {fault}; {remedy}", file=name, fault=fault, remedy=remedy))
+    return InputRefused("{file}, {fault}; {remedy}", file=name, fault=fault, remedy=remedy)
 
 
 def _doubtful_utf_8(original: Original) -> Doubt | None:
@@ -140,14 +138,12 @@ def _question(original: Original, doubt: Doubt) -> InputRefused:
     with original.open() as file:
         spot = faults.spot_of(file, doubt.word.place)
     return InputRefused(
-        said(
-            "{file}, {place}: the encoding cannot be told from so few letters: this is {readings}. Say which is "
-            "right with {flags}",
-            file=original.name,
-            place=spot.words,
-            readings=doubt.readings,
-            flags=_flags(doubt),
-        )
+        "{file}, {place}: the encoding cannot be told from so few letters: this is {readings}. Say which is "
+        "right with {flags}",
+        file=original.name,
+        place=spot.words,
+        readings=doubt.readings,
+        flags=_flags(doubt),
     )
 
 
@@ -210,20 +206,16 @@ class DecodedText:
             if "\0" in line:
                 spot = faults.Spot(number, line.index("\0") + 1)
                 raise InputRefused(
-                    said(
-                        "{file}, {place}: a NUL byte, which no text file has; save it as CSV UTF-8",
-                        file=self.name,
-                        place=spot.words,
-                    )
+                    "{file}, {place}: a NUL byte, which no text file has; save it as CSV UTF-8",
+                    file=self.name,
+                    place=spot.words,
                 )
             if len(line) >= LONGEST_LINE:
                 raise InputRefused(
-                    said(
-                        "{file}, line {line} is longer than {most} characters",
-                        file=self.name,
-                        line=number,
-                        most=Quantity(LONGEST_LINE),
-                    )
+                    "{file}, line {line} is longer than {most} characters",
+                    file=self.name,
+                    line=number,
+                    most=Quantity(LONGEST_LINE),
                 )
             yield line
 

@@ -87,11 +87,9 @@ class FileOnDisk:
         """Read the file once more. Raises `InputRefused` if it has changed."""
         if self._digest is not None and self._digest_now() != self._digest:
             raise InputRefused(
-                said(
-                    "{file}: the file changed while it was read, so nothing of it was sent. Let the program that "
-                    "writes it finish, then start again",
-                    file=self.name,
-                )
+                "{file}: the file changed while it was read, so nothing of it was sent. Let the program that "
+                "writes it finish, then start again",
+                file=self.name,
             )
 
     def _digest_now(self) -> str:
@@ -104,14 +102,12 @@ class FileOnDisk:
     def _refuse_what_is_no_file(self) -> None:
         try:
             if self._path.is_dir():
-                raise InputRefused(said("{file} is a folder: name a file in it", file=self.name))
+                raise InputRefused("{file} is a folder: name a file in it", file=self.name)
             if self._path.exists() and not self._path.is_file():
                 raise InputRefused(
-                    said(
-                        "{file} is not a regular file; it is read more than once, so save it as one, or pipe it into "
-                        "standard input",
-                        file=self.name,
-                    )
+                    "{file} is not a regular file; it is read more than once, so save it as one, or pipe it into "
+                    "standard input",
+                    file=self.name,
                 )
             size = self._path.stat().st_size
         except OSError as error:
@@ -152,12 +148,10 @@ class StandardInput:
                 self._spool = self._keep(self._stream or _standard_stream())
             except OSError as error:
                 raise InputRefused(
-                    said(
-                        "{file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
-                        "folder with TMPDIR",
-                        file=self.name,
-                        error=error.strerror or error,
-                    )
+                    "{file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
+                    "folder with TMPDIR",
+                    file=self.name,
+                    error=error.strerror or error,
                 ) from error
         return self._spool
 
@@ -225,13 +219,13 @@ def proven(original: Original, pages: Iterator[RowPage]) -> Iterator[RowPage]:
 def unreadable(name: str, error: OSError) -> InputRefused:
     """The refusal of an input that the system cannot read."""
     if isinstance(error, FileNotFoundError):
-        return InputRefused(said("there is no file {file}; check the path", file=name))
-    return InputRefused(said("{file} cannot be read: {error}", file=name, error=error.strerror or error))
+        return InputRefused("there is no file {file}; check the path", file=name)
+    return InputRefused("{file} cannot be read: {error}", file=name, error=error.strerror or error)
 
 
 def empty(name: str) -> InputRefused:
     """The refusal of an input without a single row."""
-    return InputRefused(said("{file} is empty: a header and rows are expected", file=name))
+    return InputRefused("{file} is empty: a header and rows are expected", file=name)
 
 
 def _write(file: IO[bytes], block: bytes) -> None:

@@ -11,7 +11,6 @@ from engine.sources.raw import fault_places as faults
 from engine.sources.raw.charset import AUTO, Charset, DecodedText
 from engine.sources.raw.original import Original, empty
 from texts.remedies import setting
-from texts.said import said
 
 _HEAD_LINES: Final = 200
 _HEAD_CHARACTERS: Final = 256 * 1024
@@ -87,13 +86,9 @@ class Sample:
         encoding = self.layout.encoding
         if self.layout.sheet:
             raise InputRefused(
-                said(
-                    "{file} is not a workbook and has no sheets: leave {flag} out",
-                    file=self.name,
-                    flag=setting("sheet"),
-                )
+                "{file} is not a workbook and has no sheets: leave {flag} out", file=self.name, flag=setting("sheet")
             )
         wide = charset.is_auto(encoding) or charset.is_wide(charset.named(encoding))
         if trouble := faults.no_text(self.start, wide=wide):
-            raise InputRefused(said("{file} {trouble}", file=self.name, trouble=trouble))
+            raise InputRefused("{file} {trouble}", file=self.name, trouble=trouble)
         return charset.detect_charset(self.original, encoding)

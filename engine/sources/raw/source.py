@@ -44,14 +44,12 @@ def check_names(
         seen[plain] = place
     if all(_NUMBER.fullmatch(name.strip()) for name in header):
         raise InputRefused(
-            said(
-                "{where}: {line} holds numbers ({numbers}) where the names of the columns are expected. If the input "
-                "has no header, name its columns with {flag}",
-                where=where,
-                line=line,
-                numbers=", ".join(header)[:60],
-                flag=setting("columns", example(len(header))),
-            )
+            "{where}: {line} holds numbers ({numbers}) where the names of the columns are expected. If the input "
+            "has no header, name its columns with {flag}",
+            where=where,
+            line=line,
+            numbers=", ".join(header)[:60],
+            flag=setting("columns", example(len(header))),
         )
 
 
@@ -115,10 +113,10 @@ def check_given(columns: Sequence[str]) -> tuple[str, ...]:
     plain = [name.casefold() for name in names]
     given = setting("columns", ",".join(columns))
     if "" in plain:
-        raise InputRefused(said("{flag}: the name number {number} is empty", flag=given, number=plain.index("") + 1))
+        raise InputRefused("{flag}: the name number {number} is empty", flag=given, number=plain.index("") + 1)
     for place, name in enumerate(plain):
         if name in plain[:place]:
-            raise InputRefused(said("{flag}: the name {name!r} is there twice", flag=given, name=names[place]))
+            raise InputRefused("{flag}: the name {name!r} is there twice", flag=given, name=names[place])
     return names
 
 
@@ -169,22 +167,18 @@ def _refuse_long_cells(name: str, line: int, cells: Sequence[str]) -> None:
     for column, cell in enumerate(cells, 1):
         if len(cell) > LONGEST_CELL:
             raise InputRefused(
-                said(
-                    "{file}, line {line}: column {column} is longer than {most} characters",
-                    file=name,
-                    line=line,
-                    column=column,
-                    most=Quantity(LONGEST_CELL),
-                )
+                "{file}, line {line}: column {column} is longer than {most} characters",
+                file=name,
+                line=line,
+                column=column,
+                most=Quantity(LONGEST_CELL),
             )
     if sum(map(len, cells)) > LARGEST_PAGE:
         raise InputRefused(
-            said(
-                "{file}, line {line}: the row is longer than {most} characters",
-                file=name,
-                line=line,
-                most=Quantity(LARGEST_PAGE),
-            )
+            "{file}, line {line}: the row is longer than {most} characters",
+            file=name,
+            line=line,
+            most=Quantity(LARGEST_PAGE),
         )
 
 
@@ -207,7 +201,7 @@ def _shortened(refusal: Refusal) -> Refusal:
 
 def no_rows(name: str) -> InputRefused:
     """The refusal of an input with only a header."""
-    return InputRefused(said("{file} has a header and no rows: there is nothing to do", file=name))
+    return InputRefused("{file} has a header and no rows: there is nothing to do", file=name)
 
 
 SURPLUS_KEPT: Final = 20

@@ -202,7 +202,7 @@ class DelimitedFile(Source):
             for _ in range(line - 1):
                 file.readline(LONGEST_LINE)
             fault = faults.quoting(file, line, delimiter, LONGEST_CELL)
-        return InputRefused(said("{file}, {fault}", file=self.name, fault=fault))
+        return InputRefused("{file}, {fault}", file=self.name, fault=fault)
 
 
 def announced_by(line: str) -> str:

@@ -53,7 +53,7 @@ def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
     words = _Bare(sample.layout.columns, said("columns with spaces between them"), by_words=True)
     form = words if _are_words(sample) else _form_of(sample)
     if form is None:
-        raise InputRefused(said("{file} is not as isql prints rows", file=sample.name))
+        raise InputRefused("{file} is not as isql prints rows", file=sample.name)
     return PrintedRows(sample.text, form, page_rows=sample.page_rows), sample.notes(form.words)
 
 
@@ -153,12 +153,10 @@ def _form_of(sample: Sample) -> PrintedForm | None:
 def _refuse_names(name: str, columns: Sequence[str], line: int) -> None:
     if columns:
         raise InputRefused(
-            said(
-                "{file} names its columns itself, from line {line} on: leave {flag} out",
-                file=name,
-                line=line,
-                flag=setting("columns", ",".join(columns)),
-            )
+            "{file} names its columns itself, from line {line} on: leave {flag} out",
+            file=name,
+            line=line,
+            flag=setting("columns", ",".join(columns)),
         )
 
 
@@ -170,13 +168,11 @@ def _refuse_twins(name: str, head: Sequence[str], begins: int, column: str) -> N
         return
     if sum(cut is not None and cut[0] == column for cut in map(_name_and_value, block)) > 1:
         raise InputRefused(
-            said(
-                "{file}, line {line}: two columns have the same name, {name!r}; give one of them another in the "
-                "select, with as",
-                file=name,
-                line=begins,
-                name=column,
-            )
+            "{file}, line {line}: two columns have the same name, {name!r}; give one of them another in the "
+            "select, with as",
+            file=name,
+            line=begins,
+            name=column,
         )
 
 
@@ -224,12 +220,10 @@ def _is_bare(where: str, line: str, columns: Sequence[str], *, padded: bool) -> 
         return True
     if len(_APART.split(line.strip(" "))) == len(columns):
         raise InputRefused(
-            said(
-                "{where}: the line can be taken apart at its commas and at its spaces. For the commas give {flag} "
-                "and for the spaces print with set list on",
-                where=where,
-                flag=setting("delimiter", ","),
-            )
+            "{where}: the line can be taken apart at its commas and at its spaces. For the commas give {flag} "
+            "and for the spaces print with set list on",
+            where=where,
+            flag=setting("delimiter", ","),
         )
     return False
 
@@ -245,12 +239,10 @@ def _unnamed(where: str, line: str, *, padded: bool) -> PrintedForm | None:
         return None
     if len(words) > 1:
         raise InputRefused(
-            said(
-                "{where}: {values} values and no names of columns. Name them with {flag}, or print with set list on",
-                where=where,
-                values=len(words),
-                flag=setting("columns", example(len(words))),
-            )
+            "{where}: {values} values and no names of columns. Name them with {flag}, or print with set list on",
+            where=where,
+            values=len(words),
+            flag=setting("columns", example(len(words))),
         )
     return _Bare(())
 

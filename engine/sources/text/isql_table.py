@@ -90,10 +90,7 @@ def table(where: str, heading: str, marks: str, codec: str) -> PrintedTable:
         if fitting:
             break
     raise InputRefused(
-        said(
-            "{where}: it cannot be told from the headings where the columns begin; print with set list on",
-            where=where,
-        )
+        "{where}: it cannot be told from the headings where the columns begin; print with set list on", where=where
     )
 
 

@@ -41,14 +41,12 @@ def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
     """The objects as a source of rows. Raises `InputRefused` for a JSON list, and for given column names."""
     if _is_list(sample):
         raise InputRefused(
-            said(
-                "{file} is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'",
-                file=sample.name,
-            )
+            "{file} is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'",
+            file=sample.name,
         )
     if sample.layout.columns:
         raise InputRefused(
-            said("{file} names its columns itself: leave {flag} out", file=sample.name, flag=setting("columns"))
+            "{file} names its columns itself: leave {flag} out", file=sample.name, flag=setting("columns")
         )
     return JsonLines(sample.text, page_rows=sample.page_rows), sample.notes(said("JSON lines"))
 
@@ -100,16 +98,12 @@ class JsonLines(Source):
                 first = _cells(_object(text))
             except _LineFault as fault:
                 place = Spot(line, fault.column).words if fault.column else said("line {line}", line=line)
-                raise InputRefused(
-                    said("{file}, {place}: {fault}", file=self.name, place=place, fault=fault)
-                ) from fault
+                raise InputRefused("{file}, {place}: {fault}", file=self.name, place=place, fault=fault) from fault
             if not first:
                 raise InputRefused(
-                    said(
-                        "{file}, line {line}: the first object is empty; its keys name the columns",
-                        file=self.name,
-                        line=line,
-                    )
+                    "{file}, line {line}: the first object is empty; its keys name the columns",
+                    file=self.name,
+                    line=line,
                 )
             where = said("{file}, line {line}", file=self.name, line=line)
             check_names(where, list(first), line=said("the first object"))

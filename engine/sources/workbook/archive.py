@@ -99,9 +99,7 @@ class Archive:
     def open(self, part: str) -> Iterator[IO[bytes]]:
         """The bytes of a part, unpacked as they are read. Raises `InputRefused`."""
         if part not in self.parts:
-            raise InputRefused(
-                said("{file} is no whole workbook: {part} is missing in it", file=self.name, part=part)
-            )
+            raise InputRefused("{file} is no whole workbook: {part} is missing in it", file=self.name, part=part)
         with self._opened() as archive:
             info = archive.getinfo(part)
             if info.flag_bits & _ENCRYPTED:
@@ -122,7 +120,7 @@ class Archive:
                     parser.Parse(chunk)
                     if stream.tell() - parser.CurrentByteIndex > _LARGEST_TAG:
                         raise InputRefused(
-                            said("{file} is broken: {part} has a tag without an end", file=self.name, part=part)
+                            "{file} is broken: {part} has a tag without an end", file=self.name, part=part
                         )
                     yield
                     if elements.done:
@@ -130,22 +128,18 @@ class Archive:
                 parser.Parse(b"", True)  # noqa: FBT003 - expat has no keyword arguments
             except expat.ExpatError as error:
                 raise InputRefused(
-                    said(
-                        "{file} is broken: line {line}, column {column} of {part}: {error}",
-                        file=self.name,
-                        line=error.lineno,
-                        column=error.offset + 1,
-                        part=part,
-                        error=expat.ErrorString(error.code),
-                    )
+                    "{file} is broken: line {line}, column {column} of {part}: {error}",
+                    file=self.name,
+                    line=error.lineno,
+                    column=error.offset + 1,
+                    part=part,
+                    error=expat.ErrorString(error.code),
                 ) from error
             except _DoctypeFound as error:
                 raise InputRefused(
-                    said(
-                        "{file}: {part} declares a document type, which no spreadsheet program does",
-                        file=self.name,
-                        part=part,
-                    )
+                    "{file}: {part} declares a document type, which no spreadsheet program does",
+                    file=self.name,
+                    part=part,
                 ) from error
             yield
 
@@ -161,25 +155,21 @@ class Archive:
                 yield archive
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise InputRefused(
-                said(
-                    "{file} is broken, as a file that was not copied whole: {error}. Copy or save it anew",
-                    file=self.name,
-                    error=str(error) or said("it ends too early"),
-                )
+                "{file} is broken, as a file that was not copied whole: {error}. Copy or save it anew",
+                file=self.name,
+                error=str(error) or said("it ends too early"),
             ) from error
 
     def _check_size(self, info: zipfile.ZipInfo) -> None:
         packed_well = info.file_size > _BEST_PACKED * max(info.compress_size, 1)
         if info.file_size > _LARGEST_PART or (info.file_size > _LARGE_PART and packed_well):
             raise InputRefused(
-                said(
-                    "{file}: {part} in it unpacks from {packed} to {size} bytes, which no table of rows does; save "
-                    "the rows as CSV UTF-8",
-                    file=self.name,
-                    part=info.filename,
-                    packed=Quantity(info.compress_size),
-                    size=Quantity(info.file_size),
-                )
+                "{file}: {part} in it unpacks from {packed} to {size} bytes, which no table of rows does; save "
+                "the rows as CSV UTF-8",
+                file=self.name,
+                part=info.filename,
+                packed=Quantity(info.compress_size),
+                size=Quantity(info.file_size),
             )
 
 
@@ -211,7 +201,7 @@ def is_archive(sample: Sample) -> bool:
 
 def refuse_archive(sample: Sample) -> NoReturn:
     """Refuse an archive that is not a workbook. Raises `InputRefused`."""
-    raise InputRefused(said("{file} is a ZIP archive and no workbook: unpack it first", file=sample.name))
+    raise InputRefused("{file} is a ZIP archive and no workbook: unpack it first", file=sample.name)
 
 
 def is_locked(sample: Sample) -> bool:
@@ -234,4 +224,4 @@ def refuse_locked(sample: Sample) -> NoReturn:
 
 def locked(name: str) -> InputRefused:
     """The refusal of an encrypted workbook."""
-    return InputRefused(said("{file} is behind a password: save it without one", file=name))
+    return InputRefused("{file} is behind a password: save it without one", file=name)

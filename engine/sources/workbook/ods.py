@@ -52,10 +52,7 @@ def _is_ods(archive: Archive) -> bool:
         with archive.open(_KIND) as stream:
             if _SPREADSHEET not in stream.read(200):
                 raise InputRefused(
-                    said(
-                        "{file} is a document, but no spreadsheet: save the table as .ods or CSV UTF-8",
-                        file=archive.name,
-                    )
+                    "{file} is a document, but no spreadsheet: save the table as .ods or CSV UTF-8", file=archive.name
                 )
     return _CONTENT in archive.parts
 
@@ -95,15 +92,13 @@ class OpenDocumentBook:
                 repeated += times - 1
                 if repeated > MOST_REPEATED:
                     raise InputRefused(
-                        said(
-                            "{file}: {rows} rows of the sheet {sheet!r} repeat the row above them, the last of them "
-                            "the rows {first} to {last}: delete what was filled down by mistake",
-                            file=self._archive.name,
-                            rows=Quantity(repeated),
-                            sheet=sheet,
-                            first=row.number + 1,
-                            last=row.number + times - 1,
-                        )
+                        "{file}: {rows} rows of the sheet {sheet!r} repeat the row above them, the last of them "
+                        "the rows {first} to {last}: delete what was filled down by mistake",
+                        file=self._archive.name,
+                        rows=Quantity(repeated),
+                        sheet=sheet,
+                        first=row.number + 1,
+                        last=row.number + times - 1,
                     )
                 for further in range(times):
                     yield SheetRow(row.number + further, row.cells)

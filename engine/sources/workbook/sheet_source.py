@@ -119,13 +119,11 @@ class SheetRows(Source):
         if not wanted:
             if len(names) > _MOST_SHEETS:
                 raise InputRefused(
-                    said(
-                        "{file} has {sheets} sheets: {names}. Name the one to read with {flag}",
-                        file=self.name,
-                        sheets=Quantity(len(names)),
-                        names=_listed(names),
-                        flag=setting("sheet", "NAME"),
-                    )
+                    "{file} has {sheets} sheets: {names}. Name the one to read with {flag}",
+                    file=self.name,
+                    sheets=Quantity(len(names)),
+                    names=_listed(names),
+                    flag=setting("sheet", "NAME"),
                 )
             return self._only(self._book.filled())
         plain = wanted.strip().casefold()
@@ -133,12 +131,7 @@ class SheetRows(Source):
             if name.strip().casefold() == plain:
                 return name
         raise InputRefused(
-            said(
-                "{file} has no sheet {sheet!r}; it has: {names}",
-                file=self.name,
-                sheet=wanted,
-                names=_listed(names),
-            )
+            "{file} has no sheet {sheet!r}; it has: {names}", file=self.name, sheet=wanted, names=_listed(names)
         )
 
     def _only(self, filled: Sequence[str]) -> str:
@@ -146,36 +139,30 @@ class SheetRows(Source):
             raise empty(self.name)
         if len(filled) > 1:
             raise InputRefused(
-                said(
-                    "{file} has {sheets} sheets that hold something: {names}. Name the one to read with {flag}",
-                    file=self.name,
-                    sheets=Quantity(len(filled)),
-                    names=_listed(filled),
-                    flag=setting("sheet", "NAME"),
-                )
+                "{file} has {sheets} sheets that hold something: {names}. Name the one to read with {flag}",
+                file=self.name,
+                sheets=Quantity(len(filled)),
+                names=_listed(filled),
+                flag=setting("sheet", "NAME"),
             )
         return filled[0]
 
     def _names(self, sheet: str, row: SheetRow) -> tuple[str, ...]:
         if merged := self._book.merged(sheet, row.number):
             raise InputRefused(
-                said(
-                    "{file}: the cells {cells} are merged, and row {row} is the header: which column has which name "
-                    "cannot be told. Unmerge them and name every column",
-                    file=self.name,
-                    cells=merged,
-                    row=row.number,
-                )
+                "{file}: the cells {cells} are merged, and row {row} is the header: which column has which name "
+                "cannot be told. Unmerge them and name every column",
+                file=self.name,
+                cells=merged,
+                row=row.number,
             )
         for place, cell in enumerate(row.cells):
             if isinstance(cell, CellFault):
                 raise InputRefused(
-                    said(
-                        "{file}: the cell {cell} of the header {reason}",
-                        file=self.name,
-                        cell=address(place, row.number),
-                        reason=cell.reason,
-                    )
+                    "{file}: the cell {cell} of the header {reason}",
+                    file=self.name,
+                    cell=address(place, row.number),
+                    reason=cell.reason,
                 )
         names = _written(row)
         while not names[-1].strip():

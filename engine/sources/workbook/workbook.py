@@ -79,40 +79,34 @@ def bad_value(error: ValueError) -> CellFault:
 def too_long(name: str, column: int, row: int) -> InputRefused:
     """The refusal of a workbook with a cell that is too long."""
     return InputRefused(
-        said(
-            "{file}, cell {cell} is longer than {most} characters",
-            file=name,
-            cell=address(column, row),
-            most=Quantity(LONGEST_CELL),
-        )
+        "{file}, cell {cell} is longer than {most} characters",
+        file=name,
+        cell=address(column, row),
+        most=Quantity(LONGEST_CELL),
     )
 
 
 def out_of_order(name: str, column: int, row: int) -> InputRefused:
     """The refusal of a workbook with a cell out of order, or outside the largest sheet."""
     return InputRefused(
-        said(
-            "{file} is broken: the cell {cell} is out of its order, or beyond any sheet",
-            file=name,
-            cell=address(column, row),
-        )
+        "{file} is broken: the cell {cell} is out of its order, or beyond any sheet",
+        file=name,
+        cell=address(column, row),
     )
 
 
 def misplaced(name: str, where: str, row: int) -> InputRefused:
     """The refusal of a workbook with a cell whose address is in another row."""
     return InputRefused(
-        said("{file} is broken: a cell in row {row} says that it is {cell!r}", file=name, row=row, cell=where[:20])
+        "{file} is broken: a cell in row {row} says that it is {cell!r}", file=name, row=row, cell=where[:20]
     )
 
 
 def unreadable_texts(name: str, error: OSError) -> InputRefused:
     """The refusal of a workbook whose texts cannot be kept in a temporary file."""
     return InputRefused(
-        said(
-            "the texts of {file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
-            "folder with TMPDIR",
-            file=name,
-            error=error.strerror or error,
-        )
+        "the texts of {file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
+        "folder with TMPDIR",
+        file=name,
+        error=error.strerror or error,
     )

@@ -37,7 +37,7 @@ def _is_xlsx(archive: Archive) -> bool:
     """Whether an archive is an Excel workbook. Raises `InputRefused` for the binary format (.xlsb)."""
     if _BINARY in archive.parts:
         raise InputRefused(
-            said("{file} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8", file=archive.name)
+            "{file} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8", file=archive.name
         )
     return _ROOT in archive.parts and any(part.startswith("xl/") for part in archive.parts)
 

@@ -9,7 +9,7 @@ from engine.sources.raw.source import LONGEST_CELL
 from engine.sources.workbook.archive import Attributes, ByLocalName, tags
 from engine.sources.workbook.cells import PLAIN, Format, format_of, whole_number
 from engine.sources.workbook.shared_strings import SpilledStrings
-from texts.said import Quantity, said
+from texts.said import Quantity
 
 _LARGEST: Final = 1_000_000
 """The largest number of a style or a format; Excel allows 65,490 styles."""
@@ -149,12 +149,10 @@ class SharedTexts:
         self._length += len(data)
         if self._length > LONGEST_CELL:
             raise InputRefused(
-                said(
-                    "{file}: text number {number} of its cells is longer than {most} characters",
-                    file=self._name,
-                    number=len(self.strings),
-                    most=Quantity(LONGEST_CELL),
-                )
+                "{file}: text number {number} of its cells is longer than {most} characters",
+                file=self._name,
+                number=len(self.strings),
+                most=Quantity(LONGEST_CELL),
             )
 
 

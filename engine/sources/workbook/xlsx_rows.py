@@ -22,7 +22,6 @@ from engine.sources.workbook.workbook import (
     too_long,
 )
 from engine.sources.workbook.xlsx_parts import Styles, unescaped
-from texts.said import said
 
 _MOST_TEXTS: Final = 10**12
 _TRUTHS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
@@ -191,12 +190,10 @@ class RowReader:
             return self._strings[-1 if number is None else number]
         except IndexError:
             raise InputRefused(
-                said(
-                    "{file} is broken: it has no text number {number}, which row {row} refers to",
-                    file=self._name,
-                    number=text[:20],
-                    row=self._row,
-                )
+                "{file} is broken: it has no text number {number}, which row {row} refers to",
+                file=self._name,
+                number=text[:20],
+                row=self._row,
             ) from None
 
     def _number(self, text: str) -> str | CellFault:
