@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import anyio
 import msgspec
 import typer
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -38,7 +38,7 @@ from jobs.access.vault import new_batch
 from jobs.probe.creation import ProbeObject, ProbeObjects, check_folder
 from jobs.probe.entries import Entered, ProbeEntries
 from jobs.probe.intent import Intended, IntendedObject, open_intents
-from jobs.probe.probe import Findings, Probe, steps, test_subscriber
+from jobs.probe.probe import Findings, Probe, test_subscriber
 from jobs.probe.traces import ProbePatience
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
@@ -137,15 +137,23 @@ async def probe(order: ProbeOrder, settings: Settings, screen: Screen) -> Exit:
             objects = ProbeObjects(gateway, created, name, patience, folder=order.folder or 0)
             if not await _clean_up(entries, order, screen) or not await _clean_up(objects, order, screen):
                 return _refused(screen)
+            asked = objects if order.folder is not None else None
+            probing = Probe(entries, order.storno_call, lambda line: screen.say(labelled("·", line)), asked)
             balance = await entries.balance()
-            screen.say(_plan(abonent, balance, order, settings))
+            head = said(
+                "On abonent {abonent} ({name}) of {address}, balance {balance}, the probe will:",
+                abonent=abonent.id,
+                name=printable(name_of(abonent)),
+                address=settings.target,
+                balance=_roubles(balance),
+            )
+            steps = enumerate(probing.steps(balance), 1)
+            lines = [Text(f"  {number}. {printable(step.sentence)}") for number, step in steps]
+            screen.say(Group(Text(""), render(head), *lines))
             if not await _agreed(said("Probe this subscriber?"), screen, yes=order.yes):
                 return _refused(screen)
-            asked = objects if order.folder is not None else None
             with waiting(said("probing")):
-                findings = await Probe(
-                    entries, order.storno_call, lambda line: screen.say(labelled("·", line)), asked
-                ).run()
+                findings = await probing.run()
         return _close(findings, abonent, billing, settings, screen)
 
 
@@ -233,19 +241,6 @@ def _refused(screen: Screen) -> Exit:
 
 
 # ---- the screen -------------------------------------------------------------------------------------------------
-
-
-def _plan(abonent: Abonent, balance: Decimal | None, order: ProbeOrder, settings: Settings) -> RenderableType:
-    head = said(
-        "On abonent {abonent} ({name}) of {address}, balance {balance}, the probe will:",
-        abonent=abonent.id,
-        name=printable(name_of(abonent)),
-        address=settings.target,
-        balance=_roubles(balance),
-    )
-    asked = steps(balance, order.storno_call, order.folder)
-    lines = [Text(f"  {number}. {printable(line)}") for number, line in enumerate(asked, 1)]
-    return Group(Text(""), render(head), *lines)
 
 
 def _close(

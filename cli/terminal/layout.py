@@ -194,12 +194,6 @@ def badge_of(parameters: Mapping[str, str]) -> Badge | None:
     return Badge(profile, parameters.get(_BILLING, ""), parameters.get(_PRODUCTION) == _YES)
 
 
-def add_badge(table: Facts, parameters: Mapping[str, str]) -> None:
-    """Add to the facts of a run the profile of settings that it was begun by, in its colour."""
-    if badge := badge_of(parameters):
-        table.add(said("settings"), badge.line)
-
-
 def is_of_badge(parameter: str) -> bool:
     """Whether a parameter of a run belongs to its badge."""
     return parameter.startswith(OF_SETTINGS)

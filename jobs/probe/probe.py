@@ -1,10 +1,11 @@
 """The steps of a probe: read, enter, look, take back, and compare the balance with that at the beginning."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 import anyio.to_thread
 import msgspec
@@ -26,7 +27,7 @@ from jobs.probe.entries import Entered, ProbeEntries, ProbeMark
 from jobs.probe.traces import ProbeStopped, Say
 from jobs.spec.entries import EXACT, exact_key
 from texts.remedies import setting
-from texts.said import in_clauses, said, text_of
+from texts.said import Said, in_clauses, said, text_of
 
 _TYPES: Final = {RECEIPT: "receipt_type", ACT: "act_type"}
 """The facts of types, as the vendor's programs number them [V]."""
@@ -83,57 +84,11 @@ async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
     return found
 
 
-def steps(balance: Decimal | None, storno_call: str | None, folder: int | None = None) -> list[str]:
-    """The steps of a probe, a sentence each, with all sums."""
-    reads = readings.READS * len(readings.AT_ONCE)
-    lines: list[str] = [
-        said(
-            "{reads} reading calls, 1 to 8 at once; one read of {models} models each; one call that fails",
-            reads=reads,
-            models=len(readings.MODELS),
-        ),
-        said("enter a receipt of {amount} with a short comment, read it back, filter by its comment", amount=KOPECK),
-    ]
-    if storno_call:
-        lines.append(said("reverse it by objects.get → {method}, and read it back", method=storno_call))
-    lines.append(
-        said(
-            "enter a receipt of {amount} with a comment of {length} characters (shorter where that is refused)",
-            amount=KOPECK,
-            length=LENGTHS[0],
-        )
-    )
-    if balance is None:
-        lines.append(said("nothing of type 8: without a database this billing does not tell the balance"))
-    else:
-        lines.append(
-            said(
-                "enter an operation of type 8 of about {amount}, one kopeck above the balance: it is that then where "
-                "type 8 sets, and {added} where it adds",
-                amount=balance + KOPECK,
-                added=2 * balance + KOPECK,
-            )
-        )
-        if storno_call:
-            lines.append(said("reverse that by {method}, and look at the balance", method=storno_call))
-    lines.append(said("enter an act of {amount}, and look at the balance", amount=KOPECK))
-    lines.append(
-        said(
-            "enter two receipts of {amount}, with {fields}, and filter by them",
-            amount=KOPECK,
-            fields=tuple(EXACT.values()),
-        )
-    )
-    lines.append(said("set the account's warning threshold to what it is, and save"))
-    if folder is not None:
-        lines += [
-            said("create a folder in the folder {folder}, and a subscriber in it", folder=folder),
-            said("create an account, a service and an attribute of this subscriber"),
-            said("leave out one field after the other that is refused, and read back what was taken"),
-            said("delete all of it in reverse order; the subscriber's empty money account stays"),
-        ]
-    lines.append(said("take all of it back by opposite sums, and hold the balance against that at the beginning"))
-    return lines
+class ProbeStep(NamedTuple):
+    """A step, as it is announced, and what carries it out; None where that is a part of another one."""
+
+    sentence: Said
+    carry_out: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,23 +113,92 @@ class Probe:
         self._say = say
         self._findings = Findings()
         self._learned, self._missing = self._findings.learned, self._findings.missing
+        self._first: Entered | None = None
+        """The first receipt, which storno is tried on."""
+
+    def steps(self, balance: Decimal | None) -> list[ProbeStep]:
+        """The steps in their order, with all sums, where the balance is this."""
+        storno, objects_ = self._storno_call, self._objects
+        steps = [
+            ProbeStep(
+                said(
+                    "{reads} reading calls, 1 to 8 at once; one read of {models} models each; one call that fails",
+                    reads=readings.READS * len(readings.AT_ONCE),
+                    models=len(readings.MODELS),
+                ),
+                self._read,
+            ),
+            ProbeStep(
+                said(
+                    "enter a receipt of {amount} with a short comment, read it back, filter by its comment",
+                    amount=KOPECK,
+                ),
+                self._comments,
+            ),
+        ]
+        if storno:
+            reverse = said("reverse it by objects.get → {method}, and read it back", method=storno)
+            steps.append(ProbeStep(reverse, self._try_storno))
+        steps.append(
+            ProbeStep(
+                said(
+                    "enter a receipt of {amount} with a comment of {length} characters (shorter where that is "
+                    "refused)",
+                    amount=KOPECK,
+                    length=LENGTHS[0],
+                ),
+                self._length,
+            )
+        )
+        if balance is None:
+            none = said("nothing of type 8: without a database this billing does not tell the balance")
+            steps.append(ProbeStep(none, self._opening_balance))
+        else:
+            opening = said(
+                "enter an operation of type 8 of about {amount}, one kopeck above the balance: it is that then where "
+                "type 8 sets, and {added} where it adds",
+                amount=balance + KOPECK,
+                added=2 * balance + KOPECK,
+            )
+            steps.append(ProbeStep(opening, self._opening_balance))
+            if storno:
+                steps.append(ProbeStep(said("reverse that by {method}, and look at the balance", method=storno)))
+        keys = said(
+            "enter two receipts of {amount}, with {fields}, and filter by them",
+            amount=KOPECK,
+            fields=tuple(EXACT.values()),
+        )
+        steps += [
+            ProbeStep(said("enter an act of {amount}, and look at the balance", amount=KOPECK), self._act),
+            ProbeStep(keys, self._keys),
+            ProbeStep(said("set the account's warning threshold to what it is, and save"), self._save),
+        ]
+        if objects_ is not None:
+            folder = said("create a folder in the folder {folder}, and a subscriber in it", folder=objects_.folder)
+            steps += [
+                ProbeStep(folder, partial(self._create, objects_)),
+                ProbeStep(said("create an account, a service and an attribute of this subscriber")),
+                ProbeStep(said("leave out one field after the other that is refused, and read back what was taken")),
+                ProbeStep(said("delete all of it in reverse order; the subscriber's empty money account stays")),
+            ]
+        back = said("take all of it back by opposite sums, and hold the balance against that at the beginning")
+        return [*steps, ProbeStep(back)]
 
     async def run(self) -> Findings:
         """Run all steps and take back; the reason of a stop is in the findings. Raises `IntentFailed`."""
         findings = self._findings
         self._missing["delete_answers"] = said("an operation is reversed, never deleted: a probe deletes nothing")
+        if self._storno_call is None:
+            self._missing["storno_call"] = said("it is tried only where the parameter storno_call names it")
+        if self._objects is None:
+            flag = setting("create-in", "FOLDER")
+            self._missing["create_fields"] = said("it is tried only where {flag} names a test folder", flag=flag)
         try:
             findings.before = await self._entries.balance()
-            for step in (
-                self._read,
-                self._comments,
-                self._opening_balance,
-                self._act,
-                self._keys,
-                self._save,
-                self._create,
-            ):
-                await step()
+            for step in self.steps(findings.before):
+                if step.carry_out is not None:
+                    self._say(step.sentence)
+                    await step.carry_out()
         except (LookUpFailed, ProbeStopped) as error:
             findings.stopped = text_of(error)
         self._say(said("taking back what was entered"))
@@ -193,7 +217,6 @@ class Probe:
 
     async def _read(self) -> None:
         gateway = self._gateway
-        self._say(said("reading: errors, models, latencies"))
         self._learn("error_status", await readings.error_status(gateway), said("no call failed as expected"))
         self._learn("models", await readings.models(gateway))
         self._learn("read_latency", await readings.latencies(gateway))
@@ -213,7 +236,6 @@ class Probe:
     # ---- comments, shapes, storno ----
 
     async def _comments(self) -> None:
-        self._say(said("entering a receipt of {amount}", amount=KOPECK))
         first = await self._entries.enter(RECEIPT, KOPECK, TEXT)
         if isinstance(first, str):
             raise ProbeStopped("a receipt of {amount} is refused: {reason}", amount=KOPECK, reason=first)
@@ -244,11 +266,7 @@ class Probe:
         }
         works = {name: await self._is_found(first, {by: wanted}, by) for name, (by, wanted) in looks.items()}
         self._learn("descr_filters", tuple(name for name, found in works.items() if found))
-        if self._storno_call is not None:
-            await self._try_storno(first, self._storno_call)
-        else:
-            self._missing["storno_call"] = said("it is tried only where the parameter storno_call names it")
-        await self._length()
+        self._first = first
 
     async def _is_found(self, entered: Entered, key: Mapping[str, str], by: str) -> bool:
         """Whether a filter finds this operation alone; one whose field the billing ignores finds everything."""
@@ -256,8 +274,10 @@ class Probe:
         other = await self._entries.filtered({by: f"{key[by]} nothing has this"})
         return found == [entered.operation.op_id] and other == []
 
-    async def _try_storno(self, entered: Entered, method: str) -> None:
-        self._say(said("reversing it by {method}", method=method))
+    async def _try_storno(self) -> None:
+        entered, method = self._first, self._storno_call
+        assert entered is not None  # noqa: S101 - the step before has entered it, or stopped
+        assert method is not None  # noqa: S101 - this step is one only where it is named
         before = await self._entries.balance()
         refused = await self._entries.storno(entered.operation, method)
         after = await self._entries.balance()
@@ -275,10 +295,6 @@ class Probe:
     async def _length(self) -> None:
         entries = self._entries
         for length in LENGTHS:
-            comment = said(
-                "entering a receipt of {amount} with a comment of {length} characters", amount=KOPECK, length=length
-            )
-            self._say(comment)
             room = length - len(str(ProbeMark(entries.probe, entries.numbers + 1))) - 1
             entered = await entries.enter(RECEIPT, KOPECK, ("абвгд" * room)[: max(room, 0)])
             if isinstance(entered, str):
@@ -317,7 +333,6 @@ class Probe:
                 self._entries.receipt_type = op_type
 
     async def _act(self) -> None:
-        self._say(said("entering an act of {amount}", amount=KOPECK))
         entered = await self._entries.enter(ACT, KOPECK, "Проба")
         if isinstance(entered, Entered):
             self._learn_type(entered)
@@ -328,7 +343,6 @@ class Probe:
         entries = self._entries
         for kind, named in EXACT.items():
             key = exact_key(kind, f"probe-{entries.probe}", entries.numbers + 1)
-            self._say(said("entering a receipt of {amount} with {field}", amount=KOPECK, field=named))
             entered = await entries.enter(entries.receipt_type, KOPECK, "Проба", fields=key)
             taken = isinstance(entered, Entered) and await self._is_found(entered, key, named)
             self._learn(f"{kind}_key", taken)
@@ -365,7 +379,6 @@ class Probe:
         before = await self._entries.balance()
         before = expected if before is None else before
         amount = before.quantize(KOPECK) + KOPECK
-        self._say(said("entering an operation of type 8 of {amount}", amount=amount))
         entered = await self._entries.enter(OPENING_BALANCE, amount, "Проба", before=before)
         if isinstance(entered, str):
             self._missing["type_8"] = said("it is refused: {reason}", reason=entered)
@@ -376,7 +389,6 @@ class Probe:
         return _Seen(entered, before, after)
 
     async def _storno_of_type_8(self, seen: _Seen, method: str) -> None:
-        self._say(said("reversing it by {method}", method=method))
         refused = await self._entries.storno(seen.entered.operation, method)
         now = await self._entries.balance()
         effects = {
@@ -400,7 +412,6 @@ class Probe:
         if threshold is None:
             self._missing["save_answers"] = said("the account has no warning threshold to save again")
             return
-        self._say(said("saving the account's warning threshold as it is"))
         key, change = {"account_id_abonents": abonent}, ChainStep("set", {"limit_warning": threshold})
         saved = await client.send(get("AdminAccounts", key, change, ChainStep("save")))
         if isinstance(saved, Accepted):
@@ -408,12 +419,7 @@ class Probe:
         else:
             self._missing["save_answers"] = saved.text
 
-    async def _create(self) -> None:
-        if (objects_ := self._objects) is None:
-            flag = setting("create-in", "FOLDER")
-            self._missing["create_fields"] = said("it is tried only where {flag} names a test folder", flag=flag)
-            return
-        self._say(said("creating a subscriber in the folder {folder}", folder=objects_.folder))
+    async def _create(self, objects_: ProbeObjects) -> None:
         try:
             await objects_.learn(self._entries.abonent)
         finally:
