@@ -34,7 +34,7 @@ from texts.said import Quantity, Said, counted, said, text_of
 if TYPE_CHECKING:
     from lab.crash.trials import Trial
     from lab.fleet.fleet_round import FleetRound
-    from lab.simulation.campaign import Campaign, Violation
+    from lab.simulation.campaign import Campaign
 
 Play: TypeAlias = Callable[[int, int], Awaitable[tuple[Any, Text, Path]]]
 """Runs the round of a number and a seed; gives it, its line, and its folder."""
@@ -156,7 +156,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         limit = math.inf if minutes == MINUTES else minutes
         # From there on schedules of fleets are among them.
         first = _SEEDS + drawn if seed is None else seed
-        raise typer.Exit(run_simulation(Simulation(first, simulate, limit), screen))
+        raise typer.Exit(run_simulation(first, simulate, limit, screen))
     if fleet:
         given = {"job": job, "fault": fault, "config": config, "rows": None if rows == ROWS else rows}
         for name in (name for name, value in given.items() if value):
@@ -432,46 +432,39 @@ _SHOWN: Final = 3
 """Violations that are shown; the JSON has them all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """A campaign: the seed of its first schedule, how many there are, and the minutes after which it ends."""
-
-    seed: int
-    schedules: int
-    minutes: float = math.inf
-
-
-def run_simulation(wanted: Simulation, screen: Screen) -> Exit:
-    """Play the schedules, and show what they come to."""
+def run_simulation(seed: int, schedules: int, minutes: float, screen: Screen) -> Exit:
+    """Play so many schedules from this seed on, for so long at most, and show what they come to."""
     from lab.simulation.campaign import ENOUGH, Campaign, run
 
-    campaign, seconds, is_whole = Campaign(), wanted.minutes * 60, True
-    with waiting(lambda: _campaign_line(campaign), lambda: (campaign.schedules, wanted.schedules)):
+    campaign, is_whole = Campaign(), True
+    with waiting(lambda: _campaign_line(campaign), lambda: (campaign.schedules, schedules)):
         try:
-            run(campaign, range(wanted.seed, wanted.seed + wanted.schedules), seconds)
+            run(campaign, range(seed, seed + schedules), minutes * 60)
         except KeyboardInterrupt:
             is_whole = False
     if screen.voice.as_json:
         screen.out.file.write(msgspec.json.encode(campaign.as_object()).decode() + "\n")
     for violation in campaign.violations[:_SHOWN]:
-        _show_violation(violation, screen)
+        # Its problems, its story, and the command that repeats it.
+        for problem in violation.problems:
+            screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
+        for moment, process, event in violation.story:
+            screen.say_always(Text(f"    {moment:10.3f}  {process:8}  {printable(event)}"))
+        _show_repeat(f"{PROGRAM} selftest --simulate 1 --seed {violation.seed}", screen)
     say = screen.say if campaign.is_proof else screen.say_always
     say(render(_campaign_line(campaign), "bold red" if campaign.violations else "bold green"))
     if campaign.schedules < ENOUGH and campaign.not_reached:
-        screen.say(render(_not_yet(len(campaign.not_reached), ENOUGH), "dim"))
+        not_yet = counted(
+            "{n} situation is not among them (--json names it); {enough} schedules have to reach all",
+            "{n} situations are not among them (--json names them); {enough} schedules have to reach all",
+            len(campaign.not_reached),
+            enough=Quantity(ENOUGH),
+        )
+        screen.say(render(not_yet, "dim"))
     elif campaign.not_reached:
         say(render(said("not reached: {situations}", situations=tuple(campaign.not_reached)), "yellow"))
     code = Exit.DONE if campaign.is_proof else Exit.REJECTED
     return code if is_whole else _interrupted(code, screen)
-
-
-def _not_yet(situations: int, enough: int) -> Said:
-    return counted(
-        "{n} situation is not among them (--json names it); {enough} schedules have to reach all",
-        "{n} situations are not among them (--json names them); {enough} schedules have to reach all",
-        situations,
-        enough=Quantity(enough),
-    )
 
 
 def _campaign_line(campaign: "Campaign") -> Said:
@@ -482,12 +475,3 @@ def _campaign_line(campaign: "Campaign") -> Said:
         rate=Quantity(round(campaign.per_minute)),
         wrong=Quantity(len(campaign.violations)),
     )
-
-
-def _show_violation(violation: "Violation", screen: Screen) -> None:
-    """The problems of a schedule, its story, and the command that repeats it."""
-    for problem in violation.problems:
-        screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
-    for moment, process, event in violation.story:
-        screen.say_always(Text(f"    {moment:10.3f}  {process:8}  {printable(event)}"))
-    _show_repeat(f"{PROGRAM} selftest --simulate 1 --seed {violation.seed}", screen)
