@@ -64,7 +64,7 @@ async def _interruptible(subscribers: int, screen: Screen) -> Exit:
 
 async def _play(subscribers: int, out: Console) -> Exit:
     from lab.crash.program import JOURNAL
-    from lab.demo import BALANCES, FOLDER, DemoStage, make_folder
+    from lab.demo import BALANCES, FOLDER, PACING, DemoStage, make_folder
 
     began, steps = anyio.current_time(), itertools.count(1)
 
@@ -109,10 +109,11 @@ async def _play(subscribers: int, out: Console) -> Exit:
         out.print(Text.assemble("   ", render(lost, "red")))
         heading(said("Resumed: what was in doubt is looked up, not sent on a guess"))
         with doing(said("resuming")):
-            await stage.resume(killed.run)
+            await stage.run(killed.run, State.ACCEPTED, "resume", killed.run, *PACING)
         heading(said("Verified: every row read back from the billing"))
         with doing(said("verifying")):
-            await stage.verify(killed.run)
+            # Where a row was rejected, the proof says so.
+            await stage.run(killed.run, State.APPLIED, "verify", killed.run, may_end_with=(Exit.DONE, Exit.REJECTED))
             proof = await stage.prove(asked, killed.run)
     out.print(_table(proof))
     holds = (
