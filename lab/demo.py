@@ -204,14 +204,14 @@ def make_folder() -> Path:
     Raises `LabError` when it cannot be created, and for a folder that no demonstration has made.
     """
     folder = Path.cwd() / FOLDER
-    is_there = folder.is_symlink() or folder.exists()
-    if is_there and (folder.is_symlink() or not (folder / _MADE_BY_DEMO).is_file()):
-        raise LabError(
-            "{folder} is there already, and no demonstration has made it: it is left as it is. Move it away, or "
-            "start the demonstration in another folder",
-            folder=folder,
-        )
     try:
+        is_there = folder.is_symlink() or folder.exists()
+        if is_there and (folder.is_symlink() or not (folder / _MADE_BY_DEMO).is_file()):
+            raise LabError(
+                "{folder} is there already, and no demonstration has made it: it is left as it is. Move it away, or "
+                "start the demonstration in another folder",
+                folder=folder,
+            )
         if is_there:
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
