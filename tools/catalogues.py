@@ -1,7 +1,7 @@
 """Collects the sentences of the code into the catalogues of cli/locale; `--write` keeps what is found.
 
-Sentences are the arguments of the functions in `FORMS`, as `said` and `counted` (texts/said.py), and the help. New
-ones come without a translation, and `tests/test_catalogues.py` fails until they have one; those that are gone go.
+Sentences are the arguments of `said`, `reason` and `counted`, see texts/said.py, and the texts of the help. New ones
+come without a translation, and `tests/test_catalogues.py` fails until they have one; those that are gone go.
 """
 
 import ast
