@@ -18,8 +18,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.streams import held_by
 from cli.terminal.texts import WHOLE, printable, reason_of
 from cli.translate.findings import Finding
-from cli.translate.one_liners import Translated, translate_all
-from cli.translate.translation import Translation
+from cli.translate.translation import Translated, Translation, translate_all
 from cli.translate.words import NEWLINE
 from jobs.catalogue.catalogue import BUILT_IN, Catalogue
 from texts.remedies import PROGRAM, setting
@@ -120,7 +119,7 @@ def as_object(one: Translated) -> Mapping[str, object]:
         "pipe": found.pipe or None,
         "faults": [
             {
-                "fault": fault.kind.value,
+                "fault": fault.kind,
                 "line": fault.place.line,
                 "column": fault.place.column,
                 "what": fault.what,

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.terminal.exits import CommandRefused
-from cli.translate.one_liners import translate_all
-from cli.translate.translation import Translation
+from cli.translate.translation import Translation, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
 
 FOLDER = Path(__file__).parent
@@ -83,7 +82,7 @@ def values_of(command: Sequence[str], name: str) -> list[str]:
 
 def kinds(found: Translation) -> list[str]:
     """The names of the faults in their order."""
-    return [fault.kind.value for fault in found.faults]
+    return [fault.kind for fault in found.faults]
 
 
 def translated(text: str, /, **given: str) -> Translation:

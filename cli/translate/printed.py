@@ -1,0 +1,195 @@
+"""What isql prints of a select: the way of a line through filters into the variables of a loop."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cli.translate import findings
+from cli.translate.findings import LinePlace, Told, named, refusal
+from cli.translate.grammar import ShellCommand
+from cli.translate.rows import Effect, Rows, effects_of, shown
+from cli.translate.sql import LineSelect, SelectForm
+from texts.said import counted, said
+
+TEXTS: Final = frozenset(
+    {"name", "contract_number", "sms", "email", "login", "comment", "descr", "attribute_value", "op_descr", "address"}
+)
+"""Columns of the billing that hold texts, which may contain spaces or consist of digits."""
+_IS_ID: Final = re.compile(r"(?:^|_)(?:id|pk)$")
+_LABEL: Final = -1
+"""Marks, in place of a column's number, the column's name, which `set list on` prints before each value."""
+
+
+def bind(rows: Rows, select: LineSelect, place: LinePlace, told: Told) -> tuple[Mapping[str, int], Mapping[str, str]]:
+    """Follow a line of the select through the filters: the column of each variable, or the reason why it has none.
+
+    Raises `CommandRefused` for an unknown filter, and for an ambiguous column.
+    """
+    is_list = select.form is SelectForm.LIST
+    if is_list and len(select.columns) > 1:
+        raise refusal(
+            "with set list on each of the {columns} columns is a line of its own, and the loop takes each"
+            " for a row; select the one that is meant",
+            place,
+            columns=len(select.columns),
+        )
+    line = _Line(select, [_LABEL, 0] if is_list else list(range(len(select.columns))), told)
+    for one in rows.filters:
+        line.pass_through(one)
+    line.end(rows, place)
+    variables = rows.variables
+    # The last variable of a loop takes the rest of the line, including spaces.
+    line.note_spaces(rows.place, line.fields[: len(variables) - (not rows.taking.is_open)])
+    if line.fields == [_LABEL] or (is_list and line.fields == [_LABEL, 0] and len(variables) == 1):
+        told.fault(findings.LABEL_FOR_VALUE, rows.place)
+        line.fields = [0]
+    columns: dict[str, int] = {}
+    missing: dict[str, str] = {}
+    for number, name in enumerate(variables):
+        is_last = number == len(variables) - 1 and not rows.taking.is_open
+        left = line.fields[number:] if is_last else line.fields[number : number + 1]
+        if len(left) == 1 and left[0] != _LABEL:
+            columns[name] = left[0]
+        elif not left:
+            missing[name] = counted(
+                "${name} gets nothing: the loop reads lines of {n} field",
+                "${name} gets nothing: the loop reads lines of {n} fields",
+                len(line.fields),
+                name=name,
+            )
+        elif len(left) == 1:
+            missing[name] = said(
+                "${name} is the name of the column, which set list on prints before the value", name=name
+            )
+        else:
+            missing[name] = said(
+                "${name} gets {values} values at once; give the loop a variable for each column of the select",
+                name=name,
+                values=len(left),
+            )
+    return columns, missing
+
+
+class _Line:
+    """A line on its way: the columns of its fields, and what of isql's output is no row but comes with them.
+
+    isql prints a blank line, the headings and a line of ==== before the rows, and all three again every 20 rows;
+    with `set heading off` or `set list on` the blank line alone. `top` is how many of these the output begins with.
+    """
+
+    def __init__(self, select: LineSelect, fields: list[int], told: Told) -> None:
+        self.select = select
+        self.fields = fields
+        self.told = told
+        self.headings = {"names", "marks"} if select.form is SelectForm.HEADED else set()
+        self.top = 1 + len(self.headings)
+        self.has_blanks = True
+        self.noted: set[str] = set()
+
+    def pass_through(self, command: ShellCommand) -> None:
+        """Apply a filter. Raises `CommandRefused` for an unknown one."""
+        for operator, _ in command.redirects:
+            raise refusal("a redirection of a filter is not translated", operator.place)
+        effects = effects_of(command)
+        if not effects or not all(self._apply(command, effect, match) for effect, match in effects):
+            raise refusal(
+                "{command}: what it does to the rows is not known here; put it into the select",
+                command.place,
+                command=shown(command),
+            )
+
+    def _apply(self, command: ShellCommand, effect: Effect, match: Mapping[str, str | None]) -> bool:
+        match effect:
+            case Effect.NO_BLANKS:
+                self._drop_blanks()
+            case Effect.GLUED:
+                self.note_spaces(command.place, self.fields)
+                if len(self.fields) > 1:
+                    self.told.fault(findings.COLUMNS_GLUED, command.place)
+            case Effect.HEAD:
+                self._drop_head(command, match)
+            case Effect.PICKED:
+                if match["if"]:
+                    self._drop_blanks()
+                if match["head"]:
+                    self._drop_head(command, match)
+                self._pick(command, [int(one) for one in re.findall(r"\d+", match["fields"] or "")])
+            case Effect.NUMBERS | Effect.WORDS:
+                return self._are_ids() and self._drop_lines(effect, match)
+            case Effect.ONE:
+                return False
+        return True
+
+    def _are_ids(self) -> bool:
+        """Whether each row has digits, and nothing but digits and spaces."""
+        return all(name is not None and _IS_ID.search(name) for name in self.select.columns)
+
+    def _drop_lines(self, effect: Effect, match: Mapping[str, str | None]) -> bool:
+        if effect is Effect.NUMBERS:
+            self._drop_blanks()
+            self.headings.clear()
+            is_anchored = match.get("anchored") or match.get("at_start")
+            return not (is_anchored and self.select.form is SelectForm.LIST)
+        words = (match.get("words") or "").split("\\|") if match.get("words") else (match["any_of"] or "").split("|")
+        for word in words:
+            if re.fullmatch(r"\^ ?\*?\$", word):
+                self._drop_blanks()
+            elif re.fullmatch(r"\^?=+", word):
+                self.headings.discard("marks")
+            elif word in [str(name).upper() for name in self.select.columns] and self.headings:
+                self.headings.discard("names")
+            else:
+                return False
+        self.top = min(self.top, self.has_blanks + len(self.headings))
+        return True
+
+    def _drop_blanks(self) -> None:
+        self.top -= self.has_blanks and self.top > 0
+        self.has_blanks = False
+
+    def _drop_head(self, command: ShellCommand, match: Mapping[str, str | None]) -> None:
+        start = match.get("from")
+        lines = int(start) - 1 if start else int(match.get("head") or 1)
+        if lines > self.top:
+            raise refusal(
+                "{command}: isql prints {top} lines before the rows here, and this takes away rows too",
+                command.place,
+                command=shown(command),
+                top=self.top,
+            )
+        self.top -= lines
+
+    def _pick(self, command: ShellCommand, numbers: Sequence[int]) -> None:
+        if numbers == [0]:
+            return
+        self.note_spaces(command.place, self.fields)
+        before, self.fields = self.fields, []
+        for number in numbers:
+            if 0 < number <= len(before):
+                self.fields.append(before[number - 1])
+                continue
+            if len(before) > 1:
+                raise refusal(
+                    "awk picks ${number}, and the lines have {fields} fields",
+                    command.place,
+                    number=number,
+                    fields=len(before),
+                )
+            self.told.fault(findings.FIELD_NOT_THERE, command.place, number=number)
+            self.fields.append(before[0])
+
+    def end(self, rows: Rows, place: LinePlace) -> None:
+        """Tell what is no row, and reaches the loop."""
+        if self.headings:
+            self.told.fault(findings.HEADINGS_ARE_ROWS if self.top else findings.HEADINGS_COME_AGAIN, place)
+        if rows.taking.by_words:
+            self.note_spaces(rows.place, self.fields)
+        elif self.has_blanks:
+            self.told.fault(findings.BLANK_LINES, rows.place)
+
+    def note_spaces(self, place: LinePlace, fields: Sequence[int]) -> None:
+        """Note texts among these fields that are split at their spaces."""
+        for name in [self.select.columns[one] for one in fields if one != _LABEL]:
+            if name in TEXTS and name not in self.noted:
+                self.noted.add(name)
+                self.told.fault(findings.SPACES, place, column=named(name))
