@@ -1,17 +1,17 @@
-"""The call of a line: its address, the form that it posts, and the arguments of each step as JSON with placeholders."""
+"""The call of a line: its address, the form that it posts, and the arguments of its steps, with placeholders."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 from billing.api.calls import is_secret
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import HOLE, LinePlace, Told, named, refusal
+from cli.translate.findings import HOLE, LinePlace, Refusal, Told, named
 from cli.translate.grammar import ShellCommand
 from cli.translate.options import CURL, WGET, options_of
 from cli.translate.words import NEWLINE, Letter, Quote, ShellText, Word
@@ -20,7 +20,7 @@ from jobs.spec.chain import Template, parse
 from jobs.spec.chain_kind import GET
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec
-from texts.said import said, text_of, wording
+from texts.said import said, text_of
 
 
 class Data(NamedTuple):
@@ -85,6 +85,7 @@ _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?://)?(?:[^/?#]*@)?(?P<host>[^/?#@]+)/rest_api/v2/(?P<model>[A-Za-z_][A-Za-z0-9_]*)/?"
 )
 """The user part of an address contains a password."""
+_NAMED: Final = re.compile(r"[^=@]+=")
 _EXAMPLE: Final = "http://HOST:8082/rest_api/v2/Users/"
 _FORM: Final = "application/x-www-form-urlencoded"
 
@@ -103,17 +104,15 @@ def read_request(command: ShellCommand, told: Told) -> Request:
                 data.append(Data(_heredoc(command, value), value.place))
             case "data" | "raw":
                 data.append(Data(value.text, value.place, value.kept))
+            case "encoded" if not _NAMED.match(value.plain):
+                raise Refusal("--data-urlencode is read as name=content", value.place)
             case "encoded":
-                # `=content` and `content` have no name.
-                name, equals, _ = value.plain.partition("=")
-                if not equals or not name or "@" in name:
-                    raise refusal("--data-urlencode is read as name=content", value.place)
                 data.append(Data(value.text, value.place, encoded=True))
             case "method" if value.plain.upper() not in methods:
-                raise refusal(
+                raise Refusal(
                     "the request is a {method}, and a call of the billing is a POST",
                     value.place,
-                    method=named(value.plain),
+                    method=value.plain,
                 )
             case "get":
                 told.fault(findings.SENT_AS_GET, value.place, option=named(value.plain))
@@ -121,35 +120,38 @@ def read_request(command: ShellCommand, told: Told) -> Request:
                 _check_header(value, told)
             case "url":
                 urls.append(value)
-    if not urls:
-        raise refusal("this {program} has no address", command.place, program=program)
-    if len(urls) > 1:
-        raise refusal("a second address stands here, and a row is one call", urls[1].place)
-    if not data:
-        raise refusal(
-            "this {program} posts nothing: it has no {option}",
-            command.place,
-            program=program,
-            option="-d" if is_curl else "--post-data",
+    if not data and urls:
+        option = "-d" if is_curl else "--post-data"
+        raise Refusal(
+            "this {program} posts nothing: it has no {option}", command.place, program=program, option=option
         )
+    model, address = _address(urls, command)
+    return Request(model, address, data)
+
+
+def _address(urls: Sequence[Word], command: ShellCommand) -> tuple[str, str | None]:
+    """The model in the one address of a call, and its host."""
+    if not urls:
+        raise Refusal("this {program} has no address", command.place, program=command.program)
+    if len(urls) > 1:
+        raise Refusal("a second address stands here, and a row is one call", urls[1].place)
     found = _ADDRESS.fullmatch(urls[0].plain)
     if found is None:
         # Behind the ? there may be a key, before the @ a password.
-        raise refusal(
+        raise Refusal(
             "{address} is not an address of the REST API, as {example} is one",
             urls[0].place,
-            address=named(urls[0].plain.partition("?")[0].rpartition("@")[2]),
+            address=urls[0].plain.partition("?")[0].rpartition("@")[2],
             example=_EXAMPLE,
         )
-    address = None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
-    return Request(found["model"], address, data)
+    return found["model"], None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
 
 
 def _heredoc(command: ShellCommand, value: Word) -> ShellText:
     """The lines for `@-`. curl leaves line ends out, but for --data-binary; JSON has them between its words alone."""
     texts = [word.text for operator, word in command.inputs if operator.symbol != "<"]
     if value.plain != "@-" or not texts:
-        raise refusal("the data of this curl stands in a file; write it into the line", value.place)
+        raise Refusal("the data of this curl stands in a file; write it into the line", value.place)
     return ShellText(tuple(letter for letter in texts[-1].letters if letter.char != NEWLINE))
 
 
@@ -158,8 +160,8 @@ def _check_header(value: Word, told: Told) -> None:
     if name.strip().casefold() != "content-type":
         told.notes.append(said("the header {name} is left out: headers belong into the settings", name=named(name)))
     elif content.strip().casefold().partition(";")[0] != _FORM:
-        raise refusal(
-            "the data is sent as {content}, and a call of the billing is a form", value.place, content=named(content)
+        raise Refusal(
+            "the data is sent as {content}, and a call of the billing is a form", value.place, content=content
         )
 
 
@@ -191,22 +193,22 @@ def read_call(request: Request, names: Names, catalogue: Catalogue) -> Translate
 def _read(model: str, data: Sequence[Data], names: Names, catalogue: Catalogue) -> TranslatedCall:
     told = Told()
     steps, fields = _form(data, told)
-    writers = [_Writer(step, names, told) for step in steps]
-    chain = [f"{step.method} {writer.text()}".rstrip() for step, writer in zip(steps, writers, strict=True)]
-    secrets = tuple(dict.fromkeys(name for one in writers for name in one.secrets))
+    arguments = [_Arguments(step, names, told) for step in steps]
+    chain = [f"{one.step.method} {one.text}".rstrip() for one in arguments]
+    secrets = tuple(dict.fromkeys(name for one in arguments for name in one.secrets))
     names.refuse_columns_called(secrets, data[0].place)
     try:
         whole = parse(model, chain, _fields(fields, data[0].place))
     except ParameterRefused as error:
-        raise refusal(text_of(error), data[0].place) from error
+        raise Refusal(text_of(error), data[0].place) from error
     # The arguments of objects.get are only the key of the object.
-    own = writers[1:] if whole.methods[0] == GET else writers
+    own = arguments[1:] if whole.methods[0] == GET else arguments
     return TranslatedCall(
         whole,
         catalogue.like(whole, {name for one in own for name in one.varying}),
         secrets,
-        tuple(dict.fromkeys(name for one in writers for name in one.untyped)),
-        any(one.varying for one in writers),
+        tuple(dict.fromkeys(name for one in arguments for name in one.untyped)),
+        any(one.varying for one in arguments),
         told,
     )
 
@@ -245,36 +247,38 @@ class _Step(NamedTuple):
 def _form(data: Sequence[Data], told: Told) -> tuple[list[_Step], ShellText]:
     """The steps of the posted data, and the fields of the answer. Raises `CommandRefused` where it is ambiguous."""
     entries: dict[str, _Entry] = {}
-    for one in data:
-        for entry in _entries(one, told):
-            if entry.key in entries:
-                raise refusal("{key} stands in the data twice", entry.place, key=entry.key)
-            entries[entry.key] = entry
+    for entry in (entry for one in data for entry in _entries(one, told)):
+        if entry.key in entries:
+            raise Refusal("{key} stands in the data twice", entry.place, key=entry.key)
+        entries[entry.key] = entry
     fields = entries.pop("fields", None)
     methods = {one.number: one for one in entries.values() if one.key.startswith("method")}
     arguments = {one.number: one for one in entries.values() if one.key.startswith("arg")}
-    for number, entry in methods.items():
-        method = entry.value.plain
-        if not method:
-            raise refusal("method{number} is empty, which is not a method", entry.place, number=number)
-        if not _METHOD.fullmatch(method):
-            raise refusal(
-                "method{number} is {given}, which is not a method", entry.place, number=number, given=named(method)
-            )
     is_paired = _pair(methods, arguments, told)
     steps: list[_Step] = []
     for before, number in pairwise([0, *sorted(methods)]):
-        method, place = methods[number].value.plain, methods[number].place
+        method, place = _method(methods[number]), methods[number].place
         if number != before + 1 and not is_paired:
             last = f"method{before}" if before else said("nothing")
             told.fault(findings.GAP, place, number=number, before=last, missing=before + 1)
-        given = arguments.get(number)
-        if given is None or not given.value.letters:
+        given = arguments.get(number, _Entry("", number, ShellText(), place))
+        if not given.value.letters:
             told.fault(findings.NO_ARGUMENTS, place, number=number)
-        steps.append(_Step(method, given.key if given else "", given.value if given else ShellText(), place))
+        steps.append(_Step(method, given.key, given.value, place))
     if not steps:
-        raise refusal("the data names no method1, so there is nothing to call", data[0].place)
+        raise Refusal("the data names no method1, so there is nothing to call", data[0].place)
     return steps, fields.value if fields else ShellText()
+
+
+def _method(entry: _Entry) -> str:
+    method = entry.value.plain
+    if not method:
+        raise Refusal("method{number} is empty, which is not a method", entry.place, number=entry.number)
+    if not _METHOD.fullmatch(method):
+        raise Refusal(
+            "method{number} is {given}, which is not a method", entry.place, number=entry.number, given=method
+        )
+    return method
 
 
 def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], told: Told) -> bool:
@@ -289,7 +293,7 @@ def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], told: Told) 
         return True
     for entry in alone:
         if entry.value.plain.replace(" ", "") not in ("", "{}"):
-            raise refusal(
+            raise Refusal(
                 "arg{number} has no method{number}; whose arguments they are cannot be told",
                 entry.place,
                 number=entry.number,
@@ -299,16 +303,17 @@ def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], told: Told) 
 
 
 def _entries(data: Data, told: Told) -> Iterator[_Entry]:
-    for part in [data.text] if data.encoded else _whole_values(data, told):
+    parts = [data.text] if data.encoded else [part for part in _whole_values(data, told) if part.letters]
+    for part in parts:
         place = part.place(0, data.place)
         key = _KEY.match(part.plain)
         if key is None:
             other = _OTHER.match(part.plain)
             if other is None:
-                raise refusal(
+                raise Refusal(
                     "{field} is not a field of a call, as method1=… is one",
                     place,
-                    field=named(part.plain.partition("=")[0]),
+                    field=part.plain.partition("=")[0],
                 )
             told.notes.append(
                 said(
@@ -332,18 +337,12 @@ def _whole_values(data: Data, told: Told) -> Iterator[ShellText]:
     for at in (found.start() for found in re.finditer("&", seen)):
         is_in_string = '"' in _STRING.sub("", seen[start:at])
         if _FIELD.match(seen, at + 1) or not is_in_string:
-            yield from _filled(data.text[start:at])
+            yield data.text[start:at].stripped()
             start = at + 1
         elif at == seen.index("&", start):
             key = seen[start:at].lstrip().partition("=")[0]
             told.fault(findings.AMPERSAND, data.text.place(at, data.place), key=named(key))
-    yield from _filled(data.text[start:])
-
-
-def _filled(part: ShellText) -> Iterator[ShellText]:
-    if stripped := part.stripped():
-        if stripped.letters:
-            yield stripped
+    yield data.text[start:].stripped()
 
 
 def _own(text: ShellText) -> str:
@@ -379,9 +378,9 @@ def _characters(codes: str, place: LinePlace) -> str:
     try:
         text = unquote_to_bytes(codes).decode()
     except UnicodeDecodeError as error:
-        raise refusal("{codes} is not a character in UTF-8", place, codes=named(codes)) from error
+        raise Refusal("{codes} is not a character in UTF-8", place, codes=codes) from error
     if not all(char.isprintable() or char in "\n\t\xa0" for char in text):
-        raise refusal("{codes} is a character that cannot be seen", place, codes=named(codes))
+        raise Refusal("{codes} is a character that cannot be seen", place, codes=codes)
     return text
 
 
@@ -394,28 +393,12 @@ MONEY: Final = frozenset(
 _READS: Final = frozenset({"objects.get", "objects.filter"})
 """Methods whose arguments are search criteria and not stored values."""
 _PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[^\s"{}\[\],:]+|.', re.DOTALL)
-_ALONE: Final = "\x01"
-"""The first character of a JSON string that represents a part with a variable and no quotes."""
+_SPACED: Final = {":": ": ", ",": ", ", " ": "", "\t": "", "\n": "", "\r": ""}
+_COLON: Final = re.compile(r"\s*:")
 _PLAIN_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _OF_IDS: Final = re.compile(r"(?:^|_)(?:id|pk|id_abonents)$")
 """Names of arguments that are ids."""
 _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
-_NO_LIST: Final = wording('fields is not a list of names, as ["ip", "pull"] is one')
-
-
-class _Number(str):
-    """A JSON number as it was written."""
-
-    __slots__ = ()
-
-
-_Json: TypeAlias = "_Pairs | list[_Json] | str | _Number | bool | None"
-
-
-class _Pairs(NamedTuple):
-    """A JSON object with its names in order."""
-
-    pairs: "list[tuple[str, _Json]]"
 
 
 def _fields(fields: ShellText, place: LinePlace) -> tuple[str, ...]:
@@ -423,177 +406,135 @@ def _fields(fields: ShellText, place: LinePlace) -> tuple[str, ...]:
     if not fields.letters:
         return ()
     where = fields.place(0, place)
-    read = _parsed(fields, "fields", where)
-    if not isinstance(read, list):
-        raise refusal(_NO_LIST, where)
-    names = [one for one in read if isinstance(one, str) and re.fullmatch(r"\w+", one)]
-    if len(names) != len(read) or any(isinstance(one, _Number) for one in names):
-        raise refusal(_NO_LIST, where)
+    names = _json(fields.plain, "fields", where)
+    if not isinstance(names, list) or not all(isinstance(one, str) and re.fullmatch(r"\w+", one) for one in names):
+        raise Refusal('fields is not a list of names, as ["ip", "pull"] is one', where)
     return tuple(names)
 
 
-def _parsed(text: ShellText, key: str, place: LinePlace) -> _Json:
-    seen = text.plain
-    if "\\u0000" in seen or "\\u0001" in seen:
-        raise refusal("{key} has a character that cannot be seen", place, key=key)
-    pieces = [found[0] for found in _PIECE.finditer(seen)]
-    marked = [f'"{_ALONE}{one}"' if HOLE in one and not one.startswith('"') else one for one in pieces]
+def _json(text: str, key: str, place: LinePlace) -> object:
+    """The value of a JSON text in which anything may be a hole. Raises `CommandRefused` for what is no JSON."""
+    if "\\u0000" in text:
+        raise Refusal("{key} has a character that cannot be seen", place, key=key)
+    pieces = [found[0] for found in _PIECE.finditer(text)]
+    whole = "".join([f'"{one}"' if HOLE in one and not one.startswith('"') else one for one in pieces])
 
-    def unique(pairs: "list[tuple[str, _Json]]") -> _Pairs:
-        names = [name for name, _ in pairs]
-        if len(set(names)) < len(names):
-            name = next(name for name in names if names.count(name) > 1)
-            raise refusal("{name} stands twice in {key}", place, name=named(name), key=key)
-        return _Pairs(pairs)
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, value in pairs:
+            if name in found:
+                raise Refusal("{name} stands twice in {key}", place, name=name, key=key)
+            found[name] = value
+        return found
 
     def no_constant(name: str) -> object:
-        raise ValueError(name)
+        raise json.JSONDecodeError(name, "", 0)
 
     try:
-        read: _Json = json.loads(
-            "".join(marked),
-            strict=False,
-            parse_int=_Number,
-            parse_float=_Number,
-            parse_constant=no_constant,
-            object_pairs_hook=unique,
-        )
+        return json.loads(whole, strict=False, parse_int=float, parse_constant=no_constant, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         why = error.msg.casefold()
-        raise refusal("{key} is not JSON when the shell is done with it: {why}", place, key=key, why=why) from error
-    except ValueError as error:
-        raise refusal("{key} is not JSON when the shell is done with it", place, key=key) from error
-    return read
+        raise Refusal("{key} is not JSON when the shell is done with it: {why}", place, key=key, why=why) from error
+    except RecursionError as error:
+        raise Refusal("{key} is nested too deep", place, key=key) from error
 
 
-@dataclass(slots=True)
-class _Writer:
-    """Writes the arguments of a step as JSON with placeholders; its holes come in the order of the line.
+class _Arguments:
+    """The arguments of a step as JSON with placeholders.
 
-    `varying` are the names of arguments with a placeholder; the placeholders `untyped` stand outside of strings, and
-    are no ids. `secrets` are arguments whose values are left out; each has a placeholder of its own name.
+    `varying` are the names of those with a placeholder; the placeholders `untyped` stand outside of strings, and are
+    no ids. `secrets` are those whose values are left out; each has a placeholder of its own name.
     """
 
-    step: _Step
-    names: Names
-    told: Told
-    varying: set[str] = field(default_factory=set)
-    secrets: list[str] = field(default_factory=list)
-    untyped: list[str] = field(default_factory=list)
-    holes: Iterator[Letter] = field(init=False)
+    def __init__(self, step: _Step, names: Names, told: Told) -> None:
+        self.step, self.names, self.told = step, names, told
+        self.varying: set[str] = set()
+        self.secrets: list[str] = []
+        self.untyped: list[str] = []
+        self.holes = iter(step.arguments.holes)
+        self.key = ""
+        self.place = step.arguments.place(0, step.place)
+        self.text = self._written(step.arguments) if step.arguments.letters else ""
 
-    def text(self) -> str:
-        """The template, empty where there are no arguments. Raises `CommandRefused` for anything but an object."""
-        key, arguments = self.step.key, self.step.arguments
-        if not arguments.letters:
-            return ""
-        self.holes = iter(arguments.holes)
-        where = arguments.place(0, self.step.place)
-        try:
-            read = _parsed(arguments, key, where)
-            text = self.written(read)
-        except RecursionError as error:
-            raise refusal("{key} is nested too deep", where, key=key) from error
-        if not isinstance(read, _Pairs):
-            raise refusal('{key} is not an object in braces, as {{"id": 5}} is one', where, key=key)
-        return "" if text == "{}" else text
+    def _written(self, arguments: ShellText) -> str:
+        plain = arguments.plain
+        if not isinstance(_json(plain, self.step.key, self.place), dict):
+            raise Refusal('{key} is not an object in braces, as {{"id": 5}} is one', self.place, key=self.step.key)
+        written = ""
+        around: list[tuple[str, LinePlace]] = []
+        for piece in _PIECE.finditer(plain):
+            text = piece[0]
+            if text == "{":
+                around.append((self.key, self.place))
+            elif text == "}":
+                self.key, self.place = around.pop()
+            elif text.startswith('"'):
+                value = json.loads(text, strict=False)
+                if is_name := _COLON.match(plain, piece.end()) is not None:
+                    self.key, self.place = value, arguments.place(piece.start(), self.place)
+                text = self._name() if is_name else self._string(value)
+            elif text not in "[]" and text not in _SPACED:
+                text = self._bare(text)
+            written += _SPACED.get(text, text)
+        return "" if written == "{}" else written
 
-    def written(self, value: _Json, key: str = "") -> str:
-        """A value as a template; `key` is the name of its argument."""
-        match value:
-            case _Pairs(pairs):
-                return "{" + ", ".join(self._pair(name, one) for name, one in pairs) + "}"
-            case list():
-                return "[" + ", ".join(self.written(one, key) for one in value) + "]"
-            case _Number():
-                return self._number(value, key)
-            case str() if value.startswith(_ALONE):
-                return self._alone(value.removeprefix(_ALONE), key)
-            case str():
-                return self._string(value, key)
-            case _:
-                return json.dumps(value)
+    def _name(self) -> str:
+        if HOLE in self.key or _PLACEHOLDER.search(self.key):
+            raise Refusal("a variable cannot be the name of an argument", self.place)
+        return _literal(self.key)
 
-    def _pair(self, name: str, value: _Json) -> str:
-        if HOLE in name or _PLACEHOLDER.search(name):
-            raise refusal("a variable cannot be the name of an argument", self._place(""))
-        return f"{_literal(name)}: {self.written(value, name)}"
-
-    def _string(self, value: str, key: str) -> str:
+    def _string(self, value: str) -> str:
         first, *others = value.split(HOLE)
-        if is_secret(key) and (first or any(others)):
-            return self._secret(key, alone=not others)
+        if is_secret(self.key) and (first or any(others)):
+            return self._secret(alone=not others)
         text = _literal(first)[1:-1]
         for following in others:
-            placeholder, _ = self._placeholder(key)
-            text += placeholder + _literal(following)[1:-1]
+            text += self._placeholder()[0] + _literal(following)[1:-1]
         return f'"{text}"'
 
-    def _secret(self, key: str, *, alone: bool) -> str:
+    def _bare(self, text: str) -> str:
+        """A value without quotes: a word of JSON, a number, or a hole."""
+        is_amount = self.step.method not in _READS and self.key.casefold() in MONEY
+        is_number = _PLAIN_NUMBER.fullmatch(text) is not None
+        if text in ("true", "false", "null") or (is_number and not is_amount and "." not in text):
+            return self._secret(alone=True) if is_number and is_secret(self.key) else text
+        if HOLE not in text and is_secret(self.key):
+            return self._secret(alone=True)
+        if HOLE not in text and not is_number:
+            raise Refusal("{key} is {value}, which is not a plain number", self.place, key=self.key, value=text)
+        if is_amount or is_number:
+            self.told.fault(findings.BARE_NUMBER, self.place, key=named(self.key))
+            return self._string(text)
+        if text != HOLE:
+            raise Refusal(
+                "{key} is put together of a variable and more, without quotes; quote the whole",
+                self.place,
+                key=self.key,
+            )
+        placeholder, is_text = self._placeholder(alone=True)
+        if not is_text and not _OF_IDS.search(self.key):
+            self.untyped.append(placeholder.strip("{}"))
+        return f'"{placeholder}"' if is_text else placeholder
+
+    def _secret(self, *, alone: bool) -> str:
         """A placeholder for a secret, since the printed command is copied, stored and shown."""
         if not alone:
-            raise refusal(
+            raise Refusal(
                 "{key} is put together of a secret and a variable; let a column say the whole",
-                self._place(key),
-                key=named(key),
+                self.place,
+                key=self.key,
             )
-        self.secrets.append(key)
-        return f'"{{{key}}}"'
+        self.secrets.append(self.key)
+        return f'"{{{self.key}}}"'
 
-    def _number(self, value: str, key: str) -> str:
-        if is_secret(key):
-            return self._secret(key, alone=True)
-        if not _PLAIN_NUMBER.fullmatch(value):
-            raise refusal(
-                "{key} is {value}, which is not a plain number",
-                self._place(key),
-                key=named(key),
-                value=named(value),
-            )
-        if not self._is_amount(key) and "." not in value:
-            return value
-        self.told.fault(findings.BARE_NUMBER, self._place(key), key=named(key))
-        return _quoted(value)
-
-    def _alone(self, value: str, key: str) -> str:
-        if self._is_amount(key):
-            self.told.fault(findings.BARE_NUMBER, self._place(key), key=named(key))
-            return self._string(value, key)
-        if value != HOLE:
-            raise refusal(
-                "{key} is put together of a variable and more, without quotes; quote the whole",
-                self._place(key),
-                key=named(key),
-            )
-        placeholder, is_text = self._placeholder(key, alone=True)
-        if is_text:
-            return f'"{placeholder}"'
-        if not _OF_IDS.search(key):
-            self.untyped.append(placeholder.strip("{}"))
-        return placeholder
-
-    def _placeholder(self, key: str, *, alone: bool = False) -> tuple[str, bool]:
+    def _placeholder(self, *, alone: bool = False) -> tuple[str, bool]:
         """The next placeholder, and whether its values are texts."""
         hole = next(self.holes)
-        self.varying.add(key)
+        self.varying.add(self.key)
         return f"{{{self.names.name_of(hole)}}}", self.names.is_text(hole, self.told, alone=alone)
-
-    def _is_amount(self, key: str) -> bool:
-        return self.step.method not in _READS and key.casefold() in MONEY
-
-    def _place(self, key: str) -> LinePlace:
-        """The place of the argument of that name."""
-        arguments = self.step.arguments
-        at = arguments.plain.find(f'"{key}"') if key else -1
-        return arguments.place(max(at, 0), self.step.place)
 
 
 def _literal(text: str) -> str:
-    """The text as JSON with its braces escaped, so that none is a placeholder."""
-    return _quoted(text.replace("{", "{{").replace("}", "}}"))
-
-
-def _quoted(text: str) -> str:
-    """A JSON string with invisible characters as escapes."""
-    whole = json.dumps(text, ensure_ascii=False)
+    """The text as JSON, its braces escaped so that none is a placeholder, and what cannot be seen as escapes."""
+    whole = json.dumps(text.replace("{", "{{").replace("}", "}}"), ensure_ascii=False)
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in whole)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
-from texts.said import Given, Said, said, text_of, wording
+from texts.said import Given, Said, said, wording
 
 HOLE: Final = "\0"
 """The character for what is not known before it is run, in a plain string; it never occurs in a line."""
@@ -70,19 +70,17 @@ class Told:
         self.notes.extend(other.notes)
 
 
-class Unfinished(CommandRefused):
-    """Raised where a line ends before something that it has begun."""
+class Refusal(CommandRefused):
+    """A part that cannot be translated, with words of the line; the template may also be a sentence."""
+
+    def __init__(self, template: str, place: LinePlace, /, **words: Given) -> None:
+        shown = {name: named(one) if type(one) is str else one for name, one in words.items()}
+        why = template if isinstance(template, Said) else said(template, **shown)
+        super().__init__(said("{place}: {why}", place=place.text, why=why))
 
 
-def refusal(template: str, place: LinePlace, /, **words: Given) -> CommandRefused:
-    """The error for a part that cannot be translated; `template` may also be a sentence."""
-    why = template if isinstance(template, Said) else said(template, **words)
-    return CommandRefused(said("{place}: {why}", place=place.text, why=why))
-
-
-def unfinished(template: str, place: LinePlace, /, **words: Given) -> Unfinished:
-    """The error for a part without its end."""
-    return Unfinished(text_of(refusal(template, place, **words)))
+class Unfinished(Refusal):
+    """A line that ends before something that it has begun."""
 
 
 def named(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from cli.translate.findings import START, LinePlace, named, refusal
+from cli.translate.findings import START, LinePlace, Refusal
 from cli.translate.words import NEWLINE, Operator, ShellText, Token, Word
 from texts.said import wording
 
@@ -175,7 +175,7 @@ class _Parser:
             self._skip(NEWLINE)
             stage = self._stage()
             if not isinstance(stage, ShellCommand):
-                raise refusal("`{symbol}` is not translated", operator.place, symbol=operator.symbol)
+                raise Refusal("`{symbol}` is not translated", operator.place, symbol=operator.symbol)
             following.append((operator, stage))
         return ShellPipeline(tuple(stages), self._is_at("&"), tuple(following))
 
@@ -185,7 +185,7 @@ class _Parser:
         if self._bare("[", "[[", "test", "if"):
             return self._guard()
         if keyword := self._bare(*_KEYWORDS):
-            raise refusal(
+            raise Refusal(
                 "`{command}` cannot be translated; the loops that can are while read … and for … in",
                 keyword.place,
                 command=keyword.plain,
@@ -204,15 +204,15 @@ class _Parser:
                 redirects.append((token, self._target(token)))
         command = ShellCommand(tuple(words), tuple(redirects), place)
         if not words and not command.inputs:
-            raise refusal("a command is missing here", self._here())
+            raise Refusal("a command is missing here", self._here())
         return command
 
     def _target(self, operator: Operator) -> Word:
         """The file of a redirection, or its text."""
         if operator.symbol not in _INPUTS and (">" not in operator.symbol or "<" in operator.symbol):
-            raise refusal("`{symbol}` is not translated", operator.place, symbol=operator.symbol)
+            raise Refusal("`{symbol}` is not translated", operator.place, symbol=operator.symbol)
         if not isinstance(token := self._next(), Word):
-            raise refusal("`{symbol}` names no file", operator.place, symbol=operator.symbol)
+            raise Refusal("`{symbol}` names no file", operator.place, symbol=operator.symbol)
         self.at += 1
         return token
 
@@ -226,11 +226,8 @@ class _Parser:
         variable, when = _tested(self._command()) or (ShellText(), "")
         if is_if:
             self._skip(*_SEPARATORS)
-            begins = when == "&&" and self._bare("then")
-        else:
-            begins = self._taken(when)
-        if not begins:
-            raise refusal(_NO_GUARD, place)
+        if not (when == "&&" and self._bare("then") if is_if else self._taken(when)):
+            raise Refusal(_NO_GUARD, place)
         if is_if or self._bare("{"):
             self.at += 1
             body = self.pipelines(until="fi" if is_if else "}")
@@ -243,7 +240,7 @@ class _Parser:
             or not isinstance(last, ShellCommand)
             or [one.plain for one in last.words] != ["continue"]
         ):
-            raise refusal(_NO_GUARD, place)
+            raise Refusal(_NO_GUARD, place)
         return Guard(variable, tuple(body[:-1]), place)
 
     # ---- loops ----
@@ -251,7 +248,7 @@ class _Parser:
     def _loop(self, keyword: Word) -> Loop:
         place = keyword.place
         if self.in_loop:
-            raise refusal("a loop within a loop cannot be translated", place)
+            raise Refusal("a loop within a loop cannot be translated", place)
         self.in_loop = True
         self.at += 1
         items: tuple[Word, ...] = ()
@@ -266,7 +263,7 @@ class _Parser:
         redirects: list[Redirect] = []
         while (token := self._next()) is not None and not self._is_at(*_ENDS_COMMAND):
             if isinstance(token, Word):
-                raise refusal("{word} behind `done` is not understood", token.place, word=named(token.plain))
+                raise Refusal("{word} behind `done` is not understood", token.place, word=token.plain)
             self.at += 1
             redirects.append((token, self._target(token)))
         self.in_loop = False
@@ -279,24 +276,24 @@ class _Parser:
         match command:
             case ShellCommand((name, within, *items), ()) if items and within.is_bare("in"):
                 return Taking((_variable(name),), by_words=True), tuple(items)
-        raise refusal("a for is read as `for NAME in WORDS`", place)
+        raise Refusal("a for is read as `for NAME in WORDS`", place)
 
     def _taking(self, command: ShellCommand) -> Taking:
         """What the condition of a loop reads. Raises `CommandRefused` for any condition but a `read`."""
         words = list(command.words)
         delimiter = _delimiter(words.pop(0)) if words and words[0].plain.startswith("IFS=") else ""
         if not words or words[0].plain != "read" or command.redirects:
-            raise refusal(_OTHER_CONDITION, command.place)
+            raise Refusal(_OTHER_CONDITION, command.place)
         names = tuple(_variable(word) for word in words[1:] if word.plain != "-r") or ("REPLY",)
         if delimiter == NEWLINE and len(names) > 1:
-            raise refusal("nothing takes the line apart: IFS is empty, or a line end", words[2].place)
+            raise Refusal("nothing takes the line apart: IFS is empty, or a line end", words[2].place)
         loses_last = not self._taken("||")
         if not loses_last:
             # `|| [ -n "$name" ]` takes a last line without a line end as well.
             other = self._command()
             variable, when = _tested(other) or (ShellText(), "")
             if when != "||" or variable.letters[0].name not in names:
-                raise refusal(_OTHER_CONDITION, other.place)
+                raise Refusal(_OTHER_CONDITION, other.place)
         keeps_backslashes = any(word.plain == "-r" for word in words)
         return Taking(names, delimiter, keeps_backslashes=keeps_backslashes, loses_last=loses_last)
 
@@ -304,7 +301,7 @@ class _Parser:
 
     def _expect(self, keyword: str, loop: LinePlace) -> None:
         if not self._bare(keyword):
-            raise refusal("the loop of {loop} lacks its `{keyword}`", self._here(), loop=loop.text, keyword=keyword)
+            raise Refusal("the loop of {loop} lacks its `{keyword}`", self._here(), loop=loop.text, keyword=keyword)
         self.at += 1
 
     def _skip(self, *symbols: str) -> None:
@@ -349,7 +346,7 @@ def _tested(command: ShellCommand) -> tuple[ShellText, str] | None:
 
 def _variable(word: Word) -> str:
     if not _NAME.fullmatch(word.plain):
-        raise refusal("{word} is not a name of a variable for `read`", word.place, word=named(word.plain))
+        raise Refusal("{word} is not a name of a variable for `read`", word.place, word=word.plain)
     return word.plain
 
 
@@ -361,5 +358,5 @@ def _delimiter(word: Word) -> str:
     if " " in value and not value.strip(" \t\n"):
         return ""
     if word.text.holes or len(value) != 1 or value in "\"'\\" or value.isalnum():
-        raise refusal(_ONE_CHARACTER, word.place)
+        raise Refusal(_ONE_CHARACTER, word.place)
     return value

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from cli.translate.findings import Told, named, refusal
+from cli.translate.findings import Refusal, Told
 from cli.translate.grammar import ShellCommand
 from cli.translate.words import Letter, Quote, ShellText, Word
 from texts.said import Said, said
@@ -119,12 +119,12 @@ def options_of(
             option = table.get(name)
             is_joined = attached is not None and name.startswith("--")
             if option is None or (attached and not option.takes) or (is_joined and not joins):
-                raise refusal(
-                    "{program}'s {option} is not translated", word.place, program=command.program, option=named(name)
+                raise Refusal(
+                    "{program}'s {option} is not translated", word.place, program=command.program, option=name
                 )
             value = attached or word
             if option.takes == "=" and attached is None and (value := next(words, word)) is word:
-                raise refusal(
+                raise Refusal(
                     "{program}'s {option} has no value", word.place, program=command.program, option=option.name
                 )
             if option.takes == "?" and attached is None:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from cli.translate import findings
-from cli.translate.findings import LinePlace, Told, named, refusal
+from cli.translate.findings import LinePlace, Refusal, Told, named
 from cli.translate.grammar import ShellCommand
-from cli.translate.rows import Effect, Rows, effects_of, shown
+from cli.translate.rows import Rows, effects_of, shown
 from cli.translate.sql import LineSelect, SelectForm
 from texts.said import counted, said
 
@@ -27,7 +27,7 @@ def bind(rows: Rows, select: LineSelect, place: LinePlace, told: Told) -> tuple[
     """
     is_list = select.form is SelectForm.LIST
     if is_list and len(select.columns) > 1:
-        raise refusal(
+        raise Refusal(
             "with set list on each of the {columns} columns is a line of its own, and the loop takes each"
             " for a row; select the one that is meant",
             place,
@@ -89,57 +89,52 @@ class _Line:
     def pass_through(self, command: ShellCommand) -> None:
         """Apply a filter. Raises `CommandRefused` for an unknown one."""
         for operator, _ in command.redirects:
-            raise refusal("a redirection of a filter is not translated", operator.place)
+            raise Refusal("a redirection of a filter is not translated", operator.place)
         effects = effects_of(command)
         if not effects or not all(self._apply(command, effect, match) for effect, match in effects):
-            raise refusal(
+            raise Refusal(
                 "{command}: what it does to the rows is not known here; put it into the select",
                 command.place,
                 command=shown(command),
             )
 
-    def _apply(self, command: ShellCommand, effect: Effect, match: Mapping[str, str | None]) -> bool:
+    def _apply(self, command: ShellCommand, effect: str, match: Mapping[str, str]) -> bool:
+        """Whether an effect is understood."""
         match effect:
-            case Effect.NO_BLANKS:
+            case "no-blanks":
                 self._drop_blanks()
-            case Effect.GLUED:
+            case "glued":
                 self.note_spaces(command.place, self.fields)
                 if len(self.fields) > 1:
                     self.told.fault(findings.COLUMNS_GLUED, command.place)
-            case Effect.HEAD:
-                self._drop_head(command, match)
-            case Effect.PICKED:
-                if match["if"]:
-                    self._drop_blanks()
-                if match["head"]:
-                    self._drop_head(command, match)
-                self._pick(command, [int(one) for one in re.findall(r"\d+", match["fields"] or "")])
-            case Effect.NUMBERS | Effect.WORDS:
-                return self._are_ids() and self._drop_lines(effect, match)
-            case Effect.ONE:
-                return False
+            case "head":
+                self._drop_head(command, int(match["from"]) - 1 if "from" in match else int(match["head"] or 1))
+            case "picked":
+                self._pick(command, [int(one) for one in re.findall(r"\d+", match["fields"])])
+            case "numbers" | "right-numbers" if self._are_ids():
+                self._drop_blanks()
+                self.headings.clear()
+                return effect == "numbers" or self.select.form is not SelectForm.LIST
+            case "others" if self._are_ids():
+                return all(map(self._drop, match.get("any_of", "").split("|") + match.get("words", "").split("\\|")))
+            case _:
+                return effect in ("same", "no-returns")
         return True
 
     def _are_ids(self) -> bool:
         """Whether each row has digits, and nothing but digits and spaces."""
         return all(name is not None and _IS_ID.search(name) for name in self.select.columns)
 
-    def _drop_lines(self, effect: Effect, match: Mapping[str, str | None]) -> bool:
-        if effect is Effect.NUMBERS:
+    def _drop(self, word: str) -> bool:
+        """Take out lines with a word, if it is none of a row."""
+        if re.fullmatch(r"\^ ?\*?\$", word):
             self._drop_blanks()
-            self.headings.clear()
-            is_anchored = match.get("anchored") or match.get("at_start")
-            return not (is_anchored and self.select.form is SelectForm.LIST)
-        words = (match.get("words") or "").split("\\|") if match.get("words") else (match["any_of"] or "").split("|")
-        for word in words:
-            if re.fullmatch(r"\^ ?\*?\$", word):
-                self._drop_blanks()
-            elif re.fullmatch(r"\^?=+", word):
-                self.headings.discard("marks")
-            elif word in [str(name).upper() for name in self.select.columns] and self.headings:
-                self.headings.discard("names")
-            else:
-                return False
+        elif re.fullmatch(r"\^?=+", word):
+            self.headings.discard("marks")
+        elif self.headings and word in [str(name).upper() for name in self.select.columns]:
+            self.headings.discard("names")
+        else:
+            return not word
         self.top = min(self.top, self.has_blanks + len(self.headings))
         return True
 
@@ -147,11 +142,9 @@ class _Line:
         self.top -= self.has_blanks and self.top > 0
         self.has_blanks = False
 
-    def _drop_head(self, command: ShellCommand, match: Mapping[str, str | None]) -> None:
-        start = match.get("from")
-        lines = int(start) - 1 if start else int(match.get("head") or 1)
+    def _drop_head(self, command: ShellCommand, lines: int) -> None:
         if lines > self.top:
-            raise refusal(
+            raise Refusal(
                 "{command}: isql prints {top} lines before the rows here, and this takes away rows too",
                 command.place,
                 command=shown(command),
@@ -165,18 +158,17 @@ class _Line:
         self.note_spaces(command.place, self.fields)
         before, self.fields = self.fields, []
         for number in numbers:
-            if 0 < number <= len(before):
-                self.fields.append(before[number - 1])
-                continue
-            if len(before) > 1:
-                raise refusal(
+            is_there = 0 < number <= len(before)
+            if not is_there and len(before) > 1:
+                raise Refusal(
                     "awk picks ${number}, and the lines have {fields} fields",
                     command.place,
                     number=number,
                     fields=len(before),
                 )
-            self.told.fault(findings.FIELD_NOT_THERE, command.place, number=number)
-            self.fields.append(before[0])
+            if not is_there:
+                self.told.fault(findings.FIELD_NOT_THERE, command.place, number=number)
+            self.fields.append(before[number - 1 if is_there else 0])
 
     def end(self, rows: Rows, place: LinePlace) -> None:
         """Tell what is no row, and reaches the loop."""

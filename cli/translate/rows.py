@@ -6,12 +6,11 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from typing import Final, NamedTuple, TypeAlias
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import HOLE, LinePlace, Told, named, refusal
+from cli.translate.findings import HOLE, LinePlace, Refusal, Told, named
 from cli.translate.grammar import Loop, Redirect, ShellCommand, ShellPipeline, Stage, Taking, parse
 from cli.translate.options import AWK, ISQL, PARALLEL, SHOWN, XARGS, OptionTable, options_of
 from cli.translate.words import NEWLINE, Letter, Quote, ShellText, Word, joined, lex_again
@@ -33,7 +32,7 @@ TEXT_TOOLS: Final = (
     *("cat", "tail", "head", "sed", "grep", "egrep", "fgrep", "cut", "tr", "sort", "uniq", "seq"),
 )
 """Programs that only write text: where they make the rows, the shell may go on using them."""
-LEFT_OUT: Final = {
+_LEFT_OUT: Final = {
     **dict.fromkeys(PRINTERS, SHOWN),
     "sleep": said("--rate and --in-flight pace the run"),
     "wait": said("a run ends when all its calls have"),
@@ -41,6 +40,7 @@ LEFT_OUT: Final = {
     "set": said("the run stops by itself where it has to, and says why"),
 }
 """Commands that are allowed beside the call, each with the reason why it is left out."""
+_NOT_TRANSLATED: Final = wording("`{symbol}` is not translated")
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -59,7 +59,7 @@ class Lines(NamedTuple):
 
 
 class Piped(NamedTuple):
-    """The lines of a file, or what text tools print; then without a file, or that which the first of them reads."""
+    """The lines of a file, or what text tools print, of which the first may read a file."""
 
     file: Word | None
     tools: Sequence[ShellCommand] = ()
@@ -84,28 +84,25 @@ class Rows:
 
 
 def assigned(pipeline: ShellPipeline) -> list[tuple[str, ShellText]]:
-    """The variables that a pipeline sets; none of them for one that does anything else."""
+    """The variables that a pipeline sets; none for one that does anything else."""
     command = pipeline.alone
-    if command is None or not command.words or command.inputs:
-        return []
-    words = command.words[1:] if command.words[0].is_bare("export") else command.words
-    names = [_ASSIGNMENT.match(word.plain) for word in words]
-    found = [(name[0][:-1], word.text[name.end() :]) for word, name in zip(words, names, strict=True) if name]
-    are_bare = all(
-        letter.quote is Quote.NONE
-        for word, (name, _) in zip(words, found, strict=False)
-        for letter in word.text.letters[: len(name)]
-    )
-    return found if len(found) == len(words) and are_bare else []
+    words = list(command.words) if command and not command.inputs else []
+    if len(words) > 1 and words[0].is_bare("export"):
+        words.pop(0)
+    found: list[tuple[str, ShellText]] = []
+    for word in words:
+        name = _ASSIGNMENT.match(word.plain)
+        if name is None or any(letter.quote is not Quote.NONE for letter in word.text.letters[: name.end()]):
+            return []
+        found.append((name[0][:-1], word.text[name.end() :]))
+    return found
 
 
 def is_left_out(pipeline: ShellPipeline, told: Told) -> bool:
     """Whether a command may be left out, which is noted."""
     command = pipeline.alone
-    why = LEFT_OUT.get(command.program) if command else None
-    if command is None or why is None:
-        return False
-    if command.program == "set" and not all(one.startswith(("-", "+")) for one in command.arguments[:1]):
+    why = _LEFT_OUT.get(command.program) if command else None
+    if not command or not why or any(one[:1] not in "-+" for one in command.arguments[: command.program == "set"]):
         return False
     told.notes.append(said("{option} is left out: {why}", option=command.program, why=why))
     return True
@@ -115,12 +112,12 @@ def check_following(pipeline: ShellPipeline) -> None:
     """Refuse what is done depending on how a call ends, but for words about it, which the run has itself."""
     for operator, command in pipeline.following:
         if not is_left_out(ShellPipeline((command,)), Told()):
-            raise refusal("`{symbol}` is not translated", operator.place, symbol=operator.symbol)
+            raise Refusal(_NOT_TRANSLATED, operator.place, symbol=operator.symbol)
 
 
-def not_understood(stage: Stage) -> CommandRefused:
+def not_understood(stage: Stage) -> Refusal:
     """The error for a command that is none of these."""
-    return refusal("{command} cannot be translated; {forms}", stage.place, command=shown(stage), forms=FORMS)
+    return Refusal("{command} cannot be translated; {forms}", stage.place, command=shown(stage), forms=FORMS)
 
 
 def shown(stage: Stage) -> str:
@@ -134,34 +131,35 @@ def shown(stage: Stage) -> str:
 
 # ---- where rows come from ----------------------------------------------------------------------------------------
 
+_TWO_SOURCES: Final = wording("a second source of rows stands here; which one is read is not told")
+_QUITS: Final = re.compile(r";\s*(?:quit|exit)\s*;?\s*$", re.IGNORECASE)
+
 
 def rows_of(before: Sequence[Stage], reads: ShellCommand, taking: Taking) -> Rows:
     """The rows that a pipe or a redirection feeds into a command. Raises `CommandRefused`."""
-    place, inputs = reads.place, reads.inputs
-    if len(inputs) > 1 or (inputs and before):
-        raise refusal("a second source of rows stands here; which one is read is not told", inputs[-1][0].place)
-    if inputs:
-        return _redirected(inputs[0], (), taking, place)
+    if len(reads.inputs) > 1 or (reads.inputs and before):
+        raise Refusal(_TWO_SOURCES, reads.inputs[-1][0].place)
+    if reads.inputs:
+        return _redirected(reads.inputs[0], (), taking, reads.place)
     if not before:
-        raise refusal("nothing is piped into this loop; {forms}", place, forms=FORMS)
-    for stage in before:
-        if not isinstance(stage, ShellCommand):
-            raise refusal("a loop that feeds another is not translated", stage.place)
-    first, *filters = (stage for stage in before if isinstance(stage, ShellCommand))
-    printed = _echoed(first) if first.program in PRINTERS and len(first.words) > 1 else None
+        raise Refusal("nothing is piped into this loop; {forms}", reads.place, forms=FORMS)
+    commands = [stage for stage in before if isinstance(stage, ShellCommand)]
+    if len(commands) < len(before):
+        raise Refusal("a loop that feeds another is not translated", before[0].place)
+    first, *filters = commands
+    if not first.arguments and first.inputs and first.program in ("", "cat"):
+        return _redirected(first.inputs[0], filters, taking, reads.place)
+    origin: Origin
+    if first.program in PRINTERS and first.arguments:
+        return _text(_echoed(first), filters, taking, reads.place)
     if first.program in _ISQLS:
-        return Rows(_select(first, None), tuple(filters), taking, place)
-    if printed and filters and filters[0].program in _ISQLS:
-        return Rows(_select(filters[0], printed), tuple(filters[1:]), taking, place)
-    if printed:
-        return Rows(Lines([printed]), tuple(filters), taking, place)
-    if first.program in ("", "cat") and first.inputs and len(first.words) <= 1:
-        return _redirected(first.inputs[0], filters, taking, place)
-    if first.program == "cat" and [one[:1] != "-" for one in first.arguments] == [True] and not first.redirects:
-        return Rows(Piped(first.words[1]), tuple(filters), taking, place)
-    if first.program not in TEXT_TOOLS:
+        origin = _select(first, None)
+    elif first.program in TEXT_TOOLS:
+        is_file = first.program == "cat" and [one[:1] != "-" for one in first.arguments] == [True]
+        origin = Piped(first.words[1]) if is_file and not first.redirects else Piped(None, [first])
+    else:
         raise not_understood(first)
-    return Rows(Piped(None, [first]), tuple(filters), taking, place)
+    return Rows(origin, tuple(filters), taking, reads.place)
 
 
 def rows_within(command: Letter, taking: Taking) -> Rows:
@@ -173,48 +171,50 @@ def stages_within(command: Letter) -> tuple[Stage, ...]:
     """The stages of the one pipeline within `$(…)`."""
     pipelines = parse(command.tokens or ())
     if len(pipelines) != 1 or pipelines[0].following:
-        raise refusal("what is read within $(…) is one command, or one pipe", command.place)
+        raise Refusal("what is read within $(…) is one command, or one pipe", command.place)
     return pipelines[0].stages
 
 
 def _redirected(redirect: Redirect, filters: Sequence[ShellCommand], taking: Taking, place: LinePlace) -> Rows:
     operator, target = redirect
     if operator.symbol != "<":
-        if filters and filters[0].program in _ISQLS:
-            return Rows(_select(filters[0], target.text), tuple(filters[1:]), taking, place)
-        return Rows(Lines([target.text]), tuple(filters), taking, place)
+        return _text(target.text, filters, taking, place)
     if not target.text.commands:
         return Rows(Piped(target), tuple(filters), taking, place)
     found = rows_within(target.text.commands[0], taking)
     return replace(found, filters=(*found.filters, *filters), place=place)
 
 
+def _text(text: ShellText, filters: Sequence[ShellCommand], taking: Taking, place: LinePlace) -> Rows:
+    """Rows that stand in the line, or the select that stands there for an isql."""
+    if filters and filters[0].program in _ISQLS:
+        return Rows(_select(filters[0], text), tuple(filters[1:]), taking, place)
+    return Rows(Lines([text]), tuple(filters), taking, place)
+
+
 def _select(command: ShellCommand, sql: ShellText | None) -> Select:
     """The select that a sqlexec has as its word, or that is fed to an isql."""
     if command.program == "sqlexec" and sql is None:
-        if command.redirects or len(command.words) != 2:  # noqa: PLR2004 - its name and the SQL
-            raise refusal('sqlexec is read with one text behind it, the SQL: sqlexec "select …"', command.place)
+        if command.redirects or len(command.arguments) != 1:
+            raise Refusal('sqlexec is read with one text behind it, the SQL: sqlexec "select …"', command.place)
         return Select(command.words[1].text, command.words[1].place)
     options_of(command, ISQL, Told())
-    texts = [word.text for operator, word in command.inputs if operator.symbol != "<"]
-    if len(command.redirects) != len(texts) or len(texts) + (sql is not None) != 1:
-        raise refusal(
+    texts = [sql] if sql else []
+    texts += [word.text for operator, word in command.inputs if operator.symbol != "<"]
+    if len(texts) != 1 or len(command.redirects) + (sql is not None) != 1:
+        raise Refusal(
             '{program} is read with the SQL in the line: echo "select …;" | {program} …',
             command.place,
             program=command.program,
         )
-    text = sql or texts[0]
-    ended = _QUITS.search(text.plain)
-    return Select(text[: ended.start()] if ended else text, text.place(0, command.place))
-
-
-_QUITS: Final = re.compile(r";\s*(?:quit|exit)\s*;?\s*$", re.IGNORECASE)
+    ended = _QUITS.search(texts[0].plain)
+    return Select(texts[0][: ended.start() if ended else None], texts[0].place(0, command.place))
 
 
 def _echoed(command: ShellCommand) -> ShellText:
     """The words that echo prints, as a line."""
     if command.program == "printf" or command.redirects or any(one.startswith("-") for one in command.arguments):
-        raise refusal(
+        raise Refusal(
             "what this {program} prints is not read: write the lines as <<END … END",
             command.place,
             program=command.program,
@@ -224,74 +224,54 @@ def _echoed(command: ShellCommand) -> ShellText:
 
 # ---- what rows go through ----------------------------------------------------------------------------------------
 
-
-class Effect(Enum):
-    """What a filter does to the lines that isql prints."""
-
-    SAME = auto()
-    NO_BLANKS = auto()
-    """Blank lines are taken out."""
-    NO_RETURNS = auto()
-    """The CR of line ends is taken away."""
-    GLUED = auto()
-    """Spaces are taken away, also those between columns."""
-    PICKED = auto()
-    """Fields are picked."""
-    HEAD = auto()
-    """The first lines are taken away."""
-    NUMBERS = auto()
-    """Lines without a digit are taken out."""
-    WORDS = auto()
-    """Lines with some words are taken out."""
-    ONE = auto()
-    """Right where one value is printed, and nothing else."""
-
-
 _BLANK: Final = r"\^(?:\\s\*|\[\[:space:\]\]\*|\[ \\t\]\*| \*)?\$"
 _SPACE: Final = r"(?: |\\s|\[\[:space:\]\])"
-_DIGITS: Final = r"(?P<anchored>\^(?: |\\s)\*)?\[(?:0-9|\[:digit:\])\]"
-FILTERS: Final[Sequence[tuple[str, str, Effect]]] = (
-    ("sed", rf"/{_BLANK}/d", Effect.NO_BLANKS),
-    ("sed", rf"s/{_SPACE}[*+]?//g|s/  \*//g", Effect.GLUED),
-    ("sed", rf"s/(?:\^{_SPACE}[*+]?|{_SPACE}[*+]?\$)//", Effect.SAME),
-    ("sed", r"1d|1,(?P<head>[1-9])d", Effect.HEAD),
-    ("tail", r"(?:-n\n?)?\+(?P<from>[1-9])", Effect.HEAD),
-    ("grep", rf"-v\n{_BLANK}|\.", Effect.NO_BLANKS),
-    ("grep", rf"{_DIGITS}|-E\n(?P<extended>){_DIGITS.replace('anchored', 'at_start')}\+?", Effect.NUMBERS),
-    ("grep", r"-v\n(?P<words>[\w=^$ *\\|]+)", Effect.WORDS),
-    ("grep", r"(?:-vE|-Ev|-v\n-E|-E\n-v)\n(?P<any_of>[\w=^$ *|]+)", Effect.WORDS),
-    ("awk", r"\s*(?:NF|/\./|!/\^\$/)\s*", Effect.NO_BLANKS),
-    ("awk", r"\s*NR\s*>\s*(?P<head>[1-9])\s*", Effect.HEAD),
-    ("awk", rf"\s*/{_DIGITS}/\s*", Effect.NUMBERS),
-    (
-        "awk",
-        r"\s*(?:(?P<if>NF|\$[0-9]{1,3}|/\./|!/\^\$/)|NR\s*>\s*(?P<head>[1-9]))?\s*"
-        r"\{\s*print\s+(?P<fields>\$[0-9]{1,3}(?:(?:\s*,\s*|\s*\"\s+\"\s*)\$[0-9]{1,3})*)\s*;?\s*\}\s*",
-        Effect.PICKED,
-    ),
-    ("tr", r"-d\n(?: |\[:blank:\])", Effect.GLUED),
-    ("tr", r"-s\n(?: |\[:blank:\])", Effect.SAME),
-    ("tr", r"-d\n(?:\\r|\r)", Effect.NO_RETURNS),
-    ("tr", r"-d\n(?:\[:space:\]| \\n|\\n |\\r\\n )", Effect.ONE),
-    ("xargs", "", Effect.ONE),
-    ("head", r"-1|-n1|-n\n1", Effect.ONE),
-    ("tail", r"-1|-n1|-n\n1", Effect.ONE),
+_DIGIT: Final = r"\[(?:0-9|\[:digit:\])\]"
+FILTERS: Final[Sequence[tuple[str, str, str]]] = (
+    ("sed", rf"/{_BLANK}/d", "no-blanks"),
+    ("sed", rf"s/{_SPACE}[*+]?//g|s/  \*//g", "glued"),
+    ("sed", rf"s/(?:\^{_SPACE}[*+]?|{_SPACE}[*+]?\$)//", "same"),
+    ("sed", r"1d|1,(?P<head>[1-9])d", "head"),
+    ("tail", r"(?:-n\n?)?\+(?P<from>[1-9])", "head"),
+    ("grep", rf"-v\n{_BLANK}|\.", "no-blanks"),
+    ("grep", rf"{_DIGIT}|-E\n{_DIGIT}\+", "numbers"),
+    ("grep", rf"\^ \*{_DIGIT}|-E\n\^ \*{_DIGIT}\+", "right-numbers"),
+    ("grep", r"-v\n(?P<words>[\w=^$ *\\|]+)", "others"),
+    ("grep", r"(?:-vE|-Ev|-v\n-E|-E\n-v)\n(?P<any_of>[\w=^$ *|]+)", "others"),
+    ("awk", r"NF|/\./|!/\^\$/|\$[0-9]{1,3}", "no-blanks"),
+    ("awk", r"NR\s*>\s*(?P<head>[1-9])", "head"),
+    ("awk", rf"/{_DIGIT}/", "numbers"),
+    ("awk", r"\{\s*print\s+(?P<fields>\$[0-9]{1,3}(?:(?:\s*,\s*|\s*\"\s+\"\s*)\$[0-9]{1,3})*)\s*;?\s*\}", "picked"),
+    ("tr", r"-d\n(?: |\[:blank:\])", "glued"),
+    ("tr", r"-s\n(?: |\[:blank:\])", "same"),
+    ("tr", r"-d\n(?:\\r|\r)", "no-returns"),
+    ("tr", r"-d\n(?:\[:space:\]| \\n|\\n |\\r\\n )", "one"),
+    ("xargs", "", "one"),
+    ("head", r"-1|-n1|-n\n1", "one"),
+    ("tail", r"-1|-n1|-n\n1", "one"),
 )
-"""The filters of what isql prints: the program, its words with line ends between them, and their effect."""
+"""The filters of what isql prints: a program, its words with line ends between them, and what it does to lines.
+
+`no-blanks`: blank lines go. `glued`: spaces go, also those between columns. `head`: the first lines go. `numbers`:
+lines without a digit go; `right-numbers` also those that begin otherwise. `others`: lines with some words go.
+`picked`: fields are picked. `no-returns`: the CR of line ends goes. `one`: harmless where one value is printed.
+"""
 _SAME_AS: Final = {"gawk": "awk", "mawk": "awk"}
 
 
-def effects_of(command: ShellCommand) -> list[tuple[Effect, Mapping[str, str]]]:
+def effects_of(command: ShellCommand) -> list[tuple[str, Mapping[str, str]]]:
     """What a filter does, one thing after the other, with its figures; nothing where that is not known."""
-    program = _SAME_AS.get(command.program, command.program)
-    arguments = command.arguments
+    program, arguments = _SAME_AS.get(command.program, command.program), command.arguments
     scripts = [NEWLINE.join(arguments)]
     if program == "sed" and arguments and set(arguments[:-1]) <= {"-e", "-r", "-E"}:
         scripts = [one.strip() for one in arguments[-1].split(";")]
-    found: list[tuple[Effect, Mapping[str, str]]] = []
+    elif program == "awk" and len(arguments) == 1:
+        when, brace, action = arguments[0].partition("{")
+        scripts = [one for one in (when.strip(), f"{brace}{action}".strip()) if one]
+    found: list[tuple[str, Mapping[str, str]]] = []
     for script in scripts:
         of_script = ((effect, re.fullmatch(pattern, script)) for name, pattern, effect in FILTERS if name == program)
-        effect, match = next(((effect, match) for effect, match in of_script if match), (Effect.SAME, None))
+        effect, match = next(((effect, match) for effect, match in of_script if match), ("", None))
         if match is None or command.redirects:
             return []
         found.append((effect, match.groupdict()))
@@ -314,53 +294,45 @@ _CUT_AT: Final[Mapping[str, str]] = {"\\t": "\t", "\\|": "|", "\\s+": "", " +": 
 _SPECIAL: Final = frozenset("\\|.^$*+?()[]{}")
 _ONE_LIST: Final = wording("parallel is read with one list of values, or one file")
 
-
-class Spread(NamedTuple):
-    """A command for each line: how a line is taken, where the lines come from, and what they went through before."""
-
-    call: ShellCommand
-    rows: Rows
+Spread: TypeAlias = tuple[ShellCommand, Rows]
+"""The call that is made of each line, and the rows that make these lines."""
 
 
-def read_xargs(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
+def _read_xargs(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
     """What `xargs -I{} curl …` calls for each line. Raises `CommandRefused`."""
     options, words = _spreading(command, XARGS, told)
     mark = options.get("mark")
     if "delimiter" in options and options["delimiter"].plain not in ("\\n", NEWLINE):
-        raise refusal("xargs is read where each line is one value", options["delimiter"].place)
+        raise Refusal("xargs is read where each line is one value", options["delimiter"].place)
     if mark is None and "several" not in options:
-        raise refusal("xargs is read with -I{{}}, which says where the value of a line stands", command.place)
+        raise Refusal("xargs is read with -I{{}}, which says where the value of a line stands", command.place)
     if mark is None:
-        letter = Letter(HOLE, command.place, Quote.DOUBLE, _VALUE)
-        call = _unwrapped(command.with_words([*words, Word(ShellText((letter,)), command.place)]))
-    else:
-        call = _unwrapped(command.with_words(words))
+        words.append(Word(ShellText((Letter(HOLE, command.place, Quote.DOUBLE, _VALUE),)), command.place))
+    call = _unwrapped(command.with_words(words))
+    if mark is not None:
         marks = re.compile(f"({re.escape(mark.plain)})")
         call = call.with_words([_replaced(word, marks, "xargs", told) for word in call.words])
     taking = Taking((_VALUE,), NEWLINE if mark else "", by_words=mark is None)
     return _spread(before, command, call, taking, options.get("file"))
 
 
-def read_parallel(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
+def _read_parallel(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
     """What `parallel … curl … :::: FILE` calls for each line. Raises `CommandRefused`."""
     options, words = _spreading(command, PARALLEL, told)
     at = next((at for at, word in enumerate(words) if word.plain in _LISTS), len(words))
     behind, is_list = words[at + 1 :], at < len(words) and words[at].plain == ":::"
-    for word in behind:
-        if word.plain.startswith(":::"):
-            raise refusal(_ONE_LIST, word.place)
     files = [*([] if is_list else behind), *([options["file"]] if "file" in options else [])]
-    if len(files) > 1 or (files and is_list):
-        raise refusal(_ONE_LIST, command.place)
+    if len(files) > 1 or (files and is_list) or any(word.plain.startswith(":::") for word in behind):
+        raise Refusal(_ONE_LIST, command.place)
     cut_at = _cut_at(options.get("cells"))
     call = _unwrapped(_as_called(command.with_words(words[:at]), told, quoted="quoted" in options))
     for word in call.words:
         if other := _OTHER_BRACES.search(word.plain):
             place = word.text.place(other.start(), word.place)
-            raise refusal("parallel's {mark} is not translated", place, mark=other[0])
+            raise Refusal("parallel's {mark} is not translated", place, mark=other[0])
     columns = max((int(one or 1) for word in call.words for one in _COLUMN.findall(word.plain)), default=1)
     if columns > 1 and cut_at == NEWLINE:
-        raise refusal(
+        raise Refusal(
             "{mark} is used, and --colsep does not say what separates the values",
             command.place,
             mark=f"{{{columns}}}",
@@ -380,7 +352,7 @@ def _spreading(command: ShellCommand, table: OptionTable, told: Told) -> tuple[d
     found, words = options_of(command, table, told, stops=True)
     options = {option.means: value for option, value in found}
     if "several" in options and options["several"].plain != "1":
-        raise refusal("several values go into one call, and a run makes one for each row", options["several"].place)
+        raise Refusal("several values go into one call, and a run makes one for each row", options["several"].place)
     return options, words
 
 
@@ -395,24 +367,22 @@ def _spread(
     if call.program not in CALLERS:
         raise not_understood(call)
     if not any(letter.name.startswith("{") for word in call.words for letter in word.text.holes):
-        raise refusal("nothing says where the value of a line stands, as {{}} does, or {{1}} and {{2}}", call.place)
+        raise Refusal("nothing says where the value of a line stands, as {{}} does, or {{1}} and {{2}}", call.place)
     if file is None and not items:
-        return Spread(call, rows_of(before, command, taking))
+        return call, rows_of(before, command, taking)
     for stage in before:
-        raise refusal("{program} reads its values elsewhere, and not from this", stage.place, program=command.program)
+        raise Refusal("{program} reads its values elsewhere, and not from this", stage.place, program=command.program)
     origin = Piped(file) if file else Lines([item.text for item in items], are_words=True)
-    return Spread(call, Rows(origin, (), taking, command.place))
+    return call, Rows(origin, (), taking, command.place)
 
 
 def _cut_at(pattern: Word | None) -> str:
     """What parts the values of a line: one character, "" for white space, a line end where nothing does."""
     if pattern is None:
         return NEWLINE
-    if pattern.plain in _CUT_AT:
-        return _CUT_AT[pattern.plain]
-    if len(pattern.plain) != 1 or pattern.plain in _SPECIAL:
-        raise refusal("--colsep is read as one character, as ';' or '\\t'", pattern.place)
-    return pattern.plain
+    if pattern.plain not in _CUT_AT and (len(pattern.plain) != 1 or pattern.plain in _SPECIAL):
+        raise Refusal("--colsep is read as one character, as ';' or '\\t'", pattern.place)
+    return _CUT_AT.get(pattern.plain, pattern.plain)
 
 
 def _replaced(word: Word, mark: re.Pattern[str], program: str, told: Told, *, alone: bool = True) -> Word:
@@ -431,13 +401,10 @@ def _replaced(word: Word, mark: re.Pattern[str], program: str, told: Told, *, al
     return word.with_letters([*letters, *word.text.letters[done:]])
 
 
-# ---- a shell within ----------------------------------------------------------------------------------------------
-
-
 def _as_called(command: ShellCommand, told: Told, *, quoted: bool) -> ShellCommand:
     """The command that parallel calls: without -q a second shell reads its words."""
     if not command.words:
-        raise refusal("parallel calls nothing here: its commands come from its input", command.place)
+        raise Refusal("parallel calls nothing here: its commands come from its input", command.place)
     if quoted:
         return command
     try:
@@ -452,11 +419,11 @@ def _as_called(command: ShellCommand, told: Told, *, quoted: bool) -> ShellComma
 def _command_of(text: ShellText, place: LinePlace) -> ShellCommand:
     """The one curl or wget that a second shell reads in a text. Raises `CommandRefused`."""
     if any(not letter.name.startswith("{") for letter in text.holes):
-        raise refusal("a variable stands in words that a second shell reads: write its value into the line", place)
+        raise Refusal("a variable stands in words that a second shell reads: write its value into the line", place)
     pipelines = parse(lex_again(text))
     command = pipelines[0].alone if len(pipelines) == 1 else None
     if command is None or command.program not in CALLERS:
-        raise refusal("what a second shell does is read where it is one curl, and this is something else", place)
+        raise Refusal("what a second shell does is read where it is one curl, and this is something else", place)
     return command
 
 
@@ -464,14 +431,14 @@ def _unwrapped(command: ShellCommand) -> ShellCommand:
     """The curl within `sh -c '…' NAME VALUES`, its `$1` replaced by the values; any other command unchanged."""
     if command.program not in _SHELLS:
         return command
-    if len(command.words) < 3 or command.words[1].plain != "-c":  # noqa: PLR2004 - the shell, -c, and its script
-        raise refusal("{program} is read as {program} -c '…'", command.place, program=command.program)
+    if command.arguments[:1] != ["-c"] or not command.arguments[1:]:
+        raise Refusal("{program} is read as {program} -c '…'", command.place, program=command.program)
     script, *values = command.words[2:]
-    by_number = {str(number): value.text.letters for number, value in enumerate(values)}
+    given = {str(number): value.text.letters for number, value in enumerate(values)}
     inner = _command_of(script.text, script.place)
     return inner.with_words(
         [
-            word.with_letters(one for letter in word.text.letters for one in by_number.get(letter.name, (letter,)))
+            word.with_letters(one for letter in word.text.letters for one in given.get(letter.name, (letter,)))
             for word in inner.words
         ]
     )
@@ -480,7 +447,7 @@ def _unwrapped(command: ShellCommand) -> ShellCommand:
 # ---- awk prints the calls ----------------------------------------------------------------------------------------
 
 _AWK_PROGRAM: Final = re.compile(
-    r"(?P<when>[^{}]*)\{\s*(?:(?P<how>print|printf|system)\b)\s*(?P<list>.*?)\s*;?\s*\}\s*", re.DOTALL
+    r"(?P<when>[^{}]*)\{\s*(?P<how>print|printf|system)\b\s*(?P<list>.*?)\s*;?\s*\}\s*", re.DOTALL
 )
 _AWK_PART: Final = re.compile(r'\s*(?:"(?P<text>(?:[^"\\]|\\.)*)"|\$(?P<field>[0-9]{1,2})|(?P<comma>,))', re.DOTALL)
 _AWK_CODE: Final = re.compile(r"\\(?:(?P<octal>[0-7]{3})|x(?P<hex>[0-9A-Fa-f]{2})|(?P<char>.))|.", re.DOTALL)
@@ -488,105 +455,98 @@ _AWK_CODES: Final = {"n": NEWLINE, "t": "\t", '"': '"', "\\": "\\", "/": "/"}
 _NO_PROGRAM: Final = wording(
     'awk is read here where it prints one curl for each line: awk \'{{print "curl … " $1 " …"}}\' | sh'
 )
+_NO_FORMAT: Final = wording("awk's printf is read with %s for each value, and a \\n at its end")
 
 
-def read_printed(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
+def _read_printed(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
     """What `awk '{print "curl …"}' | sh` calls for each line, or awk with its system(). Raises `CommandRefused`."""
-    if command.program in AWKS:
-        awk = command
-    elif before and isinstance(awk := before[-1], ShellCommand) and awk.program in AWKS:
+    awk = command if command.program in AWKS else before[-1] if before else command
+    if not isinstance(awk, ShellCommand) or awk.program not in AWKS:
+        raise not_understood(command)
+    if awk is not command:
+        before = before[:-1]
         if set(command.arguments) - {"-", "-s", "-e", "-x"} or command.redirects:
             raise not_understood(command)
-        before = before[:-1]
-    else:
-        raise not_understood(command)
     options, words = options_of(awk, AWK, told)
     program = _AWK_PROGRAM.fullmatch(words[0].plain) if words else None
-    if program is None or (program["how"] == "system") != (awk is command):
-        raise refusal(_NO_PROGRAM, awk.place)
-    text, fields = _awk_text(words[0], program)
     delimiter = next((value.plain for _, value in options), " ")
     delimiter = _CUT_AT.get(delimiter, delimiter)
-    if len(delimiter) > 1 or delimiter.isalnum() or (0 in fields and len(fields) > 1):
-        raise refusal(_NO_PROGRAM, awk.place)
-    told.fault(findings.PRINTED_FOR_A_SHELL, awk.place)
-    call = _command_of(text, words[0].place)
-    taking = Taking(_values(max({1, *fields})), NEWLINE if 0 in fields else delimiter, is_open=0 not in fields)
+    is_run = program is not None and (program["how"] == "system") == (awk is command)
+    if program is None or not is_run or len(delimiter) > 1 or delimiter.isalnum():
+        raise Refusal(_NO_PROGRAM, awk.place)
     if len(words) > 2:  # noqa: PLR2004 - its program and a file
-        raise refusal("a second source of rows stands here; which one is read is not told", words[2].place)
-    found = _spread(before, awk, call, taking, words[1] if words[1:] else None)
-    if not program["when"].strip():
-        return found
-    # What comes before its braces is a filter of its own.
-    when = Word(words[0].text[: program.end("when")], words[0].place)
-    only = ShellCommand((*awk.words[: awk.words.index(words[0])], when), (), awk.place)
-    return Spread(call, replace(found.rows, filters=(*found.rows.filters, only)))
+        raise Refusal(_TWO_SOURCES, words[2].place)
+    fields = {int(one) for one in re.findall(r"\$([0-9]{1,2})", program["list"])}
+    if 0 in fields and len(fields) > 1:
+        raise Refusal(_NO_PROGRAM, awk.place)
+    told.fault(findings.PRINTED_FOR_A_SHELL, awk.place)
+    variables = _values(max({1, *fields}))
+    call = _command_of(_printed_text(words[0], program, variables), words[0].place)
+    taking = Taking(variables, NEWLINE if 0 in fields else delimiter, is_open=0 not in fields)
+    call, rows = _spread(before, awk, call, taking, words[1] if words[1:] else None)
+    if program["when"].strip():
+        # What comes before its braces is a filter of its own.
+        when = Word(words[0].text[: program.end("when")], words[0].place)
+        only = ShellCommand((*awk.words[: awk.words.index(words[0])], when), (), awk.place)
+        rows = replace(rows, filters=(*rows.filters, only))
+    return call, rows
 
 
-def _awk_text(program: Word, found: re.Match[str]) -> tuple[ShellText, set[int]]:
-    """What awk prints for a line, with a variable in place of each field, and the numbers of these."""
-    start, end = found.span("list")
+def _printed_text(program: Word, found: re.Match[str], variables: Sequence[str]) -> ShellText:
+    """What awk prints for a line, with a variable in place of each field."""
+    at, end = found.span("list")
     if found["list"].startswith("(") and found["list"].endswith(")"):
-        start, end = start + 1, end - 1
+        at, end = at + 1, end - 1
     parts: list[list[Letter]] = [[]]
-    fields = {int(one) for one in re.findall(r"\$([0-9]{1,2})", program.plain[start:end])}
-    many = max(fields, default=0) > 1
-    while program.plain[start:end].strip():
-        part = _AWK_PART.match(program.plain, start, end)
+    while program.plain[at:end].strip():
+        part = _AWK_PART.match(program.plain, at, end)
         if part is None:
-            raise refusal(_NO_PROGRAM, program.text.place(start, program.place))
-        start = part.end()
+            raise Refusal(_NO_PROGRAM, program.text.place(at, program.place))
+        at = part.end()
         if part["comma"]:
             parts.append([])
         elif part["field"]:
-            name = _OF_COLUMN.format(part["field"]) if many else _VALUE
-            parts[-1].append(Letter(HOLE, program.text.place(part.start("field"), program.place), Quote.NONE, name))
+            place = program.text.place(part.start("field"), program.place)
+            parts[-1].append(Letter(HOLE, place, Quote.NONE, variables[max(int(part["field"]), 1) - 1]))
         else:
-            parts[-1] += _awk_string(program.text[part.start("text") : part.end("text")])
-    if found["how"] != "printf":
-        spaced = [letter for one in parts for letter in (Letter(" ", program.place, Quote.NONE), *one)]
-        if len(parts) > 1 and found["how"] == "system":
-            raise refusal(_NO_PROGRAM, program.place)
-        return ShellText(tuple(spaced[1:])), fields
-    return _awk_format(parts[0], parts[1:], program), fields
+            text = program.text[part.start("text") :]
+            parts[-1] += [_decoded(code, text) for code in _AWK_CODE.finditer(part["text"])]
+    if found["how"] == "printf":
+        return _formatted(parts[0], parts[1:], program.place)
+    if found["how"] == "system" and len(parts) > 1:
+        raise Refusal(_NO_PROGRAM, program.place)
+    return joined([Word(ShellText(tuple(part)), program.place) for part in parts])
 
 
-def _awk_string(text: ShellText) -> list[Letter]:
-    letters: list[Letter] = []
-    for code in _AWK_CODE.finditer(text.plain):
-        letter = text.letters[code.start()]
-        if code["octal"] or code["hex"]:
-            letters.append(letter._replace(char=chr(int(code["octal"] or code["hex"], 8 if code["octal"] else 16))))
-        elif code["char"] and code["char"] not in _AWK_CODES:
-            raise refusal(_NO_PROGRAM, letter.place)
-        else:
-            letters.append(letter._replace(char=_AWK_CODES[code["char"]]) if code["char"] else letter)
-    return letters
+def _decoded(code: re.Match[str], text: ShellText) -> Letter:
+    """A character of a string of awk."""
+    letter = text.letters[code.start()]
+    if code["octal"] or code["hex"]:
+        return letter._replace(char=chr(int(code["octal"], 8) if code["octal"] else int(code["hex"], 16)))
+    if code["char"] and code["char"] not in _AWK_CODES:
+        raise Refusal(_NO_PROGRAM, letter.place)
+    return letter._replace(char=_AWK_CODES[code["char"]]) if code["char"] else letter
 
 
-def _awk_format(text: Sequence[Letter], values: Sequence[Sequence[Letter]], program: Word) -> ShellText:
+def _formatted(text: Sequence[Letter], values: Sequence[Sequence[Letter]], place: LinePlace) -> ShellText:
     """What printf prints of a format with %s, and its values."""
     letters: list[Letter] = []
-    following = iter(values)
-    rest = iter(text)
+    following, rest = iter(values), iter(text)
     for letter in rest:
-        if letter.char != "%":
-            letters.append(letter)
-            continue
-        code = next(rest, letter).char
-        value = [letter] if code == "%" else next(following, None)
-        if code not in "%s" or value is None:
-            raise refusal("awk's printf is read with %s for each value, and a \\n at its end", letter.place)
+        code = next(rest, letter).char if letter.char == "%" else ""
+        value = next(following, None) if code == "s" else [letter]
+        if code not in ("", "%", "s") or value is None:
+            raise Refusal(_NO_FORMAT, letter.place)
         letters += value
     if not letters or letters[-1].char != NEWLINE or next(following, None) is not None:
-        raise refusal("awk's printf is read with %s for each value, and a \\n at its end", program.place)
+        raise Refusal(_NO_FORMAT, place)
     return ShellText(tuple(letters[:-1]))
 
 
 ENDS: Final[Mapping[str, Callable[[Sequence[Stage], ShellCommand, Told], Spread]]] = {
-    "xargs": read_xargs,
-    "parallel": read_parallel,
-    **dict.fromkeys((*_SHELLS, *AWKS), read_printed),
+    "xargs": _read_xargs,
+    "parallel": _read_parallel,
+    **dict.fromkeys((*_SHELLS, *AWKS), _read_printed),
 }
 """The programs that make a call of each line, other than the loops of the shell."""
 
@@ -596,25 +556,25 @@ def read_loop(before: Sequence[Stage], loop: Loop) -> Rows:
     if not loop.items:
         return rows_of(before, loop.reads, loop.taking)
     for stage in before:
-        raise refusal("what is piped into a for is read by nothing in it", stage.place)
+        raise Refusal("what is piped into a for is read by nothing in it", stage.place)
     for operator, _ in loop.reads.inputs:
-        raise refusal("`{symbol}` is read by nothing in a for", operator.place, symbol=operator.symbol)
+        raise Refusal("`{symbol}` is read by nothing in a for", operator.place, symbol=operator.symbol)
     commands = [one for item in loop.items for one in item.text.commands]
     if not commands:
         return Rows(Lines([item.text for item in loop.items], are_words=True), (), loop.taking, loop.place)
     if len(loop.items) > 1 or len(loop.items[0].text.letters) > 1:
-        raise refusal("the words of a for are read as a list, or as the one $(…) that prints them", commands[0].place)
+        raise Refusal("the words of a for are read as a list, or as the one $(…) that prints them", commands[0].place)
     if commands[0].quote is Quote.DOUBLE:
-        raise refusal("all that is printed is one word within double quotes: leave the quotes out", commands[0].place)
+        raise Refusal("all that is printed is one word within double quotes: leave the quotes out", commands[0].place)
     return replace(rows_within(commands[0], loop.taking), place=loop.place)
 
 
-def read_single(pipeline: ShellPipeline) -> ShellCommand:
+def read_single(pipeline: ShellPipeline, told: Told) -> ShellCommand:
     """The curl of a line without a loop, or of the body of one. Raises `CommandRefused`."""
     first, *others = pipeline.stages
     check_following(pipeline)
     if isinstance(first, ShellCommand) and first.program in _ISQLS:
-        raise refusal(
+        raise Refusal(
             "the rows of this {program} go into no loop with a curl; {forms}",
             first.place,
             program=first.program,
@@ -623,7 +583,7 @@ def read_single(pipeline: ShellPipeline) -> ShellCommand:
     if not isinstance(first, ShellCommand) or first.program not in CALLERS:
         raise not_understood(first)
     for other in others:
-        raise refusal(
+        raise Refusal(
             "{command} works on what {program} answers, which {this} reads and keeps itself",
             other.place,
             command=shown(other),
@@ -631,14 +591,14 @@ def read_single(pipeline: ShellPipeline) -> ShellCommand:
             this=PROGRAM,
         )
     for operator, file in first.inputs:
-        if file.plain == "/dev/null":
-            continue
-        if operator.symbol == "<" or not any("@-" in word.plain for word in first.words):
-            raise refusal(
+        has_data = operator.symbol != "<" and any("@-" in word.plain for word in first.words)
+        if file.plain != "/dev/null" and not has_data:
+            raise Refusal(
                 "`{symbol}` is not translated: the data of the call stands in the line",
                 operator.place,
                 symbol=operator.symbol,
             )
+    note_call(first, told, apart=pipeline.apart)
     return first
 
 

@@ -1,4 +1,4 @@
-"""What the words of a line stand for: variables that it sets, values of a row, given ones; and commands within them."""
+"""What the words of a line stand for: variables that it sets, values of a row, and what commands within find."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,11 +7,11 @@ from typing import Final
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import HOLE, START, LinePlace, Told, named, refusal
+from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, named
 from cli.translate.grammar import ShellCommand, Stage, Taking
 from cli.translate.options import AWK, CUT, options_of
 from cli.translate.printed import bind
-from cli.translate.rows import AWKS, PRINTERS, Effect, Rows, Select, effects_of, rows_within, stages_within
+from cli.translate.rows import AWKS, PRINTERS, Rows, Select, effects_of, rows_within, stages_within
 from cli.translate.sql import read_select, statement
 from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
 from texts.remedies import PROGRAM
@@ -97,7 +97,7 @@ class Scope:
     def refuse_unknown(self, text: ShellText) -> None:
         """Raise `CommandRefused` for a part whose value is not known."""
         for letter in text.holes:
-            raise undefined(letter) if letter.name else refusal(_NOTHING_IS_RUN, letter.place)
+            raise undefined(letter) if letter.name else Refusal(_NOTHING_IS_RUN, letter.place)
 
     def _filled(self, text: ShellText) -> ShellText:
         """The text with these variables replaced by their values, also in the commands within it."""
@@ -161,12 +161,12 @@ class Scope:
         for at, one in enumerate(filters):
             program = named(one.program)
             if at or one.program not in (*AWKS, "cut"):
-                raise refusal(_CHANGED, one.place, program=program)
+                raise Refusal(_CHANGED, one.place, program=program)
         taken = _taken(filters[0])
         if taken is None:
-            raise refusal(_NO_FIELD, filters[0].place, program=named(filters[0].program))
+            raise Refusal(_NO_FIELD, filters[0].place, program=filters[0].program)
         if not line.name:
-            raise refusal(
+            raise Refusal(
                 "${line} is not a whole line, and is taken apart once more",
                 command.place,
                 line=line.stands_for.name if isinstance(line.stands_for, Field) else "…",
@@ -180,13 +180,13 @@ class Scope:
         """What a select finds for each row. Raises `CommandRefused` for what a run does not find by itself."""
         rows = rows_within(command, Taking(("id",)))
         if not isinstance(rows.origin, Select):
-            raise refusal(_NO_LOOKUP, command.place)
+            raise Refusal(_NO_LOOKUP, command.place)
         text = self.resolve(rows.origin.sql)
         self._check_one(rows, text, command.place)
         found = _SELECT.fullmatch(statement(text, command.place))
         id_ = _IDS.get((found["table"].casefold(), found["key"].casefold())) if found else None
         if found is None or id_ is None or (found["value"] != HOLE and HOLE in found["value"]):
-            raise refusal(_NO_LOOKUP, command.place)
+            raise Refusal(_NO_LOOKUP, command.place)
         is_known = found["value"] != HOLE
         key = found["key"].casefold()
         lookup = Lookup(
@@ -196,16 +196,16 @@ class Scope:
         self.told.fault(findings.LOOKED_UP, command.place, id=id_, key=key)
         first = next(one for one in self.lookups if one.key == key)
         if (first.text, _known_by(first)) != (lookup.text, _known_by(lookup)):
-            raise refusal("a row is found by one {key}, and this is a second one", command.place, key=key)
+            raise Refusal("a row is found by one {key}, and this is a second one", command.place, key=key)
         return lookup
 
     def _check_one(self, rows: Rows, text: ShellText, place: LinePlace) -> None:
         """Refuse filters that leave anything but the one value; white space around it does not matter."""
-        filters = tuple(one for one in rows.filters if {effect for effect, _ in effects_of(one)} != {Effect.ONE})
+        filters = tuple(one for one in rows.filters if {effect for effect, _ in effects_of(one)} != {"one"})
         select = read_select(text, place, Told(), apart=False)
         columns, missing = bind(replace(rows, filters=filters), select, place, Told())
         if "id" not in columns:
-            raise refusal(missing["id"], place)
+            raise Refusal(missing["id"], place)
 
     def in_columns(self, rows: Rows, used: Iterable[ShellText]) -> Rows:
         """The rows with the fields of their lines as variables; unchanged where none is taken so.
@@ -217,13 +217,13 @@ class Scope:
         first = self.fields[0]
         for one in self.fields:
             if (one.line, one.delimiter) != (first.line, first.delimiter):
-                raise refusal("the fields of a line are read where one character parts all of them", one.place)
+                raise Refusal("the fields of a line are read where one character parts all of them", one.place)
         if rows.variables != (first.line,) or rows.taking.delimiter not in _WHOLE_LINES:
-            raise refusal("${line} is not a whole line, and is taken apart once more", first.place, line=first.line)
+            raise Refusal("${line} is not a whole line, and is taken apart once more", first.place, line=first.line)
         for text in used:
             for letter in text.holes:
                 if letter.name == first.line:
-                    raise refusal(
+                    raise Refusal(
                         "${line} is used as a whole, and taken apart as well", letter.place, line=first.line
                     )
         if rows.taking.by_words:
@@ -249,10 +249,10 @@ def _at(variable: Letter, letter: Letter, *, alone: bool) -> Letter:
 
 def undefined(letter: Letter) -> CommandRefused:
     """The error for a variable whose value must be known."""
-    return refusal(
+    return Refusal(
         "${name} is not defined in the line; say what it is: {program} translate --set {name}=VALUE, with the line",
         letter.place,
-        name=named(letter.name),
+        name=letter.name,
         program=PROGRAM,
     )
 

@@ -14,9 +14,9 @@ from billing.database.tokens import Sort, Token, tokens_of
 from billing.errors import NotASelect
 from billing.selects.select import select_of
 from cli.translate import findings
-from cli.translate.findings import HOLE, LinePlace, Told, named, refusal
+from cli.translate.findings import HOLE, LinePlace, Refusal, Told, named
 from cli.translate.words import Letter, Quote, ShellText
-from texts.said import said
+from texts.said import said, wording
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PLAIN_NAME: Final = re.compile(r"[A-Za-zА-Яа-яЁё_]\w*")
@@ -38,6 +38,9 @@ _NO_COLUMN: Final = (
 )
 """Words at the end of an expression that are not its name."""
 _NO_OPERAND: Final = ("and", "or", "not", "is", "in", "like", "between", "distinct", "all", "collate")
+_TAKEN_APART: Final = wording(
+    "the columns that the select glues together with '{mark}' are taken apart, so that each keeps its type"
+)
 _ARITHMETIC: Final = ("+", "-", "*", "/")
 
 
@@ -97,12 +100,7 @@ def read_select(text: ShellText, place: LinePlace, told: Told, *, apart: bool, g
     is_union = any(token.word == "union" and not token.depth for token in tokens[end:])
     parts = _parts(items[0], glue) if apart and len(items) == 1 and not is_union else None
     if parts is not None:
-        told.notes.append(
-            said(
-                "the columns that the select glues together with '{mark}' are taken apart, so that each keeps its type",
-                mark=glue or " ",
-            )
-        )
+        told.notes.append(said(_TAKEN_APART, mark=glue or " "))
         columns = ", ".join(sql[part[0].start : part[-1].end] for part in parts)
         sql = sql[: items[0][0].start] + columns + sql[items[0][-1].end :]
     names = tuple(_column(item) for item in parts or items)
@@ -114,7 +112,7 @@ def statement(text: ShellText, place: LinePlace) -> str:
     try:
         return select_of(text.plain).text
     except NotASelect as error:
-        raise refusal("the SQL: {error}", place, error=error) from error
+        raise Refusal("the SQL: {error}", place, error=error) from error
 
 
 def _form(whole: str) -> SelectForm:
@@ -147,7 +145,7 @@ def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> 
     """The columns of the select, each as its tokens, and where its list ends."""
     at = next((at for at, token in enumerate(tokens) if token.word == "select" and token.depth == 0), None)
     if at is None:
-        raise refusal("the SQL: a with, and no select behind it", place)
+        raise Refusal("the SQL: a with, and no select behind it", place)
     at = _skip_options(tokens, at + 1)
     items: list[list[Token]] = [[]]
     while at < len(tokens) and not (tokens[at].word == "from" and tokens[at].depth == 0):
@@ -158,10 +156,10 @@ def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> 
         at += 1
     for item in items:
         if not item:
-            raise refusal("the SQL: a column of the select is missing", place)
+            raise Refusal("the SQL: a column of the select is missing", place)
         if item[-1].text == "*" and (len(item) == 1 or item[-2].text == "."):
             where = text.place(item[-1].start, place)
-            raise refusal("select * does not say which columns there are: name them", where)
+            raise Refusal("select * does not say which columns there are: name them", where)
     return items, at
 
 

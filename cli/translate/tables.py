@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cli.terminal.exits import CommandRefused
-from cli.translate.findings import START, LinePlace, Told, refusal
+from cli.translate.findings import START, LinePlace, Refusal, Told
 from cli.translate.grammar import ShellCommand, Taking
 from cli.translate.printed import bind
-from cli.translate.rows import AWKS, TEXT_TOOLS, Effect, Lines, Piped, Rows, Select, effects_of, shown
+from cli.translate.rows import AWKS, TEXT_TOOLS, Lines, Piped, Rows, Select, effects_of, shown
 from cli.translate.scope import Scope
 from cli.translate.sql import read_select, with_parameters
 from cli.translate.words import NEWLINE, Field, Letter, Quote, ShellText, Word
@@ -58,7 +58,7 @@ class Table:
         if isinstance(value, Field):
             return value.number - 1
         if letter.name not in self.columns:
-            raise refusal(self.missing[letter.name], letter.place)
+            raise Refusal(self.missing[letter.name], letter.place)
         return self.columns[letter.name]
 
     def is_never_empty(self, letter: Letter, used: Collection[str]) -> bool:
@@ -119,7 +119,7 @@ def _of_select(origin: Select, rows: Rows, scope: Scope, renamed: Mapping[str, s
     apart = len(rows.variables) > 1 or any(one.program in AWKS for one in rows.filters)
     select = read_select(sql, origin.place, scope.told, apart=apart, glue=glue)
     if glue and not select.is_cut_apart:
-        raise refusal(
+        raise Refusal(
             "the loop takes its lines apart at {glue}, and the select puts none between columns",
             rows.place,
             glue=glue,
@@ -132,11 +132,10 @@ def _of_select(origin: Select, rows: Rows, scope: Scope, renamed: Mapping[str, s
         of_variables = {column: renamed.get(name, name.strip("{}")) for name, column in columns.items()}
         taken = set(of_variables.values())
         names = [of_variables.get(at) or name or f"column_{at + 1}" for at, name in enumerate(select.columns)]
-        for at, name in enumerate(names):
-            while at not in of_variables and name in taken:
-                name = f"{name}_{at + 1}"
-            names[at] = name
-            taken.add(str(name))
+        for at in range(len(names)):
+            while at not in of_variables and names[at] in taken:
+                names[at] = f"{names[at]}_{at + 1}"
+            taken.add(str(names[at]))
     return Table(
         sql=select.sql,
         names=tuple(str(name) for name in names),
@@ -159,7 +158,7 @@ def _of_text(origin: Piped | Lines, rows: Rows, scope: Scope, renamed: Mapping[s
     filters = [
         one
         for one in rows.filters
-        if {effect for effect, _ in effects_of(one)} not in ({Effect.NO_BLANKS}, {Effect.NO_RETURNS})
+        if {effect for effect, _ in effects_of(one)} not in ({"no-blanks"}, {"no-returns"})
     ]
     file = text = pipe = ""
     if isinstance(origin, Lines):
@@ -200,7 +199,7 @@ def _note(taking: Taking, told: Told, *, in_line: bool) -> None:
 def _file(word: Word, scope: Scope) -> str:
     name = scope.known(word.text)
     if not name:
-        raise refusal("the file of the rows has no name", word.place)
+        raise Refusal("the file of the rows has no name", word.place)
     if name in (_STDIN, "/dev/stdin"):
         return _STDIN
     return f"./{name}" if name.startswith("-") else name
@@ -214,7 +213,7 @@ def _pipe(tools: Sequence[ShellCommand], file: Word | None, scope: Scope) -> str
             raise _unknown(command)
         for operator, word in command.redirects:
             if operator.symbol != "<" or found:
-                raise refusal("a redirection of a filter is not translated", operator.place)
+                raise Refusal("a redirection of a filter is not translated", operator.place)
             file = file or word
         typed = shlex.join([scope.known(word.text) for word in command.words])
         found.append(typed if found or not file else f"{typed} < {shlex.quote(_file(file, scope))}")
@@ -222,7 +221,7 @@ def _pipe(tools: Sequence[ShellCommand], file: Word | None, scope: Scope) -> str
 
 
 def _unknown(command: ShellCommand) -> CommandRefused:
-    return refusal(
+    return Refusal(
         "{command}: what it does to the rows is not known here; write its output into a file",
         command.place,
         command=shown(command),
@@ -240,7 +239,7 @@ def _lines(rows: Lines, scope: Scope, *, by_words: bool) -> str:
         place = item.place(0, START)
         for word in _words(item, scope, place):
             if NEWLINE in word or (by_words and _BLANKS.search(word)):
-                raise refusal("a word of the list has a space in it: write the rows into a file, one a line", place)
+                raise Refusal("a word of the list has a space in it: write the rows into a file, one a line", place)
             lines.append(word)
     return "".join(f"{line}\n" for line in lines)
 
@@ -253,10 +252,10 @@ def _words(item: ShellText, scope: Scope, place: LinePlace) -> Sequence[str]:
         return _BLANKS.split(plain.strip()) if is_split else [plain]
     found = _RANGE.fullmatch(plain)
     if found is None:
-        raise refusal("a pattern stands in the list, and what it matches is not known here: write the words", place)
+        raise Refusal("a pattern stands in the list, and what it matches is not known here: write the words", place)
     first, last = int(found[1]), int(found[2])
     if abs(last - first) >= _LONGEST_RANGE:
-        raise refusal(
+        raise Refusal(
             "the list has more than {longest_range} numbers: write them into a file",
             place,
             longest_range=Quantity(_LONGEST_RANGE),

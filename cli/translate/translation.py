@@ -11,7 +11,7 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import API_URL
 from cli.translate import findings
 from cli.translate.call import Request, TranslatedCall, read_call, read_request
-from cli.translate.findings import START, Finding, LinePlace, Told, named, refusal
+from cli.translate.findings import START, Finding, LinePlace, Refusal, Told, named
 from cli.translate.grammar import Guard, Loop, ShellCommand, ShellPipeline, parse
 from cli.translate.job_form import JobForm, job_form
 from cli.translate.page import LONGEST, Snippet, snippets
@@ -110,7 +110,7 @@ def translate_all(text: str, given: Mapping[str, str], catalogue: Catalogue) -> 
     before = Scope(given)
     found = [one for snippet in snippets(text) for one in _each(snippet, before, catalogue)]
     if not found:
-        raise refusal(
+        raise Refusal(
             "there is no curl and no sqlexec here, so there is nothing to translate; {forms}", START, forms=FORMS
         )
     unused = [name for name in given if name not in before.asked]
@@ -134,11 +134,11 @@ def _each(snippet: Snippet, before: Scope, catalogue: Catalogue) -> Iterator[Tra
     of_quotes = Told()
     try:
         if len(snippet.text.strip()) > LONGEST:
-            raise refusal(
+            raise Refusal(
                 "a command of more than {longest} characters; a one-liner is not", place, longest=Quantity(LONGEST)
             )
         if snippet.stray is not None:
-            raise refusal(
+            raise Refusal(
                 "a loop or a condition ends here whose beginning is not read: its calls may depend on it",
                 snippet.stray,
             )
@@ -210,11 +210,11 @@ class OneLiner:
             name = letter.name
         for lookup in self.scope.lookups:
             if name == lookup.key:
-                raise refusal(
+                raise Refusal(
                     "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its "
                     "{key}, and sends that alone",
                     letter.place,
-                    name=named(letter.name),
+                    name=letter.name,
                     id=lookup.id,
                     key=lookup.key,
                 )
@@ -241,7 +241,7 @@ class OneLiner:
         """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
         for name in secrets:
             if self.table is not None and name in self.table.names:
-                raise refusal(
+                raise Refusal(
                     "{name} is told in the data, and is a column of the rows too: rename that", place, name=name
                 )
 
@@ -251,11 +251,11 @@ class OneLiner:
             letter = value.letters[0] if len(value.letters) == 1 else None
             is_found = letter is not None and isinstance(letter.stands_for, Lookup)
             if not is_found and not (letter and self.table and self.table.is_never_empty(letter, used)):
-                raise refusal(
+                raise Refusal(
                     "${variable} can be empty in a row, which the loop passes over and the run would send: take "
                     "such rows out of the file",
                     guard.place,
-                    variable=named(guard.variable.letters[0].name),
+                    variable=guard.variable.letters[0].name,
                 )
 
     def _is_of_row(self, letter: Letter) -> bool:
@@ -272,20 +272,17 @@ def _read(pipeline: ShellPipeline, scope: Scope) -> OneLiner:
     if isinstance(last, Loop):
         rows = read_loop(before, last)
         scope = outer.within(rows.variables)
-        called = _body(last, scope, guards)
+        call = read_single(_body(last, scope, guards), scope.told)
         if "IFS" in scope.values:
-            raise refusal(
+            raise Refusal(
                 "IFS is set for more than the read of a loop: set it there, while IFS=';' read …", last.place
             )
-        call = read_single(called)
-        note_call(call, scope.told, apart=called.apart)
     elif isinstance(last, ShellCommand) and last.program in ENDS and not calls_first:
         call, rows = ENDS[last.program](before, last, scope.told)
         scope = outer.within(rows.variables)
         note_call(call, scope.told, apart=pipeline.apart)
     else:
-        call = read_single(pipeline)
-        note_call(call, scope.told, apart=pipeline.apart)
+        call = read_single(pipeline, scope.told)
     redirects = tuple(
         (operator, scope.resolve_word(word) if operator.symbol != "<" and "<" in operator.symbol else word)
         for operator, word in call.redirects
@@ -313,27 +310,26 @@ def _body(loop: Loop, scope: Scope, guards: list[tuple[Guard, ShellText]]) -> Sh
     """The one call of a loop. Raises `CommandRefused` for a body with anything but one call and what leads to it."""
     calls: list[ShellPipeline] = []
     for pipeline in loop.body:
-        first = pipeline.stages[0]
-        if isinstance(first, Guard):
+        guard, values = pipeline.stages[0], assigned(pipeline)
+        if calls and values:
+            raise Refusal(
+                "a variable is set behind the call, for the next row: this is not translated", pipeline.place
+            )
+        if isinstance(guard, Guard):
             if calls:
-                raise refusal("a condition behind the call is not translated", first.place)
-            for one in first.body:
-                if not is_left_out(one, Told()):
-                    raise refusal("a command for some rows alone is not translated", one.place)
-            guards.append((first, scope.value_of(first.variable)))
-        elif values := assigned(pipeline):
-            if calls:
-                raise refusal(
-                    "a variable is set behind the call, for the next row: this is not translated", pipeline.place
-                )
-            for name, text in values:
-                scope.set_for_row(name, text)
-        elif not is_left_out(pipeline, scope.told):
+                raise Refusal("a condition behind the call is not translated", guard.place)
+            guards.append((guard, scope.value_of(guard.variable)))
+        for name, text in values:
+            scope.set_for_row(name, text)
+        if not isinstance(guard, Guard) and not values and not is_left_out(pipeline, scope.told):
             calls.append(pipeline)
     if not calls:
-        raise refusal("the loop makes no call: there is no curl in it", loop.place)
+        raise Refusal("the loop makes no call: there is no curl in it", loop.place)
     if len(calls) > 1:
-        raise refusal("a second command in the loop: a run makes one call for each row", calls[1].place)
+        raise Refusal("a second command in the loop: a run makes one call for each row", calls[1].place)
+    for one in (one for guard, _ in guards for one in guard.body):
+        if not is_left_out(one, Told()):
+            raise Refusal("a command for some rows alone is not translated", one.place)
     return calls[0]
 
 
@@ -350,10 +346,10 @@ def _translate(pipeline: ShellPipeline, scope: Scope, catalogue: Catalogue) -> T
     line.check_guards(call.template.names)
     for name in secret_placeholders(call.template):
         if table is not None and table.text and name in table.names:
-            raise refusal(
+            raise Refusal(
                 "{name} is a secret, and the line itself has its values: put the rows into a file",
                 line.call.place,
-                name=named(name),
+                name=name,
             )
     job, generic = _commands(call, table, lookups, used)
     notes = [*_notes(line, request, call, as_itself=job is not None), *told.notes, *call.told.notes]

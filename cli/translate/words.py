@@ -13,7 +13,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import HOLE, START, LinePlace, Told, named, refusal, unfinished
+from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, Unfinished
+from texts.said import wording
 
 NEWLINE: Final = "\n"
 """The operator at the end of a line."""
@@ -163,20 +164,16 @@ def lex(line: str, told: Told, start: LinePlace = START) -> tuple[Token, ...]:
     line does not end.
     """
     letters: list[Letter] = []
-    row, column = start
-    is_told = False
+    place, foreign = start, None
     for char in line:
-        place = LinePlace(row, column)
-        if not char.isprintable() and char not in "\n\t":
-            if unicodedata.category(char) != "Zs":
-                raise refusal(
-                    "a character that cannot be seen ({code}): take it out", place, code=f"U+{ord(char):04X}"
-                )
-            if not is_told:
-                told.fault(findings.FOREIGN_SPACE, place)
-            is_told, char = True, " "
-        letters.append(Letter(char, place, Quote.NONE))
-        row, column = (row + 1, 1) if char == NEWLINE else (row, column + 1)
+        is_foreign = not char.isprintable() and char not in "\n\t"
+        if is_foreign and unicodedata.category(char) != "Zs":
+            raise Refusal("a character that cannot be seen ({code}): take it out", place, code=f"U+{ord(char):04X}")
+        foreign = foreign or (place if is_foreign else None)
+        letters.append(Letter(" " if is_foreign else char, place, Quote.NONE))
+        place = LinePlace(place.line + 1, 1) if char == NEWLINE else LinePlace(place.line, place.column + 1)
+    if foreign:
+        told.fault(findings.FOREIGN_SPACE, foreign)
     return _Lexer(letters, told).tokens()
 
 
@@ -192,12 +189,20 @@ _UNQUOTED: Final = re.compile(r"""[^ \t\n|&;()<>'"\\$`]+""")
 _VARIABLE: Final = re.compile(
     r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])|\{(?P<braced>[A-Za-z_]\w*)\})", re.ASCII
 )
+_COMMAND: Final = re.compile(r"`|\$\((?!\()")
 _CODED: Final = re.compile(r"\$'(?P<text>(?:[^'\\]|\\[tnr\\'])*)'")
 _CODES: Final = {"t": "\t", "n": "\n", "r": "\r"}
 _CLOSED: Final = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^'"\\]+|\\$""", re.DOTALL)
 _ESCAPED_IN_DOUBLE: Final = frozenset('$`"\\\n')
 _SYSTEM_TABLES: Final = ("rdb", "mon", "sec")
 """The prefixes before the `$` in the names of Firebird's own tables."""
+_NEVER_CLOSED: Final = wording("the command within a command that begins here is never closed")
+_NOT_READ: Final = {
+    "$(": wording("arithmetic, $((…)), is not read: write its result, or put it into the rows"),
+    "${": wording("a variable is read here as $name or ${{name}}, and this is neither"),
+    "$'": wording("$'…' is read with \\t, \\n and \\r alone: write the text in plain quotes"),
+}
+"""What only a running shell could tell."""
 _DEEPEST: Final = 3
 """Commands within commands; a deeper one is refused, as no line of a person has them."""
 
@@ -223,7 +228,6 @@ class _Lexer:
                 continue
             place = self._place()
             if self.line.startswith("<(", self.at):
-                self.at += 2
                 found.append(Word(ShellText((self._command(Quote.NONE, place),)), place))
                 continue
             operator = _OPERATOR.match(self.line, self.at)
@@ -242,7 +246,7 @@ class _Lexer:
                 heredocs = []
         else:
             if within:
-                raise unfinished("the command within a command that begins here is never closed", within)
+                raise Unfinished(_NEVER_CLOSED, within)
         self._take_heredocs(heredocs, found)
         return tuple(found)
 
@@ -253,7 +257,7 @@ class _Lexer:
         for at, operator in heredocs:
             end = found[at] if at < len(found) else None
             if not isinstance(end, Word):
-                raise refusal("`{symbol}` names no end of its lines", operator.place, symbol=operator.symbol)
+                raise Refusal("`{symbol}` names no end of its lines", operator.place, symbol=operator.symbol)
             is_literal = any(letter.quote is not Quote.NONE for letter in end.text.letters)
             lines = self._lines_until(end.plain, operator, Quote.SINGLE if is_literal else Quote.DOUBLE)
             found[at] = Word(ShellText(tuple(lines)), end.place)
@@ -268,14 +272,11 @@ class _Lexer:
                 self.at = stop
                 return letters
             if quote is Quote.DOUBLE and "\\" in self.line[self.at : stop]:
-                raise refusal("a backslash stands here: quote the end of the lines, '{end}'", self._place(), end=end)
+                raise Refusal("a backslash stands here: quote the end of the lines, '{end}'", self._place(), end=end)
             stop = min(stop + 1, len(self.line))
             letters += self._taken(stop, quote) if quote is Quote.SINGLE else self._expanded(stop)
-        raise unfinished(
-            "the lines behind `{symbol}` have no {end} at their end",
-            operator.place,
-            symbol=operator.symbol,
-            end=named(end),
+        raise Unfinished(
+            "the lines behind `{symbol}` have no {end} at their end", operator.place, symbol=operator.symbol, end=end
         )
 
     # ---- words ----
@@ -356,39 +357,35 @@ class _Lexer:
                 return self._taken(found.end(), quote)
             self.at = found.end()
             return [Letter(HOLE, place, quote, name)]
+        if _COMMAND.match(self.line, self.at):
+            return [self._command(quote, place)]
         if quote is Quote.NONE and (coded := _CODED.match(self.line, self.at)):
             self.at = coded.end()
             text = re.sub(r"\\(.)", lambda code: _CODES.get(code[1], code[1]), coded["text"])
             return [Letter(char, place, Quote.SINGLE) for char in text]
-        match self.line[self.at : self.at + 2], self.line[self.at : self.at + 3]:
-            case _, "$((":
-                raise refusal("arithmetic, $((…)), is not read: write its result, or put it into the rows", place)
-            case "$(", _:
-                self.at += 2
-                return [self._command(quote, place)]
-            case "${", _:
-                raise refusal("a variable is read here as $name or ${{name}}, and this is neither", place)
-            case "$'", _ if quote is Quote.NONE:
-                raise refusal("$'…' is read with \\t, \\n and \\r alone: write the text in plain quotes", place)
-            case '$"', _ if quote is Quote.NONE:
-                self.at += 1
-                return []
-        if self.line[self.at] == "$":
-            return self._taken(self.at + 1, quote)
-        end = self.line.find("`", self.at + 1)
-        if end < 0:
-            raise unfinished("the command within a command that begins here is never closed", place)
-        inner = _Lexer(self.letters[self.at + 1 : end], self.told, self.depth + 1)
-        self.at = end + 1
-        return [Letter(HOLE, place, quote, inner.tokens())]
+        for start, sentence in _NOT_READ.items():
+            if self.line.startswith(start, self.at) and (quote is Quote.NONE or start != "$'"):
+                raise Refusal(sentence, place)
+        if quote is Quote.NONE and self.line.startswith('$"', self.at):
+            self.at += 1
+            return []
+        return self._taken(self.at + 1, quote)
 
     def _command(self, quote: Quote, place: LinePlace) -> Letter:
-        """The command within `$(…)`, from its first character on."""
+        """The command within `$(…)`, `<(…)` or `…`."""
         if self.depth == _DEEPEST:
-            raise refusal("commands within commands are nested too deep here", place)
-        self.depth += 1
-        tokens = self.tokens(within=place)
-        self.depth -= 1
+            raise Refusal("commands within commands are nested too deep here", place)
+        if self.line[self.at] == "`":
+            end = self.line.find("`", self.at + 1)
+            if end < 0:
+                raise Unfinished(_NEVER_CLOSED, place)
+            tokens = _Lexer(self.letters[self.at + 1 : end], self.told, self.depth + 1).tokens()
+            self.at = end + 1
+        else:
+            self.at += 2
+            self.depth += 1
+            tokens = self.tokens(within=place)
+            self.depth -= 1
         return Letter(HOLE, place, quote, tokens)
 
     def _with_quotes(self, start: int) -> ShellText | None:
