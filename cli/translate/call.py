@@ -85,6 +85,7 @@ _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?://)?(?:[^/?#]*@)?(?P<host>[^/?#@]+)/rest_api/v2/(?P<model>[A-Za-z_][A-Za-z0-9_]*)/?"
 )
 """The user part of an address contains a password."""
+_DATA: Final = ("data", "raw", "encoded")
 _NAMED: Final = re.compile(r"[^=@]+=")
 _EXAMPLE: Final = "http://HOST:8082/rest_api/v2/Users/"
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -92,27 +93,15 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 def read_request(command: ShellCommand, told: Told) -> Request:
     """What a curl or wget sends. Raises `CommandRefused` for anything but one call of the REST API v2."""
-    program = command.program
-    is_curl = program == "curl"
+    is_curl = command.program == "curl"
     options, urls = options_of(command, CURL if is_curl else WGET, told, joins=not is_curl)
     # With -G, -X GET says the same again.
-    methods = ("POST", "GET") if any(option.means == "get" for option, _ in options) else ("POST",)
-    data: list[Data] = []
+    methods = ["POST", *("GET" for option, _ in options if option.means == "get")]
     for option, value in options:
         match option.means:
-            case "data" if value.plain.startswith("@"):
-                data.append(Data(_heredoc(command, value), value.place))
-            case "data" | "raw":
-                data.append(Data(value.text, value.place, value.kept))
-            case "encoded" if not _NAMED.match(value.plain):
-                raise Refusal("--data-urlencode is read as name=content", value.place)
-            case "encoded":
-                data.append(Data(value.text, value.place, encoded=True))
             case "method" if value.plain.upper() not in methods:
                 raise Refusal(
-                    "the request is a {method}, and a call of the billing is a POST",
-                    value.place,
-                    method=value.plain,
+                    "the request is a {method}, and a call of the billing is a POST", value.place, method=value.plain
                 )
             case "get":
                 told.fault(findings.SENT_AS_GET, value.place, option=named(value.plain))
@@ -120,12 +109,15 @@ def read_request(command: ShellCommand, told: Told) -> Request:
                 _check_header(value, told)
             case "url":
                 urls.append(value)
-    if not data and urls:
-        option = "-d" if is_curl else "--post-data"
-        raise Refusal(
-            "this {program} posts nothing: it has no {option}", command.place, program=program, option=option
-        )
+    data = [_data(option.means, value, command) for option, value in options if option.means in _DATA]
     model, address = _address(urls, command)
+    if not data:
+        raise Refusal(
+            "this {program} posts nothing: it has no {option}",
+            command.place,
+            program=command.program,
+            option="-d" if is_curl else "--post-data",
+        )
     return Request(model, address, data)
 
 
@@ -147,12 +139,18 @@ def _address(urls: Sequence[Word], command: ShellCommand) -> tuple[str, str | No
     return found["model"], None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
 
 
-def _heredoc(command: ShellCommand, value: Word) -> ShellText:
-    """The lines for `@-`. curl leaves line ends out, but for --data-binary; JSON has them between its words alone."""
+def _data(means: str, value: Word, command: ShellCommand) -> Data:
+    """The value of an option, or the lines of a heredoc for `@-`."""
+    if means == "encoded" and not _NAMED.match(value.plain):
+        raise Refusal("--data-urlencode is read as name=content", value.place)
+    if means != "data" or not value.plain.startswith("@"):
+        is_encoded = means == "encoded"
+        return Data(value.text, value.place, None if is_encoded else value.kept, is_encoded)
     texts = [word.text for operator, word in command.inputs if operator.symbol != "<"]
     if value.plain != "@-" or not texts:
         raise Refusal("the data of this curl stands in a file; write it into the line", value.place)
-    return ShellText(tuple(letter for letter in texts[-1].letters if letter.char != NEWLINE))
+    # curl leaves line ends out, but for --data-binary; JSON has them between its words alone.
+    return Data(ShellText(tuple(letter for letter in texts[-1].letters if letter.char != NEWLINE)), value.place)
 
 
 def _check_header(value: Word, told: Told) -> None:

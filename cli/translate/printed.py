@@ -74,16 +74,16 @@ class _Line:
     """A line on its way: the columns of its fields, and what of isql's output is no row but comes with them.
 
     isql prints a blank line, the headings and a line of ==== before the rows, and all three again every 20 rows;
-    with `set heading off` or `set list on` the blank line alone. `top` is how many of these the output begins with.
+    with `set heading off` or `set list on` the blank line alone. `frame` are those that still come with the rows,
+    `top` those that the output still begins with.
     """
 
     def __init__(self, select: LineSelect, fields: list[int], told: Told) -> None:
         self.select = select
         self.fields = fields
         self.told = told
-        self.headings = {"names", "marks"} if select.form is SelectForm.HEADED else set()
-        self.top = 1 + len(self.headings)
-        self.has_blanks = True
+        self.frame = ["blank", "names", "marks"] if select.form is SelectForm.HEADED else ["blank"]
+        self.top = list(self.frame)
         self.noted: set[str] = set()
 
     def pass_through(self, command: ShellCommand) -> None:
@@ -101,8 +101,8 @@ class _Line:
     def _apply(self, command: ShellCommand, effect: str, match: Mapping[str, str]) -> bool:
         """Whether an effect is understood."""
         match effect:
-            case "no-blanks":
-                self._drop_blanks()
+            case "no-blanks" | "no-empties":
+                self._take_out("blank")
             case "glued":
                 self.note_spaces(command.place, self.fields)
                 if len(self.fields) > 1:
@@ -112,8 +112,7 @@ class _Line:
             case "picked":
                 self._pick(command, [int(one) for one in re.findall(r"\d+", match["fields"])])
             case "numbers" | "right-numbers" if self._are_ids():
-                self._drop_blanks()
-                self.headings.clear()
+                self._take_out("blank", "names", "marks")
                 return effect == "numbers" or self.select.form is not SelectForm.LIST
             case "others" if self._are_ids():
                 return all(map(self._drop, match.get("any_of", "").split("|") + match.get("words", "").split("\\|")))
@@ -128,29 +127,28 @@ class _Line:
     def _drop(self, word: str) -> bool:
         """Take out lines with a word, if it is none of a row."""
         if re.fullmatch(r"\^ ?\*?\$", word):
-            self._drop_blanks()
+            self._take_out("blank")
         elif re.fullmatch(r"\^?=+", word):
-            self.headings.discard("marks")
-        elif self.headings and word in [str(name).upper() for name in self.select.columns]:
-            self.headings.discard("names")
+            self._take_out("marks")
+        elif self.select.form is SelectForm.HEADED and word in [str(name).upper() for name in self.select.columns]:
+            self._take_out("names")
         else:
             return not word
-        self.top = min(self.top, self.has_blanks + len(self.headings))
         return True
 
-    def _drop_blanks(self) -> None:
-        self.top -= self.has_blanks and self.top > 0
-        self.has_blanks = False
+    def _take_out(self, *lines: str) -> None:
+        self.frame = [one for one in self.frame if one not in lines]
+        self.top = [one for one in self.top if one not in lines]
 
     def _drop_head(self, command: ShellCommand, lines: int) -> None:
-        if lines > self.top:
+        if lines > len(self.top):
             raise Refusal(
                 "{command}: isql prints {top} lines before the rows here, and this takes away rows too",
                 command.place,
                 command=shown(command),
-                top=self.top,
+                top=len(self.top),
             )
-        self.top -= lines
+        del self.top[:lines]
 
     def _pick(self, command: ShellCommand, numbers: Sequence[int]) -> None:
         if numbers == [0]:
@@ -172,11 +170,11 @@ class _Line:
 
     def end(self, rows: Rows, place: LinePlace) -> None:
         """Tell what is no row, and reaches the loop."""
-        if self.headings:
+        if self.frame not in ([], ["blank"]):
             self.told.fault(findings.HEADINGS_ARE_ROWS if self.top else findings.HEADINGS_COME_AGAIN, place)
         if rows.taking.by_words:
             self.note_spaces(rows.place, self.fields)
-        elif self.has_blanks:
+        elif "blank" in self.frame:
             self.told.fault(findings.BLANK_LINES, rows.place)
 
     def note_spaces(self, place: LinePlace, fields: Sequence[int]) -> None:

@@ -238,7 +238,8 @@ FILTERS: Final[Sequence[tuple[str, str, str]]] = (
     ("grep", rf"\^ \*{_DIGIT}|-E\n\^ \*{_DIGIT}\+", "right-numbers"),
     ("grep", r"-v\n(?P<words>[\w=^$ *\\|]+)", "others"),
     ("grep", r"(?:-vE|-Ev|-v\n-E|-E\n-v)\n(?P<any_of>[\w=^$ *|]+)", "others"),
-    ("awk", r"NF|/\./|!/\^\$/|\$[0-9]{1,3}", "no-blanks"),
+    ("awk", r"NF|/\./|!/\^\$/", "no-blanks"),
+    ("awk", r"\$[0-9]{1,3}", "no-empties"),
     ("awk", r"NR\s*>\s*(?P<head>[1-9])", "head"),
     ("awk", rf"/{_DIGIT}/", "numbers"),
     ("awk", r"\{\s*print\s+(?P<fields>\$[0-9]{1,3}(?:(?:\s*,\s*|\s*\"\s+\"\s*)\$[0-9]{1,3})*)\s*;?\s*\}", "picked"),
@@ -252,9 +253,10 @@ FILTERS: Final[Sequence[tuple[str, str, str]]] = (
 )
 """The filters of what isql prints: a program, its words with line ends between them, and what it does to lines.
 
-`no-blanks`: blank lines go. `glued`: spaces go, also those between columns. `head`: the first lines go. `numbers`:
-lines without a digit go; `right-numbers` also those that begin otherwise. `others`: lines with some words go.
-`picked`: fields are picked. `no-returns`: the CR of line ends goes. `one`: harmless where one value is printed.
+`no-blanks`: blank lines go; `no-empties`: and those without a value. `glued`: spaces go, also those between columns.
+`head`: the first lines go. `numbers`: lines without a digit go; `right-numbers`: and those that begin otherwise.
+`others`: lines with some words go. `picked`: fields are picked. `no-returns`: the CR of line ends goes. `one`:
+harmless where one value is printed.
 """
 _SAME_AS: Final = {"gawk": "awk", "mawk": "awk"}
 

@@ -315,22 +315,27 @@ def _body(loop: Loop, scope: Scope, guards: list[tuple[Guard, ShellText]]) -> Sh
             raise Refusal(
                 "a variable is set behind the call, for the next row: this is not translated", pipeline.place
             )
-        if isinstance(guard, Guard):
-            if calls:
-                raise Refusal("a condition behind the call is not translated", guard.place)
-            guards.append((guard, scope.value_of(guard.variable)))
         for name, text in values:
             scope.set_for_row(name, text)
-        if not isinstance(guard, Guard) and not values and not is_left_out(pipeline, scope.told):
+        if isinstance(guard, Guard):
+            guards.append((guard, scope.value_of(guard.variable)))
+            _check_guard(guard, is_first=not calls)
+        elif not values and not is_left_out(pipeline, scope.told):
             calls.append(pipeline)
     if not calls:
         raise Refusal("the loop makes no call: there is no curl in it", loop.place)
-    if len(calls) > 1:
-        raise Refusal("a second command in the loop: a run makes one call for each row", calls[1].place)
-    for one in (one for guard, _ in guards for one in guard.body):
+    for second in calls[1:]:
+        raise Refusal("a second command in the loop: a run makes one call for each row", second.place)
+    return calls[0]
+
+
+def _check_guard(guard: Guard, *, is_first: bool) -> None:
+    """Refuse a condition that does anything but pass a row over before its call."""
+    if not is_first:
+        raise Refusal("a condition behind the call is not translated", guard.place)
+    for one in guard.body:
         if not is_left_out(one, Told()):
             raise Refusal("a command for some rows alone is not translated", one.place)
-    return calls[0]
 
 
 # ---- the command -------------------------------------------------------------------------------------------------

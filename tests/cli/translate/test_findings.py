@@ -238,6 +238,14 @@ def test_other_fields_belong_into_the_settings_and_are_not_shown() -> None:
         ("set list on; select id from t", "awk 'NF{print $1}'", ["output-form"]),
         ("set heading off; select id from t", "awk 'NF{print $2}'", ["output-form"]),
         ("select id from t", "sed '/^$/d'", ["output-form"]),
+        ("select id from t", "sed '1,2d;/^ *$/d'", ["output-form"]),
+        ("select id from t", "tail -n +4 | grep .", ["output-form"]),
+        ("select id from t", "grep -v ID | grep .", ["output-form"]),
+        ("select id from t", "grep -v '^$\\|ID\\|='", []),
+        ("select id from t", "grep -E '^ *[0-9]+'", []),
+        ("select id from t", "awk '/[0-9]/{print $1}'", []),
+        ("set list on; select id from t", "grep '[[:digit:]]' | awk '{print $2}'", []),
+        ("set heading off; select id from t", "sed 1d | awk 'NF'", []),
         ("set list on; select id from t", "awk '{print $2}'", ["blank-lines"]),
         ("set heading off; select name from t", "awk 'NF{print $1}'", ["spaces"]),
         ("set heading off; select name from t", "sed '/^$/d;s/ *//g'", ["spaces"]),
@@ -248,6 +256,8 @@ def test_how_a_value_comes_out_of_what_isql_prints(sql: str, filters: str, expec
     data = "'method1=objects.get&arg1={\"key\":\"'$line'\"}'"
     found = translated(loop(sql, data, filters=filters))
     assert kinds(found) == expected
+    again = [one for one in found.faults if one.what.startswith("only the first headings")]
+    assert bool(again) == ("tail" in filters)
     column = "name" if "name" in sql else "id"
     assert chains(found) == [f'objects.get {{"key": "{{{column}}}"}}']
     assert option(found, "--columns") == []

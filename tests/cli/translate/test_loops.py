@@ -233,6 +233,21 @@ FORMS = {
     "a file without its first lines": Form(
         "sed 1,2d f.csv | while IFS=';' read a b; do CURL; done", OF_SUMS, {"f.csv": "id;sum\n--\n" + SUMS["f.csv"]}
     ),
+    "awk that passes lines over": Form(
+        "awk -F';' '$2' f.csv | while IFS=';' read a b; do CURL; done",
+        OF_SUMS,
+        {"f.csv": "9001;5\n9007;\n9002;6\n9008;0\n"},
+        2,
+    ),
+    "awk that passes words over": Form(
+        "awk '$2{print $1}' f.txt | while read id; do CURL; done", OF_ID, {"f.txt": "9001 5\n9007\n9002 6\n"}, 2
+    ),
+    "awk that passes lines over for a shell": Form(
+        "awk '$2{print \"CURL\"}' f.txt | sh",
+        in_awk(move("VALUE")).replace("VALUE", '" $1 "'),
+        {"f.txt": "9001 5\n9007\n9008 0\n"},
+        1,
+    ),
     "awk that prints for a shell": Form(
         "awk '{print \"CURL\"}' ids.txt | sh", in_awk(move('" $1 "')).replace('\\" $1 \\"', '" $1 "'), IDS
     ),
