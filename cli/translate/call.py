@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from billing.api.calls import is_secret
@@ -14,6 +14,7 @@ from cli.translate import findings
 from cli.translate.findings import HOLE, LinePlace, Refusal, Told, named
 from cli.translate.grammar import ShellCommand
 from cli.translate.options import CURL, WGET, options_of
+from cli.translate.tables import OneLiner
 from cli.translate.words import NEWLINE, Letter, Quote, ShellText, Word
 from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.chain import Template, parse
@@ -38,22 +39,6 @@ class Request(NamedTuple):
     model: str
     address: str | None
     data: Sequence[Data]
-
-
-class Names(Protocol):
-    """The placeholders for what a row decides."""
-
-    def name_of(self, letter: Letter) -> str:
-        """The name of its placeholder. Raises `CommandRefused` where its value must be known."""
-
-    def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
-        """Whether its values are texts even when they are digits; what is wrong with its use is told.
-
-        What stands `alone` has no quotes around it.
-        """
-
-    def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
-        """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,20 +151,20 @@ def _check_header(value: Word, told: Told) -> None:
 # ---- the call ----------------------------------------------------------------------------------------------------
 
 
-def read_call(request: Request, names: Names, catalogue: Catalogue) -> TranslatedCall:
+def read_call(request: Request, line: OneLiner, catalogue: Catalogue) -> TranslatedCall:
     """The call as the shell makes it, or, where that is invalid, as it reads with the inner quotes kept.
 
     Raises `CommandRefused` for a call that cannot be translated.
     """
     try:
-        return _read(request.model, request.data, names, catalogue)
+        return _read(request.model, request.data, line, catalogue)
     except CommandRefused:
         eaten = [one.place for one in request.data if one.kept is not None]
         if not eaten:
             raise
         as_meant = [one._replace(text=one.kept or one.text) for one in request.data]
         try:
-            found = _read(request.model, as_meant, names, catalogue)
+            found = _read(request.model, as_meant, line, catalogue)
         except CommandRefused:
             found = None
         if found is None:
@@ -188,13 +173,13 @@ def read_call(request: Request, names: Names, catalogue: Catalogue) -> Translate
         return found
 
 
-def _read(model: str, data: Sequence[Data], names: Names, catalogue: Catalogue) -> TranslatedCall:
+def _read(model: str, data: Sequence[Data], line: OneLiner, catalogue: Catalogue) -> TranslatedCall:
     told = Told()
     steps, fields = _form(data, told)
-    arguments = [_Arguments(step, names, told) for step in steps]
+    arguments = [_Arguments(step, line, told) for step in steps]
     chain = [f"{one.step.method} {one.text}".rstrip() for one in arguments]
     secrets = tuple(dict.fromkeys(name for one in arguments for name in one.secrets))
-    names.refuse_columns_called(secrets, data[0].place)
+    line.refuse_columns_called(secrets, data[0].place)
     try:
         whole = parse(model, chain, _fields(fields, data[0].place))
     except ParameterRefused as error:
@@ -444,8 +429,8 @@ class _Arguments:
     no ids. `secrets` are those whose values are left out; each has a placeholder of its own name.
     """
 
-    def __init__(self, step: _Step, names: Names, told: Told) -> None:
-        self.step, self.names, self.told = step, names, told
+    def __init__(self, step: _Step, line: OneLiner, told: Told) -> None:
+        self.step, self.line, self.told = step, line, told
         self.varying: set[str] = set()
         self.secrets: list[str] = []
         self.untyped: list[str] = []
@@ -529,7 +514,7 @@ class _Arguments:
         """The next placeholder, and whether its values are texts."""
         hole = next(self.holes)
         self.varying.add(self.key)
-        return f"{{{self.names.name_of(hole)}}}", self.names.is_text(hole, self.told, alone=alone)
+        return f"{{{self.line.name_of(hole)}}}", self.line.is_text(hole, self.told, alone=alone)
 
 
 def _literal(text: str) -> str:

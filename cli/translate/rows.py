@@ -13,7 +13,7 @@ from cli.translate import findings
 from cli.translate.findings import HOLE, LinePlace, Refusal, Told, named
 from cli.translate.grammar import Loop, Redirect, ShellCommand, ShellPipeline, Stage, Taking, parse
 from cli.translate.options import AWK, ISQL, PARALLEL, SHOWN, XARGS, OptionTable, options_of
-from cli.translate.words import NEWLINE, Letter, Quote, ShellText, Word, joined, lex_again
+from cli.translate.words import NEWLINE, Field, Letter, Quote, ShellText, Word, joined, lex_again
 from texts.remedies import PROGRAM
 from texts.said import said, wording
 
@@ -81,6 +81,11 @@ class Rows:
     def variables(self) -> tuple[str, ...]:
         """The variables of the loop."""
         return self.taking.variables
+
+    def variable_of(self, letter: Letter) -> str:
+        """The variable of a value of the row: of a field of its line, the one that it has become."""
+        value = letter.stands_for
+        return self.variables[value.number - 1] if isinstance(value, Field) else letter.name
 
 
 def assigned(pipeline: ShellPipeline) -> list[tuple[str, ShellText]]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cli.terminal.exits import CommandRefused
-from cli.translate.findings import START, LinePlace, Refusal, Told
-from cli.translate.grammar import ShellCommand, Taking
-from cli.translate.printed import bind
+from cli.translate import findings
+from cli.translate.findings import START, LinePlace, Refusal, Told, named
+from cli.translate.grammar import Guard, ShellCommand, Taking
+from cli.translate.printed import TEXTS, bind
 from cli.translate.rows import AWKS, TEXT_TOOLS, Lines, Piped, Rows, Select, effects_of, shown
-from cli.translate.scope import Scope
+from cli.translate.scope import Scope, undefined
 from cli.translate.sql import read_select, with_parameters
-from cli.translate.words import NEWLINE, Field, Letter, Quote, ShellText, Word
+from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
 from texts.said import Quantity, said
@@ -23,6 +24,7 @@ LAST_LINE: Final = said("a last line without a line end is left out by the loop;
 INCOMPLETE: Final = said(
     "a line with too few values is a call with empty ones in the loop; the run refuses it, with its number"
 )
+_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _OWN: Final = frozenset(parameter.name for parameter in OWN)
 _SPACE: Final = " "
 _STDIN: Final = "-"
@@ -99,6 +101,89 @@ class Table:
     def _passes_rest(self, used: Collection[str]) -> bool:
         """Whether what the last variable takes is used by nothing; then it may be nothing."""
         return self.takes_rest and len(self.names) > 1 and self.names[-1] not in used
+
+
+@dataclass(frozen=True, slots=True)
+class OneLiner:
+    """What a line does: the call, with its words' holes for values of a row, and the rows, None for a single call.
+
+    `guards` are conditions by which the loop passes rows over, each with the value that it tests.
+    """
+
+    call: ShellCommand
+    scope: Scope
+    table: Table | None
+    guards: Sequence[tuple[Guard, ShellText]]
+
+    def name_of(self, letter: Letter) -> str:
+        """The name of a placeholder: a column of the row, or the variable's own name where it is undefined.
+
+        Raises `CommandRefused` where the value must be known.
+        """
+        if isinstance(letter.stands_for, Lookup):
+            return letter.stands_for.id
+        names = self.table.names if self.table else ()
+        if self.table is not None and self._is_of_row(letter):
+            name = names[self.table.column_of(letter)]
+        elif letter.name in names or not _NAME.fullmatch(letter.name):
+            raise undefined(letter)
+        else:
+            name = letter.name
+        for lookup in self.scope.lookups:
+            if name == lookup.key:
+                raise Refusal(
+                    "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its "
+                    "{key}, and sends that alone",
+                    letter.place,
+                    name=letter.name,
+                    id=lookup.id,
+                    key=lookup.key,
+                )
+        return name
+
+    def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
+        """Whether its values are texts even when they are digits; what is wrong with its use is told."""
+        if isinstance(letter.stands_for, Lookup):
+            return False
+        if self.table is None or not self._is_of_row(letter):
+            told.fault(findings.NOT_DEFINED, letter.place, name=letter.name)
+            return False
+        column = self.table.own[self.table.column_of(letter)]
+        if column is None or column not in TEXTS:
+            return False
+        if alone:
+            told.fault(findings.TEXT_WITHOUT_QUOTES, letter.place, column=named(column))
+        cut = said(findings.SPACES.what, column=named(column))
+        if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
+            told.fault(findings.SPACES, letter.place, column=named(column))
+        return True
+
+    def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
+        """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
+        for name in secrets:
+            if self.table is not None and name in self.table.names:
+                raise Refusal(
+                    "{name} is told in the data, and is a column of the rows too: rename that", place, name=name
+                )
+
+    def check_guards(self, used: Sequence[str]) -> None:
+        """Refuse a condition by which the loop passes rows over that the run would send."""
+        for guard, value in self.guards:
+            letter = value.letters[0] if len(value.letters) == 1 else None
+            is_found = letter is not None and isinstance(letter.stands_for, Lookup)
+            if not is_found and not (letter and self.table and self.table.is_never_empty(letter, used)):
+                raise Refusal(
+                    "${variable} can be empty in a row, which the loop passes over and the run would send: take "
+                    "such rows out of the file",
+                    guard.place,
+                    variable=guard.variable.letters[0].name,
+                )
+
+    def _is_of_row(self, letter: Letter) -> bool:
+        return isinstance(letter.stands_for, Field) or letter.name in self.scope.of_row
+
+
+# ---- the table of the rows ---------------------------------------------------------------------------------------
 
 
 def table_of(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:

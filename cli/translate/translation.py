@@ -11,11 +11,10 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import API_URL
 from cli.translate import findings
 from cli.translate.call import Request, TranslatedCall, read_call, read_request
-from cli.translate.findings import START, Finding, LinePlace, Refusal, Told, named
+from cli.translate.findings import START, Finding, LinePlace, Refusal, Told
 from cli.translate.grammar import Guard, Loop, ShellCommand, ShellPipeline, parse
 from cli.translate.job_form import JobForm, job_form
 from cli.translate.page import LONGEST, Snippet, snippets
-from cli.translate.printed import TEXTS
 from cli.translate.rows import (
     CALLERS,
     ENDS,
@@ -27,9 +26,9 @@ from cli.translate.rows import (
     read_loop,
     read_single,
 )
-from cli.translate.scope import Scope, undefined
-from cli.translate.tables import Table, table_of
-from cli.translate.words import Field, Letter, Lookup, Quote, ShellText, lex
+from cli.translate.scope import Scope
+from cli.translate.tables import OneLiner, Table, table_of
+from cli.translate.words import Lookup, ShellText, lex
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL
 from jobs.spec.chain_kind import secret_placeholders
@@ -102,10 +101,13 @@ class Translated:
     refusal: str = ""
 
 
-def translate_all(text: str, given: Mapping[str, str], catalogue: Catalogue) -> list[Translated]:
+def translate_all(
+    text: str, given: Mapping[str, str], catalogue: Catalogue, *, alone: bool = False
+) -> list[Translated]:
     """The one-liners of a text, in order; `given` are values of variables that it does not define.
 
-    Raises `CommandRefused` for a text without any, and for a given value that nothing uses.
+    Raises `CommandRefused` for a text without any, for a given value that nothing uses, and, with `alone`, for a
+    single one-liner that is refused.
     """
     before = Scope(given)
     found = [one for snippet in snippets(text) for one in _each(snippet, before, catalogue)]
@@ -113,6 +115,8 @@ def translate_all(text: str, given: Mapping[str, str], catalogue: Catalogue) -> 
         raise Refusal(
             "there is no curl and no sqlexec here, so there is nothing to translate; {forms}", START, forms=FORMS
         )
+    if alone and len(found) == 1 and found[0].translation is None:
+        raise CommandRefused(found[0].refusal)
     unused = [name for name in given if name not in before.asked]
     if unused and all(one.translation for one in found):
         raise CommandRefused(
@@ -182,86 +186,6 @@ def _with_quote(error: CommandRefused, of_quotes: Sequence[Finding]) -> str:
 # ---- a one-liner -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OneLiner:
-    """What a line does: the call, with its words' holes for values of a row, and the rows, None for a single call.
-
-    `guards` are conditions by which the loop passes rows over, each with the value that it tests.
-    """
-
-    call: ShellCommand
-    scope: Scope
-    table: Table | None
-    guards: Sequence[tuple[Guard, ShellText]]
-
-    def name_of(self, letter: Letter) -> str:
-        """The name of a placeholder: a column of the row, or the variable's own name where it is undefined.
-
-        Raises `CommandRefused` where the value must be known.
-        """
-        if isinstance(letter.stands_for, Lookup):
-            return letter.stands_for.id
-        names = self.table.names if self.table else ()
-        if self.table is not None and self._is_of_row(letter):
-            name = names[self.table.column_of(letter)]
-        elif letter.name in names or not _NAME.fullmatch(letter.name):
-            raise undefined(letter)
-        else:
-            name = letter.name
-        for lookup in self.scope.lookups:
-            if name == lookup.key:
-                raise Refusal(
-                    "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its "
-                    "{key}, and sends that alone",
-                    letter.place,
-                    name=letter.name,
-                    id=lookup.id,
-                    key=lookup.key,
-                )
-        return name
-
-    def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
-        """Whether its values are texts even when they are digits; what is wrong with its use is told."""
-        if isinstance(letter.stands_for, Lookup):
-            return False
-        if self.table is None or not self._is_of_row(letter):
-            told.fault(findings.NOT_DEFINED, letter.place, name=letter.name)
-            return False
-        column = self.table.own[self.table.column_of(letter)]
-        if column is None or column not in TEXTS:
-            return False
-        if alone:
-            told.fault(findings.TEXT_WITHOUT_QUOTES, letter.place, column=named(column))
-        cut = said(findings.SPACES.what, column=named(column))
-        if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
-            told.fault(findings.SPACES, letter.place, column=named(column))
-        return True
-
-    def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
-        """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
-        for name in secrets:
-            if self.table is not None and name in self.table.names:
-                raise Refusal(
-                    "{name} is told in the data, and is a column of the rows too: rename that", place, name=name
-                )
-
-    def check_guards(self, used: Sequence[str]) -> None:
-        """Refuse a condition by which the loop passes rows over that the run would send."""
-        for guard, value in self.guards:
-            letter = value.letters[0] if len(value.letters) == 1 else None
-            is_found = letter is not None and isinstance(letter.stands_for, Lookup)
-            if not is_found and not (letter and self.table and self.table.is_never_empty(letter, used)):
-                raise Refusal(
-                    "${variable} can be empty in a row, which the loop passes over and the run would send: take "
-                    "such rows out of the file",
-                    guard.place,
-                    variable=guard.variable.letters[0].name,
-                )
-
-    def _is_of_row(self, letter: Letter) -> bool:
-        return isinstance(letter.stands_for, Field) or letter.name in self.scope.of_row
-
-
 def _read(pipeline: ShellPipeline, scope: Scope) -> OneLiner:
     """The parts of a one-liner. Raises `CommandRefused`, naming the part that cannot be translated."""
     *before, last = pipeline.stages
@@ -291,18 +215,11 @@ def _read(pipeline: ShellPipeline, scope: Scope) -> OneLiner:
     if rows is None:
         return OneLiner(call, scope, None, guards)
     texts = [
-        *(word.text for word in call.words),
-        *(one for one in scope.values.values() if isinstance(one, ShellText)),
+        one for one in (*(word.text for word in call.words), *scope.values.values()) if isinstance(one, ShellText)
     ]
-    known_by = [one.variable for one in scope.lookups if one.variable is not None]
-    rows = scope.in_columns(rows, [*texts, ShellText(tuple(known_by))])
-    renamed = {
-        rows.variables[one.number - 1]
-        if isinstance(one := lookup.variable.stands_for, Field)
-        else lookup.variable.name: lookup.key
-        for lookup in scope.lookups
-        if lookup.variable is not None
-    }
+    lookups = [(one.key, one.variable) for one in scope.lookups if one.variable is not None]
+    rows = scope.in_columns(rows, [*texts, ShellText(tuple(variable for _, variable in lookups))])
+    renamed = {rows.variable_of(variable): key for key, variable in lookups}
     return OneLiner(call, scope, table_of(rows, outer, renamed), guards)
 
 

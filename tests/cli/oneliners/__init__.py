@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cli.terminal.exits import CommandRefused
 from cli.translate.translation import Translation, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
 
@@ -87,7 +86,6 @@ def kinds(found: Translation) -> list[str]:
 
 def translated(text: str, /, **given: str) -> Translation:
     """The one one-liner of a text, with the values of its variables."""
-    (found,) = translate_all(text, given, BUILT_IN)
-    if found.translation is None:
-        raise CommandRefused(found.refusal)
+    (found,) = translate_all(text, given, BUILT_IN, alone=True)
+    assert found.translation
     return found.translation
