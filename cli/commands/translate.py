@@ -153,7 +153,6 @@ def _show_all(found: Sequence[Translated], screen: Screen) -> None:
 
 
 def _commands(found: Translation) -> str:
-    """The commands as they can be pasted: where there are two, the second is a comment."""
     first = f"{found.pretty(found.command)}\n"
     if found.call is None:
         return first
@@ -226,7 +225,6 @@ def _decoded(content: bytes, name: str) -> str:
 
 
 def _given(words: Sequence[str]) -> dict[str, str]:
-    """The shell variables that `--set` defines. Raises `CommandRefused`."""
     given = parse_pairs(words, "--set")
     for name, value in given.items():
         if not value.isprintable():

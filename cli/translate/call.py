@@ -107,7 +107,6 @@ def read_request(command: ShellCommand, told: Told) -> Request:
 
 
 def _address(urls: Sequence[Word], command: ShellCommand) -> tuple[str, str | None]:
-    """The model in the one address of a call, and its host."""
     if not urls:
         raise Refusal("this {program} has no address", command.place, program=command.program)
     if len(urls) > 1:
@@ -125,7 +124,6 @@ def _address(urls: Sequence[Word], command: ShellCommand) -> tuple[str, str | No
 
 
 def _data(means: str, value: Word, command: ShellCommand) -> Data:
-    """The value of an option, or the lines of a heredoc for `@-`."""
     if means == "encoded" and not _NAMED.match(value.plain):
         raise Refusal("--data-urlencode is read as name=content", value.place)
     if means != "data" or not value.plain.startswith("@"):
@@ -210,8 +208,6 @@ _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 class _Entry(NamedTuple):
-    """One `key=value`; `number` is 0 for a key without one."""
-
     key: str
     number: int
     value: ShellText
@@ -385,7 +381,6 @@ _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
 
 
 def _fields(fields: ShellText, place: LinePlace) -> tuple[str, ...]:
-    """The names in `fields=["ip", "pull"]`. Raises `CommandRefused` for anything but a list of names."""
     if not fields.letters:
         return ()
     where = fields.place(0, place)
@@ -511,7 +506,6 @@ class _Arguments:
         return f'"{{{self.key}}}"'
 
     def _placeholder(self, *, alone: bool = False) -> tuple[str, bool]:
-        """The next placeholder, and whether its values are texts."""
         hole = next(self.holes)
         self.varying.add(self.key)
         return f"{{{self.line.name_of(hole)}}}", self.line.is_text(hole, self.told, alone=alone)

@@ -64,11 +64,6 @@ class Told:
         sentences = (said(one, **words) for one in (fault.what, fault.today, fault.instead))
         self.faults.append(Finding(place, fault.kind, *sentences))
 
-    def add(self, other: "Told") -> None:
-        """Add all that has been said elsewhere."""
-        self.faults.extend(other.faults)
-        self.notes.extend(other.notes)
-
 
 class Refusal(CommandRefused):
     """A part that cannot be translated, with words of the line; the template may also be a sentence."""

@@ -157,7 +157,6 @@ class _Parser:
         self.in_loop = False
 
     def pipelines(self, until: str = "") -> list[ShellPipeline]:
-        """All pipelines up to the keyword `until`, or to the end."""
         found: list[ShellPipeline] = []
         while True:
             self._skip(*_SEPARATORS)
@@ -208,7 +207,6 @@ class _Parser:
         return command
 
     def _target(self, operator: Operator) -> Word:
-        """The file of a redirection, or its text."""
         if operator.symbol not in _INPUTS and (">" not in operator.symbol or "<" in operator.symbol):
             raise Refusal("`{symbol}` is not translated", operator.place, symbol=operator.symbol)
         if not isinstance(token := self._next(), Word):
@@ -270,7 +268,6 @@ class _Parser:
         return Loop(taking, tuple(body), place, items, ShellCommand((), tuple(redirects), place))
 
     def _counted(self) -> tuple[Taking, tuple[Word, ...]]:
-        """The variable and the words of `for … in …`."""
         place = self._here()
         command = self._command() if isinstance(self._next(), Word) else None
         match command:
@@ -309,7 +306,6 @@ class _Parser:
             pass
 
     def _taken(self, *symbols: str) -> Operator | None:
-        """The next token, passed over, if it is such an operator."""
         token = self._next()
         if not isinstance(token, Operator) or token.symbol not in symbols:
             return None
@@ -321,7 +317,6 @@ class _Parser:
         return isinstance(token, Operator) and token.symbol in symbols
 
     def _bare(self, *words: str) -> Word | None:
-        """The next token, if it is such a word without quotes."""
         token = self._next()
         return token if isinstance(token, Word) and token.is_bare(*words) else None
 
@@ -329,7 +324,6 @@ class _Parser:
         return self.tokens[self.at] if self.at < len(self.tokens) else None
 
     def _here(self) -> LinePlace:
-        """The place of the next token, or of the last one at the end."""
         near = self.tokens[min(self.at, len(self.tokens) - 1) :]
         return near[0].place if near else START
 

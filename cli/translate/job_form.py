@@ -39,8 +39,6 @@ def job_form(call: TranslatedCall) -> JobForm | None:
 
 
 class _Match:
-    """The values of a job's placeholders, as a call has them."""
-
     def __init__(self, spec: JobSpec) -> None:
         self.comment = spec.comment
         self.parameters = {one.name: one for one in spec.parameters}
@@ -48,7 +46,6 @@ class _Match:
         self.columns: dict[str, str] = {}
 
     def matches(self, mine: Template, theirs: Template) -> bool:
-        """Whether the job's call can be the same, with a value for each parameter that needs one."""
         if len(mine.links) != len(theirs.links) or not all(map(self._link, mine.links, theirs.links)):
             return False
         needed = {name for name, one in self.parameters.items() if one.default is None}

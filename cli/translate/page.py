@@ -117,7 +117,6 @@ def _of_block(text: str, lines: Sequence[_Line]) -> list[Snippet]:
 
 
 def _starts(lines: Sequence[_Line], at: int) -> bool:
-    """Whether a command begins with a line."""
     line = lines[at].text
     if line.startswith("#"):
         return False

@@ -87,7 +87,6 @@ class _Line:
         self.noted: set[str] = set()
 
     def pass_through(self, command: ShellCommand) -> None:
-        """Apply a filter. Raises `CommandRefused` for an unknown one."""
         for operator, _ in command.redirects:
             raise Refusal("a redirection of a filter is not translated", operator.place)
         effects = effects_of(command)
@@ -99,7 +98,6 @@ class _Line:
             )
 
     def _apply(self, command: ShellCommand, effect: str, match: Mapping[str, str]) -> bool:
-        """Whether an effect is understood."""
         match effect:
             case "no-blanks" | "no-empties":
                 self._take_out("blank")
@@ -125,7 +123,6 @@ class _Line:
         return all(name is not None and _IS_ID.search(name) for name in self.select.columns)
 
     def _drop(self, word: str) -> bool:
-        """Take out lines with a word, if it is none of a row."""
         if re.fullmatch(r"\^ ?\*?\$", word):
             self._take_out("blank")
         elif re.fullmatch(r"\^?=+", word):
@@ -169,7 +166,6 @@ class _Line:
             self.fields.append(before[number - 1 if is_there else 0])
 
     def end(self, rows: Rows, place: LinePlace) -> None:
-        """Tell what is no row, and reaches the loop."""
         if self.frame not in ([], ["blank"]):
             self.told.fault(findings.HEADINGS_ARE_ROWS if self.top else findings.HEADINGS_COME_AGAIN, place)
         if rows.taking.by_words:
@@ -178,7 +174,6 @@ class _Line:
             self.told.fault(findings.BLANK_LINES, rows.place)
 
     def note_spaces(self, place: LinePlace, fields: Sequence[int]) -> None:
-        """Note texts among these fields that are split at their spaces."""
         for name in [self.select.columns[one] for one in fields if one != _LABEL]:
             if name in TEXTS and name not in self.noted:
                 self.noted.add(name)

@@ -217,7 +217,6 @@ def _select(command: ShellCommand, sql: ShellText | None) -> Select:
 
 
 def _echoed(command: ShellCommand) -> ShellText:
-    """The words that echo prints, as a line."""
     if command.program == "printf" or command.redirects or any(one.startswith("-") for one in command.arguments):
         raise Refusal(
             "what this {program} prints is not read: write the lines as <<END … END",
@@ -306,7 +305,6 @@ Spread: TypeAlias = tuple[ShellCommand, Rows]
 
 
 def _read_xargs(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
-    """What `xargs -I{} curl …` calls for each line. Raises `CommandRefused`."""
     options, words = _spreading(command, XARGS, told)
     mark = options.get("mark")
     if "delimiter" in options and options["delimiter"].plain not in ("\\n", NEWLINE):
@@ -324,7 +322,6 @@ def _read_xargs(before: Sequence[Stage], command: ShellCommand, told: Told) -> S
 
 
 def _read_parallel(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
-    """What `parallel … curl … :::: FILE` calls for each line. Raises `CommandRefused`."""
     options, words = _spreading(command, PARALLEL, told)
     at = next((at for at, word in enumerate(words) if word.plain in _LISTS), len(words))
     behind, is_list = words[at + 1 :], at < len(words) and words[at].plain == ":::"
@@ -355,7 +352,6 @@ def _values(columns: int) -> tuple[str, ...]:
 
 
 def _spreading(command: ShellCommand, table: OptionTable, told: Told) -> tuple[dict[str, Word], list[Word]]:
-    """The options that matter by their meaning, and the words of the command behind them."""
     found, words = options_of(command, table, told, stops=True)
     options = {option.means: value for option, value in found}
     if "several" in options and options["several"].plain != "1":
@@ -384,7 +380,6 @@ def _spread(
 
 
 def _cut_at(pattern: Word | None) -> str:
-    """What parts the values of a line: one character, "" for white space, a line end where nothing does."""
     if pattern is None:
         return NEWLINE
     if pattern.plain not in _CUT_AT and (len(pattern.plain) != 1 or pattern.plain in _SPECIAL):
@@ -500,7 +495,6 @@ def _read_printed(before: Sequence[Stage], command: ShellCommand, told: Told) ->
 
 
 def _printed_text(program: Word, found: re.Match[str], variables: Sequence[str]) -> ShellText:
-    """What awk prints for a line, with a variable in place of each field."""
     at, end = found.span("list")
     if found["list"].startswith("(") and found["list"].endswith(")"):
         at, end = at + 1, end - 1
@@ -526,7 +520,6 @@ def _printed_text(program: Word, found: re.Match[str], variables: Sequence[str])
 
 
 def _decoded(code: re.Match[str], text: ShellText) -> Letter:
-    """A character of a string of awk."""
     letter = text.letters[code.start()]
     if code["octal"] or code["hex"]:
         return letter._replace(char=chr(int(code["octal"], 8) if code["octal"] else int(code["hex"], 16)))
@@ -536,7 +529,6 @@ def _decoded(code: re.Match[str], text: ShellText) -> Letter:
 
 
 def _formatted(text: Sequence[Letter], values: Sequence[Sequence[Letter]], place: LinePlace) -> ShellText:
-    """What printf prints of a format with %s, and its values."""
     letters: list[Letter] = []
     following, rest = iter(values), iter(text)
     for letter in rest:

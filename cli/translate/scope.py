@@ -258,7 +258,6 @@ def undefined(letter: Letter) -> CommandRefused:
 
 
 def _variables_in(value: ShellText | CommandRefused) -> list[Letter]:
-    """The variables of a text, and of the commands within it."""
     if isinstance(value, CommandRefused):
         return []
     inner = [token.text for one in value.commands for token in one.tokens or () if isinstance(token, Word)]
@@ -296,7 +295,6 @@ def _printed(stages: tuple[Stage, ...]) -> tuple[Letter | None, list[ShellComman
 
 
 def _taken(command: ShellCommand) -> tuple[str, int] | None:
-    """What parts the fields, and the number of the one that a cut or an awk prints."""
     is_cut = command.program == "cut"
     try:
         found, words = options_of(command, CUT if is_cut else AWK, Told())
@@ -334,5 +332,4 @@ _NO_LOOKUP: Final = wording(
 
 
 def _known_by(lookup: Lookup) -> object:
-    """What a look-up finds a row by."""
     return lookup.variable and lookup.variable.stands_for

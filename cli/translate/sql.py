@@ -116,7 +116,6 @@ def statement(text: ShellText, place: LinePlace) -> str:
 
 
 def _form(whole: str) -> SelectForm:
-    """The output form that the `set …;` commands before the select choose."""
     listed, headed = False, True
     for setting in whole.casefold().split(";"):
         match setting.split():

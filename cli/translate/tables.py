@@ -17,13 +17,23 @@ from cli.translate.sql import read_select, with_parameters
 from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
-from texts.said import Quantity, said
+from texts.said import Quantity, said, wording
 
 BACKSLASHES: Final = said("read without -r takes each backslash of a value away; the run keeps it")
 LAST_LINE: Final = said("a last line without a line end is left out by the loop; the run takes it")
 INCOMPLETE: Final = said(
     "a line with too few values is a call with empty ones in the loop; the run refuses it, with its number"
 )
+_NAMES_THE_ROW: Final = wording(
+    "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its {key}, and sends "
+    "that alone"
+)
+_CAN_BE_EMPTY: Final = wording(
+    "${variable} can be empty in a row, which the loop passes over and the run would send: take such rows out of the "
+    "file"
+)
+_TOLD_TWICE: Final = wording("{name} is told in the data, and is a column of the rows too: rename that")
+_TOLD_IN_LINE: Final = wording("{name} is a secret, and the line itself has its values: put the rows into a file")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _OWN: Final = frozenset(parameter.name for parameter in OWN)
 _SPACE: Final = " "
@@ -34,7 +44,7 @@ _REST: Final = "..."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """The rows of a loop with a name for each column: a select, or lines of a file or of standard input.
+    """The rows of a line with a name for each column: a select, or lines of a file or of standard input; or no rows.
 
     `own` are the names that the rows have themselves, None where they have none. `columns` has the column of each
     variable that has one, `missing` the reason for the others. `text` are rows that the line has itself, `pipe` are
@@ -42,9 +52,9 @@ class Table:
     column takes the rest of its line; of one that `is_open`, what is in no column is passed over.
     """
 
-    names: tuple[str, ...]
-    own: tuple[str | None, ...]
-    columns: Mapping[str, int]
+    names: tuple[str, ...] = ()
+    own: tuple[str | None, ...] = ()
+    columns: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     sql: str = ""
     file: str = ""
@@ -90,6 +100,8 @@ class Table:
         return self._options(names, columns.values())
 
     def _options(self, names: Sequence[str], used: Collection[str]) -> tuple[str, ...]:
+        if not names:
+            return ()
         if self.sql:
             return ("--sql", self.sql, *(() if tuple(names) == self.own else ("--columns", ",".join(names))))
         if self._passes_rest(used):
@@ -105,14 +117,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class OneLiner:
-    """What a line does: the call, with its words' holes for values of a row, and the rows, None for a single call.
+    """What a line does: the call, its words with holes for values of a row, and the rows.
 
     `guards` are conditions by which the loop passes rows over, each with the value that it tests.
     """
 
     call: ShellCommand
     scope: Scope
-    table: Table | None
+    table: Table
     guards: Sequence[tuple[Guard, ShellText]]
 
     def name_of(self, letter: Letter) -> str:
@@ -122,30 +134,22 @@ class OneLiner:
         """
         if isinstance(letter.stands_for, Lookup):
             return letter.stands_for.id
-        names = self.table.names if self.table else ()
-        if self.table is not None and self._is_of_row(letter):
-            name = names[self.table.column_of(letter)]
-        elif letter.name in names or not _NAME.fullmatch(letter.name):
+        if self._is_of_row(letter):
+            name = self.table.names[self.table.column_of(letter)]
+        elif letter.name in self.table.names or not _NAME.fullmatch(letter.name):
             raise undefined(letter)
         else:
             name = letter.name
         for lookup in self.scope.lookups:
             if name == lookup.key:
-                raise Refusal(
-                    "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its "
-                    "{key}, and sends that alone",
-                    letter.place,
-                    name=letter.name,
-                    id=lookup.id,
-                    key=lookup.key,
-                )
+                raise Refusal(_NAMES_THE_ROW, letter.place, name=letter.name or name, id=lookup.id, key=name)
         return name
 
     def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
         """Whether its values are texts even when they are digits; what is wrong with its use is told."""
         if isinstance(letter.stands_for, Lookup):
             return False
-        if self.table is None or not self._is_of_row(letter):
+        if not self._is_of_row(letter):
             told.fault(findings.NOT_DEFINED, letter.place, name=letter.name)
             return False
         column = self.table.own[self.table.column_of(letter)]
@@ -161,23 +165,22 @@ class OneLiner:
     def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
         """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
         for name in secrets:
-            if self.table is not None and name in self.table.names:
-                raise Refusal(
-                    "{name} is told in the data, and is a column of the rows too: rename that", place, name=name
-                )
+            if name in self.table.names:
+                raise Refusal(_TOLD_TWICE, place, name=name)
 
     def check_guards(self, used: Sequence[str]) -> None:
         """Refuse a condition by which the loop passes rows over that the run would send."""
         for guard, value in self.guards:
             letter = value.letters[0] if len(value.letters) == 1 else None
             is_found = letter is not None and isinstance(letter.stands_for, Lookup)
-            if not is_found and not (letter and self.table and self.table.is_never_empty(letter, used)):
-                raise Refusal(
-                    "${variable} can be empty in a row, which the loop passes over and the run would send: take "
-                    "such rows out of the file",
-                    guard.place,
-                    variable=guard.variable.letters[0].name,
-                )
+            if not is_found and not (letter and self.table.is_never_empty(letter, used)):
+                raise Refusal(_CAN_BE_EMPTY, guard.place, variable=guard.variable.letters[0].name)
+
+    def refuse_told(self, secrets: Collection[str]) -> None:
+        """Raise `CommandRefused` where the line itself has the values of a column of secrets."""
+        for name in secrets:
+            if self.table.text and name in self.table.names:
+                raise Refusal(_TOLD_IN_LINE, self.call.place, name=name)
 
     def _is_of_row(self, letter: Letter) -> bool:
         return isinstance(letter.stands_for, Field) or letter.name in self.scope.of_row
@@ -275,7 +278,6 @@ def _of_text(origin: Piped | Lines, rows: Rows, scope: Scope, renamed: Mapping[s
 
 
 def _note(taking: Taking, told: Told, *, in_line: bool) -> None:
-    """What the loop would do to some rows, and the run does not."""
     told.notes.extend([] if taking.keeps_backslashes else [BACKSLASHES])
     if not taking.by_words and not in_line:
         told.notes.extend([LAST_LINE, INCOMPLETE] if taking.loses_last else [INCOMPLETE])
@@ -314,7 +316,6 @@ def _unknown(command: ShellCommand) -> CommandRefused:
 
 
 def _lines(rows: Lines, scope: Scope, *, by_words: bool) -> str:
-    """The rows that the line has itself, one a line."""
     if not rows.are_words:
         text = "\n".join(scope.known(line) for line in rows.texts)
         lines = text.split() if by_words else text.removesuffix(NEWLINE).split(NEWLINE)
@@ -330,7 +331,6 @@ def _lines(rows: Lines, scope: Scope, *, by_words: bool) -> str:
 
 
 def _words(item: ShellText, scope: Scope, place: LinePlace) -> Sequence[str]:
-    """The words that the shell makes of an item of a list."""
     plain = scope.known(item)
     is_split = any(letter.quote is Quote.NONE for letter in item.holes)
     if not any(letter.quote is Quote.NONE for letter in item.letters) or not _PATTERN & set(plain):

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -28,7 +28,7 @@ from cli.translate.rows import (
 )
 from cli.translate.scope import Scope
 from cli.translate.tables import OneLiner, Table, table_of
-from cli.translate.words import Lookup, ShellText, lex
+from cli.translate.words import ShellText, lex
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL
 from jobs.spec.chain_kind import secret_placeholders
@@ -187,7 +187,6 @@ def _with_quote(error: CommandRefused, of_quotes: Sequence[Finding]) -> str:
 
 
 def _read(pipeline: ShellPipeline, scope: Scope) -> OneLiner:
-    """The parts of a one-liner. Raises `CommandRefused`, naming the part that cannot be translated."""
     *before, last = pipeline.stages
     check_following(pipeline)
     calls_first = bool(before) and isinstance(before[0], ShellCommand) and before[0].program in CALLERS
@@ -213,7 +212,7 @@ def _read(pipeline: ShellPipeline, scope: Scope) -> OneLiner:
     )
     call = replace(call, words=tuple(scope.resolve_word(word) for word in call.words), redirects=redirects)
     if rows is None:
-        return OneLiner(call, scope, None, guards)
+        return OneLiner(call, scope, Table(), guards)
     texts = [
         one for one in (*(word.text for word in call.words), *scope.values.values()) if isinstance(one, ShellText)
     ]
@@ -224,7 +223,6 @@ def _read(pipeline: ShellPipeline, scope: Scope) -> OneLiner:
 
 
 def _body(loop: Loop, scope: Scope, guards: list[tuple[Guard, ShellText]]) -> ShellPipeline:
-    """The one call of a loop. Raises `CommandRefused` for a body with anything but one call and what leads to it."""
     calls: list[ShellPipeline] = []
     for pipeline in loop.body:
         guard, values = pipeline.stages[0], assigned(pipeline)
@@ -247,7 +245,6 @@ def _body(loop: Loop, scope: Scope, guards: list[tuple[Guard, ShellText]]) -> Sh
 
 
 def _check_guard(guard: Guard, *, is_first: bool) -> None:
-    """Refuse a condition that does anything but pass a row over before its call."""
     if not is_first:
         raise Refusal("a condition behind the call is not translated", guard.place)
     for one in guard.body:
@@ -259,76 +256,62 @@ def _check_guard(guard: Guard, *, is_first: bool) -> None:
 
 
 def _translate(pipeline: ShellPipeline, scope: Scope, catalogue: Catalogue) -> Translation:
-    """The command for a one-liner. Raises `CommandRefused`, naming the part that cannot be translated."""
     line = _read(pipeline, scope)
-    told, table, lookups = line.scope.told, line.table, line.scope.lookups
+    told = line.scope.told
     request = read_request(line.call, told)
     call = read_call(request, line, catalogue)
-    used = {*call.template.names, *(one.key for one in lookups)}
     line.check_guards(call.template.names)
-    for name in secret_placeholders(call.template):
-        if table is not None and table.text and name in table.names:
-            raise Refusal(
-                "{name} is a secret, and the line itself has its values: put the rows into a file",
-                line.call.place,
-                name=name,
-            )
-    job, generic = _commands(call, table, lookups, used)
-    notes = [*_notes(line, request, call, as_itself=job is not None), *told.notes, *call.told.notes]
-    faults = {*told.faults, *call.told.faults}
+    line.refuse_told(secret_placeholders(call.template))
+    job, generic = _commands(line, call)
     return Translation(
         job or generic,
         generic if job else None,
-        table.text if table else "",
-        table.pipe if table else "",
-        tuple(sorted(faults)),
-        notes,
+        line.table.text,
+        line.table.pipe,
+        tuple(sorted({*told.faults, *call.told.faults})),
+        [*_notes(line, request, call, as_itself=job is not None), *told.notes, *call.told.notes],
     )
 
 
-def _commands(
-    call: TranslatedCall, table: Table | None, lookups: Sequence[Lookup], used: set[str]
-) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """The command of the catalogue's own job, where it makes the same call, and that of `call`."""
-    file = (table.file,) if table is not None and table.file else ()
+def _commands(line: OneLiner, call: TranslatedCall) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    table, lookups = line.table, line.scope.lookups
+    file = (table.file,) if table.file else ()
     keys = {one.key: one.text for one in lookups if one.variable is None}
+    used = {*call.template.names, *(one.key for one in lookups)}
     generic = (
-        *(PROGRAM, "run", CALL, *file, *call.options, *(table.options(used) if table else ())),
-        *_options("--set", (f"{name}={text}" for name, text in keys.items())),
+        *(PROGRAM, "run", CALL, *file, *call.options, *table.options(used)),
+        *_options("--set", keys.items()),
         *_options("--ask", call.secrets),
     )
     form = job_form(call)
-    columns = _columns(form, call, table, lookups) if form is not None else None
+    columns = _columns(form, call, line) if form is not None else None
     if form is None or columns is None:
         return None, generic
-    rows = table.options_of_job(columns) if table else ()
-    values = (f"{name}={text}" for name, text in {**form.values, **keys}.items())
-    secrets = (name for name, column in form.columns.items() if column in call.secrets)
-    own = (PROGRAM, "run", form.name, *file, *_options("--set", values), *rows, *_options("--ask", secrets))
-    return own, generic
+    secrets = [name for name, column in form.columns.items() if column in call.secrets]
+    return (
+        *(PROGRAM, "run", form.name, *file, *_options("--set", {**form.values, **keys}.items())),
+        *(*table.options_of_job(columns), *_options("--ask", secrets)),
+    ), generic
 
 
-def _options(name: str, values: "Iterator[str] | Sequence[str]") -> Iterator[str]:
+def _options(name: str, values: Iterable[str | tuple[str, str]]) -> Iterator[str]:
     for value in values:
-        yield from (name, value)
+        yield from (name, value if isinstance(value, str) else "=".join(value))
 
 
-def _columns(
-    form: JobForm, call: TranslatedCall, table: Table | None, lookups: Sequence[Lookup]
-) -> dict[str, str] | None:
+def _columns(form: JobForm, call: TranslatedCall, line: OneLiner) -> dict[str, str] | None:
     """The columns of the rows by the names of a job's values; None where the job cannot take them so."""
-    found = {one.id for one in lookups}
+    found = {one.id for one in line.scope.lookups}
     if any(name != column for name, column in form.columns.items() if column in found):
         return None
     columns = {name: column for name, column in form.columns.items() if column not in (*call.secrets, *found)}
-    columns |= {one.key: one.key for one in lookups if one.variable is not None}
+    columns |= {one.key: one.key for one in line.scope.lookups if one.variable is not None}
     # A call with undefined variables shows their names, which a job has not.
-    is_known = set(columns.values()) <= set(table.names if table is not None else ())
+    is_known = set(columns.values()) <= set(line.table.names)
     return columns if is_known and len(set(columns.values())) == len(columns) else None
 
 
 def _notes(line: OneLiner, request: Request, call: TranslatedCall, *, as_itself: bool) -> Iterator[Said]:
-    """What is said of every call, and of the rows of this one."""
     if call.job and not as_itself:
         yield said(
             "the catalogue has a job for this: {run}; {jobs} says how",
@@ -347,9 +330,8 @@ def _notes(line: OneLiner, request: Request, call: TranslatedCall, *, as_itself:
     yield said(NEVER_READ, program=program)
     if not all(one.encoded for one in request.data):
         yield said(NOT_ENCODED, program="curl -d" if program == "curl" else program)
-    if line.table is not None:
-        if line.table.file:
-            yield from (said(TYPED, name=name) for name in call.untyped)
-        if not call.varies:
-            yield SAME_FOR_ALL
+    if line.table.file:
+        yield from (said(TYPED, name=name) for name in call.untyped)
+    if line.table.names and not call.varies:
+        yield SAME_FOR_ALL
     yield from (said(GUARDED, name=guard.variable.letters[0].name) for guard, _ in line.guards)

@@ -253,7 +253,6 @@ class _Lexer:
     # ---- heredocs ----
 
     def _take_heredocs(self, heredocs: Sequence[tuple[int, Operator]], found: list[Token]) -> None:
-        """Put the lines of each heredoc in place of the word that ends it."""
         for at, operator in heredocs:
             end = found[at] if at < len(found) else None
             if not isinstance(end, Word):
@@ -348,7 +347,6 @@ class _Lexer:
         return [] if following == NEWLINE else [Letter(following or "\\", place, Quote.ESCAPED)]
 
     def _dollar(self, quote: Quote, before: Sequence[Letter] = ()) -> list[Letter]:
-        """A variable, a command, or a `$` that stands for itself."""
         place = self._place()
         if found := _VARIABLE.match(self.line, self.at):
             name = found["name"] or found["braced"]
@@ -372,7 +370,6 @@ class _Lexer:
         return self._taken(self.at + 1, quote)
 
     def _command(self, quote: Quote, place: LinePlace) -> Letter:
-        """The command within `$(…)`, `<(…)` or `…`."""
         if self.depth == _DEEPEST:
             raise Refusal("commands within commands are nested too deep here", place)
         if self.line[self.at] == "`":
