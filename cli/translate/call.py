@@ -89,7 +89,7 @@ def read_request(command: ShellCommand, told: Told) -> Request:
                     "the request is a {method}, and a call of the billing is a POST", value.place, method=value.plain
                 )
             case "get":
-                told.fault(findings.SENT_AS_GET, value.place, option=named(value.plain))
+                told.fault(findings.SENT_AS_GET, value.place, option=value.plain)
             case "header":
                 _check_header(value, told)
             case "url":
@@ -99,8 +99,7 @@ def read_request(command: ShellCommand, told: Told) -> Request:
     if not data:
         raise Refusal(
             "this {program} posts nothing: it has no {option}",
-            command.place,
-            program=command.program,
+            command,
             option="-d" if is_curl else "--post-data",
         )
     return Request(model, address, data)
@@ -108,7 +107,7 @@ def read_request(command: ShellCommand, told: Told) -> Request:
 
 def _address(urls: Sequence[Word], command: ShellCommand) -> tuple[str, str | None]:
     if not urls:
-        raise Refusal("this {program} has no address", command.place, program=command.program)
+        raise Refusal("this {program} has no address", command)
     if len(urls) > 1:
         raise Refusal("a second address stands here, and a row is one call", urls[1].place)
     found = _ADDRESS.fullmatch(urls[0].plain)
@@ -290,9 +289,7 @@ def _entries(data: Data, told: Told) -> Iterator[_Entry]:
             other = _OTHER.match(part.plain)
             if other is None:
                 raise Refusal(
-                    "{field} is not a field of a call, as method1=… is one",
-                    place,
-                    field=part.plain.partition("=")[0],
+                    "{field} is not a field of a call, as method1=… is one", place, field=part.plain.partition("=")[0]
                 )
             told.notes.append(
                 said(
@@ -320,7 +317,7 @@ def _whole_values(data: Data, told: Told) -> Iterator[ShellText]:
             start = at + 1
         elif at == seen.index("&", start):
             key = seen[start:at].lstrip().partition("=")[0]
-            told.fault(findings.AMPERSAND, data.text.place(at, data.place), key=named(key))
+            told.fault(findings.AMPERSAND, data.text.place(at, data.place), key=key)
     yield data.text[start:].stripped()
 
 
@@ -481,7 +478,7 @@ class _Arguments:
         if HOLE not in text and not is_number:
             raise Refusal("{key} is {value}, which is not a plain number", self.place, key=self.key, value=text)
         if is_amount or is_number:
-            self.told.fault(findings.BARE_NUMBER, self.place, key=named(self.key))
+            self.told.fault(findings.BARE_NUMBER, self.place, key=self.key)
             return self._string(text)
         if text != HOLE:
             raise Refusal(

@@ -3,8 +3,9 @@
 No sentence repeats a value of the line, since it may be a password.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
@@ -52,6 +53,31 @@ class Finding(NamedTuple):
     instead: Said
 
 
+class Part(Protocol):
+    """A part of a line: a word, an operator, a command; and what sentences may name of it."""
+
+    @property
+    def place(self) -> LinePlace:
+        """Where it begins."""
+
+    @property
+    def slots(self) -> Mapping[str, str]:
+        """Its words for the slots of a sentence."""
+
+
+def _about(part: Part | LinePlace, template: str, words: Mapping[str, Given]) -> Said:
+    """A sentence about a part, its slots filled with words of the part and others."""
+    if isinstance(template, Said):
+        return template
+    slots = {**({} if isinstance(part, LinePlace) else part.slots), **words}
+    given = {name: one for name, one in slots.items() if f"{{{name}}}" in template}
+    return said(template, **{name: named(one) if type(one) is str else one for name, one in given.items()})
+
+
+def _place(part: Part | LinePlace) -> LinePlace:
+    return part if isinstance(part, LinePlace) else part.place
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What is said of a one-liner while it is read: its faults, and notes."""
@@ -59,19 +85,17 @@ class Told:
     faults: list[Finding] = field(default_factory=list)
     notes: list[Said] = field(default_factory=list)
 
-    def fault(self, fault: Fault, place: LinePlace, **words: Given) -> None:
-        """Add a fault, its templates filled with words of the line."""
-        sentences = (said(one, **words) for one in (fault.what, fault.today, fault.instead))
-        self.faults.append(Finding(place, fault.kind, *sentences))
+    def fault(self, fault: Fault, part: Part | LinePlace, **words: Given) -> None:
+        """Add a fault of a part, its templates filled with words of the line."""
+        sentences = (_about(part, one, words) for one in (fault.what, fault.today, fault.instead))
+        self.faults.append(Finding(_place(part), fault.kind, *sentences))
 
 
 class Refusal(CommandRefused):
-    """A part that cannot be translated, with words of the line; the template may also be a sentence."""
+    """A part that cannot be translated; the template, which may also be a sentence, has slots for its words."""
 
-    def __init__(self, template: str, place: LinePlace, /, **words: Given) -> None:
-        shown = {name: named(one) if type(one) is str else one for name, one in words.items()}
-        why = template if isinstance(template, Said) else said(template, **shown)
-        super().__init__(said("{place}: {why}", place=place.text, why=why))
+    def __init__(self, template: str, part: Part | LinePlace, /, **words: Given) -> None:
+        super().__init__(said("{place}: {why}", place=_place(part).text, why=_about(part, template, words)))
 
 
 class Unfinished(Refusal):

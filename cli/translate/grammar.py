@@ -1,13 +1,13 @@
 """The grammar of a line: commands with `|` between them, and loops of the forms `while read …` and `for … in …`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from cli.translate.findings import START, LinePlace, Refusal
-from cli.translate.words import NEWLINE, Operator, ShellText, Token, Word
-from texts.said import wording
+from cli.translate.words import NEWLINE, Operator, ShellText, Token, Word, joined
+from texts.said import said, wording
 
 _KEYWORDS: Final = (
     *("if", "then", "elif", "else", "fi", "case", "esac", "until", "select", "in", "do", "done"),
@@ -21,6 +21,13 @@ _SEPARATORS: Final = (";", "&", NEWLINE)
 _CONDITIONS: Final = ("&&", "||")
 _ENDS_COMMAND: Final = (*_SEPARATORS, *_CONDITIONS, "|")
 _INPUTS: Final = ("<", "<<", "<<-", "<<<")
+ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+AWKS: Final = ("awk", "gawk", "mawk")
+TEXT_TOOLS: Final = (
+    *AWKS,
+    *("cat", "tail", "head", "sed", "grep", "egrep", "fgrep", "cut", "tr", "sort", "uniq", "seq"),
+)
+"""Programs that only write text: where they make the rows, the shell may go on using them."""
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_GUARD: Final = wording(
     'a condition is read where it passes over a row with an empty value: [ -z "$name" ] && continue'
@@ -44,6 +51,14 @@ class ShellCommand:
     def program(self) -> str:
         """Its name without a path."""
         return self.words[0].plain.rpartition("/")[2] if self.words else ""
+
+    @property
+    def slots(self) -> Mapping[str, str]:
+        """What sentences name of it: the whole where it is a text tool, whose words are no passwords."""
+        if self.words and ASSIGNMENT.match(self.words[0].plain):
+            return {"program": self.program, "command": said("a variable for one command alone")}
+        whole = joined(self.words).plain if self.program in TEXT_TOOLS else self.program
+        return {"program": self.program, "command": whole}
 
     @property
     def arguments(self) -> list[str]:
@@ -87,6 +102,11 @@ class Loop:
     items: tuple[Word, ...]
     reads: ShellCommand
 
+    @property
+    def slots(self) -> Mapping[str, str]:
+        """What sentences name of it."""
+        return {"command": said("a loop")}
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -95,6 +115,11 @@ class Guard:
     variable: ShellText
     body: "tuple[ShellPipeline, ...]"
     place: LinePlace
+
+    @property
+    def slots(self) -> Mapping[str, str]:
+        """What sentences name of it."""
+        return {"command": said("a condition"), "variable": self.variable.letters[0].name}
 
 
 Stage: TypeAlias = ShellCommand | Loop | Guard
@@ -174,7 +199,7 @@ class _Parser:
             self._skip(NEWLINE)
             stage = self._stage()
             if not isinstance(stage, ShellCommand):
-                raise Refusal("`{symbol}` is not translated", operator.place, symbol=operator.symbol)
+                raise Refusal("`{symbol}` is not translated", operator)
             following.append((operator, stage))
         return ShellPipeline(tuple(stages), self._is_at("&"), tuple(following))
 
@@ -184,11 +209,7 @@ class _Parser:
         if self._bare("[", "[[", "test", "if"):
             return self._guard()
         if keyword := self._bare(*_KEYWORDS):
-            raise Refusal(
-                "`{command}` cannot be translated; the loops that can are while read … and for … in",
-                keyword.place,
-                command=keyword.plain,
-            )
+            raise Refusal("`{word}` cannot be translated; the loops that can are while read … and for … in", keyword)
         return self._command()
 
     def _command(self) -> ShellCommand:
@@ -208,9 +229,9 @@ class _Parser:
 
     def _target(self, operator: Operator) -> Word:
         if operator.symbol not in _INPUTS and (">" not in operator.symbol or "<" in operator.symbol):
-            raise Refusal("`{symbol}` is not translated", operator.place, symbol=operator.symbol)
+            raise Refusal("`{symbol}` is not translated", operator)
         if not isinstance(token := self._next(), Word):
-            raise Refusal("`{symbol}` names no file", operator.place, symbol=operator.symbol)
+            raise Refusal("`{symbol}` names no file", operator)
         self.at += 1
         return token
 
@@ -261,7 +282,7 @@ class _Parser:
         redirects: list[Redirect] = []
         while (token := self._next()) is not None and not self._is_at(*_ENDS_COMMAND):
             if isinstance(token, Word):
-                raise Refusal("{word} behind `done` is not understood", token.place, word=token.plain)
+                raise Refusal("{word} behind `done` is not understood", token)
             self.at += 1
             redirects.append((token, self._target(token)))
         self.in_loop = False
@@ -340,7 +361,7 @@ def _tested(command: ShellCommand) -> tuple[ShellText, str] | None:
 
 def _variable(word: Word) -> str:
     if not _NAME.fullmatch(word.plain):
-        raise Refusal("{word} is not a name of a variable for `read`", word.place, word=word.plain)
+        raise Refusal("{word} is not a name of a variable for `read`", word)
     return word.plain
 
 

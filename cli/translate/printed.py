@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from cli.translate import findings
-from cli.translate.findings import LinePlace, Refusal, Told, named
+from cli.translate.findings import LinePlace, Refusal, Told
 from cli.translate.grammar import ShellCommand
-from cli.translate.rows import Rows, effects_of, shown
+from cli.translate.rows import Rows, effects_of
 from cli.translate.sql import LineSelect, SelectForm
 from texts.said import counted, said
 
@@ -91,11 +91,7 @@ class _Line:
             raise Refusal("a redirection of a filter is not translated", operator.place)
         effects = effects_of(command)
         if not effects or not all(self._apply(command, effect, match) for effect, match in effects):
-            raise Refusal(
-                "{command}: what it does to the rows is not known here; put it into the select",
-                command.place,
-                command=shown(command),
-            )
+            raise Refusal("{command}: what it does to the rows is not known here; put it into the select", command)
 
     def _apply(self, command: ShellCommand, effect: str, match: Mapping[str, str]) -> bool:
         match effect:
@@ -141,8 +137,7 @@ class _Line:
         if lines > len(self.top):
             raise Refusal(
                 "{command}: isql prints {top} lines before the rows here, and this takes away rows too",
-                command.place,
-                command=shown(command),
+                command,
                 top=len(self.top),
             )
         del self.top[:lines]
@@ -177,4 +172,4 @@ class _Line:
         for name in [self.select.columns[one] for one in fields if one != _LABEL]:
             if name in TEXTS and name not in self.noted:
                 self.noted.add(name)
-                self.told.fault(findings.SPACES, place, column=named(name))
+                self.told.fault(findings.SPACES, place, column=name)

@@ -10,8 +10,19 @@ from typing import Final, NamedTuple, TypeAlias
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import HOLE, LinePlace, Refusal, Told, named
-from cli.translate.grammar import Loop, Redirect, ShellCommand, ShellPipeline, Stage, Taking, parse
+from cli.translate.findings import HOLE, LinePlace, Refusal, Told
+from cli.translate.grammar import (
+    ASSIGNMENT,
+    AWKS,
+    TEXT_TOOLS,
+    Loop,
+    Redirect,
+    ShellCommand,
+    ShellPipeline,
+    Stage,
+    Taking,
+    parse,
+)
 from cli.translate.options import AWK, ISQL, PARALLEL, SHOWN, XARGS, OptionTable, options_of
 from cli.translate.words import NEWLINE, Field, Letter, Quote, ShellText, Word, joined, lex_again
 from texts.remedies import PROGRAM
@@ -22,16 +33,10 @@ FORMS: Final = said(
     "xargs and parallel likewise"
 )
 CALLERS: Final = ("curl", "wget")
-AWKS: Final = ("awk", "gawk", "mawk")
 PRINTERS: Final = ("echo", "printf")
 """Programs that print their words."""
 _SHELLS: Final = ("sh", "bash", "dash")
 _ISQLS: Final = ("sqlexec", "isql", "isql-fb")
-TEXT_TOOLS: Final = (
-    *AWKS,
-    *("cat", "tail", "head", "sed", "grep", "egrep", "fgrep", "cut", "tr", "sort", "uniq", "seq"),
-)
-"""Programs that only write text: where they make the rows, the shell may go on using them."""
 _LEFT_OUT: Final = {
     **dict.fromkeys(PRINTERS, SHOWN),
     "sleep": said("--rate and --in-flight pace the run"),
@@ -41,7 +46,6 @@ _LEFT_OUT: Final = {
 }
 """Commands that are allowed beside the call, each with the reason why it is left out."""
 _NOT_TRANSLATED: Final = wording("`{symbol}` is not translated")
-_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
 class Select(NamedTuple):
@@ -96,7 +100,7 @@ def assigned(pipeline: ShellPipeline) -> list[tuple[str, ShellText]]:
         words.pop(0)
     found: list[tuple[str, ShellText]] = []
     for word in words:
-        name = _ASSIGNMENT.match(word.plain)
+        name = ASSIGNMENT.match(word.plain)
         if name is None or any(letter.quote is not Quote.NONE for letter in word.text.letters[: name.end()]):
             return []
         found.append((name[0][:-1], word.text[name.end() :]))
@@ -117,21 +121,12 @@ def check_following(pipeline: ShellPipeline) -> None:
     """Refuse what is done depending on how a call ends, but for words about it, which the run has itself."""
     for operator, command in pipeline.following:
         if not is_left_out(ShellPipeline((command,)), Told()):
-            raise Refusal(_NOT_TRANSLATED, operator.place, symbol=operator.symbol)
+            raise Refusal(_NOT_TRANSLATED, operator)
 
 
 def not_understood(stage: Stage) -> Refusal:
     """The error for a command that is none of these."""
-    return Refusal("{command} cannot be translated; {forms}", stage.place, command=shown(stage), forms=FORMS)
-
-
-def shown(stage: Stage) -> str:
-    """A command as sentences show it: with its words where it is a text tool, whose words are no passwords."""
-    if not isinstance(stage, ShellCommand):
-        return said("a loop") if isinstance(stage, Loop) else said("a condition")
-    if stage.words and _ASSIGNMENT.match(stage.words[0].plain):
-        return said("a variable for one command alone")
-    return named(joined(stage.words).plain if stage.program in TEXT_TOOLS else stage.program)
+    return Refusal("{command} cannot be translated; {forms}", stage, forms=FORMS)
 
 
 # ---- where rows come from ----------------------------------------------------------------------------------------
@@ -207,22 +202,14 @@ def _select(command: ShellCommand, sql: ShellText | None) -> Select:
     texts = [sql] if sql else []
     texts += [word.text for operator, word in command.inputs if operator.symbol != "<"]
     if len(texts) != 1 or len(command.redirects) + (sql is not None) != 1:
-        raise Refusal(
-            '{program} is read with the SQL in the line: echo "select …;" | {program} …',
-            command.place,
-            program=command.program,
-        )
+        raise Refusal('{program} is read with the SQL in the line: echo "select …;" | {program} …', command)
     ended = _QUITS.search(texts[0].plain)
     return Select(texts[0][: ended.start() if ended else None], texts[0].place(0, command.place))
 
 
 def _echoed(command: ShellCommand) -> ShellText:
     if command.program == "printf" or command.redirects or any(one.startswith("-") for one in command.arguments):
-        raise Refusal(
-            "what this {program} prints is not read: write the lines as <<END … END",
-            command.place,
-            program=command.program,
-        )
+        raise Refusal("what this {program} prints is not read: write the lines as <<END … END", command)
     return joined(command.words[1:]).stripped()
 
 
@@ -434,7 +421,7 @@ def _unwrapped(command: ShellCommand) -> ShellCommand:
     if command.program not in _SHELLS:
         return command
     if command.arguments[:1] != ["-c"] or not command.arguments[1:]:
-        raise Refusal("{program} is read as {program} -c '…'", command.place, program=command.program)
+        raise Refusal("{program} is read as {program} -c '…'", command)
     script, *values = command.words[2:]
     given = {str(number): value.text.letters for number, value in enumerate(values)}
     inner = _command_of(script.text, script.place)
@@ -557,7 +544,7 @@ def read_loop(before: Sequence[Stage], loop: Loop) -> Rows:
     for stage in before:
         raise Refusal("what is piped into a for is read by nothing in it", stage.place)
     for operator, _ in loop.reads.inputs:
-        raise Refusal("`{symbol}` is read by nothing in a for", operator.place, symbol=operator.symbol)
+        raise Refusal("`{symbol}` is read by nothing in a for", operator)
     commands = [one for item in loop.items for one in item.text.commands]
     if not commands:
         return Rows(Lines([item.text for item in loop.items], are_words=True), (), loop.taking, loop.place)
@@ -573,30 +560,20 @@ def read_single(pipeline: ShellPipeline, told: Told) -> ShellCommand:
     first, *others = pipeline.stages
     check_following(pipeline)
     if isinstance(first, ShellCommand) and first.program in _ISQLS:
-        raise Refusal(
-            "the rows of this {program} go into no loop with a curl; {forms}",
-            first.place,
-            program=first.program,
-            forms=FORMS,
-        )
+        raise Refusal("the rows of this {program} go into no loop with a curl; {forms}", first, forms=FORMS)
     if not isinstance(first, ShellCommand) or first.program not in CALLERS:
         raise not_understood(first)
     for other in others:
         raise Refusal(
             "{command} works on what {program} answers, which {this} reads and keeps itself",
-            other.place,
-            command=shown(other),
+            other,
             program=first.program,
             this=PROGRAM,
         )
     for operator, file in first.inputs:
         has_data = operator.symbol != "<" and any("@-" in word.plain for word in first.words)
         if file.plain != "/dev/null" and not has_data:
-            raise Refusal(
-                "`{symbol}` is not translated: the data of the call stands in the line",
-                operator.place,
-                symbol=operator.symbol,
-            )
+            raise Refusal("`{symbol}` is not translated: the data of the call stands in the line", operator)
     note_call(first, told, apart=pipeline.apart)
     return first
 

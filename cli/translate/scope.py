@@ -8,10 +8,10 @@ from typing import Final
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, named
-from cli.translate.grammar import ShellCommand, Stage, Taking
+from cli.translate.grammar import AWKS, ShellCommand, Stage, Taking
 from cli.translate.options import AWK, CUT, options_of
 from cli.translate.printed import bind
-from cli.translate.rows import AWKS, PRINTERS, Rows, Select, effects_of, rows_within, stages_within
+from cli.translate.rows import PRINTERS, Rows, Select, effects_of, rows_within, stages_within
 from cli.translate.sql import read_select, statement
 from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
 from texts.remedies import PROGRAM
@@ -79,7 +79,7 @@ class Scope:
                 letters.append(letter)
                 continue
             if letter.name not in self.asked:
-                self.told.fault(findings.GIVEN_BY_HAND, letter.place, name=letter.name)
+                self.told.fault(findings.GIVEN_BY_HAND, letter)
             self.asked.add(letter.name)
             letters += [Letter(char, letter.place, Quote.GIVEN) for char in value]
         return ShellText(tuple(letters))
@@ -164,7 +164,7 @@ class Scope:
                 raise Refusal(_CHANGED, one.place, program=program)
         taken = _taken(filters[0])
         if taken is None:
-            raise Refusal(_NO_FIELD, filters[0].place, program=filters[0].program)
+            raise Refusal(_NO_FIELD, filters[0])
         if not line.name:
             raise Refusal(
                 "${line} is not a whole line, and is taken apart once more",
@@ -251,8 +251,7 @@ def undefined(letter: Letter) -> CommandRefused:
     """The error for a variable whose value must be known."""
     return Refusal(
         "${name} is not defined in the line; say what it is: {program} translate --set {name}=VALUE, with the line",
-        letter.place,
-        name=letter.name,
+        letter,
         program=PROGRAM,
     )
 

@@ -79,7 +79,7 @@ def with_parameters(sql: ShellText, told: Told) -> ShellText:
         )
         if hole is not None:
             letters[start:end] = [Letter(char, hole.place, Quote.GIVEN) for char in f":{hole.name}"]
-            told.fault(findings.PARAMETER, hole.place, name=hole.name)
+            told.fault(findings.PARAMETER, hole)
     return ShellText(tuple(letters))
 
 

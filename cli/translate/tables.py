@@ -9,9 +9,9 @@ from typing import Final
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import START, LinePlace, Refusal, Told, named
-from cli.translate.grammar import Guard, ShellCommand, Taking
+from cli.translate.grammar import AWKS, TEXT_TOOLS, Guard, ShellCommand, Taking
 from cli.translate.printed import TEXTS, bind
-from cli.translate.rows import AWKS, TEXT_TOOLS, Lines, Piped, Rows, Select, effects_of, shown
+from cli.translate.rows import Lines, Piped, Rows, Select, effects_of
 from cli.translate.scope import Scope, undefined
 from cli.translate.sql import read_select, with_parameters
 from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
@@ -150,16 +150,16 @@ class OneLiner:
         if isinstance(letter.stands_for, Lookup):
             return False
         if not self._is_of_row(letter):
-            told.fault(findings.NOT_DEFINED, letter.place, name=letter.name)
+            told.fault(findings.NOT_DEFINED, letter)
             return False
         column = self.table.own[self.table.column_of(letter)]
         if column is None or column not in TEXTS:
             return False
         if alone:
-            told.fault(findings.TEXT_WITHOUT_QUOTES, letter.place, column=named(column))
+            told.fault(findings.TEXT_WITHOUT_QUOTES, letter.place, column=column)
         cut = said(findings.SPACES.what, column=named(column))
         if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
-            told.fault(findings.SPACES, letter.place, column=named(column))
+            told.fault(findings.SPACES, letter.place, column=column)
         return True
 
     def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
@@ -174,7 +174,7 @@ class OneLiner:
             letter = value.letters[0] if len(value.letters) == 1 else None
             is_found = letter is not None and isinstance(letter.stands_for, Lookup)
             if not is_found and not (letter and self.table.is_never_empty(letter, used)):
-                raise Refusal(_CAN_BE_EMPTY, guard.place, variable=guard.variable.letters[0].name)
+                raise Refusal(_CAN_BE_EMPTY, guard)
 
     def refuse_told(self, secrets: Collection[str]) -> None:
         """Raise `CommandRefused` where the line itself has the values of a column of secrets."""
@@ -310,8 +310,7 @@ def _pipe(tools: Sequence[ShellCommand], file: Word | None, scope: Scope) -> str
 def _unknown(command: ShellCommand) -> CommandRefused:
     return Refusal(
         "{command}: what it does to the rows is not known here; write its output into a file",
-        command.place,
-        command=shown(command),
+        command,
     )
 
 

@@ -6,7 +6,7 @@ unbalanced quote, which bash rejects, is read as most likely intended, with a fi
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, NamedTuple, TypeAlias
@@ -73,6 +73,11 @@ class Letter(NamedTuple):
         return self.stands_for if isinstance(self.stands_for, str) else ""
 
     @property
+    def slots(self) -> Mapping[str, str]:
+        """What sentences name of it."""
+        return {"name": self.name}
+
+    @property
     def tokens(self) -> "tuple[Token, ...] | None":
         """The commands within `$(…)`, None for anything else."""
         return self.stands_for if isinstance(self.stands_for, tuple) else None
@@ -132,6 +137,11 @@ class Word:
         """Its text as a string."""
         return self.text.plain
 
+    @property
+    def slots(self) -> Mapping[str, str]:
+        """What sentences name of it."""
+        return {"word": self.plain}
+
     def rest(self, start: int) -> "Word":
         """Its part from the character `start` on."""
         text = self.text[start:]
@@ -152,6 +162,11 @@ class Operator:
 
     symbol: str
     place: LinePlace
+
+    @property
+    def slots(self) -> Mapping[str, str]:
+        """What sentences name of it."""
+        return {"symbol": self.symbol}
 
 
 Token: TypeAlias = Word | Operator
@@ -256,7 +271,7 @@ class _Lexer:
         for at, operator in heredocs:
             end = found[at] if at < len(found) else None
             if not isinstance(end, Word):
-                raise Refusal("`{symbol}` names no end of its lines", operator.place, symbol=operator.symbol)
+                raise Refusal("`{symbol}` names no end of its lines", operator)
             is_literal = any(letter.quote is not Quote.NONE for letter in end.text.letters)
             lines = self._lines_until(end.plain, operator, Quote.SINGLE if is_literal else Quote.DOUBLE)
             found[at] = Word(ShellText(tuple(lines)), end.place)
@@ -274,9 +289,7 @@ class _Lexer:
                 raise Refusal("a backslash stands here: quote the end of the lines, '{end}'", self._place(), end=end)
             stop = min(stop + 1, len(self.line))
             letters += self._taken(stop, quote) if quote is Quote.SINGLE else self._expanded(stop)
-        raise Unfinished(
-            "the lines behind `{symbol}` have no {end} at their end", operator.place, symbol=operator.symbol, end=end
-        )
+        raise Unfinished("the lines behind `{symbol}` have no {end} at their end", operator, end=end)
 
     # ---- words ----
 
