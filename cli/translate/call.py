@@ -95,14 +95,13 @@ def read_request(command: ShellCommand, told: Told) -> Request:
             case "url":
                 urls.append(value)
     data = [_data(option.means, value, command) for option, value in options if option.means in _DATA]
-    model, address = _address(urls, command)
-    if not data:
+    if len(urls) == 1 and not data:
         raise Refusal(
             "this {program} posts nothing: it has no {option}",
             command,
             option="-d" if is_curl else "--post-data",
         )
-    return Request(model, address, data)
+    return Request(*_address(urls, command), data)
 
 
 def _address(urls: Sequence[Word], command: ShellCommand) -> tuple[str, str | None]:
@@ -232,17 +231,18 @@ def _form(data: Sequence[Data], told: Told) -> tuple[list[_Step], ShellText]:
     fields = entries.pop("fields", None)
     methods = {one.number: one for one in entries.values() if one.key.startswith("method")}
     arguments = {one.number: one for one in entries.values() if one.key.startswith("arg")}
+    names = {number: _method(entry) for number, entry in methods.items()}
     is_paired = _pair(methods, arguments, told)
     steps: list[_Step] = []
     for before, number in pairwise([0, *sorted(methods)]):
-        method, place = _method(methods[number]), methods[number].place
+        place = methods[number].place
         if number != before + 1 and not is_paired:
             last = f"method{before}" if before else said("nothing")
             told.fault(findings.GAP, place, number=number, before=last, missing=before + 1)
         given = arguments.get(number, _Entry("", number, ShellText(), place))
         if not given.value.letters:
             told.fault(findings.NO_ARGUMENTS, place, number=number)
-        steps.append(_Step(method, given.key, given.value, place))
+        steps.append(_Step(names[number], given.key, given.value, place))
     if not steps:
         raise Refusal("the data names no method1, so there is nothing to call", data[0].place)
     return steps, fields.value if fields else ShellText()
@@ -403,7 +403,7 @@ def _json(text: str, key: str, place: LinePlace) -> object:
         return found
 
     def no_constant(name: str) -> object:
-        raise json.JSONDecodeError(name, "", 0)
+        raise json.JSONDecodeError("Expecting value", name, 0)
 
     try:
         return json.loads(whole, strict=False, parse_int=float, parse_constant=no_constant, object_pairs_hook=unique)
@@ -443,20 +443,18 @@ class _Arguments:
                 around.append((self.key, self.place))
             elif text == "}":
                 self.key, self.place = around.pop()
+            elif _COLON.match(plain, piece.end()) and (HOLE in text or text.startswith('"')):
+                self.key = text if HOLE in text else json.loads(text, strict=False)
+                self.place = arguments.place(piece.start(), self.place)
+                if HOLE in text or _PLACEHOLDER.search(self.key):
+                    raise Refusal("a variable cannot be the name of an argument", self.place)
+                text = _literal(self.key)
             elif text.startswith('"'):
-                value = json.loads(text, strict=False)
-                if is_name := _COLON.match(plain, piece.end()) is not None:
-                    self.key, self.place = value, arguments.place(piece.start(), self.place)
-                text = self._name() if is_name else self._string(value)
+                text = self._string(json.loads(text, strict=False))
             elif text not in "[]" and text not in _SPACED:
                 text = self._bare(text)
             written += _SPACED.get(text, text)
         return "" if written == "{}" else written
-
-    def _name(self) -> str:
-        if HOLE in self.key or _PLACEHOLDER.search(self.key):
-            raise Refusal("a variable cannot be the name of an argument", self.place)
-        return _literal(self.key)
 
     def _string(self, value: str) -> str:
         first, *others = value.split(HOLE)

@@ -129,10 +129,12 @@ def options_of(
                 )
             if option.takes == "?" and attached is None:
                 value = Word(ShellText(tuple(Letter(char, word.place, Quote.SINGLE) for char in "{}")), word.place)
-            if not isinstance(option.means, Said):
-                found += [(option, value)] if option.means else []
-            else:
-                told.notes.append(said("{option} is left out: {why}", option=option.name, why=option.means))
+            if isinstance(option.means, Said):
+                its = said("{program}'s {option}", program=command.program, option=option.name)
+                what = its if stops else option.name
+                told.notes.append(said("{option} is left out: {why}", option=what, why=option.means))
+            elif option.means:
+                found.append((option, value))
     return found, rest
 
 

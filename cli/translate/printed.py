@@ -136,7 +136,7 @@ class _Line:
     def _drop_head(self, command: ShellCommand, lines: int) -> None:
         if lines > len(self.top):
             raise Refusal(
-                "{command}: isql prints {top} lines before the rows here, and this takes away rows too",
+                "{command} takes away rows too: the lines that isql prints before them here are {top}",
                 command,
                 top=len(self.top),
             )
