@@ -20,7 +20,7 @@ from tools.help_texts import help_texts
 from tools.house import ROOMS, ROOT
 
 FORMS: Final = {
-    **dict.fromkeys(("said", "reason", "wording", "passed", "noted", "failed"), 1),
+    **dict.fromkeys(("said", "reason", "wording", "passed", "noted", "failed", "Refusal", "Unfinished"), 1),
     **dict.fromkeys(("counted", "some"), 2),
 }
 """The functions that take sentences, and how many of them; `some` is nothing for none."""
