@@ -49,6 +49,8 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> 
     db.write("begin_purging", secret=new_secret())
     db.write("mark_cleaned", is_cleaned=0)
     db.write("forget_extra_subscribers", run_id=run.run_id)
+    for what in ("requests", "live", "samples"):
+        db.write(f"remove_{what}", run_id=run.run_id)
     before = db.one("contents", run_id=run.run_id)
     if purge.keep_totals:
         refusals, removed = db.write("purge_refusals", run_id=run.run_id), 0

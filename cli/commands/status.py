@@ -7,7 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Final, NoReturn
 
-import msgspec
 import typer
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -18,7 +17,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
 from checkpoints.states import State, states_where
 from cli.commands.execution import execute
-from cli.session.control_client import ask_status, unheard
+from cli.session.control_client import hear
 from cli.session.journal import open_existing, stored_policy
 from cli.session.stages import describe_stage, ended_facts, holds_its_file, stage_of
 from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, grouped
@@ -45,7 +44,7 @@ from engine.pipeline.progress import Status
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import source_of
 from texts.remedies import command_line, setting
-from texts.said import Quantity, counted, said, text_of
+from texts.said import Quantity, counted, said
 
 COLUMNS: Final = (
     said("run"),
@@ -128,12 +127,8 @@ async def see(name: str, journal: Journal) -> RunSeen:
     if holder is None:
         # Until its process let go of it, the run may have gone on since it was read.
         return RunSeen(await journal.run(name), None)
-    try:
-        live = await ask_status(run, journal)
-        silent = unheard(holder) if live is None and journal.address.is_shared else ""
-        return RunSeen(run, holder, live, silent)
-    except (CommandRefused, msgspec.ValidationError) as error:
-        return RunSeen(run, holder, silent=text_of(error))
+    live, silent = await hear(run, journal)
+    return RunSeen(run, holder, live.status if live else None, silent or "")
 
 
 async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:

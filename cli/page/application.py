@@ -6,7 +6,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -22,14 +22,14 @@ from aiohttp.typedefs import Handler
 
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
-from checkpoints.records import Run
 from cli.page.feed import Feeds
 from cli.page.runs import RunList
 from cli.report.content import content_of
 from cli.report.document import to_html, write_files
 from cli.report.facts import facts_of, subject_of
 from cli.session.control_client import own_name
-from cli.session.control_commands import RunCommands
+from cli.session.control_commands import give
+from cli.session.door import Door, DoorLimits
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.settings.settings import OwnJobs
 from cli.settings.tables import Letterhead
@@ -37,10 +37,8 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import printable, reason_of
-from engine.control.door import Door, DoorLimits
-from engine.control.events import stream
-from engine.control.messages import LONGEST_REQUEST, ControlAnswer, ControlRequest, NotAMessage, to_request
 from engine.pacing.open_files import provide_all_files
+from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from texts.remedies import PROGRAM, Remedy
 from texts.said import Said, said, text_of
 
@@ -378,7 +376,7 @@ class PageApplication:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         reader = self._language(request)
         async with self._feeds.watching(request.match_info["run"]) as feed:
-            return await stream(request, feed.timeline, lambda facts: feed.rendered(facts, reader))
+            return await feed.stream(request, reader)
 
     async def _report(self, request: web.Request) -> web.StreamResponse:
         """The report of a run, as the command makes it; the journal notes it as that of the command."""
@@ -412,28 +410,16 @@ class PageApplication:
             given = to_request(await request.read())
         except NotAMessage as error:
             raise NotAdmitted(web.HTTPBadRequest.status_code, said("This is no command: {why}", why=error)) from error
+        if given.command not in COMMANDS:
+            raise NotAdmitted(
+                web.HTTPBadRequest.status_code,
+                said("There is no command {command}.", command=printable(given.command, 40)),
+            )
         run = await self._journal.run(request.match_info["run"])
-        answer = await self._carry_out(given, run)
+        # By this user, whoever the browser says it is.
+        answer = await give(replace(given, who="", through="page"), run, self._journal)
         status = web.HTTPConflict.status_code if answer.refused else web.HTTPOk.status_code
         return to_json({"said": self._language(request).render(answer.said), "refused": answer.refused}, status)
-
-    async def _carry_out(self, given: ControlRequest, run: Run) -> ControlAnswer:
-        """Give the command as this user, whoever the browser says it is. Raises `CommandRefused`."""
-        commands = RunCommands(self._journal, "page")
-        match given.command:
-            case "pause":
-                return await commands.pause(run)
-            case "continue":
-                return await commands.unpause(run)
-            case "stop":
-                return await commands.stop(run)
-            case "set":
-                return await commands.change(run, given.arguments)
-            case _:
-                raise NotAdmitted(
-                    web.HTTPBadRequest.status_code,
-                    said("There is no command {command}.", command=printable(given.command, 40)),
-                )
 
 
 def tunnel(port: int) -> str:

@@ -1,24 +1,18 @@
-"""The door of an HTTP application: lets several clients in at once, none of which can harm the run.
+"""The door of an HTTP application: lets several clients in at once, none of which can harm the run beside it.
 
-A client that stays silent, sends without end or does not read is dropped; one too many is told to come again.
+A client that stays silent, sends without end or does not read is dropped, and so is one too many.
 """
 
 import asyncio
 import logging
 import socket
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final, cast
 
 import anyio
 import structlog
 from aiohttp import web
-
-from engine.control.messages import JSON, ControlAnswer, to_json
-from texts.said import counted, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -42,30 +36,14 @@ class DoorLimits:
     """Maximum time for requests in work when the door is closed."""
 
 
-class NotLetIn(Exception):
-    """Raised when a client is not let in; the text, which it is told, says why."""
-
-    def __init__(self, status: HTTPStatus, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
-
-Check = Callable[[socket.socket], None]
-"""Looks at a client's connection. Raises `NotLetIn`."""
-
-
 class Door:
     """Accepts the clients of a listening socket for an application. Takes ownership of the socket."""
 
-    def __init__(
-        self, listening: socket.socket, application: web.Application, limits: DoorLimits, check: Check | None = None
-    ) -> None:
+    def __init__(self, listening: socket.socket, application: web.Application, limits: DoorLimits) -> None:
         self._socket = listening
         self._application = application
         self._limits = limits
-        self._check = check
         self._clients = 0
-        self._turned_away: deque[socket.socket] = deque()
 
     async def serve(self) -> None:
         """Serve until cancelled; an answer under way is sent to its end."""
@@ -88,64 +66,32 @@ class Door:
                 await self._accept(runner)
         finally:
             self._socket.close()
-            for client in self._turned_away:
-                client.close()
             with anyio.CancelScope(shield=True):
                 await runner.cleanup()
 
     async def _accept(self, runner: web.AppRunner) -> None:
         loop, server = asyncio.get_running_loop(), runner.server
+        assert server is not None, "a runner that is set up has one"  # noqa: S101 - for mypy
         try:
             client, _ = await loop.sock_accept(self._socket)
         except OSError as error:
             log.warning("a client could not be let in", why=str(error))
             await anyio.sleep(_BREATH)
             return
-        try:
-            self._let_in(client)
-        except NotLetIn as refused:
-            self._turn_away(client, refused)
+        if self._clients >= self._limits.clients:
+            client.close()
             return
-        assert server is not None, "a runner that is set up has one"  # noqa: S101 - for mypy
+        client.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        self._clients += 1
         try:
             await loop.connect_accepted_socket(lambda: _Guest(server(), self._limits.unread, self._left), client)
         except OSError:
             # It has gone already.
             client.close()
-            self._clients -= 1
-
-    def _let_in(self, client: socket.socket) -> None:
-        if self._check is not None:
-            self._check(client)
-        if self._clients >= self._limits.clients:
-            why = counted(
-                "{n} other talks to this run: try again later",
-                "{n} others talk to this run: try again later",
-                self._limits.clients,
-            )
-            raise NotLetIn(HTTPStatus.SERVICE_UNAVAILABLE, why)
-        client.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        self._clients += 1
+            self._left()
 
     def _left(self) -> None:
         self._clients -= 1
-
-    def _turn_away(self, client: socket.socket, refused: NotLetIn) -> None:
-        """Tell a client why, without waiting for its request; it has a moment to send that and to read."""
-        body = to_json(ControlAnswer(text_of(refused), refused=True))
-        head = (
-            f"HTTP/1.1 {refused.status.value} {refused.status.phrase}\r\nContent-Type: {JSON}\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        )
-        client.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        with suppress(OSError):
-            # What does not fit at once is not waited for.
-            client.send(head.encode() + body)
-            client.shutdown(socket.SHUT_WR)
-        self._turned_away.append(client)
-        if len(self._turned_away) > self._limits.clients:
-            self._turned_away.popleft().close()
-        asyncio.get_running_loop().call_later(_LINGER, client.close)
 
 
 class _Guest(asyncio.Protocol):
