@@ -1,10 +1,11 @@
 """A run is steered from another terminal while it runs, and what it was told survives whatever happens to it."""
 
-import os
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,25 @@ import pytest
 
 from checkpoints.records import Command, Run
 from engine.pacing.policy import Policy
-from tests.cli.conftest import PATIENCE, Place, Started
+from tests.cli.conftest import PATIENCE, Cli, Place, Started
 
 ROWS = 80
 SLOW = 0.5
 """Seconds of an answer while a run is steered: it is still there when the next command has begun."""
+DISK = 4 * 2**20
+"""Bytes of a small disk."""
 ENOUGH = 4
 """Calls after which a run is steered: it sends for certain, and most is still to come."""
 
 
 @asynccontextmanager
-async def a_load(place: Place) -> AsyncIterator[tuple[Started, str]]:
+async def a_load(place: Place, *words: str) -> AsyncIterator[tuple[Started, str]]:
     """A load in the middle of its work, two calls at a time, and the name of its run."""
     balances = place.balances(ROWS)
     place.billing.latency = 0.05
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "2") as load:
-        await place.traffic.reaches(place.traffic.arrived + ENOUGH)
+    flags = ("--yes", "--json", "--in-flight", "2", *words)
+    async with place.cli.started("run", "balances", balances.path, *flags) as load:
+        await load.until(partial(place.traffic.reaches, place.traffic.arrived + ENOUGH))
         place.billing.latency = SLOW
         yield load, (await place.runs())[-1].name
 
@@ -187,17 +191,15 @@ async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Plac
 # ---- where the journal takes nothing more -----------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def full_disk(place: Place) -> AsyncIterator[None]:
-    """Let no process write one more byte to the journal while the context lasts, as on a disk that is full."""
-    disk = place.cli.journal.parent
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """Leave a small disk not one byte of room while the context lasts."""
     filler = disk / "filler"
-    size = os.statvfs(disk)
-    filler.write_bytes(bytes(size.f_bavail * size.f_frsize))
-    with suppress(OSError), filler.open("ab") as file:
-        while True:
-            file.write(bytes(512))
-            file.flush()
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        for size in (2**16, 2**12):
+            with suppress(OSError):
+                while file.tell() < 2 * DISK:
+                    file.write(bytes(size))
     try:
         yield
     finally:
@@ -208,15 +210,16 @@ async def test_a_run_whose_disk_is_full_still_hears_stop(place: Place, tmp_path:
     """The command goes by a signal, to the process that the journal names and that has it open."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = await anyio.run_process(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=False)
+    mounted = await anyio.run_process(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)], check=False)
     if mounted.returncode:
         pytest.skip("only root may mount")
-    place.cli.environment["CARBON_MIGRATE_JOURNAL"] = str(disk / "a.journal")
+    journal = {"CARBON_MIGRATE_JOURNAL": str(disk / place.cli.journal.name)}
+    place = replace(place, cli=Cli(disk, place.cli.environment | journal))
     try:
-        async with a_load(place) as (load, name):
+        async with a_load(place, "--min-disk", "0") as (load, name):
             await place.cli("pause", name)
             await is_still(place, name)
-            async with full_disk(place):
+            with filled(disk):
                 await place.cli.refused("continue", name, says="cannot be written")
                 said = await place.cli.closing("stop", name, "--no-wait")
                 assert "was sent SIGTERM, and the run stops" in said["said"]
