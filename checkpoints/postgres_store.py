@@ -320,10 +320,10 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
         elif (found := db.ask("format_of_journal")) in _CONVERTED:
             schema, script = text_of_file("postgres_schema.sql"), ""
             if found == 1:
-                script = text_of_file("postgres_upgrade.sql") + made_by(schema, "view effects")
+                script = text_of_file("postgres_upgrade.sql") + made_by(schema, "effects")
             if found != FORMAT - 1:
                 script += text_of_file("postgres_upgrade_2.sql")
-            script += "drop table if exists requests;" + made_by(schema, "function seconds", *MAILBOX)
+            script += text_of_file("postgres_upgrade_3.sql") + made_by(schema, "seconds", *MAILBOX)
             connection.execute(cast("Any", script))
             db.write("change_format", format=FORMAT)
         _check_format(db, address)

@@ -22,7 +22,8 @@ Value = str | int | None | Collection[object]
 """The value of a parameter; a collection is passed as one JSON text."""
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-MAILBOX: Final = ("table requests", "table live", "table samples")
+MAILBOX: Final = ("requests", "live", "samples")
+"""The tables by which a running run is reached; in them is nothing that has to be kept."""
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -114,8 +115,8 @@ def blocks(file: str = "queries.sql") -> Mapping[str, str]:
 
 
 def made_by(schema: str, *things: str) -> str:
-    """The statements of a schema that make these things, as `view effects`, for a journal that is converted."""
-    return "\n".join(found for thing in things for found in re.findall(rf"create {thing}\b[^;]*;", schema))
+    """The statements of a schema that make these tables, views and functions, for a journal that is converted."""
+    return "\n".join(found for thing in things for found in re.findall(rf"create \w+ {thing}\b[^;]*;", schema))
 
 
 def text_of_file(file: str) -> str:

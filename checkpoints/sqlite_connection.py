@@ -32,7 +32,7 @@ def schema() -> str:
 
 def upgrade(found: int) -> str:
     """What makes a journal of an earlier format one of this format."""
-    script = text_of_file("upgrade_5.sql") + made_by(schema(), "view effects") if found == FIRST_CONVERTED else ""
+    script = text_of_file("upgrade_5.sql") + made_by(schema(), "effects") if found == FIRST_CONVERTED else ""
     if found <= _BEFORE_KINDS:
         script += text_of_file("upgrade_6.sql")
     return script + made_by(schema(), *MAILBOX)

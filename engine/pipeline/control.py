@@ -204,13 +204,16 @@ class ControlHandler:
     async def tell(self) -> None:
         """Tell the status, and heed a pause or its end that the journal alone was told. Raises `JournalError`."""
         async with self._one_at_a_time:
-            live, sample = self._steered, self._steered.sample()
-            told = live_to_json(live.look(), setting_text(live.policy))
-            paused_by = await self._journal.mailbox.tell(self._run, told, int(sample.t), to_json(sample))
-            if paused_by is None:
-                live.unpause()
-            else:
-                live.pause(paused_by or said("somebody"))
+            live, sample, is_told = self._steered, self._steered.sample(), False
+            while not is_told:
+                status = live.look()
+                told = live_to_json(status, setting_text(live.policy))
+                paused_by = await self._journal.mailbox.tell(self._run, told, int(sample.t), to_json(sample))
+                if paused_by is None:
+                    live.unpause()
+                else:
+                    live.pause(paused_by or said("somebody"))
+                is_told = status.paused is (paused_by is not None)
 
     async def keep_telling(self) -> None:
         """Tell the status again and again, until cancelled."""

@@ -137,7 +137,7 @@ async def test_what_the_journal_itself_writes_has_a_template(journal: Journal) -
 
 def of_format_6(path: Path) -> None:
     """Make a journal of format 5 one of format 6: beside some of its English texts it has their templates."""
-    script = text_of_file("upgrade_5.sql") + made_by(text_of_file("schema.sql"), "view effects")
+    script = text_of_file("upgrade_5.sql") + made_by(text_of_file("schema.sql"), "effects")
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(script)
         connection.execute(
