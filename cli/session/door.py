@@ -1,4 +1,4 @@
-"""The door of an HTTP application: lets several clients in at once, none of which can harm the run beside it.
+"""The door of an HTTP application on TCP: lets several clients in at once, none of which can harm the run beside it.
 
 A client that stays silent, sends without end or does not read is dropped, and so is one too many.
 """
@@ -6,9 +6,8 @@ A client that stays silent, sends without end or does not read is dropped, and s
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import anyio
 import structlog
@@ -43,7 +42,6 @@ class Door:
         self._socket = listening
         self._application = application
         self._limits = limits
-        self._clients = 0
 
     async def serve(self) -> None:
         """Serve until cancelled; an answer under way is sent to its end."""
@@ -78,59 +76,14 @@ class Door:
             log.warning("a client could not be let in", why=str(error))
             await anyio.sleep(_BREATH)
             return
-        if self._clients >= self._limits.clients:
-            client.close()
-            return
-        client.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        self._clients += 1
         try:
-            await loop.connect_accepted_socket(lambda: _Guest(server(), self._limits.unread, self._left), client)
+            if len(server.connections) >= self._limits.clients:
+                client.close()
+                return
+            # The kernel drops who does not read (tcp(7)); how much waits for it meanwhile is bounded.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._limits.unread * 1000))
+            client.setblocking(False)  # noqa: FBT003 - the socket's own signature
+            await loop.connect_accepted_socket(server, client)
         except OSError:
             # It has gone already.
             client.close()
-            self._left()
-
-    def _left(self) -> None:
-        self._clients -= 1
-
-
-class _Guest(asyncio.Protocol):
-    """The connection of one client, which is dropped when it does not read for `unread` seconds."""
-
-    def __init__(self, inner: web.RequestHandler, unread: float, left: Callable[[], None]) -> None:
-        self._inner = inner
-        self._unread = unread
-        self._left = left
-        self._transport: asyncio.Transport | None = None
-        self._dropping: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        # The kernel's buffer is enough: what does not fit in there is not read.
-        self._transport.set_write_buffer_limits(high=0)
-        self._inner.connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._keep()
-        self._left()
-        self._inner.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        if self._transport is not None:
-            self._dropping = asyncio.get_running_loop().call_later(self._unread, self._transport.abort)
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._keep()
-        self._inner.resume_writing()
-
-    def data_received(self, data: bytes) -> None:
-        self._inner.data_received(data)
-
-    def eof_received(self) -> None:
-        self._inner.eof_received()
-
-    def _keep(self) -> None:
-        if self._dropping is not None:
-            self._dropping.cancel()
-            self._dropping = None
