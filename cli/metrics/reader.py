@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -62,49 +62,16 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
 """All metrics, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What is measured of a run at the moment `at`. `ended_at` and `exit` are None while it is worked on."""
+def exposition(run: str, job: str, status: Status, at: datetime, end: RunEnded | None = None) -> str:
+    """The text of all metrics, of a run that is worked on or has come to its `end`.
 
-    run: str
-    job: str
-    at: datetime
-    items: Mapping[str, int]
-    roubles: Mapping[str, Decimal]
-    refused: int = 0
-    calls: int = 0
-    in_flight: int = 0
-    window: int = 0
-    is_held: bool = False
-    held_seconds: Mapping[str, float] = field(default_factory=dict)
-    ended_at: datetime | None = None
-    exit: int | None = None
-
-
-def measured(run: str, job: str, status: Status, at: datetime) -> Measured:
-    """What a run that is worked on says of itself."""
-    return Measured(
-        run,
-        job,
-        at,
-        items=status.counts,
-        roubles=status.amounts,
-        refused=status.refused,
-        calls=status.calls,
-        in_flight=status.in_flight,
-        window=status.window,
-        is_held=status.held is not None,
-        held_seconds=status.held_seconds,
-    )
-
-
-def exposition(seen: Measured) -> str:
-    """The text of all metrics; a state without items is 0 and not absent."""
+    A state without items is 0 and not absent.
+    """
     parts = []
     for name, metric in METRICS.items():
         lines = [
-            f"{name}{_labels(run=seen.run, job=seen.job, **labels)} {_number(value)}\n"
-            for of, labels, value in _samples(seen)
+            f"{name}{_labels(run=run, job=job, **labels)} {_number(value)}\n"
+            for of, labels, value in _samples(status, at, end)
             if of == name
         ]
         if lines:
@@ -112,23 +79,25 @@ def exposition(seen: Measured) -> str:
     return "".join(parts)
 
 
-def _samples(seen: Measured) -> Iterator[tuple[str, dict[str, str], float | Decimal]]:
+def _samples(
+    status: Status, at: datetime, end: RunEnded | None
+) -> Iterator[tuple[str, dict[str, str], float | Decimal]]:
     """Name, labels and value of each sample."""
     for state in State:
-        yield "carbon_migrate_items", {"state": str(state)}, seen.items.get(str(state), 0)
-        yield "carbon_migrate_roubles", {"state": str(state)}, seen.roubles.get(str(state), Decimal(0))
-    for cause, seconds in seen.held_seconds.items():
+        yield "carbon_migrate_items", {"state": str(state)}, status.counts.get(str(state), 0)
+        yield "carbon_migrate_roubles", {"state": str(state)}, status.amounts.get(str(state), Decimal(0))
+    for cause, seconds in status.held_seconds.items():
         yield "carbon_migrate_held_seconds_total", {"cause": cause}, round(seconds, 3)
-    yield "carbon_migrate_refused_rows", {}, seen.refused
-    yield "carbon_migrate_calls_total", {}, seen.calls
-    yield "carbon_migrate_calls_in_flight", {}, seen.in_flight
-    yield "carbon_migrate_window_calls", {}, seen.window
-    yield "carbon_migrate_held", {}, int(seen.is_held)
-    yield "carbon_migrate_working", {}, int(seen.ended_at is None)
-    yield "carbon_migrate_updated_timestamp_seconds", {}, round(seen.at.timestamp(), 3)
-    if seen.ended_at is not None and seen.exit is not None:
-        yield "carbon_migrate_last_end_timestamp_seconds", {}, round(seen.ended_at.timestamp(), 3)
-        yield "carbon_migrate_last_exit_code", {}, seen.exit
+    yield "carbon_migrate_refused_rows", {}, status.refused
+    yield "carbon_migrate_calls_total", {}, status.calls
+    yield "carbon_migrate_calls_in_flight", {}, status.in_flight
+    yield "carbon_migrate_window_calls", {}, status.window
+    yield "carbon_migrate_held", {}, int(status.held is not None and end is None)
+    yield "carbon_migrate_working", {}, int(end is None)
+    yield "carbon_migrate_updated_timestamp_seconds", {}, round(at.timestamp(), 3)
+    if end is not None:
+        yield "carbon_migrate_last_end_timestamp_seconds", {}, round(end.at.timestamp(), 3)
+        yield "carbon_migrate_last_exit_code", {}, int(end.closing.exit)
 
 
 def _number(value: float | Decimal) -> str:
@@ -306,21 +275,14 @@ class MetricsReader(RunReader):
 
     def text(self) -> str:
         """The metrics of this moment."""
-        return exposition(self._measure())
-
-    def _measure(self) -> Measured:
         run, status = self._live.run, self._live.look()
-        seen = measured(run.name, run.job, status, datetime.now(UTC))
-        if self._end is not None:
-            closing = self._end.closing
-            ended = replace(seen, is_held=False, ended_at=self._end.at, exit=int(closing.exit))
-            return _counted(ended, closing.totals)
         # Until the pipeline has read what the journal has of the run, its status knows of no row.
-        return seen if seen.items else _counted(seen, self._at_first)
-
-
-def _counted(seen: Measured, totals: Totals) -> Measured:
-    """With the totals of the journal."""
-    items = {str(state): number for state, number in totals.counts.items()}
-    roubles = {str(state): amount for state, amount in totals.amounts.items()}
-    return replace(seen, items=items, roubles=roubles, refused=totals.refused)
+        totals = self._end.closing.totals if self._end else self._at_first
+        if self._end or not status.counts:
+            status = replace(
+                status,
+                counts={str(state): number for state, number in totals.counts.items()},
+                amounts={str(state): amount for state, amount in totals.amounts.items()},
+                refused=totals.refused,
+            )
+        return exposition(run.name, run.job, status, datetime.now(UTC), self._end)

@@ -123,7 +123,8 @@ class RunFacts:
 
     def rows(self, *states: State) -> int:
         """The number of rows in these states, as the process counts them, which is newer than the journal's count."""
-        if self.live is None:
+        if self.live is None or not self.live.status.counts:
+            # At first it has not read yet what the journal has of the run.
             return self.counted.totals.count(*states)
         return sum(self.live.status.counts.get(state, 0) for state in states)
 
@@ -139,7 +140,7 @@ def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
     def part(*states: State) -> dict[str, object]:
         return {"rows": facts.rows(*states), "sum": format(_sum(totals, states), "f")}
 
-    accepted = part(*ACCEPTED) if live is None else part(*ACCEPTED) | {"sum": format(live.entered, "f")}
+    accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
     why = limit_of(live.why) if live else facts.unheard or ""
     return {
         "sample": facts.sample,

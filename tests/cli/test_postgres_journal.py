@@ -17,6 +17,7 @@ from checkpoints.journal import open_journal
 from checkpoints.postgres_connection import connect
 from cli.commands.doctor_journal import is_this_machine
 from cli.terminal.exits import Exit, code_of
+from engine.pipeline.control import to_answer
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, Typed
 from tests.cli.page.browser import browser_at
 from tests.postgres_server import PostgresServer
@@ -150,7 +151,7 @@ async def commands_of(cli: Cli, name: str) -> list[dict[str, str]]:
 async def test_its_commands_are_heard_answered_and_noted_once_with_their_sender(steered: Place, other: Cli) -> None:
     async with a_load(steered) as (load, name):
         seen = await other.closing("status", name)
-        assert (seen["holder"]["process"], seen["live"]["total"]) == (load.process.pid, ROWS)
+        assert (seen["holder"]["process"], seen["live"]["window"] > 0) == (load.process.pid, True)
         assert "calls in parallel" in await other.told("status", name)
         answered = await other.closing("set", name, "rate=5")
         assert answered["said"] == "rate: at most 5 calls a second"
@@ -207,9 +208,8 @@ async def test_a_command_for_an_earlier_process_is_refused_by_its_successor(stee
         async with steered.cli.started("resume", name, "--settle", "0.1", "--json") as resumed:
             # It waits until it is taken: the successor begins meanwhile.
             handed = await seen.mailbox.ask(before, "olga@ops", '{"command": "stop"}', PATIENCE)
-            answer = json.loads(handed.answer or "{}")
-            assert answer["refused"], handed
-            assert "does not work on the run any more" in answer["said"]
+            answer = to_answer(handed.answer or "")
+            assert (answer.refused, "does not work on the run any more" in answer.said) == (True, True)
             await other("set", name, FAST)
             assert (await resumed.ended(None)).closing["states"] == {"accepted": ROWS}
     assert [one["command"] for one in await commands_of(other, name)][-1:] == [f"set {FAST}"]

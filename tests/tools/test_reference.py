@@ -10,8 +10,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import fields
-from datetime import UTC, datetime
+from dataclasses import fields, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +27,7 @@ from checkpoints.states import State
 from cli.hooks.reader import HookMessages
 from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
 from cli.main import COMMANDS, load
-from cli.metrics.reader import Measured, exposition, metrics_application
+from cli.metrics.reader import exposition, metrics_application
 from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
 from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
@@ -40,7 +39,7 @@ from cli.terminal.exits import Exit, SettingsRefused
 from cli.terminal.language import language
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from engine.pipeline.control import ControlRequest
-from engine.pipeline.progress import Status
+from engine.pipeline.progress import Progress, Status
 from engine.sources import exported
 from engine.sources.detect import FORMATS
 from engine.statistics import PaceSample
@@ -190,11 +189,11 @@ def test_every_key_of_status_sample_and_command_has_its_entry() -> None:
 # ---- metrics, hooks, marks, variables -----------------------------------------------------------------------------
 
 
-def test_every_metric_has_its_entry_with_its_labels() -> None:
+async def test_every_metric_has_its_entry_with_its_labels() -> None:
     page = (REFERENCE / "metrics.md").read_text(encoding="utf-8")
     told = dict(re.findall(r"^\| `(carbon_\w+)` \| \w+ \| (?:`(\w+)`|–) \|", page, re.MULTILINE))
-    at = datetime.now(UTC)
-    text = exposition(Measured("k7m2q", "balances", at, {}, {}, held_seconds={"paused": 1.0}, ended_at=at, exit=0))
+    status, end = replace(Progress().status(), held_seconds={"paused": 1.0}), RunEnded(Closing(Exit.DONE, RUN))
+    text = exposition(RUN, "balances", status, end.at, end)
     published = {
         name: re.findall(r"(\w+)=", labels) for name, labels in re.findall(r"^(\w+)\{(.*)\}", text, re.MULTILINE)
     }

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
-from cli.metrics.reader import EVERY, Measured, MetricsReader, exposition, publish_metrics
+from cli.metrics.reader import EVERY, MetricsReader, exposition, publish_metrics
 from cli.service.reader import show_to
 from cli.service.service_manager import NotifySocket, ServiceManager
 from cli.session.events import LiveRun, RunBegan, RunEnded
@@ -123,18 +123,18 @@ def test_what_moves_is_what_the_run_says_of_itself() -> None:
     assert of(seen, "held_seconds_total", cause=PAUSED) >= 0
 
 
-def test_what_a_label_says_is_escaped_and_no_digit_of_a_sum_is_lost() -> None:
+async def test_what_a_label_says_is_escaped_and_no_digit_of_a_sum_is_lost() -> None:
     strange = 'a "b" \\ c\nd'
     roubles = {str(State.ACCEPTED): Decimal("12345678901234567.89")}
-    seen = Measured("k7m2q", strange, datetime.now(UTC), {}, roubles, held_seconds={strange: 1.5})
-    text = exposition(seen)
+    seen = replace(Progress().status(), amounts=roubles, held_seconds={strange: 1.5})
+    text = exposition("k7m2q", strange, seen, datetime.now(UTC))
     held = next(one for one in text_string_to_metric_families(text) if one.name == "carbon_migrate_held_seconds")
     assert [sample.labels for sample in held.samples] == [{"run": "k7m2q", "job": strange, "cause": strange}]
     assert " 12345678901234567.89\n" in text
 
 
-def test_the_series_of_a_run_are_few() -> None:
-    seen = Measured("k7m2q", "balances", datetime.now(UTC), {}, {}, held_seconds={"paused": 1.0})
-    running, ended = exposition(seen), exposition(replace(seen, ended_at=seen.at, exit=0))
+async def test_the_series_of_a_run_are_few() -> None:
+    seen, end = replace(Progress().status(), held_seconds={"paused": 1.0}), RunEnded(Closing(Exit.DONE, "k7m2q"))
+    running, ended = [exposition("k7m2q", "balances", seen, end.at, one) for one in (None, end)]
     assert len(scraped(running)) == 2 * len(State) + 1 + 7
     assert len(scraped(ended)) == len(scraped(running)) + 2
