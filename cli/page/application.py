@@ -6,7 +6,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -204,7 +204,7 @@ class Admission:
         self._cookie = secrets.token_urlsafe()
         self._is_used = False
 
-    def open(self, request: web.Request) -> web.Response:
+    async def open(self, request: web.Request) -> web.Response:
         """Exchange the token for the cookie, and lead to the page. Raises `NotAdmitted`."""
         if not hmac.compare_digest(request.query.get("token", "").encode(), self.token.encode()):
             raise NotAdmitted(403, said("This is not the address that the command has shown."))
@@ -320,7 +320,7 @@ class PageApplication:
             middlewares=[self._answer_errors, self._admission.middleware], client_max_size=LONGEST_REQUEST
         )
         made.on_response_prepare.append(put_headers)
-        made.router.add_get(OPENING, self._open, allow_head=False)
+        made.router.add_get(OPENING, self._admission.open, allow_head=False)
         made.router.add_get("/", self._page)
         made.router.add_static("/static", STATIC)
         made.router.add_get("/api/page", self._texts)
@@ -349,9 +349,6 @@ class PageApplication:
         """The language that the request asks for, or that of the page."""
         wanted = request.query.get("lang", "")
         return language(wanted if wanted in LANGUAGES else self._order.language)
-
-    async def _open(self, request: web.Request) -> web.StreamResponse:
-        return self._admission.open(request)
 
     async def _page(self, _: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "page.html")
@@ -417,7 +414,7 @@ class PageApplication:
             )
         run = await self._journal.run(request.match_info["run"])
         # By this user, whoever the browser says it is.
-        answer = await give(replace(given, who="", through="page"), run, self._journal)
+        answer = await give(given, run, self._journal, "page")
         status = web.HTTPConflict.status_code if answer.refused else web.HTTPOk.status_code
         return to_json({"said": self._language(request).render(answer.said), "refused": answer.refused}, status)
 

@@ -83,8 +83,8 @@ async def hear(run: Run, journal: Journal) -> tuple[Live | None, Said | None]:
         return None, said("its process is of another version of this program")
 
 
-async def ask(run: Run, journal: Journal, request: ControlRequest) -> ControlAnswer | None:
-    """The answer of the process that works on the run.
+async def ask(run: Run, journal: Journal, request: ControlRequest, who: str) -> ControlAnswer | None:
+    """The answer of the process that works on the run to a request of `who`.
 
     None where none listens, or has not taken it within `PATIENCE`: then it has no effect, also later. Raises
     `CommandRefused` where it has taken it and says nothing, and `JournalError`.
@@ -95,7 +95,7 @@ async def ask(run: Run, journal: Journal, request: ControlRequest) -> ControlAns
         return None
     host = printable(holder.host)
     with waiting(said("waiting for run {run} on {host} to answer", run=run.name, host=host), most=PATIENCE):
-        handed = await journal.mailbox.ask(run, ourselves(request.through), to_json(request))
+        handed = await journal.mailbox.ask(run, who, to_json(request))
     if not handed.is_taken:
         return None
     if handed.answer is None:

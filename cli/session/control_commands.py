@@ -25,13 +25,13 @@ from texts.said import Said, said, text_of
 log = structlog.get_logger(__name__)
 
 
-async def give(request: ControlRequest, run: Run, journal: Journal) -> ControlAnswer:
-    """Give a command to a run, by this user.
+async def give(request: ControlRequest, run: Run, journal: Journal, through: str = "") -> ControlAnswer:
+    """Give a command to a run, by this user; one that came `through` the page says so.
 
     `pause` and `continue` are written into the journal alone where no process listens; `stop` reaches a process of
     this machine by a signal where the journal cannot be written. Raises `CommandRefused` and `JournalError`.
     """
-    run = await journal.run(run.name)
+    run, who = await journal.run(run.name), ourselves(through)
     if request.command == "set":
         try:
             check_names(request.arguments, SETTINGS)
@@ -42,7 +42,7 @@ async def give(request: ControlRequest, run: Run, journal: Journal) -> ControlAn
     ):
         raise CommandRefused(_ended(run))
     try:
-        answer = await ask(run, journal, request)
+        answer = await ask(run, journal, request, who)
     except JournalError as error:
         holder = await journal.holder(run)
         if request.command != "stop" or holder is None or not _signal(holder, journal):
@@ -62,14 +62,14 @@ async def give(request: ControlRequest, run: Run, journal: Journal) -> ControlAn
         raise await unreachable(run, journal, what, by_flag(run) if request.command == "set" else None)
     run = await journal.run(run.name)
     if request.command == "pause":
-        await journal.pause(run, ourselves(request.through))
+        await journal.pause(run, who)
         done = await _paused_at_rest(await journal.run(run.name), journal)
     else:
         await journal.unpause(run)
         done = await _unpaused_at_rest(run, journal)
-    await journal.history.note_command(run, ourselves(request.through), request.command, done)
+    await journal.history.note_command(run, who, request.command, done)
     # A process that has begun to listen meanwhile is told too.
-    return await ask(run, journal, request) or ControlAnswer(done)
+    return await ask(run, journal, request, who) or ControlAnswer(done)
 
 
 def _signal(holder: Holder, journal: Journal) -> bool:

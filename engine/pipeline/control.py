@@ -10,7 +10,7 @@ read out of a mailbox is judged like input.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import anyio
 import msgspec
@@ -55,18 +55,12 @@ _LONGEST_SENDER: Final = 300
 # ---- what goes through the mailbox, in JSON -----------------------------------------------------------------------
 
 
-Through: TypeAlias = Literal["", "page"]
-"""Where a command comes from: the command line, or the page."""
-
-
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """A command to a run. The command line and the page say beside it who gives it, and whether it came `through`."""
+    """A command to a run, with the settings of a `set`."""
 
     command: str
     arguments: Mapping[str, str] = field(default_factory=dict)
-    who: str = ""
-    through: Through = ""
 
     @property
     def typed(self) -> str:

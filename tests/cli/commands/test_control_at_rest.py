@@ -169,7 +169,7 @@ async def test_one_that_does_not_take_a_command_is_told_from_one_that_is_not_the
 ) -> None:
     async with open_journal(path) as journal:
         run = await frozen_run(journal, new_item("1"))
-        assert await asking.ask(run, journal, ControlRequest("stop")) is None
+        assert await asking.ask(run, journal, ControlRequest("stop"), "olga") is None
         async with journal.taken_up(run) as ours:
             await journal.mailbox.tell(ours, "it is frozen", 1, "{}")
             with monkeypatch.context() as impatient:

@@ -144,12 +144,11 @@ async def test_a_pause_that_the_journal_alone_was_told_holds_before_the_body_beg
         "{}",
         '{"command": 7}',
         '{"command": "set", "arguments": {"rate": 20}}',
-        '{"command": "set", "through": "elsewhere"}',
         "[" * 10_000,
         '{"x":' + "[" * 10_000,
         " " * (LONGEST_REQUEST + 1),
     ],
-    ids=range(8),
+    ids=range(7),
 )
 async def test_what_is_no_command_is_told_what_one_looks_like(garbage: str, steering: Steering) -> None:
     async with under_control(steering.run, steering.journal, steering.fake):
