@@ -220,53 +220,38 @@ class Admission:
                 ),
             )
         self._is_used = True
-        if leads_at_once:
-            led = web.Response(status=303, headers={"Location": "/"})
-        else:
+        led = web.Response(status=303, headers={"Location": "/"})
+        if not leads_at_once:
             # The address was a link in another page, as a terminal in the browser is one. What follows a redirect
             # from there would come without the cookie; what this page asks for does not.
             led = web.Response(text=LEADING, content_type="text/html")
         led.set_cookie(self._name, self._cookie, httponly=True, samesite="Strict", path="/")
         return led
 
-    def check(self, request: web.Request) -> None:
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check a request before anything is done for it. Raises `NotAdmitted`."""
-        _check_host(request)
-        if request.headers.get(FETCH_SITE, "none") not in _SAME and request.path != OPENING:
-            raise NotAdmitted(403, said("Another page has made this request: it is not answered."))
-        if request.path == OPENING:
-            return
-        if not self._has_cookie(request):
-            raise NotAdmitted(401, said("Open the page by the address that the command has shown."))
-        if request.method == "POST":
-            _check_command(request)
+        try:
+            name = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+        except ValueError:
+            name = None
+        if name not in HOSTS:
+            # A foreign name that leads here is an attack through DNS.
+            raise NotAdmitted(403, said("The page answers on this machine only, by 127.0.0.1."))
+        if request.path != OPENING:
+            foreign = NotAdmitted(403, said("Another page has made this request: it is not answered."))
+            if request.headers.get(FETCH_SITE, "none") not in _SAME:
+                raise foreign
+            if not self._has_cookie(request):
+                raise NotAdmitted(401, said("Open the page by the address that the command has shown."))
+            if request.method == "POST" and request.headers.get("Origin") != f"http://{request.headers['Host']}":
+                raise foreign
+            if request.method == "POST" and request.content_type != JSON:
+                raise NotAdmitted(415, said("A command is JSON."))
+        return await handler(request)
 
     def _has_cookie(self, request: web.Request) -> bool:
         return hmac.compare_digest(request.cookies.get(self._name, "").encode(), self._cookie.encode())
-
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let a request pass, or raise `NotAdmitted`."""
-        self.check(request)
-        return await handler(request)
-
-
-def _check_host(request: web.Request) -> None:
-    """Check by which name the page is called: a foreign name that leads here is an attack through DNS."""
-    try:
-        name = urlsplit(f"//{request.headers.get('Host', '')}").hostname
-    except ValueError:
-        name = None
-    if name not in HOSTS:
-        raise NotAdmitted(403, said("The page answers on this machine only, by 127.0.0.1."))
-
-
-def _check_command(request: web.Request) -> None:
-    """Check that a command comes from the page itself."""
-    if request.headers.get("Origin") != f"http://{request.headers['Host']}":
-        raise NotAdmitted(403, said("Another page has made this request: it is not answered."))
-    if request.content_type != JSON:
-        raise NotAdmitted(415, said("A command is JSON."))
 
 
 async def put_headers(_: web.Request, response: web.StreamResponse) -> None:
