@@ -23,6 +23,7 @@ from checkpoints.history import History
 from checkpoints.intake_pages import Judge, totals_of
 from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, take_up_run
+from checkpoints.mailbox import Mailbox
 from checkpoints.overview import Overview
 from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import FoundRow, Queries, Result, Value
@@ -80,7 +81,7 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self.address, self.path, self.name = store.address, store.address.path, str(store.address)
-        self.kept_copy, self.size, self.requests = store.kept_copy, store.size, store.requests
+        self.kept_copy, self.size, self.mailbox = store.kept_copy, store.size, Mailbox(store)
         self._store, self._read, self._leases = store, store.read, dict[int, Lease]()
         self.history, self.kept_secrets, self.overview = History(store), KeptSecrets(store), Overview(store)
 

@@ -412,10 +412,6 @@ set key = p.value->>1, lane = p.value->>2, payload = p.value->>3, wanted = p.val
 from elements(:rows) as p (value)
 where items.run_id = :run_id and items.item_id = (p.value->>0)::bigint
 
--- name: remove_commands
-with given as (delete from requests where run_id = :run_id)
-delete from commands where run_id = :run_id
-
 -- name: fill_states
 insert into states (state, open, settled, in_effect, counts_money, to_send)
 select value->>0, (value->>1)::integer::boolean, (value->>2)::integer::boolean, (value->>3)::integer::boolean,
@@ -603,41 +599,8 @@ from runs
 where runs.run_id = :run_id and runs.epoch = :epoch and r.run_id = runs.run_id and r.epoch < runs.epoch
   and r.ended_at is null
 
--- name: new_request
-insert into requests (run_id, epoch, who, request, expires_at)
-values (:run_id, :epoch, :who, :request, clock_timestamp() + :within * interval '1 millisecond')
-returning request_id
-
 -- name: announce
 select pg_notify(:channel, '')
-
--- name: take_requests
--- Whoever has the run under its present epoch takes them, each once: also one for an earlier epoch, to refuse it.
-update requests set taken_at = clock_timestamp()
-where request_id in (
-    select request_id
-    from requests q
-    join runs r using (run_id)
-    where run_id = :run_id and r.epoch = :epoch and q.taken_at is null and q.expires_at > clock_timestamp()
-    for update of q skip locked
-)
-returning request_id, epoch, who, request
-
--- name: answer_request
-update requests set answer = :answer where request_id = :request_id
-
--- name: request
-select answer from requests where request_id = :request_id
-
--- name: withdraw_request
-delete from requests where request_id = :request_id and taken_at is null
-
--- name: forget_request
-delete from requests where request_id = :request_id
-
--- name: forget_requests
--- Those whose asker has not waited for the answer.
-delete from requests where run_id = :run_id and expires_at < clock_timestamp() - interval '1 hour'
 
 -- name: has_journal
 select to_regclass('journal') is not null as answer
@@ -665,7 +628,7 @@ select current_setting('server_version') as version, extract(epoch from clock_ti
 
 -- name: rewrite_tables
 -- Not within a transaction.
-vacuum full items, refusals, decisions, commands, requests, runs, verifications, secrets
+vacuum full items, refusals, decisions, commands, requests, live, samples, runs, verifications, secrets
 
 -- name: only_look
 set default_transaction_read_only to on

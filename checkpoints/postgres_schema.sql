@@ -1,6 +1,6 @@
--- The journal in PostgreSQL, format 3 (postgres_upgrade.sql leads to format 2, postgres_upgrade_2.sql from there to this
--- one): the tables of schema.sql, where each column is explained, in a schema of their own, whose name takes the place of
--- carbon_migrate.
+-- The journal in PostgreSQL, format 4 (postgres_upgrade.sql leads to format 2, postgres_upgrade_2.sql from there to
+-- format 3, from which the mailbox is made anew): the tables of schema.sql, where each column is explained, in a schema of
+-- their own, whose name takes the place of carbon_migrate.
 
 create schema if not exists carbon_migrate;
 
@@ -163,19 +163,30 @@ create table billings (
     carried  text not null default '{}'
 );
 
--- Requests to the process that works on a run, from where its socket does not reach; gone once they are answered.
 create table requests (
     request_id bigint generated always as identity primary key,
     run_id     bigint not null references runs,
-    -- Of the process that it is meant for, and of no later one.
     epoch      bigint not null,
     who        text not null,
     request    text not null,
-    asked_at   timestamptz not null default clock_timestamp(),
-    -- After that it is not taken any more: its asker was told so, or is gone.
-    expires_at timestamptz not null,
-    taken_at   timestamptz,
+    expires_at double precision not null,
+    taken_at   double precision,
     answer     text
+);
+
+create table live (
+    run_id bigint primary key references runs,
+    epoch  bigint not null,
+    at     double precision not null,
+    status text not null
+);
+
+create table samples (
+    run_id bigint not null references runs,
+    slot   bigint not null,
+    at     double precision not null,
+    sample text not null,
+    primary key (run_id, slot)
 );
 
 create table verifications (
@@ -223,6 +234,10 @@ create function numbers(list text) returns setof bigint
     language sql immutable as $$ select json_array_elements_text(list::json)::bigint $$;
 create function words(list text) returns setof text
     language sql immutable as $$ select json_array_elements_text(list::json) $$;
+
+-- The clock of the mailbox.
+create function seconds() returns double precision
+    language sql volatile as $$ select extract(epoch from clock_timestamp())::double precision $$;
 
 -- ---- The table of states, enforced by triggers -------------------------------------------------------------------
 

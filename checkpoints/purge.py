@@ -17,7 +17,7 @@ from typing import Final
 
 from checkpoints import rows
 from checkpoints.errors import RunUnfinished
-from checkpoints.queries import FoundRow, Queries
+from checkpoints.queries import MAILBOX, FoundRow, Queries
 from checkpoints.records import Purged, Run, Totals
 from checkpoints.rows import Digests, new_secret
 
@@ -48,6 +48,8 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> 
     db.write("begin_purging", secret=new_secret())
     db.write("mark_cleaned", is_cleaned=0)
     db.write("forget_extra_subscribers", run_id=run.run_id)
+    for table in MAILBOX:
+        db.write(f"remove_{table}", run_id=run.run_id)
     before = db.one("contents", run_id=run.run_id)
     if purge.keep_totals:
         refusals, removed = db.write("purge_refusals", run_id=run.run_id), 0

@@ -22,7 +22,8 @@ Value = str | int | None | Collection[object]
 """The value of a parameter; a collection is passed as one JSON text."""
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-_EFFECTS: Final = re.compile(r"create\s+view\s+effects\s[^;]*;")
+MAILBOX: Final = ("requests", "live", "samples")
+"""The tables by which a running run is reached; in them is nothing that has to be kept."""
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -113,9 +114,9 @@ def blocks(file: str = "queries.sql") -> Mapping[str, str]:
     return dict(zip(parts[::2], (body.strip() for body in parts[1::2]), strict=True))
 
 
-def view_of_effects(schema: str) -> str:
-    """The statement of a schema that makes the view `effects`, for a journal that is converted."""
-    return "".join(_EFFECTS.findall(schema))
+def made_by(schema: str, *things: str) -> str:
+    """The statements of a schema that make these tables, views and functions, for a journal that is converted."""
+    return "\n".join(found for thing in things for found in re.findall(rf"create \w+ {thing}\b[^;]*;", schema))
 
 
 def text_of_file(file: str) -> str:

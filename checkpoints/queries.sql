@@ -838,6 +838,73 @@ delete from decisions where item_id in (select item_id from items where run_id =
 -- name: remove_commands
 delete from commands where run_id = :run_id
 
+-- ---- The mailbox --------------------------------------------------------------------------------------------------
+-- `seconds()` is the journal's clock: of this machine, or of the server.
+
+-- name: new_request
+insert into requests (run_id, epoch, who, request, expires_at)
+values (:run_id, :epoch, :who, :request, seconds() + :within / 1000.0)
+returning request_id
+
+-- name: waiting_request
+select 1 from requests where run_id = :run_id and taken_at is null and expires_at > seconds()
+
+-- name: take_requests
+-- Whoever has the run under its present epoch takes them, each once: also one for an earlier epoch, to refuse it.
+update requests set taken_at = seconds()
+where run_id = :run_id and taken_at is null and expires_at > seconds()
+  and exists (select 1 from runs where run_id = :run_id and epoch = :epoch)
+returning request_id, epoch, who, request
+
+-- name: answer_request
+update requests set answer = :answer where request_id = :request_id
+
+-- name: request
+select answer from requests where request_id = :request_id
+
+-- name: withdraw_request
+delete from requests where request_id = :request_id and taken_at is null
+
+-- name: forget_request
+delete from requests where request_id = :request_id
+
+-- name: forget_requests
+-- Those whose asker has not waited for the answer.
+delete from requests where run_id = :run_id and expires_at < seconds() - 3600
+
+-- name: remove_requests
+delete from requests where run_id = :run_id
+
+-- name: tell
+insert into live (run_id, epoch, at, status)
+select run_id, epoch, seconds(), :status from runs where run_id = :run_id and epoch = :epoch
+on conflict (run_id) do update set epoch = excluded.epoch, at = excluded.at, status = excluded.status
+
+-- name: sample
+insert into samples (run_id, slot, at, sample)
+select run_id, :slot, seconds(), :sample from runs where run_id = :run_id and epoch = :epoch
+on conflict (run_id, slot) do update set at = excluded.at, sample = excluded.sample
+
+-- name: pause
+select paused_at, paused_by from runs where run_id = :run_id
+
+-- name: live
+select status, seconds() - at as age from live where run_id = :run_id and epoch = :epoch
+
+-- name: samples
+select at, sample from samples
+where run_id = :run_id and at > cast(:after as double precision) and at > seconds() - :seconds
+order by at
+
+-- name: fall_silent
+delete from live where run_id = :run_id and epoch = :epoch
+
+-- name: remove_live
+delete from live where run_id = :run_id
+
+-- name: remove_samples
+delete from samples where run_id = :run_id
+
 -- ---- Comparing two lists ------------------------------------------------------------------------------------------
 
 -- name: list_differences

@@ -1,4 +1,4 @@
--- The journal, format 7. Open it with `sqlite3` while nothing runs, or at any time for reading:
+-- The journal, format 8. Open it with `sqlite3` while nothing runs, or at any time for reading:
 --   select state, count(*), decimal_sum(amount) from items where run_id = 1 group by state;
 -- Sentences are JSON: the template and its parameters, from which they are written in any language (texts/stored.py), or a
 -- text that is the same in all of them. Times are UTC, ISO 8601. Amounts are exact decimals as text. Nothing here is secret but what `purging` holds.
@@ -148,6 +148,35 @@ create table runners (
     absent   integer not null default 0,  -- rows that they have not found: they may be sent again
     left     integer not null default 0,  -- rows that they have left to a person
     primary key (run_id, epoch)
+) strict, without rowid;
+
+-- Requests to the process that works on a run; gone once they are answered. Moments are seconds since 1970 (`seconds()`).
+create table requests (
+    request_id integer primary key,
+    run_id     integer not null references runs,
+    epoch      integer not null,          -- of the process that it is meant for, and of no later one
+    who        text not null,             -- by its own word: who may write here may steer
+    request    text not null,             -- JSON object, the command
+    expires_at real not null,             -- after that it is not taken: its asker was told so, or is gone
+    taken_at   real,
+    answer     text                       -- JSON object
+) strict;
+
+-- What the process says that works on a run, once a second; gone when that ends in order.
+create table live (
+    run_id integer primary key references runs,
+    epoch  integer not null,
+    at     real not null,
+    status text not null                  -- JSON object: its figures, its settings
+) strict;
+
+-- The pace of a run each second, of the last fifteen minutes in which it was worked on.
+create table samples (
+    run_id integer not null references runs,
+    slot   integer not null,              -- the second, modulo the seconds of fifteen minutes
+    at     real not null,
+    sample text not null,                 -- JSON object
+    primary key (run_id, slot)
 ) strict, without rowid;
 
 -- What was read back from the billing, and compared with the rows.

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -13,7 +14,7 @@ import anyio.to_thread
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.own_files import check_beside
-from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks, text_of_file, view_of_effects
+from checkpoints.queries import MAILBOX, FoundRow, Queries, Result, Value, bind, blocks, made_by, text_of_file
 from checkpoints.writer import Dialect
 from texts.said import said
 
@@ -21,6 +22,7 @@ from texts.said import said
 
 
 FIRST_CONVERTED: Final = 5
+_BEFORE_KINDS: Final = 6
 
 
 def schema() -> str:
@@ -29,9 +31,11 @@ def schema() -> str:
 
 
 def upgrade(found: int) -> str:
-    """What makes a journal of format 5 or 6 a journal of this format."""
-    first = text_of_file("upgrade_5.sql") + view_of_effects(schema()) if found == FIRST_CONVERTED else ""
-    return first + text_of_file("upgrade_6.sql")
+    """What makes a journal of an earlier format one of this format."""
+    script = text_of_file("upgrade_5.sql") + made_by(schema(), "effects") if found == FIRST_CONVERTED else ""
+    if found <= _BEFORE_KINDS:
+        script += text_of_file("upgrade_6.sql")
+    return script + made_by(schema(), *MAILBOX)
 
 
 def upgrade_early() -> str:
@@ -157,6 +161,7 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
 
 
 def _add_functions(connection: sqlite3.Connection) -> None:
+    connection.create_function("seconds", 0, time.time)
     connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # the stub knows int only
 
 

@@ -46,8 +46,8 @@ from texts.said import Said, said
 APPLICATION_ID: Final = 0x434D4A31
 """Marks the file as a journal (`CMJ1`), so that another program's database is never written to."""
 
-FORMAT: Final = 7
-"""The format of `schema.sql`. Formats 5 and 6 are converted when they are opened; 1 to 4 were never released."""
+FORMAT: Final = 8
+"""The format of `schema.sql`. Formats 5 to 7 are converted when they are opened; 1 to 4 were never released."""
 
 _CONVERTED: Final = range(FIRST_CONVERTED, FORMAT)
 

@@ -4,84 +4,35 @@ Two stores have it: `sqlite_store.py`, one file on this machine, and `postgres_s
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+import anyio
+
 from checkpoints.address import JournalAddress
 from checkpoints.queries import Queries
-from checkpoints.records import Run
-
-# ---- requests to the process that works on a run ------------------------------------------------------------------
-
-
-PATIENCE: Final = 10.0
-"""Seconds in which a request has to be taken; afterwards it never takes effect."""
-
-
-@dataclass(frozen=True, slots=True)
-class TakenRequest:
-    """A request to a run: who gives it by his own word, and its text; meant for the process of `epoch`."""
-
-    request_id: int
-    epoch: int
-    who: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Handed:
-    """What became of a request.
-
-    One that was not taken has no effect, now or later. One that was taken has no answer if its process has ended, or
-    takes too long: whether it was carried out is not known then.
-    """
-
-    is_taken: bool = False
-    answer: str | None = None
-
-
-NOBODY: Final = Handed()
-"""Nobody has taken a request."""
-
-CarryOut = Callable[[TakenRequest], Awaitable[str]]
-"""Carries a request out, and returns the text of its answer."""
-
-
-class Requests:
-    """The requests of a journal; of one that a single machine has open there are none."""
-
-    async def ask(self, run: Run, who: str, text: str, patience: float = PATIENCE) -> Handed:
-        """Hand a request over to the process that works on `run` under its epoch, and wait for the answer.
-
-        Raises `JournalUnreadable`. A cancellation withdraws it if nobody has taken it.
-        """
-        return NOBODY
-
-    async def serve(self, run: Run, carry_out: CarryOut) -> None:
-        """Carry out the requests to the run that this process has taken up, each once, until cancelled.
-
-        Returns at once where there are none. An error of the journal is waited out: a run ends by its lease.
-        """
-
-
-# ---- the store ----------------------------------------------------------------------------------------------------
-
 
 Result = TypeVar("Result")
+
+WaitForNews = Callable[[], Awaitable[None]]
+"""Waits until there may be something new in the mailbox."""
+
+LOOK: Final = 0.2
+"""Seconds between two looks into a mailbox whose news nobody announces."""
 
 
 class Store(ABC):
     """An open store: transactions that are durable when they return, and one runner a run.
 
     `kept_copy` is the copy of a journal of an earlier format that was made when this store opened it, None where it
-    had to convert nothing. `requests` are those to runs that a socket of this machine does not reach.
+    had to convert nothing.
     """
 
     address: JournalAddress
     kept_copy: Path | None = None
-    requests: Requests = Requests()
 
     @abstractmethod
     async def read(self, work: Callable[[Queries], Result]) -> Result:
@@ -106,6 +57,14 @@ class Store(ABC):
     @abstractmethod
     async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
         """Those of the runs whose locks are held. Raises `JournalUnreadable`."""
+
+    @asynccontextmanager
+    async def listening(self, run_id: int) -> AsyncIterator[WaitForNews]:
+        """Gives what waits for news of a run's mailbox; what is announced between two waits ends the next at once."""
+        yield partial(anyio.sleep, LOOK)
+
+    def announce(self, db: Queries, run_id: int) -> None:
+        """Wake who listens for a run's mailbox, when the transaction is committed."""
 
     async def renew(self, run_id: int, epoch: int, pace: str | None) -> bool:
         """Renew the lease of a runner; False where it has none, or no longer. Raises `JournalUnreadable`.

@@ -17,6 +17,7 @@ EMPTY = """\
 begin;
 set constraints all deferred;
 delete from secret_keys; delete from secrets; delete from reports; delete from verifications; delete from requests;
+delete from live; delete from samples;
 delete from billings; delete from runners; delete from commands; delete from decisions; delete from refusals;
 delete from items; delete from purging; delete from runs;
 select setval(format('%I.%I', schemaname, sequencename), 1, false)

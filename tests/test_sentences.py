@@ -86,7 +86,7 @@ FOR_A_REASON = {
     "cli/session/stages.py": "the stages of --json",
     "cli/settings/order_flags.py: The job": "the name of a panel, which tools/help_texts.py collects",
     "cli/settings/profiles.py": "the head of the profile's file",
-    "engine/control/address.py: \u0020(says it is": "who gives a command, as the journal and its log have it",
+    "cli/session/control_client.py: \u0020(says it is": "who gives a command, as the journal and its log have it",
     "billing/database/prepared.py: Error while": "fdb's line with the name of its function",
     "billing/database/prepared.py: … does not fit": "a refusal in fdb's place, in English as fdb's own",
     "billing/database/prepared.py: Value of parameter": "the same",

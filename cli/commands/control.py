@@ -11,8 +11,8 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.commands.execution import execute
-from cli.session.control_client import ask_settings
-from cli.session.control_commands import RunCommands, by_flag, resume_command
+from cli.session.control_client import hear
+from cli.session.control_commands import by_flag, give, resume_command, unreachable
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import holds_its_file, is_followed
 from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, argument, flag, grouped, parse_pairs
@@ -24,8 +24,8 @@ from cli.terminal.layout import render, steps_list, with_commands
 from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
 from cli.terminal.texts import moment, printable
 from cli.terminal.waiting import waiting
-from engine.control.messages import ControlAnswer
 from engine.pacing.holds import StopKind
+from engine.pipeline.control import ControlAnswer, ControlRequest
 from texts.remedies import PROGRAM, command_line
 from texts.said import said
 
@@ -45,14 +45,14 @@ def _pause(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice
 
     What is in flight is finished. Without a name, the only run that is not at its end.
     """
-    execute(lambda settings, screen: pause(name, settings, screen), flags, voice.whole())
+    _give("pause", name, flags, voice)
 
 
 @app.command("continue")
 @grouped
 def _continue(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice) -> None:
     """Let a paused run go on."""
-    execute(lambda settings, screen: continue_paused(name, settings, screen), flags, voice.whole())
+    _give("continue", name, flags, voice)
 
 
 @app.command("set")
@@ -68,7 +68,20 @@ def _set(
 
     All that is named is changed, or nothing where one is wrong.
     """
-    execute(lambda settings, screen: change(name, changes, settings, screen), flags, voice.whole())
+    _give("set", name, flags, voice, changes)
+
+
+def _give(
+    command: str, name: str | None, flags: JournalFlags, voice: BriefVoice, changes: Sequence[str] = ()
+) -> None:
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
+        async with open_existing(settings.journal.value) as journal:
+            run = await chosen_run(name, journal, command, is_open=True)
+            answer = await give(ControlRequest(command, wanted), run, journal)
+            return _show_answer(run, command, answer, screen)
+
+    execute(work, flags, voice.whole())
 
 
 @app.command("get")
@@ -98,41 +111,31 @@ def _stop(
 # ---- what they do -----------------------------------------------------------------------------------------------
 
 
-async def pause(name: str | None, settings: Settings, screen: Screen) -> Exit:
-    """Pause a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
-    async with open_existing(settings.journal.value) as journal:
-        run = await chosen_run(name, journal, "pause", is_open=True)
-        return _show_answer(run, "pause", await RunCommands(journal).pause(run), screen)
-
-
-async def continue_paused(name: str | None, settings: Settings, screen: Screen) -> Exit:
-    """Continue a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
-    async with open_existing(settings.journal.value) as journal:
-        run = await chosen_run(name, journal, "continue", is_open=True)
-        return _show_answer(run, "continue", await RunCommands(journal).unpause(run), screen)
-
-
-async def change(name: str, changes: Sequence[str], settings: Settings, screen: Screen) -> Exit:
-    """Change settings of a working run, all or none. Raises `CommandRefused` and `JournalError`."""
-    wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        return _show_answer(run, "set", await RunCommands(journal).change(run, wanted), screen)
-
-
 async def show(name: str | None, settings: Settings, screen: Screen) -> Exit:
     """Show the settings of a working run that can be changed. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await chosen_run(name, journal, "get", is_open=True)
-        found = await ask_settings(run, journal)
-        if found is None:
-            raise await RunCommands(journal).unreachable(run, said("there is nothing to get"), by_flag(run))
+        holder = await journal.holder(run)
+        live, silent = await hear(run, journal)
+        if holder is None or await journal.mailbox.live(run) is None:
+            raise await unreachable(run, journal, said("there is nothing to get"), by_flag(run))
+        if live is None:
+            raise CommandRefused(
+                said("run {run} ({holder}): {why}", run=run.name, holder=holder.sentence, why=silent or ""),
+                Exit.STOPPED,
+            )
         if screen.voice.as_json:
             screen.emit(
-                {"run": run.name, "command": "get", "said": "", "settings": dict(found), "exit": int(Exit.DONE)}
+                {
+                    "run": run.name,
+                    "command": "get",
+                    "said": "",
+                    "settings": dict(live.settings),
+                    "exit": int(Exit.DONE),
+                }
             )
             return Exit.DONE
-        for setting, value in found.items():
+        for setting, value in live.settings.items():
             screen.out.print(Text(f"{printable(setting)}=", "dim").append(printable(value), "bold"))
         return Exit.DONE
 
@@ -141,7 +144,7 @@ async def stop(name: str | None, settings: Settings, screen: Screen, *, wait: bo
     """Stop a run, and wait until it has ended. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await chosen_run(name, journal, "stop", is_open=True)
-        answer = await RunCommands(journal).stop(run)
+        answer = await give(ControlRequest("stop"), run, journal)
         if answer.refused or not wait:
             return _show_answer(run, "stop", answer, screen)
         stops = said(

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Annotated, Final, NoReturn
 
-import msgspec
 import typer
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -16,7 +15,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.session.control_client import ask_status, unheard
+from cli.session.control_client import hear
 from cli.session.journal import open_existing, stored_policy
 from cli.session.run_view import RunView
 from cli.session.stages import RUNNING, ended_facts, holds_its_file
@@ -43,7 +42,7 @@ from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from jobs.spec.undo_words import source_of
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, in_lines, said, text_of
+from texts.said import Quantity, Said, in_lines, said
 
 COLUMNS: Final = (
     said("run"),
@@ -112,11 +111,8 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
         # Until its process let go of it, the run may have gone on since it was read.
         run = await journal.run(name)
     else:
-        try:
-            live = await ask_status(run, journal)
-            silent = unheard(holder) if live is None and journal.address.is_shared else ""
-        except (CommandRefused, msgspec.ValidationError) as error:
-            silent = text_of(error)
+        heard, why = await hear(run, journal)
+        live, silent = heard.status if heard else None, why or ""
     totals = await journal.totals(run) if counted or live is None else Totals()
     return RunView(run, totals, holder, live=live, silent=silent)
 

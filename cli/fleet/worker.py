@@ -13,7 +13,8 @@ import asyncio
 import logging
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,8 @@ from procrastinate.worker import Worker as QueueWorker
 
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
+from checkpoints.journal import Journal
+from checkpoints.records import Run
 from cli.fleet.children import Children, ProcessEnd
 from cli.fleet.queue import NOTE, TASK, Queue, open_queue, queues_of
 from cli.session.control_client import ourselves
@@ -369,7 +372,10 @@ class FleetWorker:
         """The job: have a run sent as far as it goes. Raises `AgainLater`."""
         profile = self._billings.profiles[target]
         if run not in self._children:
-            await self._require_unpaused(run)
+            async with self._in_journal(run) as (found, _):
+                if found.paused_at is not None:
+                    # It would only hold the place of another.
+                    raise AgainLater(_PAUSED_WAIT, "paused")
             self._say(said("{run}: sending to {billing}", run=run, billing=profile or target))
         ended = await self._children.finished(run, self._words(run, profile))
         log.debug("a run has come back", run=run, exit=ended.code, why=printable(ended.why))
@@ -382,21 +388,22 @@ class FleetWorker:
             self._say(_goes_on(run, wait, _why(ended, _BRIEF)))
             raise AgainLater(wait, ended.why)
 
-    async def _require_unpaused(self, name: str) -> None:
-        """Raise `AgainLater` for a run that is paused: it would only hold the place of another."""
+    @asynccontextmanager
+    async def _in_journal(self, name: str) -> AsyncIterator[tuple[Run, Journal]]:
+        """A run and its journal. Raises `AgainLater` where that is away."""
         try:
             async with open_existing(self._journal) as journal:
-                run = await journal.run(name)
+                yield await journal.run(name), journal
         except JournalError as error:
             raise AgainLater(_AWAY, str(error)) from error
-        if run.paused_at is not None:
-            raise AgainLater(_PAUSED_WAIT, "paused")
 
     async def _wait_after(self, run: str, profile: str, ended: ProcessEnd, tries: int) -> float | None:
         """Seconds until the run is tried again, None where it has ended or a person has to look at it first."""
-        if ended.code == Exit.DONE and not await self._is_unfinished(run):
-            self._say(said("{run}: done", run=run))
-            return None
+        if ended.code == Exit.DONE:
+            async with self._in_journal(run) as (found, journal):
+                if not await unfinished(found, journal):
+                    self._say(said("{run}: done", run=run))
+                    return None
         if ended.code == Exit.INTERRUPTED and not self._stopping.is_set():
             self._say(
                 said(
@@ -410,14 +417,6 @@ class FleetWorker:
         if seconds is None:
             await self._tell_person(run, profile, ended)
         return seconds
-
-    async def _is_unfinished(self, name: str) -> bool:
-        """Whether the journal has something left to do for a run. Raises `AgainLater` where the journal is away."""
-        try:
-            async with open_existing(self._journal) as journal:
-                return await unfinished(await journal.run(name), journal)
-        except JournalError as error:
-            raise AgainLater(_AWAY, str(error)) from error
 
     def _seconds_until_again(self, ended: ProcessEnd, tries: int) -> float | None:
         backoff = min(2.0**tries, _LONGEST_WAIT)
@@ -440,8 +439,8 @@ class FleetWorker:
     async def _tell_person(self, name: str, profile: str, ended: ProcessEnd) -> None:
         """Note in the run's history that it waits for a person, and why."""
         why = said("exit code {code}: {why}", code=ended.code, why=_why(ended))
-        async with open_existing(self._journal) as journal:
-            await journal.history.note_command(await journal.run(name), ourselves(), NOTE, why)
+        async with self._in_journal(name) as (run, journal):
+            await journal.history.note_command(run, ourselves(), NOTE, why)
         self._say(
             said(
                 "{run}: waits for a person, {why}. What to do: {status}",

@@ -21,10 +21,10 @@ from aiohttp import web
 
 from checkpoints.records import Totals
 from checkpoints.states import State
+from cli.session.door import Door, DoorLimits
 from cli.session.events import LiveRun, OpenReader, RunBegan, RunEnded, RunEvent, RunReader
 from cli.settings.tables import MetricsSettings
 from cli.terminal.texts import printable, reason_of
-from engine.control.door import Door, DoorLimits
 from engine.pipeline.progress import Status
 from jobs.access.durable import write_all
 

@@ -22,13 +22,13 @@ from aiohttp.typedefs import Handler
 
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
-from checkpoints.records import Run
 from cli.page.feed import Feeds
 from cli.page.runs import RunList
 from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, subject_of
 from cli.session.control_client import own_name
-from cli.session.control_commands import RunCommands
+from cli.session.control_commands import give
+from cli.session.door import Door, DoorLimits
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.settings.settings import OwnJobs
 from cli.settings.tables import Letterhead
@@ -36,10 +36,8 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import printable, reason_of
-from engine.control.door import Door, DoorLimits
-from engine.control.events import stream
-from engine.control.messages import LONGEST_REQUEST, ControlAnswer, ControlRequest, NotAMessage, to_request
 from engine.pacing.open_files import provide_all_files
+from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from texts.remedies import PROGRAM, Remedy
 from texts.said import Said, said, text_of
 
@@ -205,7 +203,7 @@ class Admission:
         self._cookie = secrets.token_urlsafe()
         self._is_used = False
 
-    def open(self, request: web.Request) -> web.Response:
+    async def open(self, request: web.Request) -> web.Response:
         """Exchange the token for the cookie, and lead to the page. Raises `NotAdmitted`."""
         if not hmac.compare_digest(request.query.get("token", "").encode(), self.token.encode()):
             raise NotAdmitted(403, said("This is not the address that the command has shown."))
@@ -221,53 +219,38 @@ class Admission:
                 ),
             )
         self._is_used = True
-        if leads_at_once:
-            led = web.Response(status=303, headers={"Location": "/"})
-        else:
+        led = web.Response(status=303, headers={"Location": "/"})
+        if not leads_at_once:
             # The address was a link in another page, as a terminal in the browser is one. What follows a redirect
             # from there would come without the cookie; what this page asks for does not.
             led = web.Response(text=LEADING, content_type="text/html")
         led.set_cookie(self._name, self._cookie, httponly=True, samesite="Strict", path="/")
         return led
 
-    def check(self, request: web.Request) -> None:
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check a request before anything is done for it. Raises `NotAdmitted`."""
-        _check_host(request)
-        if request.headers.get(FETCH_SITE, "none") not in _SAME and request.path != OPENING:
-            raise NotAdmitted(403, said("Another page has made this request: it is not answered."))
-        if request.path == OPENING:
-            return
-        if not self._has_cookie(request):
-            raise NotAdmitted(401, said("Open the page by the address that the command has shown."))
-        if request.method == "POST":
-            _check_command(request)
+        try:
+            name = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+        except ValueError:
+            name = None
+        if name not in HOSTS:
+            # A foreign name that leads here is an attack through DNS.
+            raise NotAdmitted(403, said("The page answers on this machine only, by 127.0.0.1."))
+        if request.path != OPENING:
+            foreign = NotAdmitted(403, said("Another page has made this request: it is not answered."))
+            if request.headers.get(FETCH_SITE, "none") not in _SAME:
+                raise foreign
+            if not self._has_cookie(request):
+                raise NotAdmitted(401, said("Open the page by the address that the command has shown."))
+            if request.method == "POST" and request.headers.get("Origin") != f"http://{request.headers['Host']}":
+                raise foreign
+            if request.method == "POST" and request.content_type != JSON:
+                raise NotAdmitted(415, said("A command is JSON."))
+        return await handler(request)
 
     def _has_cookie(self, request: web.Request) -> bool:
         return hmac.compare_digest(request.cookies.get(self._name, "").encode(), self._cookie.encode())
-
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let a request pass, or raise `NotAdmitted`."""
-        self.check(request)
-        return await handler(request)
-
-
-def _check_host(request: web.Request) -> None:
-    """Check by which name the page is called: a foreign name that leads here is an attack through DNS."""
-    try:
-        name = urlsplit(f"//{request.headers.get('Host', '')}").hostname
-    except ValueError:
-        name = None
-    if name not in HOSTS:
-        raise NotAdmitted(403, said("The page answers on this machine only, by 127.0.0.1."))
-
-
-def _check_command(request: web.Request) -> None:
-    """Check that a command comes from the page itself."""
-    if request.headers.get("Origin") != f"http://{request.headers['Host']}":
-        raise NotAdmitted(403, said("Another page has made this request: it is not answered."))
-    if request.content_type != JSON:
-        raise NotAdmitted(415, said("A command is JSON."))
 
 
 async def put_headers(_: web.Request, response: web.StreamResponse) -> None:
@@ -321,7 +304,7 @@ class PageApplication:
             middlewares=[self._answer_errors, self._admission.middleware], client_max_size=LONGEST_REQUEST
         )
         made.on_response_prepare.append(put_headers)
-        made.router.add_get(OPENING, self._open, allow_head=False)
+        made.router.add_get(OPENING, self._admission.open, allow_head=False)
         made.router.add_get("/", self._page)
         made.router.add_static("/static", STATIC)
         made.router.add_get("/api/page", self._texts)
@@ -351,9 +334,6 @@ class PageApplication:
         wanted = request.query.get("lang", "")
         return language(wanted if wanted in LANGUAGES else self._order.language)
 
-    async def _open(self, request: web.Request) -> web.StreamResponse:
-        return self._admission.open(request)
-
     async def _page(self, _: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "page.html")
 
@@ -377,7 +357,7 @@ class PageApplication:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         reader = self._language(request)
         async with self._feeds.watching(request.match_info["run"]) as feed:
-            return await stream(request, feed.timeline, lambda facts: feed.rendered(facts, reader))
+            return await feed.stream(request, reader)
 
     async def _report(self, request: web.Request) -> web.StreamResponse:
         """The report of a run, as the command makes it; the journal notes it as that of the command."""
@@ -410,28 +390,16 @@ class PageApplication:
             given = to_request(await request.read())
         except NotAMessage as error:
             raise NotAdmitted(web.HTTPBadRequest.status_code, said("This is no command: {why}", why=error)) from error
+        if given.command not in COMMANDS:
+            raise NotAdmitted(
+                web.HTTPBadRequest.status_code,
+                said("There is no command {command}.", command=printable(given.command, 40)),
+            )
         run = await self._journal.run(request.match_info["run"])
-        answer = await self._carry_out(given, run)
+        # By this user, whoever the browser says it is.
+        answer = await give(given, run, self._journal, "page")
         status = web.HTTPConflict.status_code if answer.refused else web.HTTPOk.status_code
         return to_json({"said": self._language(request).render(answer.said), "refused": answer.refused}, status)
-
-    async def _carry_out(self, given: ControlRequest, run: Run) -> ControlAnswer:
-        """Give the command as this user, whoever the browser says it is. Raises `CommandRefused`."""
-        commands = RunCommands(self._journal, "page")
-        match given.command:
-            case "pause":
-                return await commands.pause(run)
-            case "continue":
-                return await commands.unpause(run)
-            case "stop":
-                return await commands.stop(run)
-            case "set":
-                return await commands.change(run, given.arguments)
-            case _:
-                raise NotAdmitted(
-                    web.HTTPBadRequest.status_code,
-                    said("There is no command {command}.", command=printable(given.command, 40)),
-                )
 
 
 def tunnel(port: int) -> str:

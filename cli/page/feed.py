@@ -1,26 +1,33 @@
 """The feed of a page: follows a run through kills and restarts, a look a second, and keeps what it has seen.
 
-The journal says who holds the run; who holds it is asked over its control socket. What has to be counted is counted
-as often as it takes little of the machine's time.
+The journal says who holds the run, and has what that process says of itself. What has to be counted is counted as
+often as it takes little of the machine's time. A browser gets it as server-sent events:
+
+    event: history    {"samples": […]}   what the client has not seen of the last fifteen minutes, once
+    event: snapshot   …                  the facts of this moment, once a second
 """
 
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import dropwhile
 from typing import Final
 
 import anyio
 import msgspec
 import structlog
+from aiohttp import web
 from anyio.abc import TaskGroup
 
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
+from checkpoints.mailbox import KEPT
 from checkpoints.records import Command, Holder, Reason, Refusal, Run, Runner, Stage, Totals
 from checkpoints.states import State, states_where
-from cli.session.control_client import ask_facts, ask_status, unheard
+from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.stages import describe_stage, stage_of
 from cli.show.closing import describe_end
@@ -30,10 +37,8 @@ from cli.terminal.layout import badge_of
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import printable
-from engine.control.events import Timeline
-from engine.control.messages import to_json
 from engine.pacing.policy import setting_text
-from engine.pipeline.progress import Status
+from engine.pipeline.control import Live, NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
 from jobs.spec.import_words import IMPORT
@@ -55,8 +60,12 @@ PAUSE: Final = 50
 
 TROUBLE: Final = states_where(trouble=True)
 ACCEPTED: Final = states_where(in_effect=True)
+IN_DOUBT: Final = (State.UNCONFIRMED, State.UNKNOWN, State.MANUAL)
 ASKED: Final = tuple(state for state in State if state is not State.REPLACED)
 """A corrected row is counted once, as the row that replaced it."""
+
+_LONGEST: Final = 200
+"""Characters of a foreign text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +94,8 @@ async def count(run: Run, journal: Journal) -> Counted:
 class RunFacts:
     """A run at one moment.
 
-    `live` is what its process says of it, None where none works on it, or that does not answer, which `unanswered`
-    says then. `silent_for` is for how many seconds nobody has worked on it, None while somebody does.
+    `live` is what its process says of it, None where none works on it, or that is not heard, which `unheard` says
+    then. `silent_for` is for how many seconds nobody has worked on it, None while somebody does.
     """
 
     run: Run
@@ -94,86 +103,84 @@ class RunFacts:
     holder: Holder | None
     runners: Sequence[Runner]
     commands: Sequence[Command]
-    settings: Mapping[str, str]
     sample: PaceSample
-    live: Status | None = None
-    unanswered: Said | None = None
+    live: Live | None = None
+    unheard: Said | None = None
     silent_for: float | None = None
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing is left to send and nobody works on it."""
         run = self.run
-        if self.holder is not None:
-            return False
         waits = run.frozen_at is None or run.approved_at is None or self.counted.totals.count_where(open=True) > 0
-        return run.stage is Stage.DISCARDED or run.ended_at is not None or not waits
+        ended = run.stage is Stage.DISCARDED or run.ended_at is not None or not waits
+        return self.holder is None and ended
 
     @property
     def knows_pace(self) -> bool:
         """Whether its pace is known: not where somebody works on it who is not heard."""
         return self.live is not None or self.holder is None
 
-    @property
-    def passing_errors(self) -> Mapping[str, int]:
-        """Errors that the process has met and that are the reason of no row's state: what was sent again since."""
-        kinds = {reason.kind for _, reason in self.counted.reasons}
-        met = self.live.errors if self.live else {}
-        return {text: rows for text, rows in met.items() if kind_of(text) not in kinds}
-
-    @property
-    def rows(self) -> Mapping[State, int]:
-        """The number of rows by state, as the process counts them, which is newer than the journal's count."""
-        if self.live is None:
-            return self.counted.totals.counts
-        return {State(word): number for word, number in self.live.counts.items()}
-
-    def rows_in(self, *states: State) -> int:
-        """The number of rows in these states."""
-        return sum(self.rows.get(state, 0) for state in states)
-
-    def sum_in(self, *states: State) -> Decimal:
-        """The sum of the rows in these states."""
-        return sum((self.counted.totals.amounts.get(state, Decimal(0)) for state in states), Decimal(0))
-
-    @property
-    def accepted_sum(self) -> Decimal:
-        """The sum of what the billing has accepted, as the process adds it up."""
-        return self.sum_in(*ACCEPTED) if self.live is None else self.live.entered
+    def rows(self, *states: State) -> int:
+        """The number of rows in these states, as the process counts them, which is newer than the journal's count."""
+        if self.live is None or not self.live.status.counts:
+            # At first it has not read yet what the journal has of the run.
+            return self.counted.totals.count(*states)
+        return sum(self.live.status.counts.get(state, 0) for state in states)
 
 
 # ---- a moment of a run, as the browser gets it --------------------------------------------------------------------
 
 
-IN_DOUBT: Final = (State.UNCONFIRMED, State.UNKNOWN, State.MANUAL)
-
-_LONGEST: Final = 200
-"""Characters of a foreign text."""
-
-
 def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
     """The moment in the language of a reader."""
-    live, run = facts.live, facts.run
+    run, totals, holder = facts.run, facts.counted.totals, facts.holder
+    live = None if facts.live is None else facts.live.status
+
+    def part(*states: State) -> dict[str, object]:
+        return {"rows": facts.rows(*states), "sum": format(_sum(totals, states), "f")}
+
+    accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
+    why = limit_of(live.why) if live else facts.unheard or ""
     return {
         "sample": facts.sample,
-        "run": _run(facts, language),
-        "counts": {str(state): _part(facts, state) for state in State if facts.rows.get(state)},
+        "run": {
+            "run": run.name,
+            "job": run.job,
+            "parameters": {name: printable(text, _LONGEST) for name, text in job_parameters(run.parameters).items()},
+            "source": printable(language.render(source_of(run)), _LONGEST),
+            "target": printable(run.target, _LONGEST),
+            "version": printable(next((one.billing for one in reversed(facts.runners) if one.billing), "")),
+            "profile": profile_of_run(run, language),
+            "begun": run.created_at,
+            "approved": run.approved_at,
+            "stage": stage_of(run, totals, is_held=holder is not None),
+            "stage_text": language.render(describe_stage(run, totals, is_held=holder is not None)),
+            "who": printable(facts.runners[0].who if facts.runners else ""),
+        },
+        "counts": {str(state): part(state) for state in State if facts.rows(state)},
         "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
         "has_steps": run.job == IMPORT,
-        "asked": _part(facts, *ASKED),
-        "accepted": {"rows": facts.rows_in(*ACCEPTED), "sum": format(facts.accepted_sum, "f")},
-        "in_doubt": _part(facts, *IN_DOUBT),
-        "rejected": _part(facts, State.REJECTED),
-        "refused": facts.counted.totals.refused,
-        "why": _text(_why(facts), language),
+        "asked": part(*ASKED),
+        "accepted": accepted,
+        "in_doubt": part(*IN_DOUBT),
+        "rejected": part(State.REJECTED),
+        "refused": totals.refused,
+        "why": _text(why, language),
         "held": _text(live.held, language) if live and live.held else None,
         "paused": {"since": run.paused_at, "by": printable(run.paused_by or "")} if run.paused_at else None,
         "knows_pace": facts.knows_pace,
         "window": live.window if live else 0,
         "in_flight": live.in_flight if live else 0,
         "eta": live.eta if live else None,
-        "settings": facts.settings,
-        "worked_by": _worked_by(facts),
+        "settings": setting_text(stored_policy(run)),
+        "worked_by": holder
+        and {
+            "who": printable(facts.runners[-1].who if facts.runners else ""),
+            "host": printable(holder.host),
+            "process": holder.process,
+            "since": holder.since,
+        },
         "silent_for": facts.silent_for,
         "errors": list(_errors(facts, language)),
         "commands": [
@@ -186,9 +193,7 @@ def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
             for one in facts.commands
         ],
         "ended": facts.has_ended,
-        "closing": [language.render(line) for line in closing_lines(run, facts.counted.totals)]
-        if facts.has_ended
-        else None,
+        "closing": [language.render(line) for line in closing_lines(run, totals)] if facts.has_ended else None,
     }
 
 
@@ -197,27 +202,8 @@ def _text(text: str, language: Language, limit: int = _LONGEST) -> str:
     return printable(language.render(text), limit)
 
 
-def _part(facts: RunFacts, *states: State) -> Mapping[str, object]:
-    return {"rows": facts.rows_in(*states), "sum": format(facts.sum_in(*states), "f")}
-
-
-def _run(facts: RunFacts, language: Language) -> Mapping[str, object]:
-    run, is_held, totals = facts.run, facts.holder is not None, facts.counted.totals
-    version = next((runner.billing for runner in reversed(facts.runners) if runner.billing), "")
-    return {
-        "run": run.name,
-        "job": run.job,
-        "parameters": {name: printable(value, _LONGEST) for name, value in job_parameters(run.parameters).items()},
-        "source": printable(language.render(source_of(run)), _LONGEST),
-        "target": printable(run.target, _LONGEST),
-        "version": printable(version),
-        "profile": profile_of_run(run, language),
-        "begun": run.created_at,
-        "approved": run.approved_at,
-        "stage": stage_of(run, totals, is_held=is_held),
-        "stage_text": language.render(describe_stage(run, totals, is_held=is_held)),
-        "who": printable(facts.runners[0].who if facts.runners else ""),
-    }
+def _sum(totals: Totals, states: Sequence[State]) -> Decimal:
+    return sum((totals.amounts.get(state, Decimal(0)) for state in states), Decimal(0))
 
 
 def profile_of_run(run: Run, language: Language) -> Mapping[str, object] | None:
@@ -228,45 +214,27 @@ def profile_of_run(run: Run, language: Language) -> Mapping[str, object] | None:
     return {"text": printable(language.render(badge.sentence), _LONGEST), "production": badge.production}
 
 
-def _worked_by(facts: RunFacts) -> Mapping[str, object] | None:
-    holder = facts.holder
-    if holder is None:
-        return None
-    who = facts.runners[-1].who if facts.runners else ""
-    return {"who": printable(who), "host": printable(holder.host), "process": holder.process, "since": holder.since}
-
-
-def _why(facts: RunFacts) -> str:
-    """Why the run is not faster, "" where nothing limits it."""
-    if facts.live is None:
-        return facts.unanswered or ""
-    return limit_of(facts.live.why)
-
-
 def _errors(facts: RunFacts, language: Language) -> Iterator[Mapping[str, object]]:
     """Kinds of errors: of rows that have them, of input that was refused, and what was sent again since."""
-    for state, reason in facts.counted.reasons:
-        yield _error(state, reason, language)
-    if refusal := facts.counted.first_refusal:
+    counted = facts.counted
+    for state, reason in counted.reasons:
+        where, told = _place(reason.line, reason.label), _text(reason.example, language)
+        if not told:
+            text, example = language.render(OUTCOMES[state]), where
+        elif reason.items == 1 or reason.example == reason.kind:
+            # A text that is the same for all of its rows is told once.
+            text, example = told, where
+        else:
+            text, example = heading(told), said("{row}: {text}", row=where, text=told)
+        yield {"text": text, "rows": reason.items, "example": language.render(example)}
+    if refusal := counted.first_refusal:
         where, why = _place(refusal.line, refusal.label), _text(refusal.reason, language)
-        example = language.render(said("{row}: {text}", row=where, text=why))
-        yield {"text": language.render(REFUSED), "rows": facts.counted.totals.refused, "example": example}
-    for text, rows in facts.passing_errors.items():
-        yield {"text": _text(text, language), "rows": rows, "example": ""}
-
-
-def _error(state: State, reason: Reason, language: Language) -> Mapping[str, object]:
-    """A kind of error with its first row; a text that is the same for all of its rows is told once."""
-    where = _place(reason.line, reason.label)
-    told = _text(reason.example, language)
-    if not told:
-        text, example = language.render(OUTCOMES[state]), where
-    elif reason.items == 1 or reason.example == reason.kind:
-        text, example = told, where
-    else:
-        text = heading(told)
-        example = said("{row}: {text}", row=where, text=told)
-    return {"text": text, "rows": reason.items, "example": language.render(example)}
+        shown = language.render(said("{row}: {text}", row=where, text=why))
+        yield {"text": language.render(REFUSED), "rows": counted.totals.refused, "example": shown}
+    kinds = {reason.kind for _, reason in counted.reasons}
+    for text, rows in facts.live.status.errors.items() if facts.live else ():
+        if kind_of(text) not in kinds:
+            yield {"text": _text(text, language), "rows": rows, "example": ""}
 
 
 def _place(line: int | None, label: str) -> str:
@@ -287,10 +255,7 @@ def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:
             rows=Quantity(totals.count(*ACCEPTED)),
             back=Quantity(totals.taken_back),
         )
-    done, amount = (
-        totals.count(*ACCEPTED),
-        sum((totals.amounts.get(state, Decimal(0)) for state in ACCEPTED), Decimal(0)),
-    )
+    done, amount = totals.count(*ACCEPTED), _sum(totals, ACCEPTED)
     if run.job == IMPORT:
         yield counted(
             "{n} step is in the billing, balances of {sum}.",
@@ -335,44 +300,96 @@ log = structlog.get_logger(__name__)
 EVERY: Final = 1.0
 """Seconds between two looks."""
 
-PATIENCE: Final = 1.5
-"""Seconds to wait for an answer of the run's process: that nobody answers is to be seen within three."""
-
 RECOVERY: Final = 10.0
 """Seconds after a fault of the page itself."""
 
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+
+_LONGEST_ID: Final = 15
+"""Digits."""
+
+_RETRY: Final = b"retry: 1000\n\n"
+"""Milliseconds after which a browser that was cut off comes again."""
+
 
 class Feed:
-    """Follows one run, and tells what it sees on a timeline."""
+    """Follows one run: its latest samples with their ids, which grow, and the facts of the last moment.
+
+    Nothing is kept for a client: one that is slow misses snapshots, and gets the samples of those as history.
+    """
 
     def __init__(self, name: str, journal: Journal) -> None:
-        self.timeline: Timeline[RunFacts] = Timeline()
         self.name = name
+        self.facts: RunFacts | None = None
+        self.last = 0
+        """The id of the last moment, 0 before the first."""
+        self.watchers = 0
+        self.scope = anyio.CancelScope()
         self._journal = journal
+        self._samples: deque[tuple[int, PaceSample]] = deque(maxlen=KEPT)
+        self._seen = 0.0
+        """When the last sample was written that the run's process has left in the journal."""
+        self._changed = anyio.Event()
+        self._is_closed = False
+        self._cuts = 0
         self._counted: Counted | None = None
         self._count_after = 0.0
         """When it may be counted again, on the clock of the event loop."""
         self._ends = 0
         """How often somebody has ceased to work on the run: a count that was begun before an end is old."""
-        self._holder: Holder | None = None
-        self._epoch = 0
-        """The epoch of the run at the last look."""
         self._last_held: float | None = None
         """When somebody worked on it last, in seconds since 1970, as far as this feed knows."""
-        self._seen_of_process = 0
-        """The id of the last sample that the run's process has given."""
         self._trouble = ""
         """Why the last look failed."""
-        self._rendered_facts: RunFacts | None = None
         self._rendered: dict[str, bytes] = {}
 
-    def rendered(self, facts: RunFacts, language: Language) -> bytes:
-        """A moment in JSON for readers of a language; rendered once for all of them."""
-        if self._rendered_facts is not facts:
-            self._rendered_facts, self._rendered = facts, {}
+    # ---- what clients get ----
+
+    async def stream(self, request: web.Request, language: Language) -> web.StreamResponse:
+        """Stream what is seen to a client until that goes, or the feed is closed."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        seen = to_id(request.headers.get("Last-Event-ID", ""), self.last)
+        try:
+            await response.write(_RETRY)
+            while await self.next(seen):
+                missed = [sample for _, sample in dropwhile(lambda one: one[0] <= seen, self._samples)]  # noqa: B023 - read at once
+                lines = b""
+                if len(missed) > 1:
+                    lines = _event(self.last, "history", _encode({"samples": missed}))
+                seen = self.last
+                await response.write(lines + _event(seen, "snapshot", self._in(language)))
+        except ConnectionError:
+            # It has gone, or did not read.
+            pass
+        return response
+
+    def _in(self, language: Language) -> bytes:
+        """The last moment in JSON for readers of a language; rendered once for all of them."""
+        assert self.facts is not None, "there is a moment"  # noqa: S101 - for mypy
         if language.name not in self._rendered:
-            self._rendered[language.name] = to_json(snapshot_of(facts, language))
+            self._rendered[language.name] = _encode(snapshot_of(self.facts, language))
         return self._rendered[language.name]
+
+    async def next(self, seen: int) -> bool:
+        """Wait for facts that are newer than the id `seen`; False at the end."""
+        cuts = self._cuts
+        while self.facts is None or self.last <= seen:
+            if self._is_closed or self._cuts > cuts:
+                return False
+            await self._changed.wait()
+        return True
+
+    def close(self) -> None:
+        """End all streams, once they have sent the last moment."""
+        self._is_closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    # ---- what is seen ----
 
     async def follow(self) -> None:
         """Look at the run each second until cancelled; a look that fails is tried again with the next.
@@ -386,7 +403,8 @@ class Feed:
                     await self.look()
                     self._trouble = ""
                 except (JournalError, CommandRefused) as error:
-                    self.timeline.cut_off()
+                    self._cuts += 1
+                    self._wake()
                     if str(error) != self._trouble:
                         log.warning("the page cannot look at the run", run=self.name, why=str(error))
                     self._trouble = str(error)
@@ -394,71 +412,58 @@ class Feed:
 
     async def look(self) -> None:
         """Look at the run now. Raises `NoSuchRun` and `JournalError`."""
-        run = await self._journal.run(self.name)
-        holder = await self._journal.holder(run)
-        if holder is None and (self._holder or self._counted is None or run.epoch != self._epoch):
+        journal, before = self._journal, self.facts
+        run = await journal.run(self.name)
+        holder = await journal.holder(run)
+        if holder is None and (before is None or before.holder or run.epoch != before.run.epoch):
             # It has ended, or was killed: what was counted before is old. And so is what was read of it.
-            run = await self._journal.run(self.name)
+            run = await journal.run(self.name)
             self._counted = None
             self._ends += 1
         counted = self._counted = self._counted or await self._count(run)
-        live, unanswered = await self._ask(run, holder) if holder else (None, None)
-        if holder is None:
-            samples = []
-        else:
-            self._last_held = time.time()
-            samples = await self._samples(run, holder) if live else []
-        self._holder, self._epoch = holder, run.epoch
-        history = self._journal.history
-        facts = RunFacts(
+        live, unheard = await hear(run, journal) if holder else (None, None)
+        new = await self._new_samples(run)
+        sample = new[-1] if new else self._still(live)
+        self.facts = RunFacts(
             run=run,
             counted=counted,
             holder=holder,
-            runners=await history.runners(run),
-            commands=await history.commands(run, size=MOST_COMMANDS),
-            settings=setting_text(stored_policy(run)),
-            sample=samples[-1] if samples else self._still(live),
+            runners=await journal.history.runners(run),
+            commands=await journal.history.commands(run, size=MOST_COMMANDS),
+            sample=sample,
             live=live,
-            unanswered=unanswered,
-            silent_for=None if holder else await self._silent_for(run),
+            unheard=unheard,
+            silent_for=await self._silent_for(run, holder),
         )
-        self.timeline.add(samples or ([facts.sample] if facts.knows_pace else []), facts)
+        self._rendered = {}
+        last, newest = self.last, self._samples[-1][1].t if self._samples else 0.0
+        for one in new or ([sample] if self.facts.knows_pace else []):
+            if one.t > newest:
+                # By the clock, so that ids also grow from one process to the next.
+                self.last = max(self.last + 1, int(one.t))
+                self._samples.append((self.last, one))
+        self.last = max(self.last, last + 1)
+        self._wake()
 
-    async def _ask(self, run: Run, holder: Holder) -> tuple[Status | None, Said | None]:
-        """What the process that holds the run says of it, and why it says nothing."""
+    async def _new_samples(self, run: Run) -> list[PaceSample]:
+        """The samples that the run's process has left since the last look; at first, those of fifteen minutes."""
+        found = await self._journal.mailbox.samples(run, self._seen)
+        self._seen = found[-1][0] if found else self._seen
         try:
-            found = await ask_status(run, self._journal, patience=PATIENCE)
-            if found is not None:
-                return found, None
-        except CommandRefused as error:
-            log.debug("the run's process does not answer", run=run.name, why=str(error))
-            return None, said("its process does not answer at this moment")
-        except msgspec.ValidationError:
-            return None, said("its process is of another version of this program")
-        if self._journal.address.is_shared:
-            return None, unheard(holder)
-        return None, said("its process reads rows, looks something up, or waits for an answer on its terminal")
-
-    async def _samples(self, run: Run, holder: Holder) -> list[PaceSample]:
-        """The samples of the run's process that are new here; of one that has taken it up, all that it has."""
-        seen = self._seen_of_process if holder == self._holder else 0
-        try:
-            found = await ask_facts(run, self._journal, f"samples?after={seen}", patience=PATIENCE)
-            if found is None:
-                return []
-            samples = msgspec.convert(found["samples"], list[PaceSample])
-        except (CommandRefused, KeyError, msgspec.ValidationError):
+            return [to_sample(text) for _, text in found]
+        except NotAMessage:
             return []
-        self._seen_of_process = found.get("last", 0)
-        return samples
 
-    def _still(self, live: Status | None) -> PaceSample:
+    def _still(self, live: Live | None) -> PaceSample:
         """The sample of a moment in which nothing is heard of the run's pace."""
-        window, in_flight = (live.window, live.in_flight) if live else (0, 0)
+        window, in_flight = (live.status.window, live.status.in_flight) if live else (0, 0)
         return PaceSample(t=time.time(), rate=0.0, window=window, in_flight=in_flight, p50=None, p95=None)
 
-    async def _silent_for(self, run: Run) -> float:
+    async def _silent_for(self, run: Run, holder: Holder | None) -> float | None:
         """For how many seconds nobody has worked on the run: since it was last seen held, or last took a step."""
+        if holder is not None:
+            self._last_held = time.time()
+            return None
         if self._last_held is None:
             self._last_held = (await self._journal.history.last_change(run)).timestamp()
         return max(0.0, time.time() - self._last_held)
@@ -476,7 +481,7 @@ class Feed:
         """Count again and again while somebody works on the run: else no row changes."""
         while True:
             await anyio.sleep(EVERY)
-            if self._holder is None or anyio.current_time() < self._count_after:
+            if self.facts is None or self.facts.holder is None or anyio.current_time() < self._count_after:
                 continue
             try:
                 ends, counted = self._ends, await self._count(await self._journal.run(self.name))
@@ -487,60 +492,62 @@ class Feed:
                 log.debug("the page cannot count the rows of the run", run=self.name, why=str(error))
 
 
+def _event(number: int, name: str, data: bytes) -> bytes:
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, name.encode(), data)
+
+
+def to_id(text: str, last: int) -> int:
+    """The id that a client names; 0 for what is none, and for one that was never given."""
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_ID else 0
+    return number if number <= last else 0
+
+
 class Feeds:
     """The feeds of a page: one a run, which follows it while somebody watches."""
 
     def __init__(self, journal: Journal, group: TaskGroup) -> None:
         self._journal = journal
         self._group = group
-        self._feeds: dict[str, _Shared] = {}
+        self._feeds: dict[str, Feed] = {}
 
     @asynccontextmanager
     async def watching(self, name: str) -> AsyncIterator[Feed]:
         """The feed of a run, which follows it for as long as the context lasts. Raises `NoSuchRun`."""
         await self._journal.run(name)
-        shared = self._feeds.get(name)
-        if shared is None:
-            shared = self._feeds[name] = _Shared(Feed(name, self._journal))
-            self._group.start_soon(shared.follow)
-        shared.watchers += 1
+        feed = self._feeds.get(name)
+        if feed is None:
+            feed = self._feeds[name] = Feed(name, self._journal)
+            self._group.start_soon(_followed, feed)
+        feed.watchers += 1
         try:
-            yield shared.feed
+            yield feed
         finally:
-            shared.watchers -= 1
-            if not shared.watchers:
+            feed.watchers -= 1
+            if not feed.watchers:
                 del self._feeds[name]
-                shared.scope.cancel()
+                feed.scope.cancel()
 
     async def look(self) -> None:
         """Look at all runs that are watched, once more; one that cannot be looked at keeps its last moment."""
-        for shared in list(self._feeds.values()):
+        for feed in list(self._feeds.values()):
             try:
-                await shared.feed.look()
+                await feed.look()
             except (JournalError, CommandRefused) as error:
-                log.debug("the page cannot look at the run", run=shared.feed.name, why=str(error))
+                log.debug("the page cannot look at the run", run=feed.name, why=str(error))
             except Exception:  # a fault of the page is no reason to change how a run comes out
                 log.exception("the page has lost a run: a fault of ours, please report it")
 
     def close(self) -> None:
         """End all streams, once they have sent what there is."""
-        for shared in self._feeds.values():
-            shared.feed.timeline.close()
+        for feed in self._feeds.values():
+            feed.close()
 
 
-class _Shared:
-    """A feed and those who watch it."""
-
-    def __init__(self, feed: Feed) -> None:
-        self.feed = feed
-        self.watchers = 0
-        self.scope = anyio.CancelScope()
-
-    async def follow(self) -> None:
-        with self.scope:
-            while True:
-                try:
-                    await self.feed.follow()
-                except Exception:  # a fault of the page is no reason to end anything else
-                    log.exception("the page has lost a run: a fault of ours, please report it")
-                    await anyio.sleep(RECOVERY)
+async def _followed(feed: Feed) -> None:
+    with feed.scope:
+        while True:
+            try:
+                await feed.follow()
+            except Exception:  # a fault of the page is no reason to end anything else
+                log.exception("the page has lost a run: a fault of ours, please report it")
+                await anyio.sleep(RECOVERY)

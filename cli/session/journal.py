@@ -24,7 +24,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.stores import is_there
-from cli.session.control_client import ourselves, own_name
+from cli.session.control_client import Peer, ourselves, own_name, peer_of
 from cli.session.which_billing import addresses_of
 from cli.settings.file_access import user_name
 from cli.settings.places import journals_in
@@ -33,7 +33,6 @@ from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import labelled, render
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
-from engine.control.address import Peer, peer_of
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
 from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting

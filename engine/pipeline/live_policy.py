@@ -1,7 +1,6 @@
 """The live policy: lets a person change the policy of a run while it works, pause the run, or stop it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
@@ -51,10 +50,6 @@ class LivePolicy:
     def look(self) -> Status:
         """A snapshot of the run."""
         return self.progress.status()
-
-    def status(self) -> dict[str, Any]:
-        """A snapshot of the run as plain values, for JSON."""
-        return self.look().as_dict()
 
     def sample(self) -> PaceSample:
         """The pace of the run since the sample before."""

@@ -65,20 +65,6 @@ class Status:
         """Rows that need a call or needed one."""
         return self.total - self.skipped
 
-    def as_dict(self) -> dict[str, object]:
-        """The snapshot as plain values, for JSON; sums are texts, which lose no digit."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
-
-
-def _plain(value: object) -> object:
-    match value:
-        case Mapping():
-            return {name: _plain(one) for name, one in value.items()}
-        case Decimal():
-            return format(value, "f")
-        case _:
-            return value
-
 
 @dataclass(frozen=True, slots=True)
 class Sending:

@@ -15,19 +15,15 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any, Final
 
-import anyio
 from msgspec.json import decode
 
 from billing.api.client import BillingClient, ClientSettings
 from checkpoints.errors import BillingHeld, RunHeld
 from checkpoints.journal import Journal
+from checkpoints.mailbox import Handed
 from checkpoints.postgres_store import open_postgres
 from checkpoints.records import NewRun, Run
-from checkpoints.store import Handed
-from engine.control.handler import ControlHandler
-from engine.control.journal_door import JournalDoor
-from engine.control.messages import ControlRequest, to_json
-from engine.errors import cause_of
+from engine.pipeline.control import ControlRequest, to_json, under_control
 from engine.pipeline.live_policy import LivePolicy
 from engine.rows import RowPage
 from jobs.access.gateway import Gateway
@@ -149,15 +145,8 @@ class FleetProgram(Program):
     @asynccontextmanager
     async def beside(self, run: Run, journal: Journal, live: LivePolicy) -> AsyncIterator[None]:
         """Requests of other machines are served while the run is sent."""
-        handler = ControlHandler(run, journal, live)
-        await handler.take_up()
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(JournalDoor(run, journal, handler).serve)
-                yield
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise cause_of(group) from group
+        async with under_control(run, journal, live):
+            yield
 
     async def begin(self) -> Outcome:
         """Begin a run of the table, whatever else is under way."""
@@ -169,8 +158,8 @@ class FleetProgram(Program):
     async def ask(self, name: str, command: str, who: str) -> tuple[str, str, Handed]:
         """Ask the process that works on a run, through the journal."""
         async with self.opened() as (journal, _):
-            request = to_json(ControlRequest(command, who=who)).decode()
-            return who, command, await journal.requests.ask(await journal.run(name), who, request)
+            request = to_json(ControlRequest(command))
+            return who, command, await journal.mailbox.ask(await journal.run(name), who, request)
 
     async def unpause(self, name: str) -> None:
         """Let a run that is paused go on."""

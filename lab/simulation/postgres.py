@@ -69,7 +69,6 @@ _WORDS: Final = (
     (r"(:\w+)::json\b", r"json(\1)"),
     (r"::(?:text|float8)\b", ""),
     (r"interval '1 millisecond'", "0.001"),
-    (r"interval '1 hour'", "3600.0"),
     # A moment is a number of seconds.
     (r"extract\(epoch from ", "("),
     (r"json_build_object\(", "json_object("),
@@ -80,7 +79,6 @@ _WORDS: Final = (
     (r"\breturning runs\.target\b", "returning (select target from runs where run_id = :run_id) as target"),
     (r"select distinct on \(run_id\) \*,", "select *, max(epoch) as newest,"),
     (r"order by run_id, epoch desc", "group by run_id"),
-    (r"bigint generated always as identity primary key", "integer primary key"),
     (r"\btimestamptz\b", "real"),
     (r"default clock_timestamp\(\)", "default (clock_timestamp())"),
 )
@@ -123,7 +121,7 @@ def _tables() -> str:
     return "drop table runners;" + "".join(translated(found[0]) for found in own if found) + _OFFENCES
 
 
-_OWN_TABLES: Final = ("table runners", "table billings", "table requests", "view last_runners")
+_OWN_TABLES: Final = ("table runners", "table billings", "view last_runners")
 _OFFENCES: Final = """
 create view holders as select value ->> 0 as run_id, value ->> 1 as pid from json_each(locks());
 create table offences (process integer, run_id integer, number integer);
@@ -155,6 +153,7 @@ class Server(Disk):
         own = proxy(self)
         for name, count, work in (
             ("clock_timestamp", 0, lambda: own.loop.now + own.wall),
+            ("seconds", 0, lambda: own.loop.now + own.wall),
             ("hashtext", 1, len),
             ("locks", 0, lambda: json.dumps([(run, one.pid) for run, one in own.owners.items()])),
             ("writer", 0, lambda: own.asking.process.number),

@@ -30,7 +30,7 @@ def format_of(path: Path) -> int:
         assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
         (found,) = connection.execute("pragma user_version").fetchone()
         (kinds,) = connection.execute("select count(*) from pragma_table_info('items') where name = 'kind'")
-        assert (found, *kinds) in {(5, 0), (7, 1)}
+        assert (found, *kinds) in {(5, 0), (8, 1)}
     return int(found)
 
 

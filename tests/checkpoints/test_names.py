@@ -11,7 +11,6 @@ import pytest
 from checkpoints.errors import JournalAliased, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import is_mounted, is_volatile, network_of
-from engine.control.address import socket_path
 from jobs.access.vault import vault_path
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 
@@ -28,9 +27,9 @@ async def test_a_second_runner_by_a_symbolic_link_is_refused_with_the_name_of_th
             assert await other.run(run.name) == await journal.run(run.name)
             with pytest.raises(RunHeld, match=f"process {os.getpid()} on "):
                 await other.taken_up(run).__aenter__()
-        # The log, the socket and the secrets stand beside the file, not beside the link.
+        # The log and the secrets stand beside the file, not beside the link.
         assert other.path == path
-        assert socket_path(other, run).parent == vault_path(other.path).parent == path.parent
+        assert vault_path(other.path).parent == path.parent
     assert [entry.name async for entry in anyio.Path(alias.parent).iterdir()] == [alias.name]
 
 

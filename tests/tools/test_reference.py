@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
@@ -38,10 +38,8 @@ from cli.settings.tables import HookEvent
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit, SettingsRefused
 from cli.terminal.language import language
-from engine.control.application import ControlApplication
-from engine.control.handler import ControlHandler
-from engine.control.messages import ControlRequest
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
+from engine.pipeline.control import ControlRequest
 from engine.pipeline.progress import Progress, Status
 from engine.sources import exported
 from engine.sources.detect import FORMATS
@@ -175,8 +173,6 @@ def rows(text: str) -> set[str]:
 
 
 async def test_every_request_that_is_answered_has_its_entry(tmp_path: Path) -> None:
-    control = ControlApplication(RUN, cast("ControlHandler", None)).application()
-    assert routes(control) == requests("The control socket")
     async with open_journal(tmp_path / "journal") as journal, anyio.create_task_group() as group:
         page = PageApplication(journal, PageOrder(None, "en"), Admission(0), Feeds(journal, group), 0)
         assert routes(page.application()) == requests("The page")
@@ -184,10 +180,8 @@ async def test_every_request_that_is_answered_has_its_entry(tmp_path: Path) -> N
 
 
 def test_every_key_of_status_sample_and_command_has_its_entry() -> None:
-    status, sample, _ = re.split(
-        r"^### (?:A sample|Events)", sections("http.md")["The control socket"], flags=re.MULTILINE
-    )
-    command, status = status.split("### The status")
+    status, sample = re.split(r"^### A sample", sections("http.md")["The status"], flags=re.MULTILINE)
+    _, command = re.split(r"^### A command", sections("http.md")["The page"], flags=re.MULTILINE)
     assert rows(status) == {field.name for field in fields(Status)}
     assert rows(sample) == {field.name for field in fields(PaceSample)}
     assert rows(command) == {field.name for field in fields(ControlRequest)}

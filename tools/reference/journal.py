@@ -12,7 +12,7 @@ from tools.reference.markdown import code, table
 
 _TABLE: Final = re.compile(r"((?:^--.*\n)*)^create table (\w+) \(\n((?:^ .*\n)+)", re.MULTILINE)
 _VIEW: Final = re.compile(r"((?:^--.*\n)+)^create view (\w+) as", re.MULTILINE)
-_COLUMN: Final = re.compile(r"^ {4}(\w+) +(integer|text)\b([^,\n]*?),? *(?:-- (.*))?$", re.MULTILINE)
+_COLUMN: Final = re.compile(r"^ {4}(\w+) +(integer|real|text)\b([^,\n]*?),? *(?:-- (.*))?$", re.MULTILINE)
 
 STATE_COLUMNS: Final = ("open", "settled", "in_effect", "counts_money", "to_send")
 

@@ -2,33 +2,37 @@
 
 import signal
 import socket
-import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from checkpoints.records import Command, Run
-from engine.control.address import connect
 from engine.pacing.policy import Policy
-from tests.cli.conftest import PATIENCE, Place, Started
+from tests.cli.conftest import PATIENCE, Cli, Place, Started
 
 ROWS = 80
 SLOW = 0.5
 """Seconds of an answer while a run is steered: it is still there when the next command has begun."""
+DISK = 4 * 2**20
+"""Bytes of a small disk."""
 ENOUGH = 4
 """Calls after which a run is steered: it sends for certain, and most is still to come."""
 
 
 @asynccontextmanager
-async def a_load(place: Place) -> AsyncIterator[tuple[Started, str]]:
+async def a_load(place: Place, *words: str) -> AsyncIterator[tuple[Started, str]]:
     """A load in the middle of its work, two calls at a time, and the name of its run."""
     balances = place.balances(ROWS)
     place.billing.latency = 0.05
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "2") as load:
-        await place.traffic.reaches(place.traffic.arrived + ENOUGH)
+    flags = ("--yes", "--json", "--in-flight", "2", *words)
+    async with place.cli.started("run", "balances", balances.path, *flags) as load:
+        await load.until(partial(place.traffic.reaches, place.traffic.arrived + ENOUGH))
         place.billing.latency = SLOW
         yield load, (await place.runs())[-1].name
 
@@ -39,10 +43,6 @@ async def a_stopped_load(place: Place) -> str:
         await load.ended()
     place.billing.latency = 0.0
     return name
-
-
-def socket_of(place: Place, name: str) -> Path:
-    return place.cli.journal.with_name(f"{place.cli.journal.name}-{name}.socket")
 
 
 async def told(place: Place, name: str) -> tuple[Run, list[Command]]:
@@ -61,7 +61,7 @@ async def is_still(place: Place, name: str) -> int:
 
 
 async def live(place: Place, name: str) -> dict[str, Any]:
-    """What the run says of itself over its socket."""
+    """What the run says of itself."""
     found: dict[str, Any] = (await place.cli.closing("status", name))["live"]
     return found
 
@@ -87,13 +87,12 @@ async def test_a_paused_run_is_killed_and_comes_back_paused_and_each_row_lands_o
         load.signal(signal.SIGKILL)
         await load.ended()
     place.billing.latency = 0.0
-    assert await anyio.Path(socket_of(place, name)).is_socket()
     by = (await told(place, name))[0].paused_by
     assert by is not None
     async with place.cli.started("resume", "--json", "--settle", "0.1") as load:
         heard = await load.said(f"carbon-migrate continue {name}")
         assert by in " ".join(heard.split())
-        # It answers over its own socket, and has the time to send, were it to.
+        # It listens, and has the time to send, were it to.
         assert (await live(place, name))["paused"]
         shown = (await place.cli("status", name)).out
         assert ("running, paused" in shown, by in shown) == (True, True)
@@ -102,7 +101,6 @@ async def test_a_paused_run_is_killed_and_comes_back_paused_and_each_row_lands_o
         ended = await load.ended()
     assert (ended.exit, ended.closing["states"]) == (0, {"accepted": ROWS})
     await each_row_landed_once(place)
-    assert not await anyio.Path(socket_of(place, name)).exists()
     assert (await told(place, name))[0].paused_at is None
 
 
@@ -190,62 +188,49 @@ async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Plac
     assert (await place.found()).rows == ended.closing["states"]["accepted"] == place.traffic.arrived
 
 
-# ---- the socket --------------------------------------------------------------------------------------------------
+# ---- where the journal takes nothing more -----------------------------------------------------------------------
 
 
-def flood(path: Path) -> list[socket.socket]:
-    """Clients that mean no good: garbage, a megabyte without an end, one that never reads, one that never speaks."""
-    clients = [connect(path, 10) for _ in range(4)]
-    request = b"GET /api/runs/x/settings HTTP/1.1\r\nHost: run\r\n\r\n"
-    for client, content in zip(clients, (b"\xff\x00\n" * 1000, b"x" * 1_000_000, request * 5_000, b""), strict=True):
-        client.settimeout(0.5)
-        with suppress(OSError):
-            client.sendall(content)
-    return clients
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """Leave a small disk not one byte of room while the context lasts."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        for size in (2**16, 2**12):
+            with suppress(OSError):
+                while file.tell() < 2 * DISK:
+                    file.write(bytes(size))
+    try:
+        yield
+    finally:
+        filler.unlink()
 
 
-async def test_whatever_a_client_does_the_run_goes_on_and_the_next_is_answered(place: Place) -> None:
-    async with a_load(place) as (load, name):
-        path = socket_of(place, name)
-        assert stat.S_IMODE((await anyio.Path(path).stat()).st_mode) == 0o600
-        clients = await anyio.to_thread.run_sync(flood, path)
-        assert "rate=" in (await place.cli("get", name)).out
+async def test_a_run_whose_disk_is_full_still_hears_stop(place: Place, tmp_path: Path) -> None:
+    """The command goes by a signal, to the process that the journal names and that has it open."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = await anyio.run_process(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount")
+    journal = {"CARBON_MIGRATE_JOURNAL": str(disk / place.cli.journal.name)}
+    place = replace(place, cli=Cli(disk, place.cli.environment | journal))
+    try:
+        async with a_load(place, "--min-disk", "0") as (load, name):
+            await place.cli("pause", name)
+            await is_still(place, name)
+            with filled(disk):
+                await place.cli.refused("continue", name, says="cannot be written")
+                said = await place.cli.closing("stop", name, "--no-wait")
+                assert "was sent SIGTERM, and the run stops" in said["said"]
+            assert (await load.ended(None)).exit in {3, 130}
         place.billing.latency = 0.0
-        ended = await load.ended()
-        for client in clients:
-            client.close()
-    assert (ended.exit, ended.closing["states"]) == (0, {"accepted": ROWS})
-    await each_row_landed_once(place)
-
-
-async def test_a_journal_may_lie_deeper_than_a_socket_may_be_called(place: Place) -> None:
-    folder = place.cli.folder.joinpath(*["a folder with a long name, as people like them"] * 4)
-    place.cli.environment["CARBON_MIGRATE_JOURNAL"] = str(folder / "балансы 2025.journal")
-    place.billing.latency = SLOW
-    async with place.cli.started("run", "balances", place.balances(ROWS).path, "--yes", "--in-flight", "2") as load:
-        await place.traffic.reaches(1)
-        (found,) = (await place.cli.closing("status"))["runs"]
-        assert found["live"]["total"] == ROWS
-        await place.cli("stop", found["run"])
-        assert (await load.ended()).exit == 130
-
-
-async def test_where_no_socket_can_be_a_pause_is_found_in_the_journal(place: Place) -> None:
-    name = await a_stopped_load(place)
-    await anyio.Path(socket_of(place, name) / "in the way").mkdir(parents=True)
-    place.billing.latency = SLOW
-    async with place.cli.started("resume", "--settle", "0", name, "--json", "--in-flight", "2") as load:
-        before = place.traffic.arrived
-        heard = await load.said("hears nothing from other terminals but pause and continue")
-        await place.traffic.reaches(before + 1)
-        await place.cli.refused("set", name, "rate=5", says=f"kill -INT {load.process.pid}")
-        assert "finds it in the journal" in (await place.cli("pause", name)).out
-        assert "held" in heard + await load.said("by=paused")
-        place.billing.latency = 0.0
-        await place.cli("continue", name)
-        ended = await load.ended()
-    assert ended.closing["states"] == {"accepted": ROWS}
-    await each_row_landed_once(place)
+        assert (await place.cli.closing("resume", name, "--unpause", "--settle", "0.1"))["states"] == {
+            "accepted": ROWS
+        }
+        await each_row_landed_once(place)
+    finally:
+        await anyio.run_process(["umount", str(disk)])
 
 
 # ---- what a run keeps of how it is driven ------------------------------------------------------------------------

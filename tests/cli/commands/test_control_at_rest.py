@@ -7,28 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from http import HTTPStatus
 from pathlib import Path
 
-import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from checkpoints.journal import Journal, open_journal
+from checkpoints.mailbox import Mailbox
 from checkpoints.records import Change, Command, Run
 from checkpoints.states import State
 from cli.session import control_client as asking
+from cli.session.control_commands import give
 from cli.session.stages import StepMark
 from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
-from engine.control.address import listening, socket_path
-from engine.control.application import ControlApplication
-from engine.control.door import Door, DoorLimits, NotLetIn
-from engine.control.handler import ControlHandler
-from engine.control.messages import ControlRequest
+from engine.pipeline.control import ControlRequest
 from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, new_item, within
 from tests.cli.conftest import Typed
-from tests.engine.control.steered import FakeRun
 
 
 @pytest.fixture
@@ -169,56 +164,22 @@ def test_a_run_that_reads_or_looks_up_can_be_paused_and_nothing_else(name: str, 
         assert "finds it in the journal" in typed("continue", name).out
 
 
-def test_what_a_run_on_another_machine_was_told_here_it_would_never_hear(
-    name: str, path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+async def test_one_that_does_not_take_a_command_is_told_from_one_that_is_not_there(
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, _ = told(path, name)
-    with worked_on(path, run):
-        monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
-        for words in (("pause", name), ("continue", name), ("set", name, "rate=5"), ("stop", name)):
-            typed.refused(*words, says="type the command on ")
-    assert told(path, name)[0].paused_at is None
-
-
-async def test_one_that_does_not_answer_is_told_from_one_that_is_not_there(path: Path) -> None:
     async with open_journal(path) as journal:
         run = await frozen_run(journal, new_item("1"))
-        assert await asking.ask_facts(run, journal, "settings") is None
-        async with journal.taken_up(run), listening(socket_path(journal, run)):
-            with pytest.raises(CommandRefused, match=rf"process {os.getpid()} .*does not answer") as refused:
-                await asking.ask_facts(run, journal, "settings", patience=0.5)
-    assert refused.value.code == 3
-
-
-async def test_one_that_lets_nobody_else_in_says_so_whatever_is_asked(path: Path) -> None:
-    def refuse(_: socket.socket) -> None:
-        raise NotLetIn(HTTPStatus.FORBIDDEN, "this run is not yours to steer")
-
-    async with open_journal(path) as journal:
-        run = await frozen_run(journal, new_item("1"))
-        answers = ControlApplication(run.name, ControlHandler(run, journal, FakeRun())).application()
-        async with listening(socket_path(journal, run)) as door, anyio.create_task_group() as tasks:
-            tasks.start_soon(Door(door, answers, DoorLimits(), refuse).serve)
-            answer = await asking.ask(run, journal, ControlRequest("pause"))
-            assert answer is not None
-            assert (answer.refused, answer.said) == (True, "this run is not yours to steer")
-            for facts in ("status", "settings", "samples"):
-                with pytest.raises(CommandRefused, match="not yours to steer"):
-                    await asking.ask_facts(run, journal, facts)
-            tasks.cancel_scope.cancel()
-
-
-async def test_one_that_ends_before_it_answers_is_nobody(path: Path) -> None:
-    async with open_journal(path) as journal:
-        run = await frozen_run(journal, new_item("1"))
-        async with listening(socket_path(journal, run)) as door, anyio.create_task_group() as tasks:
-
-            async def let_in_and_close() -> None:
-                await anyio.wait_readable(door)
-                door.accept()[0].close()
-
-            tasks.start_soon(let_in_and_close)
-            assert await asking.ask(run, journal, ControlRequest("pause")) is None
+        assert await asking.ask(run, journal, ControlRequest("stop"), "olga") is None
+        async with journal.taken_up(run) as ours:
+            await journal.mailbox.tell(ours, "it is frozen", 1, "{}")
+            with monkeypatch.context() as impatient:
+                impatient.setattr(Mailbox.ask, "__defaults__", (0.1,))
+                with pytest.raises(CommandRefused, match=rf"process {os.getpid()} .*has not taken the command"):
+                    await give(ControlRequest("stop"), run, journal)
+            live, silent = await asking.hear(ours, journal)
+            assert (live, silent) == (None, "its process is of another version of this program")
+            monkeypatch.setattr(asking, "FRESH", -1.0)
+            assert (await asking.hear(ours, journal))[1] == "its process does not answer at this moment"
 
 
 async def left_to_a_person(journal: Journal, name: str) -> Run:
@@ -268,3 +229,6 @@ def test_behind_sudo_it_is_told_who_has_called_it(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SUDO_USER", "olga")
     assert asking.claim().startswith("olga@")
     assert "(says it is olga@" in asking.ourselves()
+    assert asking.ourselves("page").startswith("page, ")
+    monkeypatch.setenv("SUDO_USER", "x" * 5000)
+    assert len(asking.ourselves()) < 300

@@ -19,8 +19,8 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from cli.terminal.screen import Screen, Voice
-from engine.control.handler import Controllable
 from engine.pacing.holds import Stop, StopKind
+from engine.pipeline.live_policy import LivePolicy
 from jobs.access.gateway import Gateway
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.commands.test_watch import Heard
@@ -210,7 +210,7 @@ async def test_a_pause_that_is_answered_as_the_waiting_ends_holds(
     heard: list[str] = []
 
     @asynccontextmanager
-    async def steerable(run: Run, journal: Journal, steered: Controllable, screen: Screen) -> AsyncIterator[None]:  # noqa: ARG001 - as the real one
+    async def steerable(run: Run, journal: Journal, steered: LivePolicy, screen: Screen) -> AsyncIterator[None]:  # noqa: ARG001 - as the real one
         if heard:
             heard.append(f"waited for, {(await journal.run(run.name)).paused_by}")
             await journal.unpause(run)

@@ -155,7 +155,7 @@ async def test_the_rows_of_an_open_run_are_counted_again_once_somebody_has_worke
             before = len(counted)
             await moments(watched, 5)
             assert len(counted) == before
-            facts = watched.timeline.facts
+            facts = watched.facts
     assert facts is not None
     assert facts.counted.totals.counts == {State.ACCEPTED: 1}
 
@@ -163,7 +163,7 @@ async def test_the_rows_of_an_open_run_are_counted_again_once_somebody_has_worke
 async def moments(watched: Feed, number: int) -> None:
     """Wait for so many looks."""
     for _ in range(number):
-        assert await watched.timeline.next(watched.timeline.last)
+        assert await watched.next(watched.last)
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])

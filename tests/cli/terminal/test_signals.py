@@ -20,17 +20,16 @@ from cli.commands.execution import exit_code
 from cli.terminal.exits import Exit, exit_of
 from cli.terminal.language import RUSSIAN, set_reader
 from cli.terminal.screen import Screen
-from cli.terminal.signals import Interrupted, run_alongside
-from engine.control.address import listening, socket_path
-from engine.control.application import ControlApplication
-from engine.control.door import Door, DoorLimits
-from engine.control.handler import ControlHandler
-from engine.pacing.holds import StopKind
+from cli.terminal.signals import Interrupted
+from engine.pacing.holds import Stop, StopKind
+from engine.pacing.policy import Policy
+from engine.pipeline.control import under_control
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
 from tests.connections import served_connections
-from tests.engine.control.steered import FakeRun
 from texts.said import said
 
 SIGNALS = {
@@ -95,15 +94,15 @@ async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
     async with open_journal(place.cli.journal) as journal:
         run = await frozen_run(journal, new_item("1"))
         await journal.approve(run)
-        async with journal.taken_up(run), listening(socket_path(journal, run)) as door:
-            answers = ControlApplication(run.name, ControlHandler(run, journal, FakeRun())).application()
-            async with (
-                run_alongside(Door(door, answers, DoorLimits()).serve),
-                place.cli.started(command[0], run.name, *command[1:]) as started,
-            ):
-                await (started.first_line() if "--watch" in command else started.said("Ctrl-C here ends"))
-                started.signal(number)
-                ended = await started.ended()
+        live = LivePolicy(Policy(), Progress(), Stop())
+        async with (
+            journal.taken_up(run) as ours,
+            under_control(ours, journal, live),
+            place.cli.started(command[0], run.name, *command[1:]) as started,
+        ):
+            await (started.first_line() if "--watch" in command else started.said("Ctrl-C here ends"))
+            started.signal(number)
+            ended = await started.ended()
     assert ended.exit == 130
     assert f"interrupted ({SIGNALS[number]})" in ended.words
 

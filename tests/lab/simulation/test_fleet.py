@@ -10,10 +10,10 @@ import pytest
 from checkpoints.address import LEASE, journal_in_postgres
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal, open_journal
+from checkpoints.mailbox import Handed, TakenRequest
 from checkpoints.pace import BillingPace
 from checkpoints.postgres_store import open_postgres
 from checkpoints.records import NewRunner, Run
-from checkpoints.store import Handed, TakenRequest
 from lab.simulation import loop as simulated
 from lab.simulation.campaign import FLEET, WIRED, as_table, drawn, shrunk
 from lab.simulation.fleet import draw_fleet
@@ -75,7 +75,7 @@ async def what_happens(journal: Journal, other: Journal, sql: Callable[[str], ob
         return f"{request.who} has said {request.text}"
 
     async def asked(run: Run, patience: float) -> list[Handed]:
-        return [await other.requests.ask(run, "somebody", text, patience) for text in ("this", "that")]
+        return [await other.mailbox.ask(run, "somebody", text, patience) for text in ("this", "that")]
 
     async def enter(into: Journal, run: Run) -> Run:
         async with into.taken_up(run, SENDS) as taken:
@@ -97,7 +97,7 @@ async def what_happens(journal: Journal, other: Journal, sql: Callable[[str], ob
     seen += [theirs.epoch, round(lease.until_free), round(lease.until_calls_end), lease.carried is None]
     await other.history.note_free(theirs, "here")
     await other.history.note_calls_ended(theirs)
-    serving = asyncio.create_task(other.requests.serve(theirs, carry_out))
+    serving = asyncio.create_task(other.mailbox.serve(theirs, carry_out))
     seen.append(await asked(theirs, 10))
     serving.cancel()
     # Its lock was ended, and its connection with it, which is not opened again.

@@ -1,0 +1,397 @@
+"""A working run is steered through its mailbox: what it was told is done, noted and kept, whoever asks."""
+
+import resource
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import msgspec
+import pytest
+
+from checkpoints.errors import JournalUnreadable
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Run
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy, describe_policy, setting_text
+from engine.pipeline import control
+from engine.pipeline.control import (
+    LONGEST_REQUEST,
+    LONGEST_STATUS,
+    ControlAnswer,
+    ControlHandler,
+    ControlRequest,
+    NotAMessage,
+    live_to_json,
+    to_answer,
+    to_json,
+    to_live,
+    under_control,
+)
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.progress import Progress, Status
+from lab.crash.loops import loops
+from tests.checkpoints.samples import NEW_RUN
+from texts.said import Said, counted, said
+
+PATIENCE = loops(30)
+OLGA = "olga@ops, process 7"
+
+
+class Remembering(LivePolicy):
+    """A run that remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__(Policy(), Progress(), Stop())
+        self.told: list[str] = []
+
+    def take(self, policy: Policy) -> None:
+        super().take(policy)
+        self.told.append(f"driven: {describe_policy(policy)}")
+
+    def pause(self, who: str) -> None:
+        super().pause(who)
+        self.told.append(f"pause by {who}")
+
+    def unpause(self) -> None:
+        super().unpause()
+        self.told.append("go on")
+
+    def stop(self, who: str) -> None:
+        super().stop(who)
+        self.told.append(f"stop by {who}")
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """A run under control."""
+
+    control: ControlHandler
+    run: Run
+    journal: Journal
+    fake: Remembering
+
+    async def obey(self, command: str, who: str = OLGA, **arguments: str) -> tuple[bool, str]:
+        answer = await self.control.obey(ControlRequest(command, arguments), who)
+        return answer.refused, answer.said
+
+    async def asks(self, text: str, run: Run | None = None) -> ControlAnswer:
+        """Ask through the mailbox."""
+        handed = await self.journal.mailbox.ask(run or self.run, OLGA, text, PATIENCE)
+        return to_answer(handed.answer or "")
+
+    async def noted(self) -> list[tuple[str, str, str]]:
+        return [(one.who, one.command, one.answer) for one in await self.journal.history.commands(self.run)]
+
+    async def now(self) -> Run:
+        return await self.journal.run(self.run.name)
+
+    async def live(self) -> Status:
+        row = await self.journal.mailbox.live(self.run)
+        assert row is not None
+        return to_live(row.status).status
+
+
+@pytest.fixture
+async def steering(tmp_path: Path) -> AsyncIterator[Steering]:
+    async with open_journal(tmp_path / "journal.db") as journal:
+        run, fake = await journal.take_up(await journal.create_run(NEW_RUN)), Remembering()
+        yield Steering(ControlHandler(run, journal, fake), run, journal, fake)
+
+
+# ---- through the mailbox -----------------------------------------------------------------------------------------
+
+
+async def test_a_run_tells_what_it_is_like_and_a_command_shows_in_it_at_once(steering: Steering) -> None:
+    journal, run = steering.journal, steering.run
+    assert await journal.mailbox.live(run) is None
+    async with under_control(run, journal, steering.fake) as found:
+        assert found == run
+        assert not (await steering.live()).paused
+        assert not (await steering.asks(to_json(ControlRequest("pause")))).refused
+        assert (await steering.live()).held == f"paused by {OLGA}"
+        answer = await steering.asks(to_json(ControlRequest("set", {"rate": "20"})))
+        assert isinstance(answer.said, Said)
+        assert (answer.said, answer.said.template) == ("rate: at most 20 calls a second", answer.said.template)
+        row = await journal.mailbox.live(run)
+        assert row is not None
+        assert to_live(row.status).settings == setting_text(Policy(rate=20.0))
+        assert len(await journal.mailbox.samples(run)) >= 1
+    assert await journal.mailbox.live(run) is None
+
+
+async def test_a_pause_that_the_journal_alone_was_told_holds_before_the_body_begins_and_is_found_later(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SECOND", 0.01)
+    journal, run, holds = steering.journal, steering.run, steering.fake.progress.holds
+    await journal.pause(run, OLGA)
+    async with under_control(run, journal, steering.fake) as found:
+        assert (found.paused_by, holds.why) == (OLGA, f"paused by {OLGA}")
+        await journal.unpause(run)
+        with anyio.fail_after(PATIENCE):
+            while holds.why:  # noqa: ASYNC110 - what it looks for gives no event
+                await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "[]",
+        "{}",
+        '{"command": 7}',
+        '{"command": "set", "arguments": {"rate": 20}}',
+        "[" * 10_000,
+        '{"x":' + "[" * 10_000,
+        " " * (LONGEST_REQUEST + 1),
+    ],
+    ids=range(7),
+)
+async def test_what_is_no_command_is_told_what_one_looks_like(garbage: str, steering: Steering) -> None:
+    async with under_control(steering.run, steering.journal, steering.fake):
+        answer = await steering.asks(garbage)
+        assert answer.refused
+        assert 'a command is a JSON object like {"command": "pause"}' in answer.said
+        # Mistyped once, asked again.
+        assert not (await steering.asks('{"command": "pause"}')).refused
+
+
+async def test_what_was_meant_for_an_earlier_process_is_not_carried_out(steering: Steering) -> None:
+    async with under_control(steering.run, steering.journal, steering.fake):
+        answer = await steering.asks('{"command": "stop"}', replace(steering.run, epoch=steering.run.epoch - 1))
+    assert (answer.refused, "does not work on the run any more" in answer.said) == (True, True)
+    assert not steering.fake.stopping.requested
+
+
+async def test_a_fault_of_ours_and_what_takes_too_long_are_answered_and_end_nothing(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def faulty(*_: object) -> ControlAnswer:
+        raise RuntimeError("impossible")
+
+    async def slow(*_: object) -> ControlAnswer:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(control, "WORK", 0.1)
+    async with under_control(steering.run, steering.journal, steering.fake):
+        for obey, said_so in ((faulty, "a fault of ours"), (slow, "nothing is known of whether it was done")):
+            with monkeypatch.context() as patched:
+                patched.setattr(ControlHandler, "obey", obey)
+                answer = await steering.asks('{"command": "pause"}')
+            assert (answer.refused, said_so in answer.said, "impossible" in answer.said) == (True, True, False)
+        assert not (await steering.asks('{"command": "pause"}')).refused
+
+
+async def test_a_journal_that_cannot_be_written_ends_neither_the_run_nor_what_it_hears(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SECOND", 0.01)
+    failed = anyio.Event()
+
+    async def full(*_: object) -> None:
+        failed.set()
+        raise JournalUnreadable("the disk is full")
+
+    async with under_control(steering.run, steering.journal, steering.fake):
+        with monkeypatch.context() as patched:
+            patched.setattr(steering.journal.mailbox, "tell", full)
+            with anyio.fail_after(PATIENCE):
+                await failed.wait()
+        assert not (await steering.asks('{"command": "stop"}')).refused
+    assert steering.fake.stopping.requested
+
+
+# ---- what a run says of itself -----------------------------------------------------------------------------------
+
+
+def a_status() -> Status:
+    return replace(
+        Progress().status(),
+        counts={"accepted": 3},
+        entered=Decimal("12.50"),
+        amounts={"accepted": Decimal("12.50")},
+        why=counted(
+            "{n} call is in flight, {sum} are sent", "{n} calls are in flight, {sum} are sent", 5, sum=Decimal(7)
+        ),
+        last_error=said("{label}: {error}", label="Д94", error="a text of the billing's"),
+        errors={"a text of the billing's": 3, said("account {id} is locked", id=7): 1},
+    )
+
+
+async def test_a_status_comes_as_it_was_said_with_the_templates_of_its_sentences() -> None:
+    before = a_status()
+    live = to_live(live_to_json(before, {"rate": "20"}))
+    assert (live.status, live.settings) == (before, {"rate": "20"})
+    for one, other in (
+        (live.status.why, before.why),
+        (live.status.last_error, before.last_error),
+        (list(live.status.errors)[1], list(before.errors)[1]),
+    ):
+        assert isinstance(one, Said)
+        assert isinstance(other, Said)
+        assert (one.template, one.values) == (other.template, other.values)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"counts": {"vanished": 3}},
+        {"amounts": {"accepted": "much"}},
+        {"in_flight": "many"},
+        {"errors": [["text"]]},
+        {"errors": 7},
+        {"p50": "soon"},
+        {"last_error": "x" * LONGEST_STATUS},
+    ],
+    ids=str,
+)
+async def test_what_another_process_says_is_judged_like_input(forged: dict[str, Any]) -> None:
+    told = msgspec.json.decode(live_to_json(a_status(), {}))
+    with pytest.raises(NotAMessage):
+        to_live(msgspec.json.encode({**told, "status": told["status"] | forged}).decode())
+    for text in (
+        "",
+        "[]",
+        "{}",
+        "[" * 10_000,
+        '{"status": {}, "settings": {}}',
+        '{"status": {}, "settings": {"x": 1}}',
+    ):
+        with pytest.raises(NotAMessage):
+            to_live(text)
+
+
+# ---- the commands ------------------------------------------------------------------------------------------------
+
+
+async def test_a_pause_is_in_the_run_and_in_the_journal_before_it_is_answered(steering: Steering) -> None:
+    refused, said = await steering.obey("pause")
+    assert (refused, said.startswith("paused")) == (False, True)
+    assert steering.fake.told == [f"pause by {OLGA}"]
+    assert (await steering.now()).paused_by == OLGA
+    assert await steering.noted() == [(OLGA, "pause", said)]
+
+
+async def test_continue_ends_the_pause_in_both(steering: Steering) -> None:
+    await steering.obey("pause")
+    assert await steering.obey("continue") == (False, "it goes on")
+    assert steering.fake.told[-1] == "go on"
+    assert (await steering.now()).paused_at is None
+    assert await steering.obey("continue") == (False, "it was not paused")
+
+
+async def test_what_the_journal_alone_was_told_meanwhile_is_heeded_with_the_next_word(steering: Steering) -> None:
+    # A client that finds nobody writes the journal, and asks once more, lest a run has begun in between.
+    await steering.journal.pause(steering.run, OLGA)
+    await steering.obey("pause")
+    assert steering.fake.told == [f"pause by {OLGA}"]
+    await steering.journal.unpause(steering.run)
+    await steering.obey("continue")
+    assert steering.fake.told[-1] == "go on"
+
+
+async def test_set_sets_all_that_it_names_at_once_and_the_journal_keeps_it(steering: Steering) -> None:
+    assert await steering.obey("set", rate="20", **{"in-flight": "8"}) == (
+        False,
+        "rate: at most 20 calls a second; in-flight: parallel calls: 8",
+    )
+    assert steering.fake.policy == Policy(rate=20.0, in_flight=8)
+    assert len(steering.fake.told) == 1
+    assert (await steering.now()).policy == {"rate": "20", "in-flight": "8"}
+    await steering.obey("set", rate="none")
+    assert (await steering.now()).policy == {"in-flight": "8"}
+    assert [command for _, command, _ in await steering.noted()] == ["set rate=20 in-flight=8", "set rate=none"]
+
+
+@pytest.mark.parametrize("wrong", [{"rate": "abc"}, {"speed": "9"}])
+async def test_where_one_is_wrong_nothing_is_set_for_no_moment_and_that_is_noted_too(
+    wrong: dict[str, str], steering: Steering
+) -> None:
+    refused, said = await steering.obey("set", **{"in-flight": "1000"}, **wrong)
+    assert refused
+    assert said.endswith("; nothing was changed")
+    assert (steering.fake.policy, steering.fake.told) == (Policy(), [])
+    assert (await steering.now()).policy == {}
+    assert [(who, answer) for who, _, answer in await steering.noted()] == [(OLGA, said)]
+
+
+async def test_an_unknown_command_is_told_which_there_are(steering: Steering) -> None:
+    refused, said = await steering.obey("x" * 5000)
+    assert refused
+    assert "set, pause, continue, stop" in said
+    assert await steering.obey("set") == (True, "nothing is named that is to be set")
+    assert len(said) < 200
+
+
+async def test_what_is_noted_is_bounded(steering: Steering) -> None:
+    await steering.obey("set", rate="9" * 10_000)
+    ((_, command, answer),) = await steering.noted()
+    assert max(len(command), len(answer)) == 500
+
+
+async def test_a_pause_and_a_continue_at_one_time_leave_run_and_journal_of_one_mind(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused, pausing, unpausing = anyio.Event(), steering.journal.pause, steering.journal.unpause
+
+    async def pause(run: Run, who: str) -> None:
+        await pausing(run, who)
+        paused.set()
+
+    async def unpause(run: Run) -> None:
+        await unpausing(run)
+        # Were the pause not to wait for its turn, it would come to its end in here.
+        with anyio.move_on_after(0.3):
+            await paused.wait()
+
+    monkeypatch.setattr(steering.journal, "pause", pause)
+    monkeypatch.setattr(steering.journal, "unpause", unpause)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(steering.obey, "continue")
+        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(steering.obey, "pause")
+    assert steering.fake.told == ["go on", f"pause by {OLGA}"]
+    assert (await steering.now()).paused_at is not None
+
+
+async def fails(*_: object) -> None:
+    raise JournalUnreadable("the disk is full")
+
+
+@pytest.mark.parametrize(("command", "writes"), [("pause", "pause"), ("continue", "unpause"), ("set", "keep_policy")])
+async def test_what_the_journal_cannot_keep_is_refused_and_not_done(
+    command: str, writes: str, steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command == "continue":
+        await steering.obey("pause")
+    before = list(steering.fake.told)
+    monkeypatch.setattr(steering.journal, writes, fails)
+    refused, said = await steering.obey(command, **({"rate": "5"} if command == "set" else {}))
+    assert (refused, said) == (True, "the disk is full: it was not carried out, for the journal cannot keep it")
+    # The calls wait while a pause is being written, and go on where it could not be.
+    assert steering.fake.told == before + ([f"pause by {OLGA}", "go on"] if command == "pause" else [])
+    assert steering.fake.policy == Policy()
+    assert ((await steering.now()).paused_at is not None) == (command == "continue")
+
+
+async def test_a_journal_that_fails_keeps_nobody_from_stopping(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering.journal.history, "note_command", fails)
+    refused, said = await steering.obey("stop")
+    assert refused
+    assert "but the journal did not take it down: the disk is full" in said
+    assert steering.fake.told == [f"stop by {OLGA}"]
+
+
+async def test_more_calls_than_the_system_has_files_for_are_refused(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    refused, said = await steering.obey("set", **{"in-flight": "500"})
+    assert (refused, "500 parallel calls need 1064 open files" in said) == (True, True)
+    assert steering.fake.policy == Policy()
