@@ -17,7 +17,7 @@ from cli.session.stages import ended_facts
 from cli.session.vaults import wipe_secrets
 from cli.settings.flags import JournalFlags, RunName, grouped
 from cli.settings.settings import Settings
-from cli.show.closing import describe_end, next_steps, outcome_table, states_object
+from cli.show.closing import describe_end, next_steps, outcome_table, perhaps_in_effect, states_object
 from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, steps_list
@@ -105,6 +105,8 @@ async def _screen(run: Run, totals: Totals, journal: Journal) -> list[Renderable
             manual,
         )
         parts.append(labelled(said("note:"), left, "yellow"))
+    if perhaps := perhaps_in_effect(totals):
+        parts.append(labelled(said("note:"), perhaps, "yellow"))
     if steps := next_steps(run, totals):
         parts.append(steps_list(steps))
     return parts

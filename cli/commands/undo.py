@@ -21,7 +21,7 @@ from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, grou
 from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
-from cli.show.closing import Closing
+from cli.show.closing import Closing, perhaps_in_effect
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Voice
@@ -74,8 +74,12 @@ async def undo(
     async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await _check(run, journal)
-        if undecided := (await journal.totals(run)).count(State.MANUAL):
+        totals = await journal.totals(run)
+        if undecided := totals.count(State.MANUAL):
             _note_undecided(run, undecided, screen)
+        if perhaps := perhaps_in_effect(totals):
+            looked = said("{rows}: each is looked at, and taken back where it has had it", rows=perhaps)
+            screen.say_always(labelled(said("note:"), looked, "yellow"))
         way = _options(
             await _kind_of(run, journal, settings.catalogue),
             {name: text for name, text in parse_pairs(how, "--set").items() if name != UNPROVEN},

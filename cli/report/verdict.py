@@ -13,7 +13,7 @@ from checkpoints.tally import TallyGroup, TallyKind, summed
 from cli.report.facts import EXTRA_SHOWN, ReportedRun, ReportFacts, SubjectKind
 from cli.report.sums import LEFT_OUT, REFUSED, STATES, Line, at_least, refused_line
 from cli.report.tables import FileBeside, ReportTable, Section, TableWriter, shown
-from cli.show.closing import describe_end
+from cli.show.closing import describe_end, perhaps_in_effect
 from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
 from jobs.imports.subscriber import DIFFERENT, STEP_NAMES, Step
 from jobs.spec.import_words import IMPORT
@@ -362,6 +362,8 @@ def _ends(judged: Iterable[ReportedRun]) -> Iterator[Said]:
             yield said("run {run} has ended: {end}", run=one.run.name, end=end)
             if one.totals.unsent:
                 yield counted("{n} row was never sent", "{n} rows were never sent", one.totals.unsent)
+            if perhaps := perhaps_in_effect(one.totals):
+                yield perhaps
 
 
 def _not_in_effect(runs: Iterable[ReportedRun]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 from math import inf
+from urllib.parse import quote
 
 from lab.simulation.billing import RECEIPT
 from lab.simulation.loop import START
@@ -18,6 +19,7 @@ from lab.simulation.story import IN_FLIGHT, Entry, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
 OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send
+READS = 1.0  # seconds before a call within which a number may be given to another subscriber
 MEASURED = 2.0  # seconds in which calls are counted for the rate
 SPAN = 10.0  # seconds for which what was let through before a change of window and rate may still leave
 OPEN = ("pending", "sending", "unknown", "unconfirmed")
@@ -119,9 +121,20 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
             continue
         began = [(0.0, int(number)), *((one.moment, one.pk) for one in given)]
         ended = [*(one.moment for one in given), inf]
-        has = {pk for (at, pk), end in zip(began, ended, strict=True) if at <= entry.left <= end + LOOKS}
-        if entry.whose not in has and not world.has_thawed(entry.effect.who, entry.left - LOOKS, entry.left):
+        read = min(entry.left - READS, _read_at(world, entry, number))
+        has = {pk for (at, pk), end in zip(began, ended, strict=True) if at <= entry.left and read <= end}
+        if entry.whose not in has and not world.has_thawed(entry.effect.who, read, entry.left):
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
+
+
+def _read_at(world: World, entry: Entry, number: str) -> float:
+    """When its process has read whose a number is, where the row was looked for again and again after that."""
+    of_number, of_row = (quote(words, ":").encode() for words in (f'"{number}"', f'"abonent_id":"{entry.whose}"'))
+    asked = [one for one in world.network.calls if one.process.name == entry.effect.who and not one.writes]
+    before = [one for one in asked if one.left - START <= entry.left]
+    read = max((one.ended - START for one in before if of_number in one.form and one.ended), default=inf)
+    looks = [one.left - START for one in before if of_row in one.form and one.left - START >= read]
+    return read if len(looks) > 1 else inf
 
 
 def _steps(world: World) -> Iterator[str]:
