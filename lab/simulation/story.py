@@ -461,6 +461,9 @@ class World:
                 case Then.VERIFY:
                     await self._verify(disk, run)
                 case Then.AGAIN:
+                    # A field has no history: an undo that lies half done would take back what is set again meanwhile.
+                    for name in (one for one in undone[1:] if disk.left(one)):
+                        await self.to_the_end(disk, "one", partial(Program.resume, name=name), known=disk.but(name))
                     name = await self.to_the_end(disk, "one", Program.run, known=known)
                     known.update([name] if name else [])
                 case Then.ELSEWHERE:
