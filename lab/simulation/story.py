@@ -461,11 +461,7 @@ class World:
                 case Then.VERIFY:
                     await self._verify(disk, run)
                 case Then.AGAIN:
-                    # A field has no history: an undo that lies half done would take back what is set again meanwhile.
-                    for name in (one for one in undone[1:] if disk.left(one)):
-                        await self.to_the_end(disk, "one", partial(Program.resume, name=name), known=disk.but(name))
-                    name = await self.to_the_end(disk, "one", Program.run, known=known)
-                    known.update([name] if name else [])
+                    await self._again(disk, undone[1:], known)
                 case Then.ELSEWHERE:
                     other = Disk("two.journal")
                     self.disks.append(other)
@@ -483,6 +479,13 @@ class World:
                 case Then.CLOSE | Then.PURGE:
                     program = self.new_program(disk, "one")
                     await self.live(program, partial(program.close if what is Then.CLOSE else program.purge, run))
+
+    async def _again(self, disk: Disk, undos: list[str], known: set[str]) -> None:
+        # A field has no history: an undo that lies half done would take back what is set again meanwhile.
+        for undo in (one for one in undos if disk.left(one)):
+            await self.to_the_end(disk, "one", partial(Program.resume, name=undo), known=disk.but(undo))
+        name = await self.to_the_end(disk, "one", Program.run, known=known)
+        known.update([name] if name else [])
 
     async def _verify(self, disk: Disk, run: str) -> None:
         program, began = self.new_program(disk, "one"), self.loop.now - START
