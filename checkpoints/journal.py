@@ -412,11 +412,11 @@ class Journal:
     # ---- undo ----
 
     async def in_effect(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
-        """Up to `size` accepted items after number `after` whose effect was not taken back."""
+        """Up to `size` items after number `after` that are in effect, or may be, and were not taken back."""
         return await self._items("in_effect", run_id=run.run_id, after=after, size=size)
 
     async def in_effect_last_first(self, run: Run, *, before: int | None = None, size: int = 1000) -> list[Item]:
-        """The same from the last to the first: up to `size` of those before number `before`, None for all."""
+        """The accepted ones of them from the last to the first: up to `size` before number `before`, None for all."""
         return await self._items("in_effect_last_first", run_id=run.run_id, before=before, size=size)
 
     async def taken_back(self, run: Run) -> dict[str, int]:
@@ -444,7 +444,7 @@ class Journal:
         return {int(row["item_id"]): str(row["run"]) for row in rows}
 
     async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
-        """The accepted items of these lanes, in order."""
+        """The items of these lanes that are in effect, or may be, in order."""
         return await self._items("lane_mates", run_id=run.run_id, lanes=lanes)
 
     async def mates_in_shared_lanes(self, run: Run, lanes: Collection[str]) -> tuple[list[Item], set[int]]:

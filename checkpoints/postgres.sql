@@ -66,7 +66,9 @@ select greatest(coalesce((select max(changed_at) from items where run_id = :run_
                 coalesce((select max(verified_at) from verifications where run_id = :run_id), ''),
                 coalesce((select max(decided_at) from decisions d join items i using (item_id) where i.run_id = :run_id), ''),
                 r.created_at) as changed_at,
-       (select count(*) from items where run_id = :run_id and taken_back = 1) as rows_taken_back,
+       (select count(*) from items
+        where run_id = :run_id and taken_back = 1 and state in (select state from states where in_effect))
+           as rows_taken_back,
        (select coalesce(sum(amount::numeric), 0)::text from items where run_id = :run_id and taken_back = 1)
            as sum_taken_back,
        r.assumptions
@@ -78,12 +80,13 @@ select i.number
 from items x
 join items i on i.item_id = x.undoes
 where x.run_id = :run_id and x.state = 'pending'
-  and (i.taken_back = 1 or i.state not in (select state from states where in_effect))
+  and (i.taken_back = 1 or not (i.state in (select state from states where in_effect) or (i.unproven = 1 and i.state in ('pending', 'rejected'))))
 union all
 select i.number
 from items i
 join runs u on u.run_id = :run_id
-where i.run_id = :undone and i.taken_back = 0 and i.state in (select state from states where in_effect)
+where i.run_id = :undone and i.taken_back = 0
+  and (i.state in (select state from states where in_effect) or (i.unproven = 1 and i.state in ('pending', 'rejected')))
   and u.frozen_at is not null and not exists (select 1 from items x where x.run_id = u.run_id and x.undoes = i.item_id)
   and i.number not in (select coalesce((row::json->>1)::bigint, 0) from refusals where run_id = :run_id)
 
@@ -205,7 +208,9 @@ where +items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
 update items
 set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
     kind = c.value->>4, changed_at = :now,
-    unproven = case c.value->>1 when 'applied' then items.unproven else (c.value->>5)::integer end,
+    unproven = case
+        when c.value->>1 = 'applied' or (items.state = 'sending' and c.value->>1 in ('pending', 'rejected'))
+        then greatest(items.unproven, (c.value->>5)::integer) else (c.value->>5)::integer end,
     seen = case when items.state <> 'manual' or c.value->>1 <> 'accepted' then items.seen end
 from elements(:changes) as c (value)
 where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
@@ -268,7 +273,7 @@ order by number
 -- name: totals_of_runs
 select i.run_id, i.state, count(*) as items, coalesce(sum(i.amount::numeric), 0)::text as amount,
        count(*) filter (where i.sent_at > :since) as recent,
-       sum(i.taken_back) as taken_back,
+       sum(i.taken_back) as taken_back, sum(i.unproven * (1 - i.taken_back)) as unproven,
        (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
        count(c.row_amount) as merged,
        coalesce(sum(i.row_amount::numeric) filter (where c.row_amount is not null), 0)::text as merged_amount,

@@ -31,17 +31,18 @@ update runs set ended_at = :now, ended_by = :who, ended_why = :why where run_id 
 
 -- name: out_of_date
 -- An item of an undo whose own item does not stand any more, or one that stands, and that its complete list neither has
--- nor refuses: the cells of a refused row have the number of its item.
+-- nor refuses: the cells of a refused row have the number of its item. What stands is as in `in_effect`.
 select i.number
 from items x
 join items i on i.item_id = x.undoes
 where x.run_id = :run_id and x.state = 'pending'
-  and (i.taken_back = 1 or i.state not in (select state from states where in_effect))
+  and (i.taken_back = 1 or not (i.state in (select state from states where in_effect) or (i.unproven = 1 and i.state in ('pending', 'rejected'))))
 union all
 select i.number
 from items i
 join runs u on u.run_id = :run_id
-where i.run_id = :undone and i.taken_back = 0 and i.state in (select state from states where in_effect)
+where i.run_id = :undone and i.taken_back = 0
+  and (i.state in (select state from states where in_effect) or (i.unproven = 1 and i.state in ('pending', 'rejected')))
   and u.frozen_at is not null and not exists (select 1 from items x where x.run_id = u.run_id and x.undoes = i.item_id)
   and i.number not in (
       select coalesce(cast(json_extract(row, '$[1]') as integer), 0) from refusals where run_id = :run_id
@@ -137,7 +138,8 @@ select max(coalesce((select max(changed_at) from items where run_id = :run_id), 
            coalesce((select max(verified_at) from verifications where run_id = :run_id), ''),
            coalesce((select max(decided_at) from decisions d join items i using (item_id) where i.run_id = :run_id), ''),
            r.created_at) as changed_at,
-       (select count(*) from items where run_id = :run_id and taken_back) as rows_taken_back,
+       (select count(*) from items
+        where run_id = :run_id and taken_back and state in (select state from states where in_effect)) as rows_taken_back,
        (select decimal_sum(amount) from items where run_id = :run_id and taken_back) as sum_taken_back,
        r.assumptions
 from runs r
@@ -380,7 +382,9 @@ where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (
 -- name: record
 update items
 set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, kind = c.kind,
-    unproven = case c.state when 'applied' then items.unproven else c.unproven end,
+    -- What may have had its effect stays so until an answer says what it has, however often it is not sent.
+    unproven = case when c.state = 'applied' or (items.state = 'sending' and c.state in ('pending', 'rejected'))
+                    then max(items.unproven, c.unproven) else c.unproven end,
     -- What was seen is this row's own where it is accepted, and another's where it is to be sent.
     seen = case when items.state <> 'manual' or c.state <> 'accepted' then items.seen end, changed_at = :now
 from (
@@ -509,7 +513,7 @@ order by number
 -- amount of the call is all that is left.
 select i.run_id, i.state, count(*) as items, decimal_sum(i.amount) as amount,
        count(*) filter (where i.sent_at > :since) as recent,
-       sum(i.taken_back) as taken_back,
+       sum(i.taken_back) as taken_back, sum(i.unproven * (1 - i.taken_back)) as unproven,
        (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
        count(c.row_amount) as merged,
        decimal_sum(i.row_amount) filter (where c.row_amount is not null) as merged_amount,
@@ -628,15 +632,17 @@ select count(*) as refusals from refusals where run_id = :run_id and mended_at i
 -- ---- Undo ---------------------------------------------------------------------------------------------------------
 
 -- name: in_effect
--- The accepted items of a run whose effect stands: not taken back, or restored by an undo of the undo.
+-- The accepted items of a run whose effect stands: not taken back, or restored by an undo of the undo. With them those
+-- that are to be sent again, or count as refused, and may have had their effect all the same.
 select *
 from items
-where run_id = :run_id and number > :after and state in (select state from states where in_effect) and taken_back = 0
+where run_id = :run_id and number > :after and taken_back = 0
+  and (state in (select state from states where in_effect) or (unproven = 1 and state in ('pending', 'rejected')))
 order by number
 limit :size
 
 -- name: in_effect_last_first
--- The same before :before, the last first.
+-- The accepted ones before :before, the last first.
 select *
 from items
 where run_id = :run_id and number < coalesce(:before, 9223372036854775807) and state in (select state from states where in_effect)
@@ -688,10 +694,11 @@ where i.state in (select state from states where in_effect) and i.unproven = 0 a
   and json_extract(own.payload, '$.steps[0][0]') = 'objects.create'
 
 -- name: lane_mates
--- The accepted items of these lanes, in order.
+-- The items of these lanes that are in effect, or may be, in order.
 select *
 from items
-where run_id = :run_id and state in (select state from states where in_effect)
+where run_id = :run_id
+  and (state in (select state from states where in_effect) or (unproven = 1 and state in ('pending', 'rejected')))
   and lane in (select value from json_each(:lanes))
 -- The plus keeps SQLite from scanning all items of the run in their order.
 order by +number
@@ -700,9 +707,12 @@ order by +number
 -- Those of them that are not alone in their lane.
 select *
 from items
-where run_id = :run_id and state in (select state from states where in_effect) and lane in (
+where run_id = :run_id
+  and (state in (select state from states where in_effect) or (unproven = 1 and state in ('pending', 'rejected')))
+  and lane in (
     select lane from items
-    where run_id = :run_id and state in (select state from states where in_effect)
+    where run_id = :run_id
+      and (state in (select state from states where in_effect) or (unproven = 1 and state in ('pending', 'rejected')))
       and lane in (select value from json_each(:lanes))
     group by lane having count(*) > 1
 )

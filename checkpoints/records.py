@@ -253,7 +253,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     """A frozen item; its fields are in the order of the block `as_items`.
 
     `number` counts from 1 within its run; `message` is the error, or the reason why it was skipped. `unproven` means
-    that its effect was found without a mark when its outcome was looked up, so it may be somebody else's.
+    that its effect was found without a mark when its outcome was looked up, so it may be somebody else's; of an item
+    that is not in effect, that it may have had its effect all the same.
     """
 
     item_id: int
@@ -283,8 +284,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 class Change(msgspec.Struct, frozen=True):
     """A transition of one item to another state, with the billing's answer.
 
-    `created` means that the answer is the id of a new object, which no other item of the run can have; `unproven`
-    that the effect was found without a mark, so it may be somebody else's.
+    `created` means that the answer is the id of a new object, which no other item of the run can have; `unproven` is
+    as in `Item`.
     """
 
     item_id: int
@@ -433,7 +434,8 @@ class Totals:
 
     `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
     items, the money of `entered_before` is left out, as an earlier run has entered it; a closing counts them.
-    `taken_back` are the items whose effect was taken back, and not restored since.
+    `taken_back` are the items in effect that were taken back, and not restored since; `unanswered` those that are
+    to be sent again, or count as refused, and may have had their effect all the same.
 
     The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
     `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
@@ -446,6 +448,7 @@ class Totals:
     left_out: Mapping[str, int] = field(default_factory=dict)
     entered_before: int = 0
     taken_back: int = 0
+    unanswered: int = 0
     has_ended: bool = False
     merged: int = 0
     merged_amount: Decimal = Decimal(0)

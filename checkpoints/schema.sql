@@ -75,7 +75,7 @@ create table items (
     kind       text,                      -- what such reasons are counted and compared by, null where there is none
     undoes     integer references items,  -- the item of an earlier run that this one takes back
     taken_back integer not null default 0,      -- 1 if its effect was taken back and not restored since
-    unproven   integer not null default 0,      -- 1 if its effect was found without a mark: it may be somebody else's
+    unproven   integer not null default 0,      -- 1 if its effect was found without a mark: it may be somebody else's; of a row not in effect: it may be in effect
     carried_by integer references items,  -- the item whose call includes this row; this one is skipped
     row_amount text,                      -- the row's own amount, if its item has another one
     seen       text,                      -- JSON array, the ids of what a look-up has shown to the person who decides

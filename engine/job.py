@@ -347,6 +347,10 @@ class Job(ABC):
         """
         return await self.effect.find_entries(items)
 
+    async def follows_lost_calls(self) -> bool:
+        """Whether a call whose answer another run has lost may still come to its effect, over what this run does."""
+        return False
+
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
         """What the billing has of items whose calls would leave now, as the effect sees it. Raises `LookUpFailed`."""
         return await self.effect.look(run, items, mates)

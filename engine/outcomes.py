@@ -46,8 +46,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """The next state of an item, and its cause.
 
     A pending item is sent again, after at least `retry_after` seconds if the billing asked for that. `created` means
-    that no other row can have this answer, `unproven` that the effect may be somebody else's, `own` that the message
-    is about the run's own work.
+    that no other row can have this answer, `own` that the message is about the run's own work. `unproven` means of an
+    item in effect that the effect may be somebody else's, of any other that it may have had its effect all the same.
     """
 
     state: State
@@ -75,18 +75,20 @@ def decide(evidence: Seen, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a
             return Outcome(State.SKIPPED, Cause.ANSWERED, answer, text)
         case RowRefused(text, recognised):
             state = State.REJECTED if recognised or repeatable else State.UNCONFIRMED
-            return Outcome(state, Cause.ANSWERED, message=text)
+            return Outcome(state, Cause.ANSWERED, message=text, unproven=repeatable and not recognised)
         case Busy(text, halfway=True):
             return Outcome(State.PENDING, Cause.HALFWAY, message=text)
         case Busy(text, retry_after, recognised=recognised):
             state, cause = State.PENDING if recognised else doubtful, Cause.NOT_NOW if retry_after else Cause.BUSY
-            return Outcome(state, cause, message=text, retry_after=retry_after)
+            unproven = repeatable and not recognised
+            return Outcome(state, cause, message=text, retry_after=retry_after, unproven=unproven)
         case NotSent(text):
             return Outcome(State.PENDING, Cause.NOT_REACHED, message=text)
         case SystemRefused(text, recognised):
-            return Outcome(State.PENDING if recognised else doubtful, Cause.REFUSES_ALL, message=text)
+            state, unproven = State.PENDING if recognised else doubtful, repeatable and not recognised
+            return Outcome(state, Cause.REFUSES_ALL, message=text, unproven=unproven)
         case Lost(text):
-            return Outcome(doubtful, Cause.NO_ANSWER, message=text)
+            return Outcome(doubtful, Cause.NO_ANSWER, message=text, unproven=repeatable)
         case Undecided(text):
             return Outcome(State.MANUAL, Cause.ANSWERED, message=text)
         case _:

@@ -52,7 +52,7 @@ class ItemRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class EarlierItems(Source):
-    """The items of a run whose effect stands, in order; with `last_first` the last one comes first.
+    """The items of a run whose effect stands or may stand, in order; with `last_first` the last one comes first.
 
     All of them are read before anything is sent, so that the plan shows everything that will be done.
     """
@@ -140,6 +140,10 @@ class UndoJob(BillingJob):
                 for item in items
             ]
         return Prepared.of([*items, *prepared.refusals])
+
+    async def follows_lost_calls(self) -> bool:
+        """Whether rows of the run may have an effect of which no answer has told."""
+        return (await self._journal.totals(self._source.run)).unanswered > 0
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Marked entries of the same sum: another copy of the journal may have taken the run back already.
@@ -249,7 +253,8 @@ def _taken(run: Run, row: Row) -> ItemToUndo:
         answer=item.answer,
         cells=row.cells,
         lane=item.lane,
-        unproven=item.unproven,
+        unproven=item.unproven and item.state.in_effect,
+        unanswered=not item.state.in_effect,
     )
 
 

@@ -16,7 +16,7 @@ from cli.session.stages import ended_facts
 from cli.session.vaults import wipe_secrets
 from cli.settings.flags import JournalFlags, RunName, flag, grouped
 from cli.settings.settings import Settings
-from cli.show.closing import describe_end, next_steps, outcome_table, states_object
+from cli.show.closing import describe_end, next_steps, outcome_table, perhaps_in_effect, states_object
 from cli.show.parts import stack
 from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit
@@ -100,5 +100,6 @@ async def _screen(run: Run, totals: Totals, journal: Journal) -> RenderableType:
         render(ended, "green", 600),
         outcome_table(totals, await steps_of(run, journal)),
         labelled(said("note:"), left, "yellow") if manual else None,
+        labelled(said("note:"), perhaps, "yellow") if (perhaps := perhaps_in_effect(totals)) else None,
         steps_list(steps) if steps else None,
     )

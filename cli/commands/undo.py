@@ -17,7 +17,7 @@ from cli.session.session import Invocation, open_session, own_journal
 from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, flag, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
-from cli.show.closing import Closing
+from cli.show.closing import Closing, perhaps_in_effect
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Voice
@@ -61,7 +61,8 @@ async def undo(name: str, how: Sequence[str], told: Invocation) -> Closing:
     async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await _check(run, journal)
-        if undecided := (await journal.totals(run)).count(State.MANUAL):
+        totals = await journal.totals(run)
+        if undecided := totals.count(State.MANUAL):
             note = counted(
                 "nobody has decided on {n} row of run {run}: it is not taken back. Decide ({command}), and undo the "
                 "run once more",
@@ -72,6 +73,9 @@ async def undo(name: str, how: Sequence[str], told: Invocation) -> Closing:
                 command=command_line("reconcile", run.name),
             )
             screen.say_always(labelled(said("note:"), note, "yellow"))
+        if perhaps := perhaps_in_effect(totals):
+            looked = said("{rows}: each is looked at, and taken back where it has had it", rows=perhaps)
+            screen.say_always(labelled(said("note:"), looked, "yellow"))
         # The job whose effect is reversed in the end, through any chain of undos.
         first = run
         while first.job == UNDO:

@@ -269,6 +269,17 @@ def describe_end(run: Run) -> Said | None:
     return said("closed by {who}, {when}: {why}", who=who, when=run.ended_at, why=run.ended_why or "–")
 
 
+def perhaps_in_effect(totals: Totals) -> Said | None:
+    """That rows may have had an effect which no answer has told of; None where there are none."""
+    if not totals.unanswered:
+        return None
+    return counted(
+        "{n} row may have had its effect, though no answer says so",
+        "{n} rows may have had their effect, though no answer says so",
+        totals.unanswered,
+    )
+
+
 def run_again(run: Run) -> str:
     """The command that enters what a run that has ended did not send; "" where its rows were of no file."""
     if run.job == UNDO:

@@ -60,10 +60,13 @@ class _Places:
         self._waiting.append(turn)
         await turn.wait()
 
-    def give_back(self) -> None:
+    def give_back(self) -> bool:
+        """Give a place back; True where more had been taken than the window, smaller by now, has."""
+        was_over = self.taken > self.window.size
         self.taken -= 1
         if self._waiting:
             self.hand_out()
+        return was_over
 
     def hand_out(self) -> None:
         """Give free places to waiting calls."""
@@ -138,8 +141,7 @@ class Gate:
             window.troubled(now, ticket, _trouble(outcome))
         self._progress.called(now - ticket.started)
         self._breaker.seen(outcome, again=again)
-        self._places.give_back()
-        if self._breaker.most < inf:
+        if self._places.give_back() or self._breaker.most < inf:
             self.ring()
         return blameless
 
@@ -148,7 +150,8 @@ class Gate:
         window, ticket = passed
         window.dismissed(time.monotonic(), ticket)
         self.in_flight -= 1
-        self._places.give_back()
+        if self._places.give_back():
+            self.ring()
 
     # ---- for the next owner of the billing ----
 
@@ -227,12 +230,17 @@ class Gate:
         return self._stop.requested
 
     async def _pass(self, asked: float) -> None:
-        """Wait for all holds, then for the rate; changes take effect at once."""
+        """Wait for all holds, then for the rate; changes take effect at once.
+
+        A call may have taken its place in a window that was larger: then it waits until the window of now has room.
+        """
         async with self._turnstile:
             while not self._stop.requested:
                 wait = inf
                 if self._holds:
                     self._why = ""
+                elif self.in_flight >= self._places.window.size:
+                    self._why = self._places.window.why
                 elif not self._throttle.has_room:
                     self._why = self._throttle.why
                 elif self.in_flight >= self._breaker.most:

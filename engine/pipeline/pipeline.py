@@ -274,6 +274,9 @@ class Pipeline:
 
     async def _take_up(self) -> None:
         """Look up items that another copy of the journal may have sent, once the whole list is frozen."""
+        if await self._job.follows_lost_calls():
+            await self._witness.wait_for_earlier_calls()
+            self._progress.hold(None)
         if not self._witness.wants_whole_list:
             return
         await self._taken_in.wait()

@@ -122,7 +122,7 @@ class Reconciler:
 
     async def _send_again(self) -> None:
         async for page in self._journal.each_page(self._run, _IN_DOUBT, size=self._policy.page):
-            again = [Change(item.item_id, State.PENDING, message=item.message) for item in page]
+            again = [Change(item.item_id, State.PENDING, message=item.message, unproven=True) for item in page]
             await self._record(page, again)
 
     async def _wait_for_earlier_calls(self, unknown: int) -> None:

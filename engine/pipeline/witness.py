@@ -116,7 +116,7 @@ class Witness:
         if not self.wants_whole_list or not await self._pending(0):
             return
         try:
-            await self._wait_for_earlier_calls()
+            await self.wait_for_earlier_calls()
             after = 0
             while self._together and not self._stop.requested and (page := await self._pending(after)):
                 after = page[-1].number
@@ -129,7 +129,7 @@ class Witness:
         page = await self._journal.items(self._run, {State.PENDING}, after=after, size=self._policy.page)
         return [item for item in page if item.number <= self._known]
 
-    async def _wait_for_earlier_calls(self) -> None:
+    async def wait_for_earlier_calls(self) -> None:
         """Wait for the settle delay, as a call of an earlier process may still have its effect."""
 
         def left(seconds: int) -> str:

@@ -31,7 +31,7 @@ class ItemToUndo:
 
     `later` is the number of a later item of that run that has written to the same place and still stands. `left` is
     the balance that all operations of the run left on its account if each has added its sum, None if unknown. What is
-    `unproven` may be somebody else's, and is left alone.
+    `unproven` may be somebody else's, and is left alone. What is `unanswered` is not in effect, and may be.
     """
 
     item_id: int
@@ -46,6 +46,7 @@ class ItemToUndo:
     later: int | None = None
     left: Decimal | None = None
     unproven: bool = False
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from billing.directory.values import ADDRESSES, Values, same_value, same_values
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
@@ -99,9 +99,11 @@ class SetFieldsEffect(CallEffect):
             if OF_ABONENT in get:
                 await SubscriberFinder(self._gateway).by_ids([NOBODY])
 
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:  # noqa: PLR0911 - a case each
         """Set the fields."""
         payload = payload_of(item)
+        if payload.unanswered and not item.attempts and same_values(payload.was, payload.wanted):
+            return AlreadyThere(_as_it_was(payload.was))
         if self._yields and (changed := changed_meanwhile(payload)):
             return RowRefused(said("changed since the plan: {change}", change=changed))
         if payload.moved_to:
@@ -162,7 +164,45 @@ class SetFieldsEffect(CallEffect):
         model = taken[0].payload.model
         fields = dict.fromkeys(name for one in taken for name in one.payload.wanted)
         found = await find_one(self._gateway, model, [one.payload.key for one in taken], tuple(fields))
-        return Prepared.of([_back(one, thing) for one, thing in zip(taken, found, strict=True)])
+        return Prepared.of([self._back(one, thing) for one, thing in zip(taken, found, strict=True)])
+
+    def _back(self, one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:
+        payload = one.payload
+        if isinstance(thing, str):
+            return Refusal(None, None, one.label, thing, one.cells)
+        was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
+        sent = {**payload.wanted, **_issued(one.answer)}
+        reason = None
+        if one.later is not None:
+            reason = replaced_in_run(one.later)
+        elif same_values(now, was):
+            # What has no answer may come yet: it is read once more before the call.
+            reason, now = (None, sent) if one.unanswered else (_as_it_was(was), now)
+        elif self._different(payload, thing) if one.unanswered else not same_values(now, sent):
+            reason = said(
+                "changed since: the run set {sent}, and now it is {now}",
+                sent=describe_fields(sent),
+                now=describe_fields(now),
+            )
+        get, (_, assigned), save = payload.steps
+        reversed_ = Payload(
+            model=payload.model,
+            steps=(get, (SET, {name: _as_sent(name, value, assigned) for name, value in was.items()}), save),
+            abonent=payload.abonent,
+            key=payload.key,
+            wanted=was,
+            was=now,
+            unanswered=one.unanswered,
+        )
+        return NewItem(
+            key=one.key,
+            label=one.label,
+            lane=lane_of(payload.model, payload.key, thing),
+            payload=encode_payload(reversed_),
+            row=one.cells,
+            skip_reason=reason,
+            undoes=one.item_id,
+        )
 
     def _entry(
         self,
@@ -300,41 +340,8 @@ def _as_wanted(was: Values) -> str:
     return reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(was))
 
 
-def _back(one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:
-    payload = one.payload
-    if isinstance(thing, str):
-        return Refusal(None, None, one.label, thing, one.cells)
-    was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
-    sent = {**payload.wanted, **_issued(one.answer)}
-    reason = None
-    if one.later is not None:
-        reason = replaced_in_run(one.later)
-    elif same_values(now, was):
-        reason = said("already as it was: {fields}", fields=describe_fields(was))
-    elif not same_values(now, sent):
-        reason = said(
-            "changed since: the run set {sent}, and now it is {now}",
-            sent=describe_fields(sent),
-            now=describe_fields(now),
-        )
-    get, (_, assigned), save = payload.steps
-    reversed_ = Payload(
-        model=payload.model,
-        steps=(get, (SET, {name: _as_sent(name, value, assigned) for name, value in was.items()}), save),
-        abonent=payload.abonent,
-        key=payload.key,
-        wanted=was,
-        was=now,
-    )
-    return NewItem(
-        key=one.key,
-        label=one.label,
-        lane=lane_of(payload.model, payload.key, thing),
-        payload=encode_payload(reversed_),
-        row=one.cells,
-        skip_reason=reason,
-        undoes=one.item_id,
-    )
+def _as_it_was(was: Values) -> str:
+    return said("already as it was: {fields}", fields=describe_fields(was))
 
 
 def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> object:

@@ -414,7 +414,7 @@ class FleetWorld(World):
         await self._asks(machine, name, "pause")
         await asyncio.sleep(much * 40)
         # A run that is paused goes on only when it is told so, by whoever works on it, or in the journal.
-        while any(one.is_alive for one in self.processes) or self.server.left(name):
+        while any(one.process.is_alive for one in self.take_ups) or self.server.left(name):
             if await self._asks(machine, name, "continue"):
                 return
             program = self.new_process(machine, self.table)

@@ -105,6 +105,10 @@ class Disk:
         """How often each row of the input stands in the billing, as the journal says."""
         return Counter((row["line"] or 1) - 1 for row in self.all("stand"))
 
+    def rows_perhaps(self) -> set[int]:
+        """The rows of which no answer says whether they stand, and at which no undo has looked."""
+        return {row["line"] - 1 for row in self.all("perhaps")}
+
     def rows_in_doubt(self) -> set[tuple[str, int]]:
         """The rows of a run of which the journal does not say whether they stand in the billing."""
         return {(row["name"], row["line"] - 1) for row in self.all("doubt")}

@@ -10,8 +10,24 @@ from runs where discarded_at is null order by run_id
 select name from runs where discarded_at is null order by run_id desc
 
 -- name: stand
--- The rows of the input that stand in the billing, as the journal says, once for each time.
-select line from items where state in ('accepted', 'applied') and taken_back = 0 and undoes is null
+-- The rows of the input that stand in the billing, as the journal says, once for each time: accepted, or restored by the
+-- undo of an undo that has found their effect.
+select line from items i
+where undoes is null and taken_back = 0 and (state in ('accepted', 'applied') or exists (
+    select 1 from items u where u.undoes = i.item_id and u.taken_back = 1 and u.state in ('accepted', 'applied')
+))
+
+-- name: perhaps
+-- The rows whose call, or that of whose undo, may have had its effect, though no answer says so, and no undo has looked.
+with recursive chain (line, item_id) as (
+    select line, item_id from items where undoes is null
+    union all
+    select c.line, i.item_id from chain c join items i on i.undoes = c.item_id
+)
+select chain.line from chain join items p using (item_id)
+where p.unproven = 1 and p.taken_back = 0 and p.state in ('pending', 'rejected') and not exists (
+    select 1 from items u where u.undoes = p.item_id and u.state in ('accepted', 'applied', 'skipped')
+)
 
 -- name: twice
 -- The rows that stand more than once, for the same subscriber: a number may be another one's when it is entered again.

@@ -4,7 +4,6 @@ Each effect of a run is the effect of one of its rows. A run enters, its undo ta
 so of each row there are as many entries as takings back, and one more where the journal says that it stands.
 """
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,11 +12,11 @@ from math import inf
 
 from lab.simulation.billing import RECEIPT
 from lab.simulation.loop import START
-from lab.simulation.network import Fault
 from lab.simulation.story import IN_FLIGHT, Entry, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
 OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send
+READS = 1.0  # seconds before a call within which a number may be given to another subscriber
 MEASURED = 2.0  # seconds in which calls are counted for the rate
 SPAN = 10.0  # seconds for which what was let through before a change of window and rate may still leave
 OPEN = ("pending", "sending", "unknown", "unconfirmed")
@@ -68,26 +67,22 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
 
 def _undone(world: World, entries: list[Entry]) -> Iterator[str]:
     """Of a run that is being taken back nothing more is sent."""
-    for disk in world.disks:
-        undos = {run["undone"]: run["name"] for run in disk.runs() if run["undone"] and run["approved_at"]}
-        sent = [e for e in entries if e.disk is disk and e.run in undos]
-        for entry in sent if not disk.was_put_back else ():
-            began = min(
-                (e.effect.moment for e in entries if e.disk is disk and e.run == undos[entry.run]), default=math.inf
-            )
-            if entry.left > began and not world.has_thawed(entry.effect.who, entry.left - LOOKS, entry.left):
-                yield f"row {entry.row} of run {entry.run} was sent {entry.left - began:.3f} s after its undo began"
+    for disk in (one for one in world.disks if not one.was_put_back):
+        own = [entry for entry in entries if entry.disk is disk]
+        for undo in (run for run in disk.runs() if run["undone"] and run["approved_at"]):
+            began = min((entry.effect.moment for entry in own if entry.run == undo["name"]), default=inf)
+            for entry in (one for one in own if one.run == undo["undone"] and one.left > began):
+                if not world.has_thawed(entry.effect.who, entry.left - LOOKS, entry.left):
+                    yield f"row {entry.row} of run {entry.run} was sent {entry.left - began:.3f} s after its undo"
 
 
 def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
     """What a journal says it has entered is what the billing has of it, to the kopeck."""
-    if not world.load.has_money or any(disk.was_put_back for disk in world.disks):
-        return
+    is_known = world.load.has_money and not any(disk.was_put_back for disk in world.disks)
     gone = {one.pk for one in world.taken_away()}
-    for disk in world.disks:
-        own = [
-            entry for entry in entries if entry.disk is disk and (entry.run, entry.row) not in disk.rows_in_doubt()
-        ]
+    for disk in world.disks if is_known else ():
+        in_doubt = disk.rows_in_doubt()
+        own = [entry for entry in entries if entry.disk is disk and (entry.run, entry.row) not in in_doubt]
         for run in disk.runs():
             sums = [(Decimal(e.effect.after["op_summa"]), e.effect.pk in gone) for e in own if e.run == run["name"]]
             found = sum((one for one, _ in sums), Decimal(0))
@@ -117,10 +112,10 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
         given = [one for one in world.billing.ledger if one.after.get("contract_number") == number]
         if entry.run in undos or not given:
             continue
-        began = [(0.0, int(number)), *((one.moment, one.pk) for one in given)]
-        ended = [*(one.moment for one in given), inf]
-        has = {pk for (at, pk), end in zip(began, ended, strict=True) if at <= entry.left <= end + LOOKS}
-        if entry.whose not in has and not world.has_thawed(entry.effect.who, entry.left - LOOKS, entry.left):
+        changes = [(0.0, int(number)), *((one.moment, one.pk) for one in given), (inf, 0)]
+        read = min(entry.left - READS, world.read_at(entry, number))
+        has = {pk for (at, pk), (end, _) in pairwise(changes) if at <= entry.left and read <= end}
+        if entry.whose not in has and not world.has_thawed(entry.effect.who, read, entry.left):
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
 
 
@@ -144,47 +139,42 @@ def _as_before(world: World) -> Iterator[str]:
     """Where nobody else has changed anything, what stands is there, and what was undone is as before."""
     disk, tables = world.disks[0], world.billing.tables["AdminAccounts"]
     others = any(one.who == "somebody" and "deleted" not in one.after for one in world.billing.ledger)
-    # A refusal of a proxy is believed of what may be set again; the value may be there all the same.
-    is_blurred = world.load.is_repeatable and world.reached[Fault.BAD_REQUEST_AFTER]
     is_alone = len(world.disks) == 1 and not (others or disk.was_put_back or disk.rows_in_doubt())
-    if not (world.load.has_money or world.load.is_repeatable) or is_blurred or not is_alone:
+    if not (world.load.has_money or world.load.is_repeatable) or not is_alone:
         return
     wanted = dict.fromkeys(tables, Decimal(0)) if world.load.is_repeatable else dict(world.before)
     for row in disk.rows_that_stand().elements():
         account, amount = int(world.table.cells[row - 1][0]), Decimal(world.table.cells[row - 1][1])
         wanted[account] = amount + (wanted[account] if world.load.op_type == RECEIPT else 0)
+    rows = [world.table.cells[row - 1] for row in disk.rows_perhaps()]
+    either = {(int(account), value) for account, amount, *_ in rows for value in (Decimal(0), Decimal(amount))}
     for account, there in tables.items():
         found = Decimal(there["limit_warning"]) if world.load.is_repeatable else world.billing.balance(account)
-        if found != wanted[account]:
+        if found != wanted[account] and (account, found) not in either:
             yield f"account {account} has {found}, and it should have {wanted[account]}"
 
 
 def _calls(world: World) -> Iterator[str]:
     """Nothing is sent under an old epoch, and never more than the window allows."""
-    taken = defaultdict[tuple[str, str], list[tuple[float, str]]](list)
-    own = {take_up.process.name: take_up for take_up in world.take_ups}
-    for take_up in world.take_ups:
-        taken[take_up.disk.name, take_up.run].append((take_up.moment, take_up.process.name))
-    in_flight, sent = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-    late = Counter[str]()
-    for call in world.network.calls:
-        if call.process.name not in own or not call.writes:
-            continue
-        take_up, name = own[call.process.name], call.process.name
+    later = {
+        mine.process.name: min((one.moment for one in world.take_ups if one.follows(mine)), default=inf)
+        for mine in world.take_ups
+    }
+    in_flight, sent, late = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list), Counter[str]()
+    for call in (one for one in world.network.calls if one.process.name in later and one.writes):
+        name, left = call.process.name, call.left - START
         in_flight[name] = now = [end for end in in_flight[name] if end > call.left] + [call.ended or inf]
         sent[name] = [moment for moment in sent[name] if moment > call.left - MEASURED] + [call.left]
         most, rate = world.in_force(name, call.left - SPAN, call.left)
         # What had passed the gate when the process was frozen leaves when it goes on.
-        if len(now) > most and not world.has_thawed(name, call.left - START - SPAN, call.left - START):
+        if len(now) > most and not world.has_thawed(name, left - SPAN, left):
             yield f"{len(now)} calls of {name} in flight, and {most} may be"
         if rate is not None and len(sent[name]) > rate * MEASURED + IN_FLIGHT + 1:
             yield f"{len(sent[name])} calls of {name} in {MEASURED} s, and {rate} a second may be"
-        others = taken[take_up.disk.name, take_up.run]
-        later = next((moment for moment, who in others if moment > take_up.moment and who != name), inf)
-        if call.left > later + OLD_EPOCH:
+        if call.left > later[name] + OLD_EPOCH:
             late[name] += 1
-            if late[name] > 1 or not world.has_thawed(name, call.left - START - LOOKS, call.left - START):
-                yield f"{name} sends {call.left - later:.3f} s after its run was taken over"
+            if late[name] > 1 or not world.has_thawed(name, left - LOOKS, left):
+                yield f"{name} sends {call.left - later[name]:.3f} s after its run was taken over"
 
 
 def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:

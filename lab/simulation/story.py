@@ -14,7 +14,9 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
+from math import inf
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from billing.api.wire import Wire
 from billing.errors import BillingError
@@ -189,6 +191,11 @@ class TakeUp:
     process: Process
     moment: float
 
+    def follows(self, other: "TakeUp") -> bool:
+        """Whether another process has taken up the run of that one, after it."""
+        is_later = self.moment > other.moment and self.process is not other.process
+        return is_later and (self.disk, self.run) == (other.disk, other.run)
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -281,6 +288,15 @@ class World:
     def has_thawed(self, who: str, since: float, until: float) -> bool:
         """Whether a process was frozen and went on within some time."""
         return any(process.name == who and since < thawed <= until for process, thawed in self.frozen)
+
+    def read_at(self, entry: Entry, number: str) -> float:
+        """When its process has read whose a number is, where the row was looked for again and again after that."""
+        of_number, of_row = (quote(words, ":").encode() for words in (f'"{number}"', f'"abonent_id":"{entry.whose}"'))
+        asked = [one for one in self.network.calls if one.process.name == entry.effect.who and not one.writes]
+        before = [one for one in asked if one.left - START <= entry.left]
+        read = max((one.ended - START for one in before if of_number in one.form and one.ended), default=inf)
+        looks = [one.left - START for one in before if of_row in one.form and one.left - START >= read]
+        return read if len(looks) > 1 else inf
 
     def waits_for_person(self, disk: Disk, name: str) -> bool:
         """Whether all that is left of a run are steps, and a person has to decide on others before them."""
@@ -445,8 +461,7 @@ class World:
                 case Then.VERIFY:
                     await self._verify(disk, run)
                 case Then.AGAIN:
-                    name = await self.to_the_end(disk, "one", Program.run, known=known)
-                    known.update([name] if name else [])
+                    await self._again(disk, undone[1:], known)
                 case Then.ELSEWHERE:
                     other = Disk("two.journal")
                     self.disks.append(other)
@@ -464,6 +479,13 @@ class World:
                 case Then.CLOSE | Then.PURGE:
                     program = self.new_program(disk, "one")
                     await self.live(program, partial(program.close if what is Then.CLOSE else program.purge, run))
+
+    async def _again(self, disk: Disk, undos: list[str], known: set[str]) -> None:
+        # A field has no history: an undo that lies half done would take back what is set again meanwhile.
+        for undo in (one for one in undos if disk.left(one)):
+            await self.to_the_end(disk, "one", partial(Program.resume, name=undo), known=disk.but(undo))
+        name = await self.to_the_end(disk, "one", Program.run, known=known)
+        known.update([name] if name else [])
 
     async def _verify(self, disk: Disk, run: str) -> None:
         program, began = self.new_program(disk, "one"), self.loop.now - START

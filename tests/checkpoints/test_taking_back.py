@@ -447,6 +447,41 @@ async def test_what_an_undo_of_an_undo_restores_is_missing_from_the_list_of_a_th
     assert await journal.is_out_of_date(third, run)
 
 
+@pytest.mark.parametrize("ends", [State.PENDING, State.REJECTED])
+async def test_what_may_have_had_its_effect_is_taken_back_until_an_answer_says_what_it_has(
+    journal: Journal, ends: State
+) -> None:
+    run, first, second = await half_sent(journal)
+    before = await undo_of(journal, [first])
+    await journal.end_intake(before)
+    for unproven in (True, False):
+        # It is sent again, and provably not this time: what the call before has done is as unknown as it was.
+        await journal.claim(run, [second.item_id])
+        await journal.record(run, [Change(second.item_id, State.PENDING, unproven=unproven)])
+    await journal.claim(run, [second.item_id])
+    await journal.record(run, [Change(second.item_id, ends)])
+    assert await standing(journal, run) == ["a", "b"]
+    assert (await journal.totals(run)).unanswered == 1
+    assert await journal.is_out_of_date(before, run)
+    undo = await undo_of(journal, [first, second])
+    await journal.end_intake(undo)
+    assert not await journal.is_out_of_date(undo, run)
+    assert len(await accepted(journal, undo)) == 2
+    assert await standing(journal, run) == []
+    totals = await journal.totals(run)
+    assert (totals.taken_back, totals.unanswered) == (1, 0)
+    assert (await journal.history.of_run(run)).rows_taken_back == 1
+
+
+async def test_what_is_in_effect_or_provably_is_not_is_no_more_unanswered(journal: Journal) -> None:
+    run, _, second = await half_sent(journal)
+    for state, unproven, left in ((State.PENDING, True, ["a", "b"]), (State.ACCEPTED, False, ["a", "b"])):
+        await journal.claim(run, [second.item_id])
+        await journal.record(run, [Change(second.item_id, state, unproven=unproven)])
+        assert await standing(journal, run) == left
+    assert (await journal.totals(run)).unanswered == await journal.unproven(run) == 0
+
+
 async def test_what_an_undo_refuses_was_on_its_list(journal: Journal) -> None:
     run, first, second = await half_sent(journal)
     await accepted_one(journal, run, second)

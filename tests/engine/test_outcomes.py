@@ -41,19 +41,19 @@ TABLE: list[tuple[str, Evidence, Outcome, Outcome | None]] = [
         "an answer whose error nobody knows",
         RowRefused("что-то пошло не так", recognised=False),
         Outcome(State.UNCONFIRMED, Cause.ANSWERED, message="что-то пошло не так"),
-        Outcome(State.REJECTED, Cause.ANSWERED, message="что-то пошло не так"),
+        Outcome(State.REJECTED, Cause.ANSWERED, message="что-то пошло не так", unproven=True),
     ),
     (
         "a page that asks for a pause, which whoever stands before the billing may have written",
         Busy("429", 7.5, recognised=False),
         Outcome(State.UNKNOWN, Cause.NOT_NOW, message="429", retry_after=7.5),
-        Outcome(State.PENDING, Cause.NOT_NOW, message="429", retry_after=7.5),
+        Outcome(State.PENDING, Cause.NOT_NOW, message="429", retry_after=7.5, unproven=True),
     ),
     (
         "a page that refuses everything",
         SystemRefused("HTTP 403", recognised=False),
         Outcome(State.UNKNOWN, Cause.REFUSES_ALL, message="HTTP 403"),
-        Outcome(State.PENDING, Cause.REFUSES_ALL, message="HTTP 403"),
+        Outcome(State.PENDING, Cause.REFUSES_ALL, message="HTTP 403", unproven=True),
     ),
     (
         "an answer that means the whole system",
@@ -65,7 +65,7 @@ TABLE: list[tuple[str, Evidence, Outcome, Outcome | None]] = [
         "sent, and nobody knows what came of it",
         Lost("time-out"),
         Outcome(State.UNKNOWN, Cause.NO_ANSWER, message="time-out"),
-        Outcome(State.PENDING, Cause.NO_ANSWER, message="time-out"),
+        Outcome(State.PENDING, Cause.NO_ANSWER, message="time-out", unproven=True),
     ),
     (
         "an answer of the expected shape",

@@ -1,14 +1,17 @@
 """The way back as an operator takes it, held against the whole database; what has ended for good is never sent."""
 
 import contextlib
+import re
 import signal
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
+from aiohttp import web
 
 from billing.money import SCALE
 from checkpoints.records import Change, Stage
@@ -56,6 +59,10 @@ async def undo(place: Place, name: str, *more: str, may_end_with: tuple[int, ...
     return await place.cli("undo", name, "--yes", "--json", *SETTLE, *more, may_end_with=may_end_with)
 
 
+async def untouched(_: str) -> None:
+    """Nobody does anything meanwhile."""
+
+
 async def undone(place: Place, name: str, *more: str) -> str:
     """The name of the undo of a run, all of whose rows are taken back."""
     ended = await undo(place, name, *more)
@@ -99,6 +106,36 @@ async def test_what_somebody_changed_since_is_left_alone_and_named(place: Place)
     assert "changed since: the run set" in ended.words
     left = changes(first, place.tables)
     assert {table: len(rows) for table, rows in left.items()} == {"ADMIN_ACCOUNTS": 3}
+
+
+@pytest.mark.parametrize(("status", "left"), [(500, "pending"), (400, "rejected")])
+async def test_a_row_that_has_its_effect_and_no_answer_that_says_so_is_taken_back_too(
+    asked: Place, status: int, left: str
+) -> None:
+    first = asked.tables
+    ids = subscribers(asked)
+    asked.traffic.model, asked.traffic.method = "AdminAccounts", "save"
+
+    async def answered_by_a_proxy(body: str) -> None:
+        is_second = re.search(rf"account_id_abonents\D+{ids[1]}\D", unquote_plus(body)) is not None
+        if is_second:
+            await set_threshold(asked, ids[1], -77)
+        asked.traffic.answer = lambda _: web.Response(status=status) if is_second else None
+
+    asked.traffic.meanwhile = answered_by_a_proxy
+    name = await asked.stopped(
+        "warning-threshold", "subscribers.csv", "--set", "amount=-77", "--in-flight", "1", "--no-canary", calls=4
+    )
+    states = (await asked.cli.closing("status", name))["states"]
+    assert states[left] >= 1
+    assert states["accepted"] >= 1
+    asked.traffic.meanwhile, asked.traffic.answer = untouched, lambda _: None
+    says = "1 row may have had its effect, though no answer says so"
+    closed = await asked.cli("close", name, "--reason", REASON)
+    assert says in " ".join(closed.out.split())
+    ended = (await undo(asked, name)).saying(f"{says}: each is looked at, and taken back where it has had it")
+    assert ended.closing["states"] == {"accepted": states["accepted"] + 1}
+    assert changes(first, asked.tables) == {}
 
 
 async def test_what_somebody_sets_while_a_killed_run_lies_is_what_an_undo_brings_back(asked: Place) -> None:

@@ -224,6 +224,20 @@ async def test_a_pause_lets_what_is_in_flight_finish_and_nothing_new_begin() -> 
     assert setting.status.held_seconds == {"paused": 50.0}
 
 
+async def test_a_window_that_is_made_smaller_in_a_pause_holds_for_the_calls_that_wait_already() -> None:
+    setting = Setting(items(9))
+    async with setting.going():
+        await anyio.sleep(0.5)
+        setting.steering.pause("olga@ops")
+        await anyio.sleep(9.5)
+        change(setting.steering, "in-flight", "2")
+        await anyio.sleep(10.0)
+        setting.steering.unpause()
+        await anyio.sleep(0.5)
+        assert (setting.status.in_flight, setting.status.why) == (2, "in-flight 2")
+    assert setting.sent_at() == [(0.0, 4), (20.0, 2), (21.0, 2), (22.0, 1)]
+
+
 async def test_a_pause_that_comes_while_the_billing_is_waited_for_ends_like_any_other() -> None:
     # The third row is to go again at once, and waits for the pause that the fourth has met.
     setting = Setting(items(4), plan={"3": [Call(Busy("locked"))], "4": [Call(Busy("HTTP 503", 30.0))]})

@@ -33,8 +33,13 @@ FOUND: Final = [
     ("the program failed where a run was taken over at its end", 238),
     ("a copy that was put back gave the mark of a row to another row", 319),
     ("a row that was looked for when somebody paused the run was sent in the pause", 1_000_030),
+    ("what a row of fields had set whose answer was lost was not taken back with its run", 1_001_624),
+    ("the same, where a page was answered in place of JSON", 8353),
+    ("calls that waited in a pause left all at once into a window that was made smaller meanwhile", 9260),
+    ("the judge: a number may be given away after it was read, where its row is looked for again and again", 3904),
+    ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
 ]
-"""What schedules have found in the program, each with its seed."""
+"""What schedules have found in the program, and in the lab itself, each with its seed."""
 
 MISSED: Final = table()
 KEPT: Final = [one for one in SAFEGUARDS if one.name in MISSED]
