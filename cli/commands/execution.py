@@ -41,10 +41,11 @@ if TYPE_CHECKING:
     from cli.session.events import OpenReader
     from cli.session.session import Invocation
 
+    RunWork: TypeAlias = Callable[[Invocation], Coroutine[Any, Any, Closing]]
+
 log = structlog.get_logger(__name__)
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
-RunWork: TypeAlias = "Callable[[Invocation], Coroutine[Any, Any, Closing]]"
 Failure: TypeAlias = Callable[[Exit, Exception], object]
 """Makes the object that `--json` prints for a failed command, from the exit code and the error."""
 
@@ -214,7 +215,7 @@ def errors_shown(screen: Screen) -> Iterator[None]:
 
 
 def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
-    work: RunWork,
+    work: "RunWork",
     flags: Flags,
     voice: Voice,
     job: str | None,

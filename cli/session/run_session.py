@@ -1,19 +1,18 @@
 """The course of one run, from its order to its closing, for all commands that send.
 
-stage     what it does                                              what ends the run here
-begin     creates the run in the journal                            it is under way already, a file is in the way
-lock      keeps out other processes, machines and journals          another one sends to the billing
-policy    takes limits and gauges                                   too few open files, a gauge that cannot be read
-try out   asks the billing what the run will ask                    a look-up is refused
-intake    reads and saves all rows, or only looks whether           a file is cut, or cannot be read
-          they can be sent while they are read
-consent   compares with the plan, previews, asks                    other rows than planned, refused rows, "no"
-send      runs the pipeline, or hands the run in to a worker        a stop, the journal fails
-close     finishes files, wipes secrets, shows how it came out      –
+stage     what it does                                          what ends the run here                        exit
+begin     creates the run in the journal                        it is under way, a file is in the way            2
+lock      keeps out other processes, machines and journals      another one sends to the billing                 2
+policy    takes limits and gauges                               too few open files, an unreadable gauge          2
+try out   asks the billing what the run will ask                a look-up is refused                             2
+intake    reads and saves all rows, or leaves them to `send`    a file is cut or unreadable, the billing is away 2
+consent   compares with the plan, previews, asks                other rows than planned, refused rows, "no"      2
+send      runs the pipeline, or hands the run in to a worker    a stop, a signal, the journal fails        3 or 130
+close     finishes files, wipes secrets, shows the outcome      the end                                   `exit_of`
 
-Until the run is approved nothing is sent. What ends it there as `NothingSent` discards it; what ends it as another
-`CommandRefused` discards a fresh run, since the same command begins it again, and keeps one that was resumed. From
-`send` on each end has its exit code by `exit_of`, and `resume` goes on.
+Nothing is sent until the run is approved. What ends it before that as `NothingSent` discards it; what ends it as
+another `CommandRefused` discards a fresh run, since the same command begins it again, and keeps one that was resumed.
+A signal before the approval ends it with 130. Whatever has begun to send goes on by `resume`.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
