@@ -39,12 +39,17 @@ class Product(Enum):
 
 
 class Entry(NamedTuple):
-    """A command of the program: its module, its group in the help, and the first sentence of its own help."""
+    """A command of the program: its file, its group in the help, and the first sentence of its own help."""
 
-    module: str
+    file: str
     group: str
     summary: str
     product: Product = Product.OUTPUT
+
+    @property
+    def module(self) -> str:
+        """The module of its file."""
+        return f"cli.commands.{self.file}"
 
 
 BEGIN: Final = "Begin"
@@ -55,59 +60,38 @@ TRY: Final = "Try and prove"
 
 
 COMMANDS: Final = {
-    "doctor": Entry("cli.commands.doctor", BEGIN, "Check everything that a run rests on, and say what to mend."),
-    "jobs": Entry("cli.commands.jobs", BEGIN, "List the jobs, or show one with its parameters and an example."),
-    "translate": Entry("cli.commands.translate", BEGIN, "Turn shell one-liners (curl, loops, xargs) into commands."),
-    "probe": Entry("cli.commands.probe", BEGIN, "Ask a live billing what nobody documents of it.", Product.CHANGE),
-    "dictionary": Entry(
-        "cli.commands.dictionary", BEGIN, "Collect names of tariffs, services and folders for an import."
-    ),
-    "completion": Entry(
-        "cli.commands.completion", BEGIN, "Print the script that completes commands in bash, zsh or fish."
-    ),
-    "plan": Entry("cli.commands.plan", LOAD, "Show what a run would do; nothing is sent."),
-    "run": Entry("cli.commands.run", LOAD, "Show what a job will do, ask, and do it.", Product.RUN),
-    "import": Entry(
-        "cli.commands.imports", LOAD, "Show what a table makes of subscribers, ask, and create them.", Product.RUN
-    ),
-    "resume": Entry(
-        "cli.commands.resume", LOAD, "Go on with a run that was stopped, interrupted or killed.", Product.RUN
-    ),
-    "worker": Entry("cli.commands.worker", LOAD, "Send the runs that were handed in, until Ctrl-C.", Product.CHANGE),
-    "status": Entry("cli.commands.status", STEER, "Show all runs, or one of them in detail."),
-    "page": Entry("cli.commands.page", STEER, "Show runs in a browser while they work, until Ctrl-C."),
-    "pause": Entry(
-        "cli.commands.control", STEER, "Send nothing more until `continue`, also after a restart.", Product.CHANGE
-    ),
-    "continue": Entry("cli.commands.control", STEER, "Let a paused run go on.", Product.CHANGE),
-    "get": Entry("cli.commands.control", STEER, "Show what can be set on a working run, and what it is now."),
-    "set": Entry("cli.commands.control", STEER, "Change how hard a working run drives the billing.", Product.CHANGE),
-    "stop": Entry("cli.commands.control", STEER, "Stop a run as Ctrl-C would; `resume` goes on.", Product.CHANGE),
-    "verify": Entry("cli.commands.verify", SETTLE, "Read back what the billing now says, and compare it."),
-    "reconcile": Entry("cli.commands.reconcile", SETTLE, "Look up what is in doubt; sends nothing.", Product.CHANGE),
+    "doctor": Entry("doctor", BEGIN, "Check everything that a run rests on, and say what to mend."),
+    "jobs": Entry("jobs", BEGIN, "List the jobs, or show one with its parameters and an example."),
+    "translate": Entry("translate", BEGIN, "Turn shell one-liners (curl, loops, xargs) into commands."),
+    "probe": Entry("probe", BEGIN, "Ask a live billing what nobody documents of it.", Product.CHANGE),
+    "dictionary": Entry("dictionary", BEGIN, "Collect names of tariffs, services and folders for an import."),
+    "completion": Entry("completion", BEGIN, "Print the script that completes commands in bash, zsh or fish."),
+    "plan": Entry("plan", LOAD, "Show what a run would do; nothing is sent."),
+    "run": Entry("run", LOAD, "Show what a job will do, ask, and do it.", Product.RUN),
+    "import": Entry("imports", LOAD, "Show what a table makes of subscribers, ask, and create them.", Product.RUN),
+    "resume": Entry("resume", LOAD, "Go on with a run that was stopped, interrupted or killed.", Product.RUN),
+    "worker": Entry("worker", LOAD, "Send the runs that were handed in, until Ctrl-C.", Product.CHANGE),
+    "status": Entry("status", STEER, "Show all runs, or one of them in detail."),
+    "page": Entry("page", STEER, "Show runs in a browser while they work, until Ctrl-C."),
+    "pause": Entry("control", STEER, "Send nothing more until `continue`, also after a restart.", Product.CHANGE),
+    "continue": Entry("control", STEER, "Let a paused run go on.", Product.CHANGE),
+    "get": Entry("control", STEER, "Show what can be set on a working run, and what it is now."),
+    "set": Entry("control", STEER, "Change how hard a working run drives the billing.", Product.CHANGE),
+    "stop": Entry("control", STEER, "Stop a run as Ctrl-C would; `resume` goes on.", Product.CHANGE),
+    "verify": Entry("verify", SETTLE, "Read back what the billing now says, and compare it."),
+    "reconcile": Entry("reconcile", SETTLE, "Look up what is in doubt; sends nothing.", Product.CHANGE),
     "decide": Entry(
-        "cli.commands.decide",
-        SETTLE,
-        "Record a person's decision on a row that no look-up can settle.",
-        Product.CHANGE,
+        "decide", SETTLE, "Record a person's decision on a row that no look-up can settle.", Product.CHANGE
     ),
-    "export": Entry("cli.commands.export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
-    "report": Entry("cli.commands.report", SETTLE, "Write the report of a run or of a job file, to be signed."),
-    "undo": Entry("cli.commands.undo", SETTLE, "Take a run back; what was changed since is left alone.", Product.RUN),
-    "close": Entry(
-        "cli.commands.close", SETTLE, "End a stopped run for good: what was not sent never is.", Product.CHANGE
-    ),
-    "purge": Entry(
-        "cli.commands.purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE
-    ),
-    "journal": Entry(
-        "cli.commands.journal", SETTLE, "Move a journal: from a file to PostgreSQL, or back.", Product.CHANGE
-    ),
-    "demo": Entry(
-        "cli.commands.demo", TRY, "Load balances, kill the load, resume it, and prove the result.", Product.CHANGE
-    ),
-    "selftest": Entry("cli.commands.selftest", TRY, "Kill loads of a mock billing that fails, and prove the result."),
-    "mock": Entry("cli.commands.mock", TRY, "A billing to try things on, with made-up subscribers.", Product.CHANGE),
+    "export": Entry("export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
+    "report": Entry("report", SETTLE, "Write the report of a run or of a job file, to be signed."),
+    "undo": Entry("undo", SETTLE, "Take a run back; what was changed since is left alone.", Product.RUN),
+    "close": Entry("close", SETTLE, "End a stopped run for good: what was not sent never is.", Product.CHANGE),
+    "purge": Entry("purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE),
+    "journal": Entry("journal", SETTLE, "Move a journal: from a file to PostgreSQL, or back.", Product.CHANGE),
+    "demo": Entry("demo", TRY, "Load balances, kill the load, resume it, and prove the result.", Product.CHANGE),
+    "selftest": Entry("selftest", TRY, "Kill loads of a mock billing that fails, and prove the result."),
+    "mock": Entry("mock", TRY, "A billing to try things on, with made-up subscribers.", Product.CHANGE),
 }
 """All commands, in the order of the help."""
 

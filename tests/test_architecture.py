@@ -42,6 +42,7 @@ SPELLERS = {"cli", "lab", "texts"}
 
 # A file, or a folder with a slash at its end, that names a flag all the same, and why.
 SPELLS_FOR_A_REASON = {
+    "engine/pacing/policy.py": "the help of the flags of the pacing",
     "engine/pipeline/intake.py": "the key by which journals and --json count the rows that a limit leaves out",
     "jobs/rows/selection.py": "the keys by which journals and --json count the rows that are not chosen",
     "jobs/imports/sample.py": "the key by which journals and --json count the rows that are not in a sample",

@@ -91,8 +91,7 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
             raise CommandRefused(said("-o names the workbook of --check, and that is not given: add it"))
         order = await order_of(told.settings, told.screen)
         if save is not None:
-            request = run_file.save_request(order, None, consent, pacing, given)
-            return run_file.save_order(request, save, told.screen, force=force)
+            return run_file.save_order(order, save, told, pacing, given, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
         return await begin(order, told)

@@ -142,8 +142,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         if save is not None:
             from cli.jobfile import run_file
 
-            request = run_file.save_request(order, output, consent, pacing, given)
-            return run_file.save_order(request, save, screen, force=force)
+            return run_file.save_order(order, save, told, pacing, given, output=output, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
         return await begin(order, told, output=output)

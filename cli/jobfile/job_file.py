@@ -30,8 +30,8 @@ from jobs.rows.input import Input
 from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
+from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
-from jobs.spec.toml_places import Toml
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, said, text_of
 
@@ -174,12 +174,22 @@ def read(path: Path, catalogue: Catalogue) -> JobFile:
         return read_regular(path)
 
     toml = read_toml(content, printable(path), JobFileRefused) or Toml("")
-    return _Reader(path, toml, catalogue).file(toml.content)
+    try:
+        return _Reader(path, toml, catalogue).file(toml.content)
+    except KeyRefused as error:
+        place = toml.place(*error.way)
+        raise JobFileRefused(
+            "{file}, line {line}, column {column}: {text}",
+            file=printable(path),
+            line=place.line,
+            column=place.column,
+            text=error,
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Checks the content of the file, and names the place of what is wrong."""
+    """Checks the content of the file. Raises `KeyRefused`."""
 
     path: Path
     toml: Toml
@@ -188,70 +198,63 @@ class _Reader:
     def file(self, content: Mapping[str, object]) -> JobFile:
         version = content.get("format", FORMAT)
         if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-            why = said(
-                "format: {given} is none; this version writes format = {ours}", given=repr(version), ours=FORMAT
+            raise KeyRefused(
+                "format: {given} is none; this version writes format = {ours}",
+                ("format",),
+                given=repr(version),
+                ours=FORMAT,
             )
-            raise self._refused(("format",), why)
         if version > FORMAT:
-            why = said(
+            raise KeyRefused(
                 "the file is of format {theirs}, made by a newer carbon-migrate; this one knows {ours}: install that "
                 "version",
+                ("format",),
                 theirs=version,
                 ours=FORMAT,
             )
-            raise self._refused(("format",), why)
-        self._known((), content, ("format", RUN, STEP), said("a job file"))
+        check_known((), content, ("format", RUN, STEP))
         pacing = content.get(RUN, {})
         if not isinstance(pacing, dict):
-            raise self._refused((RUN,), said("{key}: a table is expected, as [{key}]", key=RUN))
-        self._check_pacing(pacing)
+            raise KeyRefused("{key}: a table is expected, as [{key}]", (RUN,), key=RUN)
+        _check_pacing(pacing)
         steps = content.get(STEP, [])
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps) or not steps:
-            why = said("there is no step: begin one with {step} and name its job", step=f"[[{STEP}]]")
-            raise self._refused((STEP,), why)
+            raise KeyRefused("there is no step: begin one with {step} and name its job", (STEP,), step=f"[[{STEP}]]")
         piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
         if len(piped) > 1:
-            why = said(
+            raise KeyRefused(
                 "step {first} reads standard input, and it can be read but once: let step {second} read a file",
+                (STEP, piped[1], "file"),
                 first=piped[0] + 1,
                 second=piped[1] + 1,
             )
-            raise self._refused((STEP, piped[1], "file"), why)
         read_steps = tuple(self._step(number, step) for number, step in enumerate(steps))
         return JobFile(self.path, pacing, read_steps, self.toml.digest)
 
-    def _check_pacing(self, pacing: Mapping[str, object]) -> None:
-        self._known((RUN,), pacing, PACING, f"[{RUN}]")
-        for name, value in pacing.items():
-            try:
-                with_file(Pacing(), {name: value})
-            except CommandRefused as error:
-                raise self._refused((RUN, name), text_of(error)) from error
-        try:
-            _ = with_file(Pacing(), pacing).given
-        except CommandRefused as error:
-            named = (name.removeprefix("--").replace("-", "_") for name in _named_in(text_of(error)))
-            raise self._refused((RUN, *(name for name in named if name in pacing)), text_of(error)) from error
-
     def _step(self, index: int, step: Mapping[str, object]) -> JobFileStep:
         way: Way = (STEP, index)
-        self._known(way, step, KEYS, said("a step"))
+        check_known(way, step, KEYS)
         for name, value in step.items():
             if not _FITS[KEYS[name]](value):
-                given = repr(value)[:_LONGEST]
-                why = said("{key}: {kind} is expected, not {given}", key=name, kind=KEYS[name], given=given)
-                raise self._refused((*way, name), why)
+                raise KeyRefused(
+                    "{key}: {kind} is expected, not {given}",
+                    (*way, name),
+                    key=name,
+                    kind=KEYS[name],
+                    given=repr(value)[:_LONGEST],
+                )
         job, shared = step.get("job"), step.get("shared_accounts")
         if job is None:
-            why = said("step {number} names no job; {command} lists all", number=index + 1, command=Remedy("jobs"))
-            raise self._refused(way, why)
+            raise KeyRefused(
+                "step {number} names no job; {command} lists all", way, number=index + 1, command=Remedy("jobs")
+            )
         if shared not in {None, *SharedAccountsRule}:
-            why = said(
+            raise KeyRefused(
                 "shared_accounts: one of {known} is expected, not {given}",
+                (*way, "shared_accounts"),
                 known=tuple(map(str, SharedAccountsRule)),
                 given=repr(shared),
             )
-            raise self._refused((*way, "shared_accounts"), why)
         try:
             order = parse_order(
                 str(job),
@@ -261,11 +264,11 @@ class _Reader:
                 parse_repeat(again=step.get("again") is True, another_billing=step.get("another_billing") is True),
                 SharedAccountsRule(str(shared)) if shared is not None else None,
             )
-        except StatementRefused as error:
-            raise self._refused((*way, "sql" if "sql" in step else "look_up"), _in_step(index, error)) from error
-        except (CommandRefused, ParameterRefused) as error:
-            raise self._refused(self._key_of_error(way, step, error), _in_step(index, error)) from error
-        self._check_dates(way, step, order)
+        except (StatementRefused, CommandRefused, ParameterRefused) as error:
+            of_select = (*way, "sql" if "sql" in step else "look_up")
+            key = of_select if isinstance(error, StatementRefused) else _key_of_error(way, step, error)
+            raise KeyRefused("step {number}: {error}", key, number=index + 1, error=error) from error
+        _check_dates(way, step, order)
         output = step.get("output")
         return JobFileStep(
             number=index + 1,
@@ -274,22 +277,6 @@ class _Reader:
             skip_bad=step.get("skip_bad") is True,
             go_on=step.get("go_on") is True,
         )
-
-    def _check_dates(self, way: Way, step: Mapping[str, object], order: Order) -> None:
-        """Refuse a file to be made whose name has something else in braces than a date."""
-        made = {one.name for one in order.kind.parameters if one.makes_file}
-        named: list[tuple[Way, str]] = [((*way, "output"), str(step.get("output", "")))]
-        named += [((*way, "set", name), value) for name, value in _table(step.get("set")).items() if name in made]
-        for place, name in named:
-            for word in _BRACED.findall(name):
-                if word not in DATES:
-                    refusal = said(
-                        "the name of a file has no {word}{hint}; there are: {known}",
-                        word=f"{{{word}}}",
-                        hint=nearest(word, DATES),
-                        known=tuple(f"{{{one}}}" for one in DATES),
-                    )
-                    raise self._refused(place, refusal)
 
     def _input(self, step: Mapping[str, object]) -> Input:
         # Paths in the file, also those of a file of keys, are relative to the file.
@@ -328,38 +315,48 @@ class _Reader:
                 raise CommandRefused("{key} is given twice: in the step, and in its set", key=name)
         return {**given, **calling.parameters}
 
-    def _key_of_error(self, way: Way, step: Mapping[str, object], error: Exception) -> Way:
-        """The key that an error is about: its sentence names a parameter or a flag."""
-        names = list(_named_in(text_of(error)))
-        given = _table(step.get("set"))
-        for name in names:
-            if name in given:
-                return (*way, "set", name)
-            if name in step:
-                return (*way, name)
-        return (*way, "job") if step.get("job") in names else way
 
-    def _known(self, way: Way, there: Mapping[str, object], known: Collection[str], what: str) -> None:
-        for name in there:
-            if name not in known:
-                refusal = said(
-                    "there is no key {key!r}{hint}; {what} has: {known}",
-                    key=printable(name),
-                    hint=nearest(name, known),
-                    what=what,
-                    known=tuple(sorted(known)),
+def _check_pacing(pacing: Mapping[str, object]) -> None:
+    check_known((RUN,), pacing, PACING)
+    for name, value in pacing.items():
+        try:
+            with_file(Pacing(), {name: value})
+        except CommandRefused as error:
+            raise KeyRefused(text_of(error), (RUN, name)) from error
+    try:
+        _ = with_file(Pacing(), pacing).given
+    except CommandRefused as error:
+        named = (name.removeprefix("--").replace("-", "_") for name in _named_in(text_of(error)))
+        raise KeyRefused(text_of(error), (RUN, *(name for name in named if name in pacing))) from error
+
+
+def _check_dates(way: Way, step: Mapping[str, object], order: Order) -> None:
+    """Refuse a file to be made whose name has something else in braces than a date."""
+    made = {one.name for one in order.kind.parameters if one.makes_file}
+    named: list[tuple[Way, str]] = [((*way, "output"), str(step.get("output", "")))]
+    named += [((*way, "set", name), value) for name, value in _table(step.get("set")).items() if name in made]
+    for place, name in named:
+        for word in _BRACED.findall(name):
+            if word not in DATES:
+                raise KeyRefused(
+                    "the name of a file has no {word}{hint}; there are: {known}",
+                    place,
+                    word=f"{{{word}}}",
+                    hint=nearest(word, DATES),
+                    known=tuple(f"{{{one}}}" for one in DATES),
                 )
-                raise self._refused((*way, name), refusal)
 
-    def _refused(self, way: Way, text: str) -> JobFileRefused:
-        place = self.toml.place(*way)
-        return JobFileRefused(
-            "{file}, line {line}, column {column}: {text}",
-            file=printable(self.path),
-            line=place.line,
-            column=place.column,
-            text=text,
-        )
+
+def _key_of_error(way: Way, step: Mapping[str, object], error: Exception) -> Way:
+    """The key that an error is about: its sentence names a parameter or a flag."""
+    names = list(_named_in(text_of(error)))
+    given = _table(step.get("set"))
+    for name in names:
+        if name in given:
+            return (*way, "set", name)
+        if name in step:
+            return (*way, name)
+    return (*way, "job") if step.get("job") in names else way
 
 
 def _named_in(sentence: str) -> Iterator[str]:
@@ -374,10 +371,6 @@ def _named_in(sentence: str) -> Iterator[str]:
                 yield from _named_in(text)
 
 
-def _in_step(index: int, error: Exception) -> Said:
-    return said("step {number}: {error}", number=index + 1, error=error)
-
-
 def _texts(value: object) -> list[str]:
     return [str(one) for one in value] if isinstance(value, list) else []
 
@@ -389,22 +382,13 @@ def _table(value: object) -> dict[str, str]:
 # ---- writing a job file -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SaveRequest:
-    """The parts of a command line that a job file can hold; `pacing` is by the keys of `[run]`."""
-
-    order: Order
-    output: Path | None
-    skip_bad: bool
-    pacing: Mapping[str, object]
-
-
-def save(request: SaveRequest, path: Path, *, force: bool) -> None:
-    """Write the request as a job file of one step; nothing is run.
+def save(
+    order: Order, path: Path, pacing: Mapping[str, object], *, output: Path | None, skip_bad: bool, force: bool
+) -> None:
+    """Write an order as a job file of one step, with `pacing` by the keys of `[run]`; nothing is run.
 
     Raises `CommandRefused` for an existing file, one that cannot be written, and for secrets.
     """
-    order = request.order
     if path.suffix != TOML:
         raise CommandRefused(
             "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
@@ -416,7 +400,11 @@ def save(request: SaveRequest, path: Path, *, force: bool) -> None:
         raise CommandRefused(
             "{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret
         )
-    text = _text(request.pacing, _step(request, path.absolute().parent))
+    folder = path.absolute().parent
+    step = _step(order, folder)
+    step["output"] = _relative(str(output.absolute()), folder) if output else ""
+    step["skip_bad"] = skip_bad
+    text = _text(pacing, {name: step[name] for name in KEYS if step.get(name)})
     if text != from_bytes(text):
         raise CommandRefused(said("a job file is UTF-8, and the name of a file in it is not: rename that file"))
     try:
@@ -439,12 +427,9 @@ def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:
     return "\n".join(parts)
 
 
-def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
-    order, rows, own = request.order, request.order.rows, {one.name: one for one in OWN}
-    step: dict[str, object] = {"job": order.kind.name, "file": _relative(rows.file, folder), "sql": rows.sql}
-    step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
-    step |= {"limit": rows.limit, "only": _keys(rows.only, folder), "exclude": _keys(rows.exclude, folder)}
-    step["encoding"] = "" if rows.encoding == AUTO else rows.encoding
+def _step(order: Order, folder: Path) -> dict[str, object]:
+    """The order as the keys of a step, the paths of files relative to the folder of the job file."""
+    rows, own = order.rows, {one.name: one for one in OWN}
     files = {one.name for one in order.kind.parameters if one.makes_file or one.reads_file}
     # A file may be corrected between two runs of a job file, so its digest is left out.
     digests = {one.digest_name for one in order.kind.parameters if one.reads_file}
@@ -453,8 +438,9 @@ def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
         for name, value in {**order.parameters, **rows.values}.items()
         if name not in digests
     }
+    calling: dict[str, object] = {}
     if order.kind.name == CALL:
-        step |= {
+        calling = {
             "model": given["model"],
             "chain": msgspec.json.decode(given["chain"], type=list[str]),
             "fields": [name for name in given["fields"].split(",") if name],
@@ -462,14 +448,25 @@ def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
             "look_up": given["look_up"],
         }
         given = {name: value for name, value in given.items() if name not in own}
-    step["output"] = _relative(str(request.output.absolute()), folder) if request.output else ""
-    step |= {"again": order.enter is Repeat.AGAIN, "another_billing": order.enter is Repeat.PER_BILLING}
-    step["skip_bad"] = request.skip_bad
-    step["shared_accounts"] = order.shared_accounts.value if order.shared_accounts else ""
     defaults = {one.name: one.default for one in order.kind.parameters}
-    step["map"] = dict(rows.mapping)
-    step["set"] = {name: value for name, value in given.items() if value != (defaults.get(name) or "")}
-    return {name: value for name, value in step.items() if value}
+    return {
+        "job": order.kind.name,
+        "file": _relative(rows.file, folder),
+        "sql": rows.sql,
+        "columns": list(rows.columns),
+        "map": dict(rows.mapping),
+        "encoding": "" if rows.encoding == AUTO else rows.encoding,
+        "delimiter": rows.delimiter,
+        "sheet": rows.sheet,
+        "limit": rows.limit,
+        "only": _keys(rows.only, folder),
+        "exclude": _keys(rows.exclude, folder),
+        "set": {name: value for name, value in given.items() if value != (defaults.get(name) or "")},
+        **calling,
+        "again": order.enter is Repeat.AGAIN,
+        "another_billing": order.enter is Repeat.PER_BILLING,
+        "shared_accounts": order.shared_accounts.value if order.shared_accounts else "",
+    }
 
 
 def _keys(keys: KeyList | None, folder: Path) -> str:

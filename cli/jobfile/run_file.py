@@ -7,7 +7,7 @@ from typing import Final
 
 import anyio.to_thread
 
-from cli.jobfile.job_file import TOML, JobFile, SaveRequest, read, save
+from cli.jobfile.job_file import TOML, JobFile, read, save
 from cli.jobfile.steps import run_file
 from cli.session.order import Order
 from cli.session.session import Invocation
@@ -16,7 +16,7 @@ from cli.settings.order_flags import CallFlags, ImportFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.show.closing import Closing
 from cli.terminal.exits import AWAY, CommandRefused, Exit
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import Voice
 from cli.terminal.texts import WHOLE, printable
 from jobs.catalogue.catalogue import Catalogue
 from texts.remedies import command_line
@@ -53,10 +53,20 @@ async def run(name: str, told: Invocation, pacing: Pacing, *, typed: Mapping[str
         ) from error
 
 
-def save_request(
-    order: Order, output: Path | None, consent: Consent, pacing: Pacing, typed: Mapping[str, str]
-) -> SaveRequest:
-    """The command line as a request to save. Raises `CommandRefused` for options that a job file cannot hold."""
+def save_order(  # noqa: PLR0913 - what a job file has of a command line
+    order: Order,
+    path: Path,
+    told: Invocation,
+    pacing: Pacing,
+    typed: Mapping[str, str],
+    *,
+    output: Path | None = None,
+    force: bool,
+) -> Closing:
+    """Write the order of a command line as a job file.
+
+    Raises `CommandRefused`, also for options that a job file cannot hold.
+    """
     if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
         raise CommandRefused(
             counted(
@@ -68,7 +78,14 @@ def save_request(
             )
         )
     given = {name: _toml_value(name, value) for name, value in sorted(pacing.typed.items())}
-    return SaveRequest(order, output, consent.skip_bad, given)
+    save(order, path, given, output=output, skip_bad=told.consent.skip_bad, force=force)
+    file = printable(path, WHOLE)
+    told.screen.result(
+        said(
+            "Saved as {path}; nothing was sent. Run it with: {command}", path=file, command=command_line("run", file)
+        )
+    )
+    return Closing(Exit.DONE, job=order.kind.name)
 
 
 def _toml_value(name: str, value: str | bool) -> object:  # noqa: FBT001 - one switch among texts
@@ -81,21 +98,8 @@ def _toml_value(name: str, value: str | bool) -> object:  # noqa: FBT001 - one s
     return value
 
 
-def save_order(request: SaveRequest, path: Path, screen: Screen, *, force: bool) -> Closing:
-    """Write the request as a job file. Raises `CommandRefused`."""
-    save(request, path, force=force)
-    screen.result(
-        said(
-            "Saved as {path}; nothing was sent. Run it with: {command}",
-            path=printable(path, WHOLE),
-            command=command_line("run", printable(path, WHOLE)),
-        )
-    )
-    return Closing(Exit.DONE, job=request.order.kind.name)
-
-
-def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
-    """Refuse options that would have no effect."""
+async def read_file(name: str, typed: Mapping[str, str], catalogue: Catalogue) -> JobFile:
+    """The job file of that name. Raises `JobFileRefused`; `CommandRefused` where it would ignore what is `typed`."""
     if names := [words for name, words in typed.items() if name not in BESIDE]:
         raise CommandRefused(
             counted(
@@ -104,14 +108,9 @@ def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
                 "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
                 "Leave them out, or let a step say it: docs/reference/job-files.md has all keys",
                 len(names),
-                file=printable(file),
+                file=printable(name),
                 names=tuple(names),
             )
         )
-
-
-async def read_file(name: str, typed: Mapping[str, str], catalogue: Catalogue) -> JobFile:
-    """The job file of that name. Raises `JobFileRefused`; `CommandRefused` where it would ignore what is `typed`."""
-    _refuse_ignored(name, typed)
     # Resolve the path: the same file must be recognised under every spelling.
     return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve(), catalogue))

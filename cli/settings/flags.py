@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -100,11 +100,13 @@ def options_of(*groups: type[Any]) -> dict[str, Option]:
 
 def names_of(*groups: type[Any]) -> frozenset[str]:
     """The parameter names of these groups of flags."""
-    return frozenset(name for group in groups for name in (getattr(group, "OPTIONS", None) or _defaults(group)))
+    return frozenset(name for group in groups for name in _defaults(group))
 
 
 def _defaults(group: type[Any]) -> dict[str, object]:
-    return {one.name: one.default for one in fields(group)}
+    """The names of the parameters of a record, and what each is where it is not typed."""
+    stated = getattr(group, "OPTIONS", None)
+    return dict.fromkeys(stated) if stated else {one.name: one.default for one in fields(group)}
 
 
 class Part:
@@ -121,9 +123,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     groups: dict[str, tuple[type[Any], list[str]]] = {}
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
-        kind, *more = (
-            (hints[name].__origin__, *hints[name].__metadata__) if _is_annotated(hints[name]) else (hints[name],)
-        )
+        kind, *more = get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name],)
         if is_dataclass(kind) and isinstance(kind, type):
             own = _parameters(kind, *more)
             groups[name] = kind, [one.name for one in own]
@@ -142,19 +142,13 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     return flat
 
 
-def _is_annotated(hint: object) -> bool:
-    return hasattr(hint, "__metadata__")
-
-
 def _parameters(group: type[Any], part: Part | None = None) -> list[inspect.Parameter]:
-    rows = {**options_of(group), **(part.otherwise if part else {})}
-    # One that states its options by itself takes texts and switches.
-    stated = getattr(group, "OPTIONS", None)
-    defaults = dict.fromkeys(stated) if stated else _defaults(group)
-    hints = {} if stated else get_type_hints(group, include_extras=True)
+    rows, defaults = {**options_of(group), **(part.otherwise if part else {})}, _defaults(group)
+    hints = get_type_hints(group, include_extras=True)
     found: list[inspect.Parameter] = []
     for name in part.names if part else defaults:
         row = rows.get(name)
+        # A record that states its options by itself takes texts and switches.
         kind = hints.get(name) or (str | None if row and row.metavar else bool | None)
         if row is not None:
             flags = " ".join(row.flags_of(name))

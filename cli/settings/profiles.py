@@ -17,7 +17,7 @@ from cli.settings.places import name_of_billing
 from cli.settings.settings import Settings
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import printable, reason_of
-from jobs.spec.toml_places import Toml, WrongKind, as_kind
+from jobs.spec.toml_places import KeyRefused, as_kind, check_known
 from texts.remedies import PROGRAM, command_line
 from texts.said import said
 
@@ -54,7 +54,14 @@ def profile_of(settings: Settings) -> Profile:
     toml = read_toml(read, file)
     if toml is None:
         return UNKNOWN
-    profile = _profile_in(toml, file)
+    try:
+        check_known((), toml.content, Profile.__struct_fields__)
+        profile = as_kind(toml.content, Profile)
+    except KeyRefused as error:
+        place, name = str(toml.place(*error.way)), ".".join(map(str, error.way))
+        raise SettingsRefused(
+            "{file}, {place}: {name}: {what}", file=file, place=place, name=printable(name), what=error
+        ) from error
     if profile.billing != settings.target:
         raise SettingsRefused(
             "the billing's profile {file} is of the billing {billing}, and the settings name {target}: remove "
@@ -100,26 +107,3 @@ def _text(profile: Profile) -> str:
 def _plain(fact: Fact[object]) -> Mapping[str, object]:
     built: dict[str, object] = msgspec.to_builtins(fact, builtin_types=(type(fact.learned),))
     return built
-
-
-def _profile_in(toml: Toml, file: str) -> Profile:
-    known = Profile.__struct_fields__
-    for name in toml.content:
-        if name not in known:
-            raise SettingsRefused(
-                "{file}, {place}: there is no fact {name!r}; it has: {known}",
-                file=file,
-                place=str(toml.place(name)),
-                name=printable(name),
-                known=known,
-            )
-    try:
-        return as_kind(toml.content, Profile)
-    except WrongKind as error:
-        raise SettingsRefused(
-            "{file}, {place}: {name}: {what}",
-            file=file,
-            place=str(toml.place(*error.way)),
-            name=".".join(map(str, error.way)),
-            what=error,
-        ) from error

@@ -263,7 +263,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         database = replace(database, value=str(path.parent.absolute() / database.value))
     journal = _journal(choose, folder, api_url.value)
     others = profile.journals_of_others(environment, path.parent) if profile else {}
-    if profile is not None and not journal.of_file:
+    if profile is not None:
         profile.refuse_journal(journal.value, journal.origin, api_url.value, others)
     return Settings(
         api_url=replace(api_url, value=api_url.value or None),
@@ -335,7 +335,7 @@ def _journal(choose: _Chooser, folder: Path, api_url: str) -> SettingValue[Journ
         if chosen.value:
             # Paths in the file are relative to the file.
             named = named_journal(chosen.value, beside if chosen.of_file else folder, choose.environment)
-            journal = SettingValue(named, chosen.origin)
+            journal = SettingValue(named, chosen.origin, chosen.of_file)
         elif here.exists() and _is_taken(here, choose.profile, beside):
             journal = SettingValue(JournalAddress(here), IN_FOLDER)
         else:

@@ -27,7 +27,7 @@ from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import Badge
 from cli.terminal.texts import printable
 from engine.errors import nearest
-from jobs.spec.toml_places import Toml, WrongKind, as_kind
+from jobs.spec.toml_places import KeyRefused, Toml, as_kind
 from texts.remedies import SETTINGS_PROFILE, setting
 from texts.said import said, text_of
 
@@ -193,7 +193,7 @@ class SettingsFile:
                 raise self.refused(key, said("it is a table, [profile.NAME]"))
             try:
                 head = _head(table)
-            except WrongKind as error:
+            except KeyRefused as error:
                 raise self.refused(f"{key}.{'.'.join(map(str, error.way))}", text_of(error)) from error
             if head.name and not head.name.isprintable():
                 raise self.refused(f"{key}.name", said("it has characters that nobody can type"))
@@ -205,7 +205,7 @@ class SettingsFile:
             self._refuse_unknown(part, prefix)
             try:
                 as_kind(part, SettingsTables)
-            except WrongKind as error:
+            except KeyRefused as error:
                 raise self.refused(prefix + ".".join(map(str, error.way)), text_of(error)) from error
 
     def _refuse_unknown(self, content: Table, prefix: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from shutil import which
 from types import MappingProxyType
@@ -95,6 +96,13 @@ class Hook:
                 if Path(word).is_file():
                     FoundFile(Path(word), said("the hook"), is_run=True).check()
 
+    @property
+    def secrets(self) -> Iterator[str]:
+        """What must never be shown of its address, whoever shows it: passwords, and the parts that are a token."""
+        address = self.url.reveal()
+        yield from credentials_in(address)
+        yield from (part for part in _PARTS.split(address.partition("://")[2]) if _TOKEN.fullmatch(part))
+
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
@@ -109,14 +117,13 @@ class HookSettings:
 
     @property
     def secrets(self) -> Iterator[str]:
-        """What must never be shown of the addresses, whoever shows it: passwords, and the parts that are a token."""
-        for hook in self._all:
-            yield from _secrets_of(hook)
+        """What must never be shown of the addresses."""
+        return chain.from_iterable(hook.secrets for hook in self._all)
 
     @property
     def has_secrets_in_file(self) -> bool:
         """Whether the settings file itself holds one of them."""
-        return any(any(_secrets_of(hook)) for hook in self._all if not hook.of_credential)
+        return any(any(hook.secrets) for hook in self._all if not hook.of_credential)
 
     def check_programs(self) -> None:
         """Raise `SettingsRefused` for a program that somebody else has made, or that others may write."""
@@ -126,12 +133,6 @@ class HookSettings:
     @property
     def _all(self) -> Sequence[Hook]:
         return (*self.hooks.values(), *filter(None, [self.ping]))
-
-
-def _secrets_of(hook: Hook) -> Iterator[str]:
-    address = hook.url.reveal()
-    yield from credentials_in(address)
-    yield from (part for part in _PARTS.split(address.partition("://")[2]) if _TOKEN.fullmatch(part))
 
 
 def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], credentials: Credentials) -> HookSettings:
@@ -162,8 +163,7 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], creden
 def _hook(key: str, given: str | list[str], folder: Path, place: Callable[[str], str]) -> Hook:
     """A hook from its text. No message shows the text, which may hold a token."""
     if isinstance(given, str) and _is_address(given):
-        name = _apprise(key, place) if given.startswith(f"{APPRISE}://") else _host(key, given, place)
-        return Hook(name, url=Secret(given))
+        return Hook(_shown(key, given, place), url=Secret(given))
     try:
         words = shlex.split(given) if isinstance(given, str) else given
     except ValueError as error:
@@ -188,15 +188,14 @@ def _is_address(text: str) -> bool:
     return "://" in text.split(" ", 1)[0]
 
 
-def _apprise(key: str, place: Callable[[str], str]) -> str:
-    if find_spec(APPRISE) is None:
-        why = said("Apprise is not installed; type {command}, or name a command", command=f"pip install {APPRISE}")
-        raise _refused(key, place, why)
-    return APPRISE
-
-
-def _host(key: str, address: str, place: Callable[[str], str]) -> str:
+def _shown(key: str, address: str, place: Callable[[str], str]) -> str:
     """What may be shown of an address: scheme and host. Raises `SettingsRefused`."""
+    if address.startswith(f"{APPRISE}://"):
+        if find_spec(APPRISE) is None:
+            command = f"pip install {APPRISE}"
+            why = said("Apprise is not installed; type {command}, or name a command", command=command)
+            raise _refused(key, place, why)
+        return APPRISE
     from yarl import URL  # noqa: PLC0415 - most commands call no hook
 
     try:
@@ -349,7 +348,7 @@ class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 PROFILE_KEYS: Final = ProfileHead.__struct_fields__
 """What only a profile of settings has; for the rest it has what the file has."""
 
-_PLACES: Final[Mapping[str, type[msgspec.Struct]]] = {
+_TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "api": ApiTable,
     "database": DatabaseTable,
     "report": Letterhead,
@@ -359,6 +358,6 @@ _PLACES: Final[Mapping[str, type[msgspec.Struct]]] = {
 KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "": (*SettingsTables.__struct_encode_fields__, DEFAULT_PROFILE, PROFILE),
     f"{PROFILE}.NAME": (*PROFILE_KEYS, *SettingsTables.__struct_encode_fields__),
-    **{name: table.__struct_encode_fields__ for name, table in _PLACES.items()},
+    **{name: table.__struct_encode_fields__ for name, table in _TABLES.items()},
 }
 """The keys of the file, by their table."""

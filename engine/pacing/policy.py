@@ -246,65 +246,6 @@ def _written(number: float | None) -> str:
     return NONE if number is None else f"{number:.12g}"
 
 
-def _in_flight_told(policy: Policy) -> str:
-    if policy.in_flight is not None:
-        return said("parallel calls: {calls}", calls=policy.in_flight)
-    return said("parallel calls: automatic, at most {calls}", calls=policy.max_in_flight)
-
-
-def _max_in_flight_told(policy: Policy) -> str:
-    most = policy.max_in_flight
-    if policy.in_flight is None:
-        return said("at most {most} parallel calls, while in-flight is {auto}", most=most, auto=AUTO)
-    return said(
-        "at most {most} parallel calls, while in-flight is {auto}; now in-flight is fixed at {calls}",
-        most=most,
-        auto=AUTO,
-        calls=policy.in_flight,
-    )
-
-
-def _rate_told(policy: Policy) -> str:
-    if policy.rate is None:
-        return said("as many calls a second as the window lets through")
-    return said("at most {rate} calls a second", rate=_written(policy.rate))
-
-
-def _hours_told(policy: Policy) -> str:
-    if policy.hours is None:
-        return said("at all hours")
-    return said("from {begin} to {end}", begin=f"{policy.hours.begin:%H:%M}", end=f"{policy.hours.end:%H:%M}")
-
-
-def _max_stack_told(policy: Policy) -> str:
-    if not policy.max_stack:
-        return said("never held for the stacks")
-    return said("held above {entries} entries in a stack", entries=Quantity(policy.max_stack))
-
-
-def _max_latency_told(policy: Policy) -> str:
-    if policy.max_latency is None:
-        return said("never held for the latency")
-    return said(
-        "held while the billing takes longer than {seconds} s for its version", seconds=_written(policy.max_latency)
-    )
-
-
-def _throttle_told(policy: Policy) -> str:
-    if policy.throttle_sql is None:
-        return said("holds nothing: there is no throttle-sql")
-    return said("held while throttle-sql gives more than {number}", number=_written(policy.throttle_above))
-
-
-def _min_disk_told(policy: Policy) -> str:
-    if not policy.min_disk:
-        return said("never held for the disk")
-    return said(
-        "held while less than {megabytes} MB are free for the journal",
-        megabytes=Quantity(policy.min_disk // _MEGABYTE),
-    )
-
-
 def _errors_told(policy: Policy) -> str:
     match policy.stop_after_errors:
         case None:
@@ -315,16 +256,10 @@ def _errors_told(policy: Policy) -> str:
             return said("stops when more than {share} go wrong", share=str(limit))
 
 
-def _money_told(policy: Policy) -> str:
-    if policy.limit_money is None:
-        return said("any sum")
-    return said("at most {sum} in this run", sum=policy.limit_money)
-
-
-def _canary_told(policy: Policy) -> str:
-    if not policy.canary:
-        return said("begins with all rows at once")
-    return said("begins with {steps} rows, then all", steps=tuple(map(str, STEPS)))
+def _throttle_told(policy: Policy) -> str:
+    if policy.throttle_sql is None:
+        return said("holds nothing: there is no throttle-sql")
+    return said("held while throttle-sql gives more than {number}", number=_written(policy.throttle_above))
 
 
 ALL: Final[Mapping[str, Setting]] = MappingProxyType(
@@ -332,35 +267,62 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
         "in-flight": Setting(
             lambda policy, text: replace(policy, in_flight=None if text == AUTO else whole(text, 1, WIDEST)),
             lambda policy: AUTO if policy.in_flight is None else str(policy.in_flight),
-            _in_flight_told,
+            lambda policy: (
+                said("parallel calls: automatic, at most {calls}", calls=policy.max_in_flight)
+                if policy.in_flight is None
+                else said("parallel calls: {calls}", calls=policy.in_flight)
+            ),
             metavar="N",
             help="Parallel calls; auto, the default, begins with 2 and finds out how many the billing takes well.",
         ),
         "max-in-flight": Setting(
             lambda policy, text: replace(policy, max_in_flight=whole(text, 1, WIDEST)),
             lambda policy: str(policy.max_in_flight),
-            _max_in_flight_told,
+            lambda policy: (
+                said("at most {most} parallel calls, while in-flight is {auto}", most=policy.max_in_flight, auto=AUTO)
+                if policy.in_flight is None
+                else said(
+                    "at most {most} parallel calls, while in-flight is {auto}; now in-flight is fixed at {calls}",
+                    most=policy.max_in_flight,
+                    auto=AUTO,
+                    calls=policy.in_flight,
+                )
+            ),
             metavar="N",
             help=f"Parallel calls at most while --in-flight is auto, {_DEFAULT.max_in_flight} by default.",
         ),
         "rate": Setting(
             lambda policy, text: replace(policy, rate=rate_of(text)),
             lambda policy: _written(policy.rate),
-            _rate_told,
+            lambda policy: (
+                said("as many calls a second as the window lets through")
+                if policy.rate is None
+                else said("at most {rate} calls a second", rate=_written(policy.rate))
+            ),
             metavar="R",
             help="Calls a second at most, or none.",
         ),
         "hours": Setting(
             lambda policy, text: replace(policy, hours=None if text == ALWAYS else hours_of(text)),
             lambda policy: ALWAYS if policy.hours is None else str(policy.hours),
-            _hours_told,
+            lambda policy: (
+                said("at all hours")
+                if policy.hours is None
+                else said(
+                    "from {begin} to {end}", begin=f"{policy.hours.begin:%H:%M}", end=f"{policy.hours.end:%H:%M}"
+                )
+            ),
             metavar="FROM-TO",
             help="Send at these hours of the billing's day only, as 01:00-06:00 or 22:00-05:30; always for all.",
         ),
         "max-stack": Setting(
             lambda policy, text: replace(policy, max_stack=0 if text == NEVER else whole(text, 0, DEEPEST)),
             lambda policy: str(policy.max_stack),
-            _max_stack_told,
+            lambda policy: (
+                said("held above {entries} entries in a stack", entries=Quantity(policy.max_stack))
+                if policy.max_stack
+                else said("never held for the stacks")
+            ),
             metavar="N",
             help=f"Wait while one of the billing's stacks holds so many entries, {_DEFAULT.max_stack} by default; "
             "0 for never.",
@@ -368,7 +330,11 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
         "max-latency": Setting(
             lambda policy, text: replace(policy, max_latency=latency_of(text)),
             lambda policy: _written(policy.max_latency),
-            _max_latency_told,
+            lambda policy: (
+                said("held while the billing takes longer than {seconds} s for its version", seconds=latency)
+                if (latency := _written(policy.max_latency)) != NONE
+                else said("never held for the latency")
+            ),
             metavar="SECONDS",
             help="Wait while the billing takes longer than this to tell its version, or none; asked every 5 s.",
         ),
@@ -392,7 +358,14 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
                 policy, min_disk=0 if text == NEVER else whole(text, 0, LARGEST_RESERVE) * _MEGABYTE
             ),
             lambda policy: str(policy.min_disk // _MEGABYTE),
-            _min_disk_told,
+            lambda policy: (
+                said(
+                    "held while less than {megabytes} MB are free for the journal",
+                    megabytes=Quantity(policy.min_disk // _MEGABYTE),
+                )
+                if policy.min_disk
+                else said("never held for the disk")
+            ),
             metavar="MB",
             help="Wait while less than this is free where the journal is, "
             f"{_DEFAULT.min_disk // _MEGABYTE} by default; 0 for never.",
@@ -408,14 +381,22 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
         "limit-money": Setting(
             lambda policy, text: replace(policy, limit_money=money_limit(text)),
             lambda policy: NONE if policy.limit_money is None else f"{policy.limit_money:f}",
-            _money_told,
+            lambda policy: (
+                said("any sum")
+                if policy.limit_money is None
+                else said("at most {sum} in this run", sum=policy.limit_money)
+            ),
             metavar="AMOUNT",
             help="Stop before the amounts sent in this run, signs left out, add up to more; none for any sum.",
         ),
         "canary": Setting(
             lambda policy, text: replace(policy, canary=is_yes(text)),
             lambda policy: YES if policy.canary else NO,
-            _canary_told,
+            lambda policy: (
+                said("begins with {steps} rows, then all", steps=tuple(map(str, STEPS)))
+                if policy.canary
+                else said("begins with all rows at once")
+            ),
             metavar=None,
             help="Do not begin with 1, 10 and 100 rows, and do not stop at a new error of the first ten.",
             live=False,

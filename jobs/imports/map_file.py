@@ -17,7 +17,7 @@ file = "logins.csv"
 kind = "text"
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from checkpoints.own_files import read_regular
-from engine.errors import InputRefused, nearest
+from engine.errors import InputRefused
 from engine.sources.raw.charset import AUTO
 from engine.sources.raw.sample import Layout
 from jobs.imports.column_map import (
@@ -39,8 +39,8 @@ from jobs.imports.column_map import (
 )
 from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, Step
+from jobs.spec.toml_places import KeyRefused, Toml, as_kind, check_known
 from jobs.spec.toml_places import Path as Way
-from jobs.spec.toml_places import Toml, WrongKind, as_kind
 from texts.said import said
 
 FORMAT: Final = 1
@@ -100,7 +100,11 @@ def read_map(path: Path) -> ColumnMap:
         raise InputRefused("the map {file} cannot be read: {why}", file=path, why=why) from error
     except ValueError as error:
         raise InputRefused("the map {file} is not TOML: {error}", file=path, error=error) from error
-    return _Reader(path, toml).map(toml.content)
+    reader = _Reader(path, toml)
+    try:
+        return reader.map(toml.content)
+    except KeyRefused as error:
+        raise InputRefused("{place}: {text}", place=reader.place(error.way), text=error) from error
 
 
 class _Reader:
@@ -111,16 +115,18 @@ class _Reader:
         self._toml = toml
 
     def map(self, content: Mapping[str, object]) -> ColumnMap:
-        self._known((), content, ("format", SUBSCRIBER, *_STEPS, "tables", "fields"))
+        check_known((), content, ("format", SUBSCRIBER, *_STEPS, "tables", "fields"))
         version = content.get("format", FORMAT)
         if version != FORMAT:
-            raise self._refused(
+            raise KeyRefused(
+                "format = {given} is not known; this version knows {ours}",
                 ("format",),
-                said("format = {given} is not known; this version knows {ours}", given=repr(version), ours=FORMAT),
+                given=repr(version),
+                ours=FORMAT,
             )
         fields = self._fields(self._table(("fields",), content.get("fields", {})))
         tables = self._table(("tables",), content.get("tables", {}))
-        self._known(("tables",), tables, _TABLES)
+        check_known(("tables",), tables, _TABLES)
         return ColumnMap(
             once=self._once(self._table((SUBSCRIBER,), content.get(SUBSCRIBER, {})), fields),
             parts=tuple(
@@ -134,7 +140,7 @@ class _Reader:
 
     def _fields(self, given: Mapping[str, object]) -> FieldTable:
         fields = usual_fields()
-        self._known(("fields",), given, fields.models)
+        check_known(("fields",), given, fields.models)
         for model, named in given.items():
             there = fields.models[model].fields
             changed: dict[str, ModelField] = {}
@@ -143,13 +149,13 @@ class _Reader:
                 old = msgspec.to_builtins(there[name]) if name in there else {}
                 changed[name] = self._converted(way, {**old, **self._table(way, one)}, ModelField)
                 if changed[name].step not in {None, *(step for step in Step if name in fields.of_step(step))}:
-                    raise self._refused((*way, "step"), said("a field of this model cannot be moved to another step"))
+                    raise KeyRefused(said("a field of this model cannot be moved to another step"), (*way, "step"))
             fields = fields.with_fields(model, changed)
         return fields
 
     def _once(self, given: Mapping[str, object], fields: FieldTable) -> Mapping[str, CellRule]:
         known = {name for step, name, _ in fields.names() if step not in SEVERAL}
-        self._known((SUBSCRIBER,), given, known)
+        check_known((SUBSCRIBER,), given, known)
         return MappingProxyType({name: self._cell((SUBSCRIBER, name), one) for name, one in given.items()})
 
     def _parts(self, name: str, step: Step, given: object, fields: FieldTable) -> list[PartRule]:
@@ -161,23 +167,23 @@ class _Reader:
 
     def _part(self, way: Way, step: Step, given: object, fields: FieldTable) -> PartRule:
         table = self._table(way, given)
-        self._known(way, table, (*fields.of_step(step), _WHEN))
+        check_known(way, table, (*fields.of_step(step), _WHEN))
         rules = {name: self._cell((*way, name), one) for name, one in table.items() if name != _WHEN}
         separated = [name for name, rule in rules.items() if rule.split]
         if len(separated) > 1:
-            raise self._refused(
-                (*way, separated[1]), said("only one field of a table can have a split: leave one of the two out")
+            raise KeyRefused(
+                said("only one field of a table can have a split: leave one of the two out"), (*way, separated[1])
             )
         condition = self._condition((*way, _WHEN), table[_WHEN]) if _WHEN in table else None
-        return PartRule(step, MappingProxyType(rules), condition, self._place(way))
+        return PartRule(step, MappingProxyType(rules), condition, self.place(way))
 
     def _condition(self, way: Way, given: object) -> Condition:
         read = self._converted(way, given, _When)
         texts = [read.is_] if isinstance(read.is_, str) else read.is_
-        return Condition(read.column, frozenset(one.strip().casefold() for one in texts), self._place(way))
+        return Condition(read.column, frozenset(one.strip().casefold() for one in texts), self.place(way))
 
     def _cell(self, way: Way, given: object) -> CellRule:
-        where = self._place(way)
+        where = self.place(way)
         if isinstance(given, str):
             return CellRule((given,) if given.strip() else (), where=where)
         if isinstance(given, list) and given and all(isinstance(one, str) and one.strip() for one in given):
@@ -186,9 +192,9 @@ class _Reader:
         read = self._converted(way, given, _Cell)
         columns = tuple(one for one in (read.column, *read.columns) if one)
         if bool(columns) == (read.value is not None):
-            raise self._refused(way, said("it needs either a column, columns, or a value"))
+            raise KeyRefused(said("it needs either a column, columns, or a value"), way)
         if read.split and len(columns) != 1:
-            raise self._refused(way, said("a split needs one column"))
+            raise KeyRefused(said("a split needs one column"), way)
         return CellRule(columns, read.value, read.between, read.split, where=where)
 
     def _joined(self, name: str, given: object) -> TableFile:
@@ -196,56 +202,30 @@ class _Reader:
         read = self._converted(way, given, _Table)
         # A path in the file is relative to the file.
         file = str(self._path.parent / read.file) if read.file else ""
-        number = (
-            CellRule((read.contract_number,), where=self._place((*way, NUMBER))) if read.contract_number else None
-        )
+        number = CellRule((read.contract_number,), where=self.place((*way, NUMBER))) if read.contract_number else None
         return TableFile(file, Layout(read.encoding, read.delimiter, read.sheet, tuple(read.columns)), number)
 
     def _table(self, way: Way, given: object) -> Mapping[str, object]:
         if not isinstance(given, dict):
-            raise self._refused(way, said("a table is expected, not {given}", given=repr(given)[:_LONGEST]))
+            raise KeyRefused("a table is expected, not {given}", way, given=repr(given)[:_LONGEST])
         return given
 
     def _converted(self, way: Way, given: object, shape: type[Shape]) -> Shape:
         try:
             return as_kind(given, shape)
-        except WrongKind as error:
-            unknown = [name for name in given if name not in _keys(shape)] if isinstance(given, dict) else []
-            if unknown:
-                raise self._stranger((*way, unknown[0]), _keys(shape)) from error
-            raise self._refused(
+        except KeyRefused as error:
+            check_known(way, given if isinstance(given, dict) else (), _keys(shape))
+            raise KeyRefused(
+                "{shape} is expected{kinds}, not {given}",
                 (*way, *error.way[:1]),
-                said(
-                    "{shape} is expected{kinds}, not {given}",
-                    shape=_SHAPES[shape],
-                    kinds=said("; a kind is one of {kinds}", kinds=tuple(FieldKind)) if shape is ModelField else "",
-                    given=repr(given)[:_LONGEST],
-                ),
+                shape=_SHAPES[shape],
+                kinds=said("; a kind is one of {kinds}", kinds=tuple(FieldKind)) if shape is ModelField else "",
+                given=repr(given)[:_LONGEST],
             ) from error
 
-    def _known(self, way: Way, given: Mapping[str, object], known: Collection[str]) -> None:
-        for name in given:
-            if name not in known:
-                raise self._stranger((*way, name), known)
-
-    def _stranger(self, way: Way, known: Collection[str]) -> InputRefused:
-        name = str(way[-1])
-        return self._refused(
-            way,
-            said(
-                "there is no key {key!r} here{nearest}; there are: {known}",
-                key=name,
-                nearest=nearest(name, known),
-                known=tuple(sorted(known)),
-            ),
-        )
-
-    def _place(self, way: Way) -> str:
+    def place(self, way: Way) -> str:
         place = self._toml.place(*way)
         return said("{file}, line {line}, column {column}", file=self._path, line=place.line, column=place.column)
-
-    def _refused(self, way: Way, text: str) -> InputRefused:
-        return InputRefused("{place}: {text}", place=self._place(way), text=text)
 
 
 def _keys(shape: type[msgspec.Struct]) -> tuple[str, ...]:

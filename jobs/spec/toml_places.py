@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -11,11 +11,14 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from texts.said import ValueRefused, said
+from engine.errors import nearest
+from texts.said import Given, SaidError, ValueRefused, said
 
 Kind = TypeVar("Kind")
 
 _LARGEST: Final = 2**63 - 1
+_LONGEST: Final = 200
+"""Characters of a name that are shown."""
 _BEYOND_PYTHON: Final = re.compile(r"[0-9_]{4300,}")
 """Python parses no integer with more digits; the value may be a secret and is not shown."""
 
@@ -112,11 +115,11 @@ def places(text: str) -> dict[Path, TomlPlace]:
     return found
 
 
-class WrongKind(ValueError):
-    """Raised for a value of the wrong type, at `way`; its text is that of msgspec, which shows no value."""
+class KeyRefused(SaidError):
+    """Raised for what is wrong at a key of a TOML text; whoever reads the file names the place of its `way`."""
 
-    def __init__(self, what: str, way: Path) -> None:
-        super().__init__(what)
+    def __init__(self, sentence: str, way: Path, /, **values: Given) -> None:
+        super().__init__(sentence, **values)
         self.way = way
 
 
@@ -156,14 +159,27 @@ class Toml:
 
 
 def as_kind(content: object, kind: type[Kind]) -> Kind:
-    """The content of a TOML text as a value of this type. Raises `WrongKind`."""
+    """The content of a TOML text as a value of this type. Raises `KeyRefused`, whose words show no value."""
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         # msgspec says "… - at `$.api.url`".
         what, _, at = str(error).partition(" - at `$.")
         way = tuple(part for part in at.rstrip("`").replace("[...]", "").split(".") if part)
-        raise WrongKind(what, way) from error
+        raise KeyRefused(what, way) from error
+
+
+def check_known(way: Path, there: Iterable[str], known: Collection[str]) -> None:
+    """Raise `KeyRefused` for a key of the table at this way that is none of the known ones."""
+    for name in there:
+        if name not in known:
+            raise KeyRefused(
+                "there is no key {key!r} here{nearest}; there are: {known}",
+                (*way, name),
+                key=name[:_LONGEST],
+                nearest=nearest(name, known),
+                known=tuple(sorted(known)),
+            )
 
 
 def _table(header: re.Match[str], tables: Counter[str]) -> Path:

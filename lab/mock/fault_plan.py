@@ -34,7 +34,7 @@ from jobs.spec.toml_places import Toml
 from lab.mock.faults import CABINET, SAYING, Fault, FaultKind, FaultPlan, Span
 from lab.mock.models import MODELS
 from texts.remedies import setting
-from texts.said import said
+from texts.said import Given, SaidError, said
 
 Read: TypeAlias = Callable[[object], object]
 
@@ -43,11 +43,11 @@ class PlanError(SettingsError):
     """Raised for an invalid fault plan; its text names the file, the line if it is known, and the reason."""
 
 
-class _Wrong(ValueError):
+class _Wrong(SaidError, ValueError):
     """A reason, and the key that it concerns."""
 
-    def __init__(self, reason: str, key: str = "") -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, key: str = "", /, **values: Given) -> None:
+        super().__init__(reason, **values)
         self.key = key
 
 
@@ -171,18 +171,13 @@ def nearest(word: str, known: Collection[str]) -> str:
 def _fault(entry: Mapping[str, object]) -> Fault:
     for key in entry:
         if key not in _READ:
-            raise _Wrong(said("it has no {key}{hint}", key=repr(key), hint=nearest(key, _READ)), key)
+            raise _Wrong("it has no {key}{hint}", key, key=repr(key), hint=nearest(key, _READ))
     if "kind" not in entry:
         raise _Wrong(said("it needs a kind"))
     kinds = [kind.value for kind in FaultKind]
     if entry["kind"] not in kinds:
         raise _Wrong(
-            said(
-                "there is no kind {kind}{hint}",
-                kind=repr(entry["kind"]),
-                hint=nearest(str(entry["kind"]), kinds),
-            ),
-            "kind",
+            "there is no kind {kind}{hint}", "kind", kind=repr(entry["kind"]), hint=nearest(str(entry["kind"]), kinds)
         )
     kind = FaultKind(str(entry["kind"]))
     values: dict[str, Any] = {}  # each value has the type of its reader
@@ -191,7 +186,7 @@ def _fault(entry: Mapping[str, object]) -> Fault:
         try:
             values[_FIELDS.get(key, key)] = _READ[key](value)
         except ValueError as error:
-            raise _Wrong(said("{key}: {error}", key=key, error=error), key) from error
+            raise _Wrong("{key}: {error}", key, key=key, error=error) from error
     fault = Fault(**values)
     _check_whole(fault)
     return fault
@@ -200,20 +195,18 @@ def _fault(entry: Mapping[str, object]) -> Fault:
 def _check_taken(kind: FaultKind, key: str) -> None:
     if kind is FaultKind.REFUSE and key not in {"kind", "from", "to"}:
         raise _Wrong(
-            said(
-                "a port is refused to everybody: {kind} takes `from` and `to`, and no {key}", kind=kind, key=repr(key)
-            ),
+            "a port is refused to everybody: {kind} takes `from` and `to`, and no {key}",
             key,
+            kind=kind,
+            key=repr(key),
         )
     if key not in _ANY and kind not in _TAKES[key]:
         raise _Wrong(
-            said(
-                "{kind} takes no {key}; it is for {kinds}",
-                kind=kind,
-                key=repr(key),
-                kinds=tuple(sorted(_TAKES[key])),
-            ),
+            "{kind} takes no {key}; it is for {kinds}",
             key,
+            kind=kind,
+            key=repr(key),
+            kinds=tuple(sorted(_TAKES[key])),
         )
 
 
@@ -222,15 +215,13 @@ def _check_whole(fault: Fault) -> None:
         raise _Wrong(said("to: it lies before from: the span is empty"), "to")
     if fault.kind is FaultKind.CABINET_ERROR and fault.method and not fault.method.startswith(CABINET):
         raise _Wrong(
-            said(
-                "method: only answers of {cabinet}* hold a JSON string, and {method} is none of these",
-                cabinet=CABINET,
-                method=repr(fault.method),
-            ),
+            "method: only answers of {cabinet}* hold a JSON string, and {method} is none of these",
             "method",
+            cabinet=CABINET,
+            method=repr(fault.method),
         )
     if fault.kind in _WAITS and fault.delay is not None and fault.retry_after != "date":
-        raise _Wrong(said('delay: {kind} takes it with retry_after = "date" only', kind=fault.kind), "delay")
+        raise _Wrong('delay: {kind} takes it with retry_after = "date" only', "delay", kind=fault.kind)
 
 
 def _kind(value: object) -> FaultKind:
@@ -241,20 +232,20 @@ def _model(value: object) -> str:
     known = tuple({**MODELS, "Version": None})
     text = _text(value)
     if text not in known:
-        raise ValueError(said("there is no model {model}{hint}", model=repr(text), hint=nearest(text, known)))
+        raise _Wrong("there is no model {model}{hint}", model=repr(text), hint=nearest(text, known))
     return text
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(said("{value} is not a text", value=repr(value)))
+        raise _Wrong("{value} is not a text", value=repr(value))
     return value
 
 
 def _share(value: object) -> float:
     share = _parse_number(value)
     if not 0 < share <= 1:
-        raise ValueError(said("{value} is not a share: above 0, and at most 1", value=repr(value)))
+        raise _Wrong("{value} is not a share: above 0, and at most 1", value=repr(value))
     return share
 
 
@@ -270,7 +261,7 @@ def _spans(value: object) -> tuple[Span, ...]:
         first = int(found[1])
         last = first if found[2] is None else int(found[3]) if found[3] else None
         if first < 1 or (last is not None and last < first):
-            raise ValueError(said("{value}: numbers begin with 1 and go up", value=repr(value)))
+            raise _Wrong("{value}: numbers begin with 1 and go up", value=repr(value))
         spans.append((first, last))
     return tuple(spans)
 
@@ -278,27 +269,27 @@ def _spans(value: object) -> tuple[Span, ...]:
 def _moment(value: object) -> float:
     seconds = _parse_number(value)
     if seconds < 0:
-        raise ValueError(said("{value} lies before the beginning", value=repr(value)))
+        raise _Wrong("{value} lies before the beginning", value=repr(value))
     return seconds
 
 
 def _seconds(value: object) -> float:
     seconds = _parse_number(value)
     if seconds <= 0:
-        raise ValueError(said("{value} is not a span of seconds above 0", value=repr(value)))
+        raise _Wrong("{value} is not a span of seconds above 0", value=repr(value))
     return seconds
 
 
 def _parse_times(value: object) -> int:
     if not isinstance(value, int) or not _is_whole(value) or value < 1:
-        raise ValueError(said("{value} is not a whole number from 1", value=repr(value)))
+        raise _Wrong("{value} is not a whole number from 1", value=repr(value))
     return value
 
 
 def _retry_after(value: object) -> str:
     text = str(value) if _is_whole(value) or isinstance(value, str) else ""
     if text != "date" and not (text.isascii() and text.isdigit()):
-        raise ValueError(said('{value} is neither whole seconds nor "date"', value=repr(value)))
+        raise _Wrong('{value} is neither whole seconds nor "date"', value=repr(value))
     return text
 
 
@@ -310,7 +301,7 @@ def _parse_number(value: object) -> float:
         if not 0 <= abs(number) < float("inf"):
             raise TypeError  # noqa: TRY301 - the same sentence
     except (TypeError, ValueError):
-        raise _Wrong(said("{value} is not a number", value=repr(value))) from None
+        raise _Wrong("{value} is not a number", value=repr(value)) from None
     return number
 
 

@@ -28,9 +28,9 @@ UNLIKE = {"--output": {"FILE", "DIR|FILE"}, "--map": {"NAME=COLUMN", "FILE.toml|
 import are many, and stand in a file.
 """
 
-OPENS_THE_BILLING = {"open_session", "open_billing", "open_file_database", "start"}
+OPENS_THE_BILLING = {"open_session", "open_billing", "open_file_database", "begin"}
 ASKS_THE_API = {"BillingClient", *OPENS_THE_BILLING}
-"""What a command's file uses that needs the flags of the connection; `start` begins a run."""
+"""What a command's file uses that needs the flags of the connection; `begin` begins a run."""
 
 
 HELD: Mapping[str, tuple[str, ...]] = {

@@ -82,27 +82,14 @@ FACTS: Final[Mapping[str, KeyFacts]] = MappingProxyType(
         for way, facts in _facts(msgspec.inspect.type_info(kind), prefix)
     }
 )
-"""By table and key. A test names the keys that are missing here."""
-
-
-def keys() -> Iterator[tuple[str, str]]:
-    """All keys with their table, "" for the top of the file.
-
-    A key that is a table itself is none. What a table within a table has of the file, as a profile has all of it, is
-    not told again.
-    """
-    for name, own in KNOWN.items():
-        for key in own:
-            is_table = key in KNOWN or any(other.startswith(f"{key}.") for other in KNOWN)
-            if not is_table and not ("." in name and key in KNOWN[""]):
-                yield name, key
+"""By table and key."""
 
 
 def key_tables() -> str:
     """A section for each table of the file."""
     lines: list[str] = []
     for name in KNOWN:
-        rows = [_row(key, FACTS[f"{name}.{key}".lstrip(".")]) for of, key in keys() if of == name]
+        rows = [_row(way.rpartition(".")[2], facts) for way, facts in FACTS.items() if way.rpartition(".")[0] == name]
         lines += [f"### {code(f'[{name}]') if name else TOP}", ""]
         if "." in name:
             lines += ["All that the file has, and:", ""]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checkpoints.states import State
-from cli.jobfile.job_file import PACING, SaveRequest, read, save
+from cli.jobfile.job_file import PACING, read, save
 from cli.session.order import parse_order
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.terminal.exits import CommandRefused
@@ -100,7 +100,7 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
         ),
         ('[[step]]\njob = "balancs"\n', ["строка 2, позиция 1: шаг 1: задания 'balancs' нет"]),
         ('[[step]]\njob = "balances"\nset = { amonut = "5" }\n', ["строка 3, позиция 9: шаг 1: "]),
-        ('[[step]]\njob = "balances"\ncolour = 1\n', ["строка 3, позиция 1: ключа 'colour' нет"]),
+        ('[[step]]\njob = "balances"\ncolour = 1\n', ["строка 3, позиция 1: ключа 'colour' здесь нет"]),
         ('[[step]]\njob = "balances"\nlimit = 0\n', ["строка 3, позиция 1: limit: ожидается целое число больше"]),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_file_that_a_job_makes_is_sought_beside_the_job_file(
 def test_no_job_file_keeps_a_secret(tmp_path: Path) -> None:
     order = parse_order("password", Input(), {"user_id": "1", "psw": "Tiger7"}, BUILT_IN)
     with pytest.raises(CommandRefused, match="psw is a secret: no job file keeps one"):
-        save(SaveRequest(order, None, skip_bad=False, pacing={}), tmp_path / "x.toml", force=False)
+        save(order, tmp_path / "x.toml", {}, output=None, skip_bad=False, force=False)
     assert not (tmp_path / "x.toml").exists()
 
 

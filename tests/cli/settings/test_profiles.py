@@ -55,7 +55,7 @@ def test_what_was_learned_is_read_again(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ('type_8 = { value = "sets", learned = 2026-11-25', "is not TOML"),
-        ('version = "5"\ntype_9 = { value = "sets" }', r"line 2, column 1: there is no fact 'type_9'"),
+        ('version = "5"\ntype_9 = { value = "sets" }', r"line 2, column 1: type_9: there is no key 'type_9' here"),
         ('type_8 = { value = "both" }', r"line 1, column 12: type_8.value: Invalid enum value 'both'"),
         ('[descr_length]\nvalue = "255"', r"line 2, column 1: descr_length.value: Expected `int`, got `str`"),
         ("[descr_kept]\nvalue = 1", r"line 2, column 1: descr_kept.value: Expected `bool`, got `int`"),

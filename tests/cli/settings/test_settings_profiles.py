@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.settings.flags import Flags
+from cli.settings.flags import COMMON_PART, Flags
+from cli.settings.known_billings import known_billings
 from cli.settings.settings import Settings, load
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import typed_language
@@ -148,6 +149,12 @@ def test_a_journal_in_postgres_is_for_many_billings_but_not_for_two_addresses_of
         assert settings.journal.value.is_shared
     with pytest.raises(SettingsRefused, match="test and production have one database, so they are one billing"):
         loaded(tmp_path, "test", shared + '[profile.test.database]\naddress = "north/3050:/billing.gdb"\n')
+
+
+def test_all_billings_have_the_journal_of_the_file_and_those_of_the_profiles(tmp_path: Path) -> None:
+    named = TOML.replace("[profile.test.api]", '[profile.test]\njournal = "test.journal"\n[profile.test.api]')
+    settings = loaded(tmp_path, COMMON_PART, 'journal = "all.journal"\n' + named)
+    assert [one.path.name for one in known_billings(settings, {}).journals] == ["all.journal", "test.journal"]
 
 
 def test_the_journal_of_another_profile_and_billing_is_refused_by_flag_and_by_variable(tmp_path: Path) -> None:
