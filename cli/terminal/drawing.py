@@ -21,7 +21,7 @@ from rich.text import Text
 
 from checkpoints.tally import summed
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Facts, Hanging, command, one_line
+from cli.terminal.layout import Hanging, command, one_line
 from cli.terminal.names import (
     STATE_NAMES,
     TALLY_KINDS,
@@ -111,6 +111,7 @@ def drawn(template: str, tables: Mapping[str, RenderableType] = NO_TABLES, /, **
     """A screen of a template with these values, and the tables that it names."""
     parts: list[RenderableType] = []
     figures: dict[int, list[Text]] = {}
+    facts: dict[int, tuple[str, Text]] = {}
     for line in _environment().get_template(template).render(values).splitlines():
         head, mark, body = line.partition(_MARK)
         kind, text = (body[:1], body.lstrip("»=$")) if mark else ("", line)
@@ -121,9 +122,8 @@ def drawn(template: str, tables: Mapping[str, RenderableType] = NO_TABLES, /, **
             parts.append(tables[text.strip()] if text.strip() else Text(""))
         elif text.strip() and (told := _markup(text)).plain.strip():
             if kind == "=":
-                facts = parts[-1] if parts and isinstance(parts[-1], Facts) else Facts()
-                facts.add(head.translate(_SHOW), told)
-                parts += [] if parts and parts[-1] is facts else [facts]
+                facts[len(parts)] = (head, told)
+                parts.append("")
             elif kind == "$":
                 parts.append(command(told.plain.strip()))
             else:
@@ -136,6 +136,9 @@ def drawn(template: str, tables: Mapping[str, RenderableType] = NO_TABLES, /, **
         parts[place] = one_line(
             label, *(f"  {cell.plain:>{width}}" for cell, width in zip(cells, widths[1:], strict=False))
         )
+    longest = max((len(label) for label, _ in facts.values()), default=0)
+    for place, (name, value) in facts.items():
+        parts[place] = Hanging(Text(f"{name:<{longest}}  ", "dim"), value)
     return Group(*parts)
 
 
