@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,22 +29,12 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.states import State
 from lab.crash.errors import LabError
-from lab.crash.program import (
-    API_URL,
-    DATABASE,
-    JOURNAL,
-    JOURNAL_FILE,
-    ExitCode,
-    send_signal,
-    start,
-    without_settings,
-)
+from lab.crash.program import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, ExitCode, send_signal, start, without_settings
 from lab.mock.ledger import Ledger
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 from lab.mock.values import roubles
 from texts.remedies import PROGRAM
-from texts.said import said
 
 FOLDER: Final = Path(".demo")
 BALANCES: Final = "balances.csv"
@@ -55,7 +46,7 @@ _MADE_BY_DEMO: Final = "made-by-carbon-migrate-demo"
 """A file in the folder: only what has it was made by a demonstration, and may be deleted by the next one."""
 _BILLING: Final = "billing.fdb"
 _MODEL: Final = "FinanceOperations"
-_PACING: Final = ("--settle", "0", "--in-flight", "64")
+PACING: Final = ("--settle", "0", "--in-flight", "64")
 """Lost answers are looked up at once: before the load is resumed, the billing has worked off all that it was sent."""
 _FEW: Final = 2_000
 """Rows that are sent so slowly that the load cannot end before it is killed."""
@@ -129,11 +120,10 @@ class DemoStage:
         def made(done: int, of: int) -> None:
             self.progress = (done, of)
 
-        def make() -> DemoLoad:
-            create(self._folder / _BILLING, subscribers=subscribers, seed=1, on_progress=made)
-            return _write_balances(self._folder)
-
-        return await anyio.to_thread.run_sync(make)
+        billing = self._folder / _BILLING
+        make = partial(create, billing, subscribers=subscribers, seed=1, on_progress=made)
+        await anyio.to_thread.run_sync(make)
+        return await anyio.to_thread.run_sync(_write_balances, self._folder)
 
     @asynccontextmanager
     async def serve_billing(self) -> AsyncIterator[MockBilling]:
@@ -144,7 +134,7 @@ class DemoStage:
 
     async def kill_load(self, billing: MockBilling, rows: int) -> KilledLoad:
         """Start the load, kill it in the middle, and let the billing work off what it was sent."""
-        pacing = _SLOWLY if rows <= _FEW else _PACING
+        pacing = _SLOWLY if rows <= _FEW else PACING
         async with self._started("run", "balances", BALANCES, "--yes", *pacing) as process:
             # The journal exists only once the run has checked the billing.
             while not await anyio.Path(self._folder / JOURNAL).exists():
@@ -165,14 +155,6 @@ class DemoStage:
         accepted = totals.count(State.ACCEPTED)
         self.progress = (accepted, rows)
         return accepted >= _KILL_AT * rows and totals.count(State.SENDING) > 0
-
-    async def resume(self, run: str) -> None:
-        """Resume the load to its end."""
-        await self._run(run, State.ACCEPTED, "resume", run, *_PACING)
-
-    async def verify(self, run: str) -> None:
-        """Read all rows back from the billing."""
-        await self._run(run, State.APPLIED, "verify", run, may_end_with=(ExitCode.DONE, ExitCode.REJECTED))
 
     async def prove(self, asked: DemoLoad, run: str) -> Proof:
         """The result in the billing's own tables and the mock's ledger, which are independent of the program."""
@@ -196,7 +178,7 @@ class DemoStage:
                         send_signal(process, signal.SIGTERM)
                         await process.wait()
 
-    async def _run(
+    async def run(
         self, run: str, state: State, *arguments: str, may_end_with: Sequence[int] = (ExitCode.DONE,)
     ) -> None:
         """Run a command to its end; its progress is the rows in a state. Raises `LabError` for another exit code."""
@@ -209,12 +191,10 @@ class DemoStage:
                     await process.wait()
         if process.returncode not in may_end_with:
             raise LabError(
-                said(
-                    "{command} ended with {code}; what it says is in {file}",
-                    command=f"{PROGRAM} {arguments[0]}",
-                    code=process.returncode,
-                    file=self._folder / OUTPUT,
-                )
+                "{command} ended with {code}; what it says is in {file}",
+                command=f"{PROGRAM} {arguments[0]}",
+                code=process.returncode,
+                file=self._folder / OUTPUT,
             )
 
 
@@ -225,33 +205,28 @@ def make_folder() -> Path:
     """
     folder = Path.cwd() / FOLDER
     try:
-        if folder.is_symlink() or folder.exists():
-            if folder.is_symlink() or not (folder / _MADE_BY_DEMO).is_file():
-                raise LabError(
-                    said(
-                        "{folder} is there already, and no demonstration has made it: it is left as it is. Move it "
-                        "away, or start the demonstration in another folder",
-                        folder=folder,
-                    )
-                )
+        is_there = folder.is_symlink() or folder.exists()
+        if is_there and (folder.is_symlink() or not (folder / _MADE_BY_DEMO).is_file()):
+            raise LabError(
+                "{folder} is there already, and no demonstration has made it: it is left as it is. Move it away, or "
+                "start the demonstration in another folder",
+                folder=folder,
+            )
+        if is_there:
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
         (folder / _MADE_BY_DEMO).write_text("The next demonstration deletes this folder.\n", encoding="utf-8")
     except OSError as error:
-        raise LabError(
-            said("{folder} cannot be made anew: {why}", folder=folder, why=error.strerror or str(error))
-        ) from error
+        raise LabError("{folder} cannot be made anew: {why}", folder=folder, why=error.strerror or "") from error
     return folder
 
 
 def _check_alive(process: Process) -> None:
     if process.returncode is not None:
         raise LabError(
-            said(
-                "the load ended by itself, with {code}, before it could be killed; what it says is in {file}",
-                code=process.returncode,
-                file=FOLDER / OUTPUT,
-            )
+            "the load ended by itself, with {code}, before it could be killed; what it says is in {file}",
+            code=process.returncode,
+            file=FOLDER / OUTPUT,
         )
 
 

@@ -6,16 +6,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from tools.house import (
-    ROOT,
-    House,
-    Text,
-    circles,
-    folder_of,
-    folders,
-    main_path,
-    room_of,
-)
+from tools.house import ROOT, House, Text, folder_of, folders, main_path, ring, room_of
 
 # A room: what it may import of other rooms. A room allows all of its folders, a path ending in .py that file alone.
 ROOMS_MAY_IMPORT = {
@@ -146,8 +137,8 @@ def libraries(house: House) -> Iterator[str]:
 
 
 def circles_of_folders(house: House) -> Iterator[str]:
-    for ring in circles(folders(house.graph())):
-        yield f"folders import each other: {', '.join(sorted({room_of(folder) for folder in ring}))}"
+    if found := ring(folders(house.graph())):
+        yield f"folders import each other: {', '.join(found)}"
 
 
 def private_names(house: House) -> Iterator[str]:

@@ -34,7 +34,6 @@ from tools.house import ROOMS, ROOT
 FEW, MANY = 200, 400
 GROUPS = 40
 _SHOWN: Final = 0.05
-_FOR_EVER: Final = 1e9
 STEPS = 3  # of a subscriber: himself, his account, his balance
 _INSIDE: Final = tuple(f"{ROOT}{os.sep}{room}{os.sep}" for room in ROOMS)
 _STATEMENT: Final = (str(ROOT / "billing" / "database" / "file_database.py"), "select")
@@ -66,22 +65,11 @@ class Cost:
         """Calls of all functions."""
         return sum(self.calls.values())
 
-    @property
-    def files(self) -> int:
-        """Files of which a function is called."""
-        return len({function.partition(":")[0] for function, calls in self.calls.items() if calls > 0})
-
     def beyond(self, few: "Cost", rows: int) -> "Cost":
         """The cost of each of the further `rows`, where `few` is the cost without them."""
         calls = {name: (calls - few.calls.get(name, 0)) / rows for name, calls in self.calls.items()}
         counts = (self.journal - few.journal, self.billing - few.billing, self.trips - few.trips)
         return Cost(calls, *(count / rows for count in counts))
-
-    def together(self, other: "Cost") -> "Cost":
-        """The cost of both commands."""
-        calls = collections.Counter(self.calls)
-        calls.update(other.calls)
-        return Cost(calls, self.journal + other.journal, self.billing + other.billing, self.trips + other.trips)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +103,11 @@ class _Counter:
     """Counts, as a profile function of all threads that start after it was set."""
 
     def __init__(self) -> None:
-        self.calls: collections.Counter[str] = collections.Counter()
+        self.calls = collections.Counter[str]()
         self.journal = 0
         self.billing = 0
         self.trips = 0
-        self._importing: collections.Counter[int] = collections.Counter()
+        self._importing = collections.Counter[int]()
 
     def note(self, frame: FrameType, event: str, argument: Any) -> None:  # noqa: ANN401 - as sys.setprofile has it
         if event == "c_call":
@@ -170,11 +158,7 @@ def cost_of(words: Sequence[str], *, may_end_with: Sequence[int] = (0,)) -> Cost
         sys.argv = ["carbon-migrate", *words]
         threading.setprofile(counter.note)
         from cli.main import main  # noqa: PLC0415 - counted only from here on
-        from engine.pipeline import before_images, witness  # noqa: PLC0415 - as above
 
-        # On a busy machine a row waits for longer than its look counts, and is looked for again.
-        vars(witness).update(FRESH=_FOR_EVER, READING_COUNTS=_FOR_EVER)
-        vars(before_images).update(FRESH=_FOR_EVER)
         sys.setprofile(counter.note)
         code: object = 0
         try:
@@ -281,29 +265,24 @@ def measured(bench: Workbench) -> Iterator[tuple[str, Cost]]:
     """The measures of `BUDGETS`, in their order."""
     yield "run: one row", cost_of(_run(bench.balances(1), bench.journal()))
     journals = {rows: bench.journal() for rows in (FEW, FEW + MANY)}
+    imports = {rows: bench.subscribers(rows) for rows in journals}
+
+    def there(rows: int) -> tuple[str, ...]:
+        return (_run_in(journals[rows]), "--journal", journals[rows])
+
+    def planned(rows: int) -> tuple[str, ...]:
+        return ("plan", "balances", bench.balances(rows), "--journal", bench.journal())
+
+    def imported(rows: int) -> tuple[str, ...]:
+        return ("import", imports[rows], *_SENDING, "--journal", bench.journal())
+
     yield "run: a further row", _further(lambda rows: cost_of(_run(bench.balances(rows), journals[rows])))
-    yield (
-        "plan: a further row",
-        _further(lambda rows: cost_of(("plan", "balances", bench.balances(rows), "--journal", bench.journal()))),
-    )
-    yield "status", cost_of(("status", _run_in(journals[FEW]), "--journal", journals[FEW]))
-    yield (
-        "verify: a further row",
-        _further(lambda rows: cost_of(("verify", _run_in(journals[rows]), "--journal", journals[rows]))),
-    )
-    yield (
-        "undo: a further row",
-        _further(
-            lambda rows: cost_of(
-                ("undo", _run_in(journals[rows]), *_WAY, *_SENDING, "--journal", journals[rows]), may_end_with=(0, 1)
-            )
-        ),
-    )
-    imports = {rows: bench.subscribers(rows) for rows in (FEW, FEW + MANY)}
-    yield (
-        "import: a further step",
-        _further(lambda rows: cost_of(("import", imports[rows], *_SENDING, "--journal", bench.journal())), STEPS),
-    )
+    yield "plan: a further row", _further(lambda rows: cost_of(planned(rows)))
+    yield "status", cost_of(("status", *there(FEW)))
+    yield "verify: a further row", _further(lambda rows: cost_of(("verify", *there(rows))))
+    undone = _further(lambda rows: cost_of(("undo", *there(rows), *_WAY, *_SENDING), may_end_with=(0, 1)))
+    yield "undo: a further row", undone
+    yield "import: a further step", _further(lambda rows: cost_of(imported(rows)), STEPS)
     yield "worker: a further row", _further(lambda rows: _by_worker(bench.balances(rows), bench.shared_journal()))
     # One row in flight is a group of one: how many rows are in a group depends on the timing, what it costs does not.
     few, many = (_by_worker(bench.balances(rows), bench.shared_journal(), "1") for rows in (1, 1 + GROUPS))
@@ -316,7 +295,11 @@ def _by_worker(file: str, journal: str, in_flight: str = "64") -> Cost:
     What the worker itself costs, its queue and its signs of life, is by run and second, and nothing of it by row.
     """
     handing_in = cost_of((*_run(file, journal), "--detach", "--in-flight", in_flight))
-    return handing_in.together(cost_of(("resume", "--end-outside-hours", "--json", "--quiet", "--journal", journal)))
+    working = cost_of(("resume", "--end-outside-hours", "--json", "--quiet", "--journal", journal))
+    calls = collections.Counter(handing_in.calls)
+    calls.update(working.calls)
+    counts = ((one.journal, one.billing, one.trips) for one in (handing_in, working))
+    return Cost(calls, *map(sum, zip(*counts, strict=True)))
 
 
 def _run_in(journal: str) -> str:
@@ -348,10 +331,11 @@ def main(arguments: Sequence[str]) -> int:
     code = 0
     with a_workbench() as bench:
         for name, cost in measured(bench):
+            files = {function.partition(":")[0] for function, calls in cost.calls.items() if calls > 0}
             sys.stdout.write(
                 f"{name:24} {cost.all_calls:8.0f} calls of {BUDGETS[name].calls:6.0f}; statements: "
                 f"journal {cost.journal:.2f}, billing {cost.billing:.2f}; round trips {cost.trips:.2f}; "
-                f"files {cost.files}\n"
+                f"files {len(files)}\n"
             )
             if name in arguments:
                 shown = sorted((function, calls) for function, calls in cost.calls.items() if calls >= _SHOWN)

@@ -6,9 +6,10 @@
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[1]
@@ -163,23 +164,13 @@ def folders(graph: Graph) -> Graph:
     return merged
 
 
-def circles(graph: Graph) -> list[list[str]]:
-    """The cycles: groups of nodes that import each other directly or indirectly, smallest name first."""
-    reach = {node: reachable(graph, [node]) for node in graph}
-    groups = {frozenset(other for other in reach[node] if node in reach[other]) for node in graph}
-    return sorted(sorted(group) for group in groups if len(group) > 1)
-
-
-def reachable(graph: Graph, start: Iterable[str]) -> set[str]:
-    """All nodes reachable from `start`; the start nodes are included only if they are in a cycle."""
-    found: set[str] = set()
-    ahead = [node for first in start for node in graph.get(first, ())]
-    while ahead:
-        node = ahead.pop()
-        if node not in found:
-            found.add(node)
-            ahead.extend(graph.get(node, ()))
-    return found
+def ring(graph: Graph) -> list[str]:
+    """Nodes that import each other in a ring, the first one again at the end; none where there is no ring."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def main_path(page: str) -> list[str]:

@@ -5,7 +5,7 @@ verified. The tests that prove a job are those of `tests/proofs.py`.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,6 @@ from typing import Final
 from cli.commands.jobs import in_rows, needs, value
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import KNOWN
-from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, own_select
 from tests.proofs import proofs_of
 from texts.remedies import PROGRAM
@@ -32,79 +31,59 @@ class Effects:
     verified: str
 
 
-FIELDS: Final = Effects(
+_FIELDS: Final = Effects(
     "yes: a field that is set twice is set once",
     "its fields, which are as wanted",
     "its fields are read again",
 )
-ISSUED: Final = Effects(
+_READ: Final = Effects("yes: it changes nothing", "not needed", "not needed")
+_ISSUED: Final = Effects(
     "yes: it is only another address",
     "the pool, and an address that is not the old one",
     "pool and address are read again",
 )
-RECALCULATED: Final = Effects(
-    "yes: it is the same recalculation",
-    "the date, or none, for the billing clears it when it is done",
-    "the date is read again; none counts as done",
-)
-MARKED: Final = Effects(
-    "no: it would be a second entry",
-    "the mark of run and row in its comment",
-    "entry, sum and comment are read again, the sums compared",
-)
-CONNECTED: Final = Effects(
-    "no: it would be a second service", "the mark of run and row in its comment", "the service is read again"
-)
-PAID: Final = Effects(
-    "no: it would be a second payment",
-    "the mark of run and row in its comment; with `way=add_payment` nothing: a lost answer is left to a person",
-    "entry, sum and comment are read again, the sums compared",
-)
-ONE_VALUE: Final = Effects(
-    "no: it would be a second value", "the value, by subscriber and attribute", "the value is read again"
-)
-IMPORTED: Final = Effects(
-    "no: each step is looked up before it is sent again",
-    "contract number, login, name of a folder; the mark of run and row where there is none of these",
-    "each step is read again, the sums compared; counts and sums by folder, tariff and operator",
-)
-GONE: Final = Effects("no", "it is gone", "it is looked for, and not found")
-PASSWORD: Final = Effects(
-    "yes: it is the same password", "nothing: it is sent again", "cannot be read back, and says so"
-)
-MADE_UP: Final = Effects(
-    "yes: it is only another password, and the last one counts",
-    "nothing: it is sent again",
-    "cannot be read back, and says so",
-)
-LETTER: Final = Effects(
-    "no: it would be a second letter",
-    "nothing: a lost answer is left to a person",
-    "cannot be read back, and says so",
-)
-READ: Final = Effects("yes: it changes nothing", "not needed", "not needed")
-ANY: Final = Effects(
-    "as its methods tell, or `--repeatable` says",
-    "as its methods tell, or by the select of `--look-up`",
-    "the same way; where there is none it cannot be read back, and says so",
-)
+_MARK: Final = "the mark of run and row in its comment"
+_ENTRY: Final = "entry, sum and comment are read again, the sums compared"
+_UNREADABLE: Final = "cannot be read back, and says so"
 
 _EFFECTS: Final[Mapping[str, Effects]] = MappingProxyType(
     {
-        "balances": MARKED,
-        "import": IMPORTED,
-        "snat-pool": ISSUED,
-        "ip-pool": ISSUED,
-        "recalculate": RECALCULATED,
-        "connect-service": CONNECTED,
-        "attribute": ONE_VALUE,
-        "delete-services": GONE,
-        "delete-account": GONE,
-        "payment": PAID,
-        "password": PASSWORD,
-        "random-password": MADE_UP,
-        "password-recovery": LETTER,
-        "call": ANY,
+        "balances": Effects("no: it would be a second entry", _MARK, _ENTRY),
+        "import": Effects(
+            "no: each step is looked up before it is sent again",
+            "contract number, login, name of a folder; the mark of run and row where there is none of these",
+            "each step is read again, the sums compared; counts and sums by folder, tariff and operator",
+        ),
+        "snat-pool": _ISSUED,
+        "ip-pool": _ISSUED,
+        "recalculate": Effects(
+            "yes: it is the same recalculation",
+            "the date, or none, for the billing clears it when it is done",
+            "the date is read again; none counts as done",
+        ),
+        "connect-service": Effects("no: it would be a second service", _MARK, "the service is read again"),
+        "attribute": Effects(
+            "no: it would be a second value", "the value, by subscriber and attribute", "the value is read again"
+        ),
+        "delete-services": Effects("no", "it is gone", "it is looked for, and not found"),
+        "delete-account": Effects("no", "it is gone", "it is looked for, and not found"),
+        "payment": Effects(
+            "no: it would be a second payment",
+            f"{_MARK}; with `way=add_payment` nothing: a lost answer is left to a person",
+            _ENTRY,
+        ),
+        "password": Effects("yes: it is the same password", "nothing: it is sent again", _UNREADABLE),
+        "random-password": Effects(
+            "yes: it is only another password, and the last one counts", "nothing: it is sent again", _UNREADABLE
+        ),
+        "password-recovery": Effects(
+            "no: it would be a second letter", "nothing: a lost answer is left to a person", _UNREADABLE
+        ),
+        "call": Effects(
+            "as its methods tell, or `--repeatable` says",
+            "as its methods tell, or by the select of `--look-up`",
+            f"the same way; where there is none it {_UNREADABLE}",
+        ),
     }
 )
 """By job; the other jobs read, or set fields."""
@@ -112,7 +91,7 @@ _EFFECTS: Final[Mapping[str, Effects]] = MappingProxyType(
 
 def effects_of(job: JobSpec) -> Effects:
     """How the effect of a job is recognised."""
-    return _EFFECTS.get(job.name, FIELDS if job.writes else READ)
+    return _EFFECTS.get(job.name, _FIELDS if job.writes else _READ)
 
 
 _INTRODUCTION: Final = f"""\
@@ -136,23 +115,23 @@ name is given with `--map NAME=COLUMN`. `{PROGRAM} jobs JOB` says which of them 
 """
 
 
-def page(jobs: Sequence[JobSpec] = tuple(JOBS.values())) -> str:
+def page() -> str:
     """The whole page as Markdown."""
-    return "\n".join([*_head(jobs), *(line for job in jobs for line in _section(job))]) + "\n"
-
-
-def _head(jobs: Sequence[JobSpec]) -> Iterator[str]:
-    yield "# Jobs"
-    yield ""
-    yield from _INTRODUCTION.splitlines()
     head = ["#", "job", "call", "may it be sent twice?", "recognised by", "verified by", "undone by"]
     tested = ["tested: plan, run, kill -9, resume, verify", "tested: undo", "tested: its own"]
-    numbered = {number: job for job in jobs for number in job.recipes}
-    rows = [_cells(str(number), numbered[number]) for number in sorted(numbered)]
-    yield table([*head, *tested], [*rows, *(_cells("–", job) for job in jobs if not job.recipes)])
-    yield from ("", "## Names of columns", "", *_COLUMNS.splitlines(), "")
+    numbered = sorted((number, job) for job in JOBS.values() for number in job.recipes)
+    rows = [_cells(str(number), job) for number, job in numbered]
+    rows += [_cells("–", job) for job in JOBS.values() if not job.recipes]
     names = [(code(name), ", ".join(others)) for name, others in KNOWN.items()]
-    yield table(["column", "found as well when it is called"], names)
+    columns = table(["column", "found as well when it is called"], names)
+    parts = [
+        "# Jobs",
+        _INTRODUCTION + table([*head, *tested], rows),
+        "## Names of columns",
+        _COLUMNS.rstrip(),
+        columns,
+    ]
+    return "\n\n".join([*parts, *(part for job in JOBS.values() for part in _section(job))]) + "\n"
 
 
 def _cells(number: str, job: JobSpec) -> list[str]:
@@ -175,31 +154,17 @@ def _link(test: str) -> str:
 
 
 def _section(job: JobSpec) -> Iterator[str]:
-    yield ""
     yield f"## {job.name}"
-    yield ""
-    yield _sentence(job.summary) + ("" if job.writes else " It only reads, and its answers become a file.")
-    yield ""
+    only_reads = "" if job.writes else " It only reads, and its answers become a file."
+    yield f"{job.summary[:1].upper()}{job.summary[1:]}.{only_reads}"
     yield f"    {job.example}"
-    yield ""
-    yield f"- Rows: {needs(job)}."
-    yield f"- Call: `{job.call}`"
-    yield f"- Undo: {job.undo}."
-    yield from _table("parameter", job.parameters)
-    yield from _table("parameter of its undo", job.undo_parameters)
+    yield f"- Rows: {needs(job)}.\n- Call: `{job.call}`\n- Undo: {job.undo}."
+    for title, parameters in (("parameter", job.parameters), ("parameter of its undo", job.undo_parameters)):
+        rows = [(code(one.name), value(one), in_rows(one) or "–", one.help) for one in parameters]
+        if rows:
+            yield table([title, "value", "column of the rows", "what for"], rows)
     if select := own_select(job):
-        yield from ("", "```sql", select, "```")
-
-
-def _table(title: str, parameters: Sequence[Parameter]) -> Iterator[str]:
-    if not parameters:
-        return
-    rows = [(code(one.name), value(one), in_rows(one) or "–", one.help) for one in parameters]
-    yield from ("", table([title, "value", "column of the rows", "what for"], rows))
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+        yield f"```sql\n{select}\n```"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, cast
@@ -66,31 +66,36 @@ RENAME: Final = """(names) => {
 }"""
 
 
+def words_of(*arguments: str) -> list[str]:
+    """A command of the program."""
+    return [sys.executable, "-m", "cli", *arguments]
+
+
 @contextmanager
 def started(folder: Path, *arguments: str) -> Iterator[IO[str]]:
     """A command of the program that works in a folder; its output."""
-    environment = os.environ | {"LOGNAME": USER, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "cli", *arguments]
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+    with subprocess.Popen(words_of(*arguments), cwd=folder, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         try:
             yield cast("IO[str]", process.stdout)
         finally:
             process.terminate()
 
 
-def write_rows(path: Path, ids: Sequence[int]) -> None:
-    """A file of balances."""
-    rows = [f"{key};{(key * 7919) % 290_000 / 100 - 300:.2f}".replace(".", ",") for key in ids]
-    path.write_text("\n".join(["abonent_id;amount", *rows]) + "\n", encoding="utf-8")
+def run_in(folder: Path, *place: str) -> str:
+    """The name of the run, once the journal has it."""
+    while True:
+        asked = subprocess.run(words_of("status", "--json", *place), cwd=folder, capture_output=True, check=False)  # noqa: S603 - our own
+        if asked.returncode == 0 and (runs := msgspec.json.decode(asked.stdout)["runs"]):
+            return str(runs[0]["run"])
 
 
-def take(tab: Page, address: str, folder: Path) -> bytes:
-    """The page in the middle of the load, as PNG."""
+def take(tab: Page, address: str, folder: Path) -> int:
+    """Make the picture of the page in the middle of the load; its bytes."""
     tab.set_default_timeout(PATIENCE)
     tab.goto(address)
     tab.wait_for_function(SHARE_ACCEPTED, arg=SHOWN_FROM)
     tab.evaluate(RENAME, [[f"{folder}/", ""], [socket.gethostname(), HOST], ["127.0.0.1", BILLING]])
-    return tab.screenshot(path=PICTURE)
+    return len(tab.screenshot(path=PICTURE))
 
 
 def main() -> int:
@@ -98,46 +103,27 @@ def main() -> int:
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("Chromium is missing: it is Debian's package chromium")
+    os.environ |= {"LOGNAME": USER, "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory(prefix="page-picture-") as name, sync_playwright() as playwright:
-        folder = Path(name)
+        folder, place = Path(name), ("--journal", f"{name}/journal")
         ids = rig.populated(folder / "billing.fdb", SUBSCRIBERS)
-        write_rows(folder / FILE, ids)
-        place = ("--journal", str(folder / "journal"))
+        rows = [f"{key};{(key * 7919) % 290_000 / 100 - 300:.2f}".replace(".", ",") for key in ids]
+        (folder / FILE).write_text("\n".join(["abonent_id;amount", *rows]) + "\n", encoding="utf-8")
         with rig.mock(folder / "billing.fdb", slots=SLOTS, latency_ms=LATENCY_MS) as billing:
             billing.fail(FAULTS)
-            load = (
-                "run",
-                "balances",
-                FILE,
-                "--yes",
-                "--quiet",
-                "--api-url",
-                billing.url,
-                "--database",
-                "billing.fdb",
-            )
-            with started(folder, *load, "--set", "op_type=2", "--settle", "600", *place):
-                run = wait_for_run(folder, place)
+            load = ("run", "balances", FILE, "--yes", "--quiet", "--set", "op_type=2", "--settle", "600")
+            where = ("--api-url", billing.url, "--database", "billing.fdb", *place)
+            with started(folder, *load, *where):
+                run = run_in(folder, *place)
                 with started(folder, "page", run, "--json", "--lang", "ru", *place) as said:
                     address = msgspec.json.decode(said.readline())["address"]
                     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
                     browser = playwright.chromium.launch(executable_path=chromium, args=flags)
                     tab = browser.new_page(viewport=SIZE, color_scheme="light", locale="ru-RU")
-                    taken = len(take(tab, address, folder))
+                    taken = take(tab, address, folder)
                     browser.close()
     print(f"{PICTURE.relative_to(ROOT)}: {taken:,} bytes")  # noqa: T201 - a tool of the developers
     return int(taken > MOST_BYTES)
-
-
-def wait_for_run(folder: Path, place: Sequence[str]) -> str:
-    """The name of the run, once the journal has it."""
-    command = [sys.executable, "-m", "cli", "status", "--json", *place]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    while True:
-        asked = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)  # noqa: S603 - our own
-        runs = msgspec.json.decode(asked.stdout)["runs"] if asked.returncode == 0 else []
-        if runs:
-            return str(runs[0]["run"])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """`demo`: shows the lab's demonstration step by step, and its proof as a table."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 import anyio.to_thread
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -52,7 +53,7 @@ async def _interruptible(subscribers: int, screen: Screen) -> Exit:
     with anyio.CancelScope() as whole:
         async with heeding(lambda _: whole.cancel()):
             try:
-                return await _play(subscribers, screen)
+                return await _play(subscribers, screen.out)
             except LabError as error:
                 raise CommandRefused(text_of(error)) from error
     screen.out.print()
@@ -60,21 +61,31 @@ async def _interruptible(subscribers: int, screen: Screen) -> Exit:
     return Exit.INTERRUPTED
 
 
-async def _play(subscribers: int, screen: Screen) -> Exit:
+async def _play(subscribers: int, out: Console) -> Exit:
     from lab.crash.program import JOURNAL
-    from lab.demo import BALANCES, FOLDER, DemoStage, make_folder
+    from lab.demo import BALANCES, FOLDER, PACING, DemoStage, make_folder
 
-    began = anyio.current_time()
-    show = _Narration(screen)
-    stage = DemoStage(await anyio.to_thread.run_sync(make_folder), show.command, reader().name)
+    began, steps = anyio.current_time(), itertools.count(1)
+
+    def heading(text: str) -> None:
+        out.print(Text.assemble((f"{next(steps)}. ", "bold cyan"), render(text, "bold")))
+
+    def typed(words: Sequence[str], program: str = f"{PROGRAM} ") -> None:
+        out.print(f"   [dim]$[/] {program}{' '.join(words)}", soft_wrap=True)
 
     def doing(what: Said) -> AbstractContextManager[None]:
         return waiting(what, lambda: stage.progress)
 
-    show.opening(subscribers)
+    stage = DemoStage(await anyio.to_thread.run_sync(make_folder), typed, reader().name)
+    question = said(
+        "A billing with {subscribers} subscribers, and a load of their balances that is killed in the middle: is "
+        "every rouble entered exactly once?",
+        subscribers=Quantity(subscribers),
+    )
+    out.print(render(question))
     with doing(said("making the billing")):
         asked = await stage.make_billing(subscribers)
-    show.heading(
+    heading(
         counted(
             "A billing, and {file}: {n} balance, {sum} in total",
             "A billing, and {file}: {n} balances, {sum} in total",
@@ -84,98 +95,57 @@ async def _play(subscribers: int, screen: Screen) -> Exit:
         )
     )
     async with stage.serve_billing() as billing:
-        show.heading(said("The load starts, and its process is killed in the middle"))
+        heading(said("The load starts, and its process is killed in the middle"))
         with doing(said("loading")):
             killed = await stage.kill_load(billing, asked.rows)
-        show.command(("kill", "-9", str(killed.process)), program="")
-        accepted, sending = (Quantity(killed.totals.count(state)) for state in (State.ACCEPTED, State.SENDING))
-        show.line(
-            said(
-                "{accepted} of {rows} rows were accepted; the answers of {sending} are lost",
-                accepted=accepted,
-                rows=Quantity(asked.rows),
-                sending=sending,
-            ),
-            "red",
+        typed(("kill", "-9", str(killed.process)), program="")
+        lost = said(
+            "{accepted} of {rows} rows were accepted; the answers of {sending} are lost",
+            accepted=Quantity(killed.totals.count(State.ACCEPTED)),
+            rows=Quantity(asked.rows),
+            sending=Quantity(killed.totals.count(State.SENDING)),
         )
-        show.heading(said("Resumed: what was in doubt is looked up, not sent on a guess"))
+        out.print(Text.assemble("   ", render(lost, "red")))
+        heading(said("Resumed: what was in doubt is looked up, not sent on a guess"))
         with doing(said("resuming")):
-            await stage.resume(killed.run)
-        show.heading(said("Verified: every row read back from the billing"))
+            await stage.run(killed.run, State.ACCEPTED, "resume", killed.run, *PACING)
+        heading(said("Verified: every row read back from the billing"))
         with doing(said("verifying")):
-            await stage.verify(killed.run)
+            # Where a row was rejected, the proof says so.
+            await stage.run(killed.run, State.APPLIED, "verify", killed.run, may_end_with=(Exit.DONE, Exit.REJECTED))
             proof = await stage.prove(asked, killed.run)
-    show.proof(proof, anyio.current_time() - began)
-    show.way_on(killed.run, FOLDER / JOURNAL)
+    out.print(_table(proof))
+    holds = (
+        render(said("the proof holds"), "bold green") if proof.holds else render(said("the proof fails"), "bold red")
+    )
+    time = duration(anyio.current_time() - began)
+    out.print(Text.assemble(holds, " ", render(said("after {time}", time=time), "dim")))
+    # What the demonstration leaves, and what to type next.
+    where = said("{folder}/ has the billing, the file and the journal, which these read:", folder=str(FOLDER))
+    out.print(render(where, "dim"))
+    for words in (("page",), ("report", killed.run)):
+        out.print(command(command_line(*words, "--journal", str(FOLDER / JOURNAL))))
+    make = command_line("mock", "init", "billing.fdb", "--abonents", "100")
+    out.print(steps_list([(make, said("make a billing to practise on"))]))
     return Exit.DONE if proof.holds else Exit.REJECTED
 
 
-class _Narration:
-    """Shows the demonstration on one screen: headings, and each command as it is typed."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._out = screen.out
-        self._step = 0
-
-    def opening(self, subscribers: int) -> None:
-        """Show the introduction."""
-        self._out.print(
-            render(
-                said(
-                    "A billing with {subscribers} subscribers, and a load of their balances that is killed in the "
-                    "middle: is every rouble entered exactly once?",
-                    subscribers=Quantity(subscribers),
-                )
-            )
-        )
-
-    def heading(self, text: str) -> None:
-        """Show the heading of the next part."""
-        self._step += 1
-        self._out.print(Text.assemble((f"{self._step}. ", "bold cyan"), render(text, "bold")))
-
-    def line(self, text: str, style: str = "") -> None:
-        """Show a result."""
-        self._out.print(Text.assemble("   ", render(text, style)))
-
-    def command(self, arguments: Sequence[str], program: str = f"{PROGRAM} ") -> None:
-        """Show a command as it is typed."""
-        self._out.print(f"   [dim]$[/] {program}{' '.join(arguments)}", soft_wrap=True)
-
-    def proof(self, proof: "Proof", seconds: float) -> None:
-        """Show what was requested beside what the billing has, and whether they agree."""
-        table = Table.grid(padding=(0, 3))
-        table.add_column(justify="right", style="dim")
-        table.add_column(justify="right")
-        table.add_column(justify="right")
-        table.add_column()
-        head = (said("asked"), said("in the billing"))
-        table.add_row("", *(render(one, "dim") for one in head), "")
-        for what, asked, found in _compared(proof):
-            sign = Text("✓", "green") if asked == found else Text("✗", "bold red")
-            table.add_row(render(what), asked, found, sign)
-        self._out.print(table)
-        holds = said("the proof holds") if proof.holds else said("the proof fails")
-        title = render(holds, "bold green" if proof.holds else "bold red")
-        self._out.print(Text.assemble(title, " ", render(said("after {time}", time=duration(seconds)), "dim")))
-
-    def way_on(self, run: str, journal: Path) -> None:
-        """Show what the demonstration leaves, and what to type next."""
-        where = said(
-            "{folder}/ has the billing, the file and the journal, which these read:", folder=str(journal.parent)
-        )
-        self._out.print(render(where, "dim"))
-        for words in (("page",), ("report", run)):
-            self._out.print(command(command_line(*words, "--journal", str(journal))))
-        make = command_line("mock", "init", "billing.fdb", "--abonents", "100")
-        self._out.print(steps_list([(make, said("make a billing to practise on"))]))
-
-
-def _compared(proof: "Proof") -> Iterator[tuple[str, str, str]]:
-    """The lines of the proof: name, requested value, found value."""
-    yield said("rows, and operations"), count(proof.asked.rows), count(proof.operations)
-    yield said("sum in roubles"), money(proof.asked.sum), money(proof.sum)
-    least, most = count(proof.least), count(proof.most)
-    yield said("operations of a subscriber"), "1", least if least == most else f"{least}–{most}"
-    yield said("balances as in the file"), count(proof.asked.rows), count(proof.balances)
-    yield said("rows verified"), count(proof.asked.rows), count(proof.totals.count(State.APPLIED))
+def _table(proof: "Proof") -> Table:
+    """What was requested beside what the billing has, and whether they agree."""
+    table = Table.grid(padding=(0, 3))
+    table.add_column(justify="right", style="dim")
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row("", render(said("asked"), "dim"), render(said("in the billing"), "dim"), "")
+    rows, least, most = count(proof.asked.rows), count(proof.least), count(proof.most)
+    for what, asked, found in (
+        (said("rows, and operations"), rows, count(proof.operations)),
+        (said("sum in roubles"), money(proof.asked.sum), money(proof.sum)),
+        (said("operations of a subscriber"), "1", least if least == most else f"{least}–{most}"),
+        (said("balances as in the file"), rows, count(proof.balances)),
+        (said("rows verified"), rows, count(proof.totals.count(State.APPLIED))),
+    ):
+        sign = Text("✓", "green") if asked == found else Text("✗", "bold red")
+        table.add_row(render(what), asked, found, sign)
+    return table

@@ -1,22 +1,27 @@
-"""`doctor`: checks everything that a run depends on, and says what to do about each problem."""
+"""`doctor`: checks everything that a run depends on, and says what to do about each problem.
 
+`CHECKS` has each thing that is looked at. A check yields its findings; an operator error that it raises is one, too.
+"""
+
+import ipaddress
 import os
 import platform
+import shlex
 import shutil
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-import anyio
-import anyio.to_thread
 import typer
+from anyio.to_thread import run_sync
 from rich.text import Text
 
 from billing.api.client import BillingClient, Health
@@ -26,33 +31,53 @@ from billing.database.file_database import open_file_database
 from billing.database.schema import documented
 from billing.directory.subscribers import any_name
 from billing.directory.system import check_scale
-from billing.errors import ColumnsMissing
+from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
-from checkpoints.address import JournalAddress
-from cli.commands.doctor_journal import MOST_SKEW, Checklist, check_journal, note_plain
+from checkpoints.errors import JournalError
+from checkpoints.journal import open_journal
+from checkpoints.journal_file import is_volatile
+from checkpoints.kept_secrets import KeysInUse
+from checkpoints.own_files import kept_copies
+from checkpoints.stores import is_there
 from cli.commands.execution import advise_typed, errors_shown, wear_badge
 from cli.metrics.reader import LOOPBACK
+from cli.session.journal import unfinished
+from cli.session.plans import plans_beside
 from cli.session.session import one_billing
+from cli.session.vaults import keys_of
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
-from cli.settings.settings import Settings, SettingValue, load
-from cli.terminal.exits import Exit
-from cli.terminal.layout import Facts, render, steps_list
+from cli.settings.settings import Settings, load
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import Facts, Hanging, command, render, steps_list
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.signals import run_command
-from cli.terminal.texts import WHOLE, printable, reason_of
+from cli.terminal.texts import WHOLE, printable, reason_of, rendered
+from cli.terminal.waiting import waiting
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway
-from jobs.catalogue.catalogue import Catalogue
+from jobs.access.secret_table import missing_keys, no_key
 from jobs.catalogue.typed_call import CALL
 from jobs.job import build
 from jobs.rows.input import Input
-from jobs.spec.spec import JobSpec, statement_of
-from texts.remedies import PROGRAM, SETTINGS_FILE, command_line, setting
-from texts.said import Quantity, counted, said, text_of
+from jobs.spec.spec import statement_of
+from texts.remedies import PROGRAM, SETTINGS_FILE, VAULT_KEY, VAULT_KEY_FILE, command_line, setting
+from texts.said import Given, Quantity, Said, counted, said, text_of
+
+LEAST_FREE: Final = 256 * 1024 * 1024
+"""Bytes that should be free on the journal's disk; a row takes about half a kilobyte."""
+
+MOST_CONNECTIONS: Final = 0.8
+"""The share of the server's connections above which it is reported that they run out."""
+
+CONNECTIONS_OF_A_RUN: Final = 4
+"""Connections of a process that sends a run: for reading, for writing, for its lock, and for what it is told."""
+
+MOST_SKEW: Final = 60.0
+"""Difference of two clocks in seconds above which it is reported."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -67,17 +92,505 @@ def _doctor(*, flags: Flags, as_json: AsJson = False) -> None:
     raise typer.Exit(code)
 
 
-async def missing_columns(database: Database) -> tuple[str, ...]:
-    """The documented tables and columns that are missing, as `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseError`."""
-    schema = await anyio.to_thread.run_sync(lambda: database.schema)
-    return tuple(map(str, schema.missing(documented())))
+@dataclass(slots=True)
+class Examined:
+    """What is examined, and what a check has learned for those after it; the tables are those of `--json`."""
+
+    flags: Flags
+    screen: Screen
+    settings: Settings = field(init=False)
+    health: Health | None = None
+    database: Database | None = None
+    origins: dict[str, Mapping[str, str | None]] = field(default_factory=dict)
+    facts: list[Mapping[str, str | None]] = field(default_factory=list)
 
 
-async def refused_jobs(client: BillingClient, database: Database, catalogue: Catalogue) -> Mapping[str, list[str]]:
+class Finding(NamedTuple):
+    """What a check has found: that all is `good`, a `note` that hinders no run, or what is `wrong` and what to do.
+
+    `then` is a command that helps, `of` what is found out about, where it is not what the check has the name of.
+    """
+
+    standing: str
+    text: str
+    then: str = ""
+    of: str | None = None
+    below: Facts | None = None
+
+
+class Check(NamedTuple):
+    """What is looked at, and how. After one that is `vital` and fails nothing else can be looked at."""
+
+    what: str
+    look: Callable[[Examined], AsyncIterator[Finding]]
+    vital: bool = False
+
+
+def passed(template: str, /, **values: Given) -> Finding:
+    """A sentence that all is well with what is checked."""
+    return Finding("good", Said(template, values))
+
+
+def noted(template: str, /, **values: Given) -> Finding:
+    """A sentence about what does not prevent a run."""
+    return Finding("note", Said(template, values))
+
+
+def failed(template: str, /, **values: Given) -> Finding:
+    """A sentence about what prevents a run, and what to do."""
+    return Finding("wrong", Said(template, values))
+
+
+_SIGNS: Final = {"good": ("✓", "green"), "note": ("!", "yellow"), "wrong": ("✗", "bold red")}
+
+
+async def examine(flags: Flags, screen: Screen) -> Exit:
+    """Go through all checks; 0 when nothing prevents a run, else 2."""
+    examined, findings, bad = Examined(flags, screen), list[Mapping[str, str]](), 0
+
+    def keep(what: str, found: Finding) -> None:
+        nonlocal bad
+        bad += found.standing == "wrong"
+        findings.append({"check": what, "standing": found.standing, "finding": f"{found.text} {found.then}".strip()})
+        _show(what, found, screen)
+
+    try:
+        for check in CHECKS:
+            try:
+                with waiting(said("checking: {what}", what=check.what)):
+                    async for found in check.look(examined):
+                        keep(found.of or check.what, found)
+            except (BillingError, JournalError, CommandRefused) as error:
+                keep(check.what, Finding("wrong", text_of(error)))
+                if check.vital:
+                    break
+    finally:
+        if examined.database is not None:
+            await run_sync(examined.database.close)
+    code = Exit.REFUSED if bad else Exit.DONE
+    if screen.voice.as_json:
+        tables = {"settings": examined.origins, "facts": examined.facts}
+        screen.emit({"checks": findings, **tables, "in_the_way": bad, "exit": int(code)})
+    screen.result("")
+    if bad:
+        in_the_way = render(said("{n} in the way of a run", n=Quantity(bad)), "bold red")
+        screen.result(Text.assemble(in_the_way, ": ", render(said("see the lines with ✗"))))
+    else:
+        screen.result(render(said("nothing is in the way of a run"), "bold green"))
+        screen.result(steps_list([(command_line("jobs"), said("see what a run can do"))]))
+    return code
+
+
+def _show(what: str, found: Finding, screen: Screen) -> None:
+    """Show a finding at once, the further lines of a problem below it."""
+    whole = found.standing != "wrong"
+    head, *rest = [found.text] if whole else rendered(found.text).splitlines() or [""]
+    label = Text.assemble(_SIGNS[found.standing], f" {printable(what):<12} ")
+    screen.result(Hanging(label, render(head)))
+    for line in rest:
+        screen.result(Hanging(Text(" " * 15), render(line)))
+    if found.then:
+        screen.result(command(found.then))
+    if found.below is not None:
+        screen.result(found.below)
+
+
+# ---- this machine, and the settings -------------------------------------------------------------------------------
+
+
+async def _program(_: Examined) -> AsyncIterator[Finding]:
+    yield passed(
+        "{program} {version}, Python {python} on {system}",
+        program=PROGRAM,
+        version=version(PROGRAM),
+        python=platform.python_version(),
+        system=sys.platform,
+    )
+
+
+async def _event_loop(_: Examined) -> AsyncIterator[Finding]:
+    if find_spec("uvloop"):
+        yield Finding("good", f"uvloop {version('uvloop')}")
+    else:
+        yield Finding("note", said("without uvloop all works, at about half the speed"), "pip install uvloop")
+
+
+async def _firebird(_: Examined) -> AsyncIterator[Finding]:
+    await run_sync(embedded.load)
+    own = version("firebird-embedded") if find_spec("firebird.embedded") else said("of the system")
+    yield passed("the client library loads ({origin})", origin=own)
+
+
+async def _settings(examined: Examined) -> AsyncIterator[Finding]:
+    settings = examined.settings = load(examined.flags, os.environ, Path.cwd())
+    examined.screen.mask.hide(settings.secrets)
+    wear_badge(settings, examined.screen)
+    advise_typed(examined.flags, settings)
+    table = Facts(indent=4)
+
+    def add(name: str, kept: str | None, shown: Text, origin: str) -> None:
+        examined.origins[name] = {"value": kept, "origin": origin}
+        table.add(name, Text.assemble(shown, "  ", render(origin, "dim")))
+
+    if profile := settings.profile:
+        examined.origins["profile"] = {"value": profile.badge.profile, "origin": profile.origin}
+        table.add(said("billing"), Text.assemble(profile.badge.line, "  ", render(profile.origin, "dim")))
+    for name, chosen in (
+        (said("api url"), settings.api_url),
+        (said("database"), settings.database),
+        (said("user"), settings.database_user),
+        (said("charset"), settings.database_charset),
+        (said("journal"), settings.journal),
+    ):
+        kept = chosen.value if chosen.value is None else without_credentials(str(chosen.value))
+        add(name, kept, render(kept or said("not set")), chosen.origin)
+    for name, hidden in (
+        (said("password"), settings.database_password),
+        (said("form"), settings.form),
+        (said("headers"), settings.headers),
+    ):
+        # Of a secret it is said that there is one, and no more.
+        is_set = bool(hidden.value)
+        add(name, "set" if is_set else None, render(said("set") if is_set else said("not set")), hidden.origin)
+    none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
+    yield Finding("good", str(settings.file) if settings.file else none, below=table)
+    for one in settings.exposed:
+        yield Finding("note", said("{reason}:", reason=one.reason), one.command, of=said("access"))
+
+
+async def _own_jobs(examined: Examined) -> AsyncIterator[Finding]:
+    for one in examined.settings.catalogue.declarations:
+        yield (
+            Finding("wrong", one.fault)
+            if one.fault
+            else passed("{jobs}, of {file}", jobs=tuple(one.jobs), file=one.path)
+        )
+
+
+async def _hooks(examined: Examined) -> AsyncIterator[Finding]:
+    # The hidden settings of API and database are missed where these are asked.
+    examined.settings.hidden.require("hooks")
+    hooks = examined.settings.hooks
+    for event, hook in hooks.hooks.items():
+        if hook.command and shutil.which(hook.command[0]) is None:
+            program = printable(hook.name, WHOLE)
+            yield noted("{event}: {program} is not there, or cannot be executed", event=event, program=program)
+    hooks.check_programs()
+
+
+async def _metrics(examined: Examined) -> AsyncIterator[Finding]:
+    file, port = examined.settings.metrics.file, examined.settings.metrics.port
+    if file is not None and not os.access(file.parent, os.W_OK | os.X_OK):
+        yield noted("{file}: its folder is not there, or cannot be written", file=printable(str(file), WHOLE))
+    if port is not None:
+        try:
+            socket.create_server((LOOPBACK, port)).close()
+        except OSError as error:
+            yield noted("port {port} cannot be had: {reason}", port=str(port), reason=reason_of(error))
+
+
+# ---- the journal: its runs, its disk, or its PostgreSQL server ----------------------------------------------------
+
+
+async def _journal(examined: Examined) -> AsyncIterator[Finding]:
+    where = examined.settings.journal.value
+    name = str(where)
+    if await run_sync(is_there, where):
+        async with open_journal(where) as journal:
+            runs = await journal.runs()
+            left = tuple([run.name for run in runs if await unfinished(run, journal)])
+        told = counted("{journal}: {n} run", "{journal}: {n} runs", len(runs), journal=name)
+        yield Finding("good", said("{journal}; not at their end: {runs}", journal=told, runs=left) if left else told)
+    elif where.postgres is not None or os.access(_nearest_folder(where.path), os.W_OK):
+        yield passed("{journal} will be made by the first run", journal=name)
+    else:
+        yield failed(
+            "{journal} cannot be made: its folder cannot be written. Name another: {flag}",
+            journal=name,
+            flag=setting("journal"),
+        )
+
+
+async def _kept_copies(examined: Examined) -> AsyncIterator[Finding]:
+    path = examined.settings.journal.value.path
+    for copy in (*kept_copies(path), *kept_copies(plans_beside(path))):
+        told = said(
+            "{copy}: the journal as the program before had it, with all that it held of people. Once you are sure "
+            "not to go back:",
+            copy=copy,
+        )
+        yield Finding("note", told, shlex.join(["rm", str(copy)]))
+
+
+async def _server(examined: Examined) -> AsyncIterator[Finding]:
+    if (address := examined.settings.journal.value.postgres) is None:
+        return
+    from checkpoints.postgres_store import facts_of_server
+
+    facts = await run_sync(facts_of_server, address)
+    skew = round(abs(facts.skew))
+    if not facts.may_make:
+        yield failed(
+            "this role may not make tables in schema {schema}: let the owner of the database type: "
+            "create schema {schema} authorization ROLE",
+            schema=address.schema,
+        )
+    elif abs(facts.skew) > MOST_SKEW:
+        yield noted(
+            "the clock of PostgreSQL is {seconds} s away from this machine's: times of several machines will "
+            "not match",
+            seconds=skew,
+        )
+    else:
+        version_ = printable(facts.version)
+        yield passed(
+            "PostgreSQL {version}; {seconds} s between its clock and this one", version=version_, seconds=skew
+        )
+    if facts.logs_statements:
+        yield noted(
+            "PostgreSQL writes statements to its own log, and they hold names and amounts of subscribers: see to "
+            "it who reads that log, or set log_statement = 'none' and log_min_duration_statement = -1 for this "
+            "role"
+        )
+    if not is_this_machine(facts.plain_host):
+        yield _plain(facts.plain_host, said("journal"))
+
+
+def _plain(host: str, of: str) -> Finding:
+    return Finding(
+        "note",
+        said(
+            "the connection to {host} is not encrypted: anyone on the path can read and change names, amounts and "
+            "passwords. Use TLS, a tunnel or a private network",
+            host=printable(host),
+        ),
+        of=of,
+    )
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether an address is of this machine alone: no host, a path of a socket, or a loopback address."""
+    if not host or host.startswith("/") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _queue(examined: Examined) -> AsyncIterator[Finding]:
+    """The runs that were handed in, who sends them, and whether the server has connections for more."""
+    if (address := examined.settings.journal.value.postgres) is None:
+        return
+    from cli.fleet.queue import HEARD_SECONDS, facts_of_queue
+
+    facts = await run_sync(facts_of_queue, address)
+    if facts.waiting is None or facts.given_out is None or facts.workers is None:
+        yield passed("no run was handed in yet, and no worker was started")
+    elif facts.workers:
+        yield passed(
+            "{workers}; runs: {working} worked on, {waiting} waiting",
+            workers=counted("{n} worker", "{n} workers", facts.workers),
+            working=facts.given_out,
+            waiting=facts.waiting,
+        )
+    elif runs := facts.waiting + facts.given_out:
+        waits = counted(
+            "{n} run waits, and no worker was heard of for {seconds} s: start one",
+            "{n} runs wait, and no worker was heard of for {seconds} s: start one",
+            runs,
+            seconds=HEARD_SECONDS,
+        )
+        # Of all billings: a profile that was typed would make it a worker of this one alone.
+        yield Finding("note", waits, f"{PROGRAM} worker")
+    else:
+        yield passed("no run waits, and no worker was heard of for {seconds} s", seconds=HEARD_SECONDS)
+    if facts.connections > MOST_CONNECTIONS * facts.most_connections:
+        yield Finding(
+            "note",
+            said(
+                "{used} of {most} are in use: each run that is sent takes {each}. Let the administrator of "
+                "PostgreSQL raise max_connections, or start workers with fewer --billings",
+                used=facts.connections,
+                most=facts.most_connections,
+                each=CONNECTIONS_OF_A_RUN,
+            ),
+            of=said("connections"),
+        )
+
+
+async def _vault_key(examined: Examined) -> AsyncIterator[Finding]:
+    """Whether the key of the settings opens the passwords that are kept, and is that of the other machines."""
+    where, keys, used = examined.settings.journal.value, keys_of(examined.settings), KeysInUse({}, "")
+    if where.postgres is None:
+        return
+    if await run_sync(is_there, where):
+        async with open_journal(where) as journal:
+            used = await journal.kept_secrets.keys_in_use()
+    if keys is None and used.kept:
+        yield Finding("wrong", no_key(str(where)))
+    elif keys is None:
+        unset = said("none is set: runs whose rows have passwords or sessions need one")
+        yield Finding("note", unset, command_line("journal", "key", VAULT_KEY_FILE))
+    elif missing := sorted(used.kept.keys() - set(keys.ids)):
+        yield Finding("wrong", missing_keys(str(where), missing, keys.ids))
+    elif used.newest and used.newest not in keys.ids:
+        yield failed(
+            "passwords were last encrypted with key {newest} in this journal, and {setting} has {ours} here: "
+            "give all machines the same keys",
+            newest=used.newest,
+            setting=VAULT_KEY,
+            ours=keys.ids,
+        )
+    else:
+        yield Finding(
+            "good",
+            counted(
+                "key {key} encrypts; {n} secret is kept, and can be opened",
+                "key {key} encrypts; {n} secrets are kept, and all can be opened",
+                sum(used.kept.values()),
+                key=keys.first,
+            ),
+        )
+
+
+async def _disk(examined: Examined) -> AsyncIterator[Finding]:
+    where = examined.settings.journal.value
+    if where.postgres is not None:
+        return
+    if is_volatile(where.path):
+        yield noted(
+            "{journal} is in memory (tmpfs), and is gone when the machine or the container restarts: name a file "
+            "on a disk with {flag}",
+            journal=str(where),
+            flag=setting("journal"),
+        )
+    free = shutil.disk_usage(_nearest_folder(where.path)).free
+    told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
+    if free >= LEAST_FREE:
+        yield Finding("good", told)
+    else:
+        yield failed(
+            "{free}: a run of {rows} rows wants about {wanted}",
+            free=told,
+            rows=Quantity(100_000),
+            wanted=LEAST_FREE // 1024 // 1024,
+        )
+
+
+def _nearest_folder(path: Path) -> Path:
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
+
+
+# ---- the billing: its API, its database, what is known of it ------------------------------------------------------
+
+
+async def _api(examined: Examined) -> AsyncIterator[Finding]:
+    async with BillingClient(examined.settings.client) as client:
+        health = examined.health = await client.health()
+    yield passed(
+        "{address}, version {version}, in {ms} ms",
+        address=examined.settings.target,
+        version=printable(health.version),
+        ms=round(1000 * health.seconds),
+    )
+
+
+async def _clock(examined: Examined) -> AsyncIterator[Finding]:
+    """The billing's time, which has no zone, beside this machine's time and UTC."""
+    if examined.health is None:
+        return
+    if (told := examined.health.server_time) is None:
+        yield noted("the billing does not tell its time")
+        return
+    try:
+        there = datetime.fromisoformat(told).replace(tzinfo=None)
+    except ValueError:
+        yield noted("the billing's time cannot be read: {time}", time=printable(told))
+        return
+    now = datetime.now(UTC)
+    here = [now.replace(tzinfo=None), now.astimezone().replace(tzinfo=None)]
+    skew = min(abs((there - clock).total_seconds()) for clock in here)
+    seconds = round(skew)
+    if skew > MOST_SKEW:
+        yield noted(
+            "the billing's clock is {seconds} s away from this machine's: times will not match", seconds=seconds
+        )
+    else:
+        yield passed("{seconds} s between the billing's clock and this one", seconds=seconds)
+
+
+async def _encryption(examined: Examined) -> AsyncIterator[Finding]:
+    address = urlsplit(examined.settings.api_url.value or "")
+    if address.scheme == "http" and not is_this_machine(host := address.hostname or ""):
+        yield _plain(host, "api")
+
+
+async def _database(examined: Examined) -> AsyncIterator[Finding]:
+    if (dsn := examined.settings.dsn) is None:
+        yield noted(
+            "none is set: all is asked through the API, a call a row, and some jobs cannot work; the billing "
+            "is known by its address alone"
+        )
+        return
+    database = open_file_database(dsn)
+    try:
+        await run_sync(database.connect)
+    except BaseException:
+        await run_sync(database.close)
+        raise
+    examined.database = database
+    counts = tuple(
+        [said("{n} {table}", n=await _rows_of(one, database), table=one.lower()) for one in sorted(TABLES)]
+    )
+    yield passed("{database}: {tables}", database=printable(database.dsn, WHOLE), tables=counts)
+    if (sample := await run_sync(any_name, database)) is not None:
+        # Garbled letters mean a wrong charset; only a person can see that.
+        name = printable(sample)
+        readable = said("{charset}; can you read this name? {name}", charset=dsn.charset, name=name)
+        yield Finding("good", readable, of=said("charset"))
+
+
+async def _rows_of(table: str, database: Database) -> Quantity:
+    ((number,),) = await run_sync(database.query, f"select count(*) from {table}")  # noqa: S608 - a name of ours
+    return Quantity(number)
+
+
+async def _money(examined: Examined) -> AsyncIterator[Finding]:
+    if examined.database is None:
+        return
+    scale = Quantity(SCALE)
+    if await run_sync(check_scale, examined.database):
+        yield passed("{scale} in the database are one rouble, as row 1 of VPN_CONST says", scale=scale)
+    else:
+        yield noted(
+            "row 1 of VPN_CONST cannot be read; {scale} in the database are taken for one rouble: compare a "
+            "balance with what the billing shows before you rely on it",
+            scale=scale,
+        )
+
+
+async def _columns(examined: Examined) -> AsyncIterator[Finding]:
+    """Documented tables and columns that are missing, and the jobs that are refused without them; versions differ."""
+    if (database := examined.database) is None:
+        return
+    schema = await run_sync(lambda: database.schema)
+    if not (missing := [str(one) for one in schema.missing(documented())]):
+        yield passed("all that are documented are there")
+        return
+    refused = await _refused_jobs(examined.settings, database)
+    rest = [name for name in missing if not any(all(map(reason.__contains__, name.split("."))) for reason in refused)]
+    if rest:
+        yield noted("not there, and left out of what is read and shown: {columns}", columns=tuple(rest))
+    for reason, jobs in refused.items():
+        yield noted("{jobs}: {reason}", jobs=tuple(jobs), reason=reason)
+
+
+async def _refused_jobs(settings: Settings, database: Database) -> Mapping[str, list[str]]:
     """By reason, the jobs that are refused before their first call, and those without their own select."""
-    gateway = Gateway(client, database)
+    gateway = Gateway(BillingClient(settings.client), database)
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for name, kind in catalogue.jobs.items():
+    for name, kind in settings.catalogue.jobs.items():
         if name == CALL:
             continue
         parameters = {one.name: one.name if one.default is None else one.default for one in kind.parameters}
@@ -85,335 +598,101 @@ async def refused_jobs(client: BillingClient, database: Database, catalogue: Cat
             await build(kind, gateway, parameters, Input()).try_out()
         except EngineError as error:
             found[text_of(error)].append(name)
-        if reason := await anyio.to_thread.run_sync(_without_own_select, database, kind):
+        own = statement_of(kind.select, {one.name: one.name for one in kind.parameters})
+        try:
+            if own is not None:
+                await run_sync(database.fit, own)
+        except ColumnsMissing as error:
+            reason = said(
+                "{error}, which the job's own select needs: its rows have to come from a file or from {flag}",
+                error=error,
+                flag=setting("sql"),
+            )
             found[reason].append(name)
     return found
 
 
-def _without_own_select(database: Database, kind: JobSpec) -> str:
-    own = statement_of(kind.select, {one.name: one.name for one in kind.parameters})
-    try:
-        if own is not None:
-            database.fit(own)
-    except ColumnsMissing as error:
-        return said(
-            "{error}, which the job's own select needs: its rows have to come from a file or from {flag}",
-            error=error,
-            flag=setting("sql"),
-        )
-    return ""
-
-
-async def examine(flags: Flags, screen: Screen) -> Exit:
-    """Run all checks; 0 when nothing prevents a run, else 2."""
-    checklist = Checklist(screen)
-    _machine(checklist)
-    await _runtime(checklist)
-    with checklist.trying(said("settings")):
-        settings = load(flags, os.environ, Path.cwd())
-        screen.mask.hide(settings.secrets)
-        wear_badge(settings, screen)
-        advise_typed(flags, settings)
-        _settings(settings, checklist)
-        looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [
-            _declarations,
-            _listeners,
-            check_journal,
-            _api,
-            _database,
-            _profile,
-        ]
-        for look in looks:
-            await look(settings, checklist)
-    if screen.voice.as_json:
-        screen.emit(checklist.as_object())
-    if checklist.bad:
-        bad = said("{n} in the way of a run", n=Quantity(checklist.bad))
-        screen.result("")
-        screen.result(Text.assemble(render(bad, "bold red"), ": ", render(said("see the lines with ✗"))))
-        return Exit.REFUSED
-    screen.result("")
-    screen.result(render(said("nothing is in the way of a run"), "bold green"))
-    screen.result(steps_list([(command_line("jobs"), said("see what a run can do"))]))
-    return Exit.DONE
-
-
-def _machine(checklist: Checklist) -> None:
-    program = said(
-        "{program} {version}, Python {python} on {system}",
-        program=PROGRAM,
-        version=version(PROGRAM),
-        python=platform.python_version(),
-        system=sys.platform,
+async def _one_billing(examined: Examined) -> AsyncIterator[Finding]:
+    """Whether API and database are of one billing, and by what it is recognised."""
+    if examined.database is None:
+        return
+    async with BillingClient(examined.settings.client) as client:
+        one = await one_billing(Gateway(client, examined.database), examined.settings)
+    alike = counted(
+        "API and database are one: {n} subscriber is equal in both",
+        "API and database are one: {n} subscribers are equal in both",
+        one.compared,
     )
-    checklist.good(said("program"), program)
-    if find_spec("uvloop"):
-        checklist.good(said("event loop"), f"uvloop {version('uvloop')}")
+    if not one.compared:
+        yield noted("without subscribers, API and database cannot be compared")
+    elif one.identity:
+        yield passed("{alike}; known by its oldest rows at any address", alike=alike)
     else:
-        slow = said("without uvloop all works, at about half the speed")
-        checklist.note(said("event loop"), slow, "pip install uvloop")
+        yield noted("{alike}; known by its address alone", alike=alike)
 
 
-async def _runtime(checklist: Checklist) -> None:
-    with checklist.trying("firebird"):
-        await anyio.to_thread.run_sync(embedded.load)
-        own = version("firebird-embedded") if find_spec("firebird.embedded") else said("of the system")
-        checklist.good("firebird", said("the client library loads ({origin})", origin=own))
-
-
-def _settings(settings: Settings, checklist: Checklist) -> None:
-    table = Facts(indent=4)
-    if profile := settings.profile:
-        checklist.settings["profile"] = {"value": profile.badge.profile, "origin": profile.origin}
-        table.add(said("billing"), Text.assemble(profile.badge.line, "  ", render(profile.origin, "dim")))
-    secret = {
-        said("password"): settings.database_password,
-        said("form"): settings.form,
-        said("headers"): settings.headers,
-    }
-    open_settings: dict[str, SettingValue[str | None] | SettingValue[str] | SettingValue[JournalAddress]] = {
-        said("api url"): settings.api_url,
-        said("database"): settings.database,
-        said("user"): settings.database_user,
-        said("charset"): settings.database_charset,
-        said("journal"): settings.journal,
-    }
-    for name, chosen in open_settings.items():
-        kept = chosen.value if chosen.value is None else without_credentials(str(chosen.value))
-        checklist.settings[name] = {"value": kept, "origin": chosen.origin}
-        table.add(name, _with_origin(kept or said("not set"), chosen.origin))
-    for name, hidden in secret.items():
-        # Of a secret it is said that there is one, and no more.
-        checklist.settings[name] = {"value": "set" if hidden.value else None, "origin": hidden.origin}
-        table.add(name, _with_origin(said("set") if hidden.value else said("not set"), hidden.origin))
-    none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
-    checklist.good(said("settings"), str(settings.file) if settings.file else none)
-    checklist.screen.result(table)
-    # Those of API and database are missed where these are asked.
-    with checklist.trying(said("hooks")):
-        settings.hidden.require("hooks")
-    for one in settings.exposed:
-        checklist.note(said("access"), said("{reason}:", reason=one.reason), one.command)
-
-
-def _with_origin(value: str, origin: str) -> Text:
-    return Text.assemble(render(value), "  ", render(origin, "dim"))
-
-
-async def _declarations(settings: Settings, checklist: Checklist) -> None:
-    for one in settings.catalogue.declarations:
-        if one.fault:
-            checklist.wrong(said("own jobs"), one.fault)
-        else:
-            checklist.good(said("own jobs"), said("{jobs}, of {file}", jobs=tuple(one.jobs), file=one.path))
-
-
-async def _listeners(settings: Settings, checklist: Checklist) -> None:
-    """Who is to hear of runs, and cannot be told; that hinders no run."""
-    with checklist.trying(said("hooks")):
-        settings.hooks.check_programs()
-    for event, hook in settings.hooks.hooks.items():
-        if hook.command and shutil.which(hook.command[0]) is None:
-            missing = said(
-                "{event}: {program} is not there, or cannot be executed",
-                event=event,
-                program=printable(hook.name, WHOLE),
-            )
-            checklist.note(said("hooks"), missing)
-    file, port = settings.metrics.file, settings.metrics.port
-    if file is not None and not os.access(file.parent, os.W_OK | os.X_OK):
-        closed = said("{file}: its folder is not there, or cannot be written", file=printable(str(file), WHOLE))
-        checklist.note(said("metrics"), closed)
-    if port is not None:
-        try:
-            socket.create_server((LOOPBACK, port)).close()
-        except OSError as error:
-            taken = said("port {port} cannot be had: {reason}", port=str(port), reason=reason_of(error))
-            checklist.note(said("metrics"), taken)
-
-
-async def _api(settings: Settings, checklist: Checklist) -> None:
-    with checklist.trying("api"):
-        async with BillingClient(settings.client) as client:
-            health = await client.health()
-        checklist.version = health.version
-        answered = said(
-            "{address}, version {version}, in {ms} ms",
-            address=settings.target,
-            version=printable(health.version),
-            ms=round(1000 * health.seconds),
+async def _profile(examined: Examined) -> AsyncIterator[Finding]:
+    """The facts that jobs depend on, and whether each is confirmed."""
+    path, profile = profile_path(examined.settings), profile_of(examined.settings)
+    facts, table = dict(profile.facts()), Facts(indent=4)
+    for name, fact in facts.items():
+        when = str(fact.learned) if fact.learned else None
+        says = describe_fact(name, fact.value)
+        examined.facts.append({"fact": name, "standing": str(fact.standing), "learned": when, "says": says})
+        # Of what nobody has asked for there is nothing to show.
+        if fact.known or fact.value not in ((), {}):
+            standing = STANDING_NAMES[fact.standing]
+            table.add(said("{standing} {day}", standing=standing, day=when) if when else standing, render(says))
+    known = sum(fact.known for fact in facts.values())
+    now = examined.health.version if examined.health else ""
+    ask = command_line("probe", "--abonent", "ID")
+    if not known:
+        yield Finding(
+            "note", said("no probe has asked this billing; ask it, on a test subscriber:"), ask, below=table
         )
-        checklist.good("api", answered)
-        _clock(health, checklist)
-    address = urlsplit(settings.api_url.value or "")
-    if address.scheme == "http":
-        note_plain("api", address.hostname or "", checklist)
-
-
-async def _profile(settings: Settings, checklist: Checklist) -> None:
-    """Show the facts that jobs depend on, and whether each is confirmed."""
-    with checklist.trying(said("profile")):
-        path = profile_path(settings)
-        profile = profile_of(settings)
-        facts = dict(profile.facts())
-        known = sum(fact.known for fact in facts.values())
-        ask = command_line("probe", "--abonent", "ID")
-        if not known:
-            checklist.note(
-                said("profile"), said("no probe has asked this billing; ask it, on a test subscriber:"), ask
-            )
-        elif checklist.version and profile.version != checklist.version:
-            older = said(
-                "learned from version {old}, and the billing is of version {new} now; ask it again, on a test "
-                "subscriber:",
-                old=printable(profile.version),
-                new=printable(checklist.version),
-            )
-            checklist.note(said("profile"), older, ask)
-        else:
-            learned = counted(
+    elif now and profile.version != now:
+        older = said(
+            "learned from version {old}, and the billing is of version {new} now; ask it again, on a test "
+            "subscriber:",
+            old=printable(profile.version),
+            new=printable(now),
+        )
+        yield Finding("note", older, ask, below=table)
+    else:
+        yield Finding(
+            "good",
+            counted(
                 "{file}, of version {version}: {n} fact known",
                 "{file}, of version {version}: {n} facts known",
                 known,
                 file=path,
                 version=printable(profile.version),
-            )
-            checklist.good(said("profile"), learned)
-        table = Facts(indent=4)
-        for name, fact in facts.items():
-            when = str(fact.learned) if fact.learned else None
-            says = describe_fact(name, fact.value)
-            checklist.facts.append({"fact": name, "standing": str(fact.standing), "learned": when, "says": says})
-            # Of what nobody has asked for there is nothing to show.
-            if fact.known or fact.value not in ((), {}):
-                standing = STANDING_NAMES[fact.standing]
-                table.add(said("{standing} {day}", standing=standing, day=when) if when else standing, render(says))
-        checklist.screen.result(table)
-
-
-def _clock(health: Health, checklist: Checklist) -> None:
-    """Compare the billing's time, which has no zone, with this machine's time and with UTC."""
-    if health.server_time is None:
-        checklist.note(said("clock"), said("the billing does not tell its time"))
-        return
-    there = _read_time(health.server_time)
-    if there is None:
-        unread = said("the billing's time cannot be read: {time}", time=printable(health.server_time))
-        checklist.note(said("clock"), unread)
-        return
-    now = datetime.now(UTC)
-    here = [now.replace(tzinfo=None), now.astimezone().replace(tzinfo=None)]
-    skew = min((abs((there - clock).total_seconds()) for clock in here), default=0.0)
-    if skew > MOST_SKEW:
-        away = said(
-            "the billing's clock is {seconds} s away from this machine's: times will not match", seconds=round(skew)
-        )
-        checklist.note(said("clock"), away)
-    else:
-        near = said("{seconds} s between the billing's clock and this one", seconds=round(skew))
-        checklist.good(said("clock"), near)
-
-
-def _read_time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
-        return None
-
-
-async def _database(settings: Settings, checklist: Checklist) -> None:
-    with checklist.trying(said("database")):
-        dsn = settings.dsn
-        if dsn is None:
-            checklist.note(
-                said("database"),
-                said(
-                    "none is set: all is asked through the API, a call a row, and some jobs cannot work; the billing "
-                    "is known by its address alone"
-                ),
-            )
-            return
-        database = open_file_database(dsn)
-        try:
-            await anyio.to_thread.run_sync(_look_into, database, checklist)
-            await _columns(settings, database, checklist)
-            await _one_billing(settings, database, checklist)
-        finally:
-            await anyio.to_thread.run_sync(database.close)
-
-
-async def _one_billing(settings: Settings, database: Database, checklist: Checklist) -> None:
-    """Compare API and database, and say by what the billing is recognised."""
-    with checklist.trying(said("billing")):
-        async with BillingClient(settings.client) as client:
-            one = await one_billing(Gateway(client, database), settings)
-        alike = counted(
-            "API and database are one: {n} subscriber is equal in both",
-            "API and database are one: {n} subscribers are equal in both",
-            one.compared,
-        )
-        if not one.compared:
-            checklist.note(said("billing"), said("without subscribers, API and database cannot be compared"))
-        elif one.identity:
-            checklist.good(said("billing"), said("{alike}; known by its oldest rows at any address", alike=alike))
-        else:
-            checklist.note(said("billing"), said("{alike}; known by its address alone", alike=alike))
-
-
-async def _columns(settings: Settings, database: Database, checklist: Checklist) -> None:
-    """Show documented tables and columns that are missing; versions differ."""
-    missing = await missing_columns(database)
-    if not missing:
-        checklist.good(said("columns"), said("all that are documented are there"))
-        return
-    refused = await refused_jobs(BillingClient(settings.client), database, settings.catalogue)
-    rest = [name for name in missing if not any(_names(reason, name) for reason in refused)]
-    if rest:
-        left_out = said("not there, and left out of what is read and shown: {columns}", columns=tuple(rest))
-        checklist.note(said("columns"), left_out)
-    for reason, jobs in refused.items():
-        checklist.note(said("columns"), said("{jobs}: {reason}", jobs=tuple(jobs), reason=reason))
-
-
-def _names(reason: str, missing: str) -> bool:
-    table, _, column = missing.partition(".")
-    return table in reason and column in reason
-
-
-def _look_into(database: Database, checklist: Checklist) -> None:
-    database.connect()
-    with checklist.trying(said("database")):
-        counts = tuple(
-            said("{n} {table}", n=Quantity(_rows_of(table, database)), table=table.lower())
-            for table in sorted(TABLES)
-        )
-        tables = said("{database}: {tables}", database=printable(database.dsn, WHOLE), tables=counts)
-        checklist.good(said("database"), tables)
-        if (sample := any_name(database)) is not None:
-            # Garbled letters mean a wrong charset; only a person can see that.
-            readable = said(
-                "{charset}; can you read this name? {name}", charset=database.dsn.charset, name=printable(sample)
-            )
-            checklist.good(said("charset"), readable)
-        with checklist.trying(said("money")):
-            _scale(database, checklist)
-
-
-def _rows_of(table: str, database: Database) -> int:
-    ((number,),) = database.query(f"select count(*) from {table}")  # noqa: S608 - a name of ours
-    return int(number)
-
-
-def _scale(database: Database, checklist: Checklist) -> None:
-    if check_scale(database):
-        one_rouble = said("{scale} in the database are one rouble, as row 1 of VPN_CONST says", scale=Quantity(SCALE))
-        checklist.good(said("money"), one_rouble)
-    else:
-        checklist.note(
-            said("money"),
-            said(
-                "row 1 of VPN_CONST cannot be read; {scale} in the database are taken for one rouble: compare a "
-                "balance with what the billing shows before you rely on it",
-                scale=Quantity(SCALE),
             ),
+            below=table,
         )
+
+
+CHECKS: Final = (
+    Check(said("program"), _program),
+    Check(said("event loop"), _event_loop),
+    Check("firebird", _firebird),
+    Check(said("settings"), _settings, vital=True),
+    Check(said("own jobs"), _own_jobs),
+    Check(said("hooks"), _hooks),
+    Check(said("metrics"), _metrics),
+    Check(said("journal"), _journal),
+    Check(said("kept copy"), _kept_copies),
+    Check(said("server"), _server),
+    Check(said("queue"), _queue),
+    Check(said("vault key"), _vault_key),
+    Check(said("disk"), _disk),
+    Check("api", _api),
+    Check(said("clock"), _clock),
+    Check("api", _encryption),
+    Check(said("database"), _database),
+    Check(said("money"), _money),
+    Check(said("columns"), _columns),
+    Check(said("billing"), _one_billing),
+    Check(said("profile"), _profile),
+)
+"""What is looked at, in this order."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from cli.commands.selftest import MINUTES, Series, prove
+from cli.commands.selftest import Series, prove
 from cli.settings.settings import own_jobs_of
 from cli.show.parts import section, stack
 from cli.terminal.exits import CommandRefused, Exit
@@ -60,14 +60,11 @@ def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, scre
     first = secrets.randbelow(_SEEDS) if seed is None else seed
     serieses = [
         Series(
-            seed=first,
+            first,
             count_on=True,
             rounds=rounds,
-            minutes=MINUTES,
             job=one.spec.name,
             rows=rows,
-            faults=(),
-            config=None,
             own=one.trial,
             declaration=declaration.path,
         )

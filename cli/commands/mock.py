@@ -55,7 +55,7 @@ def init(
     from lab.mock.population import create
 
     if file.exists():
-        raise CommandRefused(said("{file} is there already: name another file, or remove it", file=printable(file)))
+        raise CommandRefused("{file} is there already: name another file, or remove it", file=printable(file))
     progress = (0, 0)
 
     def note(done: int, of: int) -> None:
@@ -132,11 +132,9 @@ def serve(  # noqa: PLR0913 - each is a flag
 
     if not file.exists():
         raise CommandRefused(
-            said(
-                "there is no {file}: make it with {command}",
-                file=printable(file),
-                command=f"{PROGRAM} mock init {printable(file)} --abonents 1000",
-            )
+            "there is no {file}: make it with {command}",
+            file=printable(file),
+            command=f"{PROGRAM} mock init {printable(file)} --abonents 1000",
         )
     plan = plan_of_flags(fault or [], seed)
     schedule = read_schedule(capacity) if capacity is not None else None
@@ -164,9 +162,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         anyio.run(work)
     except OSError as error:
         ports = any_of([str(one) for one in (port, control_port) if one is not None])
-        raise CommandRefused(
-            said("port {ports} cannot be served: {why}", ports=ports, why=reason_of(error))
-        ) from error
+        raise CommandRefused("port {ports} cannot be served: {why}", ports=ports, why=reason_of(error)) from error
 
 
 app.add_typer(replay.app)

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import anyio
 import msgspec
 import typer
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -35,10 +35,11 @@ from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
 from jobs.access.vault import new_batch
-from jobs.probe.creation import ProbeObjects, check_folder
-from jobs.probe.entries import ProbeEntries, ProbePatience
-from jobs.probe.intent import Intended, IntendedObject, Intents, open_intents
-from jobs.probe.probe import Findings, Probe, steps, test_subscriber
+from jobs.probe.creation import ProbeObject, ProbeObjects, check_folder
+from jobs.probe.entries import Entered, ProbeEntries
+from jobs.probe.intent import Intended, IntendedObject, open_intents
+from jobs.probe.probe import Findings, Probe, test_subscriber
+from jobs.probe.traces import ProbePatience
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 from texts.remedies import command_line
@@ -112,38 +113,43 @@ async def probe(order: ProbeOrder, settings: Settings, screen: Screen) -> Exit:
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `ProbeHeld`, `IntentFailed` and `BillingError`.
     """
     await _check_runs(settings)
-    path = _intent_path(settings)
+    profile = profile_path(settings)
+    path = profile.with_name(profile.name.replace(PROFILE_ENDING, ENDING))
     async with open_billing(settings) as billing:
         gateway = billing.gateway
         with (
             open_intents(path, Intended) as intents,
             open_intents(path.with_name(path.name + CREATED), IntendedObject) as created,
         ):
-            if intents.earlier and intents.earlier[0].abonent != order.abonent:
-                earlier = intents.earlier[0].abonent
+            if intents.earlier and (earlier := intents.earlier[0].abonent) != order.abonent:
                 raise CommandRefused(
-                    said(
-                        "a probe of abonent {abonent} was killed before it had taken back what it entered: first "
-                        "{command}",
-                        abonent=earlier,
-                        command=command_line("probe", "--abonent", str(earlier)),
-                    )
+                    "a probe of abonent {abonent} was killed before it had taken back what it entered: first "
+                    "{command}",
+                    abonent=earlier,
+                    command=command_line("probe", "--abonent", str(earlier)),
                 )
             abonent = await test_subscriber(gateway, order.abonent)
             if order.folder is not None:
                 await check_folder(gateway, order.folder)
             name, patience = new_batch()[:_NAME], ProbePatience(settle=order.settle)
             receipt = gateway.profile.receipt_type.value
-            entries = ProbeEntries(gateway, intents, abonent, name, patience, receipt_type=receipt)
-            objects = ProbeObjects(gateway, created, name, order.folder or 0, patience)
+            entries = ProbeEntries(gateway, intents, name, patience, abonent=abonent, receipt_type=receipt)
+            objects = ProbeObjects(gateway, created, name, patience, folder=order.folder or 0)
+            if not await _clean_up(entries, order, screen) or not await _clean_up(objects, order, screen):
+                return _refused(screen)
             asked = objects if order.folder is not None else None
             probing = Probe(entries, order.storno_call, lambda line: screen.say(labelled("·", line)), asked)
-            if not await _take_back_earlier(probing, entries, intents, order.settle, screen, yes=order.yes):
-                return _refused(screen)
-            if not await _delete_earlier(objects, screen, yes=order.yes):
-                return _refused(screen)
             balance = await entries.balance()
-            screen.say(_plan(abonent, balance, order, settings))
+            head = said(
+                "On abonent {abonent} ({name}) of {address}, balance {balance}, the probe will:",
+                abonent=abonent.id,
+                name=printable(name_of(abonent)),
+                address=settings.target,
+                balance=_roubles(balance),
+            )
+            steps = enumerate(probing.steps(balance), 1)
+            lines = [Text(f"  {number}. {printable(step.sentence)}") for number, step in steps]
+            screen.say(Group(Text(""), render(head), *lines))
             if not await _agreed(said("Probe this subscriber?"), screen, yes=order.yes):
                 return _refused(screen)
             with waiting(said("probing")):
@@ -162,11 +168,6 @@ def storno_of(words: Sequence[str]) -> str | None:
     return values[STORNO_CALL] if STORNO_CALL in given else None
 
 
-def _intent_path(settings: Settings) -> Path:
-    path = profile_path(settings)
-    return path.with_name(path.name.replace(PROFILE_ENDING, ENDING))
-
-
 async def _check_runs(settings: Settings) -> None:
     """Refuse to probe during a run: its entries could be mistaken for effects of the probe."""
     where = settings.journal.value
@@ -176,73 +177,52 @@ async def _check_runs(settings: Settings) -> None:
         for run in await journal.runs():
             if run.target == settings.target and (holder := await journal.holder(run)):
                 raise CommandRefused(
-                    said(
-                        "{process} works on run {run} of this billing now: wait for its end, or stop it, {command}",
-                        process=holder.sentence,
-                        run=run.name,
-                        command=command_line("stop", run.name),
-                    )
+                    "{process} works on run {run} of this billing now: wait for its end, or stop it, {command}",
+                    process=holder.sentence,
+                    run=run.name,
+                    command=command_line("stop", run.name),
                 )
 
 
-async def _take_back_earlier(
-    probing: Probe, entries: ProbeEntries, intents: Intents[Intended], settle: float, screen: Screen, *, yes: bool
-) -> bool:
+async def _clean_up(traces: ProbeEntries | ProbeObjects, order: ProbeOrder, screen: Screen) -> bool:
     """Take back what a killed probe has left; returns whether a new probe may begin.
 
     A call of the killed probe may still arrive: it counts as absent once the settle delay is over and the stacks are
-    empty.
+    empty. It is waited for whole: when the other process ended, only a clock tells that may be set.
     """
-    if intents.earlier:
-        await _wait_for_earlier_calls(settle, screen)
-    with waiting(said("waiting for the billing to apply what an earlier probe sent")):
-        await entries.drained()
-    left = await entries.left()
-    if left:
-        screen.say_always(_leftovers(list(map(str, left))))
-        if not await _agreed(said("Take them back?"), screen, yes=yes):
+    if traces.intents.earlier:
+        why = said("an earlier probe was killed: waiting {wait} s for its calls", wait=round(order.settle))
+        screen.say(render(why, "dim"))
+        with waiting(said("waiting for the calls of an earlier probe"), most=order.settle):
+            await anyio.sleep(order.settle)
+    if isinstance(traces, ProbeEntries):
+        with waiting(said("waiting for the billing to apply what an earlier probe sent")):
+            await traces.drained()
+    if left := await traces.left():
+        head = render(said("An earlier probe has left, and they can be taken back:"), "yellow")
+        screen.say_always(Group(head, *(Text(f"  {printable(str(one))}") for one in left)))
+        if not await _agreed(said("Take them back?"), screen, yes=order.yes):
             return False
-        kept = await probing.take_back_earlier()
+        kept: list[Said] = []
+        async for one, reason in traces.take_all_back():
+            if reason is not None:
+                kept.append(said("{entry}: {why}", entry=str(one), why=reason))
+            else:
+                screen.say(labelled("·", said("taken back: {operation}", operation=str(one))))
         if kept:
-            by_hand = said("these cannot be taken back: do it by hand, and remove {file}", file=intents.path)
-            lines = [said("{entry}: {why}", entry=str(one), why=why) for one, why in kept.items()]
-            raise CommandRefused(in_lines([by_hand, *lines]), Exit.UNDECIDED)
-    for one in await entries.not_found():
-        absent = said(
+            by_hand = said("these cannot be taken back: do it by hand, and remove {file}", file=traces.intents.path)
+            raise CommandRefused(in_lines([by_hand, *kept]), Exit.UNDECIDED)
+    for absent in await traces.not_found() if isinstance(traces, ProbeEntries) else ():
+        never = said(
             "an operation of {amount}, type {type}, that an earlier probe was about to enter ({mark}) is not there: "
             "its call never arrived",
-            amount=one.amount,
-            type=one.op_type,
-            mark=f"{one.probe}/{one.number}",
+            amount=absent.amount,
+            type=absent.op_type,
+            mark=f"{absent.probe}/{absent.number}",
         )
-        screen.say_always(labelled(said("note:"), absent, "yellow"))
-    if intents.earlier:
-        intents.restart()
-    return True
-
-
-async def _wait_for_earlier_calls(settle: float, screen: Screen) -> None:
-    """Wait the whole settle delay: when the other process ended, only a clock tells that may be set."""
-    why = said("an earlier probe was killed: waiting {wait} s for its calls", wait=round(settle))
-    screen.say(render(why, "dim"))
-    with waiting(said("waiting for the calls of an earlier probe"), most=settle):
-        await anyio.sleep(settle)
-
-
-async def _delete_earlier(objects: ProbeObjects, screen: Screen, *, yes: bool) -> bool:
-    """Delete what a killed probe has created; returns whether a new probe may begin."""
-    if not objects.intents.earlier:
-        return True
-    await _wait_for_earlier_calls(objects.patience.settle, screen)
-    if left := await objects.left():
-        screen.say_always(_leftovers(list(map(str, left))))
-        if not await _agreed(said("Delete them?"), screen, yes=yes):
-            return False
-        if kept := await objects.delete_all():
-            by_hand = said("these cannot be deleted: do it by hand, and remove {file}", file=objects.intents.path)
-            lines = [said("{entry}: {why}", entry=str(one), why=why) for one, why in kept.items()]
-            raise CommandRefused(in_lines([by_hand, *lines]), Exit.UNDECIDED)
-    objects.intents.restart()
+        screen.say_always(labelled(said("note:"), never, "yellow"))
+    if traces.intents.earlier:
+        traces.intents.restart()
     return True
 
 
@@ -263,26 +243,6 @@ def _refused(screen: Screen) -> Exit:
 # ---- the screen -------------------------------------------------------------------------------------------------
 
 
-def _plan(abonent: Abonent, balance: Decimal | None, order: ProbeOrder, settings: Settings) -> RenderableType:
-    head = said(
-        "On abonent {abonent} ({name}) of {address}, balance {balance}, the probe will:",
-        abonent=abonent.id,
-        name=printable(name_of(abonent)),
-        address=settings.target,
-        balance=_roubles(balance),
-    )
-    asked = steps(balance, order.storno_call, order.folder)
-    lines = [Text(f"  {number}. {printable(line)}") for number, line in enumerate(asked, 1)]
-    return Group(Text(""), render(head), *lines)
-
-
-def _leftovers(left: Sequence[str]) -> RenderableType:
-    return Group(
-        render(said("An earlier probe has left, and they can be taken back:"), "yellow"),
-        *(Text(f"  {printable(one)}") for one in left),
-    )
-
-
 def _close(
     findings: Findings, abonent: Abonent, billing: BillingConnection, settings: Settings, screen: Screen
 ) -> Exit:
@@ -290,45 +250,33 @@ def _close(
         billing.gateway.profile, settings.target, billing.health.version, datetime.now(UTC).date()
     )
     path = write_profile(settings, profile)
-    code = _code(findings)
+    as_before = findings.before == findings.after and not findings.left
+    code = Exit.UNDECIDED if not as_before else Exit.STOPPED if findings.stopped else Exit.DONE
     if screen.voice.as_json:
         screen.emit(_object(findings, abonent, path, code))
     table = Table.grid(padding=(0, 2))
     for name, fact in profile.facts():
-        why = findings.missing.get(name)
         told: str = describe_fact(name, fact.value)
-        if why:
+        if why := findings.missing.get(name):
             told = said("{fact} (not learned: {why})", fact=told, why=why)
         table.add_row("", render(STANDING_NAMES[fact.standing], "dim"), render(told, limit=600))
-    screen.result(Group(Text(""), table, *_next_steps(findings, path)), good=code is Exit.DONE)
-    return code
-
-
-def _next_steps(findings: Findings, path: Path) -> list[Text]:
     lines = [Text(""), render(said("The billing's profile is in {file}.", file=path))]
     if findings.stopped:
         lines.append(render(said("The probe stopped: {why}", why=findings.stopped), "bold red", 600))
     for one, why in findings.left.items():
         lines.append(render(said("Not taken back: {entry}: {why}", entry=str(one), why=why), "bold red"))
-    for created, why in findings.created.items():
-        lines.append(render(said("Not deleted: {entry}: {why}", entry=str(created), why=why), "bold red"))
-    if findings.left or findings.created or (findings.stopped and findings.after is None):
+    if findings.left or (findings.stopped and findings.after is None):
         again = said("Type the same command again: it takes back what it can, or names what it cannot.")
         lines.append(render(again))
     before, after = _roubles(findings.before), _roubles(findings.after)
-    if findings.before == findings.after and not findings.left and not findings.created:
+    if as_before:
         good = said("All is taken back; the balance was {before} and is {after}.", before=before, after=after)
         lines.append(render(good, "green"))
     else:
         bad = said("Look at the subscriber: the balance was {before} and is {after}.", before=before, after=after)
         lines.append(render(bad, "bold red"))
-    return lines
-
-
-def _code(findings: Findings) -> Exit:
-    if findings.left or findings.created or findings.before != findings.after:
-        return Exit.UNDECIDED
-    return Exit.STOPPED if findings.stopped else Exit.DONE
+    screen.result(Group(Text(""), table, *lines), good=code is Exit.DONE)
+    return code
 
 
 def _object(findings: Findings, abonent: Abonent, path: Path, code: Exit) -> dict[str, object]:
@@ -343,11 +291,11 @@ def _object(findings: Findings, abonent: Abonent, path: Path, code: Exit) -> dic
                 "amount": two_decimals(one.operation.op_summa),
                 "why": why,
             }
-            for one, why in findings.left.items()
+            for one, why in findings.of(Entered).items()
         ],
         "created_left": [
             {"model": one.model, "id": one.id, "contract_number": one.name, "why": why}
-            for one, why in findings.created.items()
+            for one, why in findings.of(ProbeObject).items()
         ],
         "balance_before": _text(findings.before),
         "balance_after": _text(findings.after),

@@ -8,11 +8,11 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -32,264 +32,12 @@ from texts.remedies import PROGRAM, SETTINGS_FILE, setting
 from texts.said import Quantity, Said, counted, said, text_of
 
 if TYPE_CHECKING:
-    from lab.crash.experiment import Experiment, Lab
     from lab.crash.trials import Trial
-    from lab.fleet.fleet_round import FleetLab, FleetRound
-    from lab.simulation.campaign import Campaign, Violation
+    from lab.fleet.fleet_round import FleetRound
+    from lab.simulation.campaign import Campaign
 
-
-# ---- the rounds of a crash lab, of one load or of a fleet ---------------------------------------------------------
-
-
-_MAX_PROBLEMS_SHOWN: Final = 10
-"""Problems of one round that are shown; the JSON has them all."""
-
-
-def show_problems(problems: Sequence[str], folder: Path, repeat: str, screen: Screen) -> None:
-    """Show the problems of a round that has failed, where all of it is, and the command that repeats it."""
-    for problem in problems[:_MAX_PROBLEMS_SHOWN]:
-        screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
-    if len(problems) > _MAX_PROBLEMS_SHOWN:
-        more = said("… and {number} more", number=Quantity(len(problems) - _MAX_PROBLEMS_SHOWN))
-        screen.say_always(Text.assemble("    ", render(more)))
-    screen.say_always(one_line("    ", render(said("all of it:")), " ", str(folder)))
-    screen.say_always(Text.assemble("    ", render(said("the same once more:"), "dim")))
-    screen.say_always(command(repeat))
-
-
-def close_rounds(
-    path: Path, content: bytes, rounds: int, failed: Sequence[int], seconds: float, screen: Screen
-) -> Exit:
-    """Write the JSON of all rounds to `path`, and show what they come to; `failed` has the seeds of failed ones."""
-    try:
-        path.write_bytes(content)
-        where = render(said("all of it: {file}", file=path), "dim")
-    except OSError as error:
-        where = render(said("{file} could not be written: {why}", file=path, why=reason_of(error)), "yellow")
-    if screen.voice.as_json:
-        screen.out.file.write(content.decode())
-    if failed:
-        sentence = counted(
-            "{failed} of {n} round failed, of the seeds {seeds}",
-            "{failed} of {n} rounds failed, of the seeds {seeds}",
-            rounds,
-            failed=Quantity(len(failed)),
-            seeds=tuple(map(str, failed)),
-        )
-        screen.say_always(Text.assemble(("✗ ", "bold red"), render(sentence, "bold red"), "  ", where))
-        return Exit.REJECTED
-    sentence = counted(
-        "{n} round in {time}: each effect once, every sum to the kopeck",
-        "{n} rounds in {time}: each effect once, every sum to the kopeck",
-        rounds,
-        time=duration(seconds),
-    )
-    screen.say(Text.assemble(("✓ ", "bold green"), render(sentence, "bold green"), "  ", where))
-    return Exit.DONE
-
-
-# ---- `selftest --fleet` -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class FleetSeries:
-    """The rounds of a fleet: the seed of the first, from which the others count on, their number and their size."""
-
-    seed: int
-    rounds: int
-    quick: bool
-
-    def repeat(self, seed: int) -> str:
-        """The command that repeats the round of this seed."""
-        return " ".join([PROGRAM, "selftest", "--fleet", *(("--quick",) if self.quick else ()), "--seed", str(seed)])
-
-
-async def prove_fleet(series: FleetSeries, screen: Screen, *, keep: bool) -> Exit:
-    """Run the rounds; Ctrl-C and SIGTERM end them and all that they have started."""
-    try:
-        from lab.fleet.fleet_round import HandInFailed
-        from lab.fleet.postgres_server import NoPostgres
-    except ImportError as error:
-        raise CommandRefused(
-            said(
-                "a fleet needs libraries that are not installed: pip install {package}",
-                package="'carbon-migrate[postgres]'",
-            )
-        ) from error
-    done: list[FleetRound] = []
-    began = anyio.current_time()
-    with anyio.CancelScope() as whole:
-        async with heeding(lambda _: whole.cancel()):
-            try:
-                await _run_fleet(series, done, screen, keep=keep)
-            except (NoPostgres, HandInFailed) as error:
-                raise CommandRefused(text_of(error), Exit.STOPPED) from error
-    code = _close_fleet(series, done, anyio.current_time() - began, screen) if done else Exit.DONE
-    return _interrupted(code, screen) if whole.cancel_called else code
-
-
-def _interrupted(code: Exit, screen: Screen) -> Exit:
-    """Say that somebody has ended it before its end; what was wrong until then counts all the same."""
-    screen.say_always(render(said("interrupted; all that was started is stopped as well"), "yellow"))
-    return Exit.INTERRUPTED if code is Exit.DONE else code
-
-
-async def _run_fleet(series: FleetSeries, done: "list[FleetRound]", screen: Screen, *, keep: bool) -> None:
-    from lab.crash.program import without_settings
-    from lab.fleet.fleet_round import FleetLab
-    from lab.fleet.round_plan import draw_round
-    from lab.fleet.workers import FleetProgram
-
-    folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-fleet-"))
-    lab = FleetLab(folder, FleetProgram(without_settings(os.environ)))
-    try:
-        for seed in range(series.seed, series.seed + series.rounds):
-            plan = draw_round(seed, quick=series.quick)
-            screen.say(
-                counted(
-                    "seed {seed}: {workers} workers, {n} billing, {rows} rows, {blows} blows; at most {time}",
-                    "seed {seed}: {workers} workers, {n} billings, {rows} rows, {blows} blows; at most {time}",
-                    plan.billings,
-                    seed=str(seed),
-                    workers=Quantity(plan.workers),
-                    rows=Quantity(plan.rows * plan.billings),
-                    blows=Quantity(len(plan.single) + len(plan.storm)),
-                    time=duration(plan.longest),
-                )
-            )
-            with waiting(said("seed {seed}: the fleet works", seed=seed)):
-                one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
-            done.append(one)
-            _show_round(one, lab, series, screen)
-            if one.holds and not keep:
-                shutil.rmtree(lab.folder_of(plan), ignore_errors=True)
-    finally:
-        if not keep and all(one.holds for one in done):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _show_round(one: "FleetRound", lab: "FleetLab", series: FleetSeries, screen: Screen) -> None:
-    verdict = one.verdict
-    took = max((found.seconds for found in verdict.take_overs), default=0.0)
-    line = said(
-        "once {once}, twice {twice}, lost {lost}; unknown on the way {unknown}, faults {faults}, blows {blows}; "
-        "taken over after {seconds} s at most; {time}",
-        once=Quantity(verdict.once),
-        twice=Quantity(verdict.twice),
-        lost=Quantity(verdict.lost),
-        unknown=Quantity(verdict.unknown),
-        faults=Quantity(one.injected.total()),
-        blows=Quantity(len(one.dealt)),
-        seconds=f"{took:.1f}",
-        time=duration(one.seconds),
-    )
-    screen.say(Text.assemble("  ", render(line, "green" if one.holds else "bold red")))
-    if one.holds:
-        return
-    problems = [str(problem) for problem in one.problems]
-    show_problems(problems, lab.folder_of(one.plan), series.repeat(one.plan.seed), screen)
-
-
-def _close_fleet(series: FleetSeries, done: "Sequence[FleetRound]", seconds: float, screen: Screen) -> Exit:
-    failed = [one.plan.seed for one in done if not one.holds]
-    content = fleet_json(series, done)
-    return close_rounds(Path(f"selftest-fleet-{series.seed}.json"), content, len(done), failed, seconds, screen)
-
-
-def fleet_json(series: FleetSeries, done: "Sequence[FleetRound]") -> bytes:
-    """All rounds, with their blows, takeovers and problems."""
-    rounds = [
-        {
-            "seed": one.plan.seed,
-            "holds": one.holds,
-            "seconds": round(one.seconds, 1),
-            "repeat": series.repeat(one.plan.seed),
-            "plan": asdict(one.plan),
-            "once": one.verdict.once,
-            "twice": one.verdict.twice,
-            "lost": one.verdict.lost,
-            "unknown": one.verdict.unknown,
-            "faults": dict(one.injected),
-            "blows": [asdict(dealt) for dealt in one.dealt],
-            "take_overs": [asdict(found) for found in one.verdict.take_overs],
-            "problems": [printable(str(problem)) for problem in one.problems],
-        }
-        for one in done
-    ]
-    return msgspec.json.format(msgspec.json.encode({"seed": series.seed, "rounds": rounds}), indent=1) + b"\n"
-
-
-# ---- `selftest --simulate` ----------------------------------------------------------------------------------
-
-
-_SHOWN: Final = 3
-"""Violations that are shown; the JSON has them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """A campaign: the seed of its first schedule, how many there are, and the minutes after which it ends."""
-
-    seed: int
-    schedules: int
-    minutes: float = math.inf
-
-
-def run_simulation(wanted: Simulation, screen: Screen) -> Exit:
-    """Play the schedules, and show what they come to."""
-    from lab.simulation.campaign import ENOUGH, Campaign, run
-
-    campaign, seconds, is_whole = Campaign(), wanted.minutes * 60, True
-    with waiting(lambda: _campaign_line(campaign), lambda: (campaign.schedules, wanted.schedules)):
-        try:
-            run(campaign, range(wanted.seed, wanted.seed + wanted.schedules), seconds)
-        except KeyboardInterrupt:
-            is_whole = False
-    if screen.voice.as_json:
-        screen.out.file.write(msgspec.json.encode(campaign.as_object()).decode() + "\n")
-    for violation in campaign.violations[:_SHOWN]:
-        _show_violation(violation, screen)
-    say = screen.say if campaign.is_proof else screen.say_always
-    say(render(_campaign_line(campaign), "bold red" if campaign.violations else "bold green"))
-    if campaign.schedules < ENOUGH and campaign.not_reached:
-        screen.say(render(_not_yet(len(campaign.not_reached), ENOUGH), "dim"))
-    elif campaign.not_reached:
-        say(render(said("not reached: {situations}", situations=tuple(campaign.not_reached)), "yellow"))
-    code = Exit.DONE if campaign.is_proof else Exit.REJECTED
-    return code if is_whole else _interrupted(code, screen)
-
-
-def _not_yet(situations: int, enough: int) -> Said:
-    return counted(
-        "{n} situation is not among them (--json names it); {enough} schedules have to reach all",
-        "{n} situations are not among them (--json names them); {enough} schedules have to reach all",
-        situations,
-        enough=Quantity(enough),
-    )
-
-
-def _campaign_line(campaign: "Campaign") -> Said:
-    return counted(
-        "{n} schedule, {rate} a minute of the processor: {wrong} wrong",
-        "{n} schedules, {rate} a minute of the processor: {wrong} wrong",
-        campaign.schedules,
-        rate=Quantity(round(campaign.per_minute)),
-        wrong=Quantity(len(campaign.violations)),
-    )
-
-
-def _show_violation(violation: "Violation", screen: Screen) -> None:
-    """The problems of a schedule, its story, and the command that repeats it."""
-    for problem in violation.problems:
-        screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
-    for moment, process, event in violation.story:
-        screen.say_always(Text(f"    {moment:10.3f}  {process:8}  {printable(event)}"))
-    screen.say_always(Text.assemble("    ", render(said("the same once more:"), "dim")))
-    screen.say_always(command(f"{PROGRAM} selftest --simulate 1 --seed {violation.seed}"))
-
-
-# ---- `selftest` ---------------------------------------------------------------------------------------------------
-
+Play: TypeAlias = Callable[[int, int], Awaitable[tuple[Any, Text, Path]]]
+"""Runs the round of a number and a seed; gives it, its line, and its folder."""
 
 MINUTES: Final = 1.0
 ROWS: Final = 240
@@ -298,41 +46,55 @@ USUAL_JOBS: Final = ("balances", "warning-threshold", "payment")
 """The jobs that the help names. Repeated from the lab, since help must not import it."""
 
 _SEEDS: Final = 1_000_000
+_MAX_PROBLEMS_SHOWN: Final = 10
+"""Problems of one round that are shown; the JSON has them all."""
+
+app: Final = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The series of experiments: the first seed, and the number or the duration.
+    """Rounds one after the other: the first seed, and their number or their duration.
 
     With `count_on` the seeds count up from the first one; otherwise each is drawn. `own` is the trial of a job of
-    one's own, and `declaration` the file that declares it, where that is checked.
+    one's own, and `declaration` the file that declares it, where that is checked. Of a `fleet` all is drawn by the
+    seed, but whether it is a small one.
     """
 
     seed: int
     count_on: bool
     rounds: int | None
-    minutes: float
-    job: str | None
-    rows: int
-    faults: Sequence[str]
-    config: Path | None
+    minutes: float = MINUTES
+    job: str | None = None
+    rows: int = ROWS
+    faults: Sequence[str] = ()
+    config: Path | None = None
     own: "Trial | None" = None
     declaration: Path | None = None
+    fleet: bool = False
+    quick: bool = False
 
     def seed_of(self, number: int) -> int:
-        """The seed of an experiment, counted from 0."""
+        """The seed of a round, counted from 0."""
         return self.seed + number if self.count_on or not number else secrets.randbelow(_SEEDS)
 
     def goes_on(self, done: int, seconds: float) -> bool:
-        """Whether another experiment is due; none is begun that would end well after the time is up."""
+        """Whether another round is due; none is begun that would end well after the time is up."""
         if self.rounds is not None:
             return done < self.rounds
         mean = seconds / done if done else 0.0
         return seconds + mean / 2 < self.minutes * 60
 
+    @property
+    def name(self) -> str:
+        """Begins the names of its files."""
+        return f"{PROGRAM}-selftest-fleet" if self.fleet else f"{PROGRAM}-selftest"
+
     def repeat(self, seed: int) -> str:
-        """The command that repeats the experiment with this seed."""
+        """The command that repeats the round with this seed."""
         rows = None if self.rows == ROWS else self.rows
+        if self.fleet:
+            return " ".join([PROGRAM, "selftest", "--fleet", *["--quick"] * self.quick, "--seed", str(seed)])
         if self.declaration is not None:
             words = ["jobs", "check", str(self.declaration), "--seed", str(seed), "--rounds", "1"]
             return " ".join([PROGRAM, *map(quote, words), *(("--rows", str(rows)) if rows else ())])
@@ -340,9 +102,6 @@ class Series:
         given = [("--job", self.job), *faults, ("--rows", rows), ("--config", self.config)]
         options = (str(word) for flag, value in given if value is not None for word in (flag, value))
         return " ".join([PROGRAM, "selftest", "--seed", str(seed), "--rounds", "1", *map(quote, options)])
-
-
-app: Final = typer.Typer(add_completion=False)
 
 
 @app.command("selftest")
@@ -391,17 +150,18 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         limit = math.inf if minutes == MINUTES else minutes
         # From there on schedules of fleets are among them.
         first = _SEEDS + drawn if seed is None else seed
-        raise typer.Exit(run_simulation(Simulation(first, simulate, limit), screen))
+        raise typer.Exit(run_simulation(first, simulate, limit, screen))
     if fleet:
         given = {"job": job, "fault": fault, "config": config, "rows": None if rows == ROWS else rows}
-        _refuse_with_fleet(name for name, value in given.items() if value)
-        of_fleet = FleetSeries(drawn, rounds or 1, quick)
-        raise typer.Exit(run_command(lambda: prove_fleet(of_fleet, screen, keep=keep)))
+        for name in (name for name, value in given.items() if value):
+            raise CommandRefused(
+                "{fleet} has rows and faults of its own: leave {flag} out", fleet=setting("fleet"), flag=setting(name)
+            )
+        of_fleet = Series(drawn, count_on=True, rounds=rounds or 1, fleet=True, quick=quick)
+        raise typer.Exit(run_command(lambda: prove([of_fleet], screen, keep=keep)))
     if quick:
         raise CommandRefused(
-            said(
-                "{quick} makes a fleet smaller: give {fleet} as well", quick=setting("quick"), fleet=setting("fleet")
-            )
+            "{quick} makes a fleet smaller: give {fleet} as well", quick=setting("quick"), fleet=setting("fleet")
         )
     series = Series(
         seed=drawn,
@@ -418,16 +178,6 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         return await prove([await anyio.to_thread.run_sync(_with_trial, series)], screen, keep=keep)
 
     raise typer.Exit(run_command(work))
-
-
-def _refuse_with_fleet(names: Iterable[str]) -> None:
-    """Raise `CommandRefused` for the options of a load, which a fleet does not have."""
-    for name in names:
-        raise CommandRefused(
-            said(
-                "{fleet} has rows and faults of its own: leave {flag} out", fleet=setting("fleet"), flag=setting(name)
-            )
-        )
 
 
 def _with_trial(series: Series) -> Series:
@@ -447,14 +197,20 @@ def _with_trial(series: Series) -> Series:
         return replace(series, own=trial_of(spec))
     except NoTrial as error:
         option = setting("job", printable(series.job))
-        raise CommandRefused(said("{option}: {error}", option=option, error=error)) from error
+        raise CommandRefused("{option}: {error}", option=option, error=error) from error
+
+
+# ---- rounds one after the other: of one load, or of a fleet -------------------------------------------------------
 
 
 async def prove(
-    serieses: Sequence[Series], screen: Screen, *, keep: bool = False, done: "list[Experiment] | None" = None
+    serieses: Sequence[Series], screen: Screen, *, keep: bool = False, done: list[Any] | None = None
 ) -> Exit:
-    """Run the series; Ctrl-C and SIGTERM end them and their processes. Finished results are kept, in `done`."""
-    from lab.crash.errors import LabError, MockNotStarted, UnknownJob
+    """Run the series; Ctrl-C and SIGTERM end them and all that they have started.
+
+    `done` gets the finished rounds: `Experiment`s, or `FleetRound`s where the series are of a fleet.
+    """
+    from lab.crash.errors import LabError, LabStopped
 
     done = [] if done is None else done
     began = anyio.current_time()
@@ -463,58 +219,121 @@ async def prove(
             try:
                 for series in serieses:
                     await _run(series, done, screen, keep=keep)
-            except UnknownJob as error:
-                option = setting("job", printable(serieses[0].job))
-                raise CommandRefused(said("{option}: {error}", option=option, error=error)) from error
             except LabError as error:
-                code = Exit.STOPPED if isinstance(error, MockNotStarted) else Exit.REFUSED
+                code = Exit.STOPPED if isinstance(error, LabStopped) else Exit.REFUSED
                 raise CommandRefused(text_of(error), code) from error
     code = _close(serieses[0], done, anyio.current_time() - began, screen) if done else Exit.DONE
     return _interrupted(code, screen) if whole.cancel_called else code
 
 
-async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep: bool) -> None:
-    """Run the experiments, each in its own folder; those of passed experiments are deleted unless `keep` is set."""
+def _interrupted(code: Exit, screen: Screen) -> Exit:
+    """Say that somebody has ended it before its end; what was wrong until then counts all the same."""
+    screen.say_always(render(said("interrupted; all that was started is stopped as well"), "yellow"))
+    return Exit.INTERRUPTED if code is Exit.DONE else code
+
+
+async def _run(series: Series, done: list[Any], screen: Screen, *, keep: bool) -> None:
+    """Run the rounds, each in its own folder; those of passed ones are deleted unless `keep` is set."""
+    before, folder = len(done), Path(tempfile.mkdtemp(prefix=f"{series.name}-"))
+    began = anyio.current_time()
+    try:
+        play = (_open_fleet if series.fleet else _open_lab)(series, folder, screen)
+        while series.goes_on(number := len(done) - before, anyio.current_time() - began):
+            one, line, where = await play(number + 1, series.seed_of(number))
+            done.append(one)
+            line.stylize("green" if one.holds else "bold red")
+            screen.say(line)
+            if one.holds and not keep:
+                shutil.rmtree(where, ignore_errors=True)
+            if one.holds:
+                continue
+            for problem in one.problems[:_MAX_PROBLEMS_SHOWN]:
+                screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem.text, limit=LONGEST)))
+            if len(one.problems) > _MAX_PROBLEMS_SHOWN:
+                more = said("… and {number} more", number=Quantity(len(one.problems) - _MAX_PROBLEMS_SHOWN))
+                screen.say_always(Text.assemble("    ", render(more)))
+            screen.say_always(one_line("    ", render(said("all of it:")), " ", str(where)))
+            _show_repeat(series.repeat(one.plan.seed), screen)
+    finally:
+        if not keep and all(one.holds for one in done[before:]):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _show_repeat(typed: str, screen: Screen) -> None:
+    screen.say_always(Text.assemble("    ", render(said("the same once more:"), "dim")))
+    screen.say_always(command(typed))
+
+
+def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> Exit:
+    """Write the JSON of all rounds, and show what they come to."""
+    from lab.crash.summary import as_json, total
+
+    if not series.fleet:
+        screen.say(Text(total(done).text(screen.err.width, printable), "bold"))
+    content = fleet_json(series, done) if series.fleet else as_json(series.seed, done, series.repeat)
+    path = Path(f"{series.name}-{series.seed}.json".removeprefix(f"{PROGRAM}-"))
+    try:
+        path.write_bytes(content)
+        where = render(said("all of it: {file}", file=path), "dim")
+    except OSError as error:
+        where = render(said("{file} could not be written: {why}", file=path, why=reason_of(error)), "yellow")
+    if screen.voice.as_json:
+        screen.out.file.write(content.decode())
+    failed = tuple(str(one.plan.seed) for one in done if not one.holds)
+    if failed:
+        sentence = counted(
+            "{failed} of {n} round failed, of the seeds {seeds}",
+            "{failed} of {n} rounds failed, of the seeds {seeds}",
+            len(done),
+            failed=Quantity(len(failed)),
+            seeds=failed,
+        )
+        screen.say_always(Text.assemble(("✗ ", "bold red"), render(sentence, "bold red"), "  ", where))
+        return Exit.REJECTED
+    sentence = counted(
+        "{n} round in {time}: each effect once, every sum to the kopeck",
+        "{n} rounds in {time}: each effect once, every sum to the kopeck",
+        len(done),
+        time=duration(seconds),
+    )
+    screen.say(Text.assemble(("✓ ", "bold green"), render(sentence, "bold green"), "  ", where))
+    return Exit.DONE
+
+
+def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
+    """The lab of one load, which is killed; its rounds have a line each in a table."""
     from lab.crash.drawing import draw
+    from lab.crash.errors import UnknownJob
     from lab.crash.experiment import Lab
     from lab.crash.program import ProgramUnderTest, without_settings
-    from lab.crash.summary import heading
+    from lab.crash.summary import heading, line_of
     from lab.mock.fault_plan import plan_text
 
     faults = plan_text(series.faults) if series.faults else None
     given = _settings(series.config) if series.declaration is None else None
-    before = len(done)
-    folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-selftest-"))
     config = given or folder / "no settings.toml"
     if given is None:
-        config.write_text(_declaring(series.declaration), encoding="utf-8")
+        # Settings that name a declaration alone; nothing without one.
+        named = [] if series.declaration is None else [msgspec.json.encode(str(series.declaration)).decode()]
+        config.write_text("".join(f"jobs = [{one}]\n" for one in named), encoding="utf-8")
     elif not screen.voice.as_json:
-        note = said(
-            "with the settings of {file}, but for address, database and journal", file=printable(given, WHOLE)
-        )
+        file = printable(given, WHOLE)
+        note = said("with the settings of {file}, but for address, database and journal", file=file)
         screen.say(render(note, "dim"))
     lab = Lab(folder, ProgramUnderTest(config, without_settings(os.environ)))
-    began = anyio.current_time()
-    try:
-        screen.say(Text(heading(screen.err.width, printable), "dim"))
-        while series.goes_on(len(done) - before, anyio.current_time() - began):
-            seed = series.seed_of(len(done) - before)
+    screen.say(Text(heading(screen.err.width, printable), "dim"))
+
+    async def play(number: int, seed: int) -> tuple[Any, Text, Path]:
+        try:
             plan = draw(seed, job=series.job, rows=series.rows, faults=faults, own=series.own)
-            number = len(done) - before + 1
-            with waiting(said("round {number}, seed {seed}", number=number, seed=seed)):
-                experiment = await lab.run(plan)
-            done.append(experiment)
-            _show(experiment, lab, series, screen)
-            if experiment.holds and not keep:
-                shutil.rmtree(lab.folder_of(plan), ignore_errors=True)
-    finally:
-        if not keep and all(experiment.holds for experiment in done[before:]):
-            shutil.rmtree(folder, ignore_errors=True)
+        except UnknownJob as error:
+            option = setting("job", printable(series.job))
+            raise CommandRefused("{option}: {error}", option=option, error=error) from error
+        with waiting(said("round {number}, seed {seed}", number=number, seed=seed)):
+            one = await lab.run(plan)
+        return one, Text(line_of(one).text(screen.err.width, printable)), lab.folder_of(plan)
 
-
-def _declaring(declaration: Path | None) -> str:
-    """Settings that name a declaration alone; nothing without one."""
-    return "" if declaration is None else f"jobs = [{msgspec.json.encode(str(declaration)).decode()}]\n"
+    return play
 
 
 def _settings(config: Path | None) -> Path | None:
@@ -523,26 +342,130 @@ def _settings(config: Path | None) -> Path | None:
         return Path.cwd() / SETTINGS_FILE if Path(SETTINGS_FILE).exists() else None
     if not config.exists():
         raise CommandRefused(
-            said("there is no file {file} (from {option})", file=printable(config), option=setting("config"))
+            "there is no file {file} (from {option})", file=printable(config), option=setting("config")
         )
     return config.absolute()
 
 
-def _show(experiment: "Experiment", lab: "Lab", series: Series, screen: Screen) -> None:
-    from lab.crash.summary import line_of
+def _open_fleet(series: Series, folder: Path, screen: Screen) -> Play:
+    """The lab of a fleet, with a journal in PostgreSQL."""
+    from lab.crash.program import without_settings
 
-    style = "green" if experiment.holds else "bold red"
-    screen.say(Text(line_of(experiment).text(screen.err.width, printable), style))
-    if experiment.holds:
-        return
-    problems = [problem.text for problem in experiment.problems]
-    show_problems(problems, lab.folder_of(experiment.plan), series.repeat(experiment.plan.seed), screen)
+    try:
+        from lab.fleet.fleet_round import FleetLab
+        from lab.fleet.round_plan import draw_round
+        from lab.fleet.workers import FleetProgram
+    except ImportError as error:
+        package = "'carbon-migrate[postgres]'"
+        raise CommandRefused(
+            "a fleet needs libraries that are not installed: pip install {package}", package=package
+        ) from error
+    lab = FleetLab(folder, FleetProgram(without_settings(os.environ)))
+
+    async def play(_: int, seed: int) -> tuple[Any, Text, Path]:
+        plan = draw_round(seed, quick=series.quick)
+        screen.say(
+            counted(
+                "seed {seed}: {workers} workers, {n} billing, {rows} rows, {blows} blows; at most {time}",
+                "seed {seed}: {workers} workers, {n} billings, {rows} rows, {blows} blows; at most {time}",
+                plan.billings,
+                seed=str(seed),
+                workers=Quantity(plan.workers),
+                rows=Quantity(plan.rows * plan.billings),
+                blows=Quantity(len(plan.single) + len(plan.storm)),
+                time=duration(plan.longest),
+            )
+        )
+        with waiting(said("seed {seed}: the fleet works", seed=seed)):
+            one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
+        took = max((found.seconds for found in one.verdict.take_overs), default=0.0)
+        line = said(
+            "once {once}, twice {twice}, lost {lost}; unknown on the way {unknown}, faults {faults}, blows {blows}; "
+            "taken over after {seconds} s at most; {time}",
+            once=Quantity(one.verdict.once),
+            twice=Quantity(one.verdict.twice),
+            lost=Quantity(one.verdict.lost),
+            unknown=Quantity(one.verdict.unknown),
+            faults=Quantity(one.injected.total()),
+            blows=Quantity(len(one.dealt)),
+            seconds=f"{took:.1f}",
+            time=duration(one.seconds),
+        )
+        return one, Text.assemble("  ", render(line)), lab.folder_of(plan)
+
+    return play
 
 
-def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen: Screen) -> Exit:
-    from lab.crash.summary import as_json, total
+def fleet_json(series: Series, done: "Sequence[FleetRound]") -> bytes:
+    """All rounds, with their blows, takeovers and problems."""
+    rounds = [
+        {
+            "seed": one.plan.seed,
+            "holds": one.holds,
+            "seconds": round(one.seconds, 1),
+            "repeat": series.repeat(one.plan.seed),
+            "plan": asdict(one.plan),
+            "once": one.verdict.once,
+            "twice": one.verdict.twice,
+            "lost": one.verdict.lost,
+            "unknown": one.verdict.unknown,
+            "faults": dict(one.injected),
+            "blows": [asdict(dealt) for dealt in one.dealt],
+            "take_overs": [asdict(found) for found in one.verdict.take_overs],
+            "problems": [printable(problem.text) for problem in one.problems],
+        }
+        for one in done
+    ]
+    return msgspec.json.format(msgspec.json.encode({"seed": series.seed, "rounds": rounds}), indent=1) + b"\n"
 
-    screen.say(Text(total(done).text(screen.err.width, printable), "bold"))
-    failed = [experiment.plan.seed for experiment in done if not experiment.holds]
-    content = as_json(series.seed, done, series.repeat)
-    return close_rounds(Path(f"selftest-{series.seed}.json"), content, len(done), failed, seconds, screen)
+
+# ---- `selftest --simulate` ----------------------------------------------------------------------------------
+
+
+_SHOWN: Final = 3
+"""Violations that are shown; the JSON has them all."""
+
+
+def run_simulation(seed: int, schedules: int, minutes: float, screen: Screen) -> Exit:
+    """Play so many schedules from this seed on, for so long at most, and show what they come to."""
+    from lab.simulation.campaign import ENOUGH, Campaign, run
+
+    campaign, is_whole = Campaign(), True
+    with waiting(lambda: _campaign_line(campaign), lambda: (campaign.schedules, schedules)):
+        try:
+            run(campaign, range(seed, seed + schedules), minutes * 60)
+        except KeyboardInterrupt:
+            is_whole = False
+    if screen.voice.as_json:
+        screen.out.file.write(msgspec.json.encode(campaign.as_object()).decode() + "\n")
+    for violation in campaign.violations[:_SHOWN]:
+        # Its problems, its story, and the command that repeats it.
+        for problem in violation.problems:
+            screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
+        for moment, process, event in violation.story:
+            screen.say_always(Text(f"    {moment:10.3f}  {process:8}  {printable(event)}"))
+        _show_repeat(f"{PROGRAM} selftest --simulate 1 --seed {violation.seed}", screen)
+    say = screen.say if campaign.is_proof else screen.say_always
+    say(render(_campaign_line(campaign), "bold red" if campaign.violations else "bold green"))
+    if campaign.schedules < ENOUGH and campaign.not_reached:
+        not_yet = counted(
+            "{n} situation is not among them (--json names it); {enough} schedules have to reach all",
+            "{n} situations are not among them (--json names them); {enough} schedules have to reach all",
+            len(campaign.not_reached),
+            enough=Quantity(ENOUGH),
+        )
+        screen.say(render(not_yet, "dim"))
+    elif campaign.not_reached:
+        say(render(said("not reached: {situations}", situations=tuple(campaign.not_reached)), "yellow"))
+    code = Exit.DONE if campaign.is_proof else Exit.REJECTED
+    return code if is_whole else _interrupted(code, screen)
+
+
+def _campaign_line(campaign: "Campaign") -> Said:
+    return counted(
+        "{n} schedule, {rate} a minute of the processor: {wrong} wrong",
+        "{n} schedules, {rate} a minute of the processor: {wrong} wrong",
+        campaign.schedules,
+        rate=Quantity(round(campaign.per_minute)),
+        wrong=Quantity(len(campaign.violations)),
+    )

@@ -22,66 +22,15 @@ from cli.terminal.exits import Exit
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, printable, reason_of, rendered
 
-# ---- the socket on which a process tells its service manager how it is, as sd_notify(3) describes it --------------
-
-
-_ABSTRACT: Final = "@"
-
-Facts: TypeAlias = Mapping[str, str | int]
-"""What is told, by name."""
-
 log = structlog.get_logger(__name__)
 
-
-class NotifySocket:
-    """Sends to the socket at `address`, "" for none.
-
-    That it cannot is logged once, and again only after it could.
-    """
-
-    def __init__(self, address: str) -> None:
-        self._address = f"\0{address[1:]}" if address.startswith(_ABSTRACT) else address
-        self._kept: Facts = {}
-        """What a full queue has not taken: it goes with what is told next."""
-        self._failed = False
-
-    def __bool__(self) -> bool:
-        return bool(self._address)
-
-    def tell(self, facts: Facts, patience: float = 0.0) -> None:
-        """Send the facts; no error gets out. For a queue that is full it waits so many seconds, and blocks."""
-        facts, self._kept = {**self._kept, **facts}, {}
-        if not self._address or not facts:
-            return
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                sender.settimeout(patience)
-                sender.sendto(_message(facts), self._address)
-        except (BlockingIOError, TimeoutError):
-            # The queue holds ten datagrams on some machines, and a busy systemd empties it late.
-            self._kept = facts
-        except (OSError, ValueError) as error:
-            if not self._failed:
-                why = reason_of(error) if isinstance(error, OSError) else str(error)
-                log.warning("systemd cannot be told of the run: it goes on without that", why=why)
-            self._failed = True
-        else:
-            self._failed = False
-
-
-def _message(facts: Facts) -> bytes:
-    """A line for each fact, which itself has one line."""
-    return "\n".join(f"{name}={' '.join(str(value).splitlines())}" for name, value in facts.items()).encode(
-        "utf-8", "replace"
-    )
-
-
-# ---- systemd, where it has started this process -------------------------------------------------------------------
-
+Facts: TypeAlias = Mapping[str, str | int]
+"""What is told, by name, as sd_notify(3) has it."""
 
 ADDRESS: Final = "NOTIFY_SOCKET"
 _WATCHDOG: Final = "WATCHDOG_USEC"
 _WATCHED: Final = "WATCHDOG_PID"
+_ABSTRACT: Final = "@"
 
 EVERY: Final = 5.0
 """Seconds between two status lines, where the watchdog wants no more."""
@@ -104,17 +53,20 @@ def service_manager() -> "ServiceManager | None":
 
 
 class ServiceManager:
-    """Tells systemd of this process. `hide` takes secrets out of a text."""
+    """Tells systemd of this process on the socket at `address`, "" for none. `hide` takes secrets out of a text."""
 
-    def __init__(self, socket: NotifySocket, hide: Callable[[str], str], watchdog: float | None = None) -> None:
+    def __init__(self, address: str, hide: Callable[[str], str] = str, watchdog: float | None = None) -> None:
         self.every = EVERY if watchdog is None else min(EVERY, watchdog / 2)
         """Seconds between two beats: at most half of the time after which systemd takes the process for hung."""
-        self._socket = socket
+        self._address = f"\0{address[1:]}" if address.startswith(_ABSTRACT) else address
         self._hide = hide
         self._look: Callable[[], str] | None = None
+        self._kept: Facts = {}
+        """What a full queue has not taken: it goes with what is told next."""
         self._ready = False
         self._ending = False
-        self._failed = False
+        self._failed = set[str]()
+        """What cannot be done is logged once, and again only after it could."""
 
     @classmethod
     def of(cls, environment: MutableMapping[str, str], hide: Callable[[str], str]) -> Self:
@@ -125,41 +77,60 @@ class ServiceManager:
         address = environment.pop(ADDRESS, "")
         watchdog, watched = environment.pop(_WATCHDOG, ""), environment.pop(_WATCHED, "")
         is_watched = watchdog.isdecimal() and int(watchdog) > 0 and watched in {"", str(os.getpid())}
-        manager = cls(NotifySocket(address), hide, int(watchdog) / 1_000_000 if is_watched else None)
+        manager = cls(address, hide, int(watchdog) / 1_000_000 if is_watched else None)
         _manager.set(manager if address else None)
         return manager
+
+    def tell(self, facts: Facts, patience: float = 0.0) -> None:
+        """Send the facts; no error gets out. For a queue that is full it waits so many seconds, and blocks."""
+        facts, self._kept = {**self._kept, **facts}, {}
+        if not self._address or not facts:
+            return
+        lines = (f"{name}={' '.join(str(value).splitlines())}" for name, value in facts.items())
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(patience)
+                sender.sendto("\n".join(lines).encode("utf-8", "replace"), self._address)
+        except (BlockingIOError, TimeoutError):
+            # The queue holds ten datagrams on some machines, and a busy systemd empties it late.
+            self._kept = facts
+        except (OSError, ValueError) as error:
+            if "tell" not in self._failed:
+                why = reason_of(error) if isinstance(error, OSError) else str(error)
+                log.warning("systemd cannot be told of the run: it goes on without that", why=why)
+            self._failed.add("tell")
+        else:
+            self._failed.discard("tell")
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
         """Say again and again that the event loop goes round, and how far the work is, while the context lasts."""
-        if not self._socket:
-            yield
-            return
-        async with run_alongside(self._beat):
-            yield
 
-    async def _beat(self) -> None:
-        while True:
-            more = _MORE if not self._ready or self._ending else {}
-            self._socket.tell({"WATCHDOG": 1, **more, **self._status()})
-            await anyio.sleep(self.every)
+        async def beat() -> None:
+            while True:
+                more = _MORE if not self._ready or self._ending else {}
+                self.tell({"WATCHDOG": 1, **more, **self._status()})
+                await anyio.sleep(self.every)
+
+        async with run_alongside(*[beat] * bool(self._address)):
+            yield
 
     def show(self, look: Callable[[], str]) -> None:
         """Take `look` for the status line from now on, and tell it at once."""
         self._look = look
-        self._socket.tell(self._status())
+        self.tell(self._status())
 
     def work(self) -> None:
         """A run is worked on: the service is started."""
         if not self._ready:
             self._ready = True
-            self._socket.tell({"READY": 1})
+            self.tell({"READY": 1})
 
     def hear(self, _number: signal.Signals) -> None:
         """A signal asks the process to end, which takes as long as what is in flight."""
         if not self._ending:
             self._ending = True
-            self._socket.tell({"STOPPING": 1, **_MORE})
+            self.tell({"STOPPING": 1, **_MORE})
 
     def end(self, code: Exit, outcome: str | None = None) -> None:
         """The process ends with this code; the outcome remains as the status line, or what was shown last."""
@@ -168,8 +139,8 @@ class ServiceManager:
         started = {} if self._ready or code not in {Exit.DONE, Exit.INTERRUPTED} else {"READY": 1}
         # A service that ends well without having been started is a failure to systemd, and begun again. Of two such
         # words in a datagram it takes the last one alone.
-        self._socket.tell(started, PATIENCE)
-        self._socket.tell({**({} if self._ending else {"STOPPING": 1}), **self._status()}, PATIENCE)
+        self.tell(started, PATIENCE)
+        self.tell({**({} if self._ending else {"STOPPING": 1}), **self._status()}, PATIENCE)
 
     def _status(self) -> Facts:
         if self._look is None:
@@ -178,7 +149,7 @@ class ServiceManager:
             line = self._hide(rendered(self._look()).replace(JOINT, " "))
             return {"STATUS": printable(line, LONGEST)}
         except Exception:
-            if not self._failed:
+            if "status" not in self._failed:
                 log.exception("the status line has failed: a fault of ours, please report it")
-            self._failed = True
+            self._failed.add("status")
             return {}

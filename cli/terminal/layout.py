@@ -1,7 +1,7 @@
 """How texts stand on a screen: nothing is cut, no word is broken, a command to be copied has a line of its own."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,13 +116,9 @@ def with_commands(text: str) -> Group:
 
 def steps_list(steps: Sequence[tuple[str, str]]) -> Group:
     """Commands to type next with their purposes, each command on a line of its own."""
-    return Group(*_steps(steps))
-
-
-def _steps(steps: Sequence[tuple[str, str]]) -> Iterable[Hanging | Text]:
-    for text, purpose in steps:
-        yield Hanging(render(said("next:"), "dim").append(" "), render(purpose, "dim"))
-        yield command(text)
+    head = render(said("next:"), "dim").append(" ")
+    lines = [(Hanging(head, render(purpose, "dim")), command(text)) for text, purpose in steps]
+    return Group(*(one for pair in lines for one in pair))
 
 
 # ---- the badge of a command ---------------------------------------------------------------------------------------
@@ -196,12 +192,6 @@ def badge_of(parameters: Mapping[str, str]) -> Badge | None:
     if not profile:
         return None
     return Badge(profile, parameters.get(_BILLING, ""), parameters.get(_PRODUCTION) == _YES)
-
-
-def add_badge(table: Facts, parameters: Mapping[str, str]) -> None:
-    """Add to the facts of a run the profile of settings that it was begun by, in its colour."""
-    if badge := badge_of(parameters):
-        table.add(said("settings"), badge.line)
 
 
 def is_of_badge(parameter: str) -> bool:

@@ -8,9 +8,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator, MutableMapping
-from contextlib import closing, contextmanager, suppress
-from io import TextIOWrapper
-from logging.handlers import WatchedFileHandler
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +17,9 @@ from rich.text import Text
 
 from checkpoints.own_files import open_beside
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.screen import OutputMask, Screen
+from cli.terminal.screen import Screen
 from cli.terminal.streams import json_line
 from cli.terminal.texts import printable, reason_of
-from texts.said import said
 
 # ---- the log's file -----------------------------------------------------------------------------------------------
 
@@ -34,50 +31,37 @@ KEPT: Final = 4
 """Logs that are kept aside, so that all of them together have at most five times `LARGEST`."""
 
 
-class _PrivateFile(WatchedFileHandler):
-    """A file that only its owner can read, opened anew where its path leads to another one."""
-
-    def descriptor(self) -> int:
-        """The descriptor of the file that is at the path now."""
-        self.reopenIfNeeded()
-        if self.stream is None:
-            # It could not be opened at an earlier line.
-            self.stream = self._open()
-            self._statstream()
-        return self.stream.fileno()
-
-    def _open(self) -> TextIOWrapper:
-        # Mode 0600 like the journal, since it contains labels and amounts.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        if self.baseFilename == os.devnull:
-            return Path(os.devnull).open("a", encoding="utf-8")
-        return os.fdopen(open_beside(Path(self.baseFilename), flags), "a", encoding="utf-8")
-
-
 class LogFile:
-    """The log at `path`; lines may be added from threads. Raises `OSError` if it cannot be opened."""
+    """The log at `path`, mode 0600; lines may be added from threads. Raises `OSError` if it cannot be opened.
+
+    It is opened for each line: where its path leads to another file since, or to none, the line goes there.
+    """
 
     def __init__(self, path: Path, *, largest: int = LARGEST, kept: int = KEPT) -> None:
         self._path = path
         self._largest = largest
         self._kept = kept
-        self._file = _PrivateFile(path)
+        os.close(self._open())
 
     def add(self, line: str) -> None:
         """Add a line, which is in the file even after a kill; a full disk loses the line and nothing else."""
-        with suppress(OSError), self._alone():
-            ours = self._file.descriptor()
-            if os.fstat(ours).st_size >= self._largest:
-                with suppress(OSError):
-                    # The path may be free for a moment, when another process has just put the log aside.
-                    self._put_aside(ours)
-            # One write, which nothing of another process comes between.
-            os.write(self._file.descriptor(), f"{line}\n".encode(errors="backslashreplace"))
-
-    def close(self) -> None:
-        """Close the file."""
         with suppress(OSError):
-            self._file.close()
+            ours = self._open()
+            try:
+                if os.fstat(ours).st_size >= self._largest:
+                    with suppress(OSError):
+                        # The path may be free for a moment, when another process has just put the log aside.
+                        self._put_aside(ours)
+                    os.close(ours)
+                    ours = self._open()
+                # One write, which nothing of another process comes between.
+                os.write(ours, f"{line}\n".encode(errors="backslashreplace"))
+            finally:
+                os.close(ours)
+
+    def _open(self) -> int:
+        # Private like the journal, since it contains labels and amounts.
+        return open_beside(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def _put_aside(self, ours: int) -> None:
         """Rename the full file, unless another process is doing so or has done so."""
@@ -94,14 +78,6 @@ class LogFile:
 
     def _aside(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        self._file.acquire()
-        try:
-            yield
-        finally:
-            self._file.release()
 
 
 # ---- the log ------------------------------------------------------------------------------------------------------
@@ -128,57 +104,48 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
     try:
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = LogFile(path or Path(os.devnull))
+        file = LogFile(path) if path is not None else None
     except OSError as error:
         raise SettingsRefused(
-            said("the log {path} cannot be written: {why}", path=str(path), why=reason_of(error))
+            "the log {path} cannot be written: {why}", path=str(path), why=reason_of(error)
         ) from error
     lowest = _LEVELS["debug" if screen.voice.verbose else "info"]
     # On a terminal the progress and the closing say what the log would say between them.
     seen_otherwise = screen.voice.quiet or (screen.err.is_terminal and not screen.voice.verbose)
     on_screen = _LEVELS["warning"] if seen_otherwise else lowest
+    of_rows = max(on_screen, _LEVELS["debug" if screen.voice.verbose else "warning"])
+    has_priorities = _is_journald(screen)
+
+    def write(_logger: object, _method: str, entry: Entry) -> str:
+        """The last processor: masks an entry, and writes it to the file and, from a level on, to the screen."""
+        entry = {name: one if name in _OURS else screen.mask.value(one) for name, one in entry.items()}
+        if file is not None:
+            file.add(json_line(entry, "utf-8"))
+        if _LEVELS.get(entry["level"], 0) >= (of_rows if "item" in entry else on_screen):
+            priority = f"<{_PRIORITIES[entry['level']]}>" if has_priorities else ""
+            screen.err.print(Text(priority).append_text(_line(entry)), soft_wrap=True)
+        return ""
+
     bridge = _Bridge(logging.WARNING)
     try:
-        with closing(file):
-            structlog.configure(
-                processors=[
-                    structlog.contextvars.merge_contextvars,
-                    structlog.processors.add_log_level,
-                    structlog.processors.TimeStamper(fmt="iso", utc=True),
-                    structlog.processors.format_exc_info,
-                    _mask_secrets(screen.mask),
-                    _Writer(file, screen, on_screen, _LEVELS["debug" if screen.voice.verbose else "warning"]),
-                ],
-                wrapper_class=structlog.make_filtering_bound_logger(lowest),
-                logger_factory=structlog.ReturnLoggerFactory(),
-                cache_logger_on_first_use=False,
-            )
-            logging.getLogger().addHandler(bridge)
-            yield
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                write,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(lowest),
+            logger_factory=structlog.ReturnLoggerFactory(),
+            cache_logger_on_first_use=False,
+        )
+        logging.getLogger().addHandler(bridge)
+        yield
     finally:
         logging.getLogger().removeHandler(bridge)
         structlog.contextvars.clear_contextvars()
         structlog.reset_defaults()
-
-
-class _Writer:
-    """The last log processor: writes an entry to the file and, from a level on, to the screen; rows have another."""
-
-    def __init__(self, file: LogFile, screen: Screen, on_screen: int, of_rows: int) -> None:
-        self._file = file
-        self._screen = screen
-        self._on_screen = on_screen
-        self._of_rows = max(on_screen, of_rows)
-        self._has_priorities = _is_journald(screen)
-
-    def __call__(self, _logger: object, _method: str, entry: Entry) -> str:
-        self._file.add(json_line(entry, "utf-8"))
-        if _LEVELS.get(entry["level"], 0) >= (self._of_rows if "item" in entry else self._on_screen):
-            line = _line(entry)
-            if self._has_priorities:
-                line = Text(f"<{_PRIORITIES[entry['level']]}>").append_text(line)
-            self._screen.err.print(line, soft_wrap=True)
-        return ""
 
 
 def _is_journald(screen: Screen) -> bool:
@@ -203,13 +170,6 @@ def _line(entry: Entry) -> Text:
             # Logs are English in every language, also where a value is a sentence.
             line.append(printable(str(value)))
     return line
-
-
-def _mask_secrets(mask: OutputMask) -> structlog.typing.Processor:
-    def process(_logger: object, _method: str, entry: Entry) -> Entry:
-        return {name: value if name in _OURS else mask.value(value) for name, value in entry.items()}
-
-    return process
 
 
 class _Bridge(logging.Handler):

@@ -89,13 +89,11 @@ TALLY_KINDS: Final[Mapping[TallyKind, Said]] = MappingProxyType(
 )
 """What the subscribers of an import are counted by."""
 
-_NO_GROUP: Final[Mapping[TallyKind, Said]] = MappingProxyType(
-    {
-        TallyKind.FOLDER: said("no folder"),
-        TallyKind.TARIFF: said("no tariff"),
-        TallyKind.OPERATOR: said("no operator"),
-    }
-)
+_NO_GROUP: Final = {
+    TallyKind.FOLDER: said("no folder"),
+    TallyKind.TARIFF: said("no tariff"),
+    TallyKind.OPERATOR: said("no operator"),
+}
 
 _HOLDERS: Final[Mapping[str, Said]] = MappingProxyType(
     {

@@ -5,7 +5,7 @@ import re
 import sys
 import termios
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Annotated, Final, TextIO, cast
@@ -18,7 +18,7 @@ from rich.text import Text
 
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Badge, Hanging, Heading, of_markup, render
+from cli.terminal.layout import Hanging, Heading, of_markup, render
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
 from cli.terminal.waiting import waiting_line
@@ -100,20 +100,6 @@ def _print(console: Console, what: RenderableType) -> None:
     console.print(Group(what) if isinstance(what, Text) else what, crop=False)
 
 
-def _apart(line: str) -> list[str]:
-    """A sentence that ends with a command, and the command, which is copied, on a line of its own."""
-    found = _ENDS_WITH_COMMAND.fullmatch(line)
-    return [line] if found is None else [f"{found[1]}:", found[2]]
-
-
-def _message_console() -> Console:
-    return _console(sys.stderr)
-
-
-def _result_console() -> Console:
-    return _console(sys.stdout)
-
-
 AsJson = Annotated[
     bool,
     typer.Option(
@@ -154,8 +140,8 @@ class Screen:
     """
 
     voice: Voice = field(default_factory=Voice)
-    err: Console = field(default_factory=_message_console)
-    out: Console = field(default_factory=_result_console)
+    err: Console = field(default_factory=lambda: _console(sys.stderr))
+    out: Console = field(default_factory=lambda: _console(sys.stdout))
     mask: OutputMask = field(default_factory=OutputMask)
     heading: Heading = field(default_factory=Heading)
 
@@ -193,19 +179,20 @@ class Screen:
 
     def complain(self, text: str) -> None:
         """Print why the command was refused or failed, in sentences; the text is escaped."""
+        lines: list[str] = []
         # The secrets go before anything is cut off or broken into lines.
-        lines = [part for line in self.mask(rendered(text)).splitlines() for part in _apart(line)] or [""]
+        for line in self.mask(rendered(text)).splitlines():
+            # A command at the end of a sentence is copied, and has a line of its own.
+            found = _ENDS_WITH_COMMAND.fullmatch(line)
+            lines += [line] if found is None else [f"{found[1]}:", found[2]]
         sign = Text("✗ ", "bold red")
-        for line in lines:
-            self._complain(sign, line)
+        for line in lines or [""]:
+            # Wrapped between words on a terminal; what is to be typed, and all in a file, stays whole.
+            if self.err.is_terminal and not line.startswith((" ", PROGRAM)):
+                _print(self.err, Hanging(sign, Text(printable(line, SENTENCE))))
+            else:
+                self.err.print(f"{sign.markup}{markup_safe(line, SENTENCE)}", soft_wrap=True)
             sign = Text("  ")
-
-    def _complain(self, sign: Text, line: str) -> None:
-        """A line of it, wrapped between words on a terminal; one to be typed, and all in a file, stay whole."""
-        if self.err.is_terminal and not line.startswith((" ", PROGRAM)):
-            _print(self.err, Hanging(sign, Text(printable(line, SENTENCE))))
-        else:
-            self.err.print(f"{sign.markup}{markup_safe(line, SENTENCE)}", soft_wrap=True)
 
     def emit(self, closing: object) -> None:
         """Print the JSON object of `--json` on a line of its own."""
@@ -240,10 +227,6 @@ class Screen:
         if not badge.production:
             return await self.agrees(question, keyboard)
         self.err.print(_question(question))
-        return await self._names(badge, keyboard)
-
-    async def _names(self, badge: Badge, keyboard: TextIO) -> bool:
-        """Ask for the name of a billing."""
         wanted = said("Type the name of the billing, {name}, to send:", name=badge.to_type)
         for _ in range(TRIES):
             self.err.print(render(wanted, "bold red").append(" "), end="")
@@ -262,10 +245,15 @@ class Screen:
 
     async def hears(self, question: str, keyboard: TextIO) -> str:
         """Ask on the terminal for a line without echo. Can be cancelled while waiting."""
-        with _without_echo(keyboard):
+        before = termios.tcgetattr(keyboard)
+        # Discard input from before the question.
+        termios.tcsetattr(keyboard, termios.TCSAFLUSH, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
+        try:
             self.err.print(render(question).append(" "), end="")
             line = await self._answer(keyboard)
             self.err.print()
+        finally:
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
         return line.rstrip("\r\n")
 
     async def _answer(self, keyboard: TextIO) -> str:
@@ -297,8 +285,12 @@ class Screen:
             yield None
         elif sys.stdin is not None and sys.stdin.isatty():
             yield sys.stdin
-        elif file == STDIN and (terminal := _terminal()) is not None:
-            with terminal:
+        elif file == STDIN:
+            # None where the process has no controlling terminal, as under cron.
+            with ExitStack() as opened:
+                terminal = None
+                with suppress(OSError):
+                    terminal = opened.enter_context(TERMINAL.open(encoding="utf-8", errors="replace"))
                 yield terminal
         else:
             yield None
@@ -307,27 +299,6 @@ class Screen:
 def _question(question: str) -> Text:
     """A question that stands apart from what is shown before it; a string that is markup as it is."""
     return Text.assemble("\n", render(question, "bold")) if isinstance(question, Said) else of_markup(question)
-
-
-@contextmanager
-def _without_echo(keyboard: TextIO) -> Iterator[None]:
-    """A terminal with echo switched off."""
-    before = termios.tcgetattr(keyboard)
-    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    # Discard input from before the question.
-    termios.tcsetattr(keyboard, termios.TCSAFLUSH, silent)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
-
-
-def _terminal() -> TextIO | None:
-    """The controlling terminal of the process; None without one, as under cron."""
-    try:
-        return TERMINAL.open(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
 
 
 def is_unattended(question: str, file: str) -> str:
@@ -356,24 +327,20 @@ async def asked_for(names: Sequence[str], given: dict[str, str], file: str | Non
         for name in names:
             if name in values:
                 raise CommandRefused(
-                    said(
-                        "{flag}: it is given already; leave one of the two out", flag=setting("ask", printable(name))
-                    )
+                    "{flag}: it is given already; leave one of the two out", flag=setting("ask", printable(name))
                 )
             if keyboard is None:
                 raise CommandRefused(
-                    said(
-                        "no terminal to ask for {name} on: type the command at a terminal, or let a column of the "
-                        "rows say it, as {name} in the first line of a file",
-                        name=printable(name),
-                    )
+                    "no terminal to ask for {name} on: type the command at a terminal, or let a column of the "
+                    "rows say it, as {name} in the first line of a file",
+                    name=printable(name),
                 )
             value = await screen.hears(f"{name}:", keyboard)
             if not value:
-                raise CommandRefused(said("nothing was typed for {name}: nothing was sent", name=printable(name)))
+                raise CommandRefused("nothing was typed for {name}: nothing was sent", name=printable(name))
             # Without echo a typing error is invisible, so the value is asked for twice.
             if value != await screen.hears(said("{name} once more:", name=printable(name)), keyboard):
-                raise CommandRefused(said("{name} was typed in two ways: nothing was sent", name=printable(name)))
+                raise CommandRefused("{name} was typed in two ways: nothing was sent", name=printable(name))
             screen.mask.hide([value])
             values[name] = value
     return values

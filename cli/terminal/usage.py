@@ -5,15 +5,14 @@ from the commands. An error of typer is a sentence of its own, and is told from 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final
 
 from typer.exceptions import TyperException
 
 from cli.terminal.language import reader
-from texts.said import said
+from texts.said import said, wording
 
 TITLES: Final = (
     "ARGUMENTS_PANEL_TITLE",
@@ -28,65 +27,63 @@ TITLES: Final = (
 
 _PARAGRAPH: Final = "\n\n"
 
-ERRORS: Final[Mapping[str, Callable[..., str]]] = {
-    r"No such option: (?P<option>\S+)": lambda **found: said("No such option: {option}", **found),
-    r"No such option: (?P<option>\S+) \(Possible options: (?P<options>.+)\)": lambda **found: said(
-        "No such option: {option} (Possible options: {options})", **found
+ERRORS: Final[Mapping[str, str]] = {
+    r"No such option: (?P<option>\S+)": wording("No such option: {option}"),
+    r"No such option: (?P<option>\S+) \(Possible options: (?P<options>.+)\)": wording(
+        "No such option: {option} (Possible options: {options})"
     ),
-    r"Option '(?P<option>\S+)' requires an argument\.": lambda **found: said(
-        "Option '{option}' requires an argument.", **found
+    r"Option '(?P<option>\S+)' requires an argument\.": wording("Option '{option}' requires an argument."),
+    r"Option '(?P<option>\S+)' does not take a value\.": wording("Option '{option}' does not take a value."),
+    r"No such command '(?P<command>.*)'\.": wording("No such command '{command}'."),
+    r"No such command '(?P<command>.*)'\. Did you mean (?P<commands>.+)\?": wording(
+        "No such command '{command}'. Did you mean {commands}?"
     ),
-    r"Option '(?P<option>\S+)' does not take a value\.": lambda **found: said(
-        "Option '{option}' does not take a value.", **found
+    r"Missing command\.": wording("Missing command."),
+    r"Missing argument (?P<argument>'.+')\.": wording("Missing argument {argument}."),
+    r"Missing option (?P<option>'.+')\.": wording("Missing option {option}."),
+    r"Got unexpected extra argument\(s\) \((?P<arguments>.*)\)": wording(
+        "Got unexpected extra argument(s) ({arguments})"
     ),
-    r"No such command '(?P<command>.*)'\.": lambda **found: said("No such command '{command}'.", **found),
-    r"No such command '(?P<command>.*)'\. Did you mean (?P<commands>.+)\?": lambda **found: said(
-        "No such command '{command}'. Did you mean {commands}?", **found
-    ),
-    r"Missing command\.": lambda: said("Missing command."),
-    r"Missing argument (?P<argument>'.+')\.": lambda **found: said("Missing argument {argument}.", **found),
-    r"Missing option (?P<option>'.+')\.": lambda **found: said("Missing option {option}.", **found),
-    r"Got unexpected extra argument\(s\) \((?P<arguments>.*)\)": lambda **found: said(
-        "Got unexpected extra argument(s) ({arguments})", **found
-    ),
-    r"Invalid value for (?P<name>'.+?'): (?P<why>.+)": lambda name, why: said(
-        "Invalid value for {name}: {why}", name=name, why=_known(why, VALUES)
-    ),
+    r"Invalid value for (?P<name>'.+?'): (?P<why>.+)": wording("Invalid value for {name}: {why}"),
+    # What is wrong with a value, by the sentence of pydantic.
+    r"Value error, '(?P<value>.*)' is not one of (?P<values>.+)\.": wording("'{value}' is not one of {values}."),
+    "Input should be a valid integer, .+": wording("a whole number is expected"),
+    "Input should be a valid number, .+": wording("a number is expected"),
+    r"Input should be greater than or equal to (?P<least>\S+)": wording("it is below {least}"),
+    r"Input should be less than or equal to (?P<most>\S+)": wording("it is above {most}"),
 }
 """What is wrong with a command line, by the sentence of typer."""
-
-VALUES: Final[Mapping[str, Callable[..., str]]] = {
-    r"Value error, '(?P<value>.*)' is not one of (?P<values>.+)\.": lambda **found: said(
-        "'{value}' is not one of {values}.", **found
-    ),
-    "Input should be a valid integer, .+": lambda: said("a whole number is expected"),
-    "Input should be a valid number, .+": lambda: said("a number is expected"),
-    r"Input should be greater than or equal to (?P<least>\S+)": lambda **found: said("it is below {least}", **found),
-    r"Input should be less than or equal to (?P<most>\S+)": lambda **found: said("it is above {most}", **found),
-}
-"""What is wrong with a value, by the sentence of pydantic."""
 
 
 def show_translated_help(command: Any) -> None:  # noqa: ANN401 - typer does not export this type
     """Let a command show its help in the reader's language; nothing is translated before."""
-    command.get_usage = partial(_usage_line, command)
-    command.format_help = partial(_show_help, command, command.format_help)
+    show, get_params = command.format_help, command.get_params
 
-
-def _show_help(command: Any, show: Callable[..., object], *arguments: object) -> None:  # noqa: ANN401 - as above
-    get_params = command.get_params
+    def usage_line(context: Any) -> str:  # noqa: ANN401 - as above
+        formatter = context.make_formatter()
+        words, prefix = " ".join(command.collect_usage_pieces(context)), reader().render(said("Usage: "))
+        formatter.write_usage(context.command_path, words, prefix=prefix)
+        return str(formatter.getvalue()).rstrip("\n")
 
     def translated(context: object) -> list[Any]:
         parameters: list[Any] = get_params(context)
         for parameter in parameters:
             translate_parameter(parameter)
-            _hide_type(parameter)
+            # The Python type is hidden: a switch has no value, and an argument's name says it.
+            if parameter.metavar is None and parameter.type_descriptor.annotation is bool:
+                parameter.metavar = ""
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - typer gives it by name
         return parameters
 
-    translate_help(command)
-    command.get_params = translated
-    _with_titles(show, *arguments)
-    command.get_params = get_params
+    def show_help(*arguments: object) -> None:
+        translate_help(command)
+        command.get_params = translated
+        with _titles():
+            show(*arguments)
+        command.get_params = get_params
+
+    command.get_usage, command.format_help = usage_line, show_help
 
 
 def translate_help(command: Any) -> None:  # noqa: ANN401 - as above
@@ -100,14 +97,6 @@ def translate_parameter(parameter: Any) -> None:  # noqa: ANN401 - as above
     """Translate the help of an option or argument into the reader's language."""
     parameter.help = translate_text(parameter.help)
     parameter.rich_help_panel = translate_text(parameter.rich_help_panel)
-
-
-def _hide_type(parameter: Any) -> None:  # noqa: ANN401 - as above
-    """Hide the Python type, which typer shows in the help: a switch has no value, and an argument's name says it."""
-    if parameter.metavar is None and parameter.type_descriptor.annotation is bool:
-        parameter.metavar = ""
-    if parameter.param_type_name == "argument":
-        parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - typer gives it by name
 
 
 def translate_text(text: str | None) -> str | None:
@@ -124,29 +113,19 @@ def show_usage_error(error: TyperException) -> None:
     """Show on stderr what is wrong with a command line."""
     from typer.rich_utils import rich_format_error  # noqa: PLC0415 - it takes a fifth of a command's start
 
-    text = reader().render(_known(error.format_message(), ERRORS))
+    text = reader().render(_known(error.format_message()))
     error.format_message = lambda: text  # type: ignore[method-assign]  # the one text of it that is shown
-    _with_titles(rich_format_error, error)
-
-
-def _known(text: str, sentences: Mapping[str, Callable[..., str]]) -> str:
-    """A sentence of the library as one of ours; another one is shown as it is."""
-    for pattern, sentence in sentences.items():
-        if found := re.fullmatch(pattern, text, re.DOTALL):
-            return sentence(**found.groupdict())
-    return text
-
-
-def _usage_line(command: Any, context: Any) -> str:  # noqa: ANN401 - as above
-    formatter = context.make_formatter()
-    words, prefix = " ".join(command.collect_usage_pieces(context)), said("Usage: ")
-    formatter.write_usage(context.command_path, words, prefix=reader().render(prefix))
-    return str(formatter.getvalue()).rstrip("\n")
-
-
-def _with_titles(show: Callable[..., object], *arguments: object) -> None:
     with _titles():
-        show(*arguments)
+        rich_format_error(error)  # type: ignore[arg-type]  # what typer raises, and says that it does not take
+
+
+def _known(text: str) -> str:
+    """A sentence of the library as one of ours; another one is shown as it is."""
+    for pattern, template in ERRORS.items():
+        if found := re.fullmatch(pattern, text, re.DOTALL):
+            values = found.groupdict()
+            return said(template, **values | {name: _known(values[name]) for name in values if name == "why"})
+    return text
 
 
 @contextmanager

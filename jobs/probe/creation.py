@@ -13,24 +13,26 @@ from types import MappingProxyType
 from typing import Final
 
 from billing.api.answers import objects
-from billing.api.calls import Call, ChainStep, create, filter_, get
+from billing.api.calls import ChainStep, create, filter_, get
 from billing.directory.subscribers import Abonent
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted, Evidence, Lost, RowRefused, SystemRefused
+from engine.evidence import Accepted, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.references import References
 from jobs.access.subscribers import as_bool
 from jobs.access.vault import new_batch
 from jobs.imports.fields import FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, STEP_MODELS, Step
-from jobs.probe.entries import ProbePatience, ProbeStopped, is_refused, send_until_taken, until
-from jobs.probe.intent import IntendedObject, Intents
+from jobs.probe.intent import IntendedObject
+from jobs.probe.traces import ProbeStopped, Traces, until, why_of
 from texts.said import said
 
 NUMBER_OF_PROBE: Final = "cm-probe-"
 """Begins the contract number and the login of a probe's own subscriber."""
 
 NAME: Final = "Проба, будет удалена"
+FOLDERS: Final = "Abonents"
+"""The model of folders, which is that of subscribers."""
 
 STEPS: Final = (Step.SUBSCRIBER, Step.ACCOUNT, Step.SERVICE, Step.ATTRIBUTE)
 """The steps of an import that create an object of a subscriber, in their order."""
@@ -67,22 +69,18 @@ class ProbeObject:
 async def check_folder(gateway: Gateway, folder: int) -> None:
     """Raise `InputRefused` if the test folder does not exist, `LookUpFailed` if that cannot be told."""
     if await References(gateway).missing("Folder", {str(folder)}):
-        raise InputRefused(said("there is no folder {id}: name one in which a test subscriber may stand", id=folder))
+        raise InputRefused("there is no folder {id}: name one in which a test subscriber may stand", id=folder)
 
 
-@dataclass(slots=True)
-class ProbeObjects:
+@dataclass(slots=True, kw_only=True)
+class ProbeObjects(Traces[IntendedObject, ProbeObject]):
     """Creates a subscriber with what belongs to it, learns which fields are taken, and deletes all of it.
 
     `taken` has by model each field that was tried, and whether the create took it; `untold` says of others why
     nothing is known.
     """
 
-    gateway: Gateway
-    intents: Intents[IntendedObject]
-    probe: str
     folder: int = 0
-    patience: ProbePatience = field(default_factory=ProbePatience)
     fields: FieldTable = field(default_factory=usual_fields)
     taken: dict[str, dict[str, bool]] = field(default_factory=dict)
     untold: list[str] = field(default_factory=list)
@@ -94,28 +92,32 @@ class ProbeObjects:
         Raises `ProbeStopped`, `LookUpFailed`, `IntentFailed`.
         """
         number = f"{NUMBER_OF_PROBE}{self.probe}"
-        found_by: dict[str, object] = {NUMBER: number}
-        needed: dict[str, object] = {"parent_id": await self._own_folder(number), **found_by, "name": NAME}
-        abonent = 0
+        own = _folder(number)
+        made = await self._create(FOLDERS, own, {**own, "parent_id": self.folder}, {})
+        if isinstance(made, str):
+            # Folders cannot be created: the subscriber goes into the test folder.
+            self.taken[FOLDERS]["is_folder"] = False
+            self.untold.append(made)
+        folder, abonent = made if isinstance(made, int) else self.folder, 0
         for step in STEPS:
-            model = STEP_MODELS[step]
+            model, fields = STEP_MODELS[step], self.fields.of_step(step)
             ids = await self._ids_of(model, "id" if step is Step.SUBSCRIBER else "abonent_id", like.id)
-            if step is Step.ACCOUNT:
+            if step is Step.SUBSCRIBER:
+                found_by: dict[str, object] = {NUMBER: number}
+                needed: dict[str, object] = {"parent_id": folder, **found_by, "name": NAME}
+            elif step is Step.ACCOUNT:
                 found_by = needed = {"abonent_id": abonent, "login": number}
-            elif step is not Step.SUBSCRIBER:
-                subject = next(name for name, one in self.fields.of_step(step).items() if one.kind is FieldKind.ID)
+            else:
+                subject = next(name for name, one in fields.items() if one.kind is FieldKind.ID)
                 if not ids.get(subject):
                     self.untold.append(
                         said("abonent {id} has none that {model} could be like", id=like.id, model=model)
                     )
                     continue
                 found_by = needed = {"abonent_id": abonent, subject: ids[subject]}
-            tried = {
-                name: value
-                for name, one in self.fields.of_step(step).items()
-                if name not in needed and (value := _tried(name, one, ids)) is not None
-            }
-            key = await self._create(model, found_by, needed, tried)
+            tried = {name: _tried(name, one, ids) for name, one in fields.items() if name not in needed}
+            wanted = {name: value for name, value in tried.items() if value is not None}
+            key = await self._create(model, found_by, needed, wanted)
             if isinstance(key, int):
                 abonent = key if step is Step.SUBSCRIBER else abonent
             elif step is Step.SUBSCRIBER:
@@ -126,53 +128,43 @@ class ProbeObjects:
     async def left(self) -> list[ProbeObject]:
         """The objects of this and earlier probes, in the order of their deletion. Raises `LookUpFailed`."""
         found: list[ProbeObject] = []
-        for probe in dict.fromkeys([*(one.probe for one in self.intents.earlier), self.probe]):
+        own = [self.probe] if self.taken else []
+        for probe in dict.fromkeys([*(one.probe for one in self.intents.earlier), *own]):
             name = f"{NUMBER_OF_PROBE}{probe}"
-            for abonent in await self._live("Abonents", {NUMBER: name}):
+            for abonent in await self._live(FOLDERS, {NUMBER: name}):
                 for step in reversed(STEPS[1:]):
-                    model = STEP_MODELS[step]
-                    found += [
-                        ProbeObject(model, key, name) for key in await self._live(model, {"abonent_id": abonent})
-                    ]
-                found.append(ProbeObject("Abonents", abonent, name))
-            found += [ProbeObject("Abonents", key, name) for key in await self._live("Abonents", _folder(name))]
+                    keys = await self._live(STEP_MODELS[step], {"abonent_id": abonent})
+                    found += [ProbeObject(STEP_MODELS[step], key, name) for key in keys]
+                found.append(ProbeObject(FOLDERS, abonent, name))
+            found += [ProbeObject(FOLDERS, key, name) for key in await self._live(FOLDERS, _folder(name))]
         return found
 
-    async def delete_all(self) -> dict[ProbeObject, str]:
-        """Delete what is left; what remains, each with the reason. Raises `ProbeStopped` and `LookUpFailed`."""
-        kept: dict[ProbeObject, str] = {}
-        for one in await self.left():
-            if (why := await self._delete(one)) is not None:
-                kept[one] = why
-        return kept
+    async def take_back(self, one: ProbeObject) -> str | None:
+        """Delete an object."""
+        arguments = {"clean_links": True} if one.model == STEP_MODELS[Step.ACCOUNT] else {}
+        evidence = await self.send(get(one.model, {"id": one.id}, ChainStep("delete", arguments)))
 
-    # ---- one object ----
+        async def gone() -> bool | None:
+            return None if await self._live(one.model, {"id": one.id}) else True
 
-    async def _own_folder(self, name: str) -> int:
-        """A folder of its own in the test folder, or that one where folders cannot be created."""
-        made = await self._create("Abonents", _folder(name), {**_folder(name), "parent_id": self.folder}, {})
-        if isinstance(made, int):
-            return made
-        self.taken["Abonents"]["is_folder"] = False
-        self.untold.append(made)
-        return self.folder
+        if await until(gone, self.patience.after(evidence)):
+            self.delete_answer = evidence if isinstance(evidence, Accepted) else self.delete_answer
+            return None
+        return why_of(evidence) or said("it was answered without an error, and the object is there")
 
     async def _create(
         self, model: str, found_by: Mapping[str, object], needed: Mapping[str, object], tried: Mapping[str, object]
     ) -> int | str:
         """Create one object, without the fields that are refused; its id, or why there is none."""
-        known = self.taken.setdefault(model, {})
-        left = dict(tried)
+        known, left = self.taken.setdefault(model, {}), dict(tried)
 
         async def there() -> int | None:
             return next(iter(await self._live(model, found_by)), None)
 
         while True:
             self.intents.keep(IntendedObject(self.probe, model, datetime.now(UTC)))
-            evidence = await self._send(create(model, **needed, **left).asking("id"))
-            waits = {Accepted: self.patience.effect, Lost: self.patience.settle}
-            # It is not documented whether the billing refuses before or after it creates [?].
-            key = await until(there, waits.get(type(evidence), 0.0))
+            evidence = await self.send(create(model, **needed, **left).asking("id"))
+            key = await until(there, self.patience.after(evidence))
             if key is not None:
                 known |= dict.fromkeys([*needed, *left], True)
                 await self._look_at(model, key, left)
@@ -180,8 +172,8 @@ class ProbeObjects:
             if isinstance(evidence, RowRefused) and left:
                 self._without(model, left, evidence.text)
                 continue
-            reason = getattr(evidence, "text", "") or said("it was answered without an error, and it is not there")
-            sentence = said("{model} was not created: {reason}", model=model, reason=reason)
+            why = why_of(evidence) or said("it was answered without an error, and it is not there")
+            sentence = said("{model} was not created: {reason}", model=model, reason=why)
             if isinstance(evidence, RowRefused):
                 return sentence
             raise ProbeStopped(sentence)
@@ -202,45 +194,24 @@ class ProbeObjects:
 
     async def _look_at(self, model: str, key: int, sent: Mapping[str, object]) -> None:
         """Read the object back: a field that was sent with a text and is empty was not taken."""
-        secret = {
-            name for step in STEPS for name, one in self.fields.of_step(step).items() if one.kind is FieldKind.SECRET
-        }
-        names = [name for name, value in sent.items() if value not in ("", 0) and name not in secret]
-        if not names:
-            return
-        evidence = await self._send(filter_(model, {"id": key}, *names))
-        if not isinstance(evidence, Accepted):
-            return
-        with as_engine_errors():
-            found = objects(evidence.result)
+        known = self.fields.models[model].fields
+        names = [
+            one for one, value in sent.items() if value not in ("", 0) and known[one].kind is not FieldKind.SECRET
+        ]
+        found = await self._first(model, {"id": key}, names) if names else {}
         for name in names:
-            if found and found[0].get(name) in (None, ""):
+            if found and found.get(name) in (None, ""):
                 self.taken[model][name] = False
-
-    async def _delete(self, one: ProbeObject) -> str | None:
-        arguments = {"clean_links": True} if one.model == STEP_MODELS[Step.ACCOUNT] else {}
-        evidence = await self._send(get(one.model, {"id": one.id}, ChainStep("delete", arguments)))
-
-        async def gone() -> bool | None:
-            return None if await self._live(one.model, {"id": one.id}) else True
-
-        wait = self.patience.effect if isinstance(evidence, Accepted) else self.patience.settle
-        if await until(gone, 0.0 if is_refused(evidence) else wait):
-            self.delete_answer = evidence if isinstance(evidence, Accepted) else self.delete_answer
-            return None
-        return getattr(evidence, "text", "") or said("it was answered without an error, and the object is there")
-
-    # ---- reading ----
 
     async def _live(self, model: str, criteria: Mapping[str, object]) -> list[int]:
         """The ids of the objects that are not deleted. Raises `LookUpFailed`."""
         flag = () if model == STEP_MODELS[Step.ATTRIBUTE] else ("deleted",)
-        evidence = await self._send(filter_(model, criteria, "id", *flag))
+        evidence = await self.send(filter_(model, criteria, "id", *flag))
         if isinstance(evidence, RowRefused | SystemRefused):
             # This billing does not know the model: it has no objects of it.
             return []
         if not isinstance(evidence, Accepted):
-            raise LookUpFailed(said("{model} cannot be read: {reason}", model=model, reason=evidence.text))
+            raise LookUpFailed("{model} cannot be read: {reason}", model=model, reason=evidence.text)
         with as_engine_errors():
             found = objects(evidence.result)
         return [int(str(one.get("id", one.get("pk")))) for one in found if not as_bool(one.get("deleted"))]
@@ -248,15 +219,16 @@ class ProbeObjects:
     async def _ids_of(self, model: str, by: str, abonent: int) -> dict[str, object]:
         """The ids that the first object of a subscriber has, by the fields of its model."""
         names = [name for name, one in self.fields.models[model].fields.items() if one.kind is FieldKind.ID]
-        evidence = await self._send(filter_(model, {by: abonent}, *names))
+        found = await self._first(model, {by: abonent}, names)
+        return {name: value for name, value in found.items() if name in names and value}
+
+    async def _first(self, model: str, criteria: Mapping[str, object], names: list[str]) -> Mapping[str, object]:
+        """These fields of the first object that is found, none where there is none."""
+        evidence = await self.send(filter_(model, criteria, *names))
         if not isinstance(evidence, Accepted):
             return {}
         with as_engine_errors():
-            found = objects(evidence.result)
-        return {name: value for name, value in (found[0] if found else {}).items() if name in names and value}
-
-    async def _send(self, call: Call) -> Evidence:
-        return await send_until_taken(lambda: self.gateway.client.send(call), self.patience.effect)
+            return next(iter(objects(evidence.result)), {})
 
 
 def _folder(name: str) -> dict[str, object]:
@@ -275,13 +247,3 @@ def _tried(name: str, one: ModelField, ids: Mapping[str, object]) -> object | No
             # Far enough off that nothing is charged.
             return f"{datetime.now(UTC).date() + timedelta(days=90)} 00:00:00"
     return _HARMLESS.get(one.kind)
-
-
-def created_steps(folder: int) -> list[str]:
-    """The steps of the creation, a sentence each."""
-    return [
-        said("create a folder in the folder {folder}, and a subscriber in it", folder=folder),
-        said("create an account, a service and an attribute of this subscriber"),
-        said("leave out one field after the other that is refused, and read back what was taken"),
-        said("delete all of it in reverse order; the subscriber's empty money account stays"),
-    ]

@@ -1,11 +1,11 @@
 """The operations that a probe enters for its test subscriber, finds by their marks, and takes back."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio
 
@@ -14,13 +14,18 @@ from billing.api.calls import NOTHING, ChainStep, create, filter_, get
 from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
 from billing.directory.subscribers import Abonent, Operation
 from billing.money import from_answer, wire
-from engine.errors import EngineError, LookUpFailed
-from engine.evidence import Accepted, Busy, Evidence, NotSent, RowRefused, SystemRefused
-from jobs.access.gateway import Gateway, as_engine_errors
+from engine.errors import LookUpFailed
+from engine.evidence import Accepted, RowRefused, SystemRefused
+from jobs.access.gateway import as_engine_errors
 from jobs.access.operations import balances, of_type, op_id_of
-from jobs.probe.intent import Intended, Intents
+from jobs.probe.intent import Intended
+from jobs.probe.traces import ProbeStopped, Traces, is_refused, until, why_of
 from texts.said import said
 
+MODEL: Final = "FinanceOperations"
+TYPES: Final = (RECEIPT, ACT, OPENING_BALANCE)
+"""The types that a probe enters."""
+_UNDOING: Final = "Проба, отмена"
 _PROBE_MARK: Final = re.compile(
     r"\[cm-probe ([a-z0-9]{1,16})/([1-9][0-9]{0,3})"
     r"(?: undoes ([1-9][0-9]{0,17}))?(?: before (-?[0-9]{1,15}(?:\.[0-9]{1,10})?))?\]"
@@ -55,24 +60,12 @@ def find_probe_mark(comment: str) -> ProbeMark | None:
     return ProbeMark(probe, int(number), int(undoes) if undoes else None, Decimal(before) if before else None)
 
 
-MODEL: Final = "FinanceOperations"
-TYPES: Final = (RECEIPT, ACT, OPENING_BALANCE)
-"""The types that a probe enters."""
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
-
-Found = TypeVar("Found")
-
-
-class ProbeStopped(EngineError):
-    """Raised when a probe cannot continue; its intent file and its marks name its entries."""
-
-
 @dataclass(frozen=True, slots=True)
 class Entered:
     """An operation of a probe in the billing; `seconds` is the time from the answer to its effect.
 
-    `result` is the answer to its creation, None if lost, and `sent` is the comment as it was sent.
+    `result` is the answer to its creation, None if lost, and `sent` is the comment as it was sent; `moved` is what it
+    has moved the balance by, None if that is not known.
     """
 
     operation: Operation
@@ -81,7 +74,6 @@ class Entered:
     result: object = None
     seconds: float = 0.0
     moved: Decimal | None = None
-    """What it has moved the balance by, None if it is not known."""
 
     def __str__(self) -> str:
         one = self.operation
@@ -94,29 +86,17 @@ class Entered:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ProbePatience:
-    """The waits of a probe in seconds: for an effect, and until an absent operation counts as not entered."""
-
-    effect: float = 300.0
-    settle: float = 30.0
-
-
-@dataclass(slots=True)
-class ProbeEntries:
+@dataclass(slots=True, kw_only=True)
+class ProbeEntries(Traces[Intended, Entered]):
     """Enters, finds and takes back operations on one subscriber, one at a time.
 
-    `storno_call` is the method that reverses an operation, once it is known to work.
+    `storno_call` is the method that reverses an operation, once it is known to work. `receipt_type` is the type that
+    raises the balance, as the vendor's programs say [V] until it is seen.
     """
 
-    gateway: Gateway
-    intents: Intents[Intended]
     abonent: Abonent
-    probe: str
-    patience: ProbePatience = field(default_factory=ProbePatience)
     storno_call: str | None = None
     receipt_type: int = RECEIPT
-    """The type that raises the balance, as the vendor's programs say [V] until it is seen."""
     numbers: int = 0
     entered: list[Entered] = field(default_factory=list)
 
@@ -134,7 +114,7 @@ class ProbeEntries:
             case RowRefused():
                 return None
         raise LookUpFailed(
-            said("the balance of abonent {id} cannot be read: {reason}", id=self.abonent.id, reason=evidence.text)
+            "the balance of abonent {id} cannot be read: {reason}", id=self.abonent.id, reason=evidence.text
         )
 
     async def enter(
@@ -155,97 +135,90 @@ class ProbeEntries:
         mark = ProbeMark(self.probe, self.numbers, undoes, before)
         # The mark comes first, so that a short column cuts the text before the mark.
         descr = f"{mark} {text}"
-        earlier = await self.balance()
-        assert self.abonent.account_id is not None  # noqa: S101 - looked at before the probe began
+        earlier, abonent = await self.balance(), self.abonent
+        assert abonent.account_id is not None  # noqa: S101 - looked at before the probe began
+        at = datetime.now(UTC)
         self.intents.keep(
-            Intended(
-                probe=self.probe,
-                number=mark.number,
-                abonent=self.abonent.id,
-                account=self.abonent.account_id,
-                op_type=op_type,
-                amount=amount,
-                at=datetime.now(UTC),
-                undoes=undoes,
-                before=before,
-            )
+            Intended(self.probe, mark.number, abonent.id, abonent.account_id, op_type, amount, at, undoes, before)
         )
-        call = create(MODEL, abonent_id=self.abonent.id, op_summa=amount, op_type_id=op_type, descr=descr, **fields)
-        evidence = await send_until_taken(
-            lambda: self.gateway.client.send(call.asking("op_id", "descr")), self.patience.effect
-        )
+        call = create(MODEL, abonent_id=abonent.id, op_summa=amount, op_type_id=op_type, descr=descr, **fields)
+        evidence = await self.send(call.asking("op_id", "descr"))
         begun = anyio.current_time()
-        match evidence:
-            case Accepted(result=result):
-                found = await self._seen(op_type, mark, created_id(result), self.patience.effect)
-                if found is None:
-                    raise ProbeStopped(
-                        said(
-                            "the billing has answered an operation of {amount} ({mark}), and it is not there "
-                            "{seconds} s later",
-                            amount=amount,
-                            mark=str(mark),
-                            seconds=f"{self.patience.effect:g}",
-                        )
-                    )
-                await self._settled(earlier)
-                seconds = round(anyio.current_time() - begun, 1)
-                return self._keep(Entered(found, mark, descr, result, seconds, await self._moved(earlier)))
-            case RowRefused(refusal) | SystemRefused(refusal):
-                # It is not documented whether the billing refuses before or after it enters [?].
-                found = await self._seen(op_type, mark, None, 0.0 if is_refused(evidence) else self.patience.settle)
-                return refusal if found is None else self._keep(Entered(found, mark, descr))
-        found = await self._seen(op_type, mark, None, self.patience.settle)
+        number = created_id(evidence.result) if isinstance(evidence, Accepted) else None
+        found = await self._seen(op_type, mark, number, self.patience.after(evidence))
+        if isinstance(evidence, RowRefused | SystemRefused):
+            return evidence.text if found is None else self._keep(Entered(found, mark, descr))
+        if found is None and isinstance(evidence, Accepted):
+            raise ProbeStopped(
+                "the billing has answered an operation of {amount} ({mark}), and it is not there {seconds} s later",
+                amount=amount,
+                mark=str(mark),
+                seconds=f"{self.patience.effect:g}",
+            )
         if found is None:
             raise ProbeStopped(
-                said(
-                    "the answer to an operation of {amount} ({mark}) was lost: {reason}",
-                    amount=amount,
-                    mark=str(mark),
-                    reason=_why(evidence),
-                )
+                "the answer to an operation of {amount} ({mark}) was lost: {reason}",
+                amount=amount,
+                mark=str(mark),
+                reason=why_of(evidence),
             )
         await self._settled(earlier)
-        return self._keep(Entered(found, mark, descr))
+        if not isinstance(evidence, Accepted):
+            return self._keep(Entered(found, mark, descr))
+        seconds = round(anyio.current_time() - begun, 1)
+        now = None if earlier is None else await self.balance()
+        moved = None if now is None or earlier is None else now - earlier
+        return self._keep(Entered(found, mark, descr, evidence.result, seconds, moved))
 
     async def storno(self, operation: Operation, method: str) -> str | None:
         """Reverse an operation by a method and wait; None on success, otherwise the reason."""
-        call = get(MODEL, {"op_id": operation.op_id}, ChainStep(method)).asking("op_id", "storno")
         earlier = await self.balance()
-        evidence = await send_until_taken(lambda: self.gateway.client.send(call), self.patience.effect)
+        call = get(MODEL, {"op_id": operation.op_id}, ChainStep(method)).asking("op_id", "storno")
+        evidence = await self.send(call)
 
         async def reversed_() -> bool | None:
-            now = await self.operation(operation.op_id)
-            return True if now is not None and now.storno else None
+            return any(one.op_id == operation.op_id and one.storno for one in await self.operations()) or None
 
-        wait = 0.0 if is_refused(evidence) else self.patience.settle
-        if await until(reversed_, wait):
+        if await until(reversed_, 0.0 if is_refused(evidence) else self.patience.settle):
             await self._settled(earlier)
             return None
-        return _why(evidence) or said("it was answered without an error, and the operation is not reversed")
+        return why_of(evidence) or said("it was answered without an error, and the operation is not reversed")
 
-    async def take_back(self, entered: Entered) -> str | None:
-        """Take an operation back by storno, or else by an opposite entry; None on success, otherwise the reason.
-
-        For type 8 the balance before it is restored. Raises as `enter`.
-        """
-        operation, before = entered.operation, entered.mark.before
-        if operation.op_type == OPENING_BALANCE:
-            return await self._bring_back(operation, before)
-        if self.storno_call is not None:
-            return await self.storno(operation, self.storno_call)
-        # The same type moves the balance back whatever it does to it; of a pair of types the other one as well.
-        return await self._enter_one_of(
-            (operation.op_type, -operation.op_summa),
-            (ACT if operation.op_type == RECEIPT else RECEIPT, operation.op_summa),
-            undoes=operation.op_id,
-        )
+    async def take_back(self, one: Entered) -> str | None:
+        """Take an operation back by storno, or else by an opposite entry; of type 8 restore the balance."""
+        operation, receipt = one.operation, self.receipt_type
+        if operation.op_type != OPENING_BALANCE:
+            if self.storno_call is not None:
+                return await self.storno(operation, self.storno_call)
+            # The same type moves the balance back whatever it does to it; of a pair of types the other one as well.
+            back, receipt = -operation.op_summa, operation.op_type
+        else:
+            before, now = one.mark.before, await self.balance()
+            if before is None or now is None:
+                return said("what the balance was before is not known")
+            if now == before:
+                return None
+            explained = {operation.op_summa, before + operation.op_summa}
+            if operation.storno:
+                # The balance that it had set, minus its sum.
+                explained.add(Decimal(0))
+            if now not in explained:
+                return said(
+                    "the balance was {before} before it and is {now} now: somebody else has moved it since",
+                    before=before,
+                    now=now,
+                )
+            back = before - now
+        refused = await self.enter(receipt, back, _UNDOING, undoes=operation.op_id)
+        if isinstance(refused, str) and back < 0:
+            # A negative sum is refused: the other type has the same effect.
+            act = ACT if receipt == RECEIPT else RECEIPT
+            if isinstance(await self.enter(act, -back, _UNDOING, undoes=operation.op_id), Entered):
+                return None
+        return said("an opposite entry is refused: {reason}", reason=refused) if isinstance(refused, str) else None
 
     async def left(self) -> list[Entered]:
-        """The operations of this and earlier probes for the subscriber that are not taken back, the newest first.
-
-        Raises `LookUpFailed`.
-        """
+        """The operations of this and earlier probes for the subscriber that are not taken back, the newest first."""
         found = await self.marked()
         taken = {one.mark.undoes for one in found if not one.operation.storno}
         open_probes = {one.probe for one in self.intents.earlier} | {self.probe}
@@ -272,15 +245,10 @@ class ProbeEntries:
         there = {(one.mark.probe, one.mark.number) for one in await self.marked()}
         return [one for one in self.intents.earlier if (one.probe, one.number) not in there]
 
-    async def operations(self) -> list[Operation]:
+    async def operations(self, types: tuple[int, ...] = TYPES) -> list[Operation]:
         """The subscriber's operations of the types that a probe enters. Raises `LookUpFailed`."""
         ids = [self.abonent.id]
-        found = [(await of_type(self.gateway, ids, op_type)).get(self.abonent.id, []) for op_type in TYPES]
-        return [one for of_one_type in found for one in of_one_type]
-
-    async def operation(self, op_id: int) -> Operation | None:
-        """One of these operations by its id, None if missing. Raises `LookUpFailed`."""
-        return next((one for one in await self.operations() if one.op_id == op_id), None)
+        return [one for kind in types for one in (await of_type(self.gateway, ids, kind)).get(self.abonent.id, [])]
 
     async def drained(self) -> None:
         """Wait until the stacks hold nothing for the subscriber. Raises `ProbeStopped`, `LookUpFailed`."""
@@ -290,9 +258,7 @@ class ProbeEntries:
             return None if await self.gateway.unfinished_work(accounts, [self.abonent.id]) else True
 
         if not await until(nothing, self.patience.effect):
-            raise ProbeStopped(
-                said("the billing's stacks hold entries of abonent {id} for too long", id=self.abonent.id)
-            )
+            raise ProbeStopped("the billing's stacks hold entries of abonent {id} for too long", id=self.abonent.id)
 
     async def filtered(self, criteria: dict[str, object]) -> list[int] | None:
         """The ids of the subscriber's operations that a filter finds, None if it is refused."""
@@ -304,49 +270,11 @@ class ProbeEntries:
         with as_engine_errors():
             return [op_id_of(one) for one in objects(evidence.result)]
 
-    async def _bring_back(self, operation: Operation, before: Decimal | None) -> str | None:
-        now = await self.balance()
-        if before is None or now is None:
-            return said("what the balance was before is not known")
-        if now == before:
-            return None
-        explained = {operation.op_summa, before + operation.op_summa}
-        if operation.storno:
-            # The balance that it had set, minus its sum.
-            explained.add(Decimal(0))
-        if now not in explained:
-            return said(
-                "the balance was {before} before it and is {now} now: somebody else has moved it since",
-                before=before,
-                now=now,
-            )
-        return await self._move(before - now, operation.op_id)
-
-    async def _move(self, amount: Decimal, undoes: int) -> str | None:
-        """Move the balance by a receipt, or by an act if a negative receipt is refused."""
-        act = ACT if self.receipt_type == RECEIPT else RECEIPT
-        return await self._enter_one_of((self.receipt_type, amount), (act, -amount), undoes=undoes)
-
-    async def _enter_one_of(
-        self, first: tuple[int, Decimal], second: tuple[int, Decimal], *, undoes: int
-    ) -> str | None:
-        """Enter an operation of a type and a sum, or another one if a negative sum is refused; None on success."""
-        refused = await self.enter(*first, "Проба, отмена", undoes=undoes)
-        if isinstance(refused, Entered):
-            return None
-        if first[1] < 0 and isinstance(await self.enter(*second, "Проба, отмена", undoes=undoes), Entered):
-            return None
-        return said("an opposite entry is refused: {reason}", reason=refused)
-
-    async def _moved(self, earlier: Decimal | None) -> Decimal | None:
-        now = None if earlier is None else await self.balance()
-        return None if now is None or earlier is None else now - earlier
-
     async def _seen(self, op_type: int, mark: ProbeMark, op_id: str | None, patience: float) -> Operation | None:
         """The operation once it exists and the stacks are empty; None when the patience is over."""
 
         async def there() -> Operation | None:
-            found = (await of_type(self.gateway, [self.abonent.id], op_type)).get(self.abonent.id, [])
+            found = await self.operations((op_type,))
             return next((one for one in found if find_probe_mark(one.descr) == mark or str(one.op_id) == op_id), None)
 
         if (found := await until(there, patience)) is not None:
@@ -355,14 +283,13 @@ class ProbeEntries:
 
     async def _settled(self, earlier: Decimal | None) -> None:
         """Wait until the balance is final: with a database until the stacks are empty, otherwise until it moves."""
-        if self.gateway.database is not None:
-            await self.drained()
-            return
 
         async def moved() -> bool | None:
             return None if await self.balance() == earlier else True
 
-        if earlier is not None:
+        if self.gateway.database is not None:
+            await self.drained()
+        elif earlier is not None:
             await until(moved, self.patience.settle)
 
     def _keep(self, entered: Entered) -> Entered:
@@ -379,45 +306,6 @@ class ProbeEntries:
             if same and operation.descr and str(mark).startswith(operation.descr):
                 return mark
         return None
-
-
-def is_refused(evidence: Evidence) -> bool:
-    """Whether the billing itself says that it has refused the call."""
-    return isinstance(evidence, RowRefused | SystemRefused) and evidence.recognised
-
-
-async def send_until_taken(send: Callable[[], Awaitable[Evidence]], patience: float) -> Evidence:
-    """The evidence of a call that is sent again as long as it was provably not carried out. Raises `ProbeStopped`."""
-
-    async def once() -> Evidence | None:
-        evidence = await send()
-        is_busy = isinstance(evidence, Busy) and evidence.recognised
-        return None if is_busy or isinstance(evidence, NotSent) else evidence
-
-    evidence: Evidence | None = await until(once, patience)
-    if evidence is None:
-        raise ProbeStopped(said("the billing is busy or away for too long: nothing more was entered"))
-    return evidence
-
-
-async def until(look: Callable[[], Awaitable[Found | None]], patience: float) -> Found | None:
-    """The result of `look`, repeated until it finds something or the patience, in seconds, is over."""
-    end, pause = anyio.current_time() + patience, _FIRST_PAUSE
-    while True:
-        found = await look()
-        if found is not None or anyio.current_time() >= end:
-            return found
-        await anyio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def named(entered: Sequence[Entered]) -> str:
-    """Operations in words."""
-    return ", ".join(map(str, entered))
-
-
-def _why(evidence: Evidence) -> str:
-    return "" if isinstance(evidence, Accepted) else str(evidence.text)
 
 
 def _amount(value: object) -> Decimal | None:

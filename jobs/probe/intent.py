@@ -18,7 +18,6 @@ import msgspec
 from checkpoints.own_files import open_beside
 from engine.errors import EngineError
 from jobs.access.durable import append_durably, keep_name
-from texts.said import said
 
 
 class ProbeHeld(EngineError):
@@ -67,9 +66,8 @@ class Intents(Generic[Record]):
         try:
             append_durably(self._descriptor, msgspec.json.encode(intended) + b"\n")
         except OSError as error:
-            raise IntentFailed(
-                said("{path} cannot be written: {reason}", path=self.path, reason=error.strerror or "")
-            ) from error
+            why = error.strerror or ""
+            raise IntentFailed("{path} cannot be written: {reason}", path=self.path, reason=why) from error
 
     def restart(self) -> None:
         """Empty the file, after the entries of earlier probes are settled."""
@@ -85,9 +83,12 @@ class Intents(Generic[Record]):
 @contextmanager
 def open_intents(path: Path, record: type[Record]) -> Iterator[Intents[Record]]:
     """The intent file of such records, locked. Raises `ProbeHeld` and `IntentFailed`."""
-    descriptor = _locked(path)
     try:
-        _keep_name(path)
+        descriptor = _locked(path)
+    except OSError as error:
+        why = error.strerror or ""
+        raise IntentFailed("{path} cannot be opened: {reason}", path=path, reason=why) from error
+    try:
         yield Intents(path, descriptor, _read(path, descriptor, record))
     finally:
         # Also where the probe was interrupted at its question: an empty file is nobody's.
@@ -97,23 +98,19 @@ def open_intents(path: Path, record: type[Record]) -> Iterator[Intents[Record]]:
 
 
 def _locked(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = open_beside(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-        except OSError as error:
-            raise IntentFailed(
-                said("{path} cannot be opened: {reason}", path=path, reason=error.strerror or "")
-            ) from error
+        descriptor = open_beside(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
             raise ProbeHeld(
-                said("another probe of this billing is under way ({path}): wait for its end", path=path)
+                "another probe of this billing is under way ({path}): wait for its end", path=path
             ) from error
         # A probe that has just ended may have removed the file between the two calls.
         if _is_there(path, descriptor):
+            keep_name(path.parent)
             return descriptor
         os.close(descriptor)
 
@@ -121,15 +118,6 @@ def _locked(path: Path) -> int:
 def _is_there(path: Path, descriptor: int) -> bool:
     """Whether the open file is still the one at this path."""
     return path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino
-
-
-def _keep_name(path: Path) -> None:
-    try:
-        keep_name(path.parent)
-    except OSError as error:
-        raise IntentFailed(
-            said("{path} cannot be opened: {reason}", path=path.parent, reason=error.strerror or "")
-        ) from error
 
 
 def _read(path: Path, descriptor: int, record: type[Record]) -> tuple[Record, ...]:
@@ -140,12 +128,10 @@ def _read(path: Path, descriptor: int, record: type[Record]) -> tuple[Record, ..
         os.ftruncate(descriptor, len(text) - len(torn))
     try:
         return tuple(msgspec.json.decode(line, type=record) for line in whole)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except msgspec.DecodeError as error:
         raise IntentFailed(
-            said(
-                "{path} cannot be read: {error}. It names what an earlier probe has made: look in the billing for "
-                "'cm-probe' in comments and contract numbers, take it back, and remove the file",
-                path=path,
-                error=error,
-            )
+            "{path} cannot be read: {error}. It names what an earlier probe has made: look in the billing for "
+            "'cm-probe' in comments and contract numbers, take it back, and remove the file",
+            path=path,
+            error=error,
         ) from error

@@ -1,10 +1,11 @@
 """The steps of a probe: read, enter, look, take back, and compare the balance with that at the beginning."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 import anyio.to_thread
 import msgspec
@@ -14,17 +15,19 @@ from billing.api.calls import ChainStep, filter_, get
 from billing.directory import system
 from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
 from billing.directory.subscribers import Abonent
+from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.probe import readings
-from jobs.probe.creation import ProbeObject, ProbeObjects, created_steps
-from jobs.probe.entries import Entered, ProbeEntries, ProbeMark, ProbeStopped
+from jobs.probe.creation import ProbeObject, ProbeObjects
+from jobs.probe.entries import Entered, ProbeEntries, ProbeMark
+from jobs.probe.traces import ProbeStopped, Say
 from jobs.spec.entries import EXACT, exact_key
 from texts.remedies import setting
-from texts.said import in_clauses, said, text_of
+from texts.said import Said, in_clauses, said, text_of
 
 _TYPES: Final = {RECEIPT: "receipt_type", ACT: "act_type"}
 """The facts of types, as the vendor's programs number them [V]."""
@@ -34,29 +37,26 @@ LENGTHS: Final = (300, 255, 128, 64)
 TEXT: Final = "Проба «ёЁ№»"
 """Letters that a wrong charset garbles."""
 
-Say = Callable[[str], None]
+One = TypeVar("One", Entered, ProbeObject)
 
 
 @dataclass(slots=True)
 class Findings:
     """The findings of a probe: facts learned, reasons for missing facts, and what is left with the reason.
 
-    `left` are entries, `created` the objects of a subscriber that was created for the probe. `before` and `after` are
-    the balance in roubles at the beginning and at the end, None if unknown.
+    `before` and `after` are the balance in roubles at the beginning and at the end, None if unknown.
     """
 
     learned: dict[str, object] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    left: dict[Entered, str] = field(default_factory=dict)
-    created: dict[ProbeObject, str] = field(default_factory=dict)
+    left: dict[Entered | ProbeObject, str] = field(default_factory=dict)
     before: Decimal | None = None
     after: Decimal | None = None
     stopped: str | None = None
 
-    @property
-    def whole(self) -> bool:
-        """Whether the subscriber is in the same state as before the probe."""
-        return not self.left and not self.created and self.before == self.after and self.stopped is None
+    def of(self, kind: type[One]) -> dict[One, str]:
+        """What is left of a kind, with the reasons."""
+        return {one: why for one, why in self.left.items() if isinstance(one, kind)}
 
     def profile(self, earlier: Profile, billing: str, version: str, today: date) -> Profile:
         """The profile with the facts learned; earlier facts of another version are dropped."""
@@ -69,71 +69,26 @@ async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
     """The subscriber to probe. Raises `InputRefused` if it does not exist or shares its account."""
     found = (await SubscriberFinder(gateway).by_ids([abonent_id]))[abonent_id]
     if isinstance(found, str):
-        raise InputRefused(
-            said("{reason}: a probe needs a live test subscriber with an account of its own", reason=found)
-        )
+        raise InputRefused("{reason}: a probe needs a live test subscriber with an account of its own", reason=found)
     (answer,) = await gateway.ask([filter_("Abonents", {"account_id": found.account_id}, "id", "deleted")])
     with as_engine_errors():
         others = [str(one.get("id", one.get("pk"))) for one in objects(answer) if not as_bool(one.get("deleted"))]
     others = [one for one in others if one != str(abonent_id)]
     if others:
         raise InputRefused(
-            said(
-                "abonent {id} shares its account with abonent {others}: a probe would move their balance as well. "
-                "Name a test subscriber with an account of its own",
-                id=abonent_id,
-                others=tuple(others[:5]),
-            )
+            "abonent {id} shares its account with abonent {others}: a probe would move their balance as well. "
+            "Name a test subscriber with an account of its own",
+            id=abonent_id,
+            others=tuple(others[:5]),
         )
     return found
 
 
-def steps(balance: Decimal | None, storno_call: str | None, folder: int | None = None) -> list[str]:
-    """The steps of a probe, a sentence each, with all sums."""
-    reads = readings.READS * len(readings.AT_ONCE)
-    lines: list[str] = [
-        said(
-            "{reads} reading calls, 1 to 8 at once; one read of {models} models each; one call that fails",
-            reads=reads,
-            models=len(readings.MODELS),
-        ),
-        said("enter a receipt of {amount} with a short comment, read it back, filter by its comment", amount=KOPECK),
-    ]
-    if storno_call:
-        lines.append(said("reverse it by objects.get → {method}, and read it back", method=storno_call))
-    lines.append(
-        said(
-            "enter a receipt of {amount} with a comment of {length} characters (shorter where that is refused)",
-            amount=KOPECK,
-            length=LENGTHS[0],
-        )
-    )
-    if balance is None:
-        lines.append(said("nothing of type 8: without a database this billing does not tell the balance"))
-    else:
-        lines.append(
-            said(
-                "enter an operation of type 8 of about {amount}, one kopeck above the balance: it is that then where "
-                "type 8 sets, and {added} where it adds",
-                amount=balance + KOPECK,
-                added=2 * balance + KOPECK,
-            )
-        )
-        if storno_call:
-            lines.append(said("reverse that by {method}, and look at the balance", method=storno_call))
-    lines.append(said("enter an act of {amount}, and look at the balance", amount=KOPECK))
-    lines.append(
-        said(
-            "enter two receipts of {amount}, with {fields}, and filter by them",
-            amount=KOPECK,
-            fields=tuple(EXACT.values()),
-        )
-    )
-    lines.append(said("set the account's warning threshold to what it is, and save"))
-    if folder is not None:
-        lines += created_steps(folder)
-    lines.append(said("take all of it back by opposite sums, and hold the balance against that at the beginning"))
-    return lines
+class ProbeStep(NamedTuple):
+    """A step, as it is announced, and what carries it out; None where that is a part of another one."""
+
+    sentence: Said
+    carry_out: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,216 +112,248 @@ class Probe:
         self._storno_call = storno_call
         self._say = say
         self._findings = Findings()
+        self._learned, self._missing = self._findings.learned, self._findings.missing
+        self._first: Entered | None = None
+        """The first receipt, which storno is tried on."""
+
+    def steps(self, balance: Decimal | None) -> list[ProbeStep]:
+        """The steps in their order, with all sums, where the balance is this."""
+        storno, objects_ = self._storno_call, self._objects
+        steps = [
+            ProbeStep(
+                said(
+                    "{reads} reading calls, 1 to 8 at once; one read of {models} models each; one call that fails",
+                    reads=readings.READS * len(readings.AT_ONCE),
+                    models=len(readings.MODELS),
+                ),
+                self._read,
+            ),
+            ProbeStep(
+                said(
+                    "enter a receipt of {amount} with a short comment, read it back, filter by its comment",
+                    amount=KOPECK,
+                ),
+                self._comments,
+            ),
+        ]
+        if storno:
+            reverse = said("reverse it by objects.get → {method}, and read it back", method=storno)
+            steps.append(ProbeStep(reverse, self._try_storno))
+        steps.append(
+            ProbeStep(
+                said(
+                    "enter a receipt of {amount} with a comment of {length} characters (shorter where that is "
+                    "refused)",
+                    amount=KOPECK,
+                    length=LENGTHS[0],
+                ),
+                self._length,
+            )
+        )
+        if balance is None:
+            none = said("nothing of type 8: without a database this billing does not tell the balance")
+            steps.append(ProbeStep(none, self._opening_balance))
+        else:
+            opening = said(
+                "enter an operation of type 8 of about {amount}, one kopeck above the balance: it is that then where "
+                "type 8 sets, and {added} where it adds",
+                amount=balance + KOPECK,
+                added=2 * balance + KOPECK,
+            )
+            steps.append(ProbeStep(opening, self._opening_balance))
+            if storno:
+                steps.append(ProbeStep(said("reverse that by {method}, and look at the balance", method=storno)))
+        keys = said(
+            "enter two receipts of {amount}, with {fields}, and filter by them",
+            amount=KOPECK,
+            fields=tuple(EXACT.values()),
+        )
+        steps += [
+            ProbeStep(said("enter an act of {amount}, and look at the balance", amount=KOPECK), self._act),
+            ProbeStep(keys, self._keys),
+            ProbeStep(said("set the account's warning threshold to what it is, and save"), self._save),
+        ]
+        if objects_ is not None:
+            folder = said("create a folder in the folder {folder}, and a subscriber in it", folder=objects_.folder)
+            steps += [
+                ProbeStep(folder, partial(self._create, objects_)),
+                ProbeStep(said("create an account, a service and an attribute of this subscriber")),
+                ProbeStep(said("leave out one field after the other that is refused, and read back what was taken")),
+                ProbeStep(said("delete all of it in reverse order; the subscriber's empty money account stays")),
+            ]
+        back = said("take all of it back by opposite sums, and hold the balance against that at the beginning")
+        return [*steps, ProbeStep(back)]
 
     async def run(self) -> Findings:
         """Run all steps and take back; the reason of a stop is in the findings. Raises `IntentFailed`."""
-        findings, entries = self._findings, self._entries
-        findings.missing["delete_answers"] = said("an operation is reversed, never deleted: a probe deletes nothing")
+        findings = self._findings
+        self._missing["delete_answers"] = said("an operation is reversed, never deleted: a probe deletes nothing")
+        if self._storno_call is None:
+            self._missing["storno_call"] = said("it is tried only where the parameter storno_call names it")
+        if self._objects is None:
+            flag = setting("create-in", "FOLDER")
+            self._missing["create_fields"] = said("it is tried only where {flag} names a test folder", flag=flag)
         try:
-            findings.before = await entries.balance()
-            steps = (
-                self._read,
-                self._comments,
-                self._opening_balance,
-                self._act,
-                self._keys,
-                self._save,
-                self._create,
-            )
-            for step in steps:
-                await step()
+            findings.before = await self._entries.balance()
+            for step in self.steps(findings.before):
+                if step.carry_out is not None:
+                    self._say(step.sentence)
+                    await step.carry_out()
         except (LookUpFailed, ProbeStopped) as error:
             findings.stopped = text_of(error)
-        await self._take_back()
+        self._say(said("taking back what was entered"))
+        for back in (self._delete, self._reverse):
+            try:
+                await back()
+            except (LookUpFailed, ProbeStopped) as error:
+                findings.stopped = findings.stopped or text_of(error)
         return findings
 
-    async def take_back_earlier(self) -> Mapping[Entered, str]:
-        """Take back the entries of earlier probes; those that remain, with the reasons.
-
-        Raises `LookUpFailed`, `ProbeStopped`, `IntentFailed`.
-        """
-        kept: dict[Entered, str] = {}
-        for one in await self._entries.left():
-            if (why := await self._entries.take_back(one)) is not None:
-                kept[one] = why
-            else:
-                self._say(said("taken back: {operation}", operation=str(one)))
-        return kept
-
-    # ---- reading ----
+    def _learn(self, name: str, value: object | None, why_not: str = "") -> None:
+        if value is None:
+            self._missing[name] = why_not
+        else:
+            self._learned[name] = value
 
     async def _read(self) -> None:
-        gateway, learned = self._gateway, self._findings.learned
-        self._say(said("reading: errors, models, latencies"))
+        gateway = self._gateway
         self._learn("error_status", await readings.error_status(gateway), said("no call failed as expected"))
-        self._learn("models", await readings.models(gateway), "")
-        self._learn("read_latency", await readings.latencies(gateway), "")
+        self._learn("models", await readings.models(gateway))
+        self._learn("read_latency", await readings.latencies(gateway))
         database = gateway.database
         if database is None:
-            for name in ("columns", "charset", "money_scale"):
-                self._findings.missing[name] = said("only the database tells it, and none is set")
+            none = said("only the database tells it, and none is set")
+            self._missing.update(dict.fromkeys(("columns", "charset", "money_scale"), none))
             return
+        untold = said("the database does not say")
         with as_engine_errors():
-            learned["columns"] = await anyio.to_thread.run_sync(readings.columns, database)
+            self._learn("columns", await anyio.to_thread.run_sync(readings.columns, database))
             charset = await anyio.to_thread.run_sync(system.charset, database)
-            scale = await anyio.to_thread.run_sync(readings.scale, database)
-        self._learn("charset", charset, said("the database does not say"))
-        self._learn("money_scale", scale, said("the database does not say"))
+            is_usual = await anyio.to_thread.run_sync(system.check_scale, database)
+        self._learn("charset", charset, untold)
+        self._learn("money_scale", SCALE if is_usual else None, untold)
 
     # ---- comments, shapes, storno ----
 
     async def _comments(self) -> None:
-        entries, findings = self._entries, self._findings
-        self._say(said("entering a receipt of {amount}", amount=KOPECK))
-        first = await entries.enter(RECEIPT, KOPECK, TEXT)
+        first = await self._entries.enter(RECEIPT, KOPECK, TEXT)
         if isinstance(first, str):
-            raise ProbeStopped(said("a receipt of {amount} is refused: {reason}", amount=KOPECK, reason=first))
+            raise ProbeStopped("a receipt of {amount} is refused: {reason}", amount=KOPECK, reason=first)
         kept = first.operation.descr
         self._learn_type(first)
-        self._learn("stack_seconds", max(first.seconds, 0.1), "")
-        self._learn("descr_kept", kept == first.sent, "")
+        self._learn("stack_seconds", max(first.seconds, 0.1))
+        self._learn("descr_kept", kept == first.sent)
         if first.result is not None:
-            findings.learned["create_answers"] = readings.shape_of(first.result)
-            findings.learned["descr_returned"] = _returned(first.result, kept)
+            self._learn("create_answers", readings.shape_of(first.result))
+            answered = first.result[0] if isinstance(first.result, list) and first.result else first.result
+            fields = answered.get("fields", answered) if isinstance(answered, dict) else {}
+            self._learn("descr_returned", isinstance(fields, dict) and fields.get("descr") == kept)
         if kept != first.sent:
             if first.sent.startswith(kept) and kept:
-                findings.learned["descr_length"] = len(kept)
+                self._learn("descr_length", len(kept))
             raise ProbeStopped(
-                said(
-                    "the comment was sent as {sent!r} and is kept as {kept!r}: an operation could not be found again "
-                    "by its mark, so nothing more is entered",
-                    sent=first.sent,
-                    kept=kept,
-                )
+                "the comment was sent as {sent!r} and is kept as {kept!r}: an operation could not be found again "
+                "by its mark, so nothing more is entered",
+                sent=first.sent,
+                kept=kept,
             )
-        await self._filters(first)
-        if self._storno_call is not None:
-            await self._try_storno(first, self._storno_call)
-        else:
-            findings.missing["storno_call"] = said("it is tried only where the parameter storno_call names it")
-        await self._length()
-
-    async def _filters(self, entered: Entered) -> None:
-        text = entered.sent
+        mark = str(first.mark)
         looks = {
-            "exact": ("descr", text),
-            "contains": ("descr__contains", str(entered.mark)),
-            "icontains": ("descr__icontains", str(entered.mark)),
-            "startswith": ("descr__startswith", text),
+            "exact": ("descr", first.sent),
+            "contains": ("descr__contains", mark),
+            "icontains": ("descr__icontains", mark),
+            "startswith": ("descr__startswith", first.sent),
         }
-        works: list[str] = []
-        for name, (field_, wanted) in looks.items():
-            found = await self._entries.filtered({field_: wanted})
-            # A filter that the billing ignores finds everything.
-            other = await self._entries.filtered({field_: f"{wanted} nothing has this"})
-            if found == [entered.operation.op_id] and other == []:
-                works.append(name)
-        self._findings.learned["descr_filters"] = tuple(works)
+        works = {name: await self._is_found(first, {by: wanted}, by) for name, (by, wanted) in looks.items()}
+        self._learn("descr_filters", tuple(name for name, found in works.items() if found))
+        self._first = first
 
-    async def _try_storno(self, entered: Entered, method: str) -> None:
-        self._say(said("reversing it by {method}", method=method))
+    async def _is_found(self, entered: Entered, key: Mapping[str, str], by: str) -> bool:
+        """Whether a filter finds this operation alone; one whose field the billing ignores finds everything."""
+        found = await self._entries.filtered(dict(key))
+        other = await self._entries.filtered({by: f"{key[by]} nothing has this"})
+        return found == [entered.operation.op_id] and other == []
+
+    async def _try_storno(self) -> None:
+        entered, method = self._first, self._storno_call
+        assert entered is not None  # noqa: S101 - the step before has entered it, or stopped
+        assert method is not None  # noqa: S101 - this step is one only where it is named
         before = await self._entries.balance()
         refused = await self._entries.storno(entered.operation, method)
         after = await self._entries.balance()
-        findings = self._findings
         if refused is not None:
-            findings.missing["storno_call"] = said(
-                "{method} does not reverse an operation: {reason}", method=method, reason=refused
-            )
+            why = said("{method} does not reverse an operation: {reason}", method=method, reason=refused)
+            self._missing["storno_call"] = why
             return
-        findings.learned["storno_call"] = method
-        findings.learned["storno_works"] = before is None or after == before - KOPECK
-        if findings.learned["storno_works"]:
+        works = before is None or after == before - KOPECK
+        self._learned |= {"storno_call": method, "storno_works": works}
+        if works:
             self._entries.storno_call = method
         else:
-            findings.left[entered] = said("its storno has not moved the balance")
+            self._findings.left[entered] = said("its storno has not moved the balance")
 
     async def _length(self) -> None:
+        entries = self._entries
         for length in LENGTHS:
-            self._say(
-                said(
-                    "entering a receipt of {amount} with a comment of {length} characters",
-                    amount=KOPECK,
-                    length=length,
+            room = length - len(str(ProbeMark(entries.probe, entries.numbers + 1))) - 1
+            entered = await entries.enter(RECEIPT, KOPECK, ("абвгд" * room)[: max(room, 0)])
+            if isinstance(entered, str):
+                continue
+            kept = entered.operation.descr
+            if entered.sent == kept and self._gateway.database is not None:
+                column = await self._gateway.read(lambda database: database.longest("FINANCE_OPERATIONS", "DESCR"))
+                self._learn("descr_length", max(len(kept), column))
+            elif entered.sent.startswith(kept):
+                self._learn("descr_length", len(kept))
+            else:
+                self._missing["descr_length"] = said(
+                    "a comment of {length} characters is kept as {kept!r}", length=length, kept=kept
                 )
-            )
-            entries = self._entries
-            mark = ProbeMark(entries.probe, entries.numbers + 1)
-            entered = await entries.enter(RECEIPT, KOPECK, _filling(length - len(str(mark)) - 1))
-            if isinstance(entered, Entered):
-                kept = entered.operation.descr
-                if entered.sent == kept:
-                    self._findings.learned["descr_length"] = max(len(kept), await self._column())
-                elif entered.sent.startswith(kept):
-                    self._findings.learned["descr_length"] = len(kept)
-                else:
-                    self._findings.missing["descr_length"] = said(
-                        "a comment of {length} characters is kept as {kept!r}", length=length, kept=kept
-                    )
-                return
-        self._findings.missing["descr_length"] = said(
-            "a comment of {length} characters is refused", length=LENGTHS[-1]
-        )
-
-    async def _column(self) -> int:
-        """Characters of the comment's column, 0 if unknown."""
-        if self._gateway.database is None:
-            return 0
-        return await self._gateway.read(lambda database: database.longest("FINANCE_OPERATIONS", "DESCR"))
+            return
+        self._missing["descr_length"] = said("a comment of {length} characters is refused", length=LENGTHS[-1])
 
     # ---- types, and exact keys ----
 
     def _learn_type(self, entered: Entered) -> None:
         """Learn whether the type of an operation of a kopeck raises the balance or lowers it."""
-        names = {KOPECK: "receipt_type", -KOPECK: "act_type"}
-        op_type, name = entered.operation.op_type, names.get(entered.moved or Decimal(0))
-        if name is None:
-            self._findings.missing[_TYPES[op_type]] = (
-                said("the balance cannot be read: set the database")
-                if entered.moved is None
-                else said(
-                    "an operation of {amount} and type {type} has moved the balance by {moved}",
-                    amount=KOPECK,
-                    type=str(op_type),
-                    moved=entered.moved,
-                )
+        op_type, moved = entered.operation.op_type, entered.moved
+        if moved is None:
+            self._missing[_TYPES[op_type]] = said("the balance cannot be read: set the database")
+        elif (name := {KOPECK: "receipt_type", -KOPECK: "act_type"}.get(moved)) is None:
+            self._missing[_TYPES[op_type]] = said(
+                "an operation of {amount} and type {type} has moved the balance by {moved}",
+                amount=KOPECK,
+                type=str(op_type),
+                moved=moved,
             )
-            return
-        self._findings.learned[name] = op_type
-        self._findings.missing.pop(name, None)
-        if name == "receipt_type":
-            self._entries.receipt_type = op_type
+        else:
+            self._learned[name] = op_type
+            self._missing.pop(name, None)
+            if name == "receipt_type":
+                self._entries.receipt_type = op_type
 
     async def _act(self) -> None:
-        self._say(said("entering an act of {amount}", amount=KOPECK))
         entered = await self._entries.enter(ACT, KOPECK, "Проба")
         if isinstance(entered, Entered):
             self._learn_type(entered)
         else:
-            self._findings.missing["act_type"] = said("it is refused: {reason}", reason=entered)
+            self._missing["act_type"] = said("it is refused: {reason}", reason=entered)
 
     async def _keys(self) -> None:
         entries = self._entries
-        for kind, field_ in EXACT.items():
+        for kind, named in EXACT.items():
             key = exact_key(kind, f"probe-{entries.probe}", entries.numbers + 1)
-            self._say(said("entering a receipt of {amount} with {field}", amount=KOPECK, field=field_))
             entered = await entries.enter(entries.receipt_type, KOPECK, "Проба", fields=key)
-            if isinstance(entered, str):
-                self._findings.learned[f"{kind}_key"] = False
-                continue
-            found = await entries.filtered(dict(key))
-            other = await entries.filtered({field_: f"{key[field_]} nothing has this"})
-            # A filter that the billing ignores finds everything.
-            self._findings.learned[f"{kind}_key"] = found == [entered.operation.op_id] and other == []
+            taken = isinstance(entered, Entered) and await self._is_found(entered, key, named)
+            self._learn(f"{kind}_key", taken)
 
     # ---- type 8 ----
 
     async def _opening_balance(self) -> None:
-        findings, entries = self._findings, self._entries
-        if findings.before is None:
-            findings.missing["type_8"] = said("the balance cannot be read: set the database")
+        if (expected := self._findings.before) is None:
+            self._missing["type_8"] = said("the balance cannot be read: set the database")
             return
-        seen = await self._of_type_8(findings.before)
+        seen = await self._of_type_8(expected)
         if seen is not None and seen.before == 0:
             # From a balance of zero, setting and adding give the same result, so a second entry is needed.
             seen = await self._of_type_8(seen.after)
@@ -375,7 +362,7 @@ class Probe:
         amount = seen.entered.operation.op_summa
         effects = {amount: TypeEight.SETS, seen.before + amount: TypeEight.ADDS}
         if seen.after not in effects:
-            findings.missing["type_8"] = said(
+            self._missing["type_8"] = said(
                 "the balance was {before} before an operation of {amount}, and {after} after it: somebody else has "
                 "moved it",
                 before=seen.before,
@@ -383,19 +370,18 @@ class Probe:
                 after=seen.after,
             )
             return
-        findings.learned["type_8"] = effects[seen.after]
-        if entries.storno_call is not None:
-            await self._storno_of_type_8(seen, entries.storno_call)
+        self._learned["type_8"] = effects[seen.after]
+        if self._entries.storno_call is not None:
+            await self._storno_of_type_8(seen, self._entries.storno_call)
 
     async def _of_type_8(self, expected: Decimal) -> _Seen | None:
         """Enter one operation of type 8; None if it is refused, with the reason in the findings."""
         before = await self._entries.balance()
         before = expected if before is None else before
         amount = before.quantize(KOPECK) + KOPECK
-        self._say(said("entering an operation of type 8 of {amount}", amount=amount))
         entered = await self._entries.enter(OPENING_BALANCE, amount, "Проба", before=before)
         if isinstance(entered, str):
-            self._findings.missing["type_8"] = said("it is refused: {reason}", reason=entered)
+            self._missing["type_8"] = said("it is refused: {reason}", reason=entered)
             return None
         after = await self._entries.balance()
         if after is None:
@@ -403,7 +389,6 @@ class Probe:
         return _Seen(entered, before, after)
 
     async def _storno_of_type_8(self, seen: _Seen, method: str) -> None:
-        self._say(said("reversing it by {method}", method=method))
         refused = await self._entries.storno(seen.entered.operation, method)
         now = await self._entries.balance()
         effects = {
@@ -412,92 +397,55 @@ class Probe:
             seen.before: StornoEffect.RESTORES,
         }
         if refused is None and now in effects:
-            self._findings.learned["storno_type_8"] = effects[now]
+            self._learned["storno_type_8"] = effects[now]
         else:
-            self._findings.missing["storno_type_8"] = refused or said(
+            self._missing["storno_type_8"] = refused or said(
                 "the balance is {balance} after it", balance=said("not known") if now is None else now
             )
 
-    # ---- save ----
+    # ---- save, and a subscriber of its own ----
 
     async def _save(self) -> None:
         client, abonent = self._gateway.client, self._entries.abonent.id
         evidence = await client.send(readings.call_of_threshold(abonent))
         threshold = readings.threshold_of(evidence.result) if isinstance(evidence, Accepted) else None
         if threshold is None:
-            self._findings.missing["save_answers"] = said("the account has no warning threshold to save again")
+            self._missing["save_answers"] = said("the account has no warning threshold to save again")
             return
-        self._say(said("saving the account's warning threshold as it is"))
-        key = {"account_id_abonents": abonent}
-        saved = await client.send(
-            get("AdminAccounts", key, ChainStep("set", {"limit_warning": threshold}), ChainStep("save"))
-        )
+        key, change = {"account_id_abonents": abonent}, ChainStep("set", {"limit_warning": threshold})
+        saved = await client.send(get("AdminAccounts", key, change, ChainStep("save")))
         if isinstance(saved, Accepted):
-            self._findings.learned["save_answers"] = readings.shape_of(saved.result)
+            self._learned["save_answers"] = readings.shape_of(saved.result)
         else:
-            self._findings.missing["save_answers"] = saved.text
+            self._missing["save_answers"] = saved.text
 
-    # ---- a subscriber of its own ----
-
-    async def _create(self) -> None:
-        findings, objects_ = self._findings, self._objects
-        if objects_ is None:
-            findings.missing["create_fields"] = said(
-                "it is tried only where {flag} names a test folder", flag=setting("create-in", "FOLDER")
-            )
-            return
-        self._say(said("creating a subscriber in the folder {folder}", folder=objects_.folder))
+    async def _create(self, objects_: ProbeObjects) -> None:
         try:
             await objects_.learn(self._entries.abonent)
         finally:
             if objects_.taken:
-                findings.learned["create_fields"] = objects_.taken
+                self._learned["create_fields"] = objects_.taken
             if objects_.untold:
-                findings.missing["create_fields"] = in_clauses(objects_.untold)
-
-    async def _delete(self) -> None:
-        findings, objects_ = self._findings, self._objects
-        if objects_ is None:
-            return
-        findings.created = await objects_.delete_all()
-        if not findings.created:
-            objects_.intents.forget()
-        if objects_.delete_answer is not None:
-            findings.learned["delete_answers"] = readings.shape_of(objects_.delete_answer.result)
-            del findings.missing["delete_answers"]
+                self._missing["create_fields"] = in_clauses(objects_.untold)
 
     # ---- the end ----
 
-    async def _take_back(self) -> None:
-        findings = self._findings
-        self._say(said("taking back what was entered"))
-        for step in (self._delete, self._reverse):
-            try:
-                await step()
-            except (LookUpFailed, ProbeStopped) as error:
-                findings.stopped = findings.stopped or text_of(error)
+    async def _delete(self) -> None:
+        if (objects_ := self._objects) is None:
+            return
+        async for one, why in objects_.take_all_back():
+            if why is not None:
+                self._findings.left[one] = why
+        if not self._findings.of(ProbeObject):
+            objects_.intents.forget()
+        if objects_.delete_answer is not None:
+            self._learned["delete_answers"] = readings.shape_of(objects_.delete_answer.result)
+            del self._missing["delete_answers"]
 
     async def _reverse(self) -> None:
-        findings = self._findings
-        for one in await self._entries.left():
-            if (why := await self._entries.take_back(one)) is not None:
-                findings.left[one] = why
-        findings.after = await self._entries.balance()
-        if not findings.left:
+        async for one, why in self._entries.take_all_back():
+            if why is not None:
+                self._findings.left[one] = why
+        self._findings.after = await self._entries.balance()
+        if not self._findings.of(Entered):
             self._entries.intents.forget()
-
-    def _learn(self, name: str, value: object | None, why_not: str) -> None:
-        if value is None:
-            self._findings.missing[name] = why_not
-        else:
-            self._findings.learned[name] = value
-
-
-def _returned(result: object, comment: str) -> bool:
-    found = result[0] if isinstance(result, list) and result else result
-    fields = found.get("fields", found) if isinstance(found, dict) else {}
-    return isinstance(fields, dict) and fields.get("descr") == comment
-
-
-def _filling(length: int) -> str:
-    return "".join("абвгд"[place % 5] for place in range(max(length, 0)))

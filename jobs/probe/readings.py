@@ -1,4 +1,4 @@
-"""The facts that a probe learns by reading: errors, models, latencies, columns, charset, scale."""
+"""The facts that a probe learns by reading: errors, models, latencies, columns, shapes of answers."""
 
 import statistics
 import time
@@ -11,9 +11,7 @@ import msgspec
 
 from billing.api.calls import Call, filter_, get, version
 from billing.database.database import Database
-from billing.directory.system import check_scale
 from billing.directory.values import plain_value
-from billing.money import SCALE
 from billing.profile import Shape
 from engine.evidence import Accepted
 from jobs.access.gateway import Gateway, as_engine_errors
@@ -43,38 +41,38 @@ READS: Final = 8
 async def error_status(gateway: Gateway) -> int | None:
     """The HTTP status of one of the billing's own errors, None without one."""
     seen, _ = await gateway.client.observe(get("FinanceOperations", {"op_id": 0}).asking("op_id"))
-    return seen[0] if isinstance(seen, tuple) and _states_error(seen[2]) else None
+    if isinstance(seen, tuple):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            outer = msgspec.json.decode(seen[2])
+            if isinstance(outer, dict) and outer.get("error"):
+                return seen[0]
+    return None
 
 
 async def models(gateway: Gateway) -> tuple[str, ...]:
     """The models in `MODELS` that answer."""
-    found: list[str] = []
-    for model in MODELS:
-        evidence = await gateway.client.send(filter_(model, {"pk": 0}, "pk"))
-        if isinstance(evidence, Accepted):
-            found.append(model)
-    return tuple(found)
+    asked = {model: await gateway.client.send(filter_(model, {"pk": 0}, "pk")) for model in MODELS}
+    return tuple(model for model, evidence in asked.items() if isinstance(evidence, Accepted))
 
 
 async def latencies(gateway: Gateway) -> Mapping[str, float]:
     """The median time of a reading call in milliseconds, by the calls in flight. Raises `LookUpFailed`."""
-    return {str(number): await _latency(gateway, number) for number in AT_ONCE}
+    found: dict[str, float] = {}
+    for at_once in AT_ONCE:
+        times: list[float] = []
 
+        async def one(times: list[float]) -> None:
+            begun = time.perf_counter()
+            with as_engine_errors():
+                await gateway.client.ask(version())
+            times.append(time.perf_counter() - begun)
 
-async def _latency(gateway: Gateway, at_once: int) -> float:
-    times: list[float] = []
-
-    async def one() -> None:
-        begun = time.perf_counter()
-        with as_engine_errors():
-            await gateway.client.ask(version())
-        times.append(time.perf_counter() - begun)
-
-    for _ in range(READS // at_once):
-        async with anyio.create_task_group() as group:
-            for _ in range(at_once):
-                group.start_soon(one)
-    return round(1000 * statistics.median(times), 1)
+        for _ in range(READS // at_once):
+            async with anyio.create_task_group() as group:
+                for _ in range(at_once):
+                    group.start_soon(one, times)
+        found[str(at_once)] = round(1000 * statistics.median(times), 1)
+    return found
 
 
 def columns(database: Database) -> Mapping[str, tuple[str, ...]]:
@@ -84,11 +82,6 @@ def columns(database: Database) -> Mapping[str, tuple[str, ...]]:
         names = by_table.setdefault(one.table.lower(), [])
         names += [one.name.lower()] if one.name else []
     return {table: tuple(names) for table, names in by_table.items()}
-
-
-def scale(database: Database) -> int | None:
-    """The database's integer for one rouble, None if it does not say."""
-    return SCALE if check_scale(database) else None
 
 
 def shape_of(result: object) -> Shape:
@@ -119,11 +112,3 @@ def threshold_of(result: object) -> str | None:
             with suppress(ValueError):
                 return plain_value("limit_warning", value)
     return None
-
-
-def _states_error(body: bytes) -> bool:
-    try:
-        outer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return isinstance(outer, dict) and bool(outer.get("error"))

@@ -35,7 +35,6 @@ from lab.crash.proxy import WRONG, Interference, ProxyFault
 from lab.crash.stranger import CREATING, Deed
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.quirks import CHOICES
-from texts.said import said
 
 ALL: Final = "all"
 """Stands for a job drawn from all jobs that write."""
@@ -56,12 +55,7 @@ def draw(
     """
     if own is None and job is not None and job not in {ALL, IMPORT, *TRIALS}:
         raise UnknownJob(
-            said(
-                "the lab knows {jobs}, {all} for one of them, and {imports}",
-                jobs=tuple(TRIALS),
-                all=ALL,
-                imports=IMPORT,
-            )
+            "the lab knows {jobs}, {all} for one of them, and {imports}", jobs=tuple(TRIALS), all=ALL, imports=IMPORT
         )
     # Each part has its own random stream, so fixing one of them leaves the others unchanged.
     chosen = _job(seed, job) if own is None else own.job

@@ -96,7 +96,7 @@ class MockProcess:
         why = (self._folder / "billing.log").read_text(encoding="utf-8", errors="replace").strip()
         if not (why or output):
             raise MockNotStarted(said("the mock billing did not start, and says nothing"))
-        raise MockNotStarted(said("the mock billing did not start: {why}", why=why or output))
+        raise MockNotStarted("the mock billing did not start: {why}", why=why or output)
 
     async def end(self, number: Signals = SIGTERM) -> None:
         """End it by a signal, and count its injected faults."""
@@ -141,7 +141,7 @@ class MockProcess:
                 words, self._folder, self._environment, program=("-m", "lab.crash.stranger"), stdout=log, stderr=log
             )
         if await process.wait():
-            raise MockNotStarted(said("a stranger has failed, see {file}", file="stranger.log"))
+            raise MockNotStarted("a stranger has failed, see {file}", file="stranger.log")
 
     async def effects(self) -> int:
         """The number of effects in its ledger."""

@@ -41,22 +41,18 @@ def trial_of(job: JobSpec) -> Trial:
         case ChainKind.READS:
             raise NoTrial(said("it reads, and changes nothing that could be lost or entered twice"))
     raise NoTrial(
-        said(
-            "the lab does not know what {methods} of {model} does to its billing",
-            methods=" → ".join(chain.methods),
-            model=job.model,
-        )
+        "the lab does not know what {methods} of {model} does to its billing",
+        methods=" → ".join(chain.methods),
+        model=job.model,
     )
 
 
 def _of_fields(job: JobSpec, chain: Template) -> Trial:
     if unknown := [name for name in chain.links[1].arguments if name not in MODELS[job.model].fields]:
-        raise NoTrial(said("the lab's billing has no {fields} in {model}", fields=tuple(unknown), model=job.model))
+        raise NoTrial("the lab's billing has no {fields} in {model}", fields=tuple(unknown), model=job.model)
     usual, finding = trial_of_fields(job), {name for _, name in chain.links[0].places}
     if not finding or any(name not in finding for name in _needed(job, finding)):
-        raise NoTrial(
-            said("the lab finds its objects by the placeholders of {method} alone", method=chain.methods[0])
-        )
+        raise NoTrial("the lab finds its objects by the placeholders of {method} alone", method=chain.methods[0])
     drawn = dict(_drawn(job, [name for name in chain.names if name not in finding]))
     header = tuple(name for name in chain.names if name in finding or name in drawn)
     return replace(usual, header=header, drawn=tuple(drawn.values()), values=_values(job, drawn))
@@ -107,7 +103,7 @@ def _named(chain: Template, field: str) -> str:
     """The placeholder of a field. Raises `NoTrial` where the chain has another value there."""
     found = next((name for link in chain.links for place, name in link.places if place == field), "")
     if not found:
-        raise NoTrial(said("its call has no placeholder for {field}", field=field))
+        raise NoTrial("its call has no placeholder for {field}", field=field)
     return found
 
 
@@ -116,7 +112,7 @@ def _constant(job: JobSpec, chain: Template, field: str) -> str:
     places = dict(chain.links[0].places)
     value = _default(job, places[field]) if field in places else chain.links[0].arguments.get(field)
     if value in {None, ""}:
-        raise NoTrial(said("its call has no one value for {field}", field=field))
+        raise NoTrial("its call has no one value for {field}", field=field)
     return str(value)
 
 
@@ -137,7 +133,7 @@ def _drawn(job: JobSpec, names: list[str]) -> Iterator[tuple[str, Cell]]:
         if parameter.default is not None:
             continue
         if parameter.columns is None:
-            raise NoTrial(said("{name} is to be given for all rows, and the lab gives values in rows", name=name))
+            raise NoTrial("{name} is to be given for all rows, and the lab gives values in rows", name=name)
         yield name, _cell(parameter)
 
 
@@ -146,7 +142,7 @@ def _cell(parameter: Parameter) -> Cell:
     for cell in CELLS[parameter.refers_to] if parameter.refers_to in CELLS else _choices(parameter):
         if _takes(parameter, cell):
             return _spelled(parameter.parse, cell)
-    raise NoTrial(said("the lab finds no values that {name} takes", name=parameter.name))
+    raise NoTrial("the lab finds no values that {name} takes", name=parameter.name)
 
 
 def _choices(parameter: Parameter) -> Iterator[Cell]:

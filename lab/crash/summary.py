@@ -1,8 +1,8 @@
 """The summary of a self-test: a table with one line for each experiment, and the whole result as JSON."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Final, TypeAlias
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -14,82 +14,61 @@ Written: TypeAlias = Callable[[object], str]
 """Renders a sentence in the language of its reader."""
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryColumn:
-    """A column of the table: its name in a `Line`, its heading, and its least width in characters."""
-
-    name: str
-    heading: Said
-    room: int
-
-
-COLUMNS: Final = (
-    SummaryColumn("seed", said("seed"), 10),
-    SummaryColumn("job", said("job"), 18),
-    SummaryColumn("rows", said("rows"), 5),
-    SummaryColumn("faults", said("faults"), 7),
-    SummaryColumn("kills", said("kills"), 6),
-    SummaryColumn("other", said("other"), 6),
-    SummaryColumn("attempts", said("attempts"), 9),
-    SummaryColumn("unknown", said("unknown"), 8),
-    SummaryColumn("found", said("found"), 6),
-    SummaryColumn("rejected", said("rejected"), 9),
-    SummaryColumn("once", said("once"), 6),
-    SummaryColumn("twice", said("twice"), 6),
-    SummaryColumn("lost", said("lost"), 5),
-    SummaryColumn("asked", said("manual"), 7),
-    SummaryColumn("seconds", said("seconds"), 8),
-)
-"""All but the first two are right-aligned.
-
-`faults` counts those that the billing injected, `kills` the acts that ended a process of the load, `other` the rest;
-`attempts` are intents to send, `unknown` counts rows that became unknown, `found` look-ups that found the effect.
-"""
-
-_LEFT = 2
-
 _NARROW: Final = ("seed", "job", "rows", "kills", "unknown", "once", "twice", "lost", "seconds")
 """The columns of a terminal that is too narrow for all; the JSON has the rest."""
 
 
+def _column(heading: Said, room: int, default: object = 0) -> Any:  # noqa: ANN401 - as `field` has it
+    """A column: its heading, and its least width in characters."""
+    return field(default=default, metadata={"heading": heading, "room": room})
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the table, in the order of the columns."""
+    """One line of the table, in the order of the columns; all but the first two are right-aligned.
 
-    seed: str
-    job: str
-    rows: int = 0
-    faults: int = 0
-    kills: int = 0
-    other: int = 0
-    attempts: int = 0
-    unknown: int = 0
-    found: int = 0
-    rejected: int = 0
-    once: int = 0
-    twice: int = 0
-    lost: int = 0
-    asked: int = 0
-    seconds: float = 0.0
+    `faults` counts those that the billing injected, `kills` the acts that ended a process of the load, `other` the
+    rest; `attempts` are intents to send, `unknown` counts rows that became unknown, `found` look-ups that found the
+    effect.
+    """
+
+    seed: str = _column(said("seed"), 10, "")
+    job: str = _column(said("job"), 18, "")
+    rows: int = _column(said("rows"), 5)
+    faults: int = _column(said("faults"), 7)
+    kills: int = _column(said("kills"), 6)
+    other: int = _column(said("other"), 6)
+    attempts: int = _column(said("attempts"), 9)
+    unknown: int = _column(said("unknown"), 8)
+    found: int = _column(said("found"), 6)
+    rejected: int = _column(said("rejected"), 9)
+    once: int = _column(said("once"), 6)
+    twice: int = _column(said("twice"), 6)
+    lost: int = _column(said("lost"), 5)
+    asked: int = _column(said("manual"), 7)
+    seconds: float = _column(said("seconds"), 8, 0.0)
 
     def text(self, width: int, written: Written = str) -> str:
         """The line as it is shown in so many columns; `written` renders its sentences."""
-        values = {one.name: getattr(self, one.name) for one in COLUMNS}
+        values = {name: getattr(self, name) for name in HEADINGS}
         words = {name: f"{one:.1f}" if isinstance(one, float) else written(one) for name, one in values.items()}
         return _line(words, width, written)
 
 
+HEADINGS: Final[Mapping[str, Said]] = {one.name: one.metadata["heading"] for one in fields(Line)}
+
+
 def heading(width: int, written: Written = str) -> str:
     """The heading of the table in so many columns; `written` renders its sentences."""
-    return _line({one.name: written(one.heading) for one in COLUMNS}, width, written)
+    return _line({name: written(one) for name, one in HEADINGS.items()}, width, written)
 
 
 def _line(words: Mapping[str, str], width: int, written: Written) -> str:
-    rooms = {one.name: max(one.room, len(written(one.heading)) + 1) for one in COLUMNS}
+    rooms = {one.name: max(one.metadata["room"], len(written(HEADINGS[one.name])) + 1) for one in fields(Line)}
     names = rooms if sum(rooms.values()) <= width else _NARROW
     return "".join(
-        f"{words[name]:<{rooms[name]}}" if place < _LEFT else f"{words[name]:>{rooms[name]}}"
-        for place, name in enumerate(names)
+        f"{words[name]:<{rooms[name]}}" if name in {"seed", "job"} else f"{words[name]:>{rooms[name]}}"
+        for name in names
     ).rstrip()
 
 
@@ -98,7 +77,8 @@ def line_of(experiment: Experiment) -> Line:
     verdict = experiment.verdict
     acts = [event.act for event in experiment.events if event.act is not None]
     ending = sum(act in ENDING for act in acts)
-    line = Line(
+    counts = ("attempts", "unknown", "found", "rejected", "once", "twice", "lost", "asked")
+    return Line(
         seed=str(experiment.plan.seed),
         job=experiment.plan.job,
         rows=experiment.rows,
@@ -106,27 +86,16 @@ def line_of(experiment: Experiment) -> Line:
         kills=ending,
         other=len(acts) - ending,
         seconds=round(experiment.seconds, 1),
-    )
-    if verdict is None:
-        return line
-    return replace(
-        line,
-        attempts=verdict.attempts,
-        unknown=verdict.unknown,
-        found=verdict.found,
-        rejected=verdict.rejected,
-        once=verdict.once,
-        twice=verdict.twice,
-        lost=verdict.lost,
-        asked=verdict.asked,
+        **{name: getattr(verdict, name) for name in counts if verdict is not None},
     )
 
 
 def total(experiments: Sequence[Experiment]) -> Line:
     """The line under the table."""
     lines = [line_of(experiment) for experiment in experiments]
-    numbers = {one.name: round(sum(getattr(line, one.name) for line in lines), 1) for one in COLUMNS[_LEFT:]}
-    return Line(said("total"), counted("{n} round", "{n} rounds", len(experiments)), **numbers)
+    _, _, *numbers = HEADINGS
+    sums = {name: round(sum(getattr(line, name) for line in lines), 1) for name in numbers}
+    return Line(said("total"), counted("{n} round", "{n} rounds", len(experiments)), **sums)
 
 
 def as_json(seed: int, experiments: Sequence[Experiment], repeat: Callable[[int], str]) -> bytes:
@@ -141,6 +110,9 @@ def as_json(seed: int, experiments: Sequence[Experiment], repeat: Callable[[int]
 
 
 def _detailed(experiment: Experiment, repeat: Callable[[int], str]) -> Mapping[str, object]:
+    plan = asdict(replace(experiment.plan, own=None))
+    # In the order, and with the names, that the JSON has had.
+    plan = {"mischief" if name == "disturbances" else name: one for name, one in plan.items() if name != "own"}
     return {
         **asdict(line_of(experiment)),
         "holds": experiment.holds,
@@ -151,13 +123,5 @@ def _detailed(experiment: Experiment, repeat: Callable[[int], str]) -> Mapping[s
         "processes": experiment.processes,
         "foreign": experiment.verdict.foreign if experiment.verdict else 0,
         "repeated": experiment.verdict.repeated if experiment.verdict else 0,
-        "plan": _plan(asdict(replace(experiment.plan, own=None))),
+        "plan": plan,
     }
-
-
-def _plan(plan: Mapping[str, object]) -> Mapping[str, object]:
-    """A plan with the names that its parts have in the JSON."""
-    return {_NAMES.get(name, name): value for name, value in plan.items() if name != "own"}
-
-
-_NAMES: Final = {"disturbances": "mischief"}

@@ -10,6 +10,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
+from lab.crash.judge import Problem
 from lab.fleet.audit import Audited, AuditedRun, TakeUp
 from lab.fleet.billing import EnteredSum
 from lab.fleet.billing_port import CallerCounts, Turn
@@ -60,17 +61,6 @@ class BillingEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetProblem:
-    """A fault, and the billing that it concerns, "" for the whole round."""
-
-    billing: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.billing}: {self.what}" if self.billing else self.what
-
-
-@dataclass(frozen=True, slots=True)
 class TakeOver:
     """A run that was taken over after a blow: how long after it, and how long it may take."""
 
@@ -90,7 +80,7 @@ class FleetVerdict:
     lost: int
     unknown: int
     take_overs: Sequence[TakeOver]
-    problems: Sequence[FleetProblem]
+    problems: Sequence[Problem]
 
 
 def judge_fleet(
@@ -107,7 +97,7 @@ def judge_fleet(
     runs = {run.target: run for run in audited.runs}
     by_id = {run.run_id: run for run in audited.runs}
     names = {run.run_id: one.name for one in billings if (run := runs.get(one.url)) is not None}
-    problems: list[FleetProblem] = []
+    problems: list[Problem] = []
     totals: Counter[str] = Counter()
     for one in billings:
         run = runs.get(one.url)
@@ -117,11 +107,11 @@ def judge_fleet(
         totals["lost"] += sum(not times[subscriber] for subscriber in one.wanted)
         found = [*_effects(one, times), *_caps(plan, one.counts), *_order(plan, one, run, audited.take_ups)]
         found += ["its run is not in the journal"] if run is None else _sums(one, run)
-        problems += [FleetProblem(one.name, what) for what in found]
-    problems += [FleetProblem(names.get(run_id, ""), what) for run_id, what in audited.offences]
+        problems += [Problem(one.name, what) for what in found]
+    problems += [Problem(names.get(run_id, ""), what) for run_id, what in audited.offences]
     take_overs = list(_take_overs(plan, names, audited.take_ups, dealt, started))
     problems += [
-        FleetProblem(
+        Problem(
             one.billing,
             f"taken over {one.seconds:.1f} s after the {one.after} ({one.reach}), later than {one.longest:g} s",
         )
@@ -131,7 +121,7 @@ def judge_fleet(
     unknown = sum(number for (_, target), number in audited.steps.items() if target == "unknown")
     left = sum(run.states["unknown"] + run.states["manual"] for run in by_id.values())
     if left:
-        problems.append(FleetProblem("", f"{left} rows are left unknown"))
+        problems.append(Problem("", f"{left} rows are left unknown"))
     return FleetVerdict(totals["once"], totals["twice"], totals["lost"], unknown, take_overs, problems)
 
 

@@ -20,13 +20,15 @@ import anyio.to_thread
 import psycopg
 from anyio.abc import TaskGroup
 
+from lab.crash.errors import LabStopped
+from lab.crash.judge import Problem
 from lab.crash.program import MODULE, ExitCode, start
 from lab.fleet import postgres_server
 from lab.fleet.audit import Audited, JournalAudit
 from lab.fleet.billing import LedgerBilling
 from lab.fleet.billing_port import BillingPort, Looks
 from lab.fleet.blows import Blows
-from lab.fleet.fleet_judge import BillingEvidence, DealtBlow, FleetProblem, FleetVerdict, judge_fleet
+from lab.fleet.fleet_judge import BillingEvidence, DealtBlow, FleetVerdict, judge_fleet
 from lab.fleet.journal_way import JournalWay
 from lab.fleet.postgres_server import PostgresServer
 from lab.fleet.round_plan import RoundPlan
@@ -47,7 +49,7 @@ class FleetRound:
     dealt: tuple[DealtBlow, ...]
     injected: Counter[str]
     seconds: float
-    problems: tuple[FleetProblem, ...]
+    problems: tuple[Problem, ...]
 
     @property
     def holds(self) -> bool:
@@ -55,7 +57,7 @@ class FleetRound:
         return not self.problems
 
 
-class HandInFailed(Exception):
+class HandInFailed(LabStopped):
     """Raised when a run cannot be handed in; the text is what the program says."""
 
 
@@ -172,7 +174,7 @@ class _Fleet:
     def _urls(self) -> dict[str, str]:
         return {name: port.url for name, port in self._ports.items()}
 
-    async def work(self) -> list[FleetProblem]:
+    async def work(self) -> list[Problem]:
         """Hand the runs in, and let the fleet work through all blows to the end. Raises `HandInFailed`."""
         await self._hand_in()
         # Only now: the rows are read faster than they may be sent.
@@ -186,7 +188,7 @@ class _Fleet:
                     await self._go_through(self._blows, beside)
                     beside.cancel_scope.cancel()
         except TimeoutError:
-            return [FleetProblem("", f"it did not come to its end in {self._plan.longest:g} s")]
+            return [Problem("", f"it did not come to its end in {self._plan.longest:g} s")]
         return []
 
     async def _go_through(self, blows: Blows, beside: TaskGroup) -> None:

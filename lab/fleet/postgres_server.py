@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lab.crash.errors import LabStopped
 from texts.said import said
 
 PACKAGE: Final = "sudo apt-get update && sudo apt-get install -y postgresql"
@@ -24,7 +25,7 @@ USER: Final = "postgres"
 _HOST: Final = "127.0.0.1"
 
 
-class NoPostgres(Exception):
+class NoPostgres(LabStopped):
     """Raised when the server cannot be started; the text says what to type."""
 
 
@@ -122,7 +123,7 @@ def _run(folder: Path, program: str, *words: str) -> None:
         logs = (folder / "output", folder / "log")
         output_text = "\n".join(path.read_text(errors="replace") for path in logs if path.exists())
         raise NoPostgres(
-            said("{program} failed ({code}): {output}", program=program, code=ended.returncode, output=output_text)
+            "{program} failed ({code}): {output}", program=program, code=ended.returncode, output=output_text
         )
 
 

@@ -15,7 +15,7 @@ from checkpoints.address import journal_in_postgres
 from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.postgres_connection import connect
-from cli.commands.doctor_journal import is_this_machine
+from cli.commands.doctor import is_this_machine
 from cli.terminal.exits import Exit, code_of
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, Typed
 from tests.cli.page.browser import browser_at

@@ -92,7 +92,7 @@ def entries(answered: Any) -> ProbeEntries:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = Accepted(result=answered)
     abonent = Abonent(5, "00005", "x", 1, is_folder=False, deleted=False, account_id=6)
-    return ProbeEntries(Gateway(client), AsyncMock(spec=Intents), abonent, "7q2k")
+    return ProbeEntries(Gateway(client), AsyncMock(spec=Intents), "7q2k", abonent=abonent)
 
 
 @pytest.mark.parametrize("op_id", ["abc", "", None, 1.5, "5\x1b[31m", "9" * 5000, -1])

@@ -13,9 +13,7 @@ from types import MappingProxyType
 import pytest
 
 from tests.packaging.clean_root import ROOT, DebianRoot, locked, unpacked
-from tools.package.deb import icu
-from tools.package.environment import debians_python
-from tools.package.release import git_lines
+from tools.package import debians_python, git_lines, icu
 
 DEBIANS = ("python3-venv", "libtommath1", icu(), "ca-certificates", "passwd")
 """What is fetched beside a clean root: all that .deb and image need."""

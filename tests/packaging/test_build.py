@@ -13,8 +13,7 @@ import pytest
 from tests.packaging.clean_root import ROOT
 from tests.packaging.conftest import Packages, build
 from tools.house import ROOMS
-from tools.package.__main__ import pins
-from tools.package.release import git_lines
+from tools.package import git_lines, pins
 
 pytestmark = [pytest.mark.loops(300), pytest.mark.prove]
 OF_THE_WHEEL = (*ROOMS, "carbon_migrate_testing.py", "carbon_migrate_testing-stubs")

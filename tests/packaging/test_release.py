@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cli.completion.candidates import commands
-from tools.package.manual import write_pages
-from tools.package.release import NotReleasable, Release, check, release_of
+from tools.manual import write_pages
+from tools.package import NotReleasable, Release, check, release_of
 
 
 def git(folder: Path, *words: str) -> None:

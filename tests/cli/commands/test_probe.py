@@ -197,7 +197,7 @@ async def test_with_stacks_the_effect_is_waited_for(opened: Opened) -> None:
         before = balance(place, abonent)
         # Another probe of this billing is refused meanwhile.
         async with place.cli.started(*probing(place), "--json") as started:
-            await started.said("entering a receipt")
+            await started.said("· enter a receipt")
             await place.cli.refused(*probing(place), says="another probe of this billing is under way")
             learned = (await started.ended()).closing["learned"]
         assert learned["type_8"] == "sets"

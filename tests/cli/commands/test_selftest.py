@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.commands.jobs import as_object
-from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, FleetSeries, Series
+from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, Series
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, own_select
@@ -15,7 +15,7 @@ from lab.crash import drawing, experiment_plan
 from lab.simulation.campaign import Campaign, run
 from tests.cli.conftest import Typed
 
-SERIES = Series(5, count_on=True, rounds=1, minutes=1.0, job=None, rows=ROWS, faults=(), config=None)
+SERIES = Series(5, count_on=True, rounds=1)
 
 
 def test_the_help_names_what_the_lab_has() -> None:
@@ -29,7 +29,8 @@ def test_a_series_counts_on_ends_and_says_how_each_experiment_is_repeated() -> N
         "carbon-migrate selftest --seed 5 --rounds 1 --job payment --fault 'my plan.toml' --fault 503:0.5 --rows 100 "
         "--config r.toml"
     )
-    assert FleetSeries(5, 2, quick=True).repeat(6) == "carbon-migrate selftest --fleet --quick --seed 6"
+    fleet = Series(5, count_on=True, rounds=2, fleet=True, quick=True)
+    assert fleet.repeat(6) == "carbon-migrate selftest --fleet --quick --seed 6"
     assert [SERIES.seed_of(number) for number in range(3)] == [5, 6, 7]
     assert [SERIES.goes_on(done, 1000.0) for done in (0, 1)] == [True, False]
     timed = replace(SERIES, rounds=None)

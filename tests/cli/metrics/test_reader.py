@@ -13,7 +13,7 @@ from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.metrics.reader import EVERY, MetricsReader, exposition, publish_metrics
 from cli.service.reader import show_to
-from cli.service.service_manager import NotifySocket, ServiceManager
+from cli.service.service_manager import ServiceManager
 from cli.session.events import LiveRun, RunBegan, RunEnded
 from cli.settings.tables import MetricsSettings
 from cli.show.closing import Closing
@@ -92,7 +92,7 @@ def test_a_run_that_is_refused_before_it_sends_has_its_end_alone() -> None:
 async def test_what_is_between_two_steps_of_a_job_file_is_measured_by_nobody() -> None:
     live = LiveRun(A_RUN, cast("Journal", None), Progress().status, ended=True)
     assert publish_metrics(MetricsSettings(port=0))(live) is None
-    assert show_to(ServiceManager(NotifySocket(""), str))(live) is None
+    assert show_to(ServiceManager(""))(live) is None
 
 
 def test_what_moves_is_what_the_run_says_of_itself() -> None:

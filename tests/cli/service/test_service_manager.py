@@ -8,18 +8,18 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from cli.service.service_manager import EVERY, Facts, NotifySocket, ServiceManager
+from cli.service.service_manager import EVERY, Facts, ServiceManager
 from cli.terminal.exits import Exit
 from tests.cli.conftest import Typed
 from tests.cli.service.conftest import Listener
 from tests.virtual_clock import run as on_virtual_clock
 
 
-class Collected(NotifySocket):
+class Collected(ServiceManager):
     """What would be sent, and when."""
 
-    def __init__(self) -> None:
-        super().__init__("nowhere")
+    def __init__(self, watchdog: float | None = None) -> None:
+        super().__init__("nowhere", watchdog=watchdog)
         self.told: list[tuple[float, Facts]] = []
 
     def tell(self, facts: Facts, patience: float = 0.0) -> None:
@@ -32,10 +32,10 @@ class Collected(NotifySocket):
 @pytest.mark.parametrize("watchdog", [None, 120.0, 3.0])
 def test_the_watchdog_hears_of_it_in_half_of_its_time(watchdog: float | None) -> None:
     async def beats() -> list[float]:
-        socket = Collected()
-        async with ServiceManager(socket, str, watchdog).beating():
+        manager = Collected(watchdog)
+        async with manager.beating():
             await anyio.sleep(60)
-        return socket.times("WATCHDOG")
+        return manager.times("WATCHDOG")
 
     times = on_virtual_clock(beats())
     gaps = {round(later - earlier, 3) for earlier, later in pairwise(times)}
@@ -44,22 +44,21 @@ def test_the_watchdog_hears_of_it_in_half_of_its_time(watchdog: float | None) ->
 
 def test_more_time_is_asked_for_while_it_starts_and_ends() -> None:
     async def told() -> Collected:
-        socket = Collected()
-        manager = ServiceManager(socket, str)
+        manager = Collected()
         async with manager.beating():
             await anyio.sleep(1.5 * EVERY)
             manager.work()
             await anyio.sleep(2 * EVERY)
-            assert len(socket.times("EXTEND_TIMEOUT_USEC")) == 2
+            assert len(manager.times("EXTEND_TIMEOUT_USEC")) == 2
             manager.hear(signal.SIGINT)
             manager.hear(signal.SIGINT)
             await anyio.sleep(EVERY)
         manager.end(Exit.INTERRUPTED)
-        return socket
+        return manager
 
-    socket = on_virtual_clock(told())
-    assert len(socket.times("EXTEND_TIMEOUT_USEC")) == 4
-    assert (len(socket.times("READY")), len(socket.times("STOPPING"))) == (1, 1)
+    manager = on_virtual_clock(told())
+    assert len(manager.times("EXTEND_TIMEOUT_USEC")) == 4
+    assert (len(manager.times("READY")), len(manager.times("STOPPING"))) == (1, 1)
 
 
 async def test_an_event_loop_that_hangs_says_nothing(listener: Listener) -> None:
@@ -83,7 +82,7 @@ def test_no_watchdog_is_meant_that_is_none_or_of_another_process(usec: str, pid:
 def test_a_socket_may_be_of_the_abstract_namespace() -> None:
     listener = Listener(f"@carbon-migrate-test-{os.getpid()}")
     try:
-        NotifySocket(listener.address).tell({"READY": 1, "STATUS": "one\nline", "MAINPID": 7})
+        ServiceManager(listener.address).tell({"READY": 1, "STATUS": "one\nline", "MAINPID": 7})
         assert listener.waiting() == [{"READY": "1", "STATUS": "one line", "MAINPID": "7"}]
     finally:
         listener.close()
@@ -91,11 +90,11 @@ def test_a_socket_may_be_of_the_abstract_namespace() -> None:
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify", "vsock:2:1234", "x" * 200, "a\0b"])
 def test_a_socket_that_is_none_harms_nothing(address: str) -> None:
-    NotifySocket(address).tell({"READY": 1})
+    ServiceManager(address).tell({"READY": 1})
 
 
 def test_what_a_full_queue_does_not_take_goes_with_what_is_told_next(listener: Listener) -> None:
-    socket = NotifySocket(listener.address)
+    socket = ServiceManager(listener.address)
     told = [f"line {number}" for number in range(1000)]
     for line in told:
         socket.tell({"STATUS": line})
@@ -107,7 +106,7 @@ def test_what_a_full_queue_does_not_take_goes_with_what_is_told_next(listener: L
 
 
 def test_a_status_line_has_no_secrets_and_one_that_fails_is_left_out(listener: Listener) -> None:
-    manager = ServiceManager(NotifySocket(listener.address), lambda text: text.replace("masterkey", "•••"))
+    manager = ServiceManager(listener.address, lambda text: text.replace("masterkey", "•••"))
     manager.show(lambda: f"{'x' * 295} masterkey\n  and more")
     manager.show(lambda: str(1 // 0))
     manager.end(Exit.FAULT, "a fault")

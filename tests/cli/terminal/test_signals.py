@@ -38,7 +38,7 @@ SIGNALS = {
     signal.SIGTERM: "SIGTERM",
     signal.SIGHUP: "the terminal has gone",
 }
-COMMANDS = ("run", "plan", "undo", "resume", "verify", "reconcile", "doctor", "run", "resume")
+COMMANDS = ("run", "plan", "undo", "resume", "verify", "reconcile", "doctor")
 """What waits for the billing; the signals come by turns, for all commands hear them in one place."""
 
 

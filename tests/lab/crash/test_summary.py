@@ -12,7 +12,7 @@ from lab.crash.drawing import draw
 from lab.crash.experiment import Experiment
 from lab.crash.experiment_plan import Act
 from lab.crash.judge import Problem, Verdict
-from lab.crash.summary import COLUMNS, as_json, heading, line_of, total
+from lab.crash.summary import HEADINGS, as_json, heading, line_of, total
 
 COUNTS = {"once": 238, "twice": 1, "lost": 1, "foreign": 0, "repeated": 0, "rejected": 0}
 VERDICT = Verdict(**COUNTS, attempts=260, unknown=40, found=30, asked=2, problems=())
@@ -44,7 +44,7 @@ def test_a_line_an_experiment_and_a_total() -> None:
         lines = [heading(width, written), line.text(width, written), whole.text(width, written)]
         assert {len(text) for text in lines} == {len(lines[0])}
         assert len(lines[0]) <= width
-    assert heading(200).split() == [str(one.heading) for one in COLUMNS]
+    assert heading(200).split() == list(map(str, HEADINGS.values()))
     assert {"once", "twice", "lost"} <= set(heading(80).split())
 
 

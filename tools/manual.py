@@ -6,7 +6,7 @@ All that is said stands in the help; only the headings are those of man.
 import gzip
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from typer.main import get_command
 from typer.rich_utils import DEFAULT_STRING
@@ -15,7 +15,9 @@ from cli.main import COMMANDS, app, load
 from cli.terminal.language import ENGLISH, LANGUAGES, RUSSIAN, reader, set_reader
 from cli.terminal.usage import translate_help, translate_parameter, translate_text
 from texts.remedies import PROGRAM
-from tools.package.release import Release
+
+if TYPE_CHECKING:
+    from tools.package import Release
 
 _HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
     ENGLISH: ("NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "SEE ALSO"),
@@ -23,7 +25,7 @@ _HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def write_pages(folder: Path, release: Release) -> list[Path]:
+def write_pages(folder: Path, release: "Release") -> list[Path]:
     """Write the pages into a folder as `/usr/share/man` has them, packed; their paths."""
     before, written = reader().name, []
     try:
@@ -40,7 +42,7 @@ def write_pages(folder: Path, release: Release) -> list[Path]:
     return written
 
 
-def pages(release: Release) -> Iterator[tuple[str, str]]:
+def pages(release: "Release") -> Iterator[tuple[str, str]]:
     """The name of each page and its text, in the language of the reader."""
     program = get_command(app)
     translate_help(program)
@@ -57,7 +59,7 @@ def pages(release: Release) -> Iterator[tuple[str, str]]:
             yield f"{PROGRAM}-{name}-{one}", _page(sub, (name, one), {}, release)
 
 
-def _page(command: Any, words: tuple[str, ...], commands: Mapping[str, str], release: Release) -> str:  # noqa: ANN401 - typer does not export this type
+def _page(command: Any, words: tuple[str, ...], commands: Mapping[str, str], release: "Release") -> str:  # noqa: ANN401 - typer does not export this type
     name, synopsis, description, listed, options, see_also = _HEADINGS[reader().name]
     title, typed = "-".join((PROGRAM, *words)), " ".join((PROGRAM, *words))
     context = command.context_class(command, info_name=typed)
