@@ -25,7 +25,7 @@ from unicodedata import normalize
 import anyio
 import anyio.to_thread
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from checkpoints.journal import Journal
@@ -39,6 +39,7 @@ from cli.session.stages import PLACE
 from cli.settings.known_billings import host_of
 from cli.settings.tables import Letterhead
 from cli.show.closing import describe_end
+from cli.terminal.drawing import environment
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage
 from cli.terminal.names import OUTCOMES, TALLY_KINDS, name_of_group
@@ -148,15 +149,7 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         told = sentences(clauses, "; ")
         return f"{told[:1].upper()}{told[1:]}."
 
-    made = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.do"],
-        finalize=text,
-    )
+    made = environment(_FOLDER, text)
     made.globals |= {
         "ALWAYS": _ALWAYS,
         "DECLARATION": DECLARATION,

@@ -7,13 +7,13 @@ values and figures of all such lines stand under each other; `¦$ text` is a com
 is given by that name, `¦` alone an empty line. Styles are markup, as `[bold]…[/]`; what values say is none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 from rich.console import Group, RenderableType
@@ -57,20 +57,25 @@ def _text(value: object) -> Markup:
     return Markup("" if value is None else printable(value, WHOLE).translate(_HIDE))  # noqa: S704 - of no page
 
 
-@cache
-def _environment() -> "Environment":
+def environment(folder: Path, text: Callable[[Any], str]) -> "Environment":
+    """The templates of a folder; `text` writes a value, as a reader of what they make has it."""
     # Imported here: what is drawn by no template need not wait for it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
 
-    made = Environment(
-        loader=FileSystemLoader(_FOLDER),
+    return Environment(
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_text,
+        finalize=text,
         extensions=["jinja2.ext.do"],
     )
+
+
+@cache
+def _environment() -> "Environment":
+    made = environment(_FOLDER, _text)
     made.globals |= {
         "Exit": Exit,
         "Quantity": Quantity,

@@ -7,9 +7,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from checkpoints.records import Holder, Totals
+from checkpoints.records import Holder, Refusal, Totals
 from checkpoints.states import State
-from cli.show.closing import Closing, StepOutcome, headline, steps_of_file
+from cli.show.closing import Closing, StepOutcome, headline, refused_rows, steps_of_file
 from cli.show.input_faults import CheckResult, check_object, check_screen
 from cli.show.preview import columns_line
 from cli.terminal.exits import Exit
@@ -56,6 +56,16 @@ def test_rows_that_were_rejected_or_refused_are_counted_in_the_headline(
     file = StringIO()
     Console(file=lasting(file), width=160).print(headline(Closing(code, "k7m2q", totals=totals)))
     assert plain(file.getvalue()).strip() == says
+
+
+@pytest.mark.parametrize("why", ["[red]$ a[/] \\", "¦a", "=1|2", "»x\\[b]", "$ rm", "{{ x }} {% if %}"])
+def test_what_a_value_says_is_no_markup_and_no_sign_of_a_template(why: str) -> None:
+    file = StringIO()
+    told = [headline(Closing(Exit.FAULT, "k7m2q", error=why)), refused_rows([Refusal(7, None, why, why)], 1, "")]
+    Console(file=lasting(file), width=160).print(*told)
+    head, _, row = file.getvalue().splitlines()
+    assert head.strip() == f"✗ run k7m2q: {why}"
+    assert plain(row).strip() == f"✗ line 7 ({why}): {why}"
 
 
 @pytest.mark.usefixtures("in_russian")
