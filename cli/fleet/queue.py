@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio.to_thread
@@ -22,6 +21,7 @@ from checkpoints.errors import JournalAway, JournalUnreadable
 from checkpoints.postgres_connection import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
 from checkpoints.postgres_store import filled_postgres
 from checkpoints.records import Run
+from cli.session.run_view import QueuedRun
 from cli.session.which_billing import api_of
 from cli.terminal.exits import CommandRefused
 from texts.remedies import command_line, setting
@@ -63,19 +63,6 @@ HEARD_SECONDS: Final = 60
 """A worker counts as heard of for so long: it gives a sign every ten seconds, unless it was told otherwise."""
 
 _ONE_MAKES: Final = "select pg_advisory_xact_lock(hashtext(current_schema()), 0)"
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedRun:
-    """A run in the queue, since it was handed in. It waits until `not_before`, if that is set, or is `given_out`."""
-
-    run: str
-    target: str
-    given_out: bool
-    priority: int
-    attempts: int
-    not_before: datetime | None
-    since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

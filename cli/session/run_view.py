@@ -21,10 +21,22 @@ from jobs.spec.undo_words import UNDO
 from texts.said import Quantity, Said, counted, said
 
 if TYPE_CHECKING:
-    from cli.fleet.queue import QueuedRun
     from engine.pipeline.progress import Status
 
 _LONGEST_HOST: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRun:
+    """A run in the queue, since it was handed in. It waits until `not_before`, if that is set, or is `given_out`."""
+
+    run: str
+    target: str
+    given_out: bool
+    priority: int
+    attempts: int
+    not_before: datetime | None
+    since: datetime | None
 
 
 class FleetGroup(IntEnum):
@@ -65,7 +77,7 @@ class RunView(RunSummary):
     profile: str | None = None
     journal: str = ""
     is_shared: bool = False
-    queued: "QueuedRun | None" = None
+    queued: QueuedRun | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     # ---- where it stands ----
@@ -224,7 +236,7 @@ class RunView(RunSummary):
             n=Quantity(self.standing),
         )
 
-    def _waits(self, queued: "QueuedRun") -> Said:
+    def _waits(self, queued: QueuedRun) -> Said:
         """What it waits for in the queue."""
         run = self.run
         if queued.given_out:

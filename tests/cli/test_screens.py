@@ -37,8 +37,7 @@ from cli.commands import doctor
 from cli.commands.jobs import show
 from cli.commands.status import RunsTable, detail
 from cli.fleet.overview import FleetTable, view_of
-from cli.fleet.queue import QueuedRun
-from cli.session.run_view import RunView
+from cli.session.run_view import QueuedRun, RunView
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
