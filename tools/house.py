@@ -96,9 +96,10 @@ class House:
         return next((file for file in (f"{path}.py", f"{path}/__init__.py") if file in self.texts), None)
 
     def named_in(self, file: str) -> set[str]:
-        """The files of the house whose modules a file names in strings, as a table of commands does."""
+        """The files that a file names in strings: by module, or as the table of commands does, by name alone."""
         texts = {node.value for node in ast.walk(self.trees[file]) if isinstance(node, ast.Constant)}
-        return {named for text in texts if isinstance(text, str) and "." in text and (named := self.file_named(text))}
+        names = [text if "." in text else f"cli.commands.{text}" for text in texts if isinstance(text, str)]
+        return {named for name in names if (named := self.file_named(name))}
 
     def strings(self, file: str) -> Iterator[Text]:
         """All strings of a file but docstrings; of a formatted one, `…` stands for each value."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
@@ -27,13 +27,12 @@ from cli.session.stages import PLACE, mark_of
 from cli.session.vaults import wipe_secrets
 from cli.settings.flags import JournalFlags, RunNameOrNone, flag, grouped
 from cli.settings.settings import Settings
-from cli.show.parts import section, stack
 from cli.show.preview import same_input
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import reader
-from cli.terminal.layout import render
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
-from cli.terminal.texts import WHOLE, count, markup_safe, moment, money, printable, reason_of
+from cli.terminal.texts import count, markup_safe, moment, money, printable, reason_of
 from cli.terminal.waiting import waiting
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import Catalogue
@@ -41,7 +40,7 @@ from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
 from jobs.spec.undo_words import RUN, UNDO
 from texts.remedies import PROGRAM, command_line, setting
-from texts.said import Quantity, Said, counted, said, text_of
+from texts.said import Quantity, counted, said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -421,85 +420,21 @@ def _preview(chosen: Selection, *, keep_totals: bool) -> RenderableType:
             money(one.totals.amount),
             moment(one.ended),
         )
-    kept = (
-        said(
-            "kept:    number, line, sum, state, times and the operation's id of each row; digests by which the same "
-            "rows are not entered again"
-        )
-        if keep_totals
-        else said("kept:    the totals of each run; digests by which the same rows are not entered again")
+    return drawn(
+        "purge_ahead.j2", {"runs": table}, chosen=chosen, keep_totals=keep_totals, most=MAX_RUNS_SHOWN, result=None
     )
-    runs = stack(
-        table,
-        _more(len(chosen.runs)),
-        section(
-            said("removed: names, phones, keys, cells, calls, answers, messages, refused rows, reasons of decisions"),
-            kept,
-            render(said("after that these runs cannot be undone, verified, exported or corrected"), "yellow"),
-        ),
-    )
-    plans = counted(
-        "the list of {n} plan is removed: nothing of it was sent",
-        "the lists of {n} plans are removed: nothing of it was sent",
-        len(chosen.plans),
-    )
-    return stack(
-        runs if chosen.runs else None,
-        plans if chosen.plans else None,
-        *(
-            said("{copy} is removed: it was kept for going back to the program before", copy=copy)
-            for copy in chosen.copies
-        ),
-        *_left_alone(chosen.left_alone),
-    )
-
-
-def _more(number: int) -> Text | None:
-    if number <= MAX_RUNS_SHOWN:
-        return None
-    return render(said("… and {n} more", n=Quantity(number - MAX_RUNS_SHOWN)), "dim")
-
-
-def _left_alone(left_alone: Sequence[RunLeftAlone]) -> list[Said | Text | None]:
-    told = [said("– run {run} is left alone: {why}", run=one.run, why=one.why) for one in left_alone]
-    return [*told[:MAX_RUNS_SHOWN], _more(len(told))]
 
 
 def _closing(result: PurgeResult, rows_of_plans: int) -> RenderableType:
-    if not (result.purged or result.plans or result.copies):
-        return stack(said("There is nothing to purge."), *_left_alone(result.left_alone))
-    purged = said("✓ purged: {runs}", runs=tuple(one.run for one in result.purged))
-    removed = Purged(*map(sum, zip(*(astuple(one.removed) for one in result.purged), strict=True)))
-    emptied_rows = said(
-        "rows emptied: {emptied}, removed: {removed}, refused: {refused}; with them calls: {calls}, "
-        "answers: {answers}, messages: {messages}",
-        emptied=Quantity(removed.emptied),
-        removed=Quantity(removed.removed),
-        refused=Quantity(removed.refusals),
-        calls=Quantity(removed.calls),
-        answers=Quantity(removed.answers),
-        messages=Quantity(removed.messages),
-    )
-    lists = counted(
-        "✓ the list of {n} plan is removed, rows: {rows}",
-        "✓ the lists of {n} plans are removed, rows: {rows}",
-        result.plans,
-        rows=Quantity(rows_of_plans),
-    )
+    names = [one.name for one in fields(Purged)]
+    removed = {name: Quantity(sum(getattr(one.removed, name) for one in result.purged)) for name in names}
     before, after = (reader().decimal(size / _MEGABYTE) for size in (result.bytes_before, result.bytes_after))
-    rewritten = said("the journal is rewritten: {before} MB before, {after} MB now", before=before, after=after)
-    by_hand = said("files of these runs that stay, delete them by hand:")
-    others = said("recordings, exports, saved plans and logs are files of their own, and stay")
-    return stack(
-        *((render(purged, "bold green", WHOLE), _indented(emptied_rows)) if result.purged else ()),
-        lists if result.plans else None,
-        *(said("✓ removed: {copy}", copy=copy) for copy in result.copies),
-        _indented(rewritten, "dim") if result.purged or result.plans else None,
-        *((_indented(by_hand), *(Text(f"    {printable(file)}") for file in result.files)) if result.files else ()),
-        _indented(others, "dim"),
-        *_left_alone(result.left_alone),
+    return drawn(
+        "purge.j2",
+        result=result,
+        removed={**removed, "refused": removed["refusals"]},
+        rows_of_plans=rows_of_plans,
+        before=before,
+        after=after,
+        most=MAX_RUNS_SHOWN,
     )
-
-
-def _indented(sentence: str, style: str = "") -> Text:
-    return Text(f"  {printable(sentence)}", style)

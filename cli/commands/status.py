@@ -196,7 +196,7 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
         sum_taken_back=(await history.of_run(run)).sum_taken_back if run.ended_at else None,
         pacing=describe_policy(stored_policy(run)),
         found=[] if run.purged_at else await reasons_of(run, totals, journal),
-        refused=await first_refusals(run, journal) if totals.refused else (),
+        refused=await first_refusals(run, journal) if totals.refused and not run.purged_at else (),
         all_refused=refused_export(run),
         commands=commands[-MAX_STATUS_SHOWN:],
         decisions=decisions[-MAX_STATUS_SHOWN:],

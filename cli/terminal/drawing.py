@@ -2,9 +2,9 @@
 
 A line of a template is a line of the screen, which breaks between words; one without a word is left out. Behind `¦`
 stands what it is: of `head ¦body` further lines stand in as far as the head reaches, of `head ¦»body` by two;
-`label¦=value` is a fact, or goes on with one, `label¦|figure|figure` has figures, and the values and figures of all such lines stand under
-each other; `¦$ text` is a command to be copied, `¦name` a table that is given by that name, `¦` alone an empty line.
-Styles are markup, as `[bold]…[/]`; what values say is none.
+`label¦=value` is a fact, without a label it goes on with the one before; `label¦|figure|figure` has figures, and the
+values and figures of all such lines stand under each other; `¦$ text` is a command to be copied, `¦name` a table that
+is given by that name, `¦` alone an empty line. Styles are markup, as `[bold]…[/]`; what values say is none.
 """
 
 from collections.abc import Callable, Mapping
