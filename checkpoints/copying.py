@@ -43,7 +43,8 @@ TABLES: Final = (
 )
 """The tables that are copied, in the order of their references.
 
-The others are made anew: those of states from `states.py`, and the owners of billings, of which a copy has none.
+The others are made anew: those of states from `states.py`, the owners of billings, of which a copy has none, and the
+mailbox, which is of processes that work now.
 """
 
 

@@ -16,7 +16,7 @@ from checkpoints.copying import TABLES, copy_journal
 from checkpoints.errors import JournalNotCopied, NoJournal, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.purge import Purge
-from checkpoints.queries import Queries, fill_states, text_of_file
+from checkpoints.queries import MAILBOX, Queries, fill_states, text_of_file
 from checkpoints.records import Change, Merged, NewItem, NewRun, NewRunner, Refusal
 from checkpoints.sqlite_connection import connect
 from checkpoints.states import State
@@ -62,7 +62,7 @@ def _tables() -> dict[str, list[str]]:
     return {
         name: [f'"{column}"' for column in re.findall(r"^    (\w+)\s+(?:text|integer)\b", body, re.MULTILINE)]
         for name, body in found
-        if name not in {"states", "transitions"}
+        if name not in {"states", "transitions", *MAILBOX}
     }
 
 
