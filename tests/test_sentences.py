@@ -12,7 +12,7 @@ import pytest
 
 from tools.house import ROOT, House
 
-SAYS = {"said", "reason", "counted", "wording"}
+SAYS = {"said", "reason", "counted", "wording", "Refusal", "Unfinished"}
 LOGS = {"debug", "info", "warning", "error", "exception"}
 HELP = {"help", "epilog", "rich_help_panel", "metavar"}
 BUGS = {"AssertionError", "NotImplementedError", "TypeError", "LookupError", "ForbiddenTransition"}

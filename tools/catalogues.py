@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po, write_po
 from tools.help_texts import help_texts
 from tools.house import ROOMS, ROOT
 
-FORMS: Final = {"said": 1, "reason": 1, "wording": 1, "counted": 2}
+FORMS: Final = {"said": 1, "reason": 1, "wording": 1, "counted": 2, "Refusal": 1, "Unfinished": 1}
 """The functions that take sentences, and how many of them."""
 _LINE: Final = 118
 

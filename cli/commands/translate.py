@@ -18,9 +18,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.streams import held_by
 from cli.terminal.texts import WHOLE, printable, reason_of
 from cli.translate.findings import Finding
-from cli.translate.one_liners import Translated, translate_all
-from cli.translate.translation import Translation
-from cli.translate.words import NEWLINE
+from cli.translate.translation import Translated, Translation, translate_all
 from jobs.catalogue.catalogue import BUILT_IN, Catalogue
 from texts.remedies import PROGRAM, setting
 from texts.said import Quantity, counted, said, text_of
@@ -34,8 +32,6 @@ _HOW: Final = said(
     "quotes of its own",
     program=PROGRAM,
 )
-_STANDARD_INPUT: Final = said("standard input")
-
 NOT_HELD: Final = said(
     "The encoding of this output lacks letters of the command, which has others there: do not copy it, and type "
     "this again with LC_ALL=C.UTF-8."
@@ -71,8 +67,7 @@ def _translate(
     """
     screen = Screen(Voice(as_json=as_json))
     try:
-        found = translate_all(_text_of(line, file), _given(set_ or []), _catalogue(screen))
-        _refuse_single(found)
+        found = translate_all(_text_of(line, file), _given(set_ or []), _catalogue(screen), alone=True)
     except CommandRefused as error:
         if as_json:
             screen.emit({**_NOTHING, "error": text_of(error)})
@@ -119,25 +114,11 @@ def as_object(one: Translated) -> Mapping[str, object]:
         "stdin": found.text or None,
         "pipe": found.pipe or None,
         "faults": [
-            {
-                "fault": fault.kind.value,
-                "line": fault.place.line,
-                "column": fault.place.column,
-                "what": fault.what,
-                "today": fault.today,
-                "instead": fault.instead,
-            }
-            for fault in found.faults
+            {"fault": one.kind, **one.place._asdict(), "what": one.what, "today": one.today, "instead": one.instead}
+            for one in found.faults
         ],
         "notes": list(found.notes),
     }
-
-
-def _refuse_single(found: Sequence[Translated]) -> None:
-    """Raise `CommandRefused` where the one line that there is cannot be translated."""
-    (first, *others) = found
-    if first.translation is None and not others:
-        raise CommandRefused(first.refusal)
 
 
 def _show_all(found: Sequence[Translated], screen: Screen) -> None:
@@ -156,7 +137,12 @@ def _show_all(found: Sequence[Translated], screen: Screen) -> None:
             continue
         notes = [note for note in one.translation.notes if note not in shown_before]
         shown_before.update(notes)
-        _say(one.translation, notes, screen)
+        for fault in one.translation.faults:
+            screen.say(_format_finding(fault))
+        for note in notes:
+            screen.say(Text(f"{printable(said('note'))}  ", "dim").append(printable(note, WHOLE), "not dim"))
+        if one.translation.faults or notes:
+            screen.say()
         # Written directly: the console would wrap the lines.
         sys.stdout.write(f"# line {one.place.line}\n" if several else "")
         commands = _commands(one.translation)
@@ -167,51 +153,39 @@ def _show_all(found: Sequence[Translated], screen: Screen) -> None:
 
 
 def _commands(found: Translation) -> str:
-    """The commands as they can be pasted: where there are two, the second is a comment."""
     first = f"{found.pretty(found.command)}\n"
     if found.call is None:
         return first
-    lines = f"{found.pretty(found.call)}".splitlines()
+    lines = found.pretty(found.call).splitlines()
     return f"{first}\n# or the call as the line makes it:\n" + "".join(f"# {line}\n" for line in lines)
-
-
-def _say(found: Translation, notes: Sequence[str], screen: Screen) -> None:
-    for fault in found.faults:
-        screen.say(_format_finding(fault))
-    label = printable(said("note"))
-    for note in notes:
-        screen.say(Text(f"{label}  ", "dim").append(printable(note, WHOLE), "not dim"))
-    if found.faults or notes:
-        screen.say()
 
 
 def _format_finding(fault: Finding) -> Text:
     told = Text("✗ ", "red").append(printable(fault.place.text), "bold").append(f": {printable(fault.what, WHOLE)}")
-    today, instead = printable(said("today")), printable(said("instead"))
-    width = max(len(today), len(instead)) + 2
-    told.append(f"\n    {today:<{width}}", "dim").append(printable(fault.today, WHOLE))
-    return told.append(f"\n    {instead:<{width}}", "dim").append(printable(fault.instead, WHOLE))
+    labelled_as = {printable(said("today")): fault.today, printable(said("instead")): fault.instead}
+    width = max(map(len, labelled_as)) + 2
+    for label, sentence in labelled_as.items():
+        told.append(f"\n    {label:<{width}}", "dim").append(printable(sentence, WHOLE))
+    return told
 
 
 def _text_of(line: str | None, file: Path | None) -> str:
     """The text from its argument, file or standard input. Raises `CommandRefused` for none or two of them."""
     if line is not None and file is not None:
-        raise CommandRefused(
-            said("the line is given twice, as an argument and with {option}", option=f"-f {printable(file)}")
-        )
-    if file is None and line is not None and line != _STDIN:
-        if not _is_file(line):
-            return line
-        file = Path(line)
-    if file is not None and str(file) != _STDIN:
-        return _text(_content(file), printable(file))
+        option = f"-f {printable(file)}"
+        raise CommandRefused(said("the line is given twice, as an argument and with {option}", option=option))
+    if line is not None and line != _STDIN and not _is_file(line):
+        return line
+    name = line if file is None else str(file)
+    if name is not None and name != _STDIN:
+        return _decoded(_content(Path(name)), printable(name))
     # None if the process was started without standard input.
     nothing = sys.stdin is None or sys.stdin.closed
-    if line is None and file is None and (nothing or sys.stdin.isatty()):
+    if name is None and (nothing or sys.stdin.isatty()):
         raise CommandRefused(said("there is no line to translate: {how}", how=_HOW))
     if nothing:
         raise CommandRefused(said("there is no standard input: {how}", how=_HOW))
-    return _text(sys.stdin.buffer.read(LONGEST + 1), _STANDARD_INPUT)
+    return _decoded(sys.stdin.buffer.read(LONGEST + 1), said("standard input"))
 
 
 def _is_file(line: str) -> bool:
@@ -219,26 +193,26 @@ def _is_file(line: str) -> bool:
     if line and not any(char.isspace() for char in line):
         return True
     try:
-        return NEWLINE not in line and Path(line).is_file()
+        return "\n" not in line and Path(line).is_file()
     except (OSError, ValueError):
         # Too long for a name, or with characters that none has.
         return False
 
 
 def _content(file: Path) -> bytes:
+    name = printable(file)
     try:
         with os.fdopen(open_regular(file), "rb") as opened:
             return opened.read(LONGEST + 1)
     except FileNotFoundError as error:
-        raise CommandRefused(
-            said("there is no file {file} here; to translate a one-liner, {how}", file=printable(file), how=_HOW)
-        ) from error
+        sentence = said("there is no file {file} here; to translate a one-liner, {how}", file=name, how=_HOW)
+        raise CommandRefused(sentence) from error
     except (OSError, ValueError) as error:
         why = reason_of(error) if isinstance(error, OSError) else said("no file has such a name")
-        raise CommandRefused(said("{file} cannot be read: {why}", file=printable(file), why=why)) from error
+        raise CommandRefused(said("{file} cannot be read: {why}", file=name, why=why)) from error
 
 
-def _text(content: bytes, name: str) -> str:
+def _decoded(content: bytes, name: str) -> str:
     if len(content) > LONGEST:
         raise CommandRefused(
             said("{name} is longer than {bytes} bytes; give the page in parts", name=name, bytes=Quantity(LONGEST))
@@ -246,19 +220,14 @@ def _text(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise CommandRefused(
-            said("{name} is not UTF-8 text, at byte {byte}", name=name, byte=error.start + 1)
-        ) from error
+        at = error.start + 1
+        raise CommandRefused(said("{name} is not UTF-8 text, at byte {byte}", name=name, byte=at)) from error
 
 
 def _given(words: Sequence[str]) -> dict[str, str]:
-    """The shell variables that `--set` defines. Raises `CommandRefused`."""
     given = parse_pairs(words, "--set")
     for name, value in given.items():
-        if not all(char.isprintable() for char in value):
-            raise CommandRefused(
-                said(
-                    "{option}: the value has a character that cannot be seen", option=setting("set", printable(name))
-                )
-            )
+        if not value.isprintable():
+            option = setting("set", printable(name))
+            raise CommandRefused(said("{option}: the value has a character that cannot be seen", option=option))
     return {name.removeprefix("$"): value for name, value in given.items()}

@@ -8,7 +8,6 @@ from typing import Final
 
 from cli.translate.call import TranslatedCall
 from jobs.spec.chain import Hole, Link, Template, TemplateText, Tree
-from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
@@ -28,53 +27,52 @@ def job_form(call: TranslatedCall) -> JobForm | None:
     spec = call.job
     if spec is None or spec.then is not None or call.template.fields != spec.fields:
         return None
+    defaults = {one.name: one.default or "" for one in spec.parameters}
     for choice in spec.choices:
-        found = _matched(spec, spec.template({**_defaults(spec), **choice}), call.template)
-        if found is not None:
-            return JobForm(spec.name, {**found.values, **_said(spec, choice)}, found.columns)
+        match = _Match(spec)
+        if match.matches(spec.template({**defaults, **choice}), call.template):
+            # What is the default need not be said, but for a choice, since the call says it.
+            values = {name: text for name, text in match.values.items() if text != match.parameters[name].default}
+            values |= {one.name: choice[one.name] for one in spec.parameters if one.name in choice}
+            return JobForm(spec.name, values, match.columns)
     return None
 
 
-def _defaults(spec: JobSpec) -> dict[str, str]:
-    return {one.name: one.default or "" for one in spec.parameters}
-
-
-def _said(spec: JobSpec, choice: Mapping[str, str]) -> dict[str, str]:
-    """A choice as it is typed: also where it is the default, since the call says it."""
-    return {one.name: choice[one.name] for one in spec.parameters if one.name in choice}
-
-
-@dataclass(slots=True)
 class _Match:
-    """The values of a job's placeholders, as a call has them."""
+    def __init__(self, spec: JobSpec) -> None:
+        self.comment = spec.comment
+        self.parameters = {one.name: one for one in spec.parameters}
+        self.values: dict[str, str] = {}
+        self.columns: dict[str, str] = {}
 
-    parameters: Mapping[str, Parameter]
-    values: dict[str, str]
-    columns: dict[str, str]
+    def matches(self, mine: Template, theirs: Template) -> bool:
+        if len(mine.links) != len(theirs.links) or not all(map(self._link, mine.links, theirs.links)):
+            return False
+        needed = {name for name, one in self.parameters.items() if one.default is None}
+        return not self.values.keys() & self.columns.keys() and needed <= self.values.keys() | self.columns.keys()
 
-    def link(self, mine: Link, theirs: Link, comment: str) -> bool:
+    def _link(self, mine: Link, theirs: Link) -> bool:
         """Whether two steps can be the same; a comment that is not there is an empty one."""
         missing = mine.arguments.keys() - theirs.arguments.keys()
         if mine.method != theirs.method or theirs.arguments.keys() - mine.arguments.keys():
             return False
         for field in missing:
-            if _placeholder(mine.arguments[field]) != comment or not comment:
+            if _placeholder(mine.arguments[field]) != self.comment or not self.comment:
                 return False
-            self.values[comment] = ""
-        return all(self.argument(mine.arguments[field], tree) for field, tree in theirs.arguments.items())
+            self.values[self.comment] = ""
+        return all(self._argument(mine.arguments[field], tree) for field, tree in theirs.arguments.items())
 
-    def argument(self, mine: Tree, theirs: Tree) -> bool:
+    def _argument(self, mine: Tree, theirs: Tree) -> bool:
         name, column = _placeholder(mine), _placeholder(theirs)
         if not name:
             return not column and str(mine) == str(theirs) and isinstance(mine, bool) == isinstance(theirs, bool)
         if column:
             return self.parameters[name].columns is not None and self.columns.setdefault(name, column) == column
-        if not isinstance(theirs, str | int) or isinstance(theirs, bool):
-            return False
-        return self.value(name, str(theirs))
+        is_value = isinstance(theirs, str | int) and not isinstance(theirs, bool)
+        return is_value and self._value(name, str(theirs))
 
-    def value(self, name: str, text: str) -> bool:
-        """Whether the job sends a text as it stands in the call."""
+    def _value(self, name: str, text: str) -> bool:
+        """Whether the job sends a text as it stands in the call: as the same text, or the same amount."""
         parameter = self.parameters[name]
         if parameter.secret or not (text or parameter.has_default):
             return False
@@ -84,24 +82,9 @@ class _Match:
             read = parameter.parse(text)
         except ValueError:
             return False
-        return _same(read, text) and self.values.setdefault(name, text) == text
-
-
-def _matched(spec: JobSpec, template: Template, call: Template) -> _Match | None:
-    parameters = {one.name: one for one in spec.parameters}
-    found = _Match(parameters, {}, {})
-    if len(template.links) != len(call.links):
-        return None
-    if not all(
-        found.link(mine, theirs, spec.comment) for mine, theirs in zip(template.links, call.links, strict=True)
-    ):
-        return None
-    if found.values.keys() & found.columns.keys():
-        return None
-    # What is the default need not be said.
-    found.values = {name: text for name, text in found.values.items() if text != parameters[name].default}
-    needed = (one.name for one in spec.parameters if one.default is None)
-    return found if all(name in found.values or name in found.columns for name in needed) else None
+        numbers = _NUMBER.fullmatch(read) and _NUMBER.fullmatch(text)
+        is_same = read == text or (numbers and Decimal(read) == Decimal(text))
+        return bool(is_same) and self.values.setdefault(name, text) == text
 
 
 def _placeholder(value: Tree) -> str:
@@ -110,9 +93,3 @@ def _placeholder(value: Tree) -> str:
         case Hole(name) | TemplateText(("", Hole(name), "")):
             return name
     return ""
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether two texts say the same to the billing: as texts, or as amounts."""
-    numbers = _NUMBER.fullmatch(one) and _NUMBER.fullmatch(other)
-    return one == other or bool(numbers and Decimal(one) == Decimal(other))

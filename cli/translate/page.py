@@ -7,14 +7,14 @@ what stands within it would be another call without it.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import Finding, FindingKind, LinePlace, Unfinished
-from cli.translate.grammar import depth_of, goes_on
-from cli.translate.shell import lex
-from cli.translate.words import NEWLINE
+from cli.translate.findings import START, LinePlace, Told, Unfinished
+from cli.translate.grammar import is_open
+from cli.translate.words import NEWLINE, lex
 
 LONGEST: Final = 20_000
 """Characters of a one-liner; the vendor's longest has about 600."""
@@ -58,12 +58,13 @@ _GOES_ON: Final = re.compile(r"(?:\\|\||&&)[ \t]*$")
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A part of a text that is read apart: its characters stand where they stand in the whole text.
+    """A part of a text that is read apart, and where it begins.
 
-    `stray` is where a loop or condition ends in it whose beginning is no part of it.
+    `stray` is where a loop or condition ends before it whose beginning is not read.
     """
 
     text: str
+    place: LinePlace = START
     stray: LinePlace | None = None
 
 
@@ -72,7 +73,7 @@ class _Line:
     start: int
     end: int
     text: str
-    number: int
+    place: LinePlace
 
 
 def snippets(text: str) -> list[Snippet]:
@@ -84,50 +85,38 @@ def snippets(text: str) -> list[Snippet]:
 
 
 def _blocks(text: str) -> Iterator[list[_Line]]:
-    """The lines between marks of a page; a line may be cut by one."""
-    start, number = 0, 1
-    for mark in (*_MARKUP.finditer(text), None):
-        end = mark.start() if mark else len(text)
-        yield list(_lines(text, start, end, number))
-        if mark:
-            number += text.count(NEWLINE, start, mark.end())
-            start = mark.end()
-
-
-def _lines(text: str, start: int, end: int, number: int) -> Iterator[_Line]:
-    for line in text[start:end].split(NEWLINE):
-        prompt = _PROMPT.match(line)
-        begins = start + (prompt.end() if prompt else 0)
-        yield _Line(begins, start + len(line), text[begins : start + len(line)], number)
-        start += len(line) + 1
-        number += 1
+    """The lines between marks of a page, without their prompts; a line may be cut by a mark."""
+    marks = [(0, 0), *(mark.span() for mark in _MARKUP.finditer(text)), (len(text), len(text))]
+    number = 1
+    for (_, start), (end, behind) in pairwise(marks):
+        column = start - text.rfind(NEWLINE, 0, start)
+        lines: list[_Line] = []
+        at = start
+        for line in text[start:end].split(NEWLINE):
+            prompt = len(_PROMPT.match(line)[0])  # type: ignore[index]
+            place = LinePlace(number + len(lines), (1 if lines else column) + prompt)
+            lines.append(_Line(at + prompt, at + len(line), line[prompt:], place))
+            at += len(line) + 1
+        yield lines
+        number += text.count(NEWLINE, start, behind)
 
 
 def _of_block(text: str, lines: Sequence[_Line]) -> list[Snippet]:
     spans: list[tuple[_Line, _Line]] = []
-    stray: _Line | None = None
+    stray: LinePlace | None = None
     at = 0
     while at < len(lines):
-        if not _starts(lines, at):
-            if _CLOSES.match(lines[at].text):
-                stray = stray or lines[at]
-            at += 1
-            continue
-        last = _end(text, lines, at)
-        spans.append((lines[at], lines[last]))
-        at = last + 1
-    place = LinePlace(stray.number, 1) if stray else None
-    return [Snippet(_alone(text, first, last), place) for first, last in spans]
-
-
-def _alone(text: str, first: _Line, last: _Line) -> str:
-    """The characters of some lines, with nothing but line ends and spaces before them."""
-    line_start = text.rfind(NEWLINE, 0, first.start) + 1
-    return NEWLINE * (first.number - 1) + " " * (first.start - line_start) + text[first.start : last.end]
+        if _starts(lines, at):
+            last = _end(text, lines, at)
+            spans.append((lines[at], lines[last]))
+            at = last
+        elif _CLOSES.match(lines[at].text):
+            stray = stray or LinePlace(lines[at].place.line, 1)
+        at += 1
+    return [Snippet(text[first.start : last.end], first.place, stray) for first, last in spans]
 
 
 def _starts(lines: Sequence[_Line], at: int) -> bool:
-    """Whether a command begins with a line."""
     line = lines[at].text
     if line.startswith("#"):
         return False
@@ -139,9 +128,7 @@ def _starts(lines: Sequence[_Line], at: int) -> bool:
 
 def _is_command(line: str) -> bool:
     """Whether a line is one of a shell; a line that is too long for one is refused as such, and not searched."""
-    if len(line) > LONGEST:
-        return True
-    return any(found is not None for found in (_STARTS.match(line), _PIPED.match(line), _WITHIN.search(line)))
+    return len(line) > LONGEST or any((_STARTS.match(line), _PIPED.match(line), _WITHIN.search(line)))
 
 
 # ---- where a command ends ----------------------------------------------------------------------------------------
@@ -149,18 +136,17 @@ def _is_command(line: str) -> bool:
 
 def _end(text: str, lines: Sequence[_Line], at: int) -> int:
     """The line with which the command ends that begins with the line `at`."""
-    is_quote = False
     if lines[at].end - lines[at].start > LONGEST:
         return at
     for last in range(at, min(len(lines), at + _MOST_LINES)):
         written = text[lines[at].start : lines[last].end]
         if len(written) > LONGEST:
             break
-        is_open, is_quote = _state(written)
-        if not is_open and not is_quote:
+        goes_on, in_quote = _state(written)
+        if not goes_on and not in_quote:
             return last
         ends_block = last + 1 == len(lines)
-        if not is_open and (ends_block or not lines[last + 1].text.strip() or _is_command(lines[last + 1].text)):
+        if not goes_on and (ends_block or not lines[last + 1].text.strip() or _is_command(lines[last + 1].text)):
             # A quote that is never closed takes no other command in: it is a slip in this one.
             return at
     return len(lines) - 1
@@ -170,18 +156,13 @@ def _state(written: str) -> tuple[bool, bool]:
     """Whether something more has to follow, and whether a quote is open."""
     if written.rstrip(" \t").endswith("\\"):
         return True, False
+    told = Told()
     try:
-        tokens, faults = lex(written)
+        tokens = lex(written, told)
     except Unfinished:
         return True, False
     except CommandRefused:
         words = _OPENS.findall(written)
         closed = sum(word in ("done", "fi", "esac") for word in words)
         return len(words) > 2 * closed, False
-    return depth_of(tokens) > 0 or goes_on(tokens), any(map(_is_open, faults))
-
-
-def _is_open(fault: Finding) -> bool:
-    if fault.kind is not FindingKind.UNBALANCED_QUOTE:
-        return False
-    return any(fault == findings.QUOTE_NOT_CLOSED.at(fault.place, quote=quote) for quote in "'\"")
+    return is_open(tokens), any(one.what.template == findings.QUOTE_NOT_CLOSED.what for one in told.faults)

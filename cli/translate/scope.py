@@ -1,116 +1,331 @@
-"""The variables of a line: those of a row, those that the line sets, those that are given, and the undefined ones."""
+"""What the words of a line stand for: variables that it sets, values of a row, and what commands within find."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import START, Finding, LinePlace, named, refused
-from cli.translate.words import Piece, Quote, ShellText, Stretch, Variable
+from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told
+from cli.translate.grammar import AWKS, ShellCommand, Stage, Taking
+from cli.translate.options import AWK, CUT, options_of
+from cli.translate.printed import bind
+from cli.translate.rows import PRINTERS, Rows, Select, effects_of, rows_within, stages_within
+from cli.translate.sql import read_select, statement
+from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
 from texts.remedies import PROGRAM
-from texts.said import said
+from texts.said import said, wording
 
 _IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-
-
-def filled(text: ShellText, constants: Mapping[str, ShellText]) -> ShellText:
-    """The text with these variables replaced by their values."""
-    pieces: list[Piece] = []
-    for piece in text.pieces:
-        known = constants.get(piece.name) if isinstance(piece, Variable) else None
-        pieces += [piece] if known is None else [_at(piece.place, one) for one in known.pieces]
-    return ShellText(tuple(pieces))
-
-
-def _at(place: LinePlace, piece: Piece) -> Piece:
-    """The piece at the place of a variable."""
-    if isinstance(piece, Stretch):
-        return replace(piece, place=place, stands_for=True)
-    return replace(piece, place=place)
-
-
-def undefined(variable: Variable) -> CommandRefused:
-    """The error for a variable whose value must be known."""
-    name = named(variable.name)
-    return refused(
-        variable.place,
-        said(
-            "${name} is not defined in the line; say what it is: {program} translate --set {name}=VALUE, "
-            "with the line",
-            name=name,
-            program=PROGRAM,
-        ),
-    )
+_WHOLE_LINES: Final = ("", NEWLINE)
+AS_ONE: Final = said("a value with a space in it is several words for this loop; the run takes it whole")
 
 
 @dataclass(slots=True)
 class Scope:
-    """The known variables: `of_row` from the loop, `constants` from the line, `given` from the caller.
+    """The known variables: `of_row` from the loop, `values` set by the line, `given` from the caller.
 
-    `faults` and `notes` collect findings, `asked` the given names that were used.
+    A value that cannot be read is the refusal to raise where it is used. `asked` are the given names that were used,
+    `fields` and `lookups` what commands of the loop take out of each row.
     """
 
-    of_row: Collection[str]
-    constants: Mapping[str, ShellText]
     given: Mapping[str, str]
-    faults: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    values: dict[str, ShellText | CommandRefused] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
     asked: set[str] = field(default_factory=set)
+    of_row: tuple[str, ...] = ()
+    fields: list[Field] = field(default_factory=list)
+    lookups: list[Lookup] = field(default_factory=list)
+
+    def within(self, of_row: tuple[str, ...]) -> "Scope":
+        """The same within a loop: its variables hide what was set before it."""
+        values: dict[str, ShellText | CommandRefused] = {}
+        for name, value in self.values.items():
+            names = [] if isinstance(value, CommandRefused) else [*value.holes, *_asked_for(value)]
+            hidden = [one for one in names if one.name in of_row]
+            if hidden or name not in of_row:
+                values[name] = undefined(hidden[0]) if hidden else value
+        return replace(self, values=values, of_row=of_row)
+
+    def set_before(self, name: str, text: ShellText) -> None:
+        """Set a variable before any loop; a command in it is read where the variable is used."""
+        try:
+            value = self._filled(text)
+        except CommandRefused as error:
+            self.values[name] = error
+            return
+        unknown = [one for one in _asked_for(value) if one.name not in self.given]
+        self.values[name] = undefined(unknown[0]) if unknown else value
+
+    def set_for_row(self, name: str, text: ShellText) -> None:
+        """Set a variable of each row. Raises `CommandRefused` for a command that is not understood."""
+        value = self._understood(self._filled(text))
+        match value.letters:
+            case [Letter(stands_for=Field(name="") as found)]:
+                named_field = replace(found, name=name)
+                self.fields[self.fields.index(found)] = named_field
+                value = ShellText((value.letters[0]._replace(stands_for=named_field),))
+        self.values[name] = value
+
+    def value_of(self, text: ShellText) -> ShellText:
+        """The text with what the line sets in place of its variables."""
+        return self._understood(self._filled(text))
 
     def resolve(self, text: ShellText) -> ShellText:
-        """The text with variables only for values of a row, and for undefined ones.
+        """The text with holes only for values of a row, and for undefined variables.
 
-        Raises `CommandRefused` for a command within the text: nothing is run.
+        Raises `CommandRefused` for a command within the text that is not understood: nothing is run.
         """
-        text = filled(self._expanded(text), self.constants)
-        for command in text.substitutions:
-            raise refused(
-                command.place,
-                said("a command within a command ($(…) or `…`): nothing is run here; write its result instead"),
-            )
-        return ShellText(tuple(self._value(one) if isinstance(one, Variable) else one for one in text.pieces))
+        letters: list[Letter] = []
+        for letter in self.value_of(self._expanded(text)).letters:
+            value = None if letter.name in self.of_row else self.given.get(letter.name)
+            if value is None:
+                letters.append(letter)
+                continue
+            if letter.name not in self.asked:
+                self.told.fault(findings.GIVEN_BY_HAND, letter)
+            self.asked.add(letter.name)
+            letters += [Letter(char, letter.place, Quote.GIVEN) for char in value]
+        return ShellText(tuple(letters))
+
+    def resolve_word(self, word: Word) -> Word:
+        """The same for a word."""
+        return replace(word, text=self.resolve(word.text), kept=self.resolve(word.kept) if word.kept else None)
 
     def known(self, text: ShellText) -> str:
-        """A text that no row changes. Raises `CommandRefused` for one with a variable whose value is not known."""
+        """A text that no row changes. Raises `CommandRefused` for one with a part whose value is not known."""
         found = self.resolve(text)
-        for variable in found.variables:
-            raise undefined(variable)
+        self.refuse_unknown(found)
         return found.plain
 
-    def within(self, constants: Mapping[str, ShellText]) -> "Scope":
-        """The same within the loop: its variables hide what was set before it, and its body sets `constants`."""
-        outer = {name: text for name, text in self.constants.items() if name not in self.of_row}
-        inner = {name: filled(text, outer) for name, text in constants.items()}
-        return replace(self, constants={**outer, **inner})
+    def refuse_unknown(self, text: ShellText) -> None:
+        """Raise `CommandRefused` for a part whose value is not known."""
+        for letter in text.holes:
+            raise undefined(letter) if letter.name else Refusal(_NOTHING_IS_RUN, letter.place)
 
-    def _value(self, variable: Variable) -> Piece:
-        value = None if variable.name in self.of_row else self.given.get(variable.name)
-        if value is None:
-            return variable
-        if variable.name not in self.asked:
-            self.faults.append(findings.GIVEN_BY_HAND.at(variable.place, name=variable.name))
-        self.asked.add(variable.name)
-        return Stretch(value, variable.place, Quote.GIVEN, stands_for=True)
+    def _filled(self, text: ShellText) -> ShellText:
+        """The text with these variables replaced by their values, also in the commands within it."""
+        letters: list[Letter] = []
+        for letter in text.letters:
+            value = self.values.get(letter.name) if letter.name else None
+            if isinstance(value, CommandRefused):
+                raise value
+            if value is not None:
+                letters += [_at(letter, one, alone=len(value.letters) == 1) for one in value.letters]
+            elif letter.tokens is not None:
+                tokens = (
+                    replace(one, text=self._filled(one.text)) if isinstance(one, Word) else one
+                    for one in letter.tokens
+                )
+                letters.append(letter._replace(stands_for=tuple(tokens)))
+            else:
+                letters.append(letter)
+        return ShellText(tuple(letters))
 
     def _expanded(self, text: ShellText) -> ShellText:
         """The text with variables in place of names that single quotes keep from expansion."""
-        pieces: list[Piece] = []
+        letters: list[Letter] = []
         done = 0
         for found in _IN_QUOTES.finditer(text.plain):
             start, end = found.span()
-            if any(piece.quote is not Quote.SINGLE for piece in text.cut(start, end).pieces):
+            if any(letter.quote is not Quote.SINGLE for letter in text.letters[start:end]):
                 continue
             name, place = found[1] or found[2], text.place(start, START)
-            if name not in (*self.of_row, *self.constants, *self.given):
-                self.notes.append(
-                    said(
-                        "{place}: a $ stands within single quotes, and is sent as the $ that it is", place=place.text
-                    )
-                )
+            if name in (*self.of_row, *self.values, *self.given):
+                self.told.fault(findings.NEVER_EXPANDS, place, name=name)
+                letters += [*text.letters[done:start], Letter(HOLE, place, Quote.SINGLE, name)]
+                done = end
                 continue
-            self.faults.append(findings.NEVER_EXPANDS.at(place, name=name))
-            pieces += [*text.cut(done, start).pieces, Variable(name, place, Quote.SINGLE)]
-            done = end
-        return ShellText((*pieces, *text.cut(done).pieces))
+            self.told.notes.append(
+                said("{place}: a $ stands within single quotes, and is sent as the $ that it is", place=place.text)
+            )
+        return ShellText((*letters, *text.letters[done:]))
+
+    # ---- commands within ----
+
+    def _understood(self, text: ShellText) -> ShellText:
+        """The text with what its commands find in place of them. Raises `CommandRefused` for any other command."""
+        letters = [
+            letter
+            if letter.tokens is None
+            else letter._replace(stands_for=self._field(letter) or self._lookup(letter))
+            for letter in text.letters
+        ]
+        return ShellText(tuple(letters))
+
+    def _field(self, command: Letter) -> Field | None:
+        """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; None for what is none of a row.
+
+        Raises `CommandRefused` for a command that changes a value of the row.
+        """
+        line, filters = _printed(stages_within(command))
+        if line is None or not (line.name in self.of_row or isinstance(line.stands_for, Field | Lookup)):
+            return None
+        for at, one in enumerate(filters):
+            if at or one.program not in (*AWKS, "cut"):
+                raise Refusal(_CHANGED, one)
+        taken = _taken(filters[0])
+        if taken is None:
+            raise Refusal(_NO_FIELD, filters[0])
+        if not line.name:
+            name = line.stands_for.name if isinstance(line.stands_for, Field) else "…"
+            raise Refusal(_NO_LINE, command, line=name)
+        delimiter, number = taken
+        found = Field(line.name, delimiter, number, command.place)
+        self.fields.append(found)
+        return found
+
+    def _lookup(self, command: Letter) -> Lookup:
+        """What a select finds for each row. Raises `CommandRefused` for what a run does not find by itself."""
+        rows = rows_within(command, Taking(("id",)))
+        if not isinstance(rows.origin, Select):
+            raise Refusal(_NO_LOOKUP, command.place)
+        text = self.resolve(rows.origin.sql)
+        self._check_one(rows, text, command.place)
+        found = _SELECT.fullmatch(statement(text, command.place))
+        id_ = _IDS.get((found["table"].casefold(), found["key"].casefold())) if found else None
+        if found is None or id_ is None or (found["value"] != HOLE and HOLE in found["value"]):
+            raise Refusal(_NO_LOOKUP, command.place)
+        is_known = found["value"] != HOLE
+        key = found["key"].casefold()
+        lookup = Lookup(
+            id_, key, None if is_known else text.holes[0], found["value"] if is_known else "", command.place
+        )
+        self.lookups.append(lookup)
+        self.told.fault(findings.LOOKED_UP, command.place, id=id_, key=key)
+        first = next(one for one in self.lookups if one.key == key)
+        if (first.text, _known_by(first)) != (lookup.text, _known_by(lookup)):
+            raise Refusal("a row is found by one {key}, and this is a second one", command.place, key=key)
+        return lookup
+
+    def _check_one(self, rows: Rows, text: ShellText, place: LinePlace) -> None:
+        """Refuse filters that leave anything but the one value; white space around it does not matter."""
+        filters = tuple(one for one in rows.filters if {effect for effect, _ in effects_of(one)} != {"one"})
+        select = read_select(text, place, Told(), apart=False)
+        columns, missing = bind(replace(rows, filters=filters), select, place, Told())
+        if "id" not in columns:
+            raise Refusal(missing["id"], place)
+
+    def in_columns(self, rows: Rows, used: Iterable[ShellText]) -> Rows:
+        """The rows with the fields of their lines as variables; unchanged where none is taken so.
+
+        Raises `CommandRefused` where the fields do not make one table, or one of the texts uses a whole line as well.
+        """
+        if not self.fields:
+            return rows
+        first = self.fields[0]
+        for one in self.fields:
+            if (one.line, one.delimiter) != (first.line, first.delimiter):
+                raise Refusal("the fields of a line are read where one character parts all of them", one.place)
+        if rows.variables != (first.line,) or rows.taking.delimiter not in _WHOLE_LINES:
+            raise Refusal(_NO_LINE, first.place, line=first.line)
+        for letter in (letter for text in used for letter in text.holes):
+            if letter.name == first.line:
+                raise Refusal("${line} is used as a whole, and taken apart as well", letter, line=first.line)
+        if rows.taking.by_words:
+            self.told.notes.append(AS_ONE)
+        names: dict[int, str] = {}
+        for one in self.fields:
+            names[one.number] = names.get(one.number) or one.name
+        variables = tuple(names.get(number) or f"field_{number}" for number in range(1, max(names) + 1))
+        return replace(
+            rows,
+            taking=replace(rows.taking, variables=variables, delimiter=first.delimiter, by_words=False, is_open=True),
+        )
+
+
+def _at(variable: Letter, letter: Letter, *, alone: bool) -> Letter:
+    """A letter of the value of a variable, where that stands. A command keeps its place, and no `$` is one again."""
+    if letter.tokens is not None:
+        return letter
+    if letter.char == HOLE:
+        return letter._replace(place=variable.place, quote=variable.quote if alone else letter.quote)
+    return letter._replace(place=variable.place, quote=Quote.ESCAPED if letter.char == "$" else letter.quote)
+
+
+def undefined(letter: Letter) -> CommandRefused:
+    """The error for a variable whose value must be known."""
+    return Refusal(
+        "${name} is not defined in the line; say what it is: {program} translate --set {name}=VALUE, with the line",
+        letter,
+        program=PROGRAM,
+    )
+
+
+def _asked_for(text: ShellText) -> list[Letter]:
+    """The variables of the commands within a text."""
+    words = [token for one in text.commands for token in one.tokens or () if isinstance(token, Word)]
+    return [one for word in words for one in word.text.holes if one.name]
+
+
+# ---- a field of the line -----------------------------------------------------------------------------------------
+
+_NOTHING_IS_RUN: Final = wording(
+    "a command within a command ($(…) or `…`): nothing is run here; write its result instead"
+)
+_NO_LINE: Final = wording("${line} is not a whole line, and is taken apart once more")
+_CHANGED: Final = wording(
+    "{program} changes a value of the row, which no run does: change it in the file before the loop. An amount may "
+    "keep its comma there"
+)
+_NO_FIELD: Final = wording(
+    "{program} is read where it takes one field of a line, as cut -d';' -f2 or awk '{{print $2}}'"
+)
+_PRINT: Final = re.compile(r"\s*\{\s*print\s+\$([1-9][0-9]?)\s*;?\s*\}\s*")
+_NUMBER: Final = re.compile(r"([1-9][0-9]?)")
+
+
+def _printed(stages: tuple[Stage, ...]) -> tuple[Letter | None, list[ShellCommand]]:
+    """The one variable that goes into a pipe, None for any other text, and the commands that it goes through."""
+    commands = [one for one in stages if isinstance(one, ShellCommand)]
+    match commands:
+        case [ShellCommand(words=(echo, *_, text), redirects=()), *filters] if echo.plain in PRINTERS and filters:
+            letters = text.text.letters
+        case [ShellCommand(redirects=((operator, text),)), *_] if operator.symbol == "<<<":
+            letters, filters = text.text.letters, commands
+        case _:
+            return None, []
+    is_one = len(letters) == 1 and letters[0].char == HOLE and len(commands) == len(stages)
+    return letters[0] if is_one else None, filters
+
+
+def _taken(command: ShellCommand) -> tuple[str, int] | None:
+    is_cut = command.program == "cut"
+    try:
+        found, words = options_of(command, CUT if is_cut else AWK, Told())
+    except CommandRefused:
+        return None
+    options = {option.means: value.plain for option, value in found}
+    delimiter = options.get("delimiter", "\t" if is_cut else " ")
+    if is_cut:
+        number = _NUMBER.fullmatch(options.get("field", "")) if not words else None
+    else:
+        number = _PRINT.fullmatch(words[0].plain) if len(words) == 1 else None
+    if number is None or len(delimiter) != 1:
+        return None
+    return "" if delimiter == " " else delimiter, int(number[1])
+
+
+# ---- a look-up ---------------------------------------------------------------------------------------------------
+
+_SELECT: Final = re.compile(
+    r"\s*select\s+(?:first\s+1\s+)?(?:\w+\.)?id(?:\s+as\s+\w+)?\s+from\s+(?P<table>abonents|users)(?:\s+(?:as\s+)?(?!where\b)\w+)?"
+    r"\s+where\s+(?:\w+\.)?(?P<key>contract_number|login)\s*=\s*'(?P<value>[^']*)'"
+    r"(?:\s+and\s+(?:\w+\.)?(?:deleted|is_folder)\s*=\s*0)*\s*;?\s*",
+    re.IGNORECASE,
+)
+"""The selects that say no more than what a run does by itself: find the one that is there, by what names it."""
+_IDS: Final[Mapping[tuple[str, str], str]] = {
+    ("abonents", "contract_number"): "abonent_id",
+    ("users", "login"): "user_id",
+}
+_NO_LOOKUP: Final = wording(
+    "a command within a command is read where it finds a subscriber by its contract number or an account by its "
+    "login, as $(sqlexec \"select id from abonents where contract_number='$number'\"); put anything else into the "
+    "rows: into one select, or into a column of the file"
+)
+
+
+def _known_by(lookup: Lookup) -> object:
+    return lookup.variable and lookup.variable.stands_for

@@ -4,19 +4,18 @@
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import pairwise
 from typing import Final
 
 from billing.database.tokens import Sort, Token, tokens_of
 from billing.errors import NotASelect
 from billing.selects.select import select_of
 from cli.translate import findings
-from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.words import HOLE, Piece, Quote, ShellText, Stretch, Variable
-from texts.said import said
+from cli.translate.findings import HOLE, LinePlace, Refusal, Told, named
+from cli.translate.words import Letter, Quote, ShellText
+from texts.said import said, wording
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PLAIN_NAME: Final = re.compile(r"[A-Za-zА-Яа-яЁё_]\w*")
@@ -26,18 +25,15 @@ _VALUE: Final = re.compile(
 )
 """A variable that a column is compared with; the second alternative skips strings, which contain none."""
 
-_BEHIND_TABLE: Final = (
-    *("where", "on", "using", "join", "left", "right", "inner", "outer", "full", "cross", "natural"),
-    *("group", "order", "having", "union", "plan", "rows", "for", "with", "to"),
-    *("select", "as", "and", "or", "when", "then", "else", "end"),
-)
-"""Words after a table that are not its alias."""
 _NO_COLUMN: Final = (
     *("end", "null", "true", "false", "user"),
     *("current_date", "current_time", "current_timestamp", "current_user", "current_role", "current_connection"),
 )
 """Words at the end of an expression that are not its name."""
 _NO_OPERAND: Final = ("and", "or", "not", "is", "in", "like", "between", "distinct", "all", "collate")
+_TAKEN_APART: Final = wording(
+    "the columns that the select glues together with '{mark}' are taken apart, so that each keeps its type"
+)
 _ARITHMETIC: Final = ("+", "-", "*", "/")
 
 
@@ -59,68 +55,63 @@ class LineSelect:
     sql: str
     form: SelectForm
     columns: tuple[str | None, ...]
-    faults: tuple[Finding, ...] = ()
-    notes: tuple[str, ...] = ()
-    is_cut_apart: bool = False
+    are_fields: bool
+    """Whether each column is a field under its own name."""
+    is_cut_apart: bool
     """Whether columns that the select glues together were taken apart."""
 
 
-def with_parameters(sql: ShellText) -> tuple[ShellText, list[Variable]]:
-    """The SQL with `:name` for each variable that a column is compared with, and those variables.
+def with_parameters(sql: ShellText, told: Told) -> ShellText:
+    """The SQL with `:name` for each variable that a column is compared with.
 
     Other variables, such as a part of a text or a table, are left unchanged.
     """
-    pieces: list[Piece] = []
-    bound: list[Variable] = []
-    done = 0
-    for found in _VALUE.finditer(sql.plain):
+    letters = list(sql.letters)
+    for found in reversed(list(_VALUE.finditer(sql.plain))):
         start, end = found.span("value")
-        for variable in sql.cut(start, end).variables if start >= 0 else ():
-            if not _NAME.fullmatch(variable.name):
-                continue
-            pieces += sql.cut(done, start).pieces
-            pieces.append(Stretch(f":{variable.name}", variable.place, Quote.GIVEN, stands_for=True))
-            bound.append(variable)
-            done = end
-    return ShellText((*pieces, *sql.cut(done).pieces)), bound
+        hole = (
+            next((one for one in sql.letters[start:end] if _NAME.fullmatch(one.name)), None) if start >= 0 else None
+        )
+        if hole is not None:
+            letters[start:end] = [Letter(char, hole.place, Quote.GIVEN) for char in f":{hole.name}"]
+            told.fault(findings.PARAMETER, hole)
+    return ShellText(tuple(letters))
 
 
-def read_select(text: ShellText, place: LinePlace, *, apart: bool, glue: str = "") -> LineSelect:
+def read_select(text: ShellText, place: LinePlace, told: Told, *, apart: bool, glue: str = "") -> LineSelect:
     """The select that sqlexec gets.
 
     With `apart`, columns joined with `||' '||`, or with another `glue`, become columns of their own. Raises
     `CommandRefused` for anything but a single select with known columns.
     """
     whole = text.plain
-    try:
-        select = select_of(whole)
-    except NotASelect as error:
-        raise refused(place, said("the SQL: {error}", error=error)) from error
     # Both texts have their words at the same places.
-    sql, tokens = select.text, tokens_of(select.text)
-    wrong = tuple(_no_such_aliases(_undefined(tokens), text, place))
+    sql = statement(text, place)
+    tokens = tokens_of(sql)
+    if wrong := _undefined(tokens):
+        fault = findings.NO_SUCH_ALIAS if len(wrong) == 1 else findings.NO_SUCH_ALIASES
+        told.fault(fault, text.place(wrong[0].start, place), names=tuple(named(one.text) for one in wrong))
     items, end = _select_list(tokens, text, place)
-    parts = _parts(items[0], glue) if apart and len(items) == 1 and not _is_union(tokens[end:]) else None
-    if parts is None:
-        return LineSelect(sql.strip(), _form(whole), tuple(map(_column, items)), wrong)
-    sql = _cut_apart(sql, items[0], parts)
-    mark = glue or " "
-    note = said(
-        "the columns that the select glues together with '{mark}' are taken apart, so that each keeps its type",
-        mark=mark,
-    )
-    return LineSelect(sql.strip(), _form(whole), tuple(map(_column, parts)), wrong, (note,), is_cut_apart=True)
+    is_union = any(token.word == "union" and not token.depth for token in tokens[end:])
+    parts = _parts(items[0], glue) if apart and len(items) == 1 and not is_union else None
+    if parts is not None:
+        told.notes.append(said(_TAKEN_APART, mark=glue or " "))
+        columns = ", ".join(sql[part[0].start : part[-1].end] for part in parts)
+        sql = sql[: items[0][0].start] + columns + sql[items[0][-1].end :]
+    names = tuple(_column(item) for item in parts or items)
+    are_fields = all(len(item) == 1 or item[-2].text == "." for item in items)
+    return LineSelect(sql.strip(), _form(whole), names, are_fields, is_cut_apart=parts is not None)
 
 
-def _no_such_aliases(found: Sequence[Token], text: ShellText, place: LinePlace) -> Iterator[Finding]:
-    """The finding for table aliases that the select does not define."""
-    if found:
-        where, names = text.place(found[0].start, place), tuple(named(one.text) for one in found)
-        yield (findings.NO_SUCH_ALIAS if len(found) == 1 else findings.NO_SUCH_ALIASES).at(where, names=names)
+def statement(text: ShellText, place: LinePlace) -> str:
+    """The select without what isql is told before it, at its place in the text. Raises `CommandRefused`."""
+    try:
+        return select_of(text.plain).text
+    except NotASelect as error:
+        raise Refusal("the SQL: {error}", place, error=error) from error
 
 
 def _form(whole: str) -> SelectForm:
-    """The output form that the `set …;` commands before the select choose."""
     listed, headed = False, True
     for setting in whole.casefold().split(";"):
         match setting.split():
@@ -149,7 +140,7 @@ def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> 
     """The columns of the select, each as its tokens, and where its list ends."""
     at = next((at for at, token in enumerate(tokens) if token.word == "select" and token.depth == 0), None)
     if at is None:
-        raise refused(place, said("the SQL: a with, and no select behind it"))
+        raise Refusal("the SQL: a with, and no select behind it", place)
     at = _skip_options(tokens, at + 1)
     items: list[list[Token]] = [[]]
     while at < len(tokens) and not (tokens[at].word == "from" and tokens[at].depth == 0):
@@ -160,10 +151,10 @@ def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> 
         at += 1
     for item in items:
         if not item:
-            raise refused(place, said("the SQL: a column of the select is missing"))
+            raise Refusal("the SQL: a column of the select is missing", place)
         if item[-1].text == "*" and (len(item) == 1 or item[-2].text == "."):
             where = text.place(item[-1].start, place)
-            raise refused(where, said("select * does not say which columns there are: name them"))
+            raise Refusal("select * does not say which columns there are: name them", where)
     return items, at
 
 
@@ -217,51 +208,18 @@ def _parts(item: Sequence[Token], mark: str) -> list[list[Token]] | None:
     return None if has_arithmetic else parts
 
 
-def _is_union(tokens: Sequence[Token]) -> bool:
-    return any(token.word == "union" and not token.depth for token in tokens)
-
-
-def _cut_apart(sql: str, item: Sequence[Token], parts: Sequence[Sequence[Token]]) -> str:
-    columns = ", ".join(sql[part[0].start : part[-1].end] for part in parts)
-    return sql[: item[0].start] + columns + sql[item[-1].end :]
-
-
 # ---- tables ------------------------------------------------------------------------------------------------------
 
 
 def _undefined(tokens: Sequence[Token]) -> list[Token]:
-    """The first use of each table name that no `from`, `join` or `with` defines; false negatives are possible."""
-    defined = _tables(tokens)
-    found: dict[str, Token] = {}
-    for at, (token, following) in enumerate(pairwise(tokens)):
-        is_qualifier = token.name and following.text == "." and (at == 0 or tokens[at - 1].text != ".")
-        if is_qualifier and token.name not in defined:
-            found.setdefault(token.name, token)
-    return list(found.values())
-
-
-def _tables(tokens: Sequence[Token]) -> set[str]:
-    names: set[str] = set()
-    for at, token in enumerate(tokens):
-        following = [one.text.lower() for one in tokens[at + 1 : at + 3]]
-        # A comma may separate tables; a qualified name after one is a column.
-        if token.word in ("from", "join") or (token.text == "," and following[1:] != ["."]):
-            names |= _table(tokens, at + 1)
-        elif token.name and following == ["as", "("]:
-            names.add(token.name)
-    return names
-
-
-def _table(tokens: Sequence[Token], at: int) -> set[str]:
-    """The name and the alias of the table, procedure or derived table that begins at a token."""
-    names: set[str] = set()
-    if at < len(tokens) and tokens[at].name:
-        names.add(tokens[at].name)
-        at += 1
-    if at < len(tokens) and tokens[at].text == "(":
-        depth = tokens[at].depth
-        at = next((n + 1 for n in range(at, len(tokens)) if tokens[n].text == ")" and tokens[n].depth == depth), at)
-    at += at < len(tokens) and tokens[at].word == "as"
-    if at < len(tokens) and tokens[at].word not in _BEHIND_TABLE:
-        names.add(tokens[at].name)
-    return names - {""}
+    """The first use of each table name that nothing defines; any name behind another one may be an alias."""
+    used: dict[str, Token] = {}
+    defined: set[str] = set()
+    for before, token, after in zip((None, *tokens), tokens, (*tokens[1:], None), strict=False):
+        if not token.name or (before and before.text == "."):
+            continue
+        if after and after.text == ".":
+            used.setdefault(token.name, token)
+        elif before and (before.name or before.text in (",", ")")):
+            defined.add(token.name)
+    return [token for name, token in used.items() if name not in defined]

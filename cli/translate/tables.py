@@ -1,174 +1,348 @@
-"""The tables that feed a loop, and the placeholders that a call has for their columns."""
+"""The rows of a line as a command takes them: a select or lines of text, with a column for each variable."""
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import Finding, LinePlace, named, refused
+from cli.translate.findings import START, LinePlace, Refusal, Told, named
+from cli.translate.grammar import AWKS, TEXT_TOOLS, Guard, ShellCommand, Taking
+from cli.translate.printed import TEXTS, bind
+from cli.translate.rows import Lines, Piped, Rows, Select, effects_of
 from cli.translate.scope import Scope, undefined
-from cli.translate.words import Quote, Variable
-from texts.said import said
+from cli.translate.sql import read_select, with_parameters
+from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
+from jobs.catalogue.typed_call import OWN
+from jobs.spec.columns import normalise_header
+from texts.said import Quantity, said, wording
 
-TEXTS: Final = frozenset(
-    {"name", "contract_number", "sms", "email", "login", "comment", "descr", "attribute_value", "op_descr", "address"}
+BACKSLASHES: Final = said("read without -r takes each backslash of a value away; the run keeps it")
+LAST_LINE: Final = said("a last line without a line end is left out by the loop; the run takes it")
+INCOMPLETE: Final = said(
+    "a line with too few values is a call with empty ones in the loop; the run refuses it, with its number"
 )
-"""Columns of the billing that hold texts, which may contain spaces or consist of digits."""
-
+_NAMES_THE_ROW: Final = wording(
+    "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its {key}, and sends "
+    "that alone"
+)
+_CAN_BE_EMPTY: Final = wording(
+    "${variable} can be empty in a row, which the loop passes over and the run would send: take such rows out of the "
+    "file"
+)
+_TOLD_TWICE: Final = wording("{name} is told in the data, and is a column of the rows too: rename that")
+_TOLD_IN_LINE: Final = wording("{name} is a secret, and the line itself has its values: put the rows into a file")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_OWN: Final = frozenset(parameter.name for parameter in OWN)
+_SPACE: Final = " "
+_STDIN: Final = "-"
+_REST: Final = "..."
+"""Behind the name of the last column: it takes the rest of the line, as the last variable of `read` does."""
 
 
-def column_of(variable: str) -> str:
-    """The name of a loop variable as that of a column: without the braces of what xargs puts in."""
-    return variable.strip("{}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The rows of a line with a name for each column: a select, or lines of a file or of standard input; or no rows.
 
-
-class LoopTable(ABC):
-    """Where the rows of a loop come from, with a name for each column."""
-
-    file: str = ""
-    """The file of the rows, - for standard input, "" for neither."""
-    text: str = ""
-    """The rows themselves, where the line has them: what standard input is to be given."""
-    pipe: str = ""
-    """Shell commands that print the rows for standard input."""
-    names: tuple[str, ...]
-
-    @abstractmethod
-    def never_empty(self, used: Collection[str]) -> Collection[str]:
-        """The variables of the loop that have a value in each row that the run takes; `used` as for `options`."""
-
-    @abstractmethod
-    def options(self, used: Collection[str]) -> tuple[str, ...]:
-        """The options that say what the rows are; `used` are the columns that the call has."""
-
-    @abstractmethod
-    def options_of_job(self, columns: Mapping[str, str]) -> tuple[str, ...]:
-        """The same for a job, which must take no other column than these, by the names of its values."""
-
-    @property
-    @abstractmethod
-    def faults(self) -> tuple[Finding, ...]:
-        """What is wrong with the way of the rows into the loop."""
-
-    @property
-    @abstractmethod
-    def notes(self) -> tuple[str, ...]:
-        """What else is said of them."""
-
-    @abstractmethod
-    def name_of(self, variable: Variable) -> str:
-        """The column of a loop variable. Raises `CommandRefused` where it is not a single one."""
-
-    @abstractmethod
-    def title_of(self, variable: Variable) -> str | None:
-        """The name that the rows themselves have for that column."""
-
-    def named_for(self, columns: Mapping[str, str]) -> tuple[str, ...]:
-        """The names of the columns for a job: those of its values, and a number for what it must not take."""
-        of_job = {column: name for name, column in columns.items()}
-        return tuple(of_job.get(name, f"column_{at}") for at, name in enumerate(self.names, 1))
-
-    def refuse_secrets(self, columns: Collection[str], place: LinePlace) -> None:
-        """Raise `CommandRefused` where the line itself has the values of a column of secrets."""
-        for name in columns:
-            if self.text and name in self.names:
-                raise refused(
-                    place,
-                    said(
-                        "{name} is a secret, and the line itself has its values: put the rows into a file",
-                        name=named(name),
-                    ),
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """A variable that a select finds for each row: the `id` of the one whose `key` is a column or a known text."""
-
-    id: str
-    key: str
-    variable: Variable | None
-    text: str
-    place: LinePlace
-
-
-@dataclass(frozen=True, slots=True)
-class Placeholders:
-    """The placeholders of a call's variables: a column of the row, or the variable's own name where undefined.
-
-    `lookups` are the variables that the run finds by itself. `used` collects the placeholders.
+    `own` are the names that the rows have themselves, None where they have none. `columns` has the column of each
+    variable that has one, `missing` the reason for the others. `text` are rows that the line has itself, `pipe` are
+    shell commands that print them. A space as `delimiter` stands for any white space. With `takes_rest` the last
+    column takes the rest of its line; of one that `is_open`, what is in no column is passed over.
     """
 
-    table: LoopTable | None
-    scope: Scope
-    lookups: Mapping[str, Lookup] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
+    names: tuple[str, ...] = ()
+    own: tuple[str | None, ...] = ()
+    columns: Mapping[str, int] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    sql: str = ""
+    file: str = ""
+    text: str = ""
+    pipe: str = ""
+    delimiter: str = ""
+    takes_rest: bool = False
+    is_open: bool = False
 
-    def name_of(self, variable: Variable) -> str:
-        """The name of a variable's placeholder. Raises `CommandRefused` where its value must be known."""
-        name = self._name_of(variable)
-        for lookup in self.lookups.values():
+    def column_of(self, letter: Letter) -> int:
+        """The column of a variable. Raises `CommandRefused` where it is not a single one."""
+        value = letter.stands_for
+        if isinstance(value, Field):
+            return value.number - 1
+        if letter.name not in self.columns:
+            raise Refusal(self.missing[letter.name], letter.place)
+        return self.columns[letter.name]
+
+    def is_never_empty(self, letter: Letter, used: Collection[str]) -> bool:
+        """Whether a variable has a value in each row that the run takes; `used` are the columns that the call has.
+
+        White space leaves no value empty: a line with too few is refused, and a blank one passed over.
+        """
+        value = letter.stands_for
+        if not isinstance(value, Field) and letter.name not in self.columns:
+            return False
+        if self.sql:
+            return len(self.names) == 1
+        is_last = self.column_of(letter) == len(self.names) - 1
+        return self.delimiter == _SPACE and not (is_last and self._passes_rest(used))
+
+    def options(self, used: Collection[str]) -> tuple[str, ...]:
+        """The options that say what the rows are; `used` are the columns that the call has."""
+        return self._options(self.names, used)
+
+    def options_of_job(self, columns: Mapping[str, str]) -> tuple[str, ...]:
+        """The same for a job, which must take no other column than these, by the names of its values."""
+        if self.sql and set(columns.values()) == set(self.names):
+            maps = [word for name, one in columns.items() if name != one for word in ("--map", f"{name}={one}")]
+            return (*self.options(columns.values()), *maps)
+        of_job = {column: name for name, column in columns.items()}
+        names = tuple(of_job.get(name, f"column_{at}") for at, name in enumerate(self.names, 1))
+        return self._options(names, columns.values())
+
+    def _options(self, names: Sequence[str], used: Collection[str]) -> tuple[str, ...]:
+        if not names:
+            return ()
+        if self.sql:
+            return ("--sql", self.sql, *(() if tuple(names) == self.own else ("--columns", ",".join(names))))
+        if self._passes_rest(used):
+            names = (*names[:-1], _REST)
+        elif self.is_open or (self.takes_rest and self.delimiter == _SPACE):
+            names = (*names[:-1], f"{names[-1]}{_REST}") if self.takes_rest else (*names, _REST)
+        return ("--columns", ",".join(names), "--delimiter", "tab" if self.delimiter == "\t" else self.delimiter)
+
+    def _passes_rest(self, used: Collection[str]) -> bool:
+        """Whether what the last variable takes is used by nothing; then it may be nothing."""
+        return self.takes_rest and len(self.names) > 1 and self.names[-1] not in used
+
+
+@dataclass(frozen=True, slots=True)
+class OneLiner:
+    """What a line does: the call, its words with holes for values of a row, and the rows.
+
+    `guards` are conditions by which the loop passes rows over, each with the value that it tests.
+    """
+
+    call: ShellCommand
+    scope: Scope
+    table: Table
+    guards: Sequence[tuple[Guard, ShellText]]
+
+    def name_of(self, letter: Letter) -> str:
+        """The name of a placeholder: a column of the row, or the variable's own name where it is undefined.
+
+        Raises `CommandRefused` where the value must be known.
+        """
+        if isinstance(letter.stands_for, Lookup):
+            return letter.stands_for.id
+        if self._is_of_row(letter):
+            name = self.table.names[self.table.column_of(letter)]
+        elif letter.name in self.table.names or not _NAME.fullmatch(letter.name):
+            raise undefined(letter)
+        else:
+            name = letter.name
+        for lookup in self.scope.lookups:
             if name == lookup.key:
-                raise refused(
-                    variable.place,
-                    said(
-                        "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its "
-                        "{key}, and sends that alone",
-                        name=named(variable.name),
-                        id=lookup.id,
-                        key=lookup.key,
-                    ),
-                )
-        self.used.add(name)
+                raise Refusal(_NAMES_THE_ROW, letter.place, name=letter.name or name, id=lookup.id, key=name)
         return name
 
-    def _name_of(self, variable: Variable) -> str:
-        if variable.name in self.lookups:
-            return self.lookups[variable.name].id
-        table = self._table_of(variable)
-        if table is not None:
-            return table.name_of(variable)
-        is_column = self.table is not None and variable.name in self.table.names
-        if is_column or not _NAME.fullmatch(variable.name):
-            raise undefined(variable)
-        return variable.name
+    def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
+        """Whether its values are texts even when they are digits; what is wrong with its use is told."""
+        if isinstance(letter.stands_for, Lookup):
+            return False
+        if not self._is_of_row(letter):
+            told.fault(findings.NOT_DEFINED, letter)
+            return False
+        column = self.table.own[self.table.column_of(letter)]
+        if column is None or column not in TEXTS:
+            return False
+        if alone:
+            told.fault(findings.TEXT_WITHOUT_QUOTES, letter.place, column=column)
+        cut = said(findings.SPACES.what, column=named(column))
+        if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
+            told.fault(findings.SPACES, letter.place, column=column)
+        return True
 
     def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
         """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
         for name in secrets:
-            if self.table is not None and name in self.table.names:
-                raise refused(
-                    place, said("{name} is told in the data, and is a column of the rows too: rename that", name=name)
-                )
+            if name in self.table.names:
+                raise Refusal(_TOLD_TWICE, place, name=name)
 
-    def is_text(self, variable: Variable) -> bool:
-        """Whether the values of a variable are texts even when they are digits: 00123 is not a number."""
-        table = self._table_of(variable)
-        return table is not None and table.title_of(variable) in TEXTS
+    def check_guards(self, used: Sequence[str]) -> None:
+        """Refuse a condition by which the loop passes rows over that the run would send."""
+        for guard, value in self.guards:
+            letter = value.letters[0] if len(value.letters) == 1 else None
+            is_found = letter is not None and isinstance(letter.stands_for, Lookup)
+            if not is_found and not (letter and self.table.is_never_empty(letter, used)):
+                raise Refusal(_CAN_BE_EMPTY, guard)
 
-    def faults_of(self, variable: Variable, alone: Collection[Variable]) -> Iterator[Finding]:
-        """The faults of one use of a variable: it is undefined, or a text is split there.
+    def refuse_told(self, secrets: Collection[str]) -> None:
+        """Raise `CommandRefused` where the line itself has the values of a column of secrets."""
+        for name in secrets:
+            if self.table.text and name in self.table.names:
+                raise Refusal(_TOLD_IN_LINE, self.call.place, name=name)
 
-        Variables that stand `alone` have no quotes around them.
-        """
-        if variable.name in self.lookups:
-            return
-        table = self._table_of(variable)
-        if table is None:
-            yield findings.NOT_DEFINED.at(variable.place, name=variable.name)
-            return
-        column = table.title_of(variable)
-        if column is None or column not in TEXTS:
-            return
-        if variable in alone:
-            yield findings.TEXT_WITHOUT_QUOTES.at(variable.place, column=named(column))
-        is_cut = any(fault == findings.SPACES.at(fault.place, column=named(column)) for fault in table.faults)
-        if variable.quote is Quote.NONE and not is_cut:
-            yield findings.SPACES.at(variable.place, column=named(column))
+    def _is_of_row(self, letter: Letter) -> bool:
+        return isinstance(letter.stands_for, Field) or letter.name in self.scope.of_row
 
-    def _table_of(self, variable: Variable) -> LoopTable | None:
-        is_of_row = variable.name in self.scope.of_row and variable.name not in self.lookups
-        return self.table if is_of_row else None
+
+# ---- the table of the rows ---------------------------------------------------------------------------------------
+
+
+def table_of(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
+    """The table of the rows of a line; `renamed` are names for the columns of some variables.
+
+    Raises `CommandRefused` where it cannot be translated.
+    """
+    if isinstance(rows.origin, Select):
+        return _of_select(rows.origin, rows, scope, renamed)
+    return _of_text(rows.origin, rows, scope, renamed)
+
+
+def _of_select(origin: Select, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
+    sql = with_parameters(scope.resolve(origin.sql), scope.told)
+    scope.refuse_unknown(sql)
+    glue = rows.taking.delimiter.replace(NEWLINE, "")
+    # A line is split into several fields on its way.
+    apart = len(rows.variables) > 1 or any(one.program in AWKS for one in rows.filters)
+    select = read_select(sql, origin.place, scope.told, apart=apart, glue=glue)
+    if glue and not select.is_cut_apart:
+        raise Refusal(
+            "the loop takes its lines apart at {glue}, and the select puts none between columns",
+            rows.place,
+            glue=glue,
+        )
+    columns, missing = bind(rows, select, origin.place, scope.told)
+    # The select's own names; where one is missing or repeated, the names of the variables where there are any.
+    wanted = {column: renamed[name] for name, column in columns.items() if name in renamed}
+    names = [wanted.get(at) or name for at, name in enumerate(select.columns)]
+    if None in names or len(set(names)) < len(names):
+        of_variables = {column: renamed.get(name, name.strip("{}")) for name, column in columns.items()}
+        taken = set(of_variables.values())
+        names = [of_variables.get(at) or name or f"column_{at + 1}" for at, name in enumerate(select.columns)]
+        for at in range(len(names)):
+            while at not in of_variables and names[at] in taken:
+                names[at] = f"{names[at]}_{at + 1}"
+            taken.add(str(names[at]))
+    return Table(
+        sql=select.sql,
+        names=tuple(str(name) for name in names),
+        own=select.columns,
+        columns=columns,
+        missing=missing,
+    )
+
+
+# ---- lines of text -----------------------------------------------------------------------------------------------
+
+_BLANKS: Final = re.compile(r"[ \t\n]+")
+_RANGE: Final = re.compile(r"\{(0|-?[1-9]\d{0,8})\.\.(0|-?[1-9]\d{0,8})\}")
+_PATTERN: Final = frozenset("*?[{")
+_LONGEST_RANGE: Final = 10_000
+
+
+def _of_text(origin: Piped | Lines, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
+    taking = rows.taking
+    filters = [
+        one
+        for one in rows.filters
+        if {effect for effect, _ in effects_of(one)} not in ({"no-blanks"}, {"no-returns"})
+    ]
+    file = text = pipe = ""
+    if isinstance(origin, Lines):
+        for one in filters:
+            raise _unknown(one)
+        file, text = _STDIN, _lines(origin, scope, by_words=taking.by_words)
+    elif origin.file is not None and not filters:
+        file = _file(origin.file, scope)
+    else:
+        pipe = _pipe([*origin.tools, *filters], origin.file, scope)
+        file = _STDIN
+    names: list[str] = []
+    for at, variable in enumerate(rows.variables, 1):
+        # A name that a chain can use: the variable's, or a number where that cannot be used.
+        name = renamed.get(variable, variable.strip("{}"))
+        names.append(name if normalise_header(name) and name not in (*names, *_OWN) else f"column_{at}")
+    _note(taking, scope.told, in_line=bool(text))
+    return Table(
+        names=tuple(names),
+        own=tuple(names),
+        columns={variable: at for at, variable in enumerate(rows.variables)},
+        file=file,
+        text=text,
+        pipe=pipe,
+        delimiter=_SPACE if taking.delimiter in ("", NEWLINE) else taking.delimiter,
+        takes_rest=not taking.by_words and not taking.is_open,
+        is_open=taking.is_open,
+    )
+
+
+def _note(taking: Taking, told: Told, *, in_line: bool) -> None:
+    told.notes.extend([] if taking.keeps_backslashes else [BACKSLASHES])
+    if not taking.by_words and not in_line:
+        told.notes.extend([LAST_LINE, INCOMPLETE] if taking.loses_last else [INCOMPLETE])
+
+
+def _file(word: Word, scope: Scope) -> str:
+    name = scope.known(word.text)
+    if not name:
+        raise Refusal("the file of the rows has no name", word.place)
+    if name in (_STDIN, "/dev/stdin"):
+        return _STDIN
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _pipe(tools: Sequence[ShellCommand], file: Word | None, scope: Scope) -> str:
+    """The pipe of text tools as it is typed; the file is read by the first of them."""
+    found: list[str] = []
+    for command in tools:
+        if command.program not in TEXT_TOOLS:
+            raise _unknown(command)
+        for operator, word in command.redirects:
+            if operator.symbol != "<" or found:
+                raise Refusal("a redirection of a filter is not translated", operator.place)
+            file = file or word
+        typed = shlex.join([scope.known(word.text) for word in command.words])
+        found.append(typed if found or not file else f"{typed} < {shlex.quote(_file(file, scope))}")
+    return " | ".join(found)
+
+
+def _unknown(command: ShellCommand) -> CommandRefused:
+    return Refusal(
+        "{command}: what it does to the rows is not known here; write its output into a file",
+        command,
+    )
+
+
+def _lines(rows: Lines, scope: Scope, *, by_words: bool) -> str:
+    if not rows.are_words:
+        text = "\n".join(scope.known(line) for line in rows.texts)
+        lines = text.split() if by_words else text.removesuffix(NEWLINE).split(NEWLINE)
+        return "".join(f"{line}\n" for line in lines)
+    lines = []
+    for item in rows.texts:
+        place = item.place(0, START)
+        for word in _words(item, scope, place):
+            if NEWLINE in word or (by_words and _BLANKS.search(word)):
+                raise Refusal("a word of the list has a space in it: write the rows into a file, one a line", place)
+            lines.append(word)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _words(item: ShellText, scope: Scope, place: LinePlace) -> Sequence[str]:
+    plain = scope.known(item)
+    is_split = any(letter.quote is Quote.NONE for letter in item.holes)
+    if not any(letter.quote is Quote.NONE for letter in item.letters) or not _PATTERN & set(plain):
+        return _BLANKS.split(plain.strip()) if is_split else [plain]
+    found = _RANGE.fullmatch(plain)
+    if found is None:
+        raise Refusal("a pattern stands in the list, and what it matches is not known here: write the words", place)
+    first, last = int(found[1]), int(found[2])
+    if abs(last - first) >= _LONGEST_RANGE:
+        raise Refusal(
+            "the list has more than {longest_range} numbers: write them into a file",
+            place,
+            longest_range=Quantity(_LONGEST_RANGE),
+        )
+    step = 1 if last >= first else -1
+    return [str(number) for number in range(first, last + step, step)]

@@ -7,9 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cli.terminal.exits import CommandRefused
-from cli.translate.one_liners import translate_all
-from cli.translate.translation import Translation
+from cli.translate.translation import Translation, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
 
 FOLDER = Path(__file__).parent
@@ -83,12 +81,11 @@ def values_of(command: Sequence[str], name: str) -> list[str]:
 
 def kinds(found: Translation) -> list[str]:
     """The names of the faults in their order."""
-    return [fault.kind.value for fault in found.faults]
+    return [fault.kind for fault in found.faults]
 
 
 def translated(text: str, /, **given: str) -> Translation:
     """The one one-liner of a text, with the values of its variables."""
-    (found,) = translate_all(text, given, BUILT_IN)
-    if found.translation is None:
-        raise CommandRefused(found.refusal)
+    (found,) = translate_all(text, given, BUILT_IN, alone=True)
+    assert found.translation
     return found.translation

@@ -1,7 +1,7 @@
 """What a shell makes of a line, and what the translated command sends: both as the forms that the billing receives.
 
-The line runs in a real bash, with xargs and parallel as they are; curl, wget and sqlexec are small scripts that keep
-their arguments, or print what a database would. Nothing leaves the machine.
+The line runs in a real bash, with xargs, parallel and awk as they are; curl, wget, sqlexec and isql are small scripts
+that keep their arguments, or print what a database would. Nothing leaves the machine.
 """
 
 import json
@@ -48,19 +48,24 @@ case "$*" in *@-*) printf '%s\\0' "$(cat)" >> "{calls}/$$" ;; esac
 
 SQLEXEC = """\
 #!/bin/sh
-case $1 in
-    *"set list"*) print='ID                              %s\\n\\n' ;;
-    *) print='\\n%20s     ' ;;
+case $0 in
+    *isql*) sql=$(cat) ;;
+    *) sql=$1 ;;
 esac
-case $1 in
+case $sql in
+    *"set list"*) print='ID                              %s\\n\\n' ;;
+    *"set heading off"*) print='\\n%20s     ' ;;
+    *) print='%12s \\n'; printf '\\n          ID \\n============ \\n' ;;
+esac
+case $sql in
     *"="*)
-        key=${{1##*=}}; key=${{key#"${{key%%[! ]*}}"}}; key=${{key#\\'}}; key=${{key%%\\'*}}
+        key=${{sql##*=}}; key=${{key#"${{key%%[! ]*}}"}}; key=${{key#\\'}}; key=${{key%%\\'*}}
         awk -F';' -v key="$key" '$2 == key {{print $1}}' '{rows}' ;;
     *) cut -d';' -f1 '{rows}' ;;
 esac | while read -r id; do printf "$print" "$id"; done
 echo
 """
-"""Prints ids as isql does: all of them, or the one whose key the select asks for."""
+"""Prints ids as isql does: all of them, or the one whose key the select asks for. isql reads what it is fed."""
 
 
 # ---- the shell ---------------------------------------------------------------------------------------------------
@@ -79,7 +84,8 @@ def by_shell(line: str, folder: Path, rows: Mapping[str, str] | None = None) -> 
     table.write_text("".join(f"{number};{key}\n" for key, number in (rows or {}).items()))
     for name in ("curl", "wget"):
         _script(tools / name, KEEPS_ARGUMENTS.format(name=name, calls=calls))
-    _script(tools / "sqlexec", SQLEXEC.format(rows=table))
+    for name in ("sqlexec", "isql", "isql-fb"):
+        _script(tools / name, SQLEXEC.format(rows=table))
     subprocess.run(  # noqa: S603 - curl, wget and sqlexec are scripts of ours
         ["bash", "-c", line],  # noqa: S607 - whichever bash there is
         cwd=folder,

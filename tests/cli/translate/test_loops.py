@@ -45,6 +45,11 @@ def doubly(text: str) -> str:
     return '"' + text.replace('"', '\\"') + '"'
 
 
+def in_awk(text: str) -> str:
+    """A text within a string of an awk program that stands in single quotes."""
+    return text.replace('"', '\\"').replace("'", "'\\''")
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """A way to write a loop, with CURL for its call; its files, and how many calls it makes."""
@@ -211,6 +216,54 @@ FORMS = {
         + FIND % "$n"
         + f')\',"op_summa":"\'$b\'","op_type_id":1,"descr":"x"}}\' {URL}/FinanceOperations/',
         NUMBERS,
+    ),
+    "isql, and the lines with a number": Form(
+        f"echo '{SELECT};' | isql-fb -q -u sysdba -p x h:/b.fdb | grep '[0-9]' | while read id; do CURL; done", OF_ID
+    ),
+    "isql, and all but headings and blank lines": Form(
+        f"isql -q b.fdb <<< '{SELECT};' | grep -v '^$' | grep -vE 'ID|==' | while read id; do CURL; done", OF_ID
+    ),
+    "isql of a heredoc": Form(
+        f"cat <<END | isql-fb -q b.fdb | sed '1,3d;/^$/d' | while read id; do CURL; done\n{SELECT};\nquit;\nEND\n",
+        OF_ID,
+    ),
+    "isql without its first lines": Form(
+        f"sqlexec '{SELECT}' | tail -n +4 | awk '/[0-9]/{{print $1}}' | xargs -n1 -I% CURL", move("%")
+    ),
+    "a file without its first lines": Form(
+        "sed 1,2d f.csv | while IFS=';' read a b; do CURL; done", OF_SUMS, {"f.csv": "id;sum\n--\n" + SUMS["f.csv"]}
+    ),
+    "awk that passes lines over": Form(
+        "awk -F';' '$2' f.csv | while IFS=';' read a b; do CURL; done",
+        OF_SUMS,
+        {"f.csv": "9001;5\n9002;\n9003;0\n"},
+        1,
+    ),
+    "awk that passes words over": Form(
+        "awk '$2{print $1}' f.txt | while read id; do CURL; done", OF_ID, {"f.txt": "9001 5\n9003\n9002 6\n"}, 2
+    ),
+    "awk that passes lines over for a shell": Form(
+        "awk '$2{print \"CURL\"}' f.txt | sh",
+        in_awk(move("VALUE")).replace("VALUE", '" $1 "'),
+        {"f.txt": "9001 5\n9002\n9003 0\n"},
+        1,
+    ),
+    "awk that prints for a shell": Form(
+        "awk '{print \"CURL\"}' ids.txt | sh", in_awk(move('" $1 "')).replace('\\" $1 \\"', '" $1 "'), IDS
+    ),
+    "awk with printf": Form(
+        "cat f.csv | awk -F';' 'NR>1{ printf(\"CURL\\n\", $1, $2); }' | bash -s",
+        in_awk(create("%s", "%s")).replace('\\\\"', '\\\\\\"'),
+        {"f.csv": "id;sum\n" + SUMS["f.csv"]},
+    ),
+    "awk with system": Form(
+        f"sqlexec 'set list on; {SELECT}' | awk 'NF{{system(\"CURL\")}}'",
+        in_awk(move("VALUE")).replace("VALUE", '" $2 "'),
+    ),
+    "awk that prints the whole line, and a quote by its code": Form(
+        "awk '{print \"CURL\"}' ids.txt | sh",
+        move("VALUE").replace('"', '\\"').replace("'", "\\047").replace("VALUE", '" $0 "'),
+        IDS,
     ),
     "a look-up of one": Form(f"a=$({FIND % '0003'}); b=7\nCURL", OF_SUMS, calls=1),
 }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused
-from cli.translate.one_liners import Translated, translate_all
+from cli.translate.translation import Translated, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
 from tests.cli.conftest import Typed
 from tests.cli.oneliners import PUBLISHED, post

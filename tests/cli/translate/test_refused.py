@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused, Exit
-from cli.translate.one_liners import translate_all
-from cli.translate.translation import Translation
+from cli.translate.translation import Translation, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.chain import parse
 from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, option, post, translated, values_of
@@ -70,7 +69,7 @@ def of(sql: str) -> str:
             "a loop within a loop",
         ),
         (GOOD.replace("; done", "; x=1; done"), "a variable is set behind the call, for the next row"),
-        (GOOD.replace("do curl", "do x=a$(date); curl"), "a command within a command and more around it"),
+        (GOOD.replace("do curl", "do x=a$(date); curl"), "date cannot be translated"),
         (GOOD.replace("do curl", "do x=$(date +%F); curl"), "date cannot be translated"),
         (GOOD.replace("do curl", "do rm -rf; curl"), "a second command in the loop"),
         (GOOD.replace("do curl", "do ssh"), "ssh cannot be translated"),
@@ -128,7 +127,7 @@ def of(sql: str) -> str:
         (post("'method1='$m'&arg1={}'"), "which is not a method"),
         (post("'method1=a&arg1={}&arg2={\"x\":1}'"), "arg2 has no method2; whose arguments"),
         (post("'method1=a&arg1={\"id\":5'"), "arg1 is not JSON when the shell is done with it"),
-        (post("'method1=a&arg1={\"id\":NaN}'"), "arg1 is not JSON"),
+        (post("'method1=a&arg1={\"id\":NaN}'"), "id is NaN, which is not a plain number"),
         (post(f"'method1=a&arg1={{\"id\":{'9' * 500}}}'"), "line 1, column 16: chain, link 1 .* has 500 digits"),
         (post(f"'method1=a&arg1={{\"id\":{'[' * 100}{']' * 100}}}'"), "line 1, column 16: chain, link 1 "),
         (post('\'method1=a&arg1={"id":1,"id":2}\''), "id stands twice in arg1"),
@@ -176,6 +175,21 @@ def of(sql: str) -> str:
             r"awk picks \$3, .* 2 fields",
         ),
         (loop("set heading off; select id from t", get("id")), r"\$id is not defined in the line"),
+        # what is done to what isql prints
+        (
+            loop("set heading off; select id from t", get(), filters="sed 1,2d"),
+            "takes away rows too: .* are 1",
+        ),
+        (loop("select id from t", get(), filters="sed '/^$/d' | tail -n +4"), "takes away rows too: .* are 2"),
+        (loop("set heading off; select name from t", get(), filters="grep '[0-9]'"), "grep .*: what it does"),
+        (loop("set heading off; select name as id from t", get(), filters="grep '[0-9]'"), "grep .*: what it does"),
+        (loop("select id, name from t", get(), filters="grep -v ID"), "grep -v ID: what it does"),
+        (loop("select id from t", get(), filters="grep -v 5"), "grep -v 5: what it does"),
+        (loop("select id from t", get(), filters="grep -vE 'ID|5'"), "grep -vE .*: what it does"),
+        (loop("set list on; select id from t", get(), filters="grep '^ *[0-9]'"), "grep .*: what it does"),
+        (f"isql b.fdb < f.sql | while read a; do {ONE}; done", "isql is read with the SQL in the line"),
+        (f"isql -i f.sql b.fdb | while read a; do {ONE}; done", "isql's -i is not translated"),
+        (f"isql b.fdb <<< 'commit;' | while read a; do {ONE}; done", "does not begin a select"),
         # where the rows come from
         (f"while read a; do {ONE}; done < f < g", "column 120: a second source of rows stands here"),
         (f"while read a; do {ONE}; done < $F", r"\$F is not defined in the line"),
@@ -194,6 +208,7 @@ def of(sql: str) -> str:
         (f"for a; do {ONE}; done", "a for is read as `for NAME in WORDS`"),
         (f"for ((a=1;a<5;a++)); do {ONE}; done", "a for is read as `for NAME in WORDS`"),
         (f"for a in 1 2; do {ONE}; done < f", "is read by nothing in a for"),
+        (f"while read a; do {ONE}; done < f g", "g behind `done` is not understood"),
         # xargs and parallel
         (f"cat f | xargs {IN_BRACES}", "xargs is read with -I{}"),
         (f"cat f | xargs -n2 {IN_BRACES}", "several values go into one call"),
@@ -215,6 +230,22 @@ def of(sql: str) -> str:
         (f"parallel -q {IN_BRACES.replace('{}', '{2}')} ::: 1", "--colsep does not say what separates the values"),
         (f"parallel -C '[;,]' -q {IN_BRACES.replace('{}', '{1}')} :::: f", "--colsep is read as one character"),
         ("parallel ::: 1", "parallel calls nothing here"),
+        # awk and a shell
+        ("awk '{print \"rm \" $1}' f | sh", ONE_CURL),
+        (f"awk '{{print \"curl {URL}/Users/ -d method1=save; date\"}}' f | sh", ONE_CURL),
+        (f"awk '{{printf \"curl {URL}/Users/ -d method1=save%s\", $1}}' f | sh", "awk's printf is read with %s"),
+        (f"awk '{{printf \"curl {URL}/Users/ -d method1=save%d\\n\", $1}}' f | sh", "awk's printf is read with %s"),
+        (f"awk '{{print \"curl {URL}/Users/ -d method1=save\"}}' f | sh", "nothing says where the value"),
+        (f"awk '{{print \"curl {URL}/Users/ -d method1=save\" $1}}' f", "awk is read here where it prints one curl"),
+        (f"awk '{{print \"curl {URL}/Users/ -d method1=save\" $1 $0}}' f | sh", "awk is read here where"),
+        (f"awk '{{print \"curl {URL}/Users/ -d method1=save\" toupper($1)}}' f | sh", "awk is read here where"),
+        (f"awk '$2>5{{print \"curl {URL}/Users/ -d method1=save\" $1}}' f g | sh", "a second source of rows"),
+        (
+            f"sqlexec '{LIST}' | awk '$2>5{{system(\"curl {URL}/Users/ -d method1=save\" $2)}}'",
+            "awk .*: what it does",
+        ),
+        (f"{post(SAVE)} | sh", "sh works on what curl answers"),
+        ("cat f | sh", "sh cannot be translated"),
         # what the loop does
         (f"while read n; do {FOUND % '$n'}{post(SAVE)}; done < f", FINDS),
         (f"while read n; do {FOUND % '0'}{post(SAVE)}; done < f", FINDS),
@@ -263,6 +294,7 @@ def of(sql: str) -> str:
         (f"while read a; do [ -z $X ] && continue; {ONE}; done < f", r"\$X can be empty in a row"),
         (f"while read l; do a=$(echo $l | cut -d, -f1); [ -z $a ] && continue; {ONE}; done < f", "can be empty"),
         (f"[ -z $a ] && continue; {ONE}", PASSES),
+        (f"{FOUND.replace('id=', 'a=') % QUOTED.replace('n', 'a')}{ONE}", r"\$a is not defined"),
         # what is sent
         (f"wget --post-file=f {URL}/Users/", "wget's --post-file is not translated"),
         (f"wget {URL}/Users/", "this wget posts nothing: it has no --post-data"),

@@ -20,7 +20,6 @@ import pytest
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from cli.terminal.exits import Exit
-from cli.translate.findings import FindingKind
 from lab.mock.server import MockBilling, running
 from tests.cli.conftest import Cli, Place, Traffic, clean_environment
 from tests.cli.oneliners import PUBLISHED, translated
@@ -203,7 +202,7 @@ class Line:
     tables: str
     fitted: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     apart: Callable[[Done], Apart] = nothing
-    fault: FindingKind | None = None
+    fault: str | None = None
     said: str = ""
     told: str = "is done"
 
@@ -225,16 +224,16 @@ LINES: Final[Mapping[str, Line]] = {
     "tariff-threshold": Line("ADMIN_ACCOUNTS", apart=of_deleted, told=f"abonent {DELETED} is deleted"),
     "warning-threshold": Line("ADMIN_ACCOUNTS", apart=of_deleted, told=f"abonent {DELETED} is deleted"),
     # Which alias was meant nobody can know, so the select is refused.
-    "cutoff-limit": Line("", fault=FindingKind.NO_SUCH_ALIAS, told="the select is refused"),
-    "delete-account": Line("USERS", fault=FindingKind.UNBALANCED_QUOTE, said="unexpected EOF"),
-    "delete-services": Line("USERS_USLUGA", fault=FindingKind.NEVER_EXPANDS, said="error"),
+    "cutoff-limit": Line("", fault="no-such-alias", told="the select is refused"),
+    "delete-account": Line("USERS", fault="unbalanced-quote", said="unexpected EOF"),
+    "delete-services": Line("USERS_USLUGA", fault="never-expands", said="error"),
     # It only saves what is there: as the page says, the password has to be cleared first.
-    "random-password": Line("", fault=FindingKind.UNBALANCED_QUOTE, said="unexpected EOF"),
+    "random-password": Line("", fault="unbalanced-quote", said="unexpected EOF"),
     # The billing answers as if all were well: nobody told it what to set.
     "service-operator": Line(
         "USLUGA",
         {'"operator_id":"3"': '"operator_id":"1444"'},
-        fault=FindingKind.MISSING_EQUALS,
+        fault="missing-equals",
         said='"result":null',
     ),
 }

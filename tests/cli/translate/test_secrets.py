@@ -87,6 +87,8 @@ SETS = '\'method1=objects.get&arg1={"id":\'$u\'}&method2=set_password&arg2={"psw
         f"PSW=/x/{HIDDEN} curl -d 'method1=save' http://h/rest_api/v2/Users/",
         f"mysql -p{HIDDEN} | while read u p; do {post(SETS)}; done",
         f"cat f | mysql -p{HIDDEN} | while read u p; do {post(SETS)}; done",
+        f"echo '{SELECT};' | isql -u me -p {HIDDEN} b.fdb | while read u; do {post(SETS)}; done",
+        f'awk \'{{print "curl -u me:{HIDDEN} -d method1=save&psw=" $1 " http://h/rest_api/v2/Users/"}}\' f | sh',
         f"sqlexec '{SELECT}' | mysql -p{HIDDEN} | while read u; do {post(SETS)}; done",
         f"while read u p; do {post(SETS)}; done <<E\n1 {HIDDEN}\nE\n",
         f"while read u p; do {post(SETS)}; done <<< '1 {HIDDEN}'",

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused
-from cli.translate.findings import FindingKind
-from cli.translate.shell import lex
-from cli.translate.words import HOLE, Word
+from cli.translate.findings import HOLE, Told
+from cli.translate.words import Word, lex
 
 ANYTHING = st.text(st.sampled_from(" \t\n'\"\\$`{}()|&;<>#ab1=%+я\xa0"), max_size=40)
 READABLE = st.characters(exclude_categories=("C", "Z")) | st.sampled_from(" \n\t'\"\\")
@@ -19,8 +18,7 @@ QUOTING = st.text(st.sampled_from("ab'\"\\ \n"), max_size=14)
 
 
 def words(line: str) -> list[str]:
-    tokens, _ = lex(line)
-    return [token.plain for token in tokens if isinstance(token, Word)]
+    return [token.plain for token in lex(line, Told()) if isinstance(token, Word)]
 
 
 IN_BASH = """eval "words=($1
@@ -75,9 +73,10 @@ def test_words(line: str, expected: list[str]) -> None:
     ],
 )
 def test_a_quote_without_its_other_half_is_read_as_it_was_meant(line: str, expected: list[str], column: int) -> None:
-    _, faults = lex(line)
+    told = Told()
+    lex(line, told)
     assert words(line) == expected
-    assert [(fault.kind, fault.place.column) for fault in faults] == [(FindingKind.UNBALANCED_QUOTE, column)]
+    assert [(fault.kind, fault.place.column) for fault in told.faults] == [("unbalanced-quote", column)]
 
 
 @pytest.mark.parametrize(
@@ -99,26 +98,29 @@ def test_a_quote_without_its_other_half_is_read_as_it_was_meant(line: str, expec
 )
 def test_what_only_a_running_shell_could_tell_is_refused(line: str, match: str) -> None:
     with pytest.raises(CommandRefused, match=match):
-        lex(line)
+        lex(line, Told())
 
 
 @given(ANYTHING | st.text())
 def test_nothing_makes_it_stumble(line: str) -> None:
+    told = Told()
     try:
-        tokens, faults = lex(line)
+        tokens = lex(line, told)
     except CommandRefused:
         return
     lines = line.split("\n")
-    for place in [*(token.place for token in tokens), *(fault.place for fault in faults)]:
+    for place in [*(token.place for token in tokens), *(fault.place for fault in told.faults)]:
         assert 1 <= place.line <= len(lines)
         assert 1 <= place.column <= len(lines[place.line - 1]) + 1
 
 
 @given(st.lists(st.text(READABLE)))
 def test_what_shlex_quotes_comes_back(texts: list[str]) -> None:
+    told = Told()
     line = shlex.join(texts)
+    lex(line, told)
     assert words(line) == texts
-    assert lex(line)[1] == []
+    assert told.faults == []
 
 
 @given(QUOTING)
@@ -126,7 +128,8 @@ def test_words_are_those_of_bash(line: str) -> None:
     # A backslash at the very end would quote what comes after it here, and nothing does.
     line = line.rstrip("\\")
     expected = in_bash(line)
-    _, faults = lex(line)
-    assert (expected is None) == bool(faults)
+    told = Told()
+    lex(line, told)
+    assert (expected is None) == bool(told.faults)
     if expected is not None:
         assert words(line) == expected

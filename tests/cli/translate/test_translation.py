@@ -7,8 +7,7 @@ import pytest
 
 from cli.session.order import given_values, parse_order
 from cli.settings.order_flags import CallFlags
-from cli.translate.one_liners import translate_all
-from cli.translate.translation import quoted
+from cli.translate.translation import quoted, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
@@ -31,7 +30,7 @@ def test_its_command_and_its_faults(one: Published) -> None:
     assert list(found.command) == one.first
     assert list(generic(found)) == one.command
     assert (found.call is None) == (one.as_job == [])
-    assert [f"{fault.kind.value} at {fault.place}" for fault in found.faults] == one.faults
+    assert [f"{fault.kind} at {fault.place}" for fault in found.faults] == one.faults
 
 
 @ALL
