@@ -402,11 +402,8 @@ def _json(text: str, key: str, place: LinePlace) -> object:
             found[name] = value
         return found
 
-    def no_constant(name: str) -> object:
-        raise json.JSONDecodeError("Expecting value", name, 0)
-
     try:
-        return json.loads(whole, strict=False, parse_int=float, parse_constant=no_constant, object_pairs_hook=unique)
+        return json.loads(whole, strict=False, parse_int=float, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         why = error.msg.casefold()
         raise Refusal("{key} is not JSON when the shell is done with it: {why}", place, key=key, why=why) from error

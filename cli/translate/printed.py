@@ -116,7 +116,8 @@ class _Line:
 
     def _are_ids(self) -> bool:
         """Whether each row has digits, and nothing but digits and spaces."""
-        return all(name is not None and _IS_ID.search(name) for name in self.select.columns)
+        names = self.select.columns
+        return self.select.are_fields and all(name is not None and _IS_ID.search(name) for name in names)
 
     def _drop(self, word: str) -> bool:
         if re.fullmatch(r"\^ ?\*?\$", word):

@@ -7,7 +7,7 @@ from typing import Final
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, named
+from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told
 from cli.translate.grammar import AWKS, ShellCommand, Stage, Taking
 from cli.translate.options import AWK, CUT, options_of
 from cli.translate.printed import bind
@@ -42,16 +42,21 @@ class Scope:
         """The same within a loop: its variables hide what was set before it."""
         values: dict[str, ShellText | CommandRefused] = {}
         for name, value in self.values.items():
-            hidden = [one for one in _variables_in(value) if one.name in of_row]
-            values |= {name: undefined(hidden[0])} if hidden else {name: value} if name not in of_row else {}
+            names = [] if isinstance(value, CommandRefused) else [*value.holes, *_asked_for(value)]
+            hidden = [one for one in names if one.name in of_row]
+            if hidden or name not in of_row:
+                values[name] = undefined(hidden[0]) if hidden else value
         return replace(self, values=values, of_row=of_row)
 
     def set_before(self, name: str, text: ShellText) -> None:
         """Set a variable before any loop; a command in it is read where the variable is used."""
         try:
-            self.values[name] = self._filled(text)
+            value = self._filled(text)
         except CommandRefused as error:
             self.values[name] = error
+            return
+        unknown = [one for one in _asked_for(value) if one.name not in self.given]
+        self.values[name] = undefined(unknown[0]) if unknown else value
 
     def set_for_row(self, name: str, text: ShellText) -> None:
         """Set a variable of each row. Raises `CommandRefused` for a command that is not understood."""
@@ -141,13 +146,12 @@ class Scope:
 
     def _understood(self, text: ShellText) -> ShellText:
         """The text with what its commands find in place of them. Raises `CommandRefused` for any other command."""
-        letters: list[Letter] = []
-        for letter in text.letters:
-            found: Field | Lookup | None = None
-            if letter.tokens is not None:
-                found = self._field(letter) if self.of_row else None
-                found = found or self._lookup(letter)
-            letters.append(letter if found is None else letter._replace(stands_for=found))
+        letters = [
+            letter
+            if letter.tokens is None
+            else letter._replace(stands_for=self._field(letter) or self._lookup(letter))
+            for letter in text.letters
+        ]
         return ShellText(tuple(letters))
 
     def _field(self, command: Letter) -> Field | None:
@@ -159,18 +163,14 @@ class Scope:
         if line is None or not (line.name in self.of_row or isinstance(line.stands_for, Field | Lookup)):
             return None
         for at, one in enumerate(filters):
-            program = named(one.program)
             if at or one.program not in (*AWKS, "cut"):
-                raise Refusal(_CHANGED, one.place, program=program)
+                raise Refusal(_CHANGED, one)
         taken = _taken(filters[0])
         if taken is None:
             raise Refusal(_NO_FIELD, filters[0])
         if not line.name:
-            raise Refusal(
-                "${line} is not a whole line, and is taken apart once more",
-                command.place,
-                line=line.stands_for.name if isinstance(line.stands_for, Field) else "…",
-            )
+            name = line.stands_for.name if isinstance(line.stands_for, Field) else "…"
+            raise Refusal(_NO_LINE, command, line=name)
         delimiter, number = taken
         found = Field(line.name, delimiter, number, command.place)
         self.fields.append(found)
@@ -219,13 +219,10 @@ class Scope:
             if (one.line, one.delimiter) != (first.line, first.delimiter):
                 raise Refusal("the fields of a line are read where one character parts all of them", one.place)
         if rows.variables != (first.line,) or rows.taking.delimiter not in _WHOLE_LINES:
-            raise Refusal("${line} is not a whole line, and is taken apart once more", first.place, line=first.line)
-        for text in used:
-            for letter in text.holes:
-                if letter.name == first.line:
-                    raise Refusal(
-                        "${line} is used as a whole, and taken apart as well", letter.place, line=first.line
-                    )
+            raise Refusal(_NO_LINE, first.place, line=first.line)
+        for letter in (letter for text in used for letter in text.holes):
+            if letter.name == first.line:
+                raise Refusal("${line} is used as a whole, and taken apart as well", letter, line=first.line)
         if rows.taking.by_words:
             self.told.notes.append(AS_ONE)
         names: dict[int, str] = {}
@@ -256,11 +253,10 @@ def undefined(letter: Letter) -> CommandRefused:
     )
 
 
-def _variables_in(value: ShellText | CommandRefused) -> list[Letter]:
-    if isinstance(value, CommandRefused):
-        return []
-    inner = [token.text for one in value.commands for token in one.tokens or () if isinstance(token, Word)]
-    return [one for text in (value, *inner) for one in text.holes if one.name]
+def _asked_for(text: ShellText) -> list[Letter]:
+    """The variables of the commands within a text."""
+    words = [token for one in text.commands for token in one.tokens or () if isinstance(token, Word)]
+    return [one for word in words for one in word.text.holes if one.name]
 
 
 # ---- a field of the line -----------------------------------------------------------------------------------------
@@ -268,6 +264,7 @@ def _variables_in(value: ShellText | CommandRefused) -> list[Letter]:
 _NOTHING_IS_RUN: Final = wording(
     "a command within a command ($(…) or `…`): nothing is run here; write its result instead"
 )
+_NO_LINE: Final = wording("${line} is not a whole line, and is taken apart once more")
 _CHANGED: Final = wording(
     "{program} changes a value of the row, which no run does: change it in the file before the loop. An amount may "
     "keep its comma there"

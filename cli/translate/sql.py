@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import pairwise
 from typing import Final
 
 from billing.database.tokens import Sort, Token, tokens_of
@@ -26,12 +25,6 @@ _VALUE: Final = re.compile(
 )
 """A variable that a column is compared with; the second alternative skips strings, which contain none."""
 
-_BEHIND_TABLE: Final = (
-    *("where", "on", "using", "join", "left", "right", "inner", "outer", "full", "cross", "natural"),
-    *("group", "order", "having", "union", "plan", "rows", "for", "with", "to"),
-    *("select", "as", "and", "or", "when", "then", "else", "end"),
-)
-"""Words after a table that are not its alias."""
 _NO_COLUMN: Final = (
     *("end", "null", "true", "false", "user"),
     *("current_date", "current_time", "current_timestamp", "current_user", "current_role", "current_connection"),
@@ -62,7 +55,9 @@ class LineSelect:
     sql: str
     form: SelectForm
     columns: tuple[str | None, ...]
-    is_cut_apart: bool = False
+    are_fields: bool
+    """Whether each column is a field under its own name."""
+    is_cut_apart: bool
     """Whether columns that the select glues together were taken apart."""
 
 
@@ -104,7 +99,8 @@ def read_select(text: ShellText, place: LinePlace, told: Told, *, apart: bool, g
         columns = ", ".join(sql[part[0].start : part[-1].end] for part in parts)
         sql = sql[: items[0][0].start] + columns + sql[items[0][-1].end :]
     names = tuple(_column(item) for item in parts or items)
-    return LineSelect(sql.strip(), _form(whole), names, is_cut_apart=parts is not None)
+    are_fields = all(len(item) == 1 or item[-2].text == "." for item in items)
+    return LineSelect(sql.strip(), _form(whole), names, are_fields, is_cut_apart=parts is not None)
 
 
 def statement(text: ShellText, place: LinePlace) -> str:
@@ -216,38 +212,14 @@ def _parts(item: Sequence[Token], mark: str) -> list[list[Token]] | None:
 
 
 def _undefined(tokens: Sequence[Token]) -> list[Token]:
-    """The first use of each table name that no `from`, `join` or `with` defines; false negatives are possible."""
-    defined = _tables(tokens)
-    found: dict[str, Token] = {}
-    for at, (token, following) in enumerate(pairwise(tokens)):
-        is_qualifier = token.name and following.text == "." and (at == 0 or tokens[at - 1].text != ".")
-        if is_qualifier and token.name not in defined:
-            found.setdefault(token.name, token)
-    return list(found.values())
-
-
-def _tables(tokens: Sequence[Token]) -> set[str]:
-    names: set[str] = set()
-    for at, token in enumerate(tokens):
-        following = [one.text.lower() for one in tokens[at + 1 : at + 3]]
-        # A comma may separate tables; a qualified name after one is a column.
-        if token.word in ("from", "join") or (token.text == "," and following[1:] != ["."]):
-            names |= _table(tokens, at + 1)
-        elif token.name and following == ["as", "("]:
-            names.add(token.name)
-    return names
-
-
-def _table(tokens: Sequence[Token], at: int) -> set[str]:
-    """The name and the alias of the table, procedure or derived table that begins at a token."""
-    names: set[str] = set()
-    if at < len(tokens) and tokens[at].name:
-        names.add(tokens[at].name)
-        at += 1
-    if at < len(tokens) and tokens[at].text == "(":
-        depth = tokens[at].depth
-        at = next((n + 1 for n in range(at, len(tokens)) if tokens[n].text == ")" and tokens[n].depth == depth), at)
-    at += at < len(tokens) and tokens[at].word == "as"
-    if at < len(tokens) and tokens[at].word not in _BEHIND_TABLE:
-        names.add(tokens[at].name)
-    return names - {""}
+    """The first use of each table name that nothing defines; any name behind another one may be an alias."""
+    used: dict[str, Token] = {}
+    defined: set[str] = set()
+    for before, token, after in zip((None, *tokens), tokens, (*tokens[1:], None), strict=False):
+        if not token.name or (before and before.text == "."):
+            continue
+        if after and after.text == ".":
+            used.setdefault(token.name, token)
+        elif before and (before.name or before.text in (",", ")")):
+            defined.add(token.name)
+    return [token for name, token in used.items() if name not in defined]

@@ -236,16 +236,16 @@ FORMS = {
     "awk that passes lines over": Form(
         "awk -F';' '$2' f.csv | while IFS=';' read a b; do CURL; done",
         OF_SUMS,
-        {"f.csv": "9001;5\n9007;\n9002;6\n9008;0\n"},
-        2,
+        {"f.csv": "9001;5\n9002;\n9003;0\n"},
+        1,
     ),
     "awk that passes words over": Form(
-        "awk '$2{print $1}' f.txt | while read id; do CURL; done", OF_ID, {"f.txt": "9001 5\n9007\n9002 6\n"}, 2
+        "awk '$2{print $1}' f.txt | while read id; do CURL; done", OF_ID, {"f.txt": "9001 5\n9003\n9002 6\n"}, 2
     ),
     "awk that passes lines over for a shell": Form(
         "awk '$2{print \"CURL\"}' f.txt | sh",
         in_awk(move("VALUE")).replace("VALUE", '" $1 "'),
-        {"f.txt": "9001 5\n9007\n9008 0\n"},
+        {"f.txt": "9001 5\n9002\n9003 0\n"},
         1,
     ),
     "awk that prints for a shell": Form(

@@ -127,7 +127,7 @@ def of(sql: str) -> str:
         (post("'method1='$m'&arg1={}'"), "which is not a method"),
         (post("'method1=a&arg1={}&arg2={\"x\":1}'"), "arg2 has no method2; whose arguments"),
         (post("'method1=a&arg1={\"id\":5'"), "arg1 is not JSON when the shell is done with it"),
-        (post("'method1=a&arg1={\"id\":NaN}'"), "arg1 is not JSON"),
+        (post("'method1=a&arg1={\"id\":NaN}'"), "id is NaN, which is not a plain number"),
         (post(f"'method1=a&arg1={{\"id\":{'9' * 500}}}'"), "line 1, column 16: chain, link 1 .* has 500 digits"),
         (post(f"'method1=a&arg1={{\"id\":{'[' * 100}{']' * 100}}}'"), "line 1, column 16: chain, link 1 "),
         (post('\'method1=a&arg1={"id":1,"id":2}\''), "id stands twice in arg1"),
@@ -182,6 +182,7 @@ def of(sql: str) -> str:
         ),
         (loop("select id from t", get(), filters="sed '/^$/d' | tail -n +4"), "takes away rows too: .* are 2"),
         (loop("set heading off; select name from t", get(), filters="grep '[0-9]'"), "grep .*: what it does"),
+        (loop("set heading off; select name as id from t", get(), filters="grep '[0-9]'"), "grep .*: what it does"),
         (loop("select id, name from t", get(), filters="grep -v ID"), "grep -v ID: what it does"),
         (loop("select id from t", get(), filters="grep -v 5"), "grep -v 5: what it does"),
         (loop("select id from t", get(), filters="grep -vE 'ID|5'"), "grep -vE .*: what it does"),
@@ -207,6 +208,7 @@ def of(sql: str) -> str:
         (f"for a; do {ONE}; done", "a for is read as `for NAME in WORDS`"),
         (f"for ((a=1;a<5;a++)); do {ONE}; done", "a for is read as `for NAME in WORDS`"),
         (f"for a in 1 2; do {ONE}; done < f", "is read by nothing in a for"),
+        (f"while read a; do {ONE}; done < f g", "g behind `done` is not understood"),
         # xargs and parallel
         (f"cat f | xargs {IN_BRACES}", "xargs is read with -I{}"),
         (f"cat f | xargs -n2 {IN_BRACES}", "several values go into one call"),
@@ -292,6 +294,7 @@ def of(sql: str) -> str:
         (f"while read a; do [ -z $X ] && continue; {ONE}; done < f", r"\$X can be empty in a row"),
         (f"while read l; do a=$(echo $l | cut -d, -f1); [ -z $a ] && continue; {ONE}; done < f", "can be empty"),
         (f"[ -z $a ] && continue; {ONE}", PASSES),
+        (f"{FOUND.replace('id=', 'a=') % QUOTED.replace('n', 'a')}{ONE}", r"\$a is not defined"),
         # what is sent
         (f"wget --post-file=f {URL}/Users/", "wget's --post-file is not translated"),
         (f"wget {URL}/Users/", "this wget posts nothing: it has no --post-data"),
