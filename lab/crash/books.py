@@ -98,7 +98,7 @@ def _row(item: Item, requested: RequestedLoad, made_up: Mapping[str, str]) -> Bo
         wanted=made_up.get(item.key, wanted),
         state=item.state,
         attempts=item.attempts,
-        unproven=item.unproven,
+        unproven=item.unproven and item.state.in_effect,
     )
 
 

@@ -90,7 +90,7 @@ def _believes(kind: Any) -> Callable[[Any], Any]:
     return changed
 
 
-_NO_SETTLE_ON_RESUME: Final = _swap(Witness, "_wait_for_earlier_calls", _nothing)
+_NO_SETTLE_ON_RESUME: Final = _swap(Witness, "wait_for_earlier_calls", _nothing)
 
 
 @contextmanager
@@ -148,6 +148,12 @@ def _undo_does_not_end_its_run() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _no_foreign_entries() -> Iterator[None]:
+    with patch.object(ForeignEntries, "judge", _as_they_are), patch.object(ForeignEntries, "judge_at_call", _empty):
+        yield
+
+
 _CHARGING: Final = replace(PAYMENT, chain=lambda _: (OPERATION.replace("{op_type}", str(ACT)),))
 
 
@@ -186,7 +192,7 @@ def _in_block(name: str, words: str, instead: str) -> Ablation:
 @contextmanager
 def _takes_over_without_settling() -> Iterator[None]:
     with (
-        patch.object(Witness, "_wait_for_earlier_calls", _nothing),
+        patch.object(Witness, "wait_for_earlier_calls", _nothing),
         patch.object(Reconciler, "_wait_for_earlier_calls", _nothing),
         patch.object(Reconciler, "_wait_for_last_call", _nothing),
     ):
@@ -244,9 +250,10 @@ SAFEGUARDS: Final = (
     Safeguard("no epoch", _no_epoch, _has(Kind.ALIAS)),
     Safeguard("the epoch is not confirmed before a call", _swap(Ownership, "confirm", _nothing), _has(Kind.ALIAS)),
     Safeguard("no look before a call", _swap(Witness, "at_call", _nothing)),
+    # Alone the look at the list is not missed: the one before each call covers for it.
     Safeguard(
-        "entries of other journals are not looked for",
-        _swap(ForeignEntries, "judge", _as_they_are),
+        "entries of other journals are looked for neither in the list nor at the call",
+        _no_foreign_entries,
         lambda one: Then.ELSEWHERE in one.then or _has(Kind.OTHER, Kind.EQUAL)(one),
     ),
     Safeguard(
