@@ -26,19 +26,6 @@ if TYPE_CHECKING:
 _LONGEST_HOST: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedRun:
-    """A run in the queue, since it was handed in. It waits until `not_before`, if that is set, or is `given_out`."""
-
-    run: str
-    target: str
-    given_out: bool
-    priority: int
-    attempts: int
-    not_before: datetime | None
-    since: datetime | None
-
-
 class FleetGroup(IntEnum):
     """Where a run stands in the list of all runs, the first first."""
 
