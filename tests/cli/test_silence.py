@@ -235,7 +235,7 @@ async def test_no_command_is_silent_for_long_whatever_it_waits_for(
             Typed(shared, ("dictionary", people), api={1}, exits={0, 1}),
             Typed(shared, ("import", people, "--check"), api={0}, firebird={8}, exits={0, 2}),
             Typed(own("reconcile"), ("reconcile", runs["reconcile"]), api={0}),
-            Typed(shared, ("pause", held), exits={3}, shows=["of at most 0:10"]),
+            Typed(shared, ("pause", held), exits={0}, shows=["of at most 0:10"]),
             Typed(elsewhere, ("set", held, "rate=5"), exits={2}, shows=["of at most 0:10"]),
             Typed(shared, ("status", held, "--watch"), exits=()),
             Typed(shared, ("worker",), postgres={0}, exits=()),
