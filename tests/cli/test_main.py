@@ -102,9 +102,7 @@ def test_the_report_of_a_fault_follows_no_link_and_overwrites_nothing(
 
 def test_a_file_of_settings_that_is_wrong_ends_with_2(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "carbon-migrate.toml").write_text("[api]\nulr = 'x'\n", encoding="utf-8")
-    ended = typed("run", "balances", "x.csv", "--json")
-    assert ended.exit == 2
-    assert "line 2: there is no setting 'api.ulr'" in ended.words
+    ended = typed.refused("run", "balances", "x.csv", "--json", says="line 2: there is no setting 'api.ulr'")
     assert ended.closing["exit"] == 2
 
 

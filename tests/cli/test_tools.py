@@ -56,8 +56,7 @@ async def test_a_billing_that_does_not_tell_its_scale_is_taken_as_usual(place: P
 
 
 async def test_a_mock_is_made_once_and_served(place: Place) -> None:
-    made = await place.cli("mock", "init", "b.fdb", "--abonents", "20", "--seed", "3")
-    assert "20 subscribers" in made.words
+    (await place.cli("mock", "init", "b.fdb", "--abonents", "20", "--seed", "3")).saying("20 subscribers")
     await place.cli.refused("mock", "init", "b.fdb", "--abonents", "20", says="is there already")
     await place.cli.refused("mock", "serve", "nowhere.fdb", says="there is no nowhere.fdb")
     port = place.billing.url.rpartition(":")[2]

@@ -175,8 +175,7 @@ async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Plac
         # The next calls take longer than any command.
         place.billing.latency = 5 * SLOW
         await place.traffic.reaches(place.traffic.arrived + 2)
-        stopped = await place.cli("stop", name)
-        assert "its process ends with 130" in stopped.words
+        stopped = (await place.cli("stop", name)).saying("its process ends with 130")
         assert f"run {name} has stopped" in stopped.out
         assert f"carbon-migrate resume {name}" in stopped.out
         # It had ended when the command did.

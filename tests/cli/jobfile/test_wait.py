@@ -87,8 +87,7 @@ async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_sa
 async def test_while_a_file_waits_nobody_else_works_on_its_run(waiting: Place) -> None:
     async with at_the_barrier(waiting) as (file, name):
         for words in (("run", "night.toml", "--yes"), ("verify", name), ("undo", name, "--yes")):
-            refused = await waiting.cli(*words, may_end_with=(2,))
-            assert f"process {file.process.pid} on " in refused.words
+            await waiting.cli.refused(*words, says=f"process {file.process.pid} on ")
         assert await jobs(waiting) == ["balances"]
 
 
@@ -134,8 +133,7 @@ async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_
     assert f"it is not paused any more; nobody works on it. To go on:\n  {again}\n" in said
     assert (await waiting.cli("run", "night.toml", "--json", *QUICK)).closing["job"] == "warning-threshold"
     assert await jobs(waiting) == ["balances", "warning-threshold"]
-    refused = await waiting.cli("continue", name, may_end_with=(2,))
-    assert f"run {name} is at its end" in refused.words
+    await waiting.cli.refused("continue", name, says=f"run {name} is at its end")
     await each_row_landed_once(waiting)
 
 
