@@ -4,7 +4,6 @@ Orders of events are the simulation's; here is what it assumes: SIGKILL, SIGSTOP
 Firebird. Whatever ends a process, another goes on by the journal alone, and each row is in the billing once.
 """
 
-import asyncio
 import os
 import shutil
 import signal
@@ -39,7 +38,6 @@ from lab.crash.trials import TRIALS, Trial
 from lab.fleet.journal_way import JournalWay
 from lab.mock.population import create
 from tests.cli.conftest import Cli, Place, Started, place_in
-from tests.connections import served_connections
 from tests.firebird_server import FirebirdServer
 from tests.jobs.whole_database import changes
 from tests.postgres_server import PostgresServer
@@ -369,27 +367,6 @@ async def test_planned_run_killed_resumed_verified_and_undone(
 
 
 # ---- before and after --------------------------------------------------------------------------------------------
-
-
-async def test_a_signal_before_a_run_is_worked_on_closes_as_well(place: Place) -> None:
-    balances = place.balances(3)
-    asked = anyio.Event()
-
-    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        asked.set()
-        await reader.read()
-        writer.close()
-
-    async with served_connections(never_answer) as port:
-        url = f"http://127.0.0.1:{port}"
-        async with place.cli.started("run", "balances", balances.path, "--json", "--api-url", url) as run:
-            await asked.wait()
-            run.signal(signal.SIGINT)
-            ended = await run.ended()
-    assert (ended.exit, ended.closing["exit"], ended.closing["run"]) == (130, 130, None)
-    assert "interrupted (Ctrl-C)" in ended.closing["stopped"]
-    assert "interrupted (Ctrl-C)" in ended.words
 
 
 async def test_resume_says_when_there_is_nothing_to_do_and_asks_which_of_several(place: Place) -> None:

@@ -201,16 +201,6 @@ def rows_of(text: str) -> list[tuple[str, str]]:
     return [(row[0], row[header.index("carbon_state")]) for row in rows]
 
 
-def test_a_run_at_its_end_is_done_on_the_screen_and_for_scripts(typed: Typed, name: str) -> None:
-    assert f"{name}, done" in typed("status", name).out
-    assert typed("status", name, "--json").closing["stage"] == "done"
-    (run,) = typed("status", "--json").closing["runs"]
-    assert run["stage"] == "done"
-    for command in (("status", "xxxxx"), ("pause", "xxxxx"), ("verify", "xxxxx"), ("decide", name, "1", "no")):
-        closing = typed(*command, *(["--why", "x"] if command[0] == "decide" else []), "--json").closing
-        assert (closing["exit"], bool(closing["error"])) == (2, True)
-
-
 def test_accepted_rows_are_those_that_were_read_back_too(typed: Typed, name: str, tmp_path: Path) -> None:
     ended = typed("export", name, "--state", "accepted", "-o", "-")
     assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("4", "applied")]

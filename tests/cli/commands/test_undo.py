@@ -204,12 +204,6 @@ async def test_what_was_taken_back_is_entered_anew_only_once_and_the_undo_of_the
     assert f"entered anew since: run {anew['run']} has this row again" in ended.words
 
 
-async def test_a_row_that_an_undo_of_an_undo_has_restored_is_not_entered_again(place: Place) -> None:
-    run, path = await entered(place, 3)
-    await undone(place, await undone(place, run, *OPPOSITE), *STORNO)
-    assert (await place.run("balances", path))["states"] == {"skipped": 3}
-
-
 async def test_what_a_storno_took_back_is_entered_again_as_the_refusal_advises(place: Place) -> None:
     run, _ = await entered(place, 2)
     storno = await undone(place, run, *STORNO)
@@ -582,12 +576,6 @@ async def test_a_row_that_finds_what_the_run_has_set_is_counted_and_no_warning(p
     assert OWN in " ".join(ended.out.split())
     assert [words for words in (OWN[11:], " warning ", CHANGED) if words in ended.words] == []
     assert CHANGED not in ended.out
-
-
-async def test_with_quiet_nothing_is_said_of_it(place: Place) -> None:
-    thresholds(place)
-    ended = await place.cli("run", "tariff-threshold", "rows.csv", "--yes", "--quiet")
-    assert (ended.out, ended.err) == ("", "")
 
 
 async def test_a_run_that_was_killed_still_knows_what_it_has_set(place: Place) -> None:

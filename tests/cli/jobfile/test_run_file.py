@@ -40,8 +40,7 @@ async def test_a_file_that_was_killed_in_its_second_step_goes_on_there(place: Pl
     says = ["Going on with round 1, which is not at its end", "done before in this round: run", "taking up run"]
     (await place.cli("run", f"../{place.cli.folder.name}/night.toml", *QUICK)).saying(says)
     assert await jobs(place) == ["warning-threshold", "balances"]
-    found = await place.found()
-    assert (found.rows, found.sum, found.most_for_one) == (ROWS, balances.sum, 1)
+    await place.each_landed_once(balances)
 
 
 async def test_a_file_that_is_done_is_a_new_round_the_next_time_and_nothing_is_entered_twice(place: Place) -> None:
@@ -63,8 +62,7 @@ async def test_a_file_that_is_done_is_a_new_round_the_next_time_and_nothing_is_e
     says = ["Round 1 is at its end, with run", "this is round 2, from step 1"]
     (await place.cli("run", "night.toml", *QUICK)).saying(says)
     assert await jobs(place) == ["warning-threshold", "balances"] * 2
-    found = await place.found()
-    assert (found.rows, found.sum, found.most_for_one) == (4, more.sum, 1)
+    await place.each_landed_once(more)
     assert more.sum != balances.sum
     async with place.journal() as journal:
         totals = [await journal.totals(run) for run in await journal.runs()]
@@ -158,6 +156,7 @@ async def test_the_example_of_the_page_is_planned(place: Place) -> None:
     assert "Step 4 of 4" in told.out
     assert "2 rows, 4.00 in total" in told.out
     assert (await place.found()).rows == 0
+    assert not place.cli.journal.exists()
 
 
 async def test_answers_that_a_kill_kept_from_being_written_are_there_for_the_next_step(place: Place) -> None:

@@ -53,11 +53,6 @@ def waiting(place: Place) -> Place:
     return place
 
 
-async def each_row_landed_once(place: Place) -> None:
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
-
-
 # ---- seen --------------------------------------------------------------------------------------------------------
 
 
@@ -81,7 +76,7 @@ async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_sa
     assert (ended.exit, ended.closing["job"]) == (0, "warning-threshold")
     assert 0 < ended.closing["held"]["barrier"] <= ended.closing["seconds"]
     assert "held no longer by=barrier seconds=" in ended.words
-    await each_row_landed_once(waiting)
+    await waiting.landed_once(ROWS)
 
 
 async def test_while_a_file_waits_nobody_else_works_on_its_run(waiting: Place) -> None:
@@ -134,7 +129,7 @@ async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_
     assert (await waiting.cli("run", "night.toml", "--json", *QUICK)).closing["job"] == "warning-threshold"
     assert await jobs(waiting) == ["balances", "warning-threshold"]
     await waiting.cli.refused("continue", name, says=f"run {name} is at its end")
-    await each_row_landed_once(waiting)
+    await waiting.landed_once(ROWS)
 
 
 # ---- stopped -----------------------------------------------------------------------------------------------------
@@ -152,7 +147,7 @@ async def test_a_signal_ends_the_file_with_a_closing_object_and_it_goes_on_later
     assert await jobs(waiting) == ["balances"]
     waiting.billing.stack_rate = AT_ONCE
     assert (await waiting.cli("run", "night.toml", *QUICK)).exit == 0
-    await each_row_landed_once(waiting)
+    await waiting.landed_once(ROWS)
 
 
 async def test_stop_ends_the_file_and_says_so_and_a_pause_stays(waiting: Place) -> None:
