@@ -12,7 +12,7 @@ import pytest
 
 from checkpoints.records import Stage
 from tests.cli.conftest import Ended, Place, Typed
-from tests.cli.terminal.terminals import answered, at_a_terminal, opened
+from tests.cli.terminal.terminals import answered, killed_at, opened
 from tools.house import ROOT
 
 GOOD = "00003;1,50\n"
@@ -367,10 +367,7 @@ async def test_one_answer_for_the_file_before_the_list_is_shown(place: Place) ->
 
 async def test_a_run_that_was_killed_at_the_question_asks_again_when_it_is_resumed(place: Place) -> None:
     file = cut(place, "csv")
-    with at_a_terminal(place, "run", "balances", str(file)) as terminal:
-        await terminal.shows("Is it whole?")
-        terminal.dies()
-        await terminal.ends()
+    await killed_at("Is it whole?", place, "run", "balances", file)
     await place.cli.refused("resume", "--yes", says="has no end")
     assert (await place.found()).rows == 0
 

@@ -23,7 +23,6 @@ import pytest
 from aiohttp import web
 
 from billing.database.dsn import Dsn
-from billing.money import SCALE
 from checkpoints.states import State
 from cli.session import journal as session_journal
 from jobs.catalogue.catalogue import JOBS
@@ -599,30 +598,3 @@ async def test_a_breaker_that_was_open_stays_open_for_what_is_left(leased: Place
     resumed = await leased.cli.on_machine("other").closing("resume", "--settle", "0.1")
     assert resumed["states"] == {"accepted": 3}
     assert leased.traffic.moments[2] - leased.traffic.moments[1] > PAUSE - JITTER
-
-
-# ---- a job on a real Firebird 3 server, as the billing has one -----------------------------------------------------
-
-FOLDER = "1316"
-
-
-@pytest.fixture
-async def place_on_server(firebird_server: FirebirdServer, tmp_path: Path) -> AsyncIterator[Place]:
-    async with place_in(tmp_path / "work", firebird_server.populated(abonents=300, seed=3)) as made:
-        yield made
-
-
-async def test_thresholds_of_a_folder_are_set_and_verified(place_on_server: Place) -> None:
-    place = place_on_server
-    thresholds = (
-        "select aa.limit_warning from abonents a join admin_accounts aa on aa.id = a.account_id"
-        " where a.parent_id = :folder and a.is_folder = 0 and a.deleted = 0"
-    )
-    wanted = list(place.billing.database.query(thresholds, {"folder": int(FOLDER)}))
-    settings = ("--set", f"folder={FOLDER}", "--set", "amount=-777")
-    ended = await place.run("warning-threshold", *settings)
-    assert ended["states"] == {"accepted": len(wanted)}
-    assert wanted
-    assert set(place.billing.database.query(thresholds, {"folder": int(FOLDER)})) == {(-777 * SCALE,)}
-    verified = await place.cli.closing("verify", ended["run"])
-    assert verified["states"] == {"applied": len(wanted)}

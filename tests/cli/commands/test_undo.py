@@ -17,7 +17,7 @@ from billing.money import SCALE
 from checkpoints.records import Change, Stage
 from checkpoints.states import State
 from tests.cli.conftest import Balances, Ended, Place
-from tests.cli.terminal.terminals import answered, at_a_terminal
+from tests.cli.terminal.terminals import answered, at_a_terminal, killed_at
 from tests.cli.test_import import FILES, TRIAL, proposed_and_checked, tried
 from tests.jobs.whole_database import changes
 
@@ -360,10 +360,7 @@ async def test_an_undo_that_refuses_a_row_is_not_out_of_date_for_that(place: Pla
     run, _, rows = await stopped(place)
     with contextlib.closing(sqlite3.connect(place.cli.journal)) as journal, journal:
         journal.execute("update items set answer = null where number = 1")
-    with at_a_terminal(place, "undo", run, *STORNO, "--skip-bad") as terminal:
-        await terminal.shows("[y/N]")
-        terminal.dies()
-        await terminal.ends()
+    await killed_at("[y/N]", place, "undo", run, *STORNO, "--skip-bad")
     back = (await place.runs())[-1].name
     ended = await place.cli.closing("resume", back, "--yes", "--skip-bad", *SETTLE, ends=1)
     assert (ended["states"], ended["refused"]) == ({"accepted": rows - 1}, 1)
@@ -423,10 +420,7 @@ async def test_a_run_that_works_is_in_doubt_or_is_done_is_neither_closed_nor_tak
 
 
 async def test_a_run_that_nobody_agreed_to_is_given_up_by_close(place: Place) -> None:
-    with at_a_terminal(place, "run", "balances", str(place.balances(3).path)) as terminal:
-        await terminal.shows("[y/N]")
-        terminal.dies()
-        await terminal.ends()
+    await killed_at("[y/N]", place, "run", "balances", place.balances(3).path)
     (run,) = await place.runs()
     await sends_nothing(place, "close", run.name, "--reason", REASON, may_end_with=(0,))
     assert (await place.runs())[0].stage is Stage.DISCARDED

@@ -19,12 +19,8 @@ QUICK = ("--yes", "--no-canary", "--settle", "0.1")
 
 def people(place: Place, number: int = 3) -> list[str]:
     """A file of subscribers; each has an account of its own."""
-    query = (
-        "select first 12 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
-        "group by account_id order by 1"
-    )
-    ids = [str(found) for (found,) in place.billing.database.query(query)][:number]
-    place.write("\n".join(["abonent_id", *ids]) + "\n", "people.csv")
+    ids = [str(key) for key in place.subscribers(number)]
+    place.rows("abonent_id", *ids, name="people.csv")
     return ids
 
 

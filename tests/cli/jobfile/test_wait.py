@@ -135,21 +135,6 @@ async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_
 # ---- stopped -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_signal_ends_the_file_with_a_closing_object_and_it_goes_on_later(waiting: Place) -> None:
-    async with at_the_barrier(waiting) as (file, name):
-        file.signal(signal.SIGTERM)
-        ended = await file.ended()
-    assert (ended.exit, ended.closing["exit"], ended.closing["run"]) == (130, 130, name)
-    assert ended.closing["stopped"].startswith("interrupted (")
-    assert ended.closing["states"] == {"accepted": ROWS}
-    assert ended.closing["held"]["barrier"] > 0
-    assert f"carbon-migrate run {waiting.cli.folder}/night.toml" in ended.words
-    assert await jobs(waiting) == ["balances"]
-    waiting.billing.stack_rate = AT_ONCE
-    assert (await waiting.cli("run", "night.toml", *QUICK)).exit == 0
-    await waiting.landed_once(ROWS)
-
-
 async def test_stop_ends_the_file_and_says_so_and_a_pause_stays(waiting: Place) -> None:
     async with at_the_barrier(waiting) as (file, name):
         await waiting.cli("pause", name)
