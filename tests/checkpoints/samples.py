@@ -1,6 +1,6 @@
 """Runs, rows and judges for the tests of the journal."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -8,7 +8,7 @@ from typing import TypeVar
 import anyio
 
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import EarlierEntry, Item, NewItem, NewRun, Page, Refusal, Run
+from checkpoints.records import Change, EarlierEntry, Item, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
 
 EVERY_STATE = frozenset(State)
@@ -81,6 +81,30 @@ async def states(journal: Journal, run: Run) -> dict[str, State]:
 
 async def ids(journal: Journal, run: Run) -> dict[str, int]:
     return {item.key: item.item_id for item in await all_items(journal, run)}
+
+
+async def come_to(journal: Journal, run: Run, fates: Mapping[int, State]) -> None:
+    """Send the items with these numbers, and let each of them come to its state."""
+    of = {item.number: item.item_id for item in await all_items(journal, run)}
+    begun = {of[number]: state for number, state in fates.items() if state is not State.PENDING}
+    await journal.claim(run, [*begun])
+    over = {State.MANUAL: State.UNKNOWN, State.APPLIED: State.ACCEPTED}
+
+    def changes(states: Mapping[int, State]) -> list[Change]:
+        return [Change(item, state, str(1000 + item) if state.in_effect else None) for item, state in states.items()]
+
+    sent = {item: over.get(state, state) for item, state in begun.items() if state is not State.SENDING}
+    await journal.record(run, changes(sent))
+    await journal.record(run, changes({item: state for item, state in begun.items() if state in over}))
+
+
+async def sent_run(journal: Journal, *items: NewItem, fates: Mapping[int, State], new: NewRun = NEW_RUN) -> Run:
+    """An approved run, whose items with these numbers have come to these states."""
+    run = await frozen_run(journal, *items, new=new)
+    await journal.end_intake(run)
+    await journal.approve(run)
+    await come_to(journal, run, fates)
+    return run
 
 
 def within(path: Path, work: Callable[[Journal], Awaitable[Made]]) -> Made:

@@ -18,7 +18,7 @@ from typing import Any, Self
 import anyio
 import pytest
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
@@ -435,12 +435,12 @@ def clean_environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def place_in(folder: Path, data: Path | Dsn) -> AsyncIterator[Place]:
+async def place_in(folder: Path, data: Path | Dsn, *watches: Middleware, **served: Any) -> AsyncIterator[Place]:
     """A billing that is served, from a file or on a server, and a command line in a folder that is made for it."""
     await anyio.Path(folder).mkdir()
     traffic = Traffic()
     dsn, password = (data, data.password.reveal()) if isinstance(data, Dsn) else (Dsn(str(data)), None)
-    async with running(dsn, middlewares=[traffic.count]) as billing:
+    async with running(dsn, middlewares=[traffic.count, *watches], **served) as billing:
         environment = clean_environment() | {
             "CARBON_MIGRATE_API_URL": billing.url,
             "CARBON_MIGRATE_DATABASE": dsn.database,

@@ -25,11 +25,6 @@ class Flow(Place):
     def folder(self) -> Path:
         return self.cli.folder
 
-    def write(self, text: str, name: str = "rows.csv", encoding: str = "utf-8") -> Path:
-        path = self.folder / name
-        path.write_text(text, encoding=encoding)
-        return path
-
     def files_with(self, words: Sequence[str]) -> set[str]:
         """The files of the folder that hold one of these words, recordings unpacked."""
         kept = {path.name: _bytes_of(path) for path in self.folder.iterdir() if path.is_file()}

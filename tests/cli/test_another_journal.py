@@ -19,7 +19,7 @@ from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings
 from engine.evidence import Accepted
 from engine.pipeline.witness import FRESH
-from tests.cli.conftest import MODEL, Cli, Ended, Place
+from tests.cli.conftest import MODEL, Ended, Place
 
 SELECT = "select id as abonent_id, 1.50 as amount from abonents where is_folder = 0 and deleted = 0 and id < 2010"
 STORNO = ("--set", "way=storno", "--set", "storno_call=storno", "--yes")
@@ -61,22 +61,6 @@ async def test_what_another_journal_has_entered_is_refused_with_its_run(asked: P
     assert (await asked.found()).rows == 5
     await asked.run("balances", path, *ELSEWHERE, "--again")
     assert (await asked.found()).rows == 10
-
-
-async def test_from_another_folder_it_is_the_same_journal(place: Place, tmp_path: Path) -> None:
-    path = place.balances(3).path
-    environment = place.cli.environment | {"XDG_STATE_HOME": str(tmp_path / "state")}
-    del environment["CARBON_MIGRATE_JOURNAL"]
-    folders = [tmp_path / name for name in ("a", "b")]
-    for folder in folders:
-        folder.mkdir()
-    first, second = (Cli(folder, environment) for folder in folders)
-    run = (await first.closing("run", "balances", path, "--yes"))["run"]
-    again = await second.closing("run", "balances", path, "--yes")
-    assert again["states"] == {"skipped": 3}
-    assert f"entered by an earlier run: {run}" in await second.told("status", again["run"])
-    assert [list(folder.iterdir()) for folder in folders] == [[], []]
-    assert (await place.found()).rows == 3
 
 
 async def test_rows_that_are_streamed_are_refused_as_well_until_they_are_reversed(place: Place) -> None:

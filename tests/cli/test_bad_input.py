@@ -12,7 +12,7 @@ import pytest
 
 from checkpoints.records import Stage
 from tests.cli.conftest import Ended, Place, Typed
-from tests.cli.terminal.terminals import answered, at_a_terminal, opened
+from tests.cli.terminal.terminals import answered, killed_at, opened
 from tools.house import ROOT
 
 GOOD = "00003;1,50\n"
@@ -175,16 +175,6 @@ async def test_of_equal_duplicates_one_goes_ahead_on_request(place: Place) -> No
     assert (await place.found()).rows == 1
 
 
-async def test_the_good_rows_go_ahead_on_request(place: Place) -> None:
-    place.write(f"{HEAD}{GOOD}АБ-00002;12,5O\nнет такого;5\n")
-    ended = await place.cli("run", "balances", "balances.csv", "--yes", "--skip-bad", "--json", may_end_with=(1,))
-    assert ended.closing["states"] == {"accepted": 1}
-    assert ended.closing["refused"] == 2
-    assert "line 3, column amount" in ended.words
-    assert "line 4, column contract_number" in ended.words
-    assert (await place.found()).rows == 1
-
-
 async def test_many_refused_rows_are_counted_and_kept_for_an_export(place: Place) -> None:
     place.write(HEAD + "".join(f"нет-{number};5\n" for number in range(30)))
     ended = await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
@@ -192,14 +182,6 @@ async def test_many_refused_rows_are_counted_and_kept_for_an_export(place: Place
     assert "line 21," in ended.words
     assert "line 22," not in ended.words
     assert f"… and 10 more; all of them with: carbon-migrate export {run.name} --state refused" in ended.words
-
-
-async def test_json_closes_a_refusal_as_well(place: Place) -> None:
-    ended = await place.cli.closing("run", "balances", "nowhere.csv", ends=2)
-    assert (ended["states"], "there is no file" in ended["error"]) == ({}, True)
-    # Nobody there to ask is a no.
-    told = ["no terminal to confirm on", "Send these 5 rows", "--yes"]
-    await refused(place, "run", "balances", str(place.balances(5).path), told=told)
 
 
 # ---- what is opened first, and who may work on a run ---------------------------------------------------------------
@@ -238,9 +220,8 @@ async def test_a_run_that_another_process_holds_is_worked_on_by_no_second_comman
 
 def test_a_command_that_finds_too_few_files_says_so(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (16, 16))
-    ended = typed("run", "balances", "balances.csv", "--json")
-    assert ended.exit == 2
-    assert "the system lets this process open 16. Raise the limit: ulimit -n" in ended.words
+    says = "the system lets this process open 16. Raise the limit: ulimit -n"
+    ended = typed.refused("run", "balances", "balances.csv", "--json", says=says)
     assert ended.closing["exit"] == 2
 
 
@@ -283,48 +264,30 @@ look_up = '''%s'''
 TYPED_CALL = ("call", "--model", "Users", "--chain", 'objects.get {"id": {id}}', "--chain", "x.y")
 JOB_FILE = '[run]\nthrottle_sql = "{throttle}"\nthrottle_above = 1\n\n[[step]]\njob = "balances"\n{rows}\n'
 
-WRITES = [
-    ("select gen_id(g, 1) as n from rdb$database", "gen_id changes its generator unless its step is 0"),
-    ("select next value for g as n from rdb$database", "gen_id(g, 0) reads it"),
-    ("create user somebody password 'x'", "'create' does not begin a select, and only a select is taken"),
-    ("execute block as begin end", "'execute' does not begin a select"),
-    ("select 1 as n from rdb$database; delete from abonents", "a second statement begins here, 'delete'"),
-    ("select id from abonents with lock", "'with lock' locks the rows for others"),
-]
+WRITES = "select 1 as n from rdb$database; delete from abonents"
+WHY = "a second statement begins here, 'delete'"
+DOORS = (
+    ("--throttle-sql: line 1", "run", "balances", "rows.csv", "--throttle-sql", WRITES, "--throttle-above", "1"),
+    ("line 1", "run", "balances", "--sql", WRITES),
+    ("line 1", "plan", "balances", "--sql", WRITES),
+    ("look_up: line 1", "run", *TYPED_CALL, "--look-up", WRITES, "rows.csv"),
+    ("✗ ", "translate", f"sqlexec '{WRITES}' | while read id; do curl -d 'method1=x.y' http://h/; done"),
+)
+OF_JOB_FILES = (
+    ("line 2, column 1: throttle_sql: line 1", JOB_FILE.format(throttle=WRITES, rows='file = "rows.csv"')),
+    ("line 7, column 1: step 1: line 1", JOB_FILE.format(throttle="select 1 from tarif", rows=f'sql = "{WRITES}"')),
+    ("line 6, column 1: step 1: look_up: line 1", CALL_IN_A_FILE % WRITES),
+)
 
 
-@pytest.mark.parametrize(("sql", "why"), WRITES)
-def test_sql_on_the_command_line(sql: str, why: str, typed: Typed, tmp_path: Path) -> None:
+def test_sql_that_changes_something_is_refused_at_every_door(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
-    throttle = ("--throttle-sql", sql, "--throttle-above", "1")
-    for flag, arguments in (
-        ("--throttle-sql: line 1", ("run", "balances", "rows.csv", *throttle)),
-        ("line 1", ("run", "balances", "--sql", sql)),
-        ("line 1", ("plan", "balances", "--sql", sql)),
-        ("look_up: line 1", ("run", *TYPED_CALL, "--look-up", sql, "rows.csv")),
-    ):
-        typed.refused(*arguments, says=[flag, why])
-    assert not (tmp_path / "carbon-migrate.journal").exists()
-
-
-@pytest.mark.parametrize(("sql", "why"), WRITES)
-def test_sql_of_a_job_file_is_refused_with_line_and_column(sql: str, why: str, typed: Typed, tmp_path: Path) -> None:
-    for place, text in (
-        ("line 2, column 1: throttle_sql: line 1", JOB_FILE.format(throttle=sql, rows='file = "rows.csv"')),
-        ("line 7, column 1: step 1: line 1", JOB_FILE.format(throttle="select 1 from tarif", rows=f'sql = "{sql}"')),
-        ("line 6, column 1: step 1: look_up: line 1", CALL_IN_A_FILE % sql),
-    ):
+    for where, *words in DOORS:
+        assert typed.refused(*words, says=[where, WHY]).out == ""
+    for where, text in OF_JOB_FILES:
         (tmp_path / "job.toml").write_text(text, encoding="utf-8")
-        typed.refused("run", "job.toml", says=[place, why])
-
-
-@pytest.mark.parametrize(("sql", "why"), WRITES)
-def test_sql_of_a_one_liner(sql: str, why: str, typed: Typed) -> None:
-    quoted = sql.replace("'", '"')
-    ended = typed("translate", f"""sqlexec '{quoted}' | while read id; do curl -d 'method1=x.y' http://h/; done""")
-    assert ended.exit == 2
-    assert why in ended.words
-    assert ended.out == ""
+        typed.refused("run", "job.toml", says=[where, WHY])
+    assert not (tmp_path / "carbon-migrate.journal").exists()
 
 
 async def test_what_the_select_of_a_throttle_reaches_is_looked_at_as_well(place: Place) -> None:
@@ -404,10 +367,7 @@ async def test_one_answer_for_the_file_before_the_list_is_shown(place: Place) ->
 
 async def test_a_run_that_was_killed_at_the_question_asks_again_when_it_is_resumed(place: Place) -> None:
     file = cut(place, "csv")
-    with at_a_terminal(place, "run", "balances", str(file)) as terminal:
-        await terminal.shows("Is it whole?")
-        terminal.dies()
-        await terminal.ends()
+    await killed_at("Is it whole?", place, "run", "balances", file)
     await place.cli.refused("resume", "--yes", says="has no end")
     assert (await place.found()).rows == 0
 
@@ -433,17 +393,14 @@ async def test_a_corrected_file_and_lists_of_keys_are_no_exception(place: Place)
     await place.cli.refused("run", "balances", "mended.csv", "--continue", run, "--yes", says="has no end")
     place.write(f"contract_number;amount\n{first};5\n{last};10\n", "good.csv")
     place.write(f"{first}\n{last}", "keys.txt")
-    listed = await place.cli("run", "balances", "good.csv", "--only", "keys.txt", "--yes", may_end_with=(2,))
-    assert "the last line of" in listed.words
-    assert "keys.txt has no end" in listed.words
+    says = ["the last line of", "keys.txt has no end"]
+    await place.cli.refused("run", "balances", "good.csv", "--only", "keys.txt", "--yes", says=says)
 
 
 async def test_a_plan_says_so_and_a_password_is_not_shown(place: Place) -> None:
-    planned = await place.cli("plan", "balances", str(cut(place, "csv")))
-    assert "has no end" in planned.words
+    (await place.cli("plan", "balances", str(cut(place, "csv")))).saying("has no end")
     place.write("login;новый пароль\nuser90001;Sekret-1\nuser90002;Sekret-2", "words.csv")
-    refused = await place.cli("run", "password", "words.csv", "--yes", may_end_with=(2,))
-    assert "has no end" in refused.words
+    refused = await place.cli.refused("run", "password", "words.csv", "--yes", says="has no end")
     assert "Sekret" not in refused.words + refused.out
 
 

@@ -104,8 +104,7 @@ async def test_money_that_is_created_is_entered_once_summed_and_counts_towards_i
     assert left == [(0,)]
     place.rows("id;sum", "2005;50", "2006;70")
     before = (await place.found()).rows
-    ended = await place.cli(*RUN, *CREATE, "rows.csv", "--limit-money", "60", "--yes", may_end_with=(3,))
-    assert "60" in ended.words
+    (await place.cli(*RUN, *CREATE, "rows.csv", "--limit-money", "60", "--yes", may_end_with=(3,))).saying("60")
     assert (await place.found()).rows == before + 1
 
 

@@ -18,10 +18,12 @@ from billing.api.error_catalogue import LICENCE
 from billing.money import SCALE
 from cli.terminal.exits import Exit
 from jobs.imports.subscriber import folder_names
+from tests.cli.commands.test_import_check import rows_of, write
 from tests.cli.commands.test_report import Page, number
 from tests.cli.commands.test_report import read as read_report
 from tests.cli.conftest import Place, Typed
 from tests.cli.flows import flow
+from tests.cli.test_continue import read as cells_of
 from tests.jobs.imports.test_examples import EXAMPLES, EXPECTED
 from tests.jobs.whole_database import THERE, changes
 
@@ -45,11 +47,6 @@ def subscriber(number: int, *, phone: str = "", folder: str = "Новые", bala
         f"-{number}",
         f"{number},50" if balance is None else balance,
     ]
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file, delimiter=";"))
 
 
 # ---- what is planned ---------------------------------------------------------------------------------------------
@@ -124,7 +121,7 @@ async def test_corrected_rows_complete_what_is_missing(place: Place) -> None:
     assert closing["refused"] == 1
     await place.cli("export", closing["run"])
     file = place.cli.folder / f"{closing['run']}-rejected.csv"
-    (faulty,) = read(file)
+    (faulty,) = rows_of(file)
     assert (faulty["Договор"], faulty["carbon_state"]) == ("Н-0002", "refused")
     file.write_text(file.read_text(encoding="utf-8").replace("нет телефона", "+79120000002"), encoding="utf-8")
     again = ("run", "import", file, "--continue", closing["run"], "--yes")
@@ -142,7 +139,7 @@ async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(plac
     closing = await place.cli.closing("import", "subs.csv", *pacing, ends=Exit.REJECTED)
     assert closing["subscribers"] == {"all": 2, "not_settled": 0, "with_rejected_steps": 1, "different": 0}
     await place.cli("export", closing["run"])
-    (row,) = read(place.cli.folder / f"{closing['run']}-rejected.csv")
+    (row,) = rows_of(place.cli.folder / f"{closing['run']}-rejected.csv")
     assert [row[name] for name in HEADER] in rows
     assert (row["carbon_step"], row["carbon_state"]) == ("account", "rejected")
     assert "логин запрещён" in row["carbon_message"]
@@ -236,13 +233,9 @@ async def test_an_example_is_imported_and_is_there(place: Place, name: str) -> N
 
 def check(path: Path) -> None:
     """Check a dictionary as a person does: fill in the tariffs, and say of each proposal that it is right."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter=";"))
+    rows = rows_of(path)
     assert {row["kind"] for row in rows if not row["id"]} <= {"tariff"}
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], delimiter=";")
-        writer.writeheader()
-        writer.writerows(row | {"id": row["id"] or "2", "checked": "да"} for row in rows)
+    write(path, [row | {"id": row["id"] or "2", "checked": "да"} for row in rows])
 
 
 def wanted(steps: list[tuple[str, dict[str, str]]]) -> tuple[object, ...]:
@@ -319,8 +312,7 @@ async def test_what_differs_is_named_and_who_is_not_in_the_file(place: Place) ->
     (name,) = told["not_in_file_files"]
     beside = place.cli.folder / name
     assert hashlib.sha256(beside.read_bytes()).hexdigest() in read_report(place)
-    with beside.open(encoding="utf-8-sig", newline="") as file:
-        header, *lines = csv.reader(file, delimiter=";")
+    header, lines = cells_of(beside)
     assert (header, len(lines)) == (["abonent_id", "contract_number", "name", "folder", "balance"], 21)
     assert lines[0] == ["900001", "old-900001", "<b>", str(folder), "1.00"]
     page = Page(read_report(place))
@@ -412,16 +404,12 @@ async def proposed_and_checked(place: Place) -> None:
     """Let the program propose the dictionary, and check it as a person would."""
     file = write_tables(place)
     await place.cli("dictionary", *FILES[:3], "-o", file, "--force", may_end_with=[1])
-    with file.open(encoding="utf-8-sig", newline="") as read:
-        rows = list(csv.DictReader(read, delimiter=";"))
+    rows = rows_of(file)
     for row in rows:
         if row["name"] == "Частный":
             row |= {"id": "89", "name_here": "", "match": ""}
         row["checked"] = "да"
-    with file.open("w", encoding="utf-8", newline="") as written:
-        writer = csv.DictWriter(written, rows[0].keys(), delimiter=";")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(file, rows)
 
 
 async def test_a_trial_is_looked_at_taken_back_done_again_and_then_done_whole(place: Place) -> None:

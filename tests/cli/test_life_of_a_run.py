@@ -4,7 +4,6 @@ Orders of events are the simulation's; here is what it assumes: SIGKILL, SIGSTOP
 Firebird. Whatever ends a process, another goes on by the journal alone, and each row is in the billing once.
 """
 
-import asyncio
 import os
 import shutil
 import signal
@@ -24,7 +23,6 @@ import pytest
 from aiohttp import web
 
 from billing.database.dsn import Dsn
-from billing.money import SCALE
 from checkpoints.states import State
 from cli.session import journal as session_journal
 from jobs.catalogue.catalogue import JOBS
@@ -39,7 +37,6 @@ from lab.crash.trials import TRIALS, Trial
 from lab.fleet.journal_way import JournalWay
 from lab.mock.population import create
 from tests.cli.conftest import Cli, Place, Started, place_in
-from tests.connections import served_connections
 from tests.firebird_server import FirebirdServer
 from tests.jobs.whole_database import changes
 from tests.postgres_server import PostgresServer
@@ -371,27 +368,6 @@ async def test_planned_run_killed_resumed_verified_and_undone(
 # ---- before and after --------------------------------------------------------------------------------------------
 
 
-async def test_a_signal_before_a_run_is_worked_on_closes_as_well(place: Place) -> None:
-    balances = place.balances(3)
-    asked = anyio.Event()
-
-    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        asked.set()
-        await reader.read()
-        writer.close()
-
-    async with served_connections(never_answer) as port:
-        url = f"http://127.0.0.1:{port}"
-        async with place.cli.started("run", "balances", balances.path, "--json", "--api-url", url) as run:
-            await asked.wait()
-            run.signal(signal.SIGINT)
-            ended = await run.ended()
-    assert (ended.exit, ended.closing["exit"], ended.closing["run"]) == (130, 130, None)
-    assert "interrupted (Ctrl-C)" in ended.closing["stopped"]
-    assert "interrupted (Ctrl-C)" in ended.words
-
-
 async def test_resume_says_when_there_is_nothing_to_do_and_asks_which_of_several(place: Place) -> None:
     assert "nothing to resume" in (await place.cli("resume")).out
     done = (await place.run("balances", place.balances(3).path))["run"]
@@ -622,30 +598,3 @@ async def test_a_breaker_that_was_open_stays_open_for_what_is_left(leased: Place
     resumed = await leased.cli.on_machine("other").closing("resume", "--settle", "0.1")
     assert resumed["states"] == {"accepted": 3}
     assert leased.traffic.moments[2] - leased.traffic.moments[1] > PAUSE - JITTER
-
-
-# ---- a job on a real Firebird 3 server, as the billing has one -----------------------------------------------------
-
-FOLDER = "1316"
-
-
-@pytest.fixture
-async def place_on_server(firebird_server: FirebirdServer, tmp_path: Path) -> AsyncIterator[Place]:
-    async with place_in(tmp_path / "work", firebird_server.populated(abonents=300, seed=3)) as made:
-        yield made
-
-
-async def test_thresholds_of_a_folder_are_set_and_verified(place_on_server: Place) -> None:
-    place = place_on_server
-    thresholds = (
-        "select aa.limit_warning from abonents a join admin_accounts aa on aa.id = a.account_id"
-        " where a.parent_id = :folder and a.is_folder = 0 and a.deleted = 0"
-    )
-    wanted = list(place.billing.database.query(thresholds, {"folder": int(FOLDER)}))
-    settings = ("--set", f"folder={FOLDER}", "--set", "amount=-777")
-    ended = await place.run("warning-threshold", *settings)
-    assert ended["states"] == {"accepted": len(wanted)}
-    assert wanted
-    assert set(place.billing.database.query(thresholds, {"folder": int(FOLDER)})) == {(-777 * SCALE,)}
-    verified = await place.cli.closing("verify", ended["run"])
-    assert verified["states"] == {"applied": len(wanted)}

@@ -205,11 +205,6 @@ def test_help_is_there_whatever_the_settings_are_but_not_for_a_job_that_there_is
     typed.refused("plan", "--help", "blances", says="did you mean 'balances'?")
 
 
-def test_a_mistyped_option_or_command_gets_a_suggestion(typed: Typed) -> None:
-    for command, meant in ((("plan", "balances", "--outptu", "x"), "--output"), (("exprot", "x"), "export")):
-        typed.refused(*command, says=meant)
-
-
 # ---- what scripts read is the same in every language ---------------------------------------------------------------
 
 UNREACHABLE = "http://127.0.0.1:9"

@@ -1,7 +1,6 @@
 """Jobs on passwords in real processes: no password stands where it must not, whatever is killed and resumed."""
 
 import base64
-import csv
 import shutil
 import stat
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 
 from billing.secret import Secret
 from checkpoints.journal import open_journal
-from checkpoints.records import Change, NewItem, NewRun, Page
+from checkpoints.records import NewItem, NewRun, Page
 from checkpoints.states import State
 from cli.session.order import identity, parse_order
 from cli.session.run_session import finish_run, give_up
@@ -25,8 +24,10 @@ from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.rows.input import Input
 from jobs.spec.errors import SecretGone
+from tests.checkpoints.samples import come_to
 from tests.cli.conftest import Cli, Place, Typed
 from tests.cli.flows import Flow, all_of, flow
+from tests.cli.test_continue import read
 from tests.postgres_server import PostgresServer
 
 ROWS = 40
@@ -74,8 +75,7 @@ async def random_password(flow: Flow) -> None:
     words = [psw for _, _, psw in found]
     assert not before & {(one,) for one in words}
     out = flow.folder / "out.csv"
-    with out.open(encoding="utf-8-sig", newline="") as stream:
-        header, *rows = csv.reader(stream, delimiter=";")
+    header, rows = read(out)
     assert header == ["user_id", "login", "password", f"run {closing['run']}"]
     assert sorted((int(user), login, psw) for user, login, psw in rows) == found
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
@@ -195,12 +195,7 @@ async def test_secrets_are_wiped_when_nothing_may_be_sent_any_more(tmp_path: Pat
         await journal.freeze(run, Page((NewItem("5", "5", "5", "{}"),), (), "1"), lambda item, _: item)
         await journal.end_intake(run)
         await journal.approve(run)
-        (item,) = await journal.items(run, {State.PENDING})
-        if state is not State.PENDING:
-            await journal.claim(run, [item.item_id])
-            if state is State.MANUAL:
-                await journal.doubt(run)
-            await journal.record(run, [Change(item.item_id, state)])
+        await come_to(journal, run, {1: state})
         await finish_run(run, journal, BUILT_IN, await journal.totals(run), anew=True)
     assert other.open([others]) == {others: "anders"}
     assert (WORD.encode() in vault_path(path).read_bytes()) == kept

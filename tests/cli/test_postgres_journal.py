@@ -1,11 +1,7 @@
 """A journal in PostgreSQL, looked at, steered and moved from elsewhere; `test_life_of_a_run.py` ends runs there."""
 
-import json
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -13,18 +9,14 @@ import pytest
 
 from checkpoints.address import journal_in_postgres
 from checkpoints.errors import JournalUnreadable
-from checkpoints.journal import open_journal
 from checkpoints.postgres_connection import connect
 from cli.commands.doctor import is_this_machine
 from cli.terminal.exits import Exit, code_of
-from engine.pipeline.control import to_answer
-from tests.cli.conftest import PATIENCE, Cli, Place, Started, Typed
-from tests.cli.page.browser import browser_at
+from tests.cli.conftest import PATIENCE, Place, Typed
 from tests.postgres_server import PostgresServer
 
 ROWS: Final = 200
 SLOW: Final = ("--rate", "4", "--timeout", "2", "--settle", "0.5")
-FAST: Final = "rate=none"
 LOGGED: Final = "PostgreSQL writes statements to its own log, and they hold names and amounts of subscribers"
 
 
@@ -121,35 +113,11 @@ async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
 # ---- steered from another machine, which has the journal and nothing else: another state folder -----------------
 
 
-@pytest.fixture
-def steered(shared: Place, postgres_server: PostgresServer) -> Place:
-    """A billing whose journal is in PostgreSQL, with a lease that outlasts a command that nobody takes."""
-    return replace(shared, cli=shared.cli.on_machine("one", f"{postgres_server.new_journal()}&lease=30"))
-
-
-@pytest.fixture
-def other(steered: Place) -> Cli:
-    """Another machine with the same journal."""
-    return steered.cli.on_machine("other")
-
-
-@asynccontextmanager
-async def a_load(place: Place) -> AsyncIterator[tuple[Started, str]]:
-    """A slow load in the middle of its work, and the name of its run."""
-    async with place.cli.started("run", "balances", place.balances(ROWS).path, "--yes", "--json", *SLOW) as load:
-        await place.traffic.reaches(2)
-        ((name,),) = place.asked("select name from runs")
-        yield load, str(name)
-
-
-async def commands_of(cli: Cli, name: str) -> list[dict[str, str]]:
-    """What a run was told."""
-    found: list[dict[str, str]] = (await cli.closing("status", name))["commands"]
-    return found
-
-
-async def test_its_commands_are_heard_answered_and_noted_once_with_their_sender(steered: Place, other: Cli) -> None:
-    async with a_load(steered) as (load, name):
+async def test_its_commands_are_heard_answered_and_noted_once_with_their_sender(shared: Place) -> None:
+    other, words = shared.cli.on_machine("other"), ("run", "balances", shared.balances(ROWS).path, "--yes", "--json")
+    async with shared.cli.started(*words, *SLOW) as load:
+        await shared.traffic.reaches(2)
+        ((name,),) = shared.asked("select name from runs")
         seen = await other.closing("status", name)
         with anyio.fail_after(PATIENCE):
             # It tells of itself each second, and at first does not know its rows.
@@ -160,81 +128,22 @@ async def test_its_commands_are_heard_answered_and_noted_once_with_their_sender(
         answered = await other.closing("set", name, "rate=5")
         assert answered["said"] == "rate: at most 5 calls a second"
         assert (await other.closing("get", name))["settings"]["rate"] == "5"
-        steered.asked(
+        shared.asked(
             "select pg_terminate_backend(pid) from pg_stat_activity where starts_with(query, 'listen carbon')"
         )
         await other("pause", name)
         assert (await other.closing("status", name))["paused"]
-        arrived = steered.traffic.arrived
+        arrived = shared.traffic.arrived
         await other.refused("set", name, "rate=never", says="'never'")
-        assert steered.traffic.arrived == arrived
+        assert shared.traffic.arrived == arrived
         await other("continue", name)
         assert (await other.closing("stop", name))["exit"] == 0
         assert (await load.ended(None)).exit == 130
-    commands = await commands_of(other, name)
+    commands = (await other.closing("status", name))["commands"]
     assert [one["command"] for one in commands] == ["set rate=5", "pause", "set rate=never", "continue", "stop"]
-    ((host,),) = steered.asked("select host from runners")
+    ((host,),) = shared.asked("select host from runners")
     assert all(f"@{host}, process " in one["who"] for one in commands)
-    assert steered.asked("select 1 from requests") == []
+    assert shared.asked("select 1 from requests") == []
     resumed = await other.closing("resume", "--settle", "0.1", "--rate", "none")
     assert resumed["states"] == {"accepted": ROWS}
-    assert (await steered.found()).most_for_one == 1
-
-
-async def test_a_command_that_a_stopped_process_does_not_take_has_no_effect_when_it_goes_on(
-    steered: Place, other: Cli
-) -> None:
-    async with a_load(steered) as (load, name):
-        load.signal(signal.SIGSTOP)
-        says = [
-            f"process {load.process.pid} on",
-            "has not taken the command within 10 s. The command is withdrawn",
-            f"kill -INT {load.process.pid}",
-        ]
-        try:
-            await other.refused("stop", name, says=says)
-        finally:
-            load.signal(signal.SIGCONT)
-        # The next one is heard, and the run goes on under it.
-        await other("set", name, FAST)
-        assert (await load.ended(None)).closing["states"] == {"accepted": ROWS}
-    assert [one["command"] for one in await commands_of(other, name)] == [f"set {FAST}"]
-
-
-async def test_a_command_for_an_earlier_process_is_refused_by_its_successor(steered: Place, other: Cli) -> None:
-    async with (
-        a_load(steered) as (load, name),
-        open_journal(journal_in_postgres(other.environment["CARBON_MIGRATE_JOURNAL"], other.folder)) as seen,
-    ):
-        before = await seen.run(name)
-        load.signal(signal.SIGKILL)
-        await load.ended(None)
-        async with steered.cli.started("resume", name, "--settle", "0.1", "--json") as resumed:
-            # It waits until it is taken: the successor begins meanwhile.
-            handed = await seen.mailbox.ask(before, "olga@ops", '{"command": "stop"}', PATIENCE)
-            answer = to_answer(handed.answer or "")
-            assert (answer.refused, "does not work on the run any more" in answer.said) == (True, True)
-            await other("set", name, FAST)
-            assert (await resumed.ended(None)).closing["states"] == {"accepted": ROWS}
-    assert [one["command"] for one in await commands_of(other, name)][-1:] == [f"set {FAST}"]
-
-
-async def test_the_page_follows_it_with_its_live_figures_and_its_buttons_work(steered: Place, other: Cli) -> None:
-    async with a_load(steered) as (load, name), other.started("page", name, "--json") as page:
-        async with browser_at(json.loads(await page.first_line())["address"]) as browser:
-            assert (await browser.open()).status == 303
-            async with browser.stream(name) as stream:
-                first = (await stream.until(lambda seen: seen["accepted"]["rows"] > 0 and seen["window"] > 0)).data
-                assert (first["worked_by"]["process"], first["knows_pace"]) == (load.process.pid, True)
-                await stream.until(lambda seen: seen["accepted"]["rows"] > first["accepted"]["rows"])
-                assert (await browser.commands(name, "pause")).status == 200
-                paused = (await stream.until(lambda seen: seen["paused"])).data
-                assert paused["paused"]["by"].startswith("page, ")
-                assert (await browser.commands(name, "continue")).status == 200
-                assert (await browser.commands(name, "set", None, rate="none")).status == 200
-                with anyio.fail_after(PATIENCE):
-                    ended = (await stream.until(lambda seen: seen["ended"])).data
-                assert ended["accepted"]["rows"] == ROWS
-        page.signal(signal.SIGINT)
-        await page.ended(None)
-        assert (await load.ended(None)).exit == 0
+    assert (await shared.found()).most_for_one == 1

@@ -137,8 +137,7 @@ async def test_a_run_keeps_its_profile_and_shows_it_everywhere(place: Place) -> 
     )
     async with open_journal(place.cli.folder / "t"):
         pass
-    strayed = await place.cli("resume", run, "--profile", "test", "--json", may_end_with=[2])
-    assert "has no run" in strayed.words
+    strayed = await place.cli.refused("resume", run, "--profile", "test", "--json", says="has no run")
     assert where in strayed.closing["error"]
     doctor = await place.cli("doctor", *production, "--json")
     assert json.loads(doctor.out)["settings"]["profile"] == {"value": "production", "origin": "--profile"}

@@ -26,14 +26,14 @@ ENOUGH = 4
 
 
 @asynccontextmanager
-async def a_load(place: Place, *words: str) -> AsyncIterator[tuple[Started, str]]:
+async def a_load(place: Place, *words: str, latency: float = SLOW) -> AsyncIterator[tuple[Started, str]]:
     """A load in the middle of its work, two calls at a time, and the name of its run."""
     balances = place.balances(ROWS)
     place.billing.latency = 0.05
     flags = ("--yes", "--json", "--in-flight", "2", *words)
     async with place.cli.started("run", "balances", balances.path, *flags) as load:
         await load.until(partial(place.traffic.reaches, place.traffic.arrived + ENOUGH))
-        place.billing.latency = SLOW
+        place.billing.latency = latency
         yield load, (await place.runs())[-1].name
 
 
@@ -72,10 +72,6 @@ async def settings(place: Place, name: str) -> dict[str, str]:
     return found
 
 
-async def each_row_landed_once(place: Place) -> None:
-    await place.landed_once(ROWS)
-
-
 # ---- pause, continue, set, get, stop -----------------------------------------------------------------------------
 
 
@@ -100,7 +96,7 @@ async def test_a_paused_run_is_killed_and_comes_back_paused_and_each_row_lands_o
         assert "it goes on" in (await place.cli("continue", name)).out
         ended = await load.ended()
     assert (ended.exit, ended.closing["states"]) == (0, {"accepted": ROWS})
-    await each_row_landed_once(place)
+    await place.landed_once(ROWS)
     assert (await told(place, name))[0].paused_at is None
 
 
@@ -125,7 +121,7 @@ async def test_a_pause_ends_where_it_began_and_what_is_set_holds_at_once(place: 
         assert await is_still(place, name) <= before + 1 < ROWS
         await place.cli("set", name, "rate=none")
         assert (await load.ended()).exit == 0
-    await each_row_landed_once(place)
+    await place.landed_once(ROWS)
     _, commands = await told(place, name)
     said_to_it = [
         "pause",
@@ -163,7 +159,7 @@ async def test_a_run_that_was_paused_and_stopped_waits_when_it_is_taken_up(place
     assert (await told(place, name))[0].paused_at is not None
     # A script says at once that it is to go on.
     assert (await place.cli.closing("resume", "--settle", "0", "--unpause"))["states"] == {"accepted": ROWS}
-    await each_row_landed_once(place)
+    await place.landed_once(ROWS)
     run, commands = await told(place, name)
     assert run.paused_at is None
     heard = ["pause", "stop", "pause", "taken up with --settle 0", "resume --unpause"]
@@ -175,8 +171,7 @@ async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Plac
         # The next calls take longer than any command.
         place.billing.latency = 5 * SLOW
         await place.traffic.reaches(place.traffic.arrived + 2)
-        stopped = await place.cli("stop", name)
-        assert "its process ends with 130" in stopped.words
+        stopped = (await place.cli("stop", name)).saying("its process ends with 130")
         assert f"run {name} has stopped" in stopped.out
         assert f"carbon-migrate resume {name}" in stopped.out
         # It had ended when the command did.
@@ -228,7 +223,7 @@ async def test_a_run_whose_disk_is_full_still_hears_stop(place: Place, tmp_path:
         assert (await place.cli.closing("resume", name, "--unpause", "--settle", "0.1"))["states"] == {
             "accepted": ROWS
         }
-        await each_row_landed_once(place)
+        await place.landed_once(ROWS)
     finally:
         await anyio.run_process(["umount", str(disk)])
 

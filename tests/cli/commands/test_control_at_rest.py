@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.mailbox import Mailbox
-from checkpoints.records import Change, Command, Run
+from checkpoints.records import Command, Run
 from checkpoints.states import State
 from cli.session import control_client as asking
 from cli.session.control_commands import give
@@ -22,7 +22,7 @@ from cli.session.stages import StepMark
 from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from engine.pipeline.control import ControlRequest
-from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, new_item, within
+from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, new_item, sent_run, within
 from tests.cli.conftest import Typed
 
 
@@ -36,11 +36,7 @@ def name(path: Path) -> str:
     """A run of two rows, one accepted, that somebody has stopped."""
 
     async def make(journal: Journal) -> str:
-        run = await frozen_run(journal, new_item("1"), new_item("2"))
-        await journal.end_intake(run)
-        await journal.approve(run)
-        await enter(journal, run, "1")
-        return run.name
+        return (await sent_run(journal, new_item("1"), new_item("2"), fates={1: State.ACCEPTED})).name
 
     return within(path, make)
 
@@ -54,12 +50,6 @@ def worked_on(path: Path, run: Run) -> Iterator[None]:
         portal.wrap_async_context_manager(journal.taken_up(run)),
     ):
         yield
-
-
-async def enter(journal: Journal, run: Run, key: str) -> None:
-    item = (await ids(journal, run))[key]
-    await journal.claim(run, [item])
-    await journal.record(run, [Change(item, State.ACCEPTED)])
 
 
 def told(path: Path, name: str) -> tuple[Run, list[Command]]:
@@ -112,7 +102,7 @@ def test_what_needs_somebody_who_works_says_that_nobody_does(name: str, path: Pa
 
 def test_a_run_at_its_end_says_so(name: str, path: Path, typed: Typed) -> None:
     async def end(journal: Journal) -> None:
-        await enter(journal, await journal.run(name), "2")
+        await come_to(journal, await journal.run(name), {2: State.ACCEPTED})
 
     async def give_up(journal: Journal) -> str:
         run = await frozen_run(journal, new_item("1"))
@@ -134,7 +124,7 @@ def step_at_its_end(path: Path, number: int) -> str:
         await journal.end_intake(run)
         await journal.approve(run)
         await journal.pause(run, "olga")
-        await enter(journal, run, "1")
+        await come_to(journal, run, {1: State.ACCEPTED})
         return run.name
 
     return within(path, make)
@@ -185,10 +175,7 @@ async def test_one_that_does_not_take_a_command_is_told_from_one_that_is_not_the
 async def left_to_a_person(journal: Journal, name: str) -> Run:
     """The run, whose second row nobody knows of."""
     run = await journal.run(name)
-    number = (await ids(journal, run))["2"]
-    await journal.claim(run, [number])
-    for state in (State.UNKNOWN, State.MANUAL):
-        await journal.record(run, [Change(number, state)])
+    await come_to(journal, run, {2: State.MANUAL})
     return run
 
 

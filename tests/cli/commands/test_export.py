@@ -12,11 +12,10 @@ import pytest
 from aiohttp import web
 
 from checkpoints.journal import Journal
-from checkpoints.records import Change
 from checkpoints.states import State
 from cli.output.item_files import OutputFile, written_to
 from cli.terminal.exits import CommandRefused
-from tests.checkpoints.samples import frozen_run, ids, new_item, within
+from tests.checkpoints.samples import new_item, sent_run, within
 from tests.cli.conftest import Place, Typed
 
 
@@ -173,7 +172,7 @@ async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: P
 
 # ---- a finished run in words that a person means -------------------------------------------------------------------
 
-OUTCOMES = {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.REJECTED, "4": State.APPLIED}
+OUTCOMES = {1: State.APPLIED, 2: State.ACCEPTED, 3: State.REJECTED, 4: State.APPLIED}
 
 
 @pytest.fixture
@@ -181,16 +180,8 @@ def name(tmp_path: Path) -> str:
     """A run of four rows at its end: one accepted, two of them read back since, one rejected."""
 
     async def make(journal: Journal) -> str:
-        run = await frozen_run(journal, *(new_item(key, line=int(key) + 1) for key in OUTCOMES))
-        await journal.end_intake(run)
-        await journal.approve(run)
-        by_key = await ids(journal, run)
-        await journal.claim(run, list(by_key.values()))
-        first = {key: State.ACCEPTED if state is State.APPLIED else state for key, state in OUTCOMES.items()}
-        await journal.record(run, [Change(by_key[key], state) for key, state in first.items()])
-        applied = [Change(by_key[key], state) for key, state in OUTCOMES.items() if state is State.APPLIED]
-        await journal.record(run, applied)
-        return run.name
+        items = [new_item(str(key), line=key + 1) for key in OUTCOMES]
+        return (await sent_run(journal, *items, fates=OUTCOMES)).name
 
     return within(tmp_path / "carbon-migrate.journal", make)
 
@@ -199,16 +190,6 @@ def rows_of(text: str) -> list[tuple[str, str]]:
     """The key and the state of each row of an export."""
     header, *rows = csv.reader(text.removeprefix("\ufeff").splitlines(), delimiter=";")
     return [(row[0], row[header.index("carbon_state")]) for row in rows]
-
-
-def test_a_run_at_its_end_is_done_on_the_screen_and_for_scripts(typed: Typed, name: str) -> None:
-    assert f"{name}, done" in typed("status", name).out
-    assert typed("status", name, "--json").closing["stage"] == "done"
-    (run,) = typed("status", "--json").closing["runs"]
-    assert run["stage"] == "done"
-    for command in (("status", "xxxxx"), ("pause", "xxxxx"), ("verify", "xxxxx"), ("decide", name, "1", "no")):
-        closing = typed(*command, *(["--why", "x"] if command[0] == "decide" else []), "--json").closing
-        assert (closing["exit"], bool(closing["error"])) == (2, True)
 
 
 def test_accepted_rows_are_those_that_were_read_back_too(typed: Typed, name: str, tmp_path: Path) -> None:

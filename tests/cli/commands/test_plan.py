@@ -17,7 +17,7 @@ from cli.settings.flags import Flags
 from cli.settings.profiles import write_profile
 from cli.settings.settings import load
 from tests.cli.conftest import Ended, Place
-from tests.cli.terminal.terminals import answered, at_a_terminal
+from tests.cli.terminal.terminals import answered
 from tests.cli.test_continue import read
 
 TOGETHER = "update abonents set account_id = (select account_id from abonents where id = 2001) where id = 2003"
@@ -451,14 +451,3 @@ async def test_secrets_of_rows_are_read_again_and_those_given_for_all_are_not_ke
     seen = await answered(place, "plan", "password", "same.csv", "--ask", "psw", "--json", says=says)
     name = re.findall(r'"plan":"([a-z0-9]{5})"', seen)[-1]
     await place.cli.refused("run", "--plan", name, "--yes", says=["was made with a psw for all rows", "--ask psw"])
-
-
-async def test_a_screen_of_eighty_columns_has_the_command_on_one_line(place: Place) -> None:
-    balances = place.balances(2)
-    place.cli.environment["COLUMNS"] = "80"
-    with at_a_terminal(place, "plan", "balances", str(balances.path), "--limit", "1") as terminal:
-        assert await terminal.ends() == 0
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", terminal.seen)
-    lines = "\n".join(line.rstrip() for line in plain.splitlines())
-    assert re.search(r"^  carbon-migrate run --plan [a-z0-9]{5} --journal ", lines, re.MULTILINE)
-    assert re.search(r"^left out +1 row by --limit$", lines, re.MULTILINE)

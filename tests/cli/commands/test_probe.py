@@ -19,8 +19,7 @@ from billing.database.dsn import Dsn
 from billing.money import SCALE
 from lab.mock.leaving_out import leave_out
 from lab.mock.quirks import Quirks
-from lab.mock.server import running
-from tests.cli.conftest import PATIENCE, Cli, Place, Started, Traffic, clean_environment
+from tests.cli.conftest import PATIENCE, Place, Started, place_in
 
 Opened = Callable[..., AbstractAsyncContextManager[Place]]
 SETTLE = ("--settle", "0.2")
@@ -67,22 +66,12 @@ def opened(billing_file: Path, tmp_path: Path) -> Opened:
     async def open_place(
         quirks: Quirks | None = None, *without: str, stack_rate: float = 0.0, watch: CreateWatch | None = None
     ) -> AsyncIterator[Place]:
-        folder = tmp_path / "work"
-        folder.mkdir()
-        traffic = Traffic()
         with closing(attach(Dsn(str(billing_file)))) as connection:
             for name in without:
                 leave_out(connection, name)
-        middlewares = [traffic.count, *([watch.hold] if watch else [])]
-        served = partial(running, Dsn(str(billing_file)), middlewares=middlewares, stack_rate=stack_rate)
-        async with served(quirks=quirks or Quirks()) as billing:
-            environment = clean_environment() | {
-                "CARBON_MIGRATE_API_URL": billing.url,
-                "CARBON_MIGRATE_DATABASE": str(billing_file),
-                "XDG_STATE_HOME": str(folder / "state"),
-                "COLUMNS": "200",
-            }
-            yield Place(Cli(folder, environment), billing, traffic, billing_file)
+        served = partial(place_in, tmp_path / "work", billing_file, *([watch.hold] if watch else []))
+        async with served(quirks=quirks or Quirks(), stack_rate=stack_rate) as place:
+            yield place
 
     return open_place
 

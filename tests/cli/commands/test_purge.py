@@ -13,10 +13,10 @@ import pytest
 
 from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalFile
-from checkpoints.records import Change, NewItem, NewRun, Refusal, Run
+from checkpoints.records import NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
 from cli.session.stages import StepMark
-from tests.checkpoints.samples import keep, page, within
+from tests.checkpoints.samples import come_to, keep, page, within
 from tests.cli.conftest import Place, Typed
 
 CANARY = "Канарейкина"
@@ -47,12 +47,7 @@ async def sent(journal: Journal, new: NewRun, ends: State) -> Run:
     """A run of one row that was sent, and ends so."""
     run = await listed(journal, new)
     await journal.approve(run)
-    (item,) = await journal.items(run, {State.PENDING})
-    if ends is not State.PENDING:
-        await journal.claim(run, [item.item_id])
-        if ends is State.MANUAL:
-            await journal.record(run, [Change(item.item_id, State.UNKNOWN)])
-        await journal.record(run, [Change(item.item_id, ends, answer="4711")])
+    await come_to(journal, run, {1: ends})
     return run
 
 
@@ -284,5 +279,4 @@ async def test_the_same_file_enters_nothing_twice_after_its_run_was_purged(place
     place.write(f"contract_number;amount\n{balances.numbers[0]};99\n", "other.csv")
     refused = await place.cli("run", "balances", "other.csv", "--yes", may_end_with=(2,))
     assert f"run {name} has entered a value that is purged for this key" in refused.words
-    found = await place.found()
-    assert (found.rows, found.sum, found.most_for_one) == (3, balances.sum, 1)
+    await place.each_landed_once(balances)

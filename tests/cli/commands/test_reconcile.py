@@ -11,13 +11,13 @@ from aiohttp import web
 
 from billing.database.dsn import Dsn
 from checkpoints.journal import Journal
-from checkpoints.records import Change, NewItem, NewRun
+from checkpoints.records import NewItem, NewRun
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from jobs.access.payload import Payload, chain_of, encode_payload
 from jobs.spec.import_words import IMPORT
 from lab.mock.connection import MockConnection
-from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, new_item, within
+from tests.checkpoints.samples import NEW_RUN, all_items, new_item, sent_run, within
 from tests.cli.conftest import Balances, Place, Typed
 from tests.cli.terminal.terminals import answered
 
@@ -128,14 +128,7 @@ def journal_with(items: Sequence[NewItem], *, manual: Sequence[int], new: NewRun
     """A journal with a run of these rows, those of these numbers left to a person; the run's name."""
 
     async def make(journal: Journal) -> str:
-        run = await frozen_run(journal, *items, new=new)
-        await journal.end_intake(run)
-        await journal.approve(run)
-        ids = [item.item_id for item in await all_items(journal, run) if item.number in manual]
-        await journal.claim(run, ids)
-        for state in (State.UNKNOWN, State.MANUAL):
-            await journal.record(run, [Change(item_id, state) for item_id in ids])
-        return run.name
+        return (await sent_run(journal, *items, new=new, fates=dict.fromkeys(manual, State.MANUAL))).name
 
     return within(JOURNAL, make)
 

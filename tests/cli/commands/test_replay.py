@@ -27,8 +27,7 @@ async def test_without_names_a_load_is_replayed_by_rows_that_are_made_up_too(pla
     assert closing["states"] == {"accepted": 12}
     assert "анарейк" not in recording.decode()
     assert "objects.filter" in recording.decode()
-    made_up = await place.cli("mock", "rows", closing["run"], "-o", "made-up.csv")
-    assert "12 rows" in made_up.words
+    (await place.cli("mock", "rows", closing["run"], "-o", "made-up.csv")).saying("12 rows")
     rows = (place.cli.folder / "made-up.csv").read_text(encoding="utf-8")
     assert rows.startswith("contract_number;amount;кто\n")
     assert "анарейк" not in rows

@@ -126,17 +126,6 @@ async def test_the_same_billing_under_another_name_is_asked_about_through_the_ap
     assert (await place.cli.closing(*again, "--again"))["states"] == {"accepted": 1}
 
 
-async def test_a_job_without_a_file_streams_out_of_the_database(place: Place) -> None:
-    threshold = ("warning-threshold", "--set", "folder=89", "--set", "amount=-77")
-    ended = await place.run(*threshold)
-    query = "select count(*) from abonents where parent_id = 89 and is_folder = 0 and deleted = 0"
-    ((subscribers,),) = place.query(query)
-    assert sum(ended["states"].values()) == subscribers
-    assert ended["states"]["accepted"] > 100
-    assert (await place.cli.closing("verify", ended["run"]))["different"] == 0
-    assert (await place.run(*threshold))["states"] == {"skipped": subscribers}
-
-
 async def test_rows_that_contradict_each_other_in_a_stream_are_named_and_none_is_sent_twice(place: Place) -> None:
     """Pages have a thousand rows: the second says otherwise, or again, what the first has said."""
     ids = [key for (key,) in place.query("select first 900 id from abonents where is_folder = 0 and deleted = 0")]
@@ -176,18 +165,6 @@ async def test_rows_that_the_billing_rejects_end_with_1_and_their_reasons(place:
     export = f"carbon-migrate export {name} --state rejected -o {name}-rejected.csv"
     ended.saying(["rejected 3 × Объект уже удалён", "[red]", export])
     await place.cli("verify", name, may_end_with=(1,))
-
-
-async def test_too_many_errors_stop_a_run_that_can_be_taken_up(place: Place) -> None:
-    place.traffic.answer = lambda _: refusal("Объект уже удалён")
-    pacing = ("--in-flight", "1", "--stop-after-errors", "3", "--no-canary")
-    ended = await place.run("balances", place.balances(40).path, *pacing, ends=3)
-    assert ended["states"]["rejected"] >= 3
-    assert ended["states"]["pending"] > 30
-    assert "--stop-after-errors 3" in ended["stopped"]
-    place.traffic.answer = lambda _: None
-    states = (await place.cli.closing("resume", "--settle", "0", ends=1))["states"]
-    assert states["rejected"] + states["accepted"] == 40
 
 
 async def test_a_billing_that_refuses_all_work_stops_the_run_and_lost_answers_are_looked_up(place: Place) -> None:

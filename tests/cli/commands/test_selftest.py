@@ -129,8 +129,3 @@ def test_a_machine_is_told_the_same(typed: Typed) -> None:
         assert [one["name"] for one in told["parameters"]] == [one.name for one in kind.parameters]
     assert [one["name"] for one in json.loads(typed("jobs", "--json").out)] == list(JOBS)
     typed.refused("jobs", "operater", says="did you mean 'operator'?")
-
-
-def test_a_job_that_there_is_not_is_refused_in_the_language_of_the_reader(typed: Typed) -> None:
-    ended = typed("jobs", "zzz", "--lang", "ru")
-    assert f"задания 'zzz' нет; есть: {', '.join(JOBS)}" in " ".join(ended.err.split())

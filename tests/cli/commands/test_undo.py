@@ -17,7 +17,7 @@ from billing.money import SCALE
 from checkpoints.records import Change, Stage
 from checkpoints.states import State
 from tests.cli.conftest import Balances, Ended, Place
-from tests.cli.terminal.terminals import answered, at_a_terminal
+from tests.cli.terminal.terminals import answered, at_a_terminal, killed_at
 from tests.cli.test_import import FILES, TRIAL, proposed_and_checked, tried
 from tests.jobs.whole_database import changes
 
@@ -204,12 +204,6 @@ async def test_what_was_taken_back_is_entered_anew_only_once_and_the_undo_of_the
     assert f"entered anew since: run {anew['run']} has this row again" in ended.words
 
 
-async def test_a_row_that_an_undo_of_an_undo_has_restored_is_not_entered_again(place: Place) -> None:
-    run, path = await entered(place, 3)
-    await undone(place, await undone(place, run, *OPPOSITE), *STORNO)
-    assert (await place.run("balances", path))["states"] == {"skipped": 3}
-
-
 async def test_what_a_storno_took_back_is_entered_again_as_the_refusal_advises(place: Place) -> None:
     run, _ = await entered(place, 2)
     storno = await undone(place, run, *STORNO)
@@ -366,10 +360,7 @@ async def test_an_undo_that_refuses_a_row_is_not_out_of_date_for_that(place: Pla
     run, _, rows = await stopped(place)
     with contextlib.closing(sqlite3.connect(place.cli.journal)) as journal, journal:
         journal.execute("update items set answer = null where number = 1")
-    with at_a_terminal(place, "undo", run, *STORNO, "--skip-bad") as terminal:
-        await terminal.shows("[y/N]")
-        terminal.dies()
-        await terminal.ends()
+    await killed_at("[y/N]", place, "undo", run, *STORNO, "--skip-bad")
     back = (await place.runs())[-1].name
     ended = await place.cli.closing("resume", back, "--yes", "--skip-bad", *SETTLE, ends=1)
     assert (ended["states"], ended["refused"]) == ({"accepted": rows - 1}, 1)
@@ -429,10 +420,7 @@ async def test_a_run_that_works_is_in_doubt_or_is_done_is_neither_closed_nor_tak
 
 
 async def test_a_run_that_nobody_agreed_to_is_given_up_by_close(place: Place) -> None:
-    with at_a_terminal(place, "run", "balances", str(place.balances(3).path)) as terminal:
-        await terminal.shows("[y/N]")
-        terminal.dies()
-        await terminal.ends()
+    await killed_at("[y/N]", place, "run", "balances", place.balances(3).path)
     (run,) = await place.runs()
     await sends_nothing(place, "close", run.name, "--reason", REASON, may_end_with=(0,))
     assert (await place.runs())[0].stage is Stage.DISCARDED
@@ -582,12 +570,6 @@ async def test_a_row_that_finds_what_the_run_has_set_is_counted_and_no_warning(p
     assert OWN in " ".join(ended.out.split())
     assert [words for words in (OWN[11:], " warning ", CHANGED) if words in ended.words] == []
     assert CHANGED not in ended.out
-
-
-async def test_with_quiet_nothing_is_said_of_it(place: Place) -> None:
-    thresholds(place)
-    ended = await place.cli("run", "tariff-threshold", "rows.csv", "--yes", "--quiet")
-    assert (ended.out, ended.err) == ("", "")
 
 
 async def test_a_run_that_was_killed_still_knows_what_it_has_set(place: Place) -> None:

@@ -1,6 +1,5 @@
 """What is read back, and what is shown of runs."""
 
-import csv
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +9,7 @@ import anyio.to_thread
 from billing.database.database import attach
 from billing.database.dsn import Dsn
 from tests.cli.conftest import Place
+from tests.cli.test_continue import read
 
 
 def double(file: Path, mark: str) -> None:
@@ -82,8 +82,7 @@ async def test_verify_names_the_rows_that_differ(place: Place) -> None:
         await place.execute(statement, f"%{name}/{row}]")
     said = " ".join((await place.cli("verify", name, "-o", "differences.csv", may_end_with=(1,))).out.split())
     assert [words for words in ("line 4", "operation", "8 rows as sent, 2 different") if words not in said] == []
-    with (place.cli.folder / "differences.csv").open(encoding="utf-8-sig", newline="") as stream:
-        header, *rows = csv.reader(stream, delimiter=";")
+    header, rows = read(place.cli.folder / "differences.csv")
     assert header[:3] == ["contract_number", "amount", "carbon_row"]
     assert [row[2] for row in rows] == [f"{name}/3", f"{name}/4"]
     await place.cli.refused("verify", name, "-o", "differences.csv", says="--force")

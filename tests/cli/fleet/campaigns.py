@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.journal import Journal
-from checkpoints.records import Change, NewRun, NewRunner, Page, Refusal, Run
+from checkpoints.records import NewRun, NewRunner, Page, Refusal, Run
 from checkpoints.states import State
 from cli.fleet.queue import open_queue
-from tests.checkpoints.samples import keep, new_item
+from tests.checkpoints.samples import come_to, keep, new_item
 from tests.checkpoints.shells import shell
 from texts.said import said
 
@@ -51,14 +51,8 @@ async def sent(journal: Journal, run: Run, states: Sequence[State]) -> Run:
 
 async def sent_by(journal: Journal, ours: Run, states: Sequence[State]) -> None:
     await journal.approve(ours)
-    items = (await journal.items(ours, {State.PENDING}, size=len(states)))[: len(states)]
-    if items:
-        await journal.claim(ours, [one.item_id for one in items])
-    changes = [Change(one.item_id, state) for one, state in zip(items, states, strict=True)]
-    await journal.record(
-        ours, [Change(one.item_id, State.UNKNOWN) if one.state is State.MANUAL else one for one in changes]
-    )
-    await journal.record(ours, [one for one in changes if one.state is State.MANUAL])
+    pending = await journal.items(ours, {State.PENDING}, size=len(states))
+    await come_to(journal, ours, {item.number: state for item, state in zip(pending, states, strict=False)})
 
 
 @asynccontextmanager

@@ -86,19 +86,6 @@ async def test_a_run_that_was_taken_up_since_is_left_by_no_worker(journal: Journ
     assert needs[campaign.name("idle")] == ["idle"]
 
 
-@pytest.mark.usefixtures("campaign")
-async def test_it_fits_eighty_columns_in_both_languages(cli: Cli, address: str) -> None:
-    shown = (await cli("status", "--all", "--journal", address)).out
-    russian = (await cli("status", "--all", "--journal", address, "--lang", "ru")).out
-    for text in (shown, russian):
-        *lines, _ = text.splitlines()
-        assert max(map(len, lines)) <= 80
-    assert "14 billings: 6 runs need a person, 1 works, 5 wait, 2 have ended" in shown
-    assert "53 of 130 rows done, 57.20 entered" in shown
-    assert "  ! 1 row rejected; 2 rows of the input refused" in shown
-    assert "53 из 130" in russian
-
-
 async def test_two_hundred_billings_take_few_statements_and_no_wider_screen(
     cli: Cli, address: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,9 +128,8 @@ def test_each_event_is_told_when_it_happens_and_noted() -> None:
         (f"{event} https://hooks.example.org", "taken") for event in ("on-start", "on-person", "on-end")
     ]
 
-
-def test_a_message_says_what_it_is_about_to_people_and_to_scripts() -> None:
-    start, person, end = (message for _, message in tell(whole).messages)
+    # What a message is about, to people and to scripts.
+    start, person, end = (message for _, message in found.messages)
     for message in (start, person, end):
         assert (message["run"], message["job"], message["billing"]) == ("k7m2q", "balances", "http://billing:8082")
         assert message["job_file"] is None
@@ -146,11 +145,6 @@ def test_the_sentence_is_in_the_language_of_the_settings_and_all_else_is_not() -
     for (_, one), (_, other) in zip(english, russian, strict=True):
         assert one["text"] != other["text"]
         assert {**one, "text": "", "at": ""} == {**other, "text": "", "at": ""}
-
-
-def test_only_what_has_a_hook_is_told() -> None:
-    found = tell(whole, HookSettings({HookEvent.END: HOOK}))
-    assert found.events == [(5, "on-end")]
 
 
 @pytest.mark.parametrize(("lasts", "told"), [(59, []), (61, [(60, "on-hold")]), (600, [(60, "on-hold")])])

@@ -19,36 +19,7 @@ from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input
 from tests.cli.conftest import Place, Typed
 
-STEPS = """\
-# Kept in git.
-format = 1
-
-[run]
-rate = 200
-
-[[step]]
-job = "warning-threshold"
-[step.set]
-folder = 89
-amount = "-77"
-
-[[step]]
-job = "balances"
-file = "data/balances.csv"
-map = {amount = "К зачислению"}
-"""
-
-
 TWICE_PIPED = '[[step]]\njob = "balances"\nfile = "-"\n[[step]]\njob = "payments"\nfile = "-"\n'
-
-
-def job_file(place: Place, text: str = STEPS, name: str = "night.toml") -> Path:
-    return place.write(text, name)
-
-
-def data(place: Place, text: str = "Договор;К зачислению\n00003;1,50\n00004;2,50\n") -> None:
-    (place.cli.folder / "data").mkdir(exist_ok=True)
-    place.write(text, "data/balances.csv")
 
 
 @pytest.mark.parametrize(
@@ -109,28 +80,9 @@ def test_every_fault_is_told_with_line_and_column(
 ) -> None:
     (tmp_path / "bad.toml").write_text(text, encoding="utf-8")
     language = "ru" if told[0].startswith("строка") else "en"
-    ended = typed("run", "bad.toml", "--api-url", "http://127.0.0.1:9", "--lang", language)
-    assert ended.exit == 2
-    assert "bad.toml" in ended.words
+    ended = typed.refused("run", "bad.toml", "--api-url", "http://127.0.0.1:9", "--lang", language, says="bad.toml")
     for words in told:
         assert words in ended.words, ended.err
-
-
-async def test_a_bad_step_is_refused_before_the_first_is_begun(place: Place) -> None:
-    job_file(place, STEPS.replace('job = "balances"', 'job = "balancs"'))
-    ended = await place.cli("run", "night.toml", "--yes", may_end_with=(2,))
-    assert "line 14, column 1" in ended.words
-    assert not place.cli.journal.exists()
-
-
-async def test_a_plan_of_the_file_sends_nothing(place: Place) -> None:
-    data(place)
-    job_file(place)
-    told = await place.cli("plan", "night.toml")
-    assert "Step 2 of 2" in told.out
-    assert "2 rows, 4.00 in total" in told.out
-    assert (await place.found()).rows == 0
-    assert not place.cli.journal.exists()
 
 
 OF_THE_FOLDER = "select id from abonents where parent_id = :folder"
@@ -145,8 +97,7 @@ async def test_what_was_typed_is_saved_and_does_the_same(place: Place) -> None:
     saved = await place.cli("run", "call", *CALLS, "--save", "call.toml")
     assert "nothing was sent" in saved.out
     assert not place.cli.journal.exists()
-    again = await place.cli("run", "call", *CALLS, "--save", "call.toml", may_end_with=(2,))
-    assert "is there already" in again.words
+    await place.cli.refused("run", "call", *CALLS, "--save", "call.toml", says="is there already")
     await place.cli("run", "call.toml", "--yes")
     async with place.journal() as journal:
         (run,) = await journal.runs()
@@ -283,13 +234,3 @@ def test_what_is_typed_of_the_pacing_goes_before_the_file_also_where_it_is_the_d
     assert with_file(Pacing(settle="30"), said) == Pacing(settle="30", rate="10", in_flight="2")
     # A bound that is typed bounds something.
     assert with_file(Pacing(max_in_flight="3"), said) == Pacing(settle="5", rate="10", max_in_flight="3")
-
-
-async def test_pacing_that_is_typed_takes_effect_beside_a_job_file(place: Place) -> None:
-    data(place)
-    job_file(place, STEPS.replace("rate = 200", "max_in_flight = 5"))
-    told = (await place.cli("run", "night.toml", may_end_with=(2,))).words
-    assert "at most 5;" in told
-    assert (
-        "at most 5;" not in (await place.cli("run", "night.toml", "--max-in-flight", "64", may_end_with=(2,))).words
-    )

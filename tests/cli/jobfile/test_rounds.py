@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, NewItem, NewRun, Page, Run
+from checkpoints.records import NewItem, NewRun, Page, Run
 from checkpoints.states import State
 from cli.jobfile.job_file import JobFile, read
 from cli.jobfile.steps import Round, StepState, round_of
 from cli.session.stages import StepMark
 from engine.sources.raw.original import FileOnDisk
 from jobs.catalogue.catalogue import BUILT_IN
+from tests.checkpoints.samples import come_to
 
 TARGET = "http://billing"
 STEPS = """
@@ -80,12 +81,7 @@ class Desk:
         if not approved:
             return run
         await self.journal.approve(run)
-        for item, state in zip(await self.journal.items(run, {State.PENDING}), states, strict=True):
-            if state is not State.PENDING:
-                await self.journal.claim(run, [item.item_id])
-                ways = [State.UNKNOWN, State.MANUAL] if state is State.MANUAL else [state]
-                await self.journal.record(run, [Change(item.item_id, way) for way in ways[:1]])
-                await self.journal.record(run, [Change(item.item_id, way) for way in ways[1:]])
+        await come_to(self.journal, run, dict(enumerate(states, 1)))
         return await self.journal.run(run.name)
 
     async def undone(self, run: Run) -> None:
@@ -94,9 +90,7 @@ class Desk:
         undo = await self.journal.create_run(NewRun("undo", {"run": run.name}, TARGET, "run"))
         item = NewItem("undo", "", "", "{}", undoes=first.item_id)
         await self.journal.freeze(undo, Page((item,), (), "1"), lambda item, _: item)
-        (pending,) = await self.journal.items(undo, {State.PENDING})
-        await self.journal.claim(undo, [pending.item_id])
-        await self.journal.record(undo, [Change(pending.item_id, State.ACCEPTED)])
+        await come_to(self.journal, undo, {1: State.ACCEPTED})
 
     async def round(self, file: JobFile, now: datetime = EVENING) -> Round:
         return await round_of(file, TARGET, self.journal, now)

@@ -19,12 +19,8 @@ QUICK = ("--yes", "--no-canary", "--settle", "0.1")
 
 def people(place: Place, number: int = 3) -> list[str]:
     """A file of subscribers; each has an account of its own."""
-    query = (
-        "select first 12 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
-        "group by account_id order by 1"
-    )
-    ids = [str(found) for (found,) in place.billing.database.query(query)][:number]
-    place.write("\n".join(["abonent_id", *ids]) + "\n", "people.csv")
+    ids = [str(key) for key in place.subscribers(number)]
+    place.rows("abonent_id", *ids, name="people.csv")
     return ids
 
 
@@ -37,13 +33,10 @@ async def test_a_file_that_was_killed_in_its_second_step_goes_on_there(place: Pl
     balances = place.balances(ROWS)
     place.write(THRESHOLDS + BALANCES, "night.toml")
     await place.kill_at(10, "run", "night.toml", "--in-flight", "2", *QUICK)
-    ended = await place.cli("run", f"../{place.cli.folder.name}/night.toml", *QUICK)
-    assert "Going on with round 1, which is not at its end" in ended.words
-    assert "done before in this round: run" in ended.words
-    assert "taking up run" in ended.words
+    says = ["Going on with round 1, which is not at its end", "done before in this round: run", "taking up run"]
+    (await place.cli("run", f"../{place.cli.folder.name}/night.toml", *QUICK)).saying(says)
     assert await jobs(place) == ["warning-threshold", "balances"]
-    found = await place.found()
-    assert (found.rows, found.sum, found.most_for_one) == (ROWS, balances.sum, 1)
+    await place.each_landed_once(balances)
 
 
 async def test_a_file_that_is_done_is_a_new_round_the_next_time_and_nothing_is_entered_twice(place: Place) -> None:
@@ -62,12 +55,10 @@ async def test_a_file_that_is_done_is_a_new_round_the_next_time_and_nothing_is_e
     assert "Round" not in first.words
     # A row more is entered, those that are there are not.
     more = place.balances(4)
-    second = await place.cli("run", "night.toml", *QUICK)
-    assert "Round 1 is at its end, with run" in second.words
-    assert "this is round 2, from step 1" in second.words
+    says = ["Round 1 is at its end, with run", "this is round 2, from step 1"]
+    (await place.cli("run", "night.toml", *QUICK)).saying(says)
     assert await jobs(place) == ["warning-threshold", "balances"] * 2
-    found = await place.found()
-    assert (found.rows, found.sum, found.most_for_one) == (4, more.sum, 1)
+    await place.each_landed_once(more)
     assert more.sum != balances.sum
     async with place.journal() as journal:
         totals = [await journal.totals(run) for run in await journal.runs()]
@@ -98,8 +89,7 @@ async def test_what_is_wrong_with_a_later_step_is_told_before_the_first_sends(pl
     place.balances(3)
     for second, told in BROKEN:
         place.write(THRESHOLDS + second, "night.toml")
-        ended = await place.cli("run", "night.toml", "--yes", may_end_with=(2,))
-        assert told in ended.words, ended.err
+        ended = await place.cli.refused("run", "night.toml", "--yes", says=told)
         assert ended.words.endswith("Nothing was sent.")
         assert await place.runs() == []
 
@@ -118,13 +108,11 @@ async def test_what_can_be_seen_only_after_a_step_was_sent_stops_the_file_there(
     assert "Nothing was sent" not in ended.words
     assert given_up.discarded_at
     # Nothing is sent by the second start: it is refused, and that is what its code says.
-    again = await place.cli("run", "night.toml", "--yes", may_end_with=(2,))
-    assert f"done before in this round: run {one.name}" in again.words
+    await place.cli.refused("run", "night.toml", "--yes", says=f"done before in this round: run {one.name}")
     # A step that was taken back meanwhile is done again.
     await place.cli("undo", one.name, *QUICK)
     place.write("Договор;Сумма\n00003;10\n", "balances.csv")
-    anew = await place.cli("run", "night.toml", "--yes")
-    assert f"run {one.name} was taken back: the step is begun anew" in anew.words
+    (await place.cli("run", "night.toml", "--yes")).saying(f"run {one.name} was taken back: the step is begun anew")
     async with place.journal() as journal:
         *_, last = [run for run in await journal.runs() if run.job == "warning-threshold"]
         assert (await journal.totals(last)).count(State.ACCEPTED) == len(ids)
@@ -164,6 +152,7 @@ async def test_the_example_of_the_page_is_planned(place: Place) -> None:
     assert "Step 4 of 4" in told.out
     assert "2 rows, 4.00 in total" in told.out
     assert (await place.found()).rows == 0
+    assert not place.cli.journal.exists()
 
 
 async def test_answers_that_a_kill_kept_from_being_written_are_there_for_the_next_step(place: Place) -> None:

@@ -53,11 +53,6 @@ def waiting(place: Place) -> Place:
     return place
 
 
-async def each_row_landed_once(place: Place) -> None:
-    found = await place.found()
-    assert (found.rows, found.most_for_one) == (ROWS, 1)
-
-
 # ---- seen --------------------------------------------------------------------------------------------------------
 
 
@@ -81,14 +76,13 @@ async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_sa
     assert (ended.exit, ended.closing["job"]) == (0, "warning-threshold")
     assert 0 < ended.closing["held"]["barrier"] <= ended.closing["seconds"]
     assert "held no longer by=barrier seconds=" in ended.words
-    await each_row_landed_once(waiting)
+    await waiting.landed_once(ROWS)
 
 
 async def test_while_a_file_waits_nobody_else_works_on_its_run(waiting: Place) -> None:
     async with at_the_barrier(waiting) as (file, name):
         for words in (("run", "night.toml", "--yes"), ("verify", name), ("undo", name, "--yes")):
-            refused = await waiting.cli(*words, may_end_with=(2,))
-            assert f"process {file.process.pid} on " in refused.words
+            await waiting.cli.refused(*words, says=f"process {file.process.pid} on ")
         assert await jobs(waiting) == ["balances"]
 
 
@@ -134,27 +128,11 @@ async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_
     assert f"it is not paused any more; nobody works on it. To go on:\n  {again}\n" in said
     assert (await waiting.cli("run", "night.toml", "--json", *QUICK)).closing["job"] == "warning-threshold"
     assert await jobs(waiting) == ["balances", "warning-threshold"]
-    refused = await waiting.cli("continue", name, may_end_with=(2,))
-    assert f"run {name} is at its end" in refused.words
-    await each_row_landed_once(waiting)
+    await waiting.cli.refused("continue", name, says=f"run {name} is at its end")
+    await waiting.landed_once(ROWS)
 
 
 # ---- stopped -----------------------------------------------------------------------------------------------------
-
-
-async def test_a_signal_ends_the_file_with_a_closing_object_and_it_goes_on_later(waiting: Place) -> None:
-    async with at_the_barrier(waiting) as (file, name):
-        file.signal(signal.SIGTERM)
-        ended = await file.ended()
-    assert (ended.exit, ended.closing["exit"], ended.closing["run"]) == (130, 130, name)
-    assert ended.closing["stopped"].startswith("interrupted (")
-    assert ended.closing["states"] == {"accepted": ROWS}
-    assert ended.closing["held"]["barrier"] > 0
-    assert f"carbon-migrate run {waiting.cli.folder}/night.toml" in ended.words
-    assert await jobs(waiting) == ["balances"]
-    waiting.billing.stack_rate = AT_ONCE
-    assert (await waiting.cli("run", "night.toml", *QUICK)).exit == 0
-    await each_row_landed_once(waiting)
 
 
 async def test_stop_ends_the_file_and_says_so_and_a_pause_stays(waiting: Place) -> None:

@@ -281,7 +281,7 @@ async def answered(flow: Flow, job: str, asked: Asked) -> None:
     def killed() -> None:
         assert not has_secrets or files_with_secrets() == {"rows.csv", "carbon-migrate.journal-secrets"}
 
-    file = [flow.write("\n".join([asked.header, *given]) + "\n")] if given else []
+    file = [flow.rows(asked.header, *given)] if given else []
     closing = await flow.go(job, *file, kill_at=asked.kill_at, killed=killed, run_only=("-o", "out.csv"))
     found = list(dict.fromkeys(row[0] for row in lines(flow.folder / "out.csv")[1:]))
     if given:

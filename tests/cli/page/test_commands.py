@@ -10,7 +10,7 @@ import pytest
 from checkpoints.errors import JournalUnreadable
 from checkpoints.records import Change, Command, Page, Refusal, Run, Totals
 from checkpoints.states import State
-from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, keep, new_item
+from tests.checkpoints.samples import NEW_RUN, come_to, frozen_run, ids, keep, new_item
 from tests.cli.page.browser import Shown, page_shown
 
 SCRIPT = "<script>alert(1)</script>\x1b[31m"
@@ -127,28 +127,23 @@ async def test_a_count_that_was_begun_before_the_end_does_not_come_after_it(
                 await may_end.wait()
             return found
 
-        items = await ids(journal, shown.run)
         async with shown.browser.stream(shown.run.name) as stream:
             async with journal.taken_up(shown.run) as ours:
                 await stream.until(lambda seen: seen["worked_by"] is not None)
                 monkeypatch.setattr(journal, "totals", slow_once)
                 await begun.wait()
-                await journal.claim(ours, list(items.values()))
-                await journal.record(ours, [Change(item, State.ACCEPTED) for item in items.values()])
+                await come_to(journal, ours, {1: State.ACCEPTED, 2: State.ACCEPTED})
             await stream.until(lambda seen: seen["ended"])
             may_end.set()
             for _ in range(2):
                 later = await stream.until(lambda _: True)
-                assert (later.data["ended"], later.data["accepted"]["rows"]) == (True, len(items))
+                assert (later.data["ended"], later.data["accepted"]["rows"]) == (True, 2)
 
 
 async def test_it_says_how_a_run_came_out_in_the_language_of_who_looks(tmp_path: Path) -> None:
     async with page_shown(tmp_path) as shown:
-        items = await ids(shown.journal, shown.run)
         async with shown.journal.taken_up(shown.run) as ours:
-            await shown.journal.claim(ours, list(items.values()))
-            rejected = Change(items["2"], State.REJECTED, message="no such account")
-            await shown.journal.record(ours, [Change(items["1"], State.ACCEPTED), rejected])
+            await come_to(shown.journal, ours, {1: State.ACCEPTED, 2: State.REJECTED})
         english, russian = [
             await moment(shown, ours.name, f"?lang={language}", ended=True) for language in ("en", "ru")
         ]

@@ -8,12 +8,9 @@ from decimal import Decimal
 
 import anyio
 
-from tests.cli.conftest import PATIENCE, Place, Started
+from tests.cli.commands.test_control import ROWS, SLOW, a_load
+from tests.cli.conftest import PATIENCE, Place
 from tests.cli.page.browser import Browser, Stream, browser_at
-
-ROWS = 80
-SLOW = 0.3
-"""Seconds of an answer while a run is looked at: it is still there when something has been done."""
 
 VERY_SLOW = 2.0
 """Seconds of an answer while a run must not come to its end, however slow the machine is: its rows take 76."""
@@ -35,17 +32,6 @@ async def page_of(place: Place, *words: str) -> AsyncIterator[Browser]:
         assert (await page.ended()).exit == 130
 
 
-@asynccontextmanager
-async def a_load(place: Place, answer: float = SLOW) -> AsyncIterator[tuple[Started, str]]:
-    """A load in the middle of its work, two calls at a time, and the name of its run."""
-    balances = place.balances(ROWS)
-    place.billing.latency = 0.05
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "2") as load:
-        await place.traffic.reaches(place.traffic.arrived + 4)
-        place.billing.latency = answer
-        yield load, (await place.runs())[-1].name
-
-
 async def pause_and_go_on(place: Place, name: str, browser: Browser, stream: Stream) -> None:
     """A pause stops the calls within a second, and stands in the journal with its sender."""
     reply = await browser.commands(name, "pause")
@@ -62,7 +48,7 @@ async def pause_and_go_on(place: Place, name: str, browser: Browser, stream: Str
     assert seen["run"]["stage_text"] == "running, paused"
     async with place.journal() as journal:
         (noted,) = await journal.history.commands(await journal.run(name))
-    told = json.loads((await place.cli("status", name, "--json")).out)
+    told = await place.cli.closing("status", name)
     assert noted.command == "pause"
     assert noted.who.startswith(f"page, {told['live'] and seen['worked_by']['who']}")
     place.billing.latency = SLOW
@@ -75,7 +61,7 @@ async def pause_and_go_on(place: Place, name: str, browser: Browser, stream: Str
 
 async def test_one_stream_follows_a_run_through_a_pause_a_kill_and_a_resume_to_its_end(place: Place) -> None:
     async with (
-        a_load(place, VERY_SLOW) as (load, name),
+        a_load(place, latency=VERY_SLOW) as (load, name),
         page_of(place, name) as browser,
         browser.stream(name) as stream,
     ):
@@ -108,7 +94,7 @@ async def test_one_stream_follows_a_run_through_a_pause_a_kill_and_a_resume_to_i
             assert (await resumed.ended()).closing["states"] == {"accepted": ROWS}
         ended = await stream.until(lambda seen: seen["ended"])
         assert working.number < silent.number < again.number < ended.number
-        last, told = ended.data, json.loads((await place.cli("status", name, "--json")).out)
+        last, told = ended.data, await place.cli.closing("status", name)
         assert last["counts"] == {"accepted": {"rows": ROWS, "sum": told["amounts"]["accepted"]}}
         assert last["accepted"] == last["asked"] == last["counts"]["accepted"]
         assert Decimal(last["accepted"]["sum"]) == (await place.found()).sum

@@ -15,7 +15,7 @@ from checkpoints.address import journal_in_postgres
 from checkpoints.journal import open_journal
 from checkpoints.purge import Purge
 from checkpoints.queries import FoundRow
-from checkpoints.records import Change, Run, Totals
+from checkpoints.records import Run, Totals
 from checkpoints.sqlite_connection import SqliteQueries
 from checkpoints.states import State
 from cli.page import feed, runs
@@ -24,7 +24,7 @@ from cli.page.feed import Feed, Feeds
 from cli.page.runs import RunList
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.terminal.language import ENGLISH, language
-from tests.checkpoints.samples import frozen_run, ids, new_item
+from tests.checkpoints.samples import come_to, frozen_run, new_item
 from tests.cli.conftest import Cli, clean_environment
 from tests.cli.fleet.campaigns import every_stage
 from tests.cli.page.browser import browser_at, page_shown
@@ -34,10 +34,8 @@ from tests.postgres_server import PostgresServer
 async def test_runs_come_with_their_rows_and_sums_the_newest_first(tmp_path: Path) -> None:
     async with page_shown(tmp_path, language="ru") as shown:
         journal, run = shown.journal, shown.run
-        item = (await ids(journal, run))["1"]
         async with journal.taken_up(run) as ours:
-            await journal.claim(ours, [item])
-            await journal.record(ours, [Change(item, State.ACCEPTED)])
+            await come_to(journal, ours, {1: State.ACCEPTED})
             newer = await frozen_run(journal, new_item("9"))
             found = (await shown.browser.get("/api/runs")).found
         assert [one["run"] for one in found["runs"]] == [newer.name, run.name]
@@ -101,9 +99,7 @@ async def test_the_rows_of_a_run_that_nobody_works_on_are_counted_once(
         await listed.look(language("en"))
         counted.clear()
         async with journal.taken_up(run) as ours:
-            changes = [Change(item, State.ACCEPTED) for item in (await ids(journal, ours)).values()]
-            await journal.claim(ours, [one.item_id for one in changes])
-            await journal.record(ours, changes)
+            await come_to(journal, ours, {1: State.ACCEPTED})
         for _ in range(3):
             await listed.look(language("en"))
         assert counted == [run.run_id]
@@ -148,9 +144,7 @@ async def test_the_rows_of_an_open_run_are_counted_again_once_somebody_has_worke
             await moments(watched, 5)
             assert counted == [run.name]
             async with journal.taken_up(run) as ours:
-                (item,) = (await ids(journal, ours)).values()
-                await journal.claim(ours, [item])
-                await journal.record(ours, [Change(item, State.ACCEPTED)])
+                await come_to(journal, ours, {1: State.ACCEPTED})
             await moments(watched, 5)
             before = len(counted)
             await moments(watched, 5)

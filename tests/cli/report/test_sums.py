@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Correction, Item, Merged, NewItem, NewRun, Page, Refusal, Run
+from checkpoints.records import Correction, Item, Merged, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State, states_where
 from jobs.access.payload import Payload, encode_payload
 from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.spec.parameters import row_key
 from jobs.undo import HEADER
-from tests.checkpoints.samples import all_items, keep, within
+from tests.checkpoints.samples import all_items, come_to, keep, within
 from tests.cli.conftest import Typed
 from tests.cli.marked_language import unmarked
 from texts.said import said
@@ -111,23 +111,6 @@ async def sent(journal: Journal, run: Run, fates: Mapping[int, State]) -> None:
     await journal.end_intake(run)
     await journal.approve(run)
     await come_to(journal, run, fates)
-
-
-async def come_to(journal: Journal, run: Run, fates: Mapping[int, State]) -> None:
-    of = {item.number: item for item in await all_items(journal, run)}
-    begun = [number for number, state in fates.items() if state is not State.PENDING]
-    await journal.claim(run, [of[number].item_id for number in begun])
-    over = {State.MANUAL: State.UNKNOWN, State.APPLIED: State.ACCEPTED}
-
-    def changes(states: Mapping[int, State]) -> list[Change]:
-        return [
-            Change(of[number].item_id, state, str(1000 + of[number].item_id) if state.in_effect else None)
-            for number, state in states.items()
-        ]
-
-    first = {number: over.get(fates[number], fates[number]) for number in begun if fates[number] is not State.SENDING}
-    await journal.record(run, changes(first))
-    await journal.record(run, changes({number: fates[number] for number in first if fates[number] in over}))
 
 
 async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, str]], at: int) -> Made:

@@ -76,12 +76,3 @@ async def test_the_rate_holds_for_what_is_read_through_the_api_too(
     assert closing["states"] == {"accepted": 8}
     # The run keeps its rate, also for reading back.
     assert (await reading("verify", closing["run"])).closing["applied"] == 8
-
-
-async def test_a_select_of_ones_own_that_is_none_sends_nothing(place: Place) -> None:
-    balances = place.balances(5)
-    arguments = ("--yes", "--json", "--throttle-sql", "select nothing", "--throttle-above", "5")
-    ended = await place.cli("run", "balances", balances.path, *arguments, may_end_with=(2,))
-    assert "--throttle-sql" in ended.closing["error"]
-    assert place.traffic.arrived == 0
-    assert (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["states"] == {"accepted": 5}

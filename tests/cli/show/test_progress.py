@@ -18,31 +18,17 @@ from cli.terminal import waiting
 from cli.terminal.streams import lasting, plain
 from cli.terminal.waiting import WaitingLine
 from engine.pipeline.progress import Progress, Status
+from tests.cli.test_screens import UNDER_WAY as LOAD
 from texts.said import reason
 
 COUNTS: Mapping[str, int] = {"pending": 86_420, "skipped": 10, "sending": 12, "accepted": 12_345, "rejected": 3}
 
-UNDER_WAY = Status(
+UNDER_WAY = replace(
+    LOAD,
     counts=COUNTS,
-    total=98_790,
     done=12_358,
-    skipped=10,
     refused=2,
-    intake_ended=True,
-    calls=12_400,
-    retries=42,
-    seconds=150.0,
-    rate=85.2,
-    average=79.8,
-    eta=1014.0,
-    in_flight=12,
-    window=16,
-    p50=0.045,
-    p95=1.25,
     why="window 16 (the server's limit)",
-    held=None,
-    held_seconds={},
-    paused=False,
     errors={"no account": 3},
     last_error="00123: \x1b[31mbad\nnews",
     entered=Decimal("1234567.5"),

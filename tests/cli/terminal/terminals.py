@@ -91,6 +91,14 @@ def at_a_terminal(place: Place, *arguments: str) -> AbstractContextManager[Termi
     return _opened(lambda slave: command_server().at_terminal(arguments, place.cli.folder, environment, slave))
 
 
+async def killed_at(question: str, place: Place, *words: str | Path) -> None:
+    """Type a command, and kill it when it asks this."""
+    with at_a_terminal(place, *map(str, words)) as terminal:
+        await terminal.shows(question)
+        terminal.dies()
+        await terminal.ends()
+
+
 async def answered(place: Place, *words: str | Path, says: Sequence[tuple[str, str]], ends: int = 0) -> str:
     """Type a command, answer what it shows, and wait for its end; all that was seen, its lines joined."""
     with at_a_terminal(place, *map(str, words)) as terminal:

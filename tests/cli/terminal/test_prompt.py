@@ -9,7 +9,7 @@ from checkpoints.records import Stage
 from checkpoints.states import State
 from cli.session.plans import plans_beside
 from tests.cli.conftest import Place
-from tests.cli.terminal.terminals import at_a_terminal
+from tests.cli.terminal.terminals import at_a_terminal, killed_at
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,7 @@ async def test_a_question_that_is_not_answered_leaves_no_run_and_no_lock(ends_it
 
 async def test_a_run_that_was_killed_at_its_question_outlives_ctrl_c_until_a_no(place: Place) -> None:
     file = place.write("Договор;Сумма\n00001;5\n")
-    with at_a_terminal(place, "run", "balances", str(file)) as terminal:
-        await terminal.shows("[y/N]")
-        terminal.dies()
-        await terminal.ends()
+    await killed_at("[y/N]", place, "run", "balances", file)
     file.unlink()
     asked = await place.cli("resume", may_end_with=(2,))
     assert "columns contract_number = Договор, amount = Сумма" in asked.words

@@ -68,7 +68,7 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
             await journal.end_intake(run)
             await journal.approve(run)
         words: tuple[str, ...] = {
-            "run": ("balances", str(balances.path), "--yes"),
+            "run": ("balances", str(balances.path), "--yes", "--json"),
             "plan": ("balances", str(balances.path)),
             "doctor": (),
         }.get(command, (run.name,))
@@ -79,6 +79,9 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
     assert ended.exit == 130
     assert f"interrupted ({SIGNALS[number]})" in ended.words
     assert "Traceback" not in ended.err
+    if command == "run":
+        assert (ended.closing["exit"], ended.closing["run"]) == (130, None)
+        assert "interrupted (Ctrl-C)" in ended.closing["stopped"]
     # It was closed: nothing is left to be recovered.
     assert not await anyio.Path(f"{place.cli.journal}-wal").exists()
 
