@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,24 +103,25 @@ def main() -> int:
     if chromium is None:
         raise SystemExit("Chromium is missing: it is Debian's package chromium")
     os.environ |= {"LOGNAME": USER, "PYTHONPATH": str(ROOT)}
-    with tempfile.TemporaryDirectory(prefix="page-picture-") as name, sync_playwright() as playwright:
-        folder, place = Path(name), ("--journal", f"{name}/journal")
-        ids = rig.populated(folder / "billing.fdb", SUBSCRIBERS)
-        rows = [f"{key};{(key * 7919) % 290_000 / 100 - 300:.2f}".replace(".", ",") for key in ids]
+    with (
+        rig.billing(SUBSCRIBERS, slots=SLOTS, latency_ms=LATENCY_MS) as billing,
+        sync_playwright() as playwright,
+    ):
+        folder, place = billing.folder, ("--journal", str(billing.folder / "journal"))
+        rows = [f"{key};{(key * 7919) % 290_000 / 100 - 300:.2f}".replace(".", ",") for key in billing.ids]
         (folder / FILE).write_text("\n".join(["abonent_id;amount", *rows]) + "\n", encoding="utf-8")
-        with rig.mock(folder / "billing.fdb", slots=SLOTS, latency_ms=LATENCY_MS) as billing:
-            billing.fail(FAULTS)
-            load = ("run", "balances", FILE, "--yes", "--quiet", "--set", "op_type=2", "--settle", "600")
-            where = ("--api-url", billing.url, "--database", "billing.fdb", *place)
-            with started(folder, *load, *where):
-                run = run_in(folder, *place)
-                with started(folder, "page", run, "--json", "--lang", "ru", *place) as said:
-                    address = msgspec.json.decode(said.readline())["address"]
-                    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-                    browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-                    tab = browser.new_page(viewport=SIZE, color_scheme="light", locale="ru-RU")
-                    taken = take(tab, address, folder)
-                    browser.close()
+        billing.ask("PUT", "/faults", FAULTS.encode())
+        load = ("run", "balances", FILE, "--yes", "--quiet", "--set", "op_type=2", "--settle", "600")
+        where = ("--api-url", billing.url, "--database", rig.DATABASE, *place)
+        with started(folder, *load, *where):
+            run = run_in(folder, *place)
+            with started(folder, "page", run, "--json", "--lang", "ru", *place) as said:
+                address = msgspec.json.decode(said.readline())["address"]
+                flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+                browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+                tab = browser.new_page(viewport=SIZE, color_scheme="light", locale="ru-RU")
+                taken = take(tab, address, folder)
+                browser.close()
     print(f"{PICTURE.relative_to(ROOT)}: {taken:,} bytes")  # noqa: T201 - a tool of the developers
     return int(taken > MOST_BYTES)
 
