@@ -13,12 +13,13 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from benchmarks.page import Part, Size, curves, quantile, ratio, shown, table
+from benchmarks.page import Part, Size, curves, quantile, ratio, shown
 from benchmarks.rig import Billing, billing, fault_plan, in_turn
 from benchmarks.senders import Ids, on_uvloop, ready
 from engine.evidence import Accepted, Evidence
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
+from tools.markdown import table
 
 # ---- the capacity halves ------------------------------------------------------------------------------------------
 

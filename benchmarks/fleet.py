@@ -19,7 +19,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from benchmarks.page import Part, Size, ratio, shown, table
+from benchmarks.page import Part, Size, ratio, shown
 from benchmarks.rig import CLI, in_turn, processor_of_children, timed
 from benchmarks.senders import AMOUNT, on_uvloop
 from lab.crash.loops import loops
@@ -31,6 +31,7 @@ from lab.fleet.billing_port import AnswerTraits, BillingPort, Looks
 from lab.fleet.journal_way import JournalWay
 from lab.fleet.round_plan import Reach, RoundPlan
 from lab.fleet.workers import FleetMachine, FleetProgram, send, write_settings
+from tools.markdown import table
 
 BILLINGS: Final = (16, 16, 1)
 BILLINGS_A_WORKER: Final = 4

@@ -15,7 +15,7 @@ from typing import Final
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from benchmarks.page import Part, Size, ratio, shown, table
+from benchmarks.page import Part, Size, ratio, shown
 from benchmarks.rig import in_turn
 from benchmarks.senders import NOWHERE, Entering, Ids, on_uvloop, save_list
 from billing.api.client import BillingClient, ClientSettings
@@ -24,6 +24,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from lab.fleet import postgres_server
+from tools.markdown import table
 
 _GROUPS: Final = (1, 4, 16, 64, 256)
 _ITEMS: Final = (16_000, 4_000, 40)

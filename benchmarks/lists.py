@@ -21,7 +21,7 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
-from benchmarks.page import Part, Size, ratio, shown, table
+from benchmarks.page import Part, Size, ratio, shown
 from benchmarks.rig import DATABASE, SELECT, peak_kib, populated, processor_of_children, scratch, timed
 from benchmarks.senders import AMOUNT, NOWHERE, OPENING, Entering, Ids, on_uvloop, quietly, ready, save_list
 from billing.api.client import BillingClient, ClientSettings
@@ -50,6 +50,7 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import RUN
 from jobs.undo import build_undo
 from lab.mock.connection import MockConnection
+from tools.markdown import table
 
 # ---- rows out of Firebird -----------------------------------------------------------------------------------------
 

@@ -13,9 +13,10 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks import rig
-from benchmarks.page import Part, Size, answered, bars, curves, ratio, shown, table
+from benchmarks.page import Part, Size, answered, bars, curves, ratio, shown
 from benchmarks.rig import in_turn, timed
 from benchmarks.senders import CONTENDERS, MODEL, bare, engine, on_uvloop, own, wired
+from tools.markdown import table
 
 LATENCY_MS: Final = 20
 

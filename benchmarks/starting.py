@@ -8,11 +8,12 @@ from typing import Final
 
 import anyio
 
-from benchmarks.page import Part, Size, table
+from benchmarks.page import Part, Size
 from benchmarks.rig import CLI, scratch, timed, with_peak
 from checkpoints.journal import open_journal
 from checkpoints.records import NewRun
 from tools.calls import BUDGETS, a_workbench, measured
+from tools.markdown import table
 
 # ---- counted ------------------------------------------------------------------------------------------------------
 

@@ -17,8 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from benchmarks.loads import SLOTS, balances_command
-from benchmarks.page import Part, Size, answered, ratio, shown, table
+from benchmarks.page import Part, Size, answered, ratio, shown
 from benchmarks.rig import CLI, Billing, billing
+from tools.markdown import table
 
 SPANS: Final = (4.0, 2.0, 1.0)
 """Seconds."""

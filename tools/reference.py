@@ -35,7 +35,7 @@ from jobs.spec.entries import CREATED, SharedAccountsRule
 from texts.remedies import PROGRAM
 from tools.house import ROOMS, ROOT
 from tools.jobs import page as jobs_page
-from tools.markdown import code, table
+from tools.markdown import code, table, with_block
 from tools.syntax import choices, option_table, typed, word_of
 
 REFERENCE: Final = ROOT / "docs" / "reference"
@@ -532,10 +532,7 @@ BLOCKS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
 
 
 def written() -> Iterator[tuple[Path, str]]:
-    """Each file that has something written from the code, as it should be.
-
-    Raises `LookupError` where a page has no block of a name, or several.
-    """
+    """Each file that has something written from the code, as it should be."""
     yield OPTIONS, as_json(option_table()).decode()
     yield REFERENCE / "jobs.md", jobs_page()
     for name, text in command_pages().items():
@@ -546,11 +543,7 @@ def written() -> Iterator[tuple[Path, str]]:
     for name, blocks in BLOCKS.items():
         text = (REFERENCE / name).read_text(encoding="utf-8")
         for block, content in blocks.items():
-            before, after = f"<!-- {block} -->\n", f"<!-- /{block} -->"
-            parts = re.split(f"{before}.*?{after}", text, flags=re.DOTALL)
-            if len(parts) != 2:  # noqa: PLR2004 - what is before it and after it
-                raise LookupError(f"{name}: {len(parts) - 1} blocks {before}")
-            text = f"{before}{content()}\n{after}".join(parts)
+            text = with_block(text, block, content())
         yield REFERENCE / name, text
 
 

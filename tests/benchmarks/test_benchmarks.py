@@ -1,17 +1,20 @@
 """With tiny numbers, and without the other tools: the benchmarks run, and what they count is right."""
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import disturbed, fleet, lists, loads, rig
-from benchmarks.__main__ import CHAPTERS, PAGE
+from benchmarks import disturbed, fleet, lists, loads, rig, starting, watching
+from benchmarks.__main__ import MACHINE, MEASUREMENTS, PAGE
 from benchmarks.page import Part, Size, bars, curves
-from benchmarks.senders import CONTENDERS, bare, engine, on_uvloop, wired
+from benchmarks.senders import CONTENDERS, IN_FLIGHT, bare, engine, on_uvloop, wired
 from benchmarks.sending import send
+from lab.crash.import_table import FAULTY
 from tests.postgres_server import open_the_way
 from tools.house import ROOT
+from tools.markdown import with_block
 
 pytestmark = pytest.mark.slow
 
@@ -22,9 +25,35 @@ def rows_of(part: Part) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_the_page_has_each_measurement_in_its_words() -> None:
+def test_the_page_has_a_block_for_each_measurement_in_their_order() -> None:
     page = (ROOT / PAGE).read_text(encoding="utf-8")
-    assert [one.name for one in CHAPTERS if f"\n## {one.title}\n\n{one.about}\n\n" not in page] == []
+    assert re.findall(r"^<!-- ([\w-]+) -->$", page, re.MULTILINE) == [MACHINE, *MEASUREMENTS]
+    for name in (MACHINE, *MEASUREMENTS):
+        assert "new figures" in with_block(page, name, "new figures")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{IN_FLIGHT} calls in flight, one process",
+        f"{disturbed.FEW_SLOTS} slots of {disturbed.SLOW_MS} ms, so {disturbed.NOMINAL:.0f} rows a second",
+        f'"While" is the first {disturbed.PHASES[Size.FULL][2]} seconds',
+        f"{disturbed.SLOTS} slots of {disturbed.LATENCY_MS} ms, {disturbed.SLOTS} calls in flight",
+        f"in equal parts by {', '.join(rig.KINDS)}. What is lost is looked up through the API {disturbed.SETTLE:g} s",
+        f"`run balances` against a mock billing with {loads.SLOTS} slots, as many calls in flight",
+        f"{FAULTY:.0%} of the rows are faulty, in every way in turn, {loads.FAULTS:.0%} of the requests fail",
+        f"on the same mock billing, {loads.SLOTS} slots of {loads.LATENCY_MS:g} ms, in pairs",
+        f"{fleet.BILLINGS[Size.FULL]} billings that answer a call after {fleet.LATENCY * 1000:.0f} ms",
+        f"{fleet.IN_FLIGHT} calls in flight at each",
+        f"a worker takes {fleet.BILLINGS_A_WORKER} at a time",
+        f"its lease is {fleet.LEASE:g} s, and a worker counts as dead after {fleet.STALLED_AFTER:g} s",
+        f"{watching.SPANS[Size.FULL]:g} seconds each, nobody looks at the page, and {watching.TABS} tabs",
+        f"and {watching.DEAD} clients do",
+        f"`status` lists {starting.RUNS} runs",
+    ],
+)
+def test_the_page_says_how_it_is_measured_as_it_is(words: str) -> None:
+    assert words in (ROOT / PAGE).read_text(encoding="utf-8")
 
 
 def test_plots_are_svg_with_what_they_show() -> None:
