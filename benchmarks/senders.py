@@ -205,37 +205,39 @@ async def engine(url: str, rows: int) -> dict[str, float]:
 
 
 async def bare(url: str, rows: int) -> dict[str, float]:
-    """Send with aiohttp's own session, with 64 workers that share one iterator."""
-    address, numbers = URL(url + _PATH), iter(range(rows))
-
-    async def work(session: aiohttp.ClientSession) -> None:
-        for _ in numbers:
-            async with session.post(address, data=_BODY) as response:
-                msgspec.json.decode(await response.read())
-
+    """Send with aiohttp's own session."""
+    address = URL(url + _PATH)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=_HEADERS) as session:
-        began = time.perf_counter()
-        await asyncio.gather(*(work(session) for _ in range(IN_FLIGHT)))
-        return {"sending": time.perf_counter() - began}
+
+        async def work(numbers: Iterator[int]) -> None:
+            for _ in numbers:
+                async with session.post(address, data=_BODY) as response:
+                    msgspec.json.decode(await response.read())
+
+        return await _in_flight(work, rows)
 
 
 async def wired(url: str, rows: int) -> dict[str, float]:
     """The same over the engine's wire; the difference to the engine is its work for each row."""
-    told, numbers = ClientSettings(url), iter(range(rows))
+    told = ClientSettings(url)
     wire = Wire(url, _HEADERS, Limits(told.connect, told.read, told.deadline, told.answer_limit))
 
-    async def work() -> None:
+    async def work(numbers: Iterator[int]) -> None:
         for number in numbers:
             flight = Flight(_BODY, number)
             msgspec.json.decode(await wire.post(_PATH, flight) or b"")
             wire.finish(flight, clean=True)
 
     try:
-        began = time.perf_counter()
-        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
-        return {"sending": time.perf_counter() - began}
+        return await _in_flight(work, rows)
     finally:
         await wire.close()
+
+
+async def _in_flight(work: Callable[[Iterator[int]], Awaitable[None]], rows: int) -> dict[str, float]:
+    numbers, began = iter(range(rows)), time.perf_counter()
+    await asyncio.gather(*(work(numbers) for _ in range(IN_FLIGHT)))
+    return {"sending": time.perf_counter() - began}
 
 
 def on_uvloop(work: Callable[..., Awaitable[Result]], *arguments: object) -> Result:

@@ -9,10 +9,11 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from http.client import HTTPConnection
+from http.cookiejar import CookieJar
 from threading import Thread
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urljoin
+from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 import msgspec
 
@@ -64,16 +65,19 @@ def _spans(size: Size, latency: float) -> tuple[list[Watch], list[Watch]]:
                 raise RuntimeError("the load did not begin")
             time.sleep(0.05)
         page = stack.enter_context(_command([*CLI, "page", "--json", "--journal", str(mock.folder / "journal")]))
-        line = page.stdout.readline() if page.stdout is not None else ""
-        address = urlsplit(str(msgspec.json.decode(line)["address"]))
-        cookie, _ = _asked(address, f"{address.path}?{address.query}")
+        address = str(msgspec.json.decode(page.stdout.readline() if page.stdout else "")["address"])
+        cookies = CookieJar()
+        opener = build_opener(HTTPCookieProcessor(cookies))
+        opener.open(address, timeout=_PATIENCE).close()
         mock.change(latency=latency / 1000)
-        _, runs = _asked(address, "/api/runs", cookie)
-        events = f"/api/runs/{msgspec.json.decode(runs)['runs'][0]['run']}/events"
+        with opener.open(urljoin(address, "/api/runs"), timeout=_PATIENCE) as runs:
+            events = f"/api/runs/{msgspec.json.decode(runs.read())['runs'][0]['run']}/events"
+        request = Request(urljoin(address, events))  # noqa: S310 - our own page
+        cookies.add_cookie_header(request)
         for number in range(_PAIRS[size] * 2):
             # Who begins alternates: quiet, watched, watched, quiet, …
             is_watched = number % 4 in {1, 2}
-            with _clients(address, cookie, events) if is_watched else ExitStack():
+            with _clients(request) if is_watched else ExitStack():
                 spans[is_watched].append(_watch(mock, load.pid, SPANS[size]))
         if load.poll() is not None:
             raise RuntimeError("the load ended before it was measured: give it more rows")
@@ -100,27 +104,18 @@ def _watch(mock: Billing, process: int, seconds: float) -> Watch:
     return rows / (time.monotonic() - began), (time.clock_gettime(clock) - used) / rows * 1000
 
 
-def _asked(address: SplitResult, path: str, cookie: str = "") -> tuple[str, bytes]:
-    """The cookie and the body of an answer of the page."""
-    connection = HTTPConnection(address.netloc, timeout=_PATIENCE)
-    try:
-        connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
-        answer = connection.getresponse()
-        return answer.headers.get("Set-Cookie", "").partition(";")[0], answer.read()
-    finally:
-        connection.close()
-
-
 @contextmanager
-def _clients(address: SplitResult, cookie: str, events: str) -> Iterator[None]:
+def _clients(asked: Request) -> Iterator[None]:
     """Tabs that read what is sent, and clients that ask for it and never read."""
-    request = f"GET {events} HTTP/1.1\r\nHost: {address.netloc}\r\nCookie: {cookie}\r\n\r\n".encode()
+    cookie = asked.get_header("Cookie")
+    request = f"GET {asked.selector} HTTP/1.1\r\nHost: {asked.host}\r\nCookie: {cookie}\r\n\r\n".encode()
+    place, _, port = asked.host.rpartition(":")
     connections: list[socket.socket] = []
     for number in range(TABS + DEAD):
         connection = socket.socket()
         if number >= TABS:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LITTLE)
-        connection.connect((address.hostname, address.port))
+        connection.connect((place, int(port)))
         connection.sendall(request)
         connections.append(connection)
     readers = [Thread(target=_read, args=(connection,)) for connection in connections[:TABS]]

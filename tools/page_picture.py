@@ -65,15 +65,10 @@ RENAME: Final = """(names) => {
 }"""
 
 
-def words_of(*arguments: str) -> list[str]:
-    """A command of the program."""
-    return [sys.executable, "-m", "cli", *arguments]
-
-
 @contextmanager
 def started(folder: Path, *arguments: str) -> Iterator[IO[str]]:
     """A command of the program that works in a folder; its output."""
-    with subprocess.Popen(words_of(*arguments), cwd=folder, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+    with subprocess.Popen([*rig.CLI, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         try:
             yield cast("IO[str]", process.stdout)
         finally:
@@ -83,7 +78,8 @@ def started(folder: Path, *arguments: str) -> Iterator[IO[str]]:
 def run_in(folder: Path, *place: str) -> str:
     """The name of the run, once the journal has it."""
     while True:
-        asked = subprocess.run(words_of("status", "--json", *place), cwd=folder, capture_output=True, check=False)  # noqa: S603 - our own
+        words = [*rig.CLI, "status", "--json", *place]
+        asked = subprocess.run(words, cwd=folder, capture_output=True, check=False)  # noqa: S603 - our own
         if asked.returncode == 0 and (runs := msgspec.json.decode(asked.stdout)["runs"]):
             return str(runs[0]["run"])
 
