@@ -152,7 +152,7 @@ def nginx() -> Iterator[str]:
         user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
         config = Path(folder) / "nginx.conf"
         config.write_text(_NGINX.format(user=user, folder=folder, host=_HOST, port=port, answer=_BODY.decode()))
-        with _serving([program, "-e", "stderr", "-c", str(config)]):
+        with started([program, "-e", "stderr", "-c", str(config)]):
             deadline = time.monotonic() + _PATIENCE
             while True:
                 try:
@@ -169,8 +169,8 @@ def nginx() -> Iterator[str]:
 @contextmanager
 def answering(latency_ms: float) -> Iterator[str]:
     """A server that answers every POST after a fixed time; yields its URL."""
-    with _serving([sys.executable, "-m", "benchmarks.rig", str(latency_ms)]) as process:
-        yield _line(process)
+    with started([sys.executable, "-m", "benchmarks.rig", str(latency_ms)]) as process:
+        yield line_of(process)
 
 
 async def _answer_all(latency: float) -> None:
@@ -260,8 +260,8 @@ def billing(subscribers: int, *, slots: int, latency_ms: float) -> Iterator[Bill
     with scratch() as folder:
         ids = populated(folder / DATABASE, subscribers)
         command = [*CLI, "mock", "serve", str(folder / DATABASE), "--port", "0", "--control-port", "0"]
-        with _serving([*command, "--slots", str(slots), "--latency-ms", str(latency_ms)]) as process:
-            yield Billing(folder, ids, _line(process), _line(process).removeprefix("control: "))
+        with started([*command, "--slots", str(slots), "--latency-ms", str(latency_ms)]) as process:
+            yield Billing(folder, ids, line_of(process), line_of(process).removeprefix("control: "))
 
 
 def fault_plan(share: float, more: str = "") -> str:
@@ -273,19 +273,20 @@ def fault_plan(share: float, more: str = "") -> str:
 
 
 @contextmanager
-def _serving(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+def started(command: Sequence[str], cwd: Path | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """A process while the context lasts."""
+    with subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
             process.terminate()
 
 
-def _line(process: "subprocess.Popen[str]") -> str:
-    """A line of the process's output; raises RuntimeError when it ends instead."""
+def line_of(process: "subprocess.Popen[str]") -> str:
+    """The next line of a process's output. Raises RuntimeError when it ends instead."""
     line = process.stdout.readline().strip() if process.stdout is not None else ""
     if not line:
-        raise RuntimeError(f"a server did not start: {process.args!r}")
+        raise RuntimeError(f"a process ended before it said anything: {process.args!r}")
     return line
 
 

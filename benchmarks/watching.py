@@ -5,9 +5,8 @@ says. The page is a process of its own, as `carbon-migrate page` is.
 """
 
 import socket
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.cookiejar import CookieJar
 from threading import Thread
@@ -19,7 +18,7 @@ import msgspec
 
 from benchmarks.loads import SLOTS, balances_command
 from benchmarks.page import Part, Size, answered, ratio, shown
-from benchmarks.rig import CLI, Billing, billing
+from benchmarks.rig import CLI, Billing, billing, line_of, started
 from tools.markdown import table
 
 SPANS: Final = (4.0, 2.0, 1.0)
@@ -59,13 +58,13 @@ def _spans(size: Size, latency: float) -> tuple[list[Watch], list[Watch]]:
     spans: tuple[list[Watch], list[Watch]] = ([], [])
     with billing(_ROWS[size], slots=SLOTS, latency_ms=_BEFORE_MS) as mock, ExitStack() as stack:
         words = [*balances_command(mock), *mock.flags(), "--in-flight", str(SLOTS), "--trust-journal"]
-        load = stack.enter_context(_command(words))
+        load = stack.enter_context(started(words))
         while not mock.entered()[0]:
             if load.poll() is not None:
                 raise RuntimeError("the load did not begin")
             time.sleep(0.05)
-        page = stack.enter_context(_command([*CLI, "page", "--json", "--journal", str(mock.folder / "journal")]))
-        address = str(msgspec.json.decode(page.stdout.readline() if page.stdout else "")["address"])
+        page = stack.enter_context(started([*CLI, "page", "--json", "--journal", str(mock.folder / "journal")]))
+        address = str(msgspec.json.decode(line_of(page))["address"])
         cookies = CookieJar()
         opener = build_opener(HTTPCookieProcessor(cookies))
         opener.open(address, timeout=_PATIENCE).close()
@@ -82,15 +81,6 @@ def _spans(size: Size, latency: float) -> tuple[list[Watch], list[Watch]]:
         if load.poll() is not None:
             raise RuntimeError("the load ended before it was measured: give it more rows")
     return spans
-
-
-@contextmanager
-def _command(words: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def _watch(mock: Billing, process: int, seconds: float) -> Watch:

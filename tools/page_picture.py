@@ -9,10 +9,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import Final
 
 import msgspec
 from playwright.sync_api import Page, ViewportSize, sync_playwright
@@ -65,16 +63,6 @@ RENAME: Final = """(names) => {
 }"""
 
 
-@contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[IO[str]]:
-    """A command of the program that works in a folder; its output."""
-    with subprocess.Popen([*rig.CLI, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
-        try:
-            yield cast("IO[str]", process.stdout)
-        finally:
-            process.terminate()
-
-
 def run_in(folder: Path, *place: str) -> str:
     """The name of the run, once the journal has it."""
     while True:
@@ -109,10 +97,10 @@ def main() -> int:
         billing.ask("PUT", "/faults", FAULTS.encode())
         load = ("run", "balances", FILE, "--yes", "--quiet", "--set", "op_type=2", "--settle", "600")
         where = ("--api-url", billing.url, "--database", rig.DATABASE, *place)
-        with started(folder, *load, *where):
+        with rig.started([*rig.CLI, *load, *where], folder):
             run = run_in(folder, *place)
-            with started(folder, "page", run, "--json", "--lang", "ru", *place) as said:
-                address = msgspec.json.decode(said.readline())["address"]
+            with rig.started([*rig.CLI, "page", run, "--json", "--lang", "ru", *place], folder) as page:
+                address = msgspec.json.decode(rig.line_of(page))["address"]
                 flags = ["--no-sandbox"] if os.geteuid() == 0 else []
                 browser = playwright.chromium.launch(executable_path=chromium, args=flags)
                 tab = browser.new_page(viewport=SIZE, color_scheme="light", locale="ru-RU")
