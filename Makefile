@@ -52,9 +52,7 @@ bench: $(VENV)/.dev .ci/.packages-bench ## ten minutes of benchmarks, into docs/
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 docs: $(VENV)/.dev ## the documentation as pages, in docs/_build; what of it is made from the code is written anew
-	$(BIN)/python -m tools.jobs_page --write
 	$(BIN)/python -m tools.reference --write
-	$(BIN)/python -m tools.option_table --write
 	$(BIN)/python -m tools.pages
 
 texts: $(VENV)/.dev ## collect the sentences of the code into cli/locale, those of the pages into docs/locale, to be translated there

@@ -1,242 +1,92 @@
-"""`python -m benchmarks [--quick] [--write] [PART …]` prints the tables; --write makes a page of them, with plots.
+"""`python -m benchmarks [--quick] [--write] [NAME …]` prints the tables; --write puts them into the page, with plots.
 
 `--quick` takes a few minutes instead of twenty, with fewer rounds and fewer rows: good enough to see what is what.
+What is compared, and how a figure is read, says the page: people write it but for the blocks with the tables.
 """
 
 import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import (
-    capacity,
-    counted,
-    faulty,
-    fleet,
-    growth,
-    importing,
-    intake,
-    journals,
-    listing,
-    looking,
-    machine,
-    side_by_side,
-    startup,
-    throughput,
-    watching,
-)
-from benchmarks.entering import quietly
-from benchmarks.figures import Part
+from benchmarks.disturbed import capacity, faults
+from benchmarks.fleet import fleet
+from benchmarks.journals import journals
+from benchmarks.lists import intake, listing
+from benchmarks.loads import importing, looking
+from benchmarks.page import Part, Plot, Size, machine
+from benchmarks.senders import quietly
+from benchmarks.sending import growth, side_by_side, throughput
+from benchmarks.starting import counted, startup
+from benchmarks.watching import watching
+from tools.markdown import with_block
 
 PAGE: Final = Path("docs/benchmarks.md")
 PLOTS: Final = Path("docs/benchmarks")
-INTRODUCTION: Final = """\
-# Benchmarks
+MACHINE: Final = "machine"
+"""The block of the page that names the machine."""
 
-Made by `{command}` on {date}; do it again on your own machine. {machine} {load}
-
-Machines differ and so do their moods: read the ratios, which are of one run, not the absolute figures. Where three
-figures stand, they are the median and, in brackets, the least and the greatest. Who is compared takes turns, and who
-begins alternates. Sender and server share the cores of the machine, so a faster sender also has to make do with less.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """A heading, its text, and the function that makes its tables."""
-
-    name: str
-    title: str
-    about: str
-    measure: Callable[[str], Part]
-
-
-CHAPTERS: Final = (
-    Chapter(
-        "counted",
-        "What a row costs",
-        "Python calls in this program's own files, the statements that its journal and the billing's database get, "
-        "and the round trips to PostgreSQL: what each further row adds, or a whole command. A count does not depend "
-        "on the machine, and CI fails where one is exceeded. A further group is the claim and the outcome of rows "
-        'that leave together, with a journal in PostgreSQL. "Before" is at 797dfb81, the last commit at which '
-        "nobody counted.",
-        counted.measure,
-    ),
-    Chapter(
-        "side-by-side",
-        "Side by side",
-        "The same rows, the same form, one POST a row, no two alike but for the body of bare aiohttp, which is made "
-        "once. `curl -Z`, bare aiohttp and the engine have 64 calls in flight. Only GNU parallel and the engine keep "
-        "a record of what was done; only the engine's survives a power cut, for each row's intent and outcome are "
-        "synced to the disk. "
-        '"Sending" is from the first call to the last outcome on the disk, "with its start" the whole process; for '
-        "those who have no list of their own these are the same. The processor's time counts all processes of the "
-        "sender, not the server's.",
-        side_by_side.measure,
-    ),
-    Chapter(
-        "throughput",
-        "Beside bare aiohttp",
-        "64 calls in flight, one process with uvloop each. Bare aiohttp is a plain `session.post` of one constant "
-        "body with its Content-Type, its answer decoded by msgspec; it keeps nothing. The engine makes each row's "
-        "form, judges the answer at both levels, and makes every claim and every outcome durable (SQLite, "
-        "`synchronous=FULL`). It can come near to a loop that does nothing of this only because it goes about HTTP "
-        "at less expense: `billing/api/wire.py` tells how. So this ratio does not show what durability and judgement "
-        'cost; the other one does. "The same wire, no journal" is the bare loop once more, over '
-        "`billing/api/wire.py` in place of a session.",
-        throughput.measure,
-    ),
-    Chapter(
-        "growth",
-        "Time and memory with the rows",
-        "The whole process, answered at once, 64 calls in flight: every row frozen, sent, and its outcome recorded.",
-        growth.measure,
-    ),
-    Chapter(
-        "capacity",
-        "When the server's capacity halves",
-        f"A mock billing with {capacity.SLOTS} slots of {capacity.LATENCY_MS} ms, so {capacity.NOMINAL:.0f} rows a "
-        "second at most, and half of that from one moment on. Goodput is in rows a second, with its share of what "
-        "the best of the fixed numbers reached in the same phase of this run: that is the capacity as measured, "
-        "which a machine at work on other things brings below that of the slots. A server that nobody waits for "
-        f'takes {capacity.LATENCY_MS} ms. "While" is the first {capacity.PHASES["full"].during:.0f} seconds after '
-        "the change.",
-        capacity.measure,
-    ),
-    Chapter(
-        "faults",
-        "When the billing fails",
-        f"A mock billing with {faulty.SLOTS} slots of {faulty.LATENCY_MS} ms, {faulty.SLOTS} calls in flight. A "
-        f"share of the requests fails, in equal parts by {', '.join(faulty.KINDS)}. What is lost is looked up "
-        f"through the API {faulty.POLICY.settle:.0f} s after the last loss, which is in the time. How many rows are "
-        "missing and how many were entered twice is what the billing's own ledger says.",
-        faulty.measure,
-    ),
-    Chapter(
-        "looking",
-        "Asking the billing before a row leaves",
-        f"`run balances` against a mock billing with {looking.SLOTS} slots, as many calls in flight: each row is "
-        "looked for in the billing before it is sent, or, with `--trust-journal`, is not. With a database one look "
-        "shows a whole group of rows; through the API alone each row costs a call more.",
-        looking.measure,
-    ),
-    Chapter(
-        "importing",
-        "An import",
-        "Subscribers of one table, with account, tariff, service, attribute, limits and balance, some six calls. "
-        f"The first table is a proof: {importing.SHARE:.0%} of the rows are faulty, in every way in turn, "
-        f"{importing.FAULTS:.0%} of the requests fail, the import is killed again and again, and then taken back, "
-        "which is killed twice. What is in effect, twice or lost is what the billing holds of each subscriber, "
-        "account, service, attribute and balance. The second table has opening balances and an import on the same "
-        f"mock billing, {importing.SLOTS} slots of {importing.LATENCY_MS:.0f} ms, in pairs, with the window that "
-        "follows the billing. The third is of the whole process of an import that is answered at once.",
-        importing.measure,
-    ),
-    Chapter(
-        "intake",
-        "Out of Firebird into the journal",
-        "The embedded engine, a select as an operator types it, read along its key in pages of 1,000 rows, each row "
-        "as the texts of its cells.",
-        intake.measure,
-    ),
-    Chapter(
-        "journals",
-        "The journal in SQLite, and in PostgreSQL",
-        "Two tasks write at the same time, as the pipeline's do: one claims items group by group, the other records "
-        "the outcomes of what was claimed. An item counts once both are durable: SQLite with `synchronous=FULL`, "
-        "PostgreSQL with `synchronous_commit=on`, on this machine and the same disk. The processor's time of this "
-        "process is the program's share, that of the server is PostgreSQL's.",
-        journals.measure,
-    ),
-    Chapter(
-        "fleet",
-        "A fleet over many billings",
-        f"{fleet.BILLINGS.full:.0f} billings that answer a call after {fleet.LATENCY * 1000:.0f} ms, "
-        f"{fleet.IN_FLIGHT} calls in flight at each; a worker takes {fleet.BILLINGS_A_WORKER} at a time. Each one "
-        "has a run that was handed in with `run --detach`; the time is from the start of the workers until all rows "
-        "are accepted, and has the start of each run's process in it. In the second table one worker of two is "
-        "killed with all of its processes when a quarter of the rows is entered: its lease is "
-        f"{fleet.LEASE:g} s, and a worker counts as dead after {fleet.STALLED_AFTER:g} s without a sign of life "
-        "(15 s and 30 s where nothing else is said).",
-        fleet.measure,
-    ),
-    Chapter(
-        "listing",
-        "The list of a plan, a verification, and the list of an undo",
-        "The same CSV file of opening balances each time, beside a billing's database, each in a process of its own. "
-        "Reading and saving alone asks the billing nothing. A plan looks up each row's subscriber, its balance, "
-        "those who share its account, and its operations; a verification reads back each operation, its subscriber "
-        "and the balance of its account; an undo looks up each operation of a run, and the balance that it left. "
-        "All three read the database in a further process, beside which they work on another page. The last column "
-        "is the memory for a tenth of the rows.",
-        listing.measure,
-    ),
-    Chapter(
-        "watching",
-        "Being watched",
-        f"One run against a mock billing with {watching.SLOTS} slots, and its page in a process of its own. In turn, "
-        f"{watching.SPAN.full:.0f} seconds each, nobody looks at the page, and {watching.TABS} tabs and "
-        f"{watching.DEAD} clients do that ask for its events and never read them. How many rows were entered, the "
-        "billing's own ledger says; the processor's time is that of the run's process.",
-        watching.measure,
-    ),
-    Chapter(
-        "startup",
-        "The first minute",
-        "The whole process of a command, its bytecode is there, best of seven; `status` lists "
-        f"{startup.RUNS} runs. A run of one row has a mock billing that answers at once, with its database. Then "
-        "`make demo` after its set-up, in seconds and in loops: a loop is what 20 million `s += i * i` take in "
-        "Python on the same machine, which says how fast it is at that moment.",
-        startup.measure,
-    ),
-)
+MEASUREMENTS: Final[Mapping[str, Callable[[Size], Part]]] = {
+    "counted": counted,
+    "side-by-side": side_by_side,
+    "throughput": throughput,
+    "growth": growth,
+    "capacity": capacity,
+    "faults": faults,
+    "looking": looking,
+    "importing": importing,
+    "intake": intake,
+    "journals": journals,
+    "fleet": fleet,
+    "listing": listing,
+    "watching": watching,
+    "startup": startup,
+}
+"""By the name of their block, in the order of the page."""
 
 
 def main(arguments: list[str]) -> None:
-    """Measure, print, and write the page when asked to."""
+    """Measure, print, and renew the page when asked to."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(chapter.name for chapter in CHAPTERS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
     parser.add_argument("--quick", action="store_true", help="a few minutes instead of twenty")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE}, and the plots beside it")
+    parser.add_argument("--write", action="store_true", help=f"write into {PAGE}, and the plots beside it")
     asked = parser.parse_args(arguments)
-    wanted = [chapter for chapter in CHAPTERS if not asked.parts or chapter.name in asked.parts]
-    if unknown := set(asked.parts) - {chapter.name for chapter in CHAPTERS}:
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: {', '.join(one.name for one in CHAPTERS)}")
-    if asked.write and len(wanted) < len(CHAPTERS):
-        parser.error("--write is for the whole page: name no part")
+    if unknown := ", ".join(sorted({*asked.names} - {*MEASUREMENTS})):
+        parser.error(f"there is no measurement {unknown}: {', '.join(MEASUREMENTS)}")
     quietly()
-    text, plots = _page(wanted, "quick" if asked.quick else "full")
-    print(text)
-    if asked.write:
-        PLOTS.mkdir(exist_ok=True)
-        for old in PLOTS.glob("*.svg"):
-            old.unlink()
-        for name, plot in plots.items():
-            (PLOTS / name).write_text(plot, encoding="utf-8")
-        PAGE.write_text(text, encoding="utf-8")
-
-
-def _page(chapters: list[Chapter], size: str) -> tuple[str, dict[str, str]]:
+    size = Size.QUICK if asked.quick else Size.FULL
+    command = "make bench" if not asked.quick and not asked.names else f"python -m benchmarks {' '.join(arguments)}"
     load = f"Before it began, {os.getloadavg()[0]:.1f} processes on average wanted a core."
-    page = INTRODUCTION.format(
-        command="make bench" if size == "full" else "python -m benchmarks --quick",
-        date=datetime.now(UTC).date().isoformat(),
-        machine=machine.described(),
-        load=load,
-    )
-    plots: dict[str, str] = {}
-    for chapter in chapters:
+    made = f"by `{command}` on {datetime.now(UTC).date().isoformat()}"
+    about = f"Made {made}; do it again on your own machine. {machine()} {load}"
+    print(about)
+    page = PAGE.read_text(encoding="utf-8")
+    if not asked.names:
+        page = with_block(page, MACHINE, about)
+    for name in asked.names or MEASUREMENTS:
         began = time.monotonic()
-        part = chapter.measure(size)
-        print(f"{chapter.title}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        page += f"\n## {chapter.title}\n\n{chapter.about}\n\n{part.text}\n"
-        plots.update(part.plots)
-    return page, plots
+        part = MEASUREMENTS[name](size)
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        text = shown_on_page(part)
+        print(f"\n## {name}\n\n{text}", flush=True)
+        apart = f"\n(Measured {made}. {load})\n" if asked.names else ""
+        page = with_block(page, name, f"{apart}\n{text}\n")
+        if asked.write:
+            # What is measured is kept, though a later measurement fails.
+            PAGE.write_text(page, encoding="utf-8")
+            for plot in part:
+                if isinstance(plot, Plot):
+                    (PLOTS / plot.name).write_text(plot.svg, encoding="utf-8")
+
+
+def shown_on_page(part: Part) -> str:
+    """The paragraphs of a part in Markdown."""
+    return "\n\n".join(f"![]({PLOTS.name}/{one.name})" if isinstance(one, Plot) else one for one in part)
 
 
 if __name__ == "__main__":

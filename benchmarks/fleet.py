@@ -5,14 +5,13 @@ in this process. The runs are handed in before it is measured, as `run --detach`
 """
 
 import os
-import resource
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -20,42 +19,30 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from benchmarks.entering import AMOUNT, on_uvloop
-from benchmarks.figures import Part, Size, Spread, table
+from benchmarks.page import Part, Size, ratio, shown
+from benchmarks.rig import CLI, in_turn, processor_of_children, timed
+from benchmarks.senders import AMOUNT, on_uvloop
 from lab.crash.loops import loops
-from lab.crash.program import start, without_settings
+from lab.crash.program import without_settings
 from lab.fleet import postgres_server
 from lab.fleet.audit import JournalAudit
 from lab.fleet.billing import FIRST, LedgerBilling
 from lab.fleet.billing_port import AnswerTraits, BillingPort, Looks
 from lab.fleet.journal_way import JournalWay
-from lab.fleet.postgres_server import PostgresServer
 from lab.fleet.round_plan import Reach, RoundPlan
 from lab.fleet.workers import FleetMachine, FleetProgram, send, write_settings
+from tools.markdown import table
 
-WORKERS: Final = (1, 2, 4)
-BILLINGS: Final = Size(16, quick=16, smoke=1)
-ROWS: Final = Size(600, quick=200, smoke=10)
-ROUNDS: Final = Size(3, quick=1, smoke=1)
+BILLINGS: Final = (16, 16, 1)
 BILLINGS_A_WORKER: Final = 4
 IN_FLIGHT: Final = 4
 LATENCY: Final = 0.1
 LEASE: Final = 3.0
 STALLED_AFTER: Final = 5.0
 
-HEADER: Final = ("workers", "rows/s", "to one worker", "to what the billings allow", "processor, cores", "ms a row")
-COST_HEADER: Final = (
-    "workers",
-    "a worker killed, rows/s",
-    "to none killed",
-    "seconds more",
-    "seconds until the first call of a run that was taken over: least, most",
-    "calls more",
-    "look-ups",
-    "rows entered twice",
-)
-
-_HANDED_IN_AT_ONCE: Final = 2
+_WORKERS: Final = (1, 2, 4)
+_KILLED_OF: Final = 2
+_ROWS: Final = (600, 200, 10)
 _QUARTER: Final = 4
 _POLL: Final = 0.02
 _LOOK: Final = 0.2
@@ -100,56 +87,45 @@ class Worked:
         return self.rows / self.seconds
 
 
-def measure(size: str) -> Part:
+def fleet(size: Size) -> Part:
     """Both tables: fleets in turn, and the one of two workers once more with a worker killed."""
-    found: dict[int, list[Worked]] = {number: [] for number in WORKERS}
-    killed: list[Worked] = []
-    for number in range(int(ROUNDS.of(size))):
-        for workers in WORKERS if number % 2 == 0 else reversed(WORKERS):
-            found[workers].append(_round(size, workers))
-            if workers == _KILLED_OF:
-                killed.append(_round(size, workers, kills=True))
-    goodput = table(HEADER, [_line(workers, found) for workers in WORKERS])
-    return Part(f"{goodput}\n\n{table(COST_HEADER, [_cost(found[_KILLED_OF], killed)])}")
-
-
-_KILLED_OF: Final = 2
-
-
-def _line(workers: int, found: Mapping[int, Sequence[Worked]]) -> list[str]:
-    own, one = found[workers], found[WORKERS[0]]
-    allowed = workers * BILLINGS_A_WORKER * IN_FLIGHT / LATENCY
-    return [
-        str(workers),
-        Spread.of([worked.rate for worked in own]).shown(),
-        Spread.of([worked.rate / first.rate for worked, first in zip(own, one, strict=True)]).shown(".2f"),
-        Spread.of([worked.rate / allowed for worked in own]).shown(".2f"),
-        Spread.of([worked.processor / worked.seconds for worked in own]).shown(".2f"),
-        Spread.of([worked.processor / worked.rows * 1000 for worked in own]).shown(".1f"),
-    ]
-
-
-def _cost(whole: Sequence[Worked], killed: Sequence[Worked]) -> list[str]:
+    works = {(workers, False): partial(a_round, size, workers) for workers in _WORKERS}
+    works[_KILLED_OF, True] = partial(a_round, size, _KILLED_OF, kills=True)
+    found = in_turn((3, 1, 1)[size], works)
+    ones = [worked.rate for worked in found[_WORKERS[0], False]]
+    lines = []
+    for workers in _WORKERS:
+        own = found[workers, False]
+        rates, allowed = [worked.rate for worked in own], workers * BILLINGS_A_WORKER * IN_FLIGHT / LATENCY
+        cores = [worked.processor / worked.seconds for worked in own]
+        each = [worked.processor / worked.rows * 1000 for worked in own]
+        cells = [shown(rates), ratio(rates, ones), shown([rate / allowed for rate in rates], ".2f")]
+        lines.append([str(workers), *cells, shown(cores, ".2f"), shown(each, ".1f")])
+    whole, killed = found[_KILLED_OF, False], found[_KILLED_OF, True]
     pairs = list(zip(killed, whole, strict=True))
     takeovers = [seconds for one in killed for seconds in one.takeovers]
-    return [
-        str(_KILLED_OF),
-        Spread.of([one.rate for one in killed]).shown(),
-        Spread.of([one.rate / other.rate for one, other in pairs]).shown(".2f"),
-        Spread.of([one.seconds - other.seconds for one, other in pairs]).shown(".1f"),
-        f"{min(takeovers, default=0.0):.1f}, {max(takeovers, default=0.0):.1f}",
-        Spread.of([one.writes - one.rows for one in killed]).shown(),
-        Spread.of([one.reads - other.reads for one, other in pairs]).shown(),
-        str(sum(one.twice for one in [*whole, *killed])),
-    ]
+    cost = {
+        "workers": str(_KILLED_OF),
+        "a worker killed, rows/s": shown([one.rate for one in killed]),
+        "to none killed": ratio([one.rate for one in killed], [one.rate for one in whole]),
+        "seconds more": shown([one.seconds - other.seconds for one, other in pairs], ".1f"),
+        "seconds until the first call of a run that was taken over: least, most": (
+            f"{min(takeovers, default=0.0):.1f}, {max(takeovers, default=0.0):.1f}"
+        ),
+        "calls more": shown([one.writes - one.rows for one in killed]),
+        "look-ups": shown([one.reads - other.reads for one, other in pairs]),
+        "rows entered twice": str(sum(one.twice for one in [*whole, *killed])),
+    }
+    header = ("workers", "rows/s", "to one worker", "to what the billings allow", "processor, cores", "ms a row")
+    return [table(header, lines), table([*cost], [[*cost.values()]])]
 
 
-def _round(size: str, workers: int, *, kills: bool = False) -> Worked:
+def a_round(size: Size, workers: int, *, kills: bool = False) -> Worked:
     plan = FleetPlan(
         seed=1,
         workers=workers,
-        billings=int(BILLINGS.of(size)),
-        rows=int(ROWS.of(size)),
+        billings=BILLINGS[size],
+        rows=_ROWS[size],
         lease=LEASE,
         away=0.0,
         stalled_after=STALLED_AFTER,
@@ -168,7 +144,7 @@ def _round(size: str, workers: int, *, kills: bool = False) -> Worked:
         return on_uvloop(_work, plan, Path(folder), server, kills)
 
 
-async def _work(plan: RoundPlan, folder: Path, server: PostgresServer, kills: bool) -> Worked:  # noqa: FBT001 - through anyio
+async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresServer, kills: bool) -> Worked:  # noqa: FBT001 - through anyio
     program, rows = FleetProgram(without_settings(os.environ)), plan.rows * plan.billings
     async with AsyncExitStack() as stack:
         looks = await stack.enter_async_context(Looks().kept())
@@ -176,7 +152,8 @@ async def _work(plan: RoundPlan, folder: Path, server: PostgresServer, kills: bo
         for port in ports:
             await stack.enter_async_context(port.serving())
         urls = {f"b{number:02}": port.url for number, port in enumerate(ports, 1)}
-        await _hand_in(plan, folder, urls, server, program)
+        write_settings(folder / "carbon-migrate.toml", urls, server.url, plan, "")
+        await _hand_in(plan, folder, [*urls], program)
         # Nobody cuts the way of these machines to PostgreSQL, so it leads there at once.
         way = JournalWay(server.port)
         machines = [FleetMachine(f"w{number + 1}", folder, plan, program, way) for number in range(plan.workers)]
@@ -184,13 +161,19 @@ async def _work(plan: RoundPlan, folder: Path, server: PostgresServer, kills: bo
             machine.prepare(urls, server.url)
         for port in ports:
             port.reads = 0
-        processor, began = _processor_of_children(), anyio.current_time()
+        killed_at, processor, began = 0.0, processor_of_children(), anyio.current_time()
         try:
             with anyio.fail_after(plan.longest):
                 for machine in machines:
                     await machine.start()
-                killed_at = await _kill(machines[0], ports, rows) if kills else None
-                await _until_entered(ports, rows, JournalAudit(server.url))
+                if kills:
+                    await _until_entered(ports, rows // _QUARTER)
+                    send(machines[0].processes(Reach.ALL, 0), signal.SIGKILL)
+                    killed_at = time.time()
+                await _until_entered(ports, rows)
+                journal = JournalAudit(server.url)
+                while sum(run.entered_rows for run in await anyio.to_thread.run_sync(journal.runs)) < rows:  # noqa: ASYNC110 - what the journal has
+                    await anyio.sleep(_LOOK)
             seconds = anyio.current_time() - began
             for machine in machines:
                 send(machine.processes(Reach.WORKER, 0), signal.SIGTERM)
@@ -199,74 +182,47 @@ async def _work(plan: RoundPlan, folder: Path, server: PostgresServer, kills: bo
             with anyio.CancelScope(shield=True):
                 for machine in machines:
                     await machine.end()
-        entered = [len(port.billing.ledger) for port in ports]
-        different = [len({entry.subscriber for entry in port.billing.ledger}) for port in ports]
+        different = sum(len({entry.subscriber for entry in port.billing.ledger}) for port in ports)
         turns = [turn.first for port in ports for turn in port.measured.turns[1:]]
         return Worked(
             rows=rows,
             seconds=seconds,
-            processor=_processor_of_children() - processor,
+            processor=processor_of_children() - processor,
             writes=sum(port.measured.writes for port in ports),
             reads=sum(port.reads for port in ports),
-            twice=sum(entered) - sum(different),
-            takeovers=[first - killed_at for first in turns] if killed_at is not None else (),
+            twice=_entered(ports) - different,
+            takeovers=[first - killed_at for first in turns] if kills else (),
         )
 
 
-async def _hand_in(
-    plan: RoundPlan, folder: Path, urls: Mapping[str, str], server: PostgresServer, program: FleetProgram
-) -> None:
-    """Hand a run in for each billing. Raises RuntimeError with what the program says."""
-    settings, rows = folder / "carbon-migrate.toml", folder / "balances.csv"
-    write_settings(settings, urls, server.url, plan, "")
+async def _hand_in(plan: RoundPlan, folder: Path, names: Sequence[str], program: FleetProgram) -> None:
+    """Hand a run in for each billing. The first makes the journal, then two are handed in at a time."""
+    rows, settings = folder / "balances.csv", folder / "carbon-migrate.toml"
     lines = ["abonent_id;amount", *(f"{FIRST + number};{AMOUNT}" for number in range(plan.rows))]
     rows.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    words = ["run", "balances", str(rows), "--config", str(settings), "--yes", "--detach", "--quiet", "--no-canary"]
-    words += ["--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
+    words = [*CLI, "run", "balances", str(rows), "--config", str(settings), "--yes", "--detach", "--quiet"]
+    words += ["--no-canary", "--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
     words += ["--trust-journal", "--another-billing"]
-    environment = {**program.environment, "XDG_STATE_HOME": str(folder / "state")}
-    limiter = anyio.CapacityLimiter(_HANDED_IN_AT_ONCE)
+    environment: Mapping[str, str] = {
+        **program.environment, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(Path.cwd())
+    }  # fmt: skip
+    two = anyio.CapacityLimiter(2)
 
     async def hand_in(name: str) -> None:
-        log = folder / f"{name}.log"
-        async with limiter:
-            with log.open("wb") as output:
-                process = await start(
-                    [*words, "--profile", name], folder, environment, stdout=output, stderr=subprocess.STDOUT
-                )
-                code = await process.wait()
-            await process.aclose()
-        if code:
-            raise RuntimeError(log.read_text(encoding="utf-8", errors="replace"))
+        command = partial(timed, [*words, "--profile", name], cwd=folder, environment=environment)
+        await anyio.to_thread.run_sync(command, limiter=two)
 
-    # The first one makes the journal.
-    first, *others = urls
+    first, *others = names
     await hand_in(first)
     async with anyio.create_task_group() as group:
         for name in others:
             group.start_soon(hand_in, name)
 
 
-async def _kill(machine: FleetMachine, ports: Sequence[CountedPort], rows: int) -> float:
-    """Kill a worker with the processes of its runs, once a quarter of the rows is entered; the moment (time.time)."""
-    while _entered(ports) < rows // _QUARTER:  # noqa: ASYNC110 - what the billings have counted
+async def _until_entered(ports: Sequence[CountedPort], rows: int) -> None:
+    while _entered(ports) < rows:  # noqa: ASYNC110 - what the billings have counted
         await anyio.sleep(_POLL)
-    send(machine.processes(Reach.ALL, 0), signal.SIGKILL)
-    return time.time()
-
-
-async def _until_entered(ports: Sequence[CountedPort], rows: int, journal: JournalAudit) -> None:
-    """Wait until all rows are in the billings, and the journal knows it."""
-    while _entered(ports) < rows:  # noqa: ASYNC110 - as above
-        await anyio.sleep(_POLL)
-    while sum(run.entered_rows for run in await anyio.to_thread.run_sync(journal.runs)) < rows:  # noqa: ASYNC110
-        await anyio.sleep(_LOOK)
 
 
 def _entered(ports: Sequence[CountedPort]) -> int:
     return sum(len(port.billing.ledger) for port in ports)
-
-
-def _processor_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

@@ -1,7 +1,7 @@
 """Which tests prove what of each job: the table that docs/reference/jobs.md lists, by paths below `tests/`.
 
 A job that sets fields, and one that only reads, is proved by tests that go through all jobs of its sort: it needs no
-line here. `tests/tools/test_jobs_page.py` checks that every test is there, and that such tests go through the job.
+line here. `tests/tools/test_jobs.py` checks that every test is there, and that such tests go through the job.
 """
 
 from collections.abc import Mapping

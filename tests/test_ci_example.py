@@ -38,9 +38,9 @@ APT = """#!/bin/sh
 def built(folder: Path) -> Path:
     """The wheel, of a copy of the sources: its build writes catalogues, which other tests read meanwhile."""
     source = folder / "source"
-    for name in (*ROOMS, "carbon_migrate_testing-stubs"):
-        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py", "carbon_migrate_testing.py"):
+    for name in (*ROOMS, "carbon_migrate_testing"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py"):
         shutil.copy(ROOT / name, source)
     python("-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation", "-w", folder, source)
     (wheel,) = folder.glob("*.whl")
@@ -146,7 +146,7 @@ def test_its_tests_pass_as_github_runs_them_and_types_are_seen(project: tuple[Pa
     assert "4 passed" in told
     home, environment = project
     (site,) = (home.parent / "venv" / "lib").glob("python*/site-packages")
-    assert {"carbon_migrate_testing.py", "billing", "cli"} <= {path.name for path in site.iterdir()}
+    assert {"carbon_migrate_testing", "billing", "cli"} <= {path.name for path in site.iterdir()}
     wrong = "import carbon_migrate_testing as c\ndef f(b: c.CarbonBilling) -> None: b.fail('503', modle='x')"
     options = ("--strict", "--no-incremental", "--python-executable", environment["PATH"].split(":")[0] + "/python")
     judged = subprocess.run(  # noqa: S603 - the type checker

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from checkpoints.states import as_markdown
-from cli.completion.candidates import TABLE, as_json
 from cli.jobfile.job_file import KEYS, PACING, RUN, STEP
 from tools.house import ROOMS, ROOT
-from tools.option_table import table
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),
@@ -153,7 +151,3 @@ def test_every_key_of_a_job_file_is_told() -> None:
     text = (ROOT / "docs" / "reference" / "job-files.md").read_text(encoding="utf-8")
     keys = ["format", f"[{RUN}]", f"[[{STEP}]]", *KEYS, *PACING]
     assert [key for key in keys if f"`{key}`" not in text] == []
-
-
-def test_completion_knows_the_options_that_the_commands_have() -> None:
-    assert TABLE.read_bytes() == as_json(table()), "write it anew: make docs"

@@ -1,7 +1,7 @@
 """No text reaches a person but as a sentence that can be said in each language (`texts/said.py`).
 
 A walk over the syntax trees: what reads like words between spaces stands in `said` or `counted`, in a docstring, in
-the help of an option (tools/help_texts.py collects it), in a log event or in SQL; or it is named here with a reason.
+the help of an option (tools/syntax.py collects it), in a log event or in SQL; or it is named here with a reason.
 """
 
 import ast
@@ -20,7 +20,7 @@ OPTIONS = {
     *("option", "switch", "flag", "argument", "Option", "key"),
     *("_connection", "_row", "_format", "_calling", "_importing", "_pacing"),
 }
-"""State an option or a key with its help; tools/help_texts.py collects the one, the other is for the reference."""
+"""State an option or a key with its help; tools/syntax.py collects the one, the other is for the reference."""
 HELP = {"help", "epilog", "rich_help_panel", "metavar"}
 BUGS = {"AssertionError", "NotImplementedError", "TypeError", "LookupError", "ForbiddenTransition"}
 """Errors that only a fault of this program raises."""
@@ -73,7 +73,7 @@ FOR_A_REASON = {
     "billing/directory/models.py": "names of fields, and pieces of SQL",
     "checkpoints/states.py": "the table of steps, from which docs/architecture.md is drawn",
     "jobs/spec/columns.py": "headings that files have",
-    "cli/main.py": "the table of commands, which tools/help_texts.py collects",
+    "cli/main.py": "the table of commands, which tools/syntax.py collects",
     "cli/commands/mock.py: … mock": "what a person types",
     "cli/commands/replay.py: at once": "a value of an option",
     "cli/commands/selftest.py: no settings.toml": "the name of a file",
@@ -84,7 +84,7 @@ FOR_A_REASON = {
     "cli/session/journal.py: taken up with": "a log event",
     "cli/commands/resume.py: taken up with": "a command as it was typed, in the history of the run",
     "cli/session/stages.py": "the stages of --json",
-    "cli/settings/order_flags.py: The job": "the name of a panel, which tools/help_texts.py collects",
+    "cli/settings/order_flags.py: The job": "the name of a panel, which tools/syntax.py collects",
     "cli/settings/profiles.py": "the head of the profile's file",
     "cli/session/control_client.py: \u0020(says it is": "who gives a command, as the journal and its log have it",
     "billing/database/prepared.py: Error while": "fdb's line with the name of its function",

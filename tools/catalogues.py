@@ -16,8 +16,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 from jinja2 import Environment, nodes
 
-from tools.help_texts import help_texts
 from tools.house import ROOMS, ROOT
+from tools.syntax import help_texts
 
 FORMS: Final = {
     **dict.fromkeys(("said", "reason", "wording", "passed", "noted", "failed", "Refusal", "Unfinished"), 1),

@@ -15,6 +15,7 @@ from cli.main import COMMANDS, app, load
 from cli.terminal.language import ENGLISH, LANGUAGES, RUSSIAN, reader, set_reader
 from cli.terminal.usage import translate_help, translate_parameter, translate_text
 from texts.remedies import PROGRAM
+from tools.syntax import typed
 
 if TYPE_CHECKING:
     from tools.package import Release
@@ -46,17 +47,14 @@ def pages(release: "Release") -> Iterator[tuple[str, str]]:
     """The name of each page and its text, in the language of the reader."""
     program = get_command(app)
     translate_help(program)
-    loaded = {name: load(name) for name in COMMANDS}
-    summaries = {name: _paragraphs(command.help)[0] for name, command in loaded.items()}
-    yield PROGRAM, _page(program, (), summaries, release)
-    for name, command in loaded.items():
-        own = getattr(command, "commands", {})
-        yield (
-            f"{PROGRAM}-{name}",
-            _page(command, (name,), {one: _paragraphs(sub.help)[0] for one, sub in own.items()}, release),
-        )
-        for one, sub in own.items():
-            yield f"{PROGRAM}-{name}-{one}", _page(sub, (name, one), {}, release)
+    groups = {name: command for name in COMMANDS if getattr(command := load(name), "commands", {})}
+    all_of_them = {name: command for name, _, command in typed()} | groups
+    summaries = {name: _paragraphs(command.help)[0] for name, command in all_of_them.items()}
+    yield PROGRAM, _page(program, (), {name: summaries[name] for name in COMMANDS}, release)
+    for name, command in all_of_them.items():
+        words = tuple(name.split())
+        own = {one: summaries[f"{name} {one}"] for one in getattr(command, "commands", {})}
+        yield "-".join((PROGRAM, *words)), _page(command, words, own, release)
 
 
 def _page(command: Any, words: tuple[str, ...], commands: Mapping[str, str], release: "Release") -> str:  # noqa: ANN401 - typer does not export this type

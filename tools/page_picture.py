@@ -9,11 +9,8 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import Final
 
 import msgspec
 from playwright.sync_api import Page, ViewportSize, sync_playwright
@@ -66,25 +63,11 @@ RENAME: Final = """(names) => {
 }"""
 
 
-def words_of(*arguments: str) -> list[str]:
-    """A command of the program."""
-    return [sys.executable, "-m", "cli", *arguments]
-
-
-@contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[IO[str]]:
-    """A command of the program that works in a folder; its output."""
-    with subprocess.Popen(words_of(*arguments), cwd=folder, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
-        try:
-            yield cast("IO[str]", process.stdout)
-        finally:
-            process.terminate()
-
-
 def run_in(folder: Path, *place: str) -> str:
     """The name of the run, once the journal has it."""
     while True:
-        asked = subprocess.run(words_of("status", "--json", *place), cwd=folder, capture_output=True, check=False)  # noqa: S603 - our own
+        words = [*rig.CLI, "status", "--json", *place]
+        asked = subprocess.run(words, cwd=folder, capture_output=True, check=False)  # noqa: S603 - our own
         if asked.returncode == 0 and (runs := msgspec.json.decode(asked.stdout)["runs"]):
             return str(runs[0]["run"])
 
@@ -104,24 +87,25 @@ def main() -> int:
     if chromium is None:
         raise SystemExit("Chromium is missing: it is Debian's package chromium")
     os.environ |= {"LOGNAME": USER, "PYTHONPATH": str(ROOT)}
-    with tempfile.TemporaryDirectory(prefix="page-picture-") as name, sync_playwright() as playwright:
-        folder, place = Path(name), ("--journal", f"{name}/journal")
-        ids = rig.populated(folder / "billing.fdb", SUBSCRIBERS)
-        rows = [f"{key};{(key * 7919) % 290_000 / 100 - 300:.2f}".replace(".", ",") for key in ids]
+    with (
+        rig.billing(SUBSCRIBERS, slots=SLOTS, latency_ms=LATENCY_MS) as billing,
+        sync_playwright() as playwright,
+    ):
+        folder, place = billing.folder, ("--journal", str(billing.folder / "journal"))
+        rows = [f"{key};{(key * 7919) % 290_000 / 100 - 300:.2f}".replace(".", ",") for key in billing.ids]
         (folder / FILE).write_text("\n".join(["abonent_id;amount", *rows]) + "\n", encoding="utf-8")
-        with rig.mock(folder / "billing.fdb", slots=SLOTS, latency_ms=LATENCY_MS) as billing:
-            billing.fail(FAULTS)
-            load = ("run", "balances", FILE, "--yes", "--quiet", "--set", "op_type=2", "--settle", "600")
-            where = ("--api-url", billing.url, "--database", "billing.fdb", *place)
-            with started(folder, *load, *where):
-                run = run_in(folder, *place)
-                with started(folder, "page", run, "--json", "--lang", "ru", *place) as said:
-                    address = msgspec.json.decode(said.readline())["address"]
-                    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-                    browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-                    tab = browser.new_page(viewport=SIZE, color_scheme="light", locale="ru-RU")
-                    taken = take(tab, address, folder)
-                    browser.close()
+        billing.ask("PUT", "/faults", FAULTS.encode())
+        load = ("run", "balances", FILE, "--yes", "--quiet", "--set", "op_type=2", "--settle", "600")
+        where = ("--api-url", billing.url, "--database", rig.DATABASE, *place)
+        with rig.started([*rig.CLI, *load, *where], folder):
+            run = run_in(folder, *place)
+            with rig.started([*rig.CLI, "page", run, "--json", "--lang", "ru", *place], folder) as page:
+                address = msgspec.json.decode(rig.line_of(page))["address"]
+                flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+                browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+                tab = browser.new_page(viewport=SIZE, color_scheme="light", locale="ru-RU")
+                taken = take(tab, address, folder)
+                browser.close()
     print(f"{PICTURE.relative_to(ROOT)}: {taken:,} bytes")  # noqa: T201 - a tool of the developers
     return int(taken > MOST_BYTES)
 

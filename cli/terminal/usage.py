@@ -1,6 +1,6 @@
 """Help and usage errors in the reader's language; typer makes them, in English.
 
-A help text is looked up in the catalogue as it stands, a paragraph at a time; `tools/help_texts.py` collects them
+A help text is looked up in the catalogue as it stands, a paragraph at a time; `tools/syntax.py` collects them
 from the commands. An error of typer is a sentence of its own, and is told from others by its words.
 """
 

@@ -16,7 +16,7 @@ from tools.house import ROOMS
 from tools.package import git_lines, pins
 
 pytestmark = [pytest.mark.loops(300), pytest.mark.prove]
-OF_THE_WHEEL = (*ROOMS, "carbon_migrate_testing.py", "carbon_migrate_testing-stubs")
+OF_THE_WHEEL = (*ROOMS, "carbon_migrate_testing")
 FOR_TRANSLATORS = ".po"
 
 

@@ -27,7 +27,7 @@ from checkpoints.sqlite_store import prepare
 from checkpoints.states import State
 from cli.hooks.reader import HookMessages
 from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
-from cli.main import COMMANDS, load
+from cli.main import COMMANDS
 from cli.metrics.reader import exposition, metrics_application
 from cli.page.application import Admission, PageApplication, PageOrder
 from cli.page.feed import Feeds
@@ -48,11 +48,8 @@ from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.entries import CREATED
 from tests.checkpoints.samples import NEW_RUN
 from tools.house import ROOMS, ROOT
-from tools.reference.commands import GUIDES, slug
-from tools.reference.exit_codes import ANY, codes_of
-from tools.reference.pages import REFERENCE, stale
-from tools.reference.settings_keys import FACTS
-from tools.reference.small_tables import VARIABLES, variables
+from tools.reference import ANY, FACTS, GUIDES, REFERENCE, VARIABLES, codes_of, slug, stale, variables
+from tools.syntax import typed
 
 RUN = "k7m2q"
 SCHEMA = json.loads((REFERENCE / "job-file.schema.json").read_text(encoding="utf-8"))
@@ -73,16 +70,6 @@ def sections(page: str, level: str = "##") -> dict[str, str]:
     text = (REFERENCE / page).read_text(encoding="utf-8")
     parts = re.split(rf"^{level} (.*)\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-def typed() -> Iterator[tuple[str, str, Any]]:
-    """Each command that can be typed: its words, its group in the help, and what typer has of it."""
-    for name, entry in COMMANDS.items():
-        found = load(name)
-        own = getattr(found, "commands", {})
-        if not own or found.invoke_without_command:
-            yield name, entry.group, found
-        yield from ((f"{name} {one}", entry.group, command) for one, command in own.items())
 
 
 ALL = [pytest.param(name, group, command, id=name) for name, group, command in typed()]
@@ -113,7 +100,7 @@ def test_every_argument_and_option_of_a_command_has_its_entry(name: str, group: 
 
 @EACH
 def test_every_command_has_an_example_that_it_takes(name: str, group: str, command: Any) -> None:
-    assert name in GUIDES, f"give the command its example in tools/reference/commands.py, under {group!r}"
+    assert name in GUIDES, f"give the command its example in tools/reference.py, under {group!r}"
     words = shlex.split(GUIDES[name].example)
     own = name.split()
     assert words[: len(own)] == own
@@ -351,7 +338,5 @@ def test_every_code_state_format_mark_variable_and_example_has_its_entry() -> No
     marks = (REFERENCE / "marks.md").read_text(encoding="utf-8")
     named = (*CREATED, *exported.COLUMNS, exported.RUN, exported.STEP)
     assert [one for one in named if f"`{one}`" not in marks] == []
-    assert [one for one in variables() if one not in VARIABLES] == [], (
-        "say what it is: tools/reference/small_tables.py"
-    )
+    assert [one for one in variables() if one not in VARIABLES] == [], "say what it is: tools/reference.py"
     assert GUIDES.keys() - {name for name, *_ in typed()} == set(), "examples of commands that are gone"

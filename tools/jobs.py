@@ -1,13 +1,11 @@
-"""The page `docs/reference/jobs.md`, generated from the catalogue: `python -m tools.jobs_page --write`.
+"""The page `docs/reference/jobs.md`, which is written from the catalogue.
 
 Facts that the catalogue does not have are data in this file: how the effect of each kind of call is recognised and
 verified. The tests that prove a job are those of `tests/proofs.py`.
 """
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -17,9 +15,7 @@ from jobs.spec.columns import KNOWN
 from jobs.spec.spec import JobSpec, own_select
 from tests.proofs import proofs_of
 from texts.remedies import PROGRAM
-from tools.reference.markdown import code, table
-
-PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "jobs.md"
+from tools.markdown import code, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +161,3 @@ def _section(job: JobSpec) -> Iterator[str]:
             yield table([title, "value", "column of the rows", "what for"], rows)
     if select := own_select(job):
         yield f"```sql\n{select}\n```"
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(page(), encoding="utf-8")
-    else:
-        sys.stdout.write(page())

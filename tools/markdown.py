@@ -1,4 +1,4 @@
-"""Tables and code in Markdown."""
+"""Tables, code and written blocks in Markdown."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -24,3 +24,12 @@ def code(text: str) -> str:
     fence = "``" if "`" in text else "`"
     pad = " " if "`" in text else ""
     return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def with_block(page: str, name: str, content: str) -> str:
+    """The page with the content of a block. Raises `LookupError` where it has none of that name, or several."""
+    before, after = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    parts = re.split(f"{before}.*?{after}", page, flags=re.DOTALL)
+    if len(parts) != 2:  # noqa: PLR2004 - what is before it and after it
+        raise LookupError(f"{len(parts) - 1} blocks {before}")
+    return f"{before}{content}\n{after}".join(parts)

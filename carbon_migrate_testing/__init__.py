@@ -23,7 +23,7 @@ takes `licence`, `stack_rate`, `latency_ms`, `slots`, `queue`, `busy` and `quirk
 
 What serves is the program itself, in a process: packages of the project under test that are called `billing`, `jobs`
 or `cli` are seen by nobody there, and those of the program by nobody here. A process ends with its fixture, and also
-with a pytest that is killed. This module needs pytest and the standard library, and imports both alone.
+with a pytest that is killed. This one file needs pytest and the standard library, and imports both alone.
 """
 
 import fcntl
@@ -44,8 +44,8 @@ import pytest
 
 __all__ = ["CarbonBilling", "CarbonNotStarted", "CarbonReplay", "Effects", "FaultKeys", "OpenReplay", "ReplayReport"]
 
-_ROOMS: Final = Path(__file__).resolve().parent
-"""The folder that this module and the program are in, wherever they are installed."""
+_ROOMS: Final = Path(__file__).resolve().parents[1]
+"""The folder that this package and the program are in, wherever they are installed."""
 
 _SETTINGS: Final = "CARBON_MIGRATE_"
 _GRACE: Final = 10.0

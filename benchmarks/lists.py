@@ -1,0 +1,283 @@
+"""Rows out of Firebird, and the lists of a plan, of a verification and of an undo.
+
+The lists are of the same CSV file of opening balances, over a mock billing's database, beside reading and saving the
+same rows, which asks the billing nothing. Nothing is sent: an earlier run's answers are written into the journal, and
+its operations into the database. What looks up is a process of its own, `python -m benchmarks.lists FOLDER WORK…`,
+which prints its figures as JSON.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+import msgspec
+
+from benchmarks.page import Part, Size, ratio, shown
+from benchmarks.rig import DATABASE, SELECT, peak_kib, populated, processor_of_children, scratch, timed
+from benchmarks.senders import AMOUNT, NOWHERE, OPENING, Entering, Ids, on_uvloop, quietly, ready, save_list
+from billing.api.client import BillingClient, ClientSettings
+from billing.database.database import Database
+from billing.database.dsn import Dsn
+from billing.database.file_database import open_file_database
+from billing.database.sql_blocks import sql_block
+from billing.money import scaled
+from checkpoints.earlier_runs import earlier_runs
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, Item, Run
+from checkpoints.states import State
+from engine.job import Job
+from engine.pipeline.intake import Rehearsal, Repeat
+from engine.pipeline.verifier import verify
+from engine.rows import Source
+from jobs.access.gateway import Gateway
+from jobs.access.payload import ACCOUNT, payload_of
+from jobs.account_balances import compare_balances
+from jobs.catalogue.catalogue import BUILT_IN, JOBS
+from jobs.job import build
+from jobs.rows.input import Input
+from jobs.rows.select_source import select_source
+from jobs.spec.entries import with_mark
+from jobs.spec.spec import parameters_of
+from jobs.spec.undo_words import RUN
+from jobs.undo import build_undo
+from lab.mock.connection import MockConnection
+from tools.markdown import table
+
+# ---- rows out of Firebird -----------------------------------------------------------------------------------------
+
+_TYPED: Final = "select id, '50.50' as amount from abonents where is_folder = 0 and deleted = 0"
+"""A typical operator's select; the jobs' source finds that it can be read along its key."""
+
+
+def intake(size: Size) -> Part:
+    """The table: the source alone, then the source and the journal, in turn."""
+    fetched, frozen = [], []
+    with scratch() as folder:
+        populated(folder / DATABASE, (100_000, 20_000, 500)[size])
+        with Database(Dsn(str(folder / DATABASE))) as database:
+            source = select_source(database, _TYPED, {})
+            if source.is_read_whole:
+                raise RuntimeError("the select is read at once, not along its key: figures would be of another way")
+            for _ in range((3, 2, 1)[size]):
+                began = time.perf_counter()
+                rows = sum(len(page.rows) for page in source.pages(None))
+                fetched.append(rows / (time.perf_counter() - began))
+                frozen.append(rows / on_uvloop(_frozen, source))
+    lines = [
+        ["fetched, page by page", shown(fetched), ""],
+        ["frozen in the journal", shown(frozen), ratio(frozen, fetched)],
+    ]
+    return [table(["rows out of Firebird", "rows/s", "ratio"], lines)]
+
+
+async def _frozen(source: Source) -> float:
+    async with ready(NOWHERE, source) as work:
+        return work.freezing
+
+
+# ---- the lists ----------------------------------------------------------------------------------------------------
+
+_TENTH: Final = 10
+
+
+class Figures(msgspec.Struct):
+    """What a measured process says: its rows, and what they took it and its keeper of the database."""
+
+    rows: int
+    seconds: float
+    processor: float
+    keeper: float
+    peak_kib: int
+
+
+def listing(size: Size) -> Part:
+    """The table: each kind for all rows, and its memory beside that for a tenth of them."""
+    planned, sent = ((200_000, 120_000), (10_000, 10_000), (300, 300))[size]
+    with scratch() as folder:
+        template = folder / "template.fdb"
+        ids = populated(template, planned)
+        whole = small = _measured(folder / "whole", template, ids, sent)
+        if size is not Size.SMOKE:
+            small = _measured(folder / "part", template, ids[: planned // _TENTH], sent // _TENTH)
+    bare = whole["both"]
+    lines = []
+    for kind, one in whole.items():
+        cells = [f"{one.rows:,}", f"{one.rows / one.seconds:,.0f}"]
+        cells.append(f"{(bare.seconds / bare.rows) / (one.seconds / one.rows):.2f}")
+        cells.append(f"{one.processor / one.rows * 1e6:,.0f}")
+        keeper = round(one.keeper / one.rows * 1e6)
+        cells.append(f"{keeper:,}" if keeper else "")
+        cells += (f"{peak / 1024:,.0f} MiB" for peak in (one.peak_kib, small[kind].peak_kib))
+        lines.append([_WORKS[kind][0], *cells])
+    header = ("opening balances", "rows", "rows/s", "of reading and saving", "processor, µs a row")
+    return [table((*header, "the database's", "peak memory", "for a tenth"), lines)]
+
+
+def _measured(folder: Path, template: Path, ids: Sequence[int], sent: int) -> dict[str, Figures]:
+    """All kinds, one after the other; the run is entered before it is verified."""
+    folder.mkdir()
+    shutil.copy(template, folder / DATABASE)
+    for name, keys in (("planned", ids), ("sent", ids[:sent])):
+        lines = ["abonent_id;amount\n", *(f"{key};{AMOUNT}\n" for key in keys)]
+        (folder / f"{name}.csv").write_text("".join(lines), encoding="utf-8")
+    found: dict[str, Figures] = {}
+    for kind in _WORKS:
+        said = timed([sys.executable, "-m", "benchmarks.lists", str(folder), kind]).said
+        found[kind] = msgspec.json.decode(said, type=Figures)
+    del found["enter"]
+    return found
+
+
+# ---- a measured process -------------------------------------------------------------------------------------------
+
+_JOB: Final = JOBS["balances"]
+_sql: Final = partial(sql_block, folder="lab.mock.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The folder of the measured processes, with the billing and this process's journals."""
+
+    folder: Path
+    gateway: Gateway
+    stack: AsyncExitStack
+
+    async def journal(self, name: str = "journal") -> Journal:
+        """A journal by its name."""
+        return await self.stack.enter_async_context(open_journal(self.folder / name))
+
+    def job(self, name: str) -> Job:
+        """The job over a file of opening balances."""
+        return build(_JOB, self.gateway, parameters_of(_JOB, {}), self.rows(name))
+
+    def rows(self, name: str) -> Input:
+        """A file of opening balances."""
+        return Input(file=str(self.folder / f"{name}.csv"))
+
+    def entering(self, source: Source) -> Entering:
+        """A job that asks the billing nothing."""
+        return Entering(self.gateway.client, source)
+
+
+async def _read(place: _Place) -> int:
+    source = place.job("planned").source
+    return await anyio.to_thread.run_sync(lambda: sum(len(page.rows) for page in source.pages(None)))
+
+
+async def _selected(place: _Place) -> int:
+    return await place.gateway.read(lambda database: sum(1 for _ in database.query(SELECT)))
+
+
+async def _save(place: _Place) -> int:
+    return await _saved(place.entering(Ids(range(1, await _read(place) + 1))), await place.journal("saved"))
+
+
+async def _both(place: _Place) -> int:
+    return await _saved(place.entering(place.job("planned").source), await place.journal("bare"))
+
+
+async def _plan(place: _Place) -> int:
+    earlier = await place.stack.enter_async_context(earlier_runs((await place.journal("bare")).path))
+    rehearsal = Rehearsal(place.job("planned"), NOWHERE, earlier)
+    return await _saved(rehearsal, await place.journal("plans"), enter=Repeat.AGAIN)
+
+
+async def _enter(place: _Place) -> int:
+    journal = await place.journal()
+    recorded = {**parameters_of(_JOB, {}), **place.rows("sent").to_parameters()}
+    run, _ = await save_list(place.job("sent"), journal, recorded=recorded)
+    await journal.approve(run)
+    dsn = Dsn(str(place.folder / DATABASE))
+    with Database(dsn) as database:
+        ((first,),) = database.query("select max(op_id) from finance_operations")
+    async for page in journal.each_page(run, {State.PENDING}):
+        await journal.claim(run, [item.item_id for item in page])
+        await journal.record(run, [Change(item.item_id, State.ACCEPTED, str(first + item.number)) for item in page])
+        await anyio.to_thread.run_sync(_set_balances, dsn, run.name, page, first)
+    return (await journal.totals(run)).count(State.ACCEPTED)
+
+
+def _set_balances(dsn: Dsn, run_name: str, page: Sequence[Item], first: int) -> None:
+    """Enter the operations of a page, each of which sets the balance of its account, as type 8 is assumed to."""
+    connection = MockConnection(dsn)
+    try:
+        for item in page:
+            summa, mark = scaled(item.amount or Decimal(0)), with_mark("", run_name, item.number)
+            operation = (first + item.number, payload_of(item).abonent, OPENING, summa, datetime.now(UTC), mark)
+            connection.execute(_sql("population", "finance_operations").text, operation)
+            account = int(item.lane.removeprefix(ACCOUNT))
+            connection.run(_sql("rules", "balance_sets"), {"summa": summa, "account": account})
+        connection.commit()
+    finally:
+        connection.close()
+
+
+async def _verify(place: _Place) -> int:
+    journal = await place.journal()
+    run = await _sent(journal)
+    verdict = await verify(run, place.job("sent"), journal, lambda _item, _reading: None)
+    balances = await compare_balances(run, place.gateway, journal, lambda _: None)
+    # Of two subscribers of one account the balance is that of the last.
+    if verdict.different or balances.different > balances.accounts // 10:
+        raise RuntimeError(f"{verdict.different} rows and {balances.different} balances differ: no figure")
+    return verdict.as_wanted
+
+
+async def _undo(place: _Place) -> int:
+    journal = await place.journal()
+    how = {RUN: (await _sent(journal)).name, "way": "opposite", "type_8": "sets"}
+    undo, _ = await save_list(await build_undo(place.gateway, journal, how, BUILT_IN), journal, recorded=how)
+    totals = await journal.totals(undo)
+    if totals.count(State.PENDING) < totals.frozen * 9 // 10:
+        raise RuntimeError("the undo would take little back: its figure would mean nothing")
+    return totals.frozen
+
+
+async def _saved(job: Job, journal: Journal, *, enter: Repeat = Repeat.ONCE) -> int:
+    run, _ = await save_list(job, journal, enter=enter)
+    return (await journal.totals(run)).count(State.PENDING)
+
+
+async def _sent(journal: Journal) -> Run:
+    return next(run for run in await journal.runs() if run.job == _JOB.name)
+
+
+_WORKS: Final = {
+    "read": ("read from the file", _read),
+    "selected": ("read from Firebird, ids alone", _selected),
+    "save": ("saved in the journal", _save),
+    "both": ("read and saved", _both),
+    "plan": ("planned", _plan),
+    "enter": ("", _enter),
+    "verify": ("verified", _verify),
+    "undo": ("listed by an undo", _undo),
+}
+"""What is measured, in this order, with its name in the table; the run is only entered."""
+
+
+async def _main(folder: Path, kind: str) -> Figures:
+    async with AsyncExitStack() as stack:
+        database = open_file_database(Dsn(str(folder / DATABASE)))
+        stack.callback(database.close)
+        client = await stack.enter_async_context(BillingClient(ClientSettings(NOWHERE)))
+        began, used = time.perf_counter(), time.process_time()
+        rows = await _WORKS[kind][1](_Place(folder, Gateway(client, database), stack))
+        seconds, processor = time.perf_counter() - began, time.process_time() - used
+    if not rows:
+        raise RuntimeError(f"{kind}: no row was worked on, so its figure would mean nothing")
+    # The process that reads the database has ended by now.
+    return Figures(rows, seconds, processor, processor_of_children(), await anyio.to_thread.run_sync(peak_kib))
+
+
+if __name__ == "__main__":
+    quietly()
+    print(msgspec.json.encode(on_uvloop(_main, Path(sys.argv[1]), sys.argv[2])).decode())

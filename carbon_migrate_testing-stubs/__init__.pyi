@@ -1,1 +1,0 @@
-../carbon_migrate_testing.py
