@@ -28,13 +28,13 @@ from lab.crash.experiment_plan import (
     WARNING_THRESHOLD,
     ExperimentPlan,
 )
-from lab.crash.import_books import live_content
 from lab.crash.import_table import (
     DICTIONARY,
     TABLE,
     RequestedImport,
     draw_rows,
     folder_key,
+    live_content,
     new_folders,
     refusals_of,
     step_key,
@@ -206,7 +206,7 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
         for row in rows
         if row.wanted is not None
     }
-    return RequestedLoad(arguments, dict.fromkeys(imported.keys, ""), {}, imported=imported, victims=victims)
+    return RequestedLoad(arguments, imported.wanted, {}, imported=imported, victims=victims)
 
 
 @dataclass(frozen=True, slots=True)
