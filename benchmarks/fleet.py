@@ -23,15 +23,15 @@ import anyio.to_thread
 from benchmarks.entering import AMOUNT, on_uvloop
 from benchmarks.figures import Part, Size, Spread, table
 from lab.crash.loops import loops
-from lab.crash.program import start, without_settings
+from lab.crash.program import send, start, without_settings
+from lab.crash.proxy import JournalWay
 from lab.fleet import postgres_server
 from lab.fleet.audit import JournalAudit
 from lab.fleet.billing import FIRST, LedgerBilling
 from lab.fleet.billing_port import AnswerTraits, BillingPort, Looks
-from lab.fleet.journal_way import JournalWay
 from lab.fleet.postgres_server import PostgresServer
 from lab.fleet.round_plan import Reach, RoundPlan
-from lab.fleet.workers import FleetMachine, FleetProgram, send, write_settings
+from lab.fleet.workers import FleetMachine, FleetProgram, write_settings
 
 WORKERS: Final = (1, 2, 4)
 BILLINGS: Final = Size(16, quick=16, smoke=1)
