@@ -23,14 +23,14 @@ from benchmarks.page import Part, Size, ratio, shown
 from benchmarks.rig import CLI, in_turn, processor_of_children, timed
 from benchmarks.senders import AMOUNT, on_uvloop
 from lab.crash.loops import loops
-from lab.crash.program import without_settings
+from lab.crash.program import send, without_settings
+from lab.crash.proxy import JournalWay
 from lab.fleet import postgres_server
 from lab.fleet.audit import JournalAudit
 from lab.fleet.billing import FIRST, LedgerBilling
 from lab.fleet.billing_port import AnswerTraits, BillingPort, Looks
-from lab.fleet.journal_way import JournalWay
 from lab.fleet.round_plan import Reach, RoundPlan
-from lab.fleet.workers import FleetMachine, FleetProgram, send, write_settings
+from lab.fleet.workers import FleetMachine, FleetProgram, write_settings
 from tools.markdown import table
 
 BILLINGS: Final = (16, 16, 1)

@@ -11,25 +11,12 @@ import runpy
 import signal
 import sys
 import time
-from collections.abc import Callable
 from types import FrameType
 from typing import Self
 
 SIGNAL = signal.SIGUSR1
 
 _Real = dt.datetime
-
-
-class Clock:
-    """A wall clock that runs `behind` the real one by this many seconds."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self.behind = 0.0
-
-    def time(self) -> float:
-        """Seconds since the epoch."""
-        return self._now() - self.behind
 
 
 class _Kind(type):
@@ -39,31 +26,28 @@ class _Kind(type):
         return isinstance(value, _Real)
 
 
-def installed() -> Clock:
-    """Replace the clock for all modules imported from now on."""
-    clock = Clock(time.time)
+def install(seconds: float) -> None:
+    """Replace the clock for all modules imported from now on; each signal sets it back by so many seconds."""
+    real, behind = time.time, 0.0
+
+    def now() -> float:
+        return real() - behind
+
+    def set_back(_number: int, _frame: FrameType | None) -> None:
+        nonlocal behind
+        behind += seconds
 
     class Datetime(_Real, metaclass=_Kind):
         @classmethod
         def now(cls, tz: dt.tzinfo | None = None) -> Self:
-            return cls.fromtimestamp(clock.time(), tz)
+            return cls.fromtimestamp(now(), tz)
 
-    time.time = clock.time
+    time.time = now
     dt.datetime = Datetime  # type: ignore[misc]  # replaces the class on purpose
-    return clock
-
-
-def _main() -> None:
-    seconds = float(sys.argv.pop(1))
-    clock = installed()
-
-    def set_back(_number: int, _frame: FrameType | None) -> None:
-        clock.behind += seconds
-
     signal.signal(SIGNAL, set_back)
-    # Only now: every import of the program must find the new clock.
-    runpy.run_module("cli", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    _main()
+    install(float(sys.argv.pop(1)))
+    # Only now: every import of the program must find the new clock.
+    runpy.run_module("cli", run_name="__main__", alter_sys=True)

@@ -2,7 +2,7 @@
 
 import resource
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -70,8 +70,7 @@ class Disturbances:
         if not await self._wait_for_moment(disturbance, running):
             return False
         view = self.observer.view()
-        followed = await _ACTS[disturbance.act](self, disturbance, running)
-        self.note(disturbance.act, view, followed)
+        self.note(disturbance.act, view, await self._act(disturbance, running))
         return True
 
     async def carry_out_at_rest(self, disturbance: Disturbance) -> None:
@@ -96,56 +95,78 @@ class Disturbances:
 
     # ---- the acts ----
 
-    async def kill(self, _: Disturbance, running: Running) -> str:
-        """Send SIGKILL to the load."""
-        send_signal(running.process, signal.SIGKILL)
+    async def _act(self, one: Disturbance, running: Running) -> str:  # noqa: C901, PLR0911, PLR0912 - a case an act
+        """Carry out an act, as `Act` has it; returns what has followed."""
+        process = running.process
+        match one.act:
+            case Act.KILL:
+                send_signal(process, signal.SIGKILL)
+            case Act.FREEZE:
+                send_signal(process, signal.SIGSTOP)
+                await anyio.sleep(one.seconds)
+                send_signal(process, signal.SIGCONT)
+                return f"for {one.seconds:g} s"
+            case Act.TERMINATE:
+                send_signal(process, signal.SIGTERM)
+            case Act.INTERRUPT:
+                send_signal(process, signal.SIGINT)
+                # Two pending signals of the same kind arrive as one.
+                await anyio.sleep(_BETWEEN_SIGNALS)
+                send_signal(process, signal.SIGINT)
+            case Act.RESTART:
+                await self.billing.end(signal.SIGTERM)
+                await self.billing.start()
+            case Act.CRASH:
+                # A process killed inside the embedded engine can leave a shared mutex locked, on which all other
+                # processes with the file open hang. So they are killed too, and the engine rebuilds its lock table.
+                await self.billing.end(signal.SIGKILL)
+                killed = await running.kill_file_processes()
+                await self.billing.start()
+                return f"with {killed} keepers"
+            case Act.FULL_DISK:
+                with suppress(ProcessLookupError):
+                    hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
+                    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_FULL_AT, hard))
+            case Act.SECOND:
+                return await self._start_second(running)
+            case Act.CLOCK:
+                send_signal(process, clock.SIGNAL)
+                return f"by {one.seconds:g} s"
+            case Act.PAUSE | Act.PAUSE_AND_KILL:
+                ended = await self._command("pause", running)
+                await self._check_nothing_leaves(one.seconds, running)
+                if one.act is Act.PAUSE:
+                    await self._command("continue", running)
+                else:
+                    # A run that is at its end cannot stay paused; one whose process ended before the command can.
+                    self.paused = ended.exit == ExitCode.DONE and self.observer.view().open > 0
+                    send_signal(process, signal.SIGKILL)
+                return f"for {one.seconds:g} s, ended with {ended.exit}"
+            case Act.SET:
+                ended = await self._command("set", running, *one.words)
+                return f"{' '.join(one.words)}, ended with {ended.exit}"
+            case Act.STOP:
+                ended = await self._command("stop", running)
+                return f"ended with {ended.exit}"
+            case Act.RESTORE:
+                return await self._restore(one, running)
+            case Act.ALIAS:
+                return await self._try_alias(one, running)
+            case Act.SECOND_JOURNAL:
+                return await self._enter_elsewhere(Elsewhere(one.words[0]))
+            case Act.KILL_AND_SECOND_JOURNAL:
+                send_signal(process, signal.SIGKILL)
+                await process.wait()
+                return await self._enter_elsewhere(Elsewhere(one.words[0]))
+            case Act.OVERLAP:
+                return await self._overlap(one, running)
+            case Act.STRANGER:
+                return await self._let_stranger_in(one, running)
+            case Act.UNDO:
+                return await self._undo_stopped(running)
         return ""
 
-    async def freeze(self, disturbance: Disturbance, running: Running) -> str:
-        """Send SIGSTOP, and SIGCONT when its time is over."""
-        send_signal(running.process, signal.SIGSTOP)
-        await anyio.sleep(disturbance.seconds)
-        send_signal(running.process, signal.SIGCONT)
-        return f"for {disturbance.seconds:g} s"
-
-    async def terminate(self, _: Disturbance, running: Running) -> str:
-        """Send SIGTERM to the load."""
-        send_signal(running.process, signal.SIGTERM)
-        return ""
-
-    async def interrupt(self, _: Disturbance, running: Running) -> str:
-        """Send SIGINT to the load twice."""
-        send_signal(running.process, signal.SIGINT)
-        # Two pending signals of the same kind arrive as one.
-        await anyio.sleep(_BETWEEN_SIGNALS)
-        send_signal(running.process, signal.SIGINT)
-        return ""
-
-    async def restart_billing(self, _: Disturbance, __: Running) -> str:
-        """Send SIGTERM to the billing, and start it again."""
-        await self.billing.restart(signal.SIGTERM)
-        return ""
-
-    async def crash_billing(self, _: Disturbance, running: Running) -> str:
-        """Send SIGKILL to the billing and to the load's file process, and start the billing again.
-
-        A process killed inside the embedded engine can leave a shared mutex locked, on which all other processes with
-        the file open hang. So they are killed too, and the engine rebuilds its lock table.
-        """
-        await self.billing.end(signal.SIGKILL)
-        killed = await running.kill_file_processes()
-        await self.billing.start()
-        return f"with {killed} keepers"
-
-    async def fill_disk(self, _: Disturbance, running: Running) -> str:
-        """Limit the size of the load's files."""
-        with suppress(ProcessLookupError):
-            hard = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)[1]
-            resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (_FULL_AT, hard))
-        return ""
-
-    async def start_second(self, _: Disturbance, running: Running) -> str:
-        """Start a second process on the same run; it must be refused while the first one works."""
+    async def _start_second(self, running: Running) -> str:
         run = self.observer.view().run
         if run is None:
             return "there was no run"
@@ -159,27 +180,6 @@ class Disturbances:
             return f"ended with {ended.exit}"
         return f"the first had ended; the second ended with {ended.exit}"
 
-    async def set_clock_back(self, disturbance: Disturbance, running: Running) -> str:
-        """Set the load's wall clock back."""
-        send_signal(running.process, clock.SIGNAL)
-        return f"by {disturbance.seconds:g} s"
-
-    async def pause(self, disturbance: Disturbance, running: Running) -> str:
-        """`pause`, a while in which no row may be claimed, and `continue`."""
-        ended = await self._command("pause", running)
-        await self._check_nothing_leaves(disturbance.seconds, running)
-        await self._command("continue", running)
-        return f"for {disturbance.seconds:g} s, ended with {ended.exit}"
-
-    async def pause_and_kill(self, disturbance: Disturbance, running: Running) -> str:
-        """`pause`, a while in which no row may be claimed, and SIGKILL."""
-        ended = await self._command("pause", running)
-        await self._check_nothing_leaves(disturbance.seconds, running)
-        # A run that is at its end cannot stay paused; one whose process ended before the command can.
-        self.paused = ended.exit == ExitCode.DONE and self.observer.view().open > 0
-        send_signal(running.process, signal.SIGKILL)
-        return f"for {disturbance.seconds:g} s, ended with {ended.exit}"
-
     async def continue_paused(self, running: Running) -> None:
         """`continue` a run that was killed while paused, once the process that resumed it reports that it waits."""
         while running.alive and SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
@@ -188,18 +188,7 @@ class Disturbances:
         await self._command("continue", running)
         self.paused = False
 
-    async def set_pace(self, disturbance: Disturbance, running: Running) -> str:
-        """Change settings with `set`, as the plan says."""
-        ended = await self._command("set", running, *disturbance.words)
-        return f"{' '.join(disturbance.words)}, ended with {ended.exit}"
-
-    async def stop(self, _: Disturbance, running: Running) -> str:
-        """`stop`, and wait for the end of the process."""
-        ended = await self._command("stop", running)
-        return f"ended with {ended.exit}"
-
-    async def restore(self, disturbance: Disturbance, running: Running) -> str:
-        """Copy the journal, let it progress, send SIGKILL, and put the copy in the journal's place."""
+    async def _restore(self, disturbance: Disturbance, running: Running) -> str:
         journal = self.observer.path
         copy = journal.with_name(f"copy-{journal.name}")
         await anyio.to_thread.run_sync(back_up, journal, copy)
@@ -213,8 +202,8 @@ class Disturbances:
         await anyio.to_thread.run_sync(put_back, copy, journal)
         return f"{done - before} rows fewer are done"
 
-    async def try_alias(self, disturbance: Disturbance, running: Running) -> str:
-        """Start a second process on the same run by another name of the journal; one of the two must be refused."""
+    async def _try_alias(self, disturbance: Disturbance, running: Running) -> str:
+        # One of the two must be refused.
         run, alias = self.observer.view().run, Alias(disturbance.words[0])
         if run is None:
             return "there was no run"
@@ -255,16 +244,6 @@ class Disturbances:
             await anyio.sleep(POLL)
             send_signal(running.process, signal.SIGSTOP)
 
-    async def enter_elsewhere(self, disturbance: Disturbance, _: Running) -> str:
-        """Enter the same input with another journal."""
-        return await self._enter_elsewhere(Elsewhere(disturbance.words[0]))
-
-    async def kill_and_enter_elsewhere(self, disturbance: Disturbance, running: Running) -> str:
-        """Send SIGKILL, and enter the same input with another journal."""
-        send_signal(running.process, signal.SIGKILL)
-        await running.process.wait()
-        return await self._enter_elsewhere(Elsewhere(disturbance.words[0]))
-
     async def _enter_elsewhere(self, elsewhere: Elsewhere) -> str:
         """Enter the same input where the run is unknown: rows that the billing already has must be refused."""
         run = self.observer.view().run
@@ -291,7 +270,7 @@ class Disturbances:
             )
         return f"{elsewhere}, ended with {ended.exit}"
 
-    async def overlap(self, disturbance: Disturbance, running: Running) -> str:
+    async def _overlap(self, disturbance: Disturbance, running: Running) -> str:
         """Enter the same input with another journal while the load, in the middle of sending, lies frozen.
 
         On this machine it must be refused. On another one it enters what is left of it, of which the load may then
@@ -318,7 +297,7 @@ class Disturbances:
             self.observer.others |= {name}
         return f"{machine}, ended with {ended.exit}"
 
-    async def let_stranger_in(self, disturbance: Disturbance, running: Running) -> str:
+    async def _let_stranger_in(self, disturbance: Disturbance, running: Running) -> str:
         """Let somebody else do something to the last rows, while the load lies frozen for longer than looks count."""
         deed, run = Deed(disturbance.words[0]), str(self.observer.view().run)
         await self._freeze_between_writes(running)
@@ -330,7 +309,7 @@ class Disturbances:
         rows = [
             row for row in rows if row.key not in self.observer.touched and row.key not in self.observer.forgotten
         ]
-        victims = {row: done for row in rows[:_VICTIMS] if (done := statements_of(deed, row))}
+        victims = {row: done for row in rows[:_VICTIMS] if (done := list(statements_of(deed, row)))}
         if victims:
             await self.billing.let_in([one for done in victims.values() for one in done])
             self.observer.touched |= {
@@ -341,7 +320,7 @@ class Disturbances:
         send_signal(running.process, signal.SIGCONT)
         return f"{deed}, {len(victims)} rows"
 
-    async def undo_stopped(self, _: Disturbance, running: Running) -> str:
+    async def _undo_stopped(self, running: Running) -> str:
         """Stop the load and take it back, then resume it: nothing more may be sent."""
         run = str(self.observer.view().run)
         send_signal(running.process, signal.SIGTERM)
@@ -525,25 +504,3 @@ _WITHOUT_EFFECT: Final = frozenset({ExitCode.REFUSED, ExitCode.STOPPED})
 """Exit codes without effect; a run that could not reach a failing billing has them too."""
 _COUNTS_AT_REST: Final = frozenset({"pause", "continue"})
 """Commands that have an effect even without a listening process."""
-_ACTS: Final[Mapping[Act, Callable[[Disturbances, Disturbance, Running], Awaitable[str]]]] = {
-    Act.KILL: Disturbances.kill,
-    Act.FREEZE: Disturbances.freeze,
-    Act.TERMINATE: Disturbances.terminate,
-    Act.INTERRUPT: Disturbances.interrupt,
-    Act.RESTART: Disturbances.restart_billing,
-    Act.CRASH: Disturbances.crash_billing,
-    Act.FULL_DISK: Disturbances.fill_disk,
-    Act.SECOND: Disturbances.start_second,
-    Act.CLOCK: Disturbances.set_clock_back,
-    Act.PAUSE: Disturbances.pause,
-    Act.PAUSE_AND_KILL: Disturbances.pause_and_kill,
-    Act.SET: Disturbances.set_pace,
-    Act.STOP: Disturbances.stop,
-    Act.RESTORE: Disturbances.restore,
-    Act.ALIAS: Disturbances.try_alias,
-    Act.SECOND_JOURNAL: Disturbances.enter_elsewhere,
-    Act.KILL_AND_SECOND_JOURNAL: Disturbances.kill_and_enter_elsewhere,
-    Act.OVERLAP: Disturbances.overlap,
-    Act.STRANGER: Disturbances.let_stranger_in,
-    Act.UNDO: Disturbances.undo_stopped,
-}

@@ -4,7 +4,7 @@ The same seed draws the same plan. Moments depend on the progress of the load. T
 depend on the machine, so a seed repeats an experiment closely, not exactly.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Final, TypeAlias
@@ -74,7 +74,7 @@ def draw(
         disturbances=_disturbances(_draw(seed, "mischief"), _acts(trial)),
         proxy=_misleading(seed, _interference(_draw(seed, "proxy"), model), model) if faults is None else None,
         without_database=chosen != WARNING_THRESHOLD and _draw(seed, "database").random() < _WITHOUT_DATABASE,
-        quirks=(*_quirks(_draw(seed, "quirks")), *_answer_quirks(_draw(seed, "answers"))),
+        quirks=(*_quirks(_draw(seed, "quirks"), _EXERCISED, 3), *_answer_quirks(_draw(seed, "answers"))),
         lacking=_lacking(_draw(seed, "columns"), chosen) if chosen in JOBS else (),
         own=own,
     )
@@ -110,7 +110,7 @@ def _import(seed: int, rows: int, faults: str | None) -> ExperimentPlan:
         disturbances=_with_newer(seed, _disturbances(_draw(seed, "mischief"), _IMPORT_ACTS), None),
         proxy=_misleading(seed, _interference(_draw(seed, "proxy"), ""), "") if faults is None else None,
         two_billings=_draw(seed, "billings").random() < _TWO_BILLINGS,
-        quirks=(*_import_quirks(_draw(seed, "quirks")), *_answer_quirks(_draw(seed, "answers"))),
+        quirks=(*_quirks(_draw(seed, "quirks"), _IMPORT_QUIRKS, 2), *_answer_quirks(_draw(seed, "answers"))),
         licence=SUBSCRIBERS_OF_IMPORTS + round(rows * licensed.uniform(0.2, 0.8))
         if licensed.random() < _LICENSED
         else None,
@@ -127,13 +127,6 @@ _LICENSED: Final = 0.5
 _UNDO_KILLS: Final = 2
 _IMPORT_QUIRKS: Final = ("create_answers", "deleted_numbers", "error_status", "too_long", "type_8")
 """Quirks that an import may meet; the others concern the comments of operations."""
-
-
-def _import_quirks(draw: Random) -> tuple[str, ...]:
-    if draw.random() >= _QUIRKY:
-        return ()
-    names = draw.sample(_IMPORT_QUIRKS, draw.randint(1, 2))
-    return tuple(f"{name}={_as_typed(draw.choice(CHOICES[name][1:]))}" for name in sorted(names))
 
 
 def _job(seed: int, job: str | None) -> str:
@@ -184,21 +177,24 @@ _QUIRKY: Final = 0.5
 _WITHOUT_WEIGHT: Final = frozenset({"storno_call", "storno_type_8", "deleted_numbers", "too_long", "closed_period"})
 """Quirks that no experiment exercises: none takes back what it enters, creates what has a number, or dates back."""
 _OF_ANSWERS: Final = ("list_errors", "value_types")
+_EXERCISED: Final = sorted(CHOICES.keys() - _WITHOUT_WEIGHT - set(_OF_ANSWERS))
 _ODD_ANSWERS: Final = 0.25
 
 
-def _quirks(draw: Random) -> tuple[str, ...]:
+def _quirks(draw: Random, possible: Sequence[str], most: int) -> tuple[str, ...]:
     """The quirks of the billing; half of the experiments have none."""
     if draw.random() >= _QUIRKY:
         return ()
-    names = draw.sample(sorted(CHOICES.keys() - _WITHOUT_WEIGHT - set(_OF_ANSWERS)), draw.randint(1, 3))
-    return tuple(f"{name}={_as_typed(draw.choice(CHOICES[name][1:]))}" for name in sorted(names))
+    return _chosen(draw, sorted(draw.sample(possible, draw.randint(1, most))))
 
 
 def _answer_quirks(draw: Random) -> tuple[str, ...]:
     """The quirks of its answers' form, from a stream of their own."""
-    names = [name for name in _OF_ANSWERS if draw.random() < _ODD_ANSWERS]
-    return tuple(f"{name}={_as_typed(draw.choice(CHOICES[name][1:]))}" for name in names)
+    return _chosen(draw, [name for name in _OF_ANSWERS if draw.random() < _ODD_ANSWERS])
+
+
+def _chosen(draw: Random, quirks: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{name}={_as_typed(draw.choice(CHOICES[name][1:]))}" for name in quirks)
 
 
 def _as_typed(value: object) -> str:
@@ -262,11 +258,6 @@ _REFUSING: Final[Fault] = {"model": "Users", "method": "objects.create"}
 _WRITES: Final = {BALANCES: "objects.create", WARNING_THRESHOLD: "save", PAYMENT: "add_payment"}
 
 
-def _writing(job: str) -> dict[str, Value]:
-    """Restricts a fault to the writing calls of a job: a refused read concerns no row and ends the process."""
-    return {"method": _WRITES[job]} if job in _WRITES else {}
-
-
 def _faults(draw: Random, job: str, model: str) -> list[Fault]:
     kinds = draw.sample(sorted(_KINDS), draw.randint(5, 9))
     faults: list[Fault] = []
@@ -275,7 +266,9 @@ def _faults(draw: Random, job: str, model: str) -> list[Fault]:
         where: dict[str, Value] = {} if draw.random() < _OF_ANY_MODEL else {"model": model}
         faults.append({"kind": kind, **where, "share": _share(draw), **_KINDS.get(kind, _nothing)(draw)})
     if draw.random() < _REJECTS:
-        writes = _REFUSING if job == IMPORT else {"model": model, **_writing(job)}
+        # Of writing calls alone: a refused read concerns no row and ends the process.
+        method: Fault = {"method": _WRITES[job]} if job in _WRITES else {}
+        writes = _REFUSING if job == IMPORT else {"model": model, **method}
         faults.append({"kind": "busy", **writes, "share": 0.01, "text": _REJECTION})
     if draw.random() < _REFUSES:
         since = round(draw.uniform(1.0, 4.0), 1)

@@ -9,13 +9,11 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from lab.crash.books import read_books, strangers_have
+from lab.crash.books import read_books, read_import, read_undone, strangers_have
 from lab.crash.disturbances import Disturbances, Event
 from lab.crash.experiment_plan import AT_REST, ENDING, Disturbance, ExperimentPlan
-from lab.crash.import_books import read_import, read_undone
-from lab.crash.import_judge import judge_import, judge_undone
 from lab.crash.import_table import RequestedImport
-from lab.crash.judge import Problem, RefusedLoad, Verdict, judge, judge_refusal
+from lab.crash.judge import Problem, RefusedLoad, Verdict, judge, judge_import, judge_refusal, judge_undone
 from lab.crash.load import Ended, Load, RequestedLoad, prepare_load
 from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
 from lab.crash.observer import Observer
@@ -166,16 +164,7 @@ class _Course:
         if self._disturbances.undone is not None:
             await self._check_strangers()
             return judge_undone(await read_undone(billing.database, requested, ExitCode.DONE))
-        touched = frozenset(key.partition("/")[0] for key in self._observer.touched)
-        books = await read_import(
-            self._observer.path,
-            run,
-            billing.database,
-            requested,
-            steps=self._observer.steps(),
-            verified=verified,
-            touched=touched,
-        )
+        books = await read_import(requested, self._observer, billing.database, run, verified)
         await billing.start()
         ended = await self._disturbances.undo(run, plan.undo_kills, plan.undo_faults)
         await billing.end()

@@ -5,6 +5,7 @@ each good row is drawn with it, so nothing of the program is asked what it would
 """
 
 import csv
+import hashlib
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
+from billing.database.database import Database
 from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
+from lab.crash.trials import sql
 from lab.mock.people import ATTRIBUTES, FATHERS, NAMES, OPERATORS, POOLS, SURNAMES, TARIFFS
 
 TABLE: Final = "subscribers.csv"
@@ -91,11 +94,12 @@ class RequestedImport:
     refusals: tuple[str, ...] = ()
 
     @property
-    def keys(self) -> Iterator[str]:
-        """The keys of all its steps."""
-        yield from self.folders
+    def wanted(self) -> dict[str, str]:
+        """What is to be held, by the keys of all its steps; of a folder that it is there."""
+        found = dict.fromkeys(self.folders, "")
         for one in self.subscribers:
-            yield from one.things
+            found |= one.things
+        return found
 
 
 def step_key(number: str, step: Step, detail: object = "") -> str:
@@ -157,6 +161,21 @@ def stored_subscriber(row: DrawnRow) -> dict[str, str | int | None]:
         "email": cells["E-mail"] or None,
         "login": cells["Логин"],
     }
+
+
+_LIVE: Final = ("abonents", "users", "users_usluga", "attribute_values", "admin_accounts", "finance_operations")
+"""The tables that an import changes; of each what is live is compared."""
+
+
+def live_content(database: Database) -> dict[str, str]:
+    """A digest of what is live in each table; what belongs to a deleted subscriber is not."""
+    found: dict[str, str] = {}
+    for table in _LIVE:
+        digest = hashlib.sha256()
+        for row in database.query(sql(f"live_{table}").text):
+            digest.update(repr(row).encode())
+        found[table] = digest.hexdigest()
+    return found
 
 
 # ---- good rows --------------------------------------------------------------------------------------------------

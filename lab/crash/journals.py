@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from billing.database.sql_blocks import sql_block
+from lab.crash.trials import sql
 
 _COMPANIONS: Final = ("-wal", "-shm")
 """Files that SQLite keeps beside a database, with the name by which it was opened."""
@@ -62,7 +62,7 @@ def forgotten_by(copy: Path, journal: Path) -> frozenset[str]:
 
 def _attempts(journal: Path) -> dict[str, int]:
     with closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as connection:
-        return dict(connection.execute(sql_block("queries", "attempts", "lab.crash").text))
+        return dict(connection.execute(sql("attempts").text))
 
 
 def put_back(copy: Path, journal: Path) -> None:

@@ -1,11 +1,10 @@
 """The load of an experiment: its request, its processes, and how each of them ended."""
 
 import csv
-import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -28,13 +27,13 @@ from lab.crash.experiment_plan import (
     WARNING_THRESHOLD,
     ExperimentPlan,
 )
-from lab.crash.import_books import live_content
 from lab.crash.import_table import (
     DICTIONARY,
     TABLE,
     RequestedImport,
     draw_rows,
     folder_key,
+    live_content,
     new_folders,
     refusals_of,
     step_key,
@@ -44,7 +43,7 @@ from lab.crash.import_table import (
 from lab.crash.journals import Machine
 from lab.crash.mock_process import OTHER_BILLING, MockProcess
 from lab.crash.observer import JournalView
-from lab.crash.program import JOURNAL, ProgramUnderTest, send_signal, start
+from lab.crash.program import JOURNAL, ProgramUnderTest, children_of, command_of, send, send_signal, start
 from lab.crash.stranger import SUBSCRIBERS, Victim
 from lab.crash.trials import CALLED, OPERATIONS, TRIALS, By, Trial, Wanted, sql
 from lab.mock.facts import OPENING_BALANCE
@@ -206,7 +205,7 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
         for row in rows
         if row.wanted is not None
     }
-    return RequestedLoad(arguments, dict.fromkeys(imported.keys, ""), {}, imported=imported, victims=victims)
+    return RequestedLoad(arguments, imported.wanted, {}, imported=imported, victims=victims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +301,8 @@ class Load:
         words = (*self._requested.arguments, "--skip-bad", "--yes", *self._pacing)
         program = self._program.program
         if machine is Machine.OTHER:
-            place = program.index("-m") + 1
-            program = [*program[:place], "lab.crash.other_machine", *program[place:]]
+            words_of_module = program[program.index("-m") :]
+            program = ["-m", "lab.crash.machine", machine, sys.executable, "-P", *words_of_module]
         return await (await self._start(*words, journal=journal, program=program)).wait()
 
     async def command(self, command: str, run: str, *words: str) -> "Ended":
@@ -378,13 +377,15 @@ class Running:
 
     async def kill_file_processes(self) -> int:
         """Kill its processes that have the billing's file open, and wait for their end; returns their number."""
-        folders = _file_processes_of(self.pid)
-        for folder in folders:
-            with suppress(ProcessLookupError):
-                os.kill(int(folder.name), signal.SIGKILL)
-        while any(_is_file_process(folder, self.pid) for folder in folders):  # noqa: ASYNC110 - not a child process
+
+        def found() -> set[int]:
+            return {one for one in children_of(self.pid) if b"billing.database.file_process" in command_of(one)}
+
+        killed = found()
+        send(killed, signal.SIGKILL)
+        while killed & found():  # noqa: ASYNC110 - not a child process
             await anyio.sleep(_POLL)
-        return len(folders)
+        return len(killed)
 
     async def wait(self) -> Ended:
         """Wait for its end."""
@@ -399,19 +400,3 @@ class Running:
 
 
 _POLL: Final = 0.005
-
-
-def _file_processes_of(process: int) -> list[Path]:
-    """The folders in /proc of the live processes that read the billing's file for a process."""
-    return [folder for folder in Path("/proc").glob("[0-9]*") if _is_file_process(folder, process)]
-
-
-def _is_file_process(folder: Path, of: int) -> bool:
-    """Whether a process, by its folder in /proc, is alive and reads the billing's file for the process `of`."""
-    try:
-        command = (folder / "cmdline").read_bytes()
-        parent = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
-    except OSError:
-        return False
-    # A zombie has no command line.
-    return b"billing.database.file_process" in command and int(parent) == of

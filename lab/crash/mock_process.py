@@ -2,8 +2,8 @@
 
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from random import Random
 from signal import SIGTERM, Signals
@@ -68,13 +68,9 @@ class MockProcess:
         """Counts of faults injected by all its processes and the proxy."""
         return self._injected if self._proxy is None else self._injected + self._proxy.done
 
-    @asynccontextmanager
-    async def serve_proxy(self) -> AsyncIterator[None]:
+    def serve_proxy(self) -> AbstractAsyncContextManager[None]:
         """Serve the proxy while the context lasts; the billing behind it may stop and start."""
-        async with AsyncExitStack() as stack:
-            if self._proxy is not None:
-                await stack.enter_async_context(self._proxy.serving())
-            yield
+        return nullcontext() if self._proxy is None else self._proxy.serving()
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises `MockNotStarted` when it does not."""
@@ -109,11 +105,6 @@ class MockProcess:
             await self._process.wait()
             await self._process.aclose()
             self._process = None
-
-    async def restart(self, number: Signals) -> None:
-        """End it by a signal, and start it again with the same plan."""
-        await self.end(number)
-        await self.start()
 
     async def clear_faults(self) -> None:
         """Remove all faults, also from the proxy."""
@@ -164,14 +155,10 @@ class MockProcess:
             report = await self._ask("GET", "/faults")
         except (aiohttp.ClientError, TimeoutError):
             return
-        injected = report.get("injected")
-        if isinstance(injected, dict):
-            self._add_counts(injected)
-
-    def _add_counts(self, injected: Mapping[str, int]) -> None:
-        """Add counts of this process; `injected` counts from its start and may be given repeatedly."""
-        self._injected += Counter(injected) - self._counted
-        self._counted = Counter(injected)
+        # They count from its start, and may be given repeatedly.
+        if isinstance(injected := report.get("injected"), dict):
+            self._injected += Counter(injected) - self._counted
+            self._counted = Counter(injected)
 
     async def _ask(self, method: str, path: str, body: str = "") -> Mapping[str, object]:
         timeout = aiohttp.ClientTimeout(total=5.0)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import is_locked
 from checkpoints.sqlite_store import prepare
 from checkpoints.states import State, states_where
+from lab.crash.trials import sql
 
 POLL: Final = 0.005
 """Seconds between two looks at the journal, the only way to see the progress from outside."""
@@ -67,15 +67,15 @@ class Observer:
         """Create the journal, with the lab's trigger in it."""
         prepare(self.path)
         with closing(sqlite3.connect(self.path)) as journal:
-            journal.executescript(_sql("watch"))
+            journal.executescript(sql("watch").text)
         return self
 
     def view(self) -> JournalView:
         """The current progress of the load."""
         began = time.perf_counter()
         with suppress(sqlite3.Error), closing(self._open()) as journal:
-            name = journal.execute(_sql("run_name")).fetchone()
-            counts = Counter(dict(journal.execute(_sql("counts")).fetchall()))
+            name = journal.execute(sql("run_name").text).fetchone()
+            counts = Counter(dict(journal.execute(sql("counts").text).fetchall()))
             self.pause = max(POLL, _LOOKS_A_PAUSE * (time.perf_counter() - began))
             return JournalView(name[0] if name else None, counts)
         return JournalView(None, Counter())
@@ -83,7 +83,7 @@ class Observer:
     def steps(self) -> Counter[tuple[str, str]]:
         """How often items changed from one state to another, in the whole experiment."""
         with closing(self._open()) as journal:
-            return Counter({(source, target): n for source, target, n in journal.execute(_sql("steps"))})
+            return Counter({(source, target): n for source, target, n in journal.execute(sql("steps").text)})
 
     def claims(self) -> int | None:
         """The number of intents to send in the whole experiment; None when it cannot be read now."""
@@ -94,24 +94,24 @@ class Observer:
     def not_sent(self, run: str) -> list[str]:
         """The keys of rows that no process has tried to send, the last ones first."""
         with closing(self._open()) as journal:
-            return [key for (key,) in journal.execute(_sql("not_sent"), {"run": run, "rows": _LATE_ROWS})]
+            return [key for (key,) in journal.execute(sql("not_sent").text, {"run": run, "rows": _LATE_ROWS})]
 
     def left(self, run: str) -> list[tuple[str, State]]:
         """The keys and states of rows that are not at their end."""
         with closing(self._open()) as journal:
-            rows = [(key, State(state)) for key, state in journal.execute(_sql("states"), {"run": run})]
+            rows = [(key, State(state)) for key, state in journal.execute(sql("states").text, {"run": run})]
         return [(key, state) for key, state in rows if not state.settled]
 
     def being_sent(self, run: str) -> frozenset[str]:
         """The keys of rows that are being sent."""
         with closing(self._open()) as journal:
-            return frozenset(key for (key,) in journal.execute(_sql("being_sent"), {"run": run}))
+            return frozenset(key for (key,) in journal.execute(sql("being_sent").text, {"run": run}))
 
     def is_held(self, run: str, process: int) -> bool:
         """Whether the process holds the run's lock."""
         run_id, holder = 0, None
         with suppress(sqlite3.Error), closing(self._open()) as journal:
-            run_id, holder = journal.execute(_sql("holder"), {"run": run}).fetchone()
+            run_id, holder = journal.execute(sql("holder").text, {"run": run}).fetchone()
         return holder == process and is_locked(self.path, run_id)
 
     def is_writable(self) -> bool:
@@ -127,7 +127,3 @@ class Observer:
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5.0)
-
-
-def _sql(name: str) -> str:
-    return sql_block("queries", name, "lab.crash").text

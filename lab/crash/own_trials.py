@@ -32,10 +32,8 @@ def trial_of(job: JobSpec) -> Trial:
     match kind_of(chain):
         case ChainKind.SETS_FIELDS if job.model in OBJECTS:
             return _of_fields(job, chain)
-        case ChainKind.CREATES if job.model == OPERATIONS:
-            return _of_operations(job, chain)
-        case ChainKind.CREATES if job.model == _SERVICES:
-            return _of_services(job, chain)
+        case ChainKind.CREATES if job.model in {OPERATIONS, _SERVICES}:
+            return _of_created(job, chain)
         case ChainKind.DELETES if job.model in _DELETED and tuple(chain.links[0].arguments) == ("id",):
             return replace(TRIALS[_DELETED[job.model]], job=job.name, header=chain.names, identity=job.identity)
         case ChainKind.READS:
@@ -58,38 +56,27 @@ def _of_fields(job: JobSpec, chain: Template) -> Trial:
     return replace(usual, header=header, drawn=tuple(drawn.values()), values=_values(job, drawn))
 
 
-def _of_operations(job: JobSpec, chain: Template) -> Trial:
-    whose, kind = _named(chain, "abonent_id"), _constant(job, chain, "op_type_id")
-    drawn = dict(_drawn(job, [name for name in chain.names if name != whose]))
+def _of_created(job: JobSpec, chain: Template) -> Trial:
+    """The trial of what bears a mark and belongs to a subscriber: an operation of a sum, or a service."""
+    whose, is_money = _named(chain, "abonent_id"), job.model == OPERATIONS
+    kind = _constant(job, chain, "op_type_id") if is_money else ""
+    enters = "op_summa" if is_money else "usluga_id"
+    what = _named(chain, enters)
+    finding = (whose,) if is_money else (whose, what)
+    drawn = dict(_drawn(job, [name for name in chain.names if name not in finding]))
     return Trial(
         job=job.name,
-        model=OPERATIONS,
-        rows="owners",
-        header=(whose, *drawn),
+        model=job.model,
+        rows="owners" if is_money else "to_connect",
+        header=(*finding, *drawn),
         drawn=tuple(drawn.values()),
         by=By.MARK,
         once=True,
-        amount="op_summa",
+        amount=enters if is_money else "",
+        entered="" if is_money else enters,
         identity=job.identity,
         key_end=kind,
         kind=int(kind) if kind.isdecimal() else 0,
-        enters=_named(chain, "op_summa"),
-    )
-
-
-def _of_services(job: JobSpec, chain: Template) -> Trial:
-    whose, what = _named(chain, "abonent_id"), _named(chain, "usluga_id")
-    drawn = dict(_drawn(job, [name for name in chain.names if name not in {whose, what}]))
-    return Trial(
-        job=job.name,
-        model=_SERVICES,
-        rows="to_connect",
-        header=(whose, what, *drawn),
-        drawn=tuple(drawn.values()),
-        by=By.MARK,
-        once=True,
-        entered="usluga_id",
-        identity=job.identity,
         enters=what,
     )
 

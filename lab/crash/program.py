@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -80,12 +80,13 @@ def without_settings(environment: Mapping[str, str], language: str = ENGLISH) ->
     return {**kept, LANGUAGE: language}
 
 
-async def start(
+async def start(  # noqa: PLR0913 - a choice for each of its uses
     arguments: Sequence[str],
     folder: Path,
     environment: Mapping[str, str],
     *,
     program: Sequence[str] = ("-m", MODULE),
+    python: str = sys.executable,
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
 ) -> Process:
@@ -95,7 +96,7 @@ async def start(
     its processes in order.
     """
     return await anyio.open_process(
-        [sys.executable, "-P", *program, *arguments],
+        [python, "-P", *program, *arguments],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -105,6 +106,9 @@ async def start(
     )
 
 
+# ---- processes --------------------------------------------------------------------------------------------------
+
+
 def send_signal(process: Process, number: signal.Signals) -> None:
     """Send a signal to a process; nothing happens where it has ended.
 
@@ -112,5 +116,36 @@ def send_signal(process: Process, number: signal.Signals) -> None:
     reports 255.
     """
     if process.returncode is None:
+        send((process.pid,), number)
+
+
+def send(processes: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to processes; nothing happens to one that has ended."""
+    for process in processes:
         with suppress(ProcessLookupError):
-            os.kill(process.pid, number)
+            os.kill(process, number)
+
+
+def all_processes() -> list[int]:
+    """The processes of the machine."""
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def stat_of(process: int) -> list[str]:
+    """The fields of proc(5), stat, behind the name of a process; none where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return []
+
+
+def children_of(parent: int) -> list[int]:
+    """The live children of a process."""
+    stats = ((process, stat_of(process)) for process in all_processes())
+    return [process for process, stat in stats if stat and stat[0] not in "ZX" and int(stat[1]) == parent]
+
+
+def command_of(process: int) -> bytes:
+    """The command line of a process, empty where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""

@@ -1,25 +1,67 @@
-"""A proxy between load and billing that disturbs some requests, as a bad load balancer does.
+"""The proxies of the lab: one before a billing, as a bad load balancer, and one before PostgreSQL, as a bad network.
 
-It runs in the lab's own process with real sockets, so it survives kills of the load and restarts of the billing.
-Each connection of the load has one connection to the billing. Undisturbed traffic is passed on byte by byte,
-including the way a connection ends: reset, closed, or silent.
+They run in the lab's own process with real sockets, so they survive kills of a load or worker and restarts of what is
+behind them. Each connection has one connection there.
 
-The choice of disturbed requests depends on the seed and the number of the request, see `lab.mock.faults.chance`.
+`Proxy` disturbs some requests to a billing, chosen by the seed and the number of the request, see
+`lab.mock.faults.chance`. Undisturbed traffic is passed on byte by byte, including the way a connection ends: reset,
+closed, or silent. `JournalWay` knows no requests: it can be cut, or swallow whatever comes.
 """
 
 import asyncio
 import re
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from socket import SO_LINGER, SOL_SOCKET
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from lab.mock.faults import chance
+
+_HOST: Final = "127.0.0.1"
+_LONGEST_HEAD: Final = 64 * 1024
+_PART: Final = 64 * 1024
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+
+
+@asynccontextmanager
+async def _serving(
+    port: int, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+) -> AsyncIterator[int]:
+    """Serve each connection to a port of 127.0.0.1, 0 for a free one; gives the port, and closes all at the end."""
+    connections: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+        # A task that is cancelled before its first step closes nothing itself.
+        task.add_done_callback(lambda _: writer.close())
+
+    server = await asyncio.start_server(accept, _HOST, port, limit=_LONGEST_HEAD)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tuple(connections):
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """Reset a connection; a normal end would look like an answer that is cut off."""
+    # One that has ended has no socket any more: uvloop says so with a ValueError.
+    if (socket := transport.get_extra_info("socket")) is not None:
+        with suppress(OSError, ValueError):
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
+    transport.abort()
+
+
+# ---- before a billing -------------------------------------------------------------------------------------------
 
 
 class ProxyFault(StrEnum):
@@ -71,12 +113,6 @@ class Proxy:
         self._interference = interference
         self._calm = False
         self._requests = 0
-        self._connections: set[asyncio.Task[None]] = set()
-
-    @property
-    def connections(self) -> int:
-        """The number of the load's connections."""
-        return len(self._connections)
 
     def calm(self) -> None:
         """Stop all faults."""
@@ -96,25 +132,13 @@ class Proxy:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Serve while the context lasts; all connections are reset at its end."""
-        connections = self._connections
+        """Serve while the context lasts."""
 
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connection = _Connection(_End(reader, writer), self._target, self, self._interference.delay)
-            task = asyncio.create_task(connection.serve())
-            connections.add(task)
-            task.add_done_callback(connections.discard)
-            # A task cancelled before its first step closes nothing itself.
-            task.add_done_callback(lambda _: connection.close())
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await _Connection(_End(reader, writer), self._target, self, self._interference.delay).serve()
 
-        server = await asyncio.start_server(accept, _HOST, self.port, limit=_LONGEST_HEAD)
-        try:
+        async with _serving(self.port, serve):
             yield
-        finally:
-            server.close()
-            for task in tuple(connections):
-                task.cancel()
-            await asyncio.gather(*connections, return_exceptions=True)
 
 
 _SWALLOWING: Final = frozenset({ProxyFault.NEXT_SWALLOWED, ProxyFault.GATEWAY_TIMEOUT})
@@ -128,11 +152,7 @@ WRONG: Final = MappingProxyType(
 )
 """Faults in which the proxy speaks in the billing's place: the status, its phrase, and a header."""
 _WRITES: Final = re.compile(rb"method\d+=(?:objects\.create|save|delete|add_payment|set_password)\b")
-_HOST: Final = "127.0.0.1"
-_LONGEST_HEAD: Final = 64 * 1024
-_PART: Final = 64 * 1024
 _LENGTH: Final = re.compile(rb"(?im)^content-length:\s*(\d+)\s*$")
-_AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 
 class _Broken(Exception):
@@ -183,14 +203,10 @@ class _End:
         if not self._writer.is_closing():
             self._writer.write(message)
 
-    def close(self, *, reset: bool = False) -> None:
+    def close(self, *, with_reset: bool = False) -> None:
         """Close it normally, or with a reset."""
-        if reset:
-            # A lost connection may have no socket any more.
-            if (socket := self._writer.get_extra_info("socket")) is not None:
-                with suppress(OSError):
-                    socket.setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
-            self._writer.transport.abort()
+        if with_reset:
+            reset(self._writer.transport)
         self._writer.close()
 
 
@@ -225,15 +241,11 @@ class _Connection:
                 if self._send_late() not in _SWALLOWING:
                     await self._pass_on(request, fault)
         except _Broken as broken:
-            self._client.close(reset=broken.reset)
+            self._client.close(with_reset=broken.reset)
         finally:
-            self.close()
-
-    def close(self) -> None:
-        """Close both ends."""
-        self._client.close()
-        if self._billing is not None:
-            self._billing.close()
+            self._client.close()
+            if self._billing is not None:
+                self._billing.close()
 
     async def _next_request(self) -> bytes:
         """The next request of the load. A late answer waits for it, up to a limit."""
@@ -306,3 +318,69 @@ def _page(status: int, phrase: str, header: str = "") -> bytes:
     body = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
     head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n{header}\r\n"
     return (head + body).encode()
+
+
+# ---- before PostgreSQL ------------------------------------------------------------------------------------------
+
+
+class JournalWay:
+    """The way of one worker to PostgreSQL, from a port of 127.0.0.1 to the server's port `target`."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self._target = target
+        self._is_cut = False
+        self._open = asyncio.Event()
+        self._open.set()
+        self._ends: set[asyncio.StreamWriter] = set()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve while the context lasts."""
+        async with _serving(0, self._serve) as self.port:
+            yield
+
+    def cut(self) -> None:
+        """Reset all connections, and each new one, until it is mended."""
+        self._is_cut = True
+        for end in tuple(self._ends):
+            reset(end.transport)
+
+    def swallow(self) -> None:
+        """Pass nothing on any more, and keep every connection; nor does a new one lead anywhere."""
+        self._open.clear()
+
+    def mend(self) -> None:
+        """Let it pass again: what was swallowed goes on its way, where both ends are still there."""
+        self._is_cut = False
+        self._open.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = {writer}
+        self._ends |= ends
+        try:
+            if self._is_cut:
+                return
+            await self._open.wait()
+            from_server, to_server = await asyncio.open_connection(_HOST, self._target)
+            ends.add(to_server)
+            self._ends |= ends
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass(reader, to_server))
+                both.create_task(self._pass(from_server, writer))
+        except OSError:
+            # The server is away.
+            return
+        finally:
+            self._ends -= ends
+            for end in ends:
+                reset(end.transport)
+
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while part := await source.read(_PART):
+                await self._open.wait()
+                target.write(part)
+                await target.drain()
+        # One end has gone, by whatever way: so goes the other.
+        target.close()

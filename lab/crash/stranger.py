@@ -81,12 +81,8 @@ Statement: TypeAlias = tuple[str, dict[str, Value]]
 """A block of queries.sql, and its values."""
 
 
-def statements_of(deed: Deed, victim: Victim) -> list[Statement]:
+def statements_of(deed: Deed, victim: Victim) -> Iterator[Statement]:
     """The statements of a deed; none where it does not apply to the row."""
-    return list(_statements(deed, victim))
-
-
-def _statements(deed: Deed, victim: Victim) -> Iterator[Statement]:
     abonent, text = victim.subscriber, MARK if deed is Deed.ENTERS else NAME
     if victim.creates == SUBSCRIBERS:
         if deed is Deed.CREATES:

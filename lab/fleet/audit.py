@@ -1,6 +1,6 @@
 """The journal of a fleet as the lab sees it: through triggers and statements of the lab's own, see audit.sql."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -91,56 +91,46 @@ class JournalAudit:
 
     def runs(self) -> list[AuditedRun]:
         """All runs with their rows."""
+        states: dict[int, Counter[str]] = {}
+        sums: defaultdict[int, Decimal] = defaultdict(Decimal)
         with closing(self._connect()) as connection:
-            return _runs(connection)
+            for row in connection.execute(_sql("rows")):
+                states.setdefault(row["run_id"], Counter())[row["state"]] = row["n"]
+                if row["state"] in _ENTERED:
+                    sums[row["run_id"]] += Decimal(row["amount"])
+            return [
+                AuditedRun(states=states.get(row["run_id"], Counter()), entered=sums[row["run_id"]], **row)
+                for row in connection.execute(_sql("runs"))
+            ]
 
     def owners(self) -> list[Owner]:
         """Who works on what."""
-        with closing(self._connect()) as connection:
-            return [
-                Owner(row["run_id"], row["host"], row["process"], row["has_ended"])
-                for row in connection.execute(_sql("owners"))
-            ]
+        return [Owner(**row) for row in self._found("owners")]
 
     def take_ups(self) -> list[TakeUp]:
         """Who has taken up what, in its order."""
-        with closing(self._connect()) as connection:
-            return _take_ups(connection)
+        return [TakeUp(**row) for row in self._found("take_ups")]
 
     def terminate_one(self, place: float) -> bool:
         """End the session of a process of the program, chosen by `place` in [0, 1); False where there is none."""
-        with closing(self._connect()) as connection:
-            sessions = [row["pid"] for row in connection.execute(_sql("backends"))]
-            if sessions:
-                connection.execute(_sql("terminate"), (sessions[int(place * len(sessions))],))
-            return bool(sessions)
+        sessions = [row["pid"] for row in self._found("backends")]
+        if sessions:
+            self._found("terminate", sessions[int(place * len(sessions))])
+        return bool(sessions)
 
     def read(self) -> Audited:
         """Read everything."""
+        offences = [
+            (row["run_id"], sentence.format(**row))
+            for name, sentence in _OFFENCES.items()
+            for row in self._found(name)
+        ]
+        steps = Counter({(row["source"], row["target"]): row["n"] for row in self._found("steps")})
+        return Audited(self.runs(), self.take_ups(), steps, offences)
+
+    def _found(self, name: str, *values: object) -> list[dict[str, Any]]:
         with closing(self._connect()) as connection:
-            offences = [
-                (
-                    row["run_id"],
-                    f"{row['n']} rows were written under epoch {row['own']} while it was {row['current']}",
-                )
-                for row in connection.execute(_sql("old_epochs"))
-            ]
-            offences += [
-                (
-                    row["run_id"],
-                    f"{row['n']} rows that an earlier process was sending were made {row['target']} without a look",
-                )
-                for row in connection.execute(_sql("hasty"))
-            ]
-            offences += [
-                (
-                    row["run_id"],
-                    f"row {row['number']} is left {row['state']} after {row['attempts']} attempts: {row['message']}",
-                )
-                for row in connection.execute(_sql("doubtful"))
-            ]
-            steps = Counter({(row["source"], row["target"]): row["n"] for row in connection.execute(_sql("steps"))})
-            return Audited(_runs(connection), _take_ups(connection), steps, offences)
+            return connection.execute(_sql(name), values or None).fetchall()
 
     def _connect(self) -> "psycopg.Connection[dict[str, Any]]":
         return psycopg.connect(
@@ -152,31 +142,12 @@ class JournalAudit:
         )
 
 
-def _runs(connection: "psycopg.Connection[dict[str, Any]]") -> list[AuditedRun]:
-    states: dict[int, Counter[str]] = {}
-    sums: dict[int, Decimal] = {}
-    for row in connection.execute(_sql("rows")):
-        states.setdefault(row["run_id"], Counter())[row["state"]] = row["n"]
-        if row["state"] in _ENTERED:
-            sums[row["run_id"]] = sums.get(row["run_id"], Decimal(0)) + Decimal(row["amount"])
-    return [
-        AuditedRun(
-            row["run_id"],
-            row["name"],
-            row["target"],
-            states.get(row["run_id"], Counter()),
-            sums.get(row["run_id"], Decimal(0)),
-        )
-        for row in connection.execute(_sql("runs"))
-    ]
-
-
-def _take_ups(connection: "psycopg.Connection[dict[str, Any]]") -> list[TakeUp]:
-    return [
-        TakeUp(row["run_id"], row["epoch"], row["host"], row["process"], row["at"])
-        for row in connection.execute(_sql("take_ups"))
-    ]
-
+_OFFENCES: Final = {
+    "old_epochs": "{n} rows were written under epoch {own} while it was {current}",
+    "hasty": "{n} rows that an earlier process was sending were made {target} without a look",
+    "doubtful": "row {number} is left {state} after {attempts} attempts: {message}",
+}
+"""Statements that find nothing where all is well, and what each row of theirs says."""
 
 _ENTERED: Final = frozenset({"accepted", "applied"})
 """The states of rows that are in the billing, as they stand in the journal."""

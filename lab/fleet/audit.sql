@@ -77,7 +77,7 @@ group by run_id
 select source, target, count(*)::integer as n from fleet_lab_steps group by source, target
 
 -- name: runs
-select run_id, name, target, epoch from runs order by run_id
+select run_id, name, target from runs order by run_id
 
 -- name: rows
 select run_id, state, count(*)::integer as n, coalesce(sum(amount::numeric), 0)::text as amount
@@ -94,7 +94,7 @@ limit 20
 
 -- name: owners
 -- Who works on what: the last process of each run that has not ended its work in order.
-select distinct on (run_id) run_id, epoch, host, process, ended_at is not null as has_ended
+select distinct on (run_id) run_id, host, process, ended_at is not null as has_ended
 from runners
 order by run_id, epoch desc
 

@@ -4,7 +4,7 @@ The mock of `lab.mock` is a whole billing over a real Firebird, one a process. A
 next to nothing, so this one knows subscribers and finance operations alone, and is asked through the API only.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -152,6 +152,3 @@ def _subscriber(number: int) -> Record:
 
 OPERATIONS: Final = "FinanceOperations"
 _KEYS: Final[Mapping[str, str]] = {"Abonents": "id", OPERATIONS: "op_id"}
-
-Answer: TypeAlias = Callable[[str, bytes], bytes]
-"""Carries out a request to a model, by its form."""

@@ -8,7 +8,6 @@ flight, from their last byte to their answer or the end of their connection, and
 
 import asyncio
 import re
-import struct
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,9 +15,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Final, cast
 
+from lab.crash.proxy import reset
 from lab.fleet.billing import OPERATIONS, LedgerBilling
 
 HOST: Final = "127.0.0.1"
@@ -79,7 +78,7 @@ class BillingPort:
         self.done: Counter[BillingFault] = Counter()
         self.port = 0
         self.is_calm = False
-        self._traits = traits
+        self.traits = traits
         self._draw = draw
         self._in_flight = 0
         self._writes = _LastSecond()
@@ -136,17 +135,12 @@ class BillingPort:
     def draw_fault(self) -> BillingFault | None:
         """The fault of the next write, None for none."""
         place = self._draw.random()
-        for fault, share in () if self.is_calm else self._traits.faults.items():
+        for fault, share in () if self.is_calm else self.traits.faults.items():
             if place < share:
                 self.done[fault] += 1
                 return fault
             place -= share
         return None
-
-    @property
-    def traits(self) -> AnswerTraits:
-        """How it answers."""
-        return self._traits
 
 
 class _LastSecond:
@@ -191,7 +185,6 @@ _LOOK: Final = 0.005
 _LENGTH: Final = re.compile(rb"(?im)^content-length:\s*(\d+)")
 _WORKER: Final = re.compile(rb"(?im)^%s:\s*(\S+)" % WORKER.encode())
 _PATH: Final = re.compile(rb"POST /rest_api/v2/(\w+)/ ")
-_ABORT: Final = struct.pack("ii", 1, 0)
 _BEFORE: Final = frozenset({BillingFault.RESET_BEFORE, BillingFault.UNAVAILABLE})
 _PHRASES: Final = {200: "OK", 500: "Internal Server Error", 503: "Service Unavailable"}
 
@@ -243,12 +236,9 @@ class _Connection(asyncio.Protocol):
             self._after(lambda: self._carry_out(model, body, fault))
 
     def reset(self) -> None:
-        """Reset the connection; a normal end would look like an answer that is cut off."""
+        """Reset the connection."""
         if self._transport is not None:
-            socket = self._transport.get_extra_info("socket")
-            if socket is not None:
-                socket.setsockopt(SOL_SOCKET, SO_LINGER, _ABORT)
-            self._transport.abort()
+            reset(self._transport)
 
     def _carry_out(self, model: str, body: bytes, fault: BillingFault | None) -> None:
         answer = self._port.billing.answer(model, body)

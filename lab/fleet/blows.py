@@ -12,11 +12,12 @@ import anyio.to_thread
 import psycopg
 from anyio.abc import TaskGroup
 
+from lab.crash.program import send
 from lab.fleet.audit import JournalAudit, Owner, TakeUp
 from lab.fleet.fleet_judge import DealtBlow
 from lab.fleet.postgres_server import PostgresServer
 from lab.fleet.round_plan import Blow, FleetBlow, Reach, RoundPlan
-from lab.fleet.workers import FleetMachine, send, started_at
+from lab.fleet.workers import FleetMachine, started_at
 
 
 class Blows:
@@ -108,63 +109,54 @@ class Blows:
 
     async def _deal(self, blow: FleetBlow, beside: TaskGroup) -> DealtBlow | None:
         """Deal a blow, None where there was nothing to hit."""
-        before = len(self.dealt)
-        await self._carry_out(blow, beside)
-        return self.dealt[-1] if len(self.dealt) > before else None
-
-    async def _carry_out(self, blow: FleetBlow, beside: TaskGroup) -> None:
         machine = self._machine_of(blow)
         now = time.time()
-        dealt = DealtBlow(blow.blow, blow.reach, machine.name, now, now)
+        begun = DealtBlow(blow.blow, blow.reach, machine.name, now, now)
+        dealt: DealtBlow | None
         match blow.blow:
-            case Blow.KILL:
-                await self._kill(machine, blow, dealt)
-            case Blow.FREEZE:
-                await self._freeze(machine, blow, dealt, beside)
+            case Blow.KILL | Blow.FREEZE:
+                dealt = await self._strike(machine, blow, begun, beside)
             case Blow.CUT | Blow.BLACK_HOLE:
                 (machine.way.cut if blow.blow is Blow.CUT else machine.way.swallow)()
-                self._note(replace(dealt, until=now + self._plan.away))
+                dealt = replace(begun, until=now + self._plan.away)
                 beside.start_soon(self._mend, machine)
             case Blow.TERMINATE:
-                try:
+                done = False
+                with suppress(psycopg.Error):
                     done = await anyio.to_thread.run_sync(self._audit.terminate_one, blow.place)
-                except psycopg.Error:
-                    done = False
-                if done:
-                    self._note(replace(dealt, until=time.time()))
+                dealt = replace(begun, until=time.time()) if done else None
             case Blow.RESTART:
                 await anyio.to_thread.run_sync(self._server.restart)
-                self._note(replace(dealt, until=time.time()))
+                dealt = replace(begun, until=time.time())
+        if dealt is not None:
+            self.dealt.append(dealt)
+        return dealt
 
     def _machine_of(self, blow: FleetBlow) -> FleetMachine:
         """The machine of a blow, or the next one that works on a run."""
         following = [*self._machines[blow.worker :], *self._machines[: blow.worker]]
         return next((one for one in following if one.processes(Reach.CHILD, blow.place)), following[0])
 
-    async def _kill(self, machine: FleetMachine, blow: FleetBlow, dealt: DealtBlow) -> None:
+    async def _strike(
+        self, machine: FleetMachine, blow: FleetBlow, begun: DealtBlow, beside: TaskGroup
+    ) -> DealtBlow | None:
         processes = machine.processes(blow.reach, blow.place)
         if not processes:
-            return
+            return None
+        freezes, whole = blow.blow is Blow.FREEZE, blow.reach is not Reach.CHILD
         # The worker's own death ends its children in order: their runs need somebody else as well.
-        hit = await self._runs_of({*processes, *machine.processes(Reach.ALL, 0)} if _all(blow) else set(processes))
-        send(processes, signal.SIGKILL)
+        orphans = machine.processes(Reach.ALL, 0) if whole and not freezes else ()
+        hit = await self._runs_of({*processes, *orphans})
+        send(processes, signal.SIGSTOP if freezes else signal.SIGKILL)
         now = time.time()
-        if _all(blow):
+        dealt = replace(begun, at=now, until=now + self._plan.away if freezes else now, hit=hit)
+        if freezes:
+            self._frozen.update(processes)
+            beside.start_soon(self._thaw, processes, dealt)
+        elif whole:
             await machine.reap()
             self._ended_at[machine.name] = now
-        self._note(replace(dealt, at=now, until=now, hit=hit))
-
-    async def _freeze(self, machine: FleetMachine, blow: FleetBlow, dealt: DealtBlow, beside: TaskGroup) -> None:
-        processes = machine.processes(blow.reach, blow.place)
-        if not processes:
-            return
-        hit = await self._runs_of(set(processes))
-        send(processes, signal.SIGSTOP)
-        self._frozen.update(processes)
-        now = time.time()
-        dealt = replace(dealt, at=now, until=now + self._plan.away, hit=hit)
-        self._note(dealt)
-        beside.start_soon(self._thaw, processes, dealt)
+        return dealt
 
     async def _thaw(self, processes: Sequence[int], dealt: DealtBlow) -> None:
         if self._plan.until_taken_over and dealt.must_be_taken_over:
@@ -194,14 +186,6 @@ class Blows:
 
     async def _owners(self) -> list[Owner]:
         return await anyio.to_thread.run_sync(self._audit.owners)
-
-    def _note(self, dealt: DealtBlow) -> None:
-        self.dealt.append(dealt)
-
-
-def _all(blow: FleetBlow) -> bool:
-    """Whether the worker itself is hit."""
-    return blow.reach is not Reach.CHILD
 
 
 RESTARTED_AFTER: Final = 2.0

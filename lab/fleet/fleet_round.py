@@ -7,7 +7,7 @@ import csv
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,20 +22,21 @@ from anyio.abc import TaskGroup
 
 from lab.crash.errors import LabStopped
 from lab.crash.judge import Problem
-from lab.crash.program import MODULE, ExitCode, start
+from lab.crash.program import ExitCode, start
+from lab.crash.proxy import JournalWay
 from lab.fleet import postgres_server
-from lab.fleet.audit import Audited, JournalAudit
+from lab.fleet.audit import JournalAudit
 from lab.fleet.billing import LedgerBilling
 from lab.fleet.billing_port import BillingPort, Looks
 from lab.fleet.blows import Blows
 from lab.fleet.fleet_judge import BillingEvidence, DealtBlow, FleetVerdict, judge_fleet
-from lab.fleet.journal_way import JournalWay
 from lab.fleet.postgres_server import PostgresServer
 from lab.fleet.round_plan import RoundPlan
 from lab.fleet.workers import FleetMachine, FleetProgram, write_settings
 from texts.said import said
 
 _HANDED_IN_AT_ONCE: Final = 4
+_SETTINGS: Final = "carbon-migrate.toml"
 _LOOK: Final = 0.5
 """Seconds between two looks whether all has ended."""
 
@@ -88,22 +89,38 @@ class FleetLab:
                 draw = Random(f"{plan.seed}/billing/{number}")
                 port = ports[f"b{number:02}"] = BillingPort(LedgerBilling(plan.rows), plan.traits, draw, looks)
                 await stack.enter_async_context(port.serving())
-            fleet = _Fleet(folder, plan, self._program, server, ports, tell)
-            for name in fleet.names:
+            urls = {name: port.url for name, port in ports.items()}
+            machines = []
+            for number in range(1, plan.workers + 1):
                 way = JournalWay(server.port)
                 await stack.enter_async_context(way.serving())
-                fleet.add(name, way)
+                machines.append(FleetMachine(f"w{number}", folder, plan, self._program, way))
+                machines[-1].prepare(urls, server.url_by(way.port))
+            audit = JournalAudit(server.url)
+            fleet = _Fleet(plan, ports, machines, audit, Blows(plan, machines, server, audit), tell)
+            draw = Random(f"{plan.seed}/rows")
+            wanted = {
+                name: {one: Decimal(draw.randrange(1, 300_000)) / 100 for one in port.billing.subscribers}
+                for name, port in ports.items()
+            }
+            write_settings(folder / _SETTINGS, urls, server.url, plan, "")
             try:
+                await _hand_in(folder, plan, self._program, wanted)
                 problems = await fleet.work()
-                audited = await fleet.audited()
+                audited = await anyio.to_thread.run_sync(audit.read)
             finally:
                 with anyio.CancelScope(shield=True):
-                    await fleet.end()
-        verdict = judge_fleet(plan, fleet.evidence(), audited, fleet.dealt, fleet.started)
+                    for machine in machines:
+                        await machine.end()
+        evidence = [
+            BillingEvidence(name, port.url, wanted[name], tuple(port.billing.ledger), port.measured)
+            for name, port in ports.items()
+        ]
+        verdict = judge_fleet(plan, evidence, audited, fleet.blows.dealt, fleet.blows.started)
         return FleetRound(
             plan=plan,
             verdict=verdict,
-            dealt=tuple(fleet.dealt),
+            dealt=tuple(fleet.blows.dealt),
             injected=sum((Counter(map(str, port.done.elements())) for port in ports.values()), Counter[str]()),
             seconds=anyio.current_time() - began,
             problems=(*problems, *verdict.problems),
@@ -122,169 +139,93 @@ async def _postgres() -> AsyncIterator[PostgresServer]:
             await anyio.to_thread.run_sync(running.__exit__, None, None, None)
 
 
+@dataclass(frozen=True, slots=True)
 class _Fleet:
     """The parts of one round, at work."""
 
-    def __init__(
-        self,
-        folder: Path,
-        plan: RoundPlan,
-        program: FleetProgram,
-        server: PostgresServer,
-        ports: Mapping[str, BillingPort],
-        tell: Callable[[str], None],
-    ) -> None:
-        self._folder = folder
-        self._plan = plan
-        self._program = program
-        self._server = server
-        self._ports = ports
-        self._tell = tell
-        self._machines: list[FleetMachine] = []
-        self._audit = JournalAudit(server.url)
-        self._blows: Blows | None = None
-        draw = Random(f"{plan.seed}/rows")
-        self._wanted = {
-            name: {subscriber: Decimal(draw.randrange(1, 300_000)) / 100 for subscriber in port.billing.subscribers}
-            for name, port in ports.items()
-        }
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the machines."""
-        return [f"w{number}" for number in range(1, self._plan.workers + 1)]
-
-    @property
-    def dealt(self) -> list[DealtBlow]:
-        """The blows so far."""
-        return self._blows.dealt if self._blows is not None else []
-
-    @property
-    def started(self) -> Mapping[tuple[int, int], float]:
-        """When the processes were started that have taken runs up, by run and epoch."""
-        return self._blows.started if self._blows is not None else {}
-
-    def add(self, name: str, way: JournalWay) -> None:
-        """Prepare a machine with its way to PostgreSQL, which is served."""
-        machine = FleetMachine(name, self._folder, self._plan, self._program, way)
-        machine.prepare(self._urls, self._server.url_by(way.port))
-        self._machines.append(machine)
-
-    @property
-    def _urls(self) -> dict[str, str]:
-        return {name: port.url for name, port in self._ports.items()}
+    plan: RoundPlan
+    ports: Mapping[str, BillingPort]
+    machines: Sequence[FleetMachine]
+    audit: JournalAudit
+    blows: Blows
+    tell: Callable[[str], None]
 
     async def work(self) -> list[Problem]:
-        """Hand the runs in, and let the fleet work through all blows to the end. Raises `HandInFailed`."""
-        await self._hand_in()
+        """Let the fleet work on the runs that were handed in, through all blows to the end."""
         # Only now: the rows are read faster than they may be sent.
-        await anyio.to_thread.run_sync(self._audit.install, self._plan.rate)
-        for port in self._ports.values():
+        await anyio.to_thread.run_sync(self.audit.install, self.plan.rate)
+        for port in self.ports.values():
             port.measure()
-        self._blows = Blows(self._plan, self._machines, self._server, self._audit)
         try:
-            with anyio.fail_after(self._plan.longest):
+            with anyio.fail_after(self.plan.longest):
                 async with anyio.create_task_group() as beside:
-                    await self._go_through(self._blows, beside)
+                    await self._go_through(beside)
                     beside.cancel_scope.cancel()
         except TimeoutError:
-            return [Problem("", f"it did not come to its end in {self._plan.longest:g} s")]
+            return [Problem("", f"it did not come to its end in {self.plan.longest:g} s")]
         return []
 
-    async def _go_through(self, blows: Blows, beside: TaskGroup) -> None:
-        self._tell(said("all runs are handed in: the workers begin, and one blow after the other is dealt"))
-        for machine in self._machines:
+    async def _go_through(self, beside: TaskGroup) -> None:
+        self.tell(said("all runs are handed in: the workers begin, and one blow after the other is dealt"))
+        for machine in self.machines:
             await machine.start()
-        await blows.deal_single(beside, self._is_entered)
-        self._tell(said("from now on a blow each second"))
-        await blows.deal_storm(beside, self._is_entered)
-        self._tell(said("no more blows: what is left is to be entered"))
-        for port in self._ports.values():
+        await self.blows.deal_single(beside, self._is_entered)
+        self.tell(said("from now on a blow each second"))
+        await self.blows.deal_storm(beside, self._is_entered)
+        self.tell(said("no more blows: what is left is to be entered"))
+        for port in self.ports.values():
             port.is_calm = True
-        await blows.recover()
+        await self.blows.recover()
         while await self._is_going_on():
-            await blows.start_workers()
+            await self.blows.start_workers()
             await anyio.sleep(_LOOK)
 
     def _is_entered(self) -> bool:
         """Whether so many sums are in the billings as there are rows."""
-        return sum(len(port.billing.ledger) for port in self._ports.values()) >= self._rows
-
-    @property
-    def _rows(self) -> int:
-        return self._plan.rows * len(self._ports)
+        entered = sum(len(port.billing.ledger) for port in self.ports.values())
+        return entered >= self.plan.rows * self.plan.billings
 
     async def _is_going_on(self) -> bool:
         """Whether a run has rows that are not entered, or a process still works on it."""
         try:
-            runs = await anyio.to_thread.run_sync(self._audit.runs)
-            owners = await anyio.to_thread.run_sync(self._audit.owners)
+            runs = await anyio.to_thread.run_sync(self.audit.runs)
+            owners = await anyio.to_thread.run_sync(self.audit.owners)
         except psycopg.Error:
             return True
         entered = sum(run.entered_rows for run in runs)
-        return entered < self._rows or any(owner.is_at_work for owner in owners)
+        return entered < self.plan.rows * self.plan.billings or any(owner.is_at_work for owner in owners)
 
-    async def audited(self) -> Audited:
-        """What the journal says at the end."""
-        return await anyio.to_thread.run_sync(self._audit.read)
 
-    def evidence(self) -> list[BillingEvidence]:
-        """What the billings say at the end."""
-        return [
-            BillingEvidence(name, port.url, self._wanted[name], tuple(port.billing.ledger), port.measured)
-            for name, port in self._ports.items()
-        ]
+async def _hand_in(
+    folder: Path, plan: RoundPlan, program: FleetProgram, wanted: Mapping[str, Mapping[int, Decimal]]
+) -> None:
+    """Hand in a run for each billing, several at once. Raises `HandInFailed`."""
+    limiter = anyio.CapacityLimiter(_HANDED_IN_AT_ONCE)
+    refused: list[str] = []
 
-    async def end(self) -> None:
-        """Kill all that was started."""
-        for machine in self._machines:
-            await machine.end()
-
-    # ---- handing in ----
-
-    async def _hand_in(self) -> None:
-        settings = self._folder / "carbon-migrate.toml"
-        write_settings(settings, self._urls, self._server.url, self._plan, "")
-        limiter = anyio.CapacityLimiter(_HANDED_IN_AT_ONCE)
-
-        refused: list[HandInFailed] = []
-
-        async def hand_in(name: str) -> None:
-            async with limiter:
-                try:
-                    await self._hand_in_one(name, settings)
-                except HandInFailed as error:
-                    refused.append(error)
-
-        # The first one makes the journal.
-        first, *others = self._ports
-        await hand_in(first)
-        async with anyio.create_task_group() as group:
-            for name in others:
-                group.start_soon(hand_in, name)
-        if refused:
-            raise refused[0]
-
-    async def _hand_in_one(self, name: str, settings: Path) -> None:
-        rows = self._folder / f"{name}.csv"
+    async def hand_in(name: str) -> None:
+        rows, log = folder / f"{name}.csv", folder / f"{name}.log"
         with rows.open("w", encoding="utf-8", newline="") as stream:
             sheet = csv.writer(stream, delimiter=";")
             sheet.writerow(["abonent_id", "amount"])
-            sheet.writerows((subscriber, f"{amount:.2f}") for subscriber, amount in self._wanted[name].items())
-        plan, log = self._plan, self._folder / f"{name}.log"
-        words = ["run", "balances", str(rows), "--config", str(settings), "--profile", name, "--yes", "--detach"]
-        words += ["--database", "", "--in-flight", str(plan.in_flight)]
-        words += ["--settle", f"{plan.settle:g}", "--stop-after-errors", "0", "--trust-journal", "--another-billing"]
-        with log.open("wb") as stream_of_log:
-            process = await start(
-                words,
-                self._folder,
-                {**self._program.environment, "XDG_STATE_HOME": str(self._folder / "state")},
-                program=("-m", MODULE),
-                stdout=stream_of_log,
-                stderr=subprocess.STDOUT,
-            )
+            sheet.writerows((subscriber, f"{amount:.2f}") for subscriber, amount in wanted[name].items())
+        words = ["run", "balances", str(rows), "--config", str(folder / _SETTINGS), "--profile", name, "--yes"]
+        words += ["--detach", "--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
+        words += ["--stop-after-errors", "0", "--trust-journal", "--another-billing"]
+        async with limiter:
+            with log.open("wb") as said_there:
+                environment = {**program.environment, "XDG_STATE_HOME": str(folder / "state")}
+                process = await start(words, folder, environment, stdout=said_there, stderr=subprocess.STDOUT)
             code = await process.wait()
-        await process.aclose()
+            await process.aclose()
         if code != ExitCode.DONE:
-            raise HandInFailed(log.read_text(encoding="utf-8", errors="replace"))
+            refused.append(log.read_text(encoding="utf-8", errors="replace"))
+
+    # The first one makes the journal.
+    first, *others = wanted
+    await hand_in(first)
+    async with anyio.create_task_group() as group:
+        for name in others:
+            group.start_soon(hand_in, name)
+    if refused:
+        raise HandInFailed(refused[0])

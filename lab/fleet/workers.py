@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,13 +14,13 @@ from typing import Final
 import anyio
 from anyio.abc import Process
 
-from lab.crash.program import MODULE
+from lab.crash.program import all_processes, children_of, command_of, send, start, stat_of
+from lab.crash.proxy import JournalWay
 from lab.fleet.audit import SCHEMA
 from lab.fleet.billing_port import WORKER
-from lab.fleet.journal_way import JournalWay
 from lab.fleet.round_plan import Reach, RoundPlan
 
-LAUNCHER: Final = ("-m", "lab.fleet.machine")
+LAUNCHER: Final = ("-m", "lab.crash.machine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +71,13 @@ class FleetMachine:
         await self.reap()
         words = ["worker", "--config", str(self.settings), "--billings", str(self._plan.billings_a_worker)]
         with (self.folder / "worker.log").open("ab") as log:
-            self._worker = await anyio.open_process(
-                [str(self._python), "-P", "-m", MODULE, *words, "--stalled-after", f"{self._plan.stalled_after:g}"],
-                cwd=self.folder,
-                env={**self._program.environment, "XDG_STATE_HOME": str(self.folder / "state")},
-                stdin=subprocess.DEVNULL,
+            self._worker = await start(
+                [*words, "--stalled-after", f"{self._plan.stalled_after:g}"],
+                self.folder,
+                {**self._program.environment, "XDG_STATE_HOME": str(self.folder / "state")},
+                python=str(self._python),
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
 
     def processes(self, reach: Reach, place: float) -> list[int]:
@@ -87,7 +85,7 @@ class FleetMachine:
         if self._worker is None or self._worker.returncode is not None:
             return []
         worker = self._worker.pid
-        children = sorted(_children_of(worker))
+        children = sorted(children_of(worker))
         match reach:
             case Reach.WORKER:
                 return [worker]
@@ -105,14 +103,11 @@ class FleetMachine:
 
     async def end(self) -> None:
         """Kill everything that runs here, also what has lost its worker."""
-        while found := self._left():
+        mark = str(self._python).encode()
+        while found := [process for process in all_processes() if mark in command_of(process)]:
             send(found, signal.SIGKILL)
             await anyio.sleep(_POLL)
         await self.reap()
-
-    def _left(self) -> list[int]:
-        mark = str(self._python).encode()
-        return [process for process in _processes() if mark in _command(process)]
 
 
 _POLL: Final = 0.02
@@ -132,18 +127,9 @@ def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan:
     file.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def send(processes: Iterable[int], number: signal.Signals) -> None:
-    """Send a signal to processes; nothing happens to one that has ended."""
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.kill(process, number)
-
-
 def started_at(process: int) -> float | None:
     """When a process was started, in seconds of the wall clock; None where it has ended."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
+    if not (fields := stat_of(process)):
         return None
     since_boot = int(fields[_START]) / os.sysconf("SC_CLK_TCK")
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
@@ -151,26 +137,3 @@ def started_at(process: int) -> float | None:
 
 _START: Final = 19
 """The field of proc(5), stat, behind the name of the process."""
-
-
-def _processes() -> list[int]:
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
-
-
-def _children_of(parent: int) -> list[int]:
-    return [process for process in _processes() if _parent(process) == parent]
-
-
-def _parent(process: int) -> int:
-    """The parent of a live process, 0 for one that has ended."""
-    try:
-        state, parent, *_ = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if state in "ZX" else int(parent)
-
-
-def _command(process: int) -> bytes:
-    with suppress(OSError):
-        return Path(f"/proc/{process}/cmdline").read_bytes()
-    return b""

@@ -33,8 +33,8 @@ from lab.crash.judge import judge
 from lab.crash.load import prepare_load
 from lab.crash.loops import loops
 from lab.crash.observer import Observer
+from lab.crash.proxy import JournalWay
 from lab.crash.trials import TRIALS, Trial
-from lab.fleet.journal_way import JournalWay
 from lab.mock.population import create
 from tests.cli.conftest import Cli, Place, Started, place_in
 from tests.firebird_server import FirebirdServer

@@ -16,7 +16,7 @@ from checkpoints.postgres_connection import connect
 from cli.fleet.queue import NOTE, facts_of_queue
 from cli.fleet.worker import end_tasks
 from lab.crash.loops import loops
-from lab.fleet.journal_way import JournalWay
+from lab.crash.proxy import JournalWay
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, place_in
 from tests.cli.service.conftest import Listener, listener
 from tests.postgres_server import PostgresServer

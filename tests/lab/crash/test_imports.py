@@ -12,13 +12,9 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from checkpoints.states import State
 from jobs.imports.subscriber import Step
-from lab.crash.import_books import held_things, held_totals, live_content
-from lab.crash.import_judge import GroupTotal, ImportBooks, ImportItem, UndoneImport, judge_import
-from lab.crash.import_table import (
-    WantedSubscriber,
-    folder_key,
-    step_key,
-)
+from lab.crash.books import held_things, held_totals
+from lab.crash.import_table import RequestedImport, WantedSubscriber, folder_key, live_content, step_key
+from lab.crash.judge import GroupTotal, ImportBooks, ImportItem, UndoneImport, judge_import
 from lab.crash.program import ExitCode
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import MockConnection
@@ -109,9 +105,7 @@ TOTALS = {
     ("tariff", ""): GroupTotal(1, Decimal(0)),
 }
 GOOD = ImportBooks(
-    subscribers=(FIRST, SECOND),
-    folders=FOLDERS,
-    faulty=3,
+    requested=RequestedImport((FIRST, SECOND), FOLDERS, faulty=3, last=0, content={}, refusals=(TEXT,)),
     refused=3,
     items=ITEMS,
     held=HELD,
@@ -119,7 +113,6 @@ GOOD = ImportBooks(
     orphans={},
     steps=STEPS,
     verified=ExitCode.DONE,
-    refusals=(TEXT,),
     undone=UndoneImport(ExitCode.DONE, {}, ()),
 )
 

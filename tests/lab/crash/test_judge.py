@@ -19,7 +19,6 @@ def row(number: int, state: State = State.APPLIED, attempts: int = 1) -> BookRow
     return BookRow(
         number=number,
         key=str(2000 + number),
-        label=f"abonent {2000 + number}",
         subject=2000 + number,
         wanted=Decimal(AMOUNTS[number]),
         state=state,
@@ -107,8 +106,8 @@ REPEATED: dict[str, Any] = {
     "marked": False,
     "requested": {"2001": Decimal(-120), "2002": Decimal(-120)},
     "rows": [
-        BookRow(1, "2001", "abonent 2001", 11, Decimal(-120), State.APPLIED, 2),
-        BookRow(2, "2002", "abonent 2002", 12, Decimal(-120), State.APPLIED, 1),
+        BookRow(1, "2001", 11, Decimal(-120), State.APPLIED, 2),
+        BookRow(2, "2002", 12, Decimal(-120), State.APPLIED, 1),
     ],
     "effects": [LedgerEffect("AdminAccounts", number, 11 + number // 3, Decimal(-120)) for number in (1, 2, 3)],
     "frozen": 2,

@@ -14,7 +14,7 @@ from checkpoints import journal, lease, postgres_connection, transitions
 from checkpoints.journal import Journal
 from checkpoints.queries import blocks
 from checkpoints.records import Change, Item, Run
-from lab.fleet import machine
+from lab.crash import machine
 
 GAP = 0.6
 """Seconds between the last question whose the run is and the look at the lease before a write."""
