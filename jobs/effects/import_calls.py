@@ -145,7 +145,7 @@ def comparable(arguments: Mapping[str, object]) -> dict[str, str | None]:
 @cache
 def _is_number(step: Step, name: str) -> bool:
     """Whether a field is an id or a flag; one of a map file that nobody knows is one by its name."""
-    known = usual_fields().of_value(step, name)
+    known = usual_fields().by_value.get((step, name))
     return name.endswith("_id") if known is None else known.kind in {FieldKind.ID, FieldKind.FLAG}
 
 

@@ -8,10 +8,10 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,9 @@ from billing.database.schema import Schema, TableColumn
 from billing.profile import TAKES_FIELDS, Profile
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step
 from texts.said import Said, reason, said
+
+ValueName: TypeAlias = tuple[Step, str]
+"""A value by the step and its name in the part."""
 
 
 class FieldKind(StrEnum):
@@ -95,7 +98,7 @@ class FieldName:
         return f"{self.model}.{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FieldTable:
     """All fields of an import by model; a value of a part is found by the step and its name there."""
 
@@ -106,10 +109,15 @@ class FieldTable:
         model = self.models[STEP_MODELS[step]]
         return {name: one for name, one in model.fields.items() if model.step_of(name) is step}
 
-    def of_value(self, step: Step, key: str) -> ModelField | None:
-        """The field of a part's value, None for one that is no field."""
-        by_key = {part_key(step, name): one for name, one in self.of_step(step).items()}
-        return by_key.get(key)
+    @cached_property
+    def by_value(self) -> Mapping[ValueName, ModelField]:
+        """The fields by the values of parts."""
+        return {(step, part_key(step, name)): one for step, name, one in self.names()}
+
+    @property
+    def references(self) -> Mapping[ValueName, str]:
+        """The kind of names that a value of a part refers to."""
+        return {name: one.dictionary for name, one in self.by_value.items() if one.dictionary}
 
     def names(self) -> Iterator[tuple[Step, str, ModelField]]:
         """Each field with its step and its name, in the order of the steps."""

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from jobs.imports.dictionary import LEFT_OUT, NEW, Dictionary, is_id
-from jobs.imports.fields import FieldTable, part_key
+from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, NamesThere, noun_of, plain_name
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault
 from texts.remedies import Remedy, setting
@@ -40,11 +40,6 @@ class _Unmatched(NamedTuple):
     reason: str
 
 
-def references_of(fields: FieldTable) -> Mapping[tuple[Step, str], str]:
-    """The kind of names that a value of a part refers to, by its step and its name there."""
-    return {(step, part_key(step, name)): one.dictionary for step, name, one in fields.names() if one.dictionary}
-
-
 class NameLookup:
     """Turns the names of a subscriber into ids, by the dictionary and, to tell names from ids, by the billing.
 
@@ -55,7 +50,7 @@ class NameLookup:
 
     def __init__(self, dictionary: Dictionary | None, fields: FieldTable, there: NamesThere) -> None:
         self._dictionary = dictionary
-        self._references = references_of(fields)
+        self._references = fields.references
         self._there = there
         self._unknown: dict[tuple[str, str], UnknownName] = {}
         self._has_more = False
@@ -208,7 +203,7 @@ class NameLookup:
             known = self._unknown[kind, name] = UnknownName(kind, name, value.place)
         if known is None:
             self._has_more = True
-            return ValueFault(value.place, value.text, reason)
+            return value.fault(reason)
         if line > known.last:
             known.rows += 1
             known.last = line
@@ -219,7 +214,7 @@ class NameLookup:
                 name=name,
                 line=known.place.line or 0,
             )
-        return ValueFault(value.place, value.text, reason)
+        return value.fault(reason)
 
 
 def _of_folder(part: Part, name: str, value: Value) -> Part:

@@ -11,7 +11,6 @@ from engine.errors import InputRefused
 from jobs.imports.dictionary import COLUMNS, NEW, Dictionary, DictionaryEntry, is_id
 from jobs.imports.fields import FieldTable
 from jobs.imports.matching import Match, Matcher, Proposal
-from jobs.imports.name_lookup import references_of
 from jobs.imports.names_there import FOLDER, KINDS, NamesThere, noun_of, plain_name, word_of
 from jobs.imports.subscriber import PATH, Place, Step, Subscriber, ValueFault
 from texts.said import Quantity
@@ -39,7 +38,7 @@ class NamesUsed:
     """
 
     def __init__(self, fields: FieldTable) -> None:
-        self._references = {**references_of(fields), (Step.FOLDER, PATH): FOLDER}
+        self._references = {**fields.references, (Step.FOLDER, PATH): FOLDER}
         self._used: dict[tuple[str, str], UsedName] = {}
         self._counts: Counter[str] = Counter()
 

@@ -18,7 +18,6 @@ from typing import BinaryIO, Final, NamedTuple, TypeAlias, cast
 from engine.errors import InputRefused
 from engine.rows import DerivedSource, Row, RowPage, Source
 from jobs.imports.fields import FieldTable
-from jobs.imports.name_lookup import references_of
 from jobs.imports.names_there import FOLDER, noun_of, plain_name
 from jobs.imports.subscriber import (
     FOLDER_ID,
@@ -127,7 +126,7 @@ class RowSample:
 
     def __init__(self, size: int, fields: FieldTable) -> None:
         self._size = size
-        self._references = {**references_of(fields), (Step.FOLDER, PATH): FOLDER, (Step.FOLDER, FOLDER_ID): FOLDER}
+        self._references = {**fields.references, (Step.FOLDER, PATH): FOLDER, (Step.FOLDER, FOLDER_ID): FOLDER}
         self._traits: dict[Trait, int] = {}
         self._seen: dict[int, tuple[int, ...]] = {}
 

@@ -16,8 +16,10 @@ from typing import Any, Final, Self, TypeAlias
 from billing.contract_numbers import undressed
 from billing.database.sql_blocks import sql_block
 from engine.errors import InputRefused
+from jobs.imports.fields import ValueName
 from jobs.imports.subscriber import NUMBER, Place, Step, Subscriber, Value
-from jobs.imports.value_checks import ValueName, values_of
+from jobs.imports.value_checks import values_of
+from texts.said import Said, said
 
 _sql: Final = partial(sql_block, "seen_values", folder="jobs.imports")
 _MOST_TAKEN: Final = 20
@@ -55,6 +57,13 @@ class SeenIn:
     value: str
     line: int | None
     table: str
+
+    @property
+    def where(self) -> Said:
+        """Its place in words."""
+        if self.table:
+            return said("line {line} of {table}", line=self.line or 0, table=self.table)
+        return said("line {line}", line=self.line or 0)
 
 
 @dataclass(frozen=True, slots=True)

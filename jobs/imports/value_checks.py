@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from jobs.access.gateway import Gateway
 from jobs.imports import written_values as written
-from jobs.imports.fields import FieldKind, FieldTable, ModelField, part_key
+from jobs.imports.fields import FieldKind, FieldTable, ModelField, ValueName, part_key
 from jobs.imports.subscriber import (
     NUMBER,
     PATH,
@@ -22,9 +22,6 @@ from jobs.imports.subscriber import (
 )
 from jobs.spec.parameters import today
 from texts.said import Quantity, Said, ValueRefused, said, text_of
-
-ValueName: TypeAlias = tuple[Step, str]
-"""A value by the step and its name in the part."""
 
 _TEXTS: Final = frozenset({FieldKind.TEXT, FieldKind.PHONE, FieldKind.EMAIL, FieldKind.MAC, FieldKind.LOGIN})
 """The kinds that are kept in a column of text."""
@@ -62,9 +59,7 @@ class ValueChecks:
     def __init__(
         self, fields: FieldTable, limits: TextLimits | None = None, *, today: Callable[[], date] = today
     ) -> None:
-        self._fields: dict[ValueName, ModelField] = {
-            (step, part_key(step, name)): one for step, name, one in fields.names()
-        }
+        self._fields = fields.by_value
         self._limits = limits or TextLimits()
         moment = written.dates_until(today)
         self._readers: Mapping[FieldKind, Callable[[str], str]] = {
@@ -95,7 +90,7 @@ class ValueChecks:
             try:
                 texts[name] = self._read(part.step, name, value)
             except ValueError as error:
-                faults.append(ValueFault(value.place, value.text, text_of(error)))
+                faults.append(value.fault(text_of(error)))
         return part.with_texts(texts) if _differs(part, texts) else part
 
     def _read(self, step: Step, name: str, value: Value) -> str:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from billing.api.client import BillingClient
 from billing.contract_numbers import undressed
 from jobs.access.gateway import Gateway
-from jobs.imports.billing_checks import BillingChecks
-from jobs.imports.duplicates import Duplicates
 from jobs.imports.fields import usual_fields
+from jobs.imports.input_checks import BillingChecks, Duplicates
 from jobs.imports.seen_values import SeenValues
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Place, Step, Subscriber, ValueFault
 from jobs.imports.value_checks import TextLimits, ValueChecks
@@ -208,12 +207,12 @@ def faults(
     seen.add(subscribers[:-1])
     seen.add(subscribers[-1:])
     duplicates = Duplicates(seen, alike=alike)
-    return {one.row.line: [fault.reason for fault in duplicates(one)[1]] for one in subscribers}
+    return {one.row.line: [fault.reason for fault in duplicates(one).faults] for one in subscribers}
 
 
 def warnings(seen: SeenValues, subscribers: Sequence[Subscriber]) -> list[list[str]]:
     assert not any(faults(seen, subscribers).values())
-    return [[one.reason for one in Duplicates(seen).warnings(row)] for row in subscribers]
+    return [[one.reason for one in Duplicates(seen)(row).warnings] for row in subscribers]
 
 
 def test_a_contract_number_that_stands_twice_is_a_fault_of_both_rows(seen: SeenValues) -> None:
