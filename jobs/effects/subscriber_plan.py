@@ -26,13 +26,19 @@ from jobs.effects.creatable_models import BALANCE, creatable_model, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.folder_tree import TOP, Folder
 from jobs.effects.import_calls import (
+    DETAILS,
+    FolderName,
     arguments_of,
     balance_arguments,
     comparable,
+    detail_of,
     folder_arguments,
+    folder_key,
+    folder_name,
+    groups_of,
     setting,
+    step_key,
 )
-from jobs.effects.step_names import DETAILS, FolderName, detail_of, folder_key, folder_name, groups_of, step_key
 from jobs.effects.subscribers_there import LOGIN, OF_MONEY, PageThere, SubscriberThere
 from jobs.imports.subscriber import (
     DIFFERENT,
