@@ -30,11 +30,10 @@ from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
+from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
 from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
 from jobs.imports.fields import untried_fields
 from jobs.imports.input_checks import InputChecks, Judged
-from jobs.imports.map_file import read_map
 from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.reader import SubscriberReader

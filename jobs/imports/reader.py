@@ -14,9 +14,8 @@ from engine.errors import InputRefused
 from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
 from jobs.access.vault import Vault
 from jobs.imports.column_map import ColumnMap
-from jobs.imports.row_parts import make_row, parts_of_row, seal_secrets
 from jobs.imports.subscriber import Faulty, Stage, Step, Subscriber, ValueFault
-from jobs.imports.table_columns import TableColumns
+from jobs.imports.table_columns import TableColumns, make_row, parts_of_row, seal_secrets
 from jobs.imports.tables import JoinedTables, is_of_joined
 from jobs.rows.secret_cells import guard_rows, without_secrets
 from texts.remedies import setting

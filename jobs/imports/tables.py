@@ -22,9 +22,8 @@ from engine.rows import LastLine, Row, RowPage, Source
 from engine.sources.detect import open_input
 from jobs.access.vault import Vault
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
-from jobs.imports.row_parts import EMPTY, MadeRow, RowParts, make_row, parts_of_row, seal_secrets
 from jobs.imports.subscriber import Step, ValueFault
-from jobs.imports.table_columns import TableColumns
+from jobs.imports.table_columns import EMPTY, MadeRow, RowParts, TableColumns, make_row, parts_of_row, seal_secrets
 from jobs.rows.secret_cells import guard_rows
 from texts.remedies import setting
 from texts.said import Quantity, Said, said

@@ -21,10 +21,9 @@ from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
-from jobs.imports.column_map import ColumnMap
+from jobs.imports.column_map import ColumnMap, read_map
 from jobs.imports.fields import FieldKind, usual_fields
 from jobs.imports.input_checks import InputChecks, Judged
-from jobs.imports.map_file import read_map
 from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere
 from jobs.imports.reader import SubscriberReader
