@@ -147,13 +147,19 @@ class FieldTable:
         found: list[tuple[FieldName, Said]] = []
         for field in dict.fromkeys(used):
             model = self.models[field.model]
-            if (refused := _refused(field, profile)) is not None:
+            known = model.fields[field.name]
+            created = profile.create_fields
+            if created.known and created.value.get(field.model, {}).get(field.name) is False:
+                refused = said(
+                    "objects.create of {model} does not take the field {field} (the probe of {day})",
+                    model=field.model,
+                    field=field.name,
+                    day=str(created.learned),
+                )
                 found.append((field, refused))
                 continue
-            if model.fields[field.name].kind is FieldKind.SECRET:
-                continue
-            column = TableColumn(model.table, _column(field.name, model.fields[field.name]))
-            if _is_there(column, schema, profile) is False:
+            column = TableColumn(model.table, known.column or field.name.upper())
+            if known.kind is not FieldKind.SECRET and _is_there(column, schema, profile) is False:
                 sentence = said(
                     "the billing's {table} has no column {column}, which the field {field} of {model} is kept in",
                     table=column.table,
@@ -190,23 +196,6 @@ def usual_fields() -> FieldTable:
     texts = (folder.joinpath(f"{name}.toml").read_text(encoding="utf-8") for name in _FILES)
     models = [msgspec.convert(tomllib.loads(text), ModelFields) for text in texts]
     return FieldTable(MappingProxyType({one.model: one for one in models}))
-
-
-def _column(name: str, field: ModelField) -> str:
-    return field.column or name.upper()
-
-
-def _refused(field: FieldName, profile: Profile) -> Said | None:
-    """What a probe says of a field that `objects.create` has not taken, None of any other."""
-    fact = profile.create_fields
-    if not fact.known or fact.value.get(field.model, {}).get(field.name) is not False:
-        return None
-    return said(
-        "objects.create of {model} does not take the field {field} (the probe of {day})",
-        model=field.model,
-        field=field.name,
-        day=str(fact.learned),
-    )
 
 
 def _is_there(column: TableColumn, schema: Schema | None, profile: Profile) -> bool | None:

@@ -21,7 +21,7 @@ from jobs.imports.subscriber import (
     folder_path,
 )
 from jobs.spec.parameters import today
-from texts.said import Quantity, Said, ValueRefused, said, text_of
+from texts.said import Quantity, ValueRefused, text_of
 
 _TEXTS: Final = frozenset({FieldKind.TEXT, FieldKind.PHONE, FieldKind.EMAIL, FieldKind.MAC, FieldKind.LOGIN})
 """The kinds that are kept in a column of text."""
@@ -91,7 +91,8 @@ class ValueChecks:
                 texts[name] = self._read(part.step, name, value)
             except ValueError as error:
                 faults.append(value.fault(text_of(error)))
-        return part.with_texts(texts) if _differs(part, texts) else part
+        is_as_it_was = all(part.values[name].text == text for name, text in texts.items())
+        return part if is_as_it_was else part.with_texts(texts)
 
     def _read(self, step: Step, name: str, value: Value) -> str:
         known = self._fields.get((step, name))
@@ -122,19 +123,12 @@ class ValueChecks:
                 longest=Quantity(longest),
             )
         if kind in _TEXTS and not self._limits.writes(text):
-            raise ValueError(self._unwritable(text))
-
-    def _unwritable(self, text: str) -> Said:
-        place, letter = next((place, one) for place, one in enumerate(text, 1) if not self._limits.writes(one))
-        return said(
-            "character {place}, {letter}, is none that the billing's database can hold: leave it out",
-            place=place,
-            letter=repr(letter),
-        )
-
-
-def _differs(part: Part, texts: Mapping[str, str]) -> bool:
-    return any(part.values[name].text != text for name, text in texts.items())
+            place, letter = next((place, one) for place, one in enumerate(text, 1) if not self._limits.writes(one))
+            raise ValueRefused(
+                "character {place}, {letter}, is none that the billing's database can hold: leave it out",
+                place=place,
+                letter=repr(letter),
+            )
 
 
 def values_of(subscriber: Subscriber, wanted: Collection[ValueName]) -> list[tuple[ValueName, Value]]:
