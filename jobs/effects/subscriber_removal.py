@@ -95,7 +95,8 @@ class SubscriberRemoval(OfSteps):
         changed = await self._changed([one for one in taken if not _creates(one) and one.payload.abonent in live])
         for one in taken:
             if not _creates(one) and one.payload.abonent not in live:
-                entries[one.item_id] = skip_changed(one, _gone(one))
+                gone = said("already as it was: subscriber {id} is gone", id=one.payload.abonent)
+                entries[one.item_id] = skip_changed(one, gone)
         by_lane: defaultdict[str, list[ItemToUndo]] = defaultdict(list)
         for one in taken:
             by_lane[one.lane].append(one)
@@ -277,10 +278,8 @@ def _folders_last(
         made, own = entry, one.answer or ""
         goes = isinstance(entry, NewItem) and entry.skip_reason is None
         if goes and own in stays:
-            made, goes = (
-                skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own])),
-                False,
-            )
+            goes = False
+            made = skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own]))
         elif isinstance(entry, NewItem) and goes and _step(one) is Step.FOLDER:
             made = _needing(entry, (*within[own], ALL_BEFORE))
         parent = {**one.payload.wanted, **one.payload.key}.get("parent_id")
@@ -294,10 +293,6 @@ def _folders_last(
 def _needing(entry: NewItem, keys: tuple[str, ...]) -> NewItem:
     payload = msgspec.structs.replace(decode_payload(entry.payload), needs=keys)
     return replace(entry, payload=encode_payload(payload))
-
-
-def _gone(one: ItemToUndo) -> str:
-    return said("already as it was: subscriber {id} is gone", id=one.payload.abonent)
 
 
 def _step(one: ItemToUndo) -> Step:

@@ -177,7 +177,6 @@ class SubscriberSteps(OfSteps):
         not as wanted yet is waited for while its account has unfinished work.
         """
         shown: set[int] = set()
-        waiting: list[Item] = []
         answers = {item.item_id: item.answer for item in items if payload_of(item).creates_subscriber}
         for item_id, seen in (await self.look_up(run, items)).items():
             if isinstance(seen, Found | Different) and _is_own(seen, answers.get(item_id)):

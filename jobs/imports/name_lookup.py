@@ -63,11 +63,6 @@ class NameLookup:
         return replace(subscriber, parts=parts), faults
 
     @property
-    def unknown(self) -> Sequence[UnknownName]:
-        """The names without a meaning so far, in the order of their first use."""
-        return tuple(self._unknown.values())
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """A sentence for each name without a meaning, and one for those that were not remembered."""
         told: list[str] = [
@@ -132,7 +127,7 @@ class NameLookup:
             return _of_folder(part, PATH, replace(value, text=entry.path))
         is_given = entry is None and value.place.line is None
         if PATH in part.values and (is_given or not self._has(FOLDER)):
-            if self._is_an_id(FOLDER, value.text):
+            if is_id(value.text) and self._there.get(FOLDER, int(value.text)) is not None:
                 found.append(_Unmatched(FOLDER, value, _ambiguous(FOLDER, value.text)))
             return part
         key = self._id(FOLDER, value, found)
@@ -151,19 +146,11 @@ class NameLookup:
             return entry.id
         is_given = value.place.line is None
         if entry is None and is_id(name) and (is_given or not self._has(kind)):
-            if self._is_other_name(kind, name):
+            if any(one.id != int(name) for one in self._there.named(kind, name)):
                 found.append(_Unmatched(kind, value, _ambiguous(kind, name)))
             return name
         found.append(_Unmatched(kind, value, self._why(kind, name, None if entry is None else entry.line)))
         return name
-
-    def _is_other_name(self, kind: str, number: str) -> bool:
-        """Whether a number that can be an id is the name of an object with another id."""
-        return any(one.id != int(number) for one in self._there.named(kind, number))
-
-    def _is_an_id(self, kind: str, name: str) -> bool:
-        """Whether a name is a number, and an object has it as its id."""
-        return is_id(name) and self._there.get(kind, int(name)) is not None
 
     def _why(self, kind: str, name: str, line: int | None) -> str:
         if self._dictionary is None:

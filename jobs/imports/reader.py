@@ -9,7 +9,6 @@ from typing import Final
 
 from billing.database.schema import Schema
 from billing.profile import Profile
-from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
 from jobs.access.vault import Vault
@@ -76,14 +75,6 @@ class SubscriberReader:
     def stage(self) -> None:
         """Read the joined tables, if there are any. Raises `InputRefused` and `VaultFailed`."""
         self.tables.stage(self._main, lambda row: make_row(self.columns, row).number.text)
-
-    def read(self, rows: Sequence[Row]) -> tuple[list[Subscriber], list[Refusal]]:
-        """The subscribers of these rows, and the refusals of the others. Raises `InputRefused` and `VaultFailed`."""
-        judged = self.judge(rows)
-        return (
-            [one for one in judged if isinstance(one, Subscriber)],
-            [one.refusal() for one in judged if isinstance(one, Faulty)],
-        )
 
     def judge(self, rows: Sequence[Row]) -> list[Subscriber | Faulty]:
         """Each row as its subscriber, or with all its faults. Raises `InputRefused` and `VaultFailed`."""
