@@ -9,20 +9,16 @@ folder/Дома/Новые     00777/subscriber/     00777/account/ivanov     00
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from functools import cache
 from typing import Final, TypeAlias
 
 from billing.api.calls import is_secret
-from billing.directory.models import OPENING_BALANCE
 from checkpoints.records import Item, Run
 from engine.evidence import Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpResult, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import key_of, spell_out
-from jobs.access.operations import two_decimals
-from jobs.access.payload import OP_TYPE, Payload, chain_of, payload_of
-from jobs.effects.creatable_models import FOLDER_FLAG
+from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.effects.effect import CallEffect
 from jobs.effects.subscribers_there import LOGIN
 from jobs.imports.fields import FieldKind, usual_fields
@@ -30,9 +26,6 @@ from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, STEP_NAMES, Pa
 from jobs.spec.chain_kind import CREATE, GET, SAVE, SET
 from jobs.spec.parameters import row_key
 from texts.said import said
-
-COMMENT: Final = "Миграция балансов"
-"""The comment of opening balances that have none of their own, as that of the job `balances`."""
 
 DETAILS: Final[Mapping[Step, str]] = {
     Step.ACCOUNT: LOGIN,
@@ -168,21 +161,6 @@ def is_whole(payload: Payload) -> bool:
 def arguments_of(part: Part) -> dict[str, object]:
     """The values of a part as arguments of a call: ids and flags as numbers, empty ones left out."""
     return {name: _argument(part.step, name, value.text) for name, value in part.values.items() if value.text}
-
-
-def balance_arguments(part: Part, amount: Decimal) -> dict[str, object]:
-    """The arguments of an opening balance; that of its subscriber comes first."""
-    return {
-        "abonent_id": None,
-        "op_summa": two_decimals(amount),
-        OP_TYPE: OPENING_BALANCE,
-        "descr": part.text("descr") or COMMENT,
-    }
-
-
-def folder_arguments(name: str, parent: int | None) -> dict[str, object]:
-    """The arguments of a new folder."""
-    return {FOLDER_FLAG: 1, "name": name, "parent_id": parent}
 
 
 def setting(

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from billing.directory.models import LONGEST_NAME, BillingObject
+from billing.directory.models import LONGEST_NAME, OPENING_BALANCE, BillingObject
 from billing.directory.values import Values
 from billing.money import wire
 from billing.profile import TypeEight
@@ -21,18 +21,17 @@ from checkpoints.records import NewItem, Refusal
 from checkpoints.sentences import AS_WANTED
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, describe_fields, differences
-from jobs.access.payload import CONTRACT, FOLDER_LANE, Payload, encode_payload
-from jobs.effects.creatable_models import BALANCE, creatable_model, too_long
+from jobs.access.operations import two_decimals
+from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, encode_payload
+from jobs.effects.creatable_models import BALANCE, FOLDER_FLAG, creatable_model, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.folder_tree import TOP, Folder
 from jobs.effects.import_calls import (
     DETAILS,
     FolderName,
     arguments_of,
-    balance_arguments,
     comparable,
     detail_of,
-    folder_arguments,
     folder_key,
     folder_name,
     groups_of,
@@ -60,6 +59,9 @@ ABONENT: Final = "abonent_id"
 PARENT: Final = "parent_id"
 OBJECT: Final = "id"
 """The places of ids that are filled in."""
+
+COMMENT: Final = "Миграция балансов"
+"""The comment of opening balances that have none of their own, as that of the job `balances`."""
 
 _SUM: Final = "op_summa"
 
@@ -169,7 +171,8 @@ class _RowPlan:
         outer = ""
         for path in self._folder.missing:
             parent = None if outer else self._folder.parent
-            payload = payload_for("Abonents", folder_arguments(folder_names(path)[-1], parent), 0)
+            arguments = {FOLDER_FLAG: 1, "name": folder_names(path)[-1], PARENT: parent}
+            payload = payload_for("Abonents", arguments, 0)
             fills = {PARENT: folder_key(outer)} if outer else {}
             payload = msgspec.structs.replace(payload, step=Step.FOLDER, fills=fills, needs=tuple(fills.values()))
             yield NewItem(
@@ -277,7 +280,12 @@ class _RowPlan:
             )
         # What it was before is kept where it can be read again before the call.
         was = {} if self._context.gateway.database is None else {BALANCE: wire(now)}
-        arguments = {**balance_arguments(part, amount), ABONENT: self._owner}
+        arguments = {
+            ABONENT: self._owner,
+            _SUM: two_decimals(amount),
+            OP_TYPE: OPENING_BALANCE,
+            "descr": part.text("descr") or COMMENT,
+        }
         payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0, was=was)
         if self._context.gateway.profile.type_8.value is TypeEight.SETS:
             payload = msgspec.structs.replace(payload, newest=0 if there is None else there.newest)

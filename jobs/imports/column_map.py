@@ -278,11 +278,17 @@ class _Reader:
         fields = self._fields(self._table(("fields",), content.get("fields", {})))
         tables = self._table(("tables",), content.get("tables", {}))
         check_known(("tables",), tables, _TABLES)
+        once = self._once(self._table((SUBSCRIBER,), content.get(SUBSCRIBER, {})), fields)
+        parts: list[PartRule] = []
+        for name in (name for name in _STEPS if name in content):
+            given = content[name]
+            if isinstance(given, list):
+                parts += [self._part((name, place), one, fields) for place, one in enumerate(given)]
+            else:
+                parts.append(self._part((name,), given, fields))
         return ColumnMap(
-            once=self._once(self._table((SUBSCRIBER,), content.get(SUBSCRIBER, {})), fields),
-            parts=tuple(
-                part for name, step in _STEPS.items() for part in self._parts(name, step, content.get(name), fields)
-            ),
+            once=once,
+            parts=tuple(parts),
             tables=MappingProxyType({_TABLES[name]: self._joined(name, given) for name, given in tables.items()}),
             fields=fields,
             file=str(self._path),
@@ -309,14 +315,8 @@ class _Reader:
         check_known((SUBSCRIBER,), given, known)
         return MappingProxyType({name: self._cell((SUBSCRIBER, name), one) for name, one in given.items()})
 
-    def _parts(self, name: str, step: Step, given: object, fields: FieldTable) -> list[PartRule]:
-        if given is None:
-            return []
-        if isinstance(given, list):
-            return [self._part((name, place), step, one, fields) for place, one in enumerate(given)]
-        return [self._part((name,), step, given, fields)]
-
-    def _part(self, way: Way, step: Step, given: object, fields: FieldTable) -> PartRule:
+    def _part(self, way: Way, given: object, fields: FieldTable) -> PartRule:
+        step = Step(str(way[0]))
         table = self._table(way, given)
         check_known(way, table, (*fields.of_step(step), _WHEN))
         rules = {name: self._cell((*way, name), one) for name, one in table.items() if name != _WHEN}
@@ -325,13 +325,13 @@ class _Reader:
             raise KeyRefused(
                 said("only one field of a table can have a split: leave one of the two out"), (*way, separated[1])
             )
-        condition = self._condition((*way, _WHEN), table[_WHEN]) if _WHEN in table else None
+        condition = None
+        if _WHEN in table:
+            read = self._converted((*way, _WHEN), table[_WHEN], _When)
+            texts = [read.is_] if isinstance(read.is_, str) else read.is_
+            plain = frozenset(one.strip().casefold() for one in texts)
+            condition = Condition(read.column, plain, self.place((*way, _WHEN)))
         return PartRule(step, MappingProxyType(rules), condition, self.place(way))
-
-    def _condition(self, way: Way, given: object) -> Condition:
-        read = self._converted(way, given, _When)
-        texts = [read.is_] if isinstance(read.is_, str) else read.is_
-        return Condition(read.column, frozenset(one.strip().casefold() for one in texts), self.place(way))
 
     def _cell(self, way: Way, given: object) -> CellRule:
         where = self.place(way)

@@ -146,17 +146,13 @@ class Matcher:
                     return Proposal(Match.SEVERAL, others=tuple(found[:SHOWN]))
                 return Proposal(Match.EQUAL, found[0], 100)
         near = self._near(name)
-        if of_id := self._of_id(name):
+        if is_id(text := name.strip()) and (of_id := self._by_id.get(int(text))):
             others = [one for _, one in near if one is not of_id]
             return Proposal(Match.ID, of_id, others=tuple(others[:SHOWN]))
         if not near:
             return Proposal(Match.NONE)
         (likeness, best), *rest = near
         return Proposal(Match.NEAR, best, min(likeness, _MOST), tuple(one for _, one in rest[:SHOWN]))
-
-    def _of_id(self, name: str) -> NamedObject | None:
-        text = name.strip()
-        return self._by_id.get(int(text)) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID else None
 
     def _near(self, name: str) -> list[tuple[int, NamedObject]]:
         """The objects that are near, the nearest first."""
@@ -170,9 +166,6 @@ class Matcher:
                     best[one.id] = max(likeness, best.get(one.id, 0))
         nearest = sorted(best, key=lambda key: (-best[key], key))[: SHOWN + 1]
         return [(best[key], self._by_id[key]) for key in nearest]
-
-
-_LONGEST_ID: Final = 10
 
 
 def _index(
