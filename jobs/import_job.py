@@ -7,7 +7,6 @@ whose rows are all read needs none of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -30,11 +29,10 @@ from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
+from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
 from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
 from jobs.imports.fields import untried_fields
 from jobs.imports.input_checks import InputChecks, Judged
-from jobs.imports.map_file import read_map
 from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.reader import SubscriberReader
@@ -61,14 +59,6 @@ UNDOCUMENTED: Final = frozenset({"Abonents", "Users"})
 STEP_OF_TABLE: Final = MappingProxyType({table: step for step, table in TABLE_OF_STEP.items()})
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The tables of an import, opened: its reader, and the source of its rows."""
-
-    reader: SubscriberReader
-    source: Source
-
-
 class ImportJob(BillingJob):
     """A job whose rows are subscribers of a table; each row makes several items, its steps."""
 
@@ -90,37 +80,9 @@ class ImportJob(BillingJob):
 
     # ---- the tables ----
 
-    @property
-    def source(self) -> Source:
-        """The main table. Raises `InputRefused` where it, or a file beside it, is missing or has changed."""
-        return self._opened.source
-
     @cached_property
-    def _opened(self) -> Opened:
-        self._check_files()
-        rows = self._rows
-        if not rows.file:
-            raise InputRefused(said("an import reads a table: name its file, or - for standard input"))
-        main = open_rows(self._gateway, rows, {}, own=None, says_all=False)
-        reader = SubscriberReader(main, self._map, (self._in_order,), self._gateway.vault)
-        source = reader.source
-        if rows.limit or rows.only or rows.exclude:
-            keys = KeyColumns(None, reader.columns.number.columns[0].place)
-            source = Selected(source, keys, self._gateway, limit=rows.limit, only=rows.only, exclude=rows.exclude)
-        if self._parameters.get(SAMPLE):
-            source = Sampled(source, partial(self._choose, reader, source))
-        return Opened(reader, source)
-
-    @cached_property
-    def _map(self) -> ColumnMap:
-        """The map with what was given beside it. Raises `InputRefused`."""
-        file = self._parameters.get(MAP)
-        tables = {STEP_OF_TABLE[name]: path for name in TABLES if (path := self._parameters.get(name))}
-        columns = read_map(Path(file)) if file else ColumnMap()
-        return columns.with_tables(tables).with_pairs(self._rows.mapping)
-
-    def _check_files(self) -> None:
-        """Raise `InputRefused` for a file beside the table that has changed since the run was begun."""
+    def _reader(self) -> SubscriberReader:
+        """The reader of the tables. Raises `InputRefused`."""
         for one in self._kind.parameters:
             path = self._parameters.get(one.name, "")
             if one.reads_file and path and FileOnDisk(Path(path)).digest != self._parameters.get(one.digest_name):
@@ -130,6 +92,30 @@ class ImportJob(BillingJob):
                     name=one.name,
                     file=path,
                 )
+        if not self._rows.file:
+            raise InputRefused(said("an import reads a table: name its file, or - for standard input"))
+        main = open_rows(self._gateway, self._rows, {}, own=None, says_all=False)
+        return SubscriberReader(main, self._map, (self._in_order,), self._gateway.vault)
+
+    @cached_property
+    def source(self) -> Source:
+        """The main table. Raises `InputRefused` where it, or a file beside it, is missing or has changed."""
+        reader, rows = self._reader, self._rows
+        source = reader.source
+        if rows.limit or rows.only or rows.exclude:
+            keys = KeyColumns(None, reader.columns.number.columns[0].place)
+            source = Selected(source, keys, self._gateway, limit=rows.limit, only=rows.only, exclude=rows.exclude)
+        if self._parameters.get(SAMPLE):
+            source = Sampled(source, partial(self._choose, reader, source))
+        return source
+
+    @cached_property
+    def _map(self) -> ColumnMap:
+        """The map with what was given beside it. Raises `InputRefused`."""
+        file = self._parameters.get(MAP)
+        tables = {STEP_OF_TABLE[name]: path for name in TABLES if (path := self._parameters.get(name))}
+        columns = read_map(Path(file)) if file else ColumnMap()
+        return columns.with_tables(tables).with_pairs(self._rows.mapping)
 
     def _choose(self, reader: SubscriberReader, source: Source) -> SampleFacts:
         """Choose the rows of the sample; used in a worker thread. Raises `InputRefused` and `LookUpFailed`."""
@@ -165,7 +151,7 @@ class ImportJob(BillingJob):
         """The checks of the rows, once the names of the billing are read. Raises `InputRefused`, `LookUpFailed`."""
         async with self._one_at_a_time:
             if self._checks is None:
-                reader = (await anyio.to_thread.run_sync(lambda: self._opened)).reader
+                reader = await anyio.to_thread.run_sync(lambda: self._reader)
                 names = await read_names(self._gateway)
                 dictionary = await self._dictionary(names)
                 if folder := self._parameters.get(FOLDER):
@@ -214,11 +200,11 @@ class ImportJob(BillingJob):
 
         Raises `VaultLocked` for passwords that could not be kept.
         """
-        opened = await anyio.to_thread.run_sync(lambda: self._opened)
+        reader = await anyio.to_thread.run_sync(lambda: self._reader)
         database = self._gateway.database
         schema = None if database is None else await self._gateway.read(lambda base: base.schema)
-        opened.reader.check_fields(schema, self._gateway.profile)
-        opened.reader.require_key()
+        reader.check_fields(schema, self._gateway.profile)
+        reader.require_key()
         folder = self._parameters.get(FOLDER, "")
         if folder.isdecimal() and await References(self._gateway).missing("Folder", {folder}):
             raise ParameterRefused("{name}: the billing has no folder {id}, or it is deleted", name=FOLDER, id=folder)
@@ -244,7 +230,7 @@ class ImportJob(BillingJob):
     @property
     def joined(self) -> JoinedTables:
         """The tables beside the main one. Raises `InputRefused`."""
-        return self._opened.reader.tables
+        return self._reader.tables
 
     @property
     def unended(self) -> tuple[LastLine, ...]:

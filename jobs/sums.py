@@ -25,9 +25,8 @@ from engine.rows import Row
 from jobs.access.payload import payload_of
 from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
-from jobs.imports.row_parts import balance_of_row
 from jobs.imports.subscriber import DIFFERENT, LANE, Step
-from jobs.imports.table_columns import TableColumns
+from jobs.imports.table_columns import TableColumns, balance_of_row
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.columns import Column, locate
 from jobs.spec.import_words import IMPORT, MAP

@@ -27,11 +27,17 @@ from engine.rows import STDIN, RowPage
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
 from engine.sources.raw.sample import Layout
-from jobs.imports.column_map import ColumnMap
-from jobs.imports.dictionary import COLUMNS, read_dictionary
-from jobs.imports.map_file import read_map
+from jobs.imports.column_map import ColumnMap, read_map
+from jobs.imports.dictionary import (
+    COLUMNS,
+    NameStanding,
+    NamesUsed,
+    ProposedDictionary,
+    propose,
+    read_dictionary,
+    unknown_kinds,
+)
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
-from jobs.imports.proposals import NameStanding, NamesUsed, ProposedDictionary, propose, unknown_kinds
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Step
 from texts.remedies import DATABASE, command_line, setting

@@ -21,6 +21,7 @@ REMEMBERED: Final = 10_000
 """Paths that are remembered; the rows of a table mostly share a few."""
 
 _DEEPEST: Final = 30
+_SHOWN: Final = 5
 _PARENT: Final = "parent_id"
 _FIELDS: Final = FOLDERS.fields(())
 
@@ -68,7 +69,12 @@ class FolderTree:
         numbers = {text: whole_id(text) for text in ids}
         possible = [text for text, key in numbers.items() if isinstance(key, int)]
         missing = await self._references.missing("Folder", possible)
-        return {text: _folder(key, is_missing=text in missing) for text, key in numbers.items()}
+        found: dict[str, Folder | str] = {}
+        for text, key in numbers.items():
+            found[text] = key if isinstance(key, str) else Folder(key)
+            if text in missing:
+                found[text] = said("there is no folder {id}, or it is deleted", id=key)
+        return found
 
     async def _look(self, found: dict[tuple[str, ...], Folder | str], wanted: Sequence[tuple[str, ...]]) -> None:
         """Add the folders of these names to those that are found, level by level."""
@@ -102,17 +108,12 @@ class FolderTree:
             found[names] = _the_one(folder_path(names), parent, there)
 
 
-def _folder(key: int | str, *, is_missing: bool) -> Folder | str:
-    if isinstance(key, str):
-        return key
-    return said("there is no folder {id}, or it is deleted", id=key) if is_missing else Folder(key)
-
-
 def _the_one(path: str, parent: int | None, there: Sequence[BillingObject]) -> Folder | str:
+    within = None if parent is None else str(parent)
     ids = [
         thing.values["id"]
         for thing in there
-        if FOLDERS.counts(thing) and as_bool(thing.values[FOLDER_FLAG]) and _within(thing, parent)
+        if FOLDERS.counts(thing) and as_bool(thing.values[FOLDER_FLAG]) and thing.values[_PARENT] == within
     ]
     if len(ids) > 1:
         return said(
@@ -122,10 +123,3 @@ def _the_one(path: str, parent: int | None, there: Sequence[BillingObject]) -> F
             ids=tuple(str(one) for one in ids[:_SHOWN]),
         )
     return Folder(int(ids[0] or 0)) if ids else Folder(parent, (path,))
-
-
-_SHOWN: Final = 5
-
-
-def _within(thing: BillingObject, parent: int | None) -> bool:
-    return thing.values[_PARENT] == (None if parent is None else str(parent))

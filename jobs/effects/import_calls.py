@@ -1,86 +1,146 @@
-"""The calls of an import's steps, and the ordinary effect that each of them has.
+"""The steps of an import: the effect of items that are steps, their keys, and the payloads of their calls.
 
 A step creates an object, or sets fields of one: its payload shows which, and each is sent, looked up and read back by
-the effect that a job with this one call would have.
+the effect that a job with this one call would have. Keys are those by which steps need each other:
+
+folder/Дома/Новые     00777/subscriber/     00777/account/ivanov     00777/service/126     00777/balance/
 """
 
+from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from billing.api.calls import is_secret
-from billing.directory.models import OPENING_BALANCE
-from checkpoints.records import Item
+from checkpoints.records import Item, Run
+from engine.evidence import Seen
+from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpResult, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, key_of, spell_out
-from jobs.access.operations import two_decimals
-from jobs.access.payload import OP_TYPE, Payload, chain_of, payload_of
-from jobs.effects.creatable_models import FOLDER_FLAG
-from jobs.effects.create import Back, CreateEffect
+from jobs.access.objects import key_of, spell_out
+from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.effects.effect import CallEffect
-from jobs.effects.set_fields import SetFieldsEffect
+from jobs.effects.subscribers_there import LOGIN
 from jobs.imports.fields import FieldKind, usual_fields
-from jobs.imports.subscriber import STEP_MODELS, Part, Step
-from jobs.spec.chain import parse
+from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, STEP_NAMES, Part, Step, Subscriber
 from jobs.spec.chain_kind import CREATE, GET, SAVE, SET
+from jobs.spec.parameters import row_key
+from texts.said import said
 
-COMMENT: Final = "Миграция балансов"
-"""The comment of opening balances that have none of their own, as that of the job `balances`."""
-
-_CREATED: Final[Mapping[Step, str]] = {
-    Step.FOLDER: '{"is_folder": 1, "name": "{name}", "parent_id": {parent_id}}',
-    Step.SUBSCRIBER: '{"contract_number": "{contract_number}", "name": "{name}", "parent_id": {parent_id}}',
-    Step.ACCOUNT: '{"abonent_id": {abonent_id}, "login": "{login}"}',
-    Step.SERVICE: '{"abonent_id": {abonent_id}, "usluga_id": {usluga_id}, "manager_id": {manager_id}}',
-    Step.ATTRIBUTE: '{"abonent_id": {abonent_id}, "attribute_id": {attribute_id}, "attribute_value": "{value}"}',
-    Step.BALANCE: '{"abonent_id": {abonent_id}, "op_summa": "{sum}", "op_type_id": 8, "descr": "{descr}"}',
+DETAILS: Final[Mapping[Step, str]] = {
+    Step.ACCOUNT: LOGIN,
+    Step.SERVICE: "usluga_id",
+    Step.ATTRIBUTE: "attribute_id",
 }
-"""What the calls of the steps create, by the fields that each has."""
+"""The value that tells parts of one step apart."""
 
-_SET: Final[Mapping[Step, tuple[str, str]]] = {
-    Step.SUBSCRIBER: ("id", "name"),
-    Step.ACCOUNT: ("id", "login"),
-    Step.TARIFF: ("id", "tarif_id"),
-    Step.SERVICE: ("id", "manager_id"),
-    Step.ATTRIBUTE: ("id", "attribute_value"),
-    Step.THRESHOLD: (OF_ABONENT, "limit_warning"),
-    Step.LIMIT: (OF_ABONENT, "limit"),
-}
-"""The key of the object whose fields a step sets, and one of these fields."""
+SUM: Final = "op_summa"
+_TARIFF: Final = "tarif_id"
+
+FolderName: TypeAlias = tuple[str, str]
+"""How a row names its folder: by `FOLDER_ID` or by `PATH`, and that text, "" for the top."""
 
 
-class StepEffects:
-    """The effects of all steps. `back` makes what takes an import back, for the effects ask for it."""
+class OfSteps(CallEffect):
+    """The effect of items that are steps: each has the ordinary effect that a job with its one call would have."""
 
-    def __init__(self, gateway: Gateway, back: Back) -> None:
-        self.created: Mapping[Step, CreateEffect] = {
-            step: CreateEffect(gateway, parse(STEP_MODELS[step], (f"{CREATE} {arguments}",)), back)
-            for step, arguments in _CREATED.items()
-        }
-        self.set: Mapping[Step, SetFieldsEffect] = {
-            step: SetFieldsEffect(gateway, parse(STEP_MODELS[step], _setting(*names))) for step, names in _SET.items()
-        }
+    has_steps = True
+    looked_for = LookedFor.ALWAYS
 
-    def of(self, payload: Payload) -> CallEffect:
-        """The effect of a payload."""
-        step = Step(payload.step)
-        return self.created[step] if creates(payload) else self.set[step]
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
+        self.keeps = BeforeImageMode.TOGETHER if gateway.database is not None else BeforeImageMode.ONE_BY_ONE
 
-    def groups(self, items: Sequence[Item], *, whole: bool = False) -> Iterator[tuple[CallEffect, list[Item]]]:
-        """The items of each effect; only those that are `whole`, if so."""
-        groups: defaultdict[tuple[str, str], list[Item]] = defaultdict(list)
+    @abstractmethod
+    def _of(self, payload: Payload) -> CallEffect:
+        """The effect of a step: which it is, its call shows."""
+
+    def _groups(self, items: Sequence[Item], *, whole: bool = True) -> Iterator[tuple[CallEffect, list[Item]]]:
+        """The items of each effect; only those with all their ids, if they are to be `whole`."""
+        groups: defaultdict[CallEffect, list[Item]] = defaultdict(list)
         for item in items:
             payload = payload_of(item)
             if not whole or is_whole(payload):
-                groups[payload.step, payload.steps[0][0]].append(item)
-        for group in groups.values():
-            yield self.of(payload_of(group[0])), group
+                groups[self._of(payload)].append(item)
+        yield from groups.items()
 
-    def all(self) -> Iterable[CallEffect]:
-        """Each effect once."""
-        return (*self.created.values(), *self.set.values())
+    def needs(self, item: Item) -> Sequence[str]:
+        """The keys of the steps that are done before it."""
+        return payload_of(item).needs
+
+    def name_of(self, item: Item) -> str:
+        """The step and whose it is."""
+        return said("{step} of {whose}", step=STEP_NAMES[Step(payload_of(item).step)], whose=item.label)
+
+    def describe(self, run_name: str, item: Item) -> str:
+        """The call of the step."""
+        return self._of(payload_of(item)).describe(run_name, item)
+
+    async def send(self, run: Run, item: Item) -> Seen:
+        """Make the call of the step."""
+        return await self._of(payload_of(item)).send(run, item)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        """Whether the steps have their effect. Raises `LookUpFailed`.
+
+        A step without the id of its subscriber was never sent.
+        """
+        found: dict[int, LookUpResult] = {one.item_id: Absent() for one in items if not is_whole(payload_of(one))}
+        for effect, group in self._groups(items):
+            found |= await effect.look_up(run, group)
+        return found
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
+        """What the billing has of the steps now. Raises `LookUpFailed`."""
+        read: dict[int, ReadBack | CannotLook] = {}
+        for effect, group in self._groups(items, whole=False):
+            read |= await effect.read_back(run, group)
+        return read
+
+    async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
+        anew: dict[int, Payload] = {}
+        for effect, group in self._groups(items):
+            anew |= await effect.read_before_images(group)
+        return anew
+
+
+# ---- keys
+
+
+def folder_key(path: str) -> str:
+    """The key of the item that creates a folder."""
+    return row_key((Step.FOLDER, path))
+
+
+def step_key(number: str, step: Step, detail: str = "") -> str:
+    """The key of the item of a subscriber's step."""
+    return row_key((number, step, detail))
+
+
+def folder_name(subscriber: Subscriber) -> FolderName:
+    """How the row names its folder."""
+    part = subscriber.part(Step.FOLDER)
+    if part is None:
+        return PATH, ""
+    return (FOLDER_ID, part.text(FOLDER_ID)) if part.text(FOLDER_ID) else (PATH, part.text(PATH))
+
+
+def detail_of(part: Part) -> str:
+    """The value that tells a part from others of its step, "" where there is one part alone."""
+    return part.text(DETAILS[part.step]) if part.step in DETAILS else ""
+
+
+def groups_of(subscriber: Subscriber) -> dict[str, str]:
+    """What the subscriber is counted by in the reconciliation of a report."""
+    person, tariff, balance = (subscriber.part(step) for step in (Step.SUBSCRIBER, Step.TARIFF, Step.BALANCE))
+    named = {
+        "folder": folder_name(subscriber)[1],
+        "tariff": "" if tariff is None else tariff.text(_TARIFF),
+        "operator": "" if person is None else person.text("operator_id"),
+        "balance": "" if balance is None else balance.text(SUM),
+    }
+    return {name: text for name, text in named.items() if text}
 
 
 def creates(payload: Payload) -> bool:
@@ -95,31 +155,12 @@ def is_whole(payload: Payload) -> bool:
     )
 
 
-def _setting(key: str, name: str) -> tuple[str, str, str]:
-    return (f'{GET} {{"{key}": {{{key}}}}}', f'{SET} {{"{name}": {{{name}}}}}', SAVE)
-
-
 # ---- payloads ---------------------------------------------------------------------------------------------------
 
 
 def arguments_of(part: Part) -> dict[str, object]:
     """The values of a part as arguments of a call: ids and flags as numbers, empty ones left out."""
     return {name: _argument(part.step, name, value.text) for name, value in part.values.items() if value.text}
-
-
-def balance_arguments(part: Part, amount: Decimal) -> dict[str, object]:
-    """The arguments of an opening balance; that of its subscriber comes first."""
-    return {
-        "abonent_id": None,
-        "op_summa": two_decimals(amount),
-        OP_TYPE: OPENING_BALANCE,
-        "descr": part.text("descr") or COMMENT,
-    }
-
-
-def folder_arguments(name: str, parent: int | None) -> dict[str, object]:
-    """The arguments of a new folder."""
-    return {FOLDER_FLAG: 1, "name": name, "parent_id": parent}
 
 
 def setting(
@@ -145,7 +186,7 @@ def comparable(arguments: Mapping[str, object]) -> dict[str, str | None]:
 @cache
 def _is_number(step: Step, name: str) -> bool:
     """Whether a field is an id or a flag; one of a map file that nobody knows is one by its name."""
-    known = usual_fields().of_value(step, name)
+    known = usual_fields().by_value.get((step, name))
     return name.endswith("_id") if known is None else known.kind in {FieldKind.ID, FieldKind.FLAG}
 
 

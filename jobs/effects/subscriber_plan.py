@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from billing.directory.models import LONGEST_NAME, BillingObject
+from billing.directory.models import LONGEST_NAME, OPENING_BALANCE, BillingObject
 from billing.directory.values import Values
 from billing.money import wire
 from billing.profile import TypeEight
@@ -21,18 +21,23 @@ from checkpoints.records import NewItem, Refusal
 from checkpoints.sentences import AS_WANTED
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, describe_fields, differences
-from jobs.access.payload import CONTRACT, FOLDER_LANE, Payload, encode_payload
-from jobs.effects.creatable_models import BALANCE, creatable_model, too_long
+from jobs.access.operations import two_decimals
+from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, encode_payload
+from jobs.effects.creatable_models import BALANCE, FOLDER_FLAG, creatable_model, too_long
 from jobs.effects.create import payload_for
 from jobs.effects.folder_tree import TOP, Folder
 from jobs.effects.import_calls import (
+    DETAILS,
+    FolderName,
     arguments_of,
-    balance_arguments,
     comparable,
-    folder_arguments,
+    detail_of,
+    folder_key,
+    folder_name,
+    groups_of,
     setting,
+    step_key,
 )
-from jobs.effects.step_names import DETAILS, FolderName, detail_of, folder_key, folder_name, groups_of, step_key
 from jobs.effects.subscribers_there import LOGIN, OF_MONEY, PageThere, SubscriberThere
 from jobs.imports.subscriber import (
     DIFFERENT,
@@ -43,6 +48,7 @@ from jobs.imports.subscriber import (
     Part,
     Step,
     Subscriber,
+    Value,
     folder_names,
 )
 from jobs.rows.call_arguments import amount_fault
@@ -54,16 +60,19 @@ PARENT: Final = "parent_id"
 OBJECT: Final = "id"
 """The places of ids that are filled in."""
 
+COMMENT: Final = "Миграция балансов"
+"""The comment of opening balances that have none of their own, as that of the job `balances`."""
+
 _SUM: Final = "op_summa"
 
 
 class RowRefusedInPlan(Exception):
-    """Raised for a subscriber that cannot be imported as its row says, with the reason."""
+    """Raised for a subscriber that cannot be imported as its row says, with the reason and the value at fault."""
 
-    def __init__(self, reason: str, column: str | None = None) -> None:
+    def __init__(self, reason: str, value: Value | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.column = column
+        self.column = (value.place.column or None) if value else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +109,21 @@ class _RowPlan:
         self._there = self._bearer()
         names = [part.text("name") for part in subscriber.of(Step.SUBSCRIBER)]
         self._is_another = self._there is not None and not all(map(self._there.is_called, names))
-        self._folder = self._resolved_folder()
+        folder = context.folders[folder_name(subscriber)]
+        if isinstance(folder, str):
+            raise RowRefusedInPlan(folder, self._value(Step.FOLDER, PATH, FOLDER_ID))
+        self._folder = folder
         self._check_repeated()
 
     def items(self) -> Iterator[NewItem]:
         """The items, in their order."""
         yield from self._new_folders()
-        for part in sorted(self._subscriber.parts, key=lambda one: _ORDER[one.step]):
-            if part.step is not Step.FOLDER:
-                item = self._item(part)
-                # What is skipped is done at once: the step before it has to be waited for all the same.
-                if item.skip_reason is None:
-                    self._before = item.key
-                yield item
+        for part in (part for step in Step if step is not Step.FOLDER for part in self._subscriber.of(step)):
+            item = self._item(part)
+            # What is skipped is done at once: the step before it has to be waited for all the same.
+            if item.skip_reason is None:
+                self._before = item.key
+            yield item
 
     # ---- the row as a whole ----
 
@@ -121,7 +132,7 @@ class _RowPlan:
         if not number or len(number) > LONGEST_NAME:
             raise RowRefusedInPlan(
                 said("{text!r} is not a contract number", text=number[:LONGEST_NAME]),
-                self._column(Step.SUBSCRIBER, NUMBER),
+                self._value(Step.SUBSCRIBER, NUMBER),
             )
         bearers = self._context.there.bearers.get(number, ())
         if len(bearers) > 1:
@@ -131,17 +142,11 @@ class _RowPlan:
             )
         return bearers[0] if bearers else None
 
-    def _column(self, step: Step, *names: str) -> str | None:
-        """The column of the first of these values that its row has."""
+    def _value(self, step: Step, *names: str) -> Value | None:
+        """The first of these values that the row has in a column."""
         part = self._subscriber.part(step)
-        places = [part.values[name].place.column for name in names if part is not None and name in part.values]
-        return next(filter(None, places), None)
-
-    def _resolved_folder(self) -> Folder:
-        folder = self._context.folders[folder_name(self._subscriber)]
-        if isinstance(folder, str):
-            raise RowRefusedInPlan(folder, self._column(Step.FOLDER, PATH, FOLDER_ID))
-        return folder
+        values = [part.values[name] for name in names if name in part.values] if part else []
+        return next((one for one in values if one.place.column), None)
 
     def _check_repeated(self) -> None:
         """Refuse a row with one login, service or attribute twice: it is not known which of them is meant."""
@@ -166,7 +171,8 @@ class _RowPlan:
         outer = ""
         for path in self._folder.missing:
             parent = None if outer else self._folder.parent
-            payload = payload_for("Abonents", folder_arguments(folder_names(path)[-1], parent), 0)
+            arguments = {FOLDER_FLAG: 1, "name": folder_names(path)[-1], PARENT: parent}
+            payload = payload_for("Abonents", arguments, 0)
             fills = {PARENT: folder_key(outer)} if outer else {}
             payload = msgspec.structs.replace(payload, step=Step.FOLDER, fills=fills, needs=tuple(fills.values()))
             yield NewItem(
@@ -199,7 +205,8 @@ class _RowPlan:
         arguments = {NUMBER: number} | {name: one for name, one in arguments_of(part).items() if name != NUMBER}
         if self._subscriber.part(Step.FOLDER) is not None and self._folder != TOP:
             arguments[PARENT] = None if self._folder.missing else self._folder.parent
-        fills = self._parent_fill(arguments)
+        is_new = PARENT in arguments and self._folder.missing
+        fills = {PARENT: folder_key(self._folder.missing[-1])} if is_new else {}
         if there is None:
             return self._created(part, arguments, fills)
         wanted = {name: value for name, value in comparable(arguments).items() if name != NUMBER}
@@ -208,9 +215,7 @@ class _RowPlan:
     def _account(self, part: Part) -> NewItem:
         login, there = part.text(LOGIN), self._there
         if len(login) > LONGEST_NAME:
-            raise RowRefusedInPlan(
-                said("{text!r} is not a login", text=login[:LONGEST_NAME]), part.values[LOGIN].place.column or None
-            )
+            raise RowRefusedInPlan(said("{text!r} is not a login", text=login[:LONGEST_NAME]), part.values[LOGIN])
         bearers = self._context.there.accounts.get(login, ())
         others = [one for one in bearers if there is None or one.abonent_id != there.id]
         if others:
@@ -218,7 +223,7 @@ class _RowPlan:
                 said(
                     "the login {login!r} is that of abonent {id} already", login=login, id=str(others[0].abonent_id)
                 ),
-                part.values[LOGIN].place.column or None,
+                part.values[LOGIN],
             )
         if len(bearers) > 1:
             raise RowRefusedInPlan(said("several accounts have the login {login!r}", login=login))
@@ -234,7 +239,7 @@ class _RowPlan:
         arguments = {ABONENT: self._owner, **arguments_of(part)}
         kind = creatable_model(STEP_MODELS[part.step], arguments)
         if fault := too_long(part.text(kind.comment), self._context.rooms.get(STEP_MODELS[part.step])):
-            raise RowRefusedInPlan(fault, part.values[kind.comment].place.column or None)
+            raise RowRefusedInPlan(fault, part.values[kind.comment])
         found: Sequence[BillingObject] = ()
         if self._there is not None:
             by_id = self._there.services if part.step is Step.SERVICE else self._there.attributes
@@ -263,7 +268,7 @@ class _RowPlan:
         self._check_amounts(part)
         amount, there = Decimal(part.text(_SUM) or 0), self._there
         if fault := too_long(part.text("descr"), self._context.rooms.get(STEP_MODELS[part.step])):
-            raise RowRefusedInPlan(fault, part.values["descr"].place.column or None)
+            raise RowRefusedInPlan(fault, part.values["descr"])
         now = Decimal(0) if there is None else Decimal(self._money(part.step).values[BALANCE] or 0)
         if there is not None and there.sharers:
             raise RowRefusedInPlan(
@@ -275,7 +280,12 @@ class _RowPlan:
             )
         # What it was before is kept where it can be read again before the call.
         was = {} if self._context.gateway.database is None else {BALANCE: wire(now)}
-        arguments = {**balance_arguments(part, amount), ABONENT: self._owner}
+        arguments = {
+            ABONENT: self._owner,
+            _SUM: two_decimals(amount),
+            OP_TYPE: OPENING_BALANCE,
+            "descr": part.text("descr") or COMMENT,
+        }
         payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0, was=was)
         if self._context.gateway.profile.type_8.value is TypeEight.SETS:
             payload = msgspec.structs.replace(payload, newest=0 if there is None else there.newest)
@@ -285,7 +295,7 @@ class _RowPlan:
         """Why a balance is not entered, None if it is: one that is there is replaced only where that was said."""
         if now == amount:
             if not amount:
-                return _NOTHING_TO_ENTER
+                return said("a balance of 0 needs no operation")
             return reason("already as wanted: the balance is {amount}", AS_WANTED, amount=now)
         sets = self._context.gateway.profile.type_8.value is TypeEight.SETS
         if not now:
@@ -320,16 +330,10 @@ class _RowPlan:
             return {}
         return {ABONENT: step_key(self._subscriber.number, Step.SUBSCRIBER)}
 
-    def _parent_fill(self, arguments: Mapping[str, object]) -> dict[str, str]:
-        if PARENT not in arguments or not self._folder.missing:
-            return {}
-        return {PARENT: folder_key(self._folder.missing[-1])}
-
     def _money(self, step: Step) -> BillingObject:
         money = None if self._there is None else self._there.money
         if money is None:
-            owner = self._owner
-            raise RowRefusedInPlan(said("abonent {id} has no account", id=str(owner)))
+            raise RowRefusedInPlan(said("abonent {id} has no account", id=str(self._owner)))
         self._check_readable(money, (OF_MONEY[step],))
         return money
 
@@ -346,7 +350,7 @@ class _RowPlan:
     def _check_amounts(self, part: Part) -> None:
         for name, value in part.values.items():
             if name in {_SUM, *OF_MONEY.values()} and (fault := amount_fault(name, {name: value.text})):
-                raise RowRefusedInPlan(fault, value.place.column or None)
+                raise RowRefusedInPlan(fault, value)
 
     def _created(self, part: Part, arguments: Mapping[str, object], fills: Mapping[str, str]) -> NewItem:
         payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0)
@@ -366,21 +370,16 @@ class _RowPlan:
         differing = {name: one for name, one in differences(wanted, thing).items() if name not in fills}
         missing = {name: thing.values.get(name) for name in fills}
         was = {**differing, **missing}
-        arguments = {name: value for name, value in self._arguments(part, wanted).items() if name in was}
+        given = arguments_of(part)
+        if PARENT in wanted:
+            given[PARENT] = None if self._folder.missing else self._folder.parent
+        arguments = {name: given[name] for name in wanted if name in was}
         payload = setting(part.step, key, arguments, was, self._owner or 0)
         if not was:
-            fields = {name: value for name, value in wanted.items() if value is not None}
-            return self._made(part, payload, {}, _as_wanted(part.step, thing, fields))
+            return self._made(part, payload, {}, _as_wanted(part.step, thing, wanted))
         if self._context.change or (part.step in _ONE_FIELD and not any(was.values())):
             return self._made(part, payload, fills)
         return self._made(part, payload, {}, self._named(was, wanted))
-
-    def _arguments(self, part: Part, wanted: Values) -> dict[str, object]:
-        """The wanted fields as arguments of a call."""
-        arguments = arguments_of(part)
-        if PARENT in wanted:
-            arguments[PARENT] = self._folder.parent if not self._folder.missing else None
-        return {name: arguments[name] for name in wanted}
 
     def _named(self, was: Values, wanted: Values) -> Said:
         """What differs of an object that is there, and how it is changed."""
@@ -437,12 +436,8 @@ class _RowPlan:
         )
 
 
-_ORDER: Final[Mapping[Step, int]] = {step: place for place, step in enumerate(Step)}
 _ONE_FIELD: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
 """The steps whose field is set without being asked where it is empty: then nothing is there yet."""
-
-_NOTHING_TO_ENTER: Final = said("a balance of 0 needs no operation")
-
 
 _ANOTHER: Final = reason(
     "there already, and different: who has this number has another name, and may be somebody else; {change} renames",
@@ -451,10 +446,10 @@ _ANOTHER: Final = reason(
 )
 
 
-def _as_wanted(step: Step, thing: BillingObject, fields: Values) -> str:
+def _as_wanted(step: Step, thing: BillingObject, wanted: Values) -> str:
     """Why a step is skipped whose object is as wanted."""
     if step in _ONE_FIELD:
-        return reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(fields))
-    noun = creatable_model(STEP_MODELS[step], {}).noun
-    named = said("{noun} {id}", noun=noun, id=str(thing.values["id"]))
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(given))
+    named = said("{noun} {id}", noun=creatable_model(STEP_MODELS[step], {}).noun, id=str(thing.values["id"]))
     return reason("already as wanted: {object}", AS_WANTED, object=named)

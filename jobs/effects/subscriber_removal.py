@@ -14,16 +14,11 @@ from typing import Final, TypeAlias
 import msgspec
 
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Seen
 from engine.job import (
     ALL_BEFORE,
     Absent,
-    BeforeImageMode,
-    CannotLook,
     LookedFor,
-    LookUpResult,
     Prepared,
-    ReadBack,
 )
 from jobs.access.gateway import Gateway
 from jobs.access.objects import describe_fields, differences, find, find_one
@@ -34,9 +29,9 @@ from jobs.effects.create import Back
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import has_id, leave_unproven, skip_changed
-from jobs.effects.import_calls import StepEffects, creates
+from jobs.effects.import_calls import OfSteps, creates
 from jobs.effects.reverse import undo_of_operations, way_that_sends
-from jobs.effects.step_names import name_of_step
+from jobs.effects.set_fields import SetFieldsEffect
 from jobs.imports.subscriber import STEP_MODELS, Step
 from jobs.spec.chain import parse
 from jobs.spec.chain_kind import DELETE
@@ -66,16 +61,13 @@ _FINAL: Final = said(
 _Entry: TypeAlias = NewItem | Refusal
 
 
-class SubscriberRemoval(CallEffect):
+class SubscriberRemoval(OfSteps):
     """Takes an import back. `how` are the parameters of the undo, which say how opening balances are taken back.
 
     One object an undo: it remembers in which folders something stays.
     """
 
-    has_steps = True
-    looked_for = LookedFor.ALWAYS
-
-    def __init__(self, gateway: Gateway, steps: StepEffects, how: Mapping[str, str]) -> None:
+    def __init__(self, gateway: Gateway, sets: Mapping[Step, SetFieldsEffect], how: Mapping[str, str]) -> None:
         super().__init__(gateway)
         self._how = dict(how)
         self._stays: dict[str, str] = {}
@@ -86,9 +78,8 @@ class SubscriberRemoval(CallEffect):
             )
             for step, delete in _DELETES.items()
         }
-        self._sets = {step: effect.setting_back() for step, effect in steps.set.items()}
+        self._sets = {step: effect.setting_back() for step, effect in sets.items()}
         self._ways = {way: undo_of_operations(gateway, {**how, WAY: way}) for way in (LIST, STORNO, OPPOSITE)}
-        self.keeps = BeforeImageMode.TOGETHER if gateway.database is not None else BeforeImageMode.ONE_BY_ONE
 
     # ---- items of the import to items of its undo ----
 
@@ -104,7 +95,8 @@ class SubscriberRemoval(CallEffect):
         changed = await self._changed([one for one in taken if not _creates(one) and one.payload.abonent in live])
         for one in taken:
             if not _creates(one) and one.payload.abonent not in live:
-                entries[one.item_id] = skip_changed(one, _gone(one))
+                gone = said("already as it was: subscriber {id} is gone", id=one.payload.abonent)
+                entries[one.item_id] = skip_changed(one, gone)
         by_lane: defaultdict[str, list[ItemToUndo]] = defaultdict(list)
         for one in taken:
             by_lane[one.lane].append(one)
@@ -167,15 +159,7 @@ class SubscriberRemoval(CallEffect):
                     )
         return changed
 
-    # ---- what a step needs ----
-
-    def needs(self, item: Item) -> Sequence[str]:
-        """The undo of the step behind it; for a folder all that is taken back before it."""
-        return payload_of(item).needs
-
-    def name_of(self, item: Item) -> str:
-        """The step and whose it is."""
-        return name_of_step(item)
+    # ---- a call ----
 
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
         """The items whose effect the billing shows. Raises `LookUpFailed`."""
@@ -185,37 +169,6 @@ class SubscriberRemoval(CallEffect):
     def looks_for(self, item: Item) -> LookedFor:
         """As the effect of its call says."""
         return self._of(payload_of(item)).looked_for
-
-    # ---- a call ----
-
-    async def send(self, run: Run, item: Item) -> Seen:
-        """Take the step back, unless something has changed since the plan."""
-        return await self._of(payload_of(item)).send(run, item)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the steps are taken back. Raises `LookUpFailed`."""
-        found: dict[int, LookUpResult] = {}
-        for effect, group in self._groups(items):
-            found |= await effect.look_up(run, group)
-        return found
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """What the billing has now. Raises `LookUpFailed`."""
-        read: dict[int, ReadBack | CannotLook] = {}
-        for effect, group in self._groups(items):
-            read |= await effect.read_back(run, group)
-        return read
-
-    async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
-        anew: dict[int, Payload] = {}
-        for effect, group in self._groups(items):
-            anew |= await effect.read_before_images(group)
-        return anew
-
-    def describe(self, run_name: str, item: Item) -> str:
-        """The call that takes the step back."""
-        return self._of(payload_of(item)).describe(run_name, item)
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """What taking back the opening balances rests on."""
@@ -235,19 +188,10 @@ class SubscriberRemoval(CallEffect):
         return Irreversible(_FINAL)
 
     def _of(self, payload: Payload) -> CallEffect:
-        """The effect that takes a step back: which it is, its call shows."""
         step, (method, _) = Step(payload.step), payload.steps[-1]
         if step is Step.BALANCE:
             return self._ways[OPPOSITE if creates(payload) else STORNO]
         return self._effect(step, deletes=method == DELETE)
-
-    def _groups(self, items: Sequence[Item]) -> Iterator[tuple[CallEffect, list[Item]]]:
-        groups: defaultdict[tuple[str, str], list[Item]] = defaultdict(list)
-        for item in items:
-            payload = payload_of(item)
-            groups[payload.step, payload.steps[-1][0]].append(item)
-        for group in groups.values():
-            yield self._of(payload_of(group[0])), group
 
 
 # ---- one subscriber: as a whole, or not at all -------------------------------------------------------------------
@@ -334,10 +278,8 @@ def _folders_last(
         made, own = entry, one.answer or ""
         goes = isinstance(entry, NewItem) and entry.skip_reason is None
         if goes and own in stays:
-            made, goes = (
-                skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own])),
-                False,
-            )
+            goes = False
+            made = skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own]))
         elif isinstance(entry, NewItem) and goes and _step(one) is Step.FOLDER:
             made = _needing(entry, (*within[own], ALL_BEFORE))
         parent = {**one.payload.wanted, **one.payload.key}.get("parent_id")
@@ -351,10 +293,6 @@ def _folders_last(
 def _needing(entry: NewItem, keys: tuple[str, ...]) -> NewItem:
     payload = msgspec.structs.replace(decode_payload(entry.payload), needs=keys)
     return replace(entry, payload=encode_payload(payload))
-
-
-def _gone(one: ItemToUndo) -> str:
-    return said("already as it was: subscriber {id} is gone", id=one.payload.abonent)
 
 
 def _step(one: ItemToUndo) -> Step:

@@ -15,34 +15,32 @@ from billing.directory.models import LARGEST_ID
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.evidence import Seen
 from engine.job import (
     Absent,
     AskMates,
-    BeforeImageMode,
-    CannotLook,
     Different,
     Entries,
     Found,
     Look,
     LookedFor,
-    LookUpResult,
     Prepared,
-    ReadBack,
 )
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, find, needed
 from jobs.access.payload import FOLDER_LANE, Payload, chain_of, decode_payload, encode_payload, payload_of
 from jobs.effects.creatable_models import mark_fault, room_for_text
+from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entries_there import entries_like
 from jobs.effects.folder_tree import Folder, FolderTree
-from jobs.effects.import_calls import StepEffects, creates, is_whole
-from jobs.effects.step_names import FolderName, folder_name, name_of_step
+from jobs.effects.import_calls import FolderName, OfSteps, creates, folder_name, is_whole
+from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.subscriber_plan import PlanContext, plan_row
 from jobs.effects.subscriber_removal import SubscriberRemoval
 from jobs.effects.subscribers_there import OF_MONEY, read_page
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step, Subscriber
+from jobs.spec.chain import parse
+from jobs.spec.chain_kind import CREATE, GET, SAVE, SET
 from jobs.spec.entries import OPERATIONS
 
 _WITH_COMMENTS: Final = (STEP_MODELS[Step.SERVICE], STEP_MODELS[Step.BALANCE])
@@ -52,22 +50,50 @@ _ONCE: Final = frozenset({Step.SERVICE, Step.BALANCE})
 _REMEMBERED: Final = 10_000
 
 
-class SubscriberSteps(CallEffect):
+_CREATED: Final[Mapping[Step, str]] = {
+    Step.FOLDER: '{"is_folder": 1, "name": "{name}", "parent_id": {parent_id}}',
+    Step.SUBSCRIBER: '{"contract_number": "{contract_number}", "name": "{name}", "parent_id": {parent_id}}',
+    Step.ACCOUNT: '{"abonent_id": {abonent_id}, "login": "{login}"}',
+    Step.SERVICE: '{"abonent_id": {abonent_id}, "usluga_id": {usluga_id}, "manager_id": {manager_id}}',
+    Step.ATTRIBUTE: '{"abonent_id": {abonent_id}, "attribute_id": {attribute_id}, "attribute_value": "{value}"}',
+    Step.BALANCE: '{"abonent_id": {abonent_id}, "op_summa": "{sum}", "op_type_id": 8, "descr": "{descr}"}',
+}
+"""What the calls of the steps create, by the fields that each has."""
+
+_SET: Final[Mapping[Step, tuple[str, str]]] = {
+    Step.SUBSCRIBER: ("id", "name"),
+    Step.ACCOUNT: ("id", "login"),
+    Step.TARIFF: ("id", "tarif_id"),
+    Step.SERVICE: ("id", "manager_id"),
+    Step.ATTRIBUTE: ("id", "attribute_value"),
+    Step.THRESHOLD: (OF_ABONENT, "limit_warning"),
+    Step.LIMIT: (OF_ABONENT, "limit"),
+}
+"""The key of the object whose fields a step sets, and one of these fields."""
+
+
+class SubscriberSteps(OfSteps):
     """Creates subscribers, step by step. With `change`, what is there and differs is changed to what the table says.
 
     One object a job: it remembers folders that it has found, and which row has asked for a new one first.
     """
 
-    has_steps = True
-    looked_for = LookedFor.ALWAYS
-
     def __init__(self, gateway: Gateway, *, change: bool = False) -> None:
         super().__init__(gateway)
         self._change = change
-        self._effects = StepEffects(gateway, self.undo)
+        self._created = {
+            step: CreateEffect(gateway, parse(STEP_MODELS[step], (f"{CREATE} {arguments}",)), self.undo)
+            for step, arguments in _CREATED.items()
+        }
+        self._set = {
+            step: SetFieldsEffect(
+                gateway,
+                parse(STEP_MODELS[step], (f'{GET} {{"{key}": {{{key}}}}}', f'{SET} {{"{name}": {{{name}}}}}', SAVE)),
+            )
+            for step, (key, name) in _SET.items()
+        }
         self._folders = FolderTree(gateway)
         self._asked_first: dict[str, int] = {}
-        self.keeps = BeforeImageMode.TOGETHER if gateway.database is not None else BeforeImageMode.ONE_BY_ONE
 
     # ---- rows to items ----
 
@@ -129,10 +155,6 @@ class SubscriberSteps(CallEffect):
 
     # ---- what a step needs ----
 
-    def needs(self, item: Item) -> Sequence[str]:
-        """The keys of the steps before it."""
-        return payload_of(item).needs
-
     def fill(self, item: Item, needed: Mapping[str, Item]) -> str:
         """The payload with the ids from the answers of the needed steps. Raises `InputRefused` for one without."""
         payload = payload_of(item)
@@ -155,7 +177,6 @@ class SubscriberSteps(CallEffect):
         not as wanted yet is waited for while its account has unfinished work.
         """
         shown: set[int] = set()
-        waiting: list[Item] = []
         answers = {item.item_id: item.answer for item in items if payload_of(item).creates_subscriber}
         for item_id, seen in (await self.look_up(run, items)).items():
             if isinstance(seen, Found | Different) and _is_own(seen, answers.get(item_id)):
@@ -179,53 +200,25 @@ class SubscriberSteps(CallEffect):
         payload = payload_of(item)
         if not creates(payload):
             return LookedFor.NEVER
-        return LookedFor.ALWAYS if self.looks_together else self._effects.of(payload).looked_for
-
-    def name_of(self, item: Item) -> str:
-        """The step and whose it is."""
-        return name_of_step(item)
+        return LookedFor.ALWAYS if self.looks_together else self._of(payload).looked_for
 
     # ---- a call ----
 
-    async def send(self, run: Run, item: Item) -> Seen:
-        """Make the call of the step."""
-        return await self._effects.of(payload_of(item)).send(run, item)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the steps have their effect. Raises `LookUpFailed`.
-
-        A step without the id of its subscriber was never sent.
-        """
-        found: dict[int, LookUpResult] = {item.item_id: Absent() for item in items}
-        for effect, group in self._effects.groups(items, whole=True):
-            found |= await effect.look_up(run, group)
-        return found
+    def _of(self, payload: Payload) -> CallEffect:
+        step = Step(payload.step)
+        return self._created[step] if creates(payload) else self._set[step]
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
         """The effects of the steps, and entries like theirs that are new. Raises `LookUpFailed`."""
-        looks = {item.item_id: Look(Absent()) for item in items}
-        for effect, group in self._effects.groups(items, whole=True):
+        looks = {one.item_id: Look(Absent()) for one in items}
+        for effect, group in self._groups(items):
             looks |= await effect.look(run, group, mates)
         return looks
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """What the billing has of the steps now. Raises `LookUpFailed`."""
-        read: dict[int, ReadBack | CannotLook] = {}
-        for effect, group in self._effects.groups(items):
-            read |= await effect.read_back(run, group)
-        return read
-
-    async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
-        anew: dict[int, Payload] = {}
-        for effect, group in self._effects.groups(items, whole=True):
-            anew |= await effect.read_before_images(group)
-        return anew
 
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """What has changed since the list was made so that a step must not be made. Raises `LookUpFailed`."""
         reasons: dict[int, str] = {}
-        for effect, group in self._effects.groups(items, whole=True):
+        for effect, group in self._groups(items):
             reasons |= await effect.outdated(run, group)
         return reasons
 
@@ -235,15 +228,15 @@ class SubscriberSteps(CallEffect):
         if not is_whole(payload):
             keys = {place: f"<{key}>" for place, key in payload.fills.items()}
             item = msgspec.structs.replace(item, payload=encode_payload(_with_arguments(payload, keys)))
-        return self._effects.of(payload).describe(run_name, item)
+        return super().describe(run_name, item)
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """What the opening balances rest on."""
-        return self._effects.created[Step.BALANCE].rests_on([one for one in payloads if one.step == Step.BALANCE])
+        return self._created[Step.BALANCE].rests_on([one for one in payloads if one.step == Step.BALANCE])
 
     async def try_out(self) -> None:
         """Try each look-up with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
-        for effect in self._effects.all():
+        for effect in (*self._created.values(), *self._set.values()):
             await effect.try_out()
         with needed(FROM_NEW):
             await find(self._gateway, "AdminAccounts", [{OF_ABONENT: str(NOBODY)}], ("id", *OF_MONEY.values()))
@@ -252,7 +245,7 @@ class SubscriberSteps(CallEffect):
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """What takes an import back: deletes what it has created, and sets back what it has set."""
-        return SubscriberRemoval(self._gateway, self._effects, how)
+        return SubscriberRemoval(self._gateway, self._set, how)
 
 
 def _is_own(seen: Found | Different, answer: str | None) -> bool:

@@ -1,19 +1,43 @@
 """The map of an import: which columns, or which constant, make the fields of a subscriber and of what belongs to it.
 
-It is read from a file (`map_file.py`), given as pairs of field and column, or both. What it does not name is found by
-its usual names, see `row_parts.py`.
+It is read from a file, given as pairs of field and column, or both. What it does not name is found by its usual
+names, see `table_columns.py`. A map file is TOML, and each of its faults has its place:
+
+[subscriber]                                       what a subscriber has once
+contract_number = "Договор"                        a column
+name = ["Фамилия", "Имя", "Отчество"]              several columns, joined
+operator_id = { value = "Основной" }               a constant
+email = ""                                         not taken from the table
+
+[[service]]                                        what it can have several of: account, service, attribute
+usluga_id = { value = "Интернет" }
+when = { column = "Интернет", is = ["да", "1"] }
+
+[tables.accounts]                                  a table of its own, joined by contract number
+file = "logins.csv"
+
+[fields.Abonents.passport]                         a field of the billing that is not known here
+kind = "text"
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
+import msgspec
+
+from checkpoints.own_files import read_regular
 from engine.errors import InputRefused, nearest
+from engine.sources.raw.charset import AUTO
 from engine.sources.raw.sample import Layout
-from jobs.imports.fields import SEVERAL, FieldTable, usual_fields
-from jobs.imports.subscriber import Step
+from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, usual_fields
+from jobs.imports.subscriber import NUMBER, Step
+from jobs.spec.toml_places import KeyRefused, Toml, as_kind, check_known
+from jobs.spec.toml_places import Path as Way
 from texts.remedies import Remedy, setting
+from texts.said import said
 
 SPACE: Final = " "
 CONSTANT: Final = ":"
@@ -165,3 +189,191 @@ class ColumnMap:
             nearest=nearest(typed, known),
             known=tuple(dict.fromkeys(known)),
         )
+
+
+# ---- the file ------------------------------------------------------------------------------------------------------
+
+
+FORMAT: Final = 1
+SUBSCRIBER: Final = Step.SUBSCRIBER.value
+_STEPS: Final[Mapping[str, Step]] = MappingProxyType({step.value: step for step in Step if step in SEVERAL})
+_FOLDER: Final = "folder"
+_WHEN: Final = "when"
+_TABLES: Final[Mapping[str, Step]] = MappingProxyType({name: step for step, name in TABLE_OF_STEP.items()})
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+_LONGEST: Final = 200
+"""Characters of a wrong value that are shown."""
+
+
+class _Cell(msgspec.Struct, forbid_unknown_fields=True):
+    """The table of a field in a map file."""
+
+    column: str = ""
+    columns: list[str] = []
+    value: str | None = None
+    between: str = SPACE
+    split: str = ""
+
+
+class _When(msgspec.Struct, forbid_unknown_fields=True):
+    column: str
+    is_: str | list[str] = msgspec.field(name="is", default_factory=list)
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True):
+    """The keys of a joined table."""
+
+    file: str = ""
+    contract_number: str = ""
+    encoding: str = AUTO
+    delimiter: str = ""
+    sheet: str = ""
+    columns: list[str] = []
+
+
+_SHAPES: Final = MappingProxyType(
+    {
+        _Cell: said("a column, a list of columns, or a table with column, columns, value, between, split"),
+        _When: said("a table with column and is"),
+        _Table: said("a table with file, contract_number, encoding, delimiter, sheet, columns"),
+        ModelField: said("a table with kind, required, longest, dictionary, columns, column, step"),
+    }
+)
+"""What is expected in place of each table, in words."""
+
+
+def read_map(path: Path) -> ColumnMap:
+    """Read the map file at `path`. Raises `InputRefused` with file, line and column."""
+    try:
+        toml = Toml.of(read_regular(path))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror or "" if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)
+        raise InputRefused("the map {file} cannot be read: {why}", file=path, why=why) from error
+    except ValueError as error:
+        raise InputRefused("the map {file} is not TOML: {error}", file=path, error=error) from error
+    reader = _Reader(path, toml)
+    try:
+        return reader.map(toml.content)
+    except KeyRefused as error:
+        raise InputRefused("{place}: {text}", place=reader.place(error.way), text=error) from error
+
+
+class _Reader:
+    """Checks the content of the file, and finds the place of each value."""
+
+    def __init__(self, path: Path, toml: Toml) -> None:
+        self._path = path
+        self._toml = toml
+
+    def map(self, content: Mapping[str, object]) -> ColumnMap:
+        check_known((), content, ("format", SUBSCRIBER, *_STEPS, "tables", "fields"))
+        version = content.get("format", FORMAT)
+        if version != FORMAT:
+            raise KeyRefused(
+                "format = {given} is not known; this version knows {ours}",
+                ("format",),
+                given=repr(version),
+                ours=FORMAT,
+            )
+        fields = self._fields(self._table(("fields",), content.get("fields", {})))
+        tables = self._table(("tables",), content.get("tables", {}))
+        check_known(("tables",), tables, _TABLES)
+        once = self._once(self._table((SUBSCRIBER,), content.get(SUBSCRIBER, {})), fields)
+        parts: list[PartRule] = []
+        for name in (name for name in _STEPS if name in content):
+            given = content[name]
+            if isinstance(given, list):
+                parts += [self._part((name, place), one, fields) for place, one in enumerate(given)]
+            else:
+                parts.append(self._part((name,), given, fields))
+        return ColumnMap(
+            once=once,
+            parts=tuple(parts),
+            tables=MappingProxyType({_TABLES[name]: self._joined(name, given) for name, given in tables.items()}),
+            fields=fields,
+            file=str(self._path),
+            digest=self._toml.digest,
+        )
+
+    def _fields(self, given: Mapping[str, object]) -> FieldTable:
+        fields = usual_fields()
+        check_known(("fields",), given, fields.models)
+        for model, named in given.items():
+            there = fields.models[model].fields
+            changed: dict[str, ModelField] = {}
+            for name, one in self._table(("fields", model), named).items():
+                way: Way = ("fields", model, name)
+                old = msgspec.to_builtins(there[name]) if name in there else {}
+                changed[name] = self._converted(way, {**old, **self._table(way, one)}, ModelField)
+                if changed[name].step not in {None, *(step for step in Step if name in fields.of_step(step))}:
+                    raise KeyRefused(said("a field of this model cannot be moved to another step"), (*way, "step"))
+            fields = fields.with_fields(model, changed)
+        return fields
+
+    def _once(self, given: Mapping[str, object], fields: FieldTable) -> Mapping[str, CellRule]:
+        known = {name for step, name, _ in fields.names() if step not in SEVERAL}
+        check_known((SUBSCRIBER,), given, known)
+        return MappingProxyType({name: self._cell((SUBSCRIBER, name), one) for name, one in given.items()})
+
+    def _part(self, way: Way, given: object, fields: FieldTable) -> PartRule:
+        step = Step(str(way[0]))
+        table = self._table(way, given)
+        check_known(way, table, (*fields.of_step(step), _WHEN))
+        rules = {name: self._cell((*way, name), one) for name, one in table.items() if name != _WHEN}
+        separated = [name for name, rule in rules.items() if rule.split]
+        if len(separated) > 1:
+            raise KeyRefused(
+                said("only one field of a table can have a split: leave one of the two out"), (*way, separated[1])
+            )
+        condition = None
+        if _WHEN in table:
+            read = self._converted((*way, _WHEN), table[_WHEN], _When)
+            texts = [read.is_] if isinstance(read.is_, str) else read.is_
+            plain = frozenset(one.strip().casefold() for one in texts)
+            condition = Condition(read.column, plain, self.place((*way, _WHEN)))
+        return PartRule(step, MappingProxyType(rules), condition, self.place(way))
+
+    def _cell(self, way: Way, given: object) -> CellRule:
+        where = self.place(way)
+        if isinstance(given, str):
+            return CellRule((given,) if given.strip() else (), where=where)
+        if isinstance(given, list) and given and all(isinstance(one, str) and one.strip() for one in given):
+            # In a list the columns of a folder are its levels, one each, so that a "/" in a name separates nothing.
+            return CellRule(tuple(given), are_levels=way[-1] == _FOLDER, where=where)
+        read = self._converted(way, given, _Cell)
+        columns = tuple(one for one in (read.column, *read.columns) if one)
+        if bool(columns) == (read.value is not None):
+            raise KeyRefused(said("it needs either a column, columns, or a value"), way)
+        if read.split and len(columns) != 1:
+            raise KeyRefused(said("a split needs one column"), way)
+        return CellRule(columns, read.value, read.between, read.split, where=where)
+
+    def _joined(self, name: str, given: object) -> TableFile:
+        way: Way = ("tables", name)
+        read = self._converted(way, given, _Table)
+        # A path in the file is relative to the file.
+        file = str(self._path.parent / read.file) if read.file else ""
+        number = CellRule((read.contract_number,), where=self.place((*way, NUMBER))) if read.contract_number else None
+        return TableFile(file, Layout(read.encoding, read.delimiter, read.sheet, tuple(read.columns)), number)
+
+    def _table(self, way: Way, given: object) -> Mapping[str, object]:
+        if not isinstance(given, dict):
+            raise KeyRefused("a table is expected, not {given}", way, given=repr(given)[:_LONGEST])
+        return given
+
+    def _converted(self, way: Way, given: object, shape: type[Shape]) -> Shape:
+        try:
+            return as_kind(given, shape)
+        except KeyRefused as error:
+            check_known(way, given if isinstance(given, dict) else (), shape.__struct_encode_fields__)
+            raise KeyRefused(
+                "{shape} is expected{kinds}, not {given}",
+                (*way, *error.way[:1]),
+                shape=_SHAPES[shape],
+                kinds=said("; a kind is one of {kinds}", kinds=tuple(FieldKind)) if shape is ModelField else "",
+                given=repr(given)[:_LONGEST],
+            ) from error
+
+    def place(self, way: Way) -> str:
+        place = self._toml.place(*way)
+        return said("{file}, line {line}, column {column}", file=self._path, line=place.line, column=place.column)

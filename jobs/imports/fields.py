@@ -8,10 +8,10 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,9 @@ from billing.database.schema import Schema, TableColumn
 from billing.profile import TAKES_FIELDS, Profile
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step
 from texts.said import Said, reason, said
+
+ValueName: TypeAlias = tuple[Step, str]
+"""A value by the step and its name in the part."""
 
 
 class FieldKind(StrEnum):
@@ -95,7 +98,7 @@ class FieldName:
         return f"{self.model}.{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FieldTable:
     """All fields of an import by model; a value of a part is found by the step and its name there."""
 
@@ -106,10 +109,15 @@ class FieldTable:
         model = self.models[STEP_MODELS[step]]
         return {name: one for name, one in model.fields.items() if model.step_of(name) is step}
 
-    def of_value(self, step: Step, key: str) -> ModelField | None:
-        """The field of a part's value, None for one that is no field."""
-        by_key = {part_key(step, name): one for name, one in self.of_step(step).items()}
-        return by_key.get(key)
+    @cached_property
+    def by_value(self) -> Mapping[ValueName, ModelField]:
+        """The fields by the values of parts."""
+        return {(step, part_key(step, name)): one for step, name, one in self.names()}
+
+    @property
+    def references(self) -> Mapping[ValueName, str]:
+        """The kind of names that a value of a part refers to."""
+        return {name: one.dictionary for name, one in self.by_value.items() if one.dictionary}
 
     def names(self) -> Iterator[tuple[Step, str, ModelField]]:
         """Each field with its step and its name, in the order of the steps."""
@@ -139,13 +147,19 @@ class FieldTable:
         found: list[tuple[FieldName, Said]] = []
         for field in dict.fromkeys(used):
             model = self.models[field.model]
-            if (refused := _refused(field, profile)) is not None:
+            known = model.fields[field.name]
+            created = profile.create_fields
+            if created.known and created.value.get(field.model, {}).get(field.name) is False:
+                refused = said(
+                    "objects.create of {model} does not take the field {field} (the probe of {day})",
+                    model=field.model,
+                    field=field.name,
+                    day=str(created.learned),
+                )
                 found.append((field, refused))
                 continue
-            if model.fields[field.name].kind is FieldKind.SECRET:
-                continue
-            column = TableColumn(model.table, _column(field.name, model.fields[field.name]))
-            if _is_there(column, schema, profile) is False:
+            column = TableColumn(model.table, known.column or field.name.upper())
+            if known.kind is not FieldKind.SECRET and _is_there(column, schema, profile) is False:
                 sentence = said(
                     "the billing's {table} has no column {column}, which the field {field} of {model} is kept in",
                     table=column.table,
@@ -182,23 +196,6 @@ def usual_fields() -> FieldTable:
     texts = (folder.joinpath(f"{name}.toml").read_text(encoding="utf-8") for name in _FILES)
     models = [msgspec.convert(tomllib.loads(text), ModelFields) for text in texts]
     return FieldTable(MappingProxyType({one.model: one for one in models}))
-
-
-def _column(name: str, field: ModelField) -> str:
-    return field.column or name.upper()
-
-
-def _refused(field: FieldName, profile: Profile) -> Said | None:
-    """What a probe says of a field that `objects.create` has not taken, None of any other."""
-    fact = profile.create_fields
-    if not fact.known or fact.value.get(field.model, {}).get(field.name) is not False:
-        return None
-    return said(
-        "objects.create of {model} does not take the field {field} (the probe of {day})",
-        model=field.model,
-        field=field.name,
-        day=str(fact.learned),
-    )
 
 
 def _is_there(column: TableColumn, schema: Schema | None, profile: Profile) -> bool | None:

@@ -1,23 +1,61 @@
 """All checks of an input before the first of its rows is kept: its values, what stands twice, and the billing.
 
 all rows ──▶ SeenValues ◀── the billing          then page by page: values ──▶ duplicates ──▶ the billing ──▶ Judged
+
+With a database the billing is read once, page by page, and only what the input has is kept (`seen_values.py`).
+Without one the API is asked for each page of rows; what it cannot tell is noted.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Address
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from billing.contract_numbers import reason
+from billing.database.database import Database
+from billing.directory.objects import can_be
+from billing.directory.references import REFERENCES
+from billing.directory.taken import (
+    AccountTaken,
+    accounts_of,
+    accounts_taken,
+    call_for_account,
+    call_for_number,
+    numbers_of,
+    numbers_taken,
+    pool_ranges,
+)
+from billing.errors import ColumnsMissing
+from engine.errors import LookUpRefused
 from engine.rows import Row, RowPage, Source
-from jobs.access.gateway import Gateway
-from jobs.imports.billing_checks import BillingChecks
-from jobs.imports.duplicates import Duplicates
-from jobs.imports.fields import FieldTable
-from jobs.imports.seen_values import SeenValues
-from jobs.imports.subscriber import Faulty, Subscriber, ValueFault
-from jobs.imports.value_checks import ValueChecks, text_limits
+from jobs.access.gateway import Gateway, as_engine_errors
+from jobs.access.references import References
+from jobs.imports.fields import FieldKind, FieldTable
+from jobs.imports.seen_values import ADDRESSES, LOGINS, NUMBERS, WATCHED, SeenValues, Taken, Watched
+from jobs.imports.subscriber import FOLDER_ID, NUMBER, Faulty, Part, Step, Subscriber, Value, ValueFault
+from jobs.imports.value_checks import ValueChecks, text_limits, values_of
+from jobs.imports.written_values import mixed_scripts
+from texts.remedies import setting
+from texts.said import Quantity, Said, said
+
+ALIKE: Final = "alike"
+"""The parameter by which the operator says that contract numbers that look alike are right as they are."""
+
+_NUMBER: Final = (Step.SUBSCRIBER, NUMBER)
+_NAMED: Final = 3
+"""Other rows that a reason names; of more it says how many."""
+_NETWORK: Final = 256
+"""Addresses of the smallest network that a pool is likely to be made of."""
+_MOST_NETWORKS: Final = 50_000
+
+Look: TypeAlias = Callable[[Watched, str], Sequence[Taken]]
+"""Gives what the billing has of a value, live ones first."""
+_T = TypeVar("_T")
 
 
 class Read(Protocol):
@@ -45,6 +83,22 @@ class Judged:
     def faulty(self) -> Faulty | None:
         """The row that is not imported, None if it is."""
         return Faulty(self.subscriber.row, self.subscriber.number, self.faults) if self.faults else None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is found of one subscriber: faults, and what may be right and is to be looked at."""
+
+    faults: list[ValueFault] = field(default_factory=list)
+    warnings: list[ValueFault] = field(default_factory=list)
+
+    def fault(self, value: Value, why: Said) -> None:
+        """Add a fault of a value."""
+        self.faults.append(value.fault(why))
+
+    def warn(self, value: Value, why: Said) -> None:
+        """Add what is to be looked at."""
+        self.warnings.append(value.fault(why))
 
 
 class InputChecks:
@@ -92,24 +146,25 @@ class InputChecks:
     async def _survey(self) -> ValueChecks:
         """See all rows, and what the billing has of them."""
         values = await self.value_checks()
+
+        def see(page: RowPage) -> None:
+            self._seen.add(values(subscriber)[0] for subscriber, _ in self._read(page.rows, only_seen=True))
+
         pages = self._source.pages(None)
-        while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
-            await anyio.to_thread.run_sync(self._see, page, values)
+        while (page := await anyio.to_thread.run_sync(next, pages, None)) is not None:
+            await anyio.to_thread.run_sync(see, page)
             self.rows_seen += len(page.rows)
         await self._billing.survey()
         self._values = values
         return values
 
-    def _see(self, page: RowPage, values: ValueChecks) -> None:
-        self._seen.add(values(subscriber)[0] for subscriber, _ in self._read(page.rows, only_seen=True))
-
     def _examined(self, rows: Sequence[Row], values: ValueChecks) -> list[Judged]:
         judged = []
         for subscriber, faults in self._read(rows):
             checked, wrong = values(subscriber)
-            _, shared = self._duplicates(checked)
-            known = (*faults, *_sound(wrong, faults))
-            judged.append(Judged(checked, (*known, *shared), tuple(self._duplicates.warnings(checked))))
+            shared = self._duplicates(checked)
+            known = (*faults, *_sound(wrong, faults), *shared.faults)
+            judged.append(Judged(checked, known, tuple(shared.warnings)))
         return judged
 
 
@@ -119,5 +174,300 @@ def _sound(found: Sequence[ValueFault], faults: Sequence[ValueFault]) -> tuple[V
     return tuple(one for one in found if (one.place, one.cell) not in wrong)
 
 
-def _next(pages: Iterator[RowPage]) -> RowPage | None:
-    return next(pages, None)
+# ---- what stands twice -------------------------------------------------------------------------------------------
+
+
+class Duplicates:
+    """Names of each subscriber the values that another row has as well; all rows were seen before.
+
+    With `alike` contract numbers that only look the same are no fault.
+    """
+
+    def __init__(self, seen: SeenValues, *, alike: bool = False) -> None:
+        self._seen = seen
+        self._alike = alike
+
+    def __call__(self, subscriber: Subscriber) -> Findings:
+        """What other rows have too is a fault; phones that recur, and odd numbers, are to be looked at."""
+        found = Findings()
+        for name, value in values_of(subscriber, WATCHED):
+            if (why := self._shared(WATCHED[name], value)) is not None:
+                (found.warn if WATCHED[name].may_recur else found.fault)(value, why)
+        for _, value in values_of(subscriber, [_NUMBER]):
+            if mixed := mixed_scripts(value.text):
+                found.warn(value, said("{fault}; is it so in the contract?", fault=mixed))
+            elif lost := self._lost_zero(value.text):
+                found.warn(value, lost)
+        return found
+
+    def _shared(self, watched: Watched, value: Value) -> Said | None:
+        """Why a value is none that only this row has; None if it is one."""
+        others, first = self._seen.others(watched, value, _NAMED)
+        if others:
+            places = tuple(one.where for one in first)
+            if others <= len(first):
+                return said("{value!r} is also in {places}", value=value.text, places=places)
+            more = Quantity(others - len(first))
+            return said("{value!r} is also in {places} and {more} more", value=value.text, places=places, more=more)
+        if (watched is NUMBERS and self._alike) or (mate := self._seen.lookalike(watched, value.text)) is None:
+            return None
+        if watched is not NUMBERS:
+            return said(
+                "{value!r} is also in {place}, in another letter case: {other!r}",
+                value=value.text,
+                place=mate.where,
+                other=mate.value,
+            )
+        return said(
+            "{value!r} looks like {other!r} in {place}, {reason}: correct one of them, or give {flag} if both are "
+            "right",
+            value=value.text,
+            other=mate.value,
+            place=mate.where,
+            reason=reason(value.text, mate.value),
+            flag=setting(ALIKE),
+        )
+
+    @cached_property
+    def _zeros(self) -> tuple[int, int] | None:
+        return self._seen.zeros()
+
+    def _lost_zero(self, number: str) -> Said | None:
+        """What to say of a number that is shorter than all those that begin with a zero, which have one length."""
+        if self._zeros is None:
+            return None
+        length, others = self._zeros
+        if not (number.isascii() and number.isdigit()) or number.startswith("0") or len(number) >= length:
+            return None
+        return said(
+            "{number!r} has {digits} digits, and {others} numbers that begin with a zero have {length}: a "
+            "spreadsheet may have removed a zero before it",
+            number=number,
+            digits=len(number),
+            others=Quantity(others),
+            length=length,
+        )
+
+
+# ---- the billing -------------------------------------------------------------------------------------------------
+
+
+class BillingChecks:
+    """The checks of subscribers against the billing; `survey` is called once, after all rows were seen.
+
+    With `alike` a contract number that only looks like one of the billing is no fault.
+    """
+
+    def __init__(self, gateway: Gateway, fields: FieldTable, seen: SeenValues, *, alike: bool = False) -> None:
+        self._gateway = gateway
+        self._seen = seen
+        self._alike = alike
+        self._kinds = {(Step.FOLDER, FOLDER_ID): "Folder"} | {
+            name: one.dictionary
+            for name, one in fields.by_value.items()
+            if one.kind is FieldKind.ID and one.dictionary in REFERENCES
+        }
+        self._references = References(gateway)
+        self._pools: Mapping[str, tuple[IPv4Address, IPv4Address]] = {}
+        self._networks: set[int] = set()
+        self._from_database = False
+        self._notes: list[Said] = []
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be checked, a sentence each."""
+        return (*self._notes, *self._references.notes)
+
+    async def survey(self) -> None:
+        """Read what is taken in the billing. Raises `LookUpFailed` and `InputRefused`."""
+        self._from_database = bool(await self._read(self._take_all))
+        if not self._from_database:
+            self._notes.append(
+                said(
+                    "contract numbers of the billing that only look like one of the input, and addresses out of its "
+                    "pools, were not looked for: that takes the billing's database"
+                )
+            )
+        elif (pools := await self._read(pool_ranges)) is not None:
+            self._pools = pools
+        else:
+            self._notes.append(
+                said(
+                    "addresses were compared with the networks in which the billing has accounts, for its table of "
+                    "pools is not known"
+                )
+            )
+
+    async def _read(self, work: Callable[[Database], _T]) -> _T | None:
+        """What is read of a database; None without one, or if it lacks the columns. Raises `LookUpFailed`."""
+        if self._gateway.database is None:
+            return None
+        try:
+            return await self._gateway.read(work)
+        except LookUpRefused as error:
+            if isinstance(error.__cause__, ColumnsMissing):
+                return None
+            raise
+
+    def _take_all(self, database: Database) -> bool:
+        for numbers in numbers_taken(database):
+            self._seen.take(NUMBERS, [Taken(one.number, one.deleted, one.abonent, one.number) for one in numbers])
+        for accounts in accounts_taken(database):
+            self._seen.take(LOGINS, [_as_taken(one, one.login) for one in accounts])
+            with_address = [one for one in accounts if one.address and not one.deleted]
+            self._seen.take(ADDRESSES, [_as_taken(one, one.address) for one in with_address])
+            if len(self._networks) < _MOST_NETWORKS:
+                self._networks |= {int(IPv4Address(one.address)) // _NETWORK for one in with_address}
+        if len(self._networks) >= _MOST_NETWORKS:
+            # Not all of them are known then, and being in none of the others means nothing.
+            self._networks.clear()
+        return True
+
+    async def judge(self, subscribers: Sequence[Subscriber]) -> list[Findings]:
+        """What is found of each subscriber of a page. Raises `LookUpFailed`."""
+        wanted: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for one in subscribers:
+            for name, value in values_of(one, self._kinds):
+                wanted[self._kinds[name]][value.text] = None
+        missing = {kind: await self._references.missing(kind, ids) for kind, ids in wanted.items()}
+        look = self._seen.taken if self._from_database else await self._asked(subscribers)
+
+        def work() -> list[Findings]:
+            return [self._of(one, look, missing) for one in subscribers]
+
+        return await anyio.to_thread.run_sync(work)
+
+    async def _asked(self, subscribers: Sequence[Subscriber]) -> Look:
+        """What the API has of the values of a page, a call a value; none for a value that no object can have."""
+
+        def texts(step: Step, name: str, can_have: Callable[[str], bool]) -> list[str]:
+            found = (value.text for one in subscribers for _, value in values_of(one, [(step, name)]))
+            return list(filter(can_have, dict.fromkeys(found)))
+
+        numbers = texts(Step.SUBSCRIBER, NUMBER, lambda text: can_be(NUMBER, text))
+        logins = texts(Step.ACCOUNT, "login", lambda text: can_be("login", text))
+        addresses = texts(Step.ACCOUNT, "ip", _is_address)
+        answers = await self._gateway.ask([call_for_number(number) for number in numbers])
+        found: defaultdict[tuple[str, str], list[Taken]] = defaultdict(list)
+        owners: dict[str, str] = {}
+        with as_engine_errors():
+            for answer in answers:
+                for one in (one for one in numbers_of(answer) if one.number in numbers):
+                    owners[one.abonent] = one.number
+                    found[NUMBERS.kind, one.number].append(Taken(one.number, one.deleted, one.abonent, one.number))
+        for watched, name, values in ((LOGINS, "login", logins), (ADDRESSES, "ip", addresses)):
+            answers = await self._gateway.ask([call_for_account(name, value) for value in values])
+            with as_engine_errors():
+                for value, answer in zip(values, answers, strict=True):
+                    found[watched.kind, value] += [
+                        _as_taken(one, value, owners.get(one.abonent, ""))
+                        for one in accounts_of(answer)
+                        if value in {one.login, one.address}
+                    ]
+        return lambda watched, text: sorted(found[watched.kind, text], key=lambda one: one.deleted)
+
+    def _of(self, subscriber: Subscriber, look: Look, missing: Mapping[str, Collection[str]]) -> Findings:
+        found = Findings()
+        for _, value in values_of(subscriber, [_NUMBER]):
+            self._judge_number(value, look(NUMBERS, value.text), found)
+        for account in subscriber.of(Step.ACCOUNT):
+            if login := account.values.get("login"):
+                same = [one for one in look(LOGINS, login.text) if one.value == login.text]
+                _judge_login(login, subscriber.number, same, found)
+            if address := account.values.get("ip"):
+                self._judge_address(address, account, look(ADDRESSES, address.text), found)
+        for name, value in values_of(subscriber, self._kinds):
+            kind = self._kinds[name]
+            if value.text in missing[kind]:
+                noun = REFERENCES[kind].noun
+                found.fault(value, said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value.text))
+        return found
+
+    def _judge_number(self, value: Value, taken: Sequence[Taken], found: Findings) -> None:
+        same = [one for one in taken if one.value == value.text]
+        live = [one for one in taken if not one.deleted]
+        if same and all(one.deleted for one in same):
+            found.warn(
+                value,
+                said(
+                    "a deleted subscriber of the billing, abonent {id}, has the contract number: the billing may "
+                    "refuse it",
+                    id=same[0].abonent,
+                ),
+            )
+        elif not same and live and not self._alike:
+            found.fault(
+                value,
+                said(
+                    "the billing has the contract number {other!r}, {reason}: write it in the same way if it is "
+                    "the same subscriber, or give {flag} if both are right",
+                    other=live[0].value,
+                    reason=reason(value.text, live[0].value),
+                    flag=setting(ALIKE),
+                ),
+            )
+
+    def _judge_address(self, value: Value, account: Part, known: Sequence[Taken], found: Findings) -> None:
+        taken = [one for one in known if not one.deleted]
+        others = [one for one in taken if "login" not in account.values or one.login != account.text("login")]
+        if others:
+            why = said(
+                "{address} is the address of the account {login} in the billing, of {subscriber}",
+                address=value.text,
+                login=others[0].login,
+                subscriber=_owner(others[0]),
+            )
+            found.fault(value, why)
+        # Where it is none at all, it has a fault of its own.
+        if taken or not _is_address(value.text):
+            return
+        address, pool = IPv4Address(value.text), account.text("pull")
+        if pool in self._pools:
+            first, last = self._pools[pool]
+            if not first <= address <= last:
+                why = said(
+                    "{address} is not in the pool {pool}, which goes from {first} to {last}",
+                    address=value.text,
+                    pool=pool,
+                    first=str(first),
+                    last=str(last),
+                )
+                found.fault(value, why)
+        elif self._pools:
+            if not any(first <= address <= last for first, last in self._pools.values()):
+                found.warn(value, said("{address} is in none of the billing's pools", address=value.text))
+        elif self._networks and int(address) // _NETWORK not in self._networks:
+            why = said("{address} is in none of the networks in which the billing has accounts", address=value.text)
+            found.warn(value, why)
+
+
+def _judge_login(value: Value, number: str, taken: Sequence[Taken], found: Findings) -> None:
+    live = [one for one in taken if not one.deleted]
+    others = [one for one in live if one.number != number]
+    if others:
+        found.fault(value, said("the login is that of {subscriber} in the billing", subscriber=_owner(others[0])))
+    elif taken and not live:
+        why = said(
+            "the login is that of a deleted account of {subscriber}: the billing may refuse it",
+            subscriber=_owner(taken[0]),
+        )
+        found.warn(value, why)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_taken(account: AccountTaken, value: str, number: str = "") -> Taken:
+    return Taken(value, account.deleted, account.abonent, account.number or number, account.login)
+
+
+def _owner(taken: Taken) -> Said:
+    """The subscriber of the billing that has a value."""
+    if taken.number:
+        return said("contract number {number}", number=taken.number)
+    return said("abonent {id}", id=taken.abonent)

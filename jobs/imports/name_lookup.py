@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from jobs.imports.dictionary import LEFT_OUT, NEW, Dictionary, is_id
-from jobs.imports.fields import FieldTable, part_key
+from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, NamesThere, noun_of, plain_name
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault
 from texts.remedies import Remedy, setting
@@ -40,11 +40,6 @@ class _Unmatched(NamedTuple):
     reason: str
 
 
-def references_of(fields: FieldTable) -> Mapping[tuple[Step, str], str]:
-    """The kind of names that a value of a part refers to, by its step and its name there."""
-    return {(step, part_key(step, name)): one.dictionary for step, name, one in fields.names() if one.dictionary}
-
-
 class NameLookup:
     """Turns the names of a subscriber into ids, by the dictionary and, to tell names from ids, by the billing.
 
@@ -55,7 +50,7 @@ class NameLookup:
 
     def __init__(self, dictionary: Dictionary | None, fields: FieldTable, there: NamesThere) -> None:
         self._dictionary = dictionary
-        self._references = references_of(fields)
+        self._references = fields.references
         self._there = there
         self._unknown: dict[tuple[str, str], UnknownName] = {}
         self._has_more = False
@@ -66,11 +61,6 @@ class NameLookup:
         parts = tuple(made for part in subscriber.parts if (made := self._part(part, found)) is not None)
         faults = [self._fault(one, subscriber.row.line or 0) for one in found]
         return replace(subscriber, parts=parts), faults
-
-    @property
-    def unknown(self) -> Sequence[UnknownName]:
-        """The names without a meaning so far, in the order of their first use."""
-        return tuple(self._unknown.values())
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -137,7 +127,7 @@ class NameLookup:
             return _of_folder(part, PATH, replace(value, text=entry.path))
         is_given = entry is None and value.place.line is None
         if PATH in part.values and (is_given or not self._has(FOLDER)):
-            if self._is_an_id(FOLDER, value.text):
+            if is_id(value.text) and self._there.get(FOLDER, int(value.text)) is not None:
                 found.append(_Unmatched(FOLDER, value, _ambiguous(FOLDER, value.text)))
             return part
         key = self._id(FOLDER, value, found)
@@ -156,19 +146,11 @@ class NameLookup:
             return entry.id
         is_given = value.place.line is None
         if entry is None and is_id(name) and (is_given or not self._has(kind)):
-            if self._is_other_name(kind, name):
+            if any(one.id != int(name) for one in self._there.named(kind, name)):
                 found.append(_Unmatched(kind, value, _ambiguous(kind, name)))
             return name
         found.append(_Unmatched(kind, value, self._why(kind, name, None if entry is None else entry.line)))
         return name
-
-    def _is_other_name(self, kind: str, number: str) -> bool:
-        """Whether a number that can be an id is the name of an object with another id."""
-        return any(one.id != int(number) for one in self._there.named(kind, number))
-
-    def _is_an_id(self, kind: str, name: str) -> bool:
-        """Whether a name is a number, and an object has it as its id."""
-        return is_id(name) and self._there.get(kind, int(name)) is not None
 
     def _why(self, kind: str, name: str, line: int | None) -> str:
         if self._dictionary is None:
@@ -208,7 +190,7 @@ class NameLookup:
             known = self._unknown[kind, name] = UnknownName(kind, name, value.place)
         if known is None:
             self._has_more = True
-            return ValueFault(value.place, value.text, reason)
+            return value.fault(reason)
         if line > known.last:
             known.rows += 1
             known.last = line
@@ -219,7 +201,7 @@ class NameLookup:
                 name=name,
                 line=known.place.line or 0,
             )
-        return ValueFault(value.place, value.text, reason)
+        return value.fault(reason)
 
 
 def _of_folder(part: Part, name: str, value: Value) -> Part:

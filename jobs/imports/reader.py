@@ -9,14 +9,12 @@ from typing import Final
 
 from billing.database.schema import Schema
 from billing.profile import Profile
-from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
 from jobs.access.vault import Vault
 from jobs.imports.column_map import ColumnMap
-from jobs.imports.row_parts import make_row, parts_of_row, seal_secrets
 from jobs.imports.subscriber import Faulty, Stage, Step, Subscriber, ValueFault
-from jobs.imports.table_columns import TableColumns
+from jobs.imports.table_columns import TableColumns, make_row, parts_of_row, seal_secrets
 from jobs.imports.tables import JoinedTables, is_of_joined
 from jobs.rows.secret_cells import guard_rows, without_secrets
 from texts.remedies import setting
@@ -77,14 +75,6 @@ class SubscriberReader:
     def stage(self) -> None:
         """Read the joined tables, if there are any. Raises `InputRefused` and `VaultFailed`."""
         self.tables.stage(self._main, lambda row: make_row(self.columns, row).number.text)
-
-    def read(self, rows: Sequence[Row]) -> tuple[list[Subscriber], list[Refusal]]:
-        """The subscribers of these rows, and the refusals of the others. Raises `InputRefused` and `VaultFailed`."""
-        judged = self.judge(rows)
-        return (
-            [one for one in judged if isinstance(one, Subscriber)],
-            [one.refusal() for one in judged if isinstance(one, Faulty)],
-        )
 
     def judge(self, rows: Sequence[Row]) -> list[Subscriber | Faulty]:
         """Each row as its subscriber, or with all its faults. Raises `InputRefused` and `VaultFailed`."""

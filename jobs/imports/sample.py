@@ -9,7 +9,6 @@ import weakref
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
@@ -18,8 +17,8 @@ from typing import BinaryIO, Final, NamedTuple, TypeAlias, cast
 from engine.errors import InputRefused
 from engine.rows import DerivedSource, Row, RowPage, Source
 from jobs.imports.fields import FieldTable
-from jobs.imports.name_lookup import references_of
 from jobs.imports.names_there import FOLDER, noun_of, plain_name
+from jobs.imports.seen_values import temporary_room
 from jobs.imports.subscriber import (
     FOLDER_ID,
     PATH,
@@ -127,7 +126,7 @@ class RowSample:
 
     def __init__(self, size: int, fields: FieldTable) -> None:
         self._size = size
-        self._references = {**references_of(fields), (Step.FOLDER, PATH): FOLDER, (Step.FOLDER, FOLDER_ID): FOLDER}
+        self._references = {**fields.references, (Step.FOLDER, PATH): FOLDER, (Step.FOLDER, FOLDER_ID): FOLDER}
         self._traits: dict[Trait, int] = {}
         self._seen: dict[int, tuple[int, ...]] = {}
 
@@ -146,7 +145,12 @@ class RowSample:
             rows += len(page.rows) + len(page.refusals)
             faulty += len(page.refusals)
             for one in judge(page.rows):
-                line = _line_of(one.row, source.name)
+                if (line := one.row.line) is None:
+                    raise InputRefused(
+                        "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
+                        file=source.name,
+                        flag=setting("sample"),
+                    )
                 numbers = self._seen.pop(line, ())
                 if isinstance(one, Faulty):
                     faulty += 1
@@ -263,7 +267,7 @@ def _describe(trait: Trait) -> Said:
     """A trait in words: "tariff 'Домашний'", "several accounts"."""
     if trait.sort != _KIND_OF_ROW:
         return said("{noun} {name!r}", noun=noun_of(trait.sort), name=trait.text)
-    step, mark, what = _parted(trait.text)
+    step, mark, what = trait.text.partition(next(mark for mark in ":=." if mark in trait.text))
     named = STEP_NAMES[Step(step)]
     match mark, what:
         case ":", "0":
@@ -288,20 +292,6 @@ _SIGNS: Final[Mapping[str, Said]] = MappingProxyType(
 )
 
 
-def _parted(text: str) -> tuple[str, str, str]:
-    return text.partition(next(mark for mark in ":=." if mark in text))
-
-
-def _line_of(row: Row, name: str) -> int:
-    if row.line is None:
-        raise InputRefused(
-            "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
-            file=name,
-            flag=setting("sample"),
-        )
-    return row.line
-
-
 # ---- choosing ---------------------------------------------------------------------------------------------------
 
 
@@ -309,7 +299,7 @@ class _TraitFile:
     """Lines with the numbers of their traits, in a temporary file without a name; read as often as needed."""
 
     def __init__(self) -> None:
-        with _room():
+        with temporary_room(OSError):
             self._file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed below
         weakref.finalize(self, self._file.close)
         self._waiting = array("I")
@@ -335,21 +325,9 @@ class _TraitFile:
             rest = rest[at:]
 
     def _flush(self) -> None:
-        with _room():
+        with temporary_room(OSError):
             self._waiting.tofile(self._file)
         self._waiting = array("I")
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputRefused(
-            "the rows to choose a sample from cannot be kept in the temporary folder: {error}. Make room "
-            "there, or name another one in the environment: TMPDIR",
-            error=error,
-        ) from error
 
 
 def _greedy(kept: _TraitFile) -> Iterator[tuple[int, tuple[int, ...]]]:

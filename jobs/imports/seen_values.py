@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from billing.contract_numbers import undressed
 from billing.database.sql_blocks import sql_block
 from engine.errors import InputRefused
+from jobs.imports.fields import ValueName
 from jobs.imports.subscriber import NUMBER, Place, Step, Subscriber, Value
-from jobs.imports.value_checks import ValueName, values_of
+from jobs.imports.value_checks import values_of
+from texts.said import Said, said
 
 _sql: Final = partial(sql_block, "seen_values", folder="jobs.imports")
 _MOST_TAKEN: Final = 20
@@ -56,6 +58,13 @@ class SeenIn:
     line: int | None
     table: str
 
+    @property
+    def where(self) -> Said:
+        """Its place in words."""
+        if self.table:
+            return said("line {line} of {table}", line=self.line or 0, table=self.table)
+        return said("line {line}", line=self.line or 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -74,26 +83,16 @@ class SeenValues:
     def __init__(self) -> None:
         # A database without a name is a file that SQLite makes for itself, unlinked and readable by us alone.
         self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._closes = weakref.finalize(self, self._base.close)
+        weakref.finalize(self, self._base.close)
         self._base.execute("pragma journal_mode = off")
         self._make("create_seen", "create_taken", "index_taken")
         self._indexed = False
         self._complete = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the database, as the end of these values does."""
-        self._closes()
-
     def add(self, subscribers: Iterable[Subscriber]) -> None:
         """Take a page of the input. Raises `InputRefused` where there is no room for it."""
         entries = [entry for one in subscribers for entry in _entries(one)]
-        with _with_room():
+        with temporary_room():
             self._base.execute("begin")
             self._base.executemany(_sql("see").text, entries)
             self._base.execute("commit")
@@ -113,7 +112,7 @@ class SeenValues:
             }
             for one in page
         ]
-        with _with_room():
+        with temporary_room():
             self._base.execute("begin")
             self._base.executemany(_sql("take").text, entries)
             self._base.execute("commit")
@@ -152,7 +151,7 @@ class SeenValues:
         return row
 
     def _make(self, *names: str) -> None:
-        with _with_room():
+        with temporary_room():
             for name in names:
                 self._base.execute(_sql(name).text)
 
@@ -169,14 +168,15 @@ class SeenValues:
 
 
 @contextmanager
-def _with_room() -> Iterator[None]:
+def temporary_room(failing: type[Exception] = sqlite3.Error) -> Iterator[None]:
+    """Around what writes into unnamed temporary files. Raises `InputRefused` where there is no room for it."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except failing as error:
         raise InputRefused(
-            "what the rows have in common cannot be kept in a temporary file: {error}. Free some room there, or "
-            "name another folder with TMPDIR",
-            error=str(error),
+            "what an import reads cannot be kept in the temporary folder: {error}. Make room there, or name another "
+            "folder with TMPDIR",
+            error=error,
         ) from error
 
 

@@ -108,11 +108,24 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class ValueFault:
+    """A fault of a value: its place, the cell as it stands, and a sentence that says what is wrong with it."""
+
+    place: Place
+    cell: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Value:
     """A value as text, and its place. Money is a decimal number, dates and times are as the API takes them."""
 
     text: str
     place: Place = Place()
+
+    def fault(self, reason: str) -> ValueFault:
+        """A fault of it."""
+        return ValueFault(self.place, self.text, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +164,6 @@ class Subscriber:
     def of(self, step: Step) -> tuple[Part, ...]:
         """All parts of a step."""
         return tuple(one for one in self.parts if one.step is step)
-
-
-@dataclass(frozen=True, slots=True)
-class ValueFault:
-    """A fault of a value: its place, the cell as it stands, and a sentence that says what is wrong with it."""
-
-    place: Place
-    cell: str
-    reason: str
 
 
 Stage = Callable[[Subscriber], tuple[Subscriber, Sequence[ValueFault]]]

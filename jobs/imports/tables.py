@@ -8,7 +8,6 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,12 +21,12 @@ from engine.rows import LastLine, Row, RowPage, Source
 from engine.sources.detect import open_input
 from jobs.access.vault import Vault
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
-from jobs.imports.row_parts import EMPTY, MadeRow, RowParts, make_row, parts_of_row, seal_secrets
+from jobs.imports.seen_values import temporary_room
 from jobs.imports.subscriber import Step, ValueFault
-from jobs.imports.table_columns import TableColumns
+from jobs.imports.table_columns import EMPTY, MadeRow, RowParts, TableColumns, make_row, parts_of_row, seal_secrets
 from jobs.rows.secret_cells import guard_rows
 from texts.remedies import setting
-from texts.said import Quantity, Said, said
+from texts.said import Quantity, said
 
 MOST: Final = 1000
 """Rows of one contract number in one table, beyond which the subscriber is refused: they are read together."""
@@ -92,14 +91,19 @@ class JoinedTables:
         counts: dict[tuple[str, str], int] = {}
         values = {"numbers": msgspec.json.encode(sorted(set(numbers))).decode(), "most": MOST + 1}
         tables = self.columns
-        with self._lock, _room():
+        with self._lock, temporary_room():
             for number, step, made in self._database.execute(_sql("of_numbers"), values):
                 one, columns = _read(made), tables[Step(step)]
                 counts[number, step] = counts.get((number, step), 0) + 1
                 if counts[number, step] <= MOST:
                     found.setdefault(number, []).append(parts_of_row(columns, one))
                 else:
-                    fault = ValueFault(one.number.place, number, _too_many(columns))
+                    too_many = said(
+                        "{table} has more than {most} rows of this contract number",
+                        table=columns.name,
+                        most=Quantity(MOST),
+                    )
+                    fault = ValueFault(one.number.place, number, too_many)
                     found[number].append(RowParts(one.number, (), (fault,)))
         return found
 
@@ -141,9 +145,13 @@ class JoinedTables:
         return self._opened[step]
 
     def _staged(self, main: Source, number_of: Callable[[Row], str]) -> sqlite3.Connection:
-        database = _temporary()
+        # In an unlinked file of SQLite's temporary folder; used by several threads, one after another.
+        database = sqlite3.connect(":memory:", check_same_thread=False)
         weakref.finalize(self, database.close)
-        with _room(), database:
+        with temporary_room():
+            for name in ("as_files", "attach", "create_rows", "create_numbers"):
+                database.execute(_sql(name))
+        with temporary_room(), database:
             for step in self._map.tables:
                 source, columns = self._table(step)
                 for page in source.pages(None):
@@ -176,7 +184,7 @@ class JoinedTables:
         values = {"numbers": msgspec.json.encode([one.text for one in numbers]).decode()}
         if self._database is None:
             return
-        with self._lock, _room():
+        with self._lock, temporary_room():
             known = {number for (number,) in self._database.execute(_sql("known"), values)}
         for one in numbers:
             if one.text not in known:
@@ -204,32 +212,6 @@ def _of_table(columns: TableColumns, refusal: Refusal) -> Refusal:
             reason=refusal.reason,
         )
     return Refusal(None, None, refusal.label, reason)
-
-
-def _too_many(columns: TableColumns) -> Said:
-    return said("{table} has more than {most} rows of this contract number", table=columns.name, most=Quantity(MOST))
-
-
-def _temporary() -> sqlite3.Connection:
-    """A database in an unlinked file of SQLite's temporary folder."""
-    with _room():
-        # The connection is used by several threads, one after another.
-        database = sqlite3.connect(":memory:", check_same_thread=False)
-        for name in ("as_files", "attach", "create_rows", "create_numbers"):
-            database.execute(_sql(name))
-        return database
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise InputRefused(
-            "the joined tables cannot be kept in the temporary folder: {error}. Make room there, or name another "
-            "one in the environment: TMPDIR",
-            error=error,
-        ) from error
 
 
 def _sql(name: str) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from jobs.access.gateway import Gateway
 from jobs.imports import written_values as written
-from jobs.imports.fields import FieldKind, FieldTable, ModelField, part_key
+from jobs.imports.fields import FieldKind, FieldTable, ModelField, ValueName, part_key
 from jobs.imports.subscriber import (
     NUMBER,
     PATH,
@@ -21,10 +21,7 @@ from jobs.imports.subscriber import (
     folder_path,
 )
 from jobs.spec.parameters import today
-from texts.said import Quantity, Said, ValueRefused, said, text_of
-
-ValueName: TypeAlias = tuple[Step, str]
-"""A value by the step and its name in the part."""
+from texts.said import Quantity, ValueRefused, text_of
 
 _TEXTS: Final = frozenset({FieldKind.TEXT, FieldKind.PHONE, FieldKind.EMAIL, FieldKind.MAC, FieldKind.LOGIN})
 """The kinds that are kept in a column of text."""
@@ -62,9 +59,7 @@ class ValueChecks:
     def __init__(
         self, fields: FieldTable, limits: TextLimits | None = None, *, today: Callable[[], date] = today
     ) -> None:
-        self._fields: dict[ValueName, ModelField] = {
-            (step, part_key(step, name)): one for step, name, one in fields.names()
-        }
+        self._fields = fields.by_value
         self._limits = limits or TextLimits()
         moment = written.dates_until(today)
         self._readers: Mapping[FieldKind, Callable[[str], str]] = {
@@ -95,8 +90,9 @@ class ValueChecks:
             try:
                 texts[name] = self._read(part.step, name, value)
             except ValueError as error:
-                faults.append(ValueFault(value.place, value.text, text_of(error)))
-        return part.with_texts(texts) if _differs(part, texts) else part
+                faults.append(value.fault(text_of(error)))
+        is_as_it_was = all(part.values[name].text == text for name, text in texts.items())
+        return part if is_as_it_was else part.with_texts(texts)
 
     def _read(self, step: Step, name: str, value: Value) -> str:
         known = self._fields.get((step, name))
@@ -127,19 +123,12 @@ class ValueChecks:
                 longest=Quantity(longest),
             )
         if kind in _TEXTS and not self._limits.writes(text):
-            raise ValueError(self._unwritable(text))
-
-    def _unwritable(self, text: str) -> Said:
-        place, letter = next((place, one) for place, one in enumerate(text, 1) if not self._limits.writes(one))
-        return said(
-            "character {place}, {letter}, is none that the billing's database can hold: leave it out",
-            place=place,
-            letter=repr(letter),
-        )
-
-
-def _differs(part: Part, texts: Mapping[str, str]) -> bool:
-    return any(part.values[name].text != text for name, text in texts.items())
+            place, letter = next((place, one) for place, one in enumerate(text, 1) if not self._limits.writes(one))
+            raise ValueRefused(
+                "character {place}, {letter}, is none that the billing's database can hold: leave it out",
+                place=place,
+                letter=repr(letter),
+            )
 
 
 def values_of(subscriber: Subscriber, wanted: Collection[ValueName]) -> list[tuple[ValueName, Value]]:

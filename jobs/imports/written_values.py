@@ -163,24 +163,18 @@ def email(text: str) -> str:
     local, at, domain = written.rpartition("@")
     if "@" in local or (_SEVERAL.search(domain) and at):
         raise ValueRefused("{text!r} is more than one e-mail address: leave one", text=written[:_SHOWN])
-    if _is_mailbox(local) and _is_domain(domain) and len(written) <= _LONGEST_EMAIL:
+    labels = domain.split(".")
+    is_mailbox = len(local) <= _LONGEST_LOCAL and _LOCAL.fullmatch(local) is not None
+    is_domain = (
+        len(labels) > 1
+        and all(len(label) <= _LONGEST_LABEL and _LABEL.fullmatch(label) for label in labels)
+        and not labels[-1].isdigit()
+    )
+    if is_mailbox and is_domain and len(written) <= _LONGEST_EMAIL:
         return written
     raise ValueRefused(
         "{text!r} is not an e-mail address: write it as name@domain.ru, or leave the cell empty",
         text=written[:_SHOWN],
-    )
-
-
-def _is_mailbox(local: str) -> bool:
-    return len(local) <= _LONGEST_LOCAL and _LOCAL.fullmatch(local) is not None
-
-
-def _is_domain(domain: str) -> bool:
-    labels = domain.split(".")
-    return (
-        len(labels) > 1
-        and all(len(label) <= _LONGEST_LABEL and _LABEL.fullmatch(label) for label in labels)
-        and not labels[-1].isdigit()
     )
 
 

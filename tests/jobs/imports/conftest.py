@@ -10,8 +10,7 @@ from engine.rows import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.vault import Vault
-from jobs.imports.column_map import ColumnMap
-from jobs.imports.map_file import read_map
+from jobs.imports.column_map import ColumnMap, read_map
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import NUMBER, Faulty, Part, Place, Stage, Step, Subscriber, Value
 

@@ -11,13 +11,21 @@ from billing.directory.names import NamedObject
 from engine.errors import InputRefused
 from jobs.access.gateway import Gateway
 from jobs.access.references import References
-from jobs.imports import proposals
-from jobs.imports.dictionary import COLUMNS, Dictionary, check_dictionary, read_dictionary
+from jobs.imports import dictionary as of_names
+from jobs.imports.dictionary import (
+    COLUMNS,
+    Dictionary,
+    Match,
+    Matcher,
+    NameStanding,
+    NamesUsed,
+    check_dictionary,
+    propose,
+    read_dictionary,
+)
 from jobs.imports.fields import usual_fields
-from jobs.imports.matching import Match, Matcher
 from jobs.imports.name_lookup import REMEMBERED, NameLookup
 from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.proposals import NameStanding, NamesUsed, propose
 from jobs.imports.subscriber import Step
 from tests.jobs.imports.conftest import made
 
@@ -287,7 +295,7 @@ def test_what_is_remembered_of_names_without_an_id_is_bounded(written: Path) -> 
     stage = NameLookup(read(written, "tariff;A;;;3;;;;"), usual_fields(), NAMES_HERE)
     for line in range(2, REMEMBERED + 12):
         stage(made(line, (Step.TARIFF, {"tarif_id": f"T{line}"})))
-    assert len(stage.unknown) == REMEMBERED
+    assert len(stage.notes) == REMEMBERED + 1
     assert str(stage.notes[-1]) == "more names have no id: each is told with its row"
 
 
@@ -378,7 +386,7 @@ def test_what_is_still_to_be_done_is_counted() -> None:
 
 
 def test_a_column_of_other_things_is_no_column_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proposals, "MOST", 3)
+    monkeypatch.setattr(of_names, "MOST_USED", 3)
     with pytest.raises(InputRefused, match="the column tarif_id has more than 3 different values"):
         used_in(*((Step.TARIFF, {"tarif_id": f"T{number}"}) for number in range(4)))
 

@@ -11,8 +11,8 @@ import pytest
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.vault import is_token
+from jobs.imports.column_map import read_map
 from jobs.imports.fields import FieldKind
-from jobs.imports.map_file import read_map
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Subscriber, ValueFault
 from jobs.imports.value_checks import ValueChecks

@@ -15,7 +15,6 @@ from billing.profile import Fact, Profile
 from checkpoints.records import Refusal
 from engine.rows import Row, RowPage, Source
 from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, untried_fields, usual_fields
-from jobs.imports.name_lookup import references_of
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder, traits_of
 from jobs.imports.subscriber import (
     STEP_MODELS,
@@ -111,7 +110,7 @@ def test_the_map_of_the_page_is_one(tables: Tables) -> None:
     assert columns.fields.of_step(Step.SUBSCRIBER)["inn"].longest == 12
 
 
-REFERENCES = references_of(usual_fields())
+REFERENCES = usual_fields().references
 
 
 @dataclass(slots=True)

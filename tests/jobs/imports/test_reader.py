@@ -21,10 +21,9 @@ from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
-from jobs.imports.column_map import ColumnMap
+from jobs.imports.column_map import ColumnMap, read_map
 from jobs.imports.fields import FieldKind, usual_fields
 from jobs.imports.input_checks import InputChecks, Judged
-from jobs.imports.map_file import read_map
 from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere
 from jobs.imports.reader import SubscriberReader
@@ -191,7 +190,7 @@ def test_memory_does_not_grow_with_joined_rows_and_nothing_is_left_of_them(table
     # A file without a name is gone with its process, however that ends.
     (staged,) = [one for one in open_files() if one.st_size > 20_000_000 and not one.st_nlink]
     assert staged.st_mode & 0o077 == 0
-    assert len(reader.read(next(iter(reader.source.pages(None))).rows)[0]) > 100
+    assert len(reader.judge(next(iter(reader.source.pages(None))).rows)) > 100
 
 
 def open_files() -> list[os.stat_result]:
@@ -210,7 +209,8 @@ def test_pages_are_read_beside_each_other(tables: Tables, joined: ColumnMap) -> 
     reader = tables.reader(joined)
     pages = [page.rows for page in reader.source.pages(None) if page.rows]
     with ThreadPoolExecutor(8) as pool:
-        read = [one for found, _ in pool.map(reader.read, pages * 4) for one in found]
+        judged = [one for found in pool.map(reader.judge, pages * 4) for one in found]
+    read = [one for one in judged if isinstance(one, Subscriber)]
     assert len(read) == 4 * len(numbers)
     assert all(of(one, Step.SERVICE) == [{"manager_id": "33", "usluga_id": "5"}] for one in read)
 

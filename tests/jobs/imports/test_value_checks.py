@@ -1,6 +1,6 @@
 """Values of an input: read, held against each other and against the billing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from ipaddress import IPv4Address
@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from billing.api.client import BillingClient
 from billing.contract_numbers import undressed
 from jobs.access.gateway import Gateway
-from jobs.imports.billing_checks import BillingChecks
-from jobs.imports.duplicates import Duplicates
 from jobs.imports.fields import usual_fields
+from jobs.imports.input_checks import BillingChecks, Duplicates
 from jobs.imports.seen_values import SeenValues
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Place, Step, Subscriber, ValueFault
 from jobs.imports.value_checks import TextLimits, ValueChecks
@@ -196,9 +195,8 @@ def test_what_is_read_is_read_the_same_again(text: str) -> None:
 
 
 @pytest.fixture
-def seen() -> Iterator[SeenValues]:
-    with SeenValues() as values:
-        yield values
+def seen() -> SeenValues:
+    return SeenValues()
 
 
 def faults(
@@ -208,12 +206,12 @@ def faults(
     seen.add(subscribers[:-1])
     seen.add(subscribers[-1:])
     duplicates = Duplicates(seen, alike=alike)
-    return {one.row.line: [fault.reason for fault in duplicates(one)[1]] for one in subscribers}
+    return {one.row.line: [fault.reason for fault in duplicates(one).faults] for one in subscribers}
 
 
 def warnings(seen: SeenValues, subscribers: Sequence[Subscriber]) -> list[list[str]]:
     assert not any(faults(seen, subscribers).values())
-    return [[one.reason for one in Duplicates(seen).warnings(row)] for row in subscribers]
+    return [[one.reason for one in Duplicates(seen)(row).warnings] for row in subscribers]
 
 
 def test_a_contract_number_that_stands_twice_is_a_fault_of_both_rows(seen: SeenValues) -> None:
@@ -261,8 +259,7 @@ def test_numbers_that_look_alike_are_a_fault_until_the_operator_says_otherwise(
     assert reason == (
         f"{one!r} looks like {other!r} in line 3, {why}: correct one of them, or give --alike if both are right"
     )
-    with SeenValues() as anew:
-        assert faults(anew, rows, alike=True) == {2: [], 3: []}
+    assert faults(SeenValues(), rows, alike=True) == {2: [], 3: []}
 
 
 def test_a_phone_of_several_rows_is_a_warning(seen: SeenValues) -> None:
@@ -289,8 +286,7 @@ def test_a_number_of_two_scripts_is_a_warning(seen: SeenValues) -> None:
 )
 def test_a_number_is_a_fault_exactly_where_another_one_is_equal_or_looks_alike(numbers: list[str]) -> None:
     rows = [subscriber(line, number) for line, number in enumerate(numbers, 2)]
-    with SeenValues() as seen:
-        found = faults(seen, rows)
+    found = faults(SeenValues(), rows)
     for row in rows:
         alike = [other for other in rows if other is not row and undressed(other.number) == undressed(row.number)]
         equal = [other for other in alike if other.number == row.number]
@@ -307,16 +303,16 @@ async def found(
     gateway: Gateway, subscribers: Sequence[Subscriber], *, alike: bool = False
 ) -> tuple[dict[str, str], dict[str, str], Sequence[str]]:
     """The reasons of faults and of warnings, by line and column, and what was not checked."""
-    with SeenValues() as seen:
-        seen.add(subscribers)
-        checks = BillingChecks(gateway, usual_fields(), seen, alike=alike)
-        await checks.survey()
-        findings = await checks.judge(subscribers)
-        return (
-            _by_place([fault for one in findings for fault in one.faults]),
-            _by_place([warning for one in findings for warning in one.warnings]),
-            checks.notes,
-        )
+    seen = SeenValues()
+    seen.add(subscribers)
+    checks = BillingChecks(gateway, usual_fields(), seen, alike=alike)
+    await checks.survey()
+    findings = await checks.judge(subscribers)
+    return (
+        _by_place([fault for one in findings for fault in one.faults]),
+        _by_place([warning for one in findings for warning in one.warnings]),
+        checks.notes,
+    )
 
 
 def _by_place(faults: Sequence[ValueFault]) -> dict[str, str]:
