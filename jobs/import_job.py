@@ -45,8 +45,7 @@ from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import KeyColumns, Selected
 from jobs.spec.columns import Assigned
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.import_words import ALIKE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES
-from jobs.spec.spec import JobSpec
+from jobs.spec.spec import ALIKE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES, JobSpec
 from texts.remedies import setting
 from texts.said import said
 

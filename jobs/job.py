@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from billing.directory.references import REFERENCES
+from billing.directory.objects import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
 from checkpoints.records import Item, Refusal
@@ -25,10 +25,10 @@ from jobs.rows.input import Input, open_rows
 from jobs.rows.secret_cells import guard_rows
 from jobs.rows.selection import Selected
 from jobs.spec.columns import Assigned
+from jobs.spec.entries import WAY
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
-from jobs.spec.undo_words import WAY
 from texts.remedies import Remedy, setting
 from texts.said import in_lines, said
 

@@ -15,16 +15,15 @@ from typing import Final
 
 import msgspec
 
-from billing.directory.values import plain_value
+from billing.directory.models import plain_value
 from billing.money import wire
 from billing.profile import Profile, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
-from jobs.spec.entries import SharedAccountsRule
-from jobs.spec.import_words import IMPORT
-from jobs.spec.undo_words import UNDO
+from jobs.spec.entries import UNDO, SharedAccountsRule
+from jobs.spec.spec import IMPORT
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, counted, said
 

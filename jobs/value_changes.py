@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from billing.directory.values import AMOUNTS, same_value
+from billing.directory.models import AMOUNTS, same_value
 from billing.profile import Profile, TypeEight
 from checkpoints.journal import Journal
 from checkpoints.records import Item, PendingBefore, Run
@@ -21,9 +21,8 @@ from jobs.access.payload import ACCOUNT, Payload, decode_payload, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.effects.before_image import changed_meanwhile, shares_place
 from jobs.effects.creatable_models import BALANCE
-from jobs.effects.field_rules import rules_of
-from jobs.spec.chain_kind import CREATE, DELETE, SET
-from jobs.spec.import_words import IMPORT
+from jobs.effects.set_fields import rules_of
+from jobs.spec.spec import CREATE, DELETE, IMPORT, SET
 
 _SUM: Final = "op_summa"
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from engine.pipeline import before_images, ownership, witness
+from engine.pipeline import gate, witness
 from lab.fleet import postgres_server
 from tools.house import ROOMS, ROOT
 
@@ -40,10 +40,10 @@ _STATEMENT: Final = (str(ROOT / "billing" / "database" / "file_database.py"), "s
 """The function that asks the process that reads the billing's file for a statement."""
 _DRIVER: Final = f"{os.sep}psycopg{os.sep}"
 _SECONDS_THAT_A_LOOK_COUNTS: Final = (
-    (before_images, "FRESH"),
+    (witness, "READING_COUNTS"),
     (witness, "FRESH"),
     (witness, "READING_COUNTS"),
-    (ownership, "TRUSTED"),
+    (gate, "TRUSTED"),
 )
 
 

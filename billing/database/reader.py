@@ -1,18 +1,287 @@
 """The reader of a `Database`: the protocol, and the one over an fdb connection of this process."""
 
 import ctypes
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import fdb
+from fdb import fbcore
 
-from billing.database.columns import SelectColumns, describe_columns
-from billing.database.prepared import Prepared
+from billing.database.columns import SelectColumns, describe_columns, is_select
 from billing.database.sql_blocks import Value, blocks
 from billing.errors import NotASelect
 from texts.said import said
+
+# ---- a statement that runs many times -----------------------------------------------------------------------------
+
+
+# Firebird's types, from its ibase.h; an odd number is the same type with nulls.
+_TEXT: Final = 452
+_VARYING: Final = 448
+_DOUBLE: Final = 480
+_SHORT: Final = 500
+_LONG: Final = 496
+_INT64: Final = 580
+_TIMESTAMP: Final = 510
+_DATE: Final = 570
+_TEXTS: Final = (_TEXT, _VARYING)
+_OCTETS: Final = 1
+"""The number of the character set of bytes."""
+_CLOSE: Final = 1
+_END: Final = 100
+_SHORTEST: Final = 64
+"""Bytes for a value of any column: a date may be given as a text."""
+_BYTES_A_LETTER: Final = {4: 4, 69: 4, 3: 3}
+"""By the number of a character set, the bytes of its widest letter."""
+
+_ODD: Final = "replace"
+"""What becomes of bytes that are no letters, as with fdb."""
+
+_POINTER: Final = ctypes.POINTER(ctypes.c_char)
+_MIDNIGHT: Final = datetime(1858, 11, 17)  # noqa: DTZ001 - Firebird's dates have no zone
+_FIRST_DAY: Final = _MIDNIGHT.toordinal()
+_UNITS_A_SECOND: Final = 10_000
+
+_Variable: TypeAlias = Any  # a structure of ctypes
+_Row: TypeAlias = tuple[Any, ...]
+_Read: TypeAlias = Callable[[tuple[Any, ...], int], object]
+
+
+class Prepared:
+    """A statement of one transaction, for one thread at a time.
+
+    `cursor` only prepares it, and may be one for all statements: a commit closes each cursor there is. Raises what
+    fdb's cursor raises. A value or a column of a rare type, as a blob, goes through a `cursor` of its own, which the
+    reader of its rows then has to ask. With `trim` texts come without trailing blanks.
+    """
+
+    def __init__(
+        self,
+        transaction: Any,  # noqa: ANN401 - fdb's, as its cursor
+        cursor: Any,  # noqa: ANN401
+        sql: str,
+        encoding: str,
+        *,
+        trim: bool = False,
+    ) -> None:
+        self._encoding = encoding
+        self._trim = trim
+        self._transaction = transaction
+        self._status = fbcore.ISC_STATUS_ARRAY()
+        self.cursor: Any = None
+        self._prepares = cursor
+        self._statement = cursor.prep(sql)
+        given, found = self._statement._in_sqlda, self._statement._out_sqlda  # noqa: SLF001 - there is no other door
+        values, columns = given.sqlvar[: given.sqld], found.sqlvar[: found.sqld]
+        if not all(map(_is_common, (*columns, *values))):
+            self.cursor = transaction.cursor()
+            self._statement = self.cursor.prep(sql)
+        self.is_select = is_select(self._statement)
+        self._ended = True
+        self._given = _passed(given) if values else None
+        self._found = _passed(found) if columns else None
+        self._values = [_GivenValue(place, one) for place, one in enumerate(values)]
+        self._lay_out(columns if self.cursor is None else ())
+
+    def run(self, values: Sequence[Value]) -> list[_Row]:
+        """Run it; its rows, or an empty list."""
+        answered = self.execute(values)
+        if self.cursor is not None:
+            rows: list[_Row] = self.cursor.fetchall() if self._found else []
+            return rows
+        return self.fetch() if self.is_select else answered
+
+    def execute(self, values: Sequence[Value]) -> list[_Row]:
+        """Run it; the row that a statement other than a select answers, or an empty list."""
+        if self.cursor is not None:
+            self.cursor.execute(self._statement, values)
+            return []
+        for place, value in zip(self._values, values, strict=True):
+            place.give(value, self._encoding)
+        transaction = self._transaction
+        if transaction._tr_handle is None:  # noqa: SLF001 - as above
+            transaction.begin()
+        handle, api, status = self._statement._stmt_handle, fbcore.api, self._status  # noqa: SLF001 - as above
+        answered = None if self.is_select else self._found
+        if api.isc_dsql_execute2(status, transaction._tr_handle, handle, 3, self._given, answered):  # noqa: SLF001 - as above
+            raise self._error()
+        self._ended = not self.is_select
+        return [self._row()] if answered else []
+
+    def fetch(self, most: int | None = None) -> list[_Row]:
+        """The next rows of a select without a cursor, at most as many; none behind the last."""
+        handle, api, status = self._statement._stmt_handle, fbcore.api, self._status  # noqa: SLF001 - as above
+        rows: list[_Row] = []
+        while not self._ended and len(rows) != most:
+            if not (ended := api.isc_dsql_fetch(status, handle, 3, self._found)):
+                rows.append(self._row())
+                continue
+            self._ended = True
+            error = None if ended == _END else self._error()
+            api.isc_dsql_free_statement(status, handle, _CLOSE)
+            if error is not None:
+                raise error
+        return rows
+
+    def close(self) -> None:
+        """Free it; raises nothing."""
+        with suppress(fdb.Error):
+            self._statement.close()
+
+    def _error(self) -> Exception:
+        error: Exception = fbcore.exception_from_status(
+            fdb.DatabaseError, self._status, "Error while executing SQL statement:"
+        )
+        return error
+
+    def _lay_out(self, columns: Sequence[_Variable]) -> None:
+        """One buffer for a row, with a null mark after each column."""
+        form, places, reads = "=", [], []
+        count = 0
+        for one in columns:
+            form += f"{-struct.calcsize(form) % 8}x"
+            start = struct.calcsize(form)
+            kind = one.sqltype & ~1
+            part, width, read = _COLUMNS[kind](one, self._encoding)
+            if self._trim and kind in _TEXTS:
+                read = _trimmed(read)
+            form += part
+            places.append((start, struct.calcsize(form)))
+            form += "h"
+            reads.append((count + width, count, read))
+            count += width + 1
+        self._layout = struct.Struct(form)
+        self._buffer = ctypes.create_string_buffer(max(self._layout.size, 1))
+        base = ctypes.addressof(self._buffer)
+        for one, (start, null) in zip(columns, places, strict=True):
+            one.sqldata = ctypes.cast(base + start, _POINTER)
+            one.sqlind = ctypes.cast(base + null, ctypes.POINTER(ctypes.c_short))
+        self._columns: tuple[tuple[int, int, _Read], ...] = tuple(reads)
+
+    def _row(self) -> _Row:
+        found = self._layout.unpack_from(self._buffer)
+        return tuple([None if found[null] else read(found, place) for null, place, read in self._columns])
+
+
+def _is_common(variable: _Variable) -> bool:
+    """Whether the layout has its type; bytes are read by fdb."""
+    kind = variable.sqltype & ~1
+    return kind in _COLUMNS and not (kind in _TEXTS and variable.sqlsubtype == _OCTETS)
+
+
+def _passed(structure: Any) -> Any:  # noqa: ANN401 - structures of ctypes
+    return ctypes.cast(ctypes.pointer(structure), fbcore.XSQLDA_PTR)
+
+
+_WHOLE: Final = struct.Struct("=q")
+_DAY: Final = struct.Struct("=i")
+_MOMENT: Final = struct.Struct("=iI")
+
+
+class _GivenValue:
+    """The place of a value; Firebird makes it that of the column."""
+
+    def __init__(self, place: int, variable: _Variable) -> None:
+        self._place = place
+        self._variable = variable
+        self._subtype = variable.sqlsubtype
+        self._kind: type | None = None
+        self._buffer = ctypes.create_string_buffer(max(variable.sqllen, _SHORTEST))
+        self._room = memoryview(self._buffer).cast("B")
+        self._longest = variable.sqllen if variable.sqltype & ~1 in _TEXTS else len(self._room)
+        variable.sqldata = ctypes.cast(self._buffer, _POINTER)
+        variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
+
+    def give(self, value: Value, encoding: str) -> None:
+        """Place the value of the next run."""
+        variable, kind = self._variable, type(value)
+        if self._kind is not kind:
+            self._kind = kind
+            variable.sqltype, variable.sqllen = _VALUES[kind]
+            variable.sqlscale = 0
+            variable.sqlsubtype = self._subtype if kind is str else 0
+        if isinstance(value, int):
+            try:
+                _WHOLE.pack_into(self._room, 0, value)
+            except struct.error:
+                raise ValueError(f"{value} does not fit into 64 bits") from None
+        elif isinstance(value, str):
+            data = value.encode(encoding)
+            length = len(data)
+            if length > (room := self._longest):
+                # As fdb says it.
+                raise ValueError(f"Value of parameter ({self._place}) is too long, expected {room}, found {length}")
+            self._room[:length] = data
+            variable.sqllen = length
+        elif isinstance(value, datetime):
+            since = value.replace(tzinfo=None) - _MIDNIGHT
+            units = since.seconds * _UNITS_A_SECOND + since.microseconds // 100
+            _MOMENT.pack_into(self._room, 0, since.days, units)
+        elif value is not None:
+            _DAY.pack_into(self._room, 0, value.toordinal() - _FIRST_DAY)
+
+
+_VALUES: Final[dict[type, tuple[int, int]]] = {
+    int: (_INT64, 8),
+    bool: (_INT64, 8),
+    str: (_TEXT, 0),
+    datetime: (_TIMESTAMP, 8),
+    date: (_DATE, 4),
+    type(None): (_TEXT | 1, 0),
+}
+"""By the type of a value, how it is given, and its length."""
+
+
+def _number(letter: str) -> Callable[[_Variable, str], tuple[str, int, _Read]]:
+    def column(variable: _Variable, _: str) -> tuple[str, int, _Read]:
+        if not variable.sqlscale:
+            return letter, 1, lambda found, place: found[place]
+        unit = 10**-variable.sqlscale
+        return letter, 1, lambda found, place: Decimal(found[place]) / unit
+
+    return column
+
+
+def _varying(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
+    return f"H{variable.sqllen}s", 2, lambda found, place: found[place + 1][: found[place]].decode(encoding, _ODD)
+
+
+def _padded(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
+    letters = variable.sqllen // _BYTES_A_LETTER.get(variable.sqlsubtype, 1)
+    return f"{variable.sqllen}s", 1, lambda found, place: found[place].decode(encoding, _ODD)[:letters]
+
+
+def _trimmed(read: _Read) -> _Read:
+    return lambda found, place: str(read(found, place)).rstrip(" ")
+
+
+def _moment(_: _Variable, __: str) -> tuple[str, int, _Read]:
+    return "iI", 2, lambda found, place: _MIDNIGHT + timedelta(found[place], 0, found[place + 1] * 100)
+
+
+def _day(_: _Variable, __: str) -> tuple[str, int, _Read]:
+    return "i", 1, lambda found, place: date.fromordinal(_FIRST_DAY + found[place])
+
+
+_COLUMNS: Final[dict[int, Callable[[_Variable, str], tuple[str, int, _Read]]]] = {
+    _SHORT: _number("h"),
+    _LONG: _number("i"),
+    _INT64: _number("q"),
+    _DOUBLE: _number("d"),
+    _VARYING: _varying,
+    _TEXT: _padded,
+    _TIMESTAMP: _moment,
+    _DATE: _day,
+}
+"""By the type of a column: the letters of its bytes, how many values they give, and how these are read."""
+
+
+# ---- the reader of a `Database` -----------------------------------------------------------------------------------
+
 
 DatabaseRow = tuple[Any, ...]  # only the caller knows the types of the columns
 

@@ -15,7 +15,7 @@ from billing.api.calls import Call, filter_
 from billing.database.database import Database
 from billing.database.sql_blocks import sql_block
 from billing.directory.models import LARGEST_ID
-from billing.directory.references import REFERENCES
+from billing.directory.objects import REFERENCES
 from billing.errors import ColumnsMissing
 
 MOST: Final = 100_000

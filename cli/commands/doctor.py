@@ -59,7 +59,7 @@ from cli.terminal.texts import WHOLE, printable, reason_of, rendered
 from cli.terminal.waiting import waiting
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway
-from jobs.access.secret_table import missing_keys, no_key
+from jobs.access.vault import missing_keys, no_key
 from jobs.catalogue.typed_call import CALL
 from jobs.job import build
 from jobs.rows.input import Input

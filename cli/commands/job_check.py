@@ -89,7 +89,7 @@ def _checked(spec: JobSpec) -> CheckedJob:
     from billing.api.client import BillingClient, ClientSettings
     from jobs.access.gateway import Gateway
     from lab.crash.errors import NoTrial
-    from lab.crash.own_trials import trial_of
+    from lab.crash.trials import trial_of
 
     # Nothing is asked of this billing: an effect says what it can by itself.
     gateway = Gateway(BillingClient(ClientSettings("http://127.0.0.1:1")))

@@ -25,9 +25,7 @@ from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import printable, reason_of
 from cli.terminal.waiting import waiting
-from jobs.access.secret_copy import FindKeys, SecretCopy
-from jobs.access.vault import vault_path
-from jobs.access.vault_keys import VaultKeys, new_key
+from jobs.access.vault import FindKeys, SecretCopy, VaultKeys, new_key, vault_path
 from texts.remedies import VAULT_KEY, setting
 from texts.said import counted, said
 

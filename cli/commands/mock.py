@@ -124,10 +124,9 @@ def serve(  # noqa: PLR0913 - each is a flag
 
     With --control-port the second line is `control: URL`.
     """
-    from lab.mock.capacity import read_schedule
     from lab.mock.fault_plan import plan_of_flags
     from lab.mock.quirks import read_quirks
-    from lab.mock.server import running
+    from lab.mock.server import read_schedule, running
     from lab.mock.server import serve as serve_mock
 
     if not file.exists():

@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 import typer
 
-from billing.directory.values import AMOUNTS
+from billing.directory.models import AMOUNTS
 from billing.profile import Profile
 from checkpoints.earlier_runs import earlier_runs, runs_of
 from checkpoints.journal import Journal, open_journal

@@ -138,7 +138,7 @@ def _rows(
     target = OutputFile(output, force=force)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        from lab.record.made_up_rows import MadeUpRows
+        from lab.record.replay import MadeUpRows
 
         number = after = 0
         async with open_existing(settings.journal.value) as journal:

@@ -185,8 +185,7 @@ def _with_trial(series: Series) -> Series:
     from lab.crash.drawing import ALL
     from lab.crash.errors import NoTrial
     from lab.crash.experiment_plan import IMPORT
-    from lab.crash.own_trials import trial_of
-    from lab.crash.trials import TRIALS
+    from lab.crash.trials import TRIALS, trial_of
 
     if series.job is None or series.job in {ALL, IMPORT, *TRIALS}:
         return series

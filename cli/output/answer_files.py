@@ -26,8 +26,7 @@ from cli.terminal.texts import printable
 from engine.sources.exported import RUN, named
 from jobs.catalogue.typed_call import CALL
 from jobs.effects.answer_cells import Flat, decode_answer
-from jobs.spec.chain_kind import ChainKind, kind_of
-from jobs.spec.spec import JobSpec
+from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from texts.remedies import Remedy, command_line
 from texts.said import Quantity, counted
 

@@ -7,9 +7,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, SettingsRefused
-from jobs.access.secret_table import SecretTable
-from jobs.access.vault import BATCH, Vault, vault_path
-from jobs.access.vault_keys import NoVaultKey, VaultKeys
+from jobs.access.vault import BATCH, NoVaultKey, SecretTable, Vault, VaultKeys, vault_path
 from jobs.spec.errors import VaultFailed, VaultLocked
 from texts.remedies import VAULT_KEY, command_line
 from texts.said import text_of

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from billing.api.calls import version
-from billing.directory.values import AMOUNTS
+from billing.directory.models import AMOUNTS
 from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.list_differences import ListDifferences, changes_between_plans
@@ -43,11 +43,10 @@ from jobs.imports.subscriber import DIFFERENT, STEP_NAMES, Step
 from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
-from jobs.spec.chain_kind import CREATE, DELETE, SET
 from jobs.spec.columns import Assigned
+from jobs.spec.entries import source_of
 from jobs.spec.parameters import DIGEST
-from jobs.spec.spec import JobSpec
-from jobs.spec.undo_words import source_of
+from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
 from texts.remedies import command_line, setting

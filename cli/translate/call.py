@@ -18,9 +18,8 @@ from cli.translate.tables import OneLiner
 from cli.translate.words import NEWLINE, Letter, Quote, ShellText, Word
 from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.chain import Template, parse
-from jobs.spec.chain_kind import GET
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import JobSpec
+from jobs.spec.spec import GET, JobSpec
 from texts.said import said, text_of
 
 

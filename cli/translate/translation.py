@@ -31,7 +31,7 @@ from cli.translate.tables import OneLiner, Table, table_of
 from cli.translate.words import ShellText, lex
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL
-from jobs.spec.chain_kind import secret_placeholders
+from jobs.spec.spec import secret_placeholders
 from texts.remedies import PROGRAM, setting
 from texts.said import Quantity, Said, said, text_of, wording
 

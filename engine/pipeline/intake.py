@@ -4,11 +4,11 @@ Each row is checked against the journal and the billing: it becomes an item, a s
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, Protocol, assert_never
+from typing import Final, Protocol, TypeVar, assert_never
 
 import anyio
 import anyio.to_thread
@@ -20,15 +20,73 @@ from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
-from engine.errors import InputRefused
+from engine.errors import InputRefused, cause_of
 from engine.job import Effect, Entries, Job, Prepared, SameKey
 from engine.pacing.gauges import check_free
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.in_turn import at_once, in_turn
 from engine.pipeline.progress import Progress
 from engine.rows import STANDARD_INPUT, Row, RowPage, Source
 from texts.remedies import setting
 from texts.said import in_clauses, reason, said
+
+# ---- pages that are prepared beside each other, and finished in their order ---------------------------------------
+
+
+OnePage = TypeVar("OnePage")
+Ready = TypeVar("Ready")
+
+PREPARED_AT_ONCE: Final = 2
+"""Pages in memory where one query looks up many rows: the database works on one while this process does on the other.
+
+Through the API alone one page is prepared at a time, as each of its rows is a call.
+"""
+
+
+def at_once(effect: Effect) -> int:
+    """How many pages of an effect's rows are prepared beside each other."""
+    return PREPARED_AT_ONCE if effect.looks_together else 1
+
+
+async def in_turn(
+    read: Callable[[], Awaitable[OnePage | None]],
+    prepare: Callable[[OnePage], Awaitable[Ready]],
+    finish: Callable[[Ready], Awaitable[None]],
+    tasks: int,
+) -> None:
+    """Read page after page until None, prepare as many at a time as `tasks`, and finish them in their order.
+
+    An error ends it after the pages before its own, as if one page were prepared at a time.
+    """
+    reading, last = anyio.Lock(), anyio.Event()
+    last.set()
+
+    async def work() -> None:
+        nonlocal last
+        while True:
+            before, done = last, anyio.Event()
+            try:
+                async with reading:
+                    before, last = last, done
+                    page = await read()
+                ready = None if page is None else await prepare(page)
+            finally:
+                await before.wait()
+            if ready is not None:
+                await finish(ready)
+            done.set()
+            if page is None:
+                return
+
+    try:
+        async with anyio.create_task_group() as group:
+            for _ in range(tasks):
+                group.start_soon(work)
+    except BaseExceptionGroup as failed:
+        raise cause_of(failed) from failed
+
+
+# ---- the intake ---------------------------------------------------------------------------------------------------
+
 
 log = structlog.get_logger(__name__)
 

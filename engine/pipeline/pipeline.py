@@ -11,11 +11,12 @@ recorded: at most twice the window of calls in flight and one group. A window th
 until the items claimed for it are sent; an adaptive window has at least sixteen rows ready.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Final, assert_never
 
 import anyio
+import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
@@ -23,30 +24,258 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
-from engine.evidence import NotSent, Seen
+from engine.evidence import Lost, NotSent, Seen
 from engine.job import Job, missing
-from engine.outcomes import decide
+from engine.outcomes import Cause, Outcome, decide
 from engine.pacing.breaker import Breaker
-from engine.pacing.canary import canary_of
+from engine.pacing.canary import Canary, canary_of
 from engine.pacing.holds import PAUSED, StopKind
-from engine.pacing.limits import Spending
-from engine.pacing.retries import RetryBudget, Tries
+from engine.pacing.limits import ErrorBudget, Spending
+from engine.pacing.retries import RetryBudget, Tries, backoff
 from engine.pacing.throttle import Gauge, Throttle
-from engine.pipeline.aftermath import NOT_SENT, Aftermath, CallResult
 from engine.pipeline.backlog import MOST_HELD, MOST_HELD_OF_STEPS, Backlog, Claims
-from engine.pipeline.before_images import FRESH as READING_COUNTS
-from engine.pipeline.before_images import BeforeImages
-from engine.pipeline.doubts import UNASKED, Doubts, apart
-from engine.pipeline.gate import Gate
+from engine.pipeline.gate import Gate, Ownership
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.ownership import Ownership
 from engine.pipeline.precedence import Precedence
-from engine.pipeline.progress import Sending
+from engine.pipeline.progress import Progress, Sending
 from engine.pipeline.reconciler import Reconciler
-from engine.pipeline.witness import FRESH, Updates, Witness
+from engine.pipeline.witness import FRESH, READING_COUNTS, BeforeImages, Updates, Witness
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, Said, counted, said, text_of, wording
+
+# ---- the aftermath of a recorded outcome --------------------------------------------------------------------------
+
+
+log = structlog.get_logger(__name__)
+
+NOT_SENT: Final = Outcome(State.PENDING, Cause.STOPPED, message=said("not sent: the run was stopped"))
+"""The outcome of items that were claimed but not sent when a stop was requested."""
+
+
+class CallResult(msgspec.Struct, frozen=True):
+    """The result of a call; `blameless` means that its failure is independent of the row."""
+
+    item: Item
+    outcome: Outcome
+    blameless: bool = False
+
+
+class Aftermath:
+    """Follows up outcomes in the order of their recording.
+
+    `canary` holds the canary steps of this process, `first` is the first row that the billing has accepted in it.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        steering: LivePolicy,
+        backlog: Backlog,
+        reconciler: Reconciler,
+        tries: Tries,
+        spending: Spending,
+    ) -> None:
+        self.canary = Canary(wanted=False)
+        self.first: Item | None = None
+        self._run = run
+        self._steering = steering
+        self._progress = steering.progress
+        self._stop = steering.stopping
+        self._backlog = backlog
+        self._reconciler = reconciler
+        self._tries = tries
+        self._spending = spending
+        self._errors = ErrorBudget()
+
+    def follow(self, landed: CallResult) -> None:
+        """Follow up one outcome, which is already recorded in the journal."""
+        item, outcome = landed.item, landed.outcome
+        self._progress.moved(State.SENDING, outcome.state, amount=item.amount)
+        self._spending.came_out(item, outcome.state)
+        if outcome.cause is Cause.STOPPED:
+            return
+        if outcome.message:
+            if not outcome.state.settled or outcome.state is State.REJECTED:
+                self._progress.met(item.label, outcome.message)
+            if not outcome.own:
+                log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
+        if outcome.cause is Cause.REFUSES_ALL:
+            self._stop.request(
+                StopKind.SYSTEM, said("the billing refuses all work: {why}", why=outcome.message or "")
+            )
+        match outcome.state:
+            case State.ACCEPTED | State.SKIPPED:
+                self._went_through(item, outcome)
+            case State.REJECTED | State.UNCONFIRMED | State.MANUAL:
+                self._refused(item, outcome)
+            case State.PENDING | State.UNKNOWN:
+                self._failed(landed)
+            case State.SENDING | State.APPLIED | State.REPLACED:
+                raise ValueError(f"a call has no outcome {outcome.state}")
+            case _:
+                assert_never(outcome.state)
+
+    def _went_through(self, item: Item, outcome: Outcome) -> None:
+        """Count a row that is in the billing as wanted; the first that this process has entered is kept."""
+        if outcome.state is State.ACCEPTED and self.first is None:
+            self.first = msgspec.structs.replace(item, state=outcome.state, answer=outcome.answer)
+        self._errors.add(wrong=False)
+        self._backlog.retries.succeeded()
+        self._done(item)
+
+    def _refused(self, item: Item, outcome: Outcome) -> None:
+        """Count a row that went wrong; one whose refusal is unconfirmed is left to the reconciler.
+
+        That one counts at once as well: of a file whose every row is refused, not all are to be sent first.
+        """
+        if outcome.state is State.UNCONFIRMED:
+            self.canary.answered()
+            self._reconciler.lost()
+            self._backlog.shut(item)
+        else:
+            self._done(item)
+        self._went_wrong(item, outcome)
+
+    def _done(self, item: Item) -> None:
+        """Finish an answered row, which needs no further call."""
+        self.canary.answered()
+        if self._tries.forget(item):
+            self._backlog.retries.answered()
+        self._backlog.finish(item)
+
+    def _failed(self, landed: CallResult) -> None:
+        """Retry a row, or leave an unknown one to the reconciler; only while it has tries left."""
+        item, outcome = landed.item, landed.outcome
+        if landed.blameless:
+            self._tries.excuse(item)
+        has_tries_left = landed.blameless or self._tries.failed(item, outcome)
+        if outcome.state is State.UNKNOWN:
+            self._reconciler.lost()
+            self._backlog.shut(item)
+        elif has_tries_left:
+            self._progress.retries += 1
+            if outcome.cause is Cause.HALFWAY:
+                # The second half of a row is expected and costs no retry budget.
+                self._backlog.retries.answered()
+            called = msgspec.structs.replace(item, attempts=item.attempts + 1)
+            self._backlog.again(called, backoff(max(self._tries.of(item), 1), outcome.retry_after))
+        else:
+            self._backlog.shut(item)
+        if not has_tries_left:
+            self._went_wrong(item, outcome, tries=self._tries.most)
+
+    def _went_wrong(self, item: Item, outcome: Outcome, *, tries: int | None = None) -> None:
+        """Count a row that was refused or is out of tries, and stop the run at its limits."""
+        self._errors.add(wrong=True)
+        limit = self._steering.policy.stop_after_errors
+        if spent := self._errors.spent(limit):
+            # Where none is in these states, the rows that went wrong are out of tries, and pending.
+            states = (State.REJECTED, State.UNCONFIRMED, State.MANUAL)
+            where = next((state for state in states if self._progress.counts[state]), State.PENDING)
+            self._stop.request(
+                StopKind.BUDGET,
+                said(
+                    "{spent} ({limit}). Look at them with {export}; {resume} goes on",
+                    spent=spent,
+                    limit=setting("stop-after-errors", str(limit)),
+                    export=Remedy("export", self._run.name, (("state", where),)),
+                    resume=Remedy("resume"),
+                ),
+            )
+        if alarm := self.canary.alarm(item, outcome.message or "", self._run.name, tries=tries):
+            self._stop.request(StopKind.BUDGET, alarm)
+
+
+# ---- doubts -------------------------------------------------------------------------------------------------------
+
+
+UNASKED: Final = said(
+    "something came over the connection of its answer that nobody had asked for: the answer may be another row's"
+)
+
+
+class Doubts:
+    """Items whose answers are in doubt, from the report of the doubt until it is in the journal.
+
+    An outcome that is not recorded yet is replaced. An accepted item becomes unknown, and is looked up before the run
+    ends.
+    """
+
+    def __init__(self, backlog: Backlog, reconciler: Reconciler, progress: Progress) -> None:
+        self._backlog = backlog
+        self._reconciler = reconciler
+        self._progress = progress
+        self._heard: set[int] = set()
+        self._new: list[int] = []
+        self._recorded = False
+
+    @property
+    def waiting(self) -> list[int]:
+        """The items whose doubt is not in the journal yet; they may be recorded already, or under way."""
+        return list(self._new)
+
+    def add(self, item_id: int) -> None:
+        """Add an item whose answer is in doubt; the settle delay restarts before the journal shows it as unknown."""
+        self._reconciler.lost()
+        self._heard.add(item_id)
+        self._new.append(item_id)
+
+    def judge(self, group: Sequence[CallResult], *, repeatable: bool) -> list[CallResult]:
+        """Replace the doubtful outcomes in a group that is about to be recorded."""
+        if not self._heard:
+            return list(group)
+        outcome = decide(Lost(UNASKED), repeatable=repeatable)
+        return [self._judged(landed, outcome) for landed in group]
+
+    def written(self, number: int) -> None:
+        """Take note that the first `number` of the waiting doubts are in the journal.
+
+        Only now: the run would otherwise end while they are being written, and leave their rows as they are.
+        """
+        del self._new[:number]
+
+    def clear(self) -> None:
+        """Forget the doubts once nothing is under way: the remaining items were not recorded as accepted."""
+        self._heard.clear()
+
+    def follow(self, doubted: Sequence[Item]) -> None:
+        """Follow up accepted items that the journal has turned into unknown ones."""
+        for item in doubted:
+            self._heard.discard(item.item_id)
+            self._recorded = True
+            self._progress.moved(State.ACCEPTED, State.UNKNOWN, amount=item.amount)
+            self._progress.met(item.label, item.message or "")
+            self._backlog.shut_lane(item.lane)
+            log.warning("accepted, and in doubt now", item=item.number, label=item.label, why=item.message)
+
+    def settled(self) -> bool:
+        """Whether no accepted item has come into doubt since the last call."""
+        recorded, self._recorded = self._recorded, False
+        return not recorded
+
+    def _judged(self, landed: CallResult, outcome: Outcome) -> CallResult:
+        if landed.item.item_id not in self._heard:
+            return landed
+        self._heard.discard(landed.item.item_id)
+        return CallResult(landed.item, outcome) if landed.outcome.state is State.ACCEPTED else landed
+
+
+def apart(group: Sequence[CallResult], doubted: Collection[Item]) -> tuple[list[CallResult], list[Item]]:
+    """Split `doubted` items: returns the group with its own ones as unknown, and the items recorded earlier."""
+    messages = {item.item_id: item.message for item in doubted}
+    ours = {landed.item.item_id for landed in group}
+    judged = [
+        CallResult(landed.item, Outcome(State.UNKNOWN, Cause.NO_ANSWER, message=messages[landed.item.item_id]))
+        if landed.item.item_id in messages
+        else landed
+        for landed in group
+    ]
+    return judged, [item for item in doubted if item.item_id not in ours]
+
+
+# ---- the pipeline -------------------------------------------------------------------------------------------------
+
 
 _GAP: Final = 1.0
 """Seconds between two looks for the first row."""
@@ -54,8 +283,6 @@ _GAP: Final = 1.0
 _OVERWRITES: Final = wording("what this would overwrite cannot be read: {error}")
 _CHANGED: Final = wording("what has changed since the list cannot be seen: {error}")
 _THERE: Final = wording("whether it is in the billing already cannot be seen: {error}")
-
-log = structlog.get_logger(__name__)
 
 
 class Pipeline:

@@ -11,7 +11,7 @@ from checkpoints.records import Change, Item, Run
 from checkpoints.states import State, states_where
 from engine.job import CannotLook, Job, Marked, ReadBack
 from engine.pipeline.foreign_entries import known_of
-from engine.pipeline.in_turn import at_once, in_turn
+from engine.pipeline.intake import at_once, in_turn
 from texts.said import in_clauses, said
 
 

@@ -20,6 +20,7 @@ from math import inf
 from typing import Final, assert_never
 
 import anyio
+import msgspec
 import structlog
 
 from checkpoints.journal import Journal
@@ -30,6 +31,7 @@ from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, Unde
 from engine.job import (
     NOT_THERE,
     Absent,
+    BeforeImageMode,
     CannotLook,
     Different,
     Effect,
@@ -42,7 +44,6 @@ from engine.job import (
 from engine.outcomes import decide
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.before_images import FRESH as READING_COUNTS
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import (
@@ -55,7 +56,63 @@ from engine.pipeline.reconciler import (
 )
 from texts.said import Quantity, counted, in_clauses, said
 
+# ---- before-images ------------------------------------------------------------------------------------------------
+
+
 log = structlog.get_logger(__name__)
+
+READING_COUNTS: Final = 1.0
+"""Seconds for which a reading counts as current."""
+
+
+class BeforeImages:
+    """Keeps the before-images of items up to date. Does nothing for an effect without before-images."""
+
+    def __init__(self, run: Run, effect: Effect, journal: Journal) -> None:
+        self._run = run
+        self._effect = effect
+        self._journal = journal
+        self._read_at: dict[int, float] = {}
+
+    async def ahead(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Renew the before-images of `items` before their claim, if one query reads them all."""
+        if self._effect.keeps is not BeforeImageMode.TOGETHER:
+            return items
+        now = anyio.current_time()
+        try:
+            items = await self._renewed(items)
+        except LookUpFailed as error:
+            # It is read again before each call, and an error is reported then.
+            log.info("cannot read ahead what calls will overwrite", why=str(error))
+            return items
+        self._read_at.update((item.item_id, now) for item in items)
+        return items
+
+    async def at_call(self, item: Item) -> Item:
+        """Renew the before-image of `item`, whose call leaves now. Raises `LookUpFailed`."""
+        if self._effect.keeps is BeforeImageMode.NOTHING:
+            return item
+        read_at = self._read_at.pop(item.item_id, None)
+        if read_at is not None and anyio.current_time() - read_at <= READING_COUNTS:
+            return item
+        (item,) = await self._renewed([item])
+        return item
+
+    async def _mates(self, lanes: Collection[str]) -> Sequence[Item]:
+        return await self._journal.lane_mates(self._run, lanes)
+
+    async def _renewed(self, items: Sequence[Item]) -> list[Item]:
+        payloads = await self._effect.renew_before_images(items, self._mates)
+        if payloads:
+            await self._journal.keep(self._run, payloads)
+        return [
+            msgspec.structs.replace(item, payload=payloads[item.item_id]) if item.item_id in payloads else item
+            for item in items
+        ]
+
+
+# ---- the witness --------------------------------------------------------------------------------------------------
+
 
 OLDER: Final = said("found in the billing before it was sent: this journal is older than the run")
 """The note on a row whose effect was in the billing before its call."""

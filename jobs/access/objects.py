@@ -5,9 +5,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from billing.api.calls import NOTHING
-from billing.directory.models import LARGEST_ID, TEXT_KEYS, BillingObject, Key
+from billing.directory.models import LARGEST_ID, TEXT_KEYS, BillingObject, Key, plain_value, same_value
 from billing.directory.objects import call_for, can_be, from_database, known_to_database, of_answer
-from billing.directory.values import plain_value, same_value
 from billing.errors import ColumnsMissing
 from engine.errors import InputRefused, LookUpRefused
 from jobs.access.gateway import Gateway, as_engine_errors

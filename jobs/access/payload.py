@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from billing.api.calls import Call, ChainStep
-from billing.directory.values import plain_value
+from billing.directory.models import plain_value
 from checkpoints.records import Item
 
 ACCOUNT: Final = "account:"
@@ -27,7 +27,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call, built at planning, so that a resumed run sends what the operator was shown.
 
     `key` finds the object again. `wanted` are the fields after the call and `was` the fields before it, in their
-    plain spelling (`billing.directory.values.plain_value`). `planned` is `was` at planning, if it has changed since.
+    plain spelling (`billing.directory.models.plain_value`). `planned` is `was` at planning, if it has changed since.
     `after` is the number of the row of this run that set the values in `was`, 0 if none did. `abonent` is the id of
     the subscriber, 0 if there is none. `named` is the contract number or the login by which the row has named its
     subscriber or account, with the id of whose it was: {"contract_number": "00123", "abonent_id": "9001"}. `newest`

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Final
 
 from billing.directory.models import LARGEST_ID
-from billing.directory.references import REFERENCES, Reference, call_for, has_table, is_there, there_of
+from billing.directory.objects import REFERENCES, Reference, has_table, is_there, reference_call, there_of
 from engine.errors import LookUpDelayed, LookUpFailed
 from jobs.access.gateway import Gateway, as_engine_errors
 from texts.said import said
@@ -69,7 +69,7 @@ class References:
         if not reference.model:
             return there, False
         try:
-            answers = await self._gateway.ask([call_for(reference, key) for key in left])
+            answers = await self._gateway.ask([reference_call(reference, key) for key in left])
         except LookUpDelayed:
             raise
         except LookUpFailed:

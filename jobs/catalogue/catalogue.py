@@ -7,18 +7,25 @@ from typing import Final, TypeAlias
 
 from checkpoints.records import Run
 from engine.errors import nearest
+from jobs.catalogue.built_in import (
+    ACCOUNTS,
+    ATTRIBUTES,
+    DELETE_ACCOUNT,
+    DELETE_SERVICES,
+    MONEY,
+    OFFERS,
+    PASSWORDS,
+    READINGS,
+    SERVICES,
+    SUBSCRIBERS,
+    USERS,
+)
 from jobs.catalogue.declaration import Declaration
 from jobs.catalogue.imports import IMPORT
-from jobs.catalogue.money import MONEY
-from jobs.catalogue.passwords import PASSWORDS
-from jobs.catalogue.readings import READINGS
-from jobs.catalogue.services import ATTRIBUTES, DELETE_SERVICES, OFFERS, SERVICES
-from jobs.catalogue.subscribers import ACCOUNTS, DELETE_ACCOUNT, SUBSCRIBERS, USERS
 from jobs.catalogue.typed_call import CALL, TYPED_CALL, call_kind
 from jobs.spec.chain import Link, Template
-from jobs.spec.chain_kind import CREATE, GET, SET
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec
+from jobs.spec.spec import CREATE, DECLARATION, DECLARATION_DIGEST, GET, SET, JobSpec
 from texts.remedies import SETTINGS_FILE, setting
 from texts.said import in_lines, said
 

@@ -19,10 +19,19 @@ from typing import Final, ParamSpec, TypeVar
 
 from billing.errors import NotASelect
 from engine.errors import EngineError
-from jobs.spec.chain_kind import ChainKind, describe_secret_arguments, kind_of
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, DeclaredIn, JobSpec, asked_for, own_select
+from jobs.spec.spec import (
+    DECLARATION,
+    DECLARATION_DIGEST,
+    ChainKind,
+    DeclaredIn,
+    JobSpec,
+    asked_for,
+    describe_secret_arguments,
+    kind_of,
+    own_select,
+)
 from texts.said import Said, said, text_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

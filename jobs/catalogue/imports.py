@@ -7,10 +7,9 @@ subscriber. So no call that somebody types is recognised as an import, and its r
 from typing import Final
 
 from jobs.spec.entries import UNDO_OF_IMPORT
-from jobs.spec.import_words import ALIKE, CHANGE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES
-from jobs.spec.import_words import IMPORT as NAME
 from jobs.spec.parameters import Parameter, a_whole_number, at_most
-from jobs.spec.spec import JobSpec, Special
+from jobs.spec.spec import ALIKE, CHANGE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES, JobSpec, Special
+from jobs.spec.spec import IMPORT as NAME
 from texts.said import said
 
 NO: Final = "no"

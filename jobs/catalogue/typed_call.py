@@ -12,11 +12,10 @@ from typing import Final
 from billing.errors import NotASelect
 from billing.selects.select import select_of
 from jobs.spec.chain import Template, parse, template_of
-from jobs.spec.chain_kind import CREATE, ChainKind, describe_secret_arguments, kind_of, secret_placeholders
 from jobs.spec.entries import CREATED, OPERATIONS, UNDO_OF_OPERATIONS
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter
-from jobs.spec.spec import JobSpec
+from jobs.spec.spec import CREATE, ChainKind, JobSpec, describe_secret_arguments, kind_of, secret_placeholders
 from texts.remedies import setting
 from texts.said import Quantity, ValueRefused, reason, said, text_of
 
@@ -61,7 +60,7 @@ REFERS_TO: Final[Mapping[str, str]] = MappingProxyType(
         "attribute_id": "Attribute",
     }
 )
-"""The references (`billing.directory.references`) of placeholders with the names of the billing's own fields."""
+"""The references (`billing.directory.objects`) of placeholders with the names of the billing's own fields."""
 
 
 def a_value(text: str) -> str:

@@ -11,8 +11,7 @@ from typing import Final
 
 from billing.api.answers import is_about_other_model
 from billing.api.calls import Call, is_secret
-from billing.directory.models import MODELS
-from billing.directory.values import plain_value, same_value
+from billing.directory.models import MODELS, plain_value, same_value
 from checkpoints.records import Item
 from engine.evidence import Lost, readable
 from jobs.access.objects import OF_ABONENT

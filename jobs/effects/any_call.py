@@ -26,9 +26,9 @@ from jobs.rows.binding import ABONENT, Bound
 from jobs.rows.call_arguments import amount_fault
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
-from jobs.spec.chain_kind import CREATE
 from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.parameters import row_key
+from jobs.spec.spec import CREATE
 from texts.remedies import setting
 from texts.said import said
 

@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import msgspec
 
-from billing.directory.values import Values, same_value, same_values
+from billing.directory.models import Values, same_value, same_values
 from billing.money import wire
 from engine.evidence import Accepted
 from jobs.access.objects import describe_fields
 from jobs.access.payload import Payload
 from jobs.effects.creatable_models import BALANCE
-from jobs.spec.chain_kind import SET
+from jobs.spec.spec import SET
 from texts.said import said
 
 

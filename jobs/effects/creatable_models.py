@@ -11,9 +11,8 @@ from types import MappingProxyType
 from typing import Final
 
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.directory.models import BillingObject
+from billing.directory.models import AMOUNTS, BillingObject
 from billing.directory.objects import can_be, commented, meets_key
-from billing.directory.values import AMOUNTS
 from billing.money import scaled
 from billing.profile import Profile
 from checkpoints.records import Item

@@ -11,9 +11,8 @@ from typing import Final, TypeAlias
 
 from billing.api.answers import created_id, unexpected
 from billing.api.calls import NOTHING, Call, ChainStep, describe
-from billing.directory.models import OPENING_BALANCE, BillingObject
+from billing.directory.models import OPENING_BALANCE, BillingObject, plain_value
 from billing.directory.subscribers import Abonent, Operation
-from billing.directory.values import plain_value
 from billing.money import wire
 from billing.profile import TypeEight
 from billing.secret import PLACEHOLDER
@@ -92,9 +91,9 @@ from jobs.effects.entries_there import entered_besides, entries_like, entries_of
 from jobs.rows.binding import NUMBER, Bound
 from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Hole, Template, fill_arguments
-from jobs.spec.chain_kind import CREATE
 from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, exact_key, find_mark, with_mark
 from jobs.spec.parameters import row_key
+from jobs.spec.spec import CREATE
 from texts.said import reason, said, text_of
 
 SUBSCRIBERS: Final = "Abonents"

@@ -11,8 +11,7 @@ from typing import Final
 
 import msgspec
 
-from billing.directory.models import OPENING_BALANCE, RECEIPT, BillingObject
-from billing.directory.values import same_value
+from billing.directory.models import OPENING_BALANCE, RECEIPT, BillingObject, same_value
 from billing.profile import Profile, TypeEight
 from checkpoints.records import NewItem
 from engine.job import NO_ENTRIES, Entries, Marked

@@ -21,19 +21,16 @@ from jobs.effects.create import SUBSCRIBERS, CreateEffect
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.pay import TOLD_APART, PayEffect
-from jobs.effects.read import ReadEffect
-from jobs.effects.read_offers import ReadOffersEffect
+from jobs.effects.read import ReadEffect, ReadOffersEffect
 from jobs.effects.recreate import renew
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.set_password import SendRecoveryLetter, SetGeneratedPassword, SetGivenPassword, hand_over
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.rows.binding import ABONENT
 from jobs.spec.chain import Hole, Template, parse
-from jobs.spec.chain_kind import CREATE, DELETE, ChainKind, kind_of, secret_placeholders, sets_fields
-from jobs.spec.entries import ADD_PAYMENT, KEY, OPERATION, OPERATIONS, TELLING
+from jobs.spec.entries import ADD_PAYMENT, KEY, OPERATION, OPERATIONS, TELLING, WAY
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import JobSpec, Special
-from jobs.spec.undo_words import WAY
+from jobs.spec.spec import CREATE, DELETE, ChainKind, JobSpec, Special, kind_of, secret_placeholders, sets_fields
 from texts.remedies import setting
 from texts.said import reason, said
 

@@ -23,8 +23,8 @@ from jobs.effects.effect import CallEffect
 from jobs.effects.subscribers_there import LOGIN
 from jobs.imports.fields import FieldKind, usual_fields
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, STEP_NAMES, Part, Step, Subscriber
-from jobs.spec.chain_kind import CREATE, GET, SAVE, SET
 from jobs.spec.parameters import row_key
+from jobs.spec.spec import CREATE, GET, SAVE, SET
 from texts.said import said
 
 DETAILS: Final[Mapping[Step, str]] = {

@@ -15,9 +15,8 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import created_id, judge
-from billing.directory.models import BillingObject
+from billing.directory.models import BillingObject, plain_value
 from billing.directory.subscribers import Abonent
-from billing.directory.values import plain_value
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, readable

@@ -6,17 +6,22 @@ They can be repeated, change nothing, and have nothing to take back.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from billing.api.calls import Call
-from checkpoints.records import Item, NewItem, Run
-from engine.evidence import Accepted, Evidence
+from billing.api.answers import objects
+from billing.api.calls import Call, describe
+from billing.directory.models import BillingObject
+from billing.errors import BillingError
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
+from jobs.access.objects import find, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.access.payload import encode_payload as packed_payload
 from jobs.access.vault import is_token, reveal_secrets
-from jobs.effects.answer_cells import encode_answer, flat, only
+from jobs.effects.answer_cells import Flat, encode_answer, flat, only
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, USER, Bound
+from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 from jobs.spec.parameters import row_key
 from texts.said import said
@@ -106,3 +111,108 @@ def _label(one: Bound, values: Mapping[str, str]) -> str:
     if len(values) == 1 and shown and values.keys().isdisjoint({ABONENT, USER}) and one.label != shown[0]:
         return said("{label}, read as {value}", label=one.label, value=shown[0])
     return one.label
+
+
+# ---- the services that a subscriber may connect in the cabinet, and the connected ones, read through a se ---------
+
+
+MODEL: Final = "Users"
+
+_SUID: Final = "suid"
+"""The session's id: in the first answer, and in the second request."""
+_WHICH: Final = ("offered", "connected")
+"""The two lists of the answer, in their order [S]."""
+
+
+class ReadOffersEffect(ReadEffect):
+    """A reading call of two requests. Both can be repeated."""
+
+    def __init__(self, gateway: Gateway, opening: Template, listing: Template) -> None:
+        super().__init__(gateway, opening)
+        self.names = (ABONENT,)
+        self._listing = listing
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Turn rows into items, for subscribers with exactly one account: a session does not name its account [S].
+
+        Raises `LookUpFailed`.
+        """
+        keys = [{ABONENT: one.values[ABONENT]} for one in bound]
+        found = await find(self._gateway, MODEL, keys, ("id", "deleted"), ("login",))
+        return Prepared.of([self._entry(one, things) for one, things in zip(bound, found, strict=True)])
+
+    async def try_out(self) -> None:
+        """Try the look-up with an id that no subscriber has. Raises `InputRefused`, `LookUpFailed`."""
+        with needed(said("the subscriber's account is found")):
+            await try_finding(self._gateway, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Open the session and read the services. Without an answer to the first request the second is not made."""
+        opened = await self._gateway.client.send(payload_of(item).call)
+        if not isinstance(opened, Accepted):
+            return without_words(opened)
+        suid = _suid(opened.result)
+        if suid is None:
+            # The answer is not shown, because it may contain a session.
+            return Lost(said("the billing was asked for a session, and its answer has no suid"))
+        evidence = await self._gateway.client.send(self._listing.call({_SUID: suid}))
+        match evidence:
+            case Accepted(result=result):
+                return Accepted(encode_answer(_rows(result)))
+        return evidence
+
+    def describe(self, run_name: str, item: Item) -> str:
+        """Both calls."""
+        return f"{super().describe(run_name, item)}; {describe(self._listing.call({_SUID: 'the session'}))}"
+
+    def _entry(self, one: Bound, things: Sequence[BillingObject]) -> NewItem | Refusal:
+        accounts = [thing for thing in things if thing.values["deleted"] == "0"]
+        if not accounts:
+            return one.refused(said("the subscriber has no account, and so no cabinet"))
+        if len(accounts) > 1:
+            return one.refused(
+                said(
+                    "the subscriber has several accounts: {accounts}. A session is opened for a subscriber's only "
+                    "one; take this row out",
+                    accounts=tuple(map(_described, accounts)),
+                )
+            )
+        (account,) = accounts
+        # The call names the account's id: the subscriber may get a second account meanwhile.
+        steps = self._template.fill({USER: str(account.values["id"])})
+        values = {ABONENT: one.values[ABONENT]}
+        payload = Payload(
+            model=MODEL,
+            steps=chain_of_steps(steps),
+            abonent=one.abonent.id if one.abonent else 0,
+            key=values,
+        )
+        return new_item(one, values, payload)
+
+
+def _described(account: BillingObject) -> str:
+    login = account.values.get("login") or said("no login")
+    return said("{id} ({login})", id=str(account.values["id"]), login=login)
+
+
+def _suid(result: object) -> str | None:
+    """The session's id: `fields.suid` [I], or the bare text [?]."""
+    if isinstance(result, str | int) and not isinstance(result, bool):
+        return str(result) or None
+    try:
+        (session,) = objects(result)
+    except (BillingError, ValueError):
+        return None
+    suid = session.get("suid")
+    return str(suid) if isinstance(suid, str | int) and suid else None
+
+
+def _rows(result: object) -> list[Flat]:
+    """The services of both lists, each with its list in `service`; another shape is returned flat."""
+    match result:
+        case [[list() as offered, list() as connected]]:
+            lists = zip(_WHICH, (offered, connected), strict=True)
+            return [{"service": which, **one} for which, each in lists for one in flat(each)]
+        case [inner]:
+            return flat(inner)
+    return flat(result)

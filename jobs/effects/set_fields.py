@@ -4,17 +4,18 @@ It can be repeated: setting a field twice has the effect of setting it once. An 
 not sent. The old values are kept with the item, and an undo sets them again.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import msgspec
 
 from billing.api.answers import objects
 from billing.api.calls import ChainStep
-from billing.directory.models import MODELS, BillingObject, Key
+from billing.directory.models import ADDRESSES, MODELS, BillingObject, Key, Values, same_value, same_values
 from billing.directory.objects import known_to_database
-from billing.directory.values import ADDRESSES, Values, same_value, same_values
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
@@ -41,12 +42,109 @@ from jobs.effects.answer_owner import NAMELESS, Recognition, about_another, call
 from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import replaced_in_run
-from jobs.effects.field_rules import rules_of
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
-from jobs.spec.chain_kind import SET
-from jobs.spec.parameters import row_key
+from jobs.spec.parameters import first_of_a_month, row_key, today
+from jobs.spec.spec import SET
 from texts.said import in_clauses, reason, said
+
+# ---- rules for some fields of the billing, in every job that sets them --------------------------------------------
+
+
+Check: TypeAlias = Callable[[Values], str | None]
+"""The vendor's precondition on the wanted fields: why a row is refused, None if it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRules:
+    """The rules for some fields.
+
+    `renewed` fields are issued anew by the billing when they are emptied, such as an address from a pool: any value
+    other than the old one is as wanted. `cleared` fields may be emptied by the billing after it has acted. `checks`
+    are preconditions. `no_way_back` says why the effect cannot be taken back, "" if it can.
+    """
+
+    renewed: frozenset[str] = frozenset()
+    cleared: frozenset[str] = frozenset()
+    checks: tuple[Check, ...] = ()
+    no_way_back: str = ""
+
+    def emptied(self, wanted: Values) -> frozenset[str]:
+        """The wanted fields that the billing issues anew."""
+        return frozenset(name for name in self.renewed if name in wanted and wanted[name] is None)
+
+    def fault(self, wanted: Values) -> str | None:
+        """Why these values are refused, None if they are not."""
+        return next((fault for check in self.checks if (fault := check(wanted))), None)
+
+
+def rules_of(model: str, fields: Collection[str]) -> FieldRules:
+    """The combined rules for these fields of a model."""
+    known = [rules for name, rules in _KNOWN.get(model, {}).items() if name in fields]
+    return FieldRules(
+        renewed=frozenset().union(*(one.renewed for one in known)),
+        cleared=frozenset().union(*(one.cleared for one in known)),
+        checks=tuple(check for one in known for check in one.checks),
+        no_way_back=next((one.no_way_back for one in known if one.no_way_back), ""),
+    )
+
+
+def in_order(first: str, last: str) -> Check:
+    """The check that refuses a row whose `last` day or moment is before its `first`."""
+
+    def check(wanted: Values) -> str | None:
+        begins, ends = wanted.get(first), wanted.get(last)
+        if begins is None or ends is None:
+            return None
+        try:
+            wrong = dt.datetime.fromisoformat(ends) < dt.datetime.fromisoformat(begins)
+        except (ValueError, TypeError):
+            return said(
+                "{first} {begins!r}, {last} {ends!r}: dates are written as 2019-06-01 or 2019-06-01 00:00:00 here",
+                first=first,
+                begins=begins,
+                last=last,
+                ends=ends,
+            )
+        if not wrong:
+            return None
+        return said("it would end at {ends}, before it begins at {begins}", ends=ends, begins=begins)
+
+    return check
+
+
+def _recalculable(wanted: Values) -> str | None:
+    text = wanted.get("need_recalc")
+    if text is None:
+        return None
+    try:
+        day = first_of_a_month(today)(text)
+    except ValueError as error:
+        return said("{name}: {error}", name="need_recalc", error=error)
+    return None if day == text else said("need_recalc {text!r}: the billing takes it as {day}", text=text, day=day)
+
+
+_KNOWN: Final[Mapping[str, Mapping[str, FieldRules]]] = MappingProxyType(
+    {
+        "Users": {name: FieldRules(renewed=frozenset({name})) for name in ("ip", "snatip")},
+        "Abonents": {
+            "need_recalc": FieldRules(
+                cleared=frozenset({"need_recalc"}),
+                checks=(_recalculable,),
+                no_way_back=said(
+                    "a recalculation cannot be taken back: recalculate from the same month once what was wrong is "
+                    "put right"
+                ),
+            ),
+            "own_disabled_end": FieldRules(checks=(in_order("own_disabled_start", "own_disabled_end"),)),
+        },
+        "AbonentsBlockHistory": {"time_del": FieldRules(checks=(in_order("time_changed", "time_del"),))},
+    }
+)
+"""The rules by model and field [S, V]."""
+
+
+# ---- fields of an existing object ---------------------------------------------------------------------------------
 
 
 class SetFieldsEffect(CallEffect):

@@ -23,10 +23,9 @@ from engine.job import (
 from jobs.access.gateway import Gateway
 from jobs.access.objects import describe_fields, differences, find, find_one
 from jobs.access.payload import Payload, decode_payload, encode_payload, payload_of
-from jobs.effects.belongings import Belonging, belongings, in_words
 from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.effects.create import Back
-from jobs.effects.delete import DeleteEffect
+from jobs.effects.delete import Belonging, DeleteEffect, belongings, in_words
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import has_id, leave_unproven, skip_changed
 from jobs.effects.import_calls import OfSteps, creates
@@ -34,9 +33,8 @@ from jobs.effects.reverse import undo_of_operations, way_that_sends
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.imports.subscriber import STEP_MODELS, Step
 from jobs.spec.chain import parse
-from jobs.spec.chain_kind import DELETE
-from jobs.spec.entries import AUTO
-from jobs.spec.undo_words import LIST, OPPOSITE, STORNO, WAY
+from jobs.spec.entries import AUTO, LIST, OPPOSITE, STORNO, WAY
+from jobs.spec.spec import DELETE
 from texts.said import in_clauses, said
 
 _DELETES: Final[Mapping[Step, str]] = {

@@ -32,16 +32,15 @@ from jobs.effects.creatable_models import mark_fault, room_for_text
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entries_there import entries_like
-from jobs.effects.folder_tree import Folder, FolderTree
 from jobs.effects.import_calls import FolderName, OfSteps, creates, folder_name, is_whole
 from jobs.effects.set_fields import SetFieldsEffect
-from jobs.effects.subscriber_plan import PlanContext, plan_row
+from jobs.effects.subscriber_plan import Folder, FolderTree, PlanContext, plan_row
 from jobs.effects.subscriber_removal import SubscriberRemoval
 from jobs.effects.subscribers_there import OF_MONEY, read_page
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step, Subscriber
 from jobs.spec.chain import parse
-from jobs.spec.chain_kind import CREATE, GET, SAVE, SET
 from jobs.spec.entries import OPERATIONS
+from jobs.spec.spec import CREATE, GET, SAVE, SET
 
 _WITH_COMMENTS: Final = (STEP_MODELS[Step.SERVICE], STEP_MODELS[Step.BALANCE])
 _ONCE: Final = frozenset({Step.SERVICE, Step.BALANCE})

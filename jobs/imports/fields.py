@@ -46,7 +46,7 @@ class ModelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """A field of a model: its kind, and the step whose part it belongs to, the file's own one if None.
 
     `longest` is the length of its column where no database tells it. `dictionary` names the reference
-    (`billing.directory.references`) in which its texts are looked up. `columns` are further usual names of its column
+    (`billing.directory.objects`) in which its texts are looked up. `columns` are further usual names of its column
     in a table, and `column` is its column in the database, if it is not called as the field. A field that is
     `only_named` has to be named by a map; one of an `own_table` is found by its usual names in a joined table alone.
     One that `comes_along` is no sign in the main table that its row has an account, a service or an attribute.

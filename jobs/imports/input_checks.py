@@ -18,9 +18,8 @@ import anyio.to_thread
 
 from billing.contract_numbers import reason
 from billing.database.database import Database
-from billing.directory.objects import can_be
-from billing.directory.references import REFERENCES
-from billing.directory.taken import (
+from billing.directory.objects import REFERENCES, can_be
+from billing.directory.subscribers import (
     AccountTaken,
     accounts_of,
     accounts_taken,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from billing.directory.names import NamedObject, calls_for, in_database, of_answer
-from billing.directory.references import REFERENCES
+from billing.directory.objects import REFERENCES
 from engine.errors import LookUpDelayed, LookUpFailed
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.imports.subscriber import folder_path

@@ -11,7 +11,7 @@ import msgspec
 
 from billing.api.calls import Call, filter_, get, version
 from billing.database.database import Database
-from billing.directory.values import plain_value
+from billing.directory.models import plain_value
 from billing.profile import Shape
 from engine.evidence import Accepted
 from jobs.access.gateway import Gateway, as_engine_errors

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from billing.api.calls import NOTHING, SECRET_ARGUMENTS, Call, ChainStep
-from billing.directory.values import AMOUNTS
+from billing.directory.models import AMOUNTS
 from jobs.spec.columns import KNOWN, normalise_header
 from jobs.spec.errors import ParameterRefused
 from texts.remedies import setting

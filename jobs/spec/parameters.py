@@ -128,7 +128,7 @@ class Parameter:
     `may_be_empty` needs a column, but not a value in every row. `makes_file` means a file that the run creates and
     that must not exist before, `reads_file` one that it reads: the run keeps its SHA-256 as a parameter of its own,
     `digest_name`. `verbatim` values keep the white space around them. `refers_to` names the reference
-    (`billing.directory.references`) of an id that must exist. `in_a_chain` marks a placeholder of a typed chain,
+    (`billing.directory.objects`) of an id that must exist. `in_a_chain` marks a placeholder of a typed chain,
     whose type is known only by its name. A `fact` of the billing's profile replaces the default, if a probe has
     learned it.
     """

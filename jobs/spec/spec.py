@@ -14,15 +14,110 @@ from functools import cache
 from itertools import product
 from typing import Final, TypeAlias
 
+from billing.api.calls import is_secret
 from billing.database.schema import whole
 from billing.database.sql_blocks import SqlStatement as Sql
 from billing.database.sql_blocks import sql_block
 from billing.selects.select import select_of
-from jobs.spec.chain import Template, parse
-from jobs.spec.chain_kind import CREATE
+from jobs.spec.chain import Hole, Template, TemplateText, Tree, parse
 from jobs.spec.entries import CREATED, MARK
 from jobs.spec.parameters import Parameter, check_parameters, row_key
 from texts.said import said
+
+# ---- the kind of a chain, by its methods, and its secret arguments ------------------------------------------------
+
+
+GET: Final = "objects.get"
+FILTER: Final = "objects.filter"
+SET: Final = "set"
+SAVE: Final = "save"
+DELETE: Final = "delete"
+CREATE: Final = "objects.create"
+"""Creates the object without a `save` after it [S]."""
+
+_READING: Final = frozenset({GET, FILTER, "get_user_by_suid"})
+_OF_CABINET: Final = "web_cabinet.get_"
+
+
+class ChainKind(Enum):
+    """The effect of a chain."""
+
+    READS = auto()
+    SETS_FIELDS = auto()
+    CREATES = auto()
+    DELETES = auto()
+    ANY = auto()
+    """Any other chain; its effect is not known."""
+
+
+def kind_of(template: Template) -> ChainKind:
+    """The kind of a chain. An unknown method is never assumed to only read."""
+    if all(method in _READING or method.startswith(_OF_CABINET) for method in template.methods):
+        return ChainKind.READS
+    if names_secret(template):
+        # Other kinds read, keep and compare the fields, which must not happen to a secret.
+        return ChainKind.ANY
+    if sets_fields(template):
+        return ChainKind.SETS_FIELDS
+    if template.methods == (GET, DELETE) and template.links[0].arguments:
+        return ChainKind.DELETES
+    if template.methods[0] == CREATE and template.model in CREATED:
+        return ChainKind.CREATES
+    return ChainKind.ANY
+
+
+def sets_fields(template: Template) -> bool:
+    """Whether a chain only sets fields of one object and saves it; secrets are included."""
+    return template.methods == (GET, SET, SAVE) and all(link.arguments for link in template.links[:2])
+
+
+# ---- secret arguments -----------------------------------------------------------------------------------------
+
+
+def secret_placeholders(template: Template) -> frozenset[str]:
+    """The placeholders in secret arguments of a chain, such as `word` in `{"psw": "{word}"}`."""
+    return frozenset(part.name for _, part in _secret_parts(template) if isinstance(part, Hole))
+
+
+def describe_secret_arguments(template: Template) -> str:
+    """The name of a secret argument with a literal value, which the run would keep; "" without one.
+
+    An empty value, which clears the secret, does not count.
+    """
+    return next((name for name, part in _secret_parts(template) if isinstance(part, str | int) and part != ""), "")
+
+
+def names_secret(template: Template) -> bool:
+    """Whether a chain has any secret argument, whose present value must not be read or kept."""
+    return any(True for _ in _secret_parts(template))
+
+
+def _secret_parts(template: Template) -> Iterator[tuple[str, Hole | str | int | None]]:
+    return (found for link in template.links for found in _under_secrets(dict(link.arguments), ""))
+
+
+def _under_secrets(tree: Tree, secret: str) -> Iterator[tuple[str, Hole | str | int | None]]:
+    """The placeholders and values of secret arguments, at any depth, each with the argument's name.
+
+    `secret` is the name of the secret argument around the tree, "" without one.
+    """
+    match tree:
+        case dict():
+            for name, inner in tree.items():
+                yield from _under_secrets(inner, secret or (name if is_secret(name) else ""))
+        case list():
+            for inner in tree:
+                yield from _under_secrets(inner, secret)
+        case TemplateText(parts) if secret:
+            yield from ((secret, part) for part in parts if part)
+        case bool():
+            return
+        case Hole() | str() | int() | None if secret:
+            yield secret, tree
+
+
+# ---- the spec of a job, as data -----------------------------------------------------------------------------------
+
 
 Select: TypeAlias = str | Callable[[Mapping[str, str]], str]
 """The name of a block in `jobs/catalogue/selects.sql`, the text of a select, or a function of the parameters that
@@ -194,3 +289,27 @@ def without_own(kind: JobSpec, parameters: Mapping[str, str]) -> dict[str, str]:
     """The parameters without the values for the job's own select, for a run with other rows."""
     own = asked_for(own_select(kind))
     return {name: "" if name in own else value for name, value in parameters.items()}
+
+
+# ---- the words of an import that are asked where runs are only looked at ------------------------------------------
+
+
+IMPORT: Final = "import"
+"""The job."""
+
+MAP: Final = "map"
+DICTIONARY: Final = "dictionary"
+TABLES: Final = ("accounts", "services", "attributes")
+"""The parameters that name a table beside the main one."""
+FOLDER: Final = "folder"
+SAMPLE: Final = "sample"
+CHANGE: Final = "change"
+ALIKE: Final = "alike"
+
+VALUES: Final = (MAP, DICTIONARY, *TABLES, FOLDER)
+SWITCHES: Final = (CHANGE, ALIKE)
+"""The parameters that are typed again where another table is imported in the same way: with a value, or without."""
+YES: Final = "yes"
+
+COLUMN: Final = "input_map."
+"""The beginning of the names under which a run keeps the columns that were given, by field."""

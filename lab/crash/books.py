@@ -20,7 +20,6 @@ from jobs.access.payload import payload_of
 from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
 from lab.crash.experiment_plan import ExperimentPlan
-from lab.crash.fields import fields_now
 from lab.crash.import_table import RequestedImport, folder_key, live_content, money_text, step_key
 from lab.crash.judge import (
     BookRow,
@@ -37,7 +36,7 @@ from lab.crash.load import RequestedLoad
 from lab.crash.observer import Observer
 from lab.crash.proxy import WRONG
 from lab.crash.stranger import NAME
-from lab.crash.trials import OPERATIONS, TRIALS, By, Trial, Wanted, sql
+from lab.crash.trials import OPERATIONS, TRIALS, By, Trial, Wanted, fields_now, sql
 from lab.mock.connection import MockConnection
 from lab.mock.facts import OPENING_BALANCE
 from lab.mock.inventory import HeldSubscriber, folders, orphans, subscribers

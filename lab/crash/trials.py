@@ -7,7 +7,7 @@ checks that.
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
 from random import Random
@@ -18,12 +18,71 @@ from billing.database.sql_blocks import SqlStatement, sql_block
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import Template, chain_text
-from jobs.spec.chain_kind import ChainKind, kind_of
 from jobs.spec.parameters import Parameter, a_date, a_moment, an_id, roubles, row_key
-from jobs.spec.spec import JobSpec
-from lab.crash.fields import money_field, wanted_fields
+from jobs.spec.spec import ChainKind, JobSpec, kind_of
+from lab.crash.errors import NoTrial
+from lab.mock.connection import MockConnection
+from lab.mock.constraints import Columns
 from lab.mock.facts import FACTS, OPENING_BALANCE, RECEIPT
+from lab.mock.lookups import select
+from lab.mock.models import MODELS, Field, MockModel
 from lab.mock.people import EMPTY_POOLS, TARIFFS
+from lab.mock.values import Stored, ValueType, stored, value_text
+from texts.said import said
+
+# ---- fields that a job sets ---------------------------------------------------------------------------------------
+
+
+def wanted_fields(chain: Template, row: Mapping[str, str]) -> str:
+    """The values of all fields that the chain sets for a row, in order, as the billing writes them."""
+    fields = MODELS[chain.model].fields
+    _, put, *_ = chain.fill(row)
+    return " ".join(_text(fields[name], stored(fields[name].kind, value)) for name, value in put.arguments.items())
+
+
+def fields_now(chain: Template, billing: MockConnection) -> dict[str, str]:
+    """The current values in the billing, by the keys of rows."""
+    model = billing.models[chain.model]
+    find, put, *_ = chain.links
+    set_now = {_key(row, model.key.name): _fields(model, put.arguments, row) for row in _rows(billing, model)}
+    (first, *_) = names = ["pk" if name == model.key.name else name for name in find.arguments]
+    if names == ["pk"]:
+        return set_now
+    if first in model.reverse:
+        # Found through the object that points to it, as an account by its subscriber.
+        link = model.reverse[first]
+        other = billing.models[link.model]
+        pointing = {_key(row, other.key.name): _key(row, link.by) for row in _rows(billing, other)}
+        return {key: set_now[account] for key, account in pointing.items() if account in set_now}
+    live = (row for row in _rows(billing, model) if not row.get("deleted"))
+    return {_key(row, *names): _fields(model, put.arguments, row) for row in live}
+
+
+def money_field(chain: Template) -> str:
+    """The only field that the chain sets, where that is an amount of money; else ""."""
+    names = tuple(chain.links[1].arguments)
+    kinds = {MODELS[chain.model].fields[name].kind for name in names}
+    return names[0] if len(names) == 1 and kinds == {ValueType.MONEY} else ""
+
+
+def _rows(billing: MockConnection, model: MockModel) -> list[Columns]:
+    return [dict(zip(model.fields, row, strict=True)) for row in billing.execute(*select(billing.models, model, {}))]
+
+
+def _fields(model: MockModel, names: Mapping[str, object], row: Columns) -> str:
+    return " ".join(_text(model.fields[name], row[name]) for name in names)
+
+
+def _key(row: Columns, *names: str) -> str:
+    return row_key(str(row[name]) for name in names)
+
+
+def _text(field: Field, value: Stored) -> str:
+    return "" if value is None else str(value_text(field.kind, value))
+
+
+# ---- trials of the jobs that write --------------------------------------------------------------------------------
+
 
 Wanted: TypeAlias = Decimal | str
 """The wanted value of a row: an amount, exact, or a text."""
@@ -278,3 +337,138 @@ def _trials() -> Iterator[Trial]:
 
 TRIALS: Final[Mapping[str, Trial]] = MappingProxyType({trial.job: trial for trial in _trials()})
 """Trials by job. A job that sets fields needs none here."""
+
+
+# ---- trials of jobs of one's own, made of their declaration alone -------------------------------------------------
+
+
+_SERVICES: Final = "UsersUsluga"
+_SAMPLES: Final = 20
+"""Values that a parameter must all take, before it is believed to take others of their sort."""
+
+_DELETED: Final = {_SERVICES: "delete-services", "Users": "delete-account"}
+"""By model, the built-in job whose trial tries a deletion by id."""
+
+
+def trial_of(job: JobSpec) -> Trial:
+    """The trial of a job of one's own. Raises `NoTrial` with the reason."""
+    chain = job.template()
+    match kind_of(chain):
+        case ChainKind.SETS_FIELDS if job.model in OBJECTS:
+            return _of_fields(job, chain)
+        case ChainKind.CREATES if job.model in {OPERATIONS, _SERVICES}:
+            return _of_created(job, chain)
+        case ChainKind.DELETES if job.model in _DELETED and tuple(chain.links[0].arguments) == ("id",):
+            return replace(TRIALS[_DELETED[job.model]], job=job.name, header=chain.names, identity=job.identity)
+        case ChainKind.READS:
+            raise NoTrial(said("it reads, and changes nothing that could be lost or entered twice"))
+    raise NoTrial(
+        "the lab does not know what {methods} of {model} does to its billing",
+        methods=" → ".join(chain.methods),
+        model=job.model,
+    )
+
+
+def _of_fields(job: JobSpec, chain: Template) -> Trial:
+    if unknown := [name for name in chain.links[1].arguments if name not in MODELS[job.model].fields]:
+        raise NoTrial("the lab's billing has no {fields} in {model}", fields=tuple(unknown), model=job.model)
+    usual, finding = trial_of_fields(job), {name for _, name in chain.links[0].places}
+    if not finding or any(name not in finding for name in _needed(job, finding)):
+        raise NoTrial("the lab finds its objects by the placeholders of {method} alone", method=chain.methods[0])
+    drawn = dict(_drawn(job, [name for name in chain.names if name not in finding]))
+    header = tuple(name for name in chain.names if name in finding or name in drawn)
+    return replace(usual, header=header, drawn=tuple(drawn.values()), values=_values(job, drawn))
+
+
+def _of_created(job: JobSpec, chain: Template) -> Trial:
+    """The trial of what bears a mark and belongs to a subscriber: an operation of a sum, or a service."""
+    whose, is_money = _named(chain, "abonent_id"), job.model == OPERATIONS
+    kind = _constant(job, chain, "op_type_id") if is_money else ""
+    enters = "op_summa" if is_money else "usluga_id"
+    what = _named(chain, enters)
+    finding = (whose,) if is_money else (whose, what)
+    drawn = dict(_drawn(job, [name for name in chain.names if name not in finding]))
+    return Trial(
+        job=job.name,
+        model=job.model,
+        rows="owners" if is_money else "to_connect",
+        header=(*finding, *drawn),
+        drawn=tuple(drawn.values()),
+        by=By.MARK,
+        once=True,
+        amount=enters if is_money else "",
+        entered="" if is_money else enters,
+        identity=job.identity,
+        key_end=kind,
+        kind=int(kind) if kind.isdecimal() else 0,
+        enters=what,
+    )
+
+
+def _needed(job: JobSpec, finding: set[str]) -> Iterator[str]:
+    """The placeholders of the first link whose value a row has to say."""
+    return (one.name for one in job.parameters if one.name in finding and one.columns is None)
+
+
+def _named(chain: Template, field: str) -> str:
+    """The placeholder of a field. Raises `NoTrial` where the chain has another value there."""
+    found = next((name for link in chain.links for place, name in link.places if place == field), "")
+    if not found:
+        raise NoTrial("its call has no placeholder for {field}", field=field)
+    return found
+
+
+def _constant(job: JobSpec, chain: Template, field: str) -> str:
+    """The value that a field has in all rows. Raises `NoTrial` where there is none."""
+    places = dict(chain.links[0].places)
+    value = _default(job, places[field]) if field in places else chain.links[0].arguments.get(field)
+    if value in {None, ""}:
+        raise NoTrial("its call has no one value for {field}", field=field)
+    return str(value)
+
+
+def _default(job: JobSpec, name: str) -> str | None:
+    return next((one.default for one in job.parameters if one.name == name), None)
+
+
+def _values(job: JobSpec, drawn: Mapping[str, Cell]) -> dict[str, str]:
+    """The values of all rows: the defaults of what is not drawn."""
+    return {one.name: one.default for one in job.parameters if one.default is not None and one.name not in drawn}
+
+
+def _drawn(job: JobSpec, names: list[str]) -> Iterator[tuple[str, Cell]]:
+    """The cells that are drawn; what has a default keeps it. Raises `NoTrial` for a parameter that takes no value."""
+    parameters = {one.name: one for one in job.parameters}
+    for name in names:
+        parameter = parameters[name]
+        if parameter.default is not None:
+            continue
+        if parameter.columns is None:
+            raise NoTrial("{name} is to be given for all rows, and the lab gives values in rows", name=name)
+        yield name, _cell(parameter)
+
+
+def _cell(parameter: Parameter) -> Cell:
+    """A cell whose values the parameter takes, in its own spelling."""
+    for cell in CELLS[parameter.refers_to] if parameter.refers_to in CELLS else _choices(parameter):
+        if _takes(parameter, cell):
+            return _spelled(parameter.parse, cell)
+    raise NoTrial("the lab finds no values that {name} takes", name=parameter.name)
+
+
+def _choices(parameter: Parameter) -> Iterator[Cell]:
+    if parameter.choices:
+        yield lambda draw: draw.choice(parameter.choices)
+    elif not parameter.refers_to:
+        yield from CELLS[""]
+
+
+def _takes(parameter: Parameter, cell: Cell) -> bool:
+    try:
+        return all(parameter.parse(cell(Random(seed))) for seed in range(_SAMPLES))
+    except ValueError:
+        return False
+
+
+def _spelled(parse: Callable[[str], str], cell: Cell) -> Cell:
+    return lambda draw: parse(cell(draw))

@@ -5,8 +5,7 @@ from contextlib import suppress
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
-from billing.database.prepared import Prepared
-from billing.database.reader import Connection, DatabaseRow, FirebirdError, FirebirdRefusal
+from billing.database.reader import Connection, DatabaseRow, FirebirdError, FirebirdRefusal, Prepared
 from billing.database.schema import Schema, fitted
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import ColumnsMissing

@@ -4,7 +4,7 @@
     GET  /mock/health             {"status": "ok"}
     GET  /mock/ledger             the effects so far: [{"model": …, "effects": …, "subjects": …, "repeated": {…}}]
 
-What watches and changes it while it serves is on a port of its own, see `lab.mock.control_port`.
+What watches and changes it while it serves is on a port of its own.
 
 A request waits for a slot, takes `latency` seconds, and then has its effect, even when the client has gone: the
 real one does not notice that either. An effect at the very end is the hardest case for a look-up after a time-out.
@@ -12,33 +12,340 @@ real one does not notice that either. An effect at the very end is the hardest c
 
 import asyncio
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler, Middleware
 from yarl import URL
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from lab.mock import control_port as control
-from lab.mock.capacity import QueueFull, Schedule, Slots
+from billing.errors import SettingsError
 from lab.mock.chain import parse
 from lab.mock.fault_injector import Injector, page, respond
+from lab.mock.fault_plan import PlanError, nearest, read_plan
 from lab.mock.faults import FaultPlan
 from lab.mock.ledger import Ledger
 from lab.mock.licence import Licence
-from lab.mock.port import Port
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.refusals import MockRefusal
 from lab.mock.worker import MockAnswer, Worker, refused
+
+# ---- the port of a server, which can be closed for a while --------------------------------------------------------
+
+
+_WAITING_CONNECTIONS: Final = 512
+_PATIENCE: Final = 3600.0
+"""Seconds for requests in work when the port is closed."""
+
+
+class Port:
+    """An address of a server; `open` and `close` may alternate. Raises OSError when it is taken."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
+        self._runner = runner
+        self._site: web.SockSite | None = None
+        # Bound without listening: this reserves the port while it is closed, and connections are refused.
+        self._claim = _bind(host, port)
+        self.number: int = self._claim.getsockname()[1]
+        self._host = host
+        self._ending: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """The server's URL."""
+        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.number}"
+
+    @property
+    def connections(self) -> int:
+        """The number of open connections."""
+        return len(self._runner.server.connections) if self._runner.server is not None else 0
+
+    async def open(self) -> None:
+        """Start to listen."""
+        if self._site is None:
+            listening = _bind(self._host, self.number)
+            site = web.SockSite(self._runner, listening, backlog=_WAITING_CONNECTIONS)
+            try:
+                await site.start()
+            except BaseException:
+                listening.close()
+                raise
+            self._site = site
+
+    async def close(self) -> None:
+        """Stop listening, and close the kept connections, which would otherwise stay usable."""
+        site, self._site = self._site, None
+        if site is not None:
+            await site.stop()
+            for connection in self._runner.server.connections if self._runner.server is not None else ():
+                # The first call wakes a handler that waits for a request, the second ends one that has answered;
+                # without the second, the connection would stay open and unanswered.
+                connection.close()
+                ending = asyncio.create_task(connection.shutdown(_PATIENCE))
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
+            # The loop releases the listening socket in its next round.
+            await asyncio.sleep(0)
+
+    def release(self) -> None:
+        """Release the port for good."""
+        for ending in self._ending:
+            ending.cancel()
+        with suppress(OSError):
+            self._claim.close()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        made.bind(address)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+# ---- capacity of a mock billing -----------------------------------------------------------------------------------
+
+
+class QueueFull(Exception):
+    """Raised when all slots are taken and the queue is full: the request is not worked on."""
+
+
+class Slots:
+    """Limits the requests in work; up to `queue` others wait in order, or any number where it is None.
+
+    A small threaded server accepts connections while its queue has room and rejects the rest at once. The number of
+    slots may change at any time: requests in work are not affected.
+    """
+
+    def __init__(self, slots: int, queue: int | None = None) -> None:
+        self.queue = queue
+        self.taken = 0
+        self._total = slots
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def total(self) -> int:
+        """The number of slots; requests in work are temporarily more after it was lowered."""
+        return self._total
+
+    @total.setter
+    def total(self, slots: int) -> None:
+        self._total = slots
+        self._admit()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether another request would be rejected."""
+        return self.queue is not None and self.taken >= self.total and self.waiting >= self.queue
+
+    def enter(self, begin: Callable[[], None]) -> None:
+        """Call `begin` with a slot that is held until `leave`: now, or when one is free. Raises `QueueFull`."""
+        if self.full:
+            raise QueueFull
+        self._idle.clear()
+        self._waiting.append(begin)
+        self._admit()
+
+    def leave(self) -> None:
+        """Give a slot back."""
+        self.taken -= 1
+        self._admit()
+        if not self.taken:
+            self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Wait until no request is in work, and none waits."""
+        await self._idle.wait()
+
+    def _admit(self) -> None:
+        while self._waiting and self.taken < self._total:
+            self.taken += 1
+            self._waiting.popleft()()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Numbers of slots over time: the start of each, in seconds since the server began, in ascending order."""
+
+    steps: tuple[tuple[float, int], ...]
+
+    async def follow(self, slots: Slots, clock: Callable[[], float] = time.monotonic) -> None:
+        """Change the slots at their times; returns after the last change."""
+        began = clock()
+        for since, wanted in self.steps:
+            if (wait := since - (clock() - began)) > 0:
+                await asyncio.sleep(wait)
+            slots.total = wanted
+
+
+def read_schedule(text: str) -> Schedule:
+    """A schedule from `SECONDS:SLOTS,…`, as `0:8,30:4,60:8`; raises SettingsError."""
+    steps: list[tuple[float, int]] = []
+    for part in text.split(","):
+        moment, colon, slots = part.strip().partition(":")
+        try:
+            steps.append((float(moment), int(slots)))
+        except ValueError:
+            colon = ""
+        if not colon or not 0 <= steps[-1][0] < _FOREVER or steps[-1][1] < 1:
+            raise SettingsError("the capacity {part} is not SECONDS:SLOTS, as 30:4", part=repr(part.strip()))
+    if any(later <= earlier for (earlier, _), (later, _) in pairwise(steps)):
+        raise SettingsError("the capacity {text} goes back in time: its seconds are to ascend", text=repr(text))
+    return Schedule(tuple(steps))
+
+
+_FOREVER: Final = 1e9
+
+
+# ---- the control endpoint of a mock billing, on a port of its own -------------------------------------------------
+
+
+PAGE: Final = 1000
+"""Effects on a page of the ledger, by default."""
+
+_LONGEST_PAGE: Final = 100_000
+
+
+class Controlled(Protocol):
+    """The parts of a mock billing that can be watched and changed."""
+
+    faults: Injector
+    ledger: Ledger
+    latency: float
+    slots: int
+    queue: int | None
+    stack_rate: float
+    busy: bool
+    licence: int | None
+
+    def summary(self) -> list[dict[str, object]]: ...  # noqa: D102 - the effects so far, read in a thread
+    def state(self) -> dict[str, object]: ...  # noqa: D102 - what it is doing now
+
+
+def control_application(server: Controlled) -> web.Application:
+    """The aiohttp application of the control endpoint."""
+    control = _Control(server)
+    made = web.Application(middlewares=[_answer_control_error])
+    made.router.add_get("/faults", control.faults)
+    made.router.add_put("/faults", control.set_faults)
+    made.router.add_get("/ledger", control.ledger)
+    made.router.add_get("/state", control.state)
+    made.router.add_put("/state", control.set_state)
+    return made
+
+
+class _Refused(Exception):
+    """Raised when a request cannot be carried out; the text says why."""
+
+
+class _Control:
+    def __init__(self, server: Controlled) -> None:
+        self._server = server
+
+    async def faults(self, _: web.Request) -> web.Response:
+        return _json(self._server.faults.report())
+
+    async def set_faults(self, request: web.Request) -> web.Response:
+        try:
+            plan: FaultPlan = read_plan(await request.text(), "the plan")
+        except (PlanError, UnicodeDecodeError) as error:
+            raise _Refused(str(error)) from error
+        self._server.faults.set(plan)
+        return _json(self._server.faults.report())
+
+    async def ledger(self, request: web.Request) -> web.Response:
+        model, _, subject = request.query.get("after", "").rpartition(":")
+        limit = request.query.get("limit", str(PAGE))
+        try:
+            start, size = int(subject or 0), int(limit)
+        except ValueError as error:
+            raise _Refused("after: as `next` of the page before; limit: a whole number") from error
+        if not 1 <= size <= _LONGEST_PAGE:
+            raise _Refused(f"limit: 1 to {_LONGEST_PAGE}")
+        return _json(await anyio.to_thread.run_sync(self._page, model, start, size))
+
+    def _page(self, model: str, subject: int, size: int) -> dict[str, object]:
+        effects = self._server.ledger.by_subject((model, subject), size)
+        following = f"{effects[-1].model}:{effects[-1].subject}" if len(effects) == size else None
+        return {"totals": self._server.summary(), "effects": effects, "next": following}
+
+    async def state(self, _: web.Request) -> web.Response:
+        return _json(self._server.state())
+
+    async def set_state(self, request: web.Request) -> web.Response:
+        try:
+            wanted = msgspec.json.decode(await request.read())
+        except msgspec.DecodeError as error:
+            raise _Refused(f"this is not JSON: {error}") from error
+        if not isinstance(wanted, dict):
+            raise _Refused("a JSON object is needed")
+        for name, value in wanted.items():
+            if name not in _SETTABLE:
+                raise _Refused(f"there is no {name!r} to set{nearest(name, _SETTABLE)}")
+            if not _SETTABLE[name](value):
+                raise _Refused(f"{name}: {value!r} cannot be set")
+        for name, value in wanted.items():
+            setattr(self._server, name, value)
+        return _json(self._server.state())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_SETTABLE: Final[dict[str, Callable[[object], bool]]] = {
+    "slots": _is_count,
+    "queue": lambda value: value is None or _is_count(value, least=0),
+    "licence": lambda value: value is None or _is_count(value, least=0),
+    "latency": _is_number,
+    "stack_rate": _is_number,
+    "busy": lambda value: isinstance(value, bool),
+}
+
+
+@web.middleware
+async def _answer_control_error(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except _Refused as error:
+        return web.Response(
+            status=400, body=msgspec.json.encode({"error": str(error)}), content_type="application/json"
+        )
+
+
+# ---- the mock billing over HTTP -----------------------------------------------------------------------------------
+
 
 LOOPBACK: Final = "127.0.0.1"
 """The control endpoint is only for this machine."""
@@ -258,7 +565,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
         stack.callback(injector.end)
         server.open_at(door)
         if control_port is not None:
-            beside = await _open_port(stack, control.application(server), LOOPBACK, control_port)
+            beside = await _open_port(stack, control_application(server), LOOPBACK, control_port)
             server.control_url = beside.url
         await _run_beside(stack, injector.watch_port(door.open, door.close))
         if capacity is not None:

@@ -19,13 +19,11 @@ from billing.database.dsn import Dsn
 from billing.database.sql_blocks import SqlStatement, Values, blocks
 from billing.directory import subscribers as abonents
 from billing.directory import subscribers as operations
-from billing.directory.models import MODELS, RECEIPT
+from billing.directory.models import MODELS, RECEIPT, same_value, same_values
 from billing.directory.names import NamedObject, in_database, of_answer
 from billing.directory.objects import commented
-from billing.directory.subscribers import Abonent, Operation
+from billing.directory.subscribers import Abonent, Operation, accounts_taken, numbers_taken, pool_ranges
 from billing.directory.system import Stacks, check_scale, depth, waiting_for
-from billing.directory.taken import accounts_taken, numbers_taken, pool_ranges
-from billing.directory.values import same_value, same_values
 from billing.errors import OtherScale, UnreadableAnswer
 from jobs.access.gateway import Gateway
 from jobs.imports.names_there import NamesThere, read_names

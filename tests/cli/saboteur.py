@@ -29,7 +29,7 @@ from engine.pipeline.witness import Witness
 from jobs.access.gateway import Gateway
 from jobs.access.one_billing import OneBilling
 from jobs.access.payload import Payload
-from jobs.catalogue import money
+from jobs.catalogue import built_in
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect
 from jobs.spec.entries import OPERATION
@@ -176,7 +176,7 @@ def takes_what_was_sent_for_done() -> None:
 
 def charges_what_was_paid() -> None:
     """Payments are entered with the type of acts."""
-    _replace(money, "_OPERATION", OPERATION.replace("{op_type}", str(ACT)))
+    _replace(built_in, "_OPERATION", OPERATION.replace("{op_type}", str(ACT)))
 
 
 def looks_for_its_own_mark_alone() -> None:

@@ -12,7 +12,7 @@ from billing.database.database import attach
 from billing.database.dsn import Dsn
 from checkpoints.states import State
 from lab.mock.faults import Fault, FaultKind, FaultPlan
-from lab.mock.leaving_out import leave_out
+from lab.mock.population import leave_out
 from lab.mock.server import running
 from tests.cli.conftest import Place, place_in
 

@@ -20,8 +20,8 @@ from cli.session.order import identity, parse_order
 from cli.session.run_session import finish_run, give_up
 from cli.session.vaults import wipe_secrets
 from jobs.access.vault import BATCH, Vault, is_token, vault_path
+from jobs.catalogue.built_in import PASSWORDS
 from jobs.catalogue.catalogue import BUILT_IN
-from jobs.catalogue.passwords import PASSWORDS
 from jobs.rows.input import Input
 from jobs.spec.errors import SecretGone
 from tests.checkpoints.samples import come_to

@@ -47,7 +47,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     def at_once(_failures: int, _retry_after: float | None = None) -> float:
         return 0.0
 
-    monkeypatch.setattr("engine.pipeline.aftermath.backoff", at_once)
+    monkeypatch.setattr("engine.pipeline.pipeline.backoff", at_once)
     monkeypatch.setattr("engine.pacing.breaker.SHORTEST_GAP", 0.0)
 
 

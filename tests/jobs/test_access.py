@@ -35,15 +35,13 @@ from engine.pacing.throttle import Rate
 from jobs.access.gateway import Gateway
 from jobs.access.operations import balances, newest, of_type
 from jobs.access.references import References
+from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, CONNECT_SERVICE, IP_POOL, OPERATOR, TARIFF_NEXT, TARIFF_NOW
 from jobs.catalogue.catalogue import BUILT_IN
-from jobs.catalogue.money import BALANCES
-from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
-from jobs.catalogue.subscribers import IP_POOL, OPERATOR, TARIFF_NEXT, TARIFF_NOW
 from jobs.catalogue.typed_call import call_kind
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
-from lab.mock.leaving_out import leave_out
+from lab.mock.population import leave_out
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
 from tests.jobs.conftest import Execute

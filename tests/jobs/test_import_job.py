@@ -65,7 +65,7 @@ COUNTS = {
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits is looked at again soon."""
     for name in ("GAP", "LONGEST_GAP"):
-        monkeypatch.setattr(f"engine.pipeline.needs.{name}", 0.05)
+        monkeypatch.setattr(f"engine.pipeline.precedence.{name}", 0.05)
     monkeypatch.setattr("engine.pipeline.precedence.GAP", 0.02)
 
 

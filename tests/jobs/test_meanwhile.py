@@ -17,9 +17,7 @@ from engine.evidence import Seen
 from engine.job import ReadBack
 from engine.pipeline.verifier import verify
 from jobs.access.gateway import Gateway
-from jobs.catalogue.money import BALANCES, PAYMENT
-from jobs.catalogue.services import ATTRIBUTE, DELETE_SERVICES
-from jobs.catalogue.subscribers import SNAT_POOL, WARNING_THRESHOLD
+from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, DELETE_SERVICES, PAYMENT, SNAT_POOL, WARNING_THRESHOLD
 from jobs.effects.effect import CallEffect
 from jobs.job import BillingJob
 from jobs.spec.spec import JobSpec

@@ -23,13 +23,11 @@ from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRe
 from engine.job import Absent, CannotLook
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
-from jobs.access.vault import Vault, is_token, mask_secrets, seal_parameters, unseal
-from jobs.access.vault_keys import KEY_BYTES, NoVaultKey, VaultKeys
-from jobs.catalogue.passwords import PASSWORD, PASSWORD_RECOVERY, PASSWORDS, RANDOM_PASSWORD
+from jobs.access.vault import KEY_BYTES, NoVaultKey, Vault, VaultKeys, is_token, mask_secrets, seal_parameters, unseal
+from jobs.catalogue.built_in import PASSWORD, PASSWORD_RECOVERY, PASSWORDS, RANDOM_PASSWORD
 from jobs.effects.effect import Irreversible
 from jobs.effects.factory import finish_of
-from jobs.effects.password_file import PasswordFile
-from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE
+from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE, PasswordFile
 from jobs.spec.errors import ParameterRefused, PasswordsUnwritten, SecretAltered, SecretGone, VaultFailed, VaultLocked
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import parameters_of

@@ -31,20 +31,16 @@ from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload
 from jobs.access.vault import Vault
+from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, TARIFF_NOW
 from jobs.catalogue.catalogue import JOBS
-from jobs.catalogue.money import BALANCES
-from jobs.catalogue.services import ATTRIBUTE
-from jobs.catalogue.subscribers import TARIFF_NOW
 from jobs.catalogue.typed_call import call_kind
 from jobs.rows.binding import Binding, Bound, Header
-from jobs.rows.input import Input
+from jobs.rows.input import Input, SelectSource, select_source
 from jobs.rows.secret_cells import guard_rows, without_words
-from jobs.rows.select_source import SelectSource, select_source
 from jobs.spec.chain import chain_text, parse
-from jobs.spec.chain_kind import describe_secret_arguments, names_secret, secret_placeholders
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter, an_id, at_most
-from jobs.spec.spec import JobSpec
+from jobs.spec.spec import JobSpec, describe_secret_arguments, names_secret, secret_placeholders
 from lab.mock import chain, server
 from lab.mock.server import MockBilling
 from tests.conftest import SHARED_FIXTURES

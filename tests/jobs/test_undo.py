@@ -18,16 +18,16 @@ from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.evidence import Accepted
 from engine.job import Job
-from engine.pipeline.before_images import BeforeImages
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
+from engine.pipeline.witness import BeforeImages
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.job import build
 from jobs.rows.input import Input
+from jobs.spec.entries import RUN, UNDO
 from jobs.spec.spec import parameters_of
-from jobs.spec.undo_words import RUN, UNDO
 from jobs.undo import build_undo
 from tests.jobs.conftest import Execute
 from tests.jobs.making import job_of, rows_of

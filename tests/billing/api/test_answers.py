@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from billing.api.answers import LONGEST_WAIT, created_id, objects, read_answer, retry_after
 from billing.api.error_catalogue import CATALOGUE, ErrorKind, find_error
+from billing.directory.models import plain_value
 from billing.directory.objects import of_answer
-from billing.directory.values import plain_value
 from billing.errors import BillingError, UnreadableAnswer
 from billing.money import from_answer, scaled, wire
 from billing.secret import Mask

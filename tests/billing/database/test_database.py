@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from billing.database import database as databases
 from billing.database.database import Database, attach, create
 from billing.database.dsn import Dsn
-from billing.database.prepared import Prepared
-from billing.database.reader import Connection, FirebirdRefusal
+from billing.database.reader import Connection, FirebirdRefusal, Prepared
 from billing.database.sql_blocks import Value, Values, blocks
 from billing.errors import DatabaseAway, NotTheBilling, StatementRefused, WrongPassword
 from billing.secret import Secret

@@ -18,8 +18,7 @@ from billing.directory.objects import commented, from_database
 from billing.directory.subscribers import balances, by_ids, of_abonents
 from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import ColumnsMissing, UnreadableAnswer
-from lab.mock.leaving_out import leave_out
-from lab.mock.population import create
+from lab.mock.population import create, leave_out
 from tests.billing.selects.selecting import change
 
 FILES = [

@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler
 from billing.database.database import attach
 from billing.database.dsn import Dsn
 from billing.money import SCALE
-from lab.mock.leaving_out import leave_out
+from lab.mock.population import leave_out
 from lab.mock.quirks import Quirks
 from tests.cli.conftest import PATIENCE, Place, Started, place_in
 

@@ -19,8 +19,8 @@ from cli.session.run_session import finish_run
 from cli.terminal.exits import CommandRefused
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
+from jobs.catalogue.built_in import READINGS
 from jobs.catalogue.catalogue import BUILT_IN
-from jobs.catalogue.readings import READINGS
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.answer_cells import Flat, encode_answer
 from tests.cli.conftest import Place, Typed

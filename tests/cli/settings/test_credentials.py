@@ -11,7 +11,7 @@ from cli.settings.flags import Flags
 from cli.settings.settings import Settings, load
 from cli.settings.tables import HookEvent
 from cli.terminal.exits import SettingsRefused
-from jobs.access.vault_keys import VaultKeys, new_key
+from jobs.access.vault import VaultKeys, new_key
 from tests.cli.conftest import Typed
 
 TOML = """\

@@ -121,7 +121,7 @@ async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable
 async def test_killed_at_any_moment_no_row_goes_before_those_that_it_needs(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.pipeline.needs.LONGEST_GAP", 0.01)
+    monkeypatch.setattr("engine.pipeline.precedence.LONGEST_GAP", 0.01)
     monkeypatch.setattr("engine.pipeline.precedence.GAP", 0.01)
     draw = random.Random(seed)
     path = tmp_path / "journal.db"

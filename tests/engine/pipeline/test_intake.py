@@ -14,8 +14,7 @@ from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Refusal, 
 from checkpoints.states import State
 from engine.errors import DiskFull, InputRefused, LookUpFailed
 from engine.job import Entries, Marked, Prepared
-from engine.pipeline.in_turn import PREPARED_AT_ONCE
-from engine.pipeline.intake import Intake, Rehearsal, Repeat, judge_for
+from engine.pipeline.intake import PREPARED_AT_ONCE, Intake, Rehearsal, Repeat, judge_for
 from engine.pipeline.progress import Progress
 from engine.rows import Row
 from lab.crash.loops import loops

@@ -21,8 +21,8 @@ from engine.pacing.holds import Stop, StopKind
 from engine.pacing.limits import Percent
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
+from engine.pipeline.gate import TRUSTED, Ownership
 from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.ownership import TRUSTED, Ownership
 from engine.pipeline.progress import Progress, Sending
 from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, MemoryJournal, change, item
 from tests.engine.paced import REFUSED, STEADY, Setting, Watchful, items

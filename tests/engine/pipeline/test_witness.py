@@ -14,7 +14,7 @@ from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy
 from engine.job import BeforeImageMode, CannotLook, LookedFor, LookUpResult
 from engine.pacing.holds import StopKind
-from engine.pipeline.before_images import FRESH, BeforeImages
+from engine.pipeline.witness import READING_COUNTS, BeforeImages
 from tests.engine.doubles import (
     A_RUN,
     LOST_WITH_EFFECT,
@@ -257,7 +257,7 @@ async def test_a_reading_is_of_the_moment_for_a_second() -> None:
     job = OverwritingJob()
     (one,) = items(1)
     keeping = BeforeImages(A_RUN, job, MemoryJournal(one))
-    for waited, readings in [(FRESH, 1), (FRESH + 0.1, 2)]:
+    for waited, readings in [(READING_COUNTS, 1), (READING_COUNTS + 0.1, 2)]:
         job.read.clear()
         (ahead,) = await keeping.ahead([one])
         await anyio.sleep(waited)

@@ -21,7 +21,7 @@ from engine.job import Absent, BeforeImageMode, Different, Entries, Found, Job, 
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder
-from jobs.catalogue.money import BALANCES
+from jobs.catalogue.built_in import BALANCES
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.create import payload_for
 from jobs.rows.input import Input

@@ -18,14 +18,15 @@ from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost, RowRefused
 from engine.job import Absent, Effect, Found, Job, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.catalogue.catalogue import JOBS
-from jobs.catalogue.services import NEXT_CHARGE, PASSED_TO_1C, SERVICE_OPERATOR
-from jobs.catalogue.subscribers import (
+from jobs.catalogue.built_in import (
     BLOCK_HISTORY,
     CUTOFF_LIMIT,
     IP_POOL,
+    NEXT_CHARGE,
     OPERATOR,
+    PASSED_TO_1C,
     RECALCULATE,
+    SERVICE_OPERATOR,
     SNAT_POOL,
     TARIFF_NEXT,
     TARIFF_NOW,
@@ -33,6 +34,7 @@ from jobs.catalogue.subscribers import (
     VOLUNTARY_BLOCK,
     WARNING_THRESHOLD,
 )
+from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import TYPED_CALL
 from jobs.effects.effect import Irreversible
 from jobs.effects.factory import effect_of as made

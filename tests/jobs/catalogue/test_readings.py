@@ -18,7 +18,7 @@ from engine.job import Absent, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload
 from jobs.access.vault import Vault
-from jobs.catalogue.readings import (
+from jobs.catalogue.built_in import (
     ADMINISTRATORS,
     AT_IP,
     BLOCKED,
@@ -33,9 +33,8 @@ from jobs.effects.answer_cells import Flat, decode_answer, encode_answer, flat
 from jobs.effects.effect import Irreversible
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
-from jobs.spec.chain_kind import ChainKind, kind_of
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobSpec
+from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from tests.billing.api.scripted_server import answer, scripted
 from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute

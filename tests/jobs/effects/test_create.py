@@ -17,8 +17,7 @@ from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.access.vault import Vault
-from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE, DELETE_SERVICES
-from jobs.catalogue.subscribers import DELETE_ACCOUNT
+from jobs.catalogue.built_in import ATTRIBUTE, CONNECT_SERVICE, DELETE_ACCOUNT, DELETE_SERVICES
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import Irreversible

@@ -19,14 +19,12 @@ from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload
+from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, DELETE_SERVICES, PAYMENT, WARNING_THRESHOLD
 from jobs.catalogue.catalogue import BUILT_IN
-from jobs.catalogue.money import BALANCES, PAYMENT
-from jobs.catalogue.services import ATTRIBUTE, DELETE_SERVICES
-from jobs.catalogue.subscribers import WARNING_THRESHOLD
 from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
-from jobs.effects.storno import StornoReversal
+from jobs.effects.reverse import StornoReversal
 from jobs.spec.chain import parse
 from jobs.spec.entries import with_mark
 from tests.checkpoints.samples import sending_item

@@ -18,7 +18,7 @@ from engine.evidence import Lost, RowRefused
 from engine.job import Absent, CannotLook, Different, Entries, Found, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
-from jobs.catalogue.money import BALANCES, PAYMENT
+from jobs.catalogue.built_in import BALANCES, PAYMENT
 from jobs.effects.effect import Irreversible
 from jobs.spec.entries import UNDO_OF_OPERATIONS
 from jobs.spec.errors import ParameterRefused

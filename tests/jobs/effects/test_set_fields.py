@@ -13,8 +13,14 @@ from engine.evidence import RowRefused
 from engine.job import Absent, CannotLook, Found, Job, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, payload_of
-from jobs.catalogue.services import NEXT_CHARGE
-from jobs.catalogue.subscribers import CUTOFF_LIMIT, OPERATOR, RECALCULATE, TARIFF_THRESHOLD, WARNING_THRESHOLD
+from jobs.catalogue.built_in import (
+    CUTOFF_LIMIT,
+    NEXT_CHARGE,
+    OPERATOR,
+    RECALCULATE,
+    TARIFF_THRESHOLD,
+    WARNING_THRESHOLD,
+)
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.effect import Irreversible
 from jobs.job import BillingJob, build

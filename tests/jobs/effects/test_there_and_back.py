@@ -17,9 +17,7 @@ from checkpoints.records import Item, Run
 from engine.evidence import Lost
 from engine.job import Absent, Effect, Found
 from jobs.access.gateway import Gateway
-from jobs.catalogue.money import BALANCES, PAYMENT
-from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE, DELETE_SERVICES
-from jobs.catalogue.subscribers import DELETE_ACCOUNT
+from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, CONNECT_SERVICE, DELETE_ACCOUNT, DELETE_SERVICES, PAYMENT
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.spec.chain import chain_text

@@ -8,8 +8,7 @@ from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, a_date, an_id, 
 from jobs.spec.spec import JobSpec
 from lab.crash.drawing import draw
 from lab.crash.errors import NoTrial
-from lab.crash.own_trials import trial_of
-from lab.crash.trials import By
+from lab.crash.trials import By, trial_of
 
 FEE = Parameter("fee", "in roubles", parse=roubles, columns=())
 WHAT = Parameter("what", "a service", parse=an_id, columns=())

@@ -15,8 +15,7 @@ from billing.database.reader import Connection
 from billing.database.schema import DOCUMENTED, TableColumn
 from billing.errors import BillingRefused, SettingsError
 from engine.evidence import Accepted, RowRefused
-from lab.mock.leaving_out import leave_out
-from lab.mock.population import create
+from lab.mock.population import create, leave_out
 from lab.mock.server import running
 
 

@@ -14,9 +14,8 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import of_abonents
 from billing.errors import DatabaseAway, SettingsError
-from lab.mock.capacity import Schedule, Slots, read_schedule
 from lab.mock.ledger import Ledger
-from lab.mock.server import MockBilling, running
+from lab.mock.server import MockBilling, Schedule, Slots, read_schedule, running
 from tests.firebird_server import FirebirdServer
 from tests.lab.mock.waiting import until
 

@@ -14,9 +14,9 @@ import pytest
 
 from lab.record import recording as format_of
 from lab.record.diff import differences
-from lab.record.exchanges import Exchanges
 from lab.record.matching import meets_veiled, request_of
 from lab.record.recording import NotARecording, Recording, RecordingError
+from lab.record.replay import Exchanges
 
 MEBIBYTE = 2**20
 HEADER = json.dumps({"recording": 1, "program": "x", "base_path": "", "started": ""}).encode() + b"\n"

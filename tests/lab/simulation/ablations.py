@@ -34,12 +34,11 @@ from engine.pacing.policy import Policy
 from engine.pipeline import gate, intake, pipeline
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.gate import window_of
-from engine.pipeline.ownership import Ownership
+from engine.pipeline.gate import Ownership, window_of
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Updates, Witness
+from jobs.catalogue.built_in import PAYMENT
 from jobs.catalogue.catalogue import JOBS
-from jobs.catalogue.money import PAYMENT
 from jobs.spec.entries import OPERATION
 from lab.simulation import postgres, program
 from lab.simulation.billing import ACT
