@@ -125,6 +125,7 @@ class Corrections:
         Raises `CommandRefused` when a row matches no row that can be corrected, or two match the same one.
         """
         outcome, lines = CorrectionResult(), dict[tuple[int | None, int | None], int | None]()
+        setting_balances: dict[str, Item] = {}
         async for page in self._pages(outcome):
             for one, item in page:
                 place = (one.number, one.refusal_id)
@@ -136,6 +137,17 @@ class Corrections:
                         run=self._run.name,
                     )
                 lines[place] = item.line
+                if (
+                    self._sets_balance(one.item)
+                    and (other := setting_balances.setdefault(item.lane, item)) is not item
+                ):
+                    raise CommandRefused(
+                        "{first} and {second} reach one account, and each sets its balance anew. Leave one of them out, "
+                        "or put both into a file and run that as a run of its own, with {flag} sum or last",
+                        first=_row(other),
+                        second=_row(item),
+                        flag=setting("shared-accounts"),
+                    )
             verdicts = await self._journal.judged(self._run, [one.item for one, _ in page], self._judge)
             for (_, item), verdict in zip(page, verdicts, strict=True):
                 outcome.add(item, verdict)
@@ -214,7 +226,7 @@ class Corrections:
                 others=tuple(map(str, carried)),
                 flag=setting("shared-accounts"),
             )
-        if self._job.replaces is None or not self._job.replaces(new.payload):
+        if not self._sets_balance(new):
             return
         first = (await self._journal.first_in_lanes(run, {item.lane})).get(item.lane)
         if first is None or first[1] == item.key:
@@ -241,6 +253,9 @@ class Corrections:
             run=run.name,
             advice=advice,
         )
+
+    def _sets_balance(self, new: NewItem) -> bool:
+        return new.skip_reason is None and self._job.replaces is not None and self._job.replaces(new.payload)
 
     def _named(self, item: Item) -> tuple[int | None, int | None]:
         """The row's number or the refusal's id, from the file. Raises `CommandRefused` for another run's file."""

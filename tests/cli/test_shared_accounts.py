@@ -115,6 +115,20 @@ async def test_rows_of_a_select_are_refused_where_they_would_replace_an_earlier_
     assert balance(place, account) == Decimal(10)
 
 
+async def test_corrected_rows_of_one_account_do_not_replace_each_other(place: Place) -> None:
+    account, (first, second, _) = shared(place)
+    before = balance(place, account)
+    other = place.subscribers(2)[-1]
+    place.rows("abonent_id;amount", f"{first};1,5E+03", f"{second};1O0,00", f"{other};5,00", name="shared.csv")
+    name = (await run(place, "--skip-bad", may_end_with=(1,))).closing["run"]
+    await place.cli("export", name, "--state", "refused", "-o", "refused.csv")
+    exported = (place.cli.folder / "refused.csv").read_text(encoding="utf-8-sig")
+    corrected = place.write(exported.replace("1,5E+03", "1500,00").replace("1O0,00", "100,00"), "corrected.csv")
+    words = ("run", "balances", corrected, "--continue", name, "--yes")
+    await place.cli.refused(*words, says="reach one account, and each sets its balance anew")
+    assert balance(place, account) == before
+
+
 async def continue_refused(place: Place, name: str) -> Ended:
     """Give the refused rows of a run back to it, as they are: they are refused again."""
     await place.cli("export", name, "--state", "refused", "-o", "refused.csv", "--force")
