@@ -18,7 +18,8 @@ from engine.sources.raw.sample import OLE2, ZIP, Sample
 from engine.sources.raw.source import LONGEST_CELL
 from texts.said import Quantity, said
 
-_CHUNK: Final = 16 * 1024
+_CHUNK: Final = 2 * 1024
+"""Bytes that are parsed at once: the elements of more would set off the garbage collector again and again."""
 _LARGEST_PART: Final = 4 * 1024**3
 """Maximum unpacked size of a part, in bytes: a million rows of fifty columns take less."""
 _LARGE_PART: Final = 64 * 1024**2
