@@ -1,21 +1,22 @@
 """Format detection: opens a file or standard input, of any format, as a source of rows.
 
 The format is detected from the first bytes, and from the file suffix only where these leave it open. Each format is a
-line of `FORMATS`, and a module that matches and opens it.
+line of `FORMATS`, and a module that opens it.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from engine.errors import InputRefused
 from engine.rows import LastLine, RowPage, Source
-from engine.sources.exported import restore_cells
+from engine.sources.exported import restored
 from engine.sources.raw import charset
-from engine.sources.raw.original import FileOnDisk, Original, StandardInput
+from engine.sources.raw.original import FileOnDisk, StandardInput, proven
 from engine.sources.raw.sample import Layout, Sample
-from engine.sources.raw.source import check_given
+from engine.sources.raw.source import Table, check_given, paged
 from engine.sources.text import delimited, isql, json_lines
 from engine.sources.workbook import archive, ods, xlsx
 from texts.remedies import setting
@@ -23,27 +24,19 @@ from texts.remedies import setting
 _SPELLED: Final = {"\\t": "\t", "tab": "\t", "TAB": "\t"}
 
 
-@dataclass(frozen=True, slots=True)
-class InputFormat:
-    """A file format of rows.
-
-    `opens` gives the source and notes on detected reading options. Both may raise `InputRefused`.
-    """
-
-    matches: Callable[[Sample], bool]
-    opens: Callable[[Sample], tuple[Source, tuple[str, ...]]]
-
-
-FORMATS: Final = (
-    InputFormat(archive.is_locked, archive.refuse_locked),
-    InputFormat(ods.matches, ods.opens),
-    InputFormat(xlsx.matches, xlsx.opens),
-    InputFormat(archive.is_archive, archive.refuse_archive),
-    InputFormat(json_lines.matches, json_lines.opens),
-    InputFormat(isql.matches, isql.opens),
-    InputFormat(delimited.matches, delimited.opens),
+FORMATS: Final[tuple[Callable[[Sample], Table | None], ...]] = (
+    archive.refuse_locked,
+    ods.opens,
+    xlsx.opens,
+    archive.refuse_archive,
+    json_lines.opens,
+    isql.opens,
+    delimited.opens,
 )
-"""The formats in order: the first match is used. Text formats come last, as they refuse input that is not text."""
+"""The formats in order: the first table is used; each may raise `InputRefused`.
+
+Text formats come last, as they refuse input that is not text.
+"""
 
 
 def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> Source:
@@ -61,55 +54,41 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
         )
     columns = check_given(layout.columns)
     original = StandardInput() if path is None else FileOnDisk(path)
-    return _DetectedInput(original, replace(layout, delimiter=delimiter, columns=columns), page_rows)
+    return _DetectedInput(Sample(original, replace(layout, delimiter=delimiter, columns=columns)), page_rows)
 
 
 class _DetectedInput(Source):
     """A source whose format is detected on first access."""
 
-    __slots__ = ("_found", "_layout", "_original", "_page_rows")
-
-    def __init__(self, original: Original, layout: Layout, page_rows: int) -> None:
-        self._original = original
-        self._layout = layout
+    def __init__(self, sample: Sample, page_rows: int) -> None:
+        self._sample = sample
         self._page_rows = page_rows
-        self._found: tuple[Source, tuple[str, ...]] | None = None
 
     @property
     def name(self) -> str:
-        """The path as it was given, or "standard input"."""
-        return self._original.name
+        return self._sample.name
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the bytes in hexadecimal. Raises `InputRefused`."""
-        return self._original.digest
+        return self._sample.original.digest
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The names of the columns. Raises `InputRefused`."""
-        return self._detected()[0].header
+        return self._table.header
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on how the input is read. Raises `InputRefused`."""
-        return self._detected()[1]
+        return self._table.notes
 
     @property
     def unended(self) -> tuple[LastLine, ...]:
-        """The last line, where it may have been cut. Raises `InputRefused`."""
-        return self._detected()[0].unended
+        return self._table.unended()
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`, naming line and column, or the cell."""
-        yield from self._detected()[0].pages(after)
+        entries = self._table.entries()
+        yield from proven(self._sample.original, paged(self.name, entries, after, self._page_rows))
 
-    def _detected(self) -> tuple[Source, tuple[str, ...]]:
-        if self._found is None:
-            source, notes = _open(Sample(self._original, self._layout, self._page_rows))
-            self._found = restore_cells(source), notes
-        return self._found
-
-
-def _open(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    return next(form for form in FORMATS if form.matches(sample)).opens(sample)
+    @cached_property
+    def _table(self) -> Table:
+        tables = (opens(self._sample) for opens in FORMATS)
+        return restored(next(table for table in tables if table is not None))

@@ -6,13 +6,14 @@ the column of its faults.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import chain, count
 from typing import Final
 
 from checkpoints.records import Refusal
-from engine.rows import FAULTS, DerivedSource, Row, RowPage, Source
+from engine.rows import FAULTS, Row
+from engine.sources.raw.source import Table
 
 ROW: Final = "carbon_row"
 LINE: Final = "carbon_line"
@@ -61,73 +62,40 @@ def as_it_was(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and harmless(cell[1:]) == cell else cell
 
 
-class Restored(DerivedSource):
-    """An exported file, with its cells and column names as they were before the export."""
+def restored(table: Table) -> Table:
+    """The table as it was before the program wrote it: cells of an export restored, faults of a check left out."""
+    place = next((place for place, name in enumerate(table.header) if _is_of_check(name)), None)
+    if place is not None:
+        table = _without_faults(table, place)
+    if not any(map(is_of_export, table.header)):
+        return table
 
-    __slots__ = ()
+    def entries() -> Iterator[Row | Refusal]:
+        for entry in table.entries():
+            if isinstance(entry, Row):
+                yield Row(entry.line, tuple(map(as_it_was, entry.cells)), entry.truths)
+            else:
+                yield replace(entry, row=tuple(map(as_it_was, entry.row)))
 
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The names of the columns."""
-        return _restored(self._inner.header)
-
-    def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`."""
-        for page in self._inner.pages(after):
-            yield replace(page, rows=tuple(map(_row, page.rows)), refusals=tuple(map(_refusal, page.refusals)))
-
-
-class WithoutFaults(DerivedSource):
-    """A table that was checked, without its column of faults: it is the table that was given, corrected."""
-
-    __slots__ = ("_place",)
-
-    def __init__(self, inner: Source, place: int) -> None:
-        super().__init__(inner)
-        self._place = place
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The names of the other columns."""
-        return self._without(self._inner.header)
-
-    def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`."""
-        for page in self._inner.pages(after):
-            # A row that somebody has emptied is none any more, whatever was found in it.
-            rows = tuple(row for row in map(self._row, page.rows) if any(map(str.strip, row.cells)))
-            refusals = tuple(replace(one, row=self._without(one.row)) for one in page.refusals)
-            yield replace(page, rows=rows, refusals=refusals)
-
-    def _row(self, row: Row) -> Row:
-        truths = frozenset(place - (place > self._place) for place in row.truths if place != self._place)
-        return replace(row, cells=self._without(row.cells), truths=truths)
-
-    def _without(self, cells: tuple[str, ...]) -> tuple[str, ...]:
-        return (*cells[: self._place], *cells[self._place + 1 :])
-
-
-def restore_cells(source: Source) -> Source:
-    """The source as it was before the program wrote it: cells of an export restored, faults of a check left out.
-
-    Raises `InputRefused`.
-    """
-    place = next((place for place, name in enumerate(source.header) if _is_of_check(name)), None)
-    own = source if place is None else WithoutFaults(source, place)
-    return Restored(own) if any(map(is_of_export, own.header)) else own
+    return replace(table, header=tuple(map(as_it_was, table.header)), entries=entries)
 
 
 def _is_of_check(name: str) -> bool:
     return _NUMBERED.sub("", name.strip().casefold()) == FAULTS
 
 
-def _row(row: Row) -> Row:
-    return replace(row, cells=_restored(row.cells))
+def _without_faults(table: Table, place: int) -> Table:
+    """A table that was checked, without its column of faults: it is the table that was given, corrected."""
 
+    def without(cells: tuple[str, ...]) -> tuple[str, ...]:
+        return (*cells[:place], *cells[place + 1 :])
 
-def _refusal(refusal: Refusal) -> Refusal:
-    return replace(refusal, row=_restored(refusal.row))
+    def entries() -> Iterator[Row | Refusal]:
+        for entry in table.entries():
+            if not isinstance(entry, Row):
+                yield replace(entry, row=without(entry.row))
+            # A row that somebody has emptied is none any more, whatever was found in it.
+            elif any(map(str.strip, cells := without(entry.cells))):
+                yield Row(entry.line, cells, frozenset(one - (one > place) for one in entry.truths if one != place))
 
-
-def _restored(cells: Sequence[str]) -> tuple[str, ...]:
-    return tuple(map(as_it_was, cells))
+    return replace(table, header=without(table.header), entries=entries)

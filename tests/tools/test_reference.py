@@ -326,7 +326,7 @@ def test_every_code_state_format_mark_variable_and_example_has_its_entry() -> No
     assert told("exit-codes.md", r"^\| (\d+) \|") == [str(int(code)) for code in Exit]
     states, *_ = sections("journal.md")["The states of an item"].split("| property |")
     assert re.findall(r"^\| `(\w+)` \|", states, re.MULTILINE) == [str(state) for state in State]
-    read_at_all = [one.opens.__module__.rpartition(".")[2] for one in FORMATS if "refuse" not in one.opens.__name__]
+    read_at_all = [one.__module__.rpartition(".")[2] for one in FORMATS if "refuse" not in one.__name__]
     formats = told("input.md", r"^\| ([^|]*) \| [^|]* \| [^|]* \|$")[1:]
     assert list(zip(read_at_all, formats, strict=True)) == [
         ("ods", "ODS"),

@@ -1,13 +1,13 @@
-"""Paging of rows, and checks of their headers, for all formats."""
+"""Tables of all formats: their rows in pages, and checks of their headers."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage
+from engine.rows import LastLine, Row, RowPage
 from texts.remedies import setting
 from texts.said import Quantity, counted, said
 
@@ -17,6 +17,20 @@ REST: Final = "..."
 As a name of its own at the end it stands for values of a line that are in no column: they are passed over.
 """
 _NUMBER: Final = re.compile(r"[-+]?\d[\d ]*([.,]\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file of a known format: the names of its columns, and its rows, from the first whenever they are called for.
+
+    `entries` are rows and refusals of unreadable ones, in ascending order of their lines; `notes` tell how the file
+    is read; `unended` is the last line of a text that may have been cut. Both calls may raise `InputRefused`.
+    """
+
+    header: tuple[str, ...]
+    entries: Callable[[], Iterator[Row | Refusal]]
+    notes: tuple[str, ...] = ()
+    unended: Callable[[], tuple[LastLine, ...]] = tuple
 
 
 THE_FIRST_LINE: Final = said("the first line")
@@ -37,10 +51,36 @@ def check_names(
     seen: dict[str, int] = {}
     for place, name in enumerate(header, 1):
         plain = name.strip().casefold()
+        if not plain and cell:
+            raise InputRefused(
+                "{where}: cell {cell} of the header has no name; {line} must name every column",
+                where=where,
+                cell=cell(place),
+                line=line,
+            )
         if not plain:
-            raise InputRefused(_nameless(where, place, line, cell))
+            raise InputRefused(
+                "{where}: column {column} of the header has no name; {line} must name every column",
+                where=where,
+                column=place,
+                line=line,
+            )
+        if plain in seen and cell:
+            raise InputRefused(
+                "{where}: cells {one} and {other} of the header have the same name, {name!r}; rename one of them",
+                where=where,
+                one=cell(seen[plain]),
+                other=cell(place),
+                name=name.strip(),
+            )
         if plain in seen:
-            raise InputRefused(_of_one_name(where, (seen[plain], place), name.strip(), cell))
+            raise InputRefused(
+                "{where}: columns {one} and {other} of the header have the same name, {name!r}; rename one of them",
+                where=where,
+                one=seen[plain],
+                other=place,
+                name=name.strip(),
+            )
         seen[plain] = place
     if all(_NUMBER.fullmatch(name.strip()) for name in header):
         raise InputRefused(
@@ -51,41 +91,6 @@ def check_names(
             numbers=", ".join(header)[:60],
             flag=setting("columns", example(len(header))),
         )
-
-
-def _nameless(where: str, place: int, line: str, cell: Callable[[int], str] | None) -> str:
-    if cell is None:
-        return said(
-            "{where}: column {column} of the header has no name; {line} must name every column",
-            where=where,
-            column=place,
-            line=line,
-        )
-    return said(
-        "{where}: cell {cell} of the header has no name; {line} must name every column",
-        where=where,
-        cell=cell(place),
-        line=line,
-    )
-
-
-def _of_one_name(where: str, places: tuple[int, int], name: str, cell: Callable[[int], str] | None) -> str:
-    one, other = places
-    if cell is None:
-        return said(
-            "{where}: columns {one} and {other} of the header have the same name, {name!r}; rename one of them",
-            where=where,
-            one=one,
-            other=other,
-            name=name,
-        )
-    return said(
-        "{where}: cells {one} and {other} of the header have the same name, {name!r}; rename one of them",
-        where=where,
-        one=cell(one),
-        other=cell(other),
-        name=name,
-    )
 
 
 def example(columns: int) -> str:
@@ -139,25 +144,28 @@ def paged(name: str, entries: Iterable[Row | Refusal], after: str | None, page_r
     start = int(after) if after is not None else 0
     rows: list[Row] = []
     refusals: list[Refusal] = []
-    size = line = 0
+    size = line = kept = 0
     for entry in entries:
         line = entry.line or 0
         if line <= start:
             continue
-        cells = entry.cells if isinstance(entry, Row) else entry.row
-        length = sum(map(len, cells)) + len(cells)
-        size += min(length, LARGEST_PAGE)
+        kept += 1
         if isinstance(entry, Row):
+            cells = entry.cells
+            length = sum(map(len, cells)) + len(cells)
             if length > LONGEST_CELL:
                 _refuse_long_cells(name, line, cells)
             rows.append(entry)
+            size += length
         else:
+            length = sum(map(len, entry.row)) + len(entry.row)
             refusals.append(_shortened(entry) if length > LARGEST_PAGE else entry)
-        if len(rows) + len(refusals) >= page_rows or size >= LARGEST_PAGE:
+            size += min(length, LARGEST_PAGE)
+        if kept >= page_rows or size >= LARGEST_PAGE:
             yield RowPage(tuple(rows), tuple(refusals), str(line))
-            rows, refusals, size = [], [], 0
+            rows, refusals, size, kept = [], [], 0, 0
     if line == 0:
-        raise no_rows(name)
+        raise InputRefused("{file} has a header and no rows: there is nothing to do", file=name)
     if rows or refusals:
         yield RowPage(tuple(rows), tuple(refusals), str(line))
 
@@ -197,11 +205,6 @@ def _shortened(refusal: Refusal) -> Refusal:
         most=Quantity(LARGEST_PAGE),
     )
     return replace(refusal, reason=reason, row=tuple(kept))
-
-
-def no_rows(name: str) -> InputRefused:
-    """The refusal of an input with only a header."""
-    return InputRefused("{file} has a header and no rows: there is nothing to do", file=name)
 
 
 SURPLUS_KEPT: Final = 20

@@ -2,26 +2,35 @@
 
 Observed in isql of Firebird 3: `set list on` pads the name of a column to 31 characters and prints a blank line
 after each row; `set heading off` leaves padded values and blank lines; otherwise the headings are repeated every 20
-rows. NULL is `<null>` in all forms.
+rows. NULL is `<null>` in all forms. Under headings each column is as wide as its type, its values padded, with a
+space after each; the line of `=` shows these widths up to 79 characters: the end of a wider column follows from the
+names of the next columns.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
-from typing import Final, Protocol
+from itertools import pairwise, takewhile
+from typing import Final
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import LastLine, Row, RowPage, Source
-from engine.sources.raw.charset import DecodedText
-from engine.sources.raw.original import proven
+from engine.rows import Row
+from engine.sources.raw import charset
 from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import REST, bare_names, check_names, example, has_open_end, label_of, paged
+from engine.sources.raw.source import (
+    LONGEST_LABEL,
+    REST,
+    Table,
+    bare_names,
+    check_names,
+    example,
+    has_open_end,
+    label_of,
+)
 from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
-from engine.sources.text.isql_table import PrintedTable, is_marks, table
 from texts.remedies import setting
-from texts.said import counted, said
+from texts.said import Quantity, counted, said
 
 NULL: Final = "<null>"
 ID: Final = "id"
@@ -35,6 +44,11 @@ _NAME: Final = re.compile(r"[^\W\d][^\t;,]*")
 _PLAIN_NAME: Final = re.compile(r"[A-Z][A-Z0-9_$]*")
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d+)?")
 _APART: Final = re.compile(r"[ \t]+")
+_BARE: Final = said("as isql prints it with set heading off")
+_CAP: Final = 79
+_MARKS: Final = re.compile(r"=+( =+)* ?")
+_BYTES: Final = "latin-1"
+"""A codec of one character a byte, by which bytes are cut like text."""
 _NOISE: Final = re.compile(r"Records affected: \d+")
 
 Lines = Iterable[tuple[int, str]]
@@ -43,84 +57,42 @@ _ListLine = tuple[int, tuple[str, str] | None]
 """A line's number, and its name and value if it has them."""
 
 
-def matches(sample: Sample) -> bool:
-    """Whether a text is isql output, or words. Raises `InputRefused` if its column names are missing or wrong."""
-    return _are_words(sample) or _form_of(sample) is not None
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A form of isql output: its name, for the note on how the input is read, its columns, and its rows.
+
+    A row that cannot be split into cells is a refusal.
+    """
+
+    words: str
+    header: tuple[str, ...]
+    entries: Callable[[Lines], Iterator[Row | Refusal]]
 
 
-def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    """The output as a source of rows. Raises `InputRefused`, also for a text that is not isql output."""
-    words = _Bare(sample.layout.columns, said("columns with spaces between them"), by_words=True)
-    form = words if _are_words(sample) else _form_of(sample)
+def opens(sample: Sample) -> Table | None:
+    """The output, or words, as a table, None for another text.
+
+    Raises `InputRefused` if its column names are missing or wrong.
+    """
+    columns = sample.layout.columns
+    if sample.layout.delimiter == WHITE_SPACE and columns:
+        form: _Form | None = _bare(columns, said("columns with spaces between them"), by_words=True)
+    else:
+        form = _form_of(sample)
     if form is None:
-        raise InputRefused("{file} is not as isql prints rows", file=sample.name)
-    return PrintedRows(sample.text, form, page_rows=sample.page_rows), sample.notes(form.words)
+        return None
+    text = sample.text
 
+    def entries() -> Iterator[Row | Refusal]:
+        return form.entries((number, line) for number, line in text.numbered() if not _NOISE.fullmatch(line))
 
-class PrintedForm(Protocol):
-    """A form of isql output."""
-
-    @property
-    def words(self) -> str:
-        """The name of the form, for the note on how the input is read."""
-        ...
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The names of the columns."""
-        ...
-
-    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
-        """The rows; a row that cannot be split into cells is a refusal."""
-        ...
-
-
-class PrintedRows(Source):
-    """Output of isql as a `Source`."""
-
-    __slots__ = ("_form", "_page_rows", "_text")
-
-    def __init__(self, text: DecodedText, form: PrintedForm, *, page_rows: int = 1000) -> None:
-        self._text = text
-        self._form = form
-        self._page_rows = page_rows
-
-    @property
-    def name(self) -> str:
-        """The name of the original."""
-        return self._text.name
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the bytes. Raises `InputRefused`."""
-        return self._text.original.digest
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The column names, as printed or as given."""
-        return self._form.header
-
-    @property
-    def unended(self) -> tuple[LastLine, ...]:
-        """The last line, where it may have been cut. Raises `InputRefused`."""
-        return self._text.unended
-
-    def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`."""
-        lines = ((number, line) for number, line in self._text.numbered() if not _NOISE.fullmatch(line))
-        entries = self._form.entries(lines)
-        yield from proven(self._text.original, paged(self.name, entries, after, self._page_rows))
+    return Table(form.header, entries, sample.notes(form.words), text.unended)
 
 
 # ---- detection of the form -----------------------------------------------------------------------------------------
 
 
-def _are_words(sample: Sample) -> bool:
-    """Whether a text was said to be words with white space between them."""
-    return sample.layout.delimiter == WHITE_SPACE and bool(sample.layout.columns)
-
-
-def _form_of(sample: Sample) -> PrintedForm | None:
+def _form_of(sample: Sample) -> _Form | None:
     """The form of a text by its first lines; None if it is not isql output.
 
     Bare values look like other text, so they are accepted only if the file suffix names no other format. Raises
@@ -130,23 +102,23 @@ def _form_of(sample: Sample) -> PrintedForm | None:
     if sample.layout.delimiter or announced_by(sample.first_line):
         return None
     filled = [(number, line) for number, line in enumerate(head, 1) if line.strip()]
-    if len(filled) > 1 and is_marks(filled[1][1]):
+    if len(filled) > 1 and _MARKS.fullmatch(filled[1][1]):
         _refuse_names(text.name, columns, filled[0][0])
         where = said("{file}, line {line}", file=text.name, line=filled[0][0])
-        layout = table(where, filled[0][1], filled[1][1], text.codec)
+        layout = _printed_table(where, filled[0][1], filled[1][1], text.codec)
         check_names(where, layout.names, line=said("the line of headings"))
-        return _UnderHeadings(layout)
+        return _Form(said("as isql prints it, under headings"), layout.names, layout.entries)
     names = _listed(filled, known=bool(columns))
     if names:
         _refuse_names(text.name, columns, filled[0][0])
         _refuse_twins(text.name, head, filled[0][0], names[0])
-        return _List(names)
+        return _Form(said("as isql prints it with set list on"), names, lambda lines: _rows_of_list(names, lines))
     if sample.original.suffix in DELIMITED_SUFFIXES:
         return None
     number, line = filled[0]
     where, padded = said("{file}, line {line}", file=text.name, line=number), _is_padded(head[0], line)
     if columns:
-        return _Bare(tuple(columns)) if _is_bare(where, line, columns, padded=padded) else None
+        return _bare(columns) if _is_bare(where, line, columns, padded=padded) else None
     return _unnamed(where, line, padded=padded)
 
 
@@ -228,7 +200,7 @@ def _is_bare(where: str, line: str, columns: Sequence[str], *, padded: bool) -> 
     return False
 
 
-def _unnamed(where: str, line: str, *, padded: bool) -> PrintedForm | None:
+def _unnamed(where: str, line: str, *, padded: bool) -> _Form | None:
     """Bare values without column names: only a single column of ids is accepted. Raises `InputRefused`."""
     if not {";", "\t", '"'}.isdisjoint(line):
         return None
@@ -244,7 +216,7 @@ def _unnamed(where: str, line: str, *, padded: bool) -> PrintedForm | None:
             values=len(words),
             flag=setting("columns", example(len(words))),
         )
-    return _Bare(())
+    return _bare(())
 
 
 def _is_padded(first: str, line: str) -> bool:
@@ -252,42 +224,36 @@ def _is_padded(first: str, line: str) -> bool:
     return not first.strip() and line != line.strip(" ")
 
 
-# ---- the forms -----------------------------------------------------------------------------------------------------
+# ---- set list on: a line for each column, with name and value ------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _List:
-    """The form of `set list on`: a line for each column, with name and value."""
+def _rows_of_list(header: Sequence[str], lines: Lines) -> Iterator[Row | Refusal]:
+    """The rows: each begins at its first column and ends before the next row."""
+    block: list[_ListLine] = []
+    for number, line in lines:
+        cut = _name_and_value(line)
+        if block and cut and cut[0] == header[0]:
+            yield _row_of_list(header, block)
+            block = []
+        if len(block) <= len(header):
+            block.append((number, cut))
+    if block:
+        yield _row_of_list(header, block)
 
-    header: tuple[str, ...]
-    words: str = said("as isql prints it with set list on")
 
-    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
-        """The rows: each begins at its first column and ends before the next row."""
-        block: list[_ListLine] = []
-        for number, line in lines:
-            cut = _name_and_value(line)
-            if block and cut and cut[0] == self.header[0]:
-                yield self._row(block)
-                block = []
-            if len(block) <= len(self.header):
-                block.append((number, cut))
-        if block:
-            yield self._row(block)
-
-    def _row(self, block: Sequence[_ListLine]) -> Row | Refusal:
-        cells: list[str] = []
-        for (number, cut), name in zip(block, (*self.header, None), strict=False):
-            if cut is None or cut[0] != name:
-                reason = said("line {line} is not the beginning of a row", line=number)
-                if name:
-                    reason = said("line {line} is not the column {column}", line=number, column=name)
-                return _broken(block, cells, name, reason)
-            cells.append("" if cut[1] == NULL else cut[1])
-        if len(cells) < len(self.header):
-            missing = self.header[len(cells)]
-            return _broken(block, cells, missing, said("it ends before the column {column}", column=missing))
-        return Row(block[0][0], tuple(cells))
+def _row_of_list(header: Sequence[str], block: Sequence[_ListLine]) -> Row | Refusal:
+    cells: list[str] = []
+    for (number, cut), name in zip(block, (*header, None), strict=False):
+        if cut is None or cut[0] != name:
+            reason = said("line {line} is not the beginning of a row", line=number)
+            if name:
+                reason = said("line {line} is not the column {column}", line=number, column=name)
+            return _broken(block, cells, name, reason)
+        cells.append("" if cut[1] == NULL else cut[1])
+    if len(cells) < len(header):
+        missing = header[len(cells)]
+        return _broken(block, cells, missing, said("it ends before the column {column}", column=missing))
+    return Row(block[0][0], tuple(cells))
 
 
 def _broken(block: Sequence[_ListLine], cells: Sequence[str], column: str | None, reason: str) -> Refusal:
@@ -295,104 +261,189 @@ def _broken(block: Sequence[_ListLine], cells: Sequence[str], column: str | None
     return Refusal(block[0][0], column, label_of(cells), words, tuple(cells))
 
 
-@dataclass(frozen=True, slots=True)
-class _UnderHeadings:
-    """The form of a table with repeated headings."""
-
-    table: PrintedTable
-    words: str = said("as isql prints it, under headings")
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        return self.table.names
-
-    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
-        for number, line in lines:
-            if line in self.table.headings:
-                continue
-            cells = self.table.cells(line)
-            if isinstance(cells, str):
-                yield Refusal(number, None, line.strip()[:60], cells, (line,))
-            else:
-                yield Row(number, tuple("" if cell == NULL else cell for cell in cells))
+# ---- set heading off: a row on each line ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Bare:
-    """The form of `set heading off`: a row on each line; without names it is one column of ids.
+def _bare(names: Sequence[str], words: str = _BARE, *, by_words: bool = False) -> _Form:
+    """Values alone; without names they are one column of ids.
 
     With `by_words` it is any text, and a value that has a space in it is a fault, also in a single column.
     """
+    columns, open_end = bare_names(names), has_open_end(names)
+    takes_rest = bool(names) and names[-1].endswith(REST) and not open_end
 
-    names: tuple[str, ...]
-    words: str = said("as isql prints it with set heading off")
-    by_words: bool = False
+    def cells(padded: str) -> list[str] | str:
+        line = padded.strip(" \t")
+        if not (takes_rest or by_words or len(names) > 1):
+            return _one_cell(columns, line)
+        # A maxsplit of 0 would be none.
+        most = len(columns) - 1 if takes_rest else -1
+        parts = [line] if most == 0 else _APART.split(line, maxsplit=max(most, 0))
+        if len(parts) == len(columns) or (len(parts) > len(columns) and open_end):
+            return parts[: len(columns)]
+        return _misfit(parts, columns, takes_rest=takes_rest, by_words=by_words)
 
-    @property
-    def header(self) -> tuple[str, ...]:
-        return bare_names(self.names) or (ID,)
+    return _Form(words, columns or (ID,), lambda lines: _rows_by(cells, lines))
 
-    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
-        open_end = bool(self.names) and self.names[-1].endswith(REST) and not has_open_end(self.names)
-        by_words = self.by_words or len(self.names) > 1
-        cut = self._rest_to_the_last if open_end else self._words if by_words else self._whole
-        for number, line in lines:
-            cells = cut(line.strip(" \t"))
-            if isinstance(cells, str):
-                yield Refusal(number, None, line.strip()[:60], cells, (line,))
-            else:
-                yield Row(number, tuple("" if cell == NULL else cell for cell in cells))
 
-    def _whole(self, line: str) -> list[str] | str:
-        if self.names:
-            if len(_APART.split(line)) > 1 and ("  " in line or "\t" in line):
-                return said(
-                    "several values in the one column {column}: all columns have to be named", column=self.names[0]
-                )
-            return [line]
-        if not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1):
-            return said("{text!r} is not an id: the column has to be named by what it holds", text=line[:60])
+def _one_cell(columns: Sequence[str], line: str) -> list[str] | str:
+    if columns:
+        if len(_APART.split(line)) > 1 and ("  " in line or "\t" in line):
+            return said("several values in the one column {column}: all columns have to be named", column=columns[0])
         return [line]
+    if not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1):
+        return said("{text!r} is not an id: the column has to be named by what it holds", text=line[:60])
+    return [line]
 
-    def _words(self, line: str) -> list[str] | str:
-        names = bare_names(self.names)
-        words = _APART.split(line)
-        if len(words) == len(names) or (len(words) > len(names) and has_open_end(self.names)):
-            return words[: len(names)]
-        named = f"{','.join(names)}{REST}"
-        if self.by_words:
-            return said(
-                "{words} for {columns}: a value has a space in it, or is empty. Where only the last column has "
-                "spaces, name the columns {named}",
-                words=_words(words),
-                columns=_columns(names),
-                named=named,
-            )
+
+def _misfit(words: Sequence[str], names: Sequence[str], *, takes_rest: bool, by_words: bool) -> str:
+    """Why a line is not one word a column."""
+    there, wanted = counted("{n} word", "{n} words", len(words)), counted("{n} column", "{n} columns", len(names))
+    if takes_rest and by_words:
+        return said("{words} for {columns}: a value is empty", words=there, columns=wanted)
+    if takes_rest:
+        return said("{words} for {columns}: a value is empty. Print with set list on", words=there, columns=wanted)
+    named = f"{','.join(names)}{REST}"
+    if by_words:
         return said(
-            "{words} for {columns}: a value has a space in it, or is empty. Print with set list on; or, where only "
-            "the last column has spaces, name the columns {named}",
-            words=_words(words),
-            columns=_columns(names),
+            "{words} for {columns}: a value has a space in it, or is empty. Where only the last column has "
+            "spaces, name the columns {named}",
+            words=there,
+            columns=wanted,
             named=named,
         )
+    return said(
+        "{words} for {columns}: a value has a space in it, or is empty. Print with set list on; or, where only "
+        "the last column has spaces, name the columns {named}",
+        words=there,
+        columns=wanted,
+        named=named,
+    )
 
-    def _rest_to_the_last(self, line: str) -> list[str] | str:
-        # A maxsplit of 0 would be none.
-        words = _APART.split(line, maxsplit=len(self.names) - 1) if len(self.names) > 1 else [line]
-        if len(words) == len(self.names):
-            return words
-        if self.by_words:
-            return said("{words} for {columns}: a value is empty", words=_words(words), columns=_columns(self.names))
+
+def _rows_by(cut: Callable[[str], list[str] | str], lines: Lines) -> Iterator[Row | Refusal]:
+    """A row on each line: its cells, or why it has none."""
+    for number, line in lines:
+        cells = cut(line)
+        if isinstance(cells, str):
+            yield Refusal(number, None, line.strip()[:LONGEST_LABEL], cells, (line,))
+        else:
+            yield Row(number, tuple("" if cell == NULL else cell for cell in cells))
+
+
+# ---- under headings ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _PrintedTable:
+    """The layout of a table: column names, column starts, line length, and the two lines of the headings.
+
+    `padded` is False if trailing spaces were removed from the lines: then less can be checked.
+    """
+
+    names: tuple[str, ...]
+    starts: tuple[int, ...]
+    length: int
+    padded: bool
+    headings: frozenset[str]
+    codec: str
+
+    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
+        return _rows_by(self.cells, ((number, line) for number, line in lines if line not in self.headings))
+
+    def cells(self, line: str) -> list[str] | str:
+        """The cells of a line, or why it does not fit the headings.
+
+        An old isql pads by bytes, a newer one by characters: a line is cut in the way that fits.
+        """
+        splits = {tuple(cells) for cells in self._ways(line)}
+        if len(splits) == 1:
+            return list(splits.pop())
+        if splits:
+            return said("where its cells begin can be told in two ways; print with set list on")
         return said(
-            "{words} for {columns}: a value is empty. Print with set list on",
-            words=_words(words),
-            columns=_columns(self.names),
+            "its {characters} characters do not stand under the headings, of {wanted}: a value may have a line end "
+            "in it; print with set list on",
+            characters=Quantity(len(line)),
+            wanted=Quantity(self.length),
         )
 
+    def _ways(self, line: str) -> Iterator[list[str]]:
+        if self._stands(line):
+            yield _cut(line, self.starts)
+        if line.isascii() or charset.is_wide(self.codec):
+            return
+        try:
+            disguised = line.encode(self.codec).decode(_BYTES)
+            if self._stands(disguised):
+                yield [cell.encode(_BYTES).decode(self.codec) for cell in _cut(disguised, self.starts)]
+        except UnicodeError:
+            # A cut inside a character: the line was not padded by bytes.
+            return
 
-def _words(words: Sequence[str]) -> str:
-    return counted("{n} word", "{n} words", len(words))
+    def _stands(self, line: str) -> bool:
+        if len(line) != self.length if self.padded else len(line) <= self.starts[-1]:
+            return False
+        return all(line[start - 1] == " " for start in self.starts[1:])
 
 
-def _columns(names: Sequence[str]) -> str:
-    return counted("{n} column", "{n} columns", len(names))
+def _printed_table(where: str, heading: str, marks: str, codec: str) -> _PrintedTable:
+    """The layout from the two lines of the headings at `where`. Raises `InputRefused` if it is ambiguous."""
+    widths = [len(run) for run in marks.split()]
+    plain = codec.removesuffix("-sig")
+    layouts = list(_layouts(_names(heading), widths, heading))
+    whole = [starts for starts in layouts if starts[-1] == len(heading)]
+    cut_off = [starts for starts in layouts if starts[-1] > len(heading)]
+    for fitting, padded in ((whole, True), (cut_off, False)):
+        if len(fitting) == 1:
+            *starts, length = fitting[0]
+            names = tuple(_cut(heading, starts))
+            return _PrintedTable(names, tuple(starts), length, padded, frozenset({heading, marks}), plain)
+        if fitting:
+            break
+    raise InputRefused(
+        "{where}: it cannot be told from the headings where the columns begin; print with set list on", where=where
+    )
+
+
+def _names(heading: str) -> list[tuple[int, int]]:
+    """The start and end of each word of the headings."""
+    return [match.span() for match in re.finditer(r"\S+", heading)]
+
+
+def _layouts(names: Sequence[tuple[int, int]], widths: Sequence[int], heading: str) -> Iterator[tuple[int, ...]]:
+    """The possible layouts, each as the starts of the columns and the length of the line."""
+    if _CAP not in widths:
+        starts = [0]
+        for width in widths:
+            starts.append(starts[-1] + width + 1)
+        yield tuple(starts)
+        return
+    if len(names) != len(widths):
+        # A name of several words, and a column whose end follows only from the names.
+        return
+    ways: list[tuple[int, ...]] = [(0,)]
+    for place, (begins, ends) in enumerate(names):
+        ways = [
+            (*starts, starts[-1] + width + 1)
+            for starts in ways
+            for width in _widths(place, starts[-1], names, widths, len(heading))
+            if starts[-1] == begins or starts[-1] + width == ends
+        ]
+    yield from ways
+
+
+def _widths(place: int, start: int, names: Sequence[tuple[int, int]], widths: Sequence[int], length: int) -> set[int]:
+    """The possible widths of the column at index `place` that begins at `start`."""
+    if widths[place] != _CAP:
+        return {widths[place]}
+    if place + 1 == len(widths):
+        return {max(length - 1 - start, _CAP)}
+    begins, ends = names[place + 1]
+    # Names are aligned left, and right above numbers and times.
+    left, right = begins - 1 - start, ends - widths[place + 1] - 1 - start
+    return {width for width in (left, right) if width >= _CAP}
+
+
+def _cut(line: str, starts: Sequence[int]) -> list[str]:
+    return [line[one:other].strip() for one, other in pairwise((*starts, len(line)))]

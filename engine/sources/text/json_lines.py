@@ -11,12 +11,11 @@ from typing import Final, NoReturn
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import LastLine, Row, RowPage, Source
-from engine.sources.raw.charset import DecodedText
-from engine.sources.raw.fault_places import Spot
-from engine.sources.raw.original import empty, proven
+from engine.rows import Row
+from engine.sources.raw.charset import DecodedText, Spot
+from engine.sources.raw.original import empty
 from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LONGEST_CELL, LONGEST_LABEL, check_names, paged
+from engine.sources.raw.source import LONGEST_CELL, LONGEST_LABEL, Table, check_names
 from engine.sources.text.delimited import DELIMITED_SUFFIXES
 from texts.remedies import setting
 from texts.said import Quantity, said, text_of
@@ -30,29 +29,61 @@ _LIST: Final = re.compile(r"\s*\[\s*[\[{\]]")
 _SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson"})
 
 
-def matches(sample: Sample) -> bool:
-    """Whether a text is JSON, by its first line, or by its file suffix if that is not enough."""
-    if _is_list(sample) or _OBJECT.match(sample.first_line):
-        return True
-    return sample.original.suffix in _SUFFIXES and not sample.layout.columns
+def opens(sample: Sample) -> Table | None:
+    """The objects as a table, None for a text that is not JSON by its first line, nor by its suffix.
 
-
-def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    """The objects as a source of rows. Raises `InputRefused` for a JSON list, and for given column names."""
-    if _is_list(sample):
+    A key missing from a later object is an empty cell; a key missing from the first object refuses the row. null is
+    an empty cell. Raises `InputRefused`, also for a JSON list, and for given column names.
+    """
+    if _LIST.match(sample.first_line) and sample.original.suffix not in DELIMITED_SUFFIXES:
         raise InputRefused(
             "{file} is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'",
             file=sample.name,
         )
+    is_object = _OBJECT.match(sample.first_line) is not None
+    if not is_object and (sample.original.suffix not in _SUFFIXES or sample.layout.columns):
+        return None
     if sample.layout.columns:
         raise InputRefused(
             "{file} names its columns itself: leave {flag} out", file=sample.name, flag=setting("columns")
         )
-    return JsonLines(sample.text, page_rows=sample.page_rows), sample.notes(said("JSON lines"))
+    text = sample.text
+    header = _header(text)
+    return Table(header, lambda: _entries(text, header), sample.notes(said("JSON lines")), text.unended)
 
 
-def _is_list(sample: Sample) -> bool:
-    return bool(_LIST.match(sample.first_line)) and sample.original.suffix not in DELIMITED_SUFFIXES
+def _header(text: DecodedText) -> tuple[str, ...]:
+    """The keys of the first object, in order. Raises `InputRefused`."""
+    number, line = next(text.numbered(), (0, ""))
+    if not line:
+        raise empty(text.name)
+    try:
+        first = _cells(_object(line))
+    except _LineFault as fault:
+        place = Spot(number, fault.column).words if fault.column else said("line {line}", line=number)
+        raise InputRefused("{file}, {place}: {fault}", file=text.name, place=place, fault=fault) from fault
+    if not first:
+        raise InputRefused(
+            "{file}, line {line}: the first object is empty; its keys name the columns", file=text.name, line=number
+        )
+    where = said("{file}, line {line}", file=text.name, line=number)
+    check_names(where, list(first), line=said("the first object"))
+    return tuple(first)
+
+
+def _entries(text: DecodedText, header: Sequence[str]) -> Iterator[Row | Refusal]:
+    known = dict.fromkeys(header, "")
+    for number, line in text.numbered():
+        try:
+            values = _object(line)
+            cells = _row(_cells(values), known)
+        except _LineFault as fault:
+            reason = text_of(fault)
+            if fault.column:
+                reason = said("column {column}: {fault}", column=fault.column, fault=fault)
+            yield Refusal(number, None, line.strip()[:LONGEST_LABEL], reason, (line.strip(),))
+        else:
+            yield Row(number, cells, _truths(values, header))
 
 
 class _LineFault(ValueError):
@@ -61,78 +92,6 @@ class _LineFault(ValueError):
     def __init__(self, message: str, column: int | None = None) -> None:
         super().__init__(message)
         self.column = column
-
-
-class JsonLines(Source):
-    """A file of JSON lines as a `Source`.
-
-    A key missing from a later object is an empty cell; a key missing from the first object refuses the row. null is
-    an empty cell. The cursor is the number of the last line read.
-    """
-
-    __slots__ = ("_header", "_page_rows", "_text")
-
-    def __init__(self, text: DecodedText, *, page_rows: int = 1000) -> None:
-        self._text = text
-        self._page_rows = page_rows
-        self._header: tuple[str, ...] | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the original."""
-        return self._text.name
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the bytes. Raises `InputRefused`."""
-        return self._text.original.digest
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The keys of the first object, in order. Raises `InputRefused`."""
-        if self._header is None:
-            line, text = next(self._text.numbered(), (0, ""))
-            if not text:
-                raise empty(self.name)
-            try:
-                first = _cells(_object(text))
-            except _LineFault as fault:
-                place = Spot(line, fault.column).words if fault.column else said("line {line}", line=line)
-                raise InputRefused("{file}, {place}: {fault}", file=self.name, place=place, fault=fault) from fault
-            if not first:
-                raise InputRefused(
-                    "{file}, line {line}: the first object is empty; its keys name the columns",
-                    file=self.name,
-                    line=line,
-                )
-            where = said("{file}, line {line}", file=self.name, line=line)
-            check_names(where, list(first), line=said("the first object"))
-            self._header = tuple(first)
-        return self._header
-
-    @property
-    def unended(self) -> tuple[LastLine, ...]:
-        """The last line, where it may have been cut. Raises `InputRefused`."""
-        return self._text.unended
-
-    def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`. Raises `InputRefused`, naming line and column where there is one."""
-        entries = self._entries(self.header)
-        yield from proven(self._text.original, paged(self.name, entries, after, self._page_rows))
-
-    def _entries(self, header: Sequence[str]) -> Iterator[Row | Refusal]:
-        known = dict.fromkeys(header, "")
-        for line, text in self._text.numbered():
-            try:
-                values = _object(text)
-                cells = _row(_cells(values), known)
-            except _LineFault as fault:
-                reason = text_of(fault)
-                if fault.column:
-                    reason = said("column {column}: {fault}", column=fault.column, fault=fault)
-                yield Refusal(line, None, text.strip()[:LONGEST_LABEL], reason, (text.strip(),))
-            else:
-                yield Row(line, cells, _truths(values, header))
 
 
 def _object(text: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The ZIP archive of a workbook, and the XML in it, read as streams.
+"""The ZIP archive of a workbook, and the XML in it, read as a stream of elements.
 
 The content is not trusted: a document type is refused, so no entities are expanded; sizes and the parser's memory are
 limited.
@@ -6,18 +6,20 @@ limited.
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, Final, NoReturn, Protocol, TypeVar
+from functools import cached_property
+from typing import IO, Final, TypeAlias
 from xml.parsers import expat
 
 from engine.errors import InputRefused
-from engine.sources.raw.fault_places import OLE2, ZIP
 from engine.sources.raw.original import Original
-from engine.sources.raw.sample import Sample
+from engine.sources.raw.sample import OLE2, ZIP, Sample
+from engine.sources.raw.source import LONGEST_CELL
 from texts.said import Quantity, said
 
-_CHUNK: Final = 64 * 1024
+_CHUNK: Final = 2 * 1024
+"""Bytes that are parsed at once: the elements of more would set off the garbage collector again and again."""
 _LARGEST_PART: Final = 4 * 1024**3
 """Maximum unpacked size of a part, in bytes: a million rows of fifty columns take less."""
 _LARGE_PART: Final = 64 * 1024**2
@@ -27,6 +29,8 @@ _LARGEST_TAG: Final = 2 * 1024**2
 """Maximum length of a tag or a text, in bytes: the parser keeps it in memory."""
 _ENCRYPTED: Final = 0x1
 _MOST_NAMES: Final = 1000
+_MOST_PIECES: Final = 100_000
+"""Pieces of one cell: more than these are as good as a cell that is too long."""
 
 _MARK: Final = "EncryptedPackage".encode("utf-16-le")
 """The name of the stream that holds the encrypted workbook, in the container's directory."""
@@ -34,66 +38,26 @@ _BLOCK: Final = 1024 * 1024
 
 Attributes = Mapping[str, str]
 """The attributes of an element, by their names as written."""
-T = TypeVar("T")
-
-
-class Elements(Protocol):
-    """A handler of the elements of a part; `done` ends the reading early."""
-
-    done: bool
-
-    def start(self, name: str, attributes: Attributes, /) -> None:
-        """Handle the start of an element."""
-        ...
-
-    @property
-    def end(self) -> Callable[[str], None] | None:
-        """The handler of element ends; None for no calls."""
-        ...
-
-    @property
-    def text(self) -> Callable[[str], None] | None:
-        """The handler of text between tags, in pieces; None for no calls."""
-        ...
-
-
-class ByLocalName(dict[str, T]):
-    """A mapping by the local name of an element or attribute, for any namespace prefix."""
-
-    def __missing__(self, name: str) -> T:
-        """The value of the name without its prefix, cached for the full name."""
-        value = self[name.rpartition(":")[2]] if ":" in name else self[""]
-        if len(self) < _MOST_NAMES:
-            self[name] = value
-        return value
-
-
-def tags(*names: str) -> ByLocalName[str]:
-    """A mapping to the local names of these elements, for any prefix; "" for all others."""
-    return ByLocalName({name: name for name in (*names, "")})
+Tag: TypeAlias = tuple[str, Attributes | None]
+"""A tag: with its attributes where it begins, without them where it ends."""
+Inner: TypeAlias = Sequence[Tag | str]
+"""The content of an element: tags and texts."""
+Element: TypeAlias = tuple[str, Attributes | None, Inner | None]
+"""A tag, its attributes, and its content; see `Archive.elements`."""
 
 
 class Archive:
     """The parts of a ZIP archive, listed on first access. Each reading opens the original again."""
 
-    __slots__ = ("_original", "_parts")
-
     def __init__(self, original: Original) -> None:
         self._original = original
-        self._parts: frozenset[str] | None = None
+        self.name = original.name
 
-    @property
-    def name(self) -> str:
-        """The name of the original."""
-        return self._original.name
-
-    @property
+    @cached_property
     def parts(self) -> frozenset[str]:
         """The names of the parts. Raises `InputRefused`."""
-        if self._parts is None:
-            with self._opened() as archive:
-                self._parts = frozenset(archive.namelist())
-        return self._parts
+        with self._opened() as archive:
+            return frozenset(archive.namelist())
 
     @contextmanager
     def open(self, part: str) -> Iterator[IO[bytes]]:
@@ -108,12 +72,17 @@ class Archive:
             with archive.open(info) as stream:
                 yield stream
 
-    def parse(self, part: str, elements: Elements) -> Iterator[None]:
-        """Parse a part as XML, step by step; between the steps the results of `elements` can be taken.
+    def elements(self, part: str, *tags: str, whole: Collection[str] = ()) -> Iterator[Element]:
+        """The elements of a part with these tags: each where it begins, and again, without attributes, at its end.
 
-        Raises `InputRefused`, with line and column, for invalid XML and for a document type.
+        An element of `whole` comes once, at its end, with its content; with None for it as soon as that is too long.
+        Tags are local names, for any prefix; others in the content are "". With nothing to come whole, there are no
+        ends. Raises `InputRefused`, with line and column, for invalid XML and for a document type.
         """
-        parser = _parser(elements)
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = _no_doctype
+        found = _gathered(parser, _Tags((*tags, *whole)), whole)
         with self.open(part) as stream:
             try:
                 while chunk := stream.read(_CHUNK):
@@ -122,9 +91,8 @@ class Archive:
                         raise InputRefused(
                             "{file} is broken: {part} has a tag without an end", file=self.name, part=part
                         )
-                    yield
-                    if elements.done:
-                        return
+                    yield from found
+                    found.clear()
                 parser.Parse(b"", True)  # noqa: FBT003 - expat has no keyword arguments
             except expat.ExpatError as error:
                 raise InputRefused(
@@ -141,12 +109,10 @@ class Archive:
                     file=self.name,
                     part=part,
                 ) from error
-            yield
 
-    def parse_whole(self, part: str, elements: Elements) -> None:
-        """Parse a part to its end, or until `elements` has what it needs. Raises `InputRefused`."""
-        for _ in self.parse(part, elements):
-            pass
+    def starts(self, part: str, *tags: str) -> Iterator[tuple[str, Attributes]]:
+        """The tags and attributes of the elements of a part with these tags. Raises `InputRefused`."""
+        return ((tag, attributes or {}) for tag, attributes, _ in self.elements(part, *tags))
 
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
@@ -181,47 +147,98 @@ def _no_doctype(*_: object) -> None:
     raise _DoctypeFound
 
 
-def _parser(elements: Elements) -> expat.XMLParserType:
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _no_doctype
-    parser.StartElementHandler = elements.start
-    parser.EndElementHandler = elements.end
-    parser.CharacterDataHandler = elements.text
-    return parser
+class _Tags(dict[str, tuple[Tag, Tag]]):
+    """The beginnings and ends of tags, by names with any prefix; those that are not wanted are named ""."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__({name: ((name, {}), (name, None)) for name in (*names, "")})
+
+    def __missing__(self, name: str) -> tuple[Tag, Tag]:
+        both = self[name.rpartition(":")[2]] if ":" in name else self[""]
+        if len(self) < _MOST_NAMES:
+            self[name] = both
+        return both
+
+
+def _gathered(  # noqa: C901 - one function for each event of the parser
+    parser: expat.XMLParserType, tags: _Tags, whole: Collection[str]
+) -> list[Element]:
+    """The list to which the parser then adds the elements that it reads."""
+    found: list[Element] = []
+    tag, opened = "", dict[str, str]()
+    inner: list[Tag | str] = []
+    depth = length = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal tag, opened, inner, depth, length
+        begins = tags[name][0]
+        if depth:
+            depth += 1
+            inner.append((begins[0], attributes) if attributes else begins)
+            if len(inner) > _MOST_PIECES:
+                give_up()
+        elif begins[0] in whole:
+            tag, opened, inner, depth, length = begins[0], attributes, [], 1, 0
+        elif begins[0]:
+            found.append((begins[0], attributes, ()))
+
+    def end(name: str) -> None:
+        nonlocal depth
+        if depth > 1:
+            depth -= 1
+            inner.append(tags[name][1])
+        elif depth:
+            depth = 0
+            found.append((tag, opened, inner))
+        elif ended := tags[name][1][0]:
+            found.append((ended, None, ()))
+
+    def text(data: str) -> None:
+        nonlocal length
+        if depth:
+            inner.append(data)
+            length += len(data)
+            if length > LONGEST_CELL:
+                give_up()
+
+    def give_up() -> None:
+        nonlocal length
+        found.append((tag, opened, None))
+        inner.clear()
+        length = 0
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end if whole else None
+    parser.CharacterDataHandler = text if whole else None
+    return found
 
 
 # ---- archives that are not readable workbooks ----------------------------------------------------------------------
 
 
-def is_archive(sample: Sample) -> bool:
-    """Whether an input is a ZIP archive, as workbooks are."""
-    return sample.start.startswith(ZIP)
-
-
-def refuse_archive(sample: Sample) -> NoReturn:
-    """Refuse an archive that is not a workbook. Raises `InputRefused`."""
-    raise InputRefused("{file} is a ZIP archive and no workbook: unpack it first", file=sample.name)
-
-
-def is_locked(sample: Sample) -> bool:
-    """Whether an input is the container of an encrypted workbook. Raises `InputRefused` when it cannot be read."""
+def refuse_locked(sample: Sample) -> None:
+    """Refuse the container of an encrypted workbook. Raises `InputRefused`, also when it cannot be read."""
     if not sample.start.startswith(OLE2):
-        return False
+        return
     before = b""
     with sample.original.open() as file:
         while block := file.read(_BLOCK):
             if _MARK in before + block:
-                return True
+                raise locked(sample.name)
             before = block[-len(_MARK) :]
-    return False
-
-
-def refuse_locked(sample: Sample) -> NoReturn:
-    """Refuse an encrypted workbook. Raises `InputRefused`."""
-    raise locked(sample.name)
 
 
 def locked(name: str) -> InputRefused:
     """The refusal of an encrypted workbook."""
     return InputRefused("{file} is behind a password: save it without one", file=name)
+
+
+def archive_of(sample: Sample) -> Archive | None:
+    """The input as an archive, None if it is none."""
+    return Archive(sample.original) if sample.start.startswith(ZIP) else None
+
+
+def refuse_archive(sample: Sample) -> None:
+    """Refuse an archive that is not a workbook. Raises `InputRefused`."""
+    if sample.start.startswith(ZIP):
+        raise InputRefused("{file} is a ZIP archive and no workbook: unpack it first", file=sample.name)

@@ -2,20 +2,32 @@
 
 Observed in LibreOffice 25: equal rows, and equal cells in a row, are written once with a repeat count, also the empty
 ones up to the last row of the sheet; the displayed text of a cell is next to its value; errors have a value type of
-LibreOffice's own.
+LibreOffice's own. Elements are matched by their local names, attributes with their usual prefixes, which all programs
+write.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.rows import Source
 from engine.sources.raw.sample import Sample
-from engine.sources.workbook.archive import Archive, Attributes, is_archive, locked, tags
-from engine.sources.workbook.ods_rows import SheetReader, Survey
-from engine.sources.workbook.sheet_source import open_sheet
-from engine.sources.workbook.workbook import SheetRow
-from texts.said import Quantity, said
+from engine.sources.raw.source import LONGEST_CELL, Table
+from engine.sources.workbook.archive import Archive, Attributes, Inner, archive_of, locked
+from engine.sources.workbook.cells import Cell, address, iso_date, iso_time, plain_number, whole_number
+from engine.sources.workbook.sheet import (
+    LAST_COLUMN,
+    LAST_ROW,
+    NO_VALUE,
+    Book,
+    SheetRow,
+    an_error,
+    bad_value,
+    open_sheet,
+    out_of_order,
+    too_long,
+)
+from texts.said import Quantity, ValueRefused, said
 
 _CONTENT = "content.xml"
 _KIND = "mimetype"
@@ -24,105 +36,220 @@ _ENCRYPTED = "encrypted-package"
 _SPREADSHEET = b"opendocument.spreadsheet"
 MOST_REPEATED: Final = 10_000
 """Rows of a sheet that repeat the one before. A few bytes can say a million of them; no list of subscribers does."""
+_MOST_REPEATED: Final = 10**9
+_NUMBERS: Final = frozenset({"float", "currency", "percentage"})
+_ERROR: Final = re.compile(r"#[A-ZА-Я/0!?]+[!?A]|Err:\d+|Ошибка:\d+")
+"""The displayed text of a failed formula in an older LibreOffice, next to a number."""
+_ZEROS: Final = re.compile(r"-?0\d+")
+_BESIDE: Final = ("annotation", "note", "ruby-text", "frame")
+"""Elements in a paragraph that are not part of its text: comments, footnotes, ruby texts, drawings."""
+_CLOCK: Final = re.compile(r"\d:\d\d")
+_BREAKS: Final = {"tab": "\t", "line-break": "\n"}
 
 
-def matches(sample: Sample) -> bool:
-    """Whether an input is an OpenDocument spreadsheet. Raises `InputRefused` for one that cannot be read."""
-    return is_archive(sample) and _is_ods(Archive(sample.original))
+def opens(sample: Sample) -> Table | None:
+    """The sheet as a table, None if this is no OpenDocument.
 
-
-def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    """The sheet as a source, with a note that names it. Raises `InputRefused`."""
-    return open_sheet(sample, OpenDocumentBook(Archive(sample.original)))
-
-
-def _is_ods(archive: Archive) -> bool:
-    """Whether an archive is an OpenDocument spreadsheet.
-
-    Raises `InputRefused` for another kind of document, and for an encrypted one.
+    Raises `InputRefused` for another kind of document, and for one that cannot be read.
     """
-    if not {_CONTENT, _ENCRYPTED} & archive.parts:
-        return False
-    if _MANIFEST in archive.parts:
-        manifest = _Manifest()
-        archive.parse_whole(_MANIFEST, manifest)
-        if manifest.encrypted:
-            raise locked(archive.name)
+    archive = archive_of(sample)
+    if archive is None or not {_CONTENT, _ENCRYPTED} & archive.parts:
+        return None
+    if _MANIFEST in archive.parts and next(archive.starts(_MANIFEST, "encryption-data"), None) is not None:
+        raise locked(archive.name)
     if _KIND in archive.parts:
         with archive.open(_KIND) as stream:
             if _SPREADSHEET not in stream.read(200):
                 raise InputRefused(
                     "{file} is a document, but no spreadsheet: save the table as .ods or CSV UTF-8", file=archive.name
                 )
-    return _CONTENT in archive.parts
+    return open_sheet(sample, _book(archive)) if _CONTENT in archive.parts else None
 
 
-class OpenDocumentBook:
-    """An OpenDocument spreadsheet as a `Book`. The list of sheets needs one reading of the whole file."""
-
-    __slots__ = ("_archive", "_filled", "_sheets")
-
-    words = said("an OpenDocument spreadsheet")
-
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
-        self._sheets: tuple[str, ...] | None = None
-        self._filled: tuple[str, ...] = ()
-
-    @property
-    def sheets(self) -> tuple[str, ...]:
-        """The names of the sheets, in order. Raises `InputRefused`."""
-        if self._sheets is None:
-            survey = Survey()
-            self._archive.parse_whole(_CONTENT, survey)
-            self._sheets, self._filled = tuple(survey.sheets), tuple(survey.filled)
-        return self._sheets
-
-    def filled(self) -> tuple[str, ...]:
-        """The names of the sheets that are not empty. Raises `InputRefused`."""
-        _ = self.sheets
-        return self._filled
-
-    def rows(self, sheet: str) -> Iterator[SheetRow]:
-        """The non-empty rows of a sheet, in order, with repeated rows. Raises `InputRefused` for too many of them."""
-        reader = SheetReader(self._archive.name, sheet)
-        repeated = 0
-        for _ in self._archive.parse(_CONTENT, reader):
-            for row, times in reader.taken():
-                repeated += times - 1
-                if repeated > MOST_REPEATED:
-                    raise InputRefused(
-                        "{file}: {rows} rows of the sheet {sheet!r} repeat the row above them, the last of them "
-                        "the rows {first} to {last}: delete what was filled down by mistake",
-                        file=self._archive.name,
-                        rows=Quantity(repeated),
-                        sheet=sheet,
-                        first=row.number + 1,
-                        last=row.number + times - 1,
-                    )
-                for further in range(times):
-                    yield SheetRow(row.number + further, row.cells)
-
-    def merged(self, sheet: str, row: int) -> str | None:
-        """Merged cells that begin in the row, None for none."""
-        reader = SheetReader(self._archive.name, sheet, watched=row)
-        self._archive.parse_whole(_CONTENT, reader)
-        return reader.merged
+def _book(archive: Archive) -> Book:
+    """The workbook; the list of its sheets needs one reading of the whole file."""
+    sheets: list[str] = []
+    filled: list[str] = []
+    is_open = False
+    for tag, attributes in archive.starts(_CONTENT, "table", "table-cell", "p"):
+        if tag == "table":
+            sheet = attributes.get("table:name", "")
+            is_open = not _is_elsewhere(sheet)
+            if is_open:
+                sheets.append(sheet)
+        elif is_open and (tag == "p" or "office:value-type" in attributes):
+            filled.append(sheets[-1])
+            is_open = False
+    return Book(
+        words=said("an OpenDocument spreadsheet"),
+        sheets=tuple(sheets),
+        filled=lambda: filled,
+        rows=lambda sheet: _rows(archive, sheet),
+        merged=lambda sheet, row: _merged(archive, sheet, row),
+    )
 
 
-class _Manifest:
-    """A handler that looks for an encrypted part."""
+def _cells(archive: Archive, sheet: str) -> Iterator[tuple[int, int, int, Attributes | None, Inner | None]]:
+    """The cells of a sheet: row from 0, times that the row repeats, column from 0, attributes and content.
 
-    __slots__ = ("_tags", "done", "encrypted")
+    The end of a row comes without attributes.
+    """
+    live = False
+    row = place = 0
+    times = 1
+    for tag, attributes, inner in archive.elements(
+        *(_CONTENT, "table", "table-row", "p", "s", "tab", "line-break", *_BESIDE),
+        whole=("table-cell", "covered-table-cell"),
+    ):
+        if tag == "table":
+            if live:
+                return
+            live = attributes is not None and attributes.get("table:name") == sheet
+        elif not live:
+            continue
+        elif tag == "table-row" and attributes is None:
+            yield row, times, place, None, ()
+            row += times
+        elif tag == "table-row" and attributes is not None:
+            times, place = _count(attributes.get("table:number-rows-repeated")), 0
+        elif attributes is not None:
+            # Content hidden by merged cells is ignored; only its place counts.
+            if tag == "table-cell":
+                yield row, times, place, attributes, inner
+            place += _count(attributes.get("table:number-columns-repeated"))
 
-    end = None
-    text = None
 
-    def __init__(self) -> None:
-        self._tags = tags("encryption-data")
-        self.encrypted = self.done = False
+def _rows(archive: Archive, sheet: str) -> Iterator[SheetRow]:
+    """The non-empty rows of a sheet, in order, with repeated rows. Raises `InputRefused` for too many of them."""
+    repeated = 0
+    cells: list[Cell] = []
+    for row, times, place, attributes, inner in _cells(archive, sheet):
+        if attributes is not None:
+            text = None if inner is None else _shown(inner)
+            if inner is None or len(text or "") > LONGEST_CELL:
+                raise too_long(archive.name, place, row + 1)
+            value = _value(attributes, text)
+            if value != "":
+                same = _count(attributes.get("table:number-columns-repeated"))
+                if place + same > LAST_COLUMN:
+                    raise out_of_order(archive.name, place, row + 1)
+                cells.extend([""] * (place - len(cells)))
+                cells.extend([value] * same)
+        elif cells:
+            if row + times > LAST_ROW:
+                raise out_of_order(archive.name, 0, row + times)
+            repeated += times - 1
+            if repeated > MOST_REPEATED:
+                raise InputRefused(
+                    "{file}: {rows} rows of the sheet {sheet!r} repeat the row above them, the last of them "
+                    "the rows {first} to {last}: delete what was filled down by mistake",
+                    file=archive.name,
+                    rows=Quantity(repeated),
+                    sheet=sheet,
+                    first=row + 2,
+                    last=row + times,
+                )
+            for number in range(row + 1, row + times + 1):
+                yield SheetRow(number, cells)
+            cells = []
 
-    def start(self, name: str, _: Attributes, /) -> None:
-        """Note an encrypted part, and stop."""
-        if self._tags[name]:
-            self.encrypted = self.done = True
+
+def _merged(archive: Archive, sheet: str, wanted: int) -> str | None:
+    """Merged cells that begin in the row, None for none."""
+    for row, times, place, attributes, _ in _cells(archive, sheet):
+        if row >= wanted:
+            return None
+        if attributes is not None and wanted <= row + times:
+            columns = _count(attributes.get("table:number-columns-spanned"))
+            rows = _count(attributes.get("table:number-rows-spanned"))
+            if columns * rows > 1:
+                return f"{address(place, wanted)}:{address(place + columns - 1, wanted + rows - 1)}"
+    return None
+
+
+def _shown(inner: Inner) -> str | None:
+    """The displayed text of a cell, without its notes and drawings, None if it has no paragraph.
+
+    Repeated spaces are not written out far beyond what fits a cell.
+    """
+    parts: list[str] = []
+    paragraphs = depth = muted = length = 0
+    for one in inner:
+        piece = ""
+        if isinstance(one, str):
+            piece = one if depth and not muted else ""
+        elif one[1] is None:
+            depth -= 1
+            muted = muted if depth >= muted else 0
+        else:
+            tag, attributes = one[0], one[1]
+            depth += 1
+            if muted:
+                continue
+            if tag in _BESIDE or (depth == 1 and tag != "p"):
+                muted = depth
+            elif depth == 1:
+                piece = "\n" if paragraphs else ""
+                paragraphs += 1
+            elif tag == "s":
+                piece = " " * min(_count(attributes.get("text:c")), LONGEST_CELL + 1)
+            else:
+                piece = _BREAKS.get(tag, "")
+        parts.append(piece)
+        length += len(piece)
+        if length > LONGEST_CELL:
+            break
+    return "".join(parts) if paragraphs else None
+
+
+def _is_elsewhere(sheet: str) -> bool:
+    """Whether a sheet is the cached copy of another file's sheet."""
+    return sheet.startswith("'") and "'#$" in sheet
+
+
+def _value(attributes: Attributes, shown: str | None) -> Cell:
+    """The value of a cell by its type and its displayed text."""
+    text = shown or ""
+    is_formula = "table:formula" in attributes
+    if attributes.get("calcext:value-type") == "error" or (is_formula and _ERROR.fullmatch(text)):
+        return an_error(text)
+    kind = attributes.get("office:value-type")
+    if kind is None and is_formula and shown is None:
+        return NO_VALUE
+    try:
+        return _of_kind(kind, attributes, text)
+    except ValueError as error:
+        return NO_VALUE if is_formula and not text else bad_value(error)
+
+
+def _of_kind(kind: str | None, attributes: Attributes, text: str) -> str | bool:
+    """The value of a cell of the type `kind`. Raises ValueError for an invalid one."""
+    if kind in _NUMBERS:
+        return _number(attributes.get("office:value", ""), text)
+    if kind == "date":
+        day = iso_date(attributes.get("office:date-value", ""))
+        # A date with time at midnight is written as a date alone.
+        return f"{day} 00:00:00" if len(day) == len("2019-06-01") and _CLOCK.search(text) else day
+    if kind == "time":
+        return iso_time(attributes.get("office:time-value", ""))
+    if kind == "boolean":
+        return _truth(attributes.get("office:boolean-value", ""))
+    if kind not in {None, "string", "void"}:
+        raise ValueRefused("{kind!r} is no kind of a value", kind=kind[:20])
+    return attributes.get("office:string-value", text)
+
+
+def _truth(value: str) -> bool:
+    if value not in {"true", "false"}:
+        raise ValueRefused("{text!r} is neither true nor false", text=value[:20])
+    return value == "true"
+
+
+def _number(value: str, text: str) -> str:
+    """A number with the leading zeros of its displayed text. Raises ValueError for an invalid number."""
+    number = plain_number(value)
+    return text if _ZEROS.fullmatch(text) and text.isascii() and plain_number(text) == number else number
+
+
+def _count(text: str | None) -> int:
+    return whole_number(text, _MOST_REPEATED) or 1

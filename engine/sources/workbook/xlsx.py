@@ -3,114 +3,380 @@
 Elements are matched by their local names, so the strict dialect and documents with prefixes are read too.
 """
 
+import os
 import posixpath
-from collections.abc import Iterator
-from typing import Final
+import re
+import tempfile
+import weakref
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache, partial
+from itertools import pairwise
+from typing import IO, Final, cast
 
 from engine.errors import InputRefused
-from engine.rows import Source
 from engine.sources.raw.sample import Sample
-from engine.sources.workbook.archive import Archive, is_archive
-from engine.sources.workbook.shared_strings import SpilledStrings
-from engine.sources.workbook.sheet_source import open_sheet
-from engine.sources.workbook.workbook import SheetRow, unreadable_texts
-from engine.sources.workbook.xlsx_parts import Contents, Relationships, SharedTexts, Styles
-from engine.sources.workbook.xlsx_rows import Merges, RowReader
-from texts.said import said
+from engine.sources.raw.source import LONGEST_CELL, Table
+from engine.sources.workbook.archive import Archive, Attributes, Inner, archive_of
+from engine.sources.workbook.cells import PLAIN, Cell, Format, cell_text, format_of, iso_date, whole_number
+from engine.sources.workbook.sheet import (
+    CONTRADICTS_ITSELF,
+    LAST_COLUMN,
+    LAST_ROW,
+    NO_VALUE,
+    Book,
+    SheetRow,
+    an_error,
+    bad_value,
+    misplaced,
+    open_sheet,
+    out_of_order,
+    too_long,
+    unreadable_texts,
+)
+from texts.said import Quantity, said
 
 _ROOT: Final = "_rels/.rels"
 _BINARY: Final = "xl/workbook.bin"
 _USUAL: Final = "xl/workbook.xml"
+_MOST_TEXTS: Final = 10**12
+_TRUTHS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
+_COLUMN: Final = re.compile(r"[A-Za-z]{1,3}", re.ASCII)
+_CORNERS: Final = re.compile(r"[A-Z]+(\d{1,7}):[A-Z]+(\d{1,7})", re.ASCII)
+_ONE_TEXT: Final = 3
+"""A tag, its text, and its end."""
+_NO_TEXT: Final = frozenset({"f", "rPh", "extLst"})
+"""Formulas, phonetic texts and extensions: what is in them is no value."""
+_LARGEST: Final = 1_000_000
+"""The largest number of a style or a format; Excel allows 65,490 styles."""
+_ESCAPED: Final = re.compile(r"(?:_x[0-9A-Fa-f]{4}_)+")
+_ESCAPE: Final = len("_x0000_")
+_WAITING: Final = 1024 * 1024
+"""Size of the write buffer, in bytes."""
+_PLACE: Final = 8
+_WINDOW: Final = 512
+"""Number of texts read at once."""
+_WINDOW_BYTES: Final = 256 * 1024
 
 
-def matches(sample: Sample) -> bool:
-    """Whether an input is an Excel workbook. Raises `InputRefused` for one that cannot be read."""
-    return is_archive(sample) and _is_xlsx(Archive(sample.original))
-
-
-def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    """The sheet as a source, with a note that names it. Raises `InputRefused`."""
-    return open_sheet(sample, ExcelBook(Archive(sample.original)))
-
-
-def _is_xlsx(archive: Archive) -> bool:
-    """Whether an archive is an Excel workbook. Raises `InputRefused` for the binary format (.xlsb)."""
+def opens(sample: Sample) -> Table | None:
+    """The sheet as a table, None if this is no Excel workbook. Raises `InputRefused` for one that cannot be read."""
+    archive = archive_of(sample)
+    if archive is None:
+        return None
     if _BINARY in archive.parts:
         raise InputRefused(
             "{file} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8", file=archive.name
         )
-    return _ROOT in archive.parts and any(part.startswith("xl/") for part in archive.parts)
+    if _ROOT in archive.parts and any(part.startswith("xl/") for part in archive.parts):
+        return open_sheet(sample, _book(archive))
+    return None
 
 
-class ExcelBook:
-    """An Excel workbook as a `Book`. The list of sheets is read at once. Raises `InputRefused`."""
+def _book(archive: Archive) -> Book:
+    workbook = _joined("", _target(_related(archive, ""), "officeDocument") or _USUAL)
+    folder = posixpath.dirname(workbook)
+    related = _related(archive, workbook)
+    since_1904 = False
+    parts: dict[str, str] = {}
+    for tag, attributes in archive.starts(workbook, "sheet", "workbookPr"):
+        if tag == "workbookPr":
+            since_1904 = attributes.get("date1904", "0") in {"1", "true"}
+            continue
+        # The attribute has the document's own prefix for the namespace of relationships.
+        relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
+        kind, target = related.get(relation, ("", ""))
+        # Other sheets are charts and the like.
+        if kind == "worksheet":
+            parts[attributes.get("name", "")] = _joined(folder, target)
+    styles, texts = _target(related, "styles"), _target(related, "sharedStrings")
+    formats = _formats(archive, _joined(folder, styles)) if styles else []
+    # The shared strings are written to a temporary file once, and kept as long as this book.
+    strings = cache(partial(_shared_strings, archive, _joined(folder, texts) if texts else ""))
 
-    __slots__ = ("_archive", "_contents", "_parts", "_strings", "_styles", "_texts")
+    def rows(sheet: str) -> Iterator[SheetRow]:
+        return _rows(archive, parts[sheet], _Values(archive.name, strings(), formats, since_1904=since_1904))
 
-    words = said("an Excel workbook")
+    return Book(
+        words=said("an Excel workbook"),
+        sheets=tuple(parts),
+        filled=lambda: [name for name in parts if next(rows(name), None) is not None],
+        rows=rows,
+        merged=lambda sheet, row: _merged(archive, parts[sheet], row),
+    )
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
-        workbook = _joined("", self._related("").target("officeDocument") or _USUAL)
-        folder = posixpath.dirname(workbook)
-        related = self._related(workbook)
-        self._contents = Contents()
-        archive.parse_whole(workbook, self._contents)
-        self._parts: dict[str, str] = {}
-        for name, relation in self._contents.sheets:
-            kind, target = related.targets.get(relation, ("", ""))
-            # Other sheets are charts and the like.
-            if kind == "worksheet":
-                self._parts[name] = _joined(folder, target)
-        self._styles = Styles()
-        if styles := related.target("styles"):
-            archive.parse_whole(_joined(folder, styles), self._styles)
-        texts = related.target("sharedStrings")
-        self._texts = _joined(folder, texts) if texts else ""
-        self._strings: SpilledStrings | None = None
 
-    @property
-    def sheets(self) -> tuple[str, ...]:
-        """The names of the sheets of cells, in order."""
-        return tuple(self._parts)
+# ---- rows and cells ------------------------------------------------------------------------------------------------
 
-    def filled(self) -> tuple[str, ...]:
-        """The names of the sheets that are not empty; each is read to its first row."""
-        return tuple(name for name in self._parts if next(self.rows(name), None) is not None)
 
-    def rows(self, sheet: str) -> Iterator[SheetRow]:
-        """The non-empty rows of a sheet, in order."""
-        reader = RowReader(self._archive.name, self._shared(), self._styles, since_1904=self._contents.since_1904)
-        for _ in self._archive.parse(self._parts[sheet], reader):
-            yield from reader.taken()
+def _rows(archive: Archive, part: str, values: "_Values") -> Iterator[SheetRow]:  # noqa: C901 - a list of tags
+    number, place, label = 0, -1, "0"
+    cells: list[Cell] = []
+    for tag, attributes, inner in archive.elements(
+        part, "row", "sheetData", "v", "is", "t", "f", "rPh", "extLst", whole=("c",)
+    ):
+        if attributes is None:
+            if tag == "sheetData":
+                return
+            if tag == "row" and cells:
+                yield SheetRow(number, cells)
+                cells = []
+        elif tag == "c":
+            where = attributes.get("r")
+            column = _column(where.removesuffix(label)) if where else place + 1
+            if where and column < 0:
+                raise misplaced(archive.name, where, number)
+            if not place < column < LAST_COLUMN:
+                raise out_of_order(archive.name, min(column, LAST_COLUMN), number)
+            place = column
+            if inner is None:
+                raise too_long(archive.name, place, number)
+            if inner and (value := values.of(attributes, inner, number)) != "":
+                if place > len(cells):
+                    cells.extend([""] * (place - len(cells)))
+                cells.append(value)
+        elif tag == "row":
+            given = attributes.get("r")
+            row = number + 1 if given is None else whole_number(given, LAST_ROW) or LAST_ROW + 1
+            if not number < row <= LAST_ROW:
+                raise out_of_order(archive.name, 0, row)
+            number, place, label = row, -1, str(row)
 
-    def merged(self, sheet: str, row: int) -> str | None:
-        """A range of merged cells that touches the row; ranges are at the end of a sheet, so all of it is read."""
-        merges = Merges(row)
-        self._archive.parse_whole(self._parts[sheet], merges)
-        return merges.found
 
-    def _related(self, part: str) -> Relationships:
-        relationships = Relationships()
-        folder, file = posixpath.split(part)
-        listed = posixpath.join(folder, "_rels", f"{file}.rels")
-        self._archive.parse_whole(listed, relationships)
-        return relationships
+@lru_cache(maxsize=LAST_COLUMN)
+def _column(letters: str) -> int:
+    """The number of a column from 0, -1 for what is no column."""
+    place = 0
+    for letter in letters.upper() if _COLUMN.fullmatch(letters) else "":
+        place = place * 26 + ord(letter) - ord("A") + 1
+    return place - 1
 
-    def _shared(self) -> SpilledStrings:
-        """The shared strings, written to a temporary file once and kept as long as this book."""
-        if self._strings is None:
-            texts = SharedTexts(self._archive.name)
-            try:
-                if self._texts:
-                    self._archive.parse_whole(self._texts, texts)
-                texts.strings.finish()
-            except OSError as error:
-                raise unreadable_texts(self._archive.name, error) from error
-            self._strings = texts.strings
-        return self._strings
+
+class _Values:
+    """The values of cells, by the strings and formats of their workbook."""
+
+    __slots__ = ("_formats", "_name", "_since_1904", "_strings")
+
+    def __init__(self, name: str, strings: "SpilledStrings", formats: Sequence[Format], *, since_1904: bool) -> None:
+        self._name = name
+        self._strings = strings
+        self._formats = formats
+        self._since_1904 = since_1904
+
+    def of(self, attributes: Attributes, inner: Inner, row: int) -> Cell:  # noqa: PLR0911 - a list of kinds
+        kind = attributes.get("t", "n")
+        # The type tells where the value is: an inline text counts only in cells of inline text.
+        holder, within = ("is", "t") if kind == "inlineStr" else ("v", "v")
+        text, begun = _text(inner, within)
+        if begun.count(holder) != 1 and (text or "v" in begun or "is" in begun):
+            return CONTRADICTS_ITSELF
+        if not text:
+            # A formula with an empty text as its result has the type of a text.
+            return "" if kind == "str" or "f" not in begun else NO_VALUE
+        if kind == "s":
+            return self._shared(text, row)
+        try:
+            if kind == "n":
+                style = _number(attributes.get("s"))
+                form = self._formats[style] if style < len(self._formats) else PLAIN
+                return cell_text(text, form, since_1904=self._since_1904)
+            if kind == "d":
+                return iso_date(text.strip())
+        except ValueError as error:
+            return bad_value(error)
+        if kind in {"str", "inlineStr"}:
+            return unescaped(text)
+        if kind == "b":
+            return _TRUTHS.get(text.strip(), CONTRADICTS_ITSELF)
+        return an_error(text) if kind == "e" else CONTRADICTS_ITSELF
+
+    def _shared(self, text: str, row: int) -> str:
+        number = whole_number(text.strip(), _MOST_TEXTS)
+        try:
+            return self._strings[-1 if number is None else number]
+        except IndexError:
+            raise InputRefused(
+                "{file} is broken: it has no text number {number}, which row {row} refers to",
+                file=self._name,
+                number=text[:20],
+                row=row,
+            ) from None
+
+
+def _text(inner: Inner, within: str) -> tuple[str, Sequence[str]]:
+    """The text in the tags `within`, and the tags that begin, both outside of what has no text."""
+    if len(inner) == _ONE_TEXT and inner[0][0] == within and isinstance(inner[1], str):
+        # As nearly all cells are.
+        return inner[1], (within,)
+    texts: list[str] = []
+    begun: list[str] = []
+    gathers = muted = False
+    for piece in inner:
+        if isinstance(piece, str):
+            if gathers:
+                texts.append(piece)
+        elif piece[1] is None:
+            gathers = gathers and piece[0] != within
+            muted = muted and piece[0] not in _NO_TEXT
+        elif not muted:
+            begun.append(piece[0])
+            gathers = piece[0] == within
+            muted = piece[0] in _NO_TEXT
+    return "".join(texts), begun
+
+
+def _merged(archive: Archive, part: str, row: int) -> str | None:
+    """A range of merged cells that touches the row; ranges are at the end of a sheet, so all of it is read."""
+    for _, attributes in archive.starts(part, "mergeCell"):
+        corners = _CORNERS.fullmatch(attributes.get("ref", ""))
+        if corners and int(corners[1]) <= row <= int(corners[2]):
+            return corners[0]
+    return None
+
+
+# ---- the small parts: relationships, formats, shared strings -------------------------------------------------------
+
+
+def _related(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
+    """The relationships of a part within the workbook: type and target by id."""
+    folder, file = posixpath.split(part)
+    listed = archive.starts(posixpath.join(folder, "_rels", f"{file}.rels"), "Relationship")
+    return {
+        one.get("Id", ""): (one.get("Type", "").rpartition("/")[2], one.get("Target", ""))
+        for _, one in listed
+        if one.get("TargetMode") != "External"
+    }
+
+
+def _target(related: Mapping[str, tuple[str, str]], kind: str) -> str | None:
+    """The first target of a type, None for none."""
+    return next((target for one, target in related.values() if one == kind), None)
 
 
 def _joined(folder: str, target: str) -> str:
     """The name of the part that a relationship targets, relative to the archive's root or to the folder."""
     return posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+
+
+def _formats(archive: Archive, part: str) -> list[Format]:
+    """The number formats of cells, by style number."""
+    codes: dict[int, str] = {}
+    formats: list[Format] = []
+    of_cells = False
+    for tag, attributes in archive.starts(part, "numFmt", "cellXfs", "xf", "cellStyles", "dxfs"):
+        number = _number(attributes.get("numFmtId"))
+        if tag == "cellXfs":
+            of_cells = True
+        elif of_cells and tag != "xf":
+            break
+        elif of_cells:
+            formats.append(format_of(number, codes.get(number)))
+        elif tag == "numFmt":
+            codes[number] = attributes.get("formatCode", "")
+    return formats
+
+
+def _number(text: str | None) -> int:
+    return whole_number(text, _LARGEST) or 0
+
+
+def _shared_strings(archive: Archive, part: str) -> "SpilledStrings":
+    """The shared strings of the part, without phonetic texts."""
+    strings = SpilledStrings()
+    try:
+        for tag, _, inner in archive.elements(part, "t", "rPh", "extLst", whole=("si",)) if part else ():
+            if inner is None:
+                raise InputRefused(
+                    "{file}: text number {number} of its cells is longer than {most} characters",
+                    file=archive.name,
+                    number=len(strings),
+                    most=Quantity(LONGEST_CELL),
+                )
+            if tag == "si":
+                strings.append(unescaped(_text(inner, "t")[0]))
+        strings.finish()
+    except OSError as error:
+        raise unreadable_texts(archive.name, error) from error
+    return strings
+
+
+def unescaped(text: str) -> str:
+    """A text with escapes such as _x000D_ replaced by their characters; invalid escapes are kept."""
+    return _ESCAPED.sub(_characters, text) if "_x" in text else text
+
+
+def _characters(match: re.Match[str]) -> str:
+    run = match[0]
+    units = b"".join(bytes.fromhex(run[at + 2 : at + 6]) for at in range(0, len(run), _ESCAPE))
+    try:
+        written = units.decode("utf-16-be")
+    except UnicodeDecodeError:
+        return run
+    return run if "\0" in written else written
+
+
+class SpilledStrings:
+    """Texts by number from 0: all are appended, then `finish` is called, then any of them is read.
+
+    Memory does not grow with their number. A workbook numbers its texts by first use, so they are mostly read in
+    order, and many are read at once. Raises OSError if the disk is full.
+    """
+
+    __slots__ = ("__weakref__", "_at", "_count", "_first", "_index", "_places", "_texts", "_window")
+
+    def __init__(self) -> None:
+        # Both files are unnamed, and are closed with this object.
+        self._texts = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
+        self._places = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
+        weakref.finalize(self, self._texts.close)
+        weakref.finalize(self, self._places.close)
+        self._index = array("Q", (0,))
+        self._at = 0
+        self._count = 0
+        self._first = 0
+        self._window: list[str] = []
+
+    def __len__(self) -> int:
+        """The number of texts."""
+        return self._count
+
+    def append(self, text: str) -> None:
+        """Append a text."""
+        data = text.encode()
+        self._texts.write(data)
+        self._at += len(data)
+        self._count += 1
+        self._index.append(self._at)
+        if len(self._index) >= _WAITING // _PLACE:
+            self._spill()
+
+    def finish(self) -> None:
+        """End the appending, and prepare to read."""
+        self._spill()
+        self._texts.flush()
+        self._places.flush()
+
+    def __getitem__(self, number: int) -> str:
+        """The text of that number. Raises IndexError for an unknown number."""
+        place = number - self._first
+        if 0 <= place < len(self._window):
+            return self._window[place]
+        if not 0 <= number < self._count:
+            raise IndexError(number)
+        if 0 <= place < len(self._window) + _WINDOW:
+            self._first, self._window = number, self._read(number, _WINDOW)
+            return self._window[0]
+        return self._read(number, 1)[0]
+
+    def _read(self, first: int, most: int) -> list[str]:
+        """The text `first` and some of the following texts, at most `most`."""
+        places = array("Q", os.pread(self._places.fileno(), (most + 1) * _PLACE, first * _PLACE))
+        start = places[0]
+        while len(places) > 2 and places[-1] - start > _WINDOW_BYTES:  # noqa: PLR2004 - the ends of one text
+            places = places[: len(places) // 2 + 1]
+        data = os.pread(self._texts.fileno(), places[-1] - start, start)
+        return [data[one - start : other - start].decode() for one, other in pairwise(places)]
+
+    def _spill(self) -> None:
+        self._index.tofile(self._places)
+        self._index = array("Q")

@@ -1,16 +1,16 @@
 """The door: what an input is, is told by its first bytes, and by its name where they leave it open."""
 
 import codecs
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage, Source
+from engine.rows import Row
 from engine.sources import detect
-from engine.sources.detect import InputFormat, open_input
-from engine.sources.raw.sample import Layout
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout, Sample
+from engine.sources.raw.source import Table
 from tests.engine.sources.reading import cells_of, why_refused
 
 CSV = "id;name\n1;a\n"
@@ -116,19 +116,11 @@ def test_questions_may_come_in_any_order(tmp_path: Path) -> None:
     assert source.name == str(path)
 
 
-class _Columns(Source):
-    """What a format of columns would read, as Parquet is."""
-
-    name = "columns"
-    header = ("id",)
-
-    def pages(self, after: str | None) -> Iterator[RowPage]:
-        if after is None:
-            yield RowPage((Row(1, ("17",)),), (), "1")
-
-
 def test_one_more_format_is_one_more_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parquet = InputFormat(lambda sample: sample.start.startswith(b"PAR1"), lambda _: (_Columns(), ("columns",)))
+    def parquet(sample: Sample) -> Table | None:
+        columns = Table(("id",), lambda: iter([Row(1, ("17",))]), ("columns",))
+        return columns if sample.start.startswith(b"PAR1") else None
+
     monkeypatch.setattr(detect, "FORMATS", (parquet, *detect.FORMATS))
     found = open_input(written(tmp_path, "a", b"PAR1\0\0"), Layout())
     assert cells_of(found) == [("17",)]

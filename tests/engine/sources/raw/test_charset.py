@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
-from engine.sources.raw.charset import UTF_8, Charset, detect_charset
-from engine.sources.raw.cyrillic import CP1251, NAMES
+from engine.sources.raw.charset import CP1251, NAMES, UTF_8, Charset, detect_charset
 from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
 from tests.conftest import SHARED_FIXTURES

@@ -10,10 +10,10 @@ import pytest
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, Source
+from engine.sources import detect
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import LONGEST_LINE
-from engine.sources.raw.original import FileOnDisk
-from engine.sources.raw.sample import Layout, Sample
+from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
 from engine.sources.text.delimited import opens
 from tests.engine.sources.reading import goes_on_after_every_page, refusals_of, rows_of
@@ -27,7 +27,11 @@ def written(folder: Path, data: str | bytes) -> Path:
 
 def delimited(path: Path, layout: Layout | None = None, page_rows: int = 1000) -> Source:
     """Read as delimited text, whatever it looks like."""
-    return opens(Sample(FileOnDisk(path), layout or Layout("utf-8"), page_rows))[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detect, "FORMATS", (opens,))
+        source = detect.open_input(path, layout or Layout("utf-8"), page_rows=page_rows)
+        assert source.header
+    return source
 
 
 def refused(path: Path, encoding: str = "utf-8") -> str:

@@ -156,3 +156,16 @@ def test_a_workbook_through_standard_input(monkeypatch: pytest.MonkeyPatch) -> N
             source = open_input(None, Layout())
             assert len(rows_of(source)) == 6
             assert source.name == "standard input"
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+def test_a_cell_of_endless_pieces_is_not_held(tmp_path: Path, kind: str) -> None:
+    pieces = "<t/>" * 100_001
+    parts = (
+        excel_parts({"Лист1": data(inline("id"), f'<c t="inlineStr"><is>{pieces}</is></c>')})
+        if kind == "xlsx"
+        else odf_parts(
+            {"Лист1": [odf_row(odf_text("id")), odf_row(f"<table:table-cell>{pieces}</table:table-cell>")]}
+        )
+    )
+    assert "cell A2 is longer than" in why_refused(packed(tmp_path / "a", parts))

@@ -12,8 +12,7 @@ from engine.rows import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
-from engine.sources.workbook.shared_strings import SpilledStrings
-from engine.sources.workbook.xlsx_parts import unescaped
+from engine.sources.workbook.xlsx import SpilledStrings, unescaped
 from tests.engine.sources.reading import cells_of, refusals_of, rows_of, why_refused, why_refused_or_its_row
 from tests.engine.sources.workbook.writing import MAIN, data, excel, excel_parts, inline, number_formats, packed
 
@@ -184,7 +183,7 @@ def test_rows_and_cells_stand_where_they_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "rows",
     [
-        '<row r="5"><c><v>1</v></c></row><row r="5"/>',
+        f'<row r="5">{HEAD}</row><row r="5"/>',
         '<row r="1048577"/>',
         '<row><c r="XFE1"><v>1</v></c></row>',
         '<row r="3"><c r="A3"><v>1</v></c><c r="C3"><v>1</v></c><c r="B3"><v>1</v></c></row>',

@@ -1,0 +1,244 @@
+"""A sheet of a workbook as a table, whatever the workbook's format, and the faults of its cells."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import FAULTS, Row
+from engine.sources.raw.original import empty
+from engine.sources.raw.sample import Layout, Sample
+from engine.sources.raw.source import LONGEST_CELL, Table, bare_names, check_names, label_of, wrong_width
+from engine.sources.workbook.cells import Cell, CellFault, address
+from texts.remedies import setting
+from texts.said import Quantity, said
+
+LAST_ROW: Final = 1_048_576
+LAST_COLUMN: Final = 16_384
+"""The size of the largest sheet in Excel and LibreOffice."""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """A non-empty row of a sheet: its number from 1, and its cells from column A, "" for empty ones.
+
+    The last cell is not empty.
+    """
+
+    number: int
+    cells: list[Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A workbook. Each of its functions reads it again, as a stream, and may raise `InputRefused`.
+
+    `words` name its format, `sheets` its sheets of cells, in order, and `filled` those that are not empty. `rows` are
+    the non-empty rows of a sheet, in order; `merged` is a range of merged cells that touches a row, such as A1:B1,
+    None for none.
+    """
+
+    words: str
+    sheets: tuple[str, ...]
+    filled: Callable[[], Sequence[str]]
+    rows: Callable[[str], Iterator[SheetRow]]
+    merged: Callable[[str, int], str | None]
+
+
+_MOST_NAMES: Final = 20
+_MOST_SHEETS: Final = 200
+"""Sheets that are looked into for the one that is not empty; each look opens the workbook again."""
+
+
+def open_sheet(sample: Sample, book: Book) -> Table:
+    """The sheet of a workbook that the layout names, as a table; its first non-empty row is the header.
+
+    With no sheet named, the only non-empty one is read; of a workbook that was checked, the one of `Layout.table`, or
+    else the first. A row's line is its number in the sheet. A row with an unreadable cell is refused, with the cell's
+    address. Raises `InputRefused`.
+    """
+    sheet = _chosen(sample.name, book, sample.layout)
+    header, above = bare_names(sample.layout.columns), 0
+    if not header:
+        first = next((row for row in book.rows(sheet) if _says_something(row)), None)
+        if first is None:
+            raise empty(said("{file}, sheet {sheet!r}", file=sample.name, sheet=sheet))
+        header, above = _names(sample.name, book, sheet, first), first.number
+    notes = (said("{format}, sheet {sheet!r}", format=book.words, sheet=sheet),)
+    return Table(header, lambda: _entries(book.rows(sheet), header, above), notes)
+
+
+def _entries(rows: Iterator[SheetRow], header: Sequence[str], above: int) -> Iterator[Row | Refusal]:
+    width = len(header)
+    blank = [""] * width
+    for row in rows:
+        if row.number <= above:
+            continue
+        cells = [cell for cell in row.cells if isinstance(cell, str)]
+        truths: frozenset[int] = frozenset()
+        if len(cells) < len(row.cells):
+            if any(isinstance(cell, CellFault) for cell in row.cells):
+                yield _faulty(row, header)
+                continue
+            truths = frozenset(place for place, cell in enumerate(row.cells) if isinstance(cell, bool))
+            cells = _written(row)
+        if any(map(str.strip, cells[width:])):
+            yield wrong_width(row.number, cells, width)
+        elif any(map(str.strip, cells)):
+            yield Row(row.number, tuple(cells[:width] + blank[len(cells) :]), truths)
+
+
+def _chosen(file: str, book: Book, layout: Layout) -> str:
+    """The name of the sheet to read."""
+    names = book.sheets
+    was_checked = any(name.strip().casefold() == FAULTS for name in names)
+    wanted = layout.sheet or (was_checked and (layout.table or names[0])) or ""
+    if wanted:
+        plain = wanted.strip().casefold()
+        for name in names:
+            if name.strip().casefold() == plain:
+                return name
+        raise InputRefused(
+            "{file} has no sheet {sheet!r}; it has: {names}", file=file, sheet=wanted, names=_listed(names)
+        )
+    flag = setting("sheet", "NAME")
+    if len(names) > _MOST_SHEETS:
+        raise InputRefused(
+            "{file} has {sheets} sheets: {names}. Name the one to read with {flag}",
+            file=file,
+            sheets=Quantity(len(names)),
+            names=_listed(names),
+            flag=flag,
+        )
+    filled = book.filled()
+    if not filled:
+        raise empty(file)
+    if len(filled) > 1:
+        raise InputRefused(
+            "{file} has {sheets} sheets that hold something: {names}. Name the one to read with {flag}",
+            file=file,
+            sheets=Quantity(len(filled)),
+            names=_listed(filled),
+            flag=flag,
+        )
+    return filled[0]
+
+
+def _names(file: str, book: Book, sheet: str, row: SheetRow) -> tuple[str, ...]:
+    """The names of the columns, by the first row."""
+    if merged := book.merged(sheet, row.number):
+        raise InputRefused(
+            "{file}: the cells {cells} are merged, and row {row} is the header: which column has which name "
+            "cannot be told. Unmerge them and name every column",
+            file=file,
+            cells=merged,
+            row=row.number,
+        )
+    for place, cell in enumerate(row.cells):
+        if isinstance(cell, CellFault):
+            raise InputRefused(
+                "{file}: the cell {cell} of the header {reason}",
+                file=file,
+                cell=address(place, row.number),
+                reason=cell.reason,
+            )
+    names = _written(row)
+    while not names[-1].strip():
+        names.pop()
+    check_names(
+        said("{file}, sheet {sheet!r}", file=file, sheet=sheet),
+        names,
+        line=said("row {row}, the first that is not empty,", row=row.number),
+        cell=lambda place: address(place - 1, row.number),
+    )
+    return tuple(names)
+
+
+def _says_something(row: SheetRow) -> bool:
+    return any(not isinstance(cell, str) or cell.strip() for cell in row.cells)
+
+
+def _written(row: SheetRow) -> list[str]:
+    """The cells of a row as texts, booleans as a sheet displays them; "" for an unreadable cell."""
+    return [
+        cell if isinstance(cell, str) else str(cell).upper() if isinstance(cell, bool) else "" for cell in row.cells
+    ]
+
+
+def _faulty(row: SheetRow, header: Sequence[str]) -> Refusal:
+    place, fault = next((place, cell) for place, cell in enumerate(row.cells) if isinstance(cell, CellFault))
+    cells = _written(row)
+    column = header[place] if place < len(header) else None
+    reason = said("the cell {cell} {reason}", cell=address(place, row.number), reason=fault.reason)
+    return Refusal(row.number, column, label_of(cells), reason, tuple(cells))
+
+
+def _listed(names: Sequence[str]) -> str:
+    named = ", ".join(repr(name) for name in names[:_MOST_NAMES])
+    if len(names) <= _MOST_NAMES:
+        return named
+    return said("{named} and {more} more", named=named, more=Quantity(len(names) - _MOST_NAMES))
+
+
+# ---- faults of cells -----------------------------------------------------------------------------------------------
+
+NO_VALUE: Final = CellFault(
+    said("holds a formula without its value: open the workbook in Excel or LibreOffice, save it, and take that file")
+)
+"""A formula without a calculated value."""
+
+
+CONTRADICTS_ITSELF: Final = CellFault(
+    said(
+        "has a value that is not of the kind that it names: open the workbook in Excel or LibreOffice, save it, and "
+        "take that file"
+    )
+)
+"""A cell with an ambiguous value: two values, or one that does not match its type."""
+
+
+def an_error(error: str) -> CellFault:
+    """The fault of a cell with an error value."""
+    return CellFault(said("holds the error {error}", error=error[:40]))
+
+
+def bad_value(error: ValueError) -> CellFault:
+    """The fault of a cell whose value does not match its type."""
+    return CellFault(said("holds what its kind does not allow: {error}", error=error))
+
+
+def too_long(name: str, column: int, row: int) -> InputRefused:
+    """The refusal of a workbook with a cell that is too long."""
+    return InputRefused(
+        "{file}, cell {cell} is longer than {most} characters",
+        file=name,
+        cell=address(column, row),
+        most=Quantity(LONGEST_CELL),
+    )
+
+
+def out_of_order(name: str, column: int, row: int) -> InputRefused:
+    """The refusal of a workbook with a cell out of order, or outside the largest sheet."""
+    return InputRefused(
+        "{file} is broken: the cell {cell} is out of its order, or beyond any sheet",
+        file=name,
+        cell=address(column, row),
+    )
+
+
+def misplaced(name: str, where: str, row: int) -> InputRefused:
+    """The refusal of a workbook with a cell whose address is in another row."""
+    return InputRefused(
+        "{file} is broken: a cell in row {row} says that it is {cell!r}", file=name, row=row, cell=where[:20]
+    )
+
+
+def unreadable_texts(name: str, error: OSError) -> InputRefused:
+    """The refusal of a workbook whose texts cannot be kept in a temporary file."""
+    return InputRefused(
+        "the texts of {file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
+        "folder with TMPDIR",
+        file=name,
+        error=error.strerror or error,
+    )
