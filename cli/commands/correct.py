@@ -125,7 +125,7 @@ class Corrections:
         Raises `CommandRefused` when a row matches no row that can be corrected, or two match the same one.
         """
         outcome, lines = CorrectionResult(), dict[tuple[int | None, int | None], int | None]()
-        setting_balances: dict[str, Item] = {}
+        balances: dict[str, Item] = {}
         async for page in self._pages(outcome):
             for one, item in page:
                 place = (one.number, one.refusal_id)
