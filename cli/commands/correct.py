@@ -137,13 +137,11 @@ class Corrections:
                         run=self._run.name,
                     )
                 lines[place] = item.line
-                if (
-                    self._sets_balance(one.item)
-                    and (other := setting_balances.setdefault(item.lane, item)) is not item
-                ):
+                other = balances.setdefault(item.lane, item) if self._sets_balance(one.item) else item
+                if other is not item:
                     raise CommandRefused(
-                        "{first} and {second} reach one account, and each sets its balance anew. Leave one of them out, "
-                        "or put both into a file and run that as a run of its own, with {flag} sum or last",
+                        "{first} and {second} reach one account, and each sets its balance anew. Leave one of them "
+                        "out, or put both into a file and run that as a run of its own, with {flag} sum or last",
                         first=_row(other),
                         second=_row(item),
                         flag=setting("shared-accounts"),
