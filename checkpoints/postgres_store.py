@@ -21,7 +21,7 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.address import JournalAddress, PostgresAddress
-from checkpoints.errors import JournalError, JournalNotCleaned, JournalOtherFormat, JournalUnreadable
+from checkpoints.errors import JournalError, JournalNotCleaned, JournalOtherFormat, JournalUnreadable, RunHeld
 from checkpoints.guards import refuse_held
 from checkpoints.postgres_connection import (
     PostgresQueries,
@@ -307,7 +307,10 @@ def filled_postgres(address: PostgresAddress) -> Iterator[Queries]:
 
 
 def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None:
-    """Create the journal in its schema, or bring it and its states up to date. Raises `JournalOtherFormat`."""
+    """Create the journal in its schema, or bring it and its states up to date.
+
+    Raises `JournalOtherFormat`, and `RunHeld` for an older one while somebody works on a run of it.
+    """
     db = PostgresQueries(connection, address.name)
     with connection.transaction():
         # Two processes that create it at once would both find nothing.
@@ -317,6 +320,12 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
             connection.execute(cast("Any", text))
             db.write("note_format", format=FORMAT)
         elif (found := db.ask("format_of_journal")) in _CONVERTED:
+            if db.first("locked_runs") is not None:
+                raise RunHeld(
+                    "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the "
+                    "journal would be converted: wait until it has ended, or stop it there",
+                    path=address.name,
+                )
             schema, script = text_of_file("postgres_schema.sql"), ""
             if found == 1:
                 script = text_of_file("postgres_upgrade.sql") + made_by(schema, "effects")

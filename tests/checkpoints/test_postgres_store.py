@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from checkpoints.address import JournalAddress, PostgresAddress, journal_in_postgres
-from checkpoints.errors import ForbiddenTransition, JournalAway, JournalUnreadable
+from checkpoints.errors import ForbiddenTransition, JournalAway, JournalUnreadable, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_differences import list_file
 from checkpoints.postgres_connection import _block, _bound, connect
@@ -162,6 +162,12 @@ async def test_a_journal_of_format_1_becomes_what_a_new_one_is(
         ours.execute(text.replace("carbon_migrate", old.schema).encode())
         ours.execute("insert into journal (format) values (1)")
 
+    # Not under the hands of a process that works on a run of it.
+    with shell(where) as worker:
+        worker.execute("select pg_advisory_lock(hashtext(current_schema()), 7)")
+        with pytest.raises(RunHeld, match="worked on by an earlier carbon-migrate"):
+            async with open_journal(where):
+                pass
     # Also who only looks finds it converted.
     assert is_there(where)
     async with open_journal(where) as journal, open_journal(new) as other:
