@@ -44,8 +44,9 @@ from jobs.account_balances import compare_balances
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.job import build
 from jobs.rows.input import Input, select_source
-from jobs.spec.entries import RUN, with_mark
+from jobs.spec.entries import with_mark
 from jobs.spec.spec import parameters_of
+from jobs.spec.words import RUN
 from jobs.undo import build_undo
 from lab.mock.connection import MockConnection
 from tools.markdown import table

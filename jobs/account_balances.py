@@ -19,7 +19,7 @@ from jobs.access.objects import OF_ABONENT, find
 from jobs.access.operations import enters_balance, newest
 from jobs.access.payload import ACCOUNT, Payload, payload_of
 from jobs.effects.creatable_models import BALANCE
-from jobs.spec.entries import UNDO
+from jobs.spec.words import UNDO
 from texts.said import Quantity, Value, counted, said
 
 _NAMED: Final = 5

@@ -45,7 +45,8 @@ from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import KeyColumns, Selected
 from jobs.spec.columns import Assigned
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import ALIKE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES, JobSpec
+from jobs.spec.spec import JobSpec
+from jobs.spec.words import ALIKE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES
 from texts.remedies import setting
 from texts.said import said
 

@@ -25,10 +25,10 @@ from jobs.rows.input import Input, open_rows
 from jobs.rows.secret_cells import guard_rows
 from jobs.rows.selection import Selected
 from jobs.spec.columns import Assigned
-from jobs.spec.entries import WAY
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
+from jobs.spec.words import WAY
 from texts.remedies import Remedy, setting
 from texts.said import in_lines, said
 

@@ -12,8 +12,9 @@ from typing import Final
 from jobs.access.gateway import Gateway
 from jobs.effects.effect import Irreversible
 from jobs.effects.factory import effect_of
-from jobs.spec.entries import OPERATIONS, WAY
+from jobs.spec.entries import OPERATIONS
 from jobs.spec.spec import JobSpec, own_select
+from jobs.spec.words import WAY
 from texts.said import said
 
 

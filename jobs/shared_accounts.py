@@ -22,8 +22,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
-from jobs.spec.entries import UNDO, SharedAccountsRule
-from jobs.spec.spec import IMPORT
+from jobs.spec.entries import SharedAccountsRule
+from jobs.spec.words import IMPORT, UNDO
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, counted, said
 

@@ -29,8 +29,8 @@ from jobs.imports.subscriber import DIFFERENT, LANE, Step
 from jobs.imports.table_columns import TableColumns, balance_of_row
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.columns import Column, locate
-from jobs.spec.entries import RUN, UNDO
-from jobs.spec.spec import IMPORT, MAP, JobSpec, Special
+from jobs.spec.spec import JobSpec, Special
+from jobs.spec.words import IMPORT, MAP, RUN, UNDO
 from jobs.tally import BALANCE
 
 AMOUNT: Final = "amount"

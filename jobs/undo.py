@@ -33,8 +33,8 @@ from jobs.effects.entered_operations import leave_unproven
 from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
-from jobs.spec.entries import RUN, TAKE, UNDO, UNPROVEN
 from jobs.spec.spec import parameters_of
+from jobs.spec.words import RUN, TAKE, UNDO, UNPROVEN
 from texts.said import said
 
 HEADER: Final = ("run", "row", "key", "label", "amount", "answer")

@@ -22,7 +22,8 @@ from jobs.access.vault import mask_secrets
 from jobs.effects.before_image import changed_meanwhile, shares_place
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.set_fields import rules_of
-from jobs.spec.spec import CREATE, DELETE, IMPORT, SET
+from jobs.spec.spec import CREATE, DELETE, SET
+from jobs.spec.words import IMPORT
 
 _SUM: Final = "op_summa"
 

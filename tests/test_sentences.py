@@ -49,6 +49,7 @@ FOR_A_REASON = {
     "billing/api/client.py: Connect call failed": "a text of the operating system",
     "billing/database/database.py: of the user": "a kind of select",
     "billing/selects/select.py: of the operator": "a kind of select, in logs",
+    "billing/selects/select_reader.py: of the operator": "a kind of select, in logs",
     "billing/database/file_process.py: the keeper failed": "a fault of this program, with its traceback",
     "billing/selects/select.py: Data type unknown": "a text of Firebird",
     "cli/hooks/apprise_message.py": "what a command of its own says, which is noted as it is",

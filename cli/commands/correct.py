@@ -37,8 +37,8 @@ from engine.pipeline.intake import Repeat, judge_for
 from engine.sources.exported import LINE, ROW
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
-from jobs.spec.entries import UNDO
-from jobs.spec.spec import IMPORT, parameters_of, without_own
+from jobs.spec.spec import parameters_of, without_own
+from jobs.spec.words import IMPORT, UNDO
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, in_clauses, kind_of, said
 

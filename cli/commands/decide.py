@@ -24,7 +24,7 @@ from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
 from jobs.access.payload import payload_of
-from jobs.spec.spec import IMPORT
+from jobs.spec.words import IMPORT
 from texts.remedies import command_line, setting
 from texts.said import said
 

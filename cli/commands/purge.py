@@ -37,8 +37,8 @@ from cli.terminal.waiting import waiting
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import Catalogue
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
-from jobs.spec.entries import RUN, UNDO
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
+from jobs.spec.words import RUN, UNDO
 from texts.remedies import PROGRAM, command_line, setting
 from texts.said import Quantity, counted, said, text_of
 

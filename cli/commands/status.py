@@ -40,7 +40,7 @@ from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
-from jobs.spec.entries import source_of
+from jobs.spec.words import source_of
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, in_lines, said
 

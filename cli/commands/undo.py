@@ -21,8 +21,9 @@ from cli.show.closing import Closing, perhaps_in_effect
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Voice
-from jobs.spec.entries import LEAVE, OF_UNPROVEN, RUN, TAKE, UNDO, UNPROVEN
+from jobs.spec.entries import OF_UNPROVEN
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
+from jobs.spec.words import LEAVE, RUN, TAKE, UNDO, UNPROVEN
 from jobs.undo import build_undo
 from texts.remedies import command_line, setting
 from texts.said import counted, said

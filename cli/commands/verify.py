@@ -33,7 +33,7 @@ from engine.job import ReadBack
 from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
-from jobs.spec.spec import IMPORT
+from jobs.spec.words import IMPORT
 from jobs.tally import tally_of
 from texts.remedies import command_line
 from texts.said import counted, said, text_of

@@ -23,7 +23,7 @@ from cli.terminal.streams import plain
 from cli.terminal.texts import printable, reason_of, rendered
 from cli.terminal.waiting import waiting
 from engine.sources.exported import COLUMNS, STEP, harmless, named
-from jobs.spec.spec import IMPORT
+from jobs.spec.words import IMPORT
 from texts.remedies import setting
 from texts.said import said
 

@@ -41,8 +41,7 @@ from engine.pacing.policy import setting_text
 from engine.pipeline.control import Live, NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
-from jobs.spec.entries import UNDO, source_of
-from jobs.spec.spec import IMPORT
+from jobs.spec.words import IMPORT, UNDO, source_of
 from texts.remedies import PROGRAM
 from texts.said import Language, Quantity, Said, counted, heading, kind_of, said
 

@@ -15,7 +15,7 @@ from cli.session.run_view import RunView
 from cli.settings.known_billings import KnownBillings
 from cli.terminal.language import CatalogueLanguage
 from cli.terminal.texts import printable
-from jobs.spec.entries import source_of
+from jobs.spec.words import source_of
 from texts.said import Language
 
 MOST_RUNS: Final = 200

@@ -41,8 +41,8 @@ from cli.terminal.texts import printable
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
 from jobs.imports.subscriber import DIFFERENT, STEP_NAMES, Step
-from jobs.spec.entries import RUN, UNDO
-from jobs.spec.spec import IMPORT, JobSpec
+from jobs.spec.spec import JobSpec
+from jobs.spec.words import IMPORT, RUN, UNDO
 from jobs.sums import RunSums, Subscribers, each_refused, sums_of
 from texts.said import Said, said
 

@@ -34,7 +34,7 @@ from cli.terminal.layout import labelled, render
 from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
-from jobs.spec.entries import RUN, UNDO
+from jobs.spec.words import RUN, UNDO
 from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 

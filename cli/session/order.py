@@ -30,7 +30,8 @@ from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
 from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, IMPORT, MAP, JobSpec, Special, parameters_of
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
+from jobs.spec.words import IMPORT, MAP
 from texts.remedies import setting
 from texts.said import Said, in_lines, said
 

@@ -103,8 +103,9 @@ from jobs.gauges import gauges_of
 from jobs.job import build
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, in_sentences, question_of, settle
-from jobs.spec.entries import RUN, UNDO, SharedAccountsRule
+from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import DECLARATION
+from jobs.spec.words import RUN, UNDO
 from jobs.value_changes import overwritten
 from texts.remedies import Remedy, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of

@@ -17,7 +17,7 @@ from cli.session.stages import CLOSED, ENDED, STOPPED, TAKEN_BACK, StepMark, des
 from cli.terminal.layout import Badge, badge_of
 from cli.terminal.names import STAGE_NAMES
 from cli.terminal.texts import printable, short_moment
-from jobs.spec.entries import UNDO
+from jobs.spec.words import UNDO
 from texts.said import Quantity, Said, counted, said
 
 if TYPE_CHECKING:

@@ -59,8 +59,9 @@ from jobs.access.one_billing import OneBilling, compare_billing
 from jobs.access.vault import Vault
 from jobs.job import build
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
-from jobs.spec.entries import UNDO, SharedAccountsRule
+from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import parameters_of
+from jobs.spec.words import UNDO
 from jobs.undo import build_undo
 from texts.remedies import setting
 from texts.said import said

@@ -31,8 +31,7 @@ from cli.terminal.layout import Hanging, labelled, render
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
 from cli.terminal.texts import WHOLE, count, money, printable
 from engine.pacing.holds import StopKind
-from jobs.spec.entries import LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
-from jobs.spec.spec import IMPORT
+from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, said
 

@@ -44,9 +44,9 @@ from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
 from jobs.spec.columns import Assigned
-from jobs.spec.entries import source_of
 from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
+from jobs.spec.words import source_of
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
 from texts.remedies import command_line, setting

@@ -22,8 +22,7 @@ from cli.terminal.layout import render
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.texts import WHOLE, count, printable
 from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
-from jobs.spec.entries import UNDO
-from jobs.spec.spec import COLUMN, IMPORT, SWITCHES, VALUES, YES
+from jobs.spec.words import COLUMN, IMPORT, SWITCHES, UNDO, VALUES, YES
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, said
 

@@ -17,7 +17,6 @@ from jobs.spec.entries import (
     OPERATIONS,
     TELLING,
     UNDO_OF_OPERATIONS,
-    WAY,
 )
 from jobs.spec.parameters import (
     ACCOUNT,
@@ -35,6 +34,7 @@ from jobs.spec.parameters import (
     today,
 )
 from jobs.spec.spec import JobSpec, SecondCall, Special
+from jobs.spec.words import WAY
 from texts.said import ValueRefused, counted, said
 
 _KOPECK: Final = Decimal("0.01")

@@ -8,8 +8,9 @@ from typing import Final
 
 from jobs.spec.entries import UNDO_OF_IMPORT
 from jobs.spec.parameters import Parameter, a_whole_number, at_most
-from jobs.spec.spec import ALIKE, CHANGE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES, JobSpec, Special
-from jobs.spec.spec import IMPORT as NAME
+from jobs.spec.spec import JobSpec, Special
+from jobs.spec.words import ALIKE, CHANGE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES
+from jobs.spec.words import IMPORT as NAME
 from texts.said import said
 
 NO: Final = "no"

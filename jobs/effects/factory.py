@@ -28,9 +28,10 @@ from jobs.effects.set_password import SendRecoveryLetter, SetGeneratedPassword, 
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.rows.binding import ABONENT
 from jobs.spec.chain import Hole, Template, parse
-from jobs.spec.entries import ADD_PAYMENT, KEY, OPERATION, OPERATIONS, TELLING, WAY
+from jobs.spec.entries import ADD_PAYMENT, KEY, OPERATION, OPERATIONS, TELLING
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import CREATE, DELETE, ChainKind, JobSpec, Special, kind_of, secret_placeholders, sets_fields
+from jobs.spec.words import WAY
 from texts.remedies import setting
 from texts.said import reason, said
 

@@ -38,7 +38,8 @@ from jobs.effects.entered_operations import (
     try_standing,
 )
 from jobs.spec.chain import parse
-from jobs.spec.entries import OPERATION, OPERATIONS, OPPOSITE, SETS, STORNO, TYPE_8, UNDO_OF_OPERATIONS, WAY
+from jobs.spec.entries import OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS
+from jobs.spec.words import OPPOSITE, STORNO, WAY
 from texts.said import reason, said
 
 # ---- the storno of a finance operation ----------------------------------------------------------------------------

@@ -33,8 +33,9 @@ from jobs.effects.reverse import undo_of_operations, way_that_sends
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.imports.subscriber import STEP_MODELS, Step
 from jobs.spec.chain import parse
-from jobs.spec.entries import AUTO, LIST, OPPOSITE, STORNO, WAY
+from jobs.spec.entries import AUTO
 from jobs.spec.spec import DELETE
+from jobs.spec.words import LIST, OPPOSITE, STORNO, WAY
 from texts.said import in_clauses, said
 
 _DELETES: Final[Mapping[Step, str]] = {

@@ -16,7 +16,8 @@ from billing.database.columns import ColumnType
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing, NamesNeeded, NotASelect, RowsChanged, StatementRefused
-from billing.selects.select import Select, SelectCellFault, SelectedRow, SelectReader, reading, select_of
+from billing.selects.select import Select, select_of
+from billing.selects.select_reader import SelectCellFault, SelectedRow, SelectReader, reading
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import STDIN, Row, RowPage, Source
@@ -25,9 +26,10 @@ from engine.sources.raw.charset import AUTO
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.key_lists import KeyList
-from jobs.spec.entries import ADD_PAYMENT, WAY
+from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import COLUMN, DECLARATION, DECLARATION_DIGEST
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
+from jobs.spec.words import COLUMN, WAY
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
 from texts.said import in_lines, said, text_of
 

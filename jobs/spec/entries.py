@@ -13,38 +13,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from checkpoints.records import Run
 from jobs.spec.parameters import Parameter, a_text, at_most
+from jobs.spec.words import LEAVE, LIST, OPPOSITE, STORNO, TAKE, UNPROVEN, WAY
 from texts.said import ValueRefused, said
-
-# ---- the words of an undo in the parameters of a run, for code that needs nothing else of a job -------------------
-
-
-UNDO: Final = "undo"
-"""The name of the job that takes a run back."""
-RUN: Final = "run"
-"""The parameter of an undo that names the run to take back; all others are parameters of the undo."""
-WAY: Final = "way"
-"""The parameter of an undo that names its way."""
-LIST: Final = "list"
-"""The way that sends nothing: the rows are listed for the accountant."""
-STORNO: Final = "storno"
-"""The way that reverses each operation."""
-OPPOSITE: Final = "opposite"
-"""The way that enters the opposite sum of each operation."""
-
-UNPROVEN: Final = "unproven"
-"""The parameter of an undo of a run that has found objects without a mark, which may be somebody else's."""
-TAKE: Final = "take"
-"""They are taken back as well."""
-LEAVE: Final = "leave"
-"""They are left alone."""
-
-
-def source_of(run: Run) -> str:
-    """Where the rows of a run come from, for people: of an undo the run that it takes back."""
-    return said("run {run}", run=run.parameters[RUN]) if run.job == UNDO and RUN in run.parameters else run.source
-
 
 # ---- entries that jobs make in the billing ------------------------------------------------------------------------
 

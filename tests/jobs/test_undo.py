@@ -26,8 +26,8 @@ from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.job import build
 from jobs.rows.input import Input
-from jobs.spec.entries import RUN, UNDO
 from jobs.spec.spec import parameters_of
+from jobs.spec.words import RUN, UNDO
 from jobs.undo import build_undo
 from tests.jobs.conftest import Execute
 from tests.jobs.making import job_of, rows_of

@@ -6,7 +6,8 @@ from pathlib import Path
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.database.sql_blocks import Value
-from billing.selects.select import SelectCellFault, SelectedRow, SelectReader, reading, select_of
+from billing.selects.select import select_of
+from billing.selects.select_reader import SelectCellFault, SelectedRow, SelectReader, reading
 
 
 def change(billing: Dsn | Database | Path, *statements: str) -> None:

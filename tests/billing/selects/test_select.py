@@ -15,16 +15,8 @@ from billing.database.database import Database, attach, create
 from billing.database.dsn import Dsn
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import NoRoom, NotASelect, RowsChanged, StatementRefused
-from billing.selects.select import (
-    LONGEST_CELL,
-    CellTrouble,
-    Select,
-    SelectCellFault,
-    SelectReader,
-    columns,
-    reading,
-    select_of,
-)
+from billing.selects.select import Select, columns, select_of
+from billing.selects.select_reader import LONGEST_CELL, CellTrouble, SelectCellFault, SelectReader, reading
 from tests.billing.selects.selecting import cells_of, change, fault_of, read, rows_of
 from tests.conftest import SHARED_FIXTURES
 

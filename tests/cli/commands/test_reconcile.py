@@ -15,7 +15,7 @@ from checkpoints.records import NewItem, NewRun
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from jobs.access.payload import Payload, chain_of, encode_payload
-from jobs.spec.spec import IMPORT
+from jobs.spec.words import IMPORT
 from lab.mock.connection import MockConnection
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, sent_run, within
 from tests.cli.conftest import Balances, Place, Typed

@@ -1,0 +1,480 @@
+"""The rows of a select, page by page and resumable: along its key, or all read at once into a file.
+
+Along a key each page has a short transaction of its own, and its cursor is the last key. Without a key, all rows are
+read in one short transaction into an unnamed temporary file, which serves the pages: no transaction of the billing
+stays open while rows are worked on. The cursor is then "rows:digest", the number and the digest of the rows taken. A
+resumed reader reads the select again, and continues only if it still begins with the same rows.
+"""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import StrEnum
+from functools import partial
+from itertools import islice
+from typing import IO, Any, Final
+
+import msgspec
+
+from billing.database.columns import ColumnType, SelectColumn
+from billing.database.database import Database
+from billing.database.reader import DatabaseRow
+from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
+from billing.database.tokens import Token, tokens_of
+from billing.errors import NoRoom, RowsChanged, StatementRefused
+from billing.selects.select import Select, columns, describe, told_plainly
+from texts.said import Said, counted, said
+
+# ---- the rows of a select as text ---------------------------------------------------------------------------------
+
+
+LONGEST_CELL: Final = 100_000
+"""Characters; a longer text is a document, not a value of a row."""
+
+_MONEY_PLACES: Final = 2
+# A double keeps this many digits of a decimal fraction exactly.
+_DOUBLES_DIGITS: Final = 15
+_BROKEN: Final = "\ufffd"  # fdb's mark for undecodable bytes
+
+
+class CellTrouble(StrEnum):
+    """Why the value of a cell has no exact text."""
+
+    FLOAT = "float"
+    CHARSET = "charset"
+    LENGTH = "length"
+
+
+class SelectCellFault(msgspec.Struct, frozen=True, array_like=True):
+    """The fault of a row that cannot be used: the column, the trouble, and the number that causes it, if one does.
+
+    Rows are kept in a file until they are taken, and so the sentence is made when it is asked for.
+    """
+
+    column: str
+    trouble: CellTrouble
+    number: str = ""
+
+    @property
+    def reason(self) -> Said:
+        """The reason, as a sentence."""
+        match self.trouble:
+            case CellTrouble.FLOAT:
+                return said(
+                    "{number} is a floating-point number, and perhaps not exactly what was entered: cast it in the "
+                    "select, as in: cast(… as numeric(18,2))",
+                    number=self.number,
+                )
+            case CellTrouble.CHARSET:
+                return said("has bytes that are not letters of the database's charset: WIN1251 may be the right one")
+            case CellTrouble.LENGTH:
+                return said("is longer than {longest} characters", longest=LONGEST_CELL)
+
+
+class SelectedRow(msgspec.Struct, frozen=True, array_like=True):
+    """The cells of a row, "" for null."""
+
+    cells: tuple[str, ...]
+    fault: SelectCellFault | None = None
+
+
+def as_cells(columns: Sequence[SelectColumn]) -> Callable[[DatabaseRow], SelectedRow]:
+    """The function that turns rows of these columns into cells.
+
+    Whole numbers are plain; decimals are exact, with two places, or more if needed; dates are 2019-06-01, moments
+    2019-06-01 00:00:00 with a fraction if it is not zero. A floating-point number that may not be exact, text that
+    could not be decoded, and text of more than `LONGEST_CELL` characters are faults of the row.
+    """
+    writers = [_writer(column) for column in columns]
+
+    def written(row: DatabaseRow) -> SelectedRow:
+        try:
+            return SelectedRow(
+                tuple("" if value is None else write(value) for write, value in zip(writers, row, strict=True))
+            )
+        except _Unwritten:
+            return faulty(row)
+
+    def faulty(row: DatabaseRow) -> SelectedRow:
+        cells: list[str] = []
+        faults: list[SelectCellFault] = []
+        for column, write, value in zip(columns, writers, row, strict=True):
+            try:
+                cells.append("" if value is None else write(value))
+            except _Unwritten as error:
+                cells.append(str(value)[:LONGEST_CELL])
+                faults.append(SelectCellFault(column.name, error.trouble, error.number))
+        return SelectedRow(tuple(cells), faults[0])
+
+    return written
+
+
+class _Unwritten(Exception):
+    """Raised for a value that has no exact text."""
+
+    def __init__(self, trouble: CellTrouble, number: str = "") -> None:
+        super().__init__(trouble)
+        self.trouble = trouble
+        self.number = number
+
+
+def _writer(column: SelectColumn) -> Callable[[Any], str]:
+    if column.kind is ColumnType.DECIMAL:
+        return lambda value: _decimal(value, column.places)
+    return _WRITERS[column.kind]
+
+
+def _decimal(value: Decimal, places: int) -> str:
+    text = f"{value:.{places}f}"
+    surplus = places - _MONEY_PLACES
+    while surplus > 0 and text.endswith("0"):
+        text = text[:-1]
+        surplus -= 1
+    return text
+
+
+def _float(value: float) -> str:
+    number = Decimal(repr(value)).normalize()
+    digits = len(number.as_tuple().digits)
+    if not number.is_finite() or digits > _DOUBLES_DIGITS or abs(number.adjusted()) >= _DOUBLES_DIGITS:
+        raise _Unwritten(CellTrouble.FLOAT, repr(value))
+    return format(number or abs(number), "f")
+
+
+def _text(value: str) -> str:
+    if _BROKEN in value:
+        raise _Unwritten(CellTrouble.CHARSET)
+    if len(value) > LONGEST_CELL:
+        raise _Unwritten(CellTrouble.LENGTH)
+    return value
+
+
+def _moment(value: datetime | time) -> str:
+    text = str(value)
+    return text.rstrip("0") if value.microsecond else text
+
+
+def _truth(value: object) -> str:
+    return "true" if value else "false"
+
+
+_WRITERS: Final[dict[ColumnType, Callable[[Any], str]]] = {
+    ColumnType.INTEGER: str,
+    ColumnType.FLOAT: _float,
+    ColumnType.DATE: date.isoformat,
+    ColumnType.TIMESTAMP: _moment,
+    ColumnType.TIME: _moment,
+    ColumnType.BOOLEAN: _truth,
+    ColumnType.TEXT: _text,
+}
+
+
+# ---- key pages ----------------------------------------------------------------------------------------------------
+
+
+_sql: Final = partial(sql_block, "key_pages", folder="billing.selects")
+
+SIZE: Final = "page_size"
+AFTER: Final = "page_after"
+
+_JOINS: Final = frozenset({"join", "inner", "left"})
+_NO_ALIASES: Final = _JOINS | {"cross", "full", "natural", "on", "order", "right", "where"}
+# Words that, at the select's own level, group, combine or limit rows.
+_MORE: Final = frozenset({"fetch", "group", "having", "offset", "over", "plan", "rows", "union"})
+# With one of these words a condition may hold although one of its parts between `and` does not.
+_UNSURE: Final = frozenset({"or", "case"})
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The statements of the first page and of every next page, with `:page_size` and `:page_after`.
+
+    `along_index` tells whether Firebird reads a page along the key's index; otherwise it sorts all rows for each
+    page.
+    """
+
+    first: SqlStatement
+    next: SqlStatement
+    along_index: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    name: str
+    alias: str
+    condition: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The select's parts at its own level; `end` is the start of its order, or its end."""
+
+    selected: tuple[Token, ...]
+    tables: tuple[_Table, ...]
+    order: tuple[Token, ...]
+    end: int
+
+
+def walk_of(
+    database: Database, select: Select, columns: Sequence[SelectColumn], values: Values | None = None
+) -> Walk | None:
+    """The walk along the key of a select, None without one. Raises `DatabaseAway`."""
+    text = select.statement.text
+    shape = _shape([token for token in tokens_of(text) if not token.depth])
+    key = columns[0]
+    if shape is None or {SIZE, AFTER} & set(select.parameters):
+        return None
+    if not (_is_key(key, shape) and _is_its_order(key, shape) and _each_row_once(database, key, shape.tables)):
+        return None
+    names = ", ".join(f"c{number}" for number, _ in enumerate(columns, 1))
+    first, following = (_around(text[: shape.end], names, page) for page in ("first_page", "next_page"))
+    try:
+        plan = describe(database, following, {**(values or {}), SIZE: 1, AFTER: 0}).plan
+    except StatementRefused:
+        # Not every select is allowed within another: `for update`, `with lock`, or syntax of newer Firebirds.
+        return None
+    along_index = bool(re.search(r"\bORDER\b", plan)) and not re.search(r"\bSORT\b", plan)
+    return Walk(first, following, along_index)
+
+
+def _around(select: str, names: str, page: str) -> SqlStatement:
+    text = _sql(page).text
+    return SqlStatement("of the operator, paged", text.replace("{names}", names).replace("{select}", select))
+
+
+# ---- the proof --------------------------------------------------------------------------------------------------
+
+
+def _is_key(key: SelectColumn, shape: _Shape) -> bool:
+    """Whether the first column is written as a column of the first table, and is never null."""
+    table = shape.tables[0]
+    written = [token.name or token.text for token in shape.selected]
+    item = written[: written.index(",")] if "," in written else written
+    first_two = item[:2]
+    is_of_table = first_two == [table.alias, "."] if "." in first_two else item[:1] in ([key.field], ["*"])
+    return is_of_table and not key.nullable
+
+
+def _is_its_order(key: SelectColumn, shape: _Shape) -> bool:
+    """Whether the select has no order, or the ascending order of its key."""
+    order = [token.name or token.text for token in shape.order]
+    if order[-1:] == ["ASC"]:
+        order.pop()
+    return order in ([], ["1"], [key.field], [shape.tables[0].alias, ".", key.field])
+
+
+def _each_row_once(database: Database, key: SelectColumn, tables: Sequence[_Table]) -> bool:
+    """Whether a key occurs in at most one row: it is unique, and all joins are by unique columns."""
+    if key.field not in _unique(database, tables[0].name):
+        return False
+    return all(_joined_once(table, _unique(database, table.name)) for table in tables[1:])
+
+
+def _joined_once(table: _Table, unique: frozenset[str]) -> bool:
+    if _UNSURE & {token.word for token in table.condition}:
+        return False
+    return any(
+        one == table.alias != other and field in unique
+        for part in _parts(table.condition)
+        for one, field, other in _equal(part)
+    )
+
+
+def _parts(condition: Sequence[Token]) -> Iterator[list[str]]:
+    """The parts of a condition between `and`, as written."""
+    part: list[str] = []
+    for token in condition:
+        if token.word == "and":
+            yield part
+            part = []
+        else:
+            part.append(token.name or token.text)
+    yield part
+
+
+def _equal(part: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Alias, column and the alias of the other side, for both sides of a part `x.a = y.b`."""
+    match part:
+        case [one, ".", first, "=", other, ".", second]:
+            yield one, first, other
+            yield other, second, one
+
+
+def _unique(database: Database, table: str) -> frozenset[str]:
+    return frozenset(name for (name,) in database.query(_sql("unique_integers"), {"table": table}))
+
+
+# ---- the parts of the select ------------------------------------------------------------------------------------
+
+
+def _shape(level: Sequence[Token]) -> _Shape | None:
+    """The parts of `select … from a [join b on …]… [where …] [order by …]`, None for any other form."""
+    words = [token.word for token in level]
+    if words[0] != "select" or "from" not in words or _MORE & set(words):
+        return None
+    begin = words.index("from")
+    rest = list(level[begin + 1 :])
+    tables = _tables(rest)
+    ends = rest[0].word if rest else "order"
+    if not tables or ends not in {"where", "order"}:
+        return None
+    ordered = next((place for place, token in enumerate(rest) if token.word == "order"), len(rest))
+    order = tuple(rest[ordered + 2 :])
+    end = rest[ordered].start if order else level[-1].end
+    return _Shape(tuple(level[1:begin]), tables, order, end)
+
+
+def _tables(rest: list[Token]) -> tuple[_Table, ...]:
+    """The tables, removed from the front of `rest`; any other syntax stays there."""
+    tables: list[_Table] = []
+    if first := _table(rest):
+        tables.append(first)
+    while rest and rest[0].word in _JOINS:
+        del rest[: [token.word for token in rest].index("join") + 1]
+        if (joined := _table(rest)) is None:
+            break
+        # The condition after `on`, up to the next part; one after `using` is cut the same way and proves nothing.
+        end = next((place for place, token in enumerate(rest) if place and token.word in _NO_ALIASES), len(rest))
+        tables.append(replace(joined, condition=tuple(rest[1:end])))
+        del rest[:end]
+    return tuple(tables)
+
+
+def _table(rest: list[Token]) -> _Table | None:
+    """A table and its alias, removed from the front of `rest`."""
+    if not rest or not rest[0].name:
+        return None
+    name = rest.pop(0).name
+    if rest and rest[0].word == "as":
+        rest.pop(0)
+    if rest and rest[0].name and rest[0].word not in _NO_ALIASES:
+        return _Table(name, rest.pop(0).name)
+    return _Table(name, name)
+
+
+# ---- the rows of a select, page by page and resumable -------------------------------------------------------------
+
+
+PAGE_ROWS: Final = 1_000
+_BETWEEN: Final = ":"
+
+_encode: Final = msgspec.json.Encoder().encode
+_row_of: Final = msgspec.json.Decoder(SelectedRow).decode
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedPage:
+    """Some rows in order, and the cursor after them."""
+
+    rows: tuple[SelectedRow, ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelectReader:
+    """A checked select with the values of its parameters; no row is read yet."""
+
+    database: Database
+    select: Select
+    values: Mapping[str, Value]
+    columns: tuple[SelectColumn, ...]
+    walk: Walk | None
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all rows are read at once instead of page by page along the key."""
+        return self.walk is None or not self.walk.along_index
+
+    def pages(self, after: str | None = None, *, size: int = PAGE_ROWS) -> Iterator[SelectedPage]:
+        """The pages after a cursor, or from the start for None.
+
+        Raises `DatabaseAway`, `StatementRefused`; `RowsChanged` when a select that is read at once no longer begins
+        with the rows before the cursor; `NoRoom` when the temporary folder is full.
+        """
+        at_once = self.at_once if after is None else _BETWEEN in after
+        if at_once:
+            return self._kept_pages(after, size)
+        if self.walk is None:
+            raise RowsChanged(said("the rows were read along a key, and this select has none: begin a new run"))
+        return self._key_pages(self.walk, after, size)
+
+    def _key_pages(self, walk: Walk, after: str | None, size: int) -> Iterator[SelectedPage]:
+        write = as_cells(self.columns)
+        statement, values = walk.first, {**self.values, SIZE: size}
+        if after is not None:
+            statement, values = walk.next, {**values, AFTER: int(after)}
+        while True:
+            with told_plainly(self.database, statement):
+                found = list(self.database.query(statement, values))
+            if found:
+                yield SelectedPage(tuple(map(write, found)), str(found[-1][0]))
+            if len(found) < size:
+                return
+            statement, values = walk.next, {**values, AFTER: found[-1][0]}
+
+    def _kept_pages(self, after: str | None, size: int) -> Iterator[SelectedPage]:
+        digest = hashlib.blake2b(_encode([column.name for column in self.columns]), digest_size=16)
+        try:
+            with tempfile.TemporaryFile() as file:
+                self._keep(file)
+                taken = _skip(file, after, digest)
+                while lines := list(islice(file, size)):
+                    digest.update(b"".join(lines))
+                    taken += len(lines)
+                    yield SelectedPage(tuple(map(_row_of, lines)), _cursor(taken, digest))
+        except OSError as error:
+            raise NoRoom(
+                "the rows cannot be kept in the temporary folder {folder}: {why}. Free some room there, or name "
+                "another folder with TMPDIR",
+                folder=tempfile.tempdir or "",
+                why=error.strerror or str(error),
+            ) from error
+
+    def _keep(self, file: IO[bytes]) -> None:
+        """Write all rows to the file, a line each, in one transaction."""
+        statement = self.select.statement
+        write = as_cells(self.columns)
+        with told_plainly(self.database, statement):
+            rows = self.database.query(statement, self.values)
+            file.writelines(_encode(write(row)) + b"\n" for row in rows)
+        file.seek(0)
+
+
+def reading(
+    database: Database, select: Select, values: Mapping[str, Value] | None = None, names: Sequence[str] = ()
+) -> SelectReader:
+    """The reader of a select; `names` replace the names of its columns.
+
+    Raises `DatabaseAway`, `StatementRefused`.
+    """
+    values = values or {}
+    found = columns(database, select, values, names)
+    return SelectReader(database, select, values, found, walk_of(database, select, found, values))
+
+
+def _skip(file: IO[bytes], after: str | None, digest: "hashlib.blake2b") -> int:
+    """Skip the rows before a cursor; their number. Raises `RowsChanged` when they have changed."""
+    if after is None:
+        return 0
+    rows = int(after.partition(_BETWEEN)[0])
+    for line in islice(file, rows):
+        digest.update(line)
+    if _cursor(rows, digest) != after:
+        raise RowsChanged(
+            counted(
+                "the first row is no longer the one that was taken before, and so nobody can tell which are still to "
+                "come: begin a new run",
+                "the first {n} rows are no longer those that were taken before, or come in another order, and so "
+                "nobody can tell which are still to come: begin a new run",
+                rows,
+            )
+        )
+    return rows
+
+
+def _cursor(rows: int, digest: "hashlib.blake2b") -> str:
+    return f"{rows}{_BETWEEN}{digest.hexdigest()}"

@@ -1,0 +1,55 @@
+"""The words of an undo and of an import in the parameters of a run, for code that needs nothing else of a job."""
+
+from typing import Final
+
+from checkpoints.records import Run
+from texts.said import said
+
+UNDO: Final = "undo"
+"""The name of the job that takes a run back."""
+RUN: Final = "run"
+"""The parameter of an undo that names the run to take back; all others are parameters of the undo."""
+WAY: Final = "way"
+"""The parameter of an undo that names its way."""
+LIST: Final = "list"
+"""The way that sends nothing: the rows are listed for the accountant."""
+STORNO: Final = "storno"
+"""The way that reverses each operation."""
+OPPOSITE: Final = "opposite"
+"""The way that enters the opposite sum of each operation."""
+
+UNPROVEN: Final = "unproven"
+"""The parameter of an undo of a run that has found objects without a mark, which may be somebody else's."""
+TAKE: Final = "take"
+"""They are taken back as well."""
+LEAVE: Final = "leave"
+"""They are left alone."""
+
+
+def source_of(run: Run) -> str:
+    """Where the rows of a run come from, for people: of an undo the run that it takes back."""
+    return said("run {run}", run=run.parameters[RUN]) if run.job == UNDO and RUN in run.parameters else run.source
+
+
+# ---- the words of an import that are asked where runs are only looked at ------------------------------------------
+
+
+IMPORT: Final = "import"
+"""The job."""
+
+MAP: Final = "map"
+DICTIONARY: Final = "dictionary"
+TABLES: Final = ("accounts", "services", "attributes")
+"""The parameters that name a table beside the main one."""
+FOLDER: Final = "folder"
+SAMPLE: Final = "sample"
+CHANGE: Final = "change"
+ALIKE: Final = "alike"
+
+VALUES: Final = (MAP, DICTIONARY, *TABLES, FOLDER)
+SWITCHES: Final = (CHANGE, ALIKE)
+"""The parameters that are typed again where another table is imported in the same way: with a value, or without."""
+YES: Final = "yes"
+
+COLUMN: Final = "input_map."
+"""The beginning of the names under which a run keeps the columns that were given, by field."""
