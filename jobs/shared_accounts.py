@@ -27,7 +27,7 @@ from jobs.spec.words import IMPORT, UNDO
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, counted, said
 
-_PROBE: Final = Remedy("probe")
+_PROBE: Final = Remedy("probe", settings=(("abonent", "ID"),))
 
 MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts shown in full; the others are only counted."""

@@ -120,6 +120,8 @@ async def check(file: Path, letterhead: Letterhead, journal: Journal, catalogue:
         runs = [await journal.run(one) for one in stamp.runs]
     except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
         why = reason_of(error) if isinstance(error, OSError) else text_of(error)
+        if isinstance(error, UnicodeDecodeError):
+            why = said("it is not the HTML page of a report, and only that can be checked")
         raise CommandRefused(said("{file} cannot be checked: {why}", file=printable(file), why=why)) from error
     facts = await facts_of(subject, journal, catalogue)
     found = ReportDifferences(stamp, facts)

@@ -213,6 +213,8 @@ async def unfinished(run: Run, journal: Journal) -> bool:
 async def chosen_run(name: str | None, journal: Journal, command: str, *, is_open: bool = False) -> Run:
     """The run of that name; without one the only one of all that were approved, or of those not at their end.
 
+    Of several that are not at their end it is the only one that somebody works on.
+
     Raises `NoSuchRun`, and `CommandRefused` where there is none, or more than one.
     """
     if name is not None:
@@ -221,6 +223,9 @@ async def chosen_run(name: str | None, journal: Journal, command: str, *, is_ope
     if not runs:
         none = said("no run is under way; {command} lists those at their end", command=Remedy("status"))
         raise CommandRefused(none if is_open else said("no run of this journal was sent yet"))
+    worked_on = [run for run in runs if await journal.holder(run)] if is_open and len(runs) > 1 else []
+    if len(worked_on) == 1:
+        return worked_on[0]
     if len(runs) > 1:
         raise await which_of(runs, journal, command)
     return runs[0]

@@ -40,7 +40,7 @@ class Canary:
     @property
     def why(self) -> str:
         """The present step, in words; "" when the steps are over."""
-        return said("canary: {rows} first", rows=self._left[0]) if self._left else ""
+        return said("trial rows first: {rows}", rows=self._left[0]) if self._left else ""
 
     def answered(self) -> None:
         """Count a row that the billing accepted or refused."""

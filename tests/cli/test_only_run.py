@@ -29,3 +29,13 @@ async def test_of_several_runs_each_is_named_with_its_command(place: Place) -> N
     names = [run.name for run in await place.runs() if run.approved_at]
     asked = await place.cli.refused("verify", says="there are several runs; which?")
     assert [name for name in names if f"carbon-migrate verify {name} " in asked.words] == names
+
+
+async def test_of_several_runs_the_one_that_somebody_works_on_is_meant(place: Place) -> None:
+    await place.stopped("balances", place.balances(9, "stopped.csv").path, "--in-flight", "1", "--no-canary")
+    place.traffic.arrived, place.billing.latency = 0, 0.1
+    words = ("balances", place.balances(40).path, "--again", "--in-flight", "1", *QUICK)
+    async with place.cli.started("run", *words, "--json") as load:
+        await load.until(lambda: place.traffic.reaches(2))
+        assert "run " in (await place.cli("stop")).out
+        assert (await load.ended()).exit == 130

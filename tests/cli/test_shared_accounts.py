@@ -44,7 +44,7 @@ async def test_without_a_word_nothing_is_sent_and_the_rows_are_shown(place: Plac
             "Nothing was sent.",
         ]
     )
-    probe = rf"carbon-migrate probe --journal \S+ --api-url {place.billing.url} --database \S+"
+    probe = rf"carbon-migrate probe --abonent ID --journal \S+ --api-url {place.billing.url} --database \S+"
     assert re.search(rf"type 8 sets the balance to its sum \(assumed: `{probe}` finds out\)", ended.words)
     planned = await place.cli("plan", "balances", "shared.csv", "--json", may_end_with=(1,))
     planned.saying("as it is, this plan cannot be sent")

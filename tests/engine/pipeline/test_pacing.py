@@ -320,9 +320,9 @@ CAREFUL = replace(STEADY, canary=True)
 async def test_a_run_begins_with_one_row_then_ten_then_a_hundred_and_each_step_waits_for_its_outcomes() -> None:
     setting = Setting(items(300), replace(CAREFUL, in_flight=200))
     async with setting.going():
-        assert setting.status.why == "canary: 1 first"
+        assert setting.status.why == "trial rows first: 1"
         await anyio.sleep(1.5)
-        assert setting.status.why == "canary: 10 first"
+        assert setting.status.why == "trial rows first: 10"
     assert setting.sent_at() == [(0.0, 1), (1.0, 10), (2.0, 100), (3.0, 189)]
     assert setting.counts() == {State.ACCEPTED: 300}
     assert setting.status.why == ""
