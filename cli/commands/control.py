@@ -15,7 +15,7 @@ from cli.session.control_client import hear
 from cli.session.control_commands import by_flag, give, resume_command, unreachable
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import holds_its_file, is_followed
-from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, argument, flag, grouped, parse_pairs
+from cli.settings.flags import JournalFlags, RunNameOrNone, argument, flag, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object
 from cli.show.steps import steps_of
@@ -58,23 +58,27 @@ def _continue(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVo
 @app.command("set")
 @grouped
 def _set(
-    name: RunName,
-    changes: Annotated[list[str], argument("NAME=VALUE…", f"As `{PROGRAM} get` lists them: rate=20.")],
+    name: RunNameOrNone = None,
+    changes: Annotated[list[str] | None, argument("NAME=VALUE…", f"As `{PROGRAM} get` lists them: rate=20.")] = None,
     *,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
     """Change how hard a working run drives the billing.
 
-    All that is named is changed, or nothing where one is wrong.
+    All that is named is changed, or nothing where one is wrong. Without RUN, the only run that is worked on.
     """
-    _give("set", name, flags, voice, changes)
+    words = [*([name] if name else []), *(changes or [])]
+    run = words.pop(0) if words and "=" not in words[0] else None
+    _give("set", run, flags, voice, words)
 
 
 def _give(
     command: str, name: str | None, flags: JournalFlags, voice: BriefVoice, changes: Sequence[str] = ()
 ) -> None:
     async def work(settings: Settings, screen: Screen) -> Exit:
+        if command == "set" and not changes:
+            raise CommandRefused(said("nothing is named that is to be set"))
         wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
         async with open_existing(settings.journal.value) as journal:
             run = await chosen_run(name, journal, command, is_open=True)

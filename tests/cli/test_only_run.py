@@ -13,8 +13,9 @@ async def test_a_run_that_is_the_only_one_is_paused_continued_stopped_verified_a
     assert f"run {run.name}: " in (await place.cli("pause")).out
     assert [one.paused_at is not None for one in await place.runs()] == [True]
     assert f"run {run.name}: " in (await place.cli("continue")).out
-    for command in ("stop", "get"):
-        await place.cli.refused(command, says=f"run {run.name} ")
+    for words in (("stop",), ("get",), ("set", "rate=5", "in-flight=2")):
+        await place.cli.refused(*words, says=f"run {run.name} ")
+    await place.cli.refused("set", run.name, says="nothing is named that is to be set")
     await place.cli("resume", *QUICK)
     assert f"run {run.name}" in (await place.cli("verify")).out
     await place.cli("report")
