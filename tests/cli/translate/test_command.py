@@ -130,7 +130,7 @@ def test_the_faults_are_told_in_russian_and_the_commands_are_the_same(typed: Typ
     assert russian.out == english.out
     assert "✗ строка 1, позиция 242: $uusligaid стоит в одинарных кавычках" in russian.words
     assert "сейчас оболочка не подставляет туда значение" in russian.words
-    assert "вместо значение подставляется" in russian.words
+    assert "вместо этого значение подставляется" in russian.words
 
 
 @pytest.mark.parametrize(
