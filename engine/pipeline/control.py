@@ -198,8 +198,9 @@ class ControlHandler:
     async def tell(self) -> None:
         """Tell the status, and heed a pause or its end that the journal alone was told. Raises `JournalError`."""
         async with self._one_at_a_time:
-            live, sample, is_told = self._steered, self._steered.sample(), False
-            while not is_told:
+            live, sample = self._steered, self._steered.sample()
+            # Once more where a pause has begun or ended meanwhile, which is to be read at once.
+            for _ in range(2):
                 status = live.look()
                 told = live_to_json(status, setting_text(live.policy))
                 paused_by = await self._journal.mailbox.tell(self._run, told, int(sample.t), to_json(sample))
@@ -207,7 +208,8 @@ class ControlHandler:
                     live.unpause()
                 else:
                     live.pause(paused_by or said("somebody"))
-                is_told = status.paused is (paused_by is not None)
+                if status.paused is (paused_by is not None):
+                    return
 
     async def keep_telling(self) -> None:
         """Tell the status again and again, until cancelled."""
