@@ -1,5 +1,8 @@
 """The conditions that reads and writes of a run check in their own transaction, so that nothing comes in between."""
 
+from pathlib import Path
+from typing import NoReturn
+
 from checkpoints import rows
 from checkpoints.errors import RunHeld, RunPurged, RunTakenOver
 from checkpoints.queries import Queries
@@ -28,6 +31,15 @@ def refuse_held(db: Queries, run_id: int) -> None:
     holder = rows.to_holder(db.first("holder", run_id=run_id))
     names = {row["run_id"]: row["name"] for row in db.each("runs")}
     raise RunHeld("another process works on run {run}: {holder}", run=names.get(run_id, "?"), holder=holder.sentence)
+
+
+def refuse_conversion(journal: str | Path) -> NoReturn:
+    """Raise `RunHeld` for a journal of an earlier format, of which a run is worked on."""
+    raise RunHeld(
+        "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the journal would be "
+        "converted: wait until it has ended, or stop it there",
+        path=journal,
+    )
 
 
 def refuse_purged(db: Queries, run_id: int) -> None:

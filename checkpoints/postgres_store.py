@@ -21,8 +21,8 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.address import JournalAddress, PostgresAddress
-from checkpoints.errors import JournalError, JournalNotCleaned, JournalOtherFormat, JournalUnreadable, RunHeld
-from checkpoints.guards import refuse_held
+from checkpoints.errors import JournalError, JournalNotCleaned, JournalOtherFormat, JournalUnreadable
+from checkpoints.guards import refuse_conversion, refuse_held
 from checkpoints.postgres_connection import (
     PostgresQueries,
     WritingConnection,
@@ -321,11 +321,7 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
             db.write("note_format", format=FORMAT)
         elif (found := db.ask("format_of_journal")) in _CONVERTED:
             if db.first("locked_runs") is not None:
-                raise RunHeld(
-                    "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the "
-                    "journal would be converted: wait until it has ended, or stop it there",
-                    path=address.name,
-                )
+                refuse_conversion(address.name)
             schema, script = text_of_file("postgres_schema.sql"), ""
             if found == 1:
                 script = text_of_file("postgres_upgrade.sql") + made_by(schema, "effects")

@@ -18,7 +18,8 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.address import JournalAddress
-from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable, RunHeld
+from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
+from checkpoints.guards import refuse_conversion
 from checkpoints.journal_file import JournalFile
 from checkpoints.own_files import copy_name, keep_copy
 from checkpoints.queries import Queries, fill_states
@@ -78,11 +79,7 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
             found = _format_of(connection, path)
             if found in _CONVERTED:
                 if in_use:
-                    raise RunHeld(
-                        "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the "
-                        "journal would be converted: wait until it has ended, or stop it there",
-                        path=path,
-                    )
+                    refuse_conversion(path)
                 # In the transaction, so that nobody writes between the copy and the conversion.
                 copy = keep_copy(path, found)
             if found != FORMAT:

@@ -17,6 +17,10 @@ from billing.errors import NotASelect
 from texts.said import said
 
 # ---- a statement that runs many times -----------------------------------------------------------------------------
+# A statement that runs many times: its values and rows pass through buffers that are laid out once.
+#
+# fdb lays them out anew for each run and each row, which takes three times as long as Firebird takes for the
+# statement.
 
 
 # Firebird's types, from its ibase.h; an odd number is the same type with nulls.

@@ -16,6 +16,8 @@ from billing.profile import UNKNOWN
 from texts.said import ValueRefused, text_of
 
 # ---- values of fields in one plain spelling, so that values from any source can be compared -----------------------
+# They are texts: money in roubles, dates as 2019-06-01, with a time as 2019-06-01 00:00:00, addresses dotted; None if
+# empty.
 
 
 Values: TypeAlias = Mapping[str, str | None]

@@ -45,6 +45,12 @@ from checkpoints.pace import WindowPace
 from texts.said import reason, said
 
 # ---- the server's own latency -------------------------------------------------------------------------------------
+# The server's own latency: the answer time of a call that does not wait in a queue.
+#
+# Service times scatter, and the fastest of many answers makes a server look faster than it is. The latency is
+# therefore a mean with a known precision. The means of successive measurements are pooled, but only as many old
+# answers are kept as the precision needs: where answer times are equal, only the newest measurement counts and a
+# change is seen at once; where they scatter, a hundred answers are kept.
 
 
 PRECISE = 0.1

@@ -277,6 +277,11 @@ def _trouble(outcome: Outcome) -> str:
 
 
 # ---- ownership ----------------------------------------------------------------------------------------------------
+# Ownership: whether the run still belongs to this process.
+#
+# Each write to the journal names this process's epoch, so a successful write proves the ownership. A claim can wait
+# at the gate for a long time after the last write, and another process may have taken the run up meanwhile. So the
+# journal is asked before such a call leaves.
 
 
 TRUSTED: Final = 1.0

@@ -57,6 +57,13 @@ from engine.pipeline.reconciler import (
 from texts.said import Quantity, counted, in_clauses, said
 
 # ---- before-images ------------------------------------------------------------------------------------------------
+# Before-images: the values that a call overwrites, as they are when the call leaves, not when the list was frozen.
+#
+#     pending ──▶ read, many in one go ──▶ claimed ──▶ the gate, however long ──▶ read again, if long ago ──▶ the call
+#
+# A changed before-image is in the journal before the call leaves: after a kill at any instant, each item has the
+# value that its call overwrites or has overwritten. A change between the last reading and the effect of the call is
+# not seen, because the billing has no compare-and-set call.
 
 
 log = structlog.get_logger(__name__)

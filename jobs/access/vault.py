@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 
-# ---- what keeps the secrets of a vault, and the one that is a file of its own beside the journal, in clea ---------
+# ---- the secrets of a vault in a file of its own beside the journal -----------------------------------------------
+# What keeps the secrets of a vault, and the one that is a file of its own beside the journal, in clear.
 
 
 _BUSY_SECONDS: Final = 30
@@ -314,6 +315,11 @@ def _opened(value: object, found: Mapping[str, str]) -> object:
 
 
 # ---- the keys of the vault of a journal in PostgreSQL -------------------------------------------------------------
+# The keys of the vault of a journal in PostgreSQL: AES-256-GCM, with token and batch of a row as associated data.
+#
+# A text of keys has one key a word, 32 bytes in Base64: the first encrypts, all of them decrypt. A kept secret is 12
+# random bytes and what was encrypted, in Base64, beside the id of its key. That id is the head of a digest: it names
+# the key, and says nothing of it.
 
 
 KEY_BYTES: Final = 32
@@ -408,6 +414,7 @@ def _cipher(key: bytes) -> "AESGCM":
 
 
 # ---- the secrets of a journal in PostgreSQL -----------------------------------------------------------------------
+# The secrets of a journal in PostgreSQL: rows of the journal, encrypted before they leave the process.
 
 
 class SecretTable(SecretKeeper):
@@ -491,6 +498,7 @@ def missing_keys(journal: str, missing: Collection[str], ours: Collection[str]) 
 
 
 # ---- the secrets of rows that are to be sent, taken along when a journal is copied --------------------------------
+# The secrets of rows that are to be sent, taken along when a journal is copied: opened, and sealed anew.
 
 
 FindKeys: TypeAlias = Callable[[], VaultKeys | None]

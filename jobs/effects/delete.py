@@ -45,6 +45,9 @@ from jobs.spec.spec import DELETE, GET
 from texts.said import Quantity, enumerated, reason, said
 
 # ---- what hangs on a subscriber or a folder -----------------------------------------------------------------------
+# What hangs on a subscriber or a folder: it is not deleted while anything of others does.
+#
+# Operations that an opposite entry has taken back cancel each other, and count no more.
 
 
 _SHOWN: Final[Mapping[str, tuple[str, ...]]] = {

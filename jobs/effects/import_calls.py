@@ -105,7 +105,7 @@ class OfSteps(CallEffect):
         return anew
 
 
-# ---- keys
+# ---- keys --------------------------------------------------------------------------------------------------------
 
 
 def folder_key(path: str) -> str:

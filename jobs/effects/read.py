@@ -113,7 +113,11 @@ def _label(one: Bound, values: Mapping[str, str]) -> str:
     return one.label
 
 
-# ---- the services that a subscriber may connect in the cabinet, and the connected ones, read through a se ---------
+# ---- services that a subscriber may connect in the cabinet --------------------------------------------------------
+# The services that a subscriber may connect in the cabinet, and the connected ones, read through a session [S].
+#
+# Two requests: `objects.get → get_or_create_dynamic_session`, and `web_cabinet.get_usluga_list` with the session's
+# id. The id opens the subscriber's cabinet, so it is passed from the answer to the second request and never kept.
 
 
 MODEL: Final = "Users"

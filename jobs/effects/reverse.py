@@ -43,6 +43,9 @@ from jobs.spec.words import OPPOSITE, STORNO, WAY
 from texts.said import reason, said
 
 # ---- the storno of a finance operation ----------------------------------------------------------------------------
+# The storno of a finance operation: `objects.get {op_id}` → a method whose name is not documented [?].
+#
+# It is not known either whether a storno of type 8 restores the balance [?], so the balance is read back.
 
 
 _REVERSED: Final = "сторнирован"

@@ -49,6 +49,7 @@ from jobs.spec.spec import SET
 from texts.said import in_clauses, reason, said
 
 # ---- rules for some fields of the billing, in every job that sets them --------------------------------------------
+# An emptied address is issued anew, a recalculation begins on the first of a month, a block ends after it begins.
 
 
 Check: TypeAlias = Callable[[Values], str | None]

@@ -24,7 +24,7 @@ from jobs.spec.entries import CREATED, MARK
 from jobs.spec.parameters import Parameter, check_parameters, row_key
 from texts.said import said
 
-# ---- the kind of a chain, by its methods, and its secret arguments ------------------------------------------------
+# ---- the kind of a chain, by its methods ---------------------------------------------------------------------------
 
 
 GET: Final = "objects.get"

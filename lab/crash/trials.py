@@ -31,6 +31,9 @@ from lab.mock.values import Stored, ValueType, stored, value_text
 from texts.said import said
 
 # ---- fields that a job sets ---------------------------------------------------------------------------------------
+# Fields that a job sets: the wanted values and the values that the billing has in the end.
+#
+# Both are derived from the job's chain and the mock's models, and so have the same notation; a job declares nothing.
 
 
 def wanted_fields(chain: Template, row: Mapping[str, str]) -> str:
@@ -340,6 +343,8 @@ TRIALS: Final[Mapping[str, Trial]] = MappingProxyType({trial.job: trial for tria
 
 
 # ---- trials of jobs of one's own, made of their declaration alone -------------------------------------------------
+# The lab has rows for jobs that set fields, enter operations, connect services, and delete services or accounts. Of
+# any other call nobody knows the effect, so nothing could be judged.
 
 
 _SERVICES: Final = "UsersUsluga"

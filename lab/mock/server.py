@@ -44,6 +44,7 @@ from lab.mock.refusals import MockRefusal
 from lab.mock.worker import MockAnswer, Worker, refused
 
 # ---- the port of a server, which can be closed for a while --------------------------------------------------------
+# The port of a server, which can be closed for a while: connections are refused, and the port stays reserved.
 
 
 _WAITING_CONNECTIONS: Final = 512
@@ -124,6 +125,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 # ---- capacity of a mock billing -----------------------------------------------------------------------------------
+# Capacity of a mock billing: slots, a queue before them, and changes over time.
 
 
 class QueueFull(Exception):
@@ -250,7 +252,19 @@ class Controlled(Protocol):
 
 
 def control_application(server: Controlled) -> web.Application:
-    """The aiohttp application of the control endpoint."""
+    """The aiohttp application of the control endpoint.
+
+        GET /faults    the fault plan, and how often each fault was injected
+        PUT /faults    another plan, as TOML; an empty body clears it
+        GET /ledger    {"totals": as /mock/ledger,
+                       "effects": [{"model", "subject", "key", "keys", "times", "requests"}],
+                       "next": what `?after=` gets for the page that follows, or null}; `?limit=` effects a page
+        GET /state     in flight, waiting, slots, queue, latency, stacks, licence, requests
+        PUT /state     any of {"slots": 4, "queue": 8, "latency": 0.02, "stack_rate": 5, "busy": true,
+                       "licence": 1000}; a queue or a licence of null has no bound
+
+    Invalid requests get HTTP 400 and {"error": …}, and nothing is changed.
+    """
     control = _Control(server)
     made = web.Application(middlewares=[_answer_control_error])
     made.router.add_get("/faults", control.faults)

@@ -49,6 +49,9 @@ from lab.record.pseudonyms import PersonalKind, Pseudonyms
 from lab.record.recording import NotARecording, Recorded, RecordedAnswer, Recording, RecordingError, RecordingHeader
 
 # ---- exchanges of a recording, found by their requests ------------------------------------------------------------
+# A recording can be gigabytes: it is unpacked into a temporary file, and memory holds 17 bytes an exchange, a digest
+# of its request and the offset of its line. `•••` in a request's texts, which matches anything, is rare; the places
+# with it are known, and such requests are found by their other texts.
 
 
 _DUE: Final = 0
@@ -427,7 +430,11 @@ def _json(value: object, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
 
 
-# ---- the rows of an input with made-up people, so that the replay of a recording can be run without the r ---------
+# ---- the rows of an input with made-up people ---------------------------------------------------------------------
+# The rows of an input with made-up people, so that the replay of a recording can be run without the real file.
+#
+# A cell gets the value that a recording of the same key has in its place: what is asked for then is what was
+# recorded. Columns that the job does not use are emptied, for nobody knows what is in them.
 
 
 _DROPPED: Final = "dropped"
