@@ -286,7 +286,7 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
         # A working run handles the signal itself and closes in order.
         screen = Screen(voice)
         why = said(
-            "interrupted ({signal}) before a run was worked on; {command} shows what there is",
+            "interrupted ({signal}) while nothing was being sent; {command} shows what there is",
             signal=interrupt,
             command=command_line("status"),
         )
@@ -325,7 +325,7 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
     """
     match error:
         case KeyboardInterrupt():
-            # The signal came before the command's handlers were installed, or after they were removed.
+            # The signal came before the command's handlers were installed.
             return Exit.INTERRUPTED
         case Interrupted():
             screen.complain(said("interrupted ({signal})", signal=error))

@@ -37,7 +37,7 @@ from cli.show.progress import show_sending
 from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import Screen
-from cli.terminal.signals import Interrupts
+from cli.terminal.signals import Interrupts, heeding_between
 from cli.terminal.texts import SENTENCE, printable
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
@@ -321,7 +321,8 @@ async def run_file(file: JobFile, told: Invocation, pacing: Mapping[str, str]) -
         await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
         done: list[StepOutcome] = []
-        closing, ended_after = await _work_through(file, now, piped, opened, pacing, done)
+        async with heeding_between():
+            closing, ended_after = await _work_through(file, now, piped, opened, pacing, done)
         left = [_outcome(decision, None) for decision in now.decisions[len(done) :]]
         closing = replace(closing, steps=(*done, *left))
         screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)

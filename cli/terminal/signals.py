@@ -1,15 +1,17 @@
 """Signals: every command ends in order, and a run finishes its calls in flight.
 
 SIGINT, SIGTERM and SIGHUP are handled during the whole command. The handler installed last is called: a sending run
-replaces the command's handler, and the command's handler returns once the run has closed.
+replaces the command's handler. Once the run has closed, its exit code stands: one more signal changes nothing, and
+the one after it ends the process.
 """
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from importlib.util import find_spec
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -65,7 +67,7 @@ async def _interruptible(work: Callable[[], Coroutine[Any, Any, Result]], hear: 
             task.cancel()
 
     try:
-        async with heeding(cancel, hear):
+        async with heeding(cancel, hear, then=_leave):
             return await work()
     except asyncio.CancelledError:
         if not heard:
@@ -74,10 +76,13 @@ async def _interruptible(work: Callable[[], Coroutine[Any, Any, Result]], hear: 
 
 
 @asynccontextmanager
-async def heeding(heed: Heed, hear: Heed | None = None) -> AsyncIterator[None]:
+async def heeding(
+    heed: Heed, hear: Heed | None = None, *, then: Callable[[int, FrameType | None], None] | None = None
+) -> AsyncIterator[None]:
     """Call `heed` at SIGINT, SIGTERM and SIGHUP while the context lasts, in place of all other handlers.
 
-    The outermost context has a `hear` that is called before, whichever handler it is.
+    The outermost context has a `hear` that is called before, whichever handler it is, and the handler that is
+    installed `then`. Once the work of an inner context is done, the command heeds only the second signal.
     """
     others = _heeding.get()
     if others is not None:
@@ -85,7 +90,8 @@ async def heeding(heed: Heed, hear: Heed | None = None) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            others.remove(heed)
+            others.pop()
+        others[0] = _second(others[0])
         return
     heeds = [heed]
     wanted = [signal.SIGINT, signal.SIGTERM]
@@ -105,7 +111,26 @@ async def heeding(heed: Heed, hear: Heed | None = None) -> AsyncIterator[None]:
             async with run_alongside(watch):
                 yield
     finally:
+        for number in wanted if then else ():
+            signal.signal(number, then)
         _heeding.reset(begun)
+
+
+def heeding_between() -> AbstractAsyncContextManager[None]:
+    """Heed signals between the pieces of work in the context as before the first one: the command is cancelled."""
+    heeds = _heeding.get()
+    return heeding(heeds[0]) if heeds else nullcontext()
+
+
+def _second(heed: Heed) -> Heed:
+    """Heed the second signal: the first one has come too late, for the work is done and its outcome stands."""
+    late = iter([True])
+    return lambda number: None if next(late, False) else heed(number)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """At a signal while the command ends, let it end; the next one ends the process, in case something hangs."""
+    signal.signal(number, signal.SIG_DFL)
 
 
 class Interrupts:
@@ -129,11 +154,13 @@ class Interrupts:
             self._preparing.cancel()
         return self._preparing
 
-    def while_sending(self) -> anyio.CancelScope:
-        """A scope that the second signal cancels."""
+    @contextmanager
+    def while_sending(self) -> Iterator[None]:
+        """Until the context ends, the second signal cancels it."""
         self._preparing = None
-        self._sending = anyio.CancelScope()
-        return self._sending
+        with anyio.CancelScope() as self._sending:
+            yield
+        self._sending = None
 
     def after_the_end(self) -> anyio.CancelScope:
         """A scope that the next signal cancels: the run is closed, and its exit code stays what it is."""

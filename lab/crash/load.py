@@ -219,8 +219,7 @@ class Ended:
     @property
     def broke(self) -> str | None:
         """The reason why it is an internal error, None when it is none."""
-        # A signal during uvloop's own shutdown leaves a traceback that is harmless.
-        if "Traceback" in self.said and "(_do_shutdown)" not in self.said:
+        if "Traceback" in self.said:
             return said("{command} showed a traceback", command=self.command)
         return (
             said("{command} ended with {exit}", command=self.command, exit=self.exit)

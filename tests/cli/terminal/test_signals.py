@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from itertools import cycle
 
 import anyio
+import anyio.lowlevel
 import pytest
 from rich.console import Console
 
@@ -108,6 +110,24 @@ async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
             ended = await started.ended()
     assert ended.exit == 130
     assert f"interrupted ({SIGNALS[number]})" in ended.words
+
+
+@pytest.mark.parametrize("closed", ["run", "journal"])
+async def test_a_signal_after_its_run_has_closed_changes_nothing(closed: str, place: Place) -> None:
+    balances = place.balances(40)
+    place.billing.latency = 0.1
+    log = anyio.Path(f"{place.cli.journal}-wal")
+    async with place.cli.started("run", "balances", str(balances.path), "--yes", "--no-canary") as started:
+        await started.until(partial(place.traffic.reaches, 3))
+        started.signal(signal.SIGINT)
+        shown = await started.first_line()
+        while closed == "journal" and await log.exists():
+            await anyio.lowlevel.checkpoint()
+        started.signal(signal.SIGINT)
+        ended = await started.ended()
+    assert (ended.exit, "stopped: interrupted (Ctrl-C)" in shown) == (130, True)
+    for words in ("stopping at once", "while nothing was being sent", "Traceback"):
+        assert words not in ended.err
 
 
 def test_a_terminal_that_has_gone_is_named_in_the_language_of_the_reader() -> None:
