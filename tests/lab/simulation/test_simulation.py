@@ -13,11 +13,11 @@ from typing import Final
 import anyio.to_thread
 import pytest
 
-from lab.simulation.campaign import CLAIMS, ENOUGH, Campaign, Part, Violation, as_table, drawn, run, shrunk
+from lab.simulation.campaign import CLAIMS, ENOUGH, FLEET, Campaign, Part, Violation, as_table, drawn, run, shrunk
 from lab.simulation.claims import Claim
 from lab.simulation.fleet import Blow
 from lab.simulation.judge import judge
-from lab.simulation.story import play
+from lab.simulation.story import World, play
 from tests.lab.simulation.ablations import PAGE, SAFEGUARDS, Safeguard, is_missed, table
 
 ROOT: Final = Path(__file__).parents[3]
@@ -144,13 +144,14 @@ def test_each_safeguard_is_in_the_table_and_is_missed() -> None:
 
 
 def test_nothing_of_a_schedule_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a changed door nor a coroutine that goes on when its memory is cleared."""
+    """Neither a changed door, nor a coroutine that goes on when its memory is cleared, nor the memory itself."""
     unraisable: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda found: unraisable.append(found.object))
     before = time.time, time.monotonic, secrets.choice, anyio.to_thread.run_sync, os.getpid
-    for seed in (3, 4, 26):
+    for seed in (3, 4, 26, FLEET + 1):
         play(drawn(seed), judge)
         gc.collect()
+        assert not any(isinstance(one, World) for one in gc.get_objects())
     assert unraisable == []
     assert (time.time, time.monotonic, secrets.choice, anyio.to_thread.run_sync, os.getpid) == before
 
