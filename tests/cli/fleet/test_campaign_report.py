@@ -13,8 +13,7 @@ from checkpoints.purge import Purge
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from tests.cli.conftest import Cli
-from tests.cli.fleet.campaigns import Campaign, new_run, sent
-from tests.cli.fleet.conftest import write_settings
+from tests.cli.fleet.conftest import Campaign, new_run, sent, write_settings
 
 ENTERED = re.compile(r"<tr><td>(\w+)\.example\.org</td>(.*?)</tr>")
 

@@ -15,8 +15,7 @@ from checkpoints.states import State
 from cli.fleet.overview import FleetJournal, view_of
 from cli.settings.known_billings import KnownBillings
 from tests.cli.conftest import Cli
-from tests.cli.fleet.campaigns import ROWS, SENDS, Campaign, many_billings, new_run, sent, sent_by
-from tests.cli.fleet.conftest import write_settings
+from tests.cli.fleet.conftest import ROWS, SENDS, Campaign, many_billings, new_run, sent, sent_by, write_settings
 
 
 def profiles(journal: str = "") -> str:

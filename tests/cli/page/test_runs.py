@@ -26,7 +26,7 @@ from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.terminal.language import ENGLISH, language
 from tests.checkpoints.samples import come_to, frozen_run, new_item
 from tests.cli.conftest import Cli, clean_environment
-from tests.cli.fleet.campaigns import every_stage
+from tests.cli.fleet.conftest import every_stage
 from tests.cli.page.browser import browser_at, page_shown
 from tests.postgres_server import PostgresServer
 

@@ -4,7 +4,7 @@ import pytest
 
 from cli.translate import findings
 from cli.translate.tables import LAST_LINE
-from tests.cli.oneliners import URL, chains, get, kinds, loop, option, post, translated
+from tests.cli.oneliners import URL, chains, get, kinds, loop, off, option, post, translated
 
 SELECT = "set list on; select id from abonents"
 AWK = "awk '{print $2}' | sed '/^$/d'"
@@ -25,9 +25,9 @@ def test_every_kind_of_fault_has_a_line_here() -> None:
         post('"method1=save&arg1={"a":1}"'),
         post("'method1=set&arg1={\"limit\":5}'"),
         loop("select id from abonents", get()),
-        loop("set heading off; select id from abonents", get(), filters=""),
-        loop("set heading off; select name from abonents", get(), filters="awk 'NF{print $1}'"),
-        loop("set heading off; select a.id from abonents", get()),
+        off("select id from abonents", filters=""),
+        off("select name from abonents", filters="awk 'NF{print $1}'"),
+        off("select a.id from abonents"),
         f"curl -G -d 'method1=save&arg1={{}}' {URL}/Users/",
         f"xargs -I{{}} -a f curl -d 'method1=objects.get&arg1={{\"id\":{{}}}}&method2=save&arg2={{}}' {URL}/Users/",
         f"parallel curl -d {get()} {URL}/Users/ :::: f".replace("'$line'", "{}"),
@@ -42,11 +42,6 @@ def test_every_kind_of_fault_has_a_line_here() -> None:
 def rows(data: str) -> str:
     """A loop over the ids of a select."""
     return loop(SELECT, data, filters=AWK)
-
-
-def heading_off(select: str, data: str = get(), **parts: str) -> str:
-    """A loop over a select whose rows are printed as a table."""
-    return loop(f"set heading off; {select}", data, **parts)
 
 
 def sms(value: str) -> str:
@@ -113,37 +108,37 @@ LINE = 'objects.get {"id": {line}}'
         (post(setting('"SUM_IN":50.10')), "bare-number", 'objects.get {"id": 1} | set {"SUM_IN": "50.10"}'),
         (post(setting('"rate":0.5')), "bare-number", 'objects.get {"id": 1} | set {"rate": "0.5"}'),
         (
-            heading_off("select id, summa from t", setting("\"limit\":-'$b'", "'$a'"), variables="a b"),
+            off("select id, summa from t", setting("\"limit\":-'$b'", "'$a'"), variables="a b"),
             "bare-number",
             f'{ID} | set {{"limit": "-{{summa}}"}}',
         ),
         (post("'method1=objects.filter&arg1={\"limit\":5}'"), "", 'objects.filter {"limit": 5}'),
         # texts and columns of rows
         (
-            heading_off("select name from abonents", '\'method1=objects.get&arg1={"name":"\'"$line"\'"}\''),
+            off("select name from abonents", '\'method1=objects.get&arg1={"name":"\'"$line"\'"}\''),
             "",
             'objects.get {"name": "{name}"}',
         ),
         (
-            heading_off("select contract_number from abonents", "'method1=x&arg1={\"contract_number\":'\"$line\"'}'"),
+            off("select contract_number from abonents", "'method1=x&arg1={\"contract_number\":'\"$line\"'}'"),
             "no-json",
             'x {"contract_number": "{contract_number}"}',
         ),
-        (heading_off("select id||';'||summa from t"), "", LINE),
-        (heading_off(GLUED, filters="awk 'NF{print $1}'"), "", ID),
-        (heading_off(GLUED, filters="gawk 'NF{print $1}'"), "", ID),
-        (heading_off(GLUED, filters="mawk 'NF{print $1}'"), "", ID),
-        (heading_off(COMPUTED, filters="awk 'NF{print $3}'"), "", LINE),
+        (off("select id||';'||summa from t"), "", LINE),
+        (off(GLUED, filters="awk 'NF{print $1}'"), "", ID),
+        (off(GLUED, filters="gawk 'NF{print $1}'"), "", ID),
+        (off(GLUED, filters="mawk 'NF{print $1}'"), "", ID),
+        (off(COMPUTED, filters="awk 'NF{print $3}'"), "", LINE),
         *(
             (
-                heading_off(SEVERAL, A_AND_B, variables="a b", filters=f"awk 'NF{{print {fields}}}'"),
+                off(SEVERAL, A_AND_B, variables="a b", filters=f"awk 'NF{{print {fields}}}'"),
                 "",
                 'objects.get {"id": {a}, "x": {c}}',
             )
             for fields in ("$1, $3", '$1" "$3', "$1,$3")
         ),
         (
-            heading_off("select id, summa from t", OF_A, variables="a b", filters="sed '/^$/d' | sed 's/ *//g'"),
+            off("select id, summa from t", OF_A, variables="a b", filters="sed '/^$/d' | sed 's/ *//g'"),
             "output-form",
             ID,
         ),
@@ -163,9 +158,9 @@ def test_a_fault_is_named_and_the_translation_does_better(line: str, faults: str
 @pytest.mark.parametrize(
     ("line", "sql", "columns"),
     [
-        (heading_off("select id||';'||summa from t"), "select id||';'||summa from t", ["line"]),
-        (heading_off(GLUED, filters="awk 'NF{print $1}'"), "select id, summa from t", []),
-        (heading_off(COMPUTED, filters="awk 'NF{print $3}'"), COMPUTED, ["id,column_2,line"]),
+        (off("select id||';'||summa from t"), "select id||';'||summa from t", ["line"]),
+        (off(GLUED, filters="awk 'NF{print $1}'"), "select id, summa from t", []),
+        (off(COMPUTED, filters="awk 'NF{print $3}'"), COMPUTED, ["id,column_2,line"]),
         (OVER_LINES, "select id\n from abonents", []),
     ],
 )
@@ -357,7 +352,7 @@ def test_a_job_that_gives_less_is_named_in_a_note() -> None:
 def test_an_amount_that_each_row_has_for_itself_is_the_tariffs() -> None:
     data = "'method1=objects.get&arg1={\"id\":'$a'}&method2=set&arg2={\"limit_warning\":%s}&method3=save&arg3={}'"
     for value, job in (('"5"', "run warning-threshold;"), ("\"'$b'\"", "run tariff-threshold;")):
-        line = loop("set heading off; select id, x from t", data % value, variables="a b", model="AdminAccounts")
+        line = off("select id, x from t", data % value, variables="a b", model="AdminAccounts")
         assert job in " ".join(translated(line).notes)
 
 

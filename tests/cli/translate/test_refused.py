@@ -10,7 +10,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.translate.translation import Translation, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.chain import parse
-from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, option, post, translated, values_of
+from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, off, option, post, translated, values_of
 from tests.cli.translate.test_translation import pasted
 
 LIST = "set list on; select id from abonents"
@@ -159,30 +159,18 @@ def of(sql: str) -> str:
         (of("select id from t where name like '%$x%'"), "x is not defined"),
         (of("select id from t where x=$1"), "1 is not defined"),
         # a variable that gets no value of its own
-        (loop("set heading off; select id from t", get("b"), variables="a b"), r"\$b gets nothing: .* 1 field"),
-        (loop("set heading off; select id, x from t", get()), r"\$line gets 2 values at once"),
-        (
-            loop("set heading off; select id||' '||x+1 from t", get("b"), variables="a b"),
-            r"\$b gets nothing: .* 1 field",
-        ),
-        (
-            loop("set heading off; select a||' '||b from t union select c from t", get("b"), variables="a b"),
-            r"\$b gets",
-        ),
+        (off("select id from t", get("b"), variables="a b"), r"\$b gets nothing: .* 1 field"),
+        (off("select id, x from t"), r"\$line gets 2 values at once"),
+        (off("select id||' '||x+1 from t", get("b"), variables="a b"), r"\$b gets nothing: .* 1 field"),
+        (off("select a||' '||b from t union select c from t", get("b"), variables="a b"), r"\$b gets"),
         (loop("set list on; select id from t", get("a"), variables="a b"), r"\$a is the name of the column"),
-        (
-            loop("set heading off; select id, x from t", get(), filters="awk '{print $3}'"),
-            r"awk picks \$3, .* 2 fields",
-        ),
-        (loop("set heading off; select id from t", get("id")), r"\$id is not defined in the line"),
+        (off("select id, x from t", filters="awk '{print $3}'"), r"awk picks \$3, .* 2 fields"),
+        (off("select id from t", get("id")), r"\$id is not defined in the line"),
         # what is done to what isql prints
-        (
-            loop("set heading off; select id from t", get(), filters="sed 1,2d"),
-            "takes away rows too: .* are 1",
-        ),
+        (off("select id from t", filters="sed 1,2d"), "takes away rows too: .* are 1"),
         (loop("select id from t", get(), filters="sed '/^$/d' | tail -n +4"), "takes away rows too: .* are 2"),
-        (loop("set heading off; select name from t", get(), filters="grep '[0-9]'"), "grep .*: what it does"),
-        (loop("set heading off; select name as id from t", get(), filters="grep '[0-9]'"), "grep .*: what it does"),
+        (off("select name from t", filters="grep '[0-9]'"), "grep .*: what it does"),
+        (off("select name as id from t", filters="grep '[0-9]'"), "grep .*: what it does"),
         (loop("select id, name from t", get(), filters="grep -v ID"), "grep -v ID: what it does"),
         (loop("select id from t", get(), filters="grep -v 5"), "grep -v 5: what it does"),
         (loop("select id from t", get(), filters="grep -vE 'ID|5'"), "grep -vE .*: what it does"),
