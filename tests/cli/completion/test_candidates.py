@@ -82,6 +82,9 @@ def test_what_is_said_of_a_word_is_in_the_language_of_the_reader(typed: Typed) -
         assert (english[0], russian[0]) == (told, told)
         assert english[1].isascii()
         assert not russian[1].isascii()
+    assert typed("completion", "zsh", "--line", "carbon-migrate cont").out == "continue:Let a paused run go on.\n"
+    refused = typed("completion", "zhs")
+    assert (refused.exit, "did you mean 'zsh'?" in refused.words) == (2, True)
 
 
 def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> None:
@@ -118,14 +121,6 @@ def test_where_a_file_or_anything_is_meant_there_are_no_words(words: Words, tmp_
         assert words(f"carbon-migrate status {flag} ") == []
     (tmp_path / "carbon-migrate.toml").write_text("[api\n", encoding="utf-8")
     assert words("carbon-migrate status ") == []
-
-
-def test_a_word_is_told_with_what_it_is(typed: Typed) -> None:
-    line = "carbon-migrate cont"
-    assert typed("completion", "fish", "--line", line).out == "continue\tLet a paused run go on.\n"
-    assert typed("completion", "zsh", "--line", line).out == "continue:Let a paused run go on.\n"
-    refused = typed("completion", "zhs")
-    assert (refused.exit, "did you mean 'zsh'?" in refused.words) == (2, True)
 
 
 # ---- The scripts in the shells themselves: what Tab makes of a word, typed at a terminal
@@ -166,9 +161,7 @@ def there(shell: str) -> str:
 
 
 @pytest.mark.parametrize("shell", STARTS)
-async def test_tab_completes_a_command_a_job_a_parameter_and_a_file(
-    shell: str, tmp_path: Path, environment: Mapping[str, str]
-) -> None:
+async def test_tab_completes_words_and_files(shell: str, tmp_path: Path, environment: Mapping[str, str]) -> None:
     with opened([there(shell), *STARTS[shell]], tmp_path, environment) as terminal:
         # The prompt is written in two parts, so that the echo of the line is not taken for it.
         terminal.types(SETS_UP[shell].replace("{prompt}", "rea''dy> ") + "\n")

@@ -35,7 +35,7 @@ def amount(text: str) -> Decimal:
     return Decimal(text.replace("\u00a0", "").replace("−", "-"))
 
 
-async def test_its_figures_are_those_of_the_journal_and_it_names_what_needs_a_person(
+async def test_its_figures_are_the_journals_and_it_names_what_waits(
     cli: Cli, journal: Journal, campaign: Campaign
 ) -> None:
     made = await cli.closing("report", "--all")

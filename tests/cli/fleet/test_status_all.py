@@ -29,7 +29,7 @@ api = {{ url = "http://works.example.org:8082", headers = {{ key = {{ credential
 """
 
 
-async def test_each_run_stands_where_it_is_and_the_sums_are_those_of_the_journal(
+async def test_each_run_and_all_sums_are_the_journals(
     cli: Cli, address: str, journal: Journal, campaign: Campaign
 ) -> None:
     write_settings(cli, profiles(address))

@@ -83,7 +83,7 @@ TWICE_PIPED = '[[step]]\njob = "balances"\nfile = "-"\n[[step]]\njob = "payments
         ('[[step]]\njob = "balances"\nlimit = 0\n', ["строка 3, позиция 1: limit: ожидается целое число больше"]),
     ],
 )
-def test_every_fault_is_told_with_line_and_column(
+def test_each_fault_is_told_with_line_and_column(
     text: str, told: Sequence[str], typed: Typed, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.toml").write_text(text, encoding="utf-8")
@@ -170,7 +170,7 @@ def test_all_that_was_typed_and_has_a_place_is_saved(typed: Typed, tmp_path: Pat
     )
 
 
-def test_a_file_that_a_job_makes_is_sought_beside_the_job_file(
+def test_what_a_job_makes_is_beside_the_job_file(
     typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed("run", "random-password", "--set", "user_id=1", "--set", "to=out/new.csv", "--save", "saved.toml")
@@ -439,9 +439,7 @@ async def test_it_says_why(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.REJECTED])
-async def test_a_pause_behind_a_step_that_is_to_begin_anew_is_waited_for_where_a_file_waits(
-    desk: Desk, state: State
-) -> None:
+async def test_a_pause_behind_a_step_that_begins_anew_holds_where_a_file_waits(desk: Desk, state: State) -> None:
     file = desk.file()
     one = await desk.ran(file, 1, state)
     await desk.journal.pause(one, "olga")

@@ -268,9 +268,7 @@ def waiting(place: Place) -> Place:
 # ---- seen --------------------------------------------------------------------------------------------------------
 
 
-async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_says_for_how_long(
-    waiting: Place,
-) -> None:
+async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_says_how_long(waiting: Place) -> None:
     async with (
         at_the_barrier(waiting) as (file, name),
         waiting.cli.started("status", name, "--watch") as watcher,
@@ -281,6 +279,9 @@ async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_sa
         assert seen["holder"]["process"] == file.process.pid
         assert seen["live"]["held"] == f"{WAITS} {LEFT} entries"
         assert WAITS in (await waiting.cli("status", name)).out
+        for words in (("run", "night.toml", "--yes"), ("verify", name), ("undo", name, "--yes")):
+            await waiting.cli.refused(*words, says=f"process {file.process.pid} on ")
+        assert await jobs(waiting) == ["balances"]
         waiting.billing.stack_rate = AT_ONCE
         ended = await file.ended()
         assert await heard.ended() == 0
@@ -289,13 +290,6 @@ async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_sa
     assert 0 < ended.closing["held"]["barrier"] <= ended.closing["seconds"]
     assert "held no longer by=barrier seconds=" in ended.words
     await waiting.landed_once(FEW)
-
-
-async def test_while_a_file_waits_nobody_else_works_on_its_run(waiting: Place) -> None:
-    async with at_the_barrier(waiting) as (file, name):
-        for words in (("run", "night.toml", "--yes"), ("verify", name), ("undo", name, "--yes")):
-            await waiting.cli.refused(*words, says=f"process {file.process.pid} on ")
-        assert await jobs(waiting) == ["balances"]
 
 
 # ---- paused ------------------------------------------------------------------------------------------------------
@@ -394,9 +388,7 @@ def session_of(journal: Journal) -> Session:
     return Session(cast("Settings", None), screen, {"settle": "0"}, journal=journal, billing=billing)
 
 
-async def test_a_pause_that_is_answered_as_the_waiting_ends_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_pause_at_the_end_of_the_waiting_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[str] = []
 
     @asynccontextmanager

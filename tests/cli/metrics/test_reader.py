@@ -115,19 +115,6 @@ def test_a_run_is_measured_from_its_beginning_every_some_seconds_and_at_its_end(
     assert of(last, "last_end_timestamp_seconds") <= of(last, "updated_timestamp_seconds")
 
 
-def test_a_run_that_is_refused_before_it_sends_has_its_end_alone() -> None:
-    async def told() -> Collected:
-        collected = Collected()
-        reader = collected.reader()
-        reader.hear(RunEnded(Closing(Exit.REFUSED, "k7m2q", "balances", error="the answer was no")))
-        await reader.follow()
-        return collected
-
-    collected = on_virtual_clock(told())
-    assert len(collected.texts) == 1
-    assert of(collected.last, "last_exit_code") == Exit.REFUSED
-
-
 async def test_what_is_between_two_steps_of_a_job_file_is_measured_by_nobody() -> None:
     live = LiveRun(A_RUN, cast("Journal", None), Progress().status, ended=True)
     assert publish_metrics(MetricsSettings(port=0))(live) is None
@@ -172,7 +159,13 @@ async def test_what_a_label_says_is_escaped_and_no_digit_of_a_sum_is_lost() -> N
     assert " 12345678901234567.89\n" in text
 
 
-async def test_the_series_of_a_run_are_few() -> None:
+async def test_the_series_of_a_run_are_few_and_one_that_is_refused_before_it_sends_has_its_end_alone() -> None:
+    collected = Collected()
+    reader = collected.reader()
+    reader.hear(RunEnded(Closing(Exit.REFUSED, "k7m2q", "balances", error="the answer was no")))
+    await reader.follow()
+    assert len(collected.texts) == 1
+    assert of(collected.last, "last_exit_code") == Exit.REFUSED
     status = replace(Progress().status(), held_seconds={"paused": 1.0})
     ended = RunEnded(Closing(Exit.DONE, "k7m2q", "balances"))
     at_work, at_rest = (exposition("k7m2q", "balances", status, NOW, end) for end in (None, ended))
@@ -195,18 +188,16 @@ async def test_a_file_is_replaced_whole_and_readable_by_the_exporter(tmp_path: P
         assert open_before.read() == "old 1\n"
     assert file.path.read_text() == "new 2\n"
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o644
-    assert names(tmp_path) == ["carbon-migrate.prom"]
-
-
-async def test_what_a_killed_process_left_or_somebody_put_there_is_in_nobodys_way(tmp_path: Path) -> None:
-    file = MetricsFile(tmp_path / "carbon-migrate.prom", "k7m2q")
+    # What a killed process has left, or somebody has put there, is in nobody's way.
     theirs = tmp_path / "theirs"
     theirs.write_text("untouched")
-    (tmp_path / ".carbon-migrate.prom.k7m2q.new").symlink_to(theirs)
-    file.path.symlink_to(theirs)
-    await file.write("new 2\n")
+    file.path.unlink()
+    for link in (file.path, tmp_path / ".carbon-migrate.prom.k7m2q.new"):
+        link.symlink_to(theirs)
+    await file.write("new 3\n")
     assert theirs.read_text() == "untouched"
-    assert (file.path.is_symlink(), file.path.read_text()) == (False, "new 2\n")
+    assert (file.path.is_symlink(), file.path.read_text()) == (False, "new 3\n")
+    assert names(tmp_path) == ["carbon-migrate.prom", "theirs"]
 
 
 async def test_a_folder_that_is_not_there_is_said_once_and_again_after_it_was(tmp_path: Path) -> None:

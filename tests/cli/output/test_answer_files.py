@@ -134,25 +134,6 @@ async def test_more_rows_than_a_page(tmp_path: Path) -> None:
     assert [one["n"] for one in found[::2]] == list(range(450))
 
 
-@pytest.mark.parametrize(
-    ("job", "name", "why"),
-    [
-        ("balances", "out.csv", "balances writes"),
-        ("at-ip", "out.txt", r"\.csv, \.xlsx, \.jsonl"),
-        ("at-ip", "nowhere/out.csv", "there is no folder"),
-        ("at-ip", "there.csv", "is there already"),
-    ],
-)
-def test_what_cannot_be_written_in_the_end_is_refused_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, name: str, why: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "there.csv").touch()
-    with pytest.raises(CommandRefused, match=why):
-        answers.checked(BUILT_IN.named(job), Path(name))
-    assert answers.checked(BUILT_IN.named("at-ip"), Path("out.csv")) == {"input_answers": str(tmp_path / "out.csv")}
-
-
 def test_a_call_of_any_chain_has_answers_where_it_only_reads() -> None:
     def chain(method: str) -> dict[str, str]:
         return {"model": "Users", "chain": json.dumps([method]), "input_answers": "x"}
@@ -168,11 +149,14 @@ def test_a_call_of_any_chain_has_answers_where_it_only_reads() -> None:
         ("at-ip --set ip=10.0.0.1 -o out.doc", "says what it is to be"),
         ("operator -o out.csv", "-o out.csv: operator writes"),
         ("administrators -o -", "carbon-migrate export RUN --state answers -o -"),
+        ("administrators -o nowhere/out.csv", "there is no folder"),
+        ("administrators -o there.csv", "is there already"),
     ],
 )
-def test_a_wrong_name_is_refused_by_the_command_with_2_and_nothing_is_begun(
+def test_a_wrong_name_is_refused_before_anything_is_begun(
     words: str, told: str, typed: Typed, tmp_path: Path
 ) -> None:
+    (tmp_path / "there.csv").touch()
     ended = typed("run", *words.split(), "--yes", "--api-url", "http://127.0.0.1:9")
     assert (ended.exit, told in ended.words) == (2, True), ended.err
     assert not (tmp_path / "carbon-migrate.journal").exists()
@@ -212,14 +196,12 @@ async def test_answers_go_into_the_file_at_the_end_and_are_exported_later(place:
     ]
     on_stdout = await place.cli("export", run.name, "--state", "answers")
     assert on_stdout.out.splitlines()[1].startswith("127.1.2.3;'=x;4084;")
-
-
-async def test_without_a_file_the_first_rows_are_shown_and_the_command_is_named(place: Place) -> None:
-    ended = await place.cli("run", "blocked", "--yes")
-    (run,) = await place.runs()
-    command = f"carbon-migrate export {run.name} --state answers -o {run.name}.csv --journal {place.cli.journal}"
-    assert f"as a file:\n  {command}\n" in ended.out
-    assert len([line for line in ended.out.splitlines() if " 10.0." in line]) == 20
+    # Without a file the first rows are shown, and the command is named.
+    shown = (await place.cli("run", "blocked", "--yes")).out
+    name = (await place.runs())[-1].name
+    command = f"carbon-migrate export {name} --state answers -o {name}.csv --journal {place.cli.journal}"
+    assert f"as a file:\n  {command}\n" in shown
+    assert len([line for line in shown.splitlines() if " 10.0." in line]) == 20
 
 
 async def test_a_file_that_cannot_be_written_in_the_end_is_told_with_3(place: Place) -> None:

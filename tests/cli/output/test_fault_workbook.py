@@ -65,22 +65,19 @@ def test_faulty_cells_are_filled_and_commented_with_what_to_do(tmp_path: Path) -
 
 def test_a_sheet_lists_each_fault_with_line_column_cell_and_reason(tmp_path: Path) -> None:
     joined = ValueFault(Place(7, "ip", "accounts.csv"), "10.0.0.5", said("taken"))
-    path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "12", ""), [NO_PHONE, joined], [TWICE])])
-    header, rows = read(path, "carbon_faults")
+    # A row of a joined table that is nobody's is only listed.
+    nobody = CheckedRow(None, (), [ValueFault(Place(), "", said("accounts.csv, line 3: nobody has it"))])
+    rows = [CheckedRow(2, ("00123", "12", ""), [NO_PHONE, joined], [TWICE]), nobody]
+    path = written(tmp_path / "faults.xlsx", rows)
+    assert read(path) == (HEADER, [("00123", "12", "")])
+    header, listed = read(path, "carbon_faults")
     assert header == ("line", "column", "cell", "what it is", "reason", "cell of this workbook")
-    assert rows == [
+    assert listed == [
         ("2", "телефон", "12", "fault", "no phone", "B2"),
         ("accounts.csv:7", "ip", "10.0.0.5", "fault", "taken", "D2"),
         ("2", "договор", "00123", "to be looked at", "it is there twice", "A2"),
+        ("", "", "", "fault", "accounts.csv, line 3: nobody has it", ""),
     ]
-
-
-def test_a_row_of_a_joined_table_is_only_listed(tmp_path: Path) -> None:
-    nobody = CheckedRow(None, (), [ValueFault(Place(), "", said("accounts.csv, line 3: nobody has it"))])
-    path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "", ""), [NO_PHONE]), nobody])
-    assert read(path) == (HEADER, [("00123", "", "")])
-    _, listed = read(path, "carbon_faults")
-    assert listed[-1] == ("", "", "", "fault", "accounts.csv, line 3: nobody has it", "")
 
 
 OF_EXPORT = ("договор", "carbon_row", "carbon_message")
@@ -123,9 +120,7 @@ def test_a_sheet_keeps_its_name_where_a_workbook_can_have_it(wanted: str, name: 
         check_target(OutputFile(tmp_path / "faults.csv"))
 
 
-def test_of_many_faults_the_first_are_commented_and_all_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_of_many_faults_are_commented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_COMMENTS", 3)
     rows = [CheckedRow(line, (str(line), "12", ""), [NO_PHONE]) for line in range(2, 12)]
     path = written(tmp_path / "faults.xlsx", rows)
@@ -179,7 +174,7 @@ TABLE = st.lists(st.tuples(CELLS, CELLS, CELLS).filter(lambda cells: any(map(str
 
 @given(TABLE)
 @settings(max_examples=15)
-def test_any_cell_comes_back_as_it_was(
+def test_each_cell_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, ...]]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.xlsx"

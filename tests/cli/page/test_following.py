@@ -110,9 +110,7 @@ async def test_one_stream_follows_a_run_through_a_pause_a_kill_and_a_resume_to_i
         assert (listed["run"], listed["accepted_sum"]) == (name, told["amounts"]["accepted"])
 
 
-async def test_who_opens_it_late_has_the_history_of_the_run_and_who_comes_again_only_what_was_missed(
-    place: Place,
-) -> None:
+async def test_who_opens_it_late_has_the_history_and_who_comes_again_what_was_missed(place: Place) -> None:
     async with a_load(place) as (load, name):
         # The run keeps its history itself: no page was there when it began.
         async with place.journal() as journal:
@@ -206,17 +204,14 @@ async def test_a_page_to_look_only_takes_no_command(tmp_path: Path) -> None:
         assert (await noted(shown), await is_paused(shown)) == ([], False)
 
 
-@pytest.mark.parametrize("command", ["stop", "set"])
-async def test_what_needs_a_process_says_that_nobody_works_on_the_run(command: str, tmp_path: Path) -> None:
+async def test_what_needs_a_process_says_that_nobody_works_on_the_run(tmp_path: Path) -> None:
     async with page_shown(tmp_path, language="ru") as shown:
-        reply = await shown.browser.commands(shown.run.name, command, rate="5")
-        assert reply.status == 409
-        assert "сейчас никто не работает" in reply.found["said"]
-        assert f"carbon-migrate resume {shown.run.name}" in reply.found["said"]
-
-
-async def test_a_run_that_is_not_there_is_told_so(tmp_path: Path) -> None:
-    async with page_shown(tmp_path) as shown:
+        for command in ("stop", "set"):
+            reply = await shown.browser.commands(shown.run.name, command, rate="5")
+            assert reply.status == 409
+            assert "сейчас никто не работает" in reply.found["said"]
+            assert f"carbon-migrate resume {shown.run.name}" in reply.found["said"]
+        # A run that is not there is told so.
         for reply in (
             await shown.browser.commands("zzzzz", "pause"),
             await shown.browser.get("/api/runs/zzzzz/events"),
@@ -225,7 +220,7 @@ async def test_a_run_that_is_not_there_is_told_so(tmp_path: Path) -> None:
             assert (reply.status, reply.found["refused"]) == (404, True)
 
 
-async def test_a_journal_that_cannot_be_read_any_more_is_told_with_its_reason(
+async def test_a_journal_that_has_gone_is_told_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(_: str) -> Run:
@@ -271,9 +266,7 @@ async def test_words_of_rows_and_of_the_billing_are_text_wherever_they_stand(tmp
     assert of_input["refused"] == 1
 
 
-async def test_a_count_that_was_begun_before_the_end_does_not_come_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_old_count_does_not_come_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting takes long where there are many rows; what it has found then is old."""
     async with page_shown(tmp_path) as shown:
         journal, totals = shown.journal, shown.journal.totals

@@ -556,10 +556,8 @@ async def test_an_import_is_signed_for_the_whole_file_with_its_refused_rows(plac
     assert Decimal(told["file"]["amount"]) == balances_of(path)
     assert (told["file"]["rows"], told["refused"]["rows"]) == (20, ended.closing["refused"])
     sums = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(page(place), "Opening balances")}
-    assert sums["asked for by the file"] == [20, balances_of(path)]
     refused = sums["of these: refused before sending"]
     assert refused[0] == ended.closing["refused"] > 0
-    assert sums["asked for, and not accepted"] == refused
     # The tally beside it has the file without them, and says by how much.
     without = (await place.cli("verify", run, "--json", may_end_with=(0, 1))).closing["tally"]["groups"][0]["file"]
     assert Decimal(without["balance"]) + refused[1] == balances_of(path)
@@ -604,11 +602,6 @@ async def test_an_undo_takes_back_one_sum_wherever_it_is_said(place: Place) -> N
     assert Decimal(told[undo]["entered"]["amount"]) == 0
     words = re.sub(r"\s+", " ", page(place))
     assert f"6 of the 6 rows of run {run} are taken back, {balances.sum} in total" in words
-    sums = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(page(place), "Sum of the undo")}
-    assert sums["taken back by this undo"] == sums["to be taken back"] == [6, balances.sum]
-    sums_of_page = next(one for one in tables_of(page(place)) if one[0][0] == "Sum")[1:]
-    lines = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in sums_of_page}
-    assert lines["taken back since"] == lines[f"entered by run {run}"] == [6, balances.sum]
     restored = str((await place.cli("undo", undo, "--set", "way=opposite", "--yes", "--json")).closing["run"])
     told = (await place.cli("report", restored, *REPORT)).closing["sums"]
     assert Decimal(told[restored]["taken_back"]["amount"]) == -balances.sum

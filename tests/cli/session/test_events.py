@@ -162,7 +162,7 @@ async def test_a_limit_that_was_reached_and_rows_to_decide_on_need_a_person(told
 @pytest.mark.parametrize(
     ("error", "code"), [(CommandRefused("the answer was no"), Exit.REFUSED), (ZeroDivisionError("oh"), Exit.FAULT)]
 )
-async def test_an_error_that_ends_a_run_is_told_with_its_exit_code(
+async def test_an_error_is_told_with_its_exit_code(
     told: Told, journal: Journal, error: Exception, code: Exit
 ) -> None:
     listener = Listener()
@@ -174,9 +174,7 @@ async def test_an_error_that_ends_a_run_is_told_with_its_exit_code(
     assert (ended.closing.exit, ended.closing.error) == (code, str(error))
 
 
-async def test_of_a_run_that_another_process_holds_nothing_is_told_or_waited_for(
-    told: Told, journal: Journal
-) -> None:
+async def test_of_a_run_that_another_process_holds_nothing_is_told(told: Told, journal: Journal) -> None:
     hanging = Hanging()
     with anyio.fail_after(loops(5)), pytest.raises(CommandRefused):
         async with told.to(journal, lambda _: hanging):

@@ -140,7 +140,7 @@ def test_without_anything_there_are_defaults_and_no_billing(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("named", ["s.toml", "./s.toml", "etc/s.toml"])
-def test_what_the_file_names_is_sought_beside_the_file_or_at_home(
+def test_what_the_file_names_lies_beside_the_file(
     named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -265,9 +265,7 @@ def test_whatever_the_address_is_the_journal_is_one_file_of_the_folder(tmp_path:
     assert not name or journal.name == f"{name}.journal"
 
 
-def test_a_journal_on_a_network_file_system_is_refused_unless_told_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_on_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "cli.settings.settings.network_of", lambda path: "nfs4" if path.name == "shared.journal" else ""
     )
@@ -448,9 +446,7 @@ ONE_DATABASE = f'{PROFILES}[profile.test.database]\naddress = "north/3050:/billi
         ("test", SHARED + ONE_DATABASE, "test and production have one database, so they are one billing"),
     ],
 )
-def test_what_is_wrong_with_profiles_is_refused_with_its_line(
-    profile: str | None, text: str, told: str, tmp_path: Path
-) -> None:
+def test_wrong_profiles_are_refused_with_line(profile: str | None, text: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsRefused, match=told):
         loaded(tmp_path, profile, text)
 
@@ -592,9 +588,7 @@ async def test_a_new_error_in_the_first_rows_stops_a_run_with_3_and_says_how_to_
     assert resumed.closing["states"] == {"accepted": 199, "rejected": 1}
 
 
-async def test_the_rate_holds_for_what_is_read_through_the_api_too(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_rate_holds_for_what_is_read_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     balances = place.balances(8)
     arrived: list[float] = []
     carry_out = place.billing._carry_out

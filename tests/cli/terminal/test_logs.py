@@ -63,9 +63,7 @@ def test_a_line_goes_to_the_screen_and_as_json_to_a_private_file(tmp_path: Path)
     ],
     ids=["usual", "quiet", "verbose"],
 )
-def test_all_is_in_the_file_and_on_the_screen_what_its_reader_wants(
-    voice: Voice, shown: list[str], tmp_path: Path
-) -> None:
+def test_all_is_in_the_file_and_on_screen_what_is_wanted(voice: Voice, shown: list[str], tmp_path: Path) -> None:
     path, heard = tmp_path / "run.log", StringIO()
     with logging_to(path, Screen(voice, err=Console(file=heard, width=200))):
         structlog.get_logger().info("all well")
@@ -99,7 +97,7 @@ def test_a_full_disk_ends_the_log_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("leads_there", [True, False])
-def test_lines_in_systemds_journal_begin_with_their_priority(
+def test_lines_for_systemd_have_their_priority(
     leads_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "stderr"

@@ -1,13 +1,11 @@
 """Every command hears SIGINT, SIGTERM and SIGHUP: it closes what it has open, says so, and ends with 130."""
 
-import asyncio
 import io
 import json
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from itertools import cycle
 
 import anyio
@@ -28,11 +26,9 @@ from engine.pacing.policy import Policy
 from engine.pipeline.control import under_control
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
-from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import at_a_terminal, killed_at
-from tests.connections import served_connections
 from texts.said import said
 
 SIGNALS = {
@@ -44,41 +40,28 @@ COMMANDS = ("run", "plan", "undo", "resume", "verify", "reconcile", "doctor")
 """What waits for the billing; the signals come by turns, for all commands hear them in one place."""
 
 
-@asynccontextmanager
-async def silent_billing() -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """The address of a billing that takes a request and never answers, and when it is asked."""
-    asked = asyncio.Event()
-
-    async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        asked.set()
-        with suppress(ConnectionResetError):
-            await reader.read()
-        writer.close()
-
-    async with served_connections(attend) as port:
-        yield f"http://127.0.0.1:{port}", asked
-
-
 @pytest.mark.parametrize(("command", "number"), list(zip(COMMANDS, cycle(SIGNALS), strict=False)))
-async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
-    command: str, number: signal.Signals, place: Place
-) -> None:
-    balances = place.balances(3)
-    async with silent_billing() as (url, asked):
-        async with open_journal(place.cli.journal) as journal:
-            run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, target=url))
-            await journal.end_intake(run)
-            await journal.approve(run)
-        words: tuple[str, ...] = {
-            "run": ("balances", str(balances.path), "--yes", "--json"),
-            "plan": ("balances", str(balances.path)),
-            "doctor": (),
-        }.get(command, (run.name,))
-        async with place.cli.started(command, *words, "--api-url", url) as started:
-            await asyncio.wait_for(asked.wait(), loops(30))
-            started.signal(number)
-            ended = await started.ended()
+async def test_who_waits_for_the_billing_ends_in_order(command: str, number: signal.Signals, place: Place) -> None:
+    balances, ends = place.balances(3), anyio.Event()
+
+    async def silent(_: str) -> None:
+        await ends.wait()
+
+    place.traffic.model, place.traffic.opening, place.traffic.meanwhile = "", True, silent
+    async with open_journal(place.cli.journal) as journal:
+        run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, target=place.billing.url))
+        await journal.end_intake(run)
+        await journal.approve(run)
+    words: tuple[str, ...] = {
+        "run": ("balances", str(balances.path), "--yes", "--json"),
+        "plan": ("balances", str(balances.path)),
+        "doctor": (),
+    }.get(command, (run.name,))
+    async with place.cli.started(command, *words) as started:
+        await started.until(partial(place.traffic.reaches, 1))
+        started.signal(number)
+        ended = await started.ended()
+    ends.set()
     assert ended.exit == 130
     assert f"interrupted ({SIGNALS[number]})" in ended.words
     assert "Traceback" not in ended.err
@@ -92,7 +75,7 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
 @pytest.mark.parametrize(
     ("command", "number"), list(zip((("status", "--watch"), ("stop",), ("stop",)), SIGNALS, strict=True)), ids=str
 )
-async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
+async def test_who_waits_for_a_run_ends_in_order(
     command: tuple[str, ...], number: signal.Signals, place: Place
 ) -> None:
     """This process has the run, and does not stop it when it is told to."""
@@ -152,9 +135,7 @@ GOOD = {State.ACCEPTED: 3, State.APPLIED: 1, State.SKIPPED: 2}
         (Totals(), StopKind.INTERRUPTED, False, Exit.INTERRUPTED),
     ],
 )
-def test_the_worst_that_is_left_gives_the_code(
-    totals: Totals, stopped: StopKind | None, intake_ended: bool, code: Exit
-) -> None:
+def test_the_worst_gives_the_code(totals: Totals, stopped: StopKind | None, intake_ended: bool, code: Exit) -> None:
     assert exit_of(totals, stopped, intake_ended=intake_ended) is code
 
 
@@ -165,9 +146,7 @@ def test_the_worst_that_is_left_gives_the_code(
     ("language", "answer", "code"),
     [("en", "y\n", 0), ("en", "\n", 2), ("en", "nope\n", 2), ("ru", "да\n", 0)],
 )
-async def test_only_a_yes_sends_and_a_question_in_russian_is_answered_in_russian(
-    language: str, answer: str, code: int, place: Place
-) -> None:
+async def test_only_a_yes_in_the_same_language_sends(language: str, answer: str, code: int, place: Place) -> None:
     place.billing.latency = 0.02
     balances = place.balances(60)
     asks, question, done, bar = {

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -94,7 +95,7 @@ def test_each_command_can_be_read_in_each_encoding(
 
 
 @pytest.mark.parametrize(("encoding", "held"), [("koi8-r", True), ("ascii", False)])
-def test_a_command_that_cannot_be_copied_as_it_is_shown_is_told(
+def test_a_command_that_cannot_be_copied(
     encoding: str, held: bool, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, err = of(encoding), of(encoding)
@@ -115,9 +116,7 @@ def test_json_is_the_same_in_each_encoding(encoding: str) -> None:
     assert json.loads(line) == {"name": "Щукин ✓", "sum": "1 234", "file": "б\\xff"}
 
 
-def test_columns_that_somebody_has_set_hold_without_a_terminal_too(
-    typed: Typed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_columns_hold_without_a_terminal_too(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = {}
     for columns in ("60", "0", "many"):
         monkeypatch.setenv("COLUMNS", columns)
@@ -161,39 +160,37 @@ async def run(tmp_path: Path) -> str:
         return (await frozen_run(journal, new_item("1"), new_item("2"))).name
 
 
+SAYING = f"""\
+jobs
+jobs balances --json
+completion bash
+completion bash --line "carbon-migrate pl"
+translate {shlex.quote(PUBLISHED["session"].line.strip())}
+--help
+--version
+status RUN
+status --json
+export RUN --state pending -o -
+report RUN -o -
+report prove RUN 1"""
+"""Commands that say something on standard output."""
+
+
 @pytest.mark.parametrize("stdout", ["closed", "full", "gone"])
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("jobs",),
-        ("jobs", "balances", "--json"),
-        ("completion", "bash"),
-        ("completion", "bash", "--line", "carbon-migrate pl"),
-        ("translate", PUBLISHED["session"].line),
-        ("--help",),
-        ("--version",),
-        ("status", "RUN"),
-        ("status", "--json"),
-        ("export", "RUN", "--state", "pending", "-o", "-"),
-        ("report", "RUN", "-o", "-"),
-        ("report", "prove", "RUN", "1"),
-    ],
-    ids=" ".join,
-)
 def test_a_command_whose_output_is_lost_has_failed_but_for_a_reader_that_has_gone(
-    arguments: tuple[str, ...], stdout: str, run: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+    stdout: str, run: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [run if word == "RUN" else word for word in arguments]
-    with lost(stdout, monkeypatch):
-        ended = typed(*words)
-    assert ended.exit == (0 if stdout == "gone" else 2)
-    told = re.search("standard output (could not|cannot) be written", ended.words)
-    assert (told is None) is (stdout == "gone")
-    assert stdout == "gone" or "written to stdout" not in ended.words
+    for line in SAYING.splitlines():
+        with monkeypatch.context() as patched, lost(stdout, patched):
+            ended = typed(*shlex.split(line.replace("RUN", run)))
+        assert ended.exit == (0 if stdout == "gone" else 2), line
+        told = re.search("standard output (could not|cannot) be written", ended.words)
+        assert (told is None) is (stdout == "gone"), line
+        assert stdout == "gone" or "written to stdout" not in ended.words, line
 
 
 @pytest.mark.parametrize("stdout", ["closed", "full"])
-def test_a_command_that_works_on_a_run_keeps_its_code_without_its_output(
+def test_work_on_a_run_keeps_its_code_without_output(
     stdout: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with lost(stdout, monkeypatch):
@@ -211,9 +208,7 @@ def test_a_bar_is_drawn_only_where_it_can_be(terminal: str, encoding: str, redra
     assert Screen(err=console).can_redraw is redraws
 
 
-def test_what_a_full_disk_did_not_take_goes_into_no_other_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_full_disk_did_not_take_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     with os.fdopen(full, "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
@@ -339,9 +334,7 @@ async def test_a_run_in_another_locale_takes_its_file_and_says_how_it_ended(plac
         (("jobs", os.fsdecode("нет".encode("koi8-r"))), "x JOB is not UTF-8, the encoding of texts in the locale C:"),
     ],
 )
-def test_a_locale_without_cyrillic_letters_takes_them_and_shows_others(
-    arguments: tuple[str, ...], said: str, tmp_path: Path
-) -> None:
+def test_a_locale_without_cyrillic_shows_others(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
     ended = run_in(tmp_path, clean_environment() | {"HOME": str(tmp_path)} | ASCII_LOCALE, *arguments)
     shown = ended.stderr.decode("ascii")
     assert ended.returncode == 2, shown
@@ -359,9 +352,7 @@ def test_a_locale_without_cyrillic_letters_takes_them_and_shows_others(
         (("doctor", "--database-password", "secret{odd}"), "--database-password is not UTF-8"),
     ],
 )
-def test_a_text_that_is_no_text_is_refused_with_the_locale_and_not_shown(
-    arguments: tuple[str, ...], named: str, typed: Typed
-) -> None:
+def test_a_text_that_is_none_is_refused_and_not_shown(arguments: tuple[str, ...], named: str, typed: Typed) -> None:
     odd = os.fsdecode("видела".encode("cp1251"))
     ended = typed.refused(*(argument.format(odd=odd) for argument in arguments), says=[named, "LC_ALL"])
     assert "secret" not in ended.err
@@ -524,9 +515,7 @@ HELP = Path(__file__).parent / "help"
 
 
 @pytest.mark.parametrize(("screen", "command"), [("program", ""), ("run", "run"), ("run-balances", "run balances")])
-def test_the_help_in_russian_at_80_columns(
-    screen: str, command: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_help_in_russian(screen: str, command: str, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     """`SCREENS=write` writes the file anew, as for the other screens."""
     monkeypatch.setenv("COLUMNS", "80")
     shown = "\n".join(line.rstrip() for line in typed(*command.split(), "--help", "--lang", "ru").out.splitlines())
@@ -536,9 +525,7 @@ def test_the_help_in_russian_at_80_columns(
     assert f"{shown}\n" == file.read_text(encoding="utf-8")
 
 
-def test_a_paragraph_of_the_help_is_broken_by_the_terminal_alone(
-    typed: Typed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_paragraph_is_broken_by_the_terminal_alone(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     (line,) = (line for line in typed("selftest", "--help").out.splitlines() if "Each round" in line)
     assert line.strip().endswith("of the settings are not used.")
@@ -567,9 +554,7 @@ def test_a_paragraph_of_the_help_is_broken_by_the_terminal_alone(
         ),
     ],
 )
-def test_what_is_wrong_with_a_command_line_is_said_in_both(
-    line: str, english: str, russian: str, typed: Typed
-) -> None:
+def test_a_wrong_command_line_is_told_in_both(line: str, english: str, russian: str, typed: Typed) -> None:
     told, said = typed(*line.split()), typed("--lang", "ru", *line.split())
     assert (told.exit, told.out) == (said.exit, said.out) == (2, "")
     assert english in told.words

@@ -155,20 +155,6 @@ def test_a_fault_is_named_and_the_translation_does_better(line: str, faults: str
     assert ("within single quotes" in notes, "pa$word" in notes) == ("pa$word" in line, False)
 
 
-@pytest.mark.parametrize(
-    ("line", "sql", "columns"),
-    [
-        (off("select id||';'||summa from t"), "select id||';'||summa from t", ["line"]),
-        (off(GLUED, filters="awk 'NF{print $1}'"), "select id, summa from t", []),
-        (off(COMPUTED, filters="awk 'NF{print $3}'"), COMPUTED, ["id,column_2,line"]),
-        (OVER_LINES, "select id\n from abonents", []),
-    ],
-)
-def test_the_columns_of_what_is_printed(line: str, sql: str, columns: list[str]) -> None:
-    found = translated(line)
-    assert (option(found, "--sql"), option(found, "--columns")) == ([sql], columns)
-
-
 # ---- variables
 
 
@@ -275,6 +261,7 @@ def test_how_a_value_comes_out_of_what_isql_prints(sql: str, filters: str, expec
         ),
         ("select id, 'a', summa from t", "a _ b", ["a,_,b"], None),
         ("with q as (select id, x from t) select q.id, q.x from q", "a b", [], None),
+        ("select id||';'||summa from t", "a", ["a"], None),
     ],
 )
 def test_the_columns_of_the_select(select: str, variables: str, columns: list[str], sql: str | None) -> None:

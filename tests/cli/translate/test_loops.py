@@ -279,7 +279,6 @@ IDS = {"ids.txt": "9001\n9002\n9003\n"}
 SUMS = {"f.csv": "9001;50.5\n9002;-0.10\n9003;12000\n"}
 MORE_CELLS = {"f.csv": "9001;5;x y\n9002;6\n9003;7;z;z\n"}
 TABS = {"f.tsv": "9001\t5\n9002\t6\n9003\t7\n"}
-WORDS = {"f.txt": "  9001   5 x y\n9002\t-0.10  \n9003 12000 z\n"}
 BLANK = {"ids.txt": "9001\n\n9002\n"}
 NUMBERS = {"f.csv": "N-1;50.5\nN-2;-0.10\n0003;12000\n"}
 OF_ID = move("'$id'")
@@ -293,10 +292,8 @@ SELECT = "select id from abonents"
 
 FORMS = {
     "while from a file": Form("while read -r id; do CURL; done < ids.txt", OF_ID, IDS),
-    "while over cells": Form("while IFS=';' read -r a b; do CURL; done < f.csv", OF_SUMS, SUMS),
     "while over cells with more": Form("while IFS=';' read -r a b rest; do CURL; done < f.csv", OF_SUMS, MORE_CELLS),
     "while over tabs": Form("while IFS=$'\\t' read -r a b; do CURL; done < f.tsv", OF_SUMS, TABS),
-    "while over words with more behind them": Form("while read a b _; do CURL; done < f.txt", OF_SUMS, WORDS),
     "while with the last line": Form(
         'while IFS=, read -r a b || [ -n "$a" ]; do CURL; done < f.csv', OF_SUMS, {"f.csv": "9001,5\n9002,6\n9003,7"}
     ),
@@ -320,18 +317,12 @@ FORMS = {
     "for over a redirection": Form("for id in $(< ids.txt); do CURL; done", OF_ID, IDS),
     "for over a list": Form("for id in 9001 9002 '9003'; do CURL; done", OF_ID),
     "for over a range": Form("for id in {9001..9003}; do CURL; done", OF_ID),
-    "for over seq": Form("for id in $(seq 9001 9003); do CURL; done", OF_ID),
     "for over a variable": Form('IDS="9001 9002  9003"\nfor id in $IDS; do CURL; done', OF_ID),
     "heredoc": Form("while read -r a b; do CURL; done <<END\n9001 50.5\n9002 6\n9003 7\nEND\n", OF_SUMS),
     "heredoc with a variable": Form(
         "X=9003\nwhile read a b; do CURL; done <<-END\n\t9001 5\n\t9002 6\n\t$X 7\n\tEND\n", OF_SUMS
     ),
-    "cat of a heredoc": Form(
-        "cat <<'END' | while IFS=';' read a b; do CURL; done\n9001;5\n9002;6\n9003;7\nEND\n", OF_SUMS
-    ),
-    "a text": Form('while read a b; do CURL; done <<< "9001 50.5"', OF_SUMS, calls=1),
     "a command as a file": Form("while IFS=';' read a b; do CURL; done < <(sort -r f.csv)", OF_SUMS, SUMS),
-    "xargs with a mark of its own": Form("xargs -P 3 -I % CURL < ids.txt", move("%"), IDS),
     "xargs of a file": Form("xargs -a ids.txt -I{} CURL", move("{}"), IDS),
     "xargs and a shell": Form(
         "cat ids.txt | xargs -n1 sh -c 'CURL'", f"curl -d {doubly(refresh('$0'))} {URL}/Users/", IDS
@@ -340,14 +331,10 @@ FORMS = {
         "xargs -n 1 bash -c 'CURL' _ < ids.txt", f"curl -d {doubly(refresh('$1'))} {URL}/Users/", IDS
     ),
     "parallel of a list": Form("parallel -j2 --quote CURL ::: 9001 9002 9003", move("{}")),
-    "parallel of cells": Form("parallel -j 2 --colsep ';' -q CURL :::: f.csv", create("{1}", "{2}"), MORE_CELLS),
     "parallel of cells from a pipe": Form("cat f.csv | parallel -C';' -k -q CURL", create("{1}", "{2}"), SUMS),
     "parallel of a text": Form("parallel CURL ::: 9001 9002 9003", doubly(move("{}"))),
     "a variable in the loop": Form(
         f'for id in 9001 9002 9003; do\n  data={doubly(refresh("$id"))}\n  curl -d "$data" {URL}/Users/\ndone', ""
-    ),
-    "a part of a value": Form(
-        "while IFS=';' read -r a b; do CURL; done < f.csv", create("$a", "-$b.50"), {"f.csv": "9001;5\n"}, 1
     ),
     "data that curl encodes": Form(
         "while read id; do CURL; done < ids.txt",
@@ -367,17 +354,6 @@ FORMS = {
     "xargs of a select": Form(
         f"sqlexec \"set list on; {SELECT}\" | awk '{{print $2}}' | sed '/^$/d' | xargs -I{{}} CURL", move("{}")
     ),
-    "fields of a line": Form(
-        "while read -r line; do\n a=$(echo \"$line\" | cut -d';' -f1)\n b=$(echo $line | cut -d ';' -f 3)\n CURL\n"
-        "done < f.csv",
-        OF_SUMS,
-        {"f.csv": "9001;x;5\n9002;y z;6;more\n9003;;7\n"},
-    ),
-    "the first field of a line": Form(
-        "while read l; do id=$(echo $l | cut -d';' -f1); CURL; done < f.csv", OF_ID, MORE_CELLS
-    ),
-    "the first cell": Form("parallel -C ';' -q CURL :::: f.csv", move("{1}"), MORE_CELLS),
-    "one cell": Form("while IFS=';' read -r id; do CURL; done < ids.txt", OF_ID, IDS),
     "fields of a line by awk": Form(
         "cat f.txt | while read line; do b=$(awk '{print $2}' <<< \"$line\"); a=$(echo $line | awk '{ print $1; }'); "
         "CURL; done",
@@ -442,20 +418,11 @@ FORMS = {
         f"cat <<END | isql-fb -q b.fdb | sed '1,3d;/^$/d' | while read id; do CURL; done\n{SELECT};\nquit;\nEND\n",
         OF_ID,
     ),
-    "isql without its first lines": Form(
-        f"sqlexec '{SELECT}' | tail -n +4 | awk '/[0-9]/{{print $1}}' | xargs -n1 -I% CURL", move("%")
-    ),
-    "a file without its first lines": Form(
-        "sed 1,2d f.csv | while IFS=';' read a b; do CURL; done", OF_SUMS, {"f.csv": "id;sum\n--\n" + SUMS["f.csv"]}
-    ),
     "awk that passes lines over": Form(
         "awk -F';' '$2' f.csv | while IFS=';' read a b; do CURL; done",
         OF_SUMS,
         {"f.csv": "9001;5\n9002;\n9003;0\n"},
         1,
-    ),
-    "awk that passes words over": Form(
-        "awk '$2{print $1}' f.txt | while read id; do CURL; done", OF_ID, {"f.txt": "9001 5\n9003\n9002 6\n"}, 2
     ),
     "awk that passes lines over for a shell": Form(
         "awk '$2{print \"CURL\"}' f.txt | sh",
@@ -572,9 +539,7 @@ What is sent of a secret is put in where a run sends it, and the select of `cuto
 """
 
 
-async def test_the_lines_of_the_page_make_the_same_calls(
-    vendors: Dsn, firebird_server: FirebirdServer, tmp_path: Path
-) -> None:
+async def test_the_lines_make_the_same_calls(vendors: Dsn, firebird_server: FirebirdServer, tmp_path: Path) -> None:
     script = OF_ISQL.format(
         home=firebird_server.folder / "home",
         user=vendors.user,
@@ -621,14 +586,6 @@ def rows_with(texts: st.SearchStrategy[str]) -> st.SearchStrategy[list[tuple[str
     return st.lists(st.tuples(KEY, texts), min_size=1, max_size=3, unique_by=lambda row: row[0])
 
 
-def over_cells(draw: st.DrawFn) -> Written:
-    mark = draw(st.sampled_from([";", ",", "|", "\t", ":"]))
-    rows = draw(rows_with(PHRASE.filter(lambda text: mark not in text)))
-    name = {"\t": "$'\\t'"}.get(mark, f"'{mark}'")
-    loop = f"while IFS={name} read -r a b; do {noting('$a', '$b')}; done < rows"
-    return Written(loop, "".join(f"{key}{mark}{text}\n" for key, text in rows))
-
-
 def over_words(draw: st.DrawFn) -> Written:
     gap = st.text(" \t", min_size=1, max_size=3)
     rows = draw(rows_with(PHRASE))
@@ -639,17 +596,9 @@ def over_words(draw: st.DrawFn) -> Written:
     return Written(loop % noting("$a", "$b"), "".join(lines))
 
 
-def in_parallel(draw: st.DrawFn) -> Written:
-    mark = draw(st.sampled_from([";", ",", "\\t", ":"]))
-    cut = "\t" if mark == "\\t" else mark
-    rows = draw(rows_with(PHRASE.filter(lambda text: cut not in text)))
-    loop = f"parallel -j1 -q --colsep '{mark}' {noting('{1}', '{2}')} :::: rows"
-    return Written(loop, "".join(f"{key}{cut}{text}\n" for key, text in rows))
-
-
 def of_fields(draw: st.DrawFn) -> Written:
     """Some of the columns of a file, in any order, taken by name or by number."""
-    mark, width = draw(st.sampled_from([";", ",", ":"])), draw(st.integers(1, 4))
+    mark, width = draw(st.sampled_from([";", ",", "|", ":"])), draw(st.integers(1, 4))
     key, text = draw(st.integers(1, width)), draw(st.integers(1, width))
     cells = PHRASE.filter(lambda cell: mark not in cell)
     row = st.lists(cells, min_size=width, max_size=width)
@@ -678,7 +627,7 @@ def in_the_line(draw: st.DrawFn) -> Written:
     return Written(f"while read -r a b; do {noting('$a', '$b')}; done <<'END'\n{lines}END\n", "")
 
 
-WAYS = (over_cells, over_words, in_parallel, of_fields, in_the_line)
+WAYS = (over_words, of_fields, in_the_line)
 
 
 async def test_any_rows_are_sent_as_the_shell_sends_them(billing: Receiver, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cli.commands.translate import LONGEST
 from cli.main import app
 from cli.session.order import given_values, parse_order
 from cli.settings.order_flags import CallFlags
-from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.exits import CommandRefused
 from cli.translate.translation import Translated, quoted, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input
@@ -46,12 +46,15 @@ def test_its_command_and_its_faults(one: Published) -> None:
 
 
 @ALL
-def test_the_catalogue_has_a_job_for_it(one: Published) -> None:
-    notes = [note for note in translated(one.line).notes if "catalogue" in note]
+def test_the_catalogue_has_a_job_for_it_and_nothing_is_said_twice(one: Published) -> None:
+    notes = translated(one.line).notes
+    assert len(set(notes)) == len(notes)
+    assert any("--api-url http://169.254.80.82:8082" in note for note in notes)
+    of_catalogue = [note for note in notes if "catalogue" in note]
     if one.as_job:
-        assert (one.as_job[2], notes) == (one.job, [])
+        assert (one.as_job[2], of_catalogue) == (one.job, [])
         return
-    (note,) = notes
+    (note,) = of_catalogue
     assert note.endswith(f"carbon-migrate run {one.job}; carbon-migrate jobs {one.job} says how")
 
 
@@ -98,15 +101,6 @@ def test_a_run_takes_it(command: list[str]) -> None:
     if job == "call":
         names = set(parse(flags["--model"][0], flags["--chain"]).names)
         assert bool(names - set(flags["--ask"])) == bool(flags["--sql"])
-
-
-@ALL
-def test_what_is_wrong_with_all_of_them_is_said_once(one: Published) -> None:
-    notes = translated(one.line).notes
-    assert len([note for note in notes if "nobody reads an error" in note]) == 1
-    assert len([note for note in notes if "encodes nothing" in note]) == 1
-    assert any("--api-url http://169.254.80.82:8082" in note for note in notes)
-    assert len(set(notes)) == len(notes)
 
 
 def test_two_lines_of_the_page_pasted_together() -> None:
@@ -236,19 +230,6 @@ def test_the_faults_are_told_in_russian_and_the_commands_are_the_same(typed: Typ
     assert "✗ строка 1, позиция 242: $uusligaid стоит в одинарных кавычках" in russian.words
     assert "сейчас оболочка не подставляет туда значение" in russian.words
     assert "вместо этого значение подставляется" in russian.words
-
-
-@pytest.mark.parametrize(
-    ("line", "why"),
-    [
-        ("curl http://h:8082/rest_api/v2/Users/", "строка 1, позиция 1: этот curl ничего не отправляет: нет -d"),
-        ("echo 5", "здесь нет ни curl, ни sqlexec, переводить нечего; читается curl или rows | while read"),
-        ("sqlexec 'update t set a = 1' | while read a; do curl -d x; done", "SQL: строка 1, позиция 1: с 'update'"),
-    ],
-)
-def test_a_refusal_is_told_in_russian(typed: Typed, line: str, why: str) -> None:
-    told = typed("translate", line, "--lang", "ru")
-    assert (why in told.words, told.exit) == (True, Exit.REFUSED)
 
 
 # ---- Secrets that a line tells: none of them is printed, and what sets passwords becomes the job that does
@@ -405,14 +386,49 @@ def test_the_vendors_page() -> None:
     assert all(lines[one.place.line - 1].startswith("{code}") for one in found)
 
 
-def test_marks_may_stand_on_the_line_of_the_command() -> None:
-    assert read(f"{{note}}Or: {{code:bash}}{curl('1')}{{code}}{{note}} and {{code}}method1=x{{code}}\n") == [
-        (1, '{"id": 1}')
-    ]
-    assert read(f"text\n```sh\n$ {curl('1')}\n```\nmore text\n    {curl('2')}\n") == [
-        (3, '{"id": 1}'),
-        (6, '{"id": 2}'),
-    ]
+EACH, ONE_ID, TWO_ID = curl("'$id'"), '{"id": 1}', '{"id": 2}'
+VALUES = ("5", '"5"', "'5'", "$'5'", "\"\"'5'", "5 # five", "5;", "$FIVE")
+PAGES = {
+    "marks on the line": (
+        f"{{note}}Or: {{code:bash}}{curl('1')}{{code}}{{note}} and {{code}}method1=x{{code}}\n",
+        [(1, ONE_ID)],
+    ),
+    "a fence": (f"text\n```sh\n$ {curl('1')}\n```\nmore text\n    {curl('2')}\n", [(3, ONE_ID), (6, TWO_ID)]),
+    # A script keeps its variables, and comments are none.
+    "a script": (
+        f"#!/bin/bash\nH=h:8082\n# {curl('9')}\nid=1\n{EACH.replace('h:8082', '$H')}\nid=2; {EACH}\n",
+        [(5, ONE_ID), (6, TWO_ID)],
+    ),
+    "two on a line": (f"{curl('1')}; {curl('2')}", [(1, ONE_ID), (1, TWO_ID)]),
+    **{f"a value {one}": (f"FIVE=5\nid={one}\n{EACH}\n", [(3, '{"id": 5}')]) for one in VALUES},
+    "an IFS of the script": (
+        f"text\nIFS=$'\\n'\nfor id in $(cat f); do {EACH}; done\n",
+        [(3, "line 3, column 1: IFS is set for more than the read of a loop")],
+    ),
+    # What is refused hinders no other.
+    "two of four": (
+        f"{curl('1')}\nfor id in *; do {EACH}; done\n{curl('2')}\nssh h {curl('3')}\n",
+        [
+            (1, ONE_ID),
+            (2, "line 2, column 11: a pattern stands in the list"),
+            (3, TWO_ID),
+            (4, "line 4, column 1: ssh cannot be translated"),
+        ],
+    ),
+    "an end without its beginning": (
+        f"что-то непонятное\n{curl('1')}\ndone\n{curl('2')}\n\n```\n{curl('3')}\n```\n",
+        [(2, "line 3, column 1:"), (4, "line 3, column 1:"), (7, '{"id": 3}')],
+    ),
+    "an open quote": (curl("1").replace("' http", " http") + f"\n{curl('2')}\n", [(1, "line 1"), (2, TWO_ID)]),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), PAGES.values(), ids=PAGES)
+def test_what_is_read_of_a_page(text: str, expected: list[tuple[int, str]]) -> None:
+    found = read(text)
+    assert [line for line, _ in found] == [line for line, _ in expected]
+    for (_, said), (_, beginning) in zip(found, expected, strict=True):
+        assert said.startswith(beginning), said
 
 
 def test_a_place_is_that_of_the_page() -> None:
@@ -422,34 +438,6 @@ def test_a_place_is_that_of_the_page() -> None:
     assert one.translation
     (fault,) = one.translation.faults
     assert (fault.place.line, fault.place.column) == (3, 55)
-
-
-def test_a_script_keeps_its_variables_and_comments_are_none() -> None:
-    of_id = curl("'$id'")
-    script = f"#!/bin/bash\nHOST=h:8082\n# {curl('9')}\nid=5\n{of_id.replace('h:8082', '$HOST')}\nid=6; {of_id}\n"
-    assert read(script) == [(5, '{"id": 5}'), (6, '{"id": 6}')]
-    assert read(f"{curl('1')}; {curl('2')}") == [(1, '{"id": 1}'), (1, '{"id": 2}')]
-
-
-@pytest.mark.parametrize("value", ["5", '"5"', "'5'", "$'5'", "\"\"'5'", "5 # five", "5;", "$FIVE"])
-def test_a_variable_is_read_however_it_is_written(value: str) -> None:
-    each = curl("'$id'")
-    assert read(f"FIVE=5\nid={value}\n{each}\n") == [(3, '{"id": 5}')]
-
-
-def test_an_ifs_of_the_script_is_not_passed_over() -> None:
-    each = curl("'$id'")
-    ((line, said),) = read(f"text\nIFS=$'\\n'\nfor id in $(cat f); do {each}; done\n")
-    assert (line, "IFS is set for more than the read of a loop" in said) == (3, True)
-
-
-def test_what_is_refused_hinders_no_other() -> None:
-    each = curl("'$x'")
-    found = read(f"{curl('1')}\nfor x in *; do {each}; done\n{curl('2')}\nssh h {curl('3')}\n")
-    assert [line for line, _ in found] == [1, 2, 3, 4]
-    assert (found[0][1], found[2][1]) == ('{"id": 1}', '{"id": 2}')
-    assert found[1][1].startswith("line 2, column 10: a pattern stands in the list")
-    assert found[3][1].startswith("line 4, column 1: ssh cannot be translated")
 
 
 @pytest.mark.parametrize(
@@ -482,19 +470,6 @@ def test_no_call_is_taken_out_of_what_it_stands_in(before: str) -> None:
     assert found[1][1] == '{"id": 2}'
 
 
-def test_an_end_without_its_beginning_refuses_what_stands_before_it() -> None:
-    found = read(f"что-то непонятное\n{curl('1')}\ndone\n{curl('2')}\n\n```\n{curl('3')}\n```\n")
-    assert [said.partition(":")[0] for _, said in found[:2]] == ["line 3, column 1"] * 2
-    assert found[2][1] == '{"id": 3}'
-
-
-def test_a_quote_that_is_never_closed_takes_no_other_line_in() -> None:
-    slip = curl("1").replace("' http", " http")
-    found = read(f"{slip}\n{curl('2')}\n")
-    assert found[0][1].startswith("line 1")
-    assert found[1] == (2, '{"id": 2}')
-
-
 def test_a_line_that_is_too_long_is_refused_before_it_is_read() -> None:
     slow = "''' " * 100_000 + "curl " * 20_000
     found = read(f"text\n{slow}\n{curl('1')}\n")
@@ -519,9 +494,7 @@ def test_a_given_value_has_to_be_used_by_one_of_them() -> None:
         translate_all(text, {"x": "5", "y": "5"}, BUILT_IN)
 
 
-def test_the_command_shows_each_with_its_line_and_ends_with_2_where_one_is_refused(
-    typed: Typed, tmp_path: Path
-) -> None:
+def test_the_command_shows_each_with_its_line_and_ends_with_2_for_a_refusal(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "page.txt").write_text(f"text\n{curl('1')}\n\nssh {curl('2')}\n{curl('3')}\n")
     ended = typed("translate", "page.txt")
     assert ended.exit == 2
