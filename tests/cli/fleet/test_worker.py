@@ -18,6 +18,7 @@ from cli.fleet.worker import end_tasks
 from lab.crash.loops import loops
 from lab.crash.proxy import JournalWay
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, place_in
+from tests.cli.jobfile.test_run_file import BALANCES
 from tests.cli.service.conftest import Listener, listener
 from tests.postgres_server import PostgresServer
 
@@ -139,13 +140,12 @@ api = {{ url = "http://127.0.0.1:9", form = {{ key = {{ credential = "west" }} }
 
 async def test_what_cannot_be_handed_in_is_refused_before_anything_is_begun(shared: Place, place: Place) -> None:
     file = shared.balances(ROWS).path
-    alone = await shared.cli("run", "balances", file, "--yes", "--detach", "--page", may_end_with=(2,))
-    assert "--page: a run that is handed in with --detach is sent by another process" in alone.words
-    of_file = await place.cli("run", "balances", file, "--yes", "--detach", may_end_with=(2,))
-    assert "is a file of this machine, and workers share one in PostgreSQL" in of_file.words
-    steps = shared.write('[[step]]\njob = "balances"\nfile = "balances.csv"\n', "steps.toml")
-    refused = await shared.cli("run", steps, "--yes", "--detach", may_end_with=(2,))
-    assert "--detach: the steps of a job file wait for each other" in refused.words
+    hand_in, steps = ("run", "balances", file, "--yes", "--detach"), shared.write(BALANCES, "steps.toml")
+    says = "--page: a run that is handed in with --detach is sent by another process"
+    await shared.cli.refused(*hand_in, "--page", says=says)
+    await place.cli.refused(*hand_in, says="is a file of this machine, and workers share one in PostgreSQL")
+    says = "--detach: the steps of a job file wait for each other"
+    await shared.cli.refused("run", steps, "--yes", "--detach", says=says)
     assert shared.asked("select count(*) from runs") == [(0,)]
 
 

@@ -149,6 +149,8 @@ def test_a_call_of_any_chain_has_answers_where_it_only_reads() -> None:
         ("at-ip --set ip=10.0.0.1 -o out.doc", "says what it is to be"),
         ("operator -o out.csv", "-o out.csv: operator writes"),
         ("administrators -o -", "carbon-migrate export RUN --state answers -o -"),
+        ("administrators -o out.csv.gz", "says what it is to be"),
+        ("administrators -o .csv", "says what it is to be"),
         ("administrators -o nowhere/out.csv", "there is no folder"),
         ("administrators -o there.csv", "is there already"),
     ],

@@ -15,7 +15,7 @@ from cli.output import fault_workbook as module
 from cli.output import tables
 from cli.output.fault_workbook import CheckedRow, check_target, fault_workbook
 from cli.output.item_files import OutputFile
-from cli.output.tables import TableRow, suffix_of, table_at
+from cli.output.tables import TableRow, table_at
 from cli.terminal.exits import CommandRefused
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
@@ -278,12 +278,6 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, suffix: str) -> None:
     assert path.read_text("utf-8") == "mine"
     with pytest.raises(CommandRefused, match="cannot be written"):
         table_written(tmp_path / "nowhere" / f"out{suffix}")
-
-
-@pytest.mark.parametrize("name", ["out", "out.xls", "out.csv.gz", ".csv"])
-def test_the_name_says_what_the_file_is_to_be(name: str) -> None:
-    with pytest.raises(CommandRefused, match=r"\.csv, \.xlsx, \.jsonl"):
-        suffix_of(Path(name))
 
 
 def test_what_a_workbook_cannot_hold_is_refused_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,26 +1,19 @@
 """Every command hears SIGINT, SIGTERM and SIGHUP: it closes what it has open, says so, and ends with 130."""
 
-import io
 import json
 import signal
-from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from itertools import cycle
 
 import anyio
 import pytest
-from rich.console import Console
 
 from checkpoints.journal import open_journal
 from checkpoints.records import Stage, Totals
 from checkpoints.states import State
-from cli.commands.execution import exit_code
 from cli.session.plans import plans_beside
 from cli.terminal.exits import Exit, exit_of
-from cli.terminal.language import RUSSIAN, set_reader
-from cli.terminal.screen import Screen
-from cli.terminal.signals import Interrupted
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.control import under_control
@@ -29,7 +22,6 @@ from engine.pipeline.progress import Progress
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import at_a_terminal, killed_at
-from texts.said import said
 
 SIGNALS = {
     signal.SIGINT: "Ctrl-C",
@@ -94,16 +86,6 @@ async def test_who_waits_for_a_run_ends_in_order(
             ended = await started.ended()
     assert ended.exit == 130
     assert f"interrupted ({SIGNALS[number]})" in ended.words
-
-
-def test_a_terminal_that_has_gone_is_named_in_the_language_of_the_reader() -> None:
-    heard = io.StringIO()
-    reads_russian = copy_context()
-    reads_russian.run(set_reader, RUSSIAN)
-    screen = Screen(err=Console(file=heard, width=200))
-    gone = Interrupted(said("the terminal has gone"))
-    assert reads_russian.run(exit_code, gone, screen) is Exit.INTERRUPTED
-    assert "прервано (терминал закрыт)" in heard.getvalue()
 
 
 # ---- One number for what became of a run

@@ -15,15 +15,11 @@ from hypothesis import strategies as st
 
 from cli.commands.translate import LONGEST
 from cli.main import app
-from cli.session.order import given_values, parse_order
-from cli.settings.order_flags import CallFlags
 from cli.terminal.exits import CommandRefused
 from cli.translate.translation import Translated, quoted, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
-from jobs.rows.input import Input
-from jobs.spec.chain import parse
 from tests.cli.conftest import Typed
-from tests.cli.oneliners import PUBLISHED, Published, chains, generic, loop, option, post, translated, values_of
+from tests.cli.oneliners import PUBLISHED, Published, chains, generic, loop, option, post, translated
 
 ALL = pytest.mark.parametrize("one", PUBLISHED.values(), ids=PUBLISHED)
 # Prints each argument with a NUL behind it, in the place of the program.
@@ -69,38 +65,8 @@ def test_what_is_printed_can_be_pasted(one: Published) -> None:
     assert all(re.match(r"  --[a-z]+ ", line) for line in options)
 
 
-@pytest.mark.parametrize(
-    "word", ["", "it's", "it's $x", 'it\'s "x"', "it's `x`", "it's \\", "wait!", "it's!", "a\nb", "-"]
-)
-def test_any_word_can_be_pasted(word: str) -> None:
-    assert pasted(f"carbon-migrate {quoted(word)}") == ["carbon-migrate", word]
-
-
 def test_single_quotes_stay_readable() -> None:
     assert quoted("comment like 'x%'") == "\"comment like 'x%'\""
-
-
-COMMANDS = [words for one in PUBLISHED.values() for words in (one.command, one.as_job) if words]
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: "-".join(words[2:5])[:40])
-def test_a_run_takes_it(command: list[str]) -> None:
-    """As a command line, checked to the point where rows would be read."""
-    _, _, job, *_ = command
-    flags = {name: values_of(command, name) for name in ("--model", "--chain", "--fields", "--set", "--ask", "--sql")}
-    said = given_values(
-        [*flags["--set"], *(f"{name}=x" for name in flags["--ask"])],
-        CallFlags(
-            model=next(iter(flags["--model"]), None),
-            chain=flags["--chain"],
-            fields=next(iter(flags["--fields"]), None),
-        ),
-    )
-    order = parse_order(job, Input(sql="".join(flags["--sql"])), said, BUILT_IN)
-    assert len(order.secrets) == len(flags["--ask"])
-    if job == "call":
-        names = set(parse(flags["--model"][0], flags["--chain"]).names)
-        assert bool(names - set(flags["--ask"])) == bool(flags["--sql"])
 
 
 def test_two_lines_of_the_page_pasted_together() -> None:
