@@ -509,20 +509,16 @@ def test_a_journal_of_many_billings_and_the_journals_of_all_profiles(tmp_path: P
     assert [one.path.name for one in known_billings(settings, {}).journals] == ["all.journal", "test.journal"]
 
 
-@pytest.mark.parametrize(
-    ("text", "production"),
-    [
-        ("[profile.north]\nproduction = true\n", True),
-        ("[profile.north]\n", False),
-        ("[profile.Production]\n", True),
-        ("[profile.production]\nproduction = false\n", False),
-    ],
-)
-def test_production_is_what_says_so_or_is_called_so(text: str, production: bool, tmp_path: Path) -> None:
-    (name,) = (word.strip("[]").removeprefix("profile.") for word in text.splitlines()[:1])
-    profile = loaded(tmp_path, name, text).profile
-    assert profile
-    assert profile.badge == Badge(name, production=production)
+def test_production_is_what_says_so_or_is_called_so(tmp_path: Path) -> None:
+    for name, says, production in (
+        ("north", "production = true", True),
+        ("north", "", False),
+        ("Production", "", True),
+        ("production", "production = false", False),
+    ):
+        profile = loaded(tmp_path, name, f"[profile.{name}]\n{says}\n").profile
+        assert profile
+        assert profile.badge == Badge(name, production=production)
 
 
 def test_a_badge_is_kept_with_a_run_and_read_again() -> None:

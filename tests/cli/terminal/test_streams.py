@@ -424,9 +424,7 @@ def test_numbers_for_people() -> None:
     assert plain(money(Decimal("-1234567.5"))) == "−1 234 567.50"
     assert money(Decimal("0.125")) == "0.125"
     assert (duration(7.4), duration(750), duration(11_100)) == ("0:07", "12:30", "3:05:00")
-
-
-def test_a_number_and_its_word_stay_on_one_line() -> None:
+    # A number and its word stay on one line.
     file = StringIO()
     sentence = counted("there is {n} row", "there are {n} rows", 1234567)
     Console(file=lasting(file), width=20).print(printable(sentence))
@@ -455,24 +453,19 @@ def test_the_first_locale_variable_that_is_set_decides(environment: dict[str, st
     assert system_language(environment) == taken
 
 
-def test_numbers_are_written_as_the_language_writes_them() -> None:
-    amount = Decimal("-12542889.1")
-    assert language(ENGLISH).write(amount) == "−12\u00a0542\u00a0889.10"
-    assert language(RUSSIAN).write(amount) == "−12\u00a0542\u00a0889,10\u00a0₽"
-    assert language(RUSSIAN).write(Decimal(0)) == "0,00\u00a0₽"
-    assert language(ENGLISH).write(Quantity(40203)) == "40\u00a0203"
-    assert language(ENGLISH).write(8082) == "8082", "a port is a name"
-
-
-def test_a_moment_says_its_zone() -> None:
+def test_each_language_writes_numbers_and_moments_and_what_the_catalogue_lacks_is_english() -> None:
+    english, russian, amount = language(ENGLISH), language(RUSSIAN), Decimal("-12542889.1")
+    assert (english.write(amount), russian.write(amount)) == (
+        "−12\u00a0542\u00a0889.10",
+        "−12\u00a0542\u00a0889,10\u00a0₽",
+    )
+    assert (russian.write(Decimal(0)), english.write(Quantity(40203))) == ("0,00\u00a0₽", "40\u00a0203")
+    assert english.write(8082) == "8082", "a port is a name"
     moment = datetime(2026, 11, 26, 3, 43, 37, tzinfo=UTC)
     local = moment.astimezone()
-    assert language(RUSSIAN).write(moment) == f"{local:%d.%m.%Y %H:%M:%S} (UTC{local.isoformat()[-6:]})"
-    assert language(ENGLISH).write(moment).startswith(f"{local:%Y-%m-%d %H:%M:%S}")
-
-
-def test_what_the_catalogue_lacks_is_english() -> None:
-    assert language(RUSSIAN).render(said("a sentence of {nobody}", nobody="x")) == "a sentence of x"
+    assert russian.write(moment) == f"{local:%d.%m.%Y %H:%M:%S} (UTC{local.isoformat()[-6:]})"
+    assert english.write(moment).startswith(f"{local:%Y-%m-%d %H:%M:%S}")
+    assert russian.render(said("a sentence of {nobody}", nobody="x")) == "a sentence of x"
 
 
 @pytest.mark.parametrize(
