@@ -129,10 +129,7 @@ def test_where_a_file_or_anything_is_meant_there_are_no_words(words: Words, tmp_
 ROOT = Path(__file__).parents[3]
 
 PROMPT = "ready> "
-STARTS: Mapping[str, Sequence[str]] = {
-    "bash": ("--norc", "--noprofile", "-i"),
-    "zsh": ("-f", "-i"),
-}
+STARTS: Mapping[str, Sequence[str]] = {"bash": ("--norc", "--noprofile", "-i"), "zsh": ("-f", "-i")}
 SETS_UP = {
     "bash": "bind 'set enable-bracketed-paste off'; source carbon-migrate.bash; PS1='{prompt}'",
     "zsh": "autoload -Uz compinit; compinit -u -d dump; source ./carbon-migrate.zsh; PS1='{prompt}'",

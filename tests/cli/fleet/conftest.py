@@ -1,10 +1,11 @@
 """Journals of many billings, with runs in every stage; no billing is needed to look at them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,28 +64,26 @@ async def sent_by(journal: Journal, ours: Run, states: Sequence[State]) -> None:
 @asynccontextmanager
 async def every_stage(journal: Journal) -> AsyncIterator[Campaign]:
     """Runs of a journal in PostgreSQL in every stage; one is worked on for as long as the context lasts."""
-    accepted = [State.ACCEPTED] * ROWS
-    some = accepted[:4]
-    runs = {
-        "done": await sent(journal, await new_run(journal, "done.example.org"), accepted),
-        "rejected": await sent(
-            journal, await new_run(journal, "rejected.example.org", refused=2), [*accepted[:-1], State.REJECTED]
-        ),
-        "decide": await sent(
-            journal, await new_run(journal, "decide.example.org"), [*accepted[:-3], *[State.MANUAL] * 3]
-        ),
-        "idle": await sent(journal, await new_run(journal, "idle.example.org"), some),
-        "left": await sent(journal, await new_run(journal, "left.example.org"), some),
-        "queued": await sent(journal, await new_run(journal, "queued.example.org"), []),
-        "again": await sent(journal, await new_run(journal, "again.example.org"), some),
-        "hours": await sent(journal, await new_run(journal, "hours.example.org", hours="01:00-05:00"), some),
-        "given": await sent(journal, await new_run(journal, "given.example.org"), []),
-        "paused": await sent(journal, await new_run(journal, "paused.example.org"), some),
-        "frozen": await new_run(journal, "frozen.example.org"),
-        "reading": await new_run(journal, "reading.example.org", whole=False),
-        "discarded": await new_run(journal, "discarded.example.org"),
-        "works": await new_run(journal, "works.example.org"),
+    accepted, some = [State.ACCEPTED] * ROWS, [State.ACCEPTED] * 4
+    comes_to = {
+        "done": accepted,
+        "rejected": [*accepted[:-1], State.REJECTED],
+        "decide": [*accepted[:-3], *[State.MANUAL] * 3],
+        "idle": some,
+        "left": some,
+        "queued": [],
+        "again": some,
+        "hours": some,
+        "given": [],
+        "paused": some,
     }
+    more: Mapping[str, Mapping[str, Any]] = {"rejected": {"refused": 2}, "hours": {"hours": "01:00-05:00"}}
+    runs = {
+        what: await sent(journal, await new_run(journal, f"{what}.example.org", **more.get(what, {})), states)
+        for what, states in comes_to.items()
+    }
+    for what in ("frozen", "reading", "discarded", "works"):
+        runs[what] = await new_run(journal, f"{what}.example.org", whole=what != "reading")
     await journal.discard(runs["discarded"])
     await journal.pause(runs["paused"], "root@mover1")
     await journal.history.note_command(

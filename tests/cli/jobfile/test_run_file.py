@@ -269,10 +269,7 @@ def waiting(place: Place) -> Place:
 
 
 async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_says_how_long(waiting: Place) -> None:
-    async with (
-        at_the_barrier(waiting) as (file, name),
-        waiting.cli.started("status", name, "--watch") as watcher,
-    ):
+    async with at_the_barrier(waiting) as (file, name), waiting.cli.started("status", name, "--watch") as watcher:
         heard = Heard(watcher)
         await heard.until(f"{FEW} of {FEW} rows (100 %), 0 rows/s, held: {WAITS} {LEFT} entries")
         seen = json.loads((await waiting.cli("status", name, "--json")).out)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -27,10 +28,11 @@ from tests.cli.conftest import Place, Typed
 from tests.cli.flows import Flow, all_of, flow
 from tests.engine.sources.reading import cells_of
 
+Rows: TypeAlias = Sequence[tuple[tuple[str, ...], list[Flat]]]
+"""Rows of an input, each with its answers."""
 
-async def run_of(
-    journal: Journal, header: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], list[Flat]]]
-) -> Run:
+
+async def run_of(journal: Journal, header: tuple[str, ...], rows: Rows) -> Run:
     """A run of at-ip with these rows and their answers; one more row was rejected."""
     new = NewRun("at-ip", {"ip": ""}, "billing", "file", header=header)
     run = await journal.create_run(new)
@@ -49,9 +51,7 @@ async def run_of(
     return run
 
 
-async def written(
-    path: Path, header: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], list[Flat]]]
-) -> tuple[int, str]:
+async def written(path: Path, header: tuple[str, ...], rows: Rows) -> tuple[int, str]:
     """How many rows, and of which run."""
     async with open_journal(path.with_name("journal")) as journal:
         run = await run_of(journal, header, rows)
@@ -65,7 +65,7 @@ def lines(path: Path) -> list[list[str]]:
 
 async def test_columns_are_the_input_s_and_all_fields_of_the_answers(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    rows: list[tuple[tuple[str, ...], list[Flat]]] = [
+    rows: Rows = [
         (("10.0.0.1", "=x"), [{"login": "a"}, {"login": "b", "abonent__name": "Иванов"}]),
         (("10.0.0.2",), []),
         (("10.0.0.3", "z"), [{"IP": "10.0.0.3", "answer_ip": 1}]),
@@ -84,10 +84,7 @@ async def test_columns_are_the_input_s_and_all_fields_of_the_answers(tmp_path: P
 @pytest.mark.parametrize("suffix", KINDS)
 async def test_answers_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
-    rows: list[tuple[tuple[str, ...], list[Flat]]] = [
-        (("1", "=x"), [{"login": "-тире", "name": "'=1"}]),
-        (("2", "'=y"), [{"login": "@a", "name": "'a"}]),
-    ]
+    rows: Rows = [(("1", "=x"), [{"login": "-тире", "name": "'=1"}]), (("2", "'=y"), [{"login": "@a", "name": "'a"}])]
     await written(path, ("id", "carbon", "note"), [((key, "", note), found) for (key, note), found in rows])
     source = open_input(path, Layout())
     assert source.header[:5] == ("id", "carbon", "note", "login", "name")
@@ -112,9 +109,7 @@ async def test_controls_in_an_answer_reach_no_terminal(tmp_path: Path, suffix: s
 
 
 async def test_answers_of_endless_fields_are_no_file(tmp_path: Path) -> None:
-    rows: list[tuple[tuple[str, ...], list[Flat]]] = [
-        ((str(row),), [{f"field{row * 1000 + place}": "" for place in range(1000)}]) for row in range(11)
-    ]
+    rows: Rows = [((str(row),), [{f"field{row * 1000 + place}": "" for place in range(1000)}]) for row in range(11)]
     with pytest.raises(CommandRefused, match="more than 10000 different fields"):
         await written(tmp_path / "out.csv", ("id",), rows)
 
@@ -127,7 +122,7 @@ async def test_a_column_of_the_input_that_is_called_as_ours_stays_its_own(tmp_pa
 
 async def test_more_rows_than_a_page(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    rows: list[tuple[tuple[str, ...], list[Flat]]] = [((str(n),), [{"n": n}, {f"f{n % 3}": n}]) for n in range(450)]
+    rows: Rows = [((str(n),), [{"n": n}, {f"f{n % 3}": n}]) for n in range(450)]
     assert (await written(path, ("row",), rows))[0] == 900
     found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert found[0] == {"row": "0", "n": 0, "f0": None, "f1": None, "f2": None}

@@ -197,10 +197,7 @@ async def test_connections_to_a_page_take_no_files_from_the_calls_of_the_run(tmp
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard - 1, 512), hard))
     try:
-        async with (
-            open_journal(tmp_path / "a.journal") as journal,
-            serving(journal, PageOrder(None, ENGLISH)),
-        ):
+        async with open_journal(tmp_path / "a.journal") as journal, serving(journal, PageOrder(None, ENGLISH)):
             assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -31,21 +31,9 @@ from jobs.sums import Effect, RunSums, Subscribers
 from texts.said import said
 
 AT = datetime(2026, 11, 26, 2, 14, 5, tzinfo=UTC)
-RUN = Run(
-    1,
-    "k7m2q",
-    "balances",
-    {"input_columns": "amount=Сумма"},
-    "http://billing.example.org:8082",
-    "<b>.csv",
-    "ab" * 32,
-    ("contract",),
-    None,
-    AT,
-    AT,
-    AT,
-    None,
-)
+TARGET = "http://billing.example.org:8082"
+MAPPED = {"input_columns": "amount=Сумма"}
+RUN = Run(1, "k7m2q", "balances", MAPPED, TARGET, "<b>.csv", "ab" * 32, ("contract",), None, AT, AT, AT, None)
 COUNTS = {state: number for number, state in enumerate(State, 3)}
 STATES = {state: Subtotal(number, Decimal(number) * Decimal("1000.25")) for state, number in COUNTS.items()}
 RUNNER = Runner("run", "root@vm, process 7", 7, "1.2", "5.24", AT, None, LookUps(2, 1, 3))
@@ -62,6 +50,7 @@ READ: dict[str, str | int] = {
     "accounts_moved": 2,
     "accounts_untold": 3,
 }
+DECIDED = Decision(5, "", State.ACCEPTED, "olga", "seen", AT.isoformat())
 ENTERED = ReportedRun(
     run=RUN,
     totals=Totals(COUNTS, {state: one.amount for state, one in STATES.items()}, refused=2, left_out={"--limit": 1}),
@@ -72,15 +61,7 @@ ENTERED = ReportedRun(
     verification=Verification(AT, "olga@vm", READ),
     exceptions=(
         ExceptionRow(4, 3, "00123", Decimal("1.5"), State.REJECTED, "no such <account>"),
-        ExceptionRow(
-            None,
-            5,
-            "00124",
-            None,
-            State.ACCEPTED,
-            "",
-            Decision(5, "", State.ACCEPTED, "olga", "seen", AT.isoformat()),
-        ),
+        ExceptionRow(None, 5, "00124", None, State.ACCEPTED, "", DECIDED),
         ExceptionRow(9, 7, "00125", Decimal(-3), State.SKIPPED, "with line 8", merged_into=6),
         ExceptionRow(11, None, "", None, None, "not an amount"),
     ),
@@ -89,16 +70,9 @@ ENTERED = ReportedRun(
     undone_by={},
     spec=BUILT_IN.known(RUN),
 )
+LEFT = (Subtotal(1, Decimal(2)), Subtotal(1, Decimal(1)))
 GROUPS = tuple(
-    TallyGroup(
-        kind,
-        str(key),
-        f"group {key}",
-        Subtotal(key, Decimal(9)),
-        Subtotal(2, Decimal(key)),
-        Subtotal(1, Decimal(2)),
-        Subtotal(1, Decimal(1)),
-    )
+    TallyGroup(kind, str(key), f"group {key}", Subtotal(key, Decimal(9)), Subtotal(2, Decimal(key)), *LEFT)
     for kind in TallyKind
     for key in (2, 5)
 )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
@@ -45,19 +45,15 @@ SENT: Final = (
     State.SENDING,
     State.PENDING,
 )
-SKIPPED, REFUSED, LEFT_OUT, CORRECTED, MENDED, MERGED = (
-    "skipped",
-    "refused",
-    "left out",
-    "corrected",
-    "mended",
-    "merged",
-)
+SKIPPED, REFUSED, LEFT_OUT = "skipped", "refused", "left out"
+CORRECTED, MENDED, MERGED = "corrected", "mended", "merged"
 UNKNOWN_AMOUNT: Final = "unreadable"
 FATES: Final = (*SENT, SKIPPED, REFUSED, LEFT_OUT, CORRECTED, MENDED, MERGED, UNKNOWN_AMOUNT)
 MORE: Final = Decimal("1.01")
 """What a corrected row asks for more than the row that it replaces."""
 KINDS: Final = ("balances", "payment", "warning-threshold", "blocked", "password", "import", "import by a map")
+Drawn: TypeAlias = Sequence[tuple[Decimal, str]]
+"""The rows of a run: what each asks for, and what becomes of it."""
 MONEY: Final = ("balances", "payment", "import", "import by a map")
 
 
@@ -100,11 +96,7 @@ kopecks = st.integers(-99_999, 99_999).map(lambda one: Decimal(one) / 100)
 drawn_rows = st.lists(st.tuples(kopecks, st.sampled_from(FATES)), min_size=1, max_size=9)
 UNDO_FATES: Final = (State.ACCEPTED, State.APPLIED, *SENT, SKIPPED, REFUSED)
 EACH_FATE: Final = [(Decimal(100 * place + 1) / 100, fate) for place, fate in enumerate((*FATES, *SENT[:2] * 8))]
-undo_fates = st.lists(
-    st.tuples(st.sampled_from(UNDO_FATES), kopecks),
-    min_size=3,
-    max_size=9,
-)
+undo_fates = st.lists(st.tuples(st.sampled_from(UNDO_FATES), kopecks), min_size=3, max_size=9)
 tables = st.tuples(st.sampled_from(KINDS), drawn_rows)
 
 
@@ -118,7 +110,7 @@ async def sent(journal: Journal, run: Run, fates: Mapping[int, State]) -> None:
     await come_to(journal, run, fates)
 
 
-async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, str]], at: int) -> Made:
+async def table_run(journal: Journal, kind: str, rows: Drawn, at: int) -> Made:
     """A run of a job whose rows are drawn."""
     has_money, header = kind in MONEY, ("contract_number", "amount")
     run = await journal.create_run(NewRun(kind, {"n": str(at)}, TARGET, f"{at}.csv", "d1", header))
@@ -144,7 +136,7 @@ async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, s
     states = {number_of[place]: State(fate) for place, fate in enumerate(fates) if fate in SENT}
     states |= {number_of[place]: State.REJECTED for place, fate in enumerate(fates) if fate == CORRECTED}
     await sent(journal, run, states)
-    await _correct(journal, run, rows, fates, number_of, made)
+    await _correct(journal, made, rows, fates, number_of)
     for place, fate in enumerate(fates):
         own = sums.get(place, rows[place][0])
         if fate not in {CORRECTED, MENDED}:
@@ -159,11 +151,7 @@ async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, s
 
 
 async def _merge(
-    journal: Journal,
-    run: Run,
-    rows: Sequence[tuple[Decimal, str]],
-    fates: Sequence[str],
-    number_of: Mapping[int, int],
+    journal: Journal, run: Run, rows: Drawn, fates: Sequence[str], number_of: Mapping[int, int]
 ) -> dict[int, Decimal]:
     """Merge rows into the next one that is sent; what each row then carries."""
     ids = {item.number: item.item_id for item in await all_items(journal, run)}
@@ -181,7 +169,7 @@ async def _merge(
     return sums
 
 
-def _possible(fate: str, rows: Sequence[tuple[Decimal, str]], place: int, *, has_money: bool) -> str:
+def _possible(fate: str, rows: Drawn, place: int, *, has_money: bool) -> str:
     """A row can be merged only into a later one that is sent, and where there is money."""
     if fate != MERGED:
         return fate
@@ -189,14 +177,10 @@ def _possible(fate: str, rows: Sequence[tuple[Decimal, str]], place: int, *, has
 
 
 async def _correct(
-    journal: Journal,
-    run: Run,
-    rows: Sequence[tuple[Decimal, str]],
-    fates: Sequence[str],
-    number_of: Mapping[int, int],
-    made: Made,
+    journal: Journal, made: Made, rows: Drawn, fates: Sequence[str], number_of: Mapping[int, int]
 ) -> None:
     """Take corrected rows in, in place of rejected and of refused ones."""
+    run = made.run
     refusal_ids = {refusal.line: refusal_id for refusal_id, refusal in await journal.refusals(run)}
     last = await journal.last_number(run)
     corrections: list[Correction] = []
@@ -220,7 +204,7 @@ async def _correct(
     await come_to(journal, run, states)
 
 
-async def import_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, str]], at: int) -> Made:
+async def import_run(journal: Journal, kind: str, rows: Drawn, at: int) -> Made:
     """An import: each row is a subscriber with an opening balance. A map file that is gone says where it stands."""
     header = ("Договор", "ФИО", "Баланс") if kind == "import" else ("Договор", "ФИО", "Колонка 7")
     parameters = {"n": str(at)} if kind == "import" else {"n": str(at), "map": "gone.toml"}
@@ -319,9 +303,7 @@ def cells_of(taken: Made, item: Item) -> tuple[str, ...]:
 
 
 async def campaign(
-    journal: Journal,
-    drawn: Sequence[tuple[str, list[tuple[Decimal, str]]]],
-    undos: Sequence[Sequence[tuple[str, Decimal]]],
+    journal: Journal, drawn: Sequence[tuple[str, Drawn]], undos: Sequence[Sequence[tuple[str, Decimal]]]
 ) -> list[Made]:
     """Runs of several kinds; the last one that can be is undone, its undo too, and so on."""
     made: list[Made] = []
@@ -500,10 +482,7 @@ PEOPLE: Final = ("complete", "with_rejected_steps", "not_settled", "different")
 @given(st.lists(tables, min_size=1, max_size=3), st.lists(undo_fates, max_size=3))
 @example([(kind, EACH_FATE) for kind in KINDS], [[(fate, Decimal("7.77")) for fate in UNDO_FATES]] * 3)
 def test_all_that_becomes_of_a_file_adds_up_to_it_in_every_report(
-    typed: Typed,
-    tmp_path: Path,
-    drawn: list[tuple[str, list[tuple[Decimal, str]]]],
-    undos: list[list[tuple[str, Decimal]]],
+    typed: Typed, tmp_path: Path, drawn: list[tuple[str, Drawn]], undos: list[list[tuple[str, Decimal]]]
 ) -> None:
     path = next(free for at in count() if not (free := tmp_path / f"{at}.journal").exists())
     made = within(path, lambda journal: campaign(journal, drawn, undos))

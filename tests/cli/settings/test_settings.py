@@ -475,13 +475,7 @@ ALIKE = OWN.replace("http://north:8082", "http://stand:8082")
         (PROFILES, "production", "DATABASE=stand:/b.gdb", None, "has database.address .* and .*_DATABASE says"),
         (OWN, "production", "", "test.journal", "^--journal: .* is the journal of .* test, which is another"),
         (OWN, "production", "", "link", "^--journal: .* is the journal of .* test, which is another"),
-        (
-            OWN,
-            "test",
-            f"JOURNAL={NORTH}",
-            None,
-            "^CARBON_MIGRATE_JOURNAL: .* that profile: --profile production",
-        ),
+        (OWN, "test", f"JOURNAL={NORTH}", None, "^CARBON_MIGRATE_JOURNAL: .* that profile: --profile production"),
     ],
 )
 def test_of_two_billings_none_is_taken_for_the_other(

@@ -23,11 +23,7 @@ from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import at_a_terminal, killed_at
 
-SIGNALS = {
-    signal.SIGINT: "Ctrl-C",
-    signal.SIGTERM: "SIGTERM",
-    signal.SIGHUP: "the terminal has gone",
-}
+SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal has gone"}
 COMMANDS = ("run", "plan", "undo", "resume", "verify", "reconcile", "doctor")
 """What waits for the billing; the signals come by turns, for all commands hear them in one place."""
 
@@ -125,8 +121,7 @@ def test_the_worst_gives_the_code(totals: Totals, stopped: StopKind | None, inta
 
 
 @pytest.mark.parametrize(
-    ("language", "answer", "code"),
-    [("en", "y\n", 0), ("en", "\n", 2), ("en", "nope\n", 2), ("ru", "да\n", 0)],
+    ("language", "answer", "code"), [("en", "y\n", 0), ("en", "\n", 2), ("en", "nope\n", 2), ("ru", "да\n", 0)]
 )
 async def test_only_a_yes_in_the_same_language_sends(language: str, answer: str, code: int, place: Place) -> None:
     place.billing.latency = 0.02
@@ -196,10 +191,7 @@ async def test_corrections_and_a_probe_that_are_not_agreed_to_leave_nothing(plac
     await place.cli("export", closing["run"], "--state", "refused", "-o", "bad.csv")
     mended = place.cli.folder / "bad.csv"
     mended.write_text(mended.read_text(encoding="utf-8-sig").replace("1O", "10"), encoding="utf-8")
-    for command in (
-        ("run", "balances", "bad.csv", "--continue", closing["run"]),
-        ("probe", "--abonent", "2003"),
-    ):
+    for command in (("run", "balances", "bad.csv", "--continue", closing["run"]), ("probe", "--abonent", "2003")):
         with at_a_terminal(place, *command) as terminal:
             await terminal.shows("[y/N]")
             terminal.types(CTRL_D)

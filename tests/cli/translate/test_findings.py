@@ -289,27 +289,19 @@ def test_names_of_tables_that_the_select_does_not_have(sql: str, aliases: str | 
 # ---- the catalogue -----------------------------------------------------------------------------------------------
 
 
+FIRST, SAVED = 'method1=objects.get&arg1={"id":1}', "&method3=save&arg3={}"
+ATTRIBUTE = 'method1=objects.create&arg1={"abonent_id":1,"attribute_id":2,"attribute_value":"x"}'
+
+
 @pytest.mark.parametrize(
     ("model", "data", "job"),
     [
-        (
-            "Abonents",
-            'method1=objects.get&arg1={"id":1}&method2=set&arg2={"tarif_id":2}&method3=save&arg3={}',
-            "tariff-now",
-        ),
-        ("Abonents", 'method1=objects.get&arg1={"id":1}&method2=add_payment&arg2={"SUM_IN":"1"}', "payment"),
-        (
-            "AttributeValues",
-            'method1=objects.create&arg1={"abonent_id":1,"attribute_id":2,"attribute_value":"x"}',
-            "attribute",
-        ),
-        (
-            "Abonents",
-            'method1=objects.get&arg1={"operator_id":1}&method2=set&arg2={"name":"x"}&method3=save&arg3={}',
-            None,
-        ),
-        ("Users", 'method1=objects.get&arg1={"id":1}&method2=set&arg2={"operator_id":1}&method3=save&arg3={}', None),
-        ("Abonents", 'method1=objects.get&arg1={"id":1}&method2=set&arg2={"operator_id":1}', None),
+        ("Abonents", f'{FIRST}&method2=set&arg2={{"tarif_id":2}}{SAVED}', "tariff-now"),
+        ("Abonents", f'{FIRST}&method2=add_payment&arg2={{"SUM_IN":"1"}}', "payment"),
+        ("AttributeValues", ATTRIBUTE, "attribute"),
+        ("Abonents", f'{FIRST.replace("id", "operator_id")}&method2=set&arg2={{"name":"x"}}{SAVED}', None),
+        ("Users", f'{FIRST}&method2=set&arg2={{"operator_id":1}}{SAVED}', None),
+        ("Abonents", f'{FIRST}&method2=set&arg2={{"operator_id":1}}', None),
     ],
 )
 def test_the_job_of_the_catalogue_that_does_the_same(model: str, data: str, job: str | None) -> None:
