@@ -61,7 +61,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "call": (
             "cli/test_call.py::test_the_vendors_third_recipe_runs_verifies_and_is_taken_back",
-            "cli/translate/test_run.py::test_the_same_effect_as_in_the_shell",
+            "cli/translate/test_loops.py::test_the_lines_make_the_same_calls",
         ),
     }
 )

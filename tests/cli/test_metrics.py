@@ -11,7 +11,7 @@ import pytest
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from tests.cli.conftest import PATIENCE, Place
-from tests.cli.metrics.conftest import of, scraped
+from tests.cli.metrics.test_reader import of, scraped
 
 SETTINGS = """\
 [metrics]

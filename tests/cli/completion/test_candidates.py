@@ -1,18 +1,23 @@
 """What can stand at the end of a line that is being typed."""
 
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from checkpoints.journal import Journal
 from checkpoints.states import State
+from cli.commands.completion import SHELLS, script
 from cli.main import COMMANDS
 from cli.terminal.language import LANGUAGES
 from engine.pacing.policy import SETTINGS
 from jobs.catalogue.catalogue import JOBS
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item, within
-from tests.cli.conftest import Typed
+from tests.cli.conftest import Typed, clean_environment
+from tests.cli.terminal.terminals import opened
 
 Words = Callable[[str], list[str]]
 
@@ -77,6 +82,9 @@ def test_what_is_said_of_a_word_is_in_the_language_of_the_reader(typed: Typed) -
         assert (english[0], russian[0]) == (told, told)
         assert english[1].isascii()
         assert not russian[1].isascii()
+    assert typed("completion", "zsh", "--line", "carbon-migrate cont").out == "continue:Let a paused run go on.\n"
+    refused = typed("completion", "zhs")
+    assert (refused.exit, "did you mean 'zsh'?" in refused.words) == (2, True)
 
 
 def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> None:
@@ -115,9 +123,72 @@ def test_where_a_file_or_anything_is_meant_there_are_no_words(words: Words, tmp_
     assert words("carbon-migrate status ") == []
 
 
-def test_a_word_is_told_with_what_it_is(typed: Typed) -> None:
-    line = "carbon-migrate cont"
-    assert typed("completion", "fish", "--line", line).out == "continue\tLet a paused run go on.\n"
-    assert typed("completion", "zsh", "--line", line).out == "continue:Let a paused run go on.\n"
-    refused = typed("completion", "zhs")
-    assert (refused.exit, "did you mean 'zsh'?" in refused.words) == (2, True)
+# ---- The scripts in the shells themselves: what Tab makes of a word, typed at a terminal
+
+
+ROOT = Path(__file__).parents[3]
+
+PROMPT = "ready> "
+STARTS: Mapping[str, Sequence[str]] = {"bash": ("--norc", "--noprofile", "-i"), "zsh": ("-f", "-i")}
+SETS_UP = {
+    "bash": "bind 'set enable-bracketed-paste off'; source carbon-migrate.bash; PS1='{prompt}'",
+    "zsh": "autoload -Uz compinit; compinit -u -d dump; source ./carbon-migrate.zsh; PS1='{prompt}'",
+}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A folder with the scripts and the command, and the environment of a shell there."""
+    for shell in SHELLS:
+        (tmp_path / f"carbon-migrate.{shell}").write_text(script(shell), encoding="utf-8")
+    command = tmp_path / "bin" / "carbon-migrate"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cli "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    (tmp_path / "input-of-balances.csv").touch()
+    ours = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "TERM": "dumb", "PATH": f"{command.parent}:/usr/bin:/bin"}
+    return clean_environment() | ours
+
+
+def there(shell: str) -> str:
+    """The shell's path; where it is not installed the test fails, and says what to type."""
+    found = shutil.which(shell)
+    assert found, f"the tests need {shell}. Type: sudo apt-get update && sudo apt-get install -y {shell}"
+    return found
+
+
+@pytest.mark.parametrize("shell", STARTS)
+async def test_tab_completes_words_and_files(shell: str, tmp_path: Path, environment: Mapping[str, str]) -> None:
+    with opened([there(shell), *STARTS[shell]], tmp_path, environment) as terminal:
+        # The prompt is written in two parts, so that the echo of the line is not taken for it.
+        terminal.types(SETS_UP[shell].replace("{prompt}", "rea''dy> ") + "\n")
+        await terminal.shows(PROMPT)
+        # What is shown is what the shell adds to the word.
+        for typed, added in (
+            ("carbon-migrate pl", "an "),
+            ("bal", "ances "),
+            ("inp", "ut-of-balances.csv "),
+            ("--set am", "ount="),
+        ):
+            terminal.seen = ""
+            terminal.types(f"{typed}\t")
+            await terminal.shows(added)
+
+
+def test_fish_completes_them_too(tmp_path: Path, environment: Mapping[str, str]) -> None:
+    shell = there("fish")
+    for line, completed in (
+        ("carbon-migrate pl", "plan\tShow what a run would do; nothing is sent."),
+        ("carbon-migrate plan bal", "balances\tenter opening balances, by subscriber's id or by contract number"),
+        ("carbon-migrate plan balances inp", "input-of-balances.csv"),
+        ("carbon-migrate plan balances --set am", "amount=\tthe amount in roubles, as 1 234,50 or -50.5"),
+    ):
+        done = subprocess.run(  # noqa: S603 - a shell of the system
+            [shell, "--no-config", "-c", f"source carbon-migrate.fish; complete -C '{line}'"],
+            cwd=tmp_path,
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == completed

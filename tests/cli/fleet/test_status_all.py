@@ -15,8 +15,7 @@ from checkpoints.states import State
 from cli.fleet.overview import FleetJournal, view_of
 from cli.settings.known_billings import KnownBillings
 from tests.cli.conftest import Cli
-from tests.cli.fleet.campaigns import ROWS, SENDS, Campaign, many_billings, new_run, sent, sent_by
-from tests.cli.fleet.conftest import write_settings
+from tests.cli.fleet.conftest import ROWS, SENDS, Campaign, many_billings, new_run, sent, sent_by, write_settings
 
 
 def profiles(journal: str = "") -> str:
@@ -30,7 +29,7 @@ api = {{ url = "http://works.example.org:8082", headers = {{ key = {{ credential
 """
 
 
-async def test_each_run_stands_where_it_is_and_the_sums_are_those_of_the_journal(
+async def test_each_run_and_all_sums_are_the_journals(
     cli: Cli, address: str, journal: Journal, campaign: Campaign
 ) -> None:
     write_settings(cli, profiles(address))

@@ -18,6 +18,7 @@ from cli.fleet.worker import end_tasks
 from lab.crash.loops import loops
 from lab.crash.proxy import JournalWay
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, place_in
+from tests.cli.jobfile.test_run_file import BALANCES
 from tests.cli.service.conftest import Listener, listener
 from tests.postgres_server import PostgresServer
 
@@ -94,9 +95,7 @@ async def test_a_run_is_done_when_the_journal_says_so_whatever_its_process_ends_
     assert NOTE in (await shared.cli("status", run)).out
 
 
-async def test_the_runs_of_a_worker_that_is_killed_are_taken_over_and_of_one_that_ends_handed_back(
-    shared: Place,
-) -> None:
+async def test_runs_of_a_killed_worker_are_taken_over_and_of_one_that_ends_handed_back(shared: Place) -> None:
     run = await hand_in(shared, ROWS, "--rate", "15")
     async with shared.cli.started(*WORKER) as worker:
         await shared.traffic.reaches(10)
@@ -110,9 +109,7 @@ async def test_the_runs_of_a_worker_that_is_killed_are_taken_over_and_of_one_tha
     await shared.landed_once(ROWS)
 
 
-async def test_a_worker_sends_for_all_profiles_and_their_equal_rows_are_each_billings_own(
-    shared: Place, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+async def test_equal_rows_are_each_billings_own(shared: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("south")
     shutil.copy(shared.file, folder / "south.fdb")
     async with place_in(folder / "place", folder / "south.fdb") as south:
@@ -143,13 +140,12 @@ api = {{ url = "http://127.0.0.1:9", form = {{ key = {{ credential = "west" }} }
 
 async def test_what_cannot_be_handed_in_is_refused_before_anything_is_begun(shared: Place, place: Place) -> None:
     file = shared.balances(ROWS).path
-    alone = await shared.cli("run", "balances", file, "--yes", "--detach", "--page", may_end_with=(2,))
-    assert "--page: a run that is handed in with --detach is sent by another process" in alone.words
-    of_file = await place.cli("run", "balances", file, "--yes", "--detach", may_end_with=(2,))
-    assert "is a file of this machine, and workers share one in PostgreSQL" in of_file.words
-    steps = shared.write('[[step]]\njob = "balances"\nfile = "balances.csv"\n', "steps.toml")
-    refused = await shared.cli("run", steps, "--yes", "--detach", may_end_with=(2,))
-    assert "--detach: the steps of a job file wait for each other" in refused.words
+    hand_in, steps = ("run", "balances", file, "--yes", "--detach"), shared.write(BALANCES, "steps.toml")
+    says = "--page: a run that is handed in with --detach is sent by another process"
+    await shared.cli.refused(*hand_in, "--page", says=says)
+    await place.cli.refused(*hand_in, says="is a file of this machine, and workers share one in PostgreSQL")
+    says = "--detach: the steps of a job file wait for each other"
+    await shared.cli.refused("run", steps, "--yes", "--detach", says=says)
     assert shared.asked("select count(*) from runs") == [(0,)]
 
 
@@ -194,9 +190,7 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
     assert 3.9 * 3600 < wait < 5.1 * 3600
 
 
-async def test_a_worker_is_a_service_that_says_how_many_runs_it_sends_and_that_it_is_alive(
-    shared: Place, listener: Listener
-) -> None:
+async def test_a_worker_is_a_service_that_says_what_it_does(shared: Place, listener: Listener) -> None:
     await hand_in(shared, ROWS, "--rate", "15")
     shared.cli.environment |= {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "200000"}
     async with shared.cli.started(*WORKER) as worker:
@@ -214,7 +208,7 @@ async def test_a_worker_is_a_service_that_says_how_many_runs_it_sends_and_that_i
     assert "handed back" in listener.status
 
 
-async def test_a_worker_that_finds_no_postgresql_was_not_started_and_one_that_loses_it_waits(
+async def test_a_worker_that_loses_postgresql_waits(
     shared: Place, postgres_server: PostgresServer, listener: Listener
 ) -> None:
     away = shared.cli.on_machine("away", "postgresql://postgres@127.0.0.1:1/postgres")

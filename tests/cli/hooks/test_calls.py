@@ -1,20 +1,83 @@
-"""One call of a hook, to a command or an address: whatever that does is told by a sentence, and is never an error."""
+"""Addresses, without sockets and with them."""
 
+import functools
+import json
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
+from unittest.mock import Mock
 
+import aiohttp
 import anyio
+import anyio.to_thread
+import msgspec
 import pytest
-from aioresponses import aioresponses
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from aioresponses import CallbackResult, aioresponses, core
 
 from billing.secret import Mask, Secret
+from checkpoints.errors import JournalError
+from checkpoints.journal import Journal
+from checkpoints.records import Run, Totals
+from checkpoints.states import State
 from cli.hooks import reader as calls
-from cli.hooks.reader import LIMIT, HookCalls
-from cli.settings.tables import Hook
+from cli.hooks.reader import LIMIT, PING_EVERY, RETURNS, HookCalls, call_hooks
+from cli.session.events import Held, HoldEnded, LiveRun, NeedsPerson, RunBegan, RunEnded, RunReader
+from cli.settings.flags import Flags
+from cli.settings.settings import load
+from cli.settings.tables import Hook, HookEvent, HookSettings
+from cli.show.closing import Closing
+from cli.terminal.exits import Exit
+from cli.terminal.language import language
+from cli.terminal.screen import OutputMask
+from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
-from tests.cli.hooks.conftest import Address
 from tests.virtual_clock import run as on_virtual_clock
+from tests.virtual_clock import settle
+from tools.house import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _answers_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a response what aiohttp wants since 3.14, and aioresponses 0.7.9 does not know."""
+    made = functools.partial(aiohttp.ClientResponse, stream_writer=Mock(output_size=0))
+    monkeypatch.setattr(core, "ClientResponse", made)
+
+
+@dataclass
+class Address:
+    """An address that is served: keeps what it is asked, and answers."""
+
+    url: str = ""
+    answer: bytes = b"ok"
+    status: int = 200
+    heard: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+
+    async def attend(self, request: web.Request) -> web.Response:
+        self.paths.append(request.path)
+        self.heard.append((request.method, request.headers, await request.read()))
+        return web.Response(body=self.answer, status=self.status)
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Address]:
+    address, application = Address(), web.Application()
+    application.router.add_route("*", "/{rest:.*}", address.attend)
+    async with TestServer(application) as server:
+        address.url = str(server.make_url("/12345:token-of-the-bot/send"))
+        yield address
+
+
+# ---- One call of a hook, to a command or an address: whatever that does is told by a sentence, and is never an error
+
 
 MESSAGE = b'{"event":"on-end"}\n'
 TOKEN = "12345:token-of-the-bot"
@@ -50,11 +113,6 @@ async def told(hook: Hook) -> str:
         return await hook_calls.tell(hook, MESSAGE)
 
 
-async def test_a_command_has_the_message_on_its_standard_input(tmp_path: Path) -> None:
-    assert await told(shell('cat > "$1"', tmp_path / "heard")) == "taken"
-    assert (tmp_path / "heard").read_bytes() == MESSAGE
-
-
 @pytest.mark.parametrize(
     ("script", "answer"),
     [
@@ -80,9 +138,7 @@ async def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert await told(Hook("x", (str(plain),))) == "it cannot be started: Permission denied"
 
 
-async def test_a_command_that_hangs_is_killed_with_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_command_that_hangs_is_killed_with_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The child holds the other end of a pipe, which is at its end when the child is.
     monkeypatch.setattr(calls, "LIMIT", 0.5)
     fifo = tmp_path / "fifo"
@@ -103,26 +159,25 @@ async def read_part(descriptor: int) -> bytes:
     return os.read(descriptor, 100)
 
 
-async def test_a_command_is_done_when_it_has_ended_whatever_its_children_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_command_is_done_before_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "_GRACE", 0.1)
     pid = tmp_path / "pid"
     assert await told(shell('sleep 1000 & echo "$!" > "$1"', pid)) == "taken"
     os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
-async def test_a_command_does_not_see_the_passwords_of_databases(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_command_sees_no_passwords_of_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARBON_MIGRATE_DATABASE_PASSWORD", "masterkey")
     monkeypatch.setenv("PGPASSWORD", "masterkey")
     monkeypatch.setenv("CARBON_MIGRATE_JOURNAL", "postgresql://load:masterkey@127.0.0.1/load")
     monkeypatch.setenv("CARBON_MIGRATE_API_URL", "http://127.0.0.1:8082")
     monkeypatch.setenv("PGPASSFILE", "/etc/load/pgpass")
     monkeypatch.setenv("TELEGRAM_TOKEN", TOKEN)
-    await told(shell('env > "$1"', tmp_path / "e"))
+    assert await told(shell('cat > "$1"; env > "$2"', tmp_path / "heard", tmp_path / "e")) == "taken"
+    assert (tmp_path / "heard").read_bytes() == MESSAGE
     seen = (tmp_path / "e").read_text()
+    # What it starts in turn knows that a hook has started it.
+    assert "CARBON_MIGRATE_IN_HOOK=1\n" in seen
     assert "masterkey" not in seen
     assert "CARBON_MIGRATE_API_URL=http://127.0.0.1:8082\n" in seen
     assert "PGPASSFILE=/etc/load/pgpass\n" in seen
@@ -201,7 +256,7 @@ def _apprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (f"hang://{TOKEN}", "killed: it had not ended after 0.3 seconds"),
     ],
 )
-async def test_apprise_is_told_in_a_process_that_can_be_killed(
+async def test_apprise_is_told_in_a_process(
     url: str, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if url.startswith("hang"):
@@ -232,7 +287,7 @@ async def test_a_script_that_others_may_write_is_not_run(tmp_path: Path, monkeyp
     assert (await told(Hook("tell", (str(script),)))).startswith(f"it is not run: the hook {script} belongs to")
 
 
-async def test_no_password_of_netrc_goes_along_and_the_proxy_of_the_environment_is_used(
+async def test_no_netrc_goes_along_and_the_proxy_is_used(
     served: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / ".netrc"
@@ -249,6 +304,258 @@ async def test_no_password_of_netrc_goes_along_and_the_proxy_of_the_environment_
     assert second["Host"] == "hooks.example"
 
 
-async def test_what_a_hook_starts_knows_that_a_hook_has_started_it(tmp_path: Path) -> None:
-    assert await told(shell('printenv CARBON_MIGRATE_IN_HOOK > "$1"', tmp_path / "in")) == "taken"
-    assert (tmp_path / "in").read_text() == "1\n"
+# ---- The hooks of `examples/hooks` send what they are told, and show no token
+
+
+HOOKS = ROOT / "examples" / "hooks"
+BOT_TOKEN = "12345:Canary-of-the-bot"
+TOLD = {
+    "event": "on-person",
+    "text": "загрузка k7m2q (balances) ждёт вас: 1 строка ждёт вашего решения",
+    "run": "k7m2q",
+    "host": "billing-1",
+    "billing": "http://billing:8082",
+    "source": "balances.csv",
+    "commands": ["carbon-migrate reconcile k7m2q"],
+}
+
+
+def call(name: str, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(  # noqa: S603 - our own example
+        [sys.executable, str(HOOKS / name), *words],
+        input=json.dumps(TOLD),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=loops(30),
+    )
+
+
+def test_the_example_of_a_settings_file_is_one(tmp_path: Path) -> None:
+    settings = load(Flags(config=HOOKS / "carbon-migrate.toml"), {"XDG_STATE_HOME": str(tmp_path)}, tmp_path)
+    assert set(settings.hooks.hooks) == set(HookEvent)
+    assert settings.hooks.ping
+
+
+def test_a_mail_says_what_happened_and_what_to_type(tmp_path: Path) -> None:
+    sendmail = tmp_path / "sendmail"
+    sendmail.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/words\ncat > {tmp_path}/mail\n')
+    sendmail.chmod(0o700)
+    found = call("mail.py", "billing@example.org", PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert (found.returncode, found.stderr) == (0, "")
+    mail = (tmp_path / "mail").read_text()
+    assert "To: billing@example.org" in mail
+    assert "Subject: carbon-migrate, billing-1: on-person k7m2q" in mail
+    assert (tmp_path / "words").read_text() == "-i -t\n"
+
+
+async def chat(api: str, **token: str) -> "subprocess.CompletedProcess[str]":
+    return await anyio.to_thread.run_sync(lambda: call("telegram.py", "-100", TELEGRAM_API=api, **token))
+
+
+async def test_a_chat_hears_it_with_the_token_of_a_file(served: Address, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{BOT_TOKEN}\n")
+    found = await chat(served.url.rpartition("/12345")[0], TELEGRAM_TOKEN_FILE=str(tmp_path / "token"))
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+    ((_, _, body),) = served.heard
+    assert served.paths == [f"/bot{BOT_TOKEN}/sendMessage"]
+    assert json.loads(body) == {"chat_id": "-100", "text": f"{TOLD['text']}\ncarbon-migrate reconcile k7m2q"}
+
+
+@pytest.mark.parametrize("reached", [True, False])
+async def test_what_goes_wrong_is_said_without_the_token(served: Address, *, reached: bool) -> None:
+    served.status = 401
+    found = await chat(
+        served.url.rpartition("/12345")[0] if reached else "http://127.0.0.1:9", TELEGRAM_TOKEN=BOT_TOKEN
+    )
+    assert found.returncode == 1
+    assert found.stderr.startswith("Telegram answered 401" if reached else "Telegram cannot be reached: ")
+    assert BOT_TOKEN not in found.stderr
+
+
+# ---- When hooks are called: each event once, a hold once it has lasted, a ping every minute, and all is noted
+
+
+URL = "https://hooks.example.org/told"
+PING = "https://hooks.example.org/ping"
+HOOK = Hook("https://hooks.example.org", url=Secret(URL))
+ALL = HookSettings(dict.fromkeys(HookEvent, HOOK))
+ENDED = RunEnded(Closing(Exit.REJECTED, "k7m2q", "balances", Totals(counts={State.ACCEPTED: 3, State.REJECTED: 1})))
+
+
+class History:
+    """Keeps the notes of a run in memory, or cannot."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str]] = []
+        self.fails = False
+
+    async def note_command(self, _run: Run, _who: str, command: str, answer: str) -> None:
+        if self.fails:
+            raise JournalError("the disk is full")
+        self.notes.append((command, answer))
+
+
+@dataclass
+class InMemory:
+    """As much of a journal as a hook needs, for there is no thread on a virtual clock."""
+
+    history: History = field(default_factory=History)
+    path: Path = Path("/var/lib/loads.journal")
+    name: str = "/var/lib/loads.journal"
+
+
+@dataclass
+class Told:
+    """What the addresses were told and when, in seconds since the run began."""
+
+    journal: InMemory = field(default_factory=InMemory)
+    messages: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    pings: list[float] = field(default_factory=list)
+    status: int = 200
+    pings_taken: Callable[[int], bool] = lambda _: True
+
+    @property
+    def events(self) -> list[tuple[float, str]]:
+        return [(when, message["event"]) for when, message in self.messages]
+
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+RUN = Run(1, "k7m2q", "balances", {}, "http://billing:8082", "balances.csv", "", (), None, NOW, None, None, None)
+
+
+def tell(
+    course: Callable[[RunReader], Awaitable[None]],
+    settings: HookSettings = ALL,
+    told: Told | None = None,
+    *,
+    secrets: Sequence[str] = (),
+    lang: str = "en",
+) -> Told:
+    """Let a run take this course beside its hooks, on a virtual clock."""
+    found = told or Told()
+    mask = OutputMask()
+    mask.hide(secrets)
+
+    async def work() -> None:
+        began = anyio.current_time()
+
+        def heard(_url: object, **sent: Any) -> CallbackResult:
+            found.messages.append((anyio.current_time() - began, msgspec.json.decode(sent["data"])))
+            return CallbackResult(status=found.status)
+
+        def pinged(_url: object, **_: object) -> CallbackResult:
+            found.pings.append(anyio.current_time() - began)
+            return CallbackResult(status=200 if found.pings_taken(len(found.pings)) else 503)
+
+        live = LiveRun(RUN, cast("Journal", found.journal), Progress().status)
+        with aioresponses() as web:
+            web.post(URL, callback=heard, repeat=True)
+            web.get(PING, callback=pinged, repeat=True)
+            reader = call_hooks(settings, language(lang), mask)(live)
+            assert reader is not None
+            async with anyio.create_task_group() as group:
+                group.start_soon(reader.follow)
+                await settle()
+                await course(reader)
+
+    on_virtual_clock(work())
+    return found
+
+
+async def whole(reader: RunReader) -> None:
+    reader.hear(RunBegan(Totals(counts={State.PENDING: 4}), taken_up=False))
+    await anyio.sleep(5)
+    reader.hear(NeedsPerson(1, "1 row waits for your decision", ["carbon-migrate reconcile k7m2q"]))
+    reader.hear(ENDED)
+
+
+def test_each_event_is_told_when_it_happens_and_noted() -> None:
+    found = tell(whole)
+    assert found.events == [(0, "on-start"), (5, "on-person"), (5, "on-end")]
+    assert found.journal.history.notes == [
+        (f"{event} https://hooks.example.org", "taken") for event in ("on-start", "on-person", "on-end")
+    ]
+
+    # What a message is about, to people and to scripts.
+    start, person, end = (message for _, message in found.messages)
+    for message in (start, person, end):
+        assert (message["run"], message["job"], message["billing"]) == ("k7m2q", "balances", "http://billing:8082")
+        assert message["job_file"] is None
+    assert start["states"] == {"pending": 4}
+    assert start["text"] == "run k7m2q (balances) begins: 4 rows to send"
+    assert person["commands"] == ["carbon-migrate reconcile k7m2q"]
+    assert (end["exit"], end["states"]) == (1, {"accepted": 3, "rejected": 1})
+    assert end["text"] == "run k7m2q (balances) has ended: exit code 1; accepted 3, rejected 1"
+
+
+def test_the_sentence_is_in_the_language_of_the_settings_and_all_else_is_not() -> None:
+    english, russian = (tell(whole, lang=lang).messages for lang in ("en", "ru"))
+    for (_, one), (_, other) in zip(english, russian, strict=True):
+        assert one["text"] != other["text"]
+        assert {**one, "text": "", "at": ""} == {**other, "text": "", "at": ""}
+
+
+@pytest.mark.parametrize(("lasts", "told"), [(59, []), (61, [(60, "on-hold")]), (600, [(60, "on-hold")])])
+def test_a_hold_is_told_once_when_it_has_lasted(lasts: float, told: list[tuple[float, str]]) -> None:
+    async def held(reader: RunReader) -> None:
+        reader.hear(Held("billing", "the billing is away"))
+        await anyio.sleep(lasts)
+        reader.hear(HoldEnded("billing"))
+        await anyio.sleep(100)
+        reader.hear(ENDED)
+
+    found = tell(held)
+    assert found.events[:-1] == told
+    for _, message in found.messages[:-1]:
+        assert (message["cause"], message["why"], message["seconds"]) == ("billing", "the billing is away", 60)
+        assert message["text"] == "run k7m2q (balances) has been held for 1:00: the billing is away"
+
+
+def test_each_hold_is_told_by_itself_and_none_after_the_end() -> None:
+    async def held(reader: RunReader) -> None:
+        for _ in range(2):
+            reader.hear(Held("rate", "the night"))
+            await anyio.sleep(15)
+            reader.hear(HoldEnded("rate"))
+            await anyio.sleep(RETURNS + 5)
+        reader.hear(Held("paused", "paused by olga"))
+        await anyio.sleep(9)
+        reader.hear(ENDED)
+
+    found = tell(held, replace(ALL, hold_seconds=10))
+    assert found.events == [(10, "on-hold"), (40, "on-hold"), (69, "on-end")]
+
+
+@pytest.mark.parametrize(("between", "told"), [(1, [66]), (RETURNS + 1, [])])
+def test_a_billing_that_is_tried_by_a_call_and_fails_again_is_one_hold(between: float, told: list[float]) -> None:
+    async def tried(reader: RunReader) -> None:
+        for _ in range(20):
+            reader.hear(Held("billing", "the billing is busy"))
+            await anyio.sleep(9)
+            reader.hear(HoldEnded("billing"))
+            await anyio.sleep(between)
+        reader.hear(ENDED)
+
+    assert [when for when, event in tell(tried).events if event == "on-hold"] == told
+
+
+def test_it_is_pinged_every_minute_and_at_the_end_and_what_fails_is_noted_once() -> None:
+    async def long(reader: RunReader) -> None:
+        await anyio.sleep(5.5 * PING_EVERY)
+        reader.hear(ENDED)
+
+    told = Told(pings_taken=lambda number: number not in {2, 3})
+    found = tell(long, HookSettings(ping=Hook("https://hooks.example.org", url=Secret(PING))), told)
+    assert found.pings == [0, 60, 120, 180, 240, 300, 330]
+    assert found.journal.history.notes == [
+        ("ping https://hooks.example.org", "it answered with the error 503"),
+        ("ping https://hooks.example.org", "it is taken again"),
+    ]
+
+
+def test_a_hook_that_fails_and_a_journal_that_fails_stop_no_other_call() -> None:
+    told = Told(status=500)
+    told.journal.history.fails = True
+    assert [event for _, event in tell(whole, told=told).events] == ["on-start", "on-person", "on-end"]

@@ -59,6 +59,11 @@ def get(variable: str = "line") -> str:
     return f"""'method1=objects.get&arg1={{"id":'${variable}'}}'"""
 
 
+def off(select: str, data: str = get(), **parts: str) -> str:
+    """A loop over a select whose rows are printed as a table without headings."""
+    return loop(f"set heading off; {select}", data, **parts)
+
+
 def generic(found: Translation) -> tuple[str, ...]:
     """The command that makes the call as the line has it: `run call`, where there is one."""
     return found.call or found.command

@@ -4,6 +4,7 @@ import re
 import stat
 import zipfile
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.output import fault_workbook as module
+from cli.output import tables
 from cli.output.fault_workbook import CheckedRow, check_target, fault_workbook
 from cli.output.item_files import OutputFile
+from cli.output.tables import TableRow, table_at
 from cli.terminal.exits import CommandRefused
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
@@ -62,22 +65,19 @@ def test_faulty_cells_are_filled_and_commented_with_what_to_do(tmp_path: Path) -
 
 def test_a_sheet_lists_each_fault_with_line_column_cell_and_reason(tmp_path: Path) -> None:
     joined = ValueFault(Place(7, "ip", "accounts.csv"), "10.0.0.5", said("taken"))
-    path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "12", ""), [NO_PHONE, joined], [TWICE])])
-    header, rows = read(path, "carbon_faults")
+    # A row of a joined table that is nobody's is only listed.
+    nobody = CheckedRow(None, (), [ValueFault(Place(), "", said("accounts.csv, line 3: nobody has it"))])
+    rows = [CheckedRow(2, ("00123", "12", ""), [NO_PHONE, joined], [TWICE]), nobody]
+    path = written(tmp_path / "faults.xlsx", rows)
+    assert read(path) == (HEADER, [("00123", "12", "")])
+    header, listed = read(path, "carbon_faults")
     assert header == ("line", "column", "cell", "what it is", "reason", "cell of this workbook")
-    assert rows == [
+    assert listed == [
         ("2", "телефон", "12", "fault", "no phone", "B2"),
         ("accounts.csv:7", "ip", "10.0.0.5", "fault", "taken", "D2"),
         ("2", "договор", "00123", "to be looked at", "it is there twice", "A2"),
+        ("", "", "", "fault", "accounts.csv, line 3: nobody has it", ""),
     ]
-
-
-def test_a_row_of_a_joined_table_is_only_listed(tmp_path: Path) -> None:
-    nobody = CheckedRow(None, (), [ValueFault(Place(), "", said("accounts.csv, line 3: nobody has it"))])
-    path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "", ""), [NO_PHONE]), nobody])
-    assert read(path) == (HEADER, [("00123", "", "")])
-    _, listed = read(path, "carbon_faults")
-    assert listed[-1] == ("", "", "", "fault", "accounts.csv, line 3: nobody has it", "")
 
 
 OF_EXPORT = ("договор", "carbon_row", "carbon_message")
@@ -120,9 +120,7 @@ def test_a_sheet_keeps_its_name_where_a_workbook_can_have_it(wanted: str, name: 
         check_target(OutputFile(tmp_path / "faults.csv"))
 
 
-def test_of_many_faults_the_first_are_commented_and_all_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_of_many_faults_are_commented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_COMMENTS", 3)
     rows = [CheckedRow(line, (str(line), "12", ""), [NO_PHONE]) for line in range(2, 12)]
     path = written(tmp_path / "faults.xlsx", rows)
@@ -176,9 +174,118 @@ TABLE = st.lists(st.tuples(CELLS, CELLS, CELLS).filter(lambda cells: any(map(str
 
 @given(TABLE)
 @settings(max_examples=15)
-def test_any_cell_comes_back_as_it_was(
+def test_each_cell_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, ...]]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.xlsx"
     rows = [CheckedRow(line, cells, [NO_PHONE] if line % 2 else []) for line, cells in enumerate(table, 2)]
     assert read(written(path, rows)) == (HEADER, table)
+
+
+# ---- Rows as CSV, workbook and JSON lines: texts stay as they are, and a file is whole or not there
+
+
+COLUMNS = ("договор", "amount", "flag")
+CELLS_OF_ALL_KINDS: tuple[TableRow, ...] = (
+    ("00123", "-5.50", True),
+    ("=1+1", None, False),
+    ("1E5", 2**53, None),
+    ('а;"б"', 12, ""),
+)
+
+
+def table_written(path: Path, rows: Sequence[TableRow] = CELLS_OF_ALL_KINDS, *, fails: bool = False) -> Path:
+    with table_at(OutputFile(path), COLUMNS, len(rows)) as put:
+        put(rows[:2])
+        if fails:
+            raise RuntimeError
+        put(rows[2:])
+    return path
+
+
+def sheet_of(path: Path) -> list[list[tuple[str, str]]]:
+    """The cells of the one sheet, row by row: each with its type and what is written in it."""
+    with zipfile.ZipFile(path) as book:
+        text = book.read("xl/worksheets/sheet1.xml").decode()
+    rows = re.findall(r"<row [^>]*>(.*?)</row>", text, re.DOTALL)
+    cell = re.compile(
+        r'<c r="[A-Z]+\d+"(?: s="\d+")?(?: t="(\w+)")?>(?:<is><t[^>]*>(.*?)</t></is>|<v>(.*?)</v>)</c>', re.DOTALL
+    )
+    return [[(kind or "number", inline or value) for kind, inline, value in cell.findall(row)] for row in rows]
+
+
+def test_a_csv_is_defused(tmp_path: Path) -> None:
+    path = table_written(tmp_path / "out.CSV")
+    assert path.read_bytes().decode() == (
+        '\ufeffдоговор;amount;flag\r\n00123;-5.50;true\r\n\'=1+1;;false\r\n1E5;9007199254740992;\r\n"а;""б""";12;\r\n'
+    )
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_cells_of_a_workbook_are_texts_and_no_formulas(tmp_path: Path) -> None:
+    path = table_written(tmp_path / "out.xlsx")
+    assert sheet_of(path) == [
+        [("inlineStr", "договор"), ("inlineStr", "amount"), ("inlineStr", "flag")],
+        [("inlineStr", "00123"), ("inlineStr", "-5.50"), ("inlineStr", "true")],
+        [("inlineStr", "=1+1"), ("inlineStr", "false")],
+        # A number that a spreadsheet would round stays a text.
+        [("inlineStr", "1E5"), ("inlineStr", "9007199254740992")],
+        [("inlineStr", 'а;"б"'), ("number", "12")],
+    ]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.xlsx"]
+
+
+def test_amounts_of_a_workbook_are_numbers_where_all_digits_are_kept(tmp_path: Path) -> None:
+    path = table_written(
+        tmp_path / "out.xlsx", (("a", Decimal("-120.00"), None), ("b", Decimal("1234567890.1234567"), None))
+    )
+    assert sheet_of(path)[1:] == [
+        [("inlineStr", "a"), ("number", "-120")],
+        [("inlineStr", "b"), ("inlineStr", "1234567890.1234567")],
+    ]
+    with zipfile.ZipFile(path) as book:
+        assert 'formatCode="#,##0.00########"' in book.read("xl/styles.xml").decode()
+
+
+def test_the_columns_of_a_workbook_are_as_wide_as_their_cells(tmp_path: Path) -> None:
+    path = table_written(tmp_path / "out.xlsx", (("x" * 20, 1, None), ("x" * 500, 2, None)))
+    with zipfile.ZipFile(path) as book:
+        text = book.read("xl/worksheets/sheet1.xml").decode()
+    assert [float(width) // 1 for width in re.findall(r'<col [^>]*width="([\d.]+)"', text)] == [60, 9, 8]
+    assert '<autoFilter ref="A1:C3"/>' in text
+    assert 'state="frozen"' in text
+
+
+def test_json_lines_keep_what_was_answered(tmp_path: Path) -> None:
+    assert table_written(tmp_path / "out.jsonl").read_text("utf-8").splitlines() == [
+        '{"договор":"00123","amount":"-5.50","flag":true}',
+        '{"договор":"=1+1","amount":null,"flag":false}',
+        '{"договор":"1E5","amount":9007199254740992,"flag":null}',
+        '{"договор":"а;\\"б\\"","amount":12,"flag":""}',
+    ]
+
+
+@pytest.mark.parametrize("suffix", tables.KINDS)
+def test_a_file_is_whole_or_not_there(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    with pytest.raises(RuntimeError):
+        table_written(path, fails=True)
+    assert list(tmp_path.iterdir()) == []
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(CommandRefused, match="is there already"):
+        table_written(path)
+    assert path.read_text("utf-8") == "mine"
+    with pytest.raises(CommandRefused, match="cannot be written"):
+        table_written(tmp_path / "nowhere" / f"out{suffix}")
+
+
+def test_what_a_workbook_cannot_hold_is_refused_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.xlsx"
+    with pytest.raises(CommandRefused, match="row 2, column 1: a cell of a workbook cannot hold so much text"):
+        table_written(path, (("x" * 40_000, 1, 2),))
+    monkeypatch.setattr(tables, "SHEET_ROWS", 4)
+    with pytest.raises(CommandRefused, match="a sheet holds 3 rows, and there are 4"):
+        table_written(path)
+    assert list(tmp_path.iterdir()) == []
+    table_written(path, CELLS_OF_ALL_KINDS[:3])

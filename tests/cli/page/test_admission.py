@@ -1,5 +1,7 @@
 """Nobody sees the page or commands a run but who has its address, and no other page can make the browser do it."""
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +9,9 @@ from typing import Final
 
 import pytest
 
-from cli.page.application import COOKIE
+import cli.page
+from checkpoints.states import State
+from cli.page.application import COOKIE, LABELS
 from tests.cli.page.browser import Browser, browser_at, page_shown
 
 API: Final = "/api/page"
@@ -69,28 +73,29 @@ REFUSED: Final[Mapping[str, Ask]] = {
 }
 
 
-@pytest.mark.parametrize("ask", REFUSED.values(), ids=REFUSED)
-async def test_what_is_not_admitted_is_told_nothing_and_does_nothing(ask: Ask, tmp_path: Path) -> None:
-    async with page_shown(tmp_path, opened=ask.opened) as shown:
+@pytest.mark.parametrize("opened", [True, False])
+async def test_what_is_not_admitted_is_told_nothing_and_does_nothing(opened: bool, tmp_path: Path) -> None:
+    async with page_shown(tmp_path, opened=opened) as shown:
         browser, run = shown.browser, shown.run
 
         def placed(text: str) -> str:
             text = text.replace("RUN", run.name).replace("ORIGIN", browser.origin)
             return text.replace("PORT", str(browser.opening.port)).replace(OPENING, browser.opening.path_qs)
 
-        headers = {name: placed(value) for name, value in ask.headers.items()}
-        reply = await browser.asks(ask.method, placed(ask.path), headers, data=ask.body)
-        assert reply.status in ask.statuses
-        assert (run.name in reply.text, "Set-Cookie" in reply.headers) == (False, False)
-        assert reply.found is None or reply.found["refused"]
-        assert (await shown.journal.run(run.name)).paused_at is None
+        for what, ask in REFUSED.items():
+            if ask.opened is not opened:
+                continue
+            headers = {name: placed(value) for name, value in ask.headers.items()}
+            reply = await browser.asks(ask.method, placed(ask.path), headers, data=ask.body)
+            assert reply.status in ask.statuses, what
+            assert (run.name in reply.text, "Set-Cookie" in reply.headers) == (False, False), what
+            assert reply.found is None or reply.found["refused"], what
+            assert (await shown.journal.run(run.name)).paused_at is None, what
         assert await shown.journal.history.commands(run) == []
 
 
 @pytest.mark.parametrize("site", ["none", "cross-site"])
-async def test_the_address_becomes_a_cookie_that_no_script_reads_and_leads_to_the_page(
-    site: str, tmp_path: Path
-) -> None:
+async def test_the_address_becomes_a_cookie_that_no_script_reads(site: str, tmp_path: Path) -> None:
     """A terminal may be one in the browser: a redirect from another page would be followed without the cookie."""
     async with page_shown(tmp_path, opened=False) as shown:
         for method in ("HEAD", "POST"):
@@ -156,3 +161,54 @@ async def test_the_texts_come_in_the_language_that_is_asked_for(tmp_path: Path) 
             found = (await shown.browser.get(f"{API}{query}")).found
             assert (found["texts"]["pause"], found["run"], found["read_only"]) == (pause, run, False)
             assert found["tunnel"].startswith(f"ssh -L {shown.browser.opening.port}:127.0.0.1:")
+
+
+# ---- What the browser loads: its words, its addresses, and the library that is vendored
+
+
+STATIC: Final = Path(cli.page.__file__).parent / "static"
+SCRIPTS: Final = sorted(STATIC.glob("*.js"))
+OWN: Final = (STATIC / "page.html", STATIC / "page.css", *SCRIPTS)
+VENDORED: Final = STATIC / "uplot"
+
+KEY: Final = re.compile(r'text\("([a-z0-9_.]+)"|data-(?:text|hint)="([a-z0-9_.]+)"')
+QUOTED: Final = re.compile(r'"([a-z0-9_]+(?:\.[a-z0-9_]+)*)"')
+STAGES: Final = {"stage.silent", "stage.paused", "stage.held"}
+"""Keys that a script puts together."""
+
+
+def test_all_words_of_the_page_are_those_that_can_be_said_in_each_language_and_each_is_used() -> None:
+    named = {key for file in OWN for found in KEY.findall(file.read_text(encoding="utf-8")) for key in found if key}
+    assert named - set(LABELS) == set()
+    page = re.sub(r"<[^>]*>", "", (STATIC / "page.html").read_text(encoding="utf-8"))
+    assert {word for word in page.split() if re.search(r"[^\W\d_]", word)} == {"carbon-migrate"}
+    source = "".join(file.read_text(encoding="utf-8") for file in OWN)
+    assert set(LABELS) - set(QUOTED.findall(source)) - STAGES == set()
+
+
+@pytest.mark.parametrize("file", OWN, ids=lambda file: file.name)
+def test_no_address_leads_elsewhere_and_no_text_becomes_html(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert re.findall(r"https?://|(?<=[\"'(])//", text) == []
+    assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text) == []
+
+
+def test_each_state_has_its_sign_and_its_colour() -> None:
+    signs = (STATIC / "run.js").read_text(encoding="utf-8")
+    colours = (STATIC / "page.css").read_text(encoding="utf-8")
+    listed = signs[signs.index("const SIGNS") : signs.index("};", signs.index("const SIGNS"))]
+    assert set(re.findall(r"^ {2}(\w+):", listed, flags=re.MULTILINE)) == set(State)
+    assert {state for state in State if f".state-{state}" not in colours} == set()
+
+
+def test_uplot_is_the_file_of_its_package() -> None:
+    table = (VENDORED / "README.md").read_text(encoding="utf-8")
+    stated = dict(re.findall(r"^\| `([^`]+)` \| `[^`]+` \| `([0-9a-f]{64})` \|$", table, flags=re.MULTILINE))
+    found = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in VENDORED.iterdir()
+        if file.name != "README.md"
+    }
+    assert stated == found
+    (version,) = re.findall(r"^# uPlot ([0-9.]+)$", table, flags=re.MULTILINE)
+    assert f"(v{version})" in (VENDORED / "uPlot.iife.min.js").read_text(encoding="ascii")[:100]

@@ -26,7 +26,7 @@ from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.terminal.language import ENGLISH, language
 from tests.checkpoints.samples import come_to, frozen_run, new_item
 from tests.cli.conftest import Cli, clean_environment
-from tests.cli.fleet.campaigns import every_stage
+from tests.cli.fleet.conftest import every_stage
 from tests.cli.page.browser import browser_at, page_shown
 from tests.postgres_server import PostgresServer
 
@@ -46,7 +46,7 @@ async def test_runs_come_with_their_rows_and_sums_the_newest_first(tmp_path: Pat
         assert own["accepted_sum"] == format(totals.amounts[State.ACCEPTED], "f")
 
 
-async def test_runs_of_many_billings_are_listed_with_where_they_are_and_what_they_need(
+async def test_runs_of_many_billings_are_listed_with_their_needs(
     tmp_path: Path, postgres_server: PostgresServer
 ) -> None:
     where = journal_in_postgres(postgres_server.new_journal(), tmp_path)
@@ -74,9 +74,7 @@ async def test_runs_of_many_billings_are_listed_with_where_they_are_and_what_the
         assert len(of_one["billings"]) == 14
 
 
-async def test_the_rows_of_a_run_that_nobody_works_on_are_counted_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_rows_of_a_run_at_rest_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal has many runs, and the list asks for all of them every few seconds."""
     monkeypatch.setattr(runs, "PAUSE", 0)
     monkeypatch.setattr(runs, "MOST_RUNS", 1)
@@ -127,7 +125,7 @@ def counted_runs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return counted
 
 
-async def test_the_rows_of_an_open_run_are_counted_again_once_somebody_has_worked_on_it(
+async def test_an_open_run_is_counted_again_when_it_has_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "EVERY", 0.01)
@@ -160,29 +158,25 @@ async def moments(watched: Feed, number: int) -> None:
         assert await watched.next(watched.last)
 
 
-@pytest.mark.parametrize("language", ["en", "ru"])
-async def test_the_report_is_that_of_the_command(language: str, tmp_path: Path) -> None:
+async def test_the_report_is_that_of_the_command(tmp_path: Path) -> None:
     async with page_shown(tmp_path, language="en") as shown:
-        reply = await shown.browser.get(f"/api/runs/{shown.run.name}/report?lang={language}")
-        assert (reply.status, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-        assert "script-src" not in reply.headers["Content-Security-Policy"]
-        assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
-        assert reply.headers["X-Content-Type-Options"] == "nosniff"
         name = shown.run.name
-    arguments = ("report", name, "--lang", language, "--journal", str(tmp_path / "a.journal"), "-o", "r.html")
-    await Cli(tmp_path, clean_environment())(*arguments)
-    assert reply.text == await anyio.Path(tmp_path / "r.html").read_text(encoding="utf-8")
-
-
-async def test_where_there_can_be_no_report_it_says_why(tmp_path: Path) -> None:
-    async with page_shown(tmp_path) as shown:
+        replies = {one: await shown.browser.get(f"/api/runs/{name}/report?lang={one}") for one in ("en", "ru")}
+        assert (await shown.browser.get("/api/runs/zzzzz/report")).status == 404
         gone = await frozen_run(shown.journal, new_item("9"))
         await shown.journal.discard(gone)
         purge = Purge({}, empty=lambda payload: payload, keep_totals=False)
         await shown.journal.purge(await shown.journal.run(gone.name), purge)
         reply = await shown.browser.get(f"/api/runs/{gone.name}/report")
         assert (reply.status, reply.found["refused"]) == (409, True)
-        assert (await shown.browser.get("/api/runs/zzzzz/report")).status == 404
+    for one, reply in replies.items():
+        assert (reply.status, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert "script-src" not in reply.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        arguments = ("report", name, "--lang", one, "--journal", tmp_path / "a.journal", "-o", f"{one}.html")
+        await Cli(tmp_path, clean_environment())(*arguments)
+        assert reply.text == await anyio.Path(tmp_path / f"{one}.html").read_text(encoding="utf-8")
 
 
 # ---- A page beside a run changes nothing of how the run comes out
@@ -203,10 +197,7 @@ async def test_connections_to_a_page_take_no_files_from_the_calls_of_the_run(tmp
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard - 1, 512), hard))
     try:
-        async with (
-            open_journal(tmp_path / "a.journal") as journal,
-            serving(journal, PageOrder(None, ENGLISH)),
-        ):
+        async with open_journal(tmp_path / "a.journal") as journal, serving(journal, PageOrder(None, ENGLISH)):
             assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

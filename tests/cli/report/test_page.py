@@ -1,45 +1,39 @@
 """The page of a report is the same to the byte in each version: an earlier one would check no more."""
 
 import hashlib
+import html
+import io
 import time
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from pypdf import PdfReader
 
 from checkpoints.records import Command, Decision, LookUps, Run, RunHistory, Runner, Totals, Verification
 from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import AS_WANTED
 from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
-from cli.report.document import FileBeside, FilesBeside, page_of
+from cli.report.document import FileBeside, FilesBeside, page_of, pdf_of
 from cli.report.facts import Evidence, ExceptionRow, ReportedRun, ReportFacts, SubjectKind
 from cli.session.stages import StepMark
 from cli.settings.tables import Letterhead
-from cli.terminal.language import language
+from cli.terminal.language import RUSSIAN, language
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.sums import Effect, RunSums, Subscribers
 from texts.said import said
 
 AT = datetime(2026, 11, 26, 2, 14, 5, tzinfo=UTC)
-RUN = Run(
-    1,
-    "k7m2q",
-    "balances",
-    {"input_columns": "amount=Сумма"},
-    "http://billing.example.org:8082",
-    "<b>.csv",
-    "ab" * 32,
-    ("contract",),
-    None,
-    AT,
-    AT,
-    AT,
-    None,
-)
+TARGET = "http://billing.example.org:8082"
+MAPPED = {"input_columns": "amount=Сумма"}
+RUN = Run(1, "k7m2q", "balances", MAPPED, TARGET, "<b>.csv", "ab" * 32, ("contract",), None, AT, AT, AT, None)
 COUNTS = {state: number for number, state in enumerate(State, 3)}
 STATES = {state: Subtotal(number, Decimal(number) * Decimal("1000.25")) for state, number in COUNTS.items()}
 RUNNER = Runner("run", "root@vm, process 7", 7, "1.2", "5.24", AT, None, LookUps(2, 1, 3))
@@ -56,6 +50,7 @@ READ: dict[str, str | int] = {
     "accounts_moved": 2,
     "accounts_untold": 3,
 }
+DECIDED = Decision(5, "", State.ACCEPTED, "olga", "seen", AT.isoformat())
 ENTERED = ReportedRun(
     run=RUN,
     totals=Totals(COUNTS, {state: one.amount for state, one in STATES.items()}, refused=2, left_out={"--limit": 1}),
@@ -66,15 +61,7 @@ ENTERED = ReportedRun(
     verification=Verification(AT, "olga@vm", READ),
     exceptions=(
         ExceptionRow(4, 3, "00123", Decimal("1.5"), State.REJECTED, "no such <account>"),
-        ExceptionRow(
-            None,
-            5,
-            "00124",
-            None,
-            State.ACCEPTED,
-            "",
-            Decision(5, "", State.ACCEPTED, "olga", "seen", AT.isoformat()),
-        ),
+        ExceptionRow(None, 5, "00124", None, State.ACCEPTED, "", DECIDED),
         ExceptionRow(9, 7, "00125", Decimal(-3), State.SKIPPED, "with line 8", merged_into=6),
         ExceptionRow(11, None, "", None, None, "not an amount"),
     ),
@@ -83,16 +70,9 @@ ENTERED = ReportedRun(
     undone_by={},
     spec=BUILT_IN.known(RUN),
 )
+LEFT = (Subtotal(1, Decimal(2)), Subtotal(1, Decimal(1)))
 GROUPS = tuple(
-    TallyGroup(
-        kind,
-        str(key),
-        f"group {key}",
-        Subtotal(key, Decimal(9)),
-        Subtotal(2, Decimal(key)),
-        Subtotal(1, Decimal(2)),
-        Subtotal(1, Decimal(1)),
-    )
+    TallyGroup(kind, str(key), f"group {key}", Subtotal(key, Decimal(9)), Subtotal(2, Decimal(key)), *LEFT)
     for kind in TallyKind
     for key in (2, 5)
 )
@@ -166,3 +146,44 @@ def test_these_facts_give_the_page_that_they_have_always_given(what: str) -> Non
     names = Letterhead("ООО «Связь»", "Olga", "", "Ivan")
     pages = [page_of(facts_of(*CASES[what]), language(name), names, files) for name in ("en", "ru")]
     assert tuple(hashlib.sha256(page.encode()).hexdigest()[:12] for page in pages) == PAGES[what]
+
+
+# ---- The report as PDF: it has each letter that its fonts have, and spells those that PDF/A would refuse
+
+
+def pages_of(section: str) -> Any:
+    page = f"""<html><body>
+<div class="watermark" aria-hidden="true">ПРЕДВАРИТЕЛЬНЫЙ</div>
+<h1>Протокол</h1>
+<p class="verdict preliminary">ПРЕДВАРИТЕЛЬНЫЙ. Внесено.</p>
+{section}
+</body></html>"""
+    facts = cast("Any", SimpleNamespace(name="k7m2q", date=datetime(2026, 11, 26, tzinfo=UTC)))
+    return PdfReader(io.BytesIO(pdf_of(page, facts, language(RUSSIAN)))).pages
+
+
+def test_no_letter_of_a_file_keeps_a_report_from_being_made() -> None:
+    letters = "".join(map(chr, range(0x20, 0x3000)))
+    shown = html.escape("".join(letter for letter in letters if unicodedata.category(letter)[0] != "C"))
+    section = f'<h2>Ё № ₽</h2><p class="before">{shown}</p><p class="note">Ёлка 😀 И\u0306 漢</p>'
+    text = "".join(page.extract_text() for page in pages_of(section))
+    assert "Ё № ₽" in text
+    assert r"Ёлка \U0001f600 Й \u6f22" in text
+
+
+def test_a_word_of_any_length_stays_in_its_column_and_a_row_on_its_page() -> None:
+    columns = "".join(f'<col style="width:{width}%">' for width in (20, 50, 30))
+    head = "<tr><th>Строка</th><th>Договор</th><th>Сумма</th></tr>"
+    cells = f'<td>{"длинное_слово" * 12}</td><td class="number">1,00</td>'
+    rows = "\n".join(f"<tr><td>{number}</td>{cells}</tr>" for number in range(60))
+    table = f"<colgroup>{columns}</colgroup>\n<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>"
+    pages = pages_of(f"<h2>Исключения</h2>\n<table>\n{table}\n</table>")
+    assert len(pages) > 1
+    for page in pages:
+        text = page.extract_text()
+        assert "ПРЕДВАРИТЕЛЬНЫЙ" in text
+        assert "Договор" in text
+        # A row is whole: as many words as amounts.
+        assert "".join(text.split()).count("длинное_слово") == 12 * text.count("1,00")
+        # A word that ran out of its column would need one line.
+        assert text.count("1,00") < 20

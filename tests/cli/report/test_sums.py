@@ -4,6 +4,7 @@ Runs of every kind and chains of undos are written through the journal's own pro
 report of a campaign say of them is held against what was drawn, never against another sum of the program.
 """
 
+import csv
 import html
 import re
 from collections import Counter
@@ -12,11 +13,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from billing.money import parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Correction, Item, Merged, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State, states_where
@@ -25,8 +27,11 @@ from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.spec.parameters import row_key
 from jobs.undo import HEADER
 from tests.checkpoints.samples import all_items, come_to, keep, within
-from tests.cli.conftest import Typed
+from tests.cli.conftest import Place, Typed
 from tests.cli.marked_language import unmarked
+from tests.cli.test_import import subscriber
+from tests.cli.test_import import table as as_table
+from tests.cli.test_shared_accounts import shared
 from texts.said import said
 
 TARGET: Final = "http://billing.example.org:8082"
@@ -40,19 +45,15 @@ SENT: Final = (
     State.SENDING,
     State.PENDING,
 )
-SKIPPED, REFUSED, LEFT_OUT, CORRECTED, MENDED, MERGED = (
-    "skipped",
-    "refused",
-    "left out",
-    "corrected",
-    "mended",
-    "merged",
-)
+SKIPPED, REFUSED, LEFT_OUT = "skipped", "refused", "left out"
+CORRECTED, MENDED, MERGED = "corrected", "mended", "merged"
 UNKNOWN_AMOUNT: Final = "unreadable"
 FATES: Final = (*SENT, SKIPPED, REFUSED, LEFT_OUT, CORRECTED, MENDED, MERGED, UNKNOWN_AMOUNT)
 MORE: Final = Decimal("1.01")
 """What a corrected row asks for more than the row that it replaces."""
 KINDS: Final = ("balances", "payment", "warning-threshold", "blocked", "password", "import", "import by a map")
+Drawn: TypeAlias = Sequence[tuple[Decimal, str]]
+"""The rows of a run: what each asks for, and what becomes of it."""
 MONEY: Final = ("balances", "payment", "import", "import by a map")
 
 
@@ -95,11 +96,7 @@ kopecks = st.integers(-99_999, 99_999).map(lambda one: Decimal(one) / 100)
 drawn_rows = st.lists(st.tuples(kopecks, st.sampled_from(FATES)), min_size=1, max_size=9)
 UNDO_FATES: Final = (State.ACCEPTED, State.APPLIED, *SENT, SKIPPED, REFUSED)
 EACH_FATE: Final = [(Decimal(100 * place + 1) / 100, fate) for place, fate in enumerate((*FATES, *SENT[:2] * 8))]
-undo_fates = st.lists(
-    st.tuples(st.sampled_from(UNDO_FATES), kopecks),
-    min_size=3,
-    max_size=9,
-)
+undo_fates = st.lists(st.tuples(st.sampled_from(UNDO_FATES), kopecks), min_size=3, max_size=9)
 tables = st.tuples(st.sampled_from(KINDS), drawn_rows)
 
 
@@ -113,7 +110,7 @@ async def sent(journal: Journal, run: Run, fates: Mapping[int, State]) -> None:
     await come_to(journal, run, fates)
 
 
-async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, str]], at: int) -> Made:
+async def table_run(journal: Journal, kind: str, rows: Drawn, at: int) -> Made:
     """A run of a job whose rows are drawn."""
     has_money, header = kind in MONEY, ("contract_number", "amount")
     run = await journal.create_run(NewRun(kind, {"n": str(at)}, TARGET, f"{at}.csv", "d1", header))
@@ -139,7 +136,7 @@ async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, s
     states = {number_of[place]: State(fate) for place, fate in enumerate(fates) if fate in SENT}
     states |= {number_of[place]: State.REJECTED for place, fate in enumerate(fates) if fate == CORRECTED}
     await sent(journal, run, states)
-    await _correct(journal, run, rows, fates, number_of, made)
+    await _correct(journal, made, rows, fates, number_of)
     for place, fate in enumerate(fates):
         own = sums.get(place, rows[place][0])
         if fate not in {CORRECTED, MENDED}:
@@ -154,11 +151,7 @@ async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, s
 
 
 async def _merge(
-    journal: Journal,
-    run: Run,
-    rows: Sequence[tuple[Decimal, str]],
-    fates: Sequence[str],
-    number_of: Mapping[int, int],
+    journal: Journal, run: Run, rows: Drawn, fates: Sequence[str], number_of: Mapping[int, int]
 ) -> dict[int, Decimal]:
     """Merge rows into the next one that is sent; what each row then carries."""
     ids = {item.number: item.item_id for item in await all_items(journal, run)}
@@ -176,7 +169,7 @@ async def _merge(
     return sums
 
 
-def _possible(fate: str, rows: Sequence[tuple[Decimal, str]], place: int, *, has_money: bool) -> str:
+def _possible(fate: str, rows: Drawn, place: int, *, has_money: bool) -> str:
     """A row can be merged only into a later one that is sent, and where there is money."""
     if fate != MERGED:
         return fate
@@ -184,14 +177,10 @@ def _possible(fate: str, rows: Sequence[tuple[Decimal, str]], place: int, *, has
 
 
 async def _correct(
-    journal: Journal,
-    run: Run,
-    rows: Sequence[tuple[Decimal, str]],
-    fates: Sequence[str],
-    number_of: Mapping[int, int],
-    made: Made,
+    journal: Journal, made: Made, rows: Drawn, fates: Sequence[str], number_of: Mapping[int, int]
 ) -> None:
     """Take corrected rows in, in place of rejected and of refused ones."""
+    run = made.run
     refusal_ids = {refusal.line: refusal_id for refusal_id, refusal in await journal.refusals(run)}
     last = await journal.last_number(run)
     corrections: list[Correction] = []
@@ -215,7 +204,7 @@ async def _correct(
     await come_to(journal, run, states)
 
 
-async def import_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, str]], at: int) -> Made:
+async def import_run(journal: Journal, kind: str, rows: Drawn, at: int) -> Made:
     """An import: each row is a subscriber with an opening balance. A map file that is gone says where it stands."""
     header = ("Договор", "ФИО", "Баланс") if kind == "import" else ("Договор", "ФИО", "Колонка 7")
     parameters = {"n": str(at)} if kind == "import" else {"n": str(at), "map": "gone.toml"}
@@ -314,9 +303,7 @@ def cells_of(taken: Made, item: Item) -> tuple[str, ...]:
 
 
 async def campaign(
-    journal: Journal,
-    drawn: Sequence[tuple[str, list[tuple[Decimal, str]]]],
-    undos: Sequence[Sequence[tuple[str, Decimal]]],
+    journal: Journal, drawn: Sequence[tuple[str, Drawn]], undos: Sequence[Sequence[tuple[str, Decimal]]]
 ) -> list[Made]:
     """Runs of several kinds; the last one that can be is undone, its undo too, and so on."""
     made: list[Made] = []
@@ -495,10 +482,7 @@ PEOPLE: Final = ("complete", "with_rejected_steps", "not_settled", "different")
 @given(st.lists(tables, min_size=1, max_size=3), st.lists(undo_fates, max_size=3))
 @example([(kind, EACH_FATE) for kind in KINDS], [[(fate, Decimal("7.77")) for fate in UNDO_FATES]] * 3)
 def test_all_that_becomes_of_a_file_adds_up_to_it_in_every_report(
-    typed: Typed,
-    tmp_path: Path,
-    drawn: list[tuple[str, list[tuple[Decimal, str]]]],
-    undos: list[list[tuple[str, Decimal]]],
+    typed: Typed, tmp_path: Path, drawn: list[tuple[str, Drawn]], undos: list[list[tuple[str, Decimal]]]
 ) -> None:
     path = next(free for at in count() if not (free := tmp_path / f"{at}.journal").exists())
     made = within(path, lambda journal: campaign(journal, drawn, undos))
@@ -521,3 +505,138 @@ def test_all_that_becomes_of_a_file_adds_up_to_it_in_every_report(
         check_effect(chain_of(made, one), told.closing["sums"][one.run.name])
     check_campaign(made, unmarked(Path("report.html").read_text(encoding="utf-8")))
     assert typed("report", "check", "report.html", "--journal", str(path)).exit == 0
+
+
+# ---- What is signed: sums of reports as commands make them, with a billing and a file, to the kopeck
+
+
+REPORT = ("-o", "report.html", "--force", "--json", "--lang", "en")
+
+
+def page(place: Place) -> str:
+    return (place.cli.folder / "report.html").read_text(encoding="utf-8")
+
+
+def balances_of(path: Path) -> Decimal:
+    """The sum of a file, read from the file itself."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum((parse_amount(row["Баланс"]) for row in csv.DictReader(file, delimiter=";")), Decimal(0))
+
+
+async def test_an_import_is_signed_for_the_whole_file_with_its_refused_rows(place: Place) -> None:
+    rows = [subscriber(number) for number in range(1, 21)]
+    rows[3][3] = rows[4][3]  # One login twice: both rows are refused.
+    rows[7][5] = "no phone"
+    path = place.write(as_table(rows), "subs.csv")
+    ended = await place.cli("import", "subs.csv", "--yes", "--skip-bad", "--json", may_end_with=(1,))
+    run = str(ended.closing["run"])
+    await place.cli("verify", run, may_end_with=(0, 1))
+    told = (await place.cli("report", run, *REPORT)).closing["sums"][run]
+    assert Decimal(told["file"]["amount"]) == balances_of(path)
+    assert (told["file"]["rows"], told["refused"]["rows"]) == (20, ended.closing["refused"])
+    sums = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(page(place), "Opening balances")}
+    refused = sums["of these: refused before sending"]
+    assert refused[0] == ended.closing["refused"] > 0
+    # The tally beside it has the file without them, and says by how much.
+    without = (await place.cli("verify", run, "--json", may_end_with=(0, 1))).closing["tally"]["groups"][0]["file"]
+    assert Decimal(without["balance"]) + refused[1] == balances_of(path)
+    assert f"were refused before sending, with {refused[1]:.2f}, and are in none" in page(place)
+    undo = str((await place.cli("undo", run, "--yes", "--json")).closing["run"])
+    told = (await place.cli("report", undo, *REPORT)).closing["sums"]
+    assert told[undo]["taken_back"] == told[run]["entered"]
+    assert (told[run]["entered"]["rows"], int(refused[0])) == (17, 3)
+    await place.cli("report", run, *REPORT)
+    assert "17 subscribers were taken back since" in page(place)
+    # A map file says the same of columns that nobody knows; the report needs it no more.
+    place.write('format = 1\n[subscriber]\ndebt = "Колонка"\n', "map.toml")
+    header = [
+        title.replace("Баланс", "Колонка") for title in path.read_text(encoding="utf-8").splitlines()[0].split(";")
+    ]
+    others = [[*row[:7], row[7]] for row in rows]
+    for row in others:
+        row[0] = f"К{row[0]}"
+        row[3] = f"k{row[3]}"
+    place.write(as_table(others, header), "debts.csv")
+    ended = await place.cli(
+        "import", "debts.csv", "--map", "map.toml", "--yes", "--skip-bad", "--alike", "--json", may_end_with=(1,)
+    )
+    run = str(ended.closing["run"])
+    (place.cli.folder / "map.toml").unlink()
+    told = (await place.cli("report", run, *REPORT)).closing["sums"][run]
+    assert Decimal(told["file"]["amount"]) == -balances_of(path)
+    assert told["refused"]["amounts_unreadable"] == 0
+
+
+async def test_an_undo_takes_back_one_sum_wherever_it_is_said(place: Place) -> None:
+    """An operation that restores a balance carries that balance, and not what it takes back."""
+    balances = place.balances(6)
+    run = str((await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"])
+    ended = await place.cli("undo", run, "--set", "way=opposite", "--yes", "--json")
+    undo = str(ended.closing["run"])
+    assert ended.closing["amounts"] == {"accepted": format(-balances.sum, "f")}
+    shown = await place.cli("verify", undo, may_end_with=(0, 1))
+    assert "operations of the undo: sum expected" in " ".join(shown.out.split())
+    told = (await place.cli("report", undo, *REPORT)).closing["sums"]
+    assert Decimal(told[undo]["taken_back"]["amount"]) == balances.sum
+    assert Decimal(told[undo]["entered"]["amount"]) == 0
+    words = re.sub(r"\s+", " ", page(place))
+    assert f"6 of the 6 rows of run {run} are taken back, {balances.sum} in total" in words
+    restored = str((await place.cli("undo", undo, "--set", "way=opposite", "--yes", "--json")).closing["run"])
+    told = (await place.cli("report", restored, *REPORT)).closing["sums"]
+    assert Decimal(told[restored]["taken_back"]["amount"]) == -balances.sum
+    assert f"6 of the 6 rows that run {undo} took back are restored, {balances.sum} in total" in page(place)
+    # In the report of all of them, nothing of that was entered twice.
+    again = (await place.cli("report", undo, *REPORT)).closing["sums"]
+    assert again[undo] == {**again[undo], "taken_back": {"rows": 6, "amount": format(balances.sum, "f")}}
+    assert "6 rows were restored since" in page(place)
+    await place.cli("run", "blocked", "-o", "blocked.csv", "--yes", may_end_with=(0, 1, 2))
+    await place.cli("report", "--all", *REPORT)
+    *_, every = table(page(place), "Billing")
+    assert [figure(cell) for cell in every[2:]] == [6, balances.sum, 6, balances.sum, 0]
+    status = (await place.cli("status", "--all", "--json")).closing
+    assert Decimal(status["sums"]["entered"]) == balances.sum
+
+
+async def test_a_merged_row_has_its_own_amount_and_counts_once(place: Place) -> None:
+    shared(place)
+    ended = await place.cli("run", "balances", "shared.csv", "--shared-accounts", "sum", "--yes", "--json")
+    run = str(ended.closing["run"])
+    told = (await place.cli("report", run, *REPORT)).closing["sums"][run]
+    assert (told["file"]["rows"], told["file"]["amount"]) == (3, "500.34")
+    assert (told["entered"]["rows"], told["entered"]["amount"]) == (2, "500.34")
+    assert told["merged"] == {"rows": 1, "amount": "-459.90"}
+    (exception,) = table(page(place), "Line")
+    assert (figure(exception[2]), exception[3]) == (Decimal("-459.90"), "merged into another row")
+    assert "account (--shared-accounts sum): line 3" in exception[4]
+    lines = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(page(place), "Outcome")}
+    assert lines["merged into another row: −459.90 is part of its amount"] == [1, 0]
+    assert lines["skipped: nothing to do"] == [0, 0]
+    assert "1 row is part of the amount of another row" in page(place)
+    assert "was skipped" not in page(place)
+
+
+async def test_what_nobody_can_read_is_in_no_sum_and_said(place: Place) -> None:
+    balances = place.balances(3)
+    text = balances.path.read_text(encoding="utf-8") + "nobody;1 000 or so\n"
+    place.write(text)
+    ended = await place.cli("run", "balances", balances.path, "--yes", "--skip-bad", "--json", may_end_with=(1,))
+    run = str(ended.closing["run"])
+    told = (await place.cli("report", run, *REPORT)).closing["sums"][run]
+    assert told["file"] == {"rows": 4, "amount": format(balances.sum, "f"), "amounts_unreadable": 1}
+    assert [cells[2] for cells in table(page(place), "Line")] == ["amount unreadable"]
+    assert f"The amount of the whole file is {balances.sum} and what these rows ask for." in page(place)
+
+
+async def test_a_check_names_the_line_that_one_page_has_more(place: Place) -> None:
+    balances = place.balances(3)
+    run = str((await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"])
+    await place.cli("report", run, *REPORT)
+    forged = page(place).replace("<tbody>", '<tbody>\n<tr><td>paid</td><td class="number">9</td></tr>', 1)
+    place.write(forged, "forged.html")
+    assert (await place.cli.closing("report", "check", "forged.html", ends=1))["words"] == 1
+    shown = await place.cli.told("report", "check", "forged.html", ends=1)
+    assert "here: paid 9 now: –" in shown
+    assert "<" not in shown
+    # What no word shows is a difference all the same.
+    place.write(page(place).replace("<body>", '<body style="color:white">'), "pale.html")
+    assert 'here: <body style="color:white">' in await place.cli.told("report", "check", "pale.html", ends=1)

@@ -1,16 +1,24 @@
 """What happens of a run is told to readers beside it, and none of them changes how it comes out."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import anyio
 import pytest
+from aiohttp import web
+from anyio.abc import SocketStream
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, Run, Totals
 from checkpoints.states import State
+from cli.session import door
+from cli.session.door import Door, DoorLimits
 from cli.session.events import (
     LAST_WORDS,
     Held,
@@ -154,7 +162,7 @@ async def test_a_limit_that_was_reached_and_rows_to_decide_on_need_a_person(told
 @pytest.mark.parametrize(
     ("error", "code"), [(CommandRefused("the answer was no"), Exit.REFUSED), (ZeroDivisionError("oh"), Exit.FAULT)]
 )
-async def test_an_error_that_ends_a_run_is_told_with_its_exit_code(
+async def test_an_error_is_told_with_its_exit_code(
     told: Told, journal: Journal, error: Exception, code: Exit
 ) -> None:
     listener = Listener()
@@ -166,9 +174,7 @@ async def test_an_error_that_ends_a_run_is_told_with_its_exit_code(
     assert (ended.closing.exit, ended.closing.error) == (code, str(error))
 
 
-async def test_of_a_run_that_another_process_holds_nothing_is_told_or_waited_for(
-    told: Told, journal: Journal
-) -> None:
+async def test_of_a_run_that_another_process_holds_nothing_is_told(told: Told, journal: Journal) -> None:
     hanging = Hanging()
     with anyio.fail_after(loops(5)), pytest.raises(CommandRefused):
         async with told.to(journal, lambda _: hanging):
@@ -192,3 +198,105 @@ def test_a_reader_that_hangs_is_given_its_time_and_no_more(told: Told, journal: 
         return anyio.current_time() - began
 
     assert on_virtual_clock(ended_after()) == pytest.approx(LAST_WORDS)
+
+
+# ---- Whatever a client of a door does, it delays nobody, and the next one is answered
+
+
+PATIENCE = loops(30)
+QUICK = DoorLimits(clients=3, idle=0.2, unread=0.2)
+MUCH = "x" * 1_000_000
+GET = b"GET / HTTP/1.1\r\nHost: door\r\n\r\n"
+
+
+@asynccontextmanager
+async def door_served(limits: DoorLimits = QUICK) -> AsyncIterator[int]:
+    """The port of an application that says much; what its server raises, the test raises."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=MUCH if request.path == "/" else "well")
+
+    application = web.Application(client_max_size=1000)
+    application.router.add_route("*", "/{any:.*}", answer)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Door(listening, application, limits).serve)
+            yield listening.getsockname()[1]
+            tasks.cancel_scope.cancel()
+
+
+async def is_well(port: int) -> None:
+    """Another client is answered, as soon as there is room for it."""
+    with anyio.fail_after(PATIENCE):
+        async with aiohttp.ClientSession() as http:
+            while True:
+                with suppress(aiohttp.ClientError):
+                    async with http.get(f"http://127.0.0.1:{port}/well") as answer:
+                        assert await answer.text() == "well"
+                        return
+
+
+async def is_shown_out(client: SocketStream) -> None:
+    """Wait until the other side has closed."""
+    with anyio.fail_after(PATIENCE), suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+        while True:
+            await client.receive()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        GET[:10],
+        GET[:-2],
+        GET[:-2] + b"X: " + b"x" * 1_000_000,
+        b"x" * 1_000_000,
+        b"\r\n" * 5000,
+        b"\xff\x00\n" * 1000,
+        b"\x16\x03\x01" * 99,
+    ],
+    ids=range(8),
+)
+async def test_one_who_sends_nothing_that_can_be_answered_is_shown_out_in_the_end(sent: bytes) -> None:
+    async with door_served() as port, await anyio.connect_tcp("127.0.0.1", port) as client:
+        with suppress(anyio.BrokenResourceError):
+            await client.send(sent or GET)
+        await is_well(port)
+        await is_shown_out(client)
+
+
+async def test_those_who_never_read_are_dropped_and_delay_nobody() -> None:
+    async with door_served() as port, AsyncExitStack() as deaf:
+        for _ in range(QUICK.clients):
+            client = await deaf.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+            await client.send(GET * 20)
+        await is_well(port)
+
+
+async def test_one_too_many_is_not_let_in_until_another_goes() -> None:
+    async with door_served(DoorLimits(clients=1)) as port:
+        async with await anyio.connect_tcp("127.0.0.1", port) as inside:
+            await inside.send(b"GET /well HTTP/1.1\r\nHost: door\r\n\r\n")
+            await inside.receive()
+            async with await anyio.connect_tcp("127.0.0.1", port) as one_more:
+                await is_shown_out(one_more)
+        await is_well(port)
+
+
+async def test_one_who_cannot_be_accepted_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, left = asyncio.get_running_loop(), 1
+    accept = loop.sock_accept
+
+    async def without_files(listener: socket.socket) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            raise OSError(24, "Too many open files")
+        return await accept(listener)
+
+    monkeypatch.setattr(loop, "sock_accept", without_files)
+    monkeypatch.setattr(door, "_BREATH", 0.01)
+    async with door_served() as port:
+        await is_well(port)
+    assert left == 0

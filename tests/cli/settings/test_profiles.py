@@ -84,38 +84,28 @@ def test_a_profile_that_is_not_utf8_and_a_folder_that_cannot_be_written_are_told
         write_profile(settings_in(tmp_path, with_file=False), LEARNED)
 
 
-async def test_every_command_refuses_a_profile_that_cannot_be_used(place: Place) -> None:
-    path = place.cli.folder / "state" / "carbon-migrate"
-    path.mkdir(parents=True)
-    name = place.billing.url.removeprefix("http://").replace(":", "-")
-    (path / f"{name}.profile.toml").write_text("[type_8]\nvalue = 8\n", encoding="utf-8")
+async def test_doctor_shows_each_fact_and_no_command_takes_a_profile_that_cannot_be_used(place: Place) -> None:
+    told = await place.cli.told("doctor")
+    for words in ("no probe has asked this billing", "assumed", "an operation of type 8 sets the balance to its sum"):
+        assert words in told
+    learned(place, LEARNED, "5.24.06")
+    told = await place.cli.told("doctor")
+    for words in ("of version 5.24.06: 6 facts known", "known 2026-11-25", "type 8 adds its sum to the balance"):
+        assert words in told
+    path = learned(place, LEARNED, "5.23.01")
+    assert "learned from version 5.23.01, and the billing is of version 5.24.06 now" in await place.cli.told("doctor")
+    path.write_text("[type_8]\nvalue = 8\n", encoding="utf-8")
     balances = place.balances(2)
     await place.cli.refused("run", "balances", balances.path, "--yes", says="line 2, column 1: type_8.value")
     assert (await place.found()).rows == 0
-    ended = await place.cli("doctor", may_end_with=(2,))
-    assert "line 2, column 1: type_8.value" in " ".join(ended.out.split())
+    assert "line 2, column 1: type_8.value" in await place.cli.told("doctor", ends=2)
 
 
-async def test_doctor_shows_each_fact_with_its_standing(place: Place) -> None:
-    ended = await place.cli("doctor")
-    assert "no probe has asked this billing" in ended.out
-    assert "assumed" in ended.out
-    assert "an operation of type 8 sets the balance to its sum" in ended.out
-    learned(place, LEARNED, "5.24.06")
-    ended = await place.cli("doctor")
-    assert "of version 5.24.06: 6 facts known" in ended.out
-    assert "known 2026-11-25" in ended.out
-    assert "an operation of type 8 adds its sum to the balance" in ended.out
-    learned(place, LEARNED, "5.23.01")
-    ended = await place.cli("doctor")
-    assert "learned from version 5.23.01, and the billing is of version 5.24.06 now" in ended.out
-
-
-def learned(place: Place, profile: Profile, version: str) -> None:
+def learned(place: Place, profile: Profile, version: str) -> Path:
     """Let this be what a probe has learned of the billing."""
     state = {"XDG_STATE_HOME": place.cli.environment["XDG_STATE_HOME"]}
     settings = load(Flags(api_url=place.billing.url), state, place.cli.folder)
-    write_profile(settings, msgspec.structs.replace(profile, billing=settings.target, version=version))
+    return write_profile(settings, msgspec.structs.replace(profile, billing=settings.target, version=version))
 
 
 async def test_the_preview_names_what_no_probe_has_confirmed_and_an_undo_takes_what_one_has(place: Place) -> None:

@@ -1,21 +1,25 @@
 """Where a setting comes from, and what is refused of it."""
 
 import json
-import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
-import yarl
-from hypothesis import given
-from hypothesis import strategies as st
+from aiohttp import web
 
 from billing.secret import Secret
-from cli.settings.flags import Flags
-from cli.settings.places import name_of_billing
-from cli.settings.settings import SettingValue, load
+from cli.settings.flags import COMMON_PART, Flags
+from cli.settings.known_billings import known_billings
+from cli.settings.pacing_flags import Pacing
+from cli.settings.settings import Settings, SettingValue, load
 from cli.settings.tables import HookEvent, HookSettings
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.language import typed_language
+from cli.terminal.layout import Badge, badge_of
+from lab.mock.worker import MockAnswer
+from tests.cli.conftest import Ended, Place, Typed
 
 TOML = """\
 journal = "loads.journal"
@@ -39,15 +43,18 @@ def written(folder: Path, text: str, name: str = "carbon-migrate.toml") -> Path:
     return path
 
 
-def test_a_flag_goes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
-    written(tmp_path, TOML)
+@pytest.mark.parametrize("text", [TOML.encode(), b"\xef\xbb\xbf" + TOML.replace("\n", "\r\n").encode()])
+def test_a_flag_goes_before_the_environment_and_that_before_the_file(text: bytes, tmp_path: Path) -> None:
+    """The file may be as a Windows editor writes it."""
+    (tmp_path / "carbon-migrate.toml").write_bytes(text)
     variable = {"CARBON_MIGRATE_API_URL": "http://of-the-variable:1"}
-    by_flag = load(Flags(api_url="http://of-the-flag:1"), variable, tmp_path).api_url
-    by_variable = load(Flags(), variable, tmp_path).api_url
-    by_file = load(Flags(), {}, tmp_path).api_url
-    assert (by_flag.value, by_flag.origin) == ("http://of-the-flag:1", "--api-url")
-    assert (by_variable.value, by_variable.origin) == ("http://of-the-variable:1", "CARBON_MIGRATE_API_URL")
-    assert (by_file.value, by_file.origin) == ("http://of-the-file:8082", "carbon-migrate.toml, line 4")
+    for flags, environment, value, origin in (
+        (Flags(api_url="http://of-the-flag:1"), variable, "http://of-the-flag:1", "--api-url"),
+        (Flags(), variable, "http://of-the-variable:1", "CARBON_MIGRATE_API_URL"),
+        (Flags(), {}, "http://of-the-file:8082", "carbon-migrate.toml, line 4"),
+    ):
+        found = load(flags, environment, tmp_path).api_url
+        assert (found.value, found.origin) == (value, origin)
 
 
 NO_NAME = "database.password: a credential has a name of letters"
@@ -112,12 +119,6 @@ def test_a_file_that_was_named_must_be_there_and_be_a_text(tmp_path: Path) -> No
         load(Flags(), {}, tmp_path)
 
 
-def test_a_file_as_a_windows_editor_writes_it_is_taken(tmp_path: Path) -> None:
-    (tmp_path / "carbon-migrate.toml").write_bytes(b"\xef\xbb\xbf" + TOML.replace("\n", "\r\n").encode())
-    url = load(Flags(), {}, tmp_path).api_url
-    assert (url.value, url.origin) == ("http://of-the-file:8082", "carbon-migrate.toml, line 4")
-
-
 def test_what_a_flag_says_is_told_by_its_name_and_may_be_written_in_more_than_one_way(tmp_path: Path) -> None:
     with pytest.raises(SettingsRefused, match=r"http://HOST:8082.*from --api-url"):
         _ = load(Flags(api_url="billing:8082"), {}, tmp_path).client
@@ -138,19 +139,40 @@ def test_without_anything_there_are_defaults_and_no_billing(tmp_path: Path) -> N
         _ = settings.target
 
 
-def test_what_the_file_names_is_sought_beside_the_file(tmp_path: Path) -> None:
-    folder = tmp_path / "etc"
-    folder.mkdir()
-    text = 'journal = "a.journal"\n[database]\naddress = "b.fdb"\n[metrics]\nfile = "figures/{run}.prom"\n'
-    path = written(folder, text, "other.toml")
-    settings = load(Flags(config=path), {}, tmp_path)
-    assert settings.journal.value.path == folder / "a.journal"
-    assert settings.database.value == str(folder / "b.fdb")
-    assert settings.log == folder / "a.journal.log"
-    assert (settings.metrics.file, bool(load(Flags(), {}, tmp_path).metrics)) == (
-        folder / "figures" / "{run}.prom",
-        False,
-    )
+@pytest.mark.parametrize("named", ["s.toml", "./s.toml", "etc/s.toml"])
+def test_what_the_file_names_lies_beside_the_file(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/olga")
+    text = """\
+journal = "a.journal"
+jobs = ["./ours.py"]
+[database]
+address = "./b.fdb"
+[metrics]
+file = "figures/{run}.prom"
+[hooks]
+on-start = "hooks/mail"
+on-hold = "./mail"
+on-end = "~/bin/mail"
+"""
+    path = Path(named)
+    folder = tmp_path / path.parent
+    folder.mkdir(exist_ok=True)
+    written(folder, text, path.name)
+    found = load(Flags(config=path), {}, tmp_path)
+    assert found.journal.value.path.absolute() == folder / "a.journal"
+    assert found.log is not None
+    assert found.log.absolute() == folder / "a.journal.log"
+    assert (found.database.value, found.own_jobs.files) == (str(folder / "b.fdb"), (folder / "ours.py",))
+    assert found.metrics.file == folder / "figures" / "{run}.prom"
+    assert [hook.name for hook in found.hooks.hooks.values()] == [
+        str(folder / "hooks" / "mail"),
+        str(folder / "mail"),
+        "/home/olga/bin/mail",
+    ]
+    assert not load(Flags(), {}, tmp_path).metrics
     assert load(Flags(config=path, journal="c.journal"), {}, tmp_path).journal.value.path == tmp_path / "c.journal"
 
 
@@ -176,16 +198,16 @@ def test_secrets_stand_in_no_repr(tmp_path: Path) -> None:
 
 
 def test_how_long_the_billing_may_be_silent(tmp_path: Path) -> None:
-    assert (load(Flags(), {}, tmp_path).timeout.value, load(Flags(), {}, tmp_path).timeout.origin) == (
-        60.0,
-        "built in",
-    )
+    built_in = load(Flags(), {}, tmp_path).timeout
+    assert (built_in.value, built_in.origin) == (60.0, "built in")
     written(tmp_path, TOML.replace("[api]", "[api]\ntimeout = 20"))
-    by_file = load(Flags(), {}, tmp_path)
-    assert (by_file.timeout.value, by_file.timeout.origin) == (20.0, "carbon-migrate.toml, line 4")
-    assert (by_file.client.read, by_file.client.deadline) == (20.0, 40.0)
-    by_flag = load(Flags(timeout=1.5), {}, tmp_path)
-    assert (by_flag.timeout.origin, by_flag.client.read) == ("--timeout", 1.5)
+    for flags, value, origin in (
+        (Flags(), 20.0, "carbon-migrate.toml, line 4"),
+        (Flags(timeout=1.5), 1.5, "--timeout"),
+    ):
+        found = load(flags, {}, tmp_path)
+        assert (found.timeout.value, found.timeout.origin) == (value, origin)
+        assert (found.client.read, found.client.deadline) == (value, 2 * value)
 
 
 # ---- where the journal lies when nobody says -------------------------------------------------------------------
@@ -201,30 +223,24 @@ def of_url(tmp_path: Path, folder: str = "here", url: str = URL) -> SettingValue
 
 
 def test_the_journal_belongs_to_the_billing_wherever_the_command_is_typed(tmp_path: Path) -> None:
-    expected = tmp_path / "state" / "carbon-migrate" / "169.254.80.82-8082.journal"
+    state = tmp_path / "state" / "carbon-migrate"
+    expected = state / "169.254.80.82-8082.journal"
     assert of_url(tmp_path).value == of_url(tmp_path, "there").value == expected
     assert of_url(tmp_path, url=f"{URL}/").value == expected, "one address in two spellings"
     assert of_url(tmp_path, url="http://169.254.80.82:8083").value != expected
     assert of_url(tmp_path, url=f"{URL}/billing").value != expected
-
-
-def test_a_journal_of_the_working_folder_is_used_and_named(tmp_path: Path) -> None:
-    (tmp_path / "old").mkdir()
-    there = tmp_path / "old" / "carbon-migrate.journal"
-    there.touch()
-    setting = of_url(tmp_path, "old")
-    assert (setting.value, setting.origin) == (there, "found in the working folder")
-
-
-def test_without_an_address_it_is_the_only_one_that_there_is(tmp_path: Path) -> None:
-    state = tmp_path / "state" / "carbon-migrate"
+    # Without an address it is the only one that there is.
     state.mkdir(parents=True)
-    (state / "one-8082.journal").touch()
-    (state / "one-8082.journal.log").touch()
-    (state / "one-8082.journal-plans").touch()
+    for name in ("one-8082.journal", "one-8082.journal.log", "one-8082.journal-plans"):
+        (state / name).touch()
     assert of_url(tmp_path, url="").value == state / "one-8082.journal"
     (state / "two-8082.journal").touch()
     assert not of_url(tmp_path, url="").value.exists()
+    # One of the working folder is used, and named.
+    there = tmp_path / "there" / "carbon-migrate.journal"
+    there.touch()
+    setting = of_url(tmp_path, "there")
+    assert (setting.value, setting.origin) == (there, "found in the working folder")
 
 
 @pytest.mark.parametrize(
@@ -249,9 +265,7 @@ def test_whatever_the_address_is_the_journal_is_one_file_of_the_folder(tmp_path:
     assert not name or journal.name == f"{name}.journal"
 
 
-def test_a_journal_on_a_network_file_system_is_refused_unless_told_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_on_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "cli.settings.settings.network_of", lambda path: "nfs4" if path.name == "shared.journal" else ""
     )
@@ -263,19 +277,6 @@ def test_a_journal_on_a_network_file_system_is_refused_unless_told_otherwise(
     assert load(told, {}, tmp_path).journal.value.path == tmp_path / "shared.journal"
     written(tmp_path, "journal = 'shared.journal'\njournal_on_network = true\n")
     assert load(Flags(), {}, tmp_path).journal.value.path == tmp_path / "shared.journal"
-
-
-# ---- A billing's address as the name of its journal: the same, however it is found
-
-
-PLAIN = r"(?i:https?)://[0-9a-zA-Z.-]{1,20}(:[0-9]{1,4})?(/[0-9a-zA-Z_-]{0,5}){0,3}"
-
-
-@given(st.from_regex(PLAIN, fullmatch=True))
-def test_a_plain_address_has_the_name_that_its_parts_give(address: str) -> None:
-    url = yarl.URL(address)
-    parts = f"{url.host}-{url.port}{url.path.rstrip('/')}".casefold()
-    assert name_of_billing(address) == (re.sub(r"[^0-9a-z.-]+", "_", parts).strip("_.-") or "billing")
 
 
 # ---- The table [hooks] of the settings file: commands and addresses, and what is refused of them
@@ -303,32 +304,6 @@ def test_a_command_is_words(given: str, words: tuple[str, ...], tmp_path: Path) 
     hook = hooks(tmp_path, f"on-end = {given}").hooks[HookEvent.END]
     assert tuple(hook.command) == words
     assert hook.name == words[0]
-
-
-def test_a_command_with_a_path_is_sought_beside_the_file_or_at_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", "/home/olga")
-    found = hooks(tmp_path, 'on-start = "hooks/mail"\non-end = "~/bin/mail"').hooks
-    assert found[HookEvent.START].name == str(tmp_path / "hooks" / "mail")
-    assert found[HookEvent.END].name == "/home/olga/bin/mail"
-
-
-@pytest.mark.parametrize("named", ["s.toml", "./s.toml"])
-def test_a_path_beside_a_file_that_is_named_without_its_folder_stays_a_path(
-    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("s.toml").write_text(
-        'jobs = ["./ours.py"]\n[hooks]\non-end = "./mail"\n[metrics]\nfile = "./run.prom"\n'
-        '[database]\naddress = "./billing.fdb"\n',
-        encoding="utf-8",
-    )
-    found = load(Flags(config=Path(named)), {}, tmp_path)
-    assert tuple(found.hooks.hooks[HookEvent.END].command) == (str(tmp_path / "mail"),)
-    assert found.database.value == str(tmp_path / "billing.fdb")
-    assert found.metrics.file == tmp_path / "run.prom"
-    assert found.own_jobs.files == (tmp_path / "ours.py",)
 
 
 def test_of_an_address_only_its_host_is_shown(tmp_path: Path) -> None:
@@ -359,3 +334,270 @@ def test_an_address_of_apprise_asks_for_apprise(tmp_path: Path, monkeypatch: pyt
     assert (hook.name, hook.url.reveal()) == ("apprise", f"apprise://tgram://{TOKEN}/5")
     with pytest.raises(SettingsRefused, match=r"hooks\.ping: it is not an address"):
         hooks(tmp_path, f'ping = "apprise://tgram://{TOKEN}/5"')
+
+
+# ---- Profiles of settings: laid over the common part, one of them chosen, one billing each
+
+
+PROFILES = """\
+language = "en"
+[api]
+timeout = 20
+form = { hash_key = "of-all", city = "1" }
+
+[hooks]
+on-end = ["tell", "everybody"]
+
+[profile.test.api]
+url = "http://stand:8082"
+
+[profile.production]
+name = "ISP  North"
+language = "ru"
+[profile.production.api]
+url = "http://north:8082"
+form = { hash_key = "of-production" }
+[profile.production.database]
+address = "north/3050:/billing.gdb"
+[profile.production.hooks]
+on-end = ["tell", "olga"]
+"""
+LIST = "has profiles of settings, and none is chosen: test, production"
+
+
+def loaded(folder: Path, profile: str | None = None, text: str = PROFILES, **environment: str) -> Settings:
+    written(folder, text)
+    return load(Flags(profile=profile), {"XDG_STATE_HOME": str(folder / "state"), **environment}, folder)
+
+
+def test_a_profile_is_laid_over_the_common_part_and_each_value_names_its_line(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "production")
+    assert settings.profile
+    assert settings.profile.badge == Badge("production", "ISP North", production=True)
+    assert (settings.api_url.value, settings.api_url.origin) == ("http://north:8082", "carbon-migrate.toml, line 16")
+    assert (settings.timeout.value, settings.timeout.origin) == (20, "carbon-migrate.toml, line 3")
+    assert {name: secret.reveal() for name, secret in settings.form.value.items()} == {
+        "hash_key": "of-production",
+        "city": "1",
+    }
+    assert settings.form.origin == "carbon-migrate.toml, line 17"
+    assert settings.database.origin == "carbon-migrate.toml, line 19"
+    assert [list(hook.command) for hook in settings.hooks.hooks.values()] == [["tell", "olga"]]
+    assert settings.language.value == "ru"
+    other = loaded(tmp_path, "test")
+    assert other.profile
+    assert other.profile.badge == Badge("test")
+    assert other.form.value["hash_key"].reveal() == "of-all"
+    assert other.database.value is None
+    assert other.journal.value.path.name == "stand-8082.journal" != settings.journal.value.path.name
+
+
+def test_the_flag_goes_before_the_variable_and_that_before_the_file(tmp_path: Path) -> None:
+    text = f'default_profile = "test"\n{PROFILES}'
+    chosen = [
+        loaded(tmp_path, "production", text, CARBON_MIGRATE_PROFILE="test"),
+        loaded(tmp_path, None, text, CARBON_MIGRATE_PROFILE="production"),
+        loaded(tmp_path, None, text),
+    ]
+    assert [(one.profile.badge.profile, one.profile.origin.rpartition("/")[2]) for one in chosen if one.profile] == [
+        ("production", "--profile"),
+        ("production", "CARBON_MIGRATE_PROFILE"),
+        ("test", "carbon-migrate.toml, line 1"),
+    ]
+
+
+def with_journal(name: str) -> str:
+    """The profile `test` has a journal of its own."""
+    return PROFILES.replace("[profile.test.api]", f'[profile.test]\njournal = "{name}"\n[profile.test.api]')
+
+
+OF_ALL = 'journal = "all.journal"\n'
+SHARED = 'journal = "postgresql://db/all"\n'
+FIGURES = 'metrics = { file = "%s.prom" }\n'
+ONE_DATABASE = f'{PROFILES}[profile.test.database]\naddress = "north/3050:/billing.gdb"\n'
+
+
+@pytest.mark.parametrize(
+    ("profile", "text", "told"),
+    [
+        (None, PROFILES, LIST),
+        ("prodution", PROFILES, r"--profile: .* no profile of .* 'prodution' \(did you mean 'production'\?\)"),
+        ("test", "", "there is no profile of settings 'test', for .*carbon-migrate.toml has none"),
+        ("", f'default_profile = "production"\n{PROFILES}', LIST),
+        (None, f'default_profile = "nort"\n{PROFILES}', "line 1: there is no profile of settings 'nort'"),
+        (None, f"default_profile = 5\n{PROFILES}", "line 1: default_profile: it is the name"),
+        ("test", 'profile = "test"\n', "line 1: profile: it is a table"),
+        ("test", "[profile]\ntest = 5\n", r"line 2: profile.test: it is a table"),
+        ("a b", '[profile."a b"]\n', "line 1: profile.a b: a name has letters"),
+        ("test", "[profile.test]\nname = 5\n", "line 2: profile.test.name: Expected `str`"),
+        ("test", "[profile.test]\nproduction = 1\n", "line 2: profile.test.production: Expected `bool"),
+        ("test", '[profile.test]\nname = "a\\u001bb"\n', "line 2: profile.test.name: .*nobody can type"),
+        (
+            "test",
+            "[profile.test]\n[profile.other.api]\nulr = 'x'\n",
+            r"line 3: .*ulr' .*'url'.*\[profile.other.api\] has",
+        ),
+        ("test", "[profile.test]\njurnal = 'x'\n", r"line 2: .*'journal'\?\); \[profile.test\] has: name, p"),
+        ("test", "[profile.test.api]\nurl = 5\n", "line 2: profile.test.api.url: Expected `str"),
+        ("test", "[profile.test.profile.x]\n", "there is no setting 'profile.test.profile'"),
+        # Profiles of two billings share no file.
+        ("test", OF_ALL + PROFILES, "line 1: journal: all.journal would be that of .* test and production"),
+        ("test", f"{FIGURES % 'all'}{PROFILES}", "metrics.file: all.prom would be that of"),
+        ("test", SHARED + ONE_DATABASE, "test and production have one database, so they are one billing"),
+    ],
+)
+def test_wrong_profiles_are_refused_with_line(profile: str | None, text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused, match=told):
+        loaded(tmp_path, profile, text)
+
+
+NORTH, STAND = "state/carbon-migrate/north-8082.journal", "state/carbon-migrate/stand-8082.journal"
+OWN, HERE = with_journal("test.journal"), with_journal("carbon-migrate.journal")
+ALIKE = OWN.replace("http://north:8082", "http://stand:8082")
+"""Two profiles of one billing: they share what is the billing's."""
+
+
+@pytest.mark.parametrize(
+    ("text", "profile", "variable", "journal", "taken"),
+    [
+        (PROFILES, "test", "API_URL=http://STAND:8082/", None, STAND),
+        (FIGURES % "{run}" + PROFILES, "test", "", None, STAND),
+        (OF_ALL + ALIKE.replace("test.j", "all.j"), "production", "", None, "all.journal"),
+        (ALIKE, "production", "", "test.journal", "test.journal"),
+        (OWN, "production", "", NORTH, NORTH),
+        # One of the working folder is the billing's of the profile that names it.
+        (HERE, "test", "", None, "carbon-migrate.journal"),
+        (HERE, "production", "", None, NORTH),
+        (PROFILES, "test", "", None, r"all profiles .* Say in the one .*: journal = \"carbon-migrate"),
+        # No flag and no variable names another billing, or its journal.
+        ("", None, "PROFILE=test", None, "CARBON_MIGRATE_PROFILE: there is no profile of settings 'test'"),
+        (PROFILES, "test", "API_URL=http://north:8082", None, "has api.url http://stand:8082, and .*_API_URL says"),
+        (PROFILES, "production", "DATABASE=stand:/b.gdb", None, "has database.address .* and .*_DATABASE says"),
+        (OWN, "production", "", "test.journal", "^--journal: .* is the journal of .* test, which is another"),
+        (OWN, "production", "", "link", "^--journal: .* is the journal of .* test, which is another"),
+        (OWN, "test", f"JOURNAL={NORTH}", None, "^CARBON_MIGRATE_JOURNAL: .* that profile: --profile production"),
+    ],
+)
+def test_of_two_billings_none_is_taken_for_the_other(
+    text: str, profile: str | None, variable: str, journal: str | None, taken: str, tmp_path: Path
+) -> None:
+    written(tmp_path, text)
+    (tmp_path / "link").symlink_to(tmp_path / "test.journal")
+    name, _, value = variable.partition("=")
+    environment = {"XDG_STATE_HOME": str(tmp_path / "state"), f"CARBON_MIGRATE_{name}": value}
+    if "carbon-migrate" in taken and "/" not in taken:
+        (tmp_path / "carbon-migrate.journal").touch()
+    if taken.endswith(".journal"):
+        found = load(Flags(profile=profile, journal=journal), environment, tmp_path)
+        assert found.journal.value.path == tmp_path / taken
+        return
+    with pytest.raises(SettingsRefused, match=taken):
+        load(Flags(profile=profile, journal=journal), environment, tmp_path)
+
+
+def test_a_journal_of_many_billings_and_the_journals_of_all_profiles(tmp_path: Path) -> None:
+    for name in ("test", "production"):
+        assert str(loaded(tmp_path, name, SHARED + PROFILES).journal.value).startswith("postgresql://db:5432/all")
+        assert loaded(tmp_path, name, CARBON_MIGRATE_JOURNAL="postgresql://db/all").journal.value.is_shared
+    settings = loaded(tmp_path, COMMON_PART, OF_ALL + OWN)
+    assert [one.path.name for one in known_billings(settings, {}).journals] == ["all.journal", "test.journal"]
+
+
+def test_production_is_what_says_so_or_is_called_so(tmp_path: Path) -> None:
+    for name, says, production in (
+        ("north", "production = true", True),
+        ("north", "", False),
+        ("Production", "", True),
+        ("production", "production = false", False),
+    ):
+        profile = loaded(tmp_path, name, f"[profile.{name}]\n{says}\n").profile
+        assert profile
+        assert profile.badge == Badge(name, production=production)
+
+
+def test_a_badge_is_kept_with_a_run_and_read_again() -> None:
+    for badge in (Badge("test"), Badge("production", "ISP North", production=True)):
+        assert badge_of(badge.to_parameters()) == badge
+    assert badge_of({"input_file": "a.csv"}) is None
+
+
+def test_the_language_of_a_profile_is_that_of_the_screens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, PROFILES)
+    monkeypatch.chdir(tmp_path)
+    assert typed_language(["status", "--profile", "production"], {}) == "ru"
+    assert typed_language(["status"], {"CARBON_MIGRATE_PROFILE": "production"}) == "ru"
+    assert typed_language(["status", "--profile", "test"], {"LANG": "ru_RU.UTF-8"}) == "en"
+
+
+def test_what_asks_no_billing_needs_no_profile(typed: Typed, tmp_path: Path) -> None:
+    written(tmp_path, PROFILES)
+    assert typed("jobs").exit == 0
+    refused = typed("status")
+    assert (refused.exit, LIST in refused.err) == (2, True)
+
+
+# ---- The flags that pace a run: what they mean to the engine, and what they do to a real one
+
+
+def test_a_flag_says_what_it_was_given_also_where_that_is_the_default() -> None:
+    assert Pacing().given == {}
+    assert Pacing(max_in_flight="64", no_canary=False).given == {"max-in-flight": "64", "canary": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        ("--rate 0", "--rate: '0' is not a valid rate"),
+        ("--hours 1-6", "--hours: '1-6' is not a time range"),
+        ("--max-latency nan", "--max-latency: 'nan'"),
+        ("--limit-money 10,000", "--limit-money: '10,000' is not a limit"),
+        ("--throttle-sql none --throttle-above 1", "--throttle-sql and --throttle-above belong together"),
+        ("--throttle-sql x", "--throttle-sql and --throttle-above belong together"),
+        ("--throttle-above 1", "--throttle-sql and --throttle-above belong together"),
+        ("--throttle-sql x --throttle-above nan", "--throttle-above: 'nan'"),
+    ],
+)
+def test_what_means_nothing_is_refused_with_its_flag_and_exit_code_2(flags: str, why: str, typed: Typed) -> None:
+    ended = typed("resume", "k7m2q", *flags.split())
+    assert (ended.exit, f"✗ {why}" in ended.words) == (2, True), ended.err
+
+
+# ---- a real run --------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_error_in_the_first_rows_stops_a_run_with_3_and_says_how_to_go_on(place: Place) -> None:
+    place.traffic.answer = lambda number: (
+        web.json_response({"call": "FinanceOperations", "error": "Тариф 17 закрыт"}) if number == 4 else None
+    )
+    balances = place.balances(200)
+    ended = await place.cli("run", "balances", balances.path, "--yes", "--json", may_end_with=(3,))
+    assert place.traffic.arrived <= 11
+    for words in ("Тариф 17 закрыт", "--no-canary", f"carbon-migrate resume {ended.closing['run']}"):
+        assert words in ended.closing["stopped"]
+    resumed = await place.cli("resume", "--settle", "0", "--json", may_end_with=(1,))
+    assert resumed.closing["states"] == {"accepted": 199, "rejected": 1}
+
+
+async def test_the_rate_holds_for_what_is_read_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    balances = place.balances(8)
+    arrived: list[float] = []
+    carry_out = place.billing._carry_out
+
+    async def noted(model: str, form: Mapping[str, str]) -> MockAnswer:
+        if model != "Version":
+            arrived.append(anyio.current_time())
+        return await carry_out(model, form)
+
+    async def reading(*words: str | Path) -> Ended:
+        arrived.clear()
+        ended = await place.cli(*words, "--json", "--database", "")
+        assert len(arrived) >= 8
+        assert arrived[7] - arrived[0] >= 7 / 20 - 0.1
+        return ended
+
+    monkeypatch.setattr(place.billing, "_carry_out", noted)
+    await reading("plan", "balances", balances.path, "--rate", "20")
+    closing = (await reading("run", "balances", balances.path, "--yes", "--no-canary", "--rate", "20")).closing
+    assert closing["states"] == {"accepted": 8}
+    # The run keeps its rate, also for reading back.
+    assert (await reading("verify", closing["run"])).closing["applied"] == 8

@@ -1,11 +1,7 @@
 """Every command hears SIGINT, SIGTERM and SIGHUP: it closes what it has open, says so, and ends with 130."""
 
-import asyncio
-import io
+import json
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from itertools import cycle
@@ -13,71 +9,48 @@ from itertools import cycle
 import anyio
 import anyio.lowlevel
 import pytest
-from rich.console import Console
 
 from checkpoints.journal import open_journal
-from checkpoints.records import Totals
+from checkpoints.records import Stage, Totals
 from checkpoints.states import State
-from cli.commands.execution import exit_code
+from cli.session.plans import plans_beside
 from cli.terminal.exits import Exit, exit_of
-from cli.terminal.language import RUSSIAN, set_reader
-from cli.terminal.screen import Screen
-from cli.terminal.signals import Interrupted
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.control import under_control
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
-from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
-from tests.connections import served_connections
-from texts.said import said
+from tests.cli.terminal.terminals import at_a_terminal, killed_at
 
-SIGNALS = {
-    signal.SIGINT: "Ctrl-C",
-    signal.SIGTERM: "SIGTERM",
-    signal.SIGHUP: "the terminal has gone",
-}
+SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal has gone"}
 COMMANDS = ("run", "plan", "undo", "resume", "verify", "reconcile", "doctor")
 """What waits for the billing; the signals come by turns, for all commands hear them in one place."""
 
 
-@asynccontextmanager
-async def silent_billing() -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """The address of a billing that takes a request and never answers, and when it is asked."""
-    asked = asyncio.Event()
-
-    async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        asked.set()
-        with suppress(ConnectionResetError):
-            await reader.read()
-        writer.close()
-
-    async with served_connections(attend) as port:
-        yield f"http://127.0.0.1:{port}", asked
-
-
 @pytest.mark.parametrize(("command", "number"), list(zip(COMMANDS, cycle(SIGNALS), strict=False)))
-async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
-    command: str, number: signal.Signals, place: Place
-) -> None:
-    balances = place.balances(3)
-    async with silent_billing() as (url, asked):
-        async with open_journal(place.cli.journal) as journal:
-            run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, target=url))
-            await journal.end_intake(run)
-            await journal.approve(run)
-        words: tuple[str, ...] = {
-            "run": ("balances", str(balances.path), "--yes", "--json"),
-            "plan": ("balances", str(balances.path)),
-            "doctor": (),
-        }.get(command, (run.name,))
-        async with place.cli.started(command, *words, "--api-url", url) as started:
-            await asyncio.wait_for(asked.wait(), loops(30))
-            started.signal(number)
-            ended = await started.ended()
+async def test_who_waits_for_the_billing_ends_in_order(command: str, number: signal.Signals, place: Place) -> None:
+    balances, ends = place.balances(3), anyio.Event()
+
+    async def silent(_: str) -> None:
+        await ends.wait()
+
+    place.traffic.model, place.traffic.opening, place.traffic.meanwhile = "", True, silent
+    async with open_journal(place.cli.journal) as journal:
+        run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, target=place.billing.url))
+        await journal.end_intake(run)
+        await journal.approve(run)
+    words: tuple[str, ...] = {
+        "run": ("balances", str(balances.path), "--yes", "--json"),
+        "plan": ("balances", str(balances.path)),
+        "doctor": (),
+    }.get(command, (run.name,))
+    async with place.cli.started(command, *words) as started:
+        await started.until(partial(place.traffic.reaches, 1))
+        started.signal(number)
+        ended = await started.ended()
+    ends.set()
     assert ended.exit == 130
     assert f"interrupted ({SIGNALS[number]})" in ended.words
     assert "Traceback" not in ended.err
@@ -91,7 +64,7 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
 @pytest.mark.parametrize(
     ("command", "number"), list(zip((("status", "--watch"), ("stop",), ("stop",)), SIGNALS, strict=True)), ids=str
 )
-async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
+async def test_who_waits_for_a_run_ends_in_order(
     command: tuple[str, ...], number: signal.Signals, place: Place
 ) -> None:
     """This process has the run, and does not stop it when it is told to."""
@@ -130,16 +103,6 @@ async def test_a_signal_after_its_run_has_closed_changes_nothing(closed: str, pl
         assert words not in ended.err
 
 
-def test_a_terminal_that_has_gone_is_named_in_the_language_of_the_reader() -> None:
-    heard = io.StringIO()
-    reads_russian = copy_context()
-    reads_russian.run(set_reader, RUSSIAN)
-    screen = Screen(err=Console(file=heard, width=200))
-    gone = Interrupted(said("the terminal has gone"))
-    assert reads_russian.run(exit_code, gone, screen) is Exit.INTERRUPTED
-    assert "прервано (терминал закрыт)" in heard.getvalue()
-
-
 # ---- One number for what became of a run
 
 
@@ -169,7 +132,110 @@ GOOD = {State.ACCEPTED: 3, State.APPLIED: 1, State.SKIPPED: 2}
         (Totals(), StopKind.INTERRUPTED, False, Exit.INTERRUPTED),
     ],
 )
-def test_the_worst_that_is_left_gives_the_code(
-    totals: Totals, stopped: StopKind | None, intake_ended: bool, code: Exit
-) -> None:
+def test_the_worst_gives_the_code(totals: Totals, stopped: StopKind | None, intake_ended: bool, code: Exit) -> None:
     assert exit_of(totals, stopped, intake_ended=intake_ended) is code
+
+
+# ---- On a terminal: the preview, the question, and both answers
+
+
+@pytest.mark.parametrize(
+    ("language", "answer", "code"), [("en", "y\n", 0), ("en", "\n", 2), ("en", "nope\n", 2), ("ru", "да\n", 0)]
+)
+async def test_only_a_yes_in_the_same_language_sends(language: str, answer: str, code: int, place: Place) -> None:
+    place.billing.latency = 0.02
+    balances = place.balances(60)
+    asks, question, done, bar = {
+        "en": ("[y/N]", "Send these 60 rows", "is done", "rows/s"),
+        "ru": ("[д/Н]", "Отправить 60 строк на сумму ", "завершена", "строк/с"),
+    }[language]
+    with at_a_terminal(place, "run", "balances", str(balances.path), "--lang", language) as terminal:
+        await terminal.shows(asks)
+        assert (await place.found()).rows == 0
+        terminal.types(answer)
+        assert await terminal.ends() == code
+    assert question in " ".join(terminal.seen.split())
+    assert (done in terminal.seen, bar in terminal.seen) == (code == 0, code == 0)
+    assert (await place.found()).rows == (0 if code else 60)
+
+
+CTRL_D = "\x04"
+
+
+@pytest.mark.parametrize("ends_it", ["Ctrl-C", CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
+async def test_a_question_that_is_not_answered_leaves_no_run_and_no_lock(ends_it: str, place: Place) -> None:
+    balances = place.balances(5)
+    with at_a_terminal(place, "run", "balances", str(balances.path)) as terminal:
+        await terminal.shows("[y/N]")
+        if ends_it == CTRL_D:
+            terminal.types(CTRL_D)
+        else:
+            terminal.interrupt()
+        assert await terminal.ends() == 130
+    seen, mark, rest = " ".join(terminal.seen.split()).partition("nothing was sent, and the run is given up")
+    assert (mark != "", "all" in rest) == (True, False), seen
+    (run,) = await place.runs()
+    assert run.stage is Stage.DISCARDED
+    async with place.journal() as journal:
+        assert await journal.holder(run) is None
+    assert (await place.found()).rows == 0
+    assert "nothing to resume" in (await place.cli("resume")).out
+
+
+async def test_a_run_that_was_killed_at_its_question_outlives_ctrl_c_until_a_no(place: Place) -> None:
+    file = place.write("Договор;Сумма\n00001;5\n")
+    await killed_at("[y/N]", place, "run", "balances", file)
+    file.unlink()
+    asked = await place.cli("resume", may_end_with=(2,))
+    assert "columns contract_number = Договор, amount = Сумма" in asked.words
+    # Nobody could answer, and the question waits for somebody who can.
+    assert "The run stays as it is" in asked.words
+    for answer, stage in (("Ctrl-C", Stage.FROZEN), ("n\n", Stage.DISCARDED)):
+        with at_a_terminal(place, "resume", "--settle", "0") as terminal:
+            await terminal.shows("[y/N]")
+            if answer == "Ctrl-C":
+                terminal.interrupt()
+            else:
+                terminal.types(answer)
+            assert await terminal.ends() == (130 if stage is Stage.FROZEN else 2)
+        (run,) = await place.runs()
+        assert run.stage is stage
+    assert (await place.found()).rows == 0
+
+
+async def test_corrections_and_a_probe_that_are_not_agreed_to_leave_nothing(place: Place) -> None:
+    place.write("contract_number;amount\n00003;5\n00004;1O\n")
+    arguments = ("--skip-bad", "--yes", "--json")
+    closing = (await place.cli("run", "balances", "balances.csv", *arguments, may_end_with=(1,))).closing
+    await place.cli("export", closing["run"], "--state", "refused", "-o", "bad.csv")
+    mended = place.cli.folder / "bad.csv"
+    mended.write_text(mended.read_text(encoding="utf-8-sig").replace("1O", "10"), encoding="utf-8")
+    for command in (("run", "balances", "bad.csv", "--continue", closing["run"]), ("probe", "--abonent", "2003")):
+        with at_a_terminal(place, *command) as terminal:
+            await terminal.shows("[y/N]")
+            terminal.types(CTRL_D)
+            assert await terminal.ends() == 130, terminal.seen
+    async with place.journal() as journal, open_journal(plans_beside(journal.path)) as plans:
+        (run,) = await journal.runs()
+        assert (await journal.totals(run)).frozen == 1
+        assert [plan.stage for plan in await plans.runs()] == [Stage.DISCARDED]
+    assert list(place.cli.folder.rglob("*.probe")) == []
+    assert (await place.found()).rows == 1
+
+
+async def test_a_terminal_that_goes_ends_a_run_in_an_orderly_way(place: Place) -> None:
+    balances = place.balances(200)
+    with at_a_terminal(place, "run", "balances", str(balances.path), "--yes", "--rate", "20") as terminal:
+        await terminal.shows(" entered")
+        terminal.hangs_up()
+        assert await terminal.ends() == 130
+    log = (place.cli.folder / "carbon-migrate.journal.log").read_text(encoding="utf-8").splitlines()
+    assert "Traceback" not in "".join(log)
+    last = json.loads(log[-1])
+    assert (last["event"], last["exit"]) == ("ended", 130)
+    (run,) = await place.runs()
+    async with place.journal() as journal:
+        counts = (await journal.totals(run)).counts
+    # What was in flight was finished: nothing is left in doubt.
+    assert set(counts) == {State.PENDING, State.ACCEPTED}
+    assert counts[State.ACCEPTED] == (await place.found()).rows

@@ -5,10 +5,12 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -19,6 +21,8 @@ import pytest
 from rich.console import Console
 
 from checkpoints.journal import open_journal
+from cli.main import COMMANDS
+from cli.terminal.language import ENGLISH, RUSSIAN, language, system_language, typed_language
 from cli.terminal.screen import Screen
 from cli.terminal.streams import held_by, json_line, lasting, outputs, plain
 from cli.terminal.texts import JOINT, SIGNS, count, duration, markup_safe, money, printable
@@ -26,7 +30,7 @@ from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Typed, clean_environment
 from tests.cli.marked_language import unmarked
 from tests.cli.oneliners import PUBLISHED
-from texts.said import counted
+from texts.said import Quantity, counted, said
 
 ENCODINGS = ["utf-8", "koi8-r", "cp1251", "cp866", "ascii", "latin-1"]
 
@@ -91,7 +95,7 @@ def test_each_command_can_be_read_in_each_encoding(
 
 
 @pytest.mark.parametrize(("encoding", "held"), [("koi8-r", True), ("ascii", False)])
-def test_a_command_that_cannot_be_copied_as_it_is_shown_is_told(
+def test_a_command_that_cannot_be_copied(
     encoding: str, held: bool, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, err = of(encoding), of(encoding)
@@ -112,9 +116,7 @@ def test_json_is_the_same_in_each_encoding(encoding: str) -> None:
     assert json.loads(line) == {"name": "Щукин ✓", "sum": "1 234", "file": "б\\xff"}
 
 
-def test_columns_that_somebody_has_set_hold_without_a_terminal_too(
-    typed: Typed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_columns_hold_without_a_terminal_too(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = {}
     for columns in ("60", "0", "many"):
         monkeypatch.setenv("COLUMNS", columns)
@@ -158,39 +160,37 @@ async def run(tmp_path: Path) -> str:
         return (await frozen_run(journal, new_item("1"), new_item("2"))).name
 
 
+SAYING = f"""\
+jobs
+jobs balances --json
+completion bash
+completion bash --line "carbon-migrate pl"
+translate {shlex.quote(PUBLISHED["session"].line.strip())}
+--help
+--version
+status RUN
+status --json
+export RUN --state pending -o -
+report RUN -o -
+report prove RUN 1"""
+"""Commands that say something on standard output."""
+
+
 @pytest.mark.parametrize("stdout", ["closed", "full", "gone"])
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("jobs",),
-        ("jobs", "balances", "--json"),
-        ("completion", "bash"),
-        ("completion", "bash", "--line", "carbon-migrate pl"),
-        ("translate", PUBLISHED["session"].line),
-        ("--help",),
-        ("--version",),
-        ("status", "RUN"),
-        ("status", "--json"),
-        ("export", "RUN", "--state", "pending", "-o", "-"),
-        ("report", "RUN", "-o", "-"),
-        ("report", "prove", "RUN", "1"),
-    ],
-    ids=" ".join,
-)
 def test_a_command_whose_output_is_lost_has_failed_but_for_a_reader_that_has_gone(
-    arguments: tuple[str, ...], stdout: str, run: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+    stdout: str, run: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [run if word == "RUN" else word for word in arguments]
-    with lost(stdout, monkeypatch):
-        ended = typed(*words)
-    assert ended.exit == (0 if stdout == "gone" else 2)
-    told = re.search("standard output (could not|cannot) be written", ended.words)
-    assert (told is None) is (stdout == "gone")
-    assert stdout == "gone" or "written to stdout" not in ended.words
+    for line in SAYING.splitlines():
+        with monkeypatch.context() as patched, lost(stdout, patched):
+            ended = typed(*shlex.split(line.replace("RUN", run)))
+        assert ended.exit == (0 if stdout == "gone" else 2), line
+        told = re.search("standard output (could not|cannot) be written", ended.words)
+        assert (told is None) is (stdout == "gone"), line
+        assert stdout == "gone" or "written to stdout" not in ended.words, line
 
 
 @pytest.mark.parametrize("stdout", ["closed", "full"])
-def test_a_command_that_works_on_a_run_keeps_its_code_without_its_output(
+def test_work_on_a_run_keeps_its_code_without_output(
     stdout: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with lost(stdout, monkeypatch):
@@ -208,9 +208,7 @@ def test_a_bar_is_drawn_only_where_it_can_be(terminal: str, encoding: str, redra
     assert Screen(err=console).can_redraw is redraws
 
 
-def test_what_a_full_disk_did_not_take_goes_into_no_other_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_full_disk_did_not_take_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     with os.fdopen(full, "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
@@ -336,9 +334,7 @@ async def test_a_run_in_another_locale_takes_its_file_and_says_how_it_ended(plac
         (("jobs", os.fsdecode("нет".encode("koi8-r"))), "x JOB is not UTF-8, the encoding of texts in the locale C:"),
     ],
 )
-def test_a_locale_without_cyrillic_letters_takes_them_and_shows_others(
-    arguments: tuple[str, ...], said: str, tmp_path: Path
-) -> None:
+def test_a_locale_without_cyrillic_shows_others(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
     ended = run_in(tmp_path, clean_environment() | {"HOME": str(tmp_path)} | ASCII_LOCALE, *arguments)
     shown = ended.stderr.decode("ascii")
     assert ended.returncode == 2, shown
@@ -356,9 +352,7 @@ def test_a_locale_without_cyrillic_letters_takes_them_and_shows_others(
         (("doctor", "--database-password", "secret{odd}"), "--database-password is not UTF-8"),
     ],
 )
-def test_a_text_that_is_no_text_is_refused_with_the_locale_and_not_shown(
-    arguments: tuple[str, ...], named: str, typed: Typed
-) -> None:
+def test_a_text_that_is_none_is_refused_and_not_shown(arguments: tuple[str, ...], named: str, typed: Typed) -> None:
     odd = os.fsdecode("видела".encode("cp1251"))
     ended = typed.refused(*(argument.format(odd=odd) for argument in arguments), says=[named, "LC_ALL"])
     assert "secret" not in ended.err
@@ -430,10 +424,147 @@ def test_numbers_for_people() -> None:
     assert plain(money(Decimal("-1234567.5"))) == "−1 234 567.50"
     assert money(Decimal("0.125")) == "0.125"
     assert (duration(7.4), duration(750), duration(11_100)) == ("0:07", "12:30", "3:05:00")
-
-
-def test_a_number_and_its_word_stay_on_one_line() -> None:
+    # A number and its word stay on one line.
     file = StringIO()
     sentence = counted("there is {n} row", "there are {n} rows", 1234567)
     Console(file=lasting(file), width=20).print(printable(sentence))
     assert file.getvalue().splitlines()[-1].strip() == "1 234 567 rows"
+
+
+# ---- Russian and English: which one is taken, and how each writes numbers
+
+
+@pytest.mark.parametrize(
+    ("environment", "taken"),
+    [
+        ({}, ENGLISH),
+        ({"LANG": "ru_RU.UTF-8"}, RUSSIAN),
+        ({"LANG": "ru"}, RUSSIAN),
+        ({"LANG": "russian"}, RUSSIAN),
+        ({"LANG": "rusty"}, ENGLISH),
+        ({"LANG": "ru_RU.UTF-8", "LC_ALL": "C"}, ENGLISH),
+        ({"LANG": "C", "LC_MESSAGES": "ru_RU.KOI8-R"}, RUSSIAN),
+        ({"LANG": "ru_RU.UTF-8", "LC_MESSAGES": "POSIX"}, ENGLISH),
+        ({"LANG": "ru_RU.UTF-8", "LC_ALL": ""}, RUSSIAN),
+        ({"LANG": "de_DE.UTF-8"}, ENGLISH),
+    ],
+)
+def test_the_first_locale_variable_that_is_set_decides(environment: dict[str, str], taken: str) -> None:
+    assert system_language(environment) == taken
+
+
+def test_each_language_writes_numbers_and_moments_and_what_the_catalogue_lacks_is_english() -> None:
+    english, russian, amount = language(ENGLISH), language(RUSSIAN), Decimal("-12542889.1")
+    assert (english.write(amount), russian.write(amount)) == (
+        "−12\u00a0542\u00a0889.10",
+        "−12\u00a0542\u00a0889,10\u00a0₽",
+    )
+    assert (russian.write(Decimal(0)), english.write(Quantity(40203))) == ("0,00\u00a0₽", "40\u00a0203")
+    assert english.write(8082) == "8082", "a port is a name"
+    moment = datetime(2026, 11, 26, 3, 43, 37, tzinfo=UTC)
+    local = moment.astimezone()
+    assert russian.write(moment) == f"{local:%d.%m.%Y %H:%M:%S} (UTC{local.isoformat()[-6:]})"
+    assert english.write(moment).startswith(f"{local:%Y-%m-%d %H:%M:%S}")
+    assert russian.render(said("a sentence of {nobody}", nobody="x")) == "a sentence of x"
+
+
+@pytest.mark.parametrize(
+    ("line", "variable", "settings", "taken"),
+    [
+        ("run --lang en", "ru", "language = 'ru'", ENGLISH),
+        ("run --lang=en -y", "ru", "", ENGLISH),
+        ("run", "ru", "language = 'en'", RUSSIAN),
+        ("run", "", "language = 'en'", ENGLISH),
+        ("run", "", "", RUSSIAN),
+        ("", "", "", RUSSIAN),
+        ("run --lang", "", "", RUSSIAN),
+        ("run --lang xx", "yy", "language = 'zz'", RUSSIAN),
+        ("run", "", "language = [", RUSSIAN),
+        ("run", "", "language = 7", RUSSIAN),
+        ("run --config other.toml", "", "language = 'ru'", ENGLISH),
+        ("run --config nowhere.toml", "", "language = 'en'", RUSSIAN),
+        ("run --config .", "", "language = 'en'", RUSSIAN),
+    ],
+)
+def test_the_language_of_a_command_is_that_of_the_first_who_names_one(
+    line: str, variable: str, settings: str, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "carbon-migrate.toml").write_text(settings, encoding="utf-8")
+    (tmp_path / "other.toml").write_text("language = 'en'", encoding="utf-8")
+    environment = {"CARBON_MIGRATE_LANG": variable, "LANG": "ru_RU.UTF-8"}
+    assert typed_language(line.split(), environment) == taken
+
+
+def test_a_command_speaks_the_language_that_is_typed_and_forgets_it(typed: Typed) -> None:
+    assert "неизвестный язык" in typed("--lang", "ru", "status", "--lang", "xx").words
+    assert "is not a language" in typed("status", "--lang", "xx").words
+
+
+# ---- Help and usage errors: those of typer, in the language of the reader
+
+
+HELP = Path(__file__).parent / "help"
+
+
+@pytest.mark.parametrize(("screen", "command"), [("program", ""), ("run", "run"), ("run-balances", "run balances")])
+def test_the_help_in_russian(screen: str, command: str, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SCREENS=write` writes the file anew, as for the other screens."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = "\n".join(line.rstrip() for line in typed(*command.split(), "--help", "--lang", "ru").out.splitlines())
+    file = HELP / f"{screen}.txt"
+    if os.environ.get("SCREENS") == "write":
+        file.write_text(f"{shown}\n", encoding="utf-8")
+    assert f"{shown}\n" == file.read_text(encoding="utf-8")
+
+
+def test_a_paragraph_is_broken_by_the_terminal_alone(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    (line,) = (line for line in typed("selftest", "--help").out.splitlines() if "Each round" in line)
+    assert line.strip().endswith("of the settings are not used.")
+
+
+@pytest.mark.parametrize(
+    ("line", "english", "russian"),
+    [
+        ("nosuch", "No such command 'nosuch'.", "Нет команды «nosuch»."),
+        ("statu", "Did you mean 'status'?", "Возможно, имелась в виду 'status'?"),
+        ("status --wach", "No such option: --wach (Possible options: --watch)", "Нет параметра --wach (похожие"),
+        ("status -z", "No such option: -z", "Нет параметра -z"),
+        ("decide", "Missing argument 'RUN'.", "Не указан аргумент 'RUN'."),
+        ("mock init x", "Missing option '--abonents'.", "Не указан параметр '--abonents'."),
+        ("status a b", "Got unexpected extra argument(s) (b)", "Лишние аргументы: b"),
+        ("run --set", "Option '--set' requires an argument.", "Параметру --set нужно значение."),
+        ("run --yes=1", "Option '--yes' does not take a value.", "Параметр --yes указывается без значения."),
+        ("mock init x --abonents 0", "'--abonents': it is below 1", "'--abonents': оно меньше 1"),
+        ("mock serve x --port 65536", "'--port': it is above 65535", "'--port': оно больше 65535"),
+        ("mock init x --abonents a", "'--abonents': a whole number is expected", "нужно целое число"),
+        ("mock serve x --latency-ms a", "'--latency-ms': a number is expected", "нужно число"),
+        (
+            "run --shared-accounts z",
+            "'z' is not one of 'sum', 'last', 'refuse'.",
+            "«z» — недопустимое значение; допустимы: 'sum'",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_both(line: str, english: str, russian: str, typed: Typed) -> None:
+    told, said = typed(*line.split()), typed("--lang", "ru", *line.split())
+    assert (told.exit, told.out) == (said.exit, said.out) == (2, "")
+    assert english in told.words
+    assert russian in said.words
+    assert "Ошибка" in said.words
+    assert english not in said.words
+
+
+def test_a_language_alone_shows_the_help(typed: Typed) -> None:
+    alone, asked = typed("--lang", "ru"), typed("--lang", "ru", "--help")
+    assert (alone.exit, alone.out.rstrip()) == (2, asked.out.rstrip())
+    assert "Не указана команда." in typed("mock", "--lang", "ru").words
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_no_command_has_a_word_of_english_prose(name: str, typed: Typed) -> None:
+    words = typed(name, "--help", "--lang", "ru").out.split()
+    assert [
+        word for word in ("the", "The", "and", "with", "Arguments", "Options", "[default:") if word in words
+    ] == []

@@ -1,16 +1,19 @@
 """What cannot be translated is refused in one sentence that names the part; nothing makes the program stumble."""
 
 import shlex
+import subprocess
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused, Exit
+from cli.translate.findings import Told
 from cli.translate.translation import Translation, translate_all
+from cli.translate.words import Word, lex
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.chain import parse
-from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, option, post, translated, values_of
+from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, off, option, post, translated, values_of
 from tests.cli.translate.test_translation import pasted
 
 LIST = "set list on; select id from abonents"
@@ -159,30 +162,18 @@ def of(sql: str) -> str:
         (of("select id from t where name like '%$x%'"), "x is not defined"),
         (of("select id from t where x=$1"), "1 is not defined"),
         # a variable that gets no value of its own
-        (loop("set heading off; select id from t", get("b"), variables="a b"), r"\$b gets nothing: .* 1 field"),
-        (loop("set heading off; select id, x from t", get()), r"\$line gets 2 values at once"),
-        (
-            loop("set heading off; select id||' '||x+1 from t", get("b"), variables="a b"),
-            r"\$b gets nothing: .* 1 field",
-        ),
-        (
-            loop("set heading off; select a||' '||b from t union select c from t", get("b"), variables="a b"),
-            r"\$b gets",
-        ),
+        (off("select id from t", get("b"), variables="a b"), r"\$b gets nothing: .* 1 field"),
+        (off("select id, x from t"), r"\$line gets 2 values at once"),
+        (off("select id||' '||x+1 from t", get("b"), variables="a b"), r"\$b gets nothing: .* 1 field"),
+        (off("select a||' '||b from t union select c from t", get("b"), variables="a b"), r"\$b gets"),
         (loop("set list on; select id from t", get("a"), variables="a b"), r"\$a is the name of the column"),
-        (
-            loop("set heading off; select id, x from t", get(), filters="awk '{print $3}'"),
-            r"awk picks \$3, .* 2 fields",
-        ),
-        (loop("set heading off; select id from t", get("id")), r"\$id is not defined in the line"),
+        (off("select id, x from t", filters="awk '{print $3}'"), r"awk picks \$3, .* 2 fields"),
+        (off("select id from t", get("id")), r"\$id is not defined in the line"),
         # what is done to what isql prints
-        (
-            loop("set heading off; select id from t", get(), filters="sed 1,2d"),
-            "takes away rows too: .* are 1",
-        ),
+        (off("select id from t", filters="sed 1,2d"), "takes away rows too: .* are 1"),
         (loop("select id from t", get(), filters="sed '/^$/d' | tail -n +4"), "takes away rows too: .* are 2"),
-        (loop("set heading off; select name from t", get(), filters="grep '[0-9]'"), "grep .*: what it does"),
-        (loop("set heading off; select name as id from t", get(), filters="grep '[0-9]'"), "grep .*: what it does"),
+        (off("select name from t", filters="grep '[0-9]'"), "grep .*: what it does"),
+        (off("select name as id from t", filters="grep '[0-9]'"), "grep .*: what it does"),
         (loop("select id, name from t", get(), filters="grep -v ID"), "grep -v ID: what it does"),
         (loop("select id from t", get(), filters="grep -v 5"), "grep -v 5: what it does"),
         (loop("select id from t", get(), filters="grep -vE 'ID|5'"), "grep -vE .*: what it does"),
@@ -387,3 +378,94 @@ def test_any_value_reaches_the_call_as_it_is(value: str) -> None:
     assert pasted(found.pretty(found.command)) == list(found.command)
     (step,) = parse(model, chains(found)).fill({})
     assert step.arguments == {"name": value}
+
+
+# ---- Words are what bash makes of them; nothing that is typed makes the lexer stumble
+
+
+ANYTHING = st.text(st.sampled_from(" \t\n'\"\\$`{}()|&;<>#ab1=%+я\xa0"), max_size=40)
+# Nothing in it can do anything in a shell.
+QUOTING = st.text(st.sampled_from("ab'\"\\ \n"), max_size=14)
+
+
+def words(line: str) -> list[str]:
+    return [token.plain for token in lex(line, Told()) if isinstance(token, Word)]
+
+
+IN_BASH = """eval "words=($1
+)" || exit 1
+for word in "${words[@]}"; do printf '%s\\0' "$word"; done
+"""
+
+
+def in_bash(line: str) -> list[str] | None:
+    """The words as bash has them; None where it finds no end of a quote."""
+    done = subprocess.run(["bash", "-c", IN_BASH, "bash", line], check=False, capture_output=True)  # noqa: S603, S607 - nothing but quotes and letters
+    return None if done.returncode else done.stdout.decode().split("\0")[:-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected", "column"),
+    [
+        ("a 'b c", ["a", "b c"], 3),
+        ("a 'b c \n", ["a", "b c"], 3),
+        ('a "b \\" c', ["a", 'b " c'], 3),
+        ("a 'b'' c -D -", ["a", "b", "c", "-D", "-"], 6),
+        ("a 'b'' 'c' d", ["a", "b", "c", "d"], 6),
+        ("a 'b'';", ["a", "b"], 6),
+        ("a 'b''", ["a", "b"], 6),
+        ('a "b"" c', ["a", "b", "c"], 6),
+    ],
+)
+def test_a_quote_without_its_other_half_is_read_as_it_was_meant(line: str, expected: list[str], column: int) -> None:
+    told = Told()
+    lex(line, told)
+    assert words(line) == expected
+    assert [(fault.kind, fault.place.column) for fault in told.faults] == [("unbalanced-quote", column)]
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ("a $((1+1))", "line 1, column 3: arithmetic"),
+        ("a $(b", "line 1, column 3: the command within a command that begins here is never closed"),
+        ('"a `b"', "line 1, column 4: the command within a command that begins here is never closed"),
+        ("a $(b $(c $(d $(e))))", "nested too deep"),
+        ("a <<E\nb\n", "line 1, column 3: the lines behind `<<` have no E at their end"),
+        ("a <<E\nb\\\nE\n", "line 2, column 1: a backslash stands here"),
+        ('"${a:-b}"', "column 2: a variable is read here as"),
+        ("$'\\x41'", "column 1: .* plain quotes"),
+        ("a \x1b[2J", r"column 3: a character that cannot be seen \(U\+001B\)"),
+        ("a\u202eb", r"U\+202E"),
+        ("a\0b", r"U\+0000"),
+        ("a\udcffb", r"U\+DCFF"),
+    ],
+)
+def test_what_only_a_running_shell_could_tell_is_refused(line: str, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match):
+        lex(line, Told())
+
+
+@given(ANYTHING | st.text())
+def test_nothing_makes_it_stumble(line: str) -> None:
+    told = Told()
+    try:
+        tokens = lex(line, told)
+    except CommandRefused:
+        return
+    lines = line.split("\n")
+    for place in [*(token.place for token in tokens), *(fault.place for fault in told.faults)]:
+        assert 1 <= place.line <= len(lines)
+        assert 1 <= place.column <= len(lines[place.line - 1]) + 1
+
+
+@given(QUOTING)
+def test_words_are_those_of_bash(line: str) -> None:
+    # A backslash at the very end would quote what comes after it here, and nothing does.
+    line = line.rstrip("\\")
+    expected = in_bash(line)
+    told = Told()
+    lex(line, told)
+    assert (expected is None) == bool(told.faults)
+    if expected is not None:
+        assert words(line) == expected

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from cli.page.application import LABELS
 from cli.terminal.language import language
 from tests.cli.conftest import Place
-from tests.cli.fleet.campaigns import new_run
+from tests.cli.fleet.conftest import new_run
 from tests.cli.page.chromium.conftest import PHONE, WIDE, Shows
 from tests.cli.page.chromium.test_run import ROWS, a_load, stage, word
 

@@ -83,9 +83,7 @@ async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: P
 
 
 @pytest.mark.prove
-async def test_two_tabs_follow_a_run_through_a_pause_a_kill_and_a_resume_without_a_reload(
-    place: Place, shows: Shows
-) -> None:
+async def test_two_tabs_follow_a_run_through_a_pause_a_kill_and_a_resume(place: Place, shows: Shows) -> None:
     async with a_load(place) as (load, name), shows(name) as shown:
         other = await shown.another_tab()
         await stage(shown, "works")
@@ -157,17 +155,11 @@ async def test_a_wrong_setting_is_refused_with_a_sentence_a_right_one_taken(plac
 
 
 @pytest.mark.prove
-async def test_a_server_that_is_gone_is_told(place: Place, shows: Shows) -> None:
-    async with a_load(place) as (_, name), shows(name) as shown:
-        await stage(shown, "works")
-        shown.server.signal(signal.SIGKILL)
-        await expect(shown.tab.locator("#lost")).to_contain_text(word("lost").partition("{")[0])
-        shown.troubles.clear()
-
-
-@pytest.mark.prove
-async def test_a_page_that_only_shows_has_nothing_to_press(place: Place, shows: Shows) -> None:
+async def test_a_page_that_only_shows_has_no_buttons_and_a_lost_server_is_told(place: Place, shows: Shows) -> None:
     async with a_load(place) as (_, name), shows(name, "--read-only") as shown:
         await stage(shown, "works")
         await expect(shown.tab.locator("#no-control")).to_have_text(word("control.read_only"))
         await expect(shown.tab.locator("#control")).to_be_hidden()
+        shown.server.signal(signal.SIGKILL)
+        await expect(shown.tab.locator("#lost")).to_contain_text(word("lost").partition("{")[0])
+        shown.troubles.clear()
