@@ -18,6 +18,7 @@ READS: Final = "cli/output/test_answer_files.py::test_every_job_that_reads_is_pl
 KEEPS_SECRETS: Final = "cli/test_passwords.py::test_every_job_on_passwords_is_planned_killed_resumed_and_verified"
 
 ANSWERS: Final = "jobs/catalogue/test_readings.py::test_a_job_that_reads"
+SCENES: Final = "jobs/test_scenes.py::test_what_is_said_of_rows_at_each_stage"
 THERE_AND_BACK: Final = "jobs/effects/test_there_and_back.py::test_there_and_back_again_though_answers_are_lost"
 
 IMPORTED: Final = "cli/test_import.py::test_an_import_is_killed_resumed_verified_and_taken_back"
@@ -51,14 +52,14 @@ _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "delete-account": ("jobs/effects/test_create.py::test_an_account_goes_with_what_points_to_it",),
         "payment": (
             "jobs/effects/test_pay.py::test_payments_are_taken_back",
-            "jobs/effects/test_pay.py::test_a_lost_payment_is_always_left_to_a_person",
+            SCENES,
             "cli/test_payments.py::test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_answer_is_lost",
         ),
-        "warning-threshold": ("jobs/effects/test_set_fields.py::test_all_live_subscribers_of_a_folder",),
-        "tariff-threshold": ("jobs/effects/test_set_fields.py::test_as_the_tariffs_have_it",),
-        "cutoff-limit": ("jobs/effects/test_set_fields.py::test_the_sum_of_the_tariff_and_one_rouble",),
+        "warning-threshold": (SCENES,),
+        "tariff-threshold": (SCENES,),
+        "cutoff-limit": (SCENES,),
         "operator": ("jobs/effects/test_set_fields.py::test_all_of_an_operator",),
-        "recalculate": ("jobs/effects/test_set_fields.py::test_a_recalculation_that_is_done_already_is_as_wanted",),
+        "recalculate": (SCENES,),
         "next-charge": ("jobs/effects/test_set_fields.py::test_a_service_without_a_manager",),
         "services-on-offer": ("jobs/catalogue/test_readings.py::test_what_is_offered_and_what_is_connected",),
         "blocked": ("jobs/catalogue/test_readings.py::test_who_is_blocked_comes_out_of_the_database",),

@@ -30,7 +30,7 @@ from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, TypeEight
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.evidence import Accepted, Lost
-from engine.job import Found, Prepared
+from engine.job import Found
 from engine.pacing.throttle import Rate
 from jobs.access.gateway import Gateway
 from jobs.access.operations import balances, newest, of_type
@@ -45,7 +45,7 @@ from lab.mock.population import leave_out
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
 from tests.jobs.conftest import Execute
-from tests.jobs.making import RUN, effect_of, job_of, planned, prepared, rows_of
+from tests.jobs.making import RUN, effect_of, job_of, planned, rows_of
 from tests.virtual_clock import run
 
 
@@ -163,20 +163,6 @@ async def test_a_last_operation_without_an_id_is_not_believed() -> None:
     client.ask.return_value = [{"storno": 0}]
     with pytest.raises(LookUpFailed, match="has no op_id"):
         await newest(Gateway(client), [9001])
-
-
-def told(done: Prepared) -> list[tuple[int | None, str | None, str]]:
-    return [(one.line, one.column, one.reason) for one in done.refusals]
-
-
-async def test_rows_are_refused_with_line_and_column(gateway: Gateway) -> None:
-    job = job_of(gateway, TARIFF_NOW, rows_of("abonent_id;Тариф\n9001;3\n9002;77\n9003;99999999999\n"))
-    done = await prepared(job)
-    assert [one.label for one in done.items] == ["00123"]
-    assert told(done) == [
-        (3, "Тариф", "the billing has no tariff 77, or it is deleted"),
-        (4, "Тариф", "'99999999999' is not an id: the largest possible one is 2147483647"),
-    ]
 
 
 async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(gateway: Gateway) -> None:

@@ -22,7 +22,6 @@ from billing.database.dsn import Dsn
 from billing.money import LARGEST, AmountError, parse_amount, scaled
 from billing.selects.select import select_of
 from checkpoints.records import Item, Refusal
-from cli.terminal.language import RUSSIAN, language
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.rows import Row, RowPage, Source
@@ -31,7 +30,7 @@ from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload
 from jobs.access.vault import Vault
-from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, TARIFF_NOW
+from jobs.catalogue.built_in import ATTRIBUTE, BALANCES
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.rows.binding import Binding, Bound, Header
@@ -45,7 +44,7 @@ from lab.mock import chain, server
 from lab.mock.server import MockBilling
 from tests.conftest import SHARED_FIXTURES
 from tests.jobs.conftest import FOLDER, Execute
-from tests.jobs.making import job_of, planned, prepared, readings, refused, rows_of, sent
+from tests.jobs.making import job_of, planned, prepared, readings, rows_of, sent
 from texts.said import said
 
 MANY: Final = "9" * 5000
@@ -248,12 +247,6 @@ async def test_blanks_that_the_database_does_not_keep_make_no_difference(
     (reading,) = await readings(job, items)
     assert reading.difference is None
     assert mock_billing.ledger.effects("AttributeValues")
-
-
-async def test_line_ends_in_a_comment_are_told_and_not_cut_off(gateway: Gateway) -> None:
-    rows = rows_of('contract_number;amount;descr\n00123;5;"за март\n"\n')
-    (told,) = await refused(job_of(gateway, BALANCES, rows))
-    assert told == "2 descr: the text has line ends or other invisible characters"
 
 
 KINDS = ("rows.xlsx", "rows.jsonl")
@@ -548,20 +541,3 @@ def test_a_database_that_is_away_is_no_fault_of_the_statement(tmp_path: Path) ->
     for ask in (lambda: source.header, lambda: pages_of(source, "5")):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
             ask()
-
-
-def in_russian(texts: Sequence[str | None]) -> list[str]:
-    return [language(RUSSIAN).render(text) for text in texts if text is not None]
-
-
-async def test_why_a_row_is_refused(gateway: Gateway) -> None:
-    rows = rows_of("abonent_id;Тариф\n9001;3\n9002;77\n9003;x\n9003;\n012;3\n31;3\n")
-    done = await prepared(job_of(gateway, TARIFF_NOW, rows))
-    assert in_russian([one.reason for one in done.refusals]) == [
-        "тариф 77: в биллинге нет или удалено",
-        "'x' — не id: нужно целое число больше нуля",
-        "ячейка пуста",
-        "'012' — не id: начинается с нуля; может быть, это номер договора?",
-        "абонента 31 нет",
-    ]
-    assert str(done.refusals[-1].reason) == "there is no abonent 31"

@@ -12,7 +12,7 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from checkpoints.records import Item, NewItem
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused
-from engine.job import CannotLook, Different, Entries, Found, Marked, Prepared, ReadBack
+from engine.job import CannotLook, Different, Found, Prepared, ReadBack
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
@@ -32,7 +32,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import parameters_of
 from lab.mock.server import MockBilling
 from tests.checkpoints.samples import sending_item
-from tests.jobs.conftest import FOLDER, Execute
+from tests.jobs.conftest import Execute
 from tests.jobs.importing import planned as plan_steps
 from tests.jobs.importing import subscriber
 from tests.jobs.making import (
@@ -44,7 +44,6 @@ from tests.jobs.making import (
     planned,
     prepared,
     readings,
-    refused,
     rows_of,
     sent,
     sightings,
@@ -71,85 +70,7 @@ async def giving(gateway: Gateway, *, text: str = TO_GIVE) -> list[Item]:
 # ---- services ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_service_that_is_no_longer_as_it_was_connected(gateway: Gateway, execute: Execute) -> None:
-    job = effect_of(gateway, CONNECT_SERVICE)
-    items = await connecting(gateway)
-    first, second = [one.answer for one in await sent(job, items)]
-    execute("update users_usluga set usluga_id = 126 where id = ?", first)
-    # Deleted by somebody before anybody has looked: it is no reason to connect it once more.
-    execute("update users_usluga set deleted = 1 where id = ?", second)
-    sent_text = "sent usluga_id 240, manager_id 33; the billing has connected service"
-    texts = [
-        f"{sent_text} {first} with usluga_id 126, manager_id 33",
-        f"{sent_text} {second} with usluga_id 240, manager_id 33 (deleted)",
-    ]
-    assert await sightings(job, items) == [Different(text, marked=True) for text in texts]
-    assert await readings(job, items) == [ReadBack(None, text) for text in texts]
-
-
-async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, execute: Execute) -> None:
-    for key, abonent, usluga, comment, deleted in [
-        (90001, 9001, 240, "по звонку", 0),
-        (90002, 9001, 126, None, 0),
-        (90003, 9002, 240, None, 1),
-        (90004, 9003, 240, "[cm aaaaa/1]", 0),
-    ]:
-        execute.put("users_usluga", id=key, abonent_id=abonent, usluga_id=usluga, comment=comment, deleted=deleted)
-    rows = rows_of("abonent_id\n9001\n9002\n9003\n")
-    job = job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33")
-    assert await job.find_entries((await prepared(job)).items) == {
-        "9001/240": Entries(unmarked="connected service 90001 with usluga_id 240"),
-        "9003/240": Entries((Marked("aaaaa", 1, "90004", "connected service 90004 with usluga_id 240"),)),
-    }
-
-
-async def test_a_service_that_somebody_has_changed_is_left_alone(gateway: Gateway, execute: Execute) -> None:
-    job = effect_of(gateway, CONNECT_SERVICE)
-    done = await sent(job, await connecting(gateway))
-    execute("update users_usluga set manager_id = 34 where id = ?", done[0].answer)
-    execute("update users_usluga set deleted = 1 where id = ?", done[1].answer)
-    undo = await undone(job, done)
-    there = f"connected service {done[0].answer} with usluga_id 240, manager_id 34"
-    assert undo.left_alone == [
-        f"changed since: sent usluga_id 240, manager_id 33; the billing has {there}",
-        f"already as it was: connected service {done[1].answer} is gone",
-    ]
-
-
-async def test_a_service_whose_id_nobody_knows(gateway: Gateway) -> None:
-    items = await connecting(gateway, text="abonent_id\n9001\n")
-    assert (await undone(effect_of(gateway, CONNECT_SERVICE), items)).refused == [
-        "the id of what was created is not known: delete the UsersUsluga by hand"
-    ]
-
-
 # ---- attributes --------------------------------------------------------------------------------------------------
-
-
-async def test_a_value_that_is_there_already(gateway: Gateway, execute: Execute) -> None:
-    execute("insert into attribute_values values (90001, 9001, 1012, 'телеграм')")
-    execute("insert into attribute_values values (90002, 9003, 7, '15')")
-    done = await prepared(job_of(gateway, ATTRIBUTE, rows_of(TO_GIVE)))
-    assert [(one.key, one.skip_reason) for one in done.items] == [
-        ("9001/1012", "already as wanted: attribute value 90001 with attribute_value телеграм")
-    ]
-    (refusal,) = done.refusals
-    assert refusal.reason == (
-        "abonent 9003, attribute 7 has another value already: attribute value 90002 with attribute_value 15, and the "
-        "row says attribute_value 0015. This job adds and never changes: change it with the job `call`, "
-        "AttributeValues: objects.get by its id → set → save"
-    )
-
-
-async def test_a_value_that_differs_when_it_is_looked_for(gateway: Gateway, execute: Execute) -> None:
-    job = effect_of(gateway, ATTRIBUTE)
-    items = await giving(gateway, text="abonent_id;attribute_id;value\n9001;7;да\n")
-    execute("insert into attribute_values values (90001, 9001, 7, 'нет')")
-    text = "sent attribute_value да; the billing has attribute value 90001 with attribute_value нет"
-    assert await sightings(job, items) == [Different(text)]
-    assert await readings(job, items) == [ReadBack(None, text)]
-    changed = [msgspec.structs.replace(item, answer="90001") for item in items]
-    assert (await undone(job, changed)).left_alone == [f"changed since: {text}"]
 
 
 # ---- what was made anew ------------------------------------------------------------------------------------------
@@ -243,25 +164,6 @@ async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_an
         "Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id 9100"
     )
     assert isinstance((await sightings(job, items[1:]))[0], Different)
-
-
-async def test_a_subscriber_with_another_name_is_no_new_one(gateway: Gateway) -> None:
-    job = calling(gateway, "Abonents", PERSON, rows_of("number;name\n00123;Петров\n"))
-    (reason,) = await refused(job)
-    assert "contract_number 00123 has another value already: subscriber 9001 with name Иванов" in reason
-
-
-async def test_a_folder_is_none_of_the_subscribers_of_its_name(gateway: Gateway) -> None:
-    job = calling(gateway, "Abonents", SHELF, rows_of("name\nИванов\n"))
-    assert [one.lane for one in await planned(job)] == ["folders"]
-
-
-async def test_a_folder_at_the_top_is_found_there_alone(gateway: Gateway) -> None:
-    top = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": null}'
-    job = calling(gateway, "Abonents", top, rows_of("name\nСтранные\n"))
-    assert [one.skip_reason for one in (await prepared(job)).items] == [f"already as wanted: folder {FOLDER}"]
-    inside = calling(gateway, "Abonents", SHELF, rows_of("name\nСтранные\n"))
-    assert await planned(inside)
 
 
 def test_whether_it_is_a_folder_is_written_in_the_call(client: BillingClient) -> None:
@@ -361,17 +263,6 @@ async def test_services_found_by_their_comment(client: BillingClient, database: 
 
 
 @pytest.mark.usefixtures("connected")
-async def test_services_by_their_ids(gateway: Gateway) -> None:
-    rows = rows_of("users_usluga_id\n90001\n90003\n80000\n")
-    done = await prepared(job_of(gateway, DELETE_SERVICES, rows))
-    assert [(one.key, one.skip_reason) for one in done.items] == [
-        ("90001", None),
-        ("90003", "already as wanted: UsersUsluga 90003 is deleted"),
-    ]
-    assert [(one.line, one.reason) for one in done.refusals] == [(4, "there is no UsersUsluga with id 80000")]
-
-
-@pytest.mark.usefixtures("connected")
 async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
     gateway: Gateway, execute: Execute, database: Database
 ) -> None:
@@ -406,20 +297,6 @@ async def test_a_deletion_whose_effect_came_late_is_looked_up(gateway: Gateway) 
     )
     assert await sightings(job, items) == [Found(first.answer)]
     assert not job.repeatable
-
-
-@pytest.mark.usefixtures("connected")
-async def test_a_service_that_was_connected_again_is_left_alone(gateway: Gateway, execute: Execute) -> None:
-    job = effect_of(gateway, DELETE_SERVICES)
-    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of("id\n90001\n90002\n")))
-    done = await sent(job, items)
-    execute.put("users_usluga", id=90009, abonent_id=9001, usluga_id=126)
-    execute("update users_usluga set deleted = 0 where id = 90002")
-    assert (await undone(job, done)).left_alone == [
-        f"changed since: the run deleted it, and now there is connected service {key} with abonent_id {abonent}, "
-        "usluga_id 126"
-        for key, abonent in ((90009, 9001), (90002, 9002))
-    ]
 
 
 # ---- accounts ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from billing.profile import Fact, Profile, StornoEffect
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.evidence import Lost, RowRefused
-from engine.job import Absent, CannotLook, Different, Entries, Found, ReadBack
+from engine.job import Absent, CannotLook, Different, Found, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.built_in import BALANCES, PAYMENT
@@ -35,7 +35,6 @@ from tests.jobs.making import (
     planned,
     prepared,
     readings,
-    refused,
     rows_of,
     sent,
     sightings,
@@ -76,27 +75,6 @@ async def paying(gateway: Gateway, text: str = TWO) -> list[Item]:
     return [msgspec.structs.replace(one, state=State.PENDING) for one in items]
 
 
-@pytest.mark.usefixtures("earlier")
-async def test_payments_are_planned_with_the_last_operation(gateway: Gateway) -> None:
-    items = await paying(gateway, TWO + "A15;1\n")
-    assert [(one.key, one.label, one.lane, one.amount) for one in items] == [
-        ("9001", "00123", "account:9001", Decimal("50.50")),
-        ("9002", "123", "account:9002", Decimal(7)),
-        ("9003", "A15", "account:9003", Decimal(1)),
-    ]
-    assert [payload_of(one).was for one in items] == [{"op_id": "80001"}, {"op_id": "80002"}, {"op_id": "0"}]
-    job = effect_of(gateway, PAYMENT, way="add_payment")
-    assert job.describe("k7m2q", items[0]) == 'Abonents: objects.get(id=9001) → add_payment(SUM_IN="50.50")'
-    assert not job.repeatable
-
-
-@pytest.mark.usefixtures("earlier")
-async def test_a_payment_that_was_made_before_is_named(gateway: Gateway) -> None:
-    job = job_of(gateway, PAYMENT, rows_of(TWO), way="add_payment")
-    found = await job.find_entries((await prepared(job)).items)
-    assert found == {"9001": Entries(unmarked="operation 80001 of 50.50, 2026-02-03")}
-
-
 TWICE = "abonent_id;amount;document\n9001;5;17\n9001;5;18\n9001;6;17/a\n9002;7;\n"
 
 
@@ -131,61 +109,11 @@ async def test_the_column_of_the_documents_is_named_by_the_operator(gateway: Gat
     assert any("map document=COLUMN" in caution for caution in plain.cautions)
 
 
-async def test_a_lost_payment_is_always_left_to_a_person(gateway: Gateway, execute: Execute) -> None:
-    job = effect_of(gateway, PAYMENT, way="add_payment")
-    items = await paying(gateway, "abonent_id;amount\n9001;5\n")
-    assert await sightings(job, lost(items)) == [
-        CannotLook(
-            "a payment bears no mark, and since the plan there is no operation of 5.00: look in the billing whether "
-            "it has the payment in another form"
-        )
-    ]
-    operation(execute, 80005, 9001, 500)
-    operation(execute, 80006, 9001, 600)
-    operation(execute, 80007, 9002, 500)
-    maybe = CannotLook(
-        "a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type 2): it may "
-        "be this row's, or somebody else's. Look in the billing which it is"
-    )
-    assert await sightings(job, items) == await sightings(job, lost(items)) == [maybe]
-    operation(execute, 80008, 9001, 500)
-    (reading,) = await readings(job, items)
-    assert reading == ReadBack(
-        Decimal(5),
-        "sent 5.00; since the plan the billing has operation 80005 of 5.00, 2026-02-03 (type 2), "
-        "operation 80008 of 5.00, 2026-02-03 (type 2)",
-    )
-
-
-@pytest.mark.parametrize(("kind", "storno"), [(5, 0), (1, 0), (2, 1)])
-async def test_nothing_newer_of_that_sum_is_the_only_absence(
-    gateway: Gateway, execute: Execute, kind: int, storno: int
-) -> None:
-    """Of which type a payment is, and whether somebody has reversed it by now, nobody knows for certain."""
-    items = await paying(gateway, "abonent_id;amount\n9001;5\n")
-    job = effect_of(gateway, PAYMENT, way="add_payment")
-    assert await sightings(job, items) == [Absent()]
-    operation(execute, 80005, 9001, 500, kind, storno)
-    (sighting,) = await sightings(job, items)
-    assert isinstance(sighting, CannotLook)
-
-
 async def test_an_act_says_nothing_of_a_payment_once_a_probe_has_seen_it(gateway: Gateway, execute: Execute) -> None:
     items = await paying(gateway, "abonent_id;amount\n9001;5\n")
     known = replace(gateway, profile=Profile(receipt_type=Fact(2), act_type=Fact(1)))
     operation(execute, 80004, 9001, 500, kind=1)
     assert await sightings(effect_of(known, PAYMENT, way="add_payment"), items) == [Absent()]
-
-
-async def test_bad_amounts(gateway: Gateway) -> None:
-    for amount, reason in [
-        ("5.5555", "'5.5555' (column 2): 5.5555 has 4 decimals"),
-        ("0", "0 is not a payment: an amount above zero is expected"),
-        ("-5", "-5 is not a payment: an amount above zero is expected"),
-    ]:
-        rows = rows_of(f"abonent_id;sum_in\n9001;{amount}\n")
-        (told,) = await refused(job_of(gateway, PAYMENT, rows, way="add_payment"))
-        assert told.startswith(f"2 sum_in: {reason}")
 
 
 # ---- the way back ------------------------------------------------------------------------------------------------
@@ -206,23 +134,6 @@ async def test_payments_are_taken_back(gateway: Gateway, database: Database, way
     assert found.keys() == {OPERATIONS}
     if way == "storno":
         assert [row["STORNO"] for row in new_rows(found, OPERATIONS)] == [1, 1]
-
-
-async def test_a_payment_that_cannot_be_told_from_another_is_left_alone(gateway: Gateway, execute: Execute) -> None:
-    job = effect_of(gateway, PAYMENT, way="add_payment")
-    done = await sent(job, await paying(gateway))
-    execute("update finance_operations set op_id = 80001, op_date = '2026-02-03' where abonent_id = 9001")
-    operation(execute, 80002, 9001, 5050)
-    execute("delete from finance_operations where abonent_id = 9002")
-    undo = await undone(job, done, way="storno")
-    both = ", ".join(f"operation {key} of 50.50, 2026-02-03 (type 2)" for key in (80001, 80002))
-    assert undo.left_alone == [
-        f"which operation is its own cannot be told: {both}. Take the right one back by hand",
-        "changed since: an operation of 7.00 is no longer there",
-    ]
-    # One whose id a look-up has found is known.
-    known = [msgspec.structs.replace(one, answer="80001") for one in done[:1]]
-    assert [one.skip_reason for one in (await undone(job, known, way="storno")).done.items] == [None]
 
 
 THREE = "abonent_id;amount\n9001;50,50\n9002;-7\n9003;0\n"
@@ -388,43 +299,6 @@ def _cells(item: Item) -> tuple[str, ...]:
 
 
 # ---- what somebody has changed since -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("way", ["list", "storno", "opposite"])
-async def test_what_was_changed_since_is_left_alone(gateway: Gateway, execute: Execute, way: str) -> None:
-    text = "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9010;4\n"
-    items = await entered(gateway, text=text, op_type="1")
-    first, second, third, fourth = (item.answer for item in items)
-    execute("update finance_operations set storno = 1, op_date = '2026-01-05' where op_id = ?", first)
-    execute("update finance_operations set op_summa = ?, op_date = '2026-01-05' where op_id = ?", 5 * SCALE, second)
-    execute("delete from finance_operations where op_id = ?", third)
-    execute("update finance_operations set abonent_id = 9001, op_date = '2026-01-05' where op_id = ?", fourth)
-    undo = await taking_back(gateway, items, way=way)
-    assert undo.left_alone == [
-        f"already taken back: operation {first} of 1.00, 2026-01-05 (reversed by storno)",
-        f"changed since: the run entered 2.00, and now there is operation {second} of 5.00, 2026-01-05",
-        f"changed since: operation {third} is no longer there",
-        f"operation {fourth} of 4.00, 2026-01-05 is one of abonent 9001, and not of 77/2",
-    ]
-    assert [one.undoes for one in undo.done.items] == [item.item_id for item in items]
-
-
-async def test_a_balance_with_later_operations_is_left_alone(both: Gateway, execute: Execute) -> None:
-    items = await entered(both, text="abonent_id;amount\n9002;50\n")
-    execute("update admin_accounts set debit = ? where id = 9002", 10 * SCALE)
-    (reason,) = (await taking_back(both, items, way="opposite")).left_alone
-    assert reason == (
-        f"changed since: operation {items[0].answer} of 50.00 left the balance at 50.00, if type 8 sets, and now "
-        "it is 60.00"
-    )
-
-
-async def test_an_operation_whose_id_nobody_knows(gateway: Gateway) -> None:
-    items = await entered(gateway, text="abonent_id;amount\n9002;50\n")
-    decided = [msgspec.structs.replace(item, answer=None) for item in items]
-    assert (await taking_back(gateway, decided, way="storno")).refused == [
-        "the id of its operation of 50.00 is not known: take it back by hand"
-    ]
 
 
 # ---- how ---------------------------------------------------------------------------------------------------------
