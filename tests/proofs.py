@@ -35,7 +35,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "jobs/test_passwords.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",
         ),
         "import": (
-            "jobs/effects/test_subscriber_steps.py::test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted",
+            "jobs/test_import_job.py::test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted",
             "cli/test_import.py::test_corrected_rows_complete_what_is_missing",
         ),
         "call": (
@@ -49,18 +49,18 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "balances": ("cli/test_life_of_a_run.py::test_whatever_ends_its_processes_each_row_is_entered_once",),
-        "delete-account": ("jobs/effects/test_create.py::test_an_account_goes_with_what_points_to_it",),
+        "delete-account": ("jobs/effects/test_effects.py::test_an_account_goes_with_what_points_to_it",),
         "payment": (
-            "jobs/effects/test_pay.py::test_payments_are_taken_back",
+            "jobs/effects/test_effects.py::test_payments_are_taken_back",
             SCENES,
             "cli/test_payments.py::test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_answer_is_lost",
         ),
         "warning-threshold": (SCENES,),
         "tariff-threshold": (SCENES,),
         "cutoff-limit": (SCENES,),
-        "operator": ("jobs/effects/test_set_fields.py::test_all_of_an_operator",),
+        "operator": ("jobs/effects/test_effects.py::test_all_of_an_operator",),
         "recalculate": (SCENES,),
-        "next-charge": ("jobs/effects/test_set_fields.py::test_a_service_without_a_manager",),
+        "next-charge": ("jobs/effects/test_effects.py::test_a_service_without_a_manager",),
         "services-on-offer": ("jobs/catalogue/test_readings.py::test_what_is_offered_and_what_is_connected",),
         "blocked": ("jobs/catalogue/test_readings.py::test_who_is_blocked_comes_out_of_the_database",),
         "by-sms": ("jobs/catalogue/test_readings.py::test_a_number_is_read_however_people_write_it",),
@@ -78,7 +78,7 @@ _UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "cli/commands/test_undo.py::test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was",
         ),
         "import": ("cli/test_import.py::test_what_is_there_is_left_and_what_is_missing_is_completed",),
-        "payment": ("jobs/effects/test_pay.py::test_payments_are_taken_back",),
+        "payment": ("jobs/effects/test_effects.py::test_payments_are_taken_back",),
         "connect-service": (THERE_AND_BACK,),
     }
 )

@@ -583,7 +583,7 @@ async def is_found(scene: Scene, effect: CallEffect, items: Sequence[Item], answ
         assert [sight(one) for one in await sightings(effect, items)] == seen
     if read := expected(scene["read"] or [f"None: {text.split(': ', 1)[1]}" for text in scene["both"]]):
         found = await readings(effect, items)
-        assert [": ".join(filter(None, (str(one.amount), one.difference))) for one in found] == read
+        assert [f"{one.amount}: {one.difference}".removesuffix(": None") for one in found] == read
     if scene["left"] or scene["refuses"]:
         known = zip(items, scene["answer"] or [item.answer for item in items], strict=True)
         items = [msgspec.structs.replace(item, answer=answer or None) for item, answer in known]
