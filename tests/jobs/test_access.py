@@ -247,9 +247,7 @@ async def test_a_column_that_marks_what_is_deleted_counts_where_it_is_there(
     assert missing == {"4", "77"}
 
 
-async def test_an_id_is_asked_for_once_and_what_is_remembered_is_bounded(
-    client: BillingClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_id_is_asked_for_once_within_bounds(client: BillingClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.access.references.REMEMBERED", 3)
     asked: list[int] = []
     gateway = Gateway(client)
@@ -268,9 +266,7 @@ async def test_an_id_is_asked_for_once_and_what_is_remembered_is_bounded(
     assert asked == [2, 1, 1, 1]
 
 
-async def test_two_pages_beside_each_other_forget_nothing_of_each_other(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_two_pages_forget_nothing_of_each_other(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of ids is emptied when it is full, also while another page waits for an answer."""
     monkeypatch.setattr("jobs.access.references.REMEMBERED", 2)
     references = References(gateway)
@@ -423,7 +419,7 @@ def test_a_probe_that_is_interrupted_before_its_first_call_leaves_no_file(path: 
     assert not path.exists()
 
 
-def test_a_disk_that_fills_within_a_line_stops_the_probe_and_leaves_no_half_line(
+def test_a_disk_that_fills_stops_the_probe_and_leaves_no_half_line(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = [7]
@@ -444,9 +440,7 @@ def test_a_disk_that_fills_within_a_line_stops_the_probe_and_leaves_no_half_line
         assert intents.earlier == (intended(1), intended(3))
 
 
-def test_the_name_of_the_new_file_is_on_the_disk_before_the_first_line(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_name_of_the_new_file_is_kept_before_its_first_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: list[bool] = []
 
     def fsync(descriptor: int) -> None:
@@ -493,9 +487,6 @@ def test_a_threshold_that_is_no_amount_is_none(value: str) -> None:
     assert threshold_of({"fields": {"limit_warning": value}}) is None
 
 
-WRITE_ALL = os.write
-
-
 @pytest.fixture
 def lines_file(tmp_path: Path) -> Path:
     return tmp_path / "lines"
@@ -520,9 +511,7 @@ def test_a_line_that_is_not_durable_is_taken_out(lines_file: Path, monkeypatch: 
     assert lines_file.read_bytes() == b"one line\n"
 
 
-def test_a_folder_that_keeps_no_names_is_no_fault_and_a_missing_one_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_may_keep_no_names_but_not_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: int) -> None:
         raise OSError(22, "Invalid argument")
 

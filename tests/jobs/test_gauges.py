@@ -93,15 +93,11 @@ class Told(BillingClient):
         (None, HERE),
     ],
 )
-async def test_the_time_is_that_of_the_billing_and_ours_where_it_tells_none(
-    said: str | None, there: datetime
-) -> None:
+async def test_the_time_is_the_billings_and_ours_where_it_tells_none(said: str | None, there: datetime) -> None:
     assert await BillingClock(Gateway(Told(said)), lambda: HERE).now() == there
 
 
-async def test_the_clock_is_asked_once_in_a_while_and_goes_on_when_the_billing_is_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_the_clock_is_asked_at_times_and_goes_on_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     client = Told("2025-11-24 17:00:00")
     clock = BillingClock(Gateway(client), lambda: HERE)
     client.away = True
@@ -134,9 +130,7 @@ async def test_the_hours_are_those_of_the_billing() -> None:
 # ---- latency, disk, a select of one's own ------------------------------------------------------------------------
 
 
-async def test_the_smallest_question_tells_how_long_the_billing_takes(
-    both: Gateway, mock_billing: MockBilling
-) -> None:
+async def test_the_smallest_question_tells_how_long_it_takes(both: Gateway, mock_billing: MockBilling) -> None:
     mock_billing.latency = 0.2
     measure = await measured(both, "latency", Policy(max_latency=0.1))
     assert measure.value > measure.high == 0.1

@@ -65,14 +65,6 @@ COUNTS = {
 """The rows of the three and of their folders."""
 
 
-@pytest.fixture
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits is looked at again soon."""
-    for name in ("GAP", "LONGEST_GAP"):
-        monkeypatch.setattr(f"engine.pipeline.precedence.{name}", 0.05)
-    monkeypatch.setattr("engine.pipeline.precedence.GAP", 0.02)
-
-
 def still_there(before: Tables, after: Tables) -> Changes:
     """What differs but for rows that are deleted again, operations, and accounts of money that are empty."""
     kept = {

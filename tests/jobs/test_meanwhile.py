@@ -244,7 +244,7 @@ async def test_a_payment_that_was_overwritten_all_the_same_is_said_by_verify(
     }
 
 
-async def test_fields_that_somebody_has_changed_meanwhile_are_counted(
+async def test_fields_that_were_changed_meanwhile_are_counted(
     both: Gateway, journal: Journal, execute: Execute
 ) -> None:
     rows = "contract_number;amount\n00123;-77\nA15;-77\n123;-77\n"

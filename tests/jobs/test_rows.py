@@ -218,7 +218,7 @@ async def arrived(client: BillingClient, file: Path) -> list[str]:
 
 @settings(max_examples=60, suppress_health_check=SHARED_FIXTURES)
 @given(texts=TEXTS)
-async def test_any_row_of_any_unicode_reaches_the_server_as_it_was(
+async def test_any_unicode_reaches_the_server_as_it_was(
     texts: list[str], client: BillingClient, tmp_path: Path
 ) -> None:
     written: tuple[Callable[[Path, Sequence[str]], Path], ...] = (as_csv, as_json_lines)
@@ -232,15 +232,11 @@ async def test_white_space_around_free_text_is_a_part_of_it(text: str, client: B
 
 
 @pytest.mark.parametrize("text", ["5", "-7.5", "1 234,50", "01.02.2026", "2026-02-01 10:00:00", "+7 (912) 345-67-89"])
-async def test_white_space_around_a_number_or_a_date_says_nothing(
-    text: str, client: BillingClient, tmp_path: Path
-) -> None:
+async def test_white_space_around_numbers_and_dates_is_none(text: str, client: BillingClient, tmp_path: Path) -> None:
     assert await arrived(client, as_csv(tmp_path, [f"\u00a0 {text}\t"])) == [text]
 
 
-async def test_ids_and_contract_numbers_have_none_and_comments_keep_theirs(
-    gateway: Gateway, database: Database
-) -> None:
+async def test_ids_and_numbers_have_none_and_comments_keep_theirs(gateway: Gateway, database: Database) -> None:
     rows = rows_of("Договор ;Сумма; descr\n \u00a000123 ; 5,00\u00a0;\u00a0 за март\n A15;6;   \n")
     job = job_of(gateway, BALANCES, rows)
     first, second = await sent(job, await planned(job))
@@ -249,9 +245,7 @@ async def test_ids_and_contract_numbers_have_none_and_comments_keep_theirs(
     assert comments == ["\u00a0 за март [cm k7m2q/1]", "Миграция балансов [cm k7m2q/2]"]
 
 
-async def test_blanks_that_the_database_does_not_keep_make_no_difference(
-    gateway: Gateway, mock_billing: MockBilling
-) -> None:
+async def test_blanks_that_the_database_drops_make_no_difference(gateway: Gateway, mock_billing: MockBilling) -> None:
     rows = rows_of("contract_number;attribute_id;value\n00123;1012; телеграм  \n")
     job = job_of(gateway, ATTRIBUTE, rows)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
@@ -401,7 +395,7 @@ async def test_refused_rows_show_dots_as_well(plain_services: Gateway, tmp_path:
     assert "write it anew" in refused[-1].reason
 
 
-async def test_a_column_that_is_called_as_a_secret_is_hidden_though_another_is_read(
+async def test_a_column_called_as_a_secret_is_hidden_though_another_is_read(
     plain_services: Gateway, tmp_path: Path
 ) -> None:
     source = source_of(tmp_path, f"number;Neu;password\n5;{WORD};alt\n")
@@ -411,9 +405,7 @@ async def test_a_column_that_is_called_as_a_secret_is_hidden_though_another_is_r
     assert binding.secret_places == {1, 2}
 
 
-async def test_what_was_given_for_all_rows_stays_sealed_once(
-    plain_services: Gateway, tmp_path: Path, vault: Vault
-) -> None:
+async def test_what_is_given_for_all_is_sealed_once(plain_services: Gateway, tmp_path: Path, vault: Vault) -> None:
     (token,) = vault.seal([WORD])
     source = source_of(tmp_path, "number;psw\n5;\n6;eigen\n")
     (one, two), _ = await bound(plain_services, source, token)
@@ -928,9 +920,7 @@ def test_a_mapping_of_what_nobody_asks_for_is_refused() -> None:
     around=st.text(" \t.,:;-_/()«»№", max_size=3).filter(lambda text: "№" not in text),
     upper=st.booleans(),
 )
-def test_case_spaces_and_punctuation_make_no_difference(
-    name: str, data: st.DataObject, around: str, upper: bool
-) -> None:
+def test_case_spaces_and_points_make_no_difference(name: str, data: st.DataObject, around: str, upper: bool) -> None:
     alias = data.draw(st.sampled_from([name, *KNOWN[name]]))
     title = (alias.upper() if upper else alias).replace(" ", data.draw(st.sampled_from(["  ", "_", "\u00a0", ""])))
     title = title.replace("ё", "е").replace("номер", data.draw(st.sampled_from(["номер", "№"])))
@@ -953,9 +943,7 @@ def test_a_mark_is_short_and_readable() -> None:
 
 
 @given(text=st.text(max_size=400), name=NAMES, number=NUMBERS, longest=st.integers(24, 300))
-def test_the_mark_is_found_again_in_any_comment_of_any_length(
-    text: str, name: str, number: int, longest: int
-) -> None:
+def test_the_mark_is_found_again_in_a_comment_of_any_length(text: str, name: str, number: int, longest: int) -> None:
     comment = with_mark(text, name, number, longest=longest)
     assert find_mark(comment) == (name, number)
     assert len(comment) <= longest

@@ -323,9 +323,7 @@ def session(suid: object) -> object:
         (None, answer([]), NO_SUID, 1),
     ],
 )  # fmt: skip
-async def test_what_comes_of_the_two_requests(
-    opened: object, listed: web.Response, evidence: Evidence, requests: int
-) -> None:
+async def test_what_both_calls_give(opened: object, listed: web.Response, evidence: Evidence, requests: int) -> None:
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
         return listed if form["method1"].startswith("web_cabinet") else answer(opened)
 

@@ -539,9 +539,7 @@ async def test_a_row_of_the_last_page_is_a_fault_of_one_in_the_first(tmp_path: P
 
 
 @WITH_A_DATABASE
-async def test_pages_are_judged_beside_each_other_and_all_of_it_is_seen_once(
-    tmp_path: Path, gateway: Gateway
-) -> None:
+async def test_pages_are_judged_beside_each_other_and_all_is_seen_once(tmp_path: Path, gateway: Gateway) -> None:
     given = Input(tmp_path, gateway, *(f"Н-{line};Иванов;;u{line};secret{line}" for line in range(2, 12)))
     judged: list[Judged] = []
 
@@ -566,9 +564,7 @@ async def test_a_wrong_value_is_no_warning_besides(tmp_path: Path, gateway: Gate
 
 
 @WITH_A_DATABASE
-async def test_a_faulty_row_is_refused_with_all_its_reasons_and_their_columns(
-    tmp_path: Path, gateway: Gateway
-) -> None:
+async def test_a_faulty_row_is_refused_with_all_reasons_and_columns(tmp_path: Path, gateway: Gateway) -> None:
     given = Input(tmp_path, gateway, "Н-2;Иванов;123;u 2;пароль")
     (judged,) = await given.checks.judge(given.pages()[0].rows)
     assert judged.faulty is not None

@@ -725,9 +725,7 @@ def test_a_login_in_another_letter_case_is_a_fault(seen: SeenValues) -> None:
         ("15д", "15Д", "the same in another letter case"),
     ],
 )
-def test_numbers_that_look_alike_are_a_fault_until_the_operator_says_otherwise(
-    seen: SeenValues, one: str, other: str, why: str
-) -> None:
+def test_numbers_that_look_alike_are_a_fault_at_first(seen: SeenValues, one: str, other: str, why: str) -> None:
     rows = [subscriber(2, one), subscriber(3, other)]
     (reason,) = faults(seen, rows)[2]
     assert reason == (
@@ -855,9 +853,7 @@ CHECKED: Final[Mapping[str, Checked]] = {
 
 
 @pytest.mark.parametrize("case", CHECKED.values(), ids=list(CHECKED))
-async def test_what_is_taken_in_the_billing_and_what_is_not_there(
-    gateway: Gateway, execute: Execute, case: Checked
-) -> None:
+async def test_what_is_taken_there_and_what_is_missing(gateway: Gateway, execute: Execute, case: Checked) -> None:
     execute.put("users", **IVAN, deleted=int(case.deleted))
     faults, warnings, _ = await found(gateway, case.rows)
     for said_of, wanted in ((faults, case.faults), (warnings, case.warnings)):
