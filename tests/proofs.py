@@ -51,7 +51,6 @@ _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "balances": ("cli/test_life_of_a_run.py::test_whatever_ends_its_processes_each_row_is_entered_once",),
         "delete-account": ("jobs/effects/test_effects.py::test_an_account_goes_with_what_points_to_it",),
         "payment": (
-            "jobs/effects/test_effects.py::test_payments_are_taken_back",
             SCENES,
             "cli/test_payments.py::test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_answer_is_lost",
         ),
@@ -78,7 +77,7 @@ _UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "cli/commands/test_undo.py::test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was",
         ),
         "import": ("cli/test_import.py::test_what_is_there_is_left_and_what_is_missing_is_completed",),
-        "payment": ("jobs/effects/test_effects.py::test_payments_are_taken_back",),
+        "payment": (THERE_AND_BACK, SCENES),
         "connect-service": (THERE_AND_BACK,),
     }
 )

@@ -1,4 +1,4 @@
-"""What the tests of an import do over and over: subscribers as a table has them, and their steps in their order."""
+"""What tests do over and over with whole runs, and with subscribers as a table has them and their steps in order."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
