@@ -1,7 +1,7 @@
 """Which tests prove what of each job: the table that docs/reference/jobs.md lists, by paths below `tests/`.
 
-A job that sets fields, and one that only reads, is proved by tests that go through all jobs of its sort: it needs no
-line here. `tests/tools/test_jobs.py` checks that every test is there, and that such tests go through the job.
+A job that writes by one call, and one that only reads, is proved by a test that goes through all jobs of its sort: it
+needs no line here. `tests/tools/test_jobs.py` checks that every test is there, and that such a test goes through it.
 """
 
 from collections.abc import Mapping
@@ -17,36 +17,15 @@ WRITES: Final = "cli/test_life_of_a_run.py::test_planned_run_killed_resumed_veri
 READS: Final = "cli/output/test_answer_files.py::test_every_job_that_reads_is_planned_killed_resumed_and_verified"
 KEEPS_SECRETS: Final = "cli/test_passwords.py::test_every_job_on_passwords_is_planned_killed_resumed_and_verified"
 
-SETS: Final = (
-    "jobs/catalogue/test_fields.py::test_there_and_back_again",
-    "jobs/catalogue/test_fields.py::test_lost_answers",
-    "jobs/catalogue/test_fields.py::test_what_is_as_wanted_is_never_sent",
-)
 ANSWERS: Final = "jobs/catalogue/test_readings.py::test_a_job_that_reads"
-_THERE_AND_BACK: Final = "jobs/effects/test_there_and_back.py::test_there_and_back_again_though_answers_are_lost"
+SCENES: Final = "jobs/test_scenes.py::test_what_is_said_of_rows_at_each_stage"
+THERE_AND_BACK: Final = "jobs/effects/test_there_and_back.py::test_there_and_back_again_though_answers_are_lost"
 
 IMPORTED: Final = "cli/test_import.py::test_an_import_is_killed_resumed_verified_and_taken_back"
 """The way of an import, whose rows make several calls: no trial of one call fits it."""
 
 _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "balances": (
-            _THERE_AND_BACK,
-            "cli/test_life_of_a_run.py::test_whatever_ends_its_processes_each_row_is_entered_once",
-        ),
-        "connect-service": (_THERE_AND_BACK,),
-        "attribute": (_THERE_AND_BACK,),
-        "delete-services": (_THERE_AND_BACK,),
-        "delete-account": (
-            "jobs/effects/test_create.py::test_an_account_goes_with_what_points_to_it",
-            _THERE_AND_BACK,
-        ),
-        "payment": (
-            "jobs/effects/test_pay.py::test_payments_are_taken_back",
-            "jobs/effects/test_pay.py::test_a_lost_payment_is_always_left_to_a_person",
-            "cli/test_payments.py::test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_answer_is_lost",
-            _THERE_AND_BACK,
-        ),
         "password": ("jobs/test_passwords.py::test_a_password_is_set_and_is_shown_as_wanted",),
         "random-password": (
             "jobs/test_passwords.py::test_a_password_is_made_up_and_goes_into_the_file_alone",
@@ -56,7 +35,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "jobs/test_passwords.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",
         ),
         "import": (
-            "jobs/effects/test_subscriber_steps.py::test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted",
+            "jobs/test_import_job.py::test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted",
             "cli/test_import.py::test_corrected_rows_complete_what_is_missing",
         ),
         "call": (
@@ -69,12 +48,18 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "warning-threshold": ("jobs/effects/test_set_fields.py::test_all_live_subscribers_of_a_folder",),
-        "tariff-threshold": ("jobs/effects/test_set_fields.py::test_as_the_tariffs_have_it",),
-        "cutoff-limit": ("jobs/effects/test_set_fields.py::test_the_sum_of_the_tariff_and_one_rouble",),
-        "operator": ("jobs/effects/test_set_fields.py::test_all_of_an_operator",),
-        "recalculate": ("jobs/effects/test_set_fields.py::test_a_recalculation_that_is_done_already_is_as_wanted",),
-        "next-charge": ("jobs/effects/test_set_fields.py::test_a_service_without_a_manager",),
+        "balances": ("cli/test_life_of_a_run.py::test_whatever_ends_its_processes_each_row_is_entered_once",),
+        "delete-account": ("jobs/effects/test_effects.py::test_an_account_goes_with_what_points_to_it",),
+        "payment": (
+            SCENES,
+            "cli/test_payments.py::test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_answer_is_lost",
+        ),
+        "warning-threshold": (SCENES,),
+        "tariff-threshold": (SCENES,),
+        "cutoff-limit": (SCENES,),
+        "operator": ("jobs/effects/test_effects.py::test_all_of_an_operator",),
+        "recalculate": (SCENES,),
+        "next-charge": ("jobs/effects/test_effects.py::test_a_service_without_a_manager",),
         "services-on-offer": ("jobs/catalogue/test_readings.py::test_what_is_offered_and_what_is_connected",),
         "blocked": ("jobs/catalogue/test_readings.py::test_who_is_blocked_comes_out_of_the_database",),
         "by-sms": ("jobs/catalogue/test_readings.py::test_a_number_is_read_however_people_write_it",),
@@ -85,15 +70,15 @@ _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "balances": (
-            _THERE_AND_BACK,
+            THERE_AND_BACK,
             "cli/commands/test_undo.py::test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_once",
         ),
         "warning-threshold": (
             "cli/commands/test_undo.py::test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was",
         ),
         "import": ("cli/test_import.py::test_what_is_there_is_left_and_what_is_missing_is_completed",),
-        "payment": ("jobs/effects/test_pay.py::test_payments_are_taken_back",),
-        "connect-service": (_THERE_AND_BACK,),
+        "payment": (THERE_AND_BACK, SCENES),
+        "connect-service": (THERE_AND_BACK,),
     }
 )
 """Tests of one job's undo besides `WRITES`."""
@@ -123,5 +108,5 @@ def proofs_of(job: JobSpec) -> Proofs:
     if job is IMPORT:
         return Proofs((IMPORTED,), _UNDONE[job.name], _ALONE[job.name])
     whole_way = (WRITES, KEEPS_SECRETS) if job in PASSWORDS else (WRITES,)
-    own = (*_ALONE.get(job.name, SETS), *besides)
+    own = (*_ALONE.get(job.name, (THERE_AND_BACK,)), *besides)
     return Proofs(whole_way, (WRITES, *_UNDONE.get(job.name, ())), own)

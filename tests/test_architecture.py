@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -182,6 +182,29 @@ def test_remedies_alone_spell_what_is_typed(house: House) -> None:
     found = list(spelled(house))
     assert [f"{file}:{one.line}: {one.text}" for file, one in found if reason_for(file, one) is None] == []
     assert {reason_for(file, one) for file, one in found} == set(SPELLS_FOR_A_REASON), "a reason is needed no more"
+
+
+def test_a_house_that_breaks_the_rules_is_seen_as_it_stands(tmp_path: Path) -> None:
+    files = {
+        "cli/main.py": "class C:\n    import jobs.rows.b\n    async def f(self):\n        import jobs.job\n",
+        "jobs/spec/a.py": "import jobs.rows.b\n",
+        "jobs/rows/b.py": "try:\n    import jobs.access.c\nexcept ImportError:\n    pass\n",
+        "jobs/access/c.py": "if TYPE_CHECKING:\n    import jobs.spec.d\n",
+        "jobs/spec/d.py": "class Row: ...\nclass _Own: ...\n_limit = 1\n",
+        "jobs/job.py": "from jobs.spec import d\nfrom jobs.spec.d import _limit\nclass Row: ...\nprint(d._Own)\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    house = House(tmp_path)
+    deferred = {(one.importer, one.imported) for one in house.imports if one.deferred}
+    assert deferred == {("cli/main.py", "jobs/job.py"), ("jobs/access/c.py", "jobs/spec/d.py")}
+    assert ring(house.graph()) == []
+    first, *others, again = ring(folders(house.graph()))
+    assert {first, *others} == {"jobs/access", "jobs/rows", "jobs/spec"}
+    assert again == first
+    private = [("jobs/job.py", "jobs/spec/d.py", name) for name in ("_limit", "_Own")]
+    assert list(house.private_uses()) == private
 
 
 def test_what_is_typed_is_known_by_its_spelling() -> None:

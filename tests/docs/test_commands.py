@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.mock.population import create
 from tests.docs.blocks import KNOWN, TYPED, Page, Remark, comments_of, pages
 from tests.docs.reader import read
 from tools.pages import DOCS, LANGUAGES
@@ -24,6 +25,14 @@ MOST_NOT_RUN = 0.25
 """Of all blocks of commands."""
 
 RUN = pages()
+
+
+@pytest.fixture(scope="session")
+def tutorial_billing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `mock init --abonents 100` makes; to be copied."""
+    path = tmp_path_factory.mktemp("tutorial") / "billing.fdb"
+    create(path, subscribers=100, seed=1)
+    return path
 
 
 def name_of(path: Path) -> str:

@@ -1,7 +1,7 @@
 """What the tests of the jobs share: a billing with some odd subscribers in it, and both ways to reach it."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,13 @@ class Execute:
 
     def put(self, table: str, **row: object) -> None:
         """A new row."""
-        names, marks = ", ".join(row), ", ".join("?" * len(row))
-        self(f"insert into {table} ({names}) values ({marks})", *row.values())  # noqa: S608 - names of ours
+        self.rows(table, " ".join(row), tuple(row.values()))
+
+    def rows(self, table: str, names: str, *rows: Sequence[object]) -> None:
+        """New rows, of which these columns have these values."""
+        for row in rows:
+            marks = ", ".join("?" * len(row))
+            self(f"insert into {table} ({', '.join(names.split())}) values ({marks})", *row)  # noqa: S608 - names of ours
 
 
 ODD_ONES = (
@@ -98,12 +103,8 @@ def insert_odd_ones(execute: Execute) -> None:
     for account in sorted(accounts):
         limit = -120 * SCALE if account == WITH_THRESHOLD else None
         execute("insert into admin_accounts (id, limit_warning) values (?, ?)", account, limit)
-    for key, number, of_account, tariff, deleted in ODD_ONES:
-        execute(
-            "insert into abonents (id, parent_id, name, contract_number, account_id, tarif_id, deleted) "
-            "values (?, ?, 'Иванов', ?, ?, ?, ?)",
-            *(key, FOLDER, number, of_account, tariff, deleted),
-        )
+    names = "id contract_number account_id tarif_id deleted parent_id name"
+    execute.rows("abonents", names, *((*one, FOLDER, "Иванов") for one in ODD_ONES))
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""What the tests of an import do over and over: subscribers as a table has them, and their steps in their order."""
+"""What tests do over and over with whole runs, and with subscribers as a table has them and their steps in order."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from billing.api.calls import NOTHING
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, NewRun, Run
 from checkpoints.states import State
@@ -12,7 +13,7 @@ from engine.evidence import Accepted
 from engine.job import Job, Prepared
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.intake import Intake
+from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
@@ -102,24 +103,20 @@ class TableInMemory(Source):
     subscribers: Sequence[Subscriber]
     name: str = "subscribers"
     header: tuple[str, ...] = (NUMBER, "name")
-    page: int = 1000
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        for begin in range(int(after or 0), len(self.subscribers), self.page):
-            end = min(begin + self.page, len(self.subscribers))
-            yield RowPage(tuple(one.row for one in self.subscribers[begin:end]), (), str(end))
+        if not after:
+            yield RowPage(tuple(one.row for one in self.subscribers), (), str(len(self.subscribers)))
 
 
 class TableJob(BillingJob):
     """An import of subscribers that stand in memory, by their rows."""
 
-    def __init__(
-        self, gateway: Gateway, subscribers: Sequence[Subscriber], *, change: bool = False, page: int = 1000
-    ) -> None:
+    def __init__(self, gateway: Gateway, subscribers: Sequence[Subscriber], *, change: bool = False) -> None:
         self.steps = SubscriberSteps(gateway, change=change)
         super().__init__("import", gateway, self.steps)
         self._by_row = {one.row: one for one in subscribers}
-        self._source = TableInMemory(subscribers, page=page)
+        self._source = TableInMemory(subscribers)
 
     @property
     def source(self) -> Source:
@@ -132,18 +129,27 @@ class TableJob(BillingJob):
 POLICY = Policy(in_flight=4, settle=0, tries=1000, retry_floor=1000.0, stop_after_errors=None, canary=False)
 
 
-async def approved(job: Job, journal: Journal) -> Run:
+async def approved(
+    job: Job, journal: Journal, parameters: Mapping[str, str] = NOTHING, enter: Repeat = Repeat.ONCE
+) -> Run:
     """A run of the job whose list is approved, and of which nothing is sent."""
     source = job.source
-    run = await journal.create_run(NewRun(job.name, {}, "http://billing", source.name, source.digest, source.header))
-    await Intake(run, job, journal, Progress()).freeze_all()
+    new = NewRun(job.name, parameters, "http://billing", source.name, source.digest, source.header)
+    run = await journal.create_run(new)
+    await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
     await journal.approve(run)
     return run
 
 
-async def carried_out(job: Job, journal: Journal, meanwhile: Callable[[], None] = lambda: None) -> Run:
+async def carried_out(
+    job: Job,
+    journal: Journal,
+    meanwhile: Callable[[], None] = lambda: None,
+    parameters: Mapping[str, str] = NOTHING,
+    enter: Repeat = Repeat.ONCE,
+) -> Run:
     """A run of the job from its first row to its end; `meanwhile` runs between the list and the first call."""
-    run = await approved(job, journal)
+    run = await approved(job, journal, parameters, enter)
     meanwhile()
     return await sent_to_the_end(job, journal, run.name)
 

@@ -1,10 +1,13 @@
-"""The doors to a billing: what cannot be read and for how long, and what is there."""
+"""The doors to a billing: what cannot be read and for how long, what is there, and what a probe writes down."""
 
+import os
+import stat
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from unittest.mock import AsyncMock
 
 import anyio
@@ -15,7 +18,7 @@ from billing.api.calls import Call, version
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.directory.subscribers import Operation
+from billing.directory.subscribers import Abonent, Operation
 from billing.errors import (
     BillingAway,
     BillingBusy,
@@ -30,14 +33,18 @@ from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, TypeEight
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.evidence import Accepted, Lost
-from engine.job import Found, Prepared
+from engine.job import Found
 from engine.pacing.throttle import Rate
+from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
 from jobs.access.operations import balances, newest, of_type
 from jobs.access.references import References
 from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, CONNECT_SERVICE, IP_POOL, OPERATOR, TARIFF_NEXT, TARIFF_NOW
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.typed_call import call_kind
+from jobs.probe.entries import ProbeEntries
+from jobs.probe.intent import Intended, IntentFailed, Intents, open_intents
+from jobs.probe.readings import threshold_of
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
@@ -45,7 +52,7 @@ from lab.mock.population import leave_out
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
 from tests.jobs.conftest import Execute
-from tests.jobs.making import RUN, effect_of, job_of, planned, prepared, rows_of
+from tests.jobs.making import RUN, effect_of, job_of, planned, rows_of
 from tests.virtual_clock import run
 
 
@@ -165,20 +172,6 @@ async def test_a_last_operation_without_an_id_is_not_believed() -> None:
         await newest(Gateway(client), [9001])
 
 
-def told(done: Prepared) -> list[tuple[int | None, str | None, str]]:
-    return [(one.line, one.column, one.reason) for one in done.refusals]
-
-
-async def test_rows_are_refused_with_line_and_column(gateway: Gateway) -> None:
-    job = job_of(gateway, TARIFF_NOW, rows_of("abonent_id;Тариф\n9001;3\n9002;77\n9003;99999999999\n"))
-    done = await prepared(job)
-    assert [one.label for one in done.items] == ["00123"]
-    assert told(done) == [
-        (3, "Тариф", "the billing has no tariff 77, or it is deleted"),
-        (4, "Тариф", "'99999999999' is not an id: the largest possible one is 2147483647"),
-    ]
-
-
 async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(gateway: Gateway) -> None:
     for kind, given, why in [
         (
@@ -254,9 +247,7 @@ async def test_a_column_that_marks_what_is_deleted_counts_where_it_is_there(
     assert missing == {"4", "77"}
 
 
-async def test_an_id_is_asked_for_once_and_what_is_remembered_is_bounded(
-    client: BillingClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_id_is_asked_for_once_within_bounds(client: BillingClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.access.references.REMEMBERED", 3)
     asked: list[int] = []
     gateway = Gateway(client)
@@ -275,9 +266,7 @@ async def test_an_id_is_asked_for_once_and_what_is_remembered_is_bounded(
     assert asked == [2, 1, 1, 1]
 
 
-async def test_two_pages_beside_each_other_forget_nothing_of_each_other(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_two_pages_forget_nothing_of_each_other(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of ids is emptied when it is full, also while another page waits for an answer."""
     monkeypatch.setattr("jobs.access.references.REMEMBERED", 2)
     references = References(gateway)
@@ -397,3 +386,136 @@ async def test_what_no_probe_has_confirmed_is_named(alone: Gateway) -> None:
     assert await named(kept, op_type="2") == ["an operation of type 2 raises the balance by its sum"]
     assert await named(known(descr_kept=True, descr_length=255, act_type=1), op_type="1") == []
     assert await named(known(descr_kept=True, descr_length=255, type_8=TypeEight.ADDS)) == []
+
+
+WRITE, FSYNC = os.write, os.fsync
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "probe.jsonl"
+
+
+def intended(number: int) -> Intended:
+    return Intended("7q2k", number, 5, 6, 8, Decimal("1.23"), datetime(2026, 11, 1, tzinfo=UTC))
+
+
+def test_a_short_write_goes_on_until_the_line_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_intents(path, Intended) as intents:
+        monkeypatch.setattr(os, "write", lambda descriptor, data: WRITE(descriptor, data[:7]))
+        intents.keep(intended(1))
+        intents.keep(intended(2))
+    with open_intents(path, Intended) as intents:
+        assert intents.earlier == (intended(1), intended(2))
+
+
+def test_a_probe_that_is_interrupted_before_its_first_call_leaves_no_file(path: Path) -> None:
+    def interrupted() -> None:
+        with open_intents(path, Intended):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not path.exists()
+
+
+def test_a_disk_that_fills_stops_the_probe_and_leaves_no_half_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = [7]
+
+    def filling(descriptor: int, data: bytes) -> int:
+        if not room:
+            raise OSError(28, "No space left on device")
+        return WRITE(descriptor, data[: room.pop()])
+
+    with open_intents(path, Intended) as intents:
+        intents.keep(intended(1))
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", filling)
+            with pytest.raises(IntentFailed, match="cannot be written: No space left on device"):
+                intents.keep(intended(2))
+        intents.keep(intended(3))
+    with open_intents(path, Intended) as intents:
+        assert intents.earlier == (intended(1), intended(3))
+
+
+def test_the_name_of_the_new_file_is_kept_before_its_first_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[bool] = []
+
+    def fsync(descriptor: int) -> None:
+        kinds.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        FSYNC(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with open_intents(path, Intended) as intents:
+        assert kinds == [True]
+        intents.keep(intended(1))
+    assert kinds == [True, False]
+
+
+def entries(answered: Any) -> ProbeEntries:
+    client = AsyncMock(spec=BillingClient)
+    client.send.return_value = Accepted(result=answered)
+    abonent = Abonent(5, "00005", "x", 1, is_folder=False, deleted=False, account_id=6)
+    return ProbeEntries(Gateway(client), AsyncMock(spec=Intents), "7q2k", abonent=abonent)
+
+
+@pytest.mark.parametrize("op_id", ["abc", "", None, 1.5, "5\x1b[31m", "9" * 5000, -1])
+async def test_an_operation_whose_id_is_no_number_is_a_sentence(op_id: object) -> None:
+    with pytest.raises(LookUpFailed, match="op_id"):
+        await entries([{"pk": op_id, "fields": {"op_id": op_id, "storno": 0}}]).filtered({"descr": "x"})
+
+
+@pytest.mark.parametrize(
+    ("answered", "balance"),
+    [
+        ([{"pk": 6, "fields": {"balance": "50.5"}}], Decimal("50.5")),
+        ([{"pk": 6, "fields": {"balance": "n/a"}}], None),
+        ([{"pk": 6, "fields": {"balance": "1e999999999"}}], None),
+        ([{"pk": 6, "fields": {"balance": [1]}}], None),
+        ([{"pk": 6, "fields": {}}], None),
+        ([], None),
+    ],
+)
+async def test_a_balance_that_is_no_amount_is_not_known(answered: Any, balance: Decimal | None) -> None:
+    assert await entries(answered).balance() == balance
+
+
+@pytest.mark.parametrize("value", ["n/a", "1e999999999", "1" * 5000])
+def test_a_threshold_that_is_no_amount_is_none(value: str) -> None:
+    assert threshold_of({"fields": {"limit_warning": value}}) is None
+
+
+@pytest.fixture
+def lines_file(tmp_path: Path) -> Path:
+    return tmp_path / "lines"
+
+
+def opened(lines_file: Path) -> int:
+    return os.open(lines_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+def test_a_line_that_is_not_durable_is_taken_out(lines_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    descriptor = opened(lines_file)
+    try:
+        append_durably(descriptor, b"one line\n")
+        monkeypatch.setattr(os, "fsync", refused)
+        with pytest.raises(OSError, match="Input/output error"):
+            append_durably(descriptor, b"another\n")
+    finally:
+        os.close(descriptor)
+    assert lines_file.read_bytes() == b"one line\n"
+
+
+def test_a_folder_may_keep_no_names_but_not_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: int) -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refused)
+    keep_name(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        keep_name(tmp_path / "none")

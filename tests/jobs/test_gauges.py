@@ -1,46 +1,24 @@
-"""The gauges against a mock billing with stacks: what they read, and that a load cannot bury it."""
+"""The gauges against a mock billing with stacks: what they read. What they hold stands in tests/engine/pacing."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import gettempdir
 
-import anyio
 import pytest
 
-from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings, Health
 from billing.directory.system import STACKS
 from billing.errors import BillingAway
-from checkpoints.records import Item
-from checkpoints.states import State
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted
 from engine.pacing.gauges import hours_of
-from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
-from engine.pipeline.live_policy import LivePolicy
-from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.progress import Progress
 from jobs.access.gateway import Gateway
 from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
 from lab.mock.server import MockBilling
-from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
 from tests.jobs.conftest import Execute
-
-SUBSCRIBERS = (
-    "select first 400 id from abonents where is_folder = 0 and deleted = 0 and account_id is not null order by id"
-)
-
-
-@pytest.fixture(scope="session")
-def billing_template(thousand_subscribers: Path) -> Path:
-    return thousand_subscribers
-
 
 JOURNAL = Path(gettempdir())
 
@@ -84,67 +62,6 @@ async def test_the_threshold_is_that_in_force_and_0_is_none(both: Gateway) -> No
     assert await stack.measure() is None
 
 
-# ---- a load that would bury it -----------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Load:
-    """A run of operations on subscribers, as fast as the window lets it, against a billing that works off slowly."""
-
-    billing: MockBilling
-    gateway: Gateway
-    policy: Policy
-    rows: int = 150
-    deepest: int = 0
-
-    async def go(self) -> Progress:
-        database = self.gateway.database
-        assert database is not None
-        ids = [key for (key,) in database.query(SUBSCRIBERS)][: self.rows]
-        kept = [item(number) for number in range(1, self.rows + 1)]
-
-        async def call(one: Item) -> None:
-            wanted = {"abonent_id": ids[one.number - 1], "op_summa": "1.10", "op_type_id": 8, "descr": "?"}
-            evidence = await self.gateway.client.send(create("FinanceOperations", **wanted))
-            assert isinstance(evidence, Accepted), evidence
-
-        job = FakeJob()
-        job.during = call
-        journal = MemoryJournal(*kept)
-        steering = LivePolicy(self.policy, Progress(), Stop())
-        gauges = await gauges_of(self.gateway, lambda: steering.policy, JOURNAL)
-        async with self.watched():
-            await Pipeline(A_RUN, job, journal, steering, gauges=gauges).migrate()
-        assert set(journal.states().values()) == {State.ACCEPTED}
-        assert not steering.stopping.requested
-        return steering.progress
-
-    @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        async def watch() -> None:
-            while True:
-                stack = self.billing.state()["stack"]
-                assert isinstance(stack, dict)
-                self.deepest = max(self.deepest, stack["accounts"])
-                await asyncio.sleep(0.001)
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch)
-            yield
-            tasks.cancel_scope.cancel()
-
-
-@pytest.mark.parametrize("threshold", [10, 40])
-async def test_a_load_that_would_bury_the_stacks_keeps_their_depth_within_the_threshold(
-    threshold: int, both: Gateway, mock_billing: MockBilling
-) -> None:
-    mock_billing.stack_rate = 30.0
-    load = Load(mock_billing, both, Policy(in_flight=16, canary=False, max_stack=threshold))
-    progress = await load.go()
-    assert threshold // 2 < load.deepest <= threshold
-    assert progress.holds.seconds["ACCOUNT_STACK"] > 0.5
-
-
 # ---- the billing's clock, and its hours --------------------------------------------------------------------------
 
 HERE = datetime(2025, 11, 24, 12, 0)  # noqa: DTZ001 - a billing's time has no zone
@@ -176,15 +93,11 @@ class Told(BillingClient):
         (None, HERE),
     ],
 )
-async def test_the_time_is_that_of_the_billing_and_ours_where_it_tells_none(
-    said: str | None, there: datetime
-) -> None:
+async def test_the_time_is_the_billings_and_ours_where_it_tells_none(said: str | None, there: datetime) -> None:
     assert await BillingClock(Gateway(Told(said)), lambda: HERE).now() == there
 
 
-async def test_the_clock_is_asked_once_in_a_while_and_goes_on_when_the_billing_is_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_the_clock_is_asked_at_times_and_goes_on_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     client = Told("2025-11-24 17:00:00")
     clock = BillingClock(Gateway(client), lambda: HERE)
     client.away = True
@@ -217,9 +130,7 @@ async def test_the_hours_are_those_of_the_billing() -> None:
 # ---- latency, disk, a select of one's own ------------------------------------------------------------------------
 
 
-async def test_the_smallest_question_tells_how_long_the_billing_takes(
-    both: Gateway, mock_billing: MockBilling
-) -> None:
+async def test_the_smallest_question_tells_how_long_it_takes(both: Gateway, mock_billing: MockBilling) -> None:
     mock_billing.latency = 0.2
     measure = await measured(both, "latency", Policy(max_latency=0.1))
     assert measure.value > measure.high == 0.1

@@ -1,7 +1,6 @@
 """What somebody else does between list and calls: what they have done stays, and nothing reaches others."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
@@ -9,7 +8,7 @@ import pytest
 
 from billing.database.database import Database
 from billing.money import SCALE
-from billing.profile import UNKNOWN, Fact, Profile, Standing, TypeEight
+from billing.profile import Fact, Profile, Standing, TypeEight
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
@@ -17,15 +16,16 @@ from engine.evidence import Seen
 from engine.job import ReadBack
 from engine.pipeline.verifier import verify
 from jobs.access.gateway import Gateway
-from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, DELETE_SERVICES, PAYMENT, SNAT_POOL, WARNING_THRESHOLD
+from jobs.catalogue.built_in import BALANCES, WARNING_THRESHOLD
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.effects.effect import CallEffect
 from jobs.job import BillingJob
-from jobs.spec.spec import JobSpec
 from jobs.undo import EarlierItems, UndoJob
 from jobs.value_changes import overwritten
 from tests.jobs.conftest import Execute
 from tests.jobs.importing import carried_out, states
 from tests.jobs.making import job_of, rows_of
+from tests.jobs.test_scenes import Scene, carry_out, pairs, scenes
 from tests.jobs.whole_database import Tables, changes, new_rows, whole
 
 
@@ -46,146 +46,95 @@ async def differences(job: BillingJob, journal: Journal, run: Run) -> dict[str, 
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Meanwhile:
-    """A job's rows, what somebody else does between list and calls, and what becomes of each row."""
-
-    kind: JobSpec
-    rows: str
-    done: Sequence[str]
-    found: Mapping[str, tuple[State, str]]
-    """By key: the state, and what is said of it."""
-    again: bool = False
-    """Whether the rows are taken when they are entered again, with a new list."""
-    profile: Profile = UNKNOWN
-    needs_database: bool = False
-
-
 DONE: Final = (State.ACCEPTED, "")
+OPPOSITE = {"way": "opposite"}
 NUMBER_MOVES = (
     "update abonents set contract_number = '00123-old' where id = 9001",
     "update abonents set contract_number = '00123' where id = 9003",
 )
-MERGED = ("update abonents set account_id = 9002 where id = 9003",)
-OTHERS_ACCOUNT = "abonent 9003 had account 9003, and now it has account 9002"
-OPPOSITE = {"way": "opposite"}
-
-
-def pays(abonent: int = 9003) -> str:
-    """Somebody pays 50.00."""
-    values = f"900001, {abonent}, 2, {50 * SCALE}, '2026-11-29'"
-    return f"insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) values ({values})"  # noqa: S608
-
-
-OTHERS: Final[Mapping[str, Meanwhile]] = {
-    "has deleted it": Meanwhile(
-        DELETE_SERVICES,
-        "id\n90001\n90002\n",
-        ["update users_usluga set deleted = 1 where id = 90001"],
-        {
-            "90001": (
-                State.SKIPPED,
-                "already as wanted: somebody else has deleted UsersUsluga 90001 since the list was made",
-            ),
-            "90002": DONE,
-        },
-    ),
-    "has given the attribute": Meanwhile(
-        ATTRIBUTE,
-        "contract_number;attribute_id;attribute_value\n00123;1012;телеграм\nA15;7;0015\n123;7;1\n",
-        [
-            "insert into attribute_values values (90001, 9001, 1012, 'телеграм')",
-            "insert into attribute_values values (90002, 9003, 7, 'другое')",
-        ],
-        {
-            "9001/1012": (
-                State.SKIPPED,
-                "already as wanted: somebody else has made it since the list was made (id 90001)",
-            ),
-            "9003/7": (State.REJECTED, "there already since the list was made, and different: sent attribute_value"),
-            "9002/7": DONE,
-        },
-        needs_database=True,
-    ),
-    "has given the number to another": Meanwhile(
-        BALANCES,
-        "contract_number;amount\n00123;129.22\n77/2;1\n",
-        NUMBER_MOVES,
-        {
-            "9001/8": (
-                State.REJECTED,
-                (
-                    "given to another subscriber since: contract number 00123 was abonent 9001 when the list was "
-                    "made, and now it is abonent 9003"
-                ),
-            ),
-            "9010/8": DONE,
-        },
-    ),
-    "has moved the number of a row by its id": Meanwhile(
-        BALANCES, "abonent_id;amount\n9001;129.22\n", NUMBER_MOVES, {"9001/8": DONE}
-    ),
-    "has renamed the login": Meanwhile(
-        SNAT_POOL,
-        "login;pool\nivanov;5\npetrov;5\n",
-        ["update users set login = login || '-old' where id = 90001"],
-        {
-            "90001": (
-                State.REJECTED,
-                "login ivanov was account 90001 when the list was made, and now it is nobody's",
-            ),
-            "90002": DONE,
-        },
-    ),
-    "has renamed the number": Meanwhile(
-        PAYMENT,
-        "contract_number;amount\nA15;50\n",
-        ["update abonents set contract_number = 'A16' where id = 9003"],
-        {"9003": (State.REJECTED, "and now it is nobody's alone")},
-    ),
-    "has paid": Meanwhile(
-        BALANCES,
-        "contract_number;amount\nA15;100\n123;70\n",
-        [pays()],
-        {
-            "9003/8": (
-                State.REJECTED,
-                (
-                    "changed since the list was made: 50.00 came to the account, and this row would set its balance "
-                    "over it: operation 900001 of 50.00, 2026-11-29. Enter the row again to have it compared anew"
-                ),
-            ),
-            "9002/8": DONE,
-        },
-        again=True,
-    ),
-    "has paid to the account for another": Meanwhile(
-        BALANCES,
-        "contract_number;amount\n00123;100\n",
-        [pays(9008)],
-        {"9001/8": (State.REJECTED, "operation 900001 of 50.00")},
-        needs_database=True,
-    ),
-    "has paid where type 8 adds": Meanwhile(
-        BALANCES,
-        "contract_number;amount\nA15;100\n123;70\n",
-        [pays()],
-        {"9003/8": DONE, "9002/8": DONE},
-        profile=Profile(type_8=Fact(TypeEight.ADDS, None, Standing.ASSUMED)),
-    ),
-    "has merged the account of a number": Meanwhile(
-        BALANCES, "contract_number;amount\nA15;100\n", MERGED, {"9003/8": (State.REJECTED, OTHERS_ACCOUNT)}
-    ),
-    "has merged the account of an id": Meanwhile(
-        BALANCES, "abonent_id;amount\n9003;100\n", MERGED, {"9003/8": (State.REJECTED, OTHERS_ACCOUNT)}
-    ),
-    "has merged an account whose fields are set": Meanwhile(
-        WARNING_THRESHOLD,
-        "contract_number;amount\nA15;-77\n00123;-77\n",
-        MERGED,
-        {"9003": (State.REJECTED, f"{OTHERS_ACCOUNT}, whose fields this would set"), "9001": DONE},
-    ),
-}
+PAID = "operation 900001;9003;2;50"
+OTHERS: Final = """
+has deleted it
+  run delete-services
+  rows id / 90001 / 90002
+  then update users_usluga set deleted = 1 where id = 90001
+  skipped 90001: already as wanted: somebody else has deleted UsersUsluga 90001 since the list was made
+  accepted 90002
+has given the attribute
+  database
+  run attribute
+  rows contract_number;attribute_id;attribute_value / 00123;1012;телеграм / A15;7;0015 / 123;7;1
+  then put attribute_values id;abonent_id;attribute_id;attribute_value = 90001;9001;1012;телеграм /
+      90002;9003;7;другое
+  skipped 9001/1012: already as wanted: somebody else has made it since the list was made (id 90001)
+  rejected 9003/7: there already since the list was made, and different: sent attribute_value
+  accepted 9002/7
+has given the number to another
+  run balances
+  rows contract_number;amount / 00123;129.22 / 77/2;1
+  then update abonents set contract_number = '00123-old' where id = 9001
+  then update abonents set contract_number = '00123' where id = 9003
+  rejected 9001/8: given to another subscriber since: contract number 00123 was abonent 9001 when the list was made,
+      and
+      now it is abonent 9003
+  accepted 9010/8
+has moved the number of a row by its id
+  run balances
+  rows abonent_id;amount / 9001;129.22
+  then update abonents set contract_number = '00123-old' where id = 9001
+  then update abonents set contract_number = '00123' where id = 9003
+  accepted 9001/8
+has renamed the login
+  run snat-pool
+  rows login;pool / ivanov;5 / petrov;5
+  then update users set login = login || '-old' where id = 90001
+  rejected 90001: login ivanov was account 90001 when the list was made, and now it is nobody's
+  accepted 90002
+has renamed the number
+  run payment
+  rows contract_number;amount / A15;50
+  then update abonents set contract_number = 'A16' where id = 9003
+  rejected 9003: and now it is nobody's alone
+has paid
+  run balances
+  rows contract_number;amount / A15;100 / 123;70
+  then operation 900001;9003;2;50
+  rejected 9003/8: changed since the list was made: 50.00 came to the account, and this row would set its balance
+      over it:
+      operation 900001 of 50.00, 2026-02-03. Enter the row again to have it compared anew
+  accepted 9002/8
+  again
+has paid to the account for another
+  database
+  run balances
+  rows contract_number;amount / 00123;100
+  then operation 900001;9008;2;50
+  rejected 9001/8: operation 900001 of 50.00
+has paid where type 8 adds
+  adds
+  run balances
+  rows contract_number;amount / A15;100 / 123;70
+  then operation 900001;9003;2;50
+  accepted 9003/8
+  accepted 9002/8
+has merged the account of a number
+  run balances
+  rows contract_number;amount / A15;100
+  then update abonents set account_id = 9002 where id = 9003
+  rejected 9003/8: abonent 9003 had account 9003, and now it has account 9002
+has merged the account of an id
+  run balances
+  rows abonent_id;amount / 9003;100
+  then update abonents set account_id = 9002 where id = 9003
+  rejected 9003/8: abonent 9003 had account 9003, and now it has account 9002
+has merged an account whose fields are set
+  run warning-threshold amount=-77
+  rows contract_number / A15 / 00123
+  then update abonents set account_id = 9002 where id = 9003
+  rejected 9003: abonent 9003 had account 9003, and now it has account 9002, whose fields this would set
+  accepted 9001
+"""
+"""Words as in `test_scenes.py`; `then` is between list and calls, and below it stands what becomes of each row."""
 
 
 @pytest.fixture
@@ -195,37 +144,41 @@ def things(execute: Execute) -> None:
         execute.put("users", id=key, abonent_id=9001, login=login, enabled=1)
 
 
-@pytest.mark.parametrize("case", OTHERS.values(), ids=list(OTHERS))
+@pytest.mark.parametrize("scene", scenes(OTHERS).values(), ids=list(scenes(OTHERS)))
 @pytest.mark.usefixtures("things")
 async def test_what_somebody_else_does_between_list_and_calls_stands(
-    gateway: Gateway, journal: Journal, database: Database, execute: Execute, case: Meanwhile
+    gateway: Gateway, journal: Journal, database: Database, execute: Execute, scene: Scene
 ) -> None:
     """A row that would undo it, or reach another, is not sent, and says so; an undo touches the run's own alone."""
-    if case.needs_database and not gateway.database:
+    said = dict(scene)
+    if "database" in said and not gateway.database:
         return
-    gateway = replace(gateway, profile=case.profile)
-    given = {"amount": "-77"} if case.kind is WARNING_THRESHOLD else {}
-    job = job_of(gateway, case.kind, rows_of(case.rows), **given)
+    if "adds" in said:
+        gateway = replace(gateway, profile=Profile(type_8=Fact(TypeEight.ADDS, None, Standing.ASSUMED)))
+    name, _, given = said["run"][0].partition(" ")
+    rows = rows_of(said["rows"][0].replace(" / ", "\n") + "\n")
+    job = job_of(gateway, BUILT_IN.named(name), rows, **pairs(given))
 
     def meanwhile() -> None:
-        for statement in case.done:
-            execute(statement)
+        for statement in said["then"]:
+            carry_out(statement, execute)
         execute("set generator gen_finance_operations_id to 900100")
         theirs.update(whole(database))
 
     theirs: Tables = {}
     run = await carried_out(job, journal, meanwhile)
     found = await states(journal, run)
-    assert {key: state for key, (state, _) in found.items()} == {key: state for key, (state, _) in case.found.items()}
-    assert all(text in found[key][1] for key, (_, text) in case.found.items())
-    taken = {key.split("/")[0] for key, (state, _) in case.found.items() if state is State.ACCEPTED}
+    became = {line.split(": ")[0]: (word, line) for word, lines in scene if word in set(State) for line in lines}
+    assert {key: str(state) for key, (state, _) in found.items()} == {key: word for key, (word, _) in became.items()}
+    assert all(line.partition(": ")[2] in found[key][1] for key, (_, line) in became.items())
+    taken = {key.split("/")[0] for key, (word, _) in became.items() if word == State.ACCEPTED}
     made = changes(theirs, whole(database))
     assert {str(row["ABONENT_ID"]) for row in new_rows(made, "FINANCE_OPERATIONS")} <= taken
-    if case.again:
-        again = await carried_out(job_of(gateway, case.kind, rows_of(case.rows)), journal)
+    if "again" in said:
+        again = await carried_out(job_of(gateway, BUILT_IN.named(name), rows), journal)
         assert [state for state, _ in (await states(journal, again)).values()].count(State.ACCEPTED) == 1
         return
-    how = OPPOSITE if case.kind in {BALANCES, PAYMENT} else {}
+    how = OPPOSITE if name in {"balances", "payment"} else {}
     await carried_out(back_of(gateway, job, journal, run, **how), journal)
     left = changes(theirs, whole(database))
     # What their hands have made, or have deleted, is as they left it.
@@ -278,7 +231,7 @@ async def test_a_payment_that_was_overwritten_all_the_same_is_said_by_verify(
     send = job.effect.send
 
     async def late(run: Run, item: Item) -> Seen:
-        execute(pays())
+        carry_out(PAID, execute)
         return await send(run, item)
 
     monkeypatch.setattr(job.effect, "send", late)
@@ -287,11 +240,11 @@ async def test_a_payment_that_was_overwritten_all_the_same_is_said_by_verify(
     assert [state for state, _ in (await states(journal, run)).values()] == [State.ACCEPTED]
     assert await differences(job, journal, run) == {
         "A15": "overwritten: 50.00 came to the account after the list was made and before this row set its balance: "
-        "operation 900001 of 50.00, 2026-11-29"
+        "operation 900001 of 50.00, 2026-02-03"
     }
 
 
-async def test_fields_that_somebody_has_changed_meanwhile_are_counted(
+async def test_fields_that_were_changed_meanwhile_are_counted(
     both: Gateway, journal: Journal, execute: Execute
 ) -> None:
     rows = "contract_number;amount\n00123;-77\nA15;-77\n123;-77\n"

@@ -30,8 +30,7 @@ from jobs.value_changes import row_changes
 from tests.checkpoints.samples import frozen_run
 from tests.jobs.conftest import Execute
 from tests.jobs.making import rows_of
-from tests.jobs.test_undo import done, undone
-from tests.jobs.test_undo_of_shared_accounts import Type8, as_file, begin_with, billing
+from tests.jobs.test_undo import Type8, as_file, begin_with, billing, done, undone
 
 BEFORE = (Decimal(100), Decimal(0), Decimal("-7.50"))
 """The balances of the accounts 9001, 9002 and 9003."""

@@ -1,26 +1,29 @@
-"""Runs that take runs back: through the journal, whatever the kind, however long the chain."""
+"""Runs that take runs back through the journal, whatever the kind, however long the chain, on shared accounts too."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
 import anyio.to_thread
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from billing.api.calls import NOTHING
-from billing.api.client import BillingClient
+from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, direct
 from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRows, Reader
 from billing.database.sql_blocks import Value
-from checkpoints.journal import Journal
-from checkpoints.records import Change, NewRun, Run
+from billing.money import scaled
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import NewRun, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.evidence import Accepted
 from engine.job import Job
-from engine.pipeline.intake import Intake, Repeat
-from engine.pipeline.progress import Progress
-from engine.pipeline.witness import BeforeImages
+from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import BUILT_IN
@@ -29,38 +32,16 @@ from jobs.rows.input import Input
 from jobs.spec.spec import parameters_of
 from jobs.spec.words import RUN, UNDO
 from jobs.undo import build_undo
+from lab.mock.population import create
+from lab.mock.quirks import Quirks
+from lab.mock.server import running
+from tests.conftest import SHARED_FIXTURES
 from tests.jobs.conftest import Execute
+from tests.jobs.importing import carried_out
 from tests.jobs.making import job_of, rows_of
 from tests.jobs.whole_database import Tables, changes, whole
 
 TARGET = "http://billing"
-
-
-async def carried_out(
-    job: Job,
-    parameters: Mapping[str, str],
-    journal: Journal,
-    *,
-    most: int = 1000,
-    meanwhile: Callable[[], None] = lambda: None,
-    enter: Repeat = Repeat.ONCE,
-) -> Run:
-    """A run of the job, `most` of its rows sent, each of them accepted; `meanwhile` runs between plan and calls."""
-    source = job.source
-    run = await journal.create_run(NewRun(job.name, parameters, TARGET, source.name, source.digest, source.header))
-    await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
-    await journal.approve(run)
-    meanwhile()
-    before_images = BeforeImages(run, job.effect, journal)
-    for pending in await journal.items(run, {State.PENDING}, size=most):
-        await journal.claim(run, [pending.item_id])
-        item = await before_images.at_call(pending)
-        evidence = await job.effect.send(run, item)
-        assert isinstance(evidence, Accepted), evidence
-        await journal.record(
-            run, [Change(item.item_id, State.ACCEPTED, answer=evidence.answer, message=evidence.note)]
-        )
-    return await journal.run(run.name)
 
 
 async def done(
@@ -75,12 +56,13 @@ async def done(
 ) -> Run:
     parameters = parameters_of(BUILT_IN.named(name), given)
     job = build(BUILT_IN.named(name), gateway, parameters, rows)
-    return await carried_out(job, parameters, journal, meanwhile=meanwhile, enter=enter)
+    return await carried_out(job, journal, meanwhile, parameters, enter)
 
 
-async def undone(gateway: Gateway, journal: Journal, run: Run, *, most: int = 1000, **how: str) -> Run:
+async def undone(gateway: Gateway, journal: Journal, run: Run, **how: str) -> Run:
     parameters = {RUN: run.name, **how}
-    return await carried_out(await build_undo(gateway, journal, parameters, BUILT_IN), parameters, journal, most=most)
+    back = await build_undo(gateway, journal, parameters, BUILT_IN)
+    return await carried_out(back, journal, parameters=parameters)
 
 
 async def counts(journal: Journal, run: Run) -> dict[str, int]:
@@ -181,9 +163,7 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
     assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
 
 
-async def test_created_objects_are_deleted_and_made_anew_and_deleted(
-    both: Gateway, database: Database, journal: Journal
-) -> None:
+async def test_objects_are_deleted_made_anew_and_deleted(both: Gateway, database: Database, journal: Journal) -> None:
     rows = rows_of("abonent_id\n9001\n9002\n")
     run = await done(both, journal, "connect-service", rows, {"usluga": "240", "manager": "33"})
     gateway = {row["ID"] for row in _of(database, "9001") + _of(database, "9002")}
@@ -205,9 +185,7 @@ def _of(database: Database, abonent: str) -> list[dict[str, object]]:
     return [row for row in tables.values() if str(row["ABONENT_ID"]) == abonent and not row.get("DELETED")]
 
 
-async def test_what_was_entered_anew_is_not_restored_on_top(
-    both: Gateway, database: Database, journal: Journal
-) -> None:
+async def test_what_is_entered_anew_is_not_restored_too(both: Gateway, database: Database, journal: Journal) -> None:
     text = "abonent_id;amount\n9001;5\n9002;7\n"
     run = await done(both, journal, "balances", rows_of(text))
     opposite = await undone(both, journal, run, way="opposite")
@@ -336,3 +314,155 @@ async def test_plan_and_undo_ask_as_often_for_many_rows_as_for_few(
     run = await done(counted, journal, name, rows, given)
     undo = await build_undo(counted, journal, {RUN: run.name, **how}, BUILT_IN)
     assert await _for_a_page(undo, FEW, selects) == await _for_a_page(undo, MANY, selects) > 0
+
+
+Type8: TypeAlias = Literal["sets", "adds"]
+Rows: TypeAlias = dict[int, Decimal]
+
+ON_ONE: Final = (9001, 9008, 9011, 9012)
+"""Subscribers of the account 9001."""
+ALONE: Final = (9002, 9003)
+ACCOUNTS: Final = (9001, 9002, 9003)
+
+
+KOPECKS: Final = st.decimals("-9999.99", "9999.99", places=2)
+# Equal amounts, round ones, and one that is spelled in two ways: they are what goes wrong.
+AMOUNTS: Final = KOPECKS | st.sampled_from([Decimal(text) for text in ("0", "10", "-459.90", "-459.91", "100.00")])
+BALANCES: Final = st.tuples(*[AMOUNTS] * len(ACCOUNTS))
+ROWS: Final = st.dictionaries(st.sampled_from((*ON_ONE, *ALONE)), AMOUNTS, min_size=1, max_size=6)
+
+ANY: Final = settings(
+    max_examples=5, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=SHARED_FIXTURES
+)
+
+
+@pytest.fixture(scope="session")
+def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mock billing of a few subscribers: it is read whole many times over."""
+    path = tmp_path_factory.mktemp("few") / "billing.fdb"
+    create(path, subscribers=60, seed=7)
+    return path
+
+
+@pytest.fixture
+def shared_accounts(execute: Execute) -> None:
+    """Two more subscribers of the account that two of the odd ones have."""
+    for key in ON_ONE[2:]:
+        execute.put(
+            "abonents",
+            id=key,
+            parent_id=9100,
+            name="Ещё один",
+            contract_number=f"ЕЩЁ-{key}",
+            account_id=9001,
+            tarif_id=2,
+        )
+
+
+@asynccontextmanager
+async def billing(file: Path, database: Database, type_8: Type8) -> AsyncIterator[tuple[Gateway, Journal]]:
+    """A billing whose entries of type 8 set or add, and a new journal."""
+    number = len(list(file.parent.glob("journal-*.db")))
+    async with (
+        running(file, quirks=Quirks(type_8=type_8)) as server,
+        BillingClient(ClientSettings(server.url), patience=Patience(attempts=1)) as client,
+        open_journal(file.parent / f"journal-{number}.db") as journal,
+    ):
+        yield Gateway(client, database), journal
+
+
+def begin_with(execute: Execute, balances: Sequence[Decimal]) -> None:
+    """Set the balances, and take the marks off what the example before has entered: its journal is another one."""
+    execute("update finance_operations set descr = 'before'")
+    for account, balance in zip(ACCOUNTS, balances, strict=True):
+        execute("update admin_accounts set ostatok = ? - debit + credit where id = ?", scaled(balance), account)
+
+
+def as_file(rows: Rows, column: str = "amount") -> str:
+    return "\n".join([f"abonent_id;{column}", *(f"{key};{amount}" for key, amount in rows.items())]) + "\n"
+
+
+def apart_from_operations(before: Tables, after: Tables) -> object:
+    """What differs, but for operations that have come: no way back makes an operation disappear."""
+    found = changes(before, after)
+    if all(set(row) >= {"(there)"} for row in found.get("FINANCE_OPERATIONS", {}).values()):
+        found.pop("FINANCE_OPERATIONS", None)
+    return found
+
+
+async def there_and_back(
+    gateway: Gateway, journal: Journal, database: Database, run: Run, first: Tables, **how: str
+) -> None:
+    """Undo, undo of the undo, and so on: each gives the one state or the other, and nothing is refused."""
+    second = whole(database)
+    for turn in range(4):
+        run = await undone(gateway, journal, run, **how)
+        assert (await counts(journal, run))["refused"] == 0
+        assert apart_from_operations(second if turn % 2 else first, whole(database)) == {}, turn
+
+
+@pytest.mark.usefixtures("shared_accounts")
+@pytest.mark.parametrize("type_8", ["sets", "adds"])
+@pytest.mark.loops(300)
+@ANY
+@given(balances=BALANCES, rows=ROWS, again=ROWS)
+async def test_opening_balances_are_taken_back_and_restored(
+    type_8: Type8,
+    balances: tuple[Decimal, ...],
+    rows: Rows,
+    again: Rows,
+    billing_file: Path,
+    database: Database,
+    execute: Execute,
+) -> None:
+    begin_with(execute, balances)
+    async with billing(billing_file, database, type_8) as (gateway, journal):
+        zero = whole(database)
+        earlier = await done(gateway, journal, "balances", rows_of(as_file(rows)))
+        one = whole(database)
+        later = await done(gateway, journal, "balances", rows_of(as_file(again)), enter=Repeat.AGAIN)
+        how: dict[str, str] = {"way": "opposite", "type_8": type_8}
+        await there_and_back(gateway, journal, database, later, one, **how)
+        # Four times is where it was: once more, and the earlier run is on top.
+        await undone(gateway, journal, later, **how)
+        assert apart_from_operations(one, whole(database)) == {}
+        await there_and_back(gateway, journal, database, earlier, zero, **how)
+
+
+@pytest.mark.usefixtures("shared_accounts")
+@pytest.mark.loops(300)
+@ANY
+@given(
+    limits=st.tuples(*[st.none() | AMOUNTS] * len(ACCOUNTS)),
+    rows=ROWS,
+    name=st.sampled_from(["tariff-threshold", "cutoff-limit"]),
+)
+async def test_fields_of_an_account_are_taken_back_and_restored(
+    limits: tuple[Decimal | None, ...],
+    rows: Rows,
+    name: str,
+    billing_file: Path,
+    database: Database,
+    execute: Execute,
+) -> None:
+    column = "limit_warning" if name == "tariff-threshold" else '"limit"'
+    for account, limit in zip(ACCOUNTS, limits, strict=True):
+        value = None if limit is None else scaled(limit)
+        execute(f"update admin_accounts set {column} = ? where id = ?", value, account)  # noqa: S608
+    async with billing(billing_file, database, "sets") as (gateway, journal):
+        first = whole(database)
+        run = await done(gateway, journal, name, rows_of(as_file(rows)))
+        await there_and_back(gateway, journal, database, run, first)
+
+
+@pytest.mark.usefixtures("shared_accounts")
+async def test_a_row_that_a_later_one_has_replaced_is_left_alone_and_says_so(
+    billing_file: Path, database: Database, execute: Execute
+) -> None:
+    begin_with(execute, [Decimal(7), Decimal(0), Decimal(0)])
+    async with billing(billing_file, database, "sets") as (gateway, journal):
+        # Equal sums: the balance alone does not tell whose it is.
+        run = await done(gateway, journal, "balances", rows_of("abonent_id;amount\n9001;50\n9008;50\n"))
+        back = await undone(gateway, journal, run, way="opposite")
+        (left,) = await reasons(journal, back)
+        assert left == "row 2 of the same run has replaced it: taking that one back brings back what was before both"

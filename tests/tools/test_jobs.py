@@ -16,8 +16,9 @@ from jobs.spec.spec import JobSpec
 from lab.crash.trials import TRIALS
 from tests.cli import test_passwords
 from tests.cli.output import test_answer_files
-from tests.jobs.catalogue import test_fields, test_readings
-from tests.proofs import ANSWERS, KEEPS_SECRETS, NAMED, READS, SETS, WRITES, proofs_of
+from tests.jobs.catalogue import test_readings
+from tests.jobs.effects import test_there_and_back
+from tests.proofs import ANSWERS, KEEPS_SECRETS, NAMED, READS, THERE_AND_BACK, WRITES, proofs_of
 from tools.jobs import effects_of, page
 
 TESTS = Path(__file__).parents[1]
@@ -53,7 +54,7 @@ def test_what_goes_through_a_table_of_jobs_goes_through_this_one(job: JobSpec) -
         READS: test_answer_files.CASES,
         KEEPS_SECRETS: test_passwords.CASES,
         ANSWERS: {kind.name for kind, *_ in test_readings.CASES},
-        **dict.fromkeys(SETS, frozenset(case.kind.name for case in test_fields.CASES)),
+        THERE_AND_BACK: {way.kind.name for way in test_there_and_back.WAYS.values()},
     }
     proofs = proofs_of(job)
     named = [test for test in (*proofs.whole_way, *proofs.own) if test in tables]

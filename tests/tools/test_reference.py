@@ -81,24 +81,6 @@ def test_the_pages_are_what_would_be_written() -> None:
 
 
 @EACH
-def test_every_argument_and_option_of_a_command_has_its_entry(name: str, group: str, command: Any) -> None:
-    section = sections(f"commands/{slug(group)}.md")[name]
-    shared = (REFERENCE / "commands" / "shared.md").read_text(encoding="utf-8")
-    entries = re.findall(r"^\| (`.*?) \| ", section, re.MULTILINE)
-    linked = re.findall(r"^\| \[.*?\]\(shared\.md#(.*?)\) \| (.*)", section, re.MULTILINE)
-    for parameter in command.params:
-        if getattr(parameter, "hidden", False):
-            continue
-        if parameter.param_type_name == "argument":
-            assert any(parameter.metavar in entry.replace("\\|", "|") for entry in entries), parameter.name
-            continue
-        for flag in (*parameter.opts, *parameter.secondary_opts):
-            of_its_own = any(f"`{flag}`" in entry for entry in entries)
-            elsewhere = any(f"`{flag}`" in names for _, names in linked) and f"`{flag}`" in shared
-            assert of_its_own or elsewhere, flag
-
-
-@EACH
 def test_every_command_has_an_example_that_it_takes(name: str, group: str, command: Any) -> None:
     assert name in GUIDES, f"give the command its example in tools/reference.py, under {group!r}"
     words = shlex.split(GUIDES[name].example)

@@ -78,19 +78,15 @@ def gateway(client: Noting, database: Database, tmp_path: Path, monkeypatch: pyt
 
 
 @EACH
-async def test_an_example_works(kind: JobSpec, gateway: Gateway) -> None:
+async def test_an_example_works_and_sends_what_the_job_says_of_its_call(
+    kind: JobSpec, gateway: Gateway, client: Noting
+) -> None:
     """Planned on the mock billing, it has rows, and none that is refused."""
-    done = await prepared(example_of(kind, gateway))
+    job = example_of(kind, gateway)
+    done = await prepared(job)
     # The vendor's own select, which `call` shows, has the deleted subscribers of the folder too.
     unusable = {one.reason for one in done.refusals if not (kind.name == "call" and "is deleted" in one.reason)}
     assert unusable == set()
-    assert done.items
-
-
-@EACH
-async def test_the_text_of_a_call_is_what_the_effect_sends(kind: JobSpec, gateway: Gateway, client: Noting) -> None:
-    job = example_of(kind, gateway)
-    done = await prepared(job)
     await job.effect.send(RUN, sending_item(done.items[0]))
     said = kind.call.split("; then ")
     assert len(client.sent) == len(said)

@@ -38,7 +38,7 @@ from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from tests.billing.api.scripted_server import answer, scripted
 from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute
-from tests.jobs.making import RUN, effect_of, job_of, planned, prepared, refused, rows_of
+from tests.jobs.making import RUN, effect_of, job_of, planned, prepared, rows_of
 from tests.jobs.whole_database import changes, whole
 
 ADMINISTRATOR = {
@@ -138,20 +138,6 @@ def test_what_is_no_number_is_refused(text: str) -> None:
 def test_a_foreign_number_stays_as_it_is() -> None:
     assert a_phone("+380 44 123-45-67") == "+380441234567"
     assert an_address(" 10.0.0.1 ") == "10.0.0.1"
-
-
-async def test_the_row_says_how_its_number_was_read(with_session: Gateway) -> None:
-    rows = rows_of("телефон\n8 123 456-78-99\n+71234567898\n")
-    one, two = await planned(job_of(with_session, BY_SMS, rows))
-    assert (one.key, one.label) == ("+71234567899", "8 123 456-78-99, read as +71234567899")
-    assert (two.key, two.label) == ("+71234567898", "+71234567898")
-    bad = rows_of("телефон\n12\n")
-    assert await refused(job_of(with_session, BY_SMS, bad)) == [
-        "2 телефон: '12' has 2 digits: a number is written as +79123456789 or 8 912 345-67-89"
-    ]
-    assert await refused(job_of(with_session, AT_IP, rows_of("ip\n1.2.3\n"))) == [
-        "2 ip: '1.2.3' is not an address such as 127.1.2.3"
-    ]
 
 
 async def test_who_is_blocked_comes_out_of_the_database(with_session: Gateway, execute: Execute) -> None:
@@ -289,10 +275,6 @@ async def test_without_its_secret_a_row_is_not_sent(client: BillingClient, tmp_p
 
 SUID = "144997776676316356"
 NO_SUID = Lost("the billing was asked for a session, and its answer has no suid")
-TWO_ACCOUNTS = (
-    "the subscriber has several accounts: 90003 (u90003), 90004 (u90004). A session is opened for a subscriber's "
-    "only one; take this row out"
-)
 
 
 @pytest.fixture
@@ -300,18 +282,6 @@ def cabinets(execute: Execute) -> None:
     for user, abonent, deleted in [(90001, 9001, 0), (90002, 9001, 1), (90003, 9002, 0), (90004, 9002, 0)]:
         execute.put("users", id=user, abonent_id=abonent, login=f"u{user}", deleted=deleted)
     execute.put("users_usluga", id=90001, abonent_id=9001, usluga_id=127)
-
-
-@pytest.mark.usefixtures("cabinets")
-async def test_only_who_has_one_account_is_taken(gateway: Gateway) -> None:
-    job = job_of(gateway, SERVICES_ON_OFFER, rows_of("abonent_id\n9001\n9002\n9003\n9006\n"))
-    done = await prepared(job)
-    assert [item.key for item in done.items] == ["9001"]
-    assert [(one.line, one.reason) for one in done.refusals] == [
-        (3, TWO_ACCOUNTS),
-        (4, "the subscriber has no account, and so no cabinet"),
-        (5, "abonent 9006 is deleted"),
-    ]
 
 
 @pytest.mark.usefixtures("cabinets")
@@ -353,9 +323,7 @@ def session(suid: object) -> object:
         (None, answer([]), NO_SUID, 1),
     ],
 )  # fmt: skip
-async def test_what_comes_of_the_two_requests(
-    opened: object, listed: web.Response, evidence: Evidence, requests: int
-) -> None:
+async def test_what_both_calls_give(opened: object, listed: web.Response, evidence: Evidence, requests: int) -> None:
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
         return listed if form["method1"].startswith("web_cabinet") else answer(opened)
 

@@ -1,0 +1,916 @@
+"""Values of an input: names by a dictionary, and what is read, held against each other and against the billing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openpyxl import Workbook
+
+from billing.api.client import BillingClient
+from billing.contract_numbers import undressed
+from billing.directory.names import NamedObject
+from engine.errors import InputRefused
+from jobs.access.gateway import Gateway
+from jobs.access.references import References
+from jobs.imports import dictionary as of_names
+from jobs.imports.dictionary import (
+    COLUMNS,
+    Dictionary,
+    Match,
+    Matcher,
+    NameStanding,
+    NamesUsed,
+    check_dictionary,
+    propose,
+    read_dictionary,
+)
+from jobs.imports.fields import usual_fields
+from jobs.imports.input_checks import BillingChecks, Duplicates
+from jobs.imports.name_lookup import REMEMBERED, NameLookup
+from jobs.imports.names_there import NamesThere, read_names
+from jobs.imports.seen_values import SeenValues
+from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Place, Step, Subscriber, ValueFault
+from jobs.imports.value_checks import TextLimits, ValueChecks
+from tests.jobs.conftest import Execute
+from tests.jobs.imports.conftest import account, made, subscriber
+from texts.said import said
+
+HEADER = "kind;name;rows;first_line;id;name_here;match;others;checked\n"
+NAMES_HERE = NamesThere.of(
+    {
+        "Tarif": [NamedObject(3, ("Тариф 3",)), NamedObject(100, ("Архив",)), NamedObject(5, ("100",))],
+        "Folder": [
+            NamedObject(89, ("Частный сектор",)),
+            NamedObject(12, ("Дом",)),
+            NamedObject(13, ("Дом/12", "12")),
+        ],
+    }
+)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    return tmp_path / "dictionary.csv"
+
+
+def read(file: Path, *lines: str, header: str = HEADER) -> Dictionary:
+    file.write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
+    return read_dictionary(file)
+
+
+def refused(file: Path, *lines: str, header: str = HEADER) -> list[str]:
+    with pytest.raises(InputRefused) as caught:
+        read(file, *lines, header=header)
+    return str(caught.value).replace(str(file), "FILE").splitlines()
+
+
+def looked_up(
+    dictionary: Dictionary | None, *parts: tuple[Step, dict[str, str]], there: NamesThere = NAMES_HERE
+) -> tuple[list[tuple[Step, dict[str, str]]], list[str]]:
+    """The parts after the look-up, and the reasons of the faults."""
+    done, faults = NameLookup(dictionary, usual_fields(), there)(made(2, *parts))
+    found = [(part.step, {name: value.text for name, value in part.values.items()}) for part in done.parts]
+    return found, [one.reason for one in faults]
+
+
+# ---- the file ---------------------------------------------------------------------------------------------------
+
+
+def test_names_become_ids(written: Path) -> None:
+    dictionary = read(
+        written,
+        "tariff;Домашний  100;12;2;3;Тариф 3;equal;;",
+        "Service;Аренда;;;301;;;;",
+        "SNAT pool;NAT;;;1030;;near 80;;да",
+        "operator;'=Связь;;;3;;;;",
+    )
+    parts, faults = looked_up(
+        dictionary,
+        (Step.SUBSCRIBER, {"name": "Аренда", "operator_id": "=Связь"}),
+        (Step.ACCOUNT, {"login": "a", "snat_pull": "NAT"}),
+        (Step.TARIFF, {"tarif_id": " Домашний 100"}),
+        (Step.SERVICE, {"usluga_id": "Аренда"}),
+    )
+    assert faults == []
+    assert parts == [
+        (Step.SUBSCRIBER, {"name": "Аренда", "operator_id": "3"}),
+        (Step.ACCOUNT, {"login": "a", "snat_pull": "1030"}),
+        (Step.TARIFF, {"tarif_id": "3"}),
+        (Step.SERVICE, {"usluga_id": "301"}),
+    ]
+
+
+def test_a_workbook_is_read_as_well(tmp_path: Path) -> None:
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (["kind", "name", "id"], ["tariff", "Домашний", 3], ["tariff", "+100", 5]):
+        sheet.append(row)
+    book.save(tmp_path / "dictionary.xlsx")
+    dictionary = read_dictionary(tmp_path / "dictionary.xlsx")
+    assert looked_up(dictionary, (Step.TARIFF, {"tarif_id": "+100"})) == ([(Step.TARIFF, {"tarif_id": "5"})], [])
+    assert len(dictionary.digest) == 64
+
+
+def test_all_faults_of_a_file_are_said_with_line_and_column(written: Path) -> None:
+    assert refused(
+        written,
+        "tariff;A;;;3;;;;",
+        "tarif;B;;;3;;;;",
+        "tariff;;;;3;;;;",
+        "tariff;C;;;-5;;;;",
+        "tariff;D;;;new;;;;",
+        "folder;D;;;nothing;;;;",
+        "tariff;A;;;4;;;;",
+        "tariff;E;;;3;Тариф 3;near 80;;",
+        "tariff;F;;;3;Тариф 3;id;;нет",
+        "tariff;G;;;;;near 80;;",
+        "folder;H;;;new;//;;;",
+    ) == [
+        "FILE: 9 entries of the dictionary have to be mended:",
+        (
+            "line 3, column kind: there is no kind 'tarif' (did you mean 'tariff'?); there are: tariff, service, "
+            "folder, operator, administrator, attribute, pool, snat pool"
+        ),
+        "line 4, column name: it is empty",
+        "line 5, column id: '-5' is not an id; write one, or none",
+        "line 6, column id: 'new' is not an id; write one, or none",
+        "line 7, column id: 'nothing' is not an id; write one, or new or none",
+        "line 8, column id: 'A' has another id on line 2: leave one of the two lines",
+        ("line 9, column checked: 'E' is only a proposal (near 80): write yes here if it is right, or another id"),
+        "line 10, column checked: 'F' is only a proposal (id): write yes here if it is right, or another id",
+        "line 12, column name_here: it is no path of a folder",
+    ]
+
+
+def test_a_name_may_stand_twice_with_one_id(written: Path) -> None:
+    assert len(read(written, "tariff;A;;;3;;;;", "tariff;A;;;3;;;;", "service;A;;;7;;;;").entries) == 2
+
+
+def test_another_table_is_no_dictionary(written: Path) -> None:
+    (told,) = refused(written, "1;2", header="Договор;name\n")
+    assert told == "FILE is no dictionary: it has no column kind, id; it has: Договор, name"
+
+
+# ---- against the billing ----------------------------------------------------------------------------------------
+
+
+async def test_ids_are_checked_in_the_billing_and_their_names_beside_them(gateway: Gateway, written: Path) -> None:
+    there = await read_names(gateway)
+    good = read(
+        written,
+        "tariff;A;;;3;тариф-3;equal;;",
+        "folder;B;;;1400;Новостройки;equal;;",
+        "folder;C;;;1400;Многоквартирные дома/Новостройки;equal;;",
+        "folder;D;;;new;Новая;new;;да",
+        "administrator;E;;;33;migration;equal;;",
+        "service;F;;;none;;;;",
+    )
+    await check_dictionary(good, there, References(gateway))
+    bad = read(written, "tariff;A;;;77;;;;", "tariff;B;;;3;Тариф 4;equal;;", "service;C;;;240;;;;")
+    with pytest.raises(InputRefused) as caught:
+        await check_dictionary(bad, there, References(gateway))
+    assert str(caught.value).replace(str(written), "FILE").splitlines() == [
+        "FILE: 2 entries of the dictionary have to be mended:",
+        "line 2, column id: the billing has no tariff 77, or it is deleted",
+        ("line 3, column name_here: the tariff 3 is 'Тариф 3' in this billing: correct the id, or empty this cell"),
+    ]
+
+
+# ---- the look-up ------------------------------------------------------------------------------------------------
+
+
+def test_a_name_of_the_dictionary_goes_before_an_id(written: Path) -> None:
+    dictionary = read(written, "tariff;100;;;3;;;;")
+    assert looked_up(dictionary, (Step.TARIFF, {"tarif_id": "100"})) == ([(Step.TARIFF, {"tarif_id": "3"})], [])
+
+
+def test_a_number_that_the_dictionary_lacks_is_no_id(written: Path) -> None:
+    dictionary = read(written, "tariff;A;;;3;;;;")
+    _, faults = looked_up(dictionary, (Step.TARIFF, {"tarif_id": "3"}))
+    assert faults == [
+        (
+            f"the tariff '3' is not in {written}: add it there; "
+            f"`carbon-migrate dictionary --dictionary {written}` does so"
+        )
+    ]
+    # What the map gives for all rows is an id of this billing.
+    assert looked_up(dictionary, (Step.TARIFF, {"tarif_id": "!3"})) == ([(Step.TARIFF, {"tarif_id": "3"})], [])
+
+
+def test_without_names_of_a_kind_a_number_is_an_id_unless_it_is_a_name_too(written: Path) -> None:
+    for dictionary in (None, read(written, "service;A;;;3;;;;")):
+        assert looked_up(dictionary, (Step.TARIFF, {"tarif_id": "3"})) == ([(Step.TARIFF, {"tarif_id": "3"})], [])
+        _, faults = looked_up(dictionary, (Step.TARIFF, {"tarif_id": "100"}))
+        assert faults == [
+            "'100' can be the id of a tariff, and it is the name of another one: say in a dictionary which is meant"
+        ]
+    _, faults = looked_up(None, (Step.TARIFF, {"tarif_id": "Домашний"}))
+    assert faults == [
+        (
+            "'Домашний' is no id of a tariff, and there is no dictionary that says which it is: "
+            "`carbon-migrate dictionary` makes one, and --dictionary FILE names it"
+        )
+    ]
+
+
+def test_a_folder_is_there_or_to_be_made_or_left_out(written: Path) -> None:
+    dictionary = read(
+        written,
+        "folder;Ленина 5;;;new;Частный сектор/Ленина 5;;;",
+        "folder;Мира 1;;;new;;;;",
+        "folder;Частный;;;89;;;;",
+        "folder;Корень;;;none;;;;",
+    )
+    assert [
+        looked_up(dictionary, (Step.FOLDER, {"path": name}))[0]
+        for name in ("Ленина 5", "Мира 1", "Частный", "Корень")
+    ] == [
+        [(Step.FOLDER, {"path": "Частный сектор/Ленина 5"})],
+        [(Step.FOLDER, {"path": "Мира 1"})],
+        [(Step.FOLDER, {"id": "89"})],
+        [],
+    ]
+    _, faults = looked_up(dictionary, (Step.FOLDER, {"path": "Мира 2"}))
+    assert len(faults) == 1
+
+
+def test_a_folder_that_is_given_for_all_rows_need_not_be_in_the_dictionary(written: Path) -> None:
+    dictionary = read(written, "folder;Частный;;;89;;;;")
+    given = [(Step.FOLDER, {"path": "!Проба"})]
+    assert looked_up(dictionary, *given) == ([(Step.FOLDER, {"path": "Проба"})], [])
+    assert looked_up(dictionary, (Step.FOLDER, {"path": "!Частный"})) == ([(Step.FOLDER, {"id": "89"})], [])
+
+
+def test_without_a_dictionary_a_folder_keeps_its_path(written: Path) -> None:
+    for dictionary in (None, read(written, "tariff;A;;;3;;;;")):
+        kept = [(Step.FOLDER, {"path": "Частный сектор/Новая"})]
+        assert looked_up(dictionary, *kept) == (kept, [])
+        assert looked_up(dictionary, (Step.FOLDER, {"id": "89"})) == ([(Step.FOLDER, {"id": "89"})], [])
+        _, faults = looked_up(dictionary, (Step.FOLDER, {"path": "12"}))
+        assert faults == [
+            "'12' can be the id of a folder, and it is the name of another one: say in a dictionary which is meant"
+        ]
+
+
+def test_what_is_left_out_leaves_its_part_out_or_its_value_alone(written: Path) -> None:
+    dictionary = read(
+        written,
+        "service;Старая;;;none;;;;",
+        "service;Аренда;;;301;;;;",
+        "administrator;Петров;;;none;;;;",
+        "operator;Никто;;;none;;;;",
+    )
+    parts, faults = looked_up(
+        dictionary,
+        (Step.SUBSCRIBER, {"name": "И", "operator_id": "Никто"}),
+        (Step.SERVICE, {"usluga_id": "Старая", "manager_id": "Петров"}),
+        (Step.SERVICE, {"usluga_id": "Аренда", "manager_id": "Петров"}),
+    )
+    assert (parts, faults) == ([(Step.SUBSCRIBER, {"name": "И"}), (Step.SERVICE, {"usluga_id": "301"})], [])
+
+
+def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) -> None:
+    dictionary = read(written, "tariff;A;;;3;;;;", "tariff;Open;;;;;near 70;;")
+    stage = NameLookup(dictionary, usual_fields(), NAMES_HERE)
+    readings = [
+        [
+            stage(made(line, (Step.TARIFF, {"tarif_id": name})))[1][0].reason
+            for line, name in enumerate(["Open", "Gone", "Open", "Open"], 2)
+        ]
+        for _ in range(2)
+    ]
+    told = readings[0]
+    assert readings[1] == told
+    assert told == [
+        f"the tariff 'Open' has no id in {written}, line 3: fill it in",
+        (
+            f"the tariff 'Gone' is not in {written}: add it there; "
+            f"`carbon-migrate dictionary --dictionary {written}` does so"
+        ),
+        "the tariff 'Open' has no id, as on line 2",
+        "the tariff 'Open' has no id, as on line 2",
+    ]
+    assert [str(note) for note in stage.notes] == [
+        "tariff 'Open' has no id: 3 rows, the first on line 2",
+        "tariff 'Gone' has no id: 1 row, on line 3",
+    ]
+
+
+def test_what_is_remembered_of_names_without_an_id_is_bounded(written: Path) -> None:
+    stage = NameLookup(read(written, "tariff;A;;;3;;;;"), usual_fields(), NAMES_HERE)
+    for line in range(2, REMEMBERED + 12):
+        stage(made(line, (Step.TARIFF, {"tarif_id": f"T{line}"})))
+    assert len(stage.notes) == REMEMBERED + 1
+    assert str(stage.notes[-1]) == "more names have no id: each is told with its row"
+
+
+THERE = NamesThere.of(
+    {
+        "Tarif": [
+            NamedObject(3, ("Домашний 100",)),
+            NamedObject(4, ("Ночной",)),
+            NamedObject(5, ("Старый",), deleted=True),
+        ],
+        "Usluga": [NamedObject(7, ("Аренда",)), NamedObject(8, ("аренда",))],
+        "Folder": [NamedObject(89, ("Частный сектор",)), NamedObject(90, ("Мира 5/1",), above=("Частный сектор",))],
+    }
+)
+
+
+def used_in(*rows: tuple[Step, dict[str, str]]) -> NamesUsed:
+    names = NamesUsed(usual_fields())
+    for line, (step, values) in enumerate(rows, 2):
+        assert names(made(line, (step, values)))[1] == ()
+    return names
+
+
+def rows_of(names: NamesUsed, there: NamesThere = THERE, old: Path | None = None) -> list[tuple[str, ...]]:
+    before = None if old is None else read_dictionary(old, is_checked=False)
+    rows = propose(names.names, there, before).rows
+    return [tuple("" if cell is None else str(cell) for cell in row.cells) for row in rows]
+
+
+TARIFFS = [
+    (Step.TARIFF, {"tarif_id": "домашний 100"}),
+    (Step.TARIFF, {"tarif_id": "Старый"}),
+    (Step.TARIFF, {"tarif_id": " домашний  100"}),
+    (Step.TARIFF, {"tarif_id": "Ночной (архив)"}),
+    (Step.TARIFF, {"tarif_id": "!3"}),
+]
+
+
+def test_each_name_is_counted_with_its_first_line_and_what_it_probably_means() -> None:
+    names = used_in(
+        *TARIFFS,
+        (Step.SERVICE, {"usluga_id": "АРЕНДА", "comment": "Аренда"}),
+        (Step.FOLDER, {"path": "Частный сектор/Мира 5\\/1"}),
+        (Step.FOLDER, {"path": "Новый/Ленина 1"}),
+        (Step.SUBSCRIBER, {"operator_id": "Связь", "name": "Иванов"}),
+    )
+    assert rows_of(names) == [
+        ("tariff", "Старый", "1", "3", "", "", "", "", ""),
+        ("tariff", "Ночной (архив)", "1", "5", "4", "Ночной", "near 80", "", ""),
+        ("tariff", "домашний 100", "2", "2", "3", "Домашний 100", "equal", "", ""),
+        ("service", "АРЕНДА", "1", "7", "", "", "several", "7 Аренда; 8 аренда", ""),
+        ("folder", "Новый/Ленина 1", "1", "9", "new", "Новый/Ленина 1", "new", "", ""),
+        ("folder", "Частный сектор/Мира 5\\/1", "1", "8", "90", "Частный сектор/Мира 5\\/1", "equal", "", ""),
+        ("operator", "Связь", "1", "10", "", "", "", "", ""),
+    ]
+
+
+def test_without_a_billing_nothing_is_proposed() -> None:
+    names = used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"}))
+    assert {cells[COLUMNS.index("id")] for cells in rows_of(names, NamesThere())} == {""}
+
+
+def test_what_a_person_has_decided_stays(tmp_path: Path) -> None:
+    old = tmp_path / "old.csv"
+    old.write_text(
+        "kind;name;id;name_here;match;checked\n"
+        "tariff;Старый;4;Ночной;near 71;иа\n"
+        "tariff;Ночной (архив);3;Домашний 100;near 70;\n"
+        "tariff;домашний 100;none;;;\n"
+        "tariff;Другой;4;;;\n"
+        "tariff;Открытый;;;;\n",
+        encoding="utf-8",
+    )
+    assert rows_of(used_in(*TARIFFS), old=old) == [
+        ("tariff", "Открытый", "0", "", "", "", "", "", ""),
+        ("tariff", "Ночной (архив)", "1", "5", "4", "Ночной", "near 80", "", ""),
+        ("tariff", "домашний 100", "2", "2", "none", "", "", "", ""),
+        ("tariff", "Старый", "1", "3", "4", "Ночной", "near 71", "", "иа"),
+        ("tariff", "Другой", "0", "", "4", "", "", "", ""),
+    ]
+
+
+def test_what_is_still_to_be_done_is_counted() -> None:
+    proposed = propose(used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"})).names, THERE)
+    assert [proposed.count(one) for one in NameStanding] == [1, 2, 1]
+    assert [proposed.count(one, "Folder") for one in NameStanding] == [0, 1, 0]
+    assert proposed.kinds == ("Tarif", "Folder")
+
+
+def test_a_column_of_other_things_is_no_column_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_names, "MOST_USED", 3)
+    with pytest.raises(InputRefused, match="the column tarif_id has more than 3 different values"):
+        used_in(*((Step.TARIFF, {"tarif_id": f"T{number}"}) for number in range(4)))
+
+
+HERE = Matcher(
+    NamedObject(key, (name,))
+    for key, name in enumerate(
+        [
+            "Домашний 50",
+            "Домашний 100",
+            "Безлимит",
+            "Безлимит+",
+            "Старт 2019",
+            "Ночной",
+            "Юрлица 10 Мбит/с",
+            "Тариф 1",
+            "Тариф 1,5",
+            "Ёлка",
+            "Ёлка",
+        ],
+        1,
+    )
+)
+FOLDERS = Matcher(
+    [
+        NamedObject(1, ("Частный сектор",)),
+        NamedObject(2, ("Частный сектор/Ленина 5", "Ленина 5")),
+        NamedObject(3, ("Дома",)),
+        NamedObject(4, ("Дома/Ленина 7", "Ленина 7")),
+        NamedObject(5, ("Посёлок/Ленина 7", "Ленина 7")),
+        NamedObject(6, ("Посёлок/Дома", "Дома")),
+    ]
+)
+
+
+PROPOSED: Final[Mapping[Match, Mapping[str, int | None]]] = {
+    # What differs in writing alone; the letters o, and T, are Latin ones.
+    Match.EQUAL: {
+        "Домашний 100": 2,
+        "  ДОМАШНИЙ   100 ": 2,
+        "домашний-100": 2,
+        "«Домашний» №100": 2,
+        "Безлимит": 3,
+        "Безлимит +": 4,
+        "Нoчнoй": 6,
+        "Tариф 1.5": 9,
+    },
+    # What is alike, and never equal.
+    Match.NEAR: {
+        "Домашний 100 (архив)": 2,
+        "100 Домашний": 2,
+        "Домашнй 50": 1,
+        "Start 2019": 5,
+        "Nochnoy": 6,
+        "Старт": 5,
+        "Юр. лица 10Мбит": 7,
+    },
+    Match.ID: {" 7 ": 7},
+    Match.SEVERAL: {"елка": None},
+    # Another number is another tariff.
+    Match.NONE: dict.fromkeys(
+        ("Домашний 75", "Тариф 15", "Тариф 3", "Корпоративный", "", "+", "Хомяк", "9" * 20), None
+    ),
+}
+
+
+def test_another_number_is_another_tariff_and_what_is_only_alike_is_never_equal() -> None:
+    for match, names in PROPOSED.items():
+        for name, found in names.items():
+            proposal = HERE.propose(name)
+            assert (proposal.match, proposal.found and proposal.found.id) == (match, found), name
+            assert match is not Match.NEAR or 0 < proposal.likeness < 100
+    assert [one.id for one in HERE.propose("елка").others] == [10, 11]
+
+
+def test_of_several_near_ones_the_others_are_named() -> None:
+    proposal = HERE.propose("Домашний")
+    assert proposal.match is Match.NEAR
+    assert proposal.found is not None
+    assert {proposal.found.id, *(one.id for one in proposal.others)} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "match", "found"),
+    [
+        ("частный сектор / ленина, 5", Match.EQUAL, 2),
+        ("Ленина 5", Match.EQUAL, 2),
+        ("Дома", Match.EQUAL, 3),  # by its path, before the one of that name further down
+        ("Ленина 7", Match.SEVERAL, None),
+        ("Посёлок/Ленина 7", Match.EQUAL, 5),
+    ],
+)
+def test_the_path_of_a_folder_goes_before_its_own_name(path: str, match: Match, found: int | None) -> None:
+    proposal = FOLDERS.propose(path)
+    assert (proposal.match, proposal.found and proposal.found.id) == (match, found)
+
+
+TODAY = date(2026, 11, 26)
+
+
+def checks(limits: TextLimits | None = None) -> ValueChecks:
+    return ValueChecks(usual_fields(), limits, today=lambda: TODAY)
+
+
+def value_of(step: Step, name: str, text: str, limits: TextLimits | None = None) -> str:
+    """The value of a text; a fault as the sentence behind ✗."""
+    made = subscriber(7, "15", {step: {name: text}})
+    checked, faults = checks(limits)(made)
+    if not faults:
+        part = checked.part(step)
+        assert part is not None
+        return part.text(name)
+    (fault,) = faults
+    assert fault.place == Place(7, name)
+    return f"✗ {fault.reason}"
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "text", "value"),
+    [
+        (Step.SUBSCRIBER, NUMBER, " 00123 ", "00123"),
+        (Step.SUBSCRIBER, NUMBER, "15J34", "15J34"),
+        (Step.SUBSCRIBER, NUMBER, "1E5", "1E5"),
+        (Step.SUBSCRIBER, NUMBER, "Итого:", "✗ 'Итого:' is no contract number but the sum of the table"),
+        (Step.SUBSCRIBER, NUMBER, "Total17", "Total17"),
+        (Step.SUBSCRIBER, NUMBER, "1,23E+05", "✗ '1,23E+05' was shortened by a spreadsheet"),
+        (Step.SUBSCRIBER, NUMBER, "123.0", "✗ '123.0' was made an amount by a spreadsheet"),
+        (Step.SUBSCRIBER, NUMBER, "123,00", "✗ '123,00' was made an amount by a spreadsheet"),
+        (Step.SUBSCRIBER, NUMBER, "12\u200b3", "✗ character 3 is the invisible character U+200B (ZERO WIDTH SPACE)"),
+        (Step.SUBSCRIBER, NUMBER, "12\n3", "✗ character 3 is a line end: write the text in one line"),
+        (Step.SUBSCRIBER, "name", "Иванов\u00a0Иван ", "Иванов Иван"),
+        (Step.SUBSCRIBER, "name", "Иванов\tИван", "✗ character 7 is a tab: write a space in its place"),
+        (Step.SUBSCRIBER, "name", "я" * 255, "я" * 255),
+        (Step.SUBSCRIBER, "name", "я" * 256, "✗ the text has 256 characters, and the billing's column holds 255"),
+        (Step.SUBSCRIBER, "sms", "+79161234567", "+79161234567"),
+        (Step.SUBSCRIBER, "sms", "8 (916) 123-45-67", "+79161234567"),
+        (Step.SUBSCRIBER, "sms", "8.916.123.45.67", "+79161234567"),
+        (Step.SUBSCRIBER, "sms", "+7 916 123–45–67", "+79161234567"),
+        (Step.SUBSCRIBER, "sms", "916 123 45 67", "+79161234567"),
+        (Step.SUBSCRIBER, "sms", "8 (495) 123-45-67", "✗ '8 (495) 123-45-67' is not a Russian mobile number"),
+        (Step.SUBSCRIBER, "sms", "+380671234567", "✗ '+380671234567' is not a Russian mobile number"),
+        (Step.SUBSCRIBER, "sms", "٨٩١٦١٢٣٤٥٦٧", "✗ '٨٩١٦١٢٣٤٥٦٧' is not a Russian mobile number"),
+        (Step.SUBSCRIBER, "sms", "7,91612E+10", "✗ '7,91612E+10' was shortened by a spreadsheet"),
+        (Step.SUBSCRIBER, "sms", "89161234567, 89161234568", "✗ '89161234567, 89161234568' is more than one phone"),
+        (Step.SUBSCRIBER, "email", "ivan@mail.ru", "ivan@mail.ru"),
+        (Step.SUBSCRIBER, "email", "иван@почта.рф", "✗ 'иван@почта.рф' is not an e-mail address"),
+        (Step.SUBSCRIBER, "email", "ivan@почта.рф", "ivan@почта.рф"),
+        (Step.SUBSCRIBER, "email", "ivan@mail", "✗ 'ivan@mail' is not an e-mail address"),
+        (Step.SUBSCRIBER, "email", "ivan.mail.ru", "✗ 'ivan.mail.ru' is not an e-mail address"),
+        (Step.SUBSCRIBER, "email", "i@a.ru, i@b.ru", "✗ 'i@a.ru, i@b.ru' is more than one e-mail address"),
+        (Step.SUBSCRIBER, "email", "iv\u0430n@mail.ru", "✗ character 3 is the Cyrillic letter 'а' among Latin ones"),
+        (Step.SUBSCRIBER, "operator_id", "3", "3"),
+        (Step.SUBSCRIBER, "operator_id", "007", "✗ '007' is not an id, for it starts with a zero"),
+        (Step.SUBSCRIBER, "operator_id", "Ростелеком", "✗ 'Ростелеком' is not an id"),
+        (Step.ACCOUNT, "login", "user94", "user94"),
+        (Step.ACCOUNT, "login", "user 94", "✗ character 5 of 'user 94' is a space, and a login has none"),
+        (Step.ACCOUNT, "login", "us\u0435r94", "✗ character 3 is the Cyrillic letter 'е' among Latin ones"),
+        (Step.ACCOUNT, "ip", "10.0.0.5", "10.0.0.5"),
+        (Step.ACCOUNT, "ip", "167772165", "10.0.0.5"),
+        (Step.ACCOUNT, "ip", "10.0.0.256", "✗ '10.0.0.256' is not an IPv4 address: four numbers from 0 to 255"),
+        (Step.ACCOUNT, "ip", "010.0.0.5", "✗ '010.0.0.5' is not an IPv4 address: four numbers from 0 to 255"),
+        (Step.ACCOUNT, "ip", "10.0.0.5/24", "✗ '10.0.0.5/24' has a mask: write the one address of the account"),
+        (Step.ACCOUNT, "ip", "fe80::1", "✗ 'fe80::1' is not an IPv4 address, which is what an account has"),
+        (Step.ACCOUNT, "ip", "224.0.0.1", "✗ 224.0.0.1 is an address that no subscriber can have"),
+        (Step.ACCOUNT, "mac", "00:1A:2b:3c:4d:5e", "00:1a:2b:3c:4d:5e"),
+        (Step.ACCOUNT, "mac", "00-1A-2B-3C-4D-5E", "00:1a:2b:3c:4d:5e"),
+        (Step.ACCOUNT, "mac", "001a.2b3c.4d5e", "00:1a:2b:3c:4d:5e"),
+        (Step.ACCOUNT, "mac", "001A2B3C4D5E", "00:1a:2b:3c:4d:5e"),
+        (Step.ACCOUNT, "mac", "00:1a:2b:3c:4d", "✗ '00:1a:2b:3c:4d' is not a MAC address"),
+        (
+            Step.ACCOUNT,
+            "mac",
+            "00:1\u0410:2b:3c:4d:5e",
+            "✗ character 5 of '00:1А:2b:3c:4d:5e' is the Cyrillic letter",
+        ),
+        (Step.ACCOUNT, "mac", "ff:ff:ff:ff:ff:ff", "✗ 'ff:ff:ff:ff:ff:ff' is a MAC address that no device has"),
+        (Step.ACCOUNT, "enabled", "Да", "1"),
+        (Step.ACCOUNT, "enabled", "отключён", "0"),
+        (Step.ACCOUNT, "enabled", "может", "✗ 'может' is neither yes nor no"),
+        (Step.SERVICE, "next_date", "01.06.2026", "2026-06-01"),
+        (Step.SERVICE, "next_date", "2026-06-01", "2026-06-01"),
+        (Step.SERVICE, "next_date", "2026-06-01 00:00:00", "2026-06-01"),
+        (Step.SERVICE, "next_date", "01.06.2026 12:30", "2026-06-01 12:30:00"),
+        (Step.SERVICE, "next_date", "31.02.2026", "✗ '31.02.2026' is a day that no calendar has"),
+        (Step.SERVICE, "next_date", "01.06.26", "✗ '01.06.26' is not a date"),
+        (Step.SERVICE, "next_date", "31.12.2999", "✗ '31.12.2999' is too far off to be meant"),
+        (Step.SERVICE, "next_date", "01.01.1601", "✗ '01.01.1601' is too far off to be meant"),
+        (Step.BALANCE, "op_summa", "1 234,50", "1234.50"),
+        (Step.BALANCE, "op_summa", "1,234", "✗ '1,234': 1,234 can be read in two ways"),
+        (Step.BALANCE, "op_summa", "1,5E+03", "✗ '1,5E+03': an exponent is not allowed"),
+        (Step.BALANCE, "op_summa", "l50", "✗ 'l50': character 1 is the Latin letter 'l', which looks like a one"),
+        (Step.FOLDER, PATH, "Центр / Ленина", "Центр/Ленина"),
+        (Step.FOLDER, PATH, "Центр//Ленина/", "Центр/Ленина"),
+        (Step.FOLDER, PATH, r"Центр/ Мира 5\/1", r"Центр/Мира 5\/1"),
+    ],
+)
+def test_a_text_becomes_a_value_or_says_what_to_do(step: Step, name: str, text: str, value: str) -> None:
+    found = value_of(step, name, text)
+    assert (found[: len(value)] if value.startswith("✗") else found) == value
+
+
+def test_all_faults_of_a_subscriber_are_told_at_once_each_with_its_place() -> None:
+    bad = subscriber(
+        5, "1,2E+05", {Step.SUBSCRIBER: {"sms": "12"}, Step.ACCOUNT: {"login": "a b", "ip": "1.2.3", "mac": "x"}}
+    )
+    checked, faults = checks()(bad)
+    assert [(fault.place.line, fault.place.column) for fault in faults] == [
+        (5, NUMBER),
+        (5, "sms"),
+        (5, "login"),
+        (5, "ip"),
+        (5, "mac"),
+    ]
+    # What cannot be read stays as it is.
+    assert checked == bad
+
+
+def test_the_database_tells_how_long_a_text_may_be_and_which_letters_it_has() -> None:
+    limits = TextLimits({(Step.SUBSCRIBER, "name"): 10}, lambda text: "😀" not in text)
+    too_long = "✗ the text has 11 characters, and the billing's column holds 10: shorten it"
+    assert value_of(Step.SUBSCRIBER, "name", "я" * 11, limits) == too_long
+    unwritable = "✗ character 3, '😀', is none that the billing's database can hold: leave it out"
+    assert value_of(Step.SUBSCRIBER, "name", "Ян😀", limits) == unwritable
+    # A column that the database does not tell of has the length of the fields' own table.
+    assert value_of(Step.ACCOUNT, "login", "u" * 65, limits).startswith("✗ the text has 65 characters")
+
+
+def test_a_number_without_its_spaces_is_the_number_of_the_subscriber() -> None:
+    checked, _ = checks()(subscriber(2, " 00123\u00a0"))
+    assert checked.number == "00123"
+
+
+@given(st.integers(0, 10**9 - 1), st.sampled_from(["+7{}", "8{}", "7{}", "{}", "8 ({0:.3}) {0}"]))
+def test_any_mobile_number_becomes_the_one_form(number: int, form: str) -> None:
+    digits = f"9{number:09}"
+    text = f"8 ({digits[:3]}) {digits[3:6]}-{digits[6:]}" if "(" in form else form.format(digits)
+    assert value_of(Step.SUBSCRIBER, "sms", text) == f"+7{digits}"
+
+
+@given(st.binary(min_size=6, max_size=6).filter(lambda raw: any(raw) and not raw[0] & 1), st.sampled_from(":- "))
+def test_any_mac_address_becomes_the_one_form(raw: bytes, between: str) -> None:
+    wanted = raw.hex(":")
+    for text in (raw.hex(between).upper(), raw.hex(), raw.hex(".", 2)):
+        assert value_of(Step.ACCOUNT, "mac", text) == wanted
+
+
+@given(st.dates(date(1900, 1, 1), TODAY + timedelta(days=365 * 20)))
+def test_a_date_is_read_in_both_spellings(day: date) -> None:
+    assert value_of(Step.SERVICE, "next_date", f"{day:%d.%m.}{day.year:04}") == day.isoformat()
+    assert value_of(Step.SERVICE, "next_date", day.isoformat()) == day.isoformat()
+
+
+@given(st.text(max_size=40))
+def test_what_is_read_is_read_the_same_again(text: str) -> None:
+    for step, name in (
+        (Step.SUBSCRIBER, NUMBER),
+        (Step.SUBSCRIBER, "name"),
+        (Step.SUBSCRIBER, "sms"),
+        (Step.SUBSCRIBER, "email"),
+        (Step.ACCOUNT, "login"),
+        (Step.ACCOUNT, "ip"),
+        (Step.ACCOUNT, "mac"),
+        (Step.SERVICE, "next_date"),
+        (Step.BALANCE, "op_summa"),
+    ):
+        value = value_of(step, name, text)
+        assert value.startswith("✗") or value_of(step, name, value) == value
+
+
+@pytest.fixture
+def seen() -> SeenValues:
+    return SeenValues()
+
+
+def faults(
+    seen: SeenValues, subscribers: Sequence[Subscriber], *, alike: bool = False
+) -> dict[int | None, list[str]]:
+    """The reasons by line of all subscribers, of which the last are added as a page of their own."""
+    seen.add(subscribers[:-1])
+    seen.add(subscribers[-1:])
+    duplicates = Duplicates(seen, alike=alike)
+    return {one.row.line: [fault.reason for fault in duplicates(one).faults] for one in subscribers}
+
+
+def warnings(seen: SeenValues, subscribers: Sequence[Subscriber]) -> list[list[str]]:
+    assert not any(faults(seen, subscribers).values())
+    return [[one.reason for one in Duplicates(seen)(row).warnings] for row in subscribers]
+
+
+def test_a_contract_number_that_stands_twice_is_a_fault_of_both_rows(seen: SeenValues) -> None:
+    rows = [subscriber(2, "00123"), subscriber(3, "15"), subscriber(4, "00123")]
+    assert faults(seen, rows) == {2: ["'00123' is also in line 4"], 3: [], 4: ["'00123' is also in line 2"]}
+
+
+def test_of_many_rows_the_first_are_named_and_the_others_counted(seen: SeenValues) -> None:
+    found = faults(seen, [subscriber(line, "15") for line in range(2, 12)])
+    assert found[2] == ["'15' is also in line 3, line 4, line 5 and 6 more"]
+    assert found[11] == ["'15' is also in line 2, line 3, line 4 and 6 more"]
+
+
+def test_logins_addresses_and_devices_are_of_one_account_each(seen: SeenValues) -> None:
+    one = account(2, "1", "accounts.csv", login="ivan", ip="10.0.0.5", mac="00:1a:2b:3c:4d:5e")
+    other = account(9, "2", "accounts.csv", login="ivan", ip="10.0.0.5", mac="00:1a:2b:3c:4d:5e")
+    found = faults(seen, [one, other])
+    assert found[2] == [
+        "'ivan' is also in line 9 of accounts.csv",
+        "'10.0.0.5' is also in line 9 of accounts.csv",
+        "'00:1a:2b:3c:4d:5e' is also in line 9 of accounts.csv",
+    ]
+    assert found[9] == [reason.replace("line 9", "line 2") for reason in found[2]]
+
+
+def test_a_login_in_another_letter_case_is_a_fault(seen: SeenValues) -> None:
+    found = faults(seen, [account(2, "1", login="Ivan"), account(3, "2", login="ivan")])
+    assert found[2] == ["'Ivan' is also in line 3, in another letter case: 'ivan'"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "why"),
+    [
+        ("А15", "A15", "the same in Latin letters"),
+        ("00123", "123", "the same without leading zeros"),
+        ("15 д", "15д", "the same without spaces"),
+        ("15д", "15Д", "the same in another letter case"),
+    ],
+)
+def test_numbers_that_look_alike_are_a_fault_at_first(seen: SeenValues, one: str, other: str, why: str) -> None:
+    rows = [subscriber(2, one), subscriber(3, other)]
+    (reason,) = faults(seen, rows)[2]
+    assert reason == (
+        f"{one!r} looks like {other!r} in line 3, {why}: correct one of them, or give --alike if both are right"
+    )
+    assert faults(SeenValues(), rows, alike=True) == {2: [], 3: []}
+
+
+def test_a_phone_of_several_rows_is_a_warning(seen: SeenValues) -> None:
+    rows = [subscriber(line, f"{line}", {Step.SUBSCRIBER: {"sms": "+79161234567"}}) for line in (2, 3)]
+    assert warnings(seen, rows) == [["'+79161234567' is also in line 3"], ["'+79161234567' is also in line 2"]]
+
+
+def test_a_number_that_may_have_lost_its_zero_is_a_warning(seen: SeenValues) -> None:
+    rows = [subscriber(2, "00123"), subscriber(3, "04567"), subscriber(4, "456"), subscriber(5, "12345")]
+    lost = (
+        "'456' has 3 digits, and 2 numbers that begin with a zero have 5: a spreadsheet may have removed a zero "
+        "before it"
+    )
+    assert warnings(seen, rows) == [[], [], [lost], []]
+
+
+def test_a_number_of_two_scripts_is_a_warning(seen: SeenValues) -> None:
+    (mixed,) = warnings(seen, [subscriber(2, "AБ15")])
+    assert mixed == ["character 1 is the Latin letter 'A' among Cyrillic ones; is it so in the contract?"]
+
+
+@given(
+    st.lists(st.text(st.sampled_from("01AАoО "), min_size=1, max_size=3).filter(str.strip), min_size=2, max_size=12)
+)
+def test_a_number_is_a_fault_exactly_where_another_one_is_equal_or_looks_alike(numbers: list[str]) -> None:
+    rows = [subscriber(line, number) for line, number in enumerate(numbers, 2)]
+    found = faults(SeenValues(), rows)
+    for row in rows:
+        alike = [other for other in rows if other is not row and undressed(other.number) == undressed(row.number)]
+        equal = [other for other in alike if other.number == row.number]
+        told = " ".join(found[row.row.line])
+        assert bool(told) is bool(alike)
+        assert all(f"line {other.row.line}" in told for other in equal[:3])
+        assert ("looks like" in told) is bool(alike and not equal)
+
+
+WITH_A_DATABASE = pytest.mark.parametrize("gateway", ["with a database"], indirect=True)
+
+
+async def found(
+    gateway: Gateway, subscribers: Sequence[Subscriber], *, alike: bool = False
+) -> tuple[dict[str, str], dict[str, str], Sequence[str]]:
+    """The reasons of faults and of warnings, by line and column, and what was not checked."""
+    seen = SeenValues()
+    seen.add(subscribers)
+    checks = BillingChecks(gateway, usual_fields(), seen, alike=alike)
+    await checks.survey()
+    findings = await checks.judge(subscribers)
+    return (
+        _by_place([fault for one in findings for fault in one.faults]),
+        _by_place([warning for one in findings for warning in one.warnings]),
+        checks.notes,
+    )
+
+
+def _by_place(faults: Sequence[ValueFault]) -> dict[str, str]:
+    return {f"{one.place.line} {one.place.column}": one.reason for one in faults}
+
+
+IVAN: Final = {"id": 8001, "abonent_id": 9002, "login": "ivan", "ip": int(IPv4Address("10.11.222.49"))}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Rows of an input, and the beginnings of what is said of them, by line and column."""
+
+    rows: Sequence[Subscriber]
+    faults: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    deleted: bool = False
+    """Whether the account ivan of the billing is deleted."""
+
+
+IDS: Final = {
+    Step.FOLDER: {FOLDER_ID: "9100"},
+    Step.TARIFF: {"tarif_id": "2"},
+    Step.SERVICE: {"usluga_id": "127", "manager_id": "33"},
+}
+NO_IDS: Final = {
+    Step.FOLDER: {FOLDER_ID: "94"},
+    Step.TARIFF: {"tarif_id": "777"},
+    Step.SERVICE: {"usluga_id": "99999999999", "manager_id": "3333"},
+}
+CHECKED: Final[Mapping[str, Checked]] = {
+    "what is there already": Checked([account(2, "123", login="ivan", ip="10.11.222.49"), subscriber(3, "нов-1")]),
+    "a login of another subscriber": Checked(
+        [account(2, "нов-1", login="ivan"), account(3, "A15", login="user-new")], {"2 login": "the login is that of "}
+    ),
+    "an address of another account": Checked(
+        [account(2, "123", login="petr", ip="10.11.222.49")],
+        {"2 ip": "10.11.222.49 is the address of the account ivan in the billing, of "},
+    ),
+    "what a deleted object has": Checked(
+        [account(2, "ГОСТЬ-1", login="ivan")],
+        warnings={
+            f"2 {NUMBER}": (
+                "a deleted subscriber of the billing, abonent 9006, has the contract number: the billing may refuse"
+            ),
+            "2 login": "the login is that of a deleted account of ",
+        },
+        deleted=True,
+    ),
+    # 77/2 is that of a deleted subscriber and of a live one.
+    "a number that was given to another": Checked([subscriber(2, "77/2")]),
+    "ids that the billing does not have": Checked(
+        [subscriber(2, "нов-1", IDS), subscriber(3, "нов-2", NO_IDS)],
+        {
+            "3 id": "the billing has no folder 94, or it is deleted",
+            "3 tarif_id": "the billing has no tariff 777, or it is deleted",
+            "3 usluga_id": "the billing has no service 99999999999, or it is deleted",
+            "3 manager_id": "the billing has no administrator 3333, or it is deleted",
+        },
+    ),
+    # Its faults are told by others; the billing refuses a call about it.
+    "what no object can have": Checked(
+        [account(2, "н" * 100, login="л" * 100, ip="10.0.0.300"), account(3, "", login="", ip="")]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHECKED.values(), ids=list(CHECKED))
+async def test_what_is_taken_there_and_what_is_missing(gateway: Gateway, execute: Execute, case: Checked) -> None:
+    execute.put("users", **IVAN, deleted=int(case.deleted))
+    faults, warnings, _ = await found(gateway, case.rows)
+    for said_of, wanted in ((faults, case.faults), (warnings, case.warnings)):
+        assert said_of.keys() == wanted.keys()
+        assert all(said_of[place].startswith(text) for place, text in wanted.items())
+
+
+@WITH_A_DATABASE
+async def test_a_number_that_looks_like_one_of_the_billing_is_a_fault_until_said_otherwise(gateway: Gateway) -> None:
+    # The billing has 00123 and 123, and A15 in Latin letters.
+    rows = [subscriber(2, "0123"), subscriber(3, "А15"), subscriber(4, "123"), subscriber(5, "гость-1")]
+    faults, _, _ = await found(gateway, rows)
+    assert faults[f"3 {NUMBER}"] == (
+        "the billing has the contract number 'A15', the same in Latin letters: write it in the same way if it is the "
+        "same subscriber, or give --alike if both are right"
+    )
+    assert sorted(faults) == [f"2 {NUMBER}", f"3 {NUMBER}"]
+    assert (await found(gateway, rows, alike=True))[0] == {}
+
+
+@WITH_A_DATABASE
+async def test_an_address_is_held_against_the_pools(gateway: Gateway) -> None:
+    rows = [
+        account(2, "нов-1", login="a", ip="172.20.1.1", pull="1040"),
+        account(3, "нов-2", login="b", ip="172.20.1.2", pull="1050"),
+        account(4, "нов-3", login="c", ip="203.0.113.7"),
+        account(5, "нов-4", login="d", ip="198.51.100.9"),
+    ]
+    faults, warnings, _ = await found(gateway, rows)
+    assert faults == {"3 ip": "172.20.1.2 is not in the pool 1050, which goes from 198.51.100.1 to 198.51.100.254"}
+    assert warnings == {"4 ip": "203.0.113.7 is in none of the billing's pools"}
+
+
+@WITH_A_DATABASE
+async def test_without_a_table_of_pools_the_networks_in_use_are_known(gateway: Gateway, execute: Execute) -> None:
+    execute("drop table ip_pulls")
+    assert gateway.database is not None
+    # Its next use reads the schema anew.
+    gateway.database.close()
+    rows = [account(2, "нов-1", login="a", ip="10.0.3.250"), account(3, "нов-2", login="b", ip="172.20.1.2")]
+    execute.put("users", id=8001, abonent_id=9002, login="ivan", ip=int(IPv4Address("10.0.3.7")))
+    faults, warnings, notes = await found(gateway, rows)
+    assert faults == {}
+    assert warnings == {"3 ip": "172.20.1.2 is in none of the networks in which the billing has accounts"}
+    assert list(notes) == [
+        said(
+            "addresses were compared with the networks in which the billing has accounts, for its table of pools is "
+            "not known"
+        )
+    ]
+
+
+async def test_the_api_alone_says_what_it_could_not_check(client: BillingClient) -> None:
+    _, _, notes = await found(Gateway(client), [subscriber(2, "0123")])
+    assert list(notes) == [
+        said(
+            "contract numbers of the billing that only look like one of the input, and addresses out of its pools, "
+            "were not looked for: that takes the billing's database"
+        )
+    ]

@@ -1,0 +1,971 @@
+"""Rows of any job on the mock billing: their list, what others have there, and what is found and taken back since.
+
+One table of scenes, and one stage: lists, calls, what somebody does meanwhile, and what a look, a reading and an undo
+say of it.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import msgspec
+import pytest
+
+from billing.database.database import Database
+from billing.money import SCALE
+from billing.profile import Fact, Profile
+from checkpoints.records import Item, NewItem, Run
+from checkpoints.states import State
+from engine.evidence import Accepted, Seen
+from engine.job import Absent, CannotLook, Different, Entries, Found, LookUpResult, Prepared
+from jobs.access.gateway import Gateway
+from jobs.access.payload import decode_payload
+from jobs.catalogue.catalogue import BUILT_IN
+from jobs.catalogue.typed_call import CALL
+from jobs.effects.effect import CallEffect
+from jobs.job import BillingJob
+from jobs.rows.input import Input
+from jobs.spec.chain import chain_text
+from lab.mock.quirks import Quirks
+from lab.mock.server import MockBilling, running
+from tests.checkpoints.samples import sending_item
+from tests.jobs.catalogue.months import first_of
+from tests.jobs.conftest import FOLDER, Execute
+from tests.jobs.making import (
+    RUN,
+    THIRD_RUN,
+    UNDO_RUN,
+    effect_of,
+    job_of,
+    prepared,
+    readings,
+    rows_of,
+    sent,
+    sightings,
+    undone,
+    with_fresh_before_images,
+)
+
+Scene: TypeAlias = Sequence[tuple[str, list[str]]]
+
+SCENES: Final = """
+by id
+  run balances
+  rows abonent_id;amount;note / 9001;50,5;x / 9002; 1 200 ;y / 9003;-0;z
+  item 9001/8 00123 account:9001 9001 50.50 8 Миграция балансов
+  item 9002/8 123 account:9002 9002 1200.00 8 Миграция балансов
+  item 9003/8 A15 account:9003 9003 0.00 8 Миграция балансов
+contract numbers are texts
+  run balances descr=x
+  rows  Contract_Number ,AMOUNT / 00123,1 / 123,2 / A15,3 / 77/2,4 / ВТОРОЙ,5
+  item 9001/8 00123 account:9001 9001 1.00 8 x
+  item 9002/8 123 account:9002 9002 2.00 8 x
+  item 9003/8 A15 account:9003 9003 3.00 8 x
+  item 9010/8 77/2 account:9010 9010 4.00 8 x
+  item 9008/8 ВТОРОЙ account:9001 9008 5.00 8 x
+numbers that name nobody usable
+  run balances
+  rows contract_number;op_summa / ;1 / ДУБЛЬ;1 / ГОСТЬ-1;1 / БЕЗСЧЁТА;1
+  bad 2 contract_number: the cell is empty
+  bad 3 contract_number: several subscribers have the contract number 'ДУБЛЬ': abonent 9004 (Иванов), abonent 9005
+      (Иванов); tell them apart by abonent_id
+  bad 4 contract_number: abonent 9006 is deleted
+  bad 5 contract_number: abonent 9007 has no account
+ids that name nobody usable
+  run balances
+  rows abonent_id;amount / ;1 / 9100;1 / 9006;1 / 9007;1 / 8999;1 / 99999999999;1 / 00123;1 / 12a;1 / 0;1
+  bad 2 abonent_id: the cell is empty
+  bad 3 abonent_id: abonent 9100 is a folder (Странные), no subscriber
+  bad 4 abonent_id: abonent 9006 is deleted
+  bad 5 abonent_id: abonent 9007 has no account
+  bad 6 abonent_id: there is no abonent 8999
+  bad 7 abonent_id: there is no abonent 99999999999
+  bad 8 abonent_id: '00123' is not an id, for it starts with a zero; is it a contract number?
+  bad 9 abonent_id: '12a' is not an id: a whole number is expected
+  bad 10 abonent_id: '0' is not an id, for it starts with a zero; is it a contract number?
+bad amounts have line, column and character
+  run balances
+  rows abonent_id;Amount / 9001; / 9002;12O / 9003;5.5555 / 9010;  5.5555
+  bad 2 Amount: the cell is empty
+  bad 3 Amount: '12O' (column 2): character 3 is the Latin letter 'O', which looks like a zero
+  bad 4 Amount: '5.5555' (column 2): 5.5555 has 4 decimals; the billing's kopecks take 2
+  bad 5 Amount: '5.5555' (column 2): 5.5555 has 4 decimals; the billing's kopecks take 2
+of two keys the id is used and the number checked
+  run balances descr=x
+  rows contract_number;abonent_id;amount / 00123;9001;1 / ;9002;1 / 123;9003;1
+  item 9001/8 00123 account:9001 9001 1.00 8 x
+  item 9002/8 123 account:9002 9002 1.00 8 x
+  bad 4 contract_number: abonent 9003 has the contract number 'A15', this column says '123'
+by number, mapped
+  run balances descr=x
+  map contract_number=номер; amount=СУММА, РУБ
+  rows Номер;Код;Сумма, руб;Итог / A15;9001;7;8
+  item 9003/8 A15 account:9003 9003 7.00 8 x
+by id, mapped
+  run balances descr=x
+  map abonent_id=Код; amount=Итог
+  rows Номер;Код;Сумма, руб;Итог / A15;9001;7;8
+  item 9001/8 00123 account:9001 9001 8.00 8 x
+rows may say type and comment
+  run balances op_type=2; descr=Акт
+  rows abonent_id;op_summa;op_type_id;descr / 9001;5;1;Касса / 9002;6;;
+  item 9001/1 00123 account:9001 9001 5.00 1 Касса
+  item 9002/2 123 account:9002 9002 6.00 2 Акт
+a comment may be empty
+  run balances descr=
+  rows abonent_id;amount;descr / 9001;5;
+  item 9001/8 00123 account:9001 9001 5.00 8
+columns as people call them
+  run balances
+  rows № договора;Абонент;Входящий остаток, руб. / 00123;Иванов И. И.;50,50
+  item 9001/8 00123 account:9001 9001 50.50 8 Миграция балансов
+line ends in a comment are told and not cut off
+  run balances
+  rows contract_number;amount;descr / 00123;5;"за март / "
+  bad 2 descr: the text has line ends or other invisible characters
+payments
+  run payment way=add_payment
+  rows contract_number;amount / 00123;50,50 / 123;7 / A15;1
+  then operation 80001;9001;2;50.50;0 / 80002;9002;2;1;0
+  item 9001 00123 account:9001 50.50
+  item 9002 123 account:9002 7.00
+  item 9003 A15 account:9003 1.00
+  like 9001: operation 80001 of 50.50, 2026-02-03
+payments are told apart by their documents
+  run payment way=add_payment
+  map document=№ документа
+  rows abonent_id;amount;№ документа / 9001;5;17 / 9001;5;18 / 9001;6;17/a / 9002;7;
+  item 9001/17 00123, 17 account:9001 5.00
+  item 9001/18 00123, 18 account:9001 5.00
+  item 9001/17/a 00123, 17/a account:9001 6.00
+  item 9002 123 account:9002 7.00
+  pending
+  seen absent
+  seen absent
+  seen absent
+  seen absent
+of a column that nobody has named a document is not read
+  run payment way=add_payment
+  rows abonent_id;amount;№ документа / 9001;5;17
+  item 9001 00123 account:9001 5.00
+sums that are no payments
+  run payment way=add_payment
+  rows abonent_id;sum_in / 9001;5.5555 / 9001;0 / 9001;-5
+  bad 2 sum_in: '5.5555' (column 2): 5.5555 has 4 decimals; the billing's kopecks take 2
+  bad 3 sum_in: 0 is not a payment: an amount above zero is expected
+  bad 4 sum_in: -5 is not a payment: an amount above zero is expected
+services by their ids
+  run delete-services
+  rows users_usluga_id / 90001 / 90003 / 80000
+  then put users_usluga id;abonent_id;usluga_id;deleted = 90001;9001;126;0 / 90003;9003;126;1
+  item 90001 * account:9001
+  item 90003: already as wanted: UsersUsluga 90003 is deleted
+  bad 4 None: there is no UsersUsluga with id 80000
+a value that is there already
+  run attribute
+  rows contract_number;attribute_id;value / 00123;1012;телеграм / A15;7;0015
+  then put attribute_values id;abonent_id;attribute_id;attribute_value = 90001;9001;1012;телеграм / 90002;9003;7;15
+  item 9001/1012: already as wanted: attribute value 90001 with attribute_value телеграм
+  bad 3 None: abonent 9003, attribute 7 has another value already: attribute value 90002 with attribute_value 15,
+      and the row says attribute_value 0015. This job adds and never changes: change it with the job `call`,
+      AttributeValues: objects.get by its id → set → save
+all live subscribers of a folder
+  database
+  run warning-threshold folder=9100; amount=-120,00
+  item 9001: already as wanted: limit_warning -120
+  item 9002 123 account:9002 -120
+  item 9003 A15 account:9003 -120
+  item 9004 ДУБЛЬ account:9004 -120
+  item 9005 ДУБЛЬ account:9005 -120
+  item 9008: already as wanted: limit_warning -120
+  item 9010 77/2 account:9010 -120
+  bad None abonent_id: abonent 9007 has no account
+as the tariffs have it
+  database
+  run tariff-threshold
+  then update admin_accounts set limit_warning = -50 * 10000000000 where id = 9002
+  then update admin_accounts set limit_warning = -7 * 10000000000 where id = 9004
+  then update tarif set users_limit_warning = -1205 * 1000000000 where id = 3
+  then update tarif set users_limit_warning = 900000000100000000 where id = 5
+  item 9001 00123 account:9001 -50
+  item 9003 A15 account:9003 -120.5
+  item 9005 ДУБЛЬ account:9005 90000000.01
+  item 9008 ВТОРОЙ account:9001 -50
+  item 9010 77/2 account:9010 -50
+the sum of the tariff and one rouble
+  database
+  run cutoff-limit folder=9100
+  then delete from tarif_users_usluga where tarif_id = 5
+  then update usluga set summa = 2505 * 1000000000 where id = 126
+  item 9001 00123 account:9001 1401.5
+  item 9002 123 account:9002 1401.5
+  item 9003 A15 account:9003 251.5
+  item 9004 ДУБЛЬ account:9004 701.5
+  item 9008 ВТОРОЙ account:9001 1401.5
+  item 9010 77/2 account:9010 1401.5
+  bad None amount: the cell is empty
+  bad None abonent_id: abonent 9007 has no account
+tariffs that are not there
+  run tariff-now
+  rows abonent_id;Тариф / 9001;3 / 9002;77 / 9003;99999999999 / 9003;x / 9003; / 012;3 / 31;3
+  item 9001 00123 account:9001 3
+  bad 3 Тариф: the billing has no tariff 77, or it is deleted
+  bad 4 Тариф: '99999999999' is not an id: the largest possible one is 2147483647
+  bad 5 Тариф: 'x' is not an id: a whole number above zero is expected
+  bad 6 Тариф: the cell is empty
+  bad 7 abonent_id: '012' is not an id, for it starts with a zero; is it a contract number?
+  bad 8 abonent_id: there is no abonent 31
+only who has one account has a cabinet
+  run services-on-offer
+  rows abonent_id / 9001 / 9002 / 9003 / 9006
+  then put users id;abonent_id;login;deleted = 90001;9001;a;0 / 90002;9001;b;1 / 90003;9002;c;0 / 90004;9002;d;0
+  item 9001 00123 reading:9001
+  bad 3 None: the subscriber has several accounts: 90003 (c), 90004 (d). A session is opened for a subscriber's only
+      one; take this row out
+  bad 4 None: the subscriber has no account, and so no cabinet
+  bad 5 abonent_id: abonent 9006 is deleted
+a phone says how it was read
+  run by-sms
+  rows телефон / 8 123 456-78-99 / +71234567898 / 12
+  item +71234567899 8 123 456-78-99, read as +71234567899 reading:+71234567899 +71234567899
+  item +71234567898 +71234567898 reading:+71234567898 +71234567898
+  bad 4 телефон: '12' has 2 digits: a number is written as +79123456789 or 8 912 345-67-89
+an address
+  run at-ip
+  rows ip / 1.2.3
+  bad 2 ip: '1.2.3' is not an address such as 127.1.2.3
+a subscriber with another name is no new one
+  call Abonents: objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}
+  rows number;name / 00123;Петров
+  bad 2 None: contract_number 00123 has another value already: subscriber 9001 with name Иванов, parent_id 9100, and
+      the row says name Петров, parent_id 9100. This job adds and never changes: change it with the job `call`,
+      Abonents: objects.get by its id → set → save
+a folder is none of the subscribers of its name
+  call Abonents: objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}
+  rows name / Иванов / Странные
+  item Abonents/Иванов/9100 Иванов folders 1 Иванов 9100
+  item Abonents/Странные/9100 Странные folders 1 Странные 9100
+a folder at the top is found there alone
+  call Abonents: objects.create {"is_folder": 1, "name": "{name}", "parent_id": null}
+  rows name / Странные
+  item Abonents/Странные/: already as wanted: folder 9100
+who is deleted has an account
+  database
+  call AdminAccounts: objects.get {"account_id_abonents": {id}} → set {"limit_warning": "5"} → save
+  rows id / 9006 / 9007 / 99999 / 9100 / 007 / 9002
+  item AdminAccounts-2b47bf4375/9002 * account:9002 5
+  bad 2 None: abonent 9006 is deleted
+  bad 3 None: abonent 9007 has no account
+  bad 4 None: there is no abonent 99999
+  bad 5 None: abonent 9100 is a folder (Странные), no subscriber
+  bad 6 None: '007' is not an id, for it starts with a zero; is it a contract number?
+  then update abonents set deleted = 1 where id = 9002
+  both cannot look: abonent 9002 is deleted
+  refuses abonent 9002 is deleted
+money of the chain itself that is no amount
+  call AdminAccounts: objects.get {"account_id_abonents": {id}} → set {"limit_warning": "5,5"} → save
+  rows id / 9002
+  bad 2 None: '5,5' is not a number: money is written as -1234.50 here
+an empty part of a key
+  call Users: objects.get {"id": {id}, "login": ""} → set {"pull": "6"} → save
+  rows id / 9001
+  bad 2 None: login is empty: which object is meant?
+months that the vendor forbids
+  call Abonents: objects.get {"id": {id}} → set {"need_recalc": "{x}"} → save
+  rows id;x / 9001;<-7> / 9001;<0.02>
+  bad 2 None: need_recalc: '<-7>' is 7 months back: the billing recalculates 6 at most
+  bad 3 None: need_recalc: '<0.02>' is not the first of a month: a recalculation begins with one, as <0>
+a block that the vendor forbids
+  call Abonents: objects.get {"id": {id}} → set {"own_disabled_start": "2030-07-02", "own_disabled_end": "{x}"} → save
+  rows id;x / 9001;2030-07-01 / 9001;03.07.2030
+  bad 2 None: it would end at 2030-07-01, before it begins at 2030-07-02
+  bad 3 None: own_disabled_start '2030-07-02', own_disabled_end '03.07.2030': dates are written as 2019-06-01 or
+      2019-06-01 00:00:00 here
+a service is another, a service is gone
+  run connect-service usluga=240; manager=33
+  rows abonent_id / 9001 / 9002
+  sent
+  then update users_usluga set usluga_id = 126, manager_id = 34 where id = {0}
+  then update users_usluga set deleted = 1 where id = {1}
+  both different, marked: sent usluga_id 240, manager_id 33; the billing has connected service {0} with usluga_id
+      126, manager_id 34
+  both different, marked: sent usluga_id 240, manager_id 33; the billing has connected service {1} with usluga_id
+      240, manager_id 33 (deleted)
+  left changed since: sent usluga_id 240, manager_id 33; the billing has connected service {0} with usluga_id 126,
+      manager_id 34
+  left already as it was: connected service {1} is gone
+services that look the same
+  run connect-service usluga=240; manager=33
+  rows abonent_id / 9001 / 9002 / 9003
+  then put users_usluga id;abonent_id;usluga_id;comment;deleted = 90001;9001;240;по звонку;0 / 90002;9001;126;;0 /
+      90003;9002;240;;1 / 90004;9003;240;[cm aaaaa/1];0
+  like 9001/240: connected service 90001 with usluga_id 240
+  like 9003/240: [aaaaa/1] 90004 None connected service 90004 with usluga_id 240
+a service whose id nobody knows
+  run connect-service usluga=240; manager=33
+  rows abonent_id / 9001
+  answer
+  refuses the id of what was created is not known: delete the UsersUsluga by hand
+deleted services are there again
+  run delete-services
+  rows id / 90001 / 90002
+  then put users_usluga id;abonent_id;usluga_id = 90001;9001;126 / 90002;9002;126
+  sent
+  then put users_usluga id;abonent_id;usluga_id = 90009;9001;126
+  then update users_usluga set deleted = 0 where id = 90002
+  left changed since: the run deleted it, and now there is connected service 90009 with abonent_id 9001, usluga_id 126
+  left changed since: the run deleted it, and now there is connected service 90002 with abonent_id 9002, usluga_id 126
+another value
+  run attribute
+  rows abonent_id;attribute_id;value / 9001;7;да
+  plan
+  then put attribute_values id;abonent_id;attribute_id;attribute_value = 90001;9001;7;нет
+  both different: sent attribute_value да; the billing has attribute value 90001 with attribute_value нет
+  answer 90001
+  left changed since: sent attribute_value да; the billing has attribute value 90001 with attribute_value нет
+another limit
+  run warning-threshold amount=7
+  rows abonent_id / 9001
+  seen absent
+  read None: wanted limit_warning 7; there is limit_warning -120
+no account
+  run warning-threshold amount=7
+  rows abonent_id / 9001
+  plan
+  then update abonents set account_id = null where id = 9001
+  both cannot look: abonent 9001 has no account
+a recalculation that is done
+  run recalculate since=<-2>
+  rows abonent_id / 9001
+  sent
+  then update abonents set need_recalc = null where id = 9001
+  seen absent
+  read None
+a recalculation of another month
+  run recalculate since=<-2>
+  rows abonent_id / 9001
+  sent
+  then update abonents set need_recalc = '2001-01-01' where id = 9001
+  read None: wanted need_recalc <-2>; there is need_recalc 2001-01-01
+a recalculation by a call
+  call Abonents: objects.get {"id": {id}} → set {"need_recalc": "<0>"} → save
+  rows id / 9001
+  sent
+  then update abonents set need_recalc = null where id = 9001
+  read None
+another address
+  call Users: objects.get {"id": {id}} → set {"ip": "{ip}"} → save
+  rows id;ip / 90001;10.0.0.7
+  then put users id;abonent_id;login;ip = 90001;9001;a;167900000
+  item Users-a90460b096/90001 * account:9001 10.0.0.7
+  then update users set ip = 167772999 where id = 90001
+  seen absent
+  read None: wanted ip 10.0.0.7; there is ip 10.0.3.71
+only the mark of run and row counts
+  run balances
+  rows abonent_id;amount / 9001;50,50
+  plan
+  then operation 90001;9001;8;50.50;0;Ввод [cm k7m2q/2] / 90002;9001;8;50.50;0;Ввод [cm aaaaa/1] /
+      90003;9002;8;50.50;0;Ввод [cm k7m2q/1] / 90004;9001;1;50.50;0;Ввод [cm k7m2q/1] / 90005;9001;8;50.50;0;Ввод
+  seen absent
+another sum
+  run balances
+  rows abonent_id;amount / 9001;50,50
+  sent
+  then update finance_operations set op_summa = 70000000000 where op_id = {0}
+  seen different, marked: sent 50.50; the billing has operation {0} of 7.00
+  read 7: sent 50.50; the billing has operation {0} of 7.00
+a storno
+  run balances
+  rows abonent_id;amount / 9001;50,50
+  sent
+  then update finance_operations set storno = 1 where op_id = {0}
+  both different, marked: sent 50.50; the billing has operation {0} of 50.50 (reversed by storno)
+the very same once more, of which one is reversed
+  run balances
+  rows abonent_id;amount / 9001;50,50
+  sent
+  sent
+  then update finance_operations set storno = 1 where op_id = {0}
+  seen different, marked: sent 50.50; the billing has operation {0} of 50.50 (reversed by storno), operation {1} of
+      50.50
+the very same once more
+  run balances
+  rows abonent_id;amount / 9001;50,50
+  sent
+  sent
+  seen different, marked: sent 50.50 once; under its one mark the billing has 2: operation {0} of 50.50, operation
+      {1} of 50.50. Take back there, by their ids, all but one; then verify again
+  read 101.0: sent 50.50 once; under its one mark the billing has 2: operation {0} of 50.50, operation {1} of 50.50.
+      Take back there, by their ids, all but one; then verify again
+operations that look the same
+  run balances
+  rows abonent_id;amount / 9001;50,50 / 9002;1 / 9010;50,50
+  then operation 90001;9001;8;50.50;0;по письму / 90002;9001;8;50.50;0 / 90003;9001;8;50.50;1;сторно /
+      90004;9001;8;50.51;0;другая сумма / 90005;9001;1;50.50;0;другой вид / 90006;9002;8;1;0;Ввод [cm aaaaa/1] /
+      90007;9003;8;50.50;0;чужая
+  like 9001/8: operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03
+  like 9002/8: [aaaaa/1] 90006 1 operation 90006 of 1.00, 2026-02-03
+a long list of the same is cut
+  run balances
+  rows abonent_id;amount / 9001;50,50
+  then operation 90001;9001;8;50.50;0 / 90002;9001;8;50.50;0 / 90003;9001;8;50.50;0 / 90004;9001;8;50.50;0 /
+      90005;9001;8;50.50;0
+  like 9001/8: operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03, operation 90003 of 50.50,
+      2026-02-03 and 2 more
+an operation whose id nobody knows
+  run balances
+  rows abonent_id;amount / 9001;50,50
+  answer
+  undo way=storno
+  refuses the id of its operation of 50.50 is not known: take it back by hand
+operations that were changed since
+  run balances op_type=1
+  rows abonent_id;amount / 9001;1 / 9002;2 / 9003;3 / 9010;4
+  sent
+  then update finance_operations set op_date = '2026-01-05'
+  then update finance_operations set storno = 1 where op_id = {0}
+  then update finance_operations set op_summa = 50000000000 where op_id = {1}
+  then delete from finance_operations where op_id = {2}
+  then update finance_operations set abonent_id = 9001 where op_id = {3}
+  undo way=list / way=storno / way=opposite
+  left already taken back: operation {0} of 1.00, 2026-01-05 (reversed by storno)
+  left changed since: the run entered 2.00, and now there is operation {1} of 5.00, 2026-01-05
+  left changed since: operation {2} is no longer there
+  left operation {3} of 4.00, 2026-01-05 is one of abonent 9001, and not of 77/2
+a balance with later operations
+  database
+  run balances
+  rows abonent_id;amount / 9002;50
+  sent
+  then update admin_accounts set debit = 100000000000 where id = 9002
+  undo way=opposite
+  left changed since: operation {0} of 50.00 left the balance at 50.00, if type 8 sets, and now it is 60.00
+no operation since the plan
+  run payment way=add_payment
+  rows abonent_id;amount / 9001;5
+  seen cannot look: a payment bears no mark, and since the plan there is no operation of 5.00: look in the billing
+      whether it has the payment in another form
+  read None: sent 5.00; since the plan the billing has no operation of that sum
+operations that may be it
+  run payment way=add_payment
+  rows abonent_id;amount / 9001;5
+  plan
+  then operation 80005;9001;2;5;0 / 80006;9001;2;6;0 / 80007;9002;2;5;0
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type
+      2): it may be this row's, or somebody else's. Look in the billing which it is
+  read 5.00
+several that may be it
+  run payment way=add_payment
+  rows abonent_id;amount / 9001;5
+  plan
+  then operation 80005;9001;2;5;0 / 80008;9001;2;5;0
+  read 5.00: sent 5.00; since the plan the billing has operation 80005 of 5.00, 2026-02-03 (type 2), operation 80008
+      of 5.00, 2026-02-03 (type 2)
+an operation of 5
+  run payment way=add_payment
+  rows abonent_id;amount / 9001;5
+  pending
+  then operation 80005;9001;5;5;0
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type
+      5): it may be this row's, or somebody else's. Look in the billing which it is
+an operation of 1
+  run payment way=add_payment
+  rows abonent_id;amount / 9001;5
+  pending
+  then operation 80005;9001;1;5;0
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type
+      1): it may be this row's, or somebody else's. Look in the billing which it is
+an operation of 2 (reversed by storno)
+  run payment way=add_payment
+  rows abonent_id;amount / 9001;5
+  pending
+  then operation 80005;9001;2;5;1
+  seen cannot look: a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03
+      (reversed by storno) (type 2): it may be this row's, or somebody else's. Look in the billing which it is
+payments that cannot be told from others
+  run payment way=add_payment
+  rows contract_number;amount / 00123;50,50 / 123;7
+  sent
+  then update finance_operations set op_id = 80001, op_date = '2026-02-03' where abonent_id = 9001
+  then operation 80002;9001;2;50.50;0
+  then delete from finance_operations where abonent_id = 9002
+  undo way=storno
+  left which operation is its own cannot be told: operation 80001 of 50.50, 2026-02-03 (type 2), operation 80002 of
+      50.50, 2026-02-03 (type 2). Take the right one back by hand
+  left changed since: an operation of 7.00 is no longer there
+what is there again is not made anew
+  run attribute
+  rows contract_number;attribute_id;value / 00123;1012;телеграм / A15;7;0015
+  sent
+  back
+  sent
+  then put attribute_values id;abonent_id;attribute_id;attribute_value = 90001;9001;1012;вайбер
+  then update abonents set deleted = 1 where id = 9003
+  left changed since: the run deleted it, and now there is attribute value 90001 with abonent_id 9001, attribute_id
+      1012
+  refuses abonent 9003 is deleted since: nothing can be given to it
+what the billing refuses is of the row
+  run connect-service usluga=240; manager=33
+  rows abonent_id / 9001
+  sent
+  told RowRefused: Обещанный платеж уже подключен
+a number that is taken is refused only where the subscriber is another
+  call Abonents: objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}
+  rows number;name / 00777;Новиков / 00778;Попов
+  unsent
+  then put abonents id;parent_id;name;contract_number = 9777;9100;Новиков;00777 / 9778;9100;Серов;00778
+  told AlreadyThere: already as wanted: somebody else has made it just before (id 9777)
+  told RowRefused: Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id
+      9100
+  seen found 9777
+  seen different: sent name Попов, parent_id 9100; the billing has subscriber 9778 with name Серов, parent_id 9100
+a number that is taken of a row that was sent before
+  call Abonents: objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}
+  rows number;name / 00777;Новиков
+  plan
+  then put abonents id;parent_id;name;contract_number = 9777;9100;Новиков;00777
+  told Accepted, unproven: found in the billing, and may be somebody else's: Номер договора уже закреплен: 00777
+what an account hangs on is not deleted again
+  call Abonents: objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}
+  rows number;name / 00777;Новиков
+  sent
+  back
+  then put users id;abonent_id;login = 9999;{0};novikov
+  told RowRefused: left alone, for it has account 9999 with login novikov
+a folder that is not empty is not deleted again
+  call Abonents: objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}
+  rows name / Новая
+  sent
+  back
+  then put abonents id;parent_id;name;contract_number = 9999;{0};x;9999
+  told RowRefused: left alone, for the folder is not empty: 9999
+a service that somebody changed between plan and call is made anew as it was then
+  run delete-services
+  rows id / 90001
+  then put users_usluga id;abonent_id;usluga_id;next_date = 90001;9001;126;2026-05-01
+  plan
+  then update users_usluga set next_date = '2031-02-03' where id = 90001
+  fresh
+  told Accepted: changed between plan and call: it was next_date 2026-05-01, and then next_date 2031-02-03; an undo
+      brings the latter back
+  fresh
+  back
+  item k7m2q/1 * account:9001 9001 126 2031-02-03 00:00:00 1
+a deletion whose effect came late is looked up
+  run delete-services
+  rows id / 90001
+  then put users_usluga id;abonent_id;usluga_id = 90001;9001;126
+  sent
+  told Lost: refused, and whether it is gone has to be looked up: Объект уже удалён
+  seen found {0}
+an account that is pointed to stays without clean_links
+  run delete-account clean_links=no
+  rows user_id / 90001
+  then put users id;abonent_id;login = 90001;9001;ivanov
+  then put cabinet_sessions id;suid;user_id;created = 90001;12345;90001;2026-05-01
+  told RowRefused: На объект ссылаются: CabinetSessions
+  seen absent
+an act says nothing of a payment once a probe has seen it
+  run payment way=add_payment
+  rows abonent_id;amount / 9001;5
+  known
+  pending
+  then operation 80004;9001;1;5
+  seen absent
+the same payments of two subscribers, by storno
+  run payment way=add_payment
+  rows contract_number;amount / 00123;50,50 / 123;7
+  then set generator gen_finance_operations_id to 90000
+  then operation 80001;9001;2;50.50 / 80002;9002;2;1
+  sent
+  undo way=storno
+  back
+  sent
+  read -50.5
+  read -7
+  seen found 90001
+  seen found 90002
+the same payments of two subscribers, by opposite entries
+  run payment way=add_payment
+  rows contract_number;amount / 00123;50,50 / 123;7
+  then set generator gen_finance_operations_id to 90000
+  then operation 80001;9001;2;50.50 / 80002;9002;2;1
+  sent
+  undo way=opposite
+  back
+  sent
+  read -50.5
+  read -7
+a billing that knows no such method
+  run balances
+  rows abonent_id;amount / 9001;1
+  sent
+  undo way=storno; storno_call=reverse
+  back
+  told RowRefused: Метод reverse нельзя вызвать
+a storno that had its effect already is looked up
+  run balances
+  rows abonent_id;amount / 9001;1
+  sent
+  undo way=storno
+  back
+  read None: operation {0} is not reversed
+  sent
+  told Lost: refused, and whether it is reversed has to be looked up: Операция уже сторнирована
+  seen found {0}
+  then delete from finance_operations where op_id = {0}
+  seen cannot look: there is no operation {0} any more
+  read None: there is no operation {0} any more
+a balance that a storno does not bring back
+  database
+  run balances
+  rows abonent_id;amount / 9002;50
+  then update admin_accounts set ostatok = 70000000000 where id = 9002
+  sent
+  undo way=storno
+  back
+  sent
+  read -50: operation {0} is reversed, but the balance is 0.00, and was 7.00 before the run: either there were
+      operations after it, or a storno of type 8 does not bring the balance back
+a storno where type 8 adds
+  database
+  adds
+  run balances
+  rows abonent_id;amount / 9002;50
+  then update admin_accounts set ostatok = 70000000000 where id = 9002
+  sent
+  stands balance from admin_accounts where id = 9002 = 570000000000
+  undo way=storno
+  back
+  sent
+  stands balance from admin_accounts where id = 9002 = 70000000000
+  read -50
+a balance that was added to
+  database
+  adds
+  run balances
+  rows abonent_id;amount / 9002;50
+  then update admin_accounts set ostatok = 70000000000 where id = 9002
+  sent
+  undo way=opposite; type_8=sets
+  left changed since: operation {0} of 50.00 left the balance at 50.00, if type 8 sets, and now it is 57.00
+  undo way=opposite; type_8=adds
+  back
+  sent
+  stands balance from admin_accounts where id = 9002 = 70000000000
+  read -50
+from a balance of nothing, setting and adding come to the same: only reading back tells
+  database
+  adds
+  run balances
+  rows abonent_id;amount / 9002;50
+  sent
+  undo way=opposite; type_8=sets
+  back
+  sent
+  stands balance from admin_accounts where id = 9002 = 500000000000
+  read 0: operation {1} of 0.00 is entered, but the balance is 50.00 and not 0.00: no later operation of its account
+      is known, so either somebody has set the balance, or the billing does something else with this type
+the vendors move to another pool verifies and is taken back
+  call Users: objects.get {"id": {id}} → set {"ip": "", "pull": "6"} → save
+  rows id / 90001
+  then put users id;abonent_id;login;ip;pull = 90001;9001;a;167900000;5
+  sent
+  stands case when ip = 167900000 then 'old' else 'new' end from users where id = 90001 = new
+  read None
+  seen found {0}
+  back
+  sent
+  read None
+  stands ip from users where id = 90001 = 167900000
+an address alone that is emptied is issued anew
+  call Users: objects.get {"id": {id}} → set {"ip": ""} → save
+  rows id / 90001
+  then put users id;abonent_id;login;ip;pull = 90001;9001;a;167900000;5
+  seen absent
+  sent
+  seen found {0}
+what the balance was is kept as it was overwritten
+  database
+  run balances
+  rows abonent_id;amount;op_type / 9002;2;8
+  then update admin_accounts set ostatok = 50000000000 where id = 9002
+  plan
+  then update admin_accounts set ostatok = 70000000000 where id = 9002
+  fresh
+  told Accepted: changed between plan and call: it was balance 5.00, and then balance 7.00; an undo brings the latter
+      back
+  undo way=opposite
+  back
+  sent
+  stands balance from admin_accounts where id = 9002 = 70000000000
+a subscriber who is deleted by now
+  run balances
+  rows abonent_id;amount / 9001;50,50
+  plan
+  then update abonents set deleted = 1 where id = 9001
+  told RowRefused: Объект уже удалён
+absence proves nothing while entries of the row wait
+  database
+  run balances
+  rows abonent_id;amount / 9002;50,50
+  waits None
+  then put account_stack id;account_id = 1;9001
+  waits None
+  then put account_stack id;account_id = 2;9002
+  waits ACCOUNT_STACK holds 1 entry
+  then put events_stack_compact id;abonent_id = 1;9002 / 2;9002
+  waits ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries
+opposite entries say what they take back
+  run balances op_type=1
+  rows abonent_id;amount / 9002;50
+  sent
+  undo way=opposite; descr=Ошибка ввода
+  back
+  item k7m2q/1 * account:9002 9002 -50.00 1 Ошибка ввода {0}
+"""
+"""A scene is a name, and below it what is done in order, and what is said then.
+
+    run JOB NAME=VALUE; …     a job, or `call MODEL: LINK → LINK`; `map NAME=COLUMN` and `rows`, split by /
+    database, adds, known     only the database can tell; type 8 adds; a probe has seen types of receipts and acts
+    plan                      the list is made; else it is at the first word that needs it
+    item, bad LINE            an item: key, label (* is any), lane, what its call says or why it is skipped; a refusal
+    like KEY: TEXT            what of others looks the same
+    sent, told OUTCOME        each row is sent, and accepted, or with that outcome
+    then STATEMENT            what somebody does; {0} is the first answer, {1} the second
+    stands EXPRESSION = TEXT  what the billing has
+    fresh                     what would be overwritten is read anew, as before a call
+    pending, unsent           the state of the rows; no row has been sent
+    seen, read, both TEXT     what a look and a reading say of each row, or both of them
+    waits TEXT                what keeps an absence from being proved
+    answer ID                 the answer that an undo knows of a row, where it is another
+    undo NAME=VALUE / …       how an undo is asked for, each with the same outcome: `left TEXT`, `refuses TEXT`
+    back                      the rows are now those of the undo
+
+A statement is SQL, `put TABLE NAME;… = VALUE;… / …`, or `operation ID;SUBSCRIBER;TYPE;SUM;REVERSED;COMMENT / …`.
+"""
+
+
+def scenes(text: str) -> Mapping[str, Scene]:
+    """The scenes of a text by their names."""
+    return dict(_scenes(text))
+
+
+def _scenes(text: str) -> Iterator[tuple[str, Scene]]:
+    for block in re.split(r"\n(?=\S)", text.strip("\n")):
+        name, *lines = re.sub(r"\n {6,}", " ", block).splitlines()
+        said = [re.sub(r"<(-?\d+)(?:\.(\d\d))?>", _month, line[2:]).partition(" ") for line in lines]
+        yield name, [(word, [text for _, _, text in texts]) for word, texts in groupby(said, itemgetter(0))]
+
+
+def _month(found: re.Match[str]) -> str:
+    return first_of(int(found[1]))[:-2] + (found[2] or "01")
+
+
+def pairs(text: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in text.split("; ") if pair)
+
+
+def carry_out(statement: str, execute: Execute) -> None:
+    """Do what somebody does behind the billing's back."""
+    word, _, rest = statement.partition(" ")
+    if word == "operation":
+        for row in rest.split(" / "):
+            key, abonent, kind, amount, *more = row.split(";")
+            values = (
+                key,
+                abonent,
+                kind,
+                int(Decimal(amount) * SCALE),
+                *more,
+                *("0", None)[len(more) :],
+                "2026-02-03",
+            )
+            execute.rows("finance_operations", "op_id abonent_id op_type op_summa storno descr op_date", values)
+    elif word == "put":
+        table, names, _, rows = rest.split(" ", 3)
+        cells = ([cell or None for cell in row.split(";")] for row in rows.split(" / "))
+        execute.rows(table, names.replace(";", " "), *cells)
+    else:
+        execute(statement)
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where a scene stands: the rows as items of a run, and what has been answered. A method is a word of a scene."""
+
+    execute: Execute
+    database: Database
+    job: BillingJob
+    effect: CallEffect
+    words: Sequence[str]
+    runs: list[Run] = field(default_factory=lambda: [RUN, UNDO_RUN, THIRD_RUN])
+    done: Prepared = field(default_factory=lambda: Prepared((), ()))
+    items: list[Item] = field(default_factory=list)
+    answers: list[str | None] = field(default_factory=list)
+    how: Sequence[Mapping[str, str]] = ({},)
+
+    async def plan(self, _: Sequence[str]) -> None:
+        self.done = await prepared(self.job)
+        if "rows" not in self.words:
+            # What a job selects itself has more than the odd ones.
+            ours = tuple(one for one in self.done.items if 9000 < int(one.key) < FOLDER)
+            self.done = Prepared(ours, self.done.refusals)
+        assert self.done.refusals == () or "bad" in self.words
+        assert self.done.items == () or "item" in self.words or "bad" not in self.words
+        self.items = [sending_item(new, n) for n, new in enumerate(self.done.items, 1) if not new.skip_reason]
+
+    async def item(self, lines: Sequence[str]) -> None:
+        wanted = zip(lines, self.done.items, strict=True)
+        assert [line_of(one) for one in self.done.items] == [line.replace("*", one.label) for line, one in wanted]
+
+    async def bad(self, lines: Sequence[str]) -> None:
+        assert [f"{one.line} {one.column}: {one.reason}" for one in self.done.refusals] == lines
+
+    async def like(self, lines: Sequence[str]) -> None:
+        found = await self.job.find_entries(self.done.items)
+        assert [f"{key}: {text}" for key, one in found.items() for text in alike(one)] == lines
+
+    async def sent(self, times: Sequence[str]) -> None:
+        for _ in times:
+            self.items = await sent(self.effect, self.items, self.runs[0])
+            self.answers += [item.answer for item in self.items]
+
+    async def told(self, lines: Sequence[str]) -> None:
+        evidence = [await self.effect.send(self.runs[0], item) for item in self.items]
+        assert [outcome(one) for one in evidence] == lines
+        answers = [one.answer if isinstance(one, Accepted) else None for one in evidence]
+        pairs_ = zip(self.items, answers, strict=True)
+        self.items = [msgspec.structs.replace(item, answer=answer or item.answer) for item, answer in pairs_]
+
+    async def then(self, statements: Sequence[str]) -> None:
+        for statement in statements:
+            carry_out(statement, self.execute)
+
+    async def stands(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            expression, value = line.rsplit(" = ", 1)
+            assert [str(cell).strip() for (cell,) in self.database.query(f"select {expression}")] == [value]
+
+    async def fresh(self, _: Sequence[str]) -> None:
+        self.items = await with_fresh_before_images(self.effect, self.items)
+
+    async def pending(self, _: Sequence[str]) -> None:
+        self.items = [msgspec.structs.replace(item, state=State.PENDING) for item in self.items]
+
+    async def unsent(self, _: Sequence[str]) -> None:
+        self.items = [msgspec.structs.replace(item, attempts=0) for item in self.items]
+
+    async def seen(self, lines: Sequence[str]) -> None:
+        assert [sight(one) for one in await sightings(self.effect, self.items, self.runs[0])] == lines
+
+    async def read(self, lines: Sequence[str]) -> None:
+        found = await readings(self.effect, self.items, self.runs[0])
+        assert [f"{one.amount}: {one.difference}".removesuffix(": None") for one in found] == lines
+
+    async def both(self, lines: Sequence[str]) -> None:
+        await self.seen(lines)
+        await self.read([f"None: {line.split(': ', 1)[1]}" for line in lines])
+
+    async def waits(self, lines: Sequence[str]) -> None:
+        assert [str(await self.effect.unfinished_work(self.items))] == lines
+
+    async def answer(self, lines: Sequence[str]) -> None:
+        known = zip(self.items, lines, strict=True)
+        self.items = [msgspec.structs.replace(item, answer=line or None) for item, line in known]
+
+    async def undo(self, lines: Sequence[str]) -> None:
+        self.how = [pairs(how) for how in lines[0].split(" / ")]
+
+    async def left(self, lines: Sequence[str]) -> None:
+        for how in self.how:
+            done = (await undone(self.effect, self.items, **how)).done
+            assert [one.skip_reason for one in done.items] == lines
+            assert done.refusals == () or "refuses" in self.words
+
+    async def refuses(self, lines: Sequence[str]) -> None:
+        for how in self.how:
+            done = (await undone(self.effect, self.items, **how)).done
+            assert [one.reason for one in done.refusals] == lines
+            assert done.items == () or "left" in self.words
+
+    async def back(self, _: Sequence[str]) -> None:
+        undo = await undone(self.effect, self.items, **self.how[0])
+        self.effect, self.done, self.items = undo.effect, undo.done, undo.items
+        del self.runs[0]
+
+
+SET_UP: Final = {"run", "call", "map", "rows", "database", "adds", "known"}
+
+
+@pytest.fixture
+async def mock_billing(billing_file: Path, scene: Scene) -> AsyncIterator[MockBilling]:
+    """A mock billing, in which an entry of type 8 adds to the balance where the scene has that."""
+    async with running(billing_file, quirks=Quirks(type_8="adds" if "adds" in dict(scene) else "sets")) as server:
+        yield server
+
+
+@pytest.mark.parametrize("scene", scenes(SCENES).values(), ids=list(scenes(SCENES)))
+async def test_what_is_said_of_rows_at_each_stage(
+    gateway: Gateway, execute: Execute, database: Database, scene: Scene
+) -> None:
+    said = {word: texts[0] for word, texts in scene if word in SET_UP}
+    if "database" in said and not gateway.database:
+        return
+    if "known" in said:
+        gateway = replace(gateway, profile=Profile(receipt_type=Fact(2), act_type=Fact(1)))
+    if "call" in said:
+        model, chain = said["call"].split(": ", 1)
+        job_name, given = CALL, {"model": model, "chain": chain_text(chain.split(" → "))}
+    else:
+        job_name, _, parameters = said["run"].partition(" ")
+        given = pairs(parameters)
+    kind = BUILT_IN.kind(job_name, given)
+    text, mapping = said.get("rows", "").replace(" / ", "\n") + "\n", pairs(said.get("map", ""))
+    job = job_of(gateway, kind, rows_of(text, **mapping) if "rows" in said else Input(), **given)
+    words = [word for word, _ in scene]
+    stage = Stage(execute, database, job, effect_of(gateway, kind, **given), words)
+    rest = [(word, texts) for word, texts in scene if word not in SET_UP]
+    if "plan" not in words:
+        rest.insert(1 if rest[0][0] == "then" else 0, ("plan", []))
+    for word, texts in rest:
+        await getattr(stage, word)([text.format(*stage.answers) for text in texts])
+
+
+def line_of(item: NewItem) -> str:
+    if item.skip_reason:
+        return f"{item.key}: {item.skip_reason}"
+    steps = decode_payload(item.payload).steps
+    said = [str(value) for method, values in steps if method != "objects.get" for value in values.values()]
+    return " ".join((item.key, item.label, item.lane, *said)).rstrip()
+
+
+def alike(entries: Entries) -> Iterator[str]:
+    if entries.unmarked:
+        yield entries.unmarked
+    for one in entries.marked:
+        yield f"[{one.run}/{one.number}] {one.entry_id} {one.amount} {one.text}"
+
+
+def sight(seen: LookUpResult) -> str:
+    match seen:
+        case Absent():
+            return "absent"
+        case Different():
+            return f"different{', marked' if seen.marked else ''}: {seen.text}"
+        case CannotLook():
+            return f"cannot look: {seen.text}"
+        case Found():
+            return f"found {seen.answer}"
+
+
+def outcome(evidence: Seen) -> str:
+    if isinstance(evidence, Accepted):
+        return f"Accepted{', unproven' if evidence.unproven else ''}: {evidence.note or evidence.answer}"
+    return f"{type(evidence).__name__}: {evidence.text}"
