@@ -264,6 +264,10 @@ class Place:
         """The closing object of a `run` that is agreed to."""
         return await self.cli.closing("run", *words, "--yes", ends=ends)
 
+    async def entered(self, rows: int) -> str:
+        """The name of a run that has entered so many balances."""
+        return str((await self.run("balances", self.balances(rows).path))["run"])
+
     async def stopped(self, *words: str | Path, calls: int = 3, by: signal.Signals = signal.SIGTERM) -> str:
         """Begin a `run`, stop it when so many of its calls have arrived, and give its name."""
         latency, self.billing.latency = self.billing.latency, max(self.billing.latency, 0.1)
