@@ -184,6 +184,10 @@ async def _nothing(_body: str) -> None:
     return
 
 
+async def _as_it_is(_number: int) -> None:
+    return
+
+
 COMPARED = '["id","contract_number","name","parent_id"]'
 """The fields of the subscribers by which API and database are seen to be one billing; nothing else asks for these."""
 
@@ -214,6 +218,8 @@ class Traffic:
         self.answer: Callable[[int], web.Response | None] = lambda _: None
         self.meanwhile: Callable[[str], Awaitable[None]] = _nothing
         """What happens while a call waits for its turn; it is given the body of the call."""
+        self.afterwards: Callable[[int], Awaitable[web.Response | None]] = _as_it_is
+        """What happens when a call has had its effect; what it gives is answered in place of the billing's answer."""
         self._changed = anyio.Event()
 
     @web.middleware
@@ -221,16 +227,19 @@ class Traffic:
         counts = self.model in request.path and self.method.encode() in await request.read()
         if counts and (self.opening or not await _opens(request)):
             self.arrived += 1
+            number = self.arrived
             self.moments.append(time.monotonic())
             self._changed.set()
             self._changed = anyio.Event()
             await self.meanwhile(await request.text())
-            if (instead := self.answer(self.arrived)) is not None:
+            if (instead := self.answer(number)) is not None:
                 return instead
             self._in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self._in_flight)
             try:
-                return await handler(request)
+                answer = await handler(request)
+                instead = await self.afterwards(number)
+                return answer if instead is None else instead
             finally:
                 self._in_flight -= 1
         return await handler(request)
@@ -348,26 +357,31 @@ class Place:
 
         self.traffic.answer = stick
 
+    @asynccontextmanager
+    async def holding(self, calls: int = 0) -> AsyncIterator[None]:
+        """Let all calls behind so many wait until the context ends."""
+        over = anyio.Event()
+
+        async def wait(_: str) -> None:
+            if self.traffic.arrived > calls:
+                await over.wait()
+
+        meanwhile, self.traffic.meanwhile = self.traffic.meanwhile, wait
+        try:
+            yield
+        finally:
+            self.traffic.meanwhile = meanwhile
+            over.set()
+
     async def kill_at(self, calls: int, *words: str | Path) -> None:
         """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects.
 
         Calls after these wait until it is dead: however fast the billing is, the command has not ended by then.
         """
-        killed = anyio.Event()
-
-        async def wait(_: str) -> None:
-            if self.traffic.arrived > calls:
-                await killed.wait()
-
-        meanwhile, self.traffic.meanwhile = self.traffic.meanwhile, wait
-        try:
-            async with self.cli.started(*words) as started:
-                await started.until(partial(self.traffic.reaches, calls))
-                started.signal(signal.SIGKILL)
-                await started.ended()
-        finally:
-            self.traffic.meanwhile = meanwhile
-            killed.set()
+        async with self.holding(calls), self.cli.started(*words) as started:
+            await started.until(partial(self.traffic.reaches, calls))
+            started.signal(signal.SIGKILL)
+            await started.ended()
         await self.billing.wait_for_requests()
 
     async def execute(self, sql: str, *values: object) -> None:

@@ -292,6 +292,8 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(typed: Typed, tmp
         (("table.csv", "--map", "no_such_field=Тариф"), "no_such_field"),
     ):
         typed.refused("dictionary", *words, says=told)
+    for given, told in (("--map a.toml --map b.toml", "two map files"), ("--dictionary none.csv", "none.csv")):
+        typed.refused("import", "table.csv", *given.split(), "--api-url", "http://127.0.0.1:9", says=told)
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["old.csv", "table.csv"]
     # A table without names needs no dictionary.
     (tmp_path / "table.csv").write_text("Договор;ФИО\nA1;И\n", encoding="utf-8")

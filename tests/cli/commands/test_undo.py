@@ -329,16 +329,15 @@ async def test_a_run_that_works_is_in_doubt_or_is_done_is_neither_closed_nor_tak
         says = f"works on run {run.name} now: stop it first"
         await place.cli.refused("undo", run.name, *STORNO, "--yes", says=says)
         # The answer to the next call is still to come when it is killed.
-        place.billing.latency = 5.0
-        await place.traffic.reaches(place.traffic.arrived + 1)
-        going.signal(signal.SIGKILL)
-        await going.ended()
+        async with place.holding():
+            await place.traffic.reaches(place.traffic.arrived + 1)
+            going.signal(signal.SIGKILL)
+            await going.ended()
     assert (await states_of(place, run.name)).keys() & {"sending", "unknown"}
     says = f"reconcile {run.name}"
     await sends_nothing(place, "close", run.name, *close, says=says)
     await sends_nothing(place, "undo", run.name, *STORNO, "--yes", says=["in doubt", says])
     await place.billing.wait_for_requests()
-    place.billing.latency = 0.0
     await resumed(place, run.name)
     await sends_nothing(place, "close", run.name, *close, says="is at its end")
 
