@@ -18,7 +18,7 @@ from typing import Any, Self
 import anyio
 import pytest
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
@@ -71,6 +71,11 @@ class Ended:
         return self
 
     @property
+    def shown(self) -> str:
+        """All that stands on stdout, its lines joined."""
+        return " ".join(self.out.split())
+
+    @property
     def told(self) -> str:
         """All that was said on stderr and then on stdout, its lines joined."""
         return " ".join(f"{self.err} {self.out}".split())
@@ -95,9 +100,12 @@ class Cli:
         """The closing object of a command that ends with this code."""
         return (await self(*arguments, "--json", may_end_with=(ends,))).closing
 
-    async def told(self, *arguments: str | Path, ends: int = 0) -> str:
-        """All that a command says that ends with this code, its lines joined."""
-        return (await self(*arguments, may_end_with=(ends,))).told
+    async def told(self, *arguments: str | Path, ends: int = 0, says: str | Sequence[str] = ()) -> str:
+        """All that a command says that ends with this code, its lines joined; all of `says` is among it."""
+        told = (await self(*arguments, may_end_with=(ends,))).told
+        missing = [words for words in ([says] if isinstance(says, str) else says) if words not in told]
+        assert missing == [], told
+        return told
 
     async def refused(self, *arguments: str | Path, says: str | Sequence[str]) -> Ended:
         """A command that is refused, and says all of this on stderr."""
@@ -453,12 +461,12 @@ def clean_environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def place_in(folder: Path, data: Path | Dsn, *watches: Middleware, **served: Any) -> AsyncIterator[Place]:
+async def place_in(folder: Path, data: Path | Dsn, **served: Any) -> AsyncIterator[Place]:
     """A billing that is served, from a file or on a server, and a command line in a folder that is made for it."""
     await anyio.Path(folder).mkdir()
     traffic = Traffic()
     dsn, password = (data, data.password.reveal()) if isinstance(data, Dsn) else (Dsn(str(data)), None)
-    async with running(dsn, middlewares=[traffic.count, *watches], **served) as billing:
+    async with running(dsn, middlewares=[traffic.count], **served) as billing:
         environment = clean_environment() | {
             "CARBON_MIGRATE_API_URL": billing.url,
             "CARBON_MIGRATE_DATABASE": dsn.database,

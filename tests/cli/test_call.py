@@ -8,7 +8,6 @@ import pytest
 
 from checkpoints.states import State
 from tests.cli.conftest import Place, Typed
-from tests.cli.flows import flow
 from tests.cli.terminal.terminals import answered
 
 THRESHOLD = (
@@ -248,31 +247,6 @@ async def test_where_a_secret_cannot_be_had_or_given_it_is_said(place: Place) ->
     links = """chain = ['objects.get {"id": 5}', 'set_password {"psw": "SecretTiger9"}']"""
     place.write(f'[[step]]\njob = "call"\nmodel = "Users"\n{links}\n', "job.toml")
     await place.cli.refused("run", "job.toml", says="line 4, column 1: step 1: chain: psw is a secret")
-
-
-async def test_a_column_fills_the_place_of_a_secret_and_nothing_keeps_it(
-    billing_template: Path, tmp_path: Path
-) -> None:
-    """Planned, run, killed, resumed, verified, shown and exported: the words stand in the input alone."""
-    async with flow(billing_template, tmp_path) as one:
-        users = [user for (user,) in one.query("select first 40 id from users where deleted = 0 order by id")]
-        words = [f"SecretTiger-{user:05d}" for user in users]
-        rows = one.rows("id;word", *(f"{user};{word}" for user, word in zip(users, words, strict=True)))
-
-        def killed() -> None:
-            assert one.files_with(words) == {"rows.csv", "carbon-migrate.journal-secrets"}
-
-        arguments = ("call", *PASSWORD, rows, "--repeatable")
-        closing = await one.go(*arguments, kill_at=15, killed=killed, verify_ends_with=4)
-        assert closing["states"] == {"accepted": len(users)}
-        told = await one.cli("status", closing["run"])
-        await one.cli("export", closing["run"])
-        assert one.files_with(words) == {"rows.csv"}
-        assert not any(psw in told.out + told.err for psw in words)
-        there = dict(one.query("select id, psw from users where deleted = 0 order by id")[: len(users)])
-        assert there == dict(zip(users, words, strict=True))
-        exported = (one.folder / f"{closing['run']}-accepted.csv").read_text("utf-8-sig").splitlines()
-        assert exported[1].startswith(f"{users[0]};•••;")
 
 
 @pytest.mark.parametrize(("psw", "rows"), [("{word}", f"id;word\n4084;{WORDS[0]}\n"), ("", "id\n4084\n")])

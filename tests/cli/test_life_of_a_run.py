@@ -103,8 +103,8 @@ async def others_are_refused(place: Place, run: Started) -> None:
 
 async def interrupted_twice(place: Place, words: Words) -> None:
     """The second signal stops at once; one that comes while rows in doubt are waited for leaves them so."""
-    before = place.traffic.arrived
-    async with place.holding(), place.cli.started(*words, "--json", "--no-canary") as run:
+    place.billing.latency, before = 2.0, place.traffic.arrived
+    async with place.cli.started(*words, "--json", "--no-canary") as run:
         await run.until(partial(place.traffic.reaches, before + 4))
         run.signal(signal.SIGINT)
         await run.said("press again to stop at once")

@@ -62,6 +62,12 @@ async def password(flow: Flow) -> None:
     for_all = flow.write(f'[[step]]\njob = "password"\nfile = "{file}"\nset.psw = "{FOR_ALL}"\n', "job.toml")
     closing = await flow.go(for_all, kill_at=15, killed=killed, verify_ends_with=4)
     assert closing["states"] == {"accepted": ROWS}
+    # Nor are they shown, or exported.
+    told = await flow.cli("status", closing["run"])
+    await flow.cli("export", closing["run"])
+    assert not any(one in told.out + told.err for one in words)
+    exported = (flow.folder / f"{closing['run']}-accepted.csv").read_text("utf-8-sig").splitlines()
+    assert exported[1].startswith(f"user{users[0]};•••;")
     assert flow.files_with(words) == {"rows.csv", "job.toml"}
     assert passwords(flow, users) == [(user, f"user{user}", word(user) or FOR_ALL) for user in users]
 

@@ -17,7 +17,6 @@ from tests.cli.terminal.terminals import answered
 FILE = "payments.csv"
 PAY = ("payment", FILE)
 BY_CALL = ("--set", "way=add_payment")
-WAYS = pytest.mark.parametrize("way", [(), BY_CALL], ids=["operation", "add_payment"])
 SETTLED = ("--settle", "0.1")
 AGREED = ("--yes", *SETTLED, "--no-canary")
 ALIKE = "look as if entered already"
@@ -89,18 +88,18 @@ async def test_an_operation_with_an_exact_key_is_found_without_its_mark(place: P
     await place.cli("verify", run, "--database", "")
 
 
-@pytest.mark.parametrize("kind", [FaultKind.RESET_AFTER, FaultKind.CRASH_BEFORE])
-async def test_a_call_of_add_payment_whose_answer_is_lost_is_left_to_a_person(place: Place, kind: FaultKind) -> None:
+async def test_a_call_of_add_payment_whose_answer_is_lost_is_left_to_a_person(place: Place) -> None:
+    """Of two one has had its effect."""
     payments(place)
     before = balances(place)
-    place.billing.faults.set(FaultPlan((Fault(kind, method="add_payment", times=1),)))
+    kinds = (FaultKind.RESET_AFTER, FaultKind.CRASH_BEFORE)
+    place.billing.faults.set(FaultPlan(tuple(Fault(kind, method="add_payment", times=1) for kind in kinds)))
     ended = await paid(place, *BY_CALL, ends=4)
-    assert ended["states"] == {"accepted": 2, "manual": 1}
-    landed = 3 if kind is FaultKind.RESET_AFTER else 2
-    assert len(entered(place)) == landed
-    assert sum(balances(place)) == sum(before) + 500 * landed
+    assert ended["states"] == {"accepted": 1, "manual": 2}
+    assert len(entered(place)) == 2
+    assert sum(balances(place)) == sum(before) + 500 * 2
     again = await place.cli.closing("resume", ended["run"], "--yes", *SETTLED, ends=4)
-    assert again["states"] == {"accepted": 2, "manual": 1}
+    assert again["states"] == {"accepted": 1, "manual": 2}
 
 
 async def test_an_act_of_the_same_sum_leaves_a_row_to_a_person_while_no_probe_has_seen_the_types(
@@ -166,10 +165,14 @@ async def test_the_same_payment_a_month_later_is_a_question(place: Place) -> Non
     assert len(entered(place)) == 9
 
 
-@WAYS
 @pytest.mark.parametrize(
-    ("column", "october", "november"),
-    [("date", "05.10.2026", "2026-11-05"), ("number", "17", "18"), ("document", "17", "18")],
+    ("way", "column", "october", "november"),
+    [
+        ((), "date", "05.10.2026", "2026-11-05"),
+        ((), "number", "17", "18"),
+        (BY_CALL, "date", "05.10.2026", "2026-11-05"),
+        (BY_CALL, "document", "17", "18"),
+    ],
 )
 async def test_a_document_or_a_date_tells_the_payments_of_two_months_apart(
     place: Place, way: tuple[str, ...], column: str, october: str, november: str

@@ -149,7 +149,7 @@ async def first_of_them(place: Place, *more: str) -> str:
     return str(ended.closing["run"])
 
 
-@pytest.mark.parametrize("meant", [(), ("--shared-accounts", "sum"), ("--shared-accounts", "last")])
+@pytest.mark.parametrize("meant", [(), ("--shared-accounts", "sum")])
 async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_account(
     place: Place, meant: tuple[str, ...]
 ) -> None:

@@ -75,29 +75,42 @@ async def settings(place: Place, name: str) -> dict[str, str]:
 # ---- pause, continue, set, get, stop -----------------------------------------------------------------------------
 
 
-async def test_a_paused_run_is_killed_and_comes_back_paused_and_each_row_lands_once(place: Place) -> None:
+async def test_what_was_set_on_a_live_run_survives_a_kill_and_so_does_its_pause(place: Place) -> None:
+    """There is one run alone, so no command need name it."""
     async with a_load(place) as (load, name):
-        assert f"run {name}: paused" in (await place.cli("pause", name)).out
+        hours = hours_with(place, 11, 12)
+        await place.cli("set", f"hours={hours}", "rate=7", "limit-money=100")
+        assert f"run {name}: paused" in (await place.cli("pause")).out
         before = await is_still(place, name)
-        assert before < ROWS
         load.signal(signal.SIGKILL)
         await load.ended()
     place.billing.latency = 0.0
     by = (await told(place, name))[0].paused_by
     assert by is not None
-    async with place.cli.started("resume", "--json", "--settle", "0.1") as load:
+    async with place.cli.started("resume", "--settle", "0", "--json", *NO_WAITING) as load:
         heard = await load.said(f"carbon-migrate continue {name}")
         assert by in " ".join(heard.split())
         # It listens, and has the time to send, were it to.
+        in_force = await settings(place, name)
+        assert (in_force["hours"], in_force["rate"], in_force["limit-money"]) == (hours, "7", "100")
         assert (await live(place, name))["paused"]
         shown = (await place.cli("status", name)).out
         assert ("running, paused" in shown, by in shown) == (True, True)
-        assert place.traffic.arrived == before
-        assert "it goes on" in (await place.cli("continue", name)).out
+        await place.cli("set", "hours=always", "rate=none")
+        assert place.traffic.arrived == before < ROWS
+        assert "it goes on" in (await place.cli("continue")).out
         ended = await load.ended()
-    assert (ended.exit, ended.closing["states"]) == (0, {"accepted": ROWS})
+    assert ended.exit == 3
+    assert "--limit-money 100.00" in ended.closing["stopped"]
+    assert (await place.found()).rows == 53
+    run = (await told(place, name))[0]
+    # What was set back to what it is by default is kept no more.
+    assert (run.paused_at, run.policy) == (None, {"in-flight": "2", "limit-money": "100", "settle": "0.1"})
+    assert (await place.cli.closing("resume", "--limit-money", "none"))["states"] == {"accepted": ROWS}
     await place.landed_once(ROWS)
-    assert (await told(place, name))[0].paused_at is None
+    assert f"run {name}" in (await place.cli("verify")).out
+    await place.cli("report")
+    assert [*place.cli.folder.glob("report-*.html")] == [place.cli.folder / f"report-{name}.html"]
 
 
 async def test_a_pause_ends_where_it_began_and_what_is_set_holds_at_once(place: Place) -> None:
@@ -249,6 +262,13 @@ async def test_after_a_kill_a_plain_resume_is_held_by_limit_hours_and_rate_as_be
     await place.kill_at(4, "run", "balances", path, "--yes", *begun, *NO_WAITING, "--no-canary")
     (left,) = await place.runs()
     assert f"at most {SUM_OF_15} in this run" in (await place.cli("status", left.name)).out
+    # A reconcile waits as long as the run does.
+    await place.cli("reconcile", left.name, may_end_with=(0, 3))
+    async with place.journal() as journal:
+        assert "unknown" not in (await journal.totals(left)).counts
+        *_, process = await journal.history.runners(left)
+    assert (process.purpose, process.ended_at is None) == ("reconcile", False)
+    assert ((process.ended_at or process.began_at) - process.began_at).total_seconds() < Policy().settle
     ended = await place.cli("resume", "--settle", "0", "--json", may_end_with=(3,))
     begin, end = hours.split("-")
     assert (
@@ -260,30 +280,6 @@ async def test_after_a_kill_a_plain_resume_is_held_by_limit_hours_and_rate_as_be
     assert "--limit-money 7.50" in ended.closing["stopped"]
     assert 0 < ended.closing["calls"] <= 5 * ended.closing["seconds"] + 1
     await place.landed_once(15)
-
-
-async def test_what_was_set_on_a_live_run_survives_a_kill(place: Place) -> None:
-    async with a_load(place) as (load, name):
-        hours = hours_with(place, 11, 12)
-        await place.cli("set", name, f"hours={hours}", "rate=7", "limit-money=100")
-        load.signal(signal.SIGKILL)
-        await load.ended()
-    # A call takes longer here than the settle delay below.
-    await place.billing.wait_for_requests()
-    place.billing.latency = 0.0
-    before = place.traffic.arrived
-    async with place.cli.started("resume", "--settle", "0", name, "--json", *NO_WAITING) as load:
-        await load.said("at the billing")
-        in_force = await settings(place, name)
-        assert (in_force["hours"], in_force["rate"], in_force["limit-money"]) == (hours, "7", "100")
-        assert place.traffic.arrived == before
-        await place.cli("set", name, "hours=always", "rate=none")
-        ended = await load.ended()
-    assert ended.exit == 3
-    assert "--limit-money 100.00" in ended.closing["stopped"]
-    assert (await place.found()).rows == 53
-    # What was set back to what it is by default is kept no more.
-    assert (await told(place, name))[0].policy == {"in-flight": "2", "limit-money": "100", "settle": "0.1"}
 
 
 async def test_a_run_that_stopped_at_its_limit_stops_there_again_and_a_higher_one_is_kept_in_turn(
@@ -310,21 +306,6 @@ async def test_a_run_that_stopped_at_its_limit_stops_there_again_and_a_higher_on
     assert [one.command for one in commands] == ["taken up with --limit-money 20"]
     assert (await place.cli.closing("resume", name, "--limit-money", "none"))["states"] == {"accepted": 60}
     assert (await place.found()).most_for_one == 1
-
-
-async def test_reconcile_waits_as_long_as_the_run_does(place: Place) -> None:
-    place.billing.latency = 0.3
-    path = place.balances(60).path
-    await place.kill_at(6, "run", "balances", path, "--yes", "--in-flight", "4", *NO_WAITING)
-    place.billing.latency = 0.0
-    (left,) = await place.runs()
-    await place.cli("reconcile", left.name, may_end_with=(0, 3))
-    async with place.journal() as journal:
-        assert "unknown" not in (await journal.totals(left)).counts
-        *_, process = await journal.history.runners(left)
-    assert process.purpose == "reconcile"
-    assert process.ended_at is not None
-    assert (process.ended_at - process.began_at).total_seconds() < Policy().settle
 
 
 async def test_a_step_of_a_job_file_that_is_taken_up_keeps_its_limits_and_a_flag_changes_them(place: Place) -> None:

@@ -3,7 +3,6 @@
 from contextlib import closing
 from decimal import Decimal
 
-import pytest
 from aiohttp import web
 
 from billing.database.database import attach
@@ -156,15 +155,3 @@ async def test_a_run_that_was_not_approved_gives_way_to_the_mended_file(place: P
         left = await journal.create_run(NewRun("balances", {}, place.billing.url, str(path), "another digest"))
     assert (await place.run("balances", path))["states"] == {"accepted": 4}
     assert {run.name: run for run in await place.runs()}[left.name].discarded_at
-
-
-@pytest.mark.parametrize("way", ["operation", "add_payment"])
-async def test_two_payments_of_one_subscriber_in_one_file(place: Place, way: str) -> None:
-    file = place.rows("contract_number;amount;Чек", "00003;100;17", "00003;100;18")
-    alike = await place.cli.told("plan", "payment", file, ends=1)
-    assert ("a duplicate in the input" in alike, "--map document=COLUMN" in alike) == (True, True)
-    run = ("payment", file, "--map", "document=Чек", "--set", f"way={way}")
-    ended = await place.run(*run)
-    assert (ended["states"], ended["amounts"]) == ({"accepted": 2}, {"accepted": "200.00"})
-    await place.cli("verify", ended["run"])
-    assert (await place.run(*run, ends=1))["states"] == {"skipped": 2}
