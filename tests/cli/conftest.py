@@ -22,6 +22,7 @@ from aiohttp.typedefs import Handler
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
+from billing.money import roubles
 from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Totals
@@ -311,6 +312,22 @@ class Place:
                 rows=rows,
             )
         ]
+
+    def of_one_account(self) -> tuple[int, int, int]:
+        """An account that several live subscribers have, and the first two of them."""
+        ((account,),) = self.query(
+            "select first 1 account_id from abonents where is_folder = 0 and deleted = 0 group by account_id "
+            "having count(*) > 1 order by account_id"
+        )
+        query = "select first 2 id from abonents where account_id = :account and deleted = 0 order by id"
+        (first,), (second,) = self.query(query, account=account)
+        return account, first, second
+
+    def balance(self, abonent: int) -> Decimal:
+        """The balance of a subscriber's account."""
+        query = "select m.balance from abonents a join admin_accounts m on m.id = a.account_id where a.id = :id"
+        ((scaled,),) = self.query(query, id=abonent)
+        return roubles(scaled)
 
     @property
     def tables(self) -> Tables:

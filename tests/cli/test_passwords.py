@@ -358,26 +358,6 @@ async def test_passwords_are_set_by_another_machine_and_stand_nowhere_in_clear(
     assert machines.place.traffic.arrived - calls < 2 * ACCOUNTS
 
 
-async def test_a_changed_or_exchanged_secret_is_refused_as_such(machines: Machines, rows: dict[int, str]) -> None:
-    first = machines.machine("first", machines.key())
-    await machines.kill(first, 3, "run", "password", _file(first, rows), "--in-flight", "1")
-    # One with other bytes, and two that stand in each other's place.
-    machines.place.asked(
-        "with last as (select token, sealed, row_number() over (order by item_id desc) as place from items "
-        "join secrets on strpos(items.payload, token) > 0), "
-        "changed as (select a.token, case when a.place = 1 then overlay(a.sealed placing "
-        "case when substr(a.sealed, 9, 1) = 'A' then 'B' else 'A' end from 9) else b.sealed end as sealed "
-        "from last a join last b on b.place = case a.place when 2 then 3 when 3 then 2 else a.place end "
-        "where a.place <= 3) "
-        "update secrets set sealed = changed.sealed from changed where secrets.token = changed.token"
-    )
-    ended = await first("resume", "--settle", "0.1", "--json", may_end_with=(1,))
-    assert ended.closing["states"] == {"accepted": ACCOUNTS - 3, "rejected": 3}
-    assert "was changed in the journal since it was encrypted" in ended.words
-    found = machines.passwords(rows)
-    assert {user for user in rows if found[user] != rows[user]} == set([*rows][-3:])
-
-
 async def test_without_a_key_nothing_is_read_of_rows_with_passwords_and_others_need_none(
     machines: Machines, rows: dict[int, str]
 ) -> None:

@@ -44,14 +44,6 @@ def entered(place: Place) -> list[tuple[int, int]]:
     return [(key, kind) for key, kind in rows if key in IDS]
 
 
-def balances(place: Place) -> list[Decimal]:
-    rows = place.query(
-        "select a.id, aa.ostatok + aa.debit - aa.credit from abonents a "
-        "join admin_accounts aa on aa.id = a.account_id order by a.id"
-    )
-    return [Decimal(scaled).scaleb(-10) for key, scaled in rows if key in IDS]
-
-
 async def by_hand(place: Place, abonent: int, kind: int, day: str = "2026-10-05") -> None:
     await place.execute(
         "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr) "
@@ -67,10 +59,10 @@ async def test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_a
     payments(place)
     kinds = (FaultKind.RESET_AFTER, FaultKind.CRASH_BEFORE)
     place.billing.faults.set(FaultPlan(tuple(Fault(kind, method="objects.create", times=1) for kind in kinds)))
-    before = balances(place)
+    before = [place.balance(key) for key in IDS]
     closing = await paid(place)
     assert closing["states"] == {"accepted": 3}
-    assert balances(place) == [one + 500 for one in before]
+    assert [place.balance(key) for key in IDS] == [one + 500 for one in before]
     assert entered(place) == [(key, 2) for key in IDS]
     # Without an exact key the mark alone tells.
     await place.execute("update finance_operations set descr = 'by hand' where op_summa = 5000000000000")
@@ -91,13 +83,13 @@ async def test_an_operation_with_an_exact_key_is_found_without_its_mark(place: P
 async def test_a_call_of_add_payment_whose_answer_is_lost_is_left_to_a_person(place: Place) -> None:
     """Of two one has had its effect."""
     payments(place)
-    before = balances(place)
+    before = [place.balance(key) for key in IDS]
     kinds = (FaultKind.RESET_AFTER, FaultKind.CRASH_BEFORE)
     place.billing.faults.set(FaultPlan(tuple(Fault(kind, method="add_payment", times=1) for kind in kinds)))
     ended = await paid(place, *BY_CALL, ends=4)
     assert ended["states"] == {"accepted": 1, "manual": 2}
     assert len(entered(place)) == 2
-    assert sum(balances(place)) == sum(before) + 500 * 2
+    assert sum([place.balance(key) for key in IDS]) == sum(before) + 500 * 2
     again = await place.cli.closing("resume", ended["run"], "--yes", *SETTLED, ends=4)
     assert again["states"] == {"accepted": 1, "manual": 2}
 

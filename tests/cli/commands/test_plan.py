@@ -79,7 +79,7 @@ async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) 
     assert files["to-send"][0][:2] == ["abonent_id", "amount"]
     keys = {name: [row[0] for row in rows] for name, (_, rows) in files.items()}
     assert keys == {"look-alikes": ["2004"], "to-send": ["2001", "2003", "2004", "2006"], "skipped": ["2005", "2006"]}
-    assert [row[0] for row in read(place.cli.folder / "plan" / "refused.csv")[1]] == ["9", "8", "7", "6"]
+    assert {row[0] for row in read(place.cli.folder / "plan" / "refused.csv")[1]} == {"9", "8", "7", "6"}
     says = "plan/to-send.csv is there already: name another folder, or give --force"
     await place.cli.refused("plan", "balances", all_of_them, "-o", "plan", says=says)
 

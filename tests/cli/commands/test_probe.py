@@ -60,15 +60,6 @@ def subscriber(place: Place) -> int:
     return place.subscribers(1)[0]
 
 
-def balance(place: Place, abonent: int) -> Decimal:
-    ((scaled,),) = place.query(
-        "select cast(aa.ostatok + aa.debit - aa.credit as bigint) from abonents a "
-        "join admin_accounts aa on aa.id = a.account_id where a.id = :id",
-        id=abonent,
-    )
-    return Decimal(scaled) / SCALE
-
-
 def probing(place: Place, *more: str, abonent: int = 0) -> tuple[str, ...]:
     return ("probe", "--abonent", str(abonent or subscriber(place)), "--yes", *SETTLE, *more)
 
@@ -126,7 +117,7 @@ async def test_each_quirk_is_learned_and_the_subscriber_is_as_before(
 ) -> None:
     async with opened(quirks) as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         usual = USUAL | {"descr_length": place.billing.database.longest("FINANCE_OPERATIONS", "DESCR")}
         closing = await probed(place, *told)
         expected = usual | learned
@@ -135,20 +126,20 @@ async def test_each_quirk_is_learned_and_the_subscriber_is_as_before(
         names = usual.keys() | learned.keys()
         assert {name: value for name, value in closing["learned"].items() if name in names} == expected
         assert closing["left"] == []
-        assert balance(place, abonent) == before == Decimal(closing["balance_after"])
+        assert place.balance(abonent) == before == Decimal(closing["balance_after"])
         assert intents(place) == []
 
 
 async def test_without_a_database_the_rest_stays_assumed_and_says_so(opened: Opened) -> None:
     async with opened(Quirks(type_8="adds")) as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         closing = await probed(place, "--database", "")
         assert closing["learned"]["type_8"] == "adds"
         assert closing["not_learned"]["columns"] == "only the database tells it, and none is set"
         assert {"charset", "money_scale", "storno_call", "delete_answers"} <= set(closing["not_learned"])
         assert "it is tried only where --create-in FOLDER names" in closing["not_learned"]["create_fields"]
-        assert balance(place, abonent) == before
+        assert place.balance(abonent) == before
         # A balance of nothing is asked twice: one kopeck below, the first receipt makes it nothing.
         await place.execute(
             "update admin_accounts set ostatok = -200000000, debit = 0, credit = 0 "
@@ -156,13 +147,13 @@ async def test_without_a_database_the_rest_stays_assumed_and_says_so(opened: Ope
             abonent,
         )
         assert (await probed(place))["learned"]["type_8"] == "adds"
-        assert balance(place, abonent) == Decimal("-0.02")
+        assert place.balance(abonent) == Decimal("-0.02")
 
 
 async def test_with_stacks_the_effect_is_waited_for(opened: Opened) -> None:
     async with opened(stack_rate=4.0) as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         # Another probe of this billing is refused meanwhile.
         async with place.cli.started(*probing(place), "--json") as started:
             await started.said("· enter a receipt")
@@ -170,17 +161,17 @@ async def test_with_stacks_the_effect_is_waited_for(opened: Opened) -> None:
             learned = (await started.ended()).closing["learned"]
         assert learned["type_8"] == "sets"
         assert learned["stack_seconds"] >= 0.1
-        assert balance(place, abonent) == before
+        assert place.balance(abonent) == before
 
 
 async def test_comments_that_are_not_kept_end_the_probe_and_all_is_taken_back(opened: Opened) -> None:
     async with opened(Quirks(descr_length=8)) as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         closing = await probed(place, ends=3)
         assert (closing["learned"]["descr_kept"], closing["learned"]["descr_length"]) == (False, 8)
         assert "nothing more is entered" in closing["error"]
-        assert balance(place, abonent) == before
+        assert place.balance(abonent) == before
         assert intents(place) == []
 
 
@@ -195,7 +186,7 @@ async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(
     """
     async with opened() as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         await place.kill_at(call, *probing(place))
         (intent,) = intents(place)
         if year:
@@ -205,7 +196,7 @@ async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(
         ended = await place.cli(*probing(place), "--json")
         ended.saying("an earlier probe was killed: waiting")
         assert ended.closing["left"] == []
-        assert balance(place, abonent) == before
+        assert place.balance(abonent) == before
         assert intents(place) == []
 
 
@@ -228,12 +219,12 @@ async def test_the_types_that_raise_and_lower_the_balance_are_learned(opened: Op
         abonent = subscriber(place)
         if not database:
             place.without_database()
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         closing = await probed(place)
         assert (closing["learned"]["receipt_type"], closing["learned"]["act_type"]) == (1, 2)
-        assert (closing["left"], balance(place, abonent)) == ([], before)
+        assert (closing["left"], place.balance(abonent)) == ([], before)
         await place.run("payment", place.rows("abonent_id;amount", f"{abonent};500"))
-        assert balance(place, abonent) == before + 500
+        assert place.balance(abonent) == before + 500
 
 
 async def test_it_asks_first_and_is_refused_for_who_is_no_test_subscriber(opened: Opened) -> None:
@@ -242,10 +233,7 @@ async def test_it_asks_first_and_is_refused_for_who_is_no_test_subscriber(opened
         await place.cli.refused("probe", "--abonent", str(subscriber(place)), says=says)
         ((folder,),) = place.query("select first 1 id from abonents where is_folder = 1")
         ((deleted,),) = place.query("select first 1 id from abonents where deleted = 1")
-        ((one,),) = place.query(
-            "select first 1 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
-            "group by account_id having count(*) > 1"
-        )
+        _, one, _ = place.of_one_account()
         for abonent, why in (
             (folder, "is a folder"),
             (deleted, "is deleted"),

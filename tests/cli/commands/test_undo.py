@@ -445,11 +445,7 @@ CHANGED = "changed between plan and call"
 
 def thresholds(place: Place) -> list[int]:
     """Writes a file of subscribers, the first two with one account; their ids."""
-    pair = place.query(
-        "select first 2 id from abonents where deleted = 0 and account_id = (select first 1 account_id from abonents "
-        "where is_folder = 0 and deleted = 0 group by account_id having count(*) > 1 order by account_id) order by id"
-    )
-    ids = [*(one for (one,) in pair), *place.subscribers(2)]
+    ids = [*place.of_one_account()[1:], *place.subscribers(2)]
     place.rows("abonent_id;limit_warning", *(f"{one};-{70 + number}" for number, one in enumerate(ids)))
     return ids
 
