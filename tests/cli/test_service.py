@@ -1,7 +1,6 @@
 """A job file as a service of systemd: a real process, against a notify socket of our own."""
 
 import signal
-from pathlib import Path
 
 import anyio
 
@@ -12,11 +11,7 @@ from tests.cli.service.conftest import Listener, listener
 __all__ = ["listener"]
 
 ROWS = 60
-CANARY = "canary-of-the-form"
 SETTINGS = """\
-[api]
-form = {hash_key = {credential = "key"}}
-
 [hooks]
 on-start = ["sh", "-c", "env > environment"]
 """
@@ -35,17 +30,11 @@ COMMAND = ("run", "night.toml", "--yes", "--quiet")
 
 
 def as_service(cli: Cli, listener: Listener) -> None:
-    systemd = {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "200000", "CREDENTIALS_DIRECTORY": str(cli.folder)}
-    cli.environment |= systemd
-
-
-def holds_canary(path: Path) -> bool:
-    return CANARY.encode() in path.read_bytes()
+    cli.environment |= {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "200000"}
 
 
 async def test_a_load_says_how_it_is_and_a_stop_waits_for_what_is_in_flight(place: Place, listener: Listener) -> None:
     place.write(SETTINGS, "carbon-migrate.toml")
-    place.write(CANARY, "key")
     place.write(NIGHT, "night.toml")
     place.balances(ROWS)
     place.billing.latency = 0.3
@@ -77,8 +66,6 @@ async def test_a_load_says_how_it_is_and_a_stop_waits_for_what_is_in_flight(plac
     assert listener.names("READY", "STOPPING") == ["READY", "STOPPING"]
     assert listener.status.endswith(f"exit code 0; accepted {ROWS}")
     await place.landed_once(ROWS)
-    assert {path.name for path in place.cli.folder.iterdir() if path.is_file() and holds_canary(path)} == {"key"}
-    assert CANARY not in str(listener.heard)
 
 
 async def test_a_service_whose_billing_is_away_was_not_started_and_one_whose_socket_goes_away_ends_no_load(

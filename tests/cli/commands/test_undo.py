@@ -184,17 +184,9 @@ async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place:
     file = f"{listing}-for-the-accountant.csv"
     command = ("export", listing, "--state", "skipped", "-o", file)
     typed = f"carbon-migrate {' '.join(command)}"
-    ended.saying(
-        [
-            f"The list for the accountant; nothing is sent: {typed}",
-            f"! run {listing} has sent nothing: to take run {run} back, the accountant has to enter",
-            f"carbon-migrate undo {run} --set way=opposite",
-            f"next: write the accountant's list: operation, sum, subscriber, and what is to be done {typed}",
-        ]
-    )
+    ended.saying([f"! run {listing} has sent nothing: to take run {run} back, the accountant has to enter", typed])
     assert "is done" not in ended.words
-    assert "has sent nothing" in await place.cli.told("undo", run, "--yes", "--quiet")
-    assert typed in (await place.cli("status", listing)).out
+    await place.cli.told("undo", run, "--yes", "--quiet", says="has sent nothing")
     await place.cli(*command)
     header, *lines = (place.cli.folder / file).read_text(encoding="utf-8-sig").splitlines()
     assert header.startswith("run;row;key;label;amount;answer;")
