@@ -217,7 +217,7 @@ async def test_what_comes_between_list_and_call_is_seen_before_each_call(
     assert {key: there.get(key, 0) for key in keys} == dict.fromkeys(keys, 1)
 
 
-@pytest.mark.parametrize(("mark", "way"), zip(MARKS, WAYS, strict=True))
+@pytest.mark.parametrize(("mark", "way"), [*zip(MARKS, WAYS, strict=True)])
 async def test_verify_says_what_another_journal_has_entered_as_well(place: Place, mark: str, way: str) -> None:
     """Two machines at the same second: neither has seen the other."""
     asked = place

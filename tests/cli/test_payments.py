@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from checkpoints.records import NewItem, NewRun, Page
+from checkpoints.records import NewItem, NewRun
 from checkpoints.states import State
 from jobs.access.payload import Payload, encode_payload
 from lab.mock.faults import Fault, FaultKind, FaultPlan
+from tests.checkpoints.samples import frozen_run
 from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import answered
 
@@ -124,12 +125,10 @@ async def test_a_run_of_the_version_before_is_resumed_by_the_call_that_it_has_pl
         return NewItem(str(key), str(key), lane, encode_payload(payload), Decimal(500), line=2 + number, row=row)
 
     async with place.journal() as journal:
-        run = await journal.create_run(NewRun("payment", old, place.billing.url, FILE, "x", ("abonent_id", "amount")))
-        async with journal.taken_up(run) as ours:
-            items = tuple(item(number, key) for number, key in enumerate(IDS))
-            await journal.freeze(ours, Page(items, (), "4"), lambda one, _: one)
-            await journal.end_intake(ours)
-            await journal.approve(ours)
+        new = NewRun("payment", old, place.billing.url, FILE, "x", ("abonent_id", "amount"))
+        run = await frozen_run(journal, *(item(number, key) for number, key in enumerate(IDS)), new=new)
+        await journal.end_intake(run)
+        await journal.approve(run)
     closing = await place.cli.closing("resume", run.name, "--yes", *SETTLED)
     assert closing["states"] == {"accepted": 3}
     assert entered(place) == [(key, 2) for key in IDS]

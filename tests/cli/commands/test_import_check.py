@@ -128,7 +128,7 @@ async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_its_table
     assert found == [
         ("0990777", "Иванов", "+79161234567", "ivanov"),
         ("0990778", "Петров", None, "petrov"),
-        ("0990779", "Яшин", None, "y"),
+        ("0990779", "Яшин", None, "yashin"),
     ]
 
 
