@@ -77,6 +77,11 @@ class Ended:
         return " ".join(self.out.split())
 
     @property
+    def faults(self) -> list[str]:
+        """What is said of each fault, one after the other."""
+        return [" ".join(one.split()) for one in self.err.split("✗ ")[1:]]
+
+    @property
     def told(self) -> str:
         """All that was said on stderr and then on stdout, its lines joined."""
         return " ".join(f"{self.err} {self.out}".split())

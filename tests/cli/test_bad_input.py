@@ -82,11 +82,10 @@ async def test_bad_rows_and_files_are_refused_with_their_place(place: Place) -> 
     for head, rows in BAD_ROWS.items():
         place.write(head + "".join(f"{row}\n" for row, _ in rows).replace("DELETED", str(deleted)))
         ended = await place.cli(*run, may_end_with=(2,))
-        faults = [" ".join(one.split()) for one in ended.err.split("✗ ")[1:]]
-        for line, (fault, (_, told)) in enumerate(zip(faults, rows, strict=False), 1 + bool(head)):
+        for line, (fault, (_, told)) in enumerate(zip(ended.faults, rows, strict=False), 1 + bool(head)):
             assert fault.startswith(f"line {line}")
             assert [one for one in told if one.replace("DELETED", str(deleted)) not in fault] == [], fault
-        assert faults[len(rows)].startswith(f"{len(rows)} rows of the input cannot be taken.")
+        assert ended.faults[len(rows)].startswith(f"{len(rows)} rows of the input cannot be taken.")
     for encoding, text, told in BAD_FILES:
         place.write(text, encoding=encoding)
         await refused(place, *run, told=told)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from checkpoints.states import State
 from cli.output.item_files import columns_of
-from tests.cli.conftest import Place
+from tests.cli.conftest import Ended, Place
 
 
 def refusing(*numbers: int) -> Callable[[int], web.Response | None]:
@@ -115,9 +115,9 @@ async def test_what_is_still_bad_belongs_elsewhere_or_cannot_be_continued_is_ref
     await place.cli.refused("run", *again(file, name), "--yes", says=["1 row of", "--skip-bad"])
     header, rows = read(file)
 
-    async def refused(says: str, rows: list[list[str]], header: list[str] = header) -> None:
+    async def refused(says: str, rows: list[list[str]], header: list[str] = header) -> Ended:
         path = written(place.cli.folder / "other.csv", header, rows, "utf-8", ";")
-        await place.cli.refused("run", *again(path, name), "--yes", says=says)
+        return await place.cli.refused("run", *again(path, name), "--yes", says=says)
 
     def named(row: list[str], cell: str, column: str = "carbon_row") -> list[str]:
         """The row with another cell; the line counts where the row is not named."""
@@ -127,15 +127,20 @@ async def test_what_is_still_bad_belongs_elsewhere_or_cannot_be_continued_is_ref
         return [cells.get(name, value) for name, value in zip(header, row, strict=True)]
 
     good = [[cell.replace("восемь", "8,08") for cell in row] for row in rows]
-    await refused("corrects no row of run", [*good, [numbers(place)[20], "5", "", "", "", "", ""]])
-    await refused("are both corrections of one row", [good[0], [numbers(place)[21], *good[0][1:]]])
-    await refused("this is a row of run zzzzz", [named(good[0], "zzzzz/1")])
-    await refused("put it back, or empty the cell", [named(good[0], "3")])
+    one, other = good[0], good[1]
+    wrong = [
+        ([numbers(place)[20], "5", "", "", "", "", ""], "corrects no row of run"),
+        ([numbers(place)[21], *one[1:]], "are both corrections of one row"),
+        (named(other, "zzzzz/1"), "this is a row of run zzzzz"),
+        (named(other, "3"), "put it back, or empty the cell"),
+        # A number that no export has written.
+        *((named(other, f"{name}/{number}"), "column carbon_row: ") for number in ("9" * 5000, "٣")),
+        *((named(other, number, "carbon_line"), "column carbon_line: ") for number in ("9" * 5000, "٣")),
+    ]
+    all_wrong = await refused("corrects no row of run", [one, *(row for row, _ in wrong)])
+    faults = [fault for fault in all_wrong.faults if not fault.startswith("line 2 ")]
+    assert [says for fault, (_, says) in zip(faults, wrong, strict=False) if says not in fault] == [], faults
     await refused("has no column amount", [[row[0]] for row in good], header[:1])
-    # A number that no export has written.
-    for number in ("9" * 5000, "٣"):
-        await refused("line 2, column carbon_row: ", [named(row, f"{name}/{number}") for row in good])
-        await refused("line 2, column carbon_line: ", [named(row, number, "carbon_line") for row in good])
     for more in (("--set", "descr=x"), ("--another-billing",)):
         says = "remembers what it was told"
         await place.cli.refused("run", *again(file, name), "--yes", *more, says=says)
