@@ -540,9 +540,9 @@ async def test_two_runs_of_one_billing_go_on_on_one_machine_and_not_on_two(lease
     assert (await leased.found()).most_for_one == 1
 
 
-EVERY: Final = 1.2
+EVERY: Final = 2.0
 """Seconds between two calls."""
-JITTER: Final = 0.4
+JITTER: Final = 0.6
 """Seconds by which a call may arrive later than another one after it left."""
 FIRST_FOUR: Final = "0.46"
 """What the first four amounts of a file of balances add up to."""
