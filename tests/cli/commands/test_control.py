@@ -353,7 +353,8 @@ class Heard:
         return ended.exit
 
 
-async def test_two_watch_one_run_and_both_see_it_paused_going_on_and_ending(place: Place) -> None:
+async def test_all_who_watch_one_run_see_it_paused_going_on_and_ending_and_one_may_leave(place: Place) -> None:
+    """On a terminal it is drawn until then, and told in full."""
     async with (
         a_load(place) as (load, name),
         place.cli.started("status", name, "--watch") as first,
@@ -362,25 +363,6 @@ async def test_two_watch_one_run_and_both_see_it_paused_going_on_and_ending(plac
         by_eye, by_script = Heard(first), Heard(second)
         await by_eye.until(" in flight")
         await by_script.until('"live":{')
-        await place.cli("pause", name)
-        await by_eye.until("held: paused by ")
-        await by_script.until('"paused":{"since"')
-        place.billing.latency = 0.0
-        await place.cli("continue", name)
-        assert (await load.ended()).exit == 0
-        assert (await by_eye.ended(), await by_script.ended()) == (0, 0)
-    assert f"run {name} paused, by " in by_eye.text
-    assert by_eye.lines[-1] == f"run {name}: done, {ROWS} accepted"
-    objects: list[dict[str, Any]] = [json.loads(line) for line in by_script.lines]
-    assert {one["run"] for one in objects} == {name}
-    assert any(one["live"] and one["live"]["paused"] for one in objects)
-    last = objects[-1]
-    assert (last["live"], last["holder"], last["states"]) == (None, None, {"accepted": ROWS})
-
-
-async def test_a_watcher_may_leave_and_who_stays_is_told_the_end_in_full(place: Place) -> None:
-    """On a terminal it is drawn until then, and the run goes on without who has left."""
-    async with a_load(place) as (load, name):
         with at_a_terminal(place, "status", name, "--watch") as leaves:
             await leaves.shows("rows/s")
             leaves.interrupt()
@@ -388,10 +370,22 @@ async def test_a_watcher_may_leave_and_who_stays_is_told_the_end_in_full(place: 
         assert "Traceback" not in leaves.seen
         with at_a_terminal(place, "status", name, "--watch") as stays:
             await stays.shows("rows/s")
+            await place.cli("pause", name)
+            await by_eye.until("held: paused by ")
+            await by_script.until('"paused":{"since"')
             place.billing.latency = 0.0
+            await place.cli("continue", name)
             assert (await load.ended()).exit == 0
             assert await stays.ends() == 0
+        assert (await by_eye.ended(), await by_script.ended()) == (0, 0)
     assert f"carbon-migrate verify {name}" in stays.seen
+    assert f"run {name} paused, by " in by_eye.text
+    assert by_eye.lines[-1] == f"run {name}: done, {ROWS} accepted"
+    objects: list[dict[str, Any]] = [json.loads(line) for line in by_script.lines]
+    assert {one["run"] for one in objects} == {name}
+    assert any(one["live"] and one["live"]["paused"] for one in objects)
+    last = objects[-1]
+    assert (last["live"], last["holder"], last["states"]) == (None, None, {"accepted": ROWS})
 
 
 async def test_a_run_at_rest_is_shown_once_and_one_that_says_nothing_is_followed_in_its_journal(place: Place) -> None:
