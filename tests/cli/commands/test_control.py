@@ -121,7 +121,7 @@ async def test_what_was_set_on_a_live_run_survives_a_kill_and_so_does_its_pause(
     assert [*place.cli.folder.glob("report-*.html")] == [place.cli.folder / f"report-{name}.html"]
 
 
-async def test_a_pause_ends_where_it_began_and_what_is_set_holds_at_once(place: Place) -> None:
+async def test_a_pause_holds_until_a_person_ends_it_and_what_is_set_holds_at_once(place: Place) -> None:
     """All that was said is on record; where one setting is wrong, nothing is set."""
     async with a_load(place) as (load, name):
         await place.cli("pause", name)
@@ -140,33 +140,10 @@ async def test_a_pause_ends_where_it_began_and_what_is_set_holds_at_once(place: 
         await place.cli("continue", name)
         # The next call but one would be a quarter of an hour away.
         assert await is_still(place, name) <= before + 1 < ROWS
-        await place.cli("set", name, "rate=none")
-        assert (await load.ended()).exit == 0
-    await place.landed_once(ROWS)
-    _, commands = await told(place, name)
-    said_to_it = [
-        "pause",
-        "pause",
-        f"set {' '.join(wrong)}",
-        "set rate=0.001 in-flight=8",
-        "continue",
-        "set rate=none",
-    ]
-    assert [one.command for one in commands] == said_to_it
-    assert all(f"@{socket.gethostname()}, process " in one.who for one in commands)
-    assert len({one.who for one in commands}) == len(commands)  # each from a process of its own
-    shown = (await place.cli("status", name)).out
-    assert [one.who for one in commands if one.who not in shown] == []
-
-
-async def test_a_run_that_was_paused_and_stopped_waits_when_it_is_taken_up(place: Place) -> None:
-    async with a_load(place) as (load, name):
         await place.cli("pause", name)
         said = await place.cli.closing("stop", name, "--no-wait")
         assert (said["command"], said["exit"]) == ("stop", 0)
         assert (await load.ended()).exit == 130
-    place.billing.latency = 0.0
-    assert (await told(place, name))[0].paused_at is not None
     shown = (await place.cli("status", name)).out
     assert ("stopped, paused" in shown, f"carbon-migrate continue {name}" in shown) == (True, True)
     before = place.traffic.arrived
@@ -176,15 +153,21 @@ async def test_a_run_that_was_paused_and_stopped_waits_when_it_is_taken_up(place
         # What Ctrl-C ends is the waiting: the run stays paused.
         load.signal(signal.SIGINT)
         assert (await load.ended()).exit == 130
-    assert place.traffic.arrived == before
-    assert (await told(place, name))[0].paused_at is not None
+    run, commands = await told(place, name)
+    assert (place.traffic.arrived, run.paused_at is None) == (before, False)
+    said_to_it = ["pause", "pause", f"set {' '.join(wrong)}", "set rate=0.001 in-flight=8", "continue"]
+    assert [one.command for one in commands] == [*said_to_it, "pause", "stop", "pause", "taken up with --settle 0"]
+    assert all(f"@{socket.gethostname()}, process " in one.who for one in commands)
+    assert len({one.who for one in commands}) == len(commands)  # each from a process of its own
+    shown = (await place.cli("status", name)).out
+    assert [one.who for one in commands if one.who not in shown] == []
     # A script says at once that it is to go on.
-    assert (await place.cli.closing("resume", "--settle", "0", "--unpause"))["states"] == {"accepted": ROWS}
+    resumed = await place.cli.closing("resume", "--settle", "0", "--rate", "none", "--unpause")
+    assert resumed["states"] == {"accepted": ROWS}
     await place.landed_once(ROWS)
     run, commands = await told(place, name)
     assert run.paused_at is None
-    heard = ["pause", "stop", "pause", "taken up with --settle 0", "resume --unpause"]
-    assert [one.command for one in commands] == heard
+    assert [one.command for one in commands[-2:]] == ["resume --unpause", "taken up with --rate none"]
 
 
 async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Place) -> None:
