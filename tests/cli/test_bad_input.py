@@ -333,8 +333,11 @@ async def test_it_is_refused_where_nobody_is_asked_and_told_how_to_end_it(place:
 
 
 async def test_one_answer_for_the_file_before_the_list_is_shown(place: Place) -> None:
+    """A run that was killed at the question asks again when it is resumed."""
     file = cut(place, "csv")
     whole, send = "Is it whole?", "Send these 2 rows"
+    await killed_at(whole, place, "run", "balances", file)
+    await place.cli.refused("resume", "--yes", says="has no end")
     await answered(place, "run", "balances", file, says=[(whole, "n")], ends=2)
     assert (await place.found()).rows == 0
     await answered(place, "run", "balances", file, says=[(whole, "y"), (send, "y")])
@@ -342,13 +345,6 @@ async def test_one_answer_for_the_file_before_the_list_is_shown(place: Place) ->
     assert (found.rows, found.sum) == (2, Decimal(105))
     (run, *_) = reversed(await place.runs())
     assert "last-line: it is whole" in await place.cli.told("status", run.name)
-
-
-async def test_a_run_that_was_killed_at_the_question_asks_again_when_it_is_resumed(place: Place) -> None:
-    file = cut(place, "csv")
-    await killed_at("Is it whole?", place, "run", "balances", file)
-    await place.cli.refused("resume", "--yes", says="has no end")
-    assert (await place.found()).rows == 0
 
 
 async def test_what_is_piped_in_is_refused(place: Place) -> None:
