@@ -18,10 +18,11 @@ from typing import Any, Self
 import anyio
 import pytest
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
+from billing.money import roubles
 from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Totals
@@ -71,6 +72,16 @@ class Ended:
         return self
 
     @property
+    def shown(self) -> str:
+        """All that stands on stdout, its lines joined."""
+        return " ".join(self.out.split())
+
+    @property
+    def faults(self) -> list[str]:
+        """What is said of each fault, one after the other."""
+        return [" ".join(one.split()) for one in self.err.split("✗ ")[1:]]
+
+    @property
     def told(self) -> str:
         """All that was said on stderr and then on stdout, its lines joined."""
         return " ".join(f"{self.err} {self.out}".split())
@@ -95,9 +106,12 @@ class Cli:
         """The closing object of a command that ends with this code."""
         return (await self(*arguments, "--json", may_end_with=(ends,))).closing
 
-    async def told(self, *arguments: str | Path, ends: int = 0) -> str:
-        """All that a command says that ends with this code, its lines joined."""
-        return (await self(*arguments, may_end_with=(ends,))).told
+    async def told(self, *arguments: str | Path, ends: int = 0, says: str | Sequence[str] = ()) -> str:
+        """All that a command says that ends with this code, its lines joined; all of `says` is among it."""
+        told = (await self(*arguments, may_end_with=(ends,))).told
+        missing = [words for words in ([says] if isinstance(says, str) else says) if words not in told]
+        assert missing == [], told
+        return told
 
     async def refused(self, *arguments: str | Path, says: str | Sequence[str]) -> Ended:
         """A command that is refused, and says all of this on stderr."""
@@ -184,6 +198,10 @@ async def _nothing(_body: str) -> None:
     return
 
 
+async def _as_it_is(_number: int) -> None:
+    return
+
+
 COMPARED = '["id","contract_number","name","parent_id"]'
 """The fields of the subscribers by which API and database are seen to be one billing; nothing else asks for these."""
 
@@ -214,6 +232,8 @@ class Traffic:
         self.answer: Callable[[int], web.Response | None] = lambda _: None
         self.meanwhile: Callable[[str], Awaitable[None]] = _nothing
         """What happens while a call waits for its turn; it is given the body of the call."""
+        self.afterwards: Callable[[int], Awaitable[web.Response | None]] = _as_it_is
+        """What happens when a call has had its effect; what it gives is answered in place of the billing's answer."""
         self._changed = anyio.Event()
 
     @web.middleware
@@ -221,16 +241,19 @@ class Traffic:
         counts = self.model in request.path and self.method.encode() in await request.read()
         if counts and (self.opening or not await _opens(request)):
             self.arrived += 1
+            number = self.arrived
             self.moments.append(time.monotonic())
             self._changed.set()
             self._changed = anyio.Event()
             await self.meanwhile(await request.text())
-            if (instead := self.answer(self.arrived)) is not None:
+            if (instead := self.answer(number)) is not None:
                 return instead
             self._in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self._in_flight)
             try:
-                return await handler(request)
+                answer = await handler(request)
+                instead = await self.afterwards(number)
+                return answer if instead is None else instead
             finally:
                 self._in_flight -= 1
         return await handler(request)
@@ -264,6 +287,10 @@ class Place:
         """The closing object of a `run` that is agreed to."""
         return await self.cli.closing("run", *words, "--yes", ends=ends)
 
+    async def entered(self, rows: int) -> str:
+        """The name of a run that has entered so many balances."""
+        return str((await self.run("balances", self.balances(rows).path))["run"])
+
     async def stopped(self, *words: str | Path, calls: int = 3, by: signal.Signals = signal.SIGTERM) -> str:
         """Begin a `run`, stop it when so many of its calls have arrived, and give its name."""
         latency, self.billing.latency = self.billing.latency, max(self.billing.latency, 0.1)
@@ -290,6 +317,22 @@ class Place:
                 rows=rows,
             )
         ]
+
+    def of_one_account(self) -> tuple[int, int, int]:
+        """An account that several live subscribers have, and the first two of them."""
+        ((account,),) = self.query(
+            "select first 1 account_id from abonents where is_folder = 0 and deleted = 0 group by account_id "
+            "having count(*) > 1 order by account_id"
+        )
+        query = "select first 2 id from abonents where account_id = :account and deleted = 0 order by id"
+        (first,), (second,) = self.query(query, account=account)
+        return account, first, second
+
+    def balance(self, abonent: int) -> Decimal:
+        """The balance of a subscriber's account."""
+        query = "select m.balance from abonents a join admin_accounts m on m.id = a.account_id where a.id = :id"
+        ((scaled,),) = self.query(query, id=abonent)
+        return roubles(scaled)
 
     @property
     def tables(self) -> Tables:
@@ -344,26 +387,31 @@ class Place:
 
         self.traffic.answer = stick
 
+    @asynccontextmanager
+    async def holding(self, calls: int = 0) -> AsyncIterator[None]:
+        """Let all calls behind so many wait until the context ends."""
+        over = anyio.Event()
+
+        async def wait(_: str) -> None:
+            if self.traffic.arrived > calls:
+                await over.wait()
+
+        meanwhile, self.traffic.meanwhile = self.traffic.meanwhile, wait
+        try:
+            yield
+        finally:
+            self.traffic.meanwhile = meanwhile
+            over.set()
+
     async def kill_at(self, calls: int, *words: str | Path) -> None:
         """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects.
 
         Calls after these wait until it is dead: however fast the billing is, the command has not ended by then.
         """
-        killed = anyio.Event()
-
-        async def wait(_: str) -> None:
-            if self.traffic.arrived > calls:
-                await killed.wait()
-
-        meanwhile, self.traffic.meanwhile = self.traffic.meanwhile, wait
-        try:
-            async with self.cli.started(*words) as started:
-                await started.until(partial(self.traffic.reaches, calls))
-                started.signal(signal.SIGKILL)
-                await started.ended()
-        finally:
-            self.traffic.meanwhile = meanwhile
-            killed.set()
+        async with self.holding(calls), self.cli.started(*words) as started:
+            await started.until(partial(self.traffic.reaches, calls))
+            started.signal(signal.SIGKILL)
+            await started.ended()
         await self.billing.wait_for_requests()
 
     async def execute(self, sql: str, *values: object) -> None:
@@ -435,12 +483,12 @@ def clean_environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def place_in(folder: Path, data: Path | Dsn, *watches: Middleware, **served: Any) -> AsyncIterator[Place]:
+async def place_in(folder: Path, data: Path | Dsn, **served: Any) -> AsyncIterator[Place]:
     """A billing that is served, from a file or on a server, and a command line in a folder that is made for it."""
     await anyio.Path(folder).mkdir()
     traffic = Traffic()
     dsn, password = (data, data.password.reveal()) if isinstance(data, Dsn) else (Dsn(str(data)), None)
-    async with running(dsn, middlewares=[traffic.count, *watches], **served) as billing:
+    async with running(dsn, middlewares=[traffic.count], **served) as billing:
         environment = clean_environment() | {
             "CARBON_MIGRATE_API_URL": billing.url,
             "CARBON_MIGRATE_DATABASE": dsn.database,

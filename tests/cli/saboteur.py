@@ -1,8 +1,7 @@
 """`python -m tests.cli.saboteur HOW COMMAND …`: the program with one promise broken, for the lab to find."""
 
-import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,7 +14,7 @@ from billing.directory.models import ACT
 from checkpoints import journal, sqlite_connection
 from checkpoints.journal_file import JournalFile
 from checkpoints.queries import blocks
-from checkpoints.records import Change, Item, NewItem, Run
+from checkpoints.records import Change, Item, Run
 from checkpoints.transitions import NO_PAYLOADS
 from cli.main import main
 from cli.session import journal as session_journal
@@ -28,7 +27,6 @@ from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.witness import Witness
 from jobs.access.gateway import Gateway
 from jobs.access.one_billing import OneBilling
-from jobs.access.payload import Payload
 from jobs.catalogue import built_in
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect
@@ -78,15 +76,8 @@ def trusts_an_early_look() -> None:
     """The look-up does not wait for the stacks; nor is anything looked for just before the call."""
     # That look would find what the stacks have worked off since the early one, as would the one for the first row.
     sends_without_looking()
-    _replace(Pipeline, "_first_is_shown", _shown)
-
-    async def unfinished_work(
-        _: Gateway, accounts: Collection[int], abonents: Collection[int], *, new: bool = False
-    ) -> str | None:
-        assert accounts or abonents or new
-        return None
-
-    _replace(Gateway, "unfinished_work", unfinished_work)
+    _replace(Pipeline, "_first_is_shown", _true)
+    _replace(Gateway, "unfinished_work", _none)
 
 
 def follows_redirects() -> None:
@@ -118,55 +109,28 @@ def keeps_connections_after_a_504() -> None:
 
 def sends_without_looking() -> None:
     """The mark of a row is not looked for before the row is sent."""
-
-    async def taken_up(_: Witness) -> None:
-        return None
-
-    async def ahead(_: Witness, items: Sequence[Item]) -> None:
-        assert items
-
-    async def unseen(_: Witness, item: Item) -> None:
-        assert item.item_id
-
-    _replace(Witness, "take_up", taken_up)
-    _replace(Witness, "ahead", ahead)
-    _replace(Witness, "at_call", unseen)
+    for name in ("take_up", "ahead", "at_call"):
+        _replace(Witness, name, _none)
 
 
 def ignores_unknown_marks() -> None:
     """Entries with the mark of a run that the journal does not know count for nothing."""
-
     looks_for_its_own_mark_alone()
-
-    def judged(_: ForeignEntries, item: NewItem, *__: object) -> NewItem:
-        return item
-
-    _replace(ForeignEntries, "_judged", judged)
+    _replace(ForeignEntries, "_judged", lambda _, item, *__: item)
 
 
 def runs_without_the_lock() -> None:
     """Whoever finds a run locked goes on all the same, on the machine and in the journal."""
     lock = JournalFile.lock
-
-    def locked(self: JournalFile, run_id: int) -> bool:
-        return lock(self, run_id) or True
-
-    def unlocked(_: JournalFile, run_id: int) -> bool:
-        return not run_id
-
-    _replace(JournalFile, "lock", locked)
-    _replace(JournalFile, "is_locked", unlocked)
-    _replace(session_journal, "only_journal", lambda *_: nullcontext())
+    _replace(JournalFile, "lock", lambda self, run_id: lock(self, run_id) or True)
+    _replace(JournalFile, "is_locked", lambda *_: False)
+    lets_two_journals_send()
 
 
 def leaves_the_epoch_out() -> None:
     """There is no lock, and an old epoch writes as the new one does."""
-
-    def unchecked(_: sqlite3.Connection, run: Run) -> None:
-        assert run.run_id
-
     runs_without_the_lock()
-    _replace(journal, "check_epoch", unchecked)
+    _replace(journal, "check_epoch", lambda *_: None)
 
 
 def takes_what_was_sent_for_done() -> None:
@@ -181,12 +145,7 @@ def charges_what_was_paid() -> None:
 
 def looks_for_its_own_mark_alone() -> None:
     """What other journals and people enter between list and call counts for nothing."""
-
-    async def judged(_: ForeignEntries, looked_at: Sequence[object]) -> dict[int, object]:
-        assert isinstance(looked_at, list)
-        return {}
-
-    _replace(ForeignEntries, "judge_at_call", judged)
+    _replace(ForeignEntries, "judge_at_call", _empty)
 
 
 def lets_two_journals_send() -> None:
@@ -207,9 +166,7 @@ def believes_proxies() -> None:
 
 def leaves_an_undone_run_open() -> None:
     """An undo does not end the run that it takes back."""
-    known = blocks()
-    twisted = {**known, "end_undone": known["end_undone"] + " and 1 = 0"}
-    _replace(sqlite_connection, "blocks", lambda: twisted)
+    _twist("end_undone", lambda statement: statement + " and 1 = 0")
 
 
 def believes_two_addresses() -> None:
@@ -219,17 +176,12 @@ def believes_two_addresses() -> None:
         return OneBilling()
 
     _replace(session, "one_billing", unseen)
-    _replace(Pipeline, "_first_is_shown", _shown)
+    _replace(Pipeline, "_first_is_shown", _true)
 
 
 def never_reads_numbers_again() -> None:
     """Whose a contract number is counts as it was when the list was made."""
-
-    async def moved_since(_: CallEffect, items: Sequence[Item], payloads: Sequence[Payload]) -> dict[int, str]:
-        assert len(items) == len(payloads)
-        return {}
-
-    _replace(CallEffect, "_moved_since", moved_since)
+    _replace(CallEffect, "_moved_since", _empty)
 
 
 def overwrites_what_has_come() -> None:
@@ -239,24 +191,24 @@ def overwrites_what_has_come() -> None:
 
 def takes_what_is_there_for_its_own() -> None:
     """What somebody else has created since the list was made counts as made by the run."""
-
-    def made(text: str, answer: str | None = None) -> Evidence:
-        return Accepted(answer, text)
-
-    _replace(witness, "AlreadyThere", made)
+    _replace(witness, "AlreadyThere", lambda text, answer=None: Accepted(answer, text))
 
 
 def pauses_in_words_alone() -> None:
     """`pause` is answered and noted, and the run goes on."""
-
-    def only_said(_: LivePolicy, who: str) -> None:
-        assert who
-
-    _replace(LivePolicy, "pause", only_said)
+    _replace(LivePolicy, "pause", lambda *_: None)
 
 
-async def _shown(_: Pipeline) -> bool:
+async def _true(*_: object) -> bool:
     return True
+
+
+async def _none(*_: object, **__: object) -> None:
+    return None
+
+
+async def _empty(*_: object) -> dict[int, object]:
+    return {}
 
 
 def _replace(owner: object, name: str, new: object) -> None:
@@ -266,37 +218,15 @@ def _replace(owner: object, name: str, new: object) -> None:
 
 
 def _at_start_becomes(state: str) -> None:
+    _twist("doubt", lambda statement: statement.replace("state = 'unknown'", f"state = '{state}'"))
+
+
+def _twist(name: str, twisted: Callable[[str], str]) -> None:
+    """Another statement of the journal in a file."""
     known = blocks()
-    twisted = {**known, "doubt": known["doubt"].replace("state = 'unknown'", f"state = '{state}'")}
-    _replace(sqlite_connection, "blocks", lambda: twisted)
+    _replace(sqlite_connection, "blocks", lambda: {**known, name: twisted(known[name])})
 
-
-WAYS = {
-    way.__name__: way
-    for way in (
-        claims_after_the_call,
-        sends_again_at_start,
-        trusts_an_early_look,
-        follows_redirects,
-        takes_what_was_sent_for_done,
-        pauses_in_words_alone,
-        keeps_connections_after_a_504,
-        sends_without_looking,
-        ignores_unknown_marks,
-        runs_without_the_lock,
-        leaves_the_epoch_out,
-        charges_what_was_paid,
-        looks_for_its_own_mark_alone,
-        lets_two_journals_send,
-        believes_proxies,
-        leaves_an_undone_run_open,
-        believes_two_addresses,
-        never_reads_numbers_again,
-        overwrites_what_has_come,
-        takes_what_is_there_for_its_own,
-    )
-}
 
 if __name__ == "__main__":
-    WAYS[sys.argv.pop(1)]()
+    globals()[sys.argv.pop(1)]()
     main()

@@ -4,27 +4,25 @@ import csv
 import hashlib
 import io
 import re
-import shutil
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from aiohttp import web
 
 from billing.api.error_catalogue import LICENCE
 from billing.money import SCALE
+from checkpoints.states import State
 from cli.terminal.exits import Exit
-from jobs.imports.subscriber import folder_names
 from tests.cli.commands.test_import_check import rows_of, write
 from tests.cli.commands.test_report import Page, number
 from tests.cli.commands.test_report import read as read_report
-from tests.cli.conftest import Place, Typed
+from tests.cli.conftest import Place
 from tests.cli.flows import flow
 from tests.cli.test_continue import read as cells_of
-from tests.jobs.imports.test_examples import EXAMPLES, EXPECTED
 from tests.jobs.whole_database import THERE, changes
 
 HEADER: Final = ("Договор", "ФИО", "Папка", "Логин", "Тариф", "Телефон", "Порог", "Баланс")
@@ -70,15 +68,6 @@ async def test_a_plan_counts_steps_and_subscribers_and_so_does_a_limit(place: Pl
     assert ('job = "import"' in saved, 'map = "map.toml"' in saved, "sha256" in saved) == (True, True, False)
     shown = (await place.cli("plan", "move.toml")).out
     assert (f"map={place.cli.folder / 'map.toml'}" in shown, "map_sha256=" in shown) == (True, True)
-
-
-def test_what_lies_beside_a_table_is_refused_where_it_cannot_be_used(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "subs.csv").write_text(table([subscriber(1)]), encoding="utf-8")
-    for words, says in (
-        (("--map", "a.toml", "--map", "b.toml"), ["two map files"]),
-        (("--dictionary", "names.csv"), ["dictionary: ", "names.csv"]),
-    ):
-        typed.refused("import", "subs.csv", *words, "--api-url", "http://127.0.0.1:9", says=says)
 
 
 # ---- what is sent ------------------------------------------------------------------------------------------------
@@ -201,55 +190,6 @@ async def test_a_licence_that_runs_out_stops_the_run_which_goes_on_elsewhere_wit
     assert len(people(place)) == 5
 
 
-# ---- the tables of other billings in `examples/` -------------------------------------------------------------------
-
-IMPORTED = """
-select a.contract_number, f.name, cast(c.ostatok + c.debit - c.credit as bigint),
-    (select count(*) from users u where u.abonent_id = a.id and u.deleted = 0),
-    (select count(*) from users_usluga s where s.abonent_id = a.id and s.deleted = 0),
-    (select count(*) from attribute_values v where v.abonent_id = a.id)
-from abonents a
-join abonents f on f.id = a.parent_id
-join admin_accounts c on c.id = a.account_id
-where a.id > :last
-"""
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.prove] if number else []) for number, name in enumerate(EXPECTED)]
-)
-async def test_an_example_is_imported_and_is_there(place: Place, name: str) -> None:
-    (main,) = (EXAMPLES / name).glob("subscribers.*")
-    for path in (EXAMPLES / name).iterdir():
-        shutil.copy(path, place.cli.folder)
-    ((last,),) = place.query("select max(id) from abonents")
-    given = (main.name, "--map", "map.toml")
-    await place.cli("dictionary", *given, "-o", "dictionary.csv", may_end_with=(1,))
-    check(place.cli.folder / "dictionary.csv")
-    await place.cli("import", *given, "--dictionary", "dictionary.csv", "--yes")
-    there = {number: tuple(rest) for number, *rest in place.query(IMPORTED, last=last) if number}
-    assert there == {number: wanted(steps) for number, steps in EXPECTED[name].items()}
-
-
-def check(path: Path) -> None:
-    """Check a dictionary as a person does: fill in the tariffs, and say of each proposal that it is right."""
-    rows = rows_of(path)
-    assert {row["kind"] for row in rows if not row["id"]} <= {"tariff"}
-    write(path, [row | {"id": row["id"] or "2", "checked": "да"} for row in rows])
-
-
-def wanted(steps: list[tuple[str, dict[str, str]]]) -> tuple[object, ...]:
-    """The folder, the balance, and the numbers of accounts, services and attributes."""
-    names = [step for step, _ in steps]
-    values = dict(steps)
-    balance = Decimal(values["balance"]["op_summa"].replace(",", "."))
-    return (
-        folder_names(values["folder"]["path"])[-1],
-        int(balance * SCALE),
-        *(names.count(one) for one in ("account", "service", "attribute")),
-    )
-
-
 # ---- what `verify` counts of an import, file beside billing --------------------------------------------------------
 
 REPORT: Final = Path("report.html")
@@ -290,6 +230,16 @@ async def test_an_import_that_is_whole_has_no_difference(place: Place) -> None:
     assert page.line("всего абонентов в файле") == ["6"]
     assert page.sums("требуется по файлу") == [6, 24]
     assert (await place.cli("report", "check", REPORT)).exit == 0
+    # What was taken back is not counted.
+    undo = str((await place.cli.closing("undo", run, "--yes"))["run"])
+    told = await place.cli.told("verify", run, ends=1)
+    assert "not counted beside the file: rows of this run were taken back" in told
+    await place.cli("report", undo, "-o", REPORT, "--lang", "en", "--force")
+    assert "Not counted: rows of this run were taken back." in read_report(place)
+    page = Page(read_report(place))
+    assert page.line(f"entered by run {run}") == page.line("taken back since") == ["6", "24.00"]
+    assert page.line("still in the billing") == ["0", "0.00"]
+    assert f"6 of the 6 subscribers of run {run} are taken back, 24.00 in total" in read_report(place)
 
 
 async def test_what_differs_is_named_and_who_is_not_in_the_file(place: Place) -> None:
@@ -322,19 +272,6 @@ async def test_what_differs_is_named_and_who_is_not_in_the_file(place: Place) ->
     beside.write_text("edited", encoding="utf-8")
     edited = await place.cli.closing("report", "check", REPORT, ends=1)
     assert edited["files"] == [name]
-
-
-async def test_what_was_taken_back_is_not_counted(place: Place) -> None:
-    run = await imported(place, 2)
-    undo = str((await place.cli.closing("undo", run, "--yes"))["run"])
-    verified = await place.cli("verify", run, may_end_with=(0, 1))
-    assert "not counted beside the file: rows of this run were taken back" in " ".join(verified.out.split())
-    await place.cli("report", undo, "-o", REPORT, "--lang", "en")
-    assert "Not counted: rows of this run were taken back." in read_report(place)
-    page = Page(read_report(place))
-    assert page.line(f"entered by run {run}") == page.line("taken back since") == ["2", "4.00"]
-    assert page.line("still in the billing") == ["0", "0.00"]
-    assert f"2 of the 2 subscribers of run {run} are taken back, 4.00 in total" in read_report(place)
 
 
 async def test_without_a_database_it_says_what_it_needs(place: Place) -> None:
@@ -414,6 +351,16 @@ async def proposed_and_checked(place: Place) -> None:
 
 async def test_a_trial_is_looked_at_taken_back_done_again_and_then_done_whole(place: Place) -> None:
     await proposed_and_checked(place)
+    # The first is stopped in the middle, and taken back.
+    place.traffic.model = "/rest_api/"
+    async with place.cli.started("import", *TRIAL, "--yes", "--rate", "20", "--in-flight", "2") as going:
+        await place.traffic.reaches(place.traffic.arrived + 12)
+        going.signal(signal.SIGINT)
+        await going.ended()
+    (begun,) = await place.runs()
+    assert (await place.totals(begun.name)).count(State.PENDING)
+    await place.cli("undo", begun.name, "--yes", "--settle", "0.1")
+    assert tried(place) == {}
     trials = []
     for _ in range(2):
         trial = await place.cli.closing("import", *TRIAL, "--yes")
@@ -453,16 +400,3 @@ async def test_a_trial_that_is_left_standing_is_completed_and_not_moved(place: P
     assert whole["by_step"]["subscriber"] == {"accepted": 2, "skipped: there already, and different": 5}
     assert Counter(folder for folder, _, _ in tried(place).values()) == {"Проба": 5, "Частный сектор": 2}
     assert sum(balance for _, _, balance in tried(place).values()) == 1450
-
-
-async def test_a_name_without_an_id_is_told_with_its_first_line_and_counted(place: Place) -> None:
-    write_tables(place)
-    more = "".join(f"П-1{number};Иванов Иван;Ночной;Частный;;;\n" for number in range(4))
-    place.write(TABLE + more, "subs.csv")
-    says = [
-        "tariff 'Ночной' has no id: 4 rows, the first on line 10",
-        "a dictionary gives names their ids: `carbon-migrate dictionary FILE --dictionary ",
-    ]
-    refused = await place.cli.refused("import", *FILES, "--json", says=says)
-    assert refused.words.count("the tariff 'Ночной' is not in ") == 1
-    assert tried(place) == {}

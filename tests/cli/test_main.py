@@ -1,16 +1,20 @@
 """Errors become sentences and exit codes; a fault of ours keeps its details where they can be sent from."""
 
 import os
+import pwd
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from billing.database.client_library import private_folder
 from billing.errors import BillingAway
 from checkpoints.errors import ForbiddenTransition, RunHeld
 from cli.main import COMMANDS, load
 from cli.session import run_session
+from cli.session.control_client import ourselves, own_name
 from cli.terminal.exits import CommandRefused, Exit, SettingsRefused, code_of
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
 from tests.cli.conftest import Ended, Typed
@@ -148,3 +152,39 @@ def test_a_name_that_no_file_can_have_is_refused(typed: Typed, arguments: tuple[
     ended = typed(*arguments, *(() if arguments[0] in {"mock", "translate"} else ("--api-url", "http://127.0.0.1:9")))
     assert ended.exit == 2, ended.err
     assert "a fault of carbon-migrate" not in ended.words
+
+
+# ---- a user without an entry in the password file, as in a container or a service ---------------------------------
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(who: object) -> NoReturn:
+        raise KeyError(f"uid not found: {who}")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(pwd, "getpwnam", nobody)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME", "SUDO_USER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("nameless")
+def test_a_home_is_asked_for_only_where_one_is_needed(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed.refused("status", says="there is no journal")
+    for path in ("~/a.journal", "~somebody/a.journal"):
+        says = f"{path}: there is no home folder for {path.partition('/')[0]}; give the whole path"
+        typed.refused("status", "--journal", path, says=says)
+    says = "names a home folder that does not exist"
+    typed.refused("run", "random-password", "rows.csv", "--set", "to=~/passwords.csv", says=says)
+    monkeypatch.delenv("XDG_STATE_HOME")
+    typed.refused("run", "balances", "balances.csv", says=["user 54321 has no home folder", "set XDG_STATE_HOME"])
+
+
+@pytest.mark.usefixtures("nameless")
+def test_the_journal_names_the_user_by_the_number_and_firebird_has_a_private_folder() -> None:
+    assert own_name().startswith("user 54321@")
+    assert ourselves().startswith("user 54321@")
+    folder = private_folder()
+    assert folder == Path("/tmp") / f"carbon-migrate-{os.getuid()}"  # noqa: S108 - where it is made
+    assert folder.stat().st_mode & 0o077 == 0

@@ -62,6 +62,12 @@ async def password(flow: Flow) -> None:
     for_all = flow.write(f'[[step]]\njob = "password"\nfile = "{file}"\nset.psw = "{FOR_ALL}"\n', "job.toml")
     closing = await flow.go(for_all, kill_at=15, killed=killed, verify_ends_with=4)
     assert closing["states"] == {"accepted": ROWS}
+    # Nor are they shown, or exported.
+    told = await flow.cli("status", closing["run"])
+    await flow.cli("export", closing["run"])
+    assert not any(one in told.out + told.err for one in words)
+    exported = (flow.folder / f"{closing['run']}-accepted.csv").read_text("utf-8-sig").splitlines()
+    assert exported[1].startswith(f"user{users[0]};•••;")
     assert flow.files_with(words) == {"rows.csv", "job.toml"}
     assert passwords(flow, users) == [(user, f"user{user}", word(user) or FOR_ALL) for user in users]
 
@@ -323,89 +329,50 @@ def _file(cli: Cli, rows: dict[int, str]) -> Path:
 async def test_passwords_are_set_by_another_machine_and_stand_nowhere_in_clear(
     machines: Machines, rows: dict[int, str]
 ) -> None:
+    """Killed with a journal in a file, copied into PostgreSQL, and resumed there by a machine that has the key."""
     key, new = machines.key(), machines.key("new")
     assert key.stat().st_mode & 0o777 == 0o600
-    await machines.machine("else").refused("journal", "key", key, says="is there already")
+    none, first = machines.machine("none"), machines.machine("first", key)
+    await none.refused("journal", "key", key, says="is there already")
+    # Without a key nothing is read of rows with passwords.
+    await none.refused("run", "password", _file(none, rows), "--yes", says="carbon-migrate journal key")
+    step = none.folder / "job.toml"
+    step.write_text('[[step]]\njob = "password"\nset.user_id = "1"\nset.psw = "Sekret-1"\n', encoding="utf-8")
+    await none.refused("run", step, "--yes", says="no key is set")
+    assert "no run" in (await none.told("status")).lower()
+
+    # Nor is a journal copied; of the file it is said that it has them still.
+    file, shared = first.folder / "file.journal", machines.place.cli.environment["CARBON_MIGRATE_JOURNAL"]
     machines.place.billing.latency = 0.01
-    first = machines.machine("first", key)
-    path = _file(first, rows)
-    await machines.kill(first, 15, "run", "password", path, "--in-flight", "4")
-    path.unlink()
+    run = ("run", "password", _file(first, rows), "--in-flight", "4", "--journal", file)
+    await machines.kill(first, 15, *run)
+    await none.refused("journal", "copy", file, shared, says="no key is set")
+    await first.told("journal", "copy", file, shared, says=f"rm {file}-secrets")
     assert machines.kept() == ACCOUNTS
+    for path in (vault_path(file), first.folder / "rows.csv", none.folder / "rows.csv"):
+        path.unlink()
 
     # Without the key, and with another: nothing is sent, and nothing is lost.
     calls = machines.place.traffic.arrived
-    for name, with_key, why in (("none", None, "no key is set"), ("wrong", new, "Add the key of the machine")):
-        cli = machines.machine(name, with_key)
+    for cli, why in ((none, "no key is set"), (machines.machine("wrong", new), "Add the key of the machine")):
         await cli.refused("resume", says=[why, "Nothing was sent"])
-        assert why in await cli.told("doctor", ends=2)
+        await cli.told("doctor", ends=2, says=why)
     assert machines.kept() == ACCOUNTS
     found = await anyio.to_thread.run_sync(machines.found_in, [BEGINNING, key.read_text().strip()])
     assert found == {"key", "vault.key"}
 
+    # With another key into a journal beside it, and from there into a file again.
+    second, other = machines.machine("second", machines.both_keys()), machines.server.new_journal()
+    await second("journal", "copy", shared, other)
+    third = machines.machine("third", new, other)
+    back = third.folder / "back.journal"
+    await first.refused("journal", "copy", other, back, says="Add the key of the machine")
+    assert not vault_path(back).exists()
+    assert (await third.closing("journal", "copy", other, back))["secrets"] == ACCOUNTS
+
     # The old key opens, also behind a new one that encrypts.
-    second = machines.machine("second", machines.both_keys())
     assert f"{ACCOUNTS} secrets are kept" in (await second("doctor", may_end_with=(0, 2))).told
     assert (await second.closing("resume", "--settle", "0.1"))["states"] == {"accepted": ACCOUNTS}
     assert machines.passwords(rows) == rows
     assert machines.kept() == 0
     assert machines.place.traffic.arrived - calls < 2 * ACCOUNTS
-
-
-async def test_a_changed_or_exchanged_secret_is_refused_as_such(machines: Machines, rows: dict[int, str]) -> None:
-    first = machines.machine("first", machines.key())
-    await machines.kill(first, 3, "run", "password", _file(first, rows), "--in-flight", "1")
-    # One with other bytes, and two that stand in each other's place.
-    machines.place.asked(
-        "with last as (select token, sealed, row_number() over (order by item_id desc) as place from items "
-        "join secrets on strpos(items.payload, token) > 0), "
-        "changed as (select a.token, case when a.place = 1 then overlay(a.sealed placing "
-        "case when substr(a.sealed, 9, 1) = 'A' then 'B' else 'A' end from 9) else b.sealed end as sealed "
-        "from last a join last b on b.place = case a.place when 2 then 3 when 3 then 2 else a.place end "
-        "where a.place <= 3) "
-        "update secrets set sealed = changed.sealed from changed where secrets.token = changed.token"
-    )
-    ended = await first("resume", "--settle", "0.1", "--json", may_end_with=(1,))
-    assert ended.closing["states"] == {"accepted": ACCOUNTS - 3, "rejected": 3}
-    assert "was changed in the journal since it was encrypted" in ended.words
-    found = machines.passwords(rows)
-    assert {user for user in rows if found[user] != rows[user]} == set([*rows][-3:])
-
-
-async def test_without_a_key_nothing_is_read_of_rows_with_passwords_and_others_need_none(
-    machines: Machines, rows: dict[int, str]
-) -> None:
-    cli = machines.machine("first")
-    await cli.refused("run", "password", _file(cli, rows), "--yes", says="carbon-migrate journal key")
-    step = cli.folder / "job.toml"
-    step.write_text('[[step]]\njob = "password"\nset.user_id = "1"\nset.psw = "Sekret-1"\n', encoding="utf-8")
-    await cli.refused("run", step, "--yes", says="no key is set")
-    assert "no run" in (await cli.told("status")).lower()
-    await cli("run", "balances", machines.place.balances(3).path, "--yes")
-
-
-async def test_a_journal_is_copied_with_the_passwords_of_its_open_run(
-    machines: Machines, rows: dict[int, str]
-) -> None:
-    shared = machines.place.cli.environment["CARBON_MIGRATE_JOURNAL"]
-    first = machines.machine("first", machines.key())
-    file = first.folder / "file.journal"
-    journal = ("--journal", file)
-    await machines.kill(first, 5, "run", "password", _file(first, rows), "--in-flight", "2", *journal)
-
-    # Without a key there is no copy; with one it is equal, and of the file it says that it has them still.
-    await machines.machine("none").refused("journal", "copy", file, shared, says="no key is set")
-    assert f"rm {file}-secrets" in await first.told("journal", "copy", file, shared)
-    assert machines.kept() == ACCOUNTS
-
-    # With another key into a journal beside it, and from there into a file again.
-    other = machines.server.new_journal()
-    await machines.machine("second", machines.both_keys())("journal", "copy", shared, other)
-    third = machines.machine("third", machines.key("new"), other)
-    back = third.folder / "back.journal"
-    await first.refused("journal", "copy", other, back, says="Add the key of the machine")
-    assert not vault_path(back).exists()
-    assert (await third.closing("journal", "copy", other, back))["secrets"] == ACCOUNTS
-    resumed = await third.closing("resume", "--settle", "0.1", "--journal", back)
-    assert resumed["states"] == {"accepted": ACCOUNTS}
-    assert machines.passwords(rows) == rows

@@ -87,12 +87,11 @@ async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
     balances = place.balances(60)
     async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
         await place.traffic.reaches(20)
-        # Those in flight and all others are still to come when it is killed.
-        place.billing.latency = 2
         early = ("journal", "copy", place.cli.journal, "early.journal")
-        await place.cli.refused(*early, says="another process works on run")
-        load.signal(signal.SIGKILL)
-        await load.ended()
+        async with place.holding():
+            await place.cli.refused(*early, says="another process works on run")
+            load.signal(signal.SIGKILL)
+            await load.ended()
     # A call takes longer here than the settle delay below.
     await place.billing.wait_for_requests()
     place.billing.latency = 0

@@ -165,11 +165,13 @@ def nothing_is_cut(one: Drawn) -> None:
             assert line.startswith("  carbon-migrate "), f"a command has a line of its own: {line}"
 
 
-def of(made: Callable[[], RenderableType]) -> Shows:
+def of(*made: Callable[[], RenderableType | Awaitable[RenderableType]]) -> Shows:
     """Shows what is made for the reader of the screen."""
 
     async def shows(screen: Screen) -> None:
-        screen.show(made())
+        for make in made:
+            one = make()
+            screen.show(await one if isinstance(one, Awaitable) else one)
 
     return shows
 
@@ -402,11 +404,8 @@ async def test_the_badge_of_a_profile_and_its_question(badge: Badge, answers: Se
     await compare(f"profile-{badge.profile}", shows)
 
 
-async def test_a_load_that_is_under_way() -> None:
+async def test_a_load_that_is_under_way_and_one_that_is_held() -> None:
     await compare("load", of(lambda: screen_of(UNDER_WAY, NAME)))
-
-
-async def test_a_load_that_is_held() -> None:
     away = said(
         "asking again in {seconds} s: {why}", seconds=16, why=said("the billing is away ({why})", why=REFUSED)
     )
@@ -414,29 +413,13 @@ async def test_a_load_that_is_held() -> None:
     await compare("held", of(lambda: screen_of(held, NAME)))
 
 
-async def test_the_closing_of_a_load(journal: Journal) -> None:
+async def test_the_closing_of_a_load_and_the_status_of_it_and_of_all_runs(journal: Journal) -> None:
     run = await stopped_run(journal)
     why = said("the billing is away ({why})", why=REFUSED)
-    closed = Closing(Exit.STOPPED, NAME, "balances", await journal.totals(run), 9, 312.0, {"billing": 301.0}, why)
-
-    async def shows(screen: Screen) -> None:
-        screen.show(await show_closing(closed, known(run), journal))
-
-    await compare("closing", shows)
-
-
-async def test_status_of_a_run(journal: Journal) -> None:
-    run = await stopped_run(journal)
-
-    async def shows(screen: Screen) -> None:
-        screen.show(await detail(RunView(known(run), await journal.totals(run)), journal))
-
-    await compare("status", shows)
-
-
-async def test_status_of_all_runs(journal: Journal) -> None:
-    run = await stopped_run(journal)
     totals = await journal.totals(run)
+    closed = Closing(Exit.STOPPED, NAME, "balances", totals, 9, 312.0, {"billing": 301.0}, why)
+    await compare("closing", of(lambda: show_closing(closed, known(run), journal)))
+    await compare("status", of(lambda: detail(RunView(known(run), totals), journal)))
     other = replace(known(run), name="p2v9x", job="warning-threshold", source="the job's own select")
 
     runs = [
@@ -577,12 +560,11 @@ async def import_facts(run: Run, journal: Journal) -> PreviewFacts:
 
 async def test_the_preview_of_an_import(journal: Journal) -> None:
     plan = await import_facts(await import_run(journal), journal)
-
-    async def shows(screen: Screen) -> None:
-        screen.show(preview(plan, Target("5.24.06", None), str(JOURNAL), Policy()))
-        screen.show(Hanging(Text(""), render(plan.question)))
-
-    await compare("import-preview", shows)
+    shown = (
+        lambda: preview(plan, Target("5.24.06", None), str(JOURNAL), Policy()),
+        lambda: Hanging(Text(""), render(plan.question)),
+    )
+    await compare("import-preview", of(*shown))
 
 
 async def test_the_plan_of_an_import(journal: Journal) -> None:
@@ -630,11 +612,7 @@ async def test_the_closing_of_an_import_whose_licence_ran_out(journal: Journal) 
         stopped=said("the billing refuses all work: {why}", why=LICENCE),
         imported=await steps_of(run, journal),
     )
-
-    async def shows(screen: Screen) -> None:
-        screen.show(await show_closing(closing, known(run), journal))
-
-    await compare("import-closing", shows)
+    await compare("import-closing", of(lambda: show_closing(closing, known(run), journal)))
 
 
 def count(subscribers: int, balance: str) -> Subtotal:
@@ -684,11 +662,7 @@ async def test_the_closing_of_an_undo_of_an_import(journal: Journal) -> None:
     closing = Closing(
         Exit.DONE, "p2v9x", "undo", await journal.totals(run), 15, 12.0, imported=await steps_of(run, journal)
     )
-
-    async def shows(screen: Screen) -> None:
-        screen.show(await show_closing(closing, replace(known(run), name="p2v9x"), journal))
-
-    await compare("import-undo", shows)
+    await compare("import-undo", of(lambda: show_closing(closing, replace(known(run), name="p2v9x"), journal)))
 
 
 async def test_the_command_that_imports_again_can_be_pasted(journal: Journal) -> None:

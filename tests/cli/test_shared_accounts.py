@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 
-from billing.money import roubles
 from tests.cli.conftest import Ended, Place
 
 RUN = ("run", "balances", "shared.csv", "--yes", "--json")
@@ -14,20 +13,11 @@ RUN = ("run", "balances", "shared.csv", "--yes", "--json")
 
 def shared(place: Place) -> tuple[int, list[int]]:
     """Writes three balances, the first two on one account; the account, and the three subscribers."""
-    ((account,),) = place.query(
-        "select first 1 account_id from abonents where is_folder = 0 and deleted = 0 group by account_id "
-        "having count(*) > 1 order by account_id"
-    )
-    query = "select first 2 id from abonents where account_id = :account and deleted = 0 order by id"
-    ids = [*(one for (one,) in place.query(query, account=account)), *place.subscribers(1)]
+    account, *two = place.of_one_account()
+    ids = [*two, *place.subscribers(1)]
     amounts = zip(ids, ("-459,90", "953,24", "7,00"), strict=True)
     place.rows("abonent_id;amount", *(f"{i};{a}" for i, a in amounts), name="shared.csv")
     return account, ids
-
-
-def balance(place: Place, account: int) -> Decimal:
-    ((scaled,),) = place.query("select balance from admin_accounts where id = :account", account=account)
-    return roubles(scaled)
 
 
 async def run(place: Place, *more: str, may_end_with: tuple[int, ...] = (0,)) -> Ended:
@@ -35,7 +25,7 @@ async def run(place: Place, *more: str, may_end_with: tuple[int, ...] = (0,)) ->
 
 
 async def test_without_a_word_nothing_is_sent_and_the_rows_are_shown(place: Place) -> None:
-    account, _ = shared(place)
+    account, ids = shared(place)
     ended = (await run(place, may_end_with=(2,))).saying(
         [
             f"account {account}: line 2",
@@ -54,20 +44,20 @@ async def test_without_a_word_nothing_is_sent_and_the_rows_are_shown(place: Plac
     refused = ("--shared-accounts", "refuse")
     says = "2 rows reach one account, and each sets its balance anew"
     await place.cli.refused(*RUN, *refused, says=says)
-    before = balance(place, account)
+    before = place.balance(ids[0])
     assert (await place.found()).rows == 0
     ended = await run(place, *refused, "--skip-bad", may_end_with=(1,))
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 1}, 2)
-    assert balance(place, account) == before
+    assert place.balance(ids[0]) == before
 
 
 async def test_their_sum_is_one_operation_and_all_adds_up(place: Place) -> None:
-    account, _ = shared(place)
-    before = balance(place, account)
+    _, ids = shared(place)
+    before = place.balance(ids[0])
     ended = (await run(place, "--shared-accounts", "sum")).closing
     assert ended["states"] == {"accepted": 2, "skipped": 1}
     assert ended["amounts"] == {"accepted": "500.34", "skipped": "0"}
-    assert balance(place, account) == Decimal("493.34")
+    assert place.balance(ids[0]) == Decimal("493.34")
     assert (await place.found()).rows == 2
     verified = await place.cli.closing("verify", ended["run"])
     assert (verified["expected"], verified["found"]) == ("500.34", "500.34")
@@ -77,13 +67,13 @@ async def test_their_sum_is_one_operation_and_all_adds_up(place: Place) -> None:
     assert (await place.found()).rows == 2
     # And taken back, all of them are free again.
     await place.cli("undo", ended["run"], "--set", "way=opposite", "--yes")
-    assert balance(place, account) == before
+    assert place.balance(ids[0]) == before
     assert (await run(place, "--shared-accounts", "sum")).closing["states"] == {"accepted": 2, "skipped": 1}
-    assert balance(place, account) == Decimal("493.34")
+    assert place.balance(ids[0]) == Decimal("493.34")
 
 
 async def test_the_last_counts_and_the_others_are_skipped_by_name_as_a_job_file_says_it_too(place: Place) -> None:
-    account, _ = shared(place)
+    _, ids = shared(place)
     step = '[[step]]\njob = "balances"\nfile = "shared.csv"\nshared_accounts = "{}"\n'
     place.write(step.format("both"), "wrong.toml")
     says = "shared_accounts: one of sum, last, refuse is expected, not 'both'"
@@ -91,7 +81,7 @@ async def test_the_last_counts_and_the_others_are_skipped_by_name_as_a_job_file_
     ended = await run(place, "--shared-accounts", "last")
     assert ended.closing["states"] == {"accepted": 2, "skipped": 1}
     assert ended.closing["amounts"] == {"accepted": "960.24", "skipped": "-459.90"}
-    assert balance(place, account) == Decimal("953.24")
+    assert place.balance(ids[0]) == Decimal("953.24")
     ended.saying("another row of its account counts (--shared-accounts last)")
     assert (await place.cli.closing("verify", ended.closing["run"]))["accounts"]["different"] == 0
     assert (await run(place)).closing["states"] == {"skipped": 3}
@@ -101,23 +91,24 @@ async def test_the_last_counts_and_the_others_are_skipped_by_name_as_a_job_file_
 
 
 async def test_rows_of_a_select_are_refused_where_they_would_replace_an_earlier_one(place: Place) -> None:
-    account, ids = shared(place)
+    _, ids = shared(place)
     sql = f"select id as abonent_id, 5 as amount from abonents where id in ({', '.join(map(str, ids))}) order by id"  # noqa: S608
     ended = await place.cli("run", "balances", "--sql", sql, "--yes", "--json", may_end_with=(1,))
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 2}, 1)
     assert "this row would replace it" in ended.words
-    assert balance(place, account) == Decimal(5)
+    assert place.balance(ids[0]) == Decimal(5)
     continued = await continue_refused(place, ended.closing["run"])
     assert "would replace it. Leave it out, or take the balance back" in continued.words
     await place.cli(*advised_undo(continued), "--yes")
     told = await place.run("balances", "--sql", sql, "--shared-accounts", "sum")
     assert told["states"] == {"accepted": 2, "skipped": 1}
-    assert balance(place, account) == Decimal(10)
+    assert place.balance(ids[0]) == Decimal(10)
 
 
 async def test_corrected_rows_of_one_account_do_not_replace_each_other(place: Place) -> None:
-    account, (first, second, _) = shared(place)
-    before = balance(place, account)
+    _, ids = shared(place)
+    first, second, _ = ids
+    before = place.balance(ids[0])
     other = place.subscribers(2)[-1]
     place.rows("abonent_id;amount", f"{first};1,5E+03", f"{second};1O0,00", f"{other};5,00", name="shared.csv")
     name = (await run(place, "--skip-bad", may_end_with=(1,))).closing["run"]
@@ -126,7 +117,7 @@ async def test_corrected_rows_of_one_account_do_not_replace_each_other(place: Pl
     corrected = place.write(exported.replace("1,5E+03", "1500,00").replace("1O0,00", "100,00"), "corrected.csv")
     words = ("run", "balances", corrected, "--continue", name, "--yes")
     await place.cli.refused(*words, says="reach one account, and each sets its balance anew")
-    assert balance(place, account) == before
+    assert place.balance(ids[0]) == before
 
 
 async def continue_refused(place: Place, name: str) -> Ended:
@@ -149,11 +140,11 @@ async def first_of_them(place: Place, *more: str) -> str:
     return str(ended.closing["run"])
 
 
-@pytest.mark.parametrize("meant", [(), ("--shared-accounts", "sum"), ("--shared-accounts", "last")])
+@pytest.mark.parametrize("meant", [(), ("--shared-accounts", "sum")])
 async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_account(
     place: Place, meant: tuple[str, ...]
 ) -> None:
-    account, _ = shared(place)
+    _, ids = shared(place)
     first = await first_of_them(place, *meant)
     refused = await run(place, *meant, may_end_with=(2,))
     assert f": its account has its opening balance from run {first}, line 2" in refused.words
@@ -163,12 +154,12 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     assert planned["refused"] == 1
     ended = await run(place, *meant, "--skip-bad", may_end_with=(1,))
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 1, "skipped": 1}, 1)
-    assert balance(place, account) == Decimal("-459.90")
+    assert place.balance(ids[0]) == Decimal("-459.90")
     assert advised_undo(await continue_refused(place, ended.closing["run"])) == undo
     # Taken back, it is in nobody's way, and all of them are entered as one.
     await place.cli(*undo, "--yes")
     await run(place, "--shared-accounts", "sum")
-    assert balance(place, account) == Decimal("493.34")
+    assert place.balance(ids[0]) == Decimal("493.34")
     # The later operation on the account is another subscriber's.
     undone = next(one.name for one in await place.runs() if one.job == "undo")
     assert (await place.cli.closing("verify", undone))["with_later_operations"] == 1
@@ -197,23 +188,23 @@ async def test_a_purged_run_still_guards_the_balance_that_it_gave_an_account(pla
 
 
 async def test_a_row_that_is_to_replace_the_balance_of_another_run_says_so(place: Place) -> None:
-    account, ids = shared(place)
+    _, ids = shared(place)
     await first_of_them(place)
     place.write(f"abonent_id;amount\n{ids[1]};953,24\n", "shared.csv")
     ended = await run(place, "--again")
     assert ended.closing["states"] == {"accepted": 1}
-    assert balance(place, account) == Decimal("953.24")
+    assert place.balance(ids[0]) == Decimal("953.24")
 
 
 async def test_what_a_lost_journal_entered_for_the_account_is_not_replaced(asked: Place) -> None:
     """The sum was entered for one subscriber of the account; the other's row would replace it."""
-    account, _ = shared(asked)
+    _, ids = shared(asked)
     await run(asked, "--shared-accounts", "sum")
-    assert balance(asked, account) == Decimal("493.34")
+    assert asked.balance(ids[0]) == Decimal("493.34")
     asked.cli.journal.unlink()
     ended = await run(asked, "--shared-accounts", "sum", "--skip-bad", may_end_with=(1, 2))
     ended.saying("would replace the opening balance of its account")
-    assert balance(asked, account) == Decimal("493.34")
+    assert asked.balance(ids[0]) == Decimal("493.34")
     assert (await asked.found()).rows == 2
 
 

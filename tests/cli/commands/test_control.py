@@ -1,9 +1,10 @@
-"""A run is steered from another terminal while it runs, and what it was told survives whatever happens to it."""
+"""A run is steered and watched from other terminals, and what it was told survives whatever happens to it."""
 
+import json
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,16 @@ from typing import Any
 import anyio
 import pytest
 
+from checkpoints.journal import open_journal
 from checkpoints.records import Command, Run
+from cli.commands.status import tell_changes
+from cli.session.run_view import RunView
+from cli.terminal.screen import Screen, Voice
 from engine.pacing.policy import Policy
+from engine.pipeline.progress import Progress, Status
+from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import PATIENCE, Cli, Place, Started
+from tests.cli.terminal.terminals import at_a_terminal
 
 ROWS = 80
 SLOW = 0.5
@@ -75,32 +83,45 @@ async def settings(place: Place, name: str) -> dict[str, str]:
 # ---- pause, continue, set, get, stop -----------------------------------------------------------------------------
 
 
-async def test_a_paused_run_is_killed_and_comes_back_paused_and_each_row_lands_once(place: Place) -> None:
+async def test_what_was_set_on_a_live_run_survives_a_kill_and_so_does_its_pause(place: Place) -> None:
+    """There is one run alone, so no command need name it."""
     async with a_load(place) as (load, name):
-        assert f"run {name}: paused" in (await place.cli("pause", name)).out
+        hours = hours_with(place, 11, 12)
+        await place.cli("set", f"hours={hours}", "rate=7", "limit-money=100")
+        assert f"run {name}: paused" in (await place.cli("pause")).out
         before = await is_still(place, name)
-        assert before < ROWS
         load.signal(signal.SIGKILL)
         await load.ended()
     place.billing.latency = 0.0
     by = (await told(place, name))[0].paused_by
     assert by is not None
-    async with place.cli.started("resume", "--json", "--settle", "0.1") as load:
+    async with place.cli.started("resume", "--settle", "0", "--json", *NO_WAITING) as load:
         heard = await load.said(f"carbon-migrate continue {name}")
         assert by in " ".join(heard.split())
         # It listens, and has the time to send, were it to.
+        in_force = await settings(place, name)
+        assert (in_force["hours"], in_force["rate"], in_force["limit-money"]) == (hours, "7", "100")
         assert (await live(place, name))["paused"]
         shown = (await place.cli("status", name)).out
         assert ("running, paused" in shown, by in shown) == (True, True)
-        assert place.traffic.arrived == before
-        assert "it goes on" in (await place.cli("continue", name)).out
+        await place.cli("set", "hours=always", "rate=none")
+        assert place.traffic.arrived == before < ROWS
+        assert "it goes on" in (await place.cli("continue")).out
         ended = await load.ended()
-    assert (ended.exit, ended.closing["states"]) == (0, {"accepted": ROWS})
+    assert ended.exit == 3
+    assert "--limit-money 100.00" in ended.closing["stopped"]
+    assert (await place.found()).rows == 53
+    run = (await told(place, name))[0]
+    # What was set back to what it is by default is kept no more.
+    assert (run.paused_at, run.policy) == (None, {"in-flight": "2", "limit-money": "100", "settle": "0.1"})
+    assert (await place.cli.closing("resume", "--limit-money", "none"))["states"] == {"accepted": ROWS}
     await place.landed_once(ROWS)
-    assert (await told(place, name))[0].paused_at is None
+    assert f"run {name}" in (await place.cli("verify")).out
+    await place.cli("report")
+    assert [*place.cli.folder.glob("report-*.html")] == [place.cli.folder / f"report-{name}.html"]
 
 
-async def test_a_pause_ends_where_it_began_and_what_is_set_holds_at_once(place: Place) -> None:
+async def test_a_pause_holds_until_a_person_ends_it_and_what_is_set_holds_at_once(place: Place) -> None:
     """All that was said is on record; where one setting is wrong, nothing is set."""
     async with a_load(place) as (load, name):
         await place.cli("pause", name)
@@ -119,33 +140,10 @@ async def test_a_pause_ends_where_it_began_and_what_is_set_holds_at_once(place: 
         await place.cli("continue", name)
         # The next call but one would be a quarter of an hour away.
         assert await is_still(place, name) <= before + 1 < ROWS
-        await place.cli("set", name, "rate=none")
-        assert (await load.ended()).exit == 0
-    await place.landed_once(ROWS)
-    _, commands = await told(place, name)
-    said_to_it = [
-        "pause",
-        "pause",
-        f"set {' '.join(wrong)}",
-        "set rate=0.001 in-flight=8",
-        "continue",
-        "set rate=none",
-    ]
-    assert [one.command for one in commands] == said_to_it
-    assert all(f"@{socket.gethostname()}, process " in one.who for one in commands)
-    assert len({one.who for one in commands}) == len(commands)  # each from a process of its own
-    shown = (await place.cli("status", name)).out
-    assert [one.who for one in commands if one.who not in shown] == []
-
-
-async def test_a_run_that_was_paused_and_stopped_waits_when_it_is_taken_up(place: Place) -> None:
-    async with a_load(place) as (load, name):
         await place.cli("pause", name)
         said = await place.cli.closing("stop", name, "--no-wait")
         assert (said["command"], said["exit"]) == ("stop", 0)
         assert (await load.ended()).exit == 130
-    place.billing.latency = 0.0
-    assert (await told(place, name))[0].paused_at is not None
     shown = (await place.cli("status", name)).out
     assert ("stopped, paused" in shown, f"carbon-migrate continue {name}" in shown) == (True, True)
     before = place.traffic.arrived
@@ -155,15 +153,21 @@ async def test_a_run_that_was_paused_and_stopped_waits_when_it_is_taken_up(place
         # What Ctrl-C ends is the waiting: the run stays paused.
         load.signal(signal.SIGINT)
         assert (await load.ended()).exit == 130
-    assert place.traffic.arrived == before
-    assert (await told(place, name))[0].paused_at is not None
+    run, commands = await told(place, name)
+    assert (place.traffic.arrived, run.paused_at is None) == (before, False)
+    said_to_it = ["pause", "pause", f"set {' '.join(wrong)}", "set rate=0.001 in-flight=8", "continue"]
+    assert [one.command for one in commands] == [*said_to_it, "pause", "stop", "pause", "taken up with --settle 0"]
+    assert all(f"@{socket.gethostname()}, process " in one.who for one in commands)
+    assert len({one.who for one in commands}) == len(commands)  # each from a process of its own
+    shown = (await place.cli("status", name)).out
+    assert [one.who for one in commands if one.who not in shown] == []
     # A script says at once that it is to go on.
-    assert (await place.cli.closing("resume", "--settle", "0", "--unpause"))["states"] == {"accepted": ROWS}
+    resumed = await place.cli.closing("resume", "--settle", "0", "--rate", "none", "--unpause")
+    assert resumed["states"] == {"accepted": ROWS}
     await place.landed_once(ROWS)
     run, commands = await told(place, name)
     assert run.paused_at is None
-    heard = ["pause", "stop", "pause", "taken up with --settle 0", "resume --unpause"]
-    assert [one.command for one in commands] == heard
+    assert [one.command for one in commands[-2:]] == ["resume --unpause", "taken up with --rate none"]
 
 
 async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Place) -> None:
@@ -249,6 +253,13 @@ async def test_after_a_kill_a_plain_resume_is_held_by_limit_hours_and_rate_as_be
     await place.kill_at(4, "run", "balances", path, "--yes", *begun, *NO_WAITING, "--no-canary")
     (left,) = await place.runs()
     assert f"at most {SUM_OF_15} in this run" in (await place.cli("status", left.name)).out
+    # A reconcile waits as long as the run does.
+    await place.cli("reconcile", left.name, may_end_with=(0, 3))
+    async with place.journal() as journal:
+        assert "unknown" not in (await journal.totals(left)).counts
+        *_, process = await journal.history.runners(left)
+    assert (process.purpose, process.ended_at is None) == ("reconcile", False)
+    assert ((process.ended_at or process.began_at) - process.began_at).total_seconds() < Policy().settle
     ended = await place.cli("resume", "--settle", "0", "--json", may_end_with=(3,))
     begin, end = hours.split("-")
     assert (
@@ -260,30 +271,6 @@ async def test_after_a_kill_a_plain_resume_is_held_by_limit_hours_and_rate_as_be
     assert "--limit-money 7.50" in ended.closing["stopped"]
     assert 0 < ended.closing["calls"] <= 5 * ended.closing["seconds"] + 1
     await place.landed_once(15)
-
-
-async def test_what_was_set_on_a_live_run_survives_a_kill(place: Place) -> None:
-    async with a_load(place) as (load, name):
-        hours = hours_with(place, 11, 12)
-        await place.cli("set", name, f"hours={hours}", "rate=7", "limit-money=100")
-        load.signal(signal.SIGKILL)
-        await load.ended()
-    # A call takes longer here than the settle delay below.
-    await place.billing.wait_for_requests()
-    place.billing.latency = 0.0
-    before = place.traffic.arrived
-    async with place.cli.started("resume", "--settle", "0", name, "--json", *NO_WAITING) as load:
-        await load.said("at the billing")
-        in_force = await settings(place, name)
-        assert (in_force["hours"], in_force["rate"], in_force["limit-money"]) == (hours, "7", "100")
-        assert place.traffic.arrived == before
-        await place.cli("set", name, "hours=always", "rate=none")
-        ended = await load.ended()
-    assert ended.exit == 3
-    assert "--limit-money 100.00" in ended.closing["stopped"]
-    assert (await place.found()).rows == 53
-    # What was set back to what it is by default is kept no more.
-    assert (await told(place, name))[0].policy == {"in-flight": "2", "limit-money": "100", "settle": "0.1"}
 
 
 async def test_a_run_that_stopped_at_its_limit_stops_there_again_and_a_higher_one_is_kept_in_turn(
@@ -312,21 +299,6 @@ async def test_a_run_that_stopped_at_its_limit_stops_there_again_and_a_higher_on
     assert (await place.found()).most_for_one == 1
 
 
-async def test_reconcile_waits_as_long_as_the_run_does(place: Place) -> None:
-    place.billing.latency = 0.3
-    path = place.balances(60).path
-    await place.kill_at(6, "run", "balances", path, "--yes", "--in-flight", "4", *NO_WAITING)
-    place.billing.latency = 0.0
-    (left,) = await place.runs()
-    await place.cli("reconcile", left.name, may_end_with=(0, 3))
-    async with place.journal() as journal:
-        assert "unknown" not in (await journal.totals(left)).counts
-        *_, process = await journal.history.runners(left)
-    assert process.purpose == "reconcile"
-    assert process.ended_at is not None
-    assert (process.ended_at - process.began_at).total_seconds() < Policy().settle
-
-
 async def test_a_step_of_a_job_file_that_is_taken_up_keeps_its_limits_and_a_flag_changes_them(place: Place) -> None:
     place.balances(60)
     place.write(f'[run]\nlimit_money = 7.5\nin_flight = "auto"\n{STEP}', "night.toml")
@@ -336,3 +308,121 @@ async def test_a_step_of_a_job_file_that_is_taken_up_keeps_its_limits_and_a_flag
     again = await place.run("night.toml", ends=3)
     assert (again["run"], again["calls"]) == (stopped["run"], 0)
     assert (await place.run("night.toml", "--limit-money", "none"))["states"] == {"accepted": 60}
+
+
+# ---- watched: by several at once, by scripts, on a terminal, and until it ends -----------------------------------
+
+
+class Heard:
+    """What a watcher has printed so far, line by line."""
+
+    def __init__(self, watcher: Started) -> None:
+        self._watcher = watcher
+        self.text = ""
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    async def until(self, wanted: str) -> None:
+        with anyio.fail_after(PATIENCE):
+            while wanted not in self.text:
+                self.text += (await self._watcher.process.stdout.receive()).decode()
+
+    async def ended(self) -> int:
+        ended = await self._watcher.ended()
+        self.text += ended.out
+        assert "Traceback" not in ended.err
+        return ended.exit
+
+
+async def test_all_who_watch_one_run_see_it_paused_going_on_and_ending_and_one_may_leave(place: Place) -> None:
+    """On a terminal it is drawn until then, and told in full."""
+    async with (
+        a_load(place) as (load, name),
+        place.cli.started("status", name, "--watch") as first,
+        place.cli.started("status", "--watch", "--json") as second,
+    ):
+        by_eye, by_script = Heard(first), Heard(second)
+        await by_eye.until(" in flight")
+        await by_script.until('"live":{')
+        with at_a_terminal(place, "status", name, "--watch") as leaves:
+            await leaves.shows("rows/s")
+            leaves.interrupt()
+            assert await leaves.ends() == 130
+        assert "Traceback" not in leaves.seen
+        with at_a_terminal(place, "status", name, "--watch") as stays:
+            await stays.shows("rows/s")
+            await place.cli("pause", name)
+            await by_eye.until("held: paused by ")
+            await by_script.until('"paused":{"since"')
+            place.billing.latency = 0.0
+            await place.cli("continue", name)
+            assert (await load.ended()).exit == 0
+            assert await stays.ends() == 0
+        assert (await by_eye.ended(), await by_script.ended()) == (0, 0)
+    assert f"carbon-migrate verify {name}" in stays.seen
+    assert f"run {name} paused, by " in by_eye.text
+    assert by_eye.lines[-1] == f"run {name}: done, {ROWS} accepted"
+    objects: list[dict[str, Any]] = [json.loads(line) for line in by_script.lines]
+    assert {one["run"] for one in objects} == {name}
+    assert any(one["live"] and one["live"]["paused"] for one in objects)
+    last = objects[-1]
+    assert (last["live"], last["holder"], last["states"]) == (None, None, {"accepted": ROWS})
+
+
+async def test_a_run_at_rest_is_shown_once_and_one_that_says_nothing_is_followed_in_its_journal(place: Place) -> None:
+    name = await a_stopped_load(place)
+    (line,) = (await place.cli("status", name, "--watch")).out.splitlines()
+    assert line.startswith(f"run {name}: stopped, ")
+    (found,) = (json.loads(line) for line in (await place.cli("status", name, "--watch", "--json")).out.splitlines())
+    assert (found["run"], found["live"]) == (name, None)
+    await place.cli.refused("status", "--watch", says="nobody works on any run")
+    async with place.journal() as journal:
+        run = await journal.run(name)
+        async with AsyncExitStack() as work:
+            await work.enter_async_context(journal.taken_up(run))
+            async with place.cli.started("status", "--watch") as watcher:
+                heard = Heard(watcher)
+                await heard.until("running, ")
+                await journal.pause(run, "olga")
+                await heard.until("paused, by olga")
+                await work.aclose()
+                assert await heard.ended() == 0
+    assert "stopped, paused" in heard.lines[-1]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_only_what_has_changed_is_said(
+    as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_journal(tmp_path / "a.journal") as journal:
+        run = await frozen_run(journal, new_item("1"), new_item("2"))
+        async with journal.taken_up(run):
+            holder = await journal.holder(run)
+        status = Progress().status()
+        # Time passes, a row is done, time passes, the process says nothing any more, and goes.
+        heard: list[Status | None] = [status, _later(status), replace(_later(status), total=1, done=1), None, None]
+
+        async def each_look() -> AsyncIterator[RunView]:
+            for live in heard:
+                yield RunView(run, await journal.totals(run), holder, live=live)
+            yield RunView(run, await journal.totals(run))
+
+        await tell_changes(each_look(), journal, Screen(Voice(as_json=as_json)))
+    lines = capsys.readouterr().out.splitlines()
+    if as_json:
+        objects = [json.loads(line) for line in lines]
+        assert [one["live"] and one["live"]["done"] for one in objects] == [0, 1, None, None]
+        assert [one["holder"] is None for one in objects] == [False, False, False, True]
+    else:
+        assert [line.partition(":")[2].split(",")[0].strip() for line in lines] == [
+            "no row to send so far",
+            "1 of 1 row so far",
+            "running",
+            "reading",
+        ]
+
+
+def _later(status: Status) -> Status:
+    return replace(status, seconds=status.seconds + 1, average=0.5, held_seconds={"paused": 1.0})

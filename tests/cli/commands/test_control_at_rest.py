@@ -61,7 +61,7 @@ def told(path: Path, name: str) -> tuple[Run, list[Command]]:
 
 
 def test_a_pause_goes_through_the_journal_alone(name: str, path: Path, typed: Typed) -> None:
-    said = typed("pause", name).out
+    said = typed("pause").out
     assert f"run {name}: paused; nobody works on it" in said
     assert f"carbon-migrate continue {name}" in said
     run, (command,) = told(path, name)
@@ -85,6 +85,8 @@ def test_what_needs_somebody_who_works_says_that_nobody_does(name: str, path: Pa
     for words in (("get",), ("set", "rate=5"), ("stop",)):
         says = [f"nobody works on run {name} at this moment", f"carbon-migrate resume {name}"]
         typed.refused(words[0], name, *words[1:], says=says)
+        typed.refused(*words, says=says)
+    typed.refused("set", name, says="nothing is named that is to be set")
     # A wrong name is told whether or not the run works, and a word that sets nothing before anybody is asked.
     for setting, said in (
         ("rte=5", "did you mean 'rate'?"),
@@ -112,7 +114,21 @@ def test_a_run_at_its_end_says_so(name: str, path: Path, typed: Typed) -> None:
     within(path, end)
     for words in (("get",), ("set", "rate=5"), ("stop",), ("pause",), ("continue",)):
         typed.refused(words[0], name, *words[1:], says=f"run {name} is at its end")
+    typed.refused("pause", says="no run is under way; `carbon-migrate status")
     typed.refused("pause", within(path, give_up), says="was given up")
+
+
+def test_of_several_runs_each_is_named_and_the_one_that_somebody_works_on_is_meant(
+    name: str, path: Path, typed: Typed
+) -> None:
+    async def another(journal: Journal) -> Run:
+        return await sent_run(journal, new_item("3"), new_item("4"), fates={1: State.ACCEPTED})
+
+    other = within(path, another)
+    asked = typed.refused("verify", "--api-url", "http://127.0.0.1:9", says="there are several runs; which?")
+    assert [one for one in (name, other.name) if f"carbon-migrate verify {one} " not in asked.words] == []
+    with worked_on(path, other):
+        assert f"run {other.name}: " in typed("pause").out
 
 
 def step_at_its_end(path: Path, number: int) -> str:

@@ -35,15 +35,13 @@ async def test_a_file_is_there_only_when_it_is_whole_and_what_is_there_is_left_a
     with pytest.raises(RuntimeError):
         await write(OutputFile(path), fails=True)
     assert names(tmp_path) == []
-    await write(OutputFile(path))
-    assert path.read_bytes() == '\ufeffчисло;"\'=a;""b"""\r\n'.encode()
-    assert names(tmp_path) == ["out.csv"]
     path.write_text("mine", encoding="utf-8")
     with pytest.raises(CommandRefused, match="--force"):
         await write(OutputFile(path))
     assert path.read_text(encoding="utf-8") == "mine"
     await write(OutputFile(path, force=True))
-    assert "число" in path.read_text(encoding="utf-8")
+    assert path.read_bytes() == '\ufeffчисло;"\'=a;""b"""\r\n'.encode()
+    assert names(tmp_path) == ["out.csv"]
     # A link is replaced and not written through, a pipe or a device never.
     (tmp_path / "theirs.csv").write_text("theirs")
     (tmp_path / "link.csv").symlink_to("theirs.csv")
@@ -96,41 +94,37 @@ def cells_of(place: Place, name: str) -> list[list[str]]:
         return list(csv.reader(stream, delimiter=";"))
 
 
-async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) -> None:
-    place.write("note;contract_number;amount\n=1;00000;5\nx;00003;1,234;9;8\nшорт\n")
+async def test_the_refused_rows_mended_and_those_of_a_plan_are_the_next_input_as_they_are(place: Place) -> None:
+    lines = "00001;пять;-тире\n00003;шесть;'=1\n00000;5;=1\n00003;1,234;x;9;8\nшорт\n"
+    place.write(f"contract_number;amount;descr\n{lines}")
     await place.cli("run", "balances", "balances.csv", "--yes", "--quiet", may_end_with=(2,))
     (run,) = await place.runs()
-    ended = await place.cli("export", run.name, "--state", "refused", "-o", "bad.csv")
-    ended.saying("3 rows")
-    header, *rows = cells_of(place, "bad.csv")
-    ours = ["carbon_row", "carbon_line", "carbon_state", "carbon_answer", "carbon_message"]
-    assert header == ["note", "contract_number", "amount", *ours]
-    by_line = {row[4]: row for row in rows}
-    assert [row[3] for row in rows] == [f"{run.name}/r{number}" for number in (1, 2, 3)]
-    assert (by_line["2"][:3], by_line["2"][5]) == (["'=1", "00000", "5"], "refused")
-    assert "contract_number: there is no contract number '00000'" in by_line["2"][7]
-    assert by_line["3"][:3] == ["x", "00003", "1,234"]
-    assert "surplus cells: 9 | 8" in by_line["3"][7]
-    assert by_line["4"][:3] == ["шорт", "", ""]
-
-
-async def test_the_refused_rows_mended_and_those_of_a_plan_are_the_next_input_as_they_are(place: Place) -> None:
-    place.write("contract_number;amount;descr\n00001;пять;-тире\n00003;шесть;'=1\n")
-    await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
-    (run,) = await place.runs()
-    (await place.cli("export", run.name, "-o", ".")).saying(f"2 rows refused: {run.name}-rejected.csv")
+    (await place.cli("export", run.name, "-o", ".")).saying(f"5 rows refused: {run.name}-rejected.csv")
     ended = await place.cli("export", run.name, "--state", "rejected")
     ended.saying(
         [
             f"0 rows of run {run.name} that are rejected",
-            "write the 2 rows that were refused before sending",
+            "write the 5 rows that were refused before sending",
             f"carbon-migrate export {run.name} --state refused -o {run.name}-refused.csv",
         ]
     )
+    # They come out with their own columns.
     refused = place.cli.folder / f"{run.name}-rejected.csv"
+    header, *rows = cells_of(place, refused.name)
+    ours = ["carbon_row", "carbon_line", "carbon_state", "carbon_answer", "carbon_message"]
+    assert header == ["contract_number", "amount", "descr", *ours]
+    by_line = {row[4]: row for row in rows}
+    assert [row[3] for row in rows] == [f"{run.name}/r{number}" for number in range(1, 6)]
+    assert (by_line["4"][:3], by_line["4"][5]) == (["00000", "5", "'=1"], "refused")
+    assert "contract_number: there is no contract number '00000'" in by_line["4"][7]
+    assert by_line["5"][:3] == ["00003", "1,234", "x"]
+    assert "surplus cells: 9 | 8" in by_line["5"][7]
+    assert by_line["6"][:3] == ["шорт", "", ""]
     text = refused.read_text(encoding="utf-8-sig")
     assert "'-тире" in text
-    refused.write_text(text.replace(";пять;", ";5;").replace(";шесть;", ";6;"), encoding="utf-8-sig")
+    kept = [line for line in text.splitlines(keepends=True) if not line.startswith(("00000", "00003;1", "шорт"))]
+    mended = "".join(kept).replace(";пять;", ";5;").replace(";шесть;", ";6;")
+    refused.write_text(mended, encoding="utf-8-sig")
     await place.cli("plan", "balances", refused, "-o", "plan")
     saved = place.cli.folder / "plan" / "to-send.csv"
     assert "'-тире" in saved.read_text(encoding="utf-8-sig")

@@ -75,19 +75,6 @@ async def test_every_kind_of_fault_is_named_with_line_and_column_in_both_languag
     assert not place.cli.journal.exists()
 
 
-async def test_faults_are_grouped_by_kind_with_their_first_lines(place: Place) -> None:
-    rows = [f"Н-{line};Иванов;123;;;2;u{line};;;127;33;0" for line in range(2, 15)]
-    ended = await place.cli("import", table(place, *rows), "--check", may_end_with=[Exit.REFUSED])
-    assert "✗ 13 rows of" in ended.out
-    assert "✗ Телефон, lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more: '123' is not a Russian mobile" in ended.out
-    assert "Nothing was sent." in ended.out
-    closing = await place.cli.closing("import", "subscribers.csv", "--check", ends=Exit.REFUSED)
-    assert closing["file"] == "subscribers.csv"
-    (group,) = closing["faults"]
-    assert (group["column"], group["count"], group["lines"]) == ("Телефон", 13, list(range(2, 12)))
-    assert (closing["exit"], closing["rows"], closing["faulty_rows"], closing["workbook"]) == (2, 13, 13, None)
-
-
 async def test_a_clean_table_has_exit_code_0_and_tells_what_is_to_be_looked_at(place: Place) -> None:
     rows = [f"Н-{line};Иванов;89161234567;;;2;u{line};;;127;33;0" for line in (2, 3)]
     ended = await place.cli.closing("import", table(place, *rows), "--check")
@@ -101,52 +88,48 @@ async def test_a_clean_table_has_exit_code_0_and_tells_what_is_to_be_looked_at(p
     assert (ended["exit"], ended["doubtful_rows"], ended["error"]) == (0, 2, None)
 
 
-async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_the_table(place: Place) -> None:
-    rows = [
-        "0990777;Иванов;84951234567;;;2;ivanov;;;;;0",
-        "0990778;Петров;;;;2;ivanov;;;;;-12,5",
-        "0990779;Яшин;;;;2;y;;;;;1",
-    ]
+async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_its_tables(place: Place) -> None:
+    rows = ["0990777;Иванов;84951234567;;;2;;;;;;0", "0990778;Петров;;;;2;;;;;;-12,5", "0990779;Яшин;;;;2;y;;;;;1"]
+    lines = "0990777;ivanov;10.0.0.300\n0990778;ivanov;\n0990999;petrov;\n"
+    accounts = place.write(f"Договор;Логин;IP\n{lines}", "accounts.csv")
     faults = place.cli.folder / "faults.xlsx"
-    await place.cli("import", table(place, *rows), "--check", "-o", faults, may_end_with=[Exit.REFUSED])
-    again = await place.cli.closing("import", faults, "--check", ends=Exit.REFUSED)
-    assert [(one["column"], one["lines"]) for one in again["faults"]] == [("Логин", [2, 3]), ("Телефон", [2])]
+    file = table(place, *rows)
+    check = ("import", file, "--accounts", accounts, "--check", "-o", faults)
+    closing = await place.cli.closing(*check, ends=Exit.REFUSED)
+    assert (closing["file"], closing["rows"], closing["faulty_rows"], closing["joined_rows"]) == (str(file), 3, 2, 1)
+    told = {
+        (Path(one["table"] or file).name, one["column"]): (one["count"], one["lines"]) for one in closing["faults"]
+    }
+    assert told == {
+        ("subscribers.csv", "Телефон"): (1, [2]),
+        ("accounts.csv", "IP"): (1, [2]),
+        ("accounts.csv", "Логин"): (2, [2, 3]),
+        ("subscribers.csv", None): (1, []),
+    }
+    assert "accounts.csv, line 4, column Договор: the main table has no such contract number" in str(closing)
+    again = await place.cli.closing("import", faults, "--accounts", faults, "--check", ends=Exit.REFUSED)
+    assert {(one["column"], one["count"]) for one in again["faults"]} == {
+        *(("Логин", 2), ("Телефон", 1), ("IP", 1), (None, 1)),
+    }
     book = openpyxl.load_workbook(faults)
-    sheet = book.worksheets[0]
+    sheet, joined = book.worksheets[0], book["accounts"]
     assert "is not a Russian mobile" in sheet["C2"].comment.text
-    sheet["C2"], sheet["G3"] = "+7 916 123-45-67", "petrov"
-    book.save(faults)
-    await place.cli("import", faults, "--yes")
-    found = place.billing.database.query(
-        "select contract_number, name, sms from abonents where contract_number starting with '09907' order by 1"
-    )
-    assert [tuple(row) for row in found] == [
-        ("0990777", "Иванов", "+79161234567"),
-        ("0990778", "Петров", None),
-        ("0990779", "Яшин", None),
-    ]
-
-
-async def test_a_joined_table_is_marked_on_a_sheet_of_its_own_and_comes_back(place: Place) -> None:
-    file = place.write("Договор;ФИО\nН-2;Иванов\nН-3;Петров\n", "subscribers.csv")
-    accounts = place.write("Договор;Логин;IP\nН-2;ivanov;10.0.0.300\nН-9;petrov;\n", "accounts.csv")
-    faults = place.cli.folder / "faults.xlsx"
-    arguments = ("import", file, "--accounts", accounts, "--check", "-o", faults, "--json")
-    closing = (await place.cli(*arguments, may_end_with=[Exit.REFUSED])).closing
-    first, other = closing["faults"]
-    assert (first["table"], first["column"], first["lines"]) == (str(accounts), "IP", [2])
-    assert "accounts.csv, line 3, column Договор: the main table has no such contract number" in other["reason"]
-    assert (closing["rows"], closing["faulty_rows"], closing["joined_rows"]) == (2, 1, 1)
-    book = openpyxl.load_workbook(faults)
-    assert [cell.value for cell in book.worksheets[0]["A"]] == ["Договор", "Н-2", "Н-3"]
-    sheet = book["accounts"]
-    assert "is not an IPv4 address" in sheet["C2"].comment.text
-    assert sheet["A3"].comment.text == "the main table has no such contract number"
-    sheet["C2"], sheet["A3"] = "172.20.0.2", "Н-3"
+    assert "is not an IPv4 address" in joined["C2"].comment.text
+    assert joined["A4"].comment.text == "the main table has no such contract number"
+    sheet["C2"], joined["C2"] = "+7 916 123-45-67", "172.20.0.2"
+    joined["B3"], joined["A4"] = "petrov", "0990779"
+    joined["B4"] = "yashin"
     book.save(faults)
     await place.cli("import", faults, "--accounts", faults, "--yes")
-    found = place.query("select login from users where login in ('ivanov', 'petrov') order by 1")
-    assert [login for (login,) in found] == ["ivanov", "petrov"]
+    found = place.query(
+        "select a.contract_number, a.name, a.sms, min(u.login) from abonents a join users u on u.abonent_id = a.id "
+        "where a.contract_number starting with '09907' group by 1, 2, 3 order by 1"
+    )
+    assert found == [
+        ("0990777", "Иванов", "+79161234567", "ivanov"),
+        ("0990778", "Петров", None, "petrov"),
+        ("0990779", "Яшин", None, "yashin"),
+    ]
 
 
 async def test_an_import_makes_the_same_checks_before_anything_is_sent(place: Place) -> None:
@@ -205,25 +188,10 @@ async def test_a_dictionary_is_proposed_checked_and_completed(place: Place) -> N
     given = (table, "--services", services, "--map", "manager_id:=33")
     made = await place.cli.closing("dictionary", *given, ends=1)
     file = place.cli.folder / "dictionary.csv"
-    assert made == {
-        "file": str(table),
-        "dictionary": "dictionary.csv",
-        "rows": 4,
-        "refused": 0,
-        "names": 9,
-        "open": 2,
-        "near": 3,
-        "matched": 4,
-        "kinds": {
-            "tariff": {"open": 1, "near": 1, "matched": 1},
-            "service": {"open": 1, "near": 0, "matched": 1},
-            "folder": {"open": 0, "near": 1, "matched": 1},
-            "operator": {"open": 0, "near": 1, "matched": 1},
-        },
-        "kinds_without_names": [],
-        "exit": 1,
-        "error": None,
-    }
+    counts = {name: made[name] for name in ("rows", "refused", "names", "open", "near", "matched", "exit")}
+    assert counts == {"rows": 4, "refused": 0, "names": 9, "open": 2, "near": 3, "matched": 4, "exit": 1}
+    assert made["kinds"]["tariff"] == {"open": 1, "near": 1, "matched": 1}
+    assert made["kinds"].keys() == {"tariff", "service", "folder", "operator"}
     rows = rows_of(file)
     assert [(row["name"], row["rows"], row["first_line"], row["id"], row["match"].split(" ")[0]) for row in rows] == [
         ("Безлимит", "1", "5", "", ""),
@@ -293,6 +261,8 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(typed: Typed, tmp
     ):
         typed.refused("dictionary", *words, says=told)
     assert sorted(path.name for path in tmp_path.glob("*.*")) == ["old.csv", "table.csv"]
+    for given, told in (("--map a.toml --map b.toml", "two map files"), ("--dictionary none.csv", "none.csv")):
+        typed.refused("import", "table.csv", *given.split(), "--api-url", "http://127.0.0.1:9", says=told)
     # A table without names needs no dictionary.
     (tmp_path / "table.csv").write_text("Договор;ФИО\nA1;И\n", encoding="utf-8")
     made = typed("dictionary", "table.csv")

@@ -30,41 +30,7 @@ def digests(journal: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in there if path.stat().st_size}
 
 
-def planned(ended: Ended) -> dict[str, Any]:
-    (line,) = ended.out.splitlines()
-    found: dict[str, Any] = msgspec.json.decode(line)
-    return found
-
-
 async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) -> None:
-    balances = place.balances(6)
-    _, *lines = balances.path.read_text(encoding="utf-8").splitlines()
-    place.rows("contract_number;amount", *lines[:2], name="entered.csv")
-    await place.run("balances", "entered.csv")
-    place.rows("contract_number;amount", *lines, lines[-1], "nobody;5", name="all.csv")
-    before, journal = place.tables, digests(place.cli.journal)
-    ended = await place.cli("plan", "balances", "all.csv", "--json", "-o", "plan", may_end_with=(1,))
-    assert place.tables == before
-    assert digests(place.cli.journal) == journal
-    plan = planned(ended)
-    assert plan["states"] == {"pending": 4, "skipped": 3}
-    assert plan["kinds"] == {"new": 4}
-    assert (plan["refused"], plan["duplicates"], plan["exit"], plan["error"]) == (1, 1, 1, None)
-    assert plan["seconds"] >= 0
-    assert all("FinanceOperations: objects.create(" in request for request in plan["requests"])
-    assert len(plan["requests"]) == 3
-    for words in ("would send", "4 new", "entered by an earlier run", "nobody", "a duplicate in the input", "takes"):
-        assert words in ended.words
-    again = await place.cli("plan", "balances", "all.csv", "-o", "plan", may_end_with=(2,))
-    assert "plan/to-send.csv is there already: name another folder, or give --force" in again.words
-    header, rows = read(place.cli.folder / "plan" / "to-send.csv")
-    assert header[:2] == ["contract_number", "amount"]
-    assert [";".join(row[:2]) for row in rows] == lines[2:]
-    assert len(read(place.cli.folder / "plan" / "skipped.csv")[1]) == 3
-    assert [row[0] for row in read(place.cli.folder / "plan" / "refused.csv")[1]] == ["nobody"]
-
-
-async def test_a_plan_has_a_sum_for_each_kind_where_one_is_known(place: Place) -> None:
     """A shared account, a duplicate, one entered before, one entered by hand, and rows that are refused."""
     await place.execute(TOGETHER)
     # As an old loop leaves it: operations without a mark of ours.
@@ -84,8 +50,13 @@ async def test_a_plan_has_a_sum_for_each_kind_where_one_is_known(place: Place) -
         "6;5",
     )
     all_of_them = place.rows("abonent_id;amount", *lines, name="all.csv")
+    before, journal = place.tables, digests(place.cli.journal)
     ended = await place.cli("plan", "balances", all_of_them, "--json", "-o", "plan", may_end_with=(1,))
-    plan = planned(ended)
+    assert (place.tables, digests(place.cli.journal)) == (before, journal)
+    plan = ended.closing
+    assert (plan["states"], plan["exit"], plan["error"]) == ({"pending": 4, "skipped": 2}, 1, None)
+    assert all("FinanceOperations: objects.create(" in request for request in plan["requests"])
+    assert (len(plan["requests"]), plan["seconds"] >= 0) == (3, True)
     assert (plan["kinds"], plan["kind_amounts"]) == ({"new": 4}, {"new": "50.30"})
     assert plan["skipped_amounts"] == {"entered by an earlier run": "50.00", "a duplicate in the input": "7.00"}
     assert (plan["duplicates"], plan["duplicates_amount"]) == (1, "7.00")
@@ -94,25 +65,23 @@ async def test_a_plan_has_a_sum_for_each_kind_where_one_is_known(place: Place) -
     assert (plan["refused"], plan["refused_with_amount"], plan["refused_amount"]) == (4, 2, "1005.00")
     ended.saying(
         [
+            "would send",
+            "4 new",
+            "entered by an earlier run",
+            "a duplicate in the input",
+            "takes",
             "refused 4 rows, 1 005.00 in the 2 whose amount can be read",
             "accounts 1 reached by several rows, one after the other: 2 rows, 3.30 in total",
             "caution 1 row, 40.00 in total, looks as if entered already",
         ]
     )
-    assert [row[0] for row in read(place.cli.folder / "plan" / "look-alikes.csv")[1]] == ["2004"]
-
-
-async def test_a_plan_makes_no_later_run_think_that_rows_were_entered(place: Place) -> None:
-    balances = place.balances(4)
-    await place.cli("plan", "balances", balances.path)
-    assert not place.cli.journal.exists()
-    closing = await place.run("balances", balances.path)
-    assert closing["states"] == {"accepted": 4}
-    plan = planned(await place.cli("plan", "balances", balances.path, "--json"))
-    assert plan["states"] == {"skipped": 4}
-    assert planned(await place.cli("plan", "balances", balances.path, "--json", "--again"))["states"] == {
-        "pending": 4
-    }
+    files = {name: read(place.cli.folder / "plan" / f"{name}.csv") for name in ("look-alikes", "to-send", "skipped")}
+    assert files["to-send"][0][:2] == ["abonent_id", "amount"]
+    keys = {name: [row[0] for row in rows] for name, (_, rows) in files.items()}
+    assert keys == {"look-alikes": ["2004"], "to-send": ["2001", "2003", "2004", "2006"], "skipped": ["2005", "2006"]}
+    assert {row[0] for row in read(place.cli.folder / "plan" / "refused.csv")[1]} == {"9", "8", "7", "6"}
+    says = "plan/to-send.csv is there already: name another folder, or give --force"
+    await place.cli.refused("plan", "balances", all_of_them, "-o", "plan", says=says)
 
 
 async def test_while_a_run_goes_on_its_journal_is_not_touched(place: Place) -> None:
@@ -132,7 +101,7 @@ async def test_while_a_run_goes_on_its_journal_is_not_touched(place: Place) -> N
         before = digests(place.cli.journal)
         assert len(before) == 2
         place.billing.latency = 0.0
-        plan = planned(await place.cli("plan", "balances", balances.path, "--json", may_end_with=(1,)))
+        plan = (await place.cli("plan", "balances", balances.path, "--json", may_end_with=(1,))).closing
         assert digests(place.cli.journal) == before
         going.signal(signal.SIGCONT)
     assert plan["states"].get("pending", 0) == 0
@@ -143,33 +112,23 @@ async def test_a_second_plan_says_what_has_changed(place: Place) -> None:
     balances = place.balances(5)
     header, *lines = balances.path.read_text(encoding="utf-8").splitlines()
     arguments = ("plan", "balances", balances.path, "--json")
-    assert planned(await place.cli(*arguments))["changes"] is None
+    assert (await place.cli(*arguments)).closing["changes"] is None
+    assert not place.cli.journal.exists()
     ended = await place.cli(*arguments)
-    assert planned(ended)["changes"] == {}
+    assert ended.closing["changes"] == {}
     assert "nothing has changed" in ended.words
     number = lines[0].split(";")[0]
     place.rows(header, f"{number};777", *lines[1:4], "nobody;1", name="balances.csv")
     ended = await place.cli(*arguments, may_end_with=(1,))
-    assert planned(ended)["changes"] == {"another amount": 1, "gone": 1}
+    assert ended.closing["changes"] == {"another amount": 1, "gone": 1}
     assert "0 refused before, 1 now" in ended.words
     assert "0.01 before, 777.00 now" in ended.words
-    # Somebody enters one of them meanwhile.
-    await place.run("balances", place.rows(header, lines[1]))
+    # Somebody enters one of them meanwhile. No plan has made it think that the row was entered.
+    assert (await place.run("balances", place.rows(header, lines[1])))["states"] == {"accepted": 1}
     ended = await place.cli(*arguments, may_end_with=(1,))
-    assert planned(ended)["changes"] == {"pending before, now skipped": 1}
-
-
-def cells(path: Path) -> list[list[object]]:
-    """The cells of a workbook's one sheet; each column is as wide as its texts need, and the header is styled."""
-    book = openpyxl.load_workbook(path)
-    sheet = book.active
-    assert sheet is not None
-    assert sheet.freeze_panes == "A2"
-    assert sheet["A1"].font.bold
-    found: list[list[object]] = [[cell.value for cell in row] for row in sheet.iter_rows()]
-    for column, letter in zip(zip(*found, strict=True), "ABCDEFGHI", strict=True):
-        assert sheet.column_dimensions[letter].width > max(len(str(cell)) for cell in column if cell is not None)
-    return found
+    assert ended.closing["changes"] == {"pending before, now skipped": 1}
+    again = await place.cli(*arguments, "--again", may_end_with=(1,))
+    assert again.closing["states"] == {"pending": 4}
 
 
 async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
@@ -180,7 +139,7 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
     await place.run("warning-threshold", before)
     place.rows("abonent_id;amount", *(f"{one};-120" for one in ids))
     ended = await place.cli("plan", "warning-threshold", "rows.csv", "--json", "-o", "values.xlsx")
-    plan = planned(ended)
+    plan = ended.closing
     assert (plan["states"], plan["kinds"]) == ({"pending": 25, "skipped": 2}, {"to be changed": 25})
     assert plan["skipped"] == {"already as wanted": 2}
     values = plan["value_changes"]
@@ -196,7 +155,9 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
     assert "changed, limit_warning of AdminAccounts: 25 rows" in ended.words
     assert "0.00 → −120.00" in ended.words
     assert "… and 5 more; -o FILE.xlsx saves all of them" in ended.words
-    header, *rows = cells(place.cli.folder / "values.xlsx")
+    sheet = openpyxl.load_workbook(place.cli.folder / "values.xlsx").active
+    assert sheet is not None
+    header, *rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
     assert header == ["line", "row", "label", "model", "object", "change", "field", "old", "new"]
     assert [row[:2] for row in rows] == [[number + 1, number] for number in range(1, 26)]
     assert [row[3:] for row in rows] == [
@@ -226,7 +187,7 @@ async def test_a_plan_adds_up_the_balances_before_and_after(place: Place) -> Non
     arguments = ("plan", "balances", "rows.csv", "--json")
 
     def told(ended: Ended) -> tuple[list[tuple[str, str]], dict[str, Any]]:
-        values = planned(ended)["value_changes"]
+        values = ended.closing["value_changes"]
         fields = [one for row in values["first"] for one in row["fields"]]
         assert {one["field"] for one in fields} == {"balance"}
         return [(one["old"], one["new"]) for one in fields], values["balances"]
@@ -251,7 +212,7 @@ async def test_a_plan_adds_up_the_balances_before_and_after(place: Place) -> Non
     )
     del place.cli.environment["CARBON_MIGRATE_DATABASE"]
     ended = await place.cli(*arguments)
-    assert planned(ended)["value_changes"]["balances"] is None
+    assert ended.closing["value_changes"]["balances"] is None
     assert "balances not known what they are now: no database is read" in ended.words
 
 
@@ -259,7 +220,7 @@ async def test_a_plan_shows_what_is_new_and_what_is_removed(place: Place) -> Non
     ((service,),) = place.query("select first 1 id from usluga order by id")
     place.write(f"abonent_id;usluga_id;manager_id\n2001;{service};33\n", "new.csv")
     ended = await place.cli("plan", "connect-service", "new.csv", "--json", "-o", "new.jsonl")
-    (row,) = planned(ended)["value_changes"]["first"]
+    (row,) = ended.closing["value_changes"]["first"]
     assert (row["kind"], row["model"]) == ("new", "UsersUsluga")
     assert {"field": "usluga_id", "old": None, "new": str(service), "issued": False} in row["fields"]
     lines = [msgspec.json.decode(line) for line in (place.cli.folder / "new.jsonl").read_bytes().splitlines()]
@@ -268,7 +229,7 @@ async def test_a_plan_shows_what_is_new_and_what_is_removed(place: Place) -> Non
     ]
     ((user,),) = place.query("select first 1 id from users where deleted = 0 order by id")
     ended = await place.cli("plan", "delete-account", "--set", f"user_id={user}", "--json")
-    (row,) = planned(ended)["value_changes"]["first"]
+    (row,) = ended.closing["value_changes"]["first"]
     assert (row["kind"], row["model"]) == ("removed", "Users")
     assert {"field": "id", "old": str(user), "new": None, "issued": False} in row["fields"]
     assert "removed, Users: 1 row" in ended.words
@@ -276,14 +237,14 @@ async def test_a_plan_shows_what_is_new_and_what_is_removed(place: Place) -> Non
 
 async def test_what_cannot_be_planned_ends_with_2_and_an_object(place: Place) -> None:
     ended = await place.cli("plan", "balances", "missing.csv", "--json", may_end_with=(2,))
-    plan = planned(ended)
+    plan = ended.closing
     assert (plan["job"], plan["exit"]) == ("balances", 2)
     assert "missing.csv" in plan["error"]
     async with place.journal() as journal:
         assert await journal.runs() == []
     place.cli.journal.write_bytes(b"")
     balances = place.balances(2)
-    plan = planned(await place.cli("plan", "balances", balances.path, "--json"))
+    plan = (await place.cli("plan", "balances", balances.path, "--json")).closing
     assert plan["states"] == {State.PENDING: 2}
     place.cli.journal.write_text("something else", encoding="utf-8")
     await place.cli.refused("plan", "balances", balances.path, says="as a journal")

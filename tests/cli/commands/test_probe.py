@@ -5,21 +5,18 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
 from billing.money import SCALE
 from lab.mock.population import leave_out
 from lab.mock.quirks import Quirks
-from tests.cli.conftest import PATIENCE, Place, Started, place_in
+from tests.cli.conftest import PATIENCE, Place, place_in
 
 Opened = Callable[..., AbstractAsyncContextManager[Place]]
 SETTLE = ("--settle", "0.2")
@@ -40,37 +37,19 @@ USUAL = {
 }
 
 
-class CreateWatch:
-    """Holds the answer to the creation of an object, which has its effect."""
-
-    def __init__(self, model: str) -> None:
-        self.created = anyio.Event()
-        self.answered = anyio.Event()
-        self._model = model
-
-    @web.middleware
-    async def hold(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        form = await request.post()
-        answer = await handler(request)
-        if form.get("method1") == "objects.create" and request.path.endswith(f"/{self._model}/"):
-            self.created.set()
-            await self.answered.wait()
-        return answer
-
-
 @pytest.fixture
 def opened(billing_file: Path, tmp_path: Path) -> Opened:
     """Opens a place whose billing has quirks, lacks columns, or has slow stacks."""
 
     @asynccontextmanager
     async def open_place(
-        quirks: Quirks | None = None, *without: str, stack_rate: float = 0.0, watch: CreateWatch | None = None
+        quirks: Quirks | None = None, *without: str, stack_rate: float = 0.0
     ) -> AsyncIterator[Place]:
         with closing(attach(Dsn(str(billing_file)))) as connection:
             for name in without:
                 leave_out(connection, name)
-        served = partial(place_in, tmp_path / "work", billing_file, *([watch.hold] if watch else []))
-        async with served(quirks=quirks or Quirks(), stack_rate=stack_rate) as place:
+        served = {"quirks": quirks or Quirks(), "stack_rate": stack_rate}
+        async with place_in(tmp_path / "work", billing_file, **served) as place:
             yield place
 
     return open_place
@@ -79,15 +58,6 @@ def opened(billing_file: Path, tmp_path: Path) -> Opened:
 def subscriber(place: Place) -> int:
     """A live subscriber with an account of its own."""
     return place.subscribers(1)[0]
-
-
-def balance(place: Place, abonent: int) -> Decimal:
-    ((scaled,),) = place.query(
-        "select cast(aa.ostatok + aa.debit - aa.credit as bigint) from abonents a "
-        "join admin_accounts aa on aa.id = a.account_id where a.id = :id",
-        id=abonent,
-    )
-    return Decimal(scaled) / SCALE
 
 
 def probing(place: Place, *more: str, abonent: int = 0) -> tuple[str, ...]:
@@ -147,7 +117,7 @@ async def test_each_quirk_is_learned_and_the_subscriber_is_as_before(
 ) -> None:
     async with opened(quirks) as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         usual = USUAL | {"descr_length": place.billing.database.longest("FINANCE_OPERATIONS", "DESCR")}
         closing = await probed(place, *told)
         expected = usual | learned
@@ -156,20 +126,20 @@ async def test_each_quirk_is_learned_and_the_subscriber_is_as_before(
         names = usual.keys() | learned.keys()
         assert {name: value for name, value in closing["learned"].items() if name in names} == expected
         assert closing["left"] == []
-        assert balance(place, abonent) == before == Decimal(closing["balance_after"])
+        assert place.balance(abonent) == before == Decimal(closing["balance_after"])
         assert intents(place) == []
 
 
 async def test_without_a_database_the_rest_stays_assumed_and_says_so(opened: Opened) -> None:
     async with opened(Quirks(type_8="adds")) as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         closing = await probed(place, "--database", "")
         assert closing["learned"]["type_8"] == "adds"
         assert closing["not_learned"]["columns"] == "only the database tells it, and none is set"
         assert {"charset", "money_scale", "storno_call", "delete_answers"} <= set(closing["not_learned"])
         assert "it is tried only where --create-in FOLDER names" in closing["not_learned"]["create_fields"]
-        assert balance(place, abonent) == before
+        assert place.balance(abonent) == before
         # A balance of nothing is asked twice: one kopeck below, the first receipt makes it nothing.
         await place.execute(
             "update admin_accounts set ostatok = -200000000, debit = 0, credit = 0 "
@@ -177,13 +147,13 @@ async def test_without_a_database_the_rest_stays_assumed_and_says_so(opened: Ope
             abonent,
         )
         assert (await probed(place))["learned"]["type_8"] == "adds"
-        assert balance(place, abonent) == Decimal("-0.02")
+        assert place.balance(abonent) == Decimal("-0.02")
 
 
 async def test_with_stacks_the_effect_is_waited_for(opened: Opened) -> None:
     async with opened(stack_rate=4.0) as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         # Another probe of this billing is refused meanwhile.
         async with place.cli.started(*probing(place), "--json") as started:
             await started.said("· enter a receipt")
@@ -191,27 +161,21 @@ async def test_with_stacks_the_effect_is_waited_for(opened: Opened) -> None:
             learned = (await started.ended()).closing["learned"]
         assert learned["type_8"] == "sets"
         assert learned["stack_seconds"] >= 0.1
-        assert balance(place, abonent) == before
+        assert place.balance(abonent) == before
 
 
 async def test_comments_that_are_not_kept_end_the_probe_and_all_is_taken_back(opened: Opened) -> None:
     async with opened(Quirks(descr_length=8)) as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         closing = await probed(place, ends=3)
         assert (closing["learned"]["descr_kept"], closing["learned"]["descr_length"]) == (False, 8)
         assert "nothing more is entered" in closing["error"]
-        assert balance(place, abonent) == before
+        assert place.balance(abonent) == before
         assert intents(place) == []
 
 
-async def killed(place: Place, started: Started) -> None:
-    started.signal(signal.SIGKILL)
-    await started.process.wait()
-    await place.billing.wait_for_requests()
-
-
-@pytest.mark.parametrize(("call", "year"), [(3, ""), (12, "2001"), (14, "2099"), (18, ""), (20, "")], ids=str)
+@pytest.mark.parametrize(("call", "year"), [(3, ""), (12, "2001"), (14, "2099"), (20, "")], ids=str)
 async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(
     opened: Opened, call: int, year: str
 ) -> None:
@@ -222,10 +186,8 @@ async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(
     """
     async with opened() as place:
         abonent = subscriber(place)
-        before = balance(place, abonent)
-        async with place.cli.started(*probing(place)) as started:
-            await place.traffic.reaches(call)
-            await killed(place, started)
+        before = place.balance(abonent)
+        await place.kill_at(call, *probing(place))
         (intent,) = intents(place)
         if year:
             text = intent.read_text()
@@ -234,7 +196,7 @@ async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(
         ended = await place.cli(*probing(place), "--json")
         ended.saying("an earlier probe was killed: waiting")
         assert ended.closing["left"] == []
-        assert balance(place, abonent) == before
+        assert place.balance(abonent) == before
         assert intents(place) == []
 
 
@@ -257,12 +219,12 @@ async def test_the_types_that_raise_and_lower_the_balance_are_learned(opened: Op
         abonent = subscriber(place)
         if not database:
             place.without_database()
-        before = balance(place, abonent)
+        before = place.balance(abonent)
         closing = await probed(place)
         assert (closing["learned"]["receipt_type"], closing["learned"]["act_type"]) == (1, 2)
-        assert (closing["left"], balance(place, abonent)) == ([], before)
+        assert (closing["left"], place.balance(abonent)) == ([], before)
         await place.run("payment", place.rows("abonent_id;amount", f"{abonent};500"))
-        assert balance(place, abonent) == before + 500
+        assert place.balance(abonent) == before + 500
 
 
 async def test_it_asks_first_and_is_refused_for_who_is_no_test_subscriber(opened: Opened) -> None:
@@ -271,10 +233,7 @@ async def test_it_asks_first_and_is_refused_for_who_is_no_test_subscriber(opened
         await place.cli.refused("probe", "--abonent", str(subscriber(place)), says=says)
         ((folder,),) = place.query("select first 1 id from abonents where is_folder = 1")
         ((deleted,),) = place.query("select first 1 id from abonents where deleted = 1")
-        ((one,),) = place.query(
-            "select first 1 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
-            "group by account_id having count(*) > 1"
-        )
+        _, one, _ = place.of_one_account()
         for abonent, why in (
             (folder, "is a folder"),
             (deleted, "is deleted"),
@@ -283,8 +242,8 @@ async def test_it_asks_first_and_is_refused_for_who_is_no_test_subscriber(opened
         ):
             await place.cli.refused("probe", "--abonent", str(abonent), "--yes", says=why)
         # Nor while a run works on the billing.
-        place.billing.latency = 2.0
-        async with place.cli.started("run", "balances", place.balances(30).path, "--yes") as started:
+        run = ("run", "balances", place.balances(30).path, "--yes")
+        async with place.holding(), place.cli.started(*run) as started:
             await place.traffic.reaches(1)
             assert "works on run" in (await probed(place, ends=2))["error"]
             started.signal(signal.SIGKILL)
@@ -317,7 +276,8 @@ def left(place: Place) -> list[object]:
 
 
 async def test_the_fields_that_a_create_takes_are_learned(opened: Opened) -> None:
-    async with opened(None, "USERS.SNATIP") as place:
+    """Whatever is created is applied late, and waited for."""
+    async with opened(None, "USERS.SNATIP", stack_rate=20.0) as place:
         abonent, folder = like(place)
         # It says first what it will create, and where it could not.
         says = [f"create a folder in the folder {folder}, and a subscriber in it", "no terminal to confirm on"]
@@ -338,24 +298,23 @@ async def test_the_fields_that_a_create_takes_are_learned(opened: Opened) -> Non
         assert "; not snatip), UsersUsluga (" in told
 
 
-async def test_a_create_that_is_applied_late_is_waited_for(opened: Opened) -> None:
-    async with opened(stack_rate=20.0) as place:
-        abonent, folder = like(place)
-        closing = await probed(place, "--create-in", folder, abonent=abonent)
-        assert closing["learned"]["create_fields"]["UsersUsluga"]["usluga_id"] is True
-        assert (closing["created_left"], left(place)) == ([], [])
-
-
 async def test_a_probe_that_was_killed_while_it_created_is_cleaned_up_by_the_next(opened: Opened) -> None:
-    watch = CreateWatch("UsersUsluga")
-    async with opened(watch=watch) as place:
+    created, answered = anyio.Event(), anyio.Event()
+
+    async def hold(_: int) -> None:
+        created.set()
+        await answered.wait()
+
+    async with opened() as place:
         abonent, folder = like(place)
+        place.traffic.model, place.traffic.method = "UsersUsluga", "objects.create"
+        place.traffic.afterwards = hold
         async with place.cli.started(*probing(place, "--create-in", folder, abonent=abonent)) as started:
             with anyio.fail_after(PATIENCE):
-                await watch.created.wait()
+                await created.wait()
             started.signal(signal.SIGKILL)
             await started.process.wait()
-        watch.answered.set()
+        answered.set()
         await place.billing.wait_for_requests()
         assert left(place) != []
         assert (await probed(place, abonent=abonent))["created_left"] == []

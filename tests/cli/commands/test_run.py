@@ -3,7 +3,6 @@
 from contextlib import closing
 from decimal import Decimal
 
-import pytest
 from aiohttp import web
 
 from billing.database.database import attach
@@ -16,9 +15,12 @@ def refusal(text: str) -> web.Response:
     return web.json_response({"call": "FinanceOperations", "error": text})
 
 
-async def test_a_run_enters_each_row_once_and_closes_with_an_object(place: Place) -> None:
-    balances = place.balances(200)
-    ended = await place.cli("run", "balances", balances.path, "--yes", "--json", "--in-flight", "16")
+async def test_a_run_enters_each_row_once_and_the_same_file_again_sends_nothing_and_says_why(place: Place) -> None:
+    """A name that looks like markup is shown as it is."""
+    (place.cli.folder / "[red][").mkdir()
+    balances = place.balances(200, "[red][/]x.csv")
+    words = ("run", "balances", balances.path, "--yes")
+    ended = await place.cli(*words, "--json", "--in-flight", "16", "--set", "descr=[/bold] [1]")
     (run,) = await place.runs()
     closing = ended.closing
     assert closing.pop("seconds") > 0
@@ -41,35 +43,16 @@ async def test_a_run_enters_each_row_once_and_closes_with_an_object(place: Place
         "error": None,
     }
     await place.each_landed_once(balances)
-    ended.saying(["to send 200 rows", f"{place.billing.url}, version"])
+    ended.saying([str(balances.path), "[/bold] [1]", "to send 200 rows", f"{place.billing.url}, version"])
     log = place.cli.journal.with_name("carbon-migrate.journal.log")
     assert f'"run":"{run.name}"' in log.read_text(encoding="utf-8")
-
-
-async def test_the_report_says_what_to_do_next_and_quiet_says_nothing_of_success(place: Place) -> None:
-    """A name that looks like markup is shown as it is."""
-    (place.cli.folder / "[red][").mkdir()
-    path = place.balances(3, "[red][/]x.csv").path
-    ended = await place.cli("run", "balances", path, "--yes", "--set", "descr=[/bold] [1]")
-    ended.saying([str(path), "[/bold] [1]"])
-    (run,) = await place.runs()
-    assert f"✓ run {run.name} is done" in ended.out
-    assert f"carbon-migrate verify {run.name}" in ended.out
-    for arguments in (("status",), ("status", run.name), ("verify", run.name)):
-        await place.cli(*arguments)
-    quiet = await place.cli("run", "balances", path, "--yes", "--quiet", "--again")
+    again = await place.cli(*words, "--json")
+    assert (again.closing["states"], again.closing["calls"]) == ({"skipped": 200}, 0)
+    again.saying(["entered by an earlier run", "There is nothing to send"])
+    assert f"entered by an earlier run: {run.name}" in await place.cli.told("status", again.closing["run"])
+    assert (await place.found()).rows == 200
+    quiet = await place.cli(*words, "--quiet", "--again", "--limit", "1")
     assert (quiet.out, quiet.err) == ("", "")
-
-
-async def test_the_same_file_again_sends_nothing_and_says_why(place: Place) -> None:
-    path = place.balances(5).path
-    first = await place.run("balances", path)
-    ended = await place.cli("run", "balances", path, "--yes", "--json")
-    assert (ended.closing["states"], ended.closing["calls"]) == ({"skipped": 5}, 0)
-    ended.saying(["entered by an earlier run", "There is nothing to send"])
-    status = await place.cli.told("status", ended.closing["run"])
-    assert f"entered by an earlier run: {first['run']}" in status
-    assert (await place.found()).rows == 5
 
 
 async def test_another_amount_is_refused_and_another_sort_of_operation_is_another_entry(place: Place) -> None:
@@ -86,17 +69,6 @@ async def test_another_amount_is_refused_and_another_sort_of_operation_is_anothe
     place.rows("contract_number;amount;op_type", "00003;70;2")
     await place.run("balances", "rows.csv", ends=2)
     assert (await place.found()).rows == 4
-
-
-async def test_the_same_billing_under_another_name_is_the_same(place: Place) -> None:
-    path = place.balances(2).path
-    run = (await place.run("balances", path))["run"]
-    arguments = ("balances", path, "--api-url", place.by_name)
-    assert "There is nothing to send" in (await place.cli("plan", *arguments)).out
-    again = await place.run(*arguments)
-    assert again["states"] == {"skipped": 2}
-    assert f"entered by an earlier run: {run}" in (await place.cli("status", again["run"])).out
-    assert (await place.found()).rows == 2
 
 
 async def test_the_same_billing_under_another_name_is_asked_about_through_the_api_alone(place: Place) -> None:
@@ -165,17 +137,15 @@ async def test_rows_that_the_billing_rejects_end_with_1_and_their_reasons(place:
     export = f"carbon-migrate export {name} --state rejected -o {name}-rejected.csv"
     ended.saying(["rejected 3 × Объект уже удалён", "[red]", export])
     await place.cli("verify", name, may_end_with=(1,))
-
-
-async def test_a_billing_that_refuses_all_work_stops_the_run_and_lost_answers_are_looked_up(place: Place) -> None:
-    place.traffic.answer = lambda number: refusal("Превышена лицензия") if number > 5 else None
-    balances = place.balances(20)
-    ended = await place.run("balances", balances.path, ends=3)
-    assert "Превышена лицензия" in ended["stopped"]
-    assert ended["states"] == {"accepted": 5, "pending": 15}
+    # One that refuses all work stops the run, and lost answers are looked up.
+    before = place.traffic.arrived
+    place.traffic.answer = lambda number: refusal("Превышена лицензия") if number > before + 5 else None
+    more = place.balances(20)
+    ended = await place.cli("run", "balances", more.path, "--yes", "--json", "--again", may_end_with=(3,))
+    assert "Превышена лицензия" in ended.closing["stopped"]
+    assert ended.closing["states"] == {"accepted": 5, "pending": 15}
     place.traffic.answer = lambda number: web.Response(status=500, text="<h1>crash</h1>") if number % 4 == 0 else None
     assert (await place.cli.closing("resume", "--settle", "0.1"))["states"] == {"accepted": 20}
-    await place.each_landed_once(balances)
 
 
 async def test_a_run_that_was_not_approved_gives_way_to_the_mended_file(place: Place) -> None:
@@ -185,15 +155,3 @@ async def test_a_run_that_was_not_approved_gives_way_to_the_mended_file(place: P
         left = await journal.create_run(NewRun("balances", {}, place.billing.url, str(path), "another digest"))
     assert (await place.run("balances", path))["states"] == {"accepted": 4}
     assert {run.name: run for run in await place.runs()}[left.name].discarded_at
-
-
-@pytest.mark.parametrize("way", ["operation", "add_payment"])
-async def test_two_payments_of_one_subscriber_in_one_file(place: Place, way: str) -> None:
-    file = place.rows("contract_number;amount;Чек", "00003;100;17", "00003;100;18")
-    alike = await place.cli.told("plan", "payment", file, ends=1)
-    assert ("a duplicate in the input" in alike, "--map document=COLUMN" in alike) == (True, True)
-    run = ("payment", file, "--map", "document=Чек", "--set", f"way={way}")
-    ended = await place.run(*run)
-    assert (ended["states"], ended["amounts"]) == ({"accepted": 2}, {"accepted": "200.00"})
-    await place.cli("verify", ended["run"])
-    assert (await place.run(*run, ends=1))["states"] == {"skipped": 2}

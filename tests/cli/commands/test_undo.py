@@ -1,11 +1,8 @@
 """The way back as an operator takes it, held against the whole database; what has ended for good is never sent."""
 
-import contextlib
 import re
 import signal
-import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -18,11 +15,9 @@ from checkpoints.records import Change, Stage
 from checkpoints.states import State
 from tests.cli.conftest import Balances, Ended, Place
 from tests.cli.terminal.terminals import answered, at_a_terminal, killed_at
-from tests.cli.test_import import FILES, TRIAL, proposed_and_checked, tried
 from tests.jobs.whole_database import changes
 
 ROWS = 12
-FIRST_OF_MONTH = datetime.now(UTC).strftime("%Y-%m-01")
 SETTLE = ("--settle", "0.1")
 STORNO = ("--set", "way=storno")
 OPPOSITE = ("--set", "way=opposite")
@@ -42,17 +37,6 @@ async def set_threshold(place: Place, abonent: int, roubles: int) -> None:
     """What somebody does by hand, behind the billing's back."""
     sql = "update admin_accounts set limit_warning = ? where id = (select account_id from abonents where id = ?)"
     await place.execute(sql, roubles * SCALE, abonent)
-
-
-async def threshold(place: Place, amount: str = "-77", file: str = "subscribers.csv") -> str:
-    """Sets the warning threshold of some subscribers, in several folders; the name of the run."""
-    return str((await place.run("warning-threshold", file, "--set", f"amount={amount}"))["run"])
-
-
-async def entered(place: Place, rows: int) -> tuple[str, Path]:
-    """A run that has entered balances, and its file."""
-    path = place.balances(rows).path
-    return str((await place.run("balances", path))["run"]), path
 
 
 async def undo(place: Place, name: str, *more: str, may_end_with: tuple[int, ...] = (0,)) -> Ended:
@@ -76,7 +60,7 @@ async def undone(place: Place, name: str, *more: str) -> str:
 async def test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was(place: Place) -> None:
     first = place.tables
     subscribers(place)
-    run = await threshold(place)
+    run = (await place.run("warning-threshold", "subscribers.csv", "--set", "amount=-77"))["run"]
     second = place.tables
     assert len(changes(first, second)["ADMIN_ACCOUNTS"]) == ROWS
     back = (await undo(place, run)).closing
@@ -94,27 +78,16 @@ async def test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was(place:
     assert len(await place.runs()) == number
 
 
-async def test_what_somebody_changed_since_is_left_alone_and_named(place: Place) -> None:
-    first = place.tables
-    ids = subscribers(place)
-    run = await threshold(place)
-    # Somebody sets other values for three of them, with a tool that may be this one.
-    place.rows("abonent_id", *map(str, ids[:3]), name="three.csv")
-    await threshold(place, "-55", "three.csv")
-    ended = await undo(place, run)
-    assert ended.closing["states"] == {"accepted": ROWS - 3, "skipped": 3}
-    assert "changed since: the run set" in ended.words
-    left = changes(first, place.tables)
-    assert {table: len(rows) for table, rows in left.items()} == {"ADMIN_ACCOUNTS": 3}
-
-
 @pytest.mark.parametrize(
-    ("status", "left", "is_late"), [(500, "pending", False), (400, "rejected", False), (504, "pending", True)]
+    ("status", "left", "is_late", "database"),
+    [(500, "pending", False, True), (400, "rejected", False, False), (504, "pending", True, False)],
 )
 async def test_a_row_that_has_its_effect_and_no_answer_that_says_so_is_taken_back_too(
-    asked: Place, status: int, left: str, *, is_late: bool
+    place: Place, status: int, left: str, *, is_late: bool, database: bool
 ) -> None:
-    first = asked.tables
+    asked, first = place, place.tables
+    if not database:
+        place.without_database()
     ids = subscribers(asked)
     asked.traffic.model, asked.traffic.method = "AdminAccounts", "save"
 
@@ -174,38 +147,25 @@ async def test_what_somebody_sets_while_a_killed_run_lies_is_what_an_undo_brings
 
 
 async def test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_once(place: Place) -> None:
-    place.billing.latency = 0.02
-    run, _ = await entered(place, 40)
-    await place.kill_at(place.traffic.arrived + 10, "undo", run, *STORNO, "--yes", *SETTLE, "--in-flight", "4")
-    half = (await place.runs())[-1].name
-    await place.cli.refused("undo", run, *STORNO, "--yes", says=f"resume {half}")
-    says = f"run {half} takes run {run} back and is not at its end"
+    """Its run, which was stopped, has ended by then."""
+    run, _, rows = await stopped(place, 20)
+    await place.kill_at(place.traffic.arrived + 1, "undo", run, *STORNO, "--yes", *SLOW, *SETTLE)
+    half = (await place.runs())[-1]
+    assert half.stage is Stage.APPROVED
+    await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=f"taken back by run {half.name}")
+    await place.cli.refused("undo", run, *STORNO, "--yes", says=f"resume {half.name}")
+    says = f"run {half.name} takes run {run} back and is not at its end"
     await place.cli.refused("undo", run, *OPPOSITE, "--yes", says=says)
-    assert (await place.cli.closing("resume", half, *SETTLE))["states"] == {"accepted": 40}
-    assert place.query(REVERSED) == [(40, 40)]
-
-
-async def test_what_was_taken_back_is_entered_anew_only_once_and_the_undo_of_the_undo_leaves_that_alone(
-    place: Place,
-) -> None:
-    run, path = await entered(place, 3)
-    opposite = await undone(place, run, *OPPOSITE)
-    anew = await place.run("balances", path)
-    assert anew["states"] == {"accepted": 3}
-    assert (await place.run("balances", path))["states"] == {"skipped": 3}
-    # Its accounts have later operations: it is verified by its entries.
-    verified = await place.cli("verify", opposite, "--json")
-    told = verified.closing
-    assert (told["as_wanted"], told["different"], told["with_later_operations"]) == (3, 0, 3)
-    assert told["states"] == {"applied": 3}
-    assert "3 rows with later operations, whose balances say nothing of this run" in verified.words
-    ended = await undo(place, opposite, *STORNO)
-    assert ended.closing["states"] == {"skipped": 3}
-    assert f"entered anew since: run {anew['run']} has this row again" in ended.words
+    # A bare resume knows of one run that is not at its end: the undo.
+    ended = await place.cli.closing("resume", "--yes", "--rate", "none", *SETTLE)
+    assert (ended["run"], ended["states"]) == (half.name, {"accepted": rows})
+    assert place.query(REVERSED) == [(rows, rows)]
+    async with place.journal() as journal:
+        assert await journal.in_effect(await journal.run(run)) == []
 
 
 async def test_what_a_storno_took_back_is_entered_again_as_the_refusal_advises(place: Place) -> None:
-    run, _ = await entered(place, 2)
+    run = await place.entered(2)
     storno = await undone(place, run, *STORNO)
     says = "export the rows of the run that was taken back, and run its job on that file"
     await place.cli.refused("undo", storno, "--yes", says=says)
@@ -216,7 +176,7 @@ async def test_what_a_storno_took_back_is_entered_again_as_the_refusal_advises(p
 
 
 async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place: Place) -> None:
-    run, _ = await entered(place, 2)
+    run = await place.entered(2)
     before = place.traffic.arrived
     ended = await undo(place, run)
     listing = ended.closing["run"]
@@ -224,17 +184,9 @@ async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place:
     file = f"{listing}-for-the-accountant.csv"
     command = ("export", listing, "--state", "skipped", "-o", file)
     typed = f"carbon-migrate {' '.join(command)}"
-    ended.saying(
-        [
-            f"The list for the accountant; nothing is sent: {typed}",
-            f"! run {listing} has sent nothing: to take run {run} back, the accountant has to enter",
-            f"carbon-migrate undo {run} --set way=opposite",
-            f"next: write the accountant's list: operation, sum, subscriber, and what is to be done {typed}",
-        ]
-    )
+    ended.saying([f"! run {listing} has sent nothing: to take run {run} back, the accountant has to enter", typed])
     assert "is done" not in ended.words
-    assert "has sent nothing" in await place.cli.told("undo", run, "--yes", "--quiet")
-    assert typed in (await place.cli("status", listing)).out
+    await place.cli.told("undo", run, "--yes", "--quiet", says="has sent nothing")
     await place.cli(*command)
     header, *lines = (place.cli.folder / file).read_text(encoding="utf-8-sig").splitlines()
     assert header.startswith("run;row;key;label;amount;answer;")
@@ -248,20 +200,6 @@ async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place:
     export = ("export", russian.closing["run"], "--state", "skipped", "-o", "-")
     assert "бухгалтеру: сторнировать (операция" in (await place.cli(*export, "--lang", "ru")).out
     assert "for the accountant: reverse operation " in (await place.cli(*export)).out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("recalculate", "one.csv", "--set", f"since={FIRST_OF_MONTH}"), "cannot be taken back: a recalculation"),
-        (("administrators",), "cannot be taken back"),
-    ],
-)
-async def test_a_kind_without_a_way_back_says_why(place: Place, arguments: tuple[str, ...], words: str) -> None:
-    place.rows("abonent_id", str(place.subscribers(1)[0]), name="one.csv")
-    run = (await place.cli("run", *arguments, "--yes", "--json", may_end_with=(0, 1, 2))).closing["run"]
-    await place.cli.refused("undo", run, "--yes", says=words)
-    assert (await place.runs())[-1].name == run
 
 
 # ---- what has ended for good: taken back by its undo, or closed by a person --------------------------------------
@@ -323,18 +261,6 @@ async def test_what_a_run_that_was_taken_back_has_not_sent_is_never_sent(place: 
     await sends_nothing(place, "purge", run, "--yes", may_end_with=(0,))
 
 
-async def test_killed_within_the_undo_the_run_has_ended_and_the_undo_goes_on(place: Place) -> None:
-    run, _, _ = await stopped(place, 20)
-    await place.kill_at(place.traffic.arrived + 1, "undo", run, *STORNO, "--yes", *SLOW, *SETTLE)
-    back = (await place.runs())[-1]
-    assert back.stage is Stage.APPROVED
-    await sends_nothing(place, "resume", run, "--yes", *SETTLE, says=f"taken back by run {back.name}")
-    # A bare resume knows of one run that is not at its end: the undo.
-    assert (await place.cli.closing("resume", "--yes", *SETTLE))["run"] == back.name
-    async with place.journal() as journal:
-        assert await journal.in_effect(await journal.run(run)) == []
-
-
 async def test_an_undo_that_asks_ends_nothing_and_one_that_was_killed_there_is_out_of_date(place: Place) -> None:
     """While it asks nothing sends the run; given up, it has ended nothing."""
     run, _, _ = await stopped(place)
@@ -354,16 +280,6 @@ async def test_an_undo_that_asks_ends_nothing_and_one_that_was_killed_there_is_o
     # Typed again, it takes back all of them, each once.
     assert (await undo(place, run, *STORNO)).closing["states"] == {"accepted": ROWS}
     assert place.query(REVERSED) == [(ROWS, ROWS)]
-
-
-async def test_an_undo_that_refuses_a_row_is_not_out_of_date_for_that(place: Place) -> None:
-    run, _, rows = await stopped(place)
-    with contextlib.closing(sqlite3.connect(place.cli.journal)) as journal, journal:
-        journal.execute("update items set answer = null where number = 1")
-    await killed_at("[y/N]", place, "undo", run, *STORNO, "--skip-bad")
-    back = (await place.runs())[-1].name
-    ended = await place.cli.closing("resume", back, "--yes", "--skip-bad", *SETTLE, ends=1)
-    assert (ended["states"], ended["refused"]) == ({"accepted": rows - 1}, 1)
 
 
 async def test_after_the_undo_of_the_undo_the_effects_stand_and_the_rest_stays_unsent(place: Place) -> None:
@@ -405,16 +321,15 @@ async def test_a_run_that_works_is_in_doubt_or_is_done_is_neither_closed_nor_tak
         says = f"works on run {run.name} now: stop it first"
         await place.cli.refused("undo", run.name, *STORNO, "--yes", says=says)
         # The answer to the next call is still to come when it is killed.
-        place.billing.latency = 5.0
-        await place.traffic.reaches(place.traffic.arrived + 1)
-        going.signal(signal.SIGKILL)
-        await going.ended()
+        async with place.holding():
+            await place.traffic.reaches(place.traffic.arrived + 1)
+            going.signal(signal.SIGKILL)
+            await going.ended()
     assert (await states_of(place, run.name)).keys() & {"sending", "unknown"}
     says = f"reconcile {run.name}"
     await sends_nothing(place, "close", run.name, *close, says=says)
     await sends_nothing(place, "undo", run.name, *STORNO, "--yes", says=["in doubt", says])
     await place.billing.wait_for_requests()
-    place.billing.latency = 0.0
     await resumed(place, run.name)
     await sends_nothing(place, "close", run.name, *close, says="is at its end")
 
@@ -440,21 +355,6 @@ async def test_a_row_that_a_person_has_to_decide_on_is_named_and_stays_decidable
     states = await states_of(place, run)
     assert (sum(states.values()), "manual" in states) == (ROWS, False)
     await sends_nothing(place, "resume", run, "--yes", *SETTLE)
-
-
-async def test_an_import_goes_through_after_a_trial_that_was_stopped_and_taken_back(place: Place) -> None:
-    await proposed_and_checked(place)
-    place.traffic.model = "/rest_api/"
-    async with place.cli.started("import", *TRIAL, "--yes", "--rate", "20", "--in-flight", "2") as going:
-        await place.traffic.reaches(place.traffic.arrived + 12)
-        going.signal(signal.SIGINT)
-        await going.ended()
-    (trial,) = await place.runs()
-    assert (await place.totals(trial.name)).count(State.PENDING)
-    await place.cli("undo", trial.name, "--yes", *SETTLE)
-    assert tried(place) == {}
-    whole = await place.cli.closing("import", *FILES, "--yes", "--skip-bad", ends=1)
-    assert (whole["refused"], len(tried(place))) == (1, 7)
 
 
 # ---- what others and the run itself set meanwhile ------------------------------------------------------------------
@@ -513,24 +413,6 @@ def left(place: Place) -> list[tuple[Any, ...]]:
     )
 
 
-async def test_an_operators_own_subscriber_outlives_the_undo_of_an_import(place: Place) -> None:
-    place.rows("Договор;ФИО;Логин", "Н-1;Первый;new1", "Н-2;Второй;new2", name="subs.csv")
-    with at_a_terminal(place, "import", "subs.csv") as terminal:
-        await terminal.shows("[y/N]")
-        for statement in (
-            "insert into admin_accounts (id) values (9000001)",
-            "insert into abonents (id, name, contract_number, account_id) values (9000001, 'Первый', 'Н-1', 9000001)",
-            "insert into users (id, abonent_id, login) values (9000001, 9000001, 'new1')",
-        ):
-            await place.execute(statement)
-        terminal.types("y\n")
-        assert await terminal.ends() == 1
-    assert "somebody else has made subscriber Н-1 since the list was made" in " ".join(terminal.seen.split())
-    (run,) = await place.runs()
-    await place.cli("undo", run.name, "--yes", *SETTLE)
-    assert left(place) == [("Н-1", "new1")]
-
-
 async def test_an_undo_asks_about_what_was_found_after_a_kill(place: Place) -> None:
     place.rows("Договор;ФИО;Логин", *(f"Н-{one};Имя;new{one}" for one in range(1, 9)), name="subs.csv")
     place.billing.latency, place.traffic.model = 0.1, "Users"
@@ -555,21 +437,9 @@ CHANGED = "changed between plan and call"
 
 def thresholds(place: Place) -> list[int]:
     """Writes a file of subscribers, the first two with one account; their ids."""
-    pair = place.query(
-        "select first 2 id from abonents where deleted = 0 and account_id = (select first 1 account_id from abonents "
-        "where is_folder = 0 and deleted = 0 group by account_id having count(*) > 1 order by account_id) order by id"
-    )
-    ids = [*(one for (one,) in pair), *place.subscribers(2)]
+    ids = [*place.of_one_account()[1:], *place.subscribers(2)]
     place.rows("abonent_id;limit_warning", *(f"{one};-{70 + number}" for number, one in enumerate(ids)))
     return ids
-
-
-async def test_a_row_that_finds_what_the_run_has_set_is_counted_and_no_warning(place: Place) -> None:
-    thresholds(place)
-    ended = await place.cli("run", "tariff-threshold", "rows.csv", "--yes")
-    assert OWN in " ".join(ended.out.split())
-    assert [words for words in (OWN[11:], " warning ", CHANGED) if words in ended.words] == []
-    assert CHANGED not in ended.out
 
 
 async def test_a_run_that_was_killed_still_knows_what_it_has_set(place: Place) -> None:
@@ -580,5 +450,5 @@ async def test_a_run_that_was_killed_still_knows_what_it_has_set(place: Place) -
     await set_threshold(place, ids[-1], -555)
     ended = await place.cli("resume", "--json", *SETTLE)
     assert ended.closing["states"] == {"accepted": 4}
-    # What somebody else has set is told as ever.
+    # What somebody else has set is told as ever, and what the run itself has set is no warning.
     ended.saying([OWN, f"accepted 1 × {CHANGED}", "and then limit_warning -555"])

@@ -28,7 +28,7 @@ from engine.pacing.holds import Stop, StopKind
 from engine.pipeline.live_policy import LivePolicy
 from jobs.access.gateway import Gateway
 from tests.checkpoints.samples import frozen_run, new_item
-from tests.cli.commands.test_watch import Heard
+from tests.cli.commands.test_control import Heard
 from tests.cli.conftest import Place, Started
 
 ROWS = 40

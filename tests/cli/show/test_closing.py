@@ -28,7 +28,6 @@ from engine.pipeline.progress import Progress, Status
 from jobs.imports import subscriber
 from jobs.imports.subscriber import ValueFault
 from jobs.spec.columns import Assigned, Column
-from tests.cli.commands.test_plan import planned
 from tests.cli.conftest import Place
 from tests.cli.test_screens import UNDER_WAY as LOAD
 from texts.said import reason, said, wording
@@ -207,7 +206,7 @@ async def test_a_run_shows_which_column_it_takes_for_what(place: Place) -> None:
     await place.cli.refused("run", "balances", "balances.csv", *mapping, says=line)
     says = [line, "note: read as CP1251, for its bytes are not UTF-8"]
     planning = (await place.cli("plan", "balances", "balances.csv", *mapping, "--json")).saying(says)
-    plan = planned(planning)
+    plan = planning.closing
     assert plan["columns"] == {"contract_number": "Лицевой счёт", "amount": "К зачислению", "abonent_id": "id"}
     assert plan["columns_not_used"] == ["Комментарий", "code"]
     sql = "select id as abonent_id, name from abonents where id = 2001"
