@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -35,40 +36,113 @@ def twin(
     return EarlierEntry(run, "1", Decimal(amount), None, state, line, WHEN, target)
 
 
+ELSEWHERE = "http://127.0.0.1:8082"
+AGAIN = "a duplicate in the input: the same key and amount as line 2"
+CONTRADICTS = "contradicts line 2: the same key with 5.00 there and 6.00 here"
+ENTERED = "entered by an earlier run: older, 2025-11-20T09:30 UTC"
+ON_TOP = "for this key on 2025-11-20; the input says 6.00: if it is meant to be entered on top, run with --again"
+ANOTHER = (
+    f"run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same billing, "
+    f"give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
+)
+IN_EFFECT = (State.ACCEPTED, State.APPLIED)
+OPEN = (State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL)
+REPEATS = ({"repeatable": True}, {"enter": Repeat.AGAIN})
+PER_BILLING = {"enter": Repeat.PER_BILLING}
+HERE = twin("5.00")
+
+
+def older(state: State, amount: str = "5.00", **about: str) -> EarlierEntry:
+    return twin(amount, state, **{"run": "older"} | about)
+
+
 def judged(
-    amount: str, *twins: EarlierEntry, repeatable: bool = False, enter: Repeat = Repeat.ONCE
-) -> tuple[NewItem, NewItem | Refusal]:
+    amount: str, *twins: EarlierEntry, repeatable: bool = False, enter: Repeat = Repeat.ONCE, sends: bool = False
+) -> tuple[str, str]:
+    """What becomes of line 7 of the input, and why."""
+    run = A_RUN if sends else replace(A_RUN, approved_at=None)
     item = replace(row("1", amount), line=7)
-    unsent = replace(A_RUN, approved_at=None)
-    effect = FakeJob((), repeatable=repeatable).effect
-    return item, judge_for(unsent, effect, enter)(item, twins)
+    verdict = judge_for(run, FakeJob((), repeatable=repeatable).effect, enter)(item, twins)
+    if isinstance(verdict, Refusal):
+        conflict = verdict.conflict
+        assert verdict == Refusal(7, None, item.label, verdict.reason, item.row, conflict=conflict and item.key)
+        return "contradicts" if conflict else "refused", verdict.reason
+    assert replace(verdict, skip_reason=None) == item
+    return ("skipped", verdict.skip_reason) if verdict.skip_reason else ("new", "")
 
 
-# ---- the judge, within one input ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("amount", ["5.00", "5", "5.000"])
-def test_the_same_key_and_amount_twice_is_skipped_with_the_line_of_the_first(amount: str) -> None:
-    item, verdict = judged(amount, twin("5.00"))
-    assert verdict == replace(item, skip_reason="a duplicate in the input: the same key and amount as line 2")
-
-
-def test_the_same_key_with_another_amount_is_refused_as_a_conflict() -> None:
-    item, verdict = judged("6.00", twin("5.00"))
-    assert verdict == Refusal(
-        7, None, item.label, "contradicts line 2: the same key with 5.00 there and 6.00 here", item.row, conflict="1"
-    )
-
-
-def test_where_sending_has_begun_the_earlier_row_alone_counts() -> None:
-    assert A_RUN.approved_at is not None
-    item = replace(row("1", "6.00"), line=7)
-    verdict = judge_for(A_RUN, FakeJob().effect, Repeat.ONCE)(item, [twin("5.00")])
-    assert isinstance(verdict, Refusal)
-    assert verdict.reason.endswith("6.00 here; that one stays in the run, this one is left out")
-    same = judge_for(A_RUN, FakeJob().effect, Repeat.ONCE)(item, [twin("6.00")])
-    assert isinstance(same, NewItem)
-    assert same.skip_reason == "a duplicate in the input: the same key and amount as line 2"
+@pytest.mark.parametrize(
+    ("amount", "twins", "how", "verdict"),
+    [
+        # Within one input, whatever the job and the wish.
+        *((amount, [HERE], {}, ("skipped", AGAIN)) for amount in ("5.00", "5", "5.000")),
+        ("6.00", [HERE], {}, ("contradicts", CONTRADICTS)),
+        *(("5.00", [HERE], how, ("skipped", AGAIN)) for how in (*REPEATS, {"sends": True})),
+        *(("6.00", [HERE], how, ("contradicts", CONTRADICTS)) for how in REPEATS),
+        (
+            "6.00",
+            [HERE],
+            {"sends": True},
+            ("contradicts", f"{CONTRADICTS}; that one stays in the run, this one is left out"),
+        ),
+        # Against earlier runs.
+        *(("5.00", [older(state)], {}, ("skipped", ENTERED)) for state in IN_EFFECT),
+        *(("6.00", [older(state)], {}, ("refused", f"run older has entered 5.00 {ON_TOP}")) for state in IN_EFFECT),
+        *(
+            (
+                amount,
+                [older(state)],
+                {},
+                ("refused", f"run older has this row as {state}: take that run to its end first"),
+            )
+            for state in OPEN
+            for amount in ("5.00", "6.00")
+        ),
+        *(
+            ("5.00", [older(state)], how, ("new", ""))
+            for state in (State.PENDING, State.UNKNOWN, State.ACCEPTED)
+            for how in REPEATS
+        ),
+        # Of several entries one of this amount is enough to skip.
+        ("5.00", [twin("4.00", State.ACCEPTED, run="first"), older(State.ACCEPTED)], {}, ("skipped", ENTERED)),
+        (
+            "6.00",
+            [twin("4.00", State.ACCEPTED, run="first"), older(State.ACCEPTED)],
+            {},
+            ("refused", f"run older has entered 5.00 {ON_TOP}"),
+        ),
+        (
+            "5.00",
+            [older(State.ACCEPTED), twin("5.00", State.UNKNOWN, run="newest")],
+            {},
+            ("refused", "run newest has this row as unknown: take that run to its end first"),
+        ),
+        # At another address, which may be the same billing.
+        *(
+            (amount, [older(state, target=ELSEWHERE)], {}, ("refused", ANOTHER))
+            for state in (State.ACCEPTED, State.UNKNOWN)
+            for amount in ("5.00", "6.00")
+        ),
+        ("5.00", [older(State.ACCEPTED, target=ELSEWHERE)], PER_BILLING, ("new", "")),
+        (
+            "5.00",
+            [twin("5.00", State.ACCEPTED, run="first", target=ELSEWHERE), older(State.APPLIED)],
+            PER_BILLING,
+            ("skipped", ENTERED),
+        ),
+        # Both are looked at.
+        (
+            "5.00",
+            [older(State.ACCEPTED), twin("6.00")],
+            {"enter": Repeat.AGAIN},
+            ("contradicts", "contradicts line 2: the same key with 6.00 there and 5.00 here"),
+        ),
+    ],
+)
+def test_what_becomes_of_a_row_whose_key_was_there_before(
+    amount: str, twins: list[EarlierEntry], how: dict[str, Any], verdict: tuple[str, str]
+) -> None:
+    assert judged(amount, *twins, **how) == verdict
 
 
 def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
@@ -81,94 +155,6 @@ def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
     assert isinstance(other, Refusal)
     assert other.reason == "contradicts line 2: the same key with limit -100 there and limit -200 here"
     assert other.conflict == "1"
-
-
-@pytest.mark.parametrize(("repeatable", "enter"), [(True, Repeat.ONCE), (False, Repeat.AGAIN)])
-def test_duplicates_of_one_input_are_told_whatever_the_job_and_the_wish(repeatable: bool, enter: Repeat) -> None:
-    _, same = judged("5.00", twin("5.00"), repeatable=repeatable, enter=enter)
-    _, other = judged("6.00", twin("5.00"), repeatable=repeatable, enter=enter)
-    assert isinstance(same, NewItem)
-    assert same.skip_reason
-    assert isinstance(other, Refusal)
-
-
-# ---- the judge, against earlier runs -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.APPLIED])
-def test_what_an_earlier_run_has_entered_is_skipped_with_its_name_and_time(state: State) -> None:
-    item, verdict = judged("5.00", twin("5.00", state, run="older"))
-    assert verdict == replace(item, skip_reason="entered by an earlier run: older, 2025-11-20T09:30 UTC")
-
-
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.APPLIED])
-def test_another_amount_than_an_earlier_run_entered_is_refused_and_no_conflict(state: State) -> None:
-    _, verdict = judged("6.00", twin("5.00", state, run="older"))
-    assert isinstance(verdict, Refusal)
-    assert verdict.reason == (
-        "run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: "
-        "if it is meant to be entered on top, run with --again"
-    )
-    assert verdict.conflict is None
-
-
-@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL])
-@pytest.mark.parametrize("amount", ["5.00", "6.00"])
-def test_what_an_earlier_run_has_not_finished_is_refused_whatever_the_amount(state: State, amount: str) -> None:
-    _, verdict = judged(amount, twin("5.00", state, run="older"))
-    assert isinstance(verdict, Refusal)
-    assert verdict.reason == f"run older has this row as {state}: take that run to its end first"
-    assert (verdict.line, verdict.conflict) == (7, None)
-
-
-@pytest.mark.parametrize(("repeatable", "enter"), [(True, Repeat.ONCE), (False, Repeat.AGAIN)])
-@pytest.mark.parametrize("state", [State.PENDING, State.UNKNOWN, State.ACCEPTED])
-def test_earlier_runs_do_not_matter_to_what_can_be_repeated_or_is_meant_twice(
-    repeatable: bool, enter: Repeat, state: State
-) -> None:
-    item, verdict = judged("5.00", twin("5.00", state, run="older"), repeatable=repeatable, enter=enter)
-    assert verdict == item
-
-
-def test_of_several_entries_one_of_this_amount_is_enough_to_skip() -> None:
-    older, newer = twin("4.00", State.ACCEPTED, run="older"), twin("5.00", State.ACCEPTED, run="newer")
-    item, verdict = judged("5.00", older, newer)
-    assert verdict == replace(item, skip_reason="entered by an earlier run: newer, 2025-11-20T09:30 UTC")
-    _, another = judged("6.00", older, newer)
-    assert isinstance(another, Refusal)
-    assert "run newer has entered 5.00" in another.reason
-    _, unfinished = judged("5.00", older, newer, twin("5.00", State.UNKNOWN, run="newest"))
-    assert isinstance(unfinished, Refusal)
-    assert "run newest has this row as unknown" in unfinished.reason
-
-
-ELSEWHERE = "http://127.0.0.1:8082"
-
-
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.UNKNOWN])
-@pytest.mark.parametrize("amount", ["5.00", "6.00"])
-def test_what_was_entered_at_another_address_is_asked_about(state: State, amount: str) -> None:
-    _, verdict = judged(amount, twin("5.00", state, run="older", target=ELSEWHERE))
-    assert isinstance(verdict, Refusal)
-    assert verdict.reason == (
-        f"run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same billing, "
-        f"give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
-    )
-
-
-def test_in_another_billing_a_row_is_new_and_counts_once_here_all_the_same() -> None:
-    elsewhere = twin("5.00", State.ACCEPTED, run="older", target=ELSEWHERE)
-    item, verdict = judged("5.00", elsewhere, enter=Repeat.PER_BILLING)
-    assert verdict == item
-    _, known = judged("5.00", elsewhere, twin("5.00", State.APPLIED, run="newer"), enter=Repeat.PER_BILLING)
-    assert isinstance(known, NewItem)
-    assert known.skip_reason
-
-
-def test_an_earlier_run_and_this_input_are_both_looked_at() -> None:
-    item, verdict = judged("5.00", twin("5.00", State.ACCEPTED, run="older"), twin("6.00"), enter=Repeat.AGAIN)
-    assert isinstance(verdict, Refusal)
-    assert verdict.conflict == item.key
 
 
 # ---- the whole of it, into a journal -----------------------------------------------------------------------------

@@ -55,103 +55,53 @@ class Table:
 def tables(seed: int, each: int) -> Iterator[Table]:
     """So many tables of each kind."""
     draw = random.Random(seed)
-    for kind, (make, tells) in _KINDS.items():
+    for kind, (header, row, fewest, most, tells) in _KINDS.items():
         for _ in range(each):
-            yield Table(kind, make(draw), tells)
+            end = draw.choice(("\n", "\r\n"))
+            many = draw.randrange(fewest, most)
+            # One prefix again and again says no more than once.
+            rows = [row(draw)] * many if kind == "prefixes" else [row(draw) for _ in range(many)]
+            text = end.join((header(draw) if callable(header) else header, *rows, ""))
+            # In capital letters alone, as old programs print it.
+            yield Table(kind, text.upper() if kind.startswith("upper") else text, tells)
 
 
-def _whole(draw: random.Random) -> str:
-    """A list of subscribers: number, name, address, tariff, sum, sometimes a comment."""
-    names = draw.sample(HEADERS, 5)
-    rows = [
-        f"{_number(draw)};{_name(draw)};{_address(draw)};{draw.choice(TARIFFS)};{_sum(draw)}"
-        for _ in range(draw.randrange(5, 120))
-    ]
-    return _lines(draw, ";".join(names), rows)
+def _subscriber(draw: random.Random) -> str:
+    return ";".join((_number(draw), _name(draw), _address(draw), draw.choice(TARIFFS), _sum(draw)))
 
 
-def _names(draw: random.Random) -> str:
-    return _lines(draw, "id;name", [f"{n};{_name(draw)}" for n in range(draw.randrange(3, 30))])
+def _digits(draw: random.Random) -> str:
+    return f"{draw.randrange(1, 9999)};{_sum(draw)}"
 
 
-def _upper(draw: random.Random) -> str:
-    """The same in capital letters alone, as old programs print it."""
-    return _whole(draw).upper()
-
-
-def _upper_names(draw: random.Random) -> str:
-    return _names(draw).upper()
-
-
-def _comments(draw: random.Random) -> str:
-    rows = [f"{draw.randrange(1, 9999)};{_sum(draw)};{draw.choice(COMMENTS)}" for _ in range(draw.randrange(3, 30))]
-    return _lines(draw, "id;amount;comment", rows)
-
-
-def _streets(draw: random.Random) -> str:
-    rows = [f"{draw.randrange(1, 9999)};{_address(draw)}" for _ in range(draw.randrange(3, 30))]
-    return _lines(draw, "id;address", rows)
-
-
-def _header(draw: random.Random) -> str:
-    """A header in Russian over numbers."""
-    return _lines(draw, ";".join(draw.sample(HEADERS, draw.randrange(3, 7))), _digits(draw))
-
-
-def _title_header(draw: random.Random) -> str:
-    return _lines(draw, ";".join(map(str.capitalize, draw.sample(HEADERS, draw.randrange(3, 7)))), _digits(draw))
-
-
-def _upper_header(draw: random.Random) -> str:
-    return _header(draw).upper()
-
-
-def _words(draw: random.Random) -> str:
-    """One to three words among numbers."""
-    header = ";".join(draw.sample(HEADERS, draw.randrange(1, 3)))
-    return _lines(draw, draw.choice((header, header.capitalize(), header.upper())), _digits(draw))
-
-
-def _one_name(draw: random.Random) -> str:
-    return _lines(draw, "id;name", [f"1;{draw.choice((*SURNAMES, *FORENAMES, *TARIFFS))}", *_digits(draw)])
-
-
-def _prefixes(draw: random.Random) -> str:
+def _prefixed(letters: str, most: int) -> Callable[[random.Random], str]:
     """Contract numbers with a few letters before them, and no other letter of theirs."""
-    prefix = "".join(draw.sample("АБВДИКЛМНОПРСТФЮЯ", draw.randrange(1, 4)))
-    return _lines(draw, "contract;amount", [f"{prefix}-{n:05};{_sum(draw)}" for n in range(draw.randrange(1, 50))])
+    return lambda draw: f"{''.join(draw.sample(letters, draw.randrange(1, most)))}-{_digits(draw)}"
 
 
-def _many_prefixes(draw: random.Random) -> str:
-    """As before, with other letters in every row: such letters are those of no language."""
-    rows = [f"{''.join(draw.sample('ФЮЛПОБЩЭЦИК', 2))}{n:05};{_sum(draw)}" for n in range(draw.randrange(5, 60))]
-    return _lines(draw, "contract;amount", rows)
+def _headers(fewest: int, most: int, spelled: Callable[[str], str] = str) -> Callable[[random.Random], str]:
+    return lambda draw: ";".join(map(spelled, draw.sample(HEADERS, draw.randrange(fewest, most))))
 
 
-_KINDS: Final[dict[str, tuple[Callable[[random.Random], str], bool]]] = {
-    "whole": (_whole, True),
-    "names": (_names, True),
-    "upper": (_upper, True),
-    "upper names": (_upper_names, True),
-    "comments": (_comments, True),
-    "streets": (_streets, True),
-    "header": (_header, True),
-    "title header": (_title_header, True),
-    "upper header": (_upper_header, True),
-    "words": (_words, False),
-    "one name": (_one_name, False),
-    "prefixes": (_prefixes, False),
-    "many prefixes": (_many_prefixes, False),
+_KINDS: Final[
+    dict[str, tuple[Callable[[random.Random], str] | str, Callable[[random.Random], str], int, int, bool]]
+] = {
+    "whole": (_headers(5, 6), _subscriber, 5, 120, True),
+    "upper whole": (_headers(5, 6), _subscriber, 5, 120, True),
+    "names": ("id;name", lambda draw: f"7;{_name(draw)}", 3, 30, True),
+    "upper names": ("id;name", lambda draw: f"7;{_name(draw)}", 3, 30, True),
+    "comments": ("id;amount;comment", lambda draw: f"{_digits(draw)};{draw.choice(COMMENTS)}", 3, 30, True),
+    "streets": ("id;address", lambda draw: f"7;{_address(draw)}", 3, 30, True),
+    "header": (_headers(3, 7), _digits, 1, 20, True),
+    "title header": (_headers(3, 7, str.capitalize), _digits, 1, 20, True),
+    "upper header": (_headers(3, 7), _digits, 1, 20, True),
+    "words": (_headers(1, 3), _digits, 1, 20, False),
+    "upper words": (_headers(1, 3, str.capitalize), _digits, 1, 20, False),
+    "one name": ("id;name", lambda draw: f"1;{draw.choice((*SURNAMES, *FORENAMES, *TARIFFS))}", 1, 2, False),
+    "prefixes": ("contract;amount", _prefixed("АБВДИКЛМНОПРСТФЮЯ", 4), 1, 50, False),
+    "many prefixes": ("contract;amount", _prefixed("ФЮЛПОБЩЭЦИК", 4), 5, 60, False),
 }
-
-
-def _lines(draw: random.Random, header: str, rows: list[str]) -> str:
-    end = draw.choice(("\n", "\r\n"))
-    return end.join((header, *rows, ""))
-
-
-def _digits(draw: random.Random) -> list[str]:
-    return [f"{draw.randrange(1, 9999)};{_sum(draw)}" for _ in range(draw.randrange(1, 20))]
+"""Of each kind its header, its row, from and below how many rows there are, and whether they tell enough."""
 
 
 def _number(draw: random.Random) -> str:
@@ -159,14 +109,10 @@ def _number(draw: random.Random) -> str:
 
 
 def _name(draw: random.Random) -> str:
-    surname = draw.choice(SURNAMES)
+    surname, forename, patronymic = draw.choice(SURNAMES), draw.choice(FORENAMES), draw.choice(PATRONYMICS)
+    company = draw.choice(("Ромашка", "Вектор", "Горводоканал", "Техсервис", "Эридан"))
     return draw.choice(
-        (
-            surname,
-            f"{surname} {draw.choice(FORENAMES)} {draw.choice(PATRONYMICS)}",
-            f"{surname} {draw.choice(FORENAMES)[0]}.{draw.choice(PATRONYMICS)[0]}.",
-            f"ООО {draw.choice(('Ромашка', 'Вектор', 'Горводоканал', 'Техсервис', 'Эридан'))}",
-        )
+        (surname, f"{surname} {forename} {patronymic}", f"{surname} {forename[0]}.{patronymic[0]}.", f"ООО {company}")
     )
 
 
