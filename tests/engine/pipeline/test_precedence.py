@@ -14,7 +14,6 @@ import pytest
 
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from checkpoints.transitions import NO_PAYLOADS
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy, NotSent, RowRefused
 from engine.job import ALL_BEFORE, Different
@@ -32,17 +31,8 @@ REFUSED = Call(RowRefused("no such folder"))
 SHOWS_NOT = "steps that the billing does not show yet"
 
 
-class Killed(Exception):
-    """The process ends."""
-
-
-class MortalJournal(MemoryJournal):
-    """A journal whose process ends just before, or just after, one of its writes: the `fuse`-th such moment.
-
-    What it reads of a key in `slow` for the first time is out of date when it is given.
-    """
-
-    fuse = inf
+class SlowJournal(MemoryJournal):
+    """A journal of which what is read of a key in `slow` for the first time is out of date when it is given."""
 
     def __init__(self, *items: Item) -> None:
         super().__init__(*items)
@@ -57,35 +47,19 @@ class MortalJournal(MemoryJournal):
             del self.slow[key]
         return found
 
-    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
-        self._tick()
-        await super().claim(run, item_ids, payloads)
-        self._tick()
-
     async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
-        self._tick()
         doubted = await super().record(run, changes)
         for change in changes:
             if event := self.slow.get(self.kept[change.item_id].key):
                 event.set()
-        self._tick()
         return doubted
-
-    async def doubt(self, run: Run) -> int:
-        self._tick()
-        return await super().doubt(run)
-
-    def _tick(self) -> None:
-        self.fuse -= 1
-        if self.fuse == 0:
-            raise Killed
 
 
 class Setting(paced.Setting):
     """A run over items in memory, each call of `takes` seconds, or of those in `lasts`."""
 
     job: SteppedJob
-    journal: MortalJournal
+    journal: SlowJournal
 
     def __init__(
         self,
@@ -99,7 +73,7 @@ class Setting(paced.Setting):
     ) -> None:
         there = [one.key for one in items if one.state is State.SKIPPED]
         job = SteppedJob(needed, plan, lag=lag, there=there)
-        super().__init__(MortalJournal(*items), policy, job=job, takes=takes)
+        super().__init__(SlowJournal(*items), policy, job=job, takes=takes)
         self.lasts: dict[str, float] = {}
 
     async def during(self, one: Item) -> None:
@@ -450,33 +424,6 @@ async def test_a_limit_of_money_ends_the_pass_with_what_waits() -> None:
     await setting.go()
     assert setting.counts() == {State.ACCEPTED: 1, State.PENDING: 6}
     assert setting.stop.kind is StopKind.BUDGET
-
-
-@pytest.mark.parametrize("lag", [0.0, 2.0])
-async def test_killed_at_any_write_the_next_process_goes_on_where_it_was(lag: float) -> None:
-    plan = {"1.2": [LOST_WITH_EFFECT], "3.1": [LOST_WITHOUT], "2.2": [REFUSED] * 9}
-
-    def made() -> Setting:
-        return settings_of(3, folders=2, plan=plan, lag=lag, takes=0.1)
-
-    whole = (await made().go()).journal
-    kills = 0
-    while True:
-        kills += 1
-        setting = made()
-        setting.journal.fuse = kills
-        try:
-            await setting.go()
-        except Killed:
-            await setting.resumed()
-        else:
-            break
-        assert setting.journal.states() == whole.states(), kills
-        assert {key: count for key, count in setting.job.effects.items() if count} == dict.fromkeys(
-            [key for key, state in whole.states().items() if state is State.ACCEPTED], 1
-        )
-        assert setting.messages()["2.3"] == "not sent: subscriber 2.2 was refused"
-    assert kills > 20
 
 
 # ---- all together ------------------------------------------------------------------------------------------------
