@@ -561,8 +561,18 @@ class Loaded(Setting):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spell", [2.0, 5.0, 60.0, 200.0])
-@pytest.mark.parametrize(("slots", "in_flight"), [(4, None), (16, None), (4, 6), (16, 64)])
+@pytest.mark.parametrize(
+    ("slots", "in_flight", "spell"),
+    [
+        (4, None, 2.0),
+        (4, None, 60.0),
+        (16, None, 5.0),
+        (16, None, 200.0),
+        (4, 6, 60.0),
+        (16, 64, 2.0),
+        (16, 64, 200.0),
+    ],
+)
 async def test_a_spell_of_busy_answers_is_met_with_few_calls_and_forgotten_within_ten_seconds(
     slots: int, in_flight: int | None, spell: float
 ) -> None:
