@@ -1,8 +1,7 @@
 """Many deadlines on one timer, on a virtual clock: what is late is cut short, what is not is left alone."""
 
 import asyncio
-
-import pytest
+from collections.abc import Awaitable
 
 from billing.api.wire import Deadlines
 from tests import virtual_clock
@@ -15,12 +14,13 @@ def now() -> float:
     return asyncio.get_running_loop().time() - START
 
 
-async def tells_when(work: "asyncio.Task[object]") -> tuple[str, float]:
-    """How a task ended, and when."""
+async def end_of(work: Awaitable[object]) -> tuple[str, float]:
+    """How it ended, and when."""
     try:
         result = await work
     except TimeoutError:
-        return "late", now()
+        task = asyncio.current_task()
+        return "late, and cancelled" if task and task.cancelling() else "late", now()
     except asyncio.CancelledError:
         return "cancelled", now()
     return str(result), now()
@@ -33,7 +33,7 @@ def test_each_has_its_time_from_its_own_beginning() -> None:
         for begin, needs in ((0, 30), (1, 2), (1, 9.5), (4, 30), (4, 10.5), (25, 3), (25, 30)):
             await asyncio.sleep(begin - now())
             work = asyncio.create_task(deadlines.within(asyncio.sleep(needs, "done")))
-            ends.append(asyncio.create_task(tells_when(work)))
+            ends.append(asyncio.create_task(end_of(work)))
         return list(await asyncio.gather(*ends))
 
     assert virtual_clock.run(scenario()) == [
@@ -47,47 +47,35 @@ def test_each_has_its_time_from_its_own_beginning() -> None:
     ]
 
 
-def test_what_is_done_in_time_leaves_its_task_alone_afterwards() -> None:
-    async def scenario() -> list[tuple[str, float]]:
-        deadlines = Deadlines(SECONDS)
-
-        async def works(*needs: float) -> str:
-            for seconds in needs:
-                await deadlines.within(asyncio.sleep(seconds))
-                await asyncio.sleep(20)
-            return "done"
-
-        tasks = [asyncio.create_task(works(*needs)) for needs in ((2, 9.5), (1, 30), (3, 9))]
-        return list(await asyncio.gather(*(tells_when(task) for task in tasks)))
-
-    assert virtual_clock.run(scenario()) == [("done", 51.5), ("late", 31), ("done", 52)]
-
-
-def test_what_is_cut_short_has_ended_before_the_deadline_is_told() -> None:
+def test_what_is_cut_short_has_ended_and_what_was_in_time_is_left_alone() -> None:
     tidied: list[float] = []
 
-    async def tidy() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            tidied.append(now())
+    async def works(deadlines: Deadlines, *needs: float) -> str:
+        for seconds in needs:
+            try:
+                await deadlines.within(asyncio.sleep(seconds))
+            finally:
+                tidied.append(now())
+            await asyncio.sleep(20)
+        return "done"
 
-    async def scenario() -> None:
-        with pytest.raises(TimeoutError):
-            await Deadlines(SECONDS).within(tidy())
-        task = asyncio.current_task()
-        assert task is not None
-        assert task.cancelling() == 0
+    async def scenario() -> list[tuple[str, float]]:
+        deadlines = Deadlines(SECONDS)
+        ends = await asyncio.gather(*(end_of(works(deadlines, *needs)) for needs in ((2, 9.5), (1, 30), (3, 9))))
+        work = asyncio.create_task(end_of(deadlines.within(asyncio.sleep(60, "closed"))))
+        await settle()
+        deadlines.close()
+        return [*ends, await work]
 
-    virtual_clock.run(scenario())
-    assert tidied == [10]
+    assert virtual_clock.run(scenario()) == [("done", 51.5), ("late", 31), ("done", 52), ("closed", 112)]
+    assert tidied == [1, 2, 3, 31, 31.5, 32]
 
 
 def test_whoever_else_cancels_has_his_way() -> None:
     async def scenario() -> list[tuple[str, float]]:
         deadlines = Deadlines(SECONDS)
         early, at_once, late = (asyncio.create_task(deadlines.within(asyncio.sleep(60))) for _ in range(3))
-        ends = [asyncio.create_task(tells_when(task)) for task in (early, at_once, late)]
+        ends = [asyncio.create_task(end_of(task)) for task in (early, at_once, late)]
         loop = asyncio.get_running_loop()
         loop.call_at(START + 5, early.cancel)
         # The deadline's own timer was set before: both strike in one turn of the loop.
@@ -95,14 +83,3 @@ def test_whoever_else_cancels_has_his_way() -> None:
         return list(await asyncio.gather(*ends))
 
     assert virtual_clock.run(scenario()) == [("cancelled", 5), ("cancelled", 10), ("late", 10)]
-
-
-def test_after_the_close_nothing_is_cut_short() -> None:
-    async def scenario() -> str:
-        deadlines = Deadlines(SECONDS)
-        work = asyncio.create_task(deadlines.within(asyncio.sleep(60, "done")))
-        await settle()
-        deadlines.close()
-        return await work
-
-    assert virtual_clock.run(scenario()) == "done"
