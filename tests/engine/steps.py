@@ -6,7 +6,7 @@ from math import inf
 import anyio
 import anyio.lowlevel
 
-from checkpoints.records import Item, Run
+from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Evidence
 from engine.job import ALL_BEFORE
@@ -26,10 +26,11 @@ class SteppedJob(FakeJob):
         needed: Mapping[str, Sequence[str]],
         plan: Mapping[str, Sequence[Call]] | None = None,
         *,
+        new: Sequence[NewItem] = (),
         lag: float = 0.0,
         there: Collection[str] = (),
     ) -> None:
-        super().__init__(plan=plan)
+        super().__init__(new, plan)
         self.needed = needed
         self.lag = lag
         self.lags: dict[str, float] = {}

@@ -1,8 +1,9 @@
-"""Killed at any moment, any number of times, while people change what is overwritten: no load of the simulation."""
+"""Killed at any moment, any number of times, under any mix of faults, where the simulation has no such load."""
 
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, rows
+from tests.engine.steps import SteppedJob
 
 pytestmark = [pytest.mark.usefixtures("no_waiting"), pytest.mark.slow]
 
@@ -103,7 +105,7 @@ async def live(path: Path, name: str, job: FakeJob, bomb: Bomb) -> bool:
         return False
 
 
-async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable[[], None]) -> None:
+async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable[[], None] = lambda: None) -> None:
     """Live until the end of the run is reached, with `between` between two lives."""
     async with open_journal(path) as journal:
         run = await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
@@ -113,6 +115,25 @@ async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable
             return
         between()
     assert await live(path, run.name, job, Bomb(10**9, cancels=False))
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+async def test_killed_at_any_moment_no_row_goes_before_those_that_it_needs(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.pipeline.precedence.LONGEST_GAP", 0.01)
+    monkeypatch.setattr("engine.pipeline.precedence.GAP", 0.01)
+    draw = random.Random(seed)
+    path = tmp_path / "journal.db"
+    needed = {str(key): [str(draw.randrange(key)) for _ in range(draw.choice([0, 1, 2]))] for key in range(1, ROWS)}
+    job = SteppedJob(needed, faults(draw), new=rows(ROWS, lanes=LANES))
+    await lives(path, draw, job)
+    assert job.effects == Counter(str(key) for key in range(ROWS))
+    async with open_journal(path) as journal:
+        (run,) = await journal.runs()
+        kept = {one.key: one.payload for one in await journal.items(run, {State.ACCEPTED})}
+    assert kept == {key: ", ".join(dict.fromkeys(f"id {one}" for one in needed.get(key, []))) or "{}" for key in kept}
+    assert len(kept) == ROWS
 
 
 @pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.prove) for seed in range(6, 20))])
