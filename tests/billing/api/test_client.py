@@ -18,8 +18,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from billing.api import wire
-from billing.api.calls import filter_, version
-from billing.errors import BillingAway, NotTheBilling
+from billing.api.calls import filter_
+from billing.errors import BillingAway
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from lab.crash.loops import loops
 from tests.billing.api.bare_server import (
@@ -270,11 +270,6 @@ async def test_what_was_answered(answer: bytes, evidence: Evidence) -> None:
     assert server.paths == [WRITE.path]
 
 
-async def test_an_answer_beyond_the_limit_is_lost() -> None:
-    seen, _ = await seen_of(READ, whole("Content-Encoding: gzip", body=SMALL), answer_limit=50_000)
-    assert seen == Lost("HTTP 200 with an answer of more than 48 KiB, not read to its end")
-
-
 async def test_a_server_that_speaks_first_is_never_taken_for_the_billing() -> None:
     seen, _ = await seen_of(b"220 ready\r\n", HEAD)
     assert isinstance(seen, NotSent | Lost)
@@ -303,24 +298,7 @@ async def test_the_request_as_it_goes_over_the_wire() -> None:
     assert body.endswith(b"&hash_key=k%2By")
 
 
-async def test_health_tells_the_billing_from_others() -> None:
-    first = whole(body=b'{"result": {"version": "5", "time": "2024-01-01 00:00:00"}}')
-    other = whole("Content-Type: text/html", body=b"<html>Welcome to nginx!</html>")
-    async with served(talk([READ, first], [READ, other])) as server, client_of(server.url) as client:
-        assert (await client.health()).version == "5"
-        with pytest.raises(NotTheBilling, match=r"Welcome to nginx!\. Check address and port"):
-            await client.health()
-        assert server.paths == [version().path] * 2
-
-
 # ---- the caller's part -------------------------------------------------------------------------------------------
-
-
-async def test_many_at_once_each_arrive_once() -> None:
-    async with served(talk([EACH])) as server, client_of(server.url) as client:
-        seen = await asyncio.gather(*(client.send(WRITE) for _ in range(64)))
-        assert seen == [Accepted(result=1)] * 64
-        assert len(server.paths) == 64
 
 
 async def test_a_client_is_opened_first_and_not_used_after() -> None:
@@ -331,18 +309,6 @@ async def test_a_client_is_opened_first_and_not_used_after() -> None:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         await client.send(WRITE)
-
-
-async def test_left_is_told_of_what_may_have_left_and_of_nothing_else() -> None:
-    """Of each call the server saw a part, or may have, if and only if it is told as left."""
-    ear = Ear()
-    async with served(talk([READ, CLEAN, HEAD, RESET])) as server, overheard(server.url, ear) as client:
-        assert isinstance(await client.send(WRITE, row=1), Accepted)
-        assert isinstance(await client.send(WRITE, row=1), Lost)
-    assert ear.left == [True, True]
-    async with overheard(server.url, ear) as client:
-        assert isinstance(await client.send(WRITE, row=1), NotSent)
-    assert ear.left == [True, True, False]
 
 
 @pytest.mark.parametrize("connects", [True, False], ids=["connecting", "waiting"])
@@ -361,15 +327,6 @@ async def test_a_call_that_is_cancelled_has_left_where_it_was_connected(*, conne
             server.over.set()
     assert ear.left == [not connects]
     assert (server.connections, len(server.paths)) == (1, 0 if connects else 1)
-
-
-async def test_a_call_cancelled_before_its_first_step_is_not_even_begun() -> None:
-    async with served(talk([EACH])) as server, client_of(server.url) as client:
-        task = asyncio.ensure_future(client.send(WRITE))
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert (server.connections, server.paths) == (0, [])
 
 
 async def test_a_connection_that_is_dead_as_soon_as_it_is_made_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -502,16 +459,6 @@ async def test_what_a_server_does_unasked_is_no_answer_to_the_next_call(unasked:
         server.over.set()
         assert (server.connections, len(server.paths)) == (2, 2)
     assert ear.left == [True, True]
-
-
-async def test_the_answer_that_comes_after_a_504_is_not_that_of_the_next_call() -> None:
-    """A proxy gives up waiting, says so, and passes on the real answer when it comes after all."""
-    second = asyncio.Event()
-    proxy: list[Step] = [READ, whole(status="504 X"), second, LATE, READ]
-    after: list[Step] = [READ, second.set, CLEAN]
-    async with served(talk(proxy, after)) as server, client_of(server.url) as client:
-        assert isinstance(await client.send(WRITE, row=1), Lost)
-        assert await client.send(WRITE, row=2) == Accepted(result=1)
 
 
 async def test_the_answer_to_a_call_that_was_given_up_is_not_that_of_the_next() -> None:

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.database import database as databases
-from billing.database.database import Database, attach, create
+from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.database.reader import Connection, FirebirdRefusal, Prepared
 from billing.database.sql_blocks import Value, Values, blocks
-from billing.errors import DatabaseAway, NotTheBilling, StatementRefused, WrongPassword
+from billing.errors import DatabaseAway, StatementRefused, WrongPassword
 from billing.secret import Secret
 from tests.billing.selects.selecting import ENDLESS, change, wait_until_it_counts
 from tests.conftest import SHARED_FIXTURES
@@ -46,25 +46,6 @@ def test_what_is_a_server_and_what_a_file(database: str, on_server: bool, parts:
     assert dsn.parts == parts
 
 
-def test_the_password_is_never_shown() -> None:
-    dsn = Dsn("host:/x", password=Secret("hidden"))
-    assert "hidden" not in f"{dsn!r} {dsn}"
-
-
-def test_rows_come_as_plain_values(either_database: Database) -> None:
-    (row,) = either_database.query(
-        "select cast('АБ' as char(10)), cast('x ' as varchar(5)), cast(5 as numeric(18, 0)), cast(null as char(3)),"
-        " cast(null as numeric(18, 0)), count(*) from abonents where id = :id",
-        {"id": 2001},
-    )
-    assert row == ("АБ", "x", 5, None, None, 1)
-    assert [type(value) for value in row if value is not None] == [str, str, int, int]
-
-
-def test_parameters_are_bound_not_pasted(either_database: Database) -> None:
-    assert list(either_database.query("select id from abonents where name = :name", {"name": "' or 1=1 --"})) == []
-
-
 def test_every_statement_is_accepted(either_database: Database) -> None:
     # One value suits a list and a single parameter alike, and a 1 nearly all of them.
     values: Values = defaultdict(lambda: (1,), {"numbers": ("1",), "table": "ABONENTS", "column": "ID"})
@@ -73,21 +54,6 @@ def test_every_statement_is_accepted(either_database: Database) -> None:
             # The mock billing has no such stack, as many a real one.
             if block.name != "EVENTS_STACK":
                 list(either_database.query(block, values))
-
-
-def test_pages_follow_the_key_and_miss_nothing(either_database: Database) -> None:
-    wanted = [row[0] for row in either_database.query(ALL)]
-    paged = "select first :size id from abonents where id > :after and is_folder = 0 order by id"
-    pages = list(either_database.pages(paged, size=300))
-    assert [key for page in pages for (key,) in page] == wanted
-    assert {len(page) for page in pages[:-1]} == {300}
-    rest = either_database.pages(paged, size=300, after=pages[1][-1][0])
-    assert [page[0] for page in rest] == [page[0] for page in pages[2:]]
-
-
-def test_pages_that_end_at_a_full_one(either_database: Database) -> None:
-    paged = "select first :size id from tarif where id > :after order by id"
-    assert [len(page) for page in either_database.pages(paged, size=3)] == [3, 3]
 
 
 def test_no_transaction_is_open_between_pages(billing_file: Path) -> None:
@@ -128,36 +94,6 @@ def test_threads_share_one_connection(either_database: Database) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert all(rows == wanted for rows in pool.map(read, range(6)))
-
-
-def test_one_iterator_may_be_continued_by_another_thread(either_database: Database) -> None:
-    rows = either_database.query(ALL)
-    first = next(rows)
-    with ThreadPoolExecutor(1) as pool:
-        rest = pool.submit(list, rows).result()
-    assert [first, *rest] == list(either_database.query(ALL))
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseAway, match="No such file"):
-        Database(Dsn(str(tmp_path / "none.fdb"))).connect()
-
-
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    path = tmp_path / "text.fdb"
-    path.write_bytes(b"not a database " * 1000)
-    with pytest.raises(DatabaseAway, match="cannot be reached"):
-        Database(Dsn(str(path))).connect()
-
-
-def test_a_database_that_is_no_billings(tmp_path: Path) -> None:
-    dsn = Dsn(str(tmp_path / "other.fdb"))
-    connection = create(dsn)
-    connection.execute_immediate("create table abonents (id integer)")
-    connection.commit()
-    connection.close()
-    with pytest.raises(NotTheBilling, match="no table ADMIN_ACCOUNTS, FINANCE_OPERATIONS"):
-        Database(dsn).connect()
 
 
 def test_a_server_that_is_down() -> None:
@@ -237,32 +173,6 @@ def test_closing_breaks_a_select_without_end_off(either_dsn: Dsn, monkeypatch: p
     assert database._reader is None
 
 
-def test_cyrillic_in_a_billing_of_version_4(tmp_path: Path) -> None:
-    dsn = Dsn(str(tmp_path / "old.fdb"), charset="WIN1251")
-    connection = create(dsn)
-    for statement in (
-        "create table abonents (id integer, name varchar(20))",
-        "create table admin_accounts (id integer)",
-        "create table finance_operations (id integer)",
-    ):
-        connection.execute_immediate(statement)
-    connection.commit()
-    connection.cursor().execute("insert into abonents values (1, ?)", ("Ёлкин",))
-    connection.commit()
-    connection.close()
-    with Database(dsn) as database:
-        assert list(database.query("select name from abonents where name = :n", {"n": "Ёлкин"})) == [("Ёлкин",)]
-        assert database.writes("Ёлкин")
-        assert not database.writes("日本")
-        with pytest.raises(StatementRefused):
-            list(database.query("select name from abonents where name = :n", {"n": "日本"}))
-
-
-def test_the_longest_text_of_a_column(either_database: Database) -> None:
-    assert either_database.longest("ABONENTS", "CONTRACT_NUMBER") == 64
-    assert either_database.longest("ABONENTS", "NO_SUCH") == 0
-
-
 COLUMNS = "small, whole, large, money, share, text, padded, a_day, moment"
 TABLE = """
     create table kinds (
@@ -329,13 +239,3 @@ def test_a_number_that_the_column_does_not_hold_is_refused(connection: Connectio
         insert.run((1, 2))
     insert.run((7,))
     assert run(connection, "select small from kinds") == [(7,)]
-
-
-def test_a_select_that_fails_while_it_is_read_can_be_run_again(connection: Connection) -> None:
-    run(connection, "insert into kinds (whole, text) values (1, '1')")
-    run(connection, "insert into kinds (whole, text) values (2, 'x')")
-    select = prepared(connection, "select cast(text as integer) from kinds where whole < ? order by whole")
-    for _ in range(2):
-        with pytest.raises(FirebirdRefusal, match="conversion error"):
-            select.run((3,))
-        assert select.run((2,)) == [(1,)]

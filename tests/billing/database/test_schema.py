@@ -15,8 +15,7 @@ from billing.database.schema import DOCUMENTED, POSSIBLE, Schema, TableColumn, d
 from billing.database.sql_blocks import SqlStatement, Value, blocks
 from billing.directory.models import MODELS, BillingObject
 from billing.directory.objects import commented, from_database
-from billing.directory.subscribers import balances, by_ids, of_abonents
-from billing.directory.system import Stacks, depth, waiting_for
+from billing.directory.subscribers import of_abonents
 from billing.errors import ColumnsMissing, UnreadableAnswer
 from lab.mock.population import create, leave_out
 from tests.billing.selects.selecting import change
@@ -53,11 +52,6 @@ def test_the_first_of_several_that_is_there_is_taken() -> None:
     assert text_of(sql, without("ABONENTS.NAME")) == "select null from abonents a"
 
 
-def test_a_table_may_be_left_out_as_well() -> None:
-    sql = "select a.id from abonents a [left join tarif t on t.id = a.tarif_id] where a.id > 0"
-    assert text_of(sql, without("TARIF")) == "select a.id from abonents a  where a.id > 0"
-
-
 def test_what_is_required_and_not_there_is_named() -> None:
     sql = (
         'select o.op_id, aa."limit", s.account_id from finance_operations o '
@@ -70,11 +64,6 @@ def test_what_is_required_and_not_there_is_named() -> None:
         "and the billing's FINANCE_OPERATIONS has no column OP_ID"
     )
     assert caught.value.missing == ("ACCOUNT_STACK", "ADMIN_ACCOUNTS.limit", "FINANCE_OPERATIONS.OP_ID")
-
-
-def test_a_text_or_a_comment_names_no_column() -> None:
-    sql = "select a.id from abonents a where a.name is distinct from 'o.descr [x]' -- o.descr"
-    assert text_of(sql, ALL) == sql
 
 
 @pytest.mark.parametrize(("file", "folder"), FILES)
@@ -96,36 +85,6 @@ def test_what_is_there_is_found_once_a_connection(billing_file: Path) -> None:
         assert not database.schema.has("FINANCE_OPERATIONS", "DESCR")
         assert database.schema.has("FINANCE_OPERATIONS", "STORNO")
         assert [one.descr for one in of_abonents(database, range(2001, 2100), 1)].count("") > 0
-
-
-def test_objects_come_without_the_fields_that_are_not_there(billing_file: Path) -> None:
-    change(billing_file, "alter table finance_operations drop sync1c", "alter table finance_operations drop code1c")
-    with Database(Dsn(str(billing_file))) as database:
-        ((op_id,),) = database.query("select min(op_id) from finance_operations")
-        ((found,),) = from_database(database, "FinanceOperations", [{"op_id": str(op_id)}], ("op_summa", "storno"))
-        assert found.values["op_id"] == str(op_id)
-        assert found.values.keys().isdisjoint({"sync1c", "code1c"})
-        with pytest.raises(ColumnsMissing, match="FINANCE_OPERATIONS has no column SYNC1C"):
-            from_database(database, "FinanceOperations", [{"op_id": str(op_id)}], ("op_summa", "sync1c"))
-
-
-def test_where_a_stack_is_not_there_nothing_waits_in_it(billing_file: Path) -> None:
-    change(
-        billing_file, "drop table account_stack", "insert into events_stack_compact (id, abonent_id) values (1, 5)"
-    )
-    with Database(Dsn(str(billing_file))) as database:
-        assert depth(database) == Stacks(0, 1)
-        assert waiting_for(database, accounts=[17], abonents=[5]) == Stacks(0, 1)
-
-
-def test_a_stack_that_does_not_say_whose_its_entries_are_is_counted_whole(billing_file: Path) -> None:
-    change(
-        billing_file,
-        "insert into events_stack_compact (id, abonent_id) values (1, 5)",
-        "alter table events_stack_compact drop abonent_id",
-    )
-    with Database(Dsn(str(billing_file))) as database:
-        assert waiting_for(database, accounts=[17], abonents=[6]) == Stacks(0, 1)
 
 
 LISTS = [[TableColumn(table, name) for name in names] for table, names in DOCUMENTED.items()]
@@ -220,20 +179,6 @@ def test_what_is_no_address_is_the_objects_own_fault(billing_file: Path, stored:
     assert str(stored) in thing.faults["ip"]
 
 
-def test_text_where_money_is_expected(billing_file: Path) -> None:
-    change(
-        billing_file,
-        "alter table admin_accounts drop limit_warning",
-        "alter table admin_accounts add limit_warning varchar(20)",
-        "update admin_accounts set limit_warning = 'n/a'",
-    )
-    with Database(Dsn(str(billing_file))) as database:
-        ((key,),) = database.query("select min(account_id) from abonents where is_folder = 0 and deleted = 0")
-    thing = found(billing_file, "AdminAccounts", id=str(key))
-    assert thing.values["limit_warning"] is None
-    assert "'n/a' is not a number" in thing.faults["limit_warning"]
-
-
 def test_an_operation_without_a_sum_or_with_a_text_for_it(billing_file: Path) -> None:
     change(
         billing_file,
@@ -258,17 +203,3 @@ def test_an_operation_without_a_sum_or_with_a_text_for_it(billing_file: Path) ->
         pytest.raises(UnreadableAnswer, match=r"OP_SUMMA holds 'much'"),
     ):
         list(of_abonents(database, range(2001, 2200), 1))
-
-
-def test_flags_and_numbers_of_another_type(billing_file: Path) -> None:
-    change(
-        billing_file,
-        "drop index abonents_contract_number",
-        "alter table abonents drop contract_number",
-        "alter table abonents add contract_number integer",
-        "update abonents set contract_number = id",
-    )
-    with Database(Dsn(str(billing_file))) as database:
-        (one,) = by_ids(database, [2001])
-        assert one.contract_number == "2001"
-        assert [abonent for abonent, _ in balances(database, [2001])] == [2001]

@@ -65,15 +65,6 @@ class Setting:
 HALFWAY = Outcome(State.PENDING, Cause.HALFWAY, message="busy with the first half")
 
 
-@pytest.mark.parametrize("between", [WELL, Outcome(State.REJECTED, Cause.ANSWERED, message="no"), HALFWAY])
-async def test_any_answer_between_begins_the_count_anew(between: Outcome) -> None:
-    setting = Setting()
-    setting.seen(AWAY, AWAY, between, AWAY, AWAY)
-    assert not setting.holds
-    setting.seen(AWAY)
-    assert setting.holds
-
-
 async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> None:
     setting = Setting(well_at=70.0)
     async with setting.kept():
@@ -84,17 +75,6 @@ async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> N
         assert setting.held[1] == "asking again in 1 s: the billing is away (connection refused)"
         assert not setting.holds
         assert not setting.stop.requested
-
-
-async def test_what_was_in_flight_when_it_opened_does_not_count_for_the_next_time() -> None:
-    setting = Setting(well_at=2.0)
-    async with setting.kept():
-        setting.seen(AWAY, AWAY, AWAY)
-        await settle()
-        setting.seen(AWAY, WELL, AWAY, AWAY)
-        await setting.holds.lifted()
-        setting.seen(WELL, AWAY, AWAY)
-        assert not setting.holds
 
 
 # ---- half-open ---------------------------------------------------------------------------------------------------
@@ -137,16 +117,6 @@ async def test_a_billing_that_answers_the_probe_and_fails_the_call_is_asked_ever
 # ---- "not now" ---------------------------------------------------------------------------------------------------
 
 
-async def test_of_several_that_ask_for_a_pause_the_longest_counts() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.seen(asked_to_wait(10.0))
-        await settle()
-        setting.seen(asked_to_wait(30.0), asked_to_wait(5.0), WELL)
-        await setting.holds.lifted()
-        assert setting.now == 30.0
-
-
 async def test_an_absurd_pause_is_tried_again_after_five_minutes() -> None:
     setting = Setting()
     async with setting.kept():
@@ -157,27 +127,6 @@ async def test_an_absurd_pause_is_tried_again_after_five_minutes() -> None:
         setting.seen(WELL, AWAY, AWAY)
         assert not setting.holds
         assert not setting.stop.requested
-
-
-async def test_a_billing_that_asks_for_more_than_the_patience_gets_it_once() -> None:
-    setting = Setting(away_patience=100.0)
-    async with setting.kept():
-        setting.seen(asked_to_wait(250.0))
-        await setting.holds.lifted()
-        assert setting.now == 250.0
-        assert not setting.stop.requested
-        setting.seen(asked_to_wait(250.0))
-        assert setting.stop.requested
-
-
-async def test_while_it_waits_as_asked_a_probe_that_fails_is_no_reason_to_stop() -> None:
-    setting = Setting(well_at=1500.0, away_patience=100.0)
-    async with setting.kept():
-        setting.seen(asked_to_wait(2000.0))
-        await setting.holds.lifted()
-        assert not setting.stop.requested
-        assert setting.probed[:4] == [300.0, 301.0, 303.0, 307.0]
-        assert 1500.0 <= setting.now <= 1530.0
 
 
 # ---- busy --------------------------------------------------------------------------------------------------------
@@ -214,16 +163,6 @@ async def test_a_row_that_is_busy_again_says_nothing_of_the_billing() -> None:
         assert setting.holds
 
 
-async def test_when_only_such_rows_are_left_the_patience_ends_all_the_same() -> None:
-    setting = Setting(away_patience=120.0)
-    async with setting.kept():
-        setting.seen(BUSY, BUSY, BUSY)
-        while not setting.stop.requested:
-            await anyio.sleep(1.0)
-            setting.breaker.seen(BUSY, again=True)
-    assert setting.now == 121.0
-
-
 async def test_who_is_to_blame_for_a_failure() -> None:
     setting = Setting()
     async with setting.kept():
@@ -233,21 +172,6 @@ async def test_who_is_to_blame_for_a_failure() -> None:
         await setting.holds.lifted()
         # The trial call: what is lost may be lost because of its row.
         assert [setting.breaker.blames_billing(one) for one in (AWAY, BUSY, WELL)] == [False, True, False]
-
-
-# ---- look-ups ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_look_up_that_finds_nobody_holds_all_calls_until_the_probe_is_answered() -> None:
-    setting = Setting(well_at=5.0)
-    async with setting.kept():
-        setting.breaker.look_up_failed("connection refused")
-        assert setting.holds.why == "the billing is away (connection refused)"
-        await setting.breaker.let_through()
-        assert setting.now == 7.0
-        setting.breaker.look_up_failed("the database is away")
-        await setting.breaker.let_through()
-        assert setting.now == 7.0 + 8.0
 
 
 # ---- patience, and a stop ----------------------------------------------------------------------------------------
@@ -312,41 +236,3 @@ async def test_the_next_owner_holds_all_calls_for_what_is_left_and_asks_at_the_g
         await setting.holds.lifted()
         assert setting.probed == [11.0, 41.0]
         assert setting.breaker.most == 1
-
-
-async def test_the_patience_is_each_owners_own() -> None:
-    pace = await left_open(500.0)
-    setting = Setting(well_at=550.0)
-    async with setting.kept():
-        setting.breaker.go_on(pace)
-        await setting.holds.lifted()
-        assert not setting.stop.requested
-
-
-async def test_a_pause_that_the_billing_has_asked_for_is_kept_by_the_next_owner() -> None:
-    before = Setting()
-    before.seen(asked_to_wait(200.0))
-    setting = Setting(away_patience=60.0)
-    async with setting.kept():
-        setting.breaker.go_on(after(before.breaker.pace, 50.0))
-        await setting.holds.lifted()
-    assert setting.probed == [150.0]
-    assert not setting.stop.requested
-
-
-async def test_failures_in_a_row_count_on() -> None:
-    before = Setting()
-    before.seen(AWAY, AWAY)
-    setting = Setting()
-    setting.breaker.go_on(before.breaker.pace)
-    assert not setting.breaker.open
-    setting.seen(AWAY)
-    assert setting.breaker.open
-
-
-async def test_nobody_is_held_for_longer_than_a_billing_could_have_asked_for() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.breaker.go_on(BreakerPace(is_open=True, wait=80_000, gap=80_000, asked=80_000))
-        await setting.holds.lifted()
-    assert setting.probed == [300.0]

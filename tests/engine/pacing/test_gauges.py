@@ -7,8 +7,7 @@ import pytest
 
 from engine.errors import LookUpFailed
 from engine.pacing.gauges import Hours, disk_gauge, hours_gauge, hours_of
-from engine.pacing.open_files import BASE, TooFewFiles, provide_files, widest
-from engine.pacing.policy import Policy
+from engine.pacing.open_files import BASE, TooFewFiles, provide_files
 from engine.pacing.throttle import GaugeReading
 
 
@@ -29,11 +28,6 @@ def test_the_beginning_is_inside_and_the_end_is_not(hours: str, inside: list[str
     wanted = hours_of(hours)
     assert [moment for moment in inside if at(moment) not in wanted] == []
     assert [moment for moment in outside if at(moment) in wanted] == []
-
-
-def test_they_are_written_as_they_are_read() -> None:
-    assert [str(hours_of(text)) for text in (" 1:00 – 06:30 ", "22:00-24:00")] == ["01:00-06:30", "22:00-00:00"]
-    assert hours_of(str(hours_of("22:00-24:00"))) == hours_of("22:00-24:00")
 
 
 @pytest.mark.parametrize(
@@ -190,10 +184,3 @@ def test_a_system_that_allows_too_few_is_told(limited: FilesOfASystem, calls: in
     with pytest.raises(TooFewFiles, match=told):
         provide_files(calls)
     assert limited.limits == before
-
-
-@pytest.mark.parametrize(
-    ("policy", "most"), [(Policy(), 64), (Policy(in_flight=3), 3), (Policy(in_flight=200, max_in_flight=10), 200)]
-)
-def test_the_widest_is_what_the_policy_allows(policy: Policy, most: int) -> None:
-    assert widest(policy) == most

@@ -11,10 +11,8 @@ from engine.pacing.policy import (
     ALL,
     SETTINGS,
     Policy,
-    describe_policy,
     describe_settings,
     policy_with,
-    setting_text,
     to_settings,
 )
 
@@ -36,24 +34,6 @@ OTHER = Policy(
     settle=0.1,
 )
 """All that can be given, given."""
-
-
-def test_all_that_can_be_set_on_a_live_run_is_told_with_its_value() -> None:
-    assert setting_text(Policy()) == {
-        "in-flight": "auto",
-        "max-in-flight": "64",
-        "rate": "none",
-        "hours": "always",
-        "max-stack": "1000",
-        "max-latency": "none",
-        "throttle-above": "0",
-        "min-disk": "200",
-        "stop-after-errors": "100",
-        "limit-money": "none",
-    }
-    assert tuple(setting_text(OTHER).values()) == (
-        "8", "16", "2.5", "22:00-05:30", "0", "1.5", "5120000.5", "50", "1%", "1000.50"
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -96,15 +76,6 @@ def test_a_text_changes_one_thing_and_is_told_in_words(name: str, value: str, sa
     assert describe_settings(policy, [name]) == f"{name}: {said}"
 
 
-def test_the_number_of_a_select_of_ones_own_is_told_with_it() -> None:
-    policy = policy_with(Policy(throttle_sql=SQL), {"throttle-above": "-1.5"})
-    assert policy == Policy(throttle_sql=SQL, throttle_above=-1.5)
-    assert (
-        describe_settings(policy, ["throttle-above"])
-        == "throttle-above: held while throttle-sql gives more than -1.5"
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -142,11 +113,6 @@ def test_a_bad_value_is_refused_with_a_sentence(name: str, value: str) -> None:
     assert len(str(refused.value)) < 200
 
 
-def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(ValueError, match="there is no setting 'speed'; there are: in-flight, max-in-flight, "):
-        policy_with(Policy(), {"speed": "1"})
-
-
 @pytest.mark.parametrize(
     ("typed", "meant"), [("rte", "rate"), ("in_flight", "in-flight"), ("inflight", "in-flight"), ("HOURS", "hours")]
 )
@@ -175,14 +141,3 @@ def test_a_run_keeps_what_is_not_as_by_default_and_is_driven_by_it_again() -> No
     assert to_settings(OTHER).keys() == ALL.keys()
     for policy in (Policy(), OTHER, Policy(limit_money=Decimal(0)), Policy(throttle_sql=SQL)):
         assert policy_with(Policy(), to_settings(policy), ALL) == policy
-
-
-def test_in_words_says_what_is_set() -> None:
-    assert describe_policy(Policy()) == "parallel calls: automatic, at most 64; stops after 100 errors"
-    assert describe_policy(OTHER) == (
-        "parallel calls: 8; at most 2.5 calls a second; from 22:00 to 05:30; never held for the stacks; "
-        "held while the billing takes longer than 1.5 s for its version; "
-        "held while less than 50 MB are free for the journal; stops when more than 1% go wrong; "
-        "at most 1000.50 in this run; held while throttle-sql gives more than 5120000.5; "
-        "begins with all rows at once; looks lost answers up after 0.1 s"
-    )

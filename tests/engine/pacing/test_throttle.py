@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from engine.errors import LookUpFailed
-from engine.pacing.holds import PAUSED, Holds, Stop, StopKind
+from engine.pacing.holds import Holds, Stop, StopKind
 from engine.pacing.throttle import EVERY, EVERY_WHILE_HELD, Gauge, GaugeReading, Throttle
 from tests.virtual_clock import settle
 
@@ -82,18 +82,6 @@ async def test_it_holds_above_the_high_mark_and_goes_on_at_the_low_one() -> None
             held.append(bool(setting.holds))
     assert held == [False, False, True, True, True, True, False, False, False, True, False]
     assert setting.holds.seconds["STACK"] == pytest.approx(5 * EVERY, abs=EVERY)
-
-
-async def test_a_gauge_that_has_nothing_to_watch_holds_nothing_any_more() -> None:
-    reader = Reader(grows=True)
-    reader.value = 11
-    setting = Setting(reader)
-    async with setting.watched():
-        assert setting.holds
-        reader.nothing = True
-        await anyio.sleep(EVERY)
-        assert not setting.holds
-        assert setting.leave(10_000) == 10_000
 
 
 async def test_far_above_the_high_mark_the_run_is_stopped() -> None:
@@ -182,22 +170,6 @@ async def test_no_more_calls_leave_than_there_is_room_and_it_is_read_again_at_ha
         assert setting.leave(1000) == 250
 
 
-async def test_what_is_in_flight_counts_as_if_it_were_there() -> None:
-    reader = Reader(grows=True)
-    reader.value = 4
-    setting = Setting(reader)
-    setting.in_flight = 3
-    async with setting.watched():
-        assert setting.leave(100) == 3
-        setting.in_flight = 6
-        await anyio.sleep(EVERY)
-        assert setting.holds.why == "STACK 4 of 10"
-        reader.value, setting.in_flight = 8, 0
-        await anyio.sleep(EVERY_WHILE_HELD)
-        assert not setting.holds
-        assert setting.leave(100) == 2
-
-
 @pytest.mark.parametrize("seed", range(10))
 async def test_a_stack_never_passes_its_threshold_however_it_is_worked_off(seed: int) -> None:
     """A load that would bury it: calls as fast as may be, entries that come some time after their call began."""
@@ -234,42 +206,3 @@ async def test_a_stack_never_passes_its_threshold_however_it_is_worked_off(seed:
     assert deepest <= high
     assert entered > 25  # in a minute, of some 330 that could be worked off: a tiny stack waits for its readings
     assert high < 20 or entered > 250
-
-
-async def test_the_first_reason_is_told_until_it_is_lifted_and_a_persons_comes_before_all() -> None:
-    holds = Holds()
-    holds.put("hours", "it is noon")
-    holds.put("disk", "it is full")
-    assert holds.why == "it is noon"
-    holds.put(PAUSED, "paused by olga")
-    assert holds.why == "paused by olga"
-    holds.lift("hours")
-    holds.lift(PAUSED)
-    assert holds.why == "it is full"
-    assert "disk" in holds
-    assert "hours" not in holds
-
-
-async def test_each_counts_its_own_time_also_while_it_still_holds() -> None:
-    holds = Holds()
-    holds.put("hours", "it is noon")
-    await anyio.sleep(10)
-    holds.put("disk", "it is full")
-    await anyio.sleep(5)
-    holds.put("hours", "it is one o'clock")  # the same hold, another text
-    holds.lift("disk")
-    await anyio.sleep(1)
-    assert holds.seconds == pytest.approx({"hours": 16.0, "disk": 5.0})
-    holds.lift("hours")
-    await anyio.sleep(100)
-    holds.put("disk", "again")
-    await anyio.sleep(2)
-    assert holds.seconds == pytest.approx({"hours": 16.0, "disk": 7.0})
-
-
-async def test_at_first_nothing_holds() -> None:
-    holds = Holds()
-    assert not holds
-    assert holds.why is None
-    assert holds.seconds == {}
-    await holds.lifted()

@@ -4,7 +4,6 @@
 """
 
 import math
-from collections.abc import Callable
 from statistics import fmean
 
 import pytest
@@ -61,15 +60,6 @@ def test_it_finds_what_the_server_can_do_within_ten_seconds(slots: int, seconds:
     assert_well_used(simulation, alone)
 
 
-@pytest.mark.parametrize("slots", [2, 8, 32])
-def test_it_does_not_run_away_when_it_is_the_only_load(slots: int) -> None:
-    simulation = settled(slots, 0.1)
-    for _ in range(6):
-        (alone,) = simulation.pass_by(20.0)
-        assert alone.largest <= 1.5 * slots + 2
-        assert_well_used(simulation, alone)
-
-
 @pytest.mark.parametrize("slots", [2, 8])
 def test_it_comes_down_from_far_too_many(slots: int) -> None:
     simulation = Simulation(slots, 0.1)
@@ -87,16 +77,6 @@ def test_it_follows_a_capacity_that_halves_and_comes_back(slots: int, seconds: f
         simulation.server.slots = capacity
         simulation.pass_by(TO_FIND)
         (alone,) = simulation.pass_by(max(5.0, 50 * seconds))
-        assert_well_used(simulation, alone)
-
-
-@pytest.mark.parametrize("slots", [4, 8, 32])
-def test_a_latency_that_doubles_at_once_is_taken_for_a_queue_for_ten_seconds_at_most(slots: int) -> None:
-    simulation = settled(slots, 0.1)
-    for seconds in (0.2, 0.1):
-        simulation.server.seconds = seconds
-        simulation.pass_by(TO_FIND)
-        (alone,) = simulation.pass_by(10.0)
         assert_well_used(simulation, alone)
 
 
@@ -127,16 +107,6 @@ def shares(simulation: Simulation, seconds: float) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slots", SLOTS)
-@pytest.mark.parametrize("seconds", [0.02, 0.1])
-def test_each_of_two_windows_gets_a_third_at_least(slots: int, seconds: float) -> None:
-    simulation = settled(slots, seconds)
-    simulation.join(Window())
-    simulation.pass_by(30.0)
-    assert min(shares(simulation, 60.0 if seconds > 0.05 else 20.0)) >= 1 / 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("slots", SLOTS)
 def test_where_answers_scatter_fairness_takes_two_minutes(slots: int) -> None:
     seen = []
     for seed in range(4):
@@ -148,30 +118,7 @@ def test_where_answers_scatter_fairness_takes_two_minutes(slots: int) -> None:
     assert fmean(seen) >= 1 / 3
 
 
-@pytest.mark.parametrize(("part", "least", "most"), [(2, 0.5, 2 / 3), (1, 1 / 3, 2 / 3)])
-@pytest.mark.parametrize("slots", SLOTS)
-def test_beside_a_fixed_load_it_takes_a_fair_part(slots: int, part: int, least: float, most: float) -> None:
-    simulation = settled(slots, 0.1)
-    simulation.join(FixedWindow(slots // part))
-    simulation.pass_by(20.0)
-    ours, _ = shares(simulation, 40.0)
-    assert least <= ours <= most + 1e-3
-
-
 # ---- troubles ----
-
-
-@pytest.mark.parametrize(("share", "least"), [(0.01, 0.93), (0.1, 0.85)])
-@pytest.mark.parametrize("slots", SLOTS)
-def test_busy_answers_now_and_then_neither_stop_it_nor_make_it_grow(slots: int, share: float, least: float) -> None:
-    for scatter in (alike, lognormal):
-        simulation = Simulation(slots, 0.1, scatter, seed=slots)
-        simulation.server.busy = share
-        simulation.join(Window())
-        simulation.pass_by(20.0)
-        (alone,) = simulation.pass_by(30.0)
-        assert alone.troubles > 0
-        assert_well_used(simulation, alone, least)
 
 
 @pytest.mark.parametrize(("share", "patience"), [(0.01, 2.0), (0.1, 0.5)])
@@ -235,27 +182,6 @@ def test_a_window_of_one_call_does_not_say_that_it_measures() -> None:
 def pause(simulation: Simulation) -> None:
     simulation.clients[0].most = 0
     simulation.pass_by(3600.0)
-
-
-def one_at_a_time(simulation: Simulation) -> None:
-    simulation.clients[0].most = 1
-    simulation.pass_by(60.0)
-
-
-@pytest.mark.parametrize("scatter", [alike, lognormal])
-@pytest.mark.parametrize("less", [pause, one_at_a_time])
-@pytest.mark.parametrize("slots", [8, 32])
-def test_a_pause_or_a_rate_is_not_taken_for_the_servers_limit(
-    slots: int, less: Callable[[Simulation], None], scatter: Scatter
-) -> None:
-    simulation = settled(slots, 0.1, scatter)
-    before = simulation.clients[0].window.size
-    less(simulation)
-    simulation.clients[0].most = 1000
-    simulation.pass_by(2.0)
-    (after,) = simulation.pass_by(5.0)
-    assert_well_used(simulation, after)
-    assert simulation.clients[0].window.size >= before / 2
 
 
 # ---- what another owner of the billing goes on with ----

@@ -176,59 +176,10 @@ async def outcome(journal: Journal, run: Run) -> list[tuple[str, State]]:
     return [(item.key, item.state) for item in await journal.items(run, EVERY_STATE)]
 
 
-async def test_duplicates_and_contradictions_are_counted_as_the_journal_has_them(journal: Journal) -> None:
-    run, progress = await frozen(
-        journal,
-        row("a", "5.00"),
-        row("b", "5.00"),
-        row("a", "5.00"),
-        row("b", "6.00"),
-        row("a", "5.0"),
-        row("b", "5.00"),
-        row("c", "1.00"),
-        page=3,
-    )
-    assert await outcome(journal, run) == [
-        ("a", State.PENDING),
-        ("a", State.SKIPPED),
-        ("a", State.SKIPPED),
-        ("c", State.PENDING),
-    ]
-    totals = await journal.totals(run)
-    assert totals.refused == 3
-    reasons = [refusal.reason for _, refusal in await journal.refusals(run)]
-    assert all("contradicts" in reason for reason in reasons)
-    assert progress.total + progress.refused == totals.frozen + totals.refused == 7
-
-
 async def test_a_third_row_of_a_skipped_and_a_contradicting_one_is_refused_with_them(journal: Journal) -> None:
     run, _ = await frozen(journal, row("a", "5.00"), row("a", "5.00"), row("a", "6.00"), row("a", "6.00"))
     assert await outcome(journal, run) == []
     assert (await journal.totals(run)).refused == 4
-
-
-async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> None:
-    first, _ = await frozen(journal, row("entered"), row("open"), row("rejected"))
-    for item in await journal.items(first, EVERY_STATE):
-        if item.key != "open":
-            await journal.claim(first, [item.item_id])
-            state = State.ACCEPTED if item.key == "entered" else State.REJECTED
-            await journal.record(first, [Change(item.item_id, state)])
-    again = [row("entered"), row("open"), row("rejected"), row("new")]
-    second, _ = await frozen(journal, *again)
-    assert await outcome(journal, second) == [
-        ("entered", State.SKIPPED),
-        ("rejected", State.PENDING),
-        ("new", State.PENDING),
-    ]
-    ((_, refusal),) = await journal.refusals(second)
-    assert refusal.reason.startswith(f"run {first.name} has this row as pending")
-    asked, _ = await frozen(journal, *again, run=await new_run(journal, target="http://other"))
-    assert await outcome(journal, asked) == []
-    assert all("another-billing" in refusal.reason for _, refusal in await journal.refusals(asked))
-    run = await new_run(journal, target="http://other")
-    other, _ = await frozen(journal, *again, run=run, enter=Repeat.PER_BILLING)
-    assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]
 
 
 async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(journal: Journal) -> None:
@@ -385,15 +336,6 @@ async def _numbers(journal: Journal, run: Run) -> list[str]:
     return [item.key for item in await journal.items(run, set(State))]
 
 
-async def test_one_page_is_prepared_while_the_page_before_it_waits(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(6))
-    job.prepare_after("0", "2")
-    with anyio.fail_after(loops(30)):
-        await Intake(run, job, journal, Progress()).freeze_all()
-    assert job.prepared[:2] == ["2", "0"]
-    assert await _numbers(journal, run) == [str(number) for number in range(6)]
-
-
 async def test_no_more_pages_are_in_memory_than_are_prepared_at_once(journal: Journal) -> None:
     run, job = await _run(journal), WatchedJob(rows(20))
     progress, most = Progress(), 0
@@ -419,29 +361,6 @@ async def test_an_error_ends_the_intake_after_the_pages_before_it(journal: Journ
     job.faults.clear()
     await Intake(run, job, journal, Progress()).freeze_all()
     assert await _numbers(journal, run) == [str(number) for number in range(8)]
-
-
-async def test_of_two_pages_that_fail_the_first_one_counts(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(8))
-    job.prepare_after("2", "4")
-    job.faults |= {"2": LookUpFailed("of the first"), "4": LookUpFailed("of the second")}
-    with pytest.raises(LookUpFailed, match="of the first"), anyio.fail_after(loops(30)):
-        await Intake(run, job, journal, Progress()).freeze_all()
-    assert await _numbers(journal, run) == ["0", "1"]
-
-
-async def test_a_duplicate_is_told_from_the_first_row_whichever_page_is_prepared_first(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob([row("a"), row("b"), row("a"), row("c")])
-    job.prepare_after("0", "2")
-    with anyio.fail_after(loops(30)):
-        await Intake(run, job, journal, Progress()).freeze_all()
-    found = [(item.number, item.key, item.state) for item in await journal.items(run, set(State))]
-    assert found == [
-        (1, "a", State.PENDING),
-        (2, "b", State.PENDING),
-        (3, "a", State.SKIPPED),
-        (4, "c", State.PENDING),
-    ]
 
 
 async def test_through_the_api_alone_one_page_is_prepared_at_a_time(journal: Journal) -> None:

@@ -1,7 +1,6 @@
 """Items that need others: sent in their turn, whatever the billing makes of it, and however late it shows it."""
 
 import random
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -16,19 +15,17 @@ from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy, NotSent, RowRefused
-from engine.job import ALL_BEFORE, Different
+from engine.job import Different
 from engine.pacing.holds import StopKind
 from engine.pacing.policy import Policy
 from tests.engine import paced
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, MemoryJournal, item
 from tests.engine.steps import SteppedJob, subscribers
-from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
 
 STEADY = replace(paced.STEADY, in_flight=8, settle=0.0, tries=3)
 REFUSED = Call(RowRefused("no such folder"))
-SHOWS_NOT = "steps that the billing does not show yet"
 
 
 class SlowJournal(MemoryJournal):
@@ -138,60 +135,6 @@ async def test_an_outcome_that_is_recorded_while_it_is_read_is_not_missed(lane: 
     assert {key: moment for moment, key in setting.sent}["4"] == pytest.approx(1.0, abs=0.1)
 
 
-async def test_what_was_there_before_is_needed_no_further() -> None:
-    items, needed = subscribers(1, 2)
-    items[0] = msgspec.structs.replace(items[0], state=State.SKIPPED, message=None)
-    setting = await Setting(items, needed).go()
-    assert setting.counts() == {State.SKIPPED: 1, State.ACCEPTED: 2}
-    assert setting.job.payloads["1.1"] == "f1 was there"
-    assert setting.job.polls
-
-
-async def test_rows_that_wait_are_named_and_do_not_hold_the_others() -> None:
-    items, needed = subscribers(1, 1)
-    setting = Setting([*items, *(item(number) for number in range(3, 6))], needed, lag=10.0)
-    async with setting.going():
-        await anyio.sleep(5.0)
-        assert setting.steering.look().why == SHOWS_NOT
-        assert setting.counts() == {State.ACCEPTED: 4, State.PENDING: 1}
-    assert setting.counts() == {State.ACCEPTED: 5}
-
-
-async def test_a_row_whose_need_stands_behind_it_goes_in_the_next_pass() -> None:
-    setting = await Setting([item(1), item(2), item(3, key="late")], {"1": ["late"]}, lag=2.0).go()
-    assert setting.counts() == {State.ACCEPTED: 3}
-    assert [key for _, key in setting.sent] == ["2", "late", "1"]
-    assert setting.stop.reason == ""
-
-
-async def test_what_needs_all_before_it_goes_when_all_of_them_are_settled() -> None:
-    items = [item(number, key=f"s{number}") for number in range(1, 5)]
-    folder = item(5, key="folder", lane="folders")
-    plan = {"s1": [Call(Busy("locked"))], "s2": [REFUSED], "s3": [LOST_WITH_EFFECT]}
-    setting = await Setting([*items, folder, item(6, key="after")], {"folder": [ALL_BEFORE]}, plan).go()
-    assert setting.counts() == {State.ACCEPTED: 5, State.REJECTED: 1}
-    assert [key for _, key in setting.sent][-1] == "folder"
-
-
-async def test_many_that_need_all_before_them_are_not_looked_at_for_each_outcome() -> None:
-    items = [item(number) for number in range(1, 31)]
-    folders = [item(number) for number in range(31, 71)]
-    needed = {one.key: [ALL_BEFORE] for one in folders}
-    setting = Setting([*items, *folders], needed, takes=1.0, policy=replace(STEADY, in_flight=1))
-    looks: list[int] = []
-    find = setting.journal.last_unsettled
-
-    async def noted(run: Run, before: int) -> list[Item]:
-        looks.append(before)
-        return await find(run, before)
-
-    setting.journal.last_unsettled = noted  # type: ignore[method-assign]
-    await setting.go()
-    assert setting.counts() == {State.ACCEPTED: 70}
-    assert [int(key) for _, key in setting.sent[-40:]] == list(range(31, 71))
-    assert len(looks) < 300
-
-
 async def test_thousands_of_lanes_wait_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.pipeline.pipeline.MOST_HELD_OF_STEPS", 1500)
     setting = settings_of(3000, steps=2, folders=3, lag=2.0, policy=replace(STEADY, in_flight=64, page=500))
@@ -230,25 +173,6 @@ async def test_what_needs_a_refused_row_is_rejected_without_a_call_and_says_whic
     assert setting.steering.look().counts == {"rejected": 31, "accepted": 31}
 
 
-async def test_a_canary_goes_on_over_rows_that_are_rejected_without_a_call() -> None:
-    items, needed = subscribers(30, 2)
-    items[0] = msgspec.structs.replace(items[0], state=State.REJECTED)
-    others = [item(len(items) + number) for number in range(1, 20)]
-    setting = await Setting([*items, *others], needed, policy=replace(STEADY, canary=True)).go()
-    assert setting.counts() == {State.REJECTED: 61, State.ACCEPTED: 19}
-    assert setting.stop.kind is None
-
-
-async def test_who_waits_for_a_row_that_waits_itself_hears_of_its_refusal_at_once() -> None:
-    needed = {"a": ["f"], "b": ["a"], "c": ["b"]}
-    setting = Setting([item(1, key="f"), *(item(2 + place, key=key) for place, key in enumerate("abc"))], needed)
-    setting.job.plan = {"f": deque([REFUSED])}
-    setting.lasts["f"] = 1.0
-    await setting.go()
-    assert setting.counts() == {State.REJECTED: 4}
-    assert setting.now < 1.5
-
-
 async def test_a_need_that_is_no_row_of_the_run_is_a_refusal() -> None:
     setting = await Setting([item(1), item(2)], {"1": ["2", "elsewhere"]}).go()
     assert setting.messages() == {"1": "not sent: what it needs is no row of this run"}
@@ -278,20 +202,6 @@ async def test_a_lost_step_is_looked_up_and_those_that_need_it_go_on(lost: Call,
     assert set(setting.job.effects.values()) == {1}
 
 
-async def test_what_is_entered_anew_after_a_doubt_must_show_anew() -> None:
-    items = [item(1, key="f"), item(2), item(3, lane="b"), item(4, lane="b")]
-    setting = Setting(items, {"2": ["f"], "4": ["f"]}, lag=3.0)
-    setting.lasts["3"] = 20.0
-    async with setting.going():
-        await anyio.sleep(10.0)
-        # The folder that the answer named was never there.
-        setting.job.effects["f"] = 0
-        del setting.job.shows_at["f"]
-        setting.job.report(1001)
-    assert setting.counts() == {State.ACCEPTED: 4}
-    assert [key for _, key in setting.sent] == ["f", "3", "2", "f", "4"]
-
-
 async def test_rows_that_wait_for_a_decision_are_left_and_go_on_when_it_is_made() -> None:
     setting = settings_of(6, folders=2, plan={"f1": [LOST_WITH_EFFECT]}, lag=2.0)
     setting.job.sightings["f1"] = Different("another folder")
@@ -308,24 +218,6 @@ async def test_rows_that_wait_for_a_decision_are_left_and_go_on_when_it_is_made(
     assert set(setting.job.effects.values()) == {1}
 
 
-async def test_a_canary_goes_on_over_rows_that_are_left() -> None:
-    others = [item(number) for number in range(3, 30)]
-    items = [item(1, state=State.MANUAL), item(2), *others]
-    setting = await Setting(items, {"2": ["1"]}, policy=replace(STEADY, canary=True)).go()
-    assert setting.counts() == {State.MANUAL: 1, State.PENDING: 1, State.ACCEPTED: 27}
-
-
-async def test_a_row_that_a_person_gives_back_while_the_run_goes_is_sent_before_the_one_that_needs_it() -> None:
-    items = [item(1, lane="a"), item(2, lane="a", state=State.MANUAL), item(3, lane="a")]
-    setting = Setting(items, {"3": ["2"]})
-    setting.lasts["1"] = 1.0
-    async with setting.going():
-        await anyio.sleep(0.5)
-        setting.decide("2", State.PENDING)
-        setting.steering.progress.moved(State.MANUAL, State.PENDING)
-    assert [key for _, key in setting.sent] == ["1", "2", "3"]
-
-
 async def test_rows_that_wait_for_one_out_of_tries_are_left_with_it() -> None:
     setting = await settings_of(4, steps=2, folders=2, plan={"f1": [Call(Busy("locked"))] * 3}, lag=2.0).go()
     assert setting.counts() == {State.PENDING: 5, State.ACCEPTED: 5}
@@ -339,21 +231,6 @@ async def test_rows_that_wait_for_one_out_of_tries_are_left_with_it() -> None:
 
 
 # ---- what does not show ------------------------------------------------------------------------------------------
-
-
-async def test_what_does_not_show_within_the_patience_is_left_while_the_others_go_on() -> None:
-    setting = settings_of(40, steps=2, lag=100.0, policy=replace(STEADY, drain_patience=300.0, in_flight=1))
-    setting.takes = 10.0
-    setting.job.lags["3.1"] = inf
-    await setting.go()
-    assert setting.counts() == {State.PENDING: 1, State.ACCEPTED: 80}
-    assert setting.stop.reason == (
-        "1 row is left pending, for it waits for others: the billing does not show subscriber 3.1 after 300 s. "
-        "`carbon-migrate resume k7m2q` goes on with it"
-    )
-    setting.job.shows_at["3.1"] = -inf
-    await setting.resumed()
-    assert setting.counts() == {State.ACCEPTED: 81}
 
 
 async def test_a_billing_that_shows_nothing_any_more_stops_the_run() -> None:
@@ -392,20 +269,6 @@ async def test_a_billing_that_cannot_be_asked_stops_the_run() -> None:
 # ---- stops and pauses --------------------------------------------------------------------------------------------
 
 
-async def test_a_stop_ends_the_wait_at_once_and_the_next_process_goes_on() -> None:
-    setting = settings_of(10, lag=30.0)
-    async with setting.going():
-        await anyio.sleep(10.0)
-        setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-        await settle()
-        assert setting.now == 10.0
-    assert setting.now == 10.0
-    assert setting.counts() == {State.ACCEPTED: 1, State.PENDING: 30}
-    await setting.resumed()
-    assert setting.counts() == {State.ACCEPTED: 31}
-    assert set(setting.job.effects.values()) == {1}
-
-
 async def test_a_paused_run_asks_nothing_and_its_patience_begins_anew() -> None:
     setting = settings_of(2, steps=1, lag=5000.0, policy=replace(STEADY, drain_patience=300.0))
     async with setting.going():
@@ -416,14 +279,6 @@ async def test_a_paused_run_asks_nothing_and_its_patience_begins_anew() -> None:
         assert len(setting.job.polls) == asked
         setting.steering.unpause()
     assert setting.counts() == {State.ACCEPTED: 3}
-
-
-async def test_a_limit_of_money_ends_the_pass_with_what_waits() -> None:
-    setting = settings_of(3, steps=2, lag=2.0)
-    setting.steering.take(replace(STEADY, limit_money=item(1).amount))
-    await setting.go()
-    assert setting.counts() == {State.ACCEPTED: 1, State.PENDING: 6}
-    assert setting.stop.kind is StopKind.BUDGET
 
 
 # ---- all together ------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from decimal import Decimal
 import anyio
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.records import Item, LookUps
@@ -76,23 +75,6 @@ async def test_what_is_seen_decides(
     assert (settled.state, settled.answer, settled.message) == (state, answer, message)
     counts = {State.ACCEPTED: LookUps(found=1), State.PENDING: LookUps(absent=1), State.MANUAL: LookUps(left=1)}
     assert setting.journal.noted.looked_up == counts.get(state, LookUps())
-
-
-async def test_only_what_is_unknown_is_looked_up_page_by_page() -> None:
-    others = [item(100 + place, state=state) for place, state in enumerate(State) if not state.in_doubt]
-    setting = Looking(*map(unknown, range(1, 8)), *others)
-    setting.job.effects.update("1357")
-    before = {other.key: other.state for other in others}
-    with capture_logs() as logged:
-        await setting.settle()
-    assert logged[-1] == {"event": "settled what was unknown", "log_level": "info", "accepted": 4, "pending": 3}
-    # A line a row for the log, and one for the screen.
-    again = [line for line in logged if line["event"] == "not in the billing, sent again"]
-    assert [line["log_level"] for line in again] == ["info", "info", "info", "warning"]
-    assert again[-1]["rows"] == 3
-    assert setting.job.looked_up == [["1", "2", "3"], ["4", "5", "6"], ["7"]]
-    odd_and_even = {str(number): State.ACCEPTED if number % 2 else State.PENDING for number in range(1, 8)}
-    assert setting.journal.states() == odd_and_even | before
 
 
 async def test_what_can_be_repeated_goes_again_without_a_look() -> None:
@@ -170,19 +152,6 @@ async def test_a_billing_that_never_catches_up_ends_in_a_stop_with_all_still_unk
     assert setting.progress.held is None
 
 
-@pytest.mark.parametrize("unfinished_work", [0, 1000])
-async def test_a_stop_while_waiting_leaves_all_unknown(unfinished_work: int) -> None:
-    setting = Looking(unknown(1), policy=Policy(settle=0 if unfinished_work else 1000))
-    setting.job.unfinished_for.extend(["full"] * unfinished_work)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.settle)
-        await anyio.sleep(5.0)
-        setting.stop.request(StopKind.INTERRUPTED, "enough")
-    assert setting.now == 5.0
-    assert bool(setting.job.looked_up) == bool(unfinished_work)
-    assert setting.journal.states() == {"1": State.UNKNOWN}
-
-
 async def test_a_look_that_fails_changes_nothing() -> None:
     setting = Looking(unknown(1))
     setting.job.look_up_error = LookUpFailed("the database is away")
@@ -258,40 +227,6 @@ class Waiting:
             yield
 
 
-async def test_where_nothing_is_left_to_work_off_nothing_is_held() -> None:
-    setting = Waiting(left=None)
-    await setting.wait()
-    assert setting.waited == 0.0
-    assert setting.steering.look().held_seconds == {}
-    assert setting.job.asked == [("unfinished_work", ["1", "3"])]
-
-
-async def test_it_holds_until_the_billing_has_worked_it_off_and_says_what_is_left() -> None:
-    setting = Waiting()
-    async with setting.waiting():
-        assert setting.held == f"the next step waits: {LEFT}"
-        setting.job.left = "ACCOUNT_STACK holds 1 entry"
-        await anyio.sleep(10.0)
-        assert setting.held == "the next step waits: ACCOUNT_STACK holds 1 entry"
-        setting.job.left = None
-    assert setting.waited == pytest.approx(10.0, abs=EVERY_WHILE_HELD)
-    assert setting.steering.look().held_seconds == {"barrier": setting.waited}
-    assert not setting.steering.stopping.requested
-
-
-async def test_what_was_worked_off_once_is_not_asked_for_again_however_long_a_pause_lasts() -> None:
-    setting = Waiting(left=None)
-    setting.steering.pause("olga@ops")
-    async with setting.waiting():
-        # An entry of somebody else for the same account is none of the run's.
-        setting.job.left = LEFT
-        await anyio.sleep(3600.0)
-        assert setting.held == "paused by olga@ops"
-        setting.steering.unpause()
-    assert setting.waited == 3600.0
-    assert len(setting.job.asked) == 1
-
-
 async def test_a_long_run_is_asked_for_page_by_page_and_from_where_the_billing_stands() -> None:
     job = Behind(left=None)
     journal = MemoryJournal(*(item(number, state=State.ACCEPTED) for number in range(1, 2_501)))
@@ -314,17 +249,6 @@ async def test_a_billing_that_does_not_catch_up_ends_the_waiting_and_it_is_said_
         "start the same command again"
     )
     assert setting.waited == pytest.approx(60.0, abs=2 * EVERY_WHILE_HELD)
-
-
-async def test_who_cannot_see_the_stacks_may_not_go_on() -> None:
-    setting = Waiting(left=None)
-    setting.job.error = LookUpFailed("the database is away")
-    async with setting.waiting():
-        assert setting.held == "barrier cannot be read: the database is away"
-        await anyio.sleep(15.0)
-        setting.job.error = None
-    assert setting.waited == pytest.approx(15.0, abs=EVERY_WHILE_HELD)
-    assert not setting.steering.stopping.requested
 
 
 async def test_a_journal_that_fails_comes_out_as_it_is() -> None:
@@ -352,15 +276,6 @@ def accepted(*numbers: int) -> list[Item]:
     return [item(number, state=State.ACCEPTED, amount="1.10") for number in numbers]
 
 
-async def test_what_is_read_back_as_wanted_is_applied() -> None:
-    journal, told = MemoryJournal(*accepted(1, 2, 3, 4, 5)), list[tuple[str, str | None]]()
-    verdict = await verify(A_RUN, FakeJob(), journal, noting(told), page=2)
-    assert verdict == ReadBackSummary(5, 0, expected=Decimal("5.50"), found=Decimal("5.50"))
-    assert set(journal.states().values()) == {State.APPLIED}
-    assert [len(changes) for changes in journal.recorded] == [2, 2, 1]
-    assert told == []
-
-
 async def test_what_is_not_as_wanted_is_reported_and_stays_accepted() -> None:
     journal, told, job = MemoryJournal(*accepted(1, 2, 3)), list[tuple[str, str | None]](), FakeJob()
     job.readings = {"2": ReadBack(Decimal("0.10"), "sent 1.10, found 0.10"), "3": None}
@@ -378,21 +293,3 @@ async def test_what_cannot_be_read_back_is_neither_applied_nor_different() -> No
     assert verdict == ReadBackSummary(1, 0, Counter({"no way": 2}), Decimal("1.10"), Decimal("1.10"))
     assert told == []
     assert journal.states() == {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.ACCEPTED}
-
-
-async def test_only_what_had_an_effect_is_read_back() -> None:
-    items = [item(number, state=state) for number, state in enumerate(State)]
-    journal, job = MemoryJournal(*items), FakeJob()
-    before = journal.states()
-    verdict = await verify(A_RUN, job, journal, noting([]))
-    assert (verdict.as_wanted, verdict.different) == (2, 0)
-    changed = {key for key, state in journal.states().items() if state is not before[key]}
-    assert [before[key] for key in changed] == [State.ACCEPTED]
-
-
-async def test_a_billing_that_cannot_be_asked_changes_nothing() -> None:
-    journal, job = MemoryJournal(*accepted(1, 2)), FakeJob()
-    job.look_up_error = LookUpFailed("away")
-    with pytest.raises(LookUpFailed):
-        await verify(A_RUN, job, journal, noting([]))
-    assert set(journal.states().values()) == {State.ACCEPTED}

@@ -14,14 +14,11 @@ from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy
 from engine.job import BeforeImageMode, CannotLook, LookedFor, LookUpResult
 from engine.pacing.holds import StopKind
-from engine.pipeline.witness import READING_COUNTS, BeforeImages
 from tests.engine.doubles import (
-    A_RUN,
     LOST_WITH_EFFECT,
     LOST_WITHOUT,
     Call,
     FakeJob,
-    MemoryJournal,
     OverwritingJob,
     item,
 )
@@ -84,16 +81,6 @@ async def test_what_is_there_already_is_accepted_and_not_sent(known: int, togeth
     assert setting.journal.kept[1002].answer == "id 2"
 
 
-async def test_a_fresh_run_does_not_wait_and_one_that_is_taken_up_lets_earlier_calls_come_to_their_end() -> None:
-    began = anyio.current_time()
-    fresh = MarkingJob()
-    await setting_of(fresh).pipeline.migrate()
-    assert fresh.moments[0] == began
-    taken_up = MarkingJob()
-    await setting_of(taken_up, known=4).pipeline.migrate()
-    assert taken_up.moments[0] == pytest.approx(began + 30.0)
-
-
 async def test_rows_that_came_into_the_journal_with_this_process_need_no_wait() -> None:
     job, began = MarkingJob(), anyio.current_time()
     setting = setting_of(job, known=2)
@@ -135,19 +122,6 @@ async def test_what_can_be_told_at_a_price_is_looked_for_only_where_a_run_is_tak
 
 
 @pytest.mark.parametrize("known", [0, 4])
-async def test_each_row_says_whether_it_is_looked_for(known: int) -> None:
-    class Partly(MarkingJob):
-        def looks_for(self, item: Item) -> LookedFor:
-            return {"1": LookedFor.NEVER, "2": LookedFor.WHEN_TAKEN_UP}.get(item.key, LookedFor.ALWAYS)
-
-    job = Partly()
-    await setting_of(job, known=known).pipeline.migrate()
-    looked_for = {key for keys in job.looks for key in keys}
-    assert looked_for == ({"2", "3", "4"} if known else {"3", "4"})
-    assert sorted(job.calls) == ["1", "2", "3", "4"]
-
-
-@pytest.mark.parametrize("known", [0, 4])
 async def test_a_journal_that_is_trusted_is_not_held_against_the_billing(known: int) -> None:
     job, began = MarkingJob(), anyio.current_time()
     await setting_of(job, known=known, trust_journal=True).pipeline.migrate()
@@ -182,16 +156,6 @@ async def test_a_billing_that_cannot_be_asked_at_taking_up_stops_the_run_before_
     assert job.calls == []
     assert setting.stop.kind is StopKind.SYSTEM
     assert setting.stop.reason == "whether rows are in the billing already cannot be seen: Column unknown"
-
-
-async def test_a_stop_ends_the_wait_at_once() -> None:
-    job, began = MarkingJob(), anyio.current_time()
-    setting = setting_of(job, known=4)
-    async with setting.going():
-        assert "a call of an earlier process may still be under way" in (setting.steering.look().held or "")
-        setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-    assert anyio.current_time() == began
-    assert job.calls == []
 
 
 async def test_a_row_that_goes_again_is_looked_for_again() -> None:
@@ -251,15 +215,3 @@ async def test_while_it_cannot_be_read_nothing_is_overwritten() -> None:
     assert failed == "what this would overwrite cannot be read: the database is away"
     assert job.overwritten["1"] == [("somebody's", "somebody's")]
     assert setting.journal.states() == {"1": State.ACCEPTED}
-
-
-async def test_a_reading_is_of_the_moment_for_a_second() -> None:
-    job = OverwritingJob()
-    (one,) = items(1)
-    keeping = BeforeImages(A_RUN, job, MemoryJournal(one))
-    for waited, readings in [(READING_COUNTS, 1), (READING_COUNTS + 0.1, 2)]:
-        job.read.clear()
-        (ahead,) = await keeping.ahead([one])
-        await anyio.sleep(waited)
-        await keeping.at_call(ahead)
-        assert len(job.read) == readings

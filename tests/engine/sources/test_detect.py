@@ -6,11 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputRefused
-from engine.rows import Row
-from engine.sources import detect
 from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout, Sample
-from engine.sources.raw.source import Table
+from engine.sources.raw.sample import Layout
 from tests.engine.sources.reading import cells_of, why_refused
 
 CSV = "id;name\n1;a\n"
@@ -94,35 +91,6 @@ def test_a_layout_that_makes_no_sense_is_refused_at_once(layout: Layout, says: s
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("spelled", ["\t", "\\t", "tab"])
-def test_ways_to_type_a_tab(tmp_path: Path, spelled: str) -> None:
-    path = written(tmp_path, "a", "id;x\tname\n1\ta\n")
-    assert cells_of(open_input(path, Layout(delimiter=spelled))) == [("1", "a")]
-
-
 def test_json_is_read_as_a_table_where_that_is_said(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "[1];[2]\n1;2\n")
     assert open_input(path, Layout()).header == ("[1]", "[2]")
-
-
-def test_questions_may_come_in_any_order(tmp_path: Path) -> None:
-    path = written(tmp_path, "a", CSV)
-    source = open_input(path, Layout())
-    pages = source.pages(None)
-    assert [row.cells for row in next(pages).rows] == [("1", "a")]
-    assert source.header == ("id", "name")
-    assert len(source.digest) == 64
-    assert list(pages) == []
-    assert source.name == str(path)
-
-
-def test_one_more_format_is_one_more_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def parquet(sample: Sample) -> Table | None:
-        columns = Table(("id",), lambda: iter([Row(1, ("17",))]), ("columns",))
-        return columns if sample.start.startswith(b"PAR1") else None
-
-    monkeypatch.setattr(detect, "FORMATS", (parquet, *detect.FORMATS))
-    found = open_input(written(tmp_path, "a", b"PAR1\0\0"), Layout())
-    assert cells_of(found) == [("17",)]
-    assert found.notes == ("columns",)
-    assert cells_of(open_input(written(tmp_path, "b", CSV), Layout())) == [("1", "a")]

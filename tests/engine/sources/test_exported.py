@@ -70,9 +70,3 @@ def test_any_other_file_is_read_as_it_is(tmp_path: Path, column: str) -> None:
     source = opened(tmp_path, ["id", "'=text", column], ["1", "'-тире", "x"])
     assert source.header == ("id", "'=text", column)
     assert cells_of(source) == [("1", "'-тире", "x")]
-
-
-def test_json_lines_that_were_made_of_an_export_are_one_too(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"id": 1, "text": "\'-тире", "carbon_row": "aaaaa/1"}\n', encoding="utf-8")
-    assert cells_of(open_input(path, Layout())) == [("1", "-тире", "aaaaa/1")]

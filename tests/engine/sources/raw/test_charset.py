@@ -14,7 +14,7 @@ from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
 from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import cells_of
-from tests.engine.sources.russian_tables import CHARSETS, SURNAMES, tables
+from tests.engine.sources.russian_tables import CHARSETS, tables
 
 AS_CP1251 = Charset(CP1251, "read as CP1251, for its bytes are not UTF-8")
 TABLE = "договор;сумма;фио\n" + "".join(f"АБ-{number:05};{number},50;Иванов Пётр\n" for number in range(200))
@@ -37,23 +37,6 @@ def verdict_or_question(folder: Path, data: bytes) -> Charset | str:
         return verdict(folder, data)
     except InputRefused as error:
         return str(error)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        TABLE,
-        "id;name\r\n1;abc\r\n22;д Иванов\r\n",
-        "№;Сумма\n1;«Ромашка» — 5\u00a0000\n",
-        "Л/С;Остаток\n1;5\n",
-        "НОМЕР ДОГОВОРА;СУММА;АДРЕС\n1;5;6\n",
-        "Договір;Сума\n1;5\n",
-    ],
-)
-def test_russian_tables(tmp_path: Path, text: str) -> None:
-    assert verdict(tmp_path, text.encode()) == Charset(UTF_8)
-    assert verdict(tmp_path, text.encode("utf-8-sig")) == Charset(UTF_8)
-    assert verdict(tmp_path, text.encode("cp1251")) == AS_CP1251
 
 
 def test_the_last_row_alone_may_tell(tmp_path: Path) -> None:
@@ -109,11 +92,6 @@ def test_no_table_is_read_in_a_wrong_encoding(tmp_path: Path) -> None:
     assert enough["asked"] < 0.02 * enough.total(), came_out
 
 
-def test_beyond_the_words_that_are_kept_nothing_is_forgotten_but_more_words(tmp_path: Path) -> None:
-    rows = [f"{number};{one}{other}" for number, one in enumerate(SURNAMES * 20) for other in SURNAMES[:30]]
-    assert verdict(tmp_path, "\n".join(["id;name", *rows]).encode("koi8-r")).codec == "koi8-r"
-
-
 @pytest.mark.parametrize(
     "data",
     [
@@ -144,14 +122,6 @@ def test_utf_16_is_told_by_its_first_bytes(tmp_path: Path) -> None:
     source = open_input(tmp_path / "input.csv", Layout())
     assert cells_of(source)[0] == ("АБ-00000", "0,50", "Иванов Пётр")
     assert source.notes == ("read as UTF-16, as its first bytes say",)
-
-
-def test_what_was_found_is_told(tmp_path: Path) -> None:
-    (tmp_path / "input.csv").write_bytes(TABLE.encode("cp1251"))
-    source = open_input(tmp_path / "input.csv", Layout())
-    assert cells_of(source)[199] == ("АБ-00199", "199,50", "Иванов Пётр")
-    assert source.notes == (AS_CP1251.note,)
-    assert open_input(tmp_path / "input.csv", Layout(encoding="cp1251")).notes == ()
 
 
 def test_an_encoding_that_is_named_is_never_doubted(tmp_path: Path) -> None:

@@ -58,12 +58,6 @@ def test_two_readings_at_once_do_not_disturb_each_other(monkeypatch: pytest.Monk
     sys.stdin.close()
 
 
-def test_nothing_is_read_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    assert open_input(None, Layout()).name == "standard input"
-    assert open_input(tmp_path / "missing.csv", Layout()).name == str(tmp_path / "missing.csv")
-
-
 def test_no_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputRefused, match="there is no standard input"):
@@ -93,12 +87,6 @@ def test_no_room_to_keep_standard_input(monkeypatch: pytest.MonkeyPatch) -> None
         StandardInput(io.BytesIO(b"id\n1\n")).open()
 
 
-def test_a_reading_of_standard_input_can_be_gone_about_in() -> None:
-    with StandardInput(io.BytesIO(b"0123456789")).open() as file:
-        assert (file.seek(-3, os.SEEK_END), file.read()) == (7, b"789")
-        assert (file.seek(2), file.read(2), file.seek(1, os.SEEK_CUR), file.read(1)) == (2, b"23", 5, b"5")
-
-
 def test_the_digest_is_taken_before_the_first_reading(tmp_path: Path) -> None:
     path = tmp_path / "input.csv"
     path.write_text("id\n1\n")
@@ -109,14 +97,3 @@ def test_the_digest_is_taken_before_the_first_reading(tmp_path: Path) -> None:
     assert original.digest == hashlib.sha256(b"id\n1\n").hexdigest()
     with pytest.raises(InputRefused, match="the file changed while it was read, so nothing of it was sent"):
         original.check_unchanged()
-
-
-def test_a_file_that_is_gone(tmp_path: Path) -> None:
-    path = tmp_path / "input.csv"
-    path.write_text("id\n1\n2\n")
-    source = open_input(path, Layout(), page_rows=1)
-    pages = source.pages(None)
-    next(pages)
-    path.unlink()
-    with pytest.raises(InputRefused, match="there is no file"):
-        list(pages)

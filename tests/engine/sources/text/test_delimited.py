@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, Source
 from engine.sources import detect
-from engine.sources.detect import open_input
 from engine.sources.raw.charset import LONGEST_LINE
 from engine.sources.raw.sample import Layout
-from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
+from engine.sources.raw.source import LONGEST_CELL
 from engine.sources.text.delimited import opens
 from tests.engine.sources.reading import goes_on_after_every_page, refusals_of, rows_of
 
@@ -118,34 +116,6 @@ def test_the_line_by_which_excel_knows_the_delimiter_is_no_header(tmp_path: Path
     goes_on_after_every_page(source)
 
 
-@pytest.mark.parametrize("delimiter", ["|", "\t", ";"])
-def test_what_that_line_says_counts_for_rows_without_a_header_too(tmp_path: Path, delimiter: str) -> None:
-    path = written(tmp_path, f"sep={delimiter}\n1,5{delimiter}2\n")
-    for source in (delimited(path, NAMED), open_input(path, Layout(columns=("a", "b")))):
-        assert rows_of(source) == [Row(2, ("1,5", "2"))]
-    told_otherwise = Layout("utf-8", ",", columns=("a", "b"))
-    assert rows_of(delimited(path, told_otherwise))[0].cells == ("1", f"5{delimiter}2")
-
-
-def test_rows_of_the_wrong_width_are_refused_one_by_one_and_fill_a_page_as_well(tmp_path: Path) -> None:
-    source = delimited(written(tmp_path, "id;amount\n1\n2;3\n4;5;6\n"))
-    assert rows_of(source) == [Row(3, ("2", "3"))]
-    assert refusals_of(source) == [
-        Refusal(2, None, "1", "the header has 2 cells, this row 1", ("1",)),
-        Refusal(4, None, "4", "the header has 2 cells, this row 3", ("4", "5", "6")),
-    ]
-    source = delimited(written(tmp_path, "id;amount\n" + "1\n" * 12), page_rows=5)
-    assert [len(page.refusals) for page in source.pages(None)] == [5, 5, 2]
-    # Cells behind the last column are passed over where that is said.
-    path = written(tmp_path, "1;2;3;4\n5;6\n7\n")
-    source = delimited(path, Layout("utf-8", ";", columns=("a", "b", "...")))
-    assert source.header == ("a", "b")
-    assert [row.cells for row in rows_of(source)] == [("1", "2"), ("5", "6")]
-    assert [refusal.line for refusal in refusals_of(source)] == [3]
-    of_two = delimited(path, Layout("utf-8", ";", columns=("a", "b")))
-    assert [refusal.line for refusal in refusals_of(of_two)] == [1, 3]
-
-
 # ---- refused as a whole --------------------------------------------------------------------------------------------
 
 FITS = "x" * LONGEST_CELL
@@ -230,35 +200,3 @@ def test_what_is_no_text_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
 # ---- a file that changes -------------------------------------------------------------------------------------------
 
 MANY = "id;amount\n" + "".join(f"{number};5\n" for number in range(100_000))
-
-
-@pytest.mark.parametrize(
-    "after",
-    [MANY + "1;1\n", MANY.replace("99999;5", "99999;6"), MANY[: len(MANY) // 2] + '18;"6'],
-    ids=["longer", "another sum", "a fault"],
-)
-def test_a_file_that_changes_between_two_pages(tmp_path: Path, after: str) -> None:
-    pages = delimited(written(tmp_path, MANY), page_rows=10).pages(None)
-    next(pages)
-    written(tmp_path, after)
-    with pytest.raises(InputRefused, match="the file changed while it was read"):
-        list(pages)
-
-
-def test_a_file_that_is_replaced_or_changes_after_its_header_was_read(tmp_path: Path) -> None:
-    path = written(tmp_path, "id;amount\n1;5\n2;6\n")
-    pages, source = delimited(path, page_rows=1).pages(None), delimited(path)
-    next(pages)
-    assert source.header == ("id", "amount")
-    (tmp_path / "other").write_text("amount;id\n50;1\n60;2\n")
-    (tmp_path / "other").replace(path)
-    for rest in (pages, source.pages(None)):
-        with pytest.raises(InputRefused, match="the file changed while it was read"):
-            list(rest)
-
-
-def test_memory_does_not_grow_with_the_cells(tmp_path: Path) -> None:
-    row = f"1;{'x' * (LARGEST_PAGE // 4)}\n"
-    pages = list(delimited(written(tmp_path, "id;name\n" + row * 9)).pages(None))
-    assert [len(page.rows) for page in pages] == [4, 4, 1]
-    goes_on_after_every_page(delimited(tmp_path / "input.csv"))

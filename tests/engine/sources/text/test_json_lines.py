@@ -3,15 +3,13 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoints.records import Refusal
 from engine.rows import Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
-from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
-from tests.conftest import SHARED_FIXTURES
+from engine.sources.raw.source import LONGEST_CELL
 from tests.engine.sources.reading import (
     cells_of,
     refusals_of,
@@ -37,13 +35,6 @@ def reason(folder: Path, line: str) -> str:
     (refusal,) = refusals_of(source)
     assert (refusal.line, refusal.row) == (2, (line.strip(),))
     return refusal.reason
-
-
-def test_an_object_a_line(tmp_path: Path) -> None:
-    source = opened(tmp_path, '{"id": 17, "договор": "00123"}', "", '  {"договор": "Ж", "id": 18}', "")
-    assert source.header == ("id", "договор")
-    assert rows_of(source) == [Row(1, ("17", "00123")), Row(3, ("18", "Ж"))]
-    assert source.notes == ("JSON lines",)
 
 
 @pytest.mark.parametrize(
@@ -73,14 +64,6 @@ def test_true_and_false_are_told_from_their_words(tmp_path: Path) -> None:
     assert rows_of(source) == [
         Row(1, ("true", "true", "1"), frozenset({1})),
         Row(2, ("", "", "false"), frozenset({2})),
-    ]
-
-
-def test_a_key_that_is_missing_is_an_empty_cell(tmp_path: Path) -> None:
-    assert cells_of(opened(tmp_path, '{"id": 1, "name": "a"}', '{"name": "b"}', "{}")) == [
-        ("1", "a"),
-        ("", "b"),
-        ("", ""),
     ]
 
 
@@ -119,19 +102,6 @@ def test_a_row_that_is_refused(tmp_path: Path, line: str, says: str) -> None:
     assert says in reason(tmp_path, line)
 
 
-def test_of_a_refused_row_that_fits_no_page_the_beginning_is_kept_and_the_other_rows_stay_good(
-    tmp_path: Path,
-) -> None:
-    line = f'{{"id": "{"x" * LARGEST_PAGE}"}}'
-    source = opened(tmp_path, '{"id": 1}', line, '{"id": 3}')
-    assert cells_of(source) == [("1",), ("3",)]
-    (refusal,) = refusals_of(source)
-    assert (refusal.line, refusal.row) == (2, (line[:LARGEST_PAGE],))
-    assert refusal.reason == (
-        "'id' is longer than 1000000 characters; the row is longer than 4000000 characters, and only these are kept"
-    )
-
-
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -151,14 +121,4 @@ def test_a_list_of_objects_is_named(tmp_path: Path) -> None:
     assert "is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'" in told
 
 
-def test_json_is_utf_8_however_few_its_letters(tmp_path: Path) -> None:
-    assert cells_of(opened(tmp_path, '{"a": "¡", "b": "0"}')) == [("¡", "0")]
-
-
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-
-
-@settings(suppress_health_check=SHARED_FIXTURES)
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=2), st.integers())
-def test_numbers_are_never_rounded(tmp_path: Path, amount: object, number: int) -> None:
-    assert cells_of(opened(tmp_path, f'{{"a": {amount:f}, "b": {number}}}')) == [(f"{amount:f}", str(number))]

@@ -1,16 +1,12 @@
 """What is broken, hostile or behind a password is refused before it does harm."""
 
-import shutil
-import struct
 import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from engine.sources.detect import open_input
-from engine.sources.raw.sample import Layout
-from tests.engine.sources.reading import cells_of, rows_of, why_refused
+from tests.engine.sources.reading import why_refused
 from tests.engine.sources.workbook.writing import (
     MAIN,
     data,
@@ -46,25 +42,6 @@ def test_a_password_of_the_archive(tmp_path: Path) -> None:
     assert why_refused(path).endswith("is behind a password: save it without one")
 
 
-@pytest.mark.parametrize("kind", ["xlsx", "ods"])
-@pytest.mark.parametrize("keep", [0.3, 0.6, 0.99])
-def test_a_file_that_was_not_copied_whole(tmp_path: Path, kind: str, keep: float) -> None:
-    whole = (RECORDED / f"libreoffice.{kind}").read_bytes()
-    (tmp_path / "a").write_bytes(whole[: int(len(whole) * keep)])
-    assert "is broken, as a file that was not copied whole" in why_refused(tmp_path / "a")
-
-
-def test_bytes_that_were_damaged(tmp_path: Path) -> None:
-    path = tmp_path / "a.xlsx"
-    shutil.copy(RECORDED / "libreoffice.xlsx", path)
-    with zipfile.ZipFile(path) as archive:
-        start = archive.getinfo("xl/worksheets/sheet1.xml").header_offset
-    raw = bytearray(path.read_bytes())
-    raw[start + 200 : start + 220] = bytes(20)
-    path.write_bytes(raw)
-    assert "is broken" in why_refused(path)
-
-
 def test_xml_that_is_broken_is_named_with_its_place(tmp_path: Path) -> None:
     path = excel(tmp_path / "a.xlsx", "<sheetData>\n<row></sheetData>")
     told = why_refused(path)
@@ -92,15 +69,6 @@ def test_a_part_that_is_made_to_burst(tmp_path: Path) -> None:
     told = why_refused(packed(tmp_path / "a.xlsx", parts, level=9))
     assert "xl/worksheets/sheet1.xml in it unpacks from " in told
     assert "which no table of rows does" in told
-
-
-def test_a_part_that_lies_about_its_size(tmp_path: Path) -> None:
-    path = excel(tmp_path / "a.xlsx", GOOD)
-    with zipfile.ZipFile(path) as archive:
-        size = archive.getinfo("xl/worksheets/sheet1.xml").file_size
-    raw = path.read_bytes().replace(struct.pack("<L", size), struct.pack("<L", 5 * 1024**3 % 2**32))
-    path.write_bytes(raw)
-    assert why_refused(path)
 
 
 def test_a_tag_without_an_end_is_not_held(tmp_path: Path) -> None:
@@ -139,23 +107,6 @@ def test_other_archives(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "empty.xlsx", "w"):
         pass
     assert "is a ZIP archive and no workbook" in why_refused(tmp_path / "empty.xlsx")
-
-
-def test_the_name_does_not_tell_what_it_is(tmp_path: Path) -> None:
-    for kind in ("xlsx", "ods"):
-        shutil.copy(RECORDED / f"libreoffice.{kind}", tmp_path / "table.csv")
-        assert cells_of(open_input(tmp_path / "table.csv", Layout()))[0][0] == "00123"
-    (tmp_path / "table.xls").write_text("id;name\n1;a\n")
-    assert cells_of(open_input(tmp_path / "table.xls", Layout())) == [("1", "a")]
-
-
-def test_a_workbook_through_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in ("xlsx", "ods"):
-        with (RECORDED / f"libreoffice.{kind}").open(encoding="latin-1") as file:
-            monkeypatch.setattr("sys.stdin", file)
-            source = open_input(None, Layout())
-            assert len(rows_of(source)) == 6
-            assert source.name == "standard input"
 
 
 @pytest.mark.parametrize("kind", ["xlsx", "ods"])

@@ -1,6 +1,5 @@
 """OpenDocument spreadsheets: as LibreOffice writes them, and as nobody does but might."""
 
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,14 @@ from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
 from tests.engine.sources.reading import (
     cells_of,
-    goes_on_after_every_page,
     refusals_of,
     rows_of,
     why_refused,
 )
-from tests.engine.sources.workbook.writing import odf, odf_cell, odf_parts, odf_row, odf_text, packed
+from tests.engine.sources.workbook.writing import odf, odf_cell, odf_row, odf_text
 
 RECORDED = Path(__file__).parent / "recorded"
 HEAD = odf_row(odf_text("id"), odf_text("name"))
-EMPTY_END = odf_row(
-    '<table:table-cell table:number-columns-repeated="16384"/>', attributes='table:number-rows-repeated="1048570"'
-)
 
 
 def number(value: str, text: str = "", attributes: str = "") -> str:
@@ -135,22 +130,6 @@ def test_a_cell_that_refuses_its_row(tmp_path: Path, cell: str, reason: str) -> 
     assert reason in refusal.reason
 
 
-def test_notes_and_drawings_in_a_cell_are_not_its_text(tmp_path: Path) -> None:
-    inside = "<office:annotation><text:p>note</text:p></office:annotation>"
-    drawing = "<draw:frame><draw:text-box><text:p>box</text:p></draw:text-box></draw:frame>"
-    texts = f"{inside}<text:p>own</text:p>{drawing}<text:p>two</text:p>"
-    cell = f'<table:table-cell office:value-type="string">{texts}</table:table-cell>'
-    parts = odf_parts({"Лист1": [HEAD, odf_row(cell)]})
-    parts["content.xml"] = parts["content.xml"].replace("<office:body>", '<office:body xmlns:draw="urn:draw">')
-    assert first_row(packed(tmp_path / "a.ods", parts)) == ("own\ntwo", "")
-
-
-def test_what_merged_cells_hide_is_not_read(tmp_path: Path) -> None:
-    hidden = odf_text("hidden").replace("table:table-cell", "table:covered-table-cell")
-    path = odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1", 'table:number-columns-spanned="2"'), hidden))
-    assert first_row(path) == ("1", "")
-
-
 def test_a_cell_that_is_too_long(tmp_path: Path) -> None:
     for text in ("x" * (LONGEST_CELL + 1), f'x<text:s text:c="{LONGEST_CELL}"/>', '<text:s text:c="999999999"/>'):
         path = odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1"), odf_cell('office:value-type="string"', text)))
@@ -158,37 +137,6 @@ def test_a_cell_that_is_too_long(tmp_path: Path) -> None:
 
 
 # ---- what is written once for many ---------------------------------------------------------------------------------
-
-
-def test_equal_rows_and_cells_are_written_once(tmp_path: Path) -> None:
-    same = odf_text("7", 'table:number-columns-repeated="2"')
-    path = odf(
-        tmp_path / "a.ods",
-        odf_row(odf_text("a"), odf_text("b"), odf_text("c")),
-        odf_row("<table:table-cell/>", attributes='table:number-rows-repeated="3"'),
-        odf_row(
-            '<table:table-cell table:number-columns-repeated="1"/>', same, attributes='table:number-rows-repeated="2"'
-        ),
-        EMPTY_END,
-    )
-    assert rows_of(open_input(path, Layout())) == [Row(5, ("", "7", "7")), Row(6, ("", "7", "7"))]
-
-
-def test_a_bad_cell_of_equal_rows_has_its_own_address_in_each(tmp_path: Path) -> None:
-    bad = odf_cell('calcext:value-type="error"', "#N/A")
-    path = odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1"), bad, attributes='table:number-rows-repeated="2"'))
-    assert [one.reason for one in refusals_of(open_input(path, Layout()))] == [
-        "the cell B2 holds the error #N/A",
-        "the cell B3 holds the error #N/A",
-    ]
-
-
-def test_rows_in_groups(tmp_path: Path) -> None:
-    groups = (
-        f"<table:table-header-rows>{HEAD}</table:table-header-rows>",
-        f"<table:table-row-group>{HEAD}</table:table-row-group>",
-    )
-    assert rows_of(open_input(odf(tmp_path / "a.ods", *groups), Layout())) == [Row(2, ("id", "name"))]
 
 
 @pytest.mark.parametrize(
@@ -210,21 +158,6 @@ def repeated(times: int, *cells: str) -> str:
     return odf_row(*cells, attributes=f'table:number-rows-repeated="{times}"')
 
 
-def test_rows_that_are_a_few_bytes_take_little_memory_and_little_of_the_journal(tmp_path: Path) -> None:
-    source = open_input(odf(tmp_path / "a.ods", HEAD, repeated(10_001, WIDE)), Layout())
-    assert source.header == ("id", "name")
-    tracemalloc.start()
-    try:
-        pages = source.pages(None)
-        for _ in range(3):
-            refusals = next(pages).refusals
-            assert {refusal.reason for refusal in refusals} == {"the header has 2 cells, this row 16384"}
-            assert {len(refusal.row) for refusal in refusals} == {22}
-        assert tracemalloc.get_traced_memory()[1] < 8 * 1024**2
-    finally:
-        tracemalloc.stop()
-
-
 @pytest.mark.parametrize(
     "cells", [WIDE, odf_text("1"), odf_text(" "), odf_cell('calcext:value-type="error"', "#N/A")]
 )
@@ -234,16 +167,6 @@ def test_a_sheet_that_is_a_few_bytes_and_a_million_rows_is_refused(tmp_path: Pat
     assert "999999 rows of the sheet 'Лист1' repeat the row above them, the last of them the rows 4 to 1000002" in (
         why_refused(path)
     )
-
-
-def test_rows_that_are_repeated_in_many_places_are_counted_together(tmp_path: Path) -> None:
-    path = odf(tmp_path / "a.ods", HEAD, *(repeated(500, odf_text(str(place))) for place in range(21)))
-    assert "10479 rows of the sheet 'Лист1' repeat the row above them" in why_refused(path)
-
-
-def test_empty_rows_may_be_as_many_as_a_sheet_has(tmp_path: Path) -> None:
-    path = odf(tmp_path / "a.ods", HEAD, repeated(1_000_000, "<table:table-cell/>"), odf_row(odf_text("1")))
-    assert rows_of(open_input(path, Layout())) == [Row(1_000_002, ("1", ""))]
 
 
 @pytest.mark.parametrize("times", [5, 16_000])
@@ -262,14 +185,6 @@ def test_a_refused_row_that_is_too_long_leaves_the_other_rows_good(tmp_path: Pat
     assert refusal.line == 2
     assert "this row 16000; the row is longer than 4000000 characters, and only these are kept" in refusal.reason
     assert sum(map(len, refusal.row)) < LARGEST_PAGE
-
-
-def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
-    rows = [
-        odf_row(number(str(one)), odf_text("a"), attributes=f'table:number-rows-repeated="{one}"')
-        for one in range(1, 9)
-    ]
-    goes_on_after_every_page(open_input(odf(tmp_path / "a.ods", HEAD, *rows, EMPTY_END), Layout(), page_rows=5))
 
 
 CELLS = st.text(

@@ -31,12 +31,6 @@ def write(request: pytest.FixtureRequest, tmp_path: Path) -> Write:
 TABLE = [["id", "amount"], ["1", "5"]]
 
 
-def test_the_only_sheet_that_holds_something(write: Write) -> None:
-    source = open_input(write({"Пустой": [], "Лист": TABLE, "Ещё": [[]]}), Layout())
-    assert rows_of(source) == [Row(2, ("1", "5"))]
-    assert source.notes[0].endswith(", sheet 'Лист'")
-
-
 def test_hundreds_of_sheets_are_not_looked_into(write: Write) -> None:
     path = write({f"Лист {number}": TABLE if number == 150 else [] for number in range(201)})
     assert why_refused(path).endswith("and 181 more. Name the one to read with --sheet NAME")
@@ -86,12 +80,6 @@ def test_a_header_that_is_none(write: Write, header: list[str], says: str) -> No
     assert says in why_refused(write({"Лист": [header, ["1", "2", "3"]]}))
 
 
-def test_names_that_are_given_mean_that_there_is_no_header(write: Write) -> None:
-    source = open_input(write({"Лист": [[], ["17", "5"], ["18", "6"]]}), Layout(columns=("id", "amount")))
-    assert source.header == ("id", "amount")
-    assert rows_of(source) == [Row(2, ("17", "5")), Row(3, ("18", "6"))]
-
-
 def test_rows_of_the_wrong_width(write: Write) -> None:
     source = open_input(
         write({"Лист": [["id", "amount", " "], ["1"], ["2", "3", "", " "], ["4", "5", "6"]]}), Layout()
@@ -113,12 +101,6 @@ def test_merged_cells_in_the_header(tmp_path: Path, kind: str) -> None:
     assert "the cells B1:C1 are merged, and row 1 is the header: which column has which name cannot be told" in (
         why_refused(path)
     )
-
-
-def test_merged_cells_below_the_header_are_of_no_account(tmp_path: Path) -> None:
-    content = data(inline("id"), inline("1")) + '<mergeCells><mergeCell ref="A2:A9"/></mergeCells>'
-    path = packed(tmp_path / "a.xlsx", excel_parts({"Лист": content}))
-    assert cells_of(open_input(path, Layout())) == [("1",)]
 
 
 def test_a_bad_cell_in_the_header(tmp_path: Path) -> None:

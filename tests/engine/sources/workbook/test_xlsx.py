@@ -11,7 +11,6 @@ import pytest
 from engine.rows import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
-from engine.sources.raw.source import LONGEST_CELL
 from engine.sources.workbook.xlsx import SpilledStrings, unescaped
 from tests.engine.sources.reading import cells_of, refusals_of, rows_of, why_refused, why_refused_or_its_row
 from tests.engine.sources.workbook.writing import MAIN, data, excel, excel_parts, inline, number_formats, packed
@@ -74,30 +73,6 @@ def test_what_openpyxl_has_written_is_exact(tmp_path: Path, epoch: datetime | No
     ]
 
 
-@pytest.mark.parametrize(
-    ("cells", "told"),
-    [
-        # Formulas give their value.
-        ("<c><f>1+1</f><v>2</v></c>", "2"),
-        ('<c t="str"><f>A1</f><v>x</v></c>', "x"),
-        ('<c t="str"><f>""</f><v></v></c>', ""),
-        ('<c t="str"><v/></c>', ""),
-        ('<c t="d"><v>2019-06-01</v></c>', "2019-06-01"),
-        ('<c t="d"><v>2019-06-01T13:45:12.000</v></c>', "2019-06-01 13:45:12"),
-        # Texts in pieces, and without their readings.
-        ('<c t="s"><v>0</v></c>', "Иванов"),
-        ('<c t="s"><v>1</v></c>', "東京"),
-        ('<c t="inlineStr"><is><r><t> a</t></r><r><t>b </t></r><rPh><t>x</t></rPh></is></c>', " ab "),
-        *((f'<c s="{style}"><v>5</v></c>', "5") for style in ("9" * 5000, "٣", "-1")),
-    ],
-    ids=lambda given: given[:60],
-)
-def test_what_a_cell_holds(tmp_path: Path, cells: str, told: str) -> None:
-    texts = ["<r><t>Ива</t></r><r><rPr/><t>нов</t></r>", "<t>東京</t><rPh sb='0' eb='2'><t>とうきょう</t></rPh>"]
-    path = excel(tmp_path / "a.xlsx", data(HEAD, inline("1") + cells), texts=texts)
-    assert first_row(path) == ("1", told)
-
-
 WITHOUT_VALUE = (
     "the cell B3 holds a formula without its value: open the workbook in Excel or LibreOffice, save it, and take that"
     " file"
@@ -155,29 +130,7 @@ def test_texts_that_are_put_aside_come_back_in_whatever_order_and_take_no_memory
             _ = strings[number]
 
 
-def test_texts_that_are_too_long_or_not_there(tmp_path: Path) -> None:
-    path, long = tmp_path / "a.xlsx", "x" * (LONGEST_CELL + 1)
-    told = why_refused(excel(path, data(HEAD, inline("1", long))))
-    assert told.endswith("a.xlsx, cell B2 is longer than 1000000 characters")
-    told = why_refused(excel(path, data(HEAD), texts=["<t>a</t>", f"<t>{long}</t>"]))
-    assert "text number 1 of its cells is longer than 1000000 characters" in told
-    told = why_refused(excel(path, data(HEAD, '<c t="s"><v>7</v></c>'), texts=["<t>a</t>"]))
-    assert "is broken: it has no text number 7, which row 2 refers to" in told
-
-
 # ---- rows and columns ----------------------------------------------------------------------------------------------
-
-
-def test_rows_and_cells_stand_where_they_say(tmp_path: Path) -> None:
-    rows = (
-        f'<row r="3">{inline("id", "b", "c")}</row><row r="5"/><row r="9"><c r="C9"><v>7</v></c></row>'
-        '<row><c><v>1</v></c><c r="C10"><v>2</v></c></row><row r="1048576"><c r="A1048576"><v>1</v></c></row>'
-    )
-    assert rows_of(open_input(sheet(tmp_path / "a.xlsx", rows), Layout())) == [
-        Row(9, ("", "", "7")),
-        Row(10, ("1", "", "2")),
-        Row(1_048_576, ("1", "", "")),
-    ]
 
 
 @pytest.mark.parametrize(
