@@ -20,6 +20,7 @@ from billing.database.sql_blocks import SqlStatement, Values, blocks
 from billing.directory import subscribers as abonents
 from billing.directory.models import MODELS, same_value
 from billing.directory.names import NamedObject, in_database, of_answer
+from billing.directory.objects import commented
 from billing.directory.subscribers import accounts_taken, numbers_taken, pool_ranges
 from billing.directory.system import Stacks, check_scale, depth, waiting_for
 from billing.errors import OtherScale
@@ -99,6 +100,14 @@ async def test_without_a_database_the_api_tells_the_names_of_its_models(mock_bil
 )
 def test_what_the_api_answers_is_read_with_care(answer: object, names: list[NamedObject]) -> None:
     assert of_answer("Tarif", answer) == names
+
+
+def test_services_deleted_ones_too(either_database: Database) -> None:
+    found = commented(either_database, "UsersUsluga", [(key, 0) for key in range(2001, 2101)], "Обещанный")
+    assert [int(thing.values["id"] or 0) for thing in found] == [key for (key,) in either_database.query(SERVICES)]
+    assert found
+    assert {thing.values["usluga_id"] for thing in found} == {"240"}
+    assert all("обещанный" in str(thing.values["comment"]) and thing.account_id for thing in found)
 
 
 SERVICES = (

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from billing.contract_numbers import Search
 from billing.errors import BillingError
 from billing.money import SCALE, AmountError, parse_amount, roubles, scaled, wire
-from cli.terminal.language import RUSSIAN, language
 
 amounts = st.decimals(min_value=-922_337_203, max_value=922_337_203, places=2, allow_nan=False)
 
@@ -189,7 +188,3 @@ def test_likeness_is_looked_at_for_the_first_only_sameness_for_all() -> None:
     search.offer(EXISTING)
     found = {unknown: [s.contract_number for s in near] for unknown, near in search.found().items()}
     assert found == {"20002": ["20001"], "А15": ["A15"], "20003": []}
-
-
-def in_russian(text: str) -> str:
-    return language(RUSSIAN).render(text)

@@ -1,11 +1,10 @@
 """A secret is dots wherever it is written, in whatever spelling others show it; what holds none stays as it is."""
 
 import base64
-import html
 import json
 import pickle
 from decimal import Decimal
-from urllib.parse import quote, quote_from_bytes, quote_plus
+from urllib.parse import quote, quote_from_bytes
 
 import msgspec
 import pytest
@@ -79,24 +78,6 @@ def test_a_value_for_json_keeps_its_numbers() -> None:
 
 
 JSON = {"Content-Type": "application/json"}
-
-
-def spellings(secret: str) -> set[str]:
-    ascii_only, plain = json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
-    return {
-        secret,
-        ascii_only,
-        plain,
-        json.dumps(ascii_only)[1:-1],
-        json.dumps(plain, ensure_ascii=False)[1:-1],
-        quote(secret),
-        quote_plus(secret),
-        quote(secret, safe=""),
-        quote_plus(secret).replace("%D0", "%d0").replace("%D1", "%d1") if secret.isascii() else quote_plus(secret),
-        quote_plus(plain),
-        html.escape(secret),
-        secret.encode("unicode_escape").decode(),
-    }
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="•«»"), min_size=SHORTEST, max_size=20))

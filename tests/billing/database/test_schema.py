@@ -16,6 +16,7 @@ from billing.database.sql_blocks import SqlStatement, Value, blocks
 from billing.directory.models import MODELS, BillingObject
 from billing.directory.objects import commented, from_database
 from billing.directory.subscribers import of_abonents
+from billing.directory.system import Stacks, waiting_for
 from billing.errors import ColumnsMissing, UnreadableAnswer
 from lab.mock.population import create, leave_out
 from tests.billing.selects.selecting import change
@@ -85,6 +86,16 @@ def test_what_is_there_is_found_once_a_connection(billing_file: Path) -> None:
         assert not database.schema.has("FINANCE_OPERATIONS", "DESCR")
         assert database.schema.has("FINANCE_OPERATIONS", "STORNO")
         assert [one.descr for one in of_abonents(database, range(2001, 2100), 1)].count("") > 0
+
+
+def test_a_stack_that_does_not_say_whose_its_entries_are_is_counted_whole(billing_file: Path) -> None:
+    change(
+        billing_file,
+        "insert into events_stack_compact (id, abonent_id) values (1, 5)",
+        "alter table events_stack_compact drop abonent_id",
+    )
+    with Database(Dsn(str(billing_file))) as database:
+        assert waiting_for(database, accounts=[17], abonents=[6]) == Stacks(0, 1)
 
 
 LISTS = [[TableColumn(table, name) for name in names] for table, names in DOCUMENTED.items()]

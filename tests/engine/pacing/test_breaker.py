@@ -62,9 +62,6 @@ class Setting:
             tasks.cancel_scope.cancel()
 
 
-HALFWAY = Outcome(State.PENDING, Cause.HALFWAY, message="busy with the first half")
-
-
 async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> None:
     setting = Setting(well_at=70.0)
     async with setting.kept():

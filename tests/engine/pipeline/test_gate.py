@@ -291,36 +291,11 @@ def plenty() -> RetryBudget:
     return RetryBudget(share=1.0, floor=1e6)
 
 
-def numbers(items: Sequence[Item]) -> list[int]:
-    return [one.number for one in items]
-
-
 async def waits(backlog: Backlog) -> bool:
     """Whether nothing can be taken now and the pass is not over either."""
     with anyio.move_on_after(0.001) as scope:
         await backlog.take(1)
     return scope.cancelled_caught
-
-
-# ---- long lists --------------------------------------------------------------------------------------------------
-
-LONG = 100_000
-PAGE = 1000
-
-
-class Endless:
-    """A list that is made as it is read, and counts what it has given."""
-
-    def __init__(self, *, lanes: int) -> None:
-        self.given = 0
-        self._lanes = lanes
-
-    async def read(self, after: int) -> Sequence[Item]:
-        page = [
-            item(number, lane=str(number % self._lanes)) for number in range(after + 1, min(after + PAGE, LONG) + 1)
-        ]
-        self.given += len(page)
-        return page
 
 
 # ---- any interleaving --------------------------------------------------------------------------------------------

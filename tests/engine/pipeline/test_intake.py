@@ -52,8 +52,8 @@ PER_BILLING = {"enter": Repeat.PER_BILLING}
 HERE = twin("5.00")
 
 
-def older(state: State, amount: str = "5.00", **about: str) -> EarlierEntry:
-    return twin(amount, state, **{"run": "older"} | about)
+def older(state: State, *, target: str = A_RUN.target) -> EarlierEntry:
+    return twin("5.00", state, run="older", target=target)
 
 
 def judged(

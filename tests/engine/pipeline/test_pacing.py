@@ -445,6 +445,16 @@ async def test_a_spell_of_busy_answers_is_met_with_few_calls_and_forgotten_withi
     assert set(setting.journal.states().values()) == {State.ACCEPTED, State.PENDING}
 
 
+async def test_the_rows_that_met_the_spell_are_no_slower_than_the_others() -> None:
+    setting = Loaded(4, 100, in_flight=64)
+    setting.server.sick = True
+    async with setting.loaded():
+        await anyio.sleep(5.0)
+        setting.server.sick = False
+        await anyio.sleep(5.0 + 100 * SECONDS / 4)
+        assert setting.journal.states() == {str(number): State.ACCEPTED for number in range(1, 101)}
+
+
 @pytest.mark.parametrize(("each", "least"), [(25, 0.9), (10, 0.85)])
 async def test_locked_accounts_do_not_hold_the_others(each: int, least: float) -> None:
     setting = Loaded(4, 4000, in_flight=6)

@@ -1,6 +1,7 @@
 """Items that need others: sent in their turn, whatever the billing makes of it, and however late it shows it."""
 
 import random
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -171,6 +172,16 @@ async def test_what_needs_a_refused_row_is_rejected_without_a_call_and_says_whic
     assert len(setting.sent) == 32
     assert setting.stop.kind is None
     assert setting.steering.look().counts == {"rejected": 31, "accepted": 31}
+
+
+async def test_who_waits_for_a_row_that_waits_itself_hears_of_its_refusal_at_once() -> None:
+    needed = {"a": ["f"], "b": ["a"], "c": ["b"]}
+    setting = Setting([item(1, key="f"), *(item(2 + place, key=key) for place, key in enumerate("abc"))], needed)
+    setting.job.plan = {"f": deque([REFUSED])}
+    setting.lasts["f"] = 1.0
+    await setting.go()
+    assert setting.counts() == {State.REJECTED: 4}
+    assert setting.now < 1.5
 
 
 async def test_a_need_that_is_no_row_of_the_run_is_a_refusal() -> None:

@@ -195,8 +195,3 @@ def test_what_is_no_text_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "open", denied)
     assert refused(path) == f"{path} cannot be read: Permission denied"
-
-
-# ---- a file that changes -------------------------------------------------------------------------------------------
-
-MANY = "id;amount\n" + "".join(f"{number};5\n" for number in range(100_000))

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import strategies as st
 
 from checkpoints.records import Refusal
 from engine.rows import Row, Source
@@ -119,6 +118,3 @@ def test_a_first_object_that_is_no_header(tmp_path: Path, line: str, says: str) 
 def test_a_list_of_objects_is_named(tmp_path: Path) -> None:
     told = why_refused(written(tmp_path, '[{"id": 1},', ' {"id": 2}]'))
     assert "is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'" in told
-
-
-CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import strategies as st
 
 from engine.rows import Row
 from engine.sources.detect import open_input
@@ -185,10 +184,3 @@ def test_a_refused_row_that_is_too_long_leaves_the_other_rows_good(tmp_path: Pat
     assert refusal.line == 2
     assert "this row 16000; the row is longer than 4000000 characters, and only these are kept" in refusal.reason
     assert sum(map(len, refusal.row)) < LARGEST_PAGE
-
-
-CELLS = st.text(
-    # XML has no other control characters, and no half of a character.
-    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff", include_characters="\t\n\r"),
-    max_size=20,
-)

@@ -92,14 +92,8 @@ def written(value: object) -> str:
 
 # ---- workbooks that programs write ---------------------------------------------------------------------------------
 
-LETTERS = st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
-STRINGS = st.text(LETTERS, max_size=12).filter(lambda text: not text.startswith(("=", "{=", "http", "ftp", "mail")))
 AMOUNTS = st.decimals(-(10**9), 10**9, places=2).map(float)
 DAYS = st.dates(dt.date(1900, 3, 2), dt.date(2100, 1, 1))
-MOMENTS = st.datetimes(dt.datetime(1900, 3, 2), dt.datetime(2100, 1, 1)).map(  # noqa: DTZ001 - cells have no zones
-    lambda moment: moment.replace(microsecond=0, second=moment.second or 1)
-)
-CELLS = st.one_of(st.none(), STRINGS, AMOUNTS, st.integers(-(10**14), 10**14), st.booleans(), DAYS, MOMENTS)
 
 
 # ---- workbooks by hand ---------------------------------------------------------------------------------------------
