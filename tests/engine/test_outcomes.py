@@ -7,17 +7,7 @@ from hypothesis import strategies as st
 from checkpoints.states import State
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.outcomes import Cause, Outcome, decide
-from engine.statistics import (
-    MOST,
-    OTHER,
-    SHORTEST,
-    SPAN,
-    ErrorGroups,
-    Histogram,
-    Pace,
-    RecentCalls,
-    error_group,
-)
+from engine.statistics import MOST, OTHER, SHORTEST, SPAN, ErrorGroups, Histogram, Pace, RecentCalls, error_group
 
 TABLE: list[tuple[str, Evidence, Outcome, Outcome | None]] = [
     (

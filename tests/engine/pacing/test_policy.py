@@ -16,14 +16,7 @@ from engine.errors import LookUpFailed
 from engine.pacing.gauges import Hours, disk_gauge, hours_gauge, hours_of
 from engine.pacing.limits import LAST, ErrorBudget, ErrorLimit, Percent, error_limit, money_limit
 from engine.pacing.open_files import BASE, TooFewFiles, provide_files
-from engine.pacing.policy import (
-    ALL,
-    SETTINGS,
-    Policy,
-    describe_settings,
-    policy_with,
-    to_settings,
-)
+from engine.pacing.policy import ALL, SETTINGS, Policy, describe_settings, policy_with, to_settings
 from engine.pacing.retries import SAVED, RetryBudget, backoff
 from engine.pacing.throttle import GaugeReading, Rate
 

@@ -1,8 +1,9 @@
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
+from unittest.mock import AsyncMock
 
 import anyio
 import msgspec
@@ -195,30 +196,15 @@ async def test_what_is_manual_is_accepted_when_it_is_found_and_left_to_a_person_
 LEFT = "ACCOUNT_STACK holds 3 entries"
 
 
-class Behind(FakeJob):
-    """A job whose billing has still `left` to work off, or cannot be asked."""
-
-    def __init__(self, left: str | None = LEFT) -> None:
-        super().__init__()
-        self.left = left
-        self.answers: Iterator[str | None] = iter(())
-        self.error: Exception | None = None
-
-    async def unfinished_work(self, items: Sequence[Item]) -> str | None:
-        self.asked.append(("unfinished_work", [one.key for one in items]))
-        if self.error:
-            raise self.error
-        return next(self.answers, self.left)
-
-
 class Waiting:
-    """A barrier behind a run of two accepted rows and a rejected one."""
+    """A barrier behind a run of accepted rows, whose billing has so much left to work off each time it is asked."""
 
-    def __init__(self, gauge: Gauge | None = None, *, left: str | None = LEFT) -> None:
-        self.job = Behind(left)
+    def __init__(self, gauge: Gauge | None = None, *, left: Sequence[str | None] = (), rows: int = 1) -> None:
+        self.job = FakeJob()
+        self.job.unfinished_for.extend(left)
         self.steering = LivePolicy(Policy(drain_patience=60.0, away_patience=20.0), Progress(), Stop())
-        states = (State.ACCEPTED, State.REJECTED, State.APPLIED)
-        journal = MemoryJournal(*(item(number, state=state) for number, state in enumerate(states, 1)))
+        states = (State.REJECTED, State.APPLIED, *[State.ACCEPTED] * rows)
+        journal = MemoryJournal(*(item(number, state=state) for number, state in enumerate(states)))
         self.barrier = Barrier(gauge or is_worked_off(A_RUN, self.job, journal, 60.0), self.steering)
         self.began = anyio.current_time()
         self.waited: float | None = None
@@ -239,18 +225,26 @@ class Waiting:
             yield
 
 
+async def test_it_holds_until_the_billing_has_worked_it_off_and_says_what_is_left() -> None:
+    setting = Waiting(left=[LEFT, "ACCOUNT_STACK holds 1 entry"])
+    async with setting.waiting():
+        assert setting.held == f"the next step waits: {LEFT}"
+        await anyio.sleep(EVERY_WHILE_HELD)
+        assert setting.held == "the next step waits: ACCOUNT_STACK holds 1 entry"
+    assert setting.job.asked == [("unfinished_work", ["1", "2"])] * 3
+    assert setting.waited == 2 * EVERY_WHILE_HELD
+    assert setting.steering.look().held_seconds == {"barrier": setting.waited}
+
+
 async def test_a_long_run_is_asked_for_page_by_page_and_from_where_the_billing_stands() -> None:
-    job = Behind(left=None)
-    journal = MemoryJournal(*(item(number, state=State.ACCEPTED) for number in range(1, 2_501)))
-    setting = Waiting(is_worked_off(A_RUN, job, journal, 60.0))
-    job.answers = iter([None, LEFT, LEFT, None, None])
+    setting = Waiting(left=[None, LEFT, LEFT], rows=2_500)
     await setting.wait()
-    assert [keys[0] for _, keys in job.asked] == ["1", "1001", "1001", "1001", "2001"]
+    assert [keys[0] for _, keys in setting.job.asked] == ["1", "1001", "1001", "1001", "2001"]
     assert setting.waited == 2 * EVERY_WHILE_HELD
 
 
 async def test_a_billing_that_does_not_catch_up_ends_the_waiting_and_it_is_said_what_to_do() -> None:
-    setting = Waiting()
+    setting = Waiting(left=[LEFT] * 1000)
     async with setting.waiting():
         await anyio.sleep(59.0)
         assert not setting.steering.stopping.requested
@@ -263,9 +257,9 @@ async def test_a_billing_that_does_not_catch_up_ends_the_waiting_and_it_is_said_
     assert setting.waited == pytest.approx(60.0, abs=2 * EVERY_WHILE_HELD)
 
 
-async def test_a_journal_that_fails_comes_out_as_it_is() -> None:
+async def test_a_journal_that_fails_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = Waiting()
-    setting.job.error = JournalUnreadable("the journal cannot be read")
+    monkeypatch.setattr(setting.job, "unfinished_work", AsyncMock(side_effect=JournalUnreadable("cannot be read")))
     with pytest.raises(JournalUnreadable):
         await setting.wait()
 

@@ -14,13 +14,7 @@ from engine.rows import Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
-from tests.engine.sources.reading import (
-    cells_of,
-    memory_is_flat,
-    refusals_of,
-    rows_of,
-    why_refused,
-)
+from tests.engine.sources.reading import cells_of, memory_is_flat, refusals_of, rows_of, why_refused
 from tests.firebird_server import PROGRAM, FirebirdServer
 
 LIST = "as isql prints it with set list on"

@@ -9,12 +9,7 @@ from engine.rows import Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
-from tests.engine.sources.reading import (
-    cells_of,
-    refusals_of,
-    rows_of,
-    why_refused,
-)
+from tests.engine.sources.reading import cells_of, refusals_of, rows_of, why_refused
 
 
 def written(folder: Path, *lines: str) -> Path:

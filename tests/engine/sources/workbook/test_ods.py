@@ -8,12 +8,7 @@ from engine.rows import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
-from tests.engine.sources.reading import (
-    cells_of,
-    refusals_of,
-    rows_of,
-    why_refused,
-)
+from tests.engine.sources.reading import cells_of, refusals_of, rows_of, why_refused
 from tests.engine.sources.workbook.writing import odf, odf_cell, odf_row, odf_text
 
 RECORDED = Path(__file__).parent / "recorded"
