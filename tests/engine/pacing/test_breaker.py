@@ -1,3 +1,4 @@
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -13,9 +14,11 @@ from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import LONGEST_GAP, SLOWLY, Breaker
 from engine.pacing.holds import Holds, Stop, StopKind
 from engine.pacing.policy import Policy
+from engine.pacing.throttle import EVERY, EVERY_WHILE_HELD, Gauge, GaugeReading, Throttle
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
+
 
 WELL = Outcome(State.ACCEPTED, Cause.ANSWERED)
 BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
@@ -233,3 +236,216 @@ async def test_the_next_owner_holds_all_calls_for_what_is_left_and_asks_at_the_g
         await setting.holds.lifted()
         assert setting.probed == [11.0, 41.0]
         assert setting.breaker.most == 1
+
+
+# Gauges: when they are read, when they hold, and that a queue of the billing never grows past its threshold.
+
+
+class Reader:
+    """A gauge that reads what a test has set, and notes when."""
+
+    def __init__(self, name: str = "STACK", *, grows: bool = False, high: float = 10.0, low: float = 8.0) -> None:
+        self.value = 0.0
+        self.high = high
+        self.low = low
+        self.grows = grows
+        self.end = float("inf")
+        self.error: LookUpFailed | None = None
+        self.takes = 0.0
+        self.nothing = False
+        self.moments: list[float] = []
+        self.gauge = Gauge(name, self.measure)
+        self.began = anyio.current_time()
+
+    async def measure(self) -> GaugeReading | None:
+        self.moments.append(round(anyio.current_time() - self.began, 3))
+        value = self.value
+        await anyio.sleep(self.takes)
+        if self.error:
+            raise self.error
+        if self.nothing:
+            return None
+        return GaugeReading(value, self.high, self.low, grows=self.grows, end=self.end)
+
+
+class Watched:
+    """A throttle that watches while a test goes on."""
+
+    def __init__(self, *readers: Reader, patience: float = 600.0) -> None:
+        self.holds = Holds()
+        self.stop = Stop()
+        self.in_flight = 0
+        gauges = [reader.gauge for reader in readers]
+        self.throttle = Throttle(gauges, self.holds, self.stop, lambda: self.in_flight, patience)
+
+    @asynccontextmanager
+    async def going(self) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.throttle.watch)
+            await settle()
+            yield
+            tasks.cancel_scope.cancel()
+
+    def leave(self, calls: int) -> int:
+        """Let up to so many calls leave; how many could."""
+        for left in range(calls):
+            if self.holds or not self.throttle.has_room:
+                return left
+            self.throttle.left()
+        return calls
+
+
+# ---- holding -----------------------------------------------------------------------------------------------------
+
+
+async def test_it_holds_above_the_high_mark_and_goes_on_at_the_low_one() -> None:
+    reader = Reader()
+    watched = Watched(reader)
+    held: list[bool] = []
+    async with watched.going():
+        for reader.value in (9, 10, 10.5, 10, 9, 8.5, 8, 9, 10, 11, 1):
+            await anyio.sleep(EVERY)
+            held.append(bool(watched.holds))
+    assert held == [False, False, True, True, True, True, False, False, False, True, False]
+    assert watched.holds.seconds["STACK"] == pytest.approx(5 * EVERY, abs=EVERY)
+
+
+async def test_far_above_the_high_mark_the_run_is_stopped() -> None:
+    reader = Reader()
+    reader.value, reader.end = 21, 20
+    watched = Watched(reader)
+    async with watched.going():
+        assert watched.stop.kind is StopKind.SYSTEM
+        assert watched.stop.reason.startswith("STACK 21 > 10. Nothing is lost;")
+
+
+async def test_a_changed_threshold_counts_at_once() -> None:
+    reader = Reader()
+    reader.value = 9
+    watched = Watched(reader)
+    async with watched.going():
+        reader.high = reader.low = 5
+        watched.throttle.look()
+        await settle()
+        assert watched.holds.why == "STACK 9 > 5"
+
+
+# ---- a gauge that cannot be read ---------------------------------------------------------------------------------
+
+
+async def test_a_gauge_that_cannot_be_read_holds_until_it_can() -> None:
+    reader = Reader(grows=True)
+    watched = Watched(reader)
+    async with watched.going():
+        reader.error = LookUpFailed("the database is away")
+        await anyio.sleep(1.1 * EVERY)
+        assert watched.holds.why == "STACK cannot be read: the database is away"
+        await anyio.sleep(100.0)
+        assert watched.leave(1) == 0
+        reader.error = None
+        await anyio.sleep(1.1 * EVERY_WHILE_HELD)
+        assert watched.leave(1) == 1
+
+
+async def test_one_that_cannot_be_read_for_long_stops_the_run() -> None:
+    reader = Reader()
+    watched = Watched(reader, patience=60.0)
+    async with watched.going():
+        reader.error = LookUpFailed("the database is away")
+        await anyio.sleep(58.0)
+        reader.error = None
+        await anyio.sleep(EVERY)
+        reader.error = LookUpFailed("the database is away")
+        await anyio.sleep(60.0)
+        assert not watched.stop.requested  # the time begins anew with each reading
+        await anyio.sleep(5.0)
+        assert watched.stop.kind is StopKind.SYSTEM
+        assert "STACK could not be read for 60 s: the database is away" in watched.stop.reason
+
+
+# ---- when it is read ---------------------------------------------------------------------------------------------
+
+
+async def test_one_that_calls_add_nothing_to_is_read_every_so_often_and_oftener_while_it_holds() -> None:
+    reader = Reader()
+    watched = Watched(reader)
+    async with watched.going():
+        watched.leave(100_000)
+        await anyio.sleep(3.1 * EVERY)
+        assert reader.moments == [0.0, 2.0, 4.0, 6.0]
+        reader.value = 11
+        await anyio.sleep(EVERY + 3 * EVERY_WHILE_HELD)
+        assert reader.moments[4:] == [8.0, 8.5, 9.0, 9.5]
+
+
+async def test_no_more_calls_leave_than_there_is_room_and_it_is_read_again_at_half_of_it() -> None:
+    reader = Reader(grows=True, high=1000.0, low=800.0)
+    reader.value = 500
+    watched = Watched(reader)
+    async with watched.going():
+        assert watched.leave(249) == 249
+        await settle()
+        assert reader.moments == [0.0]
+        reader.takes = 1.0
+        assert watched.leave(1) == 1
+        await settle()
+        assert reader.moments == [0.0, 0.0]
+        assert watched.leave(1000) == 250  # while it is being read
+        reader.value = 700
+        await anyio.sleep(1.1)  # what was read then was 500, and 250 had left before
+        assert watched.leave(1000) == 250
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_stack_never_passes_its_threshold_however_it_is_worked_off(seed: int) -> None:
+    """A load that would bury it: calls as fast as may be, entries that come some time after their call began."""
+    draw = random.Random(seed)
+    high = draw.choice([1, 2, 5, 20, 100])
+    reader = Reader(grows=True, high=high, low=int(0.8 * high))
+    reader.takes = draw.choice([0.0, 0.01, 0.5])
+    watched = Watched(reader)
+    deepest = entered = 0
+
+    async def call() -> None:
+        nonlocal deepest, entered
+        await anyio.sleep(draw.uniform(0.0, 0.3))
+        reader.value += 1
+        entered += 1
+        deepest = max(deepest, int(reader.value))
+        await anyio.sleep(draw.uniform(0.0, 0.3))
+        watched.in_flight -= 1
+
+    async def work_off() -> None:
+        while True:
+            await anyio.sleep(draw.expovariate(5.5))
+            reader.value = max(0, reader.value - 1)
+
+    async with watched.going(), anyio.create_task_group() as tasks:
+        tasks.start_soon(work_off)
+        for _ in range(6000):
+            await anyio.sleep(0.01)
+            for _ in range(min(16 - watched.in_flight, 4)):
+                if watched.leave(1):
+                    watched.in_flight += 1
+                    tasks.start_soon(call)
+        tasks.cancel_scope.cancel()
+    assert deepest <= high
+    assert entered > 25  # in a minute, of some 330 that could be worked off: a tiny stack waits for its readings
+    assert high < 20 or entered > 250
+
+
+async def test_each_counts_its_own_time_also_while_it_still_holds() -> None:
+    holds = Holds()
+    holds.put("hours", "it is noon")
+    await anyio.sleep(10)
+    holds.put("disk", "it is full")
+    await anyio.sleep(5)
+    holds.put("hours", "it is one o'clock")  # the same hold, another text
+    holds.lift("disk")
+    await anyio.sleep(1)
+    assert holds.seconds == pytest.approx({"hours": 16.0, "disk": 5.0})
+    holds.lift("hours")
+    await anyio.sleep(100)
+    holds.put("disk", "again")
+    await anyio.sleep(2)
+    assert holds.seconds == pytest.approx({"hours": 16.0, "disk": 7.0})

@@ -65,8 +65,8 @@ class Events:
 class Server:
     """Slots, a queue, and faults.
 
-    A share `busy` of the calls, and all for which the queue has no room, are refused after `refusal` seconds; of a
-    share `lost` the answer never arrives, though the work is done. While `away`, nothing is done and nobody answers.
+    The calls for which the queue has no room are refused after `refusal` seconds; of a share `lost` the answer never
+    arrives, though the work is done. While `away`, nothing is done and nobody answers.
     """
 
     def __init__(
@@ -74,7 +74,6 @@ class Server:
     ) -> None:
         self.seconds = seconds
         self.queue: int | None = None
-        self.busy = 0.0
         self.lost = 0.0
         self.refusal = 0.002
         self.away = False
@@ -108,7 +107,7 @@ class Server:
         if self.away:
             return
         full = self.queue is not None and self._working >= self._slots and len(self._waiting) >= self.queue
-        if full or self._draw.random() < self.busy:
+        if full:
             self._events.after(self.refusal, refused)
             return
         self._waiting.append(None if self._draw.random() < self.lost else answered)
@@ -136,26 +135,19 @@ class Server:
 
 
 class Client:
-    """Keeps as many calls in flight as its window lets it, or `most`.
+    """Keeps as many calls in flight as its window lets it, or `most`; gives a call up after `patience` seconds."""
 
-    `clock` is what its clock shows when the simulation begins. A call is given up after `patience` seconds.
-    """
-
-    def __init__(
-        self, events: Events, server: Server, window: InFlight, *, patience: float = math.inf, clock: float = 0.0
-    ) -> None:
+    def __init__(self, events: Events, server: Server, window: InFlight, patience: float) -> None:
         self.window = window
         self.in_flight = 0
         self.answers = 0
         self.waited = 0.0
         self.troubles = 0
         self.largest = 0
-        self.smallest = 0
         self._most = 1_000_000
         self._events = events
         self._server = server
         self._patience = patience
-        self._clock = clock
 
     @property
     def most(self) -> int:
@@ -175,12 +167,12 @@ class Client:
         """Count anew."""
         self.answers = self.troubles = 0
         self.waited = 0.0
-        self.largest = self.smallest = self.window.size
+        self.largest = self.window.size
 
     def _call(self) -> None:
         began = self._events.now
         self.in_flight += 1
-        ticket = self.window.started(self._clock + began, self.in_flight)
+        ticket = self.window.started(began, self.in_flight)
         ended = False
 
         def end(trouble: str | None) -> None:
@@ -193,12 +185,11 @@ class Client:
             if trouble is None:
                 self.answers += 1
                 self.waited += now - began
-                self.window.delivered(self._clock + now, ticket)
+                self.window.delivered(now, ticket)
             else:
                 self.troubles += 1
-                self.window.troubled(self._clock + now, ticket, trouble)
+                self.window.troubled(now, ticket, trouble)
             self.largest = max(self.largest, self.window.size)
-            self.smallest = min(self.smallest, self.window.size)
             self.go_on()
 
         self._server.call(lambda: end(None), lambda: end("busy"))
@@ -215,7 +206,6 @@ class Stretch:
     latency: float
     troubles: int
     largest: int
-    smallest: int
 
 
 class Simulation:
@@ -226,13 +216,12 @@ class Simulation:
         self.server = Server(self.events, slots, seconds, scatter, seed=seed)
         self.clients: list[Client] = []
 
-    def join(self, window: InFlight, *, patience: float = math.inf, clock: float = 0.0) -> Client:
+    def join(self, window: InFlight, *, patience: float = math.inf) -> None:
         """One more client, from now on."""
-        client = Client(self.events, self.server, window, patience=patience, clock=clock)
+        client = Client(self.events, self.server, window, patience)
         self.clients.append(client)
         client.forget()
         client.go_on()
-        return client
 
     def pass_by(self, seconds: float) -> list[Stretch]:
         """Let time go by, and tell what each client saw meanwhile."""
@@ -248,7 +237,6 @@ class Simulation:
                 latency=client.waited / client.answers if client.answers else math.inf,
                 troubles=client.troubles,
                 largest=client.largest,
-                smallest=client.smallest,
             )
             for client in self.clients
         ]
@@ -408,6 +396,24 @@ def test_a_window_of_one_call_does_not_say_that_it_measures() -> None:
         simulation.pass_by(0.1)
         said.add(window.why)
     assert said == {"window 1 (finding the server's limit)", "window 1 (at its cap)"}
+
+
+# ---- an application that has less to send ----
+
+
+@pytest.mark.parametrize(("most", "seconds"), [(0, 3600.0), (1, 60.0)])
+@pytest.mark.parametrize("scatter", [alike, lognormal])
+def test_a_pause_or_a_rate_is_not_taken_for_the_servers_limit(scatter: Scatter, most: int, seconds: float) -> None:
+    simulation = settled(32, 0.1, scatter)
+    (client,) = simulation.clients
+    before = client.window.size
+    client.most = most
+    simulation.pass_by(seconds)
+    client.most = 1000
+    simulation.pass_by(2.0)
+    (after,) = simulation.pass_by(5.0)
+    assert_well_used(simulation, after)
+    assert client.window.size >= before / 2
 
 
 # ---- what another owner of the billing goes on with ----
