@@ -12,13 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checkpoints.states import State
 from engine.errors import LookUpFailed
+from engine.outcomes import Cause, Outcome
 from engine.pacing.gauges import Hours, disk_gauge, hours_gauge, hours_of
 from engine.pacing.limits import LAST, ErrorBudget, ErrorLimit, Percent, error_limit, money_limit
 from engine.pacing.open_files import BASE, TooFewFiles, provide_files
 from engine.pacing.policy import ALL, SETTINGS, Policy, describe_settings, policy_with, to_settings
-from engine.pacing.retries import SAVED, RetryBudget, backoff
+from engine.pacing.retries import SAVED, RetryBudget, Tries, backoff
 from engine.pacing.throttle import GaugeReading, Rate
+from tests.engine.doubles import item
 
 SQL = "select count(*) from abonents"
 
@@ -444,6 +447,20 @@ def test_who_waits_as_long_as_he_is_told_finds_one(floor: float, began: float) -
         now += budget.wait(now)
         assert budget.take(now)
         assert not budget.take(now)
+
+
+BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
+
+
+def test_a_row_has_failed_before_whoever_was_to_blame() -> None:
+    tries = Tries(3)
+    tries.excuse(item(1))
+    tries.failed(item(2), BUSY)
+    tries.failed(item(3), Outcome(State.PENDING, Cause.NOT_REACHED, message="refused"))
+    assert [tries.has_failed(item(number)) for number in (1, 2, 3, 4)] == [True, True, True, False]
+    assert [tries.of(item(number)) for number in (1, 2, 3)] == [0, 1, 0]
+    tries.excuse(item(2))
+    assert tries.of(item(2)) == 1
 
 
 # ---- the rate ----------------------------------------------------------------------------------------------------

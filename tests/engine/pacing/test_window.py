@@ -65,8 +65,8 @@ class Events:
 class Server:
     """Slots, a queue, and faults.
 
-    The calls for which the queue has no room are refused after `refusal` seconds; of a share `lost` the answer never
-    arrives, though the work is done. While `away`, nothing is done and nobody answers.
+    A share `busy` of the calls, and all for which the queue has no room, are refused after `refusal` seconds; of a
+    share `lost` the answer never arrives, though the work is done. While `away`, nothing is done and nobody answers.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Server:
     ) -> None:
         self.seconds = seconds
         self.queue: int | None = None
+        self.busy = 0.0
         self.lost = 0.0
         self.refusal = 0.002
         self.away = False
@@ -107,7 +108,7 @@ class Server:
         if self.away:
             return
         full = self.queue is not None and self._working >= self._slots and len(self._waiting) >= self.queue
-        if full:
+        if full or self._draw.random() < self.busy:
             self._events.after(self.refusal, refused)
             return
         self._waiting.append(None if self._draw.random() < self.lost else answered)
@@ -338,6 +339,29 @@ def test_where_answers_scatter_fairness_takes_two_minutes(slots: int) -> None:
         seen.append(min(shares(simulation, 120.0)))
     assert min(seen) >= 0.3
     assert fmean(seen) >= 1 / 3
+
+
+@pytest.mark.parametrize(("part", "least", "most"), [(2, 0.5, 2 / 3), (1, 1 / 3, 2 / 3)])
+@pytest.mark.parametrize("slots", SLOTS)
+def test_beside_a_fixed_load_it_takes_a_fair_part(slots: int, part: int, least: float, most: float) -> None:
+    simulation = settled(slots, 0.1)
+    simulation.join(FixedWindow(slots // part))
+    simulation.pass_by(20.0)
+    ours, _ = shares(simulation, 40.0)
+    assert least <= ours <= most + 1e-3
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.01, 0.93), (0.1, 0.85)])
+@pytest.mark.parametrize("slots", SLOTS)
+def test_busy_answers_now_and_then_neither_stop_it_nor_make_it_grow(slots: int, share: float, least: float) -> None:
+    for scatter in (alike, lognormal):
+        simulation = Simulation(slots, 0.1, scatter, seed=slots)
+        simulation.server.busy = share
+        simulation.join(Window())
+        simulation.pass_by(20.0)
+        (alone,) = simulation.pass_by(30.0)
+        assert alone.troubles > 0
+        assert_well_used(simulation, alone, least)
 
 
 # ---- troubles ----

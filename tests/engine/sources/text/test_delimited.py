@@ -202,14 +202,14 @@ def test_what_is_no_text_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
 # JSON lines: the first object names the columns, numbers are exact text.
 
 
-def lines(folder: Path, *lines: str) -> Path:
+def json_file(folder: Path, *lines: str) -> Path:
     path = folder / "input.jsonl"
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 
 def of_lines(folder: Path, *lines: str, page_rows: int = 1000) -> Source:
-    return open_input(lines(folder, *lines), Layout(), page_rows=page_rows)
+    return open_input(json_file(folder, *lines), Layout(), page_rows=page_rows)
 
 
 def why_second_is_refused(folder: Path, line: str) -> str:
@@ -297,9 +297,9 @@ def test_a_row_that_is_refused(tmp_path: Path, line: str, says: str) -> None:
     ],
 )
 def test_a_first_object_that_is_no_header(tmp_path: Path, line: str, says: str) -> None:
-    assert says in why_refused(lines(tmp_path, line))
+    assert says in why_refused(json_file(tmp_path, line))
 
 
 def test_a_list_of_objects_is_named(tmp_path: Path) -> None:
-    told = why_refused(lines(tmp_path, '[{"id": 1},', ' {"id": 2}]'))
+    told = why_refused(json_file(tmp_path, '[{"id": 1},', ' {"id": 2}]'))
     assert "is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'" in told
