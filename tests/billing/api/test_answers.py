@@ -223,13 +223,12 @@ def test_objects_of_a_filter() -> None:
 
 
 HUGE = "1e300000000"
-HEADERS = {"Content-Type": "application/json"}
 MOST_SECONDS = loops(5)
 MOST_BYTES = 64 * 1024 * 1024
 
 
 def judged_text(body: bytes | str, status: int = 200, **how: Any) -> object:
-    return read_answer(status, HEADERS, body.encode() if isinstance(body, str) else body, **how)
+    return read_answer(status, JSON, body.encode() if isinstance(body, str) else body, **how)
 
 
 # ---- numbers -----------------------------------------------------------------------------------------------------

@@ -314,11 +314,9 @@ def test_a_second_library_is_refused() -> None:
 
 def test_the_lock_table_stands_in_one_place_whatever_the_environment_says(tmp_path: Path) -> None:
     script = "import os; from billing.database.client_library import load; load(); print(os.environ['FIREBIRD_LOCK'])"
-    plain = _python(script, **_clean())
-    other = _python(script, **_clean(HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path), TMPDIR=str(tmp_path)))
-    assert plain.stderr == other.stderr == ""
-    assert plain.stdout == other.stdout
-    folder = Path(plain.stdout.strip())
+    told = _python(script, **_clean(HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path), TMPDIR=str(tmp_path)))
+    assert told.stderr == ""
+    folder = Path(told.stdout.strip())
     assert folder == embedded.private_folder() / "lock"
     assert folder.stat().st_mode & 0o077 == 0
 
@@ -382,18 +380,18 @@ def test_a_library_that_is_none_is_told(tmp_path: Path) -> None:
     assert f"the Firebird library {library} cannot be loaded" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_stay_ours_and_the_database_open(number: signal.Signals, billing_file: Path) -> None:
+def test_signals_stay_ours_and_the_database_open(billing_file: Path) -> None:
     # Firebird's own handler would shut it down, and the query after the signal would fail.
     done = _python(
         "import os, signal, time; from billing.database.database import Database, Dsn\n"  # noqa: S608 - names of ours
-        f"signal.signal({int(number)}, lambda *_: print('ours'))\n"
-        f"d = Database(Dsn({str(billing_file)!r})); d.connect()\n"
-        f"os.kill(os.getpid(), {int(number)}); time.sleep(0.2)\n"
+        f"d = Database(Dsn({str(billing_file)!r}))\n"
+        "for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, lambda *_: print('ours'))\n"
+        "d.connect()\n"
+        "for number in (signal.SIGTERM, signal.SIGINT): os.kill(os.getpid(), number); time.sleep(0.2)\n"
         "print(list(d.query('select count(*) from tarif'))); d.close()"
     )
     assert done.stderr == ""
-    assert done.stdout.split("\n")[:2] == ["ours", "[(6,)]"]
+    assert done.stdout.split("\n")[:3] == ["ours", "ours", "[(6,)]"]
 
 
 def test_another_users_database_is_refused_unless_the_lock_folder_was_chosen(

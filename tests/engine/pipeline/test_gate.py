@@ -108,11 +108,15 @@ class Noted:
         self.told.append(("dismissed", now - ticket.started))
 
 
-async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    window = Noted()
-    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> Noted:
+    """The window of a gate that is made in the test."""
+    noted = Noted()
+    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: noted)
+    return noted
+
+
+async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_once(window: Noted) -> None:
     setting = Setting()
     async with anyio.create_task_group() as tasks:
         for _ in range(7):
@@ -127,11 +131,7 @@ async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_onc
 @pytest.mark.parametrize(
     ("outcome", "trouble"), [(BUSY, "busy"), (AWAY, "not reached"), (LOST, "no answer")], ids=str
 )
-async def test_all_that_is_no_answer_is_trouble_for_the_window(
-    outcome: Outcome, trouble: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    window = Noted()
-    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
+async def test_all_that_is_no_answer_is_trouble_for_the_window(outcome: Outcome, trouble: str, window: Noted) -> None:
     setting = Setting()
     refused_for_good = Outcome(State.PENDING, Cause.REFUSES_ALL, message="no licence")
     for result in (WELL, Outcome(State.REJECTED, Cause.ANSWERED, message="no"), outcome, refused_for_good):

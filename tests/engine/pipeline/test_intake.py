@@ -328,16 +328,12 @@ class WatchedJob(FakeJob):
         self.wait[first] = self.done[other] = anyio.Event()
 
 
-async def _run(journal: Journal) -> Run:
-    return await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
-
-
 async def _numbers(journal: Journal, run: Run) -> list[str]:
     return [item.key for item in await journal.items(run, set(State))]
 
 
 async def test_no_more_pages_are_in_memory_than_are_prepared_at_once(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(20))
+    run, job = await new_run(journal), WatchedJob(rows(20))
     progress, most = Progress(), 0
 
     def count(start: int) -> None:
@@ -350,7 +346,7 @@ async def test_no_more_pages_are_in_memory_than_are_prepared_at_once(journal: Jo
 
 
 async def test_an_error_ends_the_intake_after_the_pages_before_it(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(8))
+    run, job = await new_run(journal), WatchedJob(rows(8))
     job.prepare_after("2", "4")
     job.faults["4"] = LookUpFailed("the database is away")
     with pytest.raises(LookUpFailed, match="the database is away"), anyio.fail_after(loops(30)):
@@ -364,7 +360,7 @@ async def test_an_error_ends_the_intake_after_the_pages_before_it(journal: Journ
 
 
 async def test_through_the_api_alone_one_page_is_prepared_at_a_time(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(6))
+    run, job = await new_run(journal), WatchedJob(rows(6))
     job.looks_together = False
     progress, frozen = Progress(), list[int]()
     job.while_preparing = anyio.wait_all_tasks_blocked
