@@ -2,7 +2,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.from_thread
@@ -23,42 +23,46 @@ from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
 
 WHEN = "2025-11-20T09:30:00.000+00:00"
 EVERY_STATE = frozenset(State)
+Twins: TypeAlias = list[EarlierEntry]
 
 
-def twin(
-    amount: str,
-    state: State = State.PENDING,
-    *,
-    run: str = A_RUN.name,
-    line: int | None = 2,
-    target: str = A_RUN.target,
-) -> EarlierEntry:
-    return EarlierEntry(run, "1", Decimal(amount), None, state, line, WHEN, target)
+def twin(amount: str, state: State = State.PENDING, run: str = A_RUN.name, at: str = A_RUN.target) -> EarlierEntry:
+    return EarlierEntry(run, "1", Decimal(amount), None, state, 2, WHEN, at)
+
+
+def older(state: State, run: str = "older", at: str = A_RUN.target) -> EarlierEntry:
+    return twin("5.00", state, run, at)
+
+
+def unfinished(state: State, run: str = "older") -> str:
+    return f"refused: run {run} has this row as {state}: take that run to its end first"
 
 
 ELSEWHERE = "http://127.0.0.1:8082"
-AGAIN = "a duplicate in the input: the same key and amount as line 2"
-CONTRADICTS = "contradicts line 2: the same key with 5.00 there and 6.00 here"
-ENTERED = "entered by an earlier run: older, 2025-11-20T09:30 UTC"
-ON_TOP = "for this key on 2025-11-20; the input says 6.00: if it is meant to be entered on top, run with --again"
-ANOTHER = (
-    f"run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same billing, "
-    f"give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
+AGAIN = "skipped: a duplicate in the input: the same key and amount as line 2"
+CONTRADICTS = "contradicts: contradicts line 2: the same key with 5.00 there and 6.00 here"
+ENTERED = "skipped: entered by an earlier run: older, 2025-11-20T09:30 UTC"
+ON_TOP = (
+    "refused: run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: if it is meant to be "
+    "entered on top, run with --again"
 )
-IN_EFFECT = (State.ACCEPTED, State.APPLIED)
-OPEN = (State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL)
+ANOTHER = (
+    f"refused: run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same "
+    f"billing, give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
+)
+HERE, FIRST = twin("5.00"), twin("4.00", State.ACCEPTED, "first")
 REPEATS = ({"repeatable": True}, {"enter": Repeat.AGAIN})
 PER_BILLING = {"enter": Repeat.PER_BILLING}
-HERE = twin("5.00")
-
-
-def older(state: State, *, target: str = A_RUN.target) -> EarlierEntry:
-    return twin("5.00", state, run="older", target=target)
 
 
 def judged(
-    amount: str, *twins: EarlierEntry, repeatable: bool = False, enter: Repeat = Repeat.ONCE, sends: bool = False
-) -> tuple[str, str]:
+    amount: str,
+    twins: Sequence[EarlierEntry],
+    *,
+    repeatable: bool = False,
+    enter: Repeat = Repeat.ONCE,
+    sends: bool = False,
+) -> str:
     """What becomes of line 7 of the input, and why."""
     run = A_RUN if sends else replace(A_RUN, approved_at=None)
     item = replace(row("1", amount), line=7)
@@ -66,83 +70,44 @@ def judged(
     if isinstance(verdict, Refusal):
         conflict = verdict.conflict
         assert verdict == Refusal(7, None, item.label, verdict.reason, item.row, conflict=conflict and item.key)
-        return "contradicts" if conflict else "refused", verdict.reason
+        return f"{'contradicts' if conflict else 'refused'}: {verdict.reason}"
     assert replace(verdict, skip_reason=None) == item
-    return ("skipped", verdict.skip_reason) if verdict.skip_reason else ("new", "")
+    return f"skipped: {verdict.skip_reason}" if verdict.skip_reason else "new"
 
 
 @pytest.mark.parametrize(
-    ("amount", "twins", "how", "verdict"),
+    ("twins", "how", "same", "other"),
     [
         # Within one input, whatever the job and the wish.
-        *((amount, [HERE], {}, ("skipped", AGAIN)) for amount in ("5.00", "5", "5.000")),
-        ("6.00", [HERE], {}, ("contradicts", CONTRADICTS)),
-        *(("5.00", [HERE], how, ("skipped", AGAIN)) for how in (*REPEATS, {"sends": True})),
-        *(("6.00", [HERE], how, ("contradicts", CONTRADICTS)) for how in REPEATS),
-        (
-            "6.00",
-            [HERE],
-            {"sends": True},
-            ("contradicts", f"{CONTRADICTS}; that one stays in the run, this one is left out"),
-        ),
+        *(([HERE], how, AGAIN, CONTRADICTS) for how in ({}, *REPEATS)),
+        ([HERE], {"sends": True}, AGAIN, f"{CONTRADICTS}; that one stays in the run, this one is left out"),
         # Against earlier runs.
-        *(("5.00", [older(state)], {}, ("skipped", ENTERED)) for state in IN_EFFECT),
-        *(("6.00", [older(state)], {}, ("refused", f"run older has entered 5.00 {ON_TOP}")) for state in IN_EFFECT),
+        *(([older(state)], {}, ENTERED, ON_TOP) for state in (State.ACCEPTED, State.APPLIED)),
         *(
-            (
-                amount,
-                [older(state)],
-                {},
-                ("refused", f"run older has this row as {state}: take that run to its end first"),
-            )
-            for state in OPEN
-            for amount in ("5.00", "6.00")
+            ([older(state)], {}, unfinished(state), unfinished(state))
+            for state in (State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL)
         ),
         *(
-            ("5.00", [older(state)], how, ("new", ""))
+            ([older(state)], how, "new", "new")
             for state in (State.PENDING, State.UNKNOWN, State.ACCEPTED)
             for how in REPEATS
         ),
         # Of several entries one of this amount is enough to skip.
-        ("5.00", [twin("4.00", State.ACCEPTED, run="first"), older(State.ACCEPTED)], {}, ("skipped", ENTERED)),
-        (
-            "6.00",
-            [twin("4.00", State.ACCEPTED, run="first"), older(State.ACCEPTED)],
-            {},
-            ("refused", f"run older has entered 5.00 {ON_TOP}"),
-        ),
-        (
-            "5.00",
-            [older(State.ACCEPTED), twin("5.00", State.UNKNOWN, run="newest")],
-            {},
-            ("refused", "run newest has this row as unknown: take that run to its end first"),
-        ),
+        ([FIRST, older(State.ACCEPTED)], {}, ENTERED, ON_TOP),
+        ([older(State.ACCEPTED), older(State.UNKNOWN, "newest")], {}, *[unfinished(State.UNKNOWN, "newest")] * 2),
         # At another address, which may be the same billing.
-        *(
-            (amount, [older(state, target=ELSEWHERE)], {}, ("refused", ANOTHER))
-            for state in (State.ACCEPTED, State.UNKNOWN)
-            for amount in ("5.00", "6.00")
-        ),
-        ("5.00", [older(State.ACCEPTED, target=ELSEWHERE)], PER_BILLING, ("new", "")),
-        (
-            "5.00",
-            [twin("5.00", State.ACCEPTED, run="first", target=ELSEWHERE), older(State.APPLIED)],
-            PER_BILLING,
-            ("skipped", ENTERED),
-        ),
+        *(([older(state, at=ELSEWHERE)], {}, ANOTHER, ANOTHER) for state in (State.ACCEPTED, State.UNKNOWN)),
+        ([older(State.ACCEPTED, at=ELSEWHERE)], PER_BILLING, "new", "new"),
+        ([older(State.ACCEPTED, "first", ELSEWHERE), older(State.APPLIED)], PER_BILLING, ENTERED, ON_TOP),
         # Both are looked at.
-        (
-            "5.00",
-            [older(State.ACCEPTED), twin("6.00")],
-            {"enter": Repeat.AGAIN},
-            ("contradicts", "contradicts line 2: the same key with 6.00 there and 5.00 here"),
-        ),
+        ([older(State.ACCEPTED), HERE], {"enter": Repeat.AGAIN}, AGAIN, CONTRADICTS),
     ],
 )
 def test_what_becomes_of_a_row_whose_key_was_there_before(
-    amount: str, twins: list[EarlierEntry], how: dict[str, Any], verdict: tuple[str, str]
+    twins: Twins, how: dict[str, Any], same: str, other: str
 ) -> None:
-    assert judged(amount, *twins, **how) == verdict
+    assert [judged(amount, twins, **how) for amount in ("5.00", "5", "5.000")] == [same] * 3
+    assert judged("6.00", twins, **how) == other
 
 
 def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
