@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -125,25 +125,23 @@ def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
 # ---- the whole of it, into a journal -----------------------------------------------------------------------------
 
 
-async def new_run(journal: Journal, *, target: str = "http://billing") -> Run:
-    return await journal.create_run(NewRun("fake", {}, target, "memory"))
+async def new_run(journal: Journal) -> Run:
+    return await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
 
 
-async def frozen(
-    journal: Journal, *new: NewItem, run: Run | None = None, page: int = 2, enter: Repeat = Repeat.ONCE
-) -> tuple[Run, Progress]:
-    run, progress = run or await new_run(journal), Progress()
-    await Intake(run, FakeJob(new, page=page), journal, progress, enter=enter).freeze_all()
-    return await journal.run(run.name), progress
+async def frozen(journal: Journal, *new: NewItem) -> Run:
+    run = await new_run(journal)
+    await Intake(run, FakeJob(new), journal, Progress()).freeze_all()
+    return run
 
 
-async def outcome(journal: Journal, run: Run) -> list[tuple[str, State]]:
-    return [(item.key, item.state) for item in await journal.items(run, EVERY_STATE)]
+async def keys(journal: Journal, run: Run, states: Collection[State] = EVERY_STATE) -> list[str]:
+    return [item.key for item in await journal.items(run, states)]
 
 
 async def test_a_third_row_of_a_skipped_and_a_contradicting_one_is_refused_with_them(journal: Journal) -> None:
-    run, _ = await frozen(journal, row("a", "5.00"), row("a", "5.00"), row("a", "6.00"), row("a", "6.00"))
-    assert await outcome(journal, run) == []
+    run = await frozen(journal, row("a", "5.00"), row("a", "5.00"), row("a", "6.00"), row("a", "6.00"))
+    assert await keys(journal, run) == []
     assert (await journal.totals(run)).refused == 4
 
 
@@ -157,7 +155,7 @@ async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(
     assert (run.cursor, run.frozen_at) == (None, None)
     job.source.digest = "then"
     await Intake(run, job, journal, Progress()).freeze_all()
-    assert len(await outcome(journal, run)) == 3
+    assert len(await keys(journal, run)) == 3
 
 
 # ---- a limit ----------------------------------------------------------------------------------------------------
@@ -182,7 +180,7 @@ async def test_as_many_rows_are_frozen_as_are_to_be_sent_and_the_rest_is_counted
     journal: Journal, limit: int, page: int
 ) -> None:
     """Every third row is skipped, for an earlier run has entered it: it does not count."""
-    entered, _ = await frozen(journal, *(row(str(key)) for key in range(0, 50, 3)))
+    entered = await frozen(journal, *(row(str(key)) for key in range(0, 50, 3)))
     ids = [item.item_id for item in await journal.items(entered, EVERY_STATE)]
     await journal.claim(entered, ids)
     await journal.record(entered, [Change(one, State.ACCEPTED) for one in ids])
@@ -191,11 +189,11 @@ async def test_as_many_rows_are_frozen_as_are_to_be_sent_and_the_rest_is_counted
     totals = await journal.totals(run)
     assert totals.count(State.PENDING) == min(limit, 33)
     assert totals.read == 50
-    keys = [int(key) for key, state in await outcome(journal, run) if state is State.PENDING]
-    assert keys == [key for key in range(50) if key % 3][:limit]
-    last = [int(key) for key, _ in await outcome(journal, run)][-1]
+    pending = [int(key) for key in await keys(journal, run, {State.PENDING})]
+    assert pending == [key for key in range(50) if key % 3][:limit]
+    last = int((await keys(journal, run))[-1])
     assert totals.left_out.get("--limit", 0) == 49 - last
-    assert last == keys[-1] or limit > 33
+    assert last == pending[-1] or limit > 33
 
 
 async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(journal: Journal) -> None:
@@ -213,7 +211,7 @@ async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(j
     (first, *_) = await journal.items(run, EVERY_STATE)
     await journal.claim(run, [first.item_id])
     await Intake(await journal.run(run.name), job, journal, Progress()).freeze_all()
-    assert [key for key, _ in await outcome(journal, run)] == [str(key) for key in range(7)]
+    assert await keys(journal, run) == [str(key) for key in range(7)]
     assert (await journal.totals(run)).left_out == {"--limit": 5}
 
 
@@ -262,13 +260,12 @@ async def test_reading_stops_before_the_disk_of_the_journal_is_full(
 
 
 class WatchedJob(FakeJob):
-    """A job whose pages of two rows are prepared when they may be; `prepared` has their first rows, as they end."""
+    """A job whose pages of two rows are prepared when they may be."""
 
     looks_together = True
 
     def __init__(self, new: Sequence[NewItem]) -> None:
         super().__init__(new, page=2)
-        self.prepared: list[str] = []
         self.wait: dict[str, anyio.Event] = {}
         self.done: dict[str, anyio.Event] = {}
         self.faults: dict[str, LookUpFailed] = {}
@@ -282,7 +279,6 @@ class WatchedJob(FakeJob):
                 await self.wait[first].wait()
             if first in self.faults:
                 raise self.faults[first]
-            self.prepared.append(first)
             return await super().prepare(rows)
         finally:
             if first in self.done:
@@ -291,10 +287,6 @@ class WatchedJob(FakeJob):
     def prepare_after(self, first: str, other: str) -> None:
         """Let the preparing of a page end after that of another one."""
         self.wait[first] = self.done[other] = anyio.Event()
-
-
-async def _numbers(journal: Journal, run: Run) -> list[str]:
-    return [item.key for item in await journal.items(run, set(State))]
 
 
 async def test_no_more_pages_are_in_memory_than_are_prepared_at_once(journal: Journal) -> None:
@@ -318,10 +310,10 @@ async def test_an_error_ends_the_intake_after_the_pages_before_it(journal: Journ
         await Intake(run, job, journal, Progress()).freeze_all()
     run = await journal.run(run.name)
     assert (run.cursor, run.frozen_at) == ("4", None)
-    assert await _numbers(journal, run) == ["0", "1", "2", "3"]
+    assert await keys(journal, run) == ["0", "1", "2", "3"]
     job.faults.clear()
     await Intake(run, job, journal, Progress()).freeze_all()
-    assert await _numbers(journal, run) == [str(number) for number in range(8)]
+    assert await keys(journal, run) == [str(number) for number in range(8)]
 
 
 async def test_through_the_api_alone_one_page_is_prepared_at_a_time(journal: Journal) -> None:
@@ -355,7 +347,7 @@ async def became_of(journal: Journal, supplier: FakeJob | Rehearsal, enter: Repe
     """What became of the rows of a run: its items and its refused rows, each with the reason."""
     run = await journal.create_run(NEW)
     await Intake(run, supplier, journal, Progress(), enter=enter).freeze_all()
-    items = await journal.items(run, set(State))
+    items = await journal.items(run, EVERY_STATE)
     refused = [refusal for _, refusal in await journal.refusals(run)]
     return [
         *((item.key, str(item.state), (item.message or "").partition(":")[0]) for item in items),
