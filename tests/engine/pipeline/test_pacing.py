@@ -28,13 +28,6 @@ from tests.virtual_clock import settle
 pytestmark = pytest.mark.virtual_clock
 
 
-@pytest.mark.parametrize("in_flight", [1, 2, 3, 4, 7, 64])
-async def test_all_places_are_in_use_all_the_time(in_flight: int) -> None:
-    setting = await Setting(items(in_flight * 10), replace(STEADY, in_flight=in_flight), takes=1.0).go()
-    assert setting.job.most_in_flight == in_flight
-    assert setting.now == 10.0
-
-
 @pytest.mark.parametrize(
     ("policy", "plan"),
     [
@@ -71,14 +64,6 @@ async def test_behind_a_row_out_of_tries_its_lane_stays_shut_and_is_taken_up_in_
     assert setting.job.by_lane["0"][3:] == ["2", "4", "6"]
     assert setting.counts() == {State.ACCEPTED: 6}
     assert not again.stop.requested
-
-
-async def test_a_row_whose_last_try_was_lost_and_is_found_leaves_nothing_pending() -> None:
-    setting = await Setting(
-        items(2, lanes=1), replace(STEADY, in_flight=1, tries=1), {"1": [LOST_WITH_EFFECT]}, takes=0.0
-    ).go()
-    assert setting.counts() == {State.ACCEPTED: 2}
-    assert not setting.stop.requested
 
 
 # ---- retries -----------------------------------------------------------------------------------------------------
@@ -157,6 +142,13 @@ async def test_a_window_that_is_made_smaller_in_a_pause_holds_for_the_calls_that
         await anyio.sleep(0.5)
         assert (setting.status.in_flight, setting.status.why) == (2, "in-flight 2")
     assert setting.sent_at() == [(0.0, 4), (20.0, 2), (21.0, 2), (22.0, 1)]
+
+
+async def test_it_says_that_the_window_is_full() -> None:
+    setting = Setting(items(40))
+    async with setting.going():
+        await anyio.sleep(2.5)
+        assert setting.status.why == "in-flight 4"
 
 
 # ---- why it is not faster ----------------------------------------------------------------------------------------
