@@ -60,11 +60,17 @@ def test_what_stands_in_brackets_is_left_out_where_it_is_not_there() -> None:
     assert text_of(sql, without("FINANCE_OPERATIONS.DESCR")) == "select o.op_id from finance_operations o"
 
 
-def test_the_first_of_several_that_is_there_is_taken() -> None:
+def test_the_first_of_several_that_is_there_is_taken_also_a_table() -> None:
     sql = "select [a.name || a.sms|a.name|null] from abonents a"
     assert text_of(sql, ALL) == "select a.name || a.sms from abonents a"
     assert text_of(sql, without("ABONENTS.SMS")) == "select a.name from abonents a"
     assert text_of(sql, without("ABONENTS.NAME")) == "select null from abonents a"
+    table, text = (
+        "select a.id from abonents a[, tarif t]",
+        "select a.id from abonents a where a.name <> 'o.descr [x]'",
+    )
+    assert text_of(table, without("TARIF")) == "select a.id from abonents a"
+    assert text_of(text, ALL) == text, "a text names no column"
 
 
 def test_what_is_required_and_not_there_is_named() -> None:

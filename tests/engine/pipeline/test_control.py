@@ -136,25 +136,23 @@ async def test_a_pause_that_the_journal_alone_was_told_holds_before_the_body_beg
                 await anyio.sleep(0.01)
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        "[]",
-        "{}",
-        '{"command": 7}',
-        '{"command": "set", "arguments": {"rate": 20}}',
-        "[" * 10_000,
-        '{"x":' + "[" * 10_000,
-        " " * (LONGEST_REQUEST + 1),
-    ],
-    ids=range(7),
+NO_COMMANDS = (
+    "[]",
+    "{}",
+    '{"command": 7}',
+    '{"command": "set", "arguments": {"rate": 20}}',
+    "[" * 10_000,
+    '{"x":' + "[" * 10_000,
+    " " * (LONGEST_REQUEST + 1),
 )
-async def test_what_is_no_command_is_told_what_one_looks_like(garbage: str, steering: Steering) -> None:
+
+
+async def test_what_is_no_command_is_told_what_one_looks_like(steering: Steering) -> None:
     async with under_control(steering.run, steering.journal, steering.fake):
-        answer = await steering.asks(garbage)
-        assert answer.refused
-        assert 'a command is a JSON object like {"command": "pause"}' in answer.said
-        # Mistyped once, asked again.
+        for garbage in NO_COMMANDS:
+            answer = await steering.asks(garbage)
+            assert (answer.refused, 'is a JSON object like {"command": "pause"}' in answer.said) == (True, True)
+        # Mistyped, asked again.
         assert not (await steering.asks('{"command": "pause"}')).refused
 
 
@@ -202,6 +200,20 @@ async def test_a_journal_that_cannot_be_written_ends_neither_the_run_nor_what_it
                 await failed.wait()
         assert not (await steering.asks('{"command": "stop"}')).refused
     assert steering.fake.stopping.requested
+
+
+async def test_a_status_comes_as_it_was_said_with_the_templates_of_its_sentences() -> None:
+    before = a_status()
+    live = to_live(live_to_json(before, {"rate": "20"}))
+    assert (live.status, live.settings) == (before, {"rate": "20"})
+    for one, other in (
+        (live.status.why, before.why),
+        (live.status.last_error, before.last_error),
+        (list(live.status.errors)[1], list(before.errors)[1]),
+    ):
+        assert isinstance(one, Said)
+        assert isinstance(other, Said)
+        assert (one.template, one.values) == (other.template, other.values)
 
 
 # ---- what a run says of itself -----------------------------------------------------------------------------------
