@@ -65,11 +65,9 @@ def test_the_first_of_several_that_is_there_is_taken_also_a_table() -> None:
     assert text_of(sql, ALL) == "select a.name || a.sms from abonents a"
     assert text_of(sql, without("ABONENTS.SMS")) == "select a.name from abonents a"
     assert text_of(sql, without("ABONENTS.NAME")) == "select null from abonents a"
-    table, text = (
-        "select a.id from abonents a[, tarif t]",
-        "select a.id from abonents a where a.name <> 'o.descr [x]'",
-    )
-    assert text_of(table, without("TARIF")) == "select a.id from abonents a"
+    table = "select a.id from abonents a [left join tarif t on t.id = a.tarif_id] where a.id > 0"
+    assert text_of(table, without("TARIF")) == "select a.id from abonents a  where a.id > 0"
+    text = "select a.id from abonents a where a.name <> 'o.descr [x]'"
     assert text_of(text, ALL) == text, "a text names no column"
 
 
