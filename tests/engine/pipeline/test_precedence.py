@@ -213,6 +213,20 @@ async def test_a_lost_step_is_looked_up_and_those_that_need_it_go_on(lost: Call,
     assert set(setting.job.effects.values()) == {1}
 
 
+async def test_what_is_entered_anew_after_a_doubt_must_show_anew() -> None:
+    items = [item(1, key="f"), item(2), item(3, lane="b"), item(4, lane="b")]
+    setting = Setting(items, {"2": ["f"], "4": ["f"]}, lag=3.0)
+    setting.lasts["3"] = 20.0
+    async with setting.going():
+        await anyio.sleep(10.0)
+        # The folder that the answer named was never there.
+        setting.job.effects["f"] = 0
+        del setting.job.shows_at["f"]
+        setting.job.report(1001)
+    assert setting.counts() == {State.ACCEPTED: 4}
+    assert [key for _, key in setting.sent] == ["f", "3", "2", "f", "4"]
+
+
 async def test_rows_that_wait_for_a_decision_are_left_and_go_on_when_it_is_made() -> None:
     setting = settings_of(6, folders=2, plan={"f1": [LOST_WITH_EFFECT]}, lag=2.0)
     setting.job.sightings["f1"] = Different("another folder")
