@@ -18,7 +18,7 @@ from engine.outcomes import Cause, Outcome
 from engine.pacing.gauges import Hours, disk_gauge, hours_gauge, hours_of
 from engine.pacing.limits import LAST, ErrorBudget, ErrorLimit, Percent, error_limit, money_limit
 from engine.pacing.open_files import BASE, TooFewFiles, provide_files
-from engine.pacing.policy import ALL, SETTINGS, Policy, describe_settings, policy_with, to_settings
+from engine.pacing.policy import ALL, SETTINGS, Policy, describe_policy, describe_settings, policy_with, to_settings
 from engine.pacing.retries import SAVED, RetryBudget, Tries, backoff
 from engine.pacing.throttle import GaugeReading, Rate
 from tests.engine.doubles import item
@@ -148,6 +148,17 @@ def test_a_run_keeps_what_is_not_as_by_default_and_is_driven_by_it_again() -> No
     assert to_settings(OTHER).keys() == ALL.keys()
     for policy in (Policy(), OTHER, Policy(limit_money=Decimal(0)), Policy(throttle_sql=SQL)):
         assert policy_with(Policy(), to_settings(policy), ALL) == policy
+
+
+def test_in_words_says_what_is_set() -> None:
+    assert describe_policy(Policy()) == "parallel calls: automatic, at most 64; stops after 100 errors"
+    assert describe_policy(OTHER) == (
+        "parallel calls: 8; at most 2.5 calls a second; from 22:00 to 05:30; never held for the stacks; "
+        "held while the billing takes longer than 1.5 s for its version; "
+        "held while less than 50 MB are free for the journal; stops when more than 1% go wrong; "
+        "at most 1000.50 in this run; held while throttle-sql gives more than 5120000.5; "
+        "begins with all rows at once; looks lost answers up after 0.1 s"
+    )
 
 
 def at(text: str) -> datetime:
