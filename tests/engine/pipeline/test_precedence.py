@@ -255,6 +255,21 @@ async def test_rows_that_wait_for_one_out_of_tries_are_left_with_it() -> None:
     assert setting.counts() == {State.ACCEPTED: 10}
 
 
+async def test_what_does_not_show_within_the_patience_is_left_while_the_others_go_on() -> None:
+    setting = settings_of(40, steps=2, lag=100.0, policy=replace(STEADY, drain_patience=300.0, in_flight=1))
+    setting.takes = 10.0
+    setting.job.lags["3.1"] = inf
+    await setting.go()
+    assert setting.counts() == {State.PENDING: 1, State.ACCEPTED: 80}
+    assert setting.stop.reason == (
+        "1 row is left pending, for it waits for others: the billing does not show subscriber 3.1 after 300 s. "
+        "`carbon-migrate resume k7m2q` goes on with it"
+    )
+    setting.job.shows_at["3.1"] = -inf
+    await setting.resumed()
+    assert setting.counts() == {State.ACCEPTED: 81}
+
+
 # ---- what does not show ------------------------------------------------------------------------------------------
 
 

@@ -143,6 +143,16 @@ def test_texts_that_are_put_aside_come_back_in_whatever_order_and_take_no_memory
             _ = strings[number]
 
 
+def test_texts_that_are_too_long_or_not_there(tmp_path: Path) -> None:
+    path, long = tmp_path / "a.xlsx", "x" * (LONGEST_CELL + 1)
+    told = why_refused(excel(path, data(HEAD, inline("1", long))))
+    assert told.endswith("a.xlsx, cell B2 is longer than 1000000 characters")
+    told = why_refused(excel(path, data(HEAD), texts=["<t>a</t>", f"<t>{long}</t>"]))
+    assert "text number 1 of its cells is longer than 1000000 characters" in told
+    told = why_refused(excel(path, data(HEAD, '<c t="s"><v>7</v></c>'), texts=["<t>a</t>"]))
+    assert "is broken: it has no text number 7, which row 2 refers to" in told
+
+
 # ---- rows and columns ----------------------------------------------------------------------------------------------
 
 
