@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 from checkpoints.states import State
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.outcomes import Cause, Outcome, decide
-from engine.statistics import MOST, OTHER, SHORTEST, SPAN, ErrorGroups, Histogram, Pace, RecentCalls, error_group
+from engine.statistics import (
+    BUCKETS,
+    LONGEST,
+    MOST,
+    OTHER,
+    SHORTEST,
+    SPAN,
+    ErrorGroups,
+    Histogram,
+    Pace,
+    RecentCalls,
+    error_group,
+)
 
 TABLE: list[tuple[str, Evidence, Outcome, Outcome | None]] = [
     (
@@ -103,6 +115,14 @@ def test_a_quantile_is_right_to_five_percent(times: list[float], share: float) -
     assert histogram.quantile(share) == pytest.approx(exact, rel=0.051)
 
 
+def test_its_size_stays_whatever_it_is_told() -> None:
+    histogram = Histogram()
+    for exponent in range(-12, 13):
+        histogram.add(10.0**exponent)
+    assert len(histogram._counts) == BUCKETS
+    assert (histogram.quantile(1.0) or 0) > 900
+
+
 def test_recent_calls_forget_what_was_before_their_marks() -> None:
     times, recent = Histogram(), RecentCalls()
     times.add(100.0)
@@ -131,6 +151,10 @@ def test_recent_calls_forget_what_was_before_their_marks() -> None:
 )
 def test_a_kind_is_a_text_without_its_numbers(text: str, kind: str) -> None:
     assert error_group(text) == kind
+
+
+def test_a_page_of_text_is_no_longer_than_a_kind() -> None:
+    assert error_group("a1" * 10_000) == "a" * LONGEST
 
 
 def test_a_kind_keeps_the_digits_of_its_first_text() -> None:

@@ -35,6 +35,12 @@ def read(body: object, status: int = 200, *, cabinet: bool = False, **headers: s
     )
 
 
+@pytest.mark.parametrize("result", [None, [], 0, "", {"pk": 5, "fields": {}}, "ok", [{"fields": {"id": 1}}]])
+@pytest.mark.parametrize("error", [None, "", [], {}, False])
+def test_a_result_without_an_error_is_an_answer(result: object, error: object) -> None:
+    assert read({"call": "x", "result": result, "error": error}) == Accepted(result=result)
+
+
 @pytest.mark.parametrize(
     ("error", "seen"),
     [
@@ -276,6 +282,13 @@ def test_what_cannot_be_read_of_an_object_is_told_and_the_rest_is_read() -> None
     assert thing.faults == {"limit_warning": "'n/a' is not a number"}
 
 
+@pytest.mark.parametrize(("field", "value"), [("ip", -1), ("ip", 2**32), ("name", "x" * 100_000)])
+def test_other_odd_values_are_faults_too(field: str, value: object) -> None:
+    (thing,) = of_answer("Users", {"id": "5"}, (field,), [{"pk": 5, "fields": {field: value}}])
+    assert thing.values == {field: None}
+    assert len(thing.faults[field]) < 200
+
+
 # ---- ids ---------------------------------------------------------------------------------------------------------
 
 
@@ -387,6 +400,18 @@ def test_no_answer_raises(value: object, status: int, cabinet: bool) -> None:
 @example(b'{"error": {"a": 1' + b"0" * 4000 + b"}}", 200, False)
 def test_no_bytes_raise(body: bytes, status: int, cabinet: bool) -> None:
     judged(body, status, cabinet=cabinet)
+
+
+@given(st.text(max_size=80))
+@example("9" * 8000)
+@example("Wed, 99999999999999999999 Oct 2015 07:28:00 GMT")
+@example("Wed, 21 Oct 99999999999999999999 07:28:00 GMT")
+@example("Wed, 21 Oct 2015 07:28:00 +99999999999")
+@example("-5")
+def test_no_retry_after_raises_or_is_longer_than_an_hour(text: str) -> None:
+    for sent in (None, text):
+        wait = retry_after(text, sent=sent)
+        assert wait is None or 0 <= wait <= 3600
 
 
 @pytest.mark.parametrize(("stem", "kind"), CATALOGUE)

@@ -59,6 +59,18 @@ def test_the_parameters_are_those_that_are_bound(text: str) -> None:
     assert len(values) == len(bound) // 3
 
 
+def test_what_is_a_select(either_database: Database) -> None:
+    for text in [
+        "select id from tarif",
+        "select id from tarif;",
+        "  -- all of them\n select id from tarif /* six */ ; -- that's all\n",
+        "WITH q as (select id from tarif) select id from q",
+        "select id from tarif for update",
+    ]:
+        assert len(rows_of(either_database, select_of(text).text)) == 6
+        assert select_of(text).notes == ()
+
+
 @pytest.mark.parametrize("setting", ["set list on", "set list", "SET HEADING OFF", "set width name 10"])
 def test_a_setting_of_isql_is_left_out_with_a_note(setting: str) -> None:
     select = select_of(f"{setting};\n select id\nfrom tarif;")
@@ -285,6 +297,18 @@ def test_a_float_that_is_not_exact_is_the_rows_fault(either_database: Database) 
         assert "cast(… as numeric(18,2))" in row.fault.reason
 
 
+def test_sums_and_quotients_of_a_newer_firebird(database: Database) -> None:
+    assert cells_of(
+        database,
+        "select sum(ostatok), sum(debit) / 100, cast(1 as numeric(10, 2)) / 10000000000, cast(2.5 as decfloat),"
+        " cast(current_timestamp as date) - current_date from admin_accounts where id < 0 or id = 2001",
+    )[2:] == ("0.00", "2.5", "0")
+    (total,) = cells_of(database, "select sum(ostatok) from admin_accounts")
+    assert int(total) == sum(row[0] for row in database.query("select ostatok from admin_accounts"))
+    with pytest.raises(StatementRefused, match="Integer overflow"):
+        cells_of(database, "select sum(ostatok) * 1000000000 from admin_accounts")
+
+
 def test_texts_that_cannot_be_decoded(database: Database) -> None:
     fault = fault_of(database, "select cast(x'C0C1' as varchar(9) character set none) from rdb$database")
     assert fault == SelectCellFault("column1", CellTrouble.CHARSET)
@@ -349,6 +373,14 @@ def test_it_is_taken_up_after_any_page(database: Database, text: str) -> None:
     assert len(pages) == 5
     for number, page in enumerate(pages):
         assert list(again.pages(page.cursor, size=60)) == pages[number + 1 :]
+
+
+def test_negative_keys_come_first(database: Database) -> None:
+    change(database, "insert into tarif (id, name) values (-5, 'x')", "insert into tarif (id, name) values (0, 'x')")
+    walked = read(database, "select id from tarif")
+    assert not walked.at_once
+    assert [page.cursor for page in walked.pages(size=1)] == ["-5", "0", "1", "2", "3", "4", "5", "6"]
+    assert next(walked.pages("-5", size=1)).cursor == "0"
 
 
 # ---- read at once -----------------------------------------------------------------------------------------------

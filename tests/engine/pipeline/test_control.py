@@ -308,6 +308,12 @@ async def test_an_unknown_command_is_told_which_there_are(steering: Steering) ->
     assert len(said) < 200
 
 
+async def test_what_is_noted_is_bounded(steering: Steering) -> None:
+    await steering.obey("set", rate="9" * 10_000)
+    ((_, command, answer),) = await steering.noted()
+    assert max(len(command), len(answer)) == 500
+
+
 async def test_a_pause_and_a_continue_at_one_time_leave_run_and_journal_of_one_mind(
     steering: Steering, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Which sheet is read, and what its header must be like: the same for both kinds of workbook."""
 
+import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -150,6 +151,25 @@ def test_a_password_of_the_archive(tmp_path: Path) -> None:
         raw[place] |= 1
     path.write_bytes(raw)
     assert why_refused(path).endswith("is behind a password: save it without one")
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.99])
+def test_a_file_that_was_not_copied_whole(tmp_path: Path, kind: str, keep: float) -> None:
+    whole = (RECORDED / f"libreoffice.{kind}").read_bytes()
+    (tmp_path / "a").write_bytes(whole[: int(len(whole) * keep)])
+    assert "is broken, as a file that was not copied whole" in why_refused(tmp_path / "a")
+
+
+def test_bytes_that_were_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    shutil.copy(RECORDED / "libreoffice.xlsx", path)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("xl/worksheets/sheet1.xml").header_offset
+    raw = bytearray(path.read_bytes())
+    raw[start + 200 : start + 220] = bytes(20)
+    path.write_bytes(raw)
+    assert "is broken" in why_refused(path)
 
 
 def test_xml_that_is_broken_is_named_with_its_place(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.engine.sources.workbook.writing import (
     number_formats,
     odf,
     odf_cell,
+    odf_parts,
     odf_row,
     odf_text,
     packed,
@@ -110,6 +111,46 @@ def test_a_cell_that_refuses_its_row(tmp_path: Path, cell: str, reason: str) -> 
     (refusal,) = refusals_of(source)
     assert (refusal.line, refusal.column, refusal.label, refusal.row) == (3, "name", "1", ("1", ""))
     assert refusal.reason == reason
+
+
+def test_notes_and_drawings_in_a_cell_are_not_its_text(tmp_path: Path) -> None:
+    inside = "<office:annotation><text:p>note</text:p></office:annotation>"
+    drawing = "<draw:frame><draw:text-box><text:p>box</text:p></draw:text-box></draw:frame>"
+    texts = f"{inside}<text:p>own</text:p>{drawing}<text:p>two</text:p>"
+    cell = f'<table:table-cell office:value-type="string">{texts}</table:table-cell>'
+    parts = odf_parts({"Лист1": [TITLES, odf_row(cell)]})
+    parts["content.xml"] = parts["content.xml"].replace("<office:body>", '<office:body xmlns:draw="urn:draw">')
+    assert first_row(packed(tmp_path / "a.ods", parts)) == ("own\ntwo", "")
+
+
+def test_what_merged_cells_hide_is_not_read(tmp_path: Path) -> None:
+    hidden = odf_text("hidden").replace("table:table-cell", "table:covered-table-cell")
+    path = odf(tmp_path / "a.ods", TITLES, odf_row(odf_text("1", 'table:number-columns-spanned="2"'), hidden))
+    assert first_row(path) == ("1", "")
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        # Formulas give their value.
+        ("<c><f>1+1</f><v>2</v></c>", "2"),
+        ('<c t="str"><f>A1</f><v>x</v></c>', "x"),
+        ('<c t="str"><f>""</f><v></v></c>', ""),
+        ('<c t="str"><v/></c>', ""),
+        ('<c t="d"><v>2019-06-01</v></c>', "2019-06-01"),
+        ('<c t="d"><v>2019-06-01T13:45:12.000</v></c>', "2019-06-01 13:45:12"),
+        # Texts in pieces, and without their readings.
+        ('<c t="s"><v>0</v></c>', "Иванов"),
+        ('<c t="s"><v>1</v></c>', "東京"),
+        ('<c t="inlineStr"><is><r><t> a</t></r><r><t>b </t></r><rPh><t>x</t></rPh></is></c>', " ab "),
+        *((f'<c s="{style}"><v>5</v></c>', "5") for style in ("9" * 5000, "٣", "-1")),
+    ],
+    ids=lambda given: given[:60],
+)
+def test_what_a_cell_of_excel_holds(tmp_path: Path, cells: str, told: str) -> None:
+    texts = ["<r><t>Ива</t></r><r><rPr/><t>нов</t></r>", "<t>東京</t><rPh sb='0' eb='2'><t>とうきょう</t></rPh>"]
+    path = excel(tmp_path / "a.xlsx", data(HEAD, inline("1") + cells), texts=texts)
+    assert first_row(path) == ("1", told)
 
 
 def test_what_xml_cannot_hold_is_escaped_in_texts() -> None:
@@ -317,6 +358,14 @@ def test_a_cell_that_is_too_long(tmp_path: Path) -> None:
     for text in ("x" * (LONGEST_CELL + 1), f'x<text:s text:c="{LONGEST_CELL}"/>', '<text:s text:c="999999999"/>'):
         path = odf(tmp_path / "a.ods", TITLES, odf_row(odf_text("1"), odf_cell('office:value-type="string"', text)))
         assert why_refused(path).endswith("cell B2 is longer than 1000000 characters")
+
+
+def test_rows_in_groups(tmp_path: Path) -> None:
+    groups = (
+        f"<table:table-header-rows>{TITLES}</table:table-header-rows>",
+        f"<table:table-row-group>{TITLES}</table:table-row-group>",
+    )
+    assert rows_of(open_input(odf(tmp_path / "a.ods", *groups), Layout())) == [Row(2, ("id", "name"))]
 
 
 # ---- what is written once for many ---------------------------------------------------------------------------------
