@@ -1,6 +1,7 @@
 """The Firebird library in this process, and a database file that is read through a keeper: real processes."""
 
 import fcntl
+import gc
 import os
 import select
 import signal
@@ -73,6 +74,15 @@ def test_selects_may_be_read_side_by_side(reader: Database) -> None:
     assert list(zip(reader.query(PAGES), reader.query(PAGES), strict=True)) == list(zip(wanted, wanted, strict=True))
     with ThreadPoolExecutor(4) as pool:
         assert all(rows == wanted for rows in pool.map(lambda _: list(reader.query(PAGES)), range(4)))
+
+
+def test_a_select_that_is_left_halfway_is_closed(reader: Database) -> None:
+    rows = reader.query(PAGES)
+    next(rows)
+    assert list(reader.query(OPEN_HERE)) == [(2,)]
+    del rows
+    gc.collect()
+    assert list(reader.query(OPEN_HERE)) == [(1,)]
 
 
 def other_than_a_billing(folder: Path) -> Dsn:
