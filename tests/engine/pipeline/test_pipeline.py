@@ -23,7 +23,7 @@ from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
-from tests.engine.doubles import LOST_WITH_EFFECT, Call, FakeJob, rows
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -205,6 +205,21 @@ async def test_a_journal_that_fails_ends_the_run_and_nothing_is_sent_any_more(
     second = await migrated(journal, job, run=migration.run)
     assert await second.counts() == {State.ACCEPTED: 100}
     assert once_each(job)
+
+
+async def test_no_call_is_made_before_its_intent_is_on_the_disk(journal: Journal) -> None:
+    job = FakeJob(rows(30, lanes=10), {"3": [Call(Busy("locked"))], "4": [LOST_WITHOUT]})
+    seen: list[State] = []
+
+    async def during(item: Item) -> None:
+        found = await journal.items(migration.run, EVERY_STATE, after=item.number - 1, size=1)
+        seen.extend(one.state for one in found)
+
+    job.during = during
+    migration = await prepared(journal, job)
+    await migration.go()
+    assert len(seen) == len(job.calls) == 32
+    assert set(seen) == {State.SENDING}
 
 
 async def test_nothing_follows_from_an_outcome_before_it_is_on_the_disk(
