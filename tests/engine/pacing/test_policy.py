@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.outcomes import Cause, Outcome
+from engine.pacing.canary import Canary
 from engine.pacing.gauges import Hours, disk_gauge, hours_gauge, hours_of
 from engine.pacing.limits import LAST, ErrorBudget, ErrorLimit, Percent, error_limit, money_limit
 from engine.pacing.open_files import BASE, TooFewFiles, provide_files
@@ -510,3 +512,11 @@ def test_a_timer_that_is_late_each_time_costs_no_rate() -> None:
         rate.left(moment)
         now = max(now, moment) + 0.004  # woken late
     assert now == pytest.approx(10.0, abs=0.02)
+
+
+def test_the_first_ten_rows_are_watched_and_no_other() -> None:
+    canary, without_line = Canary(wanted=True), msgspec.structs.replace(item(3), line=None)
+    for answered in range(1, 12):
+        canary.answered()
+        assert (canary.alarm(item(3), "no such tariff", "k7m2q") is not None) == (answered <= 10)
+        assert ("row 3 (subscriber 3)" in str(canary.alarm(without_line, "no account", "k7m2q"))) == (answered <= 10)

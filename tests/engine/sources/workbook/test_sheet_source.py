@@ -239,6 +239,15 @@ def test_other_archives(tmp_path: Path) -> None:
     assert "is a ZIP archive and no workbook" in why_refused(tmp_path / "empty.xlsx")
 
 
+def test_a_workbook_through_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("xlsx", "ods"):
+        with (RECORDED / f"libreoffice.{kind}").open(encoding="latin-1") as file:
+            monkeypatch.setattr("sys.stdin", file)
+            source = open_input(None, Layout())
+            assert len(rows_of(source)) == 6
+            assert source.name == "standard input"
+
+
 @pytest.mark.parametrize("kind", ["xlsx", "ods"])
 def test_a_cell_of_endless_pieces_is_not_held(tmp_path: Path, kind: str) -> None:
     pieces = "<t/>" * 100_001
