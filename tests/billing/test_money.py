@@ -7,19 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.contract_numbers import Search, undressed
-from billing.directory.system import Stacks
+from billing.contract_numbers import Search
 from billing.errors import BillingError
-from billing.money import SCALE, AmountError, from_answer, parse_amount, roubles, scaled, wire
-from cli.terminal.language import RUSSIAN, language
-from texts.said import text_of
+from billing.money import SCALE, AmountError, parse_amount, roubles, scaled, wire
 
 amounts = st.decimals(min_value=-922_337_203, max_value=922_337_203, places=2, allow_nan=False)
-
-
-@given(st.integers(min_value=-(2**63), max_value=2**63 - 1))
-def test_a_database_integer_survives_the_way_through_roubles(integer: int) -> None:
-    assert scaled(roubles(integer)) == integer
 
 
 def test_roubles_show_two_decimals_or_as_many_as_they_have() -> None:
@@ -41,27 +33,6 @@ def test_what_the_database_cannot_hold_is_refused(amount: str) -> None:
 )
 def test_the_wire_has_no_exponents(amount: str, text: str) -> None:
     assert wire(Decimal(amount)) == text
-
-
-def test_the_wire_takes_numbers_only() -> None:
-    with pytest.raises(ValueError, match="NaN"):
-        wire(Decimal("NaN"))
-
-
-@pytest.mark.parametrize("value", ["50.5", 50.5, Decimal("50.5")])
-def test_answers_write_numbers_in_several_ways(value: str | float | Decimal) -> None:
-    assert from_answer(value) == Decimal("50.5")
-
-
-@pytest.mark.parametrize("value", ["", "fifty", "NaN", float("inf"), True])
-def test_answers_that_hold_no_number_are_refused(value: str | float) -> None:
-    with pytest.raises(ValueError, match="not a number"):
-        from_answer(value)
-
-
-@given(amounts)
-def test_what_goes_over_the_wire_is_read_back_the_same(amount: Decimal) -> None:
-    assert parse_amount(wire(amount)) == amount
 
 
 SPACES = " \u00a0\u202f\u2007\u2009"
@@ -212,62 +183,8 @@ def test_at_most_n_are_suggested_and_none_twice() -> None:
     assert nearest("1000X", numbers, n=2) == ["10000", "10001"]
 
 
-def test_pages_find_what_one_page_finds() -> None:
-    one, many = Search(["123", "2001"]), Search(["123", "2001"])
-    one.offer(EXISTING)
-    for number in EXISTING:
-        many.offer([number])
-    assert one.found() == many.found()
-
-
 def test_likeness_is_looked_at_for_the_first_only_sameness_for_all() -> None:
     search = Search(["20002", "А15", "20003"], compared=1)
     search.offer(EXISTING)
     found = {unknown: [s.contract_number for s in near] for unknown, near in search.found().items()}
     assert found == {"20002": ["20001"], "А15": ["A15"], "20003": []}
-
-
-@given(st.text("АБJ019-", min_size=1, max_size=10), st.integers(0, 3))
-def test_clothes_make_no_difference(number: str, zeros: int) -> None:
-    # A zero before a letter is no leading zero.
-    dressed = ("0" * zeros if number[0].isdigit() else "") + number.lower()
-    assert undressed(f" {dressed} ") == undressed(number)
-    assert nearest(dressed, [number]) == [number]
-
-
-TWO_WAYS = (
-    "1.234 можно прочитать двояко: 1234 руб. или 1 руб. с долями. Для первого напишите 1234.00, для второго 1.23, "
-    "с двумя знаками"
-)
-TOO_MUCH = "1\u00a0000\u00a0000\u00a0000,00\u00a0₽ больше, чем помещается в базу биллинга: не больше 922 337 203,68 ₽"
-
-
-def in_russian(text: str) -> str:
-    return language(RUSSIAN).render(text)
-
-
-@pytest.mark.parametrize(
-    ("amount", "told"),
-    [
-        ("1,5E+03", "запись с показателем степени не допускается"),
-        ("1О0", "символ 2 — русская буква 'О', похожая на ноль"),
-        ("7 USD", "символ 3 — латинская буква 'U'"),
-        ("12 34", "цифры '34' с символа 4 — не группа тысяч: после разделителя тысяч идут три цифры"),
-        ("0012", "сумма начинается с нуля: с нуля может начинаться номер договора, но не сумма"),
-        ("1.234", TWO_WAYS),
-        ("1000000000", TOO_MUCH),
-    ],
-)
-def test_amounts(amount: str, told: str) -> None:
-    with pytest.raises(AmountError) as refusal:
-        parse_amount(amount)
-    assert in_russian(text_of(refusal.value)) == told
-
-
-@pytest.mark.parametrize(
-    ("entries", "told"),
-    [(1, "в ACCOUNT_STACK 1 запись"), (2, "в ACCOUNT_STACK 2 записи"), (25, "в ACCOUNT_STACK 25 записей")],
-)
-def test_what_the_stacks_hold(entries: int, told: str) -> None:
-    assert in_russian(Stacks(entries, 0).described) == told
-    assert in_russian(Stacks(entries, 1).described) == f"{told}, в EVENTS_STACK_COMPACT 1 запись"

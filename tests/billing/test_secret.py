@@ -1,11 +1,10 @@
 """A secret is dots wherever it is written, in whatever spelling others show it; what holds none stays as it is."""
 
 import base64
-import html
 import json
 import pickle
 from decimal import Decimal
-from urllib.parse import quote, quote_from_bytes, quote_plus
+from urllib.parse import quote, quote_from_bytes
 
 import msgspec
 import pytest
@@ -50,14 +49,6 @@ def test_a_mask_knows_the_spellings_of_others(spelling: str) -> None:
     assert not any(part in shown for part in ("на", json.dumps("на")[1:-1], "\udce0", "%D0%B0", "%E0", "\\xe0"))
 
 
-def test_bytes_of_an_environment_in_another_charset() -> None:
-    secret = "пароль".encode("cp1251").decode("utf-8", "surrogateescape")
-    mask = Mask([secret])
-    escaped = secret.encode("utf-8", "backslashreplace").decode()
-    for shown in (secret, repr(secret)[1:-1], "пароль", "%EF%E0%F0%EE%EB%FC", escaped):
-        assert mask(f"<{shown}>") == f"<{PLACEHOLDER}>", shown
-
-
 @given(st.binary(max_size=5), st.text(st.characters(codec="cp1251"), min_size=SHORTEST + 2, max_size=20), st.binary())
 def test_a_secret_within_base64(before: bytes, secret: str, after: bytes) -> None:
     for charset in ("utf-8", "cp1251"):
@@ -86,34 +77,7 @@ def test_a_value_for_json_keeps_its_numbers() -> None:
     assert Mask(["1234"]).value(value) == masked
 
 
-AWKWARD = 'Тай"на\\ /+&<1>'
 JSON = {"Content-Type": "application/json"}
-
-
-def spellings(secret: str) -> set[str]:
-    ascii_only, plain = json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
-    return {
-        secret,
-        ascii_only,
-        plain,
-        json.dumps(ascii_only)[1:-1],
-        json.dumps(plain, ensure_ascii=False)[1:-1],
-        quote(secret),
-        quote_plus(secret),
-        quote(secret, safe=""),
-        quote_plus(secret).replace("%D0", "%d0").replace("%D1", "%d1") if secret.isascii() else quote_plus(secret),
-        quote_plus(plain),
-        html.escape(secret),
-        secret.encode("unicode_escape").decode(),
-    }
-
-
-@pytest.mark.parametrize("spelling", sorted(spellings(AWKWARD)))
-def test_each_spelling_goes(spelling: str) -> None:
-    concealer = SecretRemover((), [AWKWARD])
-    assert concealer.text(f"before {spelling} after") == f"before {PLACEHOLDER} after"
-    page = f"<html>{spelling}</html>".encode()
-    assert concealer.body({"Content-Type": "text/html"}, page) == f"<html>{PLACEHOLDER}</html>".encode()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="•«»"), min_size=SHORTEST, max_size=20))
@@ -162,11 +126,6 @@ def test_the_numbers_around_a_secret_keep_every_digit() -> None:
     )
 
 
-def test_a_short_secret_goes_only_where_it_stands_alone() -> None:
-    concealer = SecretRemover((), ["12"])
-    assert concealer.text('{"a":"12","b":"3125","c":12}') == '{"a":"•••","b":"3125","c":12}'
-
-
 def test_the_session_of_a_cabinet_is_a_secret_result() -> None:
     body = b'{"call": "x", "result": "f00dcafe"}'
     concealed = SecretRemover().body(JSON, body, ["get_or_create_dynamic_session"])
@@ -187,12 +146,6 @@ def test_other_encodings(charset: str) -> None:
     body = f"<p>{secret}</p>".encode(charset)
     for named in (f"text/html; charset={charset}", "text/html; charset=utf-8", "text/html; charset=nonsense"):
         assert secret.encode(charset) not in SecretRemover((), [secret]).body({"Content-Type": named}, body)
-
-
-def test_json_in_another_encoding_stays_in_it() -> None:
-    body = '{"result": "пароль-1", "имя": 1}'.encode("cp1251")
-    concealed = SecretRemover((), ["пароль-1"]).body({"Content-Type": "application/json; charset=cp1251"}, body)
-    assert json.loads(concealed.decode("cp1251")) == {"result": "•••", "имя": 1}
 
 
 def test_credentials_of_a_header() -> None:

@@ -172,7 +172,7 @@ class FakeJob(Effect, Job):
         self.asked: list[tuple[str, list[str]]] = []
         self.sightings: dict[str, LookUpResult | None] = {}
         self.look_up_error: LookUpFailed | None = None
-        self.unfinished_for: deque[str] = deque()
+        self.unfinished_for: deque[str | None] = deque()
         self.readings: dict[str, ReadBack | CannotLook | None] = {}
         self.entries: dict[str, Entries] = {}
         self.probes = 0

@@ -8,10 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from engine.errors import InputRefused
-from engine.pacing.holds import Stop, StopKind
 from texts.remedies import Remedy, advise_settings, command_line, setting
-from texts.said import Language, Quantity, Said, any_of, counted, enumerated, in_lines, said, text_of
+from texts.said import Language, Quantity, Said, any_of, counted, enumerated, in_lines, said
 
 
 class Shouting(Language):
@@ -48,11 +46,6 @@ def test_a_language_renders_it_with_all_that_stands_in_it() -> None:
     assert Shouting().render(said("{name}", name="{run}")) == "{run}"
     assert Shouting().render("run k7") == "run k7", "a text that is no sentence stays as it is"
     assert Shouting().render(said("line {line}", line=1234)) == "line [1234]"
-
-
-def test_a_name_without_a_value_is_a_fault_of_whoever_wrote_it() -> None:
-    with pytest.raises(KeyError, match="run"):
-        said("run {run}")
 
 
 def test_a_copy_is_the_same_sentence() -> None:
@@ -92,27 +85,6 @@ def test_several_sentences_are_one_text_of_which_each_is_rendered() -> None:
 def test_a_remedy_is_told_as_it_is_typed(remedy: Remedy, typed: str) -> None:
     assert str(remedy) == typed
     assert said("type {remedy}", remedy=remedy) == f"type {typed}"
-
-
-def test_an_error_is_a_sentence_with_its_remedy_also_inside_another() -> None:
-    error = InputRefused(said("a.csv names its columns itself: leave {flag} out", flag=setting("columns")))
-    assert text_of(error) == str(error) == "a.csv names its columns itself: leave --columns out"
-    assert text_of(ValueError("not ours")) == "not ours"
-    whole = said("{file}: {error}", file="a.csv", error=error)
-    assert whole == f"a.csv: {error}"
-    assert isinstance(whole.values["error"], Said)
-    faults = in_lines([said("no such column"), said("no value: give {flag}", flag=setting("set", "folder=…"))])
-    assert faults == "no such column\nno value: give --set folder=…"
-    assert all(isinstance(fault, Said) for fault in faults.values.values())
-
-
-def test_a_stop_keeps_its_first_reason_and_its_remedy() -> None:
-    stop = Stop()
-    resume = Remedy("resume", "k7m2q")
-    stop.request(StopKind.SYSTEM, said("the billing is away; {resume} goes on", resume=resume))
-    stop.request(StopKind.BUDGET, "too late")
-    assert stop.reason == "the billing is away; `carbon-migrate resume k7m2q` goes on"
-    assert isinstance(stop.reason, Said)
 
 
 def test_what_was_typed_to_find_the_journal_is_typed_again_where_a_command_takes_it_and_has_none() -> None:

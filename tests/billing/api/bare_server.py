@@ -202,9 +202,3 @@ async def give_up(client: BillingClient, arrived: asyncio.Event) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-async def settle() -> None:
-    """Let both ends of all connections read what has been written to them."""
-    for _ in range(50):
-        await asyncio.sleep(0)

@@ -9,7 +9,7 @@ import json
 import time
 import tracemalloc
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from socket import socket
 from typing import Any, Final
@@ -18,10 +18,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from billing.api import wire
-from billing.api.calls import filter_, version
-from billing.errors import BillingAway, NotTheBilling
+from billing.api.calls import filter_
+from billing.api.wire import Deadlines
+from billing.errors import BillingAway
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from lab.crash.loops import loops
+from tests import virtual_clock
 from tests.billing.api.bare_server import (
     AMPLE,
     CLEAN,
@@ -38,10 +40,10 @@ from tests.billing.api.bare_server import (
     overheard,
     seen_of,
     served,
-    settle,
     talk,
     whole,
 )
+from tests.virtual_clock import START, settle
 
 READ, HEAD, RESET, STAY, EACH = Do
 ASK = filter_("Users", {"id": 1})
@@ -106,9 +108,9 @@ async def test_a_server_without_tls_or_silent_in_the_handshake(
 # ---- what left and found no answer -------------------------------------------------------------------------------
 
 
-def packed(window: int, mebibytes: int = 16) -> bytes:
+def packed(window: int) -> bytes:
     pack = zlib.compressobj(1, wbits=window)
-    return b"".join([*(pack.compress(b" " * MEBIBYTE) for _ in range(mebibytes)), pack.flush()])
+    return b"".join([*(pack.compress(b" " * MEBIBYTE) for _ in range(16)), pack.flush()])
 
 
 GZIP, DEFLATE, RAW = 31, 15, -15
@@ -270,11 +272,6 @@ async def test_what_was_answered(answer: bytes, evidence: Evidence) -> None:
     assert server.paths == [WRITE.path]
 
 
-async def test_an_answer_beyond_the_limit_is_lost() -> None:
-    seen, _ = await seen_of(READ, whole("Content-Encoding: gzip", body=SMALL), answer_limit=50_000)
-    assert seen == Lost("HTTP 200 with an answer of more than 48 KiB, not read to its end")
-
-
 async def test_a_server_that_speaks_first_is_never_taken_for_the_billing() -> None:
     seen, _ = await seen_of(b"220 ready\r\n", HEAD)
     assert isinstance(seen, NotSent | Lost)
@@ -303,24 +300,7 @@ async def test_the_request_as_it_goes_over_the_wire() -> None:
     assert body.endswith(b"&hash_key=k%2By")
 
 
-async def test_health_tells_the_billing_from_others() -> None:
-    first = whole(body=b'{"result": {"version": "5", "time": "2024-01-01 00:00:00"}}')
-    other = whole("Content-Type: text/html", body=b"<html>Welcome to nginx!</html>")
-    async with served(talk([READ, first], [READ, other])) as server, client_of(server.url) as client:
-        assert (await client.health()).version == "5"
-        with pytest.raises(NotTheBilling, match=r"Welcome to nginx!\. Check address and port"):
-            await client.health()
-        assert server.paths == [version().path] * 2
-
-
 # ---- the caller's part -------------------------------------------------------------------------------------------
-
-
-async def test_many_at_once_each_arrive_once() -> None:
-    async with served(talk([EACH])) as server, client_of(server.url) as client:
-        seen = await asyncio.gather(*(client.send(WRITE) for _ in range(64)))
-        assert seen == [Accepted(result=1)] * 64
-        assert len(server.paths) == 64
 
 
 async def test_a_client_is_opened_first_and_not_used_after() -> None:
@@ -331,18 +311,6 @@ async def test_a_client_is_opened_first_and_not_used_after() -> None:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         await client.send(WRITE)
-
-
-async def test_left_is_told_of_what_may_have_left_and_of_nothing_else() -> None:
-    """Of each call the server saw a part, or may have, if and only if it is told as left."""
-    ear = Ear()
-    async with served(talk([READ, CLEAN, HEAD, RESET])) as server, overheard(server.url, ear) as client:
-        assert isinstance(await client.send(WRITE, row=1), Accepted)
-        assert isinstance(await client.send(WRITE, row=1), Lost)
-    assert ear.left == [True, True]
-    async with overheard(server.url, ear) as client:
-        assert isinstance(await client.send(WRITE, row=1), NotSent)
-    assert ear.left == [True, True, False]
 
 
 @pytest.mark.parametrize("connects", [True, False], ids=["connecting", "waiting"])
@@ -361,15 +329,6 @@ async def test_a_call_that_is_cancelled_has_left_where_it_was_connected(*, conne
             server.over.set()
     assert ear.left == [not connects]
     assert (server.connections, len(server.paths)) == (1, 0 if connects else 1)
-
-
-async def test_a_call_cancelled_before_its_first_step_is_not_even_begun() -> None:
-    async with served(talk([EACH])) as server, client_of(server.url) as client:
-        task = asyncio.ensure_future(client.send(WRITE))
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert (server.connections, server.paths) == (0, [])
 
 
 async def test_a_connection_that_is_dead_as_soon_as_it_is_made_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,16 +463,6 @@ async def test_what_a_server_does_unasked_is_no_answer_to_the_next_call(unasked:
     assert ear.left == [True, True]
 
 
-async def test_the_answer_that_comes_after_a_504_is_not_that_of_the_next_call() -> None:
-    """A proxy gives up waiting, says so, and passes on the real answer when it comes after all."""
-    second = asyncio.Event()
-    proxy: list[Step] = [READ, whole(status="504 X"), second, LATE, READ]
-    after: list[Step] = [READ, second.set, CLEAN]
-    async with served(talk(proxy, after)) as server, client_of(server.url) as client:
-        assert isinstance(await client.send(WRITE, row=1), Lost)
-        assert await client.send(WRITE, row=2) == Accepted(result=1)
-
-
 async def test_the_answer_to_a_call_that_was_given_up_is_not_that_of_the_next() -> None:
     arrived, given_up = asyncio.Event(), asyncio.Event()
     late: list[Step] = [READ, arrived.set, given_up, CLEAN, STAY]
@@ -555,3 +504,83 @@ async def test_an_empty_line_is_no_answer_and_does_no_harm() -> None:
             await settle()
             assert await client.send(WRITE, row=2) == Accepted(result=1)
     assert (doubted, server.connections) == ([], 1)
+
+
+# Many deadlines on one timer, on a virtual clock: what is late is cut short, what is not is left alone.
+
+SECONDS = 10.0
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time() - START
+
+
+async def end_of(work: Awaitable[object]) -> tuple[str, float]:
+    """How it ended, and when."""
+    try:
+        result = await work
+    except TimeoutError:
+        task = asyncio.current_task()
+        return "late, and cancelled" if task and task.cancelling() else "late", now()
+    except asyncio.CancelledError:
+        return "cancelled", now()
+    return str(result), now()
+
+
+def test_each_has_its_time_from_its_own_beginning() -> None:
+    async def scenario() -> list[tuple[str, float]]:
+        deadlines = Deadlines(SECONDS)
+        ends = []
+        for begin, needs in ((0, 30), (1, 2), (1, 9.5), (4, 30), (4, 10.5), (25, 3), (25, 30)):
+            await asyncio.sleep(begin - now())
+            work = asyncio.create_task(deadlines.within(asyncio.sleep(needs, "done")))
+            ends.append(asyncio.create_task(end_of(work)))
+        return list(await asyncio.gather(*ends))
+
+    assert virtual_clock.run(scenario()) == [
+        ("late", 10),
+        ("done", 3),
+        ("done", 10.5),
+        ("late", 14),
+        ("late", 14),
+        ("done", 28),
+        ("late", 35),
+    ]
+
+
+def test_what_is_cut_short_has_ended_and_what_was_in_time_is_left_alone() -> None:
+    tidied: list[float] = []
+
+    async def works(deadlines: Deadlines, *needs: float) -> str:
+        for seconds in needs:
+            try:
+                await deadlines.within(asyncio.sleep(seconds))
+            finally:
+                tidied.append(now())
+            await asyncio.sleep(20)
+        return "done"
+
+    async def scenario() -> list[tuple[str, float]]:
+        deadlines = Deadlines(SECONDS)
+        ends = await asyncio.gather(*(end_of(works(deadlines, *needs)) for needs in ((2, 9.5), (1, 30), (3, 9))))
+        work = asyncio.create_task(end_of(deadlines.within(asyncio.sleep(60, "closed"))))
+        await settle()
+        deadlines.close()
+        return [*ends, await work]
+
+    assert virtual_clock.run(scenario()) == [("done", 51.5), ("late", 31), ("done", 52), ("closed", 112)]
+    assert tidied == [1, 2, 3, 31, 31.5, 32]
+
+
+def test_whoever_else_cancels_has_his_way() -> None:
+    async def scenario() -> list[tuple[str, float]]:
+        deadlines = Deadlines(SECONDS)
+        early, at_once, late = (asyncio.create_task(deadlines.within(asyncio.sleep(60))) for _ in range(3))
+        ends = [asyncio.create_task(end_of(task)) for task in (early, at_once, late)]
+        loop = asyncio.get_running_loop()
+        loop.call_at(START + 5, early.cancel)
+        # The deadline's own timer was set before: both strike in one turn of the loop.
+        loop.call_at(START + SECONDS, at_once.cancel)
+        return list(await asyncio.gather(*ends))
+
+    assert virtual_clock.run(scenario()) == [("cancelled", 5), ("cancelled", 10), ("late", 10)]

@@ -145,16 +145,6 @@ def test_the_columns_and_their_kinds(either_database: Database) -> None:
     assert [column.nullable for column in found[:2]] == [False, True]
 
 
-def test_given_names_take_the_place_of_the_selects_own(either_database: Database) -> None:
-    select = select_of("select id, 1, name, name from tarif")
-    assert [column.name for column in columns(either_database, select, names=["id", " Один", "a", "b"])] == [
-        "id",
-        "Один",
-        "a",
-        "b",
-    ]
-
-
 def test_columns_that_cannot_be_taken(either_database: Database) -> None:
     for text, names, why in [
         (
@@ -370,7 +360,6 @@ def test_firebird_casts_a_text_to_what_it_is_compared_with(either_database: Data
 
 
 FOLDER = 1000
-OPEN_TRANSACTIONS = "select mon$attachment_id from mon$transactions where mon$state = 1"
 BOTH_WAYS = (
     "select id, name, cast(1 as numeric(9, 2)) as n from abonents where parent_id = :folder",
     "select id, name, cast(1 as numeric(9, 2)) as n from abonents where parent_id = :folder order by name",

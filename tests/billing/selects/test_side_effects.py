@@ -139,12 +139,6 @@ def test_a_change_of_rows_is_stopped_by_the_transaction(database: Database) -> N
             list(reader.pages())
 
 
-def test_what_is_no_select_is_refused_by_the_reader_itself(database: Database) -> None:
-    for statement in ("create user somebody password 'x'", "delete from t", "execute procedure writes"):
-        with pytest.raises(NotASelect, match="this is not a select"):
-            list(database.query(statement))
-
-
 def test_a_library_is_refused_unless_it_is_firebirds_own(dsn: Dsn) -> None:
     connection = attach(dsn)
     declared = "declare external function {name} double precision returns double precision by value entry_point 'x'"

@@ -1,3 +1,4 @@
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -13,9 +14,11 @@ from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import LONGEST_GAP, SLOWLY, Breaker
 from engine.pacing.holds import Holds, Stop, StopKind
 from engine.pacing.policy import Policy
+from engine.pacing.throttle import EVERY, EVERY_WHILE_HELD, Gauge, GaugeReading, Throttle
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
+
 
 WELL = Outcome(State.ACCEPTED, Cause.ANSWERED)
 BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
@@ -62,18 +65,6 @@ class Setting:
             tasks.cancel_scope.cancel()
 
 
-HALFWAY = Outcome(State.PENDING, Cause.HALFWAY, message="busy with the first half")
-
-
-@pytest.mark.parametrize("between", [WELL, Outcome(State.REJECTED, Cause.ANSWERED, message="no"), HALFWAY])
-async def test_any_answer_between_begins_the_count_anew(between: Outcome) -> None:
-    setting = Setting()
-    setting.seen(AWAY, AWAY, between, AWAY, AWAY)
-    assert not setting.holds
-    setting.seen(AWAY)
-    assert setting.holds
-
-
 async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> None:
     setting = Setting(well_at=70.0)
     async with setting.kept():
@@ -84,17 +75,6 @@ async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> N
         assert setting.held[1] == "asking again in 1 s: the billing is away (connection refused)"
         assert not setting.holds
         assert not setting.stop.requested
-
-
-async def test_what_was_in_flight_when_it_opened_does_not_count_for_the_next_time() -> None:
-    setting = Setting(well_at=2.0)
-    async with setting.kept():
-        setting.seen(AWAY, AWAY, AWAY)
-        await settle()
-        setting.seen(AWAY, WELL, AWAY, AWAY)
-        await setting.holds.lifted()
-        setting.seen(WELL, AWAY, AWAY)
-        assert not setting.holds
 
 
 # ---- half-open ---------------------------------------------------------------------------------------------------
@@ -137,16 +117,6 @@ async def test_a_billing_that_answers_the_probe_and_fails_the_call_is_asked_ever
 # ---- "not now" ---------------------------------------------------------------------------------------------------
 
 
-async def test_of_several_that_ask_for_a_pause_the_longest_counts() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.seen(asked_to_wait(10.0))
-        await settle()
-        setting.seen(asked_to_wait(30.0), asked_to_wait(5.0), WELL)
-        await setting.holds.lifted()
-        assert setting.now == 30.0
-
-
 async def test_an_absurd_pause_is_tried_again_after_five_minutes() -> None:
     setting = Setting()
     async with setting.kept():
@@ -157,27 +127,6 @@ async def test_an_absurd_pause_is_tried_again_after_five_minutes() -> None:
         setting.seen(WELL, AWAY, AWAY)
         assert not setting.holds
         assert not setting.stop.requested
-
-
-async def test_a_billing_that_asks_for_more_than_the_patience_gets_it_once() -> None:
-    setting = Setting(away_patience=100.0)
-    async with setting.kept():
-        setting.seen(asked_to_wait(250.0))
-        await setting.holds.lifted()
-        assert setting.now == 250.0
-        assert not setting.stop.requested
-        setting.seen(asked_to_wait(250.0))
-        assert setting.stop.requested
-
-
-async def test_while_it_waits_as_asked_a_probe_that_fails_is_no_reason_to_stop() -> None:
-    setting = Setting(well_at=1500.0, away_patience=100.0)
-    async with setting.kept():
-        setting.seen(asked_to_wait(2000.0))
-        await setting.holds.lifted()
-        assert not setting.stop.requested
-        assert setting.probed[:4] == [300.0, 301.0, 303.0, 307.0]
-        assert 1500.0 <= setting.now <= 1530.0
 
 
 # ---- busy --------------------------------------------------------------------------------------------------------
@@ -214,16 +163,6 @@ async def test_a_row_that_is_busy_again_says_nothing_of_the_billing() -> None:
         assert setting.holds
 
 
-async def test_when_only_such_rows_are_left_the_patience_ends_all_the_same() -> None:
-    setting = Setting(away_patience=120.0)
-    async with setting.kept():
-        setting.seen(BUSY, BUSY, BUSY)
-        while not setting.stop.requested:
-            await anyio.sleep(1.0)
-            setting.breaker.seen(BUSY, again=True)
-    assert setting.now == 121.0
-
-
 async def test_who_is_to_blame_for_a_failure() -> None:
     setting = Setting()
     async with setting.kept():
@@ -233,21 +172,6 @@ async def test_who_is_to_blame_for_a_failure() -> None:
         await setting.holds.lifted()
         # The trial call: what is lost may be lost because of its row.
         assert [setting.breaker.blames_billing(one) for one in (AWAY, BUSY, WELL)] == [False, True, False]
-
-
-# ---- look-ups ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_look_up_that_finds_nobody_holds_all_calls_until_the_probe_is_answered() -> None:
-    setting = Setting(well_at=5.0)
-    async with setting.kept():
-        setting.breaker.look_up_failed("connection refused")
-        assert setting.holds.why == "the billing is away (connection refused)"
-        await setting.breaker.let_through()
-        assert setting.now == 7.0
-        setting.breaker.look_up_failed("the database is away")
-        await setting.breaker.let_through()
-        assert setting.now == 7.0 + 8.0
 
 
 # ---- patience, and a stop ----------------------------------------------------------------------------------------
@@ -314,39 +238,214 @@ async def test_the_next_owner_holds_all_calls_for_what_is_left_and_asks_at_the_g
         assert setting.breaker.most == 1
 
 
-async def test_the_patience_is_each_owners_own() -> None:
-    pace = await left_open(500.0)
-    setting = Setting(well_at=550.0)
-    async with setting.kept():
-        setting.breaker.go_on(pace)
-        await setting.holds.lifted()
-        assert not setting.stop.requested
+# Gauges: when they are read, when they hold, and that a queue of the billing never grows past its threshold.
 
 
-async def test_a_pause_that_the_billing_has_asked_for_is_kept_by_the_next_owner() -> None:
-    before = Setting()
-    before.seen(asked_to_wait(200.0))
-    setting = Setting(away_patience=60.0)
-    async with setting.kept():
-        setting.breaker.go_on(after(before.breaker.pace, 50.0))
-        await setting.holds.lifted()
-    assert setting.probed == [150.0]
-    assert not setting.stop.requested
+class Reader:
+    """A gauge that reads what a test has set, and notes when."""
+
+    def __init__(self, name: str = "STACK", *, grows: bool = False, high: float = 10.0, low: float = 8.0) -> None:
+        self.value = 0.0
+        self.high = high
+        self.low = low
+        self.grows = grows
+        self.end = float("inf")
+        self.error: LookUpFailed | None = None
+        self.takes = 0.0
+        self.nothing = False
+        self.moments: list[float] = []
+        self.gauge = Gauge(name, self.measure)
+        self.began = anyio.current_time()
+
+    async def measure(self) -> GaugeReading | None:
+        self.moments.append(round(anyio.current_time() - self.began, 3))
+        value = self.value
+        await anyio.sleep(self.takes)
+        if self.error:
+            raise self.error
+        if self.nothing:
+            return None
+        return GaugeReading(value, self.high, self.low, grows=self.grows, end=self.end)
 
 
-async def test_failures_in_a_row_count_on() -> None:
-    before = Setting()
-    before.seen(AWAY, AWAY)
-    setting = Setting()
-    setting.breaker.go_on(before.breaker.pace)
-    assert not setting.breaker.open
-    setting.seen(AWAY)
-    assert setting.breaker.open
+class Watched:
+    """A throttle that watches while a test goes on."""
+
+    def __init__(self, *readers: Reader, patience: float = 600.0) -> None:
+        self.holds = Holds()
+        self.stop = Stop()
+        self.in_flight = 0
+        gauges = [reader.gauge for reader in readers]
+        self.throttle = Throttle(gauges, self.holds, self.stop, lambda: self.in_flight, patience)
+
+    @asynccontextmanager
+    async def going(self) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.throttle.watch)
+            await settle()
+            yield
+            tasks.cancel_scope.cancel()
+
+    def leave(self, calls: int) -> int:
+        """Let up to so many calls leave; how many could."""
+        for left in range(calls):
+            if self.holds or not self.throttle.has_room:
+                return left
+            self.throttle.left()
+        return calls
 
 
-async def test_nobody_is_held_for_longer_than_a_billing_could_have_asked_for() -> None:
-    setting = Setting()
-    async with setting.kept():
-        setting.breaker.go_on(BreakerPace(is_open=True, wait=80_000, gap=80_000, asked=80_000))
-        await setting.holds.lifted()
-    assert setting.probed == [300.0]
+# ---- holding -----------------------------------------------------------------------------------------------------
+
+
+async def test_it_holds_above_the_high_mark_and_goes_on_at_the_low_one() -> None:
+    reader = Reader()
+    watched = Watched(reader)
+    held: list[bool] = []
+    async with watched.going():
+        for reader.value in (9, 10, 10.5, 10, 9, 8.5, 8, 9, 10, 11, 1):
+            await anyio.sleep(EVERY)
+            held.append(bool(watched.holds))
+    assert held == [False, False, True, True, True, True, False, False, False, True, False]
+    assert watched.holds.seconds["STACK"] == pytest.approx(5 * EVERY, abs=EVERY)
+
+
+async def test_far_above_the_high_mark_the_run_is_stopped() -> None:
+    reader = Reader()
+    reader.value, reader.end = 21, 20
+    watched = Watched(reader)
+    async with watched.going():
+        assert watched.stop.kind is StopKind.SYSTEM
+        assert watched.stop.reason.startswith("STACK 21 > 10. Nothing is lost;")
+
+
+async def test_a_changed_threshold_counts_at_once() -> None:
+    reader = Reader()
+    reader.value = 9
+    watched = Watched(reader)
+    async with watched.going():
+        reader.high = reader.low = 5
+        watched.throttle.look()
+        await settle()
+        assert watched.holds.why == "STACK 9 > 5"
+
+
+# ---- a gauge that cannot be read ---------------------------------------------------------------------------------
+
+
+async def test_a_gauge_that_cannot_be_read_holds_until_it_can() -> None:
+    reader = Reader(grows=True)
+    watched = Watched(reader)
+    async with watched.going():
+        reader.error = LookUpFailed("the database is away")
+        await anyio.sleep(1.1 * EVERY)
+        assert watched.holds.why == "STACK cannot be read: the database is away"
+        await anyio.sleep(100.0)
+        assert watched.leave(1) == 0
+        reader.error = None
+        await anyio.sleep(1.1 * EVERY_WHILE_HELD)
+        assert watched.leave(1) == 1
+
+
+async def test_one_that_cannot_be_read_for_long_stops_the_run() -> None:
+    reader = Reader()
+    watched = Watched(reader, patience=60.0)
+    async with watched.going():
+        reader.error = LookUpFailed("the database is away")
+        await anyio.sleep(58.0)
+        reader.error = None
+        await anyio.sleep(EVERY)
+        reader.error = LookUpFailed("the database is away")
+        await anyio.sleep(60.0)
+        assert not watched.stop.requested  # the time begins anew with each reading
+        await anyio.sleep(5.0)
+        assert watched.stop.kind is StopKind.SYSTEM
+        assert "STACK could not be read for 60 s: the database is away" in watched.stop.reason
+
+
+# ---- when it is read ---------------------------------------------------------------------------------------------
+
+
+async def test_one_that_calls_add_nothing_to_is_read_every_so_often_and_oftener_while_it_holds() -> None:
+    reader = Reader()
+    watched = Watched(reader)
+    async with watched.going():
+        watched.leave(100_000)
+        await anyio.sleep(3.1 * EVERY)
+        assert reader.moments == [0.0, 2.0, 4.0, 6.0]
+        reader.value = 11
+        await anyio.sleep(EVERY + 3 * EVERY_WHILE_HELD)
+        assert reader.moments[4:] == [8.0, 8.5, 9.0, 9.5]
+
+
+async def test_no_more_calls_leave_than_there_is_room_and_it_is_read_again_at_half_of_it() -> None:
+    reader = Reader(grows=True, high=1000.0, low=800.0)
+    reader.value = 500
+    watched = Watched(reader)
+    async with watched.going():
+        assert watched.leave(249) == 249
+        await settle()
+        assert reader.moments == [0.0]
+        reader.takes = 1.0
+        assert watched.leave(1) == 1
+        await settle()
+        assert reader.moments == [0.0, 0.0]
+        assert watched.leave(1000) == 250  # while it is being read
+        reader.value = 700
+        await anyio.sleep(1.1)  # what was read then was 500, and 250 had left before
+        assert watched.leave(1000) == 250
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_stack_never_passes_its_threshold_however_it_is_worked_off(seed: int) -> None:
+    """A load that would bury it: calls as fast as may be, entries that come some time after their call began."""
+    draw = random.Random(seed)
+    high = draw.choice([1, 2, 5, 20, 100])
+    reader = Reader(grows=True, high=high, low=int(0.8 * high))
+    reader.takes = draw.choice([0.0, 0.01, 0.5])
+    watched = Watched(reader)
+    deepest = entered = 0
+
+    async def call() -> None:
+        nonlocal deepest, entered
+        await anyio.sleep(draw.uniform(0.0, 0.3))
+        reader.value += 1
+        entered += 1
+        deepest = max(deepest, int(reader.value))
+        await anyio.sleep(draw.uniform(0.0, 0.3))
+        watched.in_flight -= 1
+
+    async def work_off() -> None:
+        while True:
+            await anyio.sleep(draw.expovariate(5.5))
+            reader.value = max(0, reader.value - 1)
+
+    async with watched.going(), anyio.create_task_group() as tasks:
+        tasks.start_soon(work_off)
+        for _ in range(6000):
+            await anyio.sleep(0.01)
+            for _ in range(min(16 - watched.in_flight, 4)):
+                if watched.leave(1):
+                    watched.in_flight += 1
+                    tasks.start_soon(call)
+        tasks.cancel_scope.cancel()
+    assert deepest <= high
+    assert entered > 25  # in a minute, of some 330 that could be worked off: a tiny stack waits for its readings
+    assert high < 20 or entered > 250
+
+
+async def test_each_counts_its_own_time_also_while_it_still_holds() -> None:
+    holds = Holds()
+    holds.put("hours", "it is noon")
+    await anyio.sleep(10)
+    holds.put("disk", "it is full")
+    await anyio.sleep(5)
+    holds.put("hours", "it is one o'clock")  # the same hold, another text
+    holds.lift("disk")
+    await anyio.sleep(1)
+    assert holds.seconds == pytest.approx({"hours": 16.0, "disk": 5.0})
+    holds.lift("hours")
+    await anyio.sleep(100)
+    holds.put("disk", "again")
+    await anyio.sleep(2)
+    assert holds.seconds == pytest.approx({"hours": 16.0, "disk": 7.0})

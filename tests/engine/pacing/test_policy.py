@@ -1,22 +1,29 @@
 """The settings: what their texts mean, how they are told, and that what a run keeps is what it was driven by."""
 
+import os
+import resource
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.pacing.gauges import hours_of
-from engine.pacing.limits import Percent
-from engine.pacing.policy import (
-    ALL,
-    SETTINGS,
-    Policy,
-    describe_policy,
-    describe_settings,
-    policy_with,
-    setting_text,
-    to_settings,
-)
+from checkpoints.states import State
+from engine.errors import LookUpFailed
+from engine.outcomes import Cause, Outcome
+from engine.pacing.canary import Canary
+from engine.pacing.gauges import Hours, disk_gauge, hours_gauge, hours_of
+from engine.pacing.limits import LAST, ErrorBudget, ErrorLimit, Percent, error_limit, money_limit
+from engine.pacing.open_files import BASE, TooFewFiles, provide_files
+from engine.pacing.policy import ALL, SETTINGS, Policy, describe_policy, describe_settings, policy_with, to_settings
+from engine.pacing.retries import SAVED, RetryBudget, Tries, backoff
+from engine.pacing.throttle import GaugeReading, Rate
+from tests.engine.doubles import item
 
 SQL = "select count(*) from abonents"
 
@@ -36,24 +43,6 @@ OTHER = Policy(
     settle=0.1,
 )
 """All that can be given, given."""
-
-
-def test_all_that_can_be_set_on_a_live_run_is_told_with_its_value() -> None:
-    assert setting_text(Policy()) == {
-        "in-flight": "auto",
-        "max-in-flight": "64",
-        "rate": "none",
-        "hours": "always",
-        "max-stack": "1000",
-        "max-latency": "none",
-        "throttle-above": "0",
-        "min-disk": "200",
-        "stop-after-errors": "100",
-        "limit-money": "none",
-    }
-    assert tuple(setting_text(OTHER).values()) == (
-        "8", "16", "2.5", "22:00-05:30", "0", "1.5", "5120000.5", "50", "1%", "1000.50"
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -96,15 +85,6 @@ def test_a_text_changes_one_thing_and_is_told_in_words(name: str, value: str, sa
     assert describe_settings(policy, [name]) == f"{name}: {said}"
 
 
-def test_the_number_of_a_select_of_ones_own_is_told_with_it() -> None:
-    policy = policy_with(Policy(throttle_sql=SQL), {"throttle-above": "-1.5"})
-    assert policy == Policy(throttle_sql=SQL, throttle_above=-1.5)
-    assert (
-        describe_settings(policy, ["throttle-above"])
-        == "throttle-above: held while throttle-sql gives more than -1.5"
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -140,11 +120,6 @@ def test_a_bad_value_is_refused_with_a_sentence(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: ") as refused:
         policy_with(Policy(), {name: value}, ALL)
     assert len(str(refused.value)) < 200
-
-
-def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(ValueError, match="there is no setting 'speed'; there are: in-flight, max-in-flight, "):
-        policy_with(Policy(), {"speed": "1"})
 
 
 @pytest.mark.parametrize(
@@ -186,3 +161,362 @@ def test_in_words_says_what_is_set() -> None:
         "at most 1000.50 in this run; held while throttle-sql gives more than 5120000.5; "
         "begins with all rows at once; looks lost answers up after 0.1 s"
     )
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(f"2025-11-24T{text}")
+
+
+@pytest.mark.parametrize(
+    ("hours", "inside", "outside"),
+    [
+        ("01:00-06:00", ["01:00:00", "03:30:00", "05:59:59"], ["00:59:59", "06:00:00", "13:00:00"]),
+        ("22:00-05:30", ["22:00:00", "23:59:59", "00:00:00", "05:29:59"], ["05:30:00", "12:00:00", "21:59:59"]),
+        ("18:00-24:00", ["18:00:00", "23:59:59"], ["00:00:00", "17:59:59"]),
+        ("0:00-6:00", ["00:00:00", "05:59:59"], ["06:00:00", "23:59:59"]),
+    ],
+)
+def test_the_beginning_is_inside_and_the_end_is_not(hours: str, inside: list[str], outside: list[str]) -> None:
+    wanted = hours_of(hours)
+    assert [moment for moment in inside if at(moment) not in wanted] == []
+    assert [moment for moment in outside if at(moment) in wanted] == []
+
+
+async def read(hours: Hours | None, now: str) -> GaugeReading | None:
+    async def clock() -> datetime:
+        return at(now)
+
+    return await hours_gauge(lambda: hours, clock).measure()
+
+
+@pytest.mark.parametrize(
+    ("hours", "now", "seconds"),
+    [
+        ("01:00-06:00", "00:59:59", 1),
+        ("01:00-06:00", "06:00:00", 19 * 3600),
+        ("01:00-06:00", "01:00:00", 24 * 3600),
+        ("22:00-05:30", "12:00:00", 10 * 3600),
+    ],
+)
+async def test_a_run_that_is_not_to_wait_ends_outside_and_knows_when_they_begin(
+    hours: str, now: str, seconds: float
+) -> None:
+    assert hours_of(hours).begin_in(at(now)).total_seconds() == seconds
+
+    async def clock() -> datetime:
+        return at(now)
+
+    reading = await hours_gauge(lambda: hours_of(hours), clock, ends=True).measure()
+    assert reading is not None
+    outside = at(now) not in hours_of(hours)
+    assert (reading.value > reading.end) == outside
+    assert reading.again == (seconds if outside else None)
+
+
+async def test_the_gauge_holds_outside_and_says_what_time_it_is_there() -> None:
+    night = hours_of("22:00-05:30")
+    outside, inside = await read(night, "12:05:00"), await read(night, "23:00:00")
+    assert outside is not None
+    assert inside is not None
+    assert outside.value > outside.high
+    assert outside.text == "hours 22:00-05:30: it is 12:05 at the billing"
+    assert inside.value <= inside.low
+    assert await read(None, "12:05:00") is None
+
+
+async def read_disk(place: Path, least: int) -> GaugeReading | None:
+    return await disk_gauge(place, lambda: least).measure()
+
+
+async def test_what_is_free_is_asked_of_the_real_disk(tmp_path: Path) -> None:
+    found = os.statvfs(tmp_path)
+    free = found.f_bavail * found.f_frsize
+    plenty, little = await read_disk(tmp_path, free // 2), await read_disk(tmp_path, free * 2)
+    assert plenty is not None
+    assert little is not None
+    assert plenty.value < plenty.low
+    assert little.value > little.high
+    assert little.value < little.end
+    assert "MB free for the journal" in little.text
+
+
+class Found:
+    """A disk with so much free."""
+
+    f_frsize = 4096
+
+    def __init__(self, free: int) -> None:
+        self.f_bavail = free // self.f_frsize
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "held", "stopped"), [(230, False, False), (199, True, False), (60, True, False), (40, True, True)]
+)
+async def test_a_little_is_held_and_far_less_is_the_end(
+    megabytes: int, held: bool, stopped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: Found(megabytes * 1_000_000))
+    measure = await read_disk(Path("journal"), 200_000_000)
+    assert measure is not None
+    assert (measure.value > measure.high, measure.value > measure.end) == (held, stopped)
+
+
+async def test_a_disk_that_is_gone_cannot_be_read(tmp_path: Path) -> None:
+    assert await read_disk(tmp_path / "nowhere", 0) is None, "with nothing wanted nothing is asked"
+    with pytest.raises(LookUpFailed, match="nowhere: No such file"):
+        await read_disk(tmp_path / "nowhere", 1)
+
+
+class FilesOfASystem:
+    """The limits of a process, soft and hard."""
+
+    def __init__(self, soft: int, hard: int) -> None:
+        self.limits = soft, hard
+
+    def get(self, which: int) -> tuple[int, int]:
+        assert which == resource.RLIMIT_NOFILE
+        return self.limits
+
+    def put(self, which: int, limits: tuple[int, int]) -> None:
+        assert which == resource.RLIMIT_NOFILE
+        assert limits[1] == self.limits[1]
+        self.limits = limits
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> FilesOfASystem:
+    system = FilesOfASystem(*request.param)
+    monkeypatch.setattr(resource, "getrlimit", system.get)
+    monkeypatch.setattr(resource, "setrlimit", system.put)
+    return system
+
+
+NO_LIMIT = resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(
+    ("limited", "calls", "soft"),
+    [
+        ((1024, 4096), 64, 1024),
+        ((64, 4096), 64, 192),
+        ((1024, NO_LIMIT), 1000, BASE + 2000),
+        ((NO_LIMIT, NO_LIMIT), 1000, NO_LIMIT),
+        ((192, 192), 64, 192),
+        ((16, 64), 0, 64),
+    ],
+    indirect=["limited"],
+)
+def test_the_limit_is_raised_as_far_as_is_needed(limited: FilesOfASystem, calls: int, soft: int) -> None:
+    provide_files(calls)
+    assert limited.limits[0] == soft
+
+
+@pytest.mark.parametrize(
+    ("limited", "calls", "told"),
+    [
+        ((64, 64), 64, r"64 parallel calls need 192 open files, and the system lets this process open 64\. Raise"),
+        ((100, 191), 64, r"open 191; with it, 63 are possible\. Raise the limit: ulimit -n 4096"),
+        ((16, 32), 0, "this command needs 64 open files"),
+    ],
+    indirect=["limited"],
+)
+def test_a_system_that_allows_too_few_is_told(limited: FilesOfASystem, calls: int, told: str) -> None:
+    before = limited.limits
+    with pytest.raises(TooFewFiles, match=told):
+        provide_files(calls)
+    assert limited.limits == before
+
+
+def budget_of(outcomes: str) -> ErrorBudget:
+    """A budget after rows that came out right (`.`) and wrong (`x`)."""
+    budget = ErrorBudget()
+    for outcome in outcomes:
+        budget.add(wrong=outcome == "x")
+    return budget
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("50", 50),
+        (" 1 ", 1),
+        ("1%", Percent(Decimal(1))),
+        ("0.5%", Percent(Decimal("0.5"))),
+        ("2,25 %", Percent(Decimal("2.25"))),
+        ("0%", Percent(Decimal(0))),
+        ("0", None),
+        ("never", None),
+    ],
+)
+def test_a_limit_is_a_number_or_a_share(text: str, limit: ErrorLimit | None) -> None:
+    assert error_limit(text) == limit
+
+
+@pytest.mark.parametrize(("wrong", "of", "spent"), [(1, 100, False), (2, 100, True), (5, 500, False), (6, 500, True)])
+def test_a_share_is_spent_when_it_is_passed_in_the_first_thousand_too(wrong: int, of: int, spent: bool) -> None:
+    budget = budget_of("x" * wrong + "." * (of - wrong))
+    assert (budget.spent(Percent(Decimal(1))) is not None) == spent
+
+
+def test_a_run_that_goes_wrong_late_is_seen_in_its_last_rows() -> None:
+    one = Percent(Decimal(1))
+    assert budget_of("." * 100_000 + "x" * 10).spent(one) is None
+    assert budget_of("." * 100_000 + "x" * 11).spent(one) == "11 of the last 1000 rows went wrong"
+
+
+def test_errors_of_long_ago_count_no_longer_among_the_last() -> None:
+    budget = budget_of("." * 2000 + "x" * 9 + "." * LAST + "x" * 9)
+    assert budget.spent(Percent(Decimal(1))) is None
+    assert budget._wrong_of_last == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("10000", Decimal(10_000)),
+        ("10 000,50", Decimal("10000.50")),
+        ("0.5", Decimal("0.5")),
+        ("0", Decimal(0)),
+        ("none", None),
+    ],
+)
+def test_a_limit_is_an_amount(text: str, limit: Decimal | None) -> None:
+    assert money_limit(text) == limit
+
+
+@pytest.mark.parametrize(
+    ("reads", "says", "texts"),
+    [
+        (
+            hours_of,
+            "is not a time range",
+            "|night|1-6|01:00|25:00-26:00|01:60-02:00|24:00-01:00|01:00-06:00-|-1:00-06:00",
+        ),
+        (hours_of, "at the same time", "06:00-06:00"),
+        (error_limit, "is not a limit of errors", "|many|-1|1.5|%|-1%|100%|101%|nan%|1e3|5 rows|٣"),
+        (money_limit, "is not a limit of money", "|much|-1|10,000|10.000.000|1e6|nan|1.234"),
+    ],
+)
+def test_what_is_none_or_may_be_meant_in_two_ways_is_refused_with_the_text(
+    reads: Callable[[str], object], says: str, texts: str
+) -> None:
+    for text in texts.split("|"):
+        with pytest.raises(ValueError, match=says) as refused:
+            reads(text)
+        assert text in str(refused.value)
+
+
+def longest(_low: float, high: float) -> float:
+    return high
+
+
+def shortest(low: float, _high: float) -> float:
+    return low
+
+
+@pytest.mark.parametrize(
+    ("failures", "ceiling"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (6, 16.0), (7, 30.0), (8, 30.0), (10**9, 30.0)]
+)
+def test_the_ceiling_doubles_with_each_failure_up_to_the_cap(failures: int, ceiling: float) -> None:
+    assert backoff(failures, draw=longest) == ceiling
+    assert backoff(failures, draw=shortest) == 0.0
+
+
+# ---- the budget of the whole run ---------------------------------------------------------------------------------
+
+
+def taken(budget: RetryBudget, now: float) -> int:
+    """How many retries may be made at one moment."""
+    count = 0
+    while budget.take(now):
+        count += 1
+    return count
+
+
+def test_a_run_begins_with_a_few_and_then_earns_a_share_of_its_successes() -> None:
+    budget = RetryBudget(share=0.1, floor=1e-9)
+    assert taken(budget, 0.0) == SAVED
+    for _ in range(49):
+        budget.succeeded()
+    assert taken(budget, 0.0) == 4
+    budget.succeeded()
+    assert taken(budget, 0.0) == 1
+
+
+def test_a_retry_that_brought_its_row_to_its_end_costs_nothing() -> None:
+    budget = RetryBudget(share=1e-9, floor=1e-9)
+    for _ in range(100):
+        assert budget.take(0.0)
+        budget.answered()
+    assert taken(budget, 0.0) == SAVED
+
+
+@given(floor=st.floats(0.01, 100), began=st.floats(0, 1e6))
+def test_who_waits_as_long_as_he_is_told_finds_one(floor: float, began: float) -> None:
+    budget = RetryBudget(share=0.1, floor=floor)
+    taken(budget, began)
+    now = began
+    for _ in range(20):
+        now += budget.wait(now)
+        assert budget.take(now)
+        assert not budget.take(now)
+
+
+BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
+
+
+def test_a_row_has_failed_before_whoever_was_to_blame() -> None:
+    tries = Tries(3)
+    tries.excuse(item(1))
+    tries.failed(item(2), BUSY)
+    tries.failed(item(3), Outcome(State.PENDING, Cause.NOT_REACHED, message="refused"))
+    assert [tries.has_failed(item(number)) for number in (1, 2, 3, 4)] == [True, True, True, False]
+    assert [tries.of(item(number)) for number in (1, 2, 3)] == [0, 1, 0]
+    tries.excuse(item(2))
+    assert tries.of(item(2)) == 1
+
+
+# ---- the rate ----------------------------------------------------------------------------------------------------
+
+
+def departures(rate: Rate, moments: list[float]) -> list[float]:
+    """When each call leaves that asks at one of `moments` and waits as it is told."""
+    leaving: list[float] = []
+    for asked in moments:
+        moment = rate.moment(asked, max(asked, leaving[-1] if leaving else asked))
+        rate.left(moment)
+        leaving.append(max(moment, asked))
+    return leaving
+
+
+@given(
+    per_second=st.floats(0.01, 10_000),
+    gaps=st.lists(st.floats(0, 100), min_size=1, max_size=60),
+)
+def test_never_more_than_the_rate_allows_in_any_window(per_second: float, gaps: list[float]) -> None:
+    now = 0.0
+    moments = [now := now + gap for gap in gaps]
+    leaving = departures(Rate(per_second), moments)
+    assert leaving == sorted(leaving)
+    for first, start in enumerate(leaving):
+        for last in range(first, len(leaving)):
+            window = leaving[last] - start
+            assert last - first + 1 <= per_second * window * (1 + 1e-9) + 1 + 1e-6
+
+
+def test_a_timer_that_is_late_each_time_costs_no_rate() -> None:
+    rate = Rate(100.0)
+    now = 0.0
+    for _ in range(1000):
+        moment = rate.moment(0.0, now)
+        rate.left(moment)
+        now = max(now, moment) + 0.004  # woken late
+    assert now == pytest.approx(10.0, abs=0.02)
+
+
+def test_the_first_ten_rows_are_watched_and_no_other() -> None:
+    canary, without_line = Canary(wanted=True), msgspec.structs.replace(item(3), line=None)
+    for answered in range(1, 12):
+        canary.answered()
+        assert (canary.alarm(item(3), "no such tariff", "k7m2q") is not None) == (answered <= 10)
+        assert ("row 3 (subscriber 3)" in str(canary.alarm(without_line, "no account", "k7m2q"))) == (answered <= 10)

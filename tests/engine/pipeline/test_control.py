@@ -1,6 +1,5 @@
 """A working run is steered through its mailbox: what it was told is done, noted and kept, whoever asks."""
 
-import resource
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -137,25 +136,23 @@ async def test_a_pause_that_the_journal_alone_was_told_holds_before_the_body_beg
                 await anyio.sleep(0.01)
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        "[]",
-        "{}",
-        '{"command": 7}',
-        '{"command": "set", "arguments": {"rate": 20}}',
-        "[" * 10_000,
-        '{"x":' + "[" * 10_000,
-        " " * (LONGEST_REQUEST + 1),
-    ],
-    ids=range(7),
+NO_COMMANDS = (
+    "[]",
+    "{}",
+    '{"command": 7}',
+    '{"command": "set", "arguments": {"rate": 20}}',
+    "[" * 10_000,
+    '{"x":' + "[" * 10_000,
+    " " * (LONGEST_REQUEST + 1),
 )
-async def test_what_is_no_command_is_told_what_one_looks_like(garbage: str, steering: Steering) -> None:
+
+
+async def test_what_is_no_command_is_told_what_one_looks_like(steering: Steering) -> None:
     async with under_control(steering.run, steering.journal, steering.fake):
-        answer = await steering.asks(garbage)
-        assert answer.refused
-        assert 'a command is a JSON object like {"command": "pause"}' in answer.said
-        # Mistyped once, asked again.
+        for garbage in NO_COMMANDS:
+            answer = await steering.asks(garbage)
+            assert (answer.refused, 'is a JSON object like {"command": "pause"}' in answer.said) == (True, True)
+        # Mistyped, asked again.
         assert not (await steering.asks('{"command": "pause"}')).refused
 
 
@@ -205,6 +202,20 @@ async def test_a_journal_that_cannot_be_written_ends_neither_the_run_nor_what_it
     assert steering.fake.stopping.requested
 
 
+async def test_a_status_comes_as_it_was_said_with_the_templates_of_its_sentences() -> None:
+    before = a_status()
+    live = to_live(live_to_json(before, {"rate": "20"}))
+    assert (live.status, live.settings) == (before, {"rate": "20"})
+    for one, other in (
+        (live.status.why, before.why),
+        (live.status.last_error, before.last_error),
+        (list(live.status.errors)[1], list(before.errors)[1]),
+    ):
+        assert isinstance(one, Said)
+        assert isinstance(other, Said)
+        assert (one.template, one.values) == (other.template, other.values)
+
+
 # ---- what a run says of itself -----------------------------------------------------------------------------------
 
 
@@ -220,20 +231,6 @@ def a_status() -> Status:
         last_error=said("{label}: {error}", label="Д94", error="a text of the billing's"),
         errors={"a text of the billing's": 3, said("account {id} is locked", id=7): 1},
     )
-
-
-async def test_a_status_comes_as_it_was_said_with_the_templates_of_its_sentences() -> None:
-    before = a_status()
-    live = to_live(live_to_json(before, {"rate": "20"}))
-    assert (live.status, live.settings) == (before, {"rate": "20"})
-    for one, other in (
-        (live.status.why, before.why),
-        (live.status.last_error, before.last_error),
-        (list(live.status.errors)[1], list(before.errors)[1]),
-    ):
-        assert isinstance(one, Said)
-        assert isinstance(other, Said)
-        assert (one.template, one.values) == (other.template, other.values)
 
 
 @pytest.mark.parametrize(
@@ -266,22 +263,6 @@ async def test_what_another_process_says_is_judged_like_input(forged: dict[str, 
 
 
 # ---- the commands ------------------------------------------------------------------------------------------------
-
-
-async def test_a_pause_is_in_the_run_and_in_the_journal_before_it_is_answered(steering: Steering) -> None:
-    refused, said = await steering.obey("pause")
-    assert (refused, said.startswith("paused")) == (False, True)
-    assert steering.fake.told == [f"pause by {OLGA}"]
-    assert (await steering.now()).paused_by == OLGA
-    assert await steering.noted() == [(OLGA, "pause", said)]
-
-
-async def test_continue_ends_the_pause_in_both(steering: Steering) -> None:
-    await steering.obey("pause")
-    assert await steering.obey("continue") == (False, "it goes on")
-    assert steering.fake.told[-1] == "go on"
-    assert (await steering.now()).paused_at is None
-    assert await steering.obey("continue") == (False, "it was not paused")
 
 
 async def test_what_the_journal_alone_was_told_meanwhile_is_heeded_with_the_next_word(steering: Steering) -> None:
@@ -386,12 +367,3 @@ async def test_a_journal_that_fails_keeps_nobody_from_stopping(
     assert refused
     assert "but the journal did not take it down: the disk is full" in said
     assert steering.fake.told == [f"stop by {OLGA}"]
-
-
-async def test_more_calls_than_the_system_has_files_for_are_refused(
-    steering: Steering, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
-    refused, said = await steering.obey("set", **{"in-flight": "500"})
-    assert (refused, "500 parallel calls need 1064 open files" in said) == (True, True)
-    assert steering.fake.policy == Policy()

@@ -19,7 +19,7 @@ from engine.pacing.policy import Policy
 from engine.pacing.retries import RetryBudget
 from engine.pacing.throttle import Gauge, GaugeReading, Throttle
 from engine.pacing.window import Ticket
-from engine.pipeline.backlog import MOST_HELD, Backlog
+from engine.pipeline.backlog import Backlog
 from engine.pipeline.gate import Gate, Passed
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
@@ -78,15 +78,6 @@ class Setting:
         return not self.gate.leave(self.passed.pop(), outcome)
 
 
-async def test_when_nothing_holds_calls_leave_at_once_and_without_a_turn_of_the_loop() -> None:
-    setting = Setting(in_flight=5)
-    for _ in range(5):
-        with pytest.raises(StopIteration) as ended:
-            setting.gate.enter().send(None)
-        assert ended.value.value is not None
-    assert setting.gate.in_flight == 5
-
-
 # ---- the window --------------------------------------------------------------------------------------------------
 
 
@@ -117,11 +108,15 @@ class Noted:
         self.told.append(("dismissed", now - ticket.started))
 
 
-async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    window = Noted()
-    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> Noted:
+    """The window of a gate that is made in the test."""
+    noted = Noted()
+    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: noted)
+    return noted
+
+
+async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_once(window: Noted) -> None:
     setting = Setting()
     async with anyio.create_task_group() as tasks:
         for _ in range(7):
@@ -136,11 +131,7 @@ async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_onc
 @pytest.mark.parametrize(
     ("outcome", "trouble"), [(BUSY, "busy"), (AWAY, "not reached"), (LOST, "no answer")], ids=str
 )
-async def test_all_that_is_no_answer_is_trouble_for_the_window(
-    outcome: Outcome, trouble: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    window = Noted()
-    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
+async def test_all_that_is_no_answer_is_trouble_for_the_window(outcome: Outcome, trouble: str, window: Noted) -> None:
     setting = Setting()
     refused_for_good = Outcome(State.PENDING, Cause.REFUSES_ALL, message="no licence")
     for result in (WELL, Outcome(State.REJECTED, Cause.ANSWERED, message="no"), outcome, refused_for_good):
@@ -149,35 +140,6 @@ async def test_all_that_is_no_answer_is_trouble_for_the_window(
     told = [what for what, _ in window.told if what != "started"]
     assert told == ["delivered", "delivered", "troubled", "dismissed"]
     assert window.troubles == [trouble]
-
-
-async def test_calls_that_follow_answers_which_came_together_fill_the_window_each(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    window = Noted()
-    window.size = 4
-    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
-    setting = Setting(in_flight=None)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(12):
-            tasks.start_soon(setting.call, 1.0)
-    # The first come one after the other; then four are answered at one moment, and as many as fit begin.
-    assert [number for what, number in window.told if what == "started"] == [1, 2, 3, 4] + [8] * 8
-
-
-async def test_what_comes_back_busy_while_the_breaker_tries_the_billing_says_nothing_to_the_window(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    window = Noted()
-    window.size = 3
-    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
-    setting = Setting()
-    for _ in range(3):
-        await setting.enter()
-    for _ in range(3):
-        setting.come_back(BUSY)
-    # The second has opened it.
-    assert [what for what, _ in window.told if what != "started"] == ["troubled", "troubled", "dismissed"]
 
 
 async def test_another_cap_leaves_a_window_what_it_has_learned() -> None:
@@ -216,14 +178,6 @@ async def test_a_window_that_was_fixed_begins_with_two_when_it_is_to_follow_the_
 
 
 # ---- what holds --------------------------------------------------------------------------------------------------
-
-
-async def test_what_fails_while_the_billing_is_away_says_nothing_of_its_row() -> None:
-    setting = Setting()
-    for _ in range(5):
-        await setting.enter()
-    says = [setting.come_back(outcome) for outcome in (LOST, LOST, LOST, WELL, AWAY)]
-    assert says == [True, True, False, True, False]
 
 
 async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
@@ -337,109 +291,11 @@ def plenty() -> RetryBudget:
     return RetryBudget(share=1.0, floor=1e6)
 
 
-def backlog_of(*lanes: str, ended: bool = True, size: int = 3, left_out: frozenset[int] = frozenset()) -> Backlog:
-    """A backlog of items numbered from 1, each in the lane of its letter."""
-    frozen = Frozen(*(item(number, lane=lane) for number, lane in enumerate(lanes, 1)), size=size)
-    return Backlog(frozen.read, plenty(), intake_ended=ended, left_out=left_out)
-
-
-def numbers(items: Sequence[Item]) -> list[int]:
-    return [one.number for one in items]
-
-
 async def waits(backlog: Backlog) -> bool:
     """Whether nothing can be taken now and the pass is not over either."""
     with anyio.move_on_after(0.001) as scope:
         await backlog.take(1)
     return scope.cancelled_caught
-
-
-# ---- one thing at a time -----------------------------------------------------------------------------------------
-
-
-async def test_what_is_left_for_a_later_pass_frees_its_place_and_others_take_it() -> None:
-    frozen = Frozen(*(item(number, lane=lane) for number, lane in enumerate("aabcdef", 1)), size=1)
-    backlog = Backlog(frozen.read, plenty(), intake_ended=True, most_held=2)
-    backlog.begin(3)
-    taken = [one for _ in range(2) for one in await backlog.take(5)]
-    assert numbers(taken) == [1, 3]
-    for one in taken:
-        backlog.wait(one)
-    assert await waits(backlog)
-    backlog.leave(taken[0])
-    assert numbers([one for _ in range(2) for one in await backlog.take(5)]) == [4, 5]
-    assert not backlog.holds("a")
-    assert await waits(backlog)
-
-
-async def test_items_left_out_are_passed_over_and_what_is_behind_them_is_kept_back_in_every_pass() -> None:
-    backlog = backlog_of("a", "a", "b", "a", left_out=frozenset({1001}))
-    for _ in range(2):
-        (three,) = await backlog.take(5)
-        assert three.number == 3
-        backlog.finish(three)
-        assert await backlog.take(5) == []
-        assert (backlog.passed_over, backlog.behind) == (1, 2)
-        backlog.begin()
-
-
-async def test_closing_ends_the_pass_for_who_waits_and_for_who_asks() -> None:
-    backlog = backlog_of("a", "a", "b", ended=False)
-    one, _ = await backlog.take(2)
-    got: list[list[Item]] = []
-
-    async def wait() -> None:
-        got.append(await backlog.take(1))
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(wait)
-        await settle()
-        assert got == []
-        backlog.close()
-    assert got == [[]]
-    backlog.finish(one)
-    assert await backlog.take(5) == []
-
-
-# ---- long lists --------------------------------------------------------------------------------------------------
-
-LONG = 100_000
-PAGE = 1000
-
-
-class Endless:
-    """A list that is made as it is read, and counts what it has given."""
-
-    def __init__(self, *, lanes: int) -> None:
-        self.given = 0
-        self._lanes = lanes
-
-    async def read(self, after: int) -> Sequence[Item]:
-        page = [
-            item(number, lane=str(number % self._lanes)) for number in range(after + 1, min(after + PAGE, LONG) + 1)
-        ]
-        self.given += len(page)
-        return page
-
-
-@pytest.mark.slow
-async def test_a_hundred_thousand_items_that_go_again_are_never_all_in_memory() -> None:
-    frozen = Endless(lanes=LONG)
-    backlog = Backlog(frozen.read, plenty(), intake_ended=True)
-    seen: Counter[int] = Counter()
-    finished = 0
-    while group := await backlog.take(64):
-        for one in group:
-            seen[one.number] += 1
-            if seen[one.number] == 1:
-                backlog.again(one, 1000.0)
-            else:
-                finished += 1
-                backlog.finish(one)
-        # Held are no more than `MOST_HELD`, the page that was being handed out, and the group itself.
-        assert frozen.given - finished <= MOST_HELD + PAGE + 64
-    assert len(seen) == LONG
-    assert set(seen.values()) == {2}
 
 
 # ---- any interleaving --------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.from_thread
@@ -22,53 +23,91 @@ from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
 
 WHEN = "2025-11-20T09:30:00.000+00:00"
 EVERY_STATE = frozenset(State)
+Twins: TypeAlias = list[EarlierEntry]
 
 
-def twin(
-    amount: str,
-    state: State = State.PENDING,
-    *,
-    run: str = A_RUN.name,
-    line: int | None = 2,
-    target: str = A_RUN.target,
-) -> EarlierEntry:
-    return EarlierEntry(run, "1", Decimal(amount), None, state, line, WHEN, target)
+def twin(amount: str, state: State = State.PENDING, run: str = A_RUN.name, at: str = A_RUN.target) -> EarlierEntry:
+    return EarlierEntry(run, "1", Decimal(amount), None, state, 2, WHEN, at)
+
+
+def older(state: State, run: str = "older", at: str = A_RUN.target) -> EarlierEntry:
+    return twin("5.00", state, run, at)
+
+
+def unfinished(state: State, run: str = "older") -> str:
+    return f"refused: run {run} has this row as {state}: take that run to its end first"
+
+
+ELSEWHERE = "http://127.0.0.1:8082"
+AGAIN = "skipped: a duplicate in the input: the same key and amount as line 2"
+CONTRADICTS = "contradicts: contradicts line 2: the same key with 5.00 there and 6.00 here"
+ENTERED = "skipped: entered by an earlier run: older, 2025-11-20T09:30 UTC"
+ON_TOP = (
+    "refused: run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: if it is meant to be "
+    "entered on top, run with --again"
+)
+ANOTHER = (
+    f"refused: run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same "
+    f"billing, give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
+)
+HERE, FIRST = twin("5.00"), twin("4.00", State.ACCEPTED, "first")
+REPEATS = ({"repeatable": True}, {"enter": Repeat.AGAIN})
+PER_BILLING = {"enter": Repeat.PER_BILLING}
 
 
 def judged(
-    amount: str, *twins: EarlierEntry, repeatable: bool = False, enter: Repeat = Repeat.ONCE
-) -> tuple[NewItem, NewItem | Refusal]:
+    amount: str,
+    twins: Sequence[EarlierEntry],
+    *,
+    repeatable: bool = False,
+    enter: Repeat = Repeat.ONCE,
+    sends: bool = False,
+) -> str:
+    """What becomes of line 7 of the input, and why."""
+    run = A_RUN if sends else replace(A_RUN, approved_at=None)
     item = replace(row("1", amount), line=7)
-    unsent = replace(A_RUN, approved_at=None)
-    effect = FakeJob((), repeatable=repeatable).effect
-    return item, judge_for(unsent, effect, enter)(item, twins)
+    verdict = judge_for(run, FakeJob((), repeatable=repeatable).effect, enter)(item, twins)
+    if isinstance(verdict, Refusal):
+        conflict = verdict.conflict
+        assert verdict == Refusal(7, None, item.label, verdict.reason, item.row, conflict=conflict and item.key)
+        return f"{'contradicts' if conflict else 'refused'}: {verdict.reason}"
+    assert replace(verdict, skip_reason=None) == item
+    return f"skipped: {verdict.skip_reason}" if verdict.skip_reason else "new"
 
 
-# ---- the judge, within one input ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("amount", ["5.00", "5", "5.000"])
-def test_the_same_key_and_amount_twice_is_skipped_with_the_line_of_the_first(amount: str) -> None:
-    item, verdict = judged(amount, twin("5.00"))
-    assert verdict == replace(item, skip_reason="a duplicate in the input: the same key and amount as line 2")
-
-
-def test_the_same_key_with_another_amount_is_refused_as_a_conflict() -> None:
-    item, verdict = judged("6.00", twin("5.00"))
-    assert verdict == Refusal(
-        7, None, item.label, "contradicts line 2: the same key with 5.00 there and 6.00 here", item.row, conflict="1"
-    )
-
-
-def test_where_sending_has_begun_the_earlier_row_alone_counts() -> None:
-    assert A_RUN.approved_at is not None
-    item = replace(row("1", "6.00"), line=7)
-    verdict = judge_for(A_RUN, FakeJob().effect, Repeat.ONCE)(item, [twin("5.00")])
-    assert isinstance(verdict, Refusal)
-    assert verdict.reason.endswith("6.00 here; that one stays in the run, this one is left out")
-    same = judge_for(A_RUN, FakeJob().effect, Repeat.ONCE)(item, [twin("6.00")])
-    assert isinstance(same, NewItem)
-    assert same.skip_reason == "a duplicate in the input: the same key and amount as line 2"
+@pytest.mark.parametrize(
+    ("twins", "how", "same", "other"),
+    [
+        # Within one input, whatever the job and the wish.
+        *(([HERE], how, AGAIN, CONTRADICTS) for how in ({}, *REPEATS)),
+        ([HERE], {"sends": True}, AGAIN, f"{CONTRADICTS}; that one stays in the run, this one is left out"),
+        # Against earlier runs.
+        *(([older(state)], {}, ENTERED, ON_TOP) for state in (State.ACCEPTED, State.APPLIED)),
+        *(
+            ([older(state)], {}, unfinished(state), unfinished(state))
+            for state in (State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL)
+        ),
+        *(
+            ([older(state)], how, "new", "new")
+            for state in (State.PENDING, State.UNKNOWN, State.ACCEPTED)
+            for how in REPEATS
+        ),
+        # Of several entries one of this amount is enough to skip.
+        ([FIRST, older(State.ACCEPTED)], {}, ENTERED, ON_TOP),
+        ([older(State.ACCEPTED), older(State.UNKNOWN, "newest")], {}, *[unfinished(State.UNKNOWN, "newest")] * 2),
+        # At another address, which may be the same billing.
+        *(([older(state, at=ELSEWHERE)], {}, ANOTHER, ANOTHER) for state in (State.ACCEPTED, State.UNKNOWN)),
+        ([older(State.ACCEPTED, at=ELSEWHERE)], PER_BILLING, "new", "new"),
+        ([older(State.ACCEPTED, "first", ELSEWHERE), older(State.APPLIED)], PER_BILLING, ENTERED, ON_TOP),
+        # Both are looked at.
+        ([older(State.ACCEPTED), HERE], {"enter": Repeat.AGAIN}, AGAIN, CONTRADICTS),
+    ],
+)
+def test_what_becomes_of_a_row_whose_key_was_there_before(
+    twins: Twins, how: dict[str, Any], same: str, other: str
+) -> None:
+    assert [judged(amount, twins, **how) for amount in ("5.00", "5", "5.000")] == [same] * 3
+    assert judged("6.00", twins, **how) == other
 
 
 def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
@@ -83,166 +122,27 @@ def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
     assert other.conflict == "1"
 
 
-@pytest.mark.parametrize(("repeatable", "enter"), [(True, Repeat.ONCE), (False, Repeat.AGAIN)])
-def test_duplicates_of_one_input_are_told_whatever_the_job_and_the_wish(repeatable: bool, enter: Repeat) -> None:
-    _, same = judged("5.00", twin("5.00"), repeatable=repeatable, enter=enter)
-    _, other = judged("6.00", twin("5.00"), repeatable=repeatable, enter=enter)
-    assert isinstance(same, NewItem)
-    assert same.skip_reason
-    assert isinstance(other, Refusal)
-
-
-# ---- the judge, against earlier runs -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.APPLIED])
-def test_what_an_earlier_run_has_entered_is_skipped_with_its_name_and_time(state: State) -> None:
-    item, verdict = judged("5.00", twin("5.00", state, run="older"))
-    assert verdict == replace(item, skip_reason="entered by an earlier run: older, 2025-11-20T09:30 UTC")
-
-
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.APPLIED])
-def test_another_amount_than_an_earlier_run_entered_is_refused_and_no_conflict(state: State) -> None:
-    _, verdict = judged("6.00", twin("5.00", state, run="older"))
-    assert isinstance(verdict, Refusal)
-    assert verdict.reason == (
-        "run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: "
-        "if it is meant to be entered on top, run with --again"
-    )
-    assert verdict.conflict is None
-
-
-@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL])
-@pytest.mark.parametrize("amount", ["5.00", "6.00"])
-def test_what_an_earlier_run_has_not_finished_is_refused_whatever_the_amount(state: State, amount: str) -> None:
-    _, verdict = judged(amount, twin("5.00", state, run="older"))
-    assert isinstance(verdict, Refusal)
-    assert verdict.reason == f"run older has this row as {state}: take that run to its end first"
-    assert (verdict.line, verdict.conflict) == (7, None)
-
-
-@pytest.mark.parametrize(("repeatable", "enter"), [(True, Repeat.ONCE), (False, Repeat.AGAIN)])
-@pytest.mark.parametrize("state", [State.PENDING, State.UNKNOWN, State.ACCEPTED])
-def test_earlier_runs_do_not_matter_to_what_can_be_repeated_or_is_meant_twice(
-    repeatable: bool, enter: Repeat, state: State
-) -> None:
-    item, verdict = judged("5.00", twin("5.00", state, run="older"), repeatable=repeatable, enter=enter)
-    assert verdict == item
-
-
-def test_of_several_entries_one_of_this_amount_is_enough_to_skip() -> None:
-    older, newer = twin("4.00", State.ACCEPTED, run="older"), twin("5.00", State.ACCEPTED, run="newer")
-    item, verdict = judged("5.00", older, newer)
-    assert verdict == replace(item, skip_reason="entered by an earlier run: newer, 2025-11-20T09:30 UTC")
-    _, another = judged("6.00", older, newer)
-    assert isinstance(another, Refusal)
-    assert "run newer has entered 5.00" in another.reason
-    _, unfinished = judged("5.00", older, newer, twin("5.00", State.UNKNOWN, run="newest"))
-    assert isinstance(unfinished, Refusal)
-    assert "run newest has this row as unknown" in unfinished.reason
-
-
-ELSEWHERE = "http://127.0.0.1:8082"
-
-
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.UNKNOWN])
-@pytest.mark.parametrize("amount", ["5.00", "6.00"])
-def test_what_was_entered_at_another_address_is_asked_about(state: State, amount: str) -> None:
-    _, verdict = judged(amount, twin("5.00", state, run="older", target=ELSEWHERE))
-    assert isinstance(verdict, Refusal)
-    assert verdict.reason == (
-        f"run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same billing, "
-        f"give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
-    )
-
-
-def test_in_another_billing_a_row_is_new_and_counts_once_here_all_the_same() -> None:
-    elsewhere = twin("5.00", State.ACCEPTED, run="older", target=ELSEWHERE)
-    item, verdict = judged("5.00", elsewhere, enter=Repeat.PER_BILLING)
-    assert verdict == item
-    _, known = judged("5.00", elsewhere, twin("5.00", State.APPLIED, run="newer"), enter=Repeat.PER_BILLING)
-    assert isinstance(known, NewItem)
-    assert known.skip_reason
-
-
-def test_an_earlier_run_and_this_input_are_both_looked_at() -> None:
-    item, verdict = judged("5.00", twin("5.00", State.ACCEPTED, run="older"), twin("6.00"), enter=Repeat.AGAIN)
-    assert isinstance(verdict, Refusal)
-    assert verdict.conflict == item.key
-
-
 # ---- the whole of it, into a journal -----------------------------------------------------------------------------
 
 
-async def new_run(journal: Journal, *, target: str = "http://billing") -> Run:
-    return await journal.create_run(NewRun("fake", {}, target, "memory"))
+async def new_run(journal: Journal) -> Run:
+    return await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
 
 
-async def frozen(
-    journal: Journal, *new: NewItem, run: Run | None = None, page: int = 2, enter: Repeat = Repeat.ONCE
-) -> tuple[Run, Progress]:
-    run, progress = run or await new_run(journal), Progress()
-    await Intake(run, FakeJob(new, page=page), journal, progress, enter=enter).freeze_all()
-    return await journal.run(run.name), progress
+async def frozen(journal: Journal, *new: NewItem) -> Run:
+    run = await new_run(journal)
+    await Intake(run, FakeJob(new), journal, Progress()).freeze_all()
+    return run
 
 
-async def outcome(journal: Journal, run: Run) -> list[tuple[str, State]]:
-    return [(item.key, item.state) for item in await journal.items(run, EVERY_STATE)]
-
-
-async def test_duplicates_and_contradictions_are_counted_as_the_journal_has_them(journal: Journal) -> None:
-    run, progress = await frozen(
-        journal,
-        row("a", "5.00"),
-        row("b", "5.00"),
-        row("a", "5.00"),
-        row("b", "6.00"),
-        row("a", "5.0"),
-        row("b", "5.00"),
-        row("c", "1.00"),
-        page=3,
-    )
-    assert await outcome(journal, run) == [
-        ("a", State.PENDING),
-        ("a", State.SKIPPED),
-        ("a", State.SKIPPED),
-        ("c", State.PENDING),
-    ]
-    totals = await journal.totals(run)
-    assert totals.refused == 3
-    reasons = [refusal.reason for _, refusal in await journal.refusals(run)]
-    assert all("contradicts" in reason for reason in reasons)
-    assert progress.total + progress.refused == totals.frozen + totals.refused == 7
+async def keys(journal: Journal, run: Run, states: Collection[State] = EVERY_STATE) -> list[str]:
+    return [item.key for item in await journal.items(run, states)]
 
 
 async def test_a_third_row_of_a_skipped_and_a_contradicting_one_is_refused_with_them(journal: Journal) -> None:
-    run, _ = await frozen(journal, row("a", "5.00"), row("a", "5.00"), row("a", "6.00"), row("a", "6.00"))
-    assert await outcome(journal, run) == []
+    run = await frozen(journal, row("a", "5.00"), row("a", "5.00"), row("a", "6.00"), row("a", "6.00"))
+    assert await keys(journal, run) == []
     assert (await journal.totals(run)).refused == 4
-
-
-async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> None:
-    first, _ = await frozen(journal, row("entered"), row("open"), row("rejected"))
-    for item in await journal.items(first, EVERY_STATE):
-        if item.key != "open":
-            await journal.claim(first, [item.item_id])
-            state = State.ACCEPTED if item.key == "entered" else State.REJECTED
-            await journal.record(first, [Change(item.item_id, state)])
-    again = [row("entered"), row("open"), row("rejected"), row("new")]
-    second, _ = await frozen(journal, *again)
-    assert await outcome(journal, second) == [
-        ("entered", State.SKIPPED),
-        ("rejected", State.PENDING),
-        ("new", State.PENDING),
-    ]
-    ((_, refusal),) = await journal.refusals(second)
-    assert refusal.reason.startswith(f"run {first.name} has this row as pending")
-    asked, _ = await frozen(journal, *again, run=await new_run(journal, target="http://other"))
-    assert await outcome(journal, asked) == []
-    assert all("another-billing" in refusal.reason for _, refusal in await journal.refusals(asked))
-    run = await new_run(journal, target="http://other")
-    other, _ = await frozen(journal, *again, run=run, enter=Repeat.PER_BILLING)
-    assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]
 
 
 async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(journal: Journal) -> None:
@@ -255,7 +155,7 @@ async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(
     assert (run.cursor, run.frozen_at) == (None, None)
     job.source.digest = "then"
     await Intake(run, job, journal, Progress()).freeze_all()
-    assert len(await outcome(journal, run)) == 3
+    assert len(await keys(journal, run)) == 3
 
 
 # ---- a limit ----------------------------------------------------------------------------------------------------
@@ -280,7 +180,7 @@ async def test_as_many_rows_are_frozen_as_are_to_be_sent_and_the_rest_is_counted
     journal: Journal, limit: int, page: int
 ) -> None:
     """Every third row is skipped, for an earlier run has entered it: it does not count."""
-    entered, _ = await frozen(journal, *(row(str(key)) for key in range(0, 50, 3)))
+    entered = await frozen(journal, *(row(str(key)) for key in range(0, 50, 3)))
     ids = [item.item_id for item in await journal.items(entered, EVERY_STATE)]
     await journal.claim(entered, ids)
     await journal.record(entered, [Change(one, State.ACCEPTED) for one in ids])
@@ -289,11 +189,11 @@ async def test_as_many_rows_are_frozen_as_are_to_be_sent_and_the_rest_is_counted
     totals = await journal.totals(run)
     assert totals.count(State.PENDING) == min(limit, 33)
     assert totals.read == 50
-    keys = [int(key) for key, state in await outcome(journal, run) if state is State.PENDING]
-    assert keys == [key for key in range(50) if key % 3][:limit]
-    last = [int(key) for key, _ in await outcome(journal, run)][-1]
+    pending = [int(key) for key in await keys(journal, run, {State.PENDING})]
+    assert pending == [key for key in range(50) if key % 3][:limit]
+    last = int((await keys(journal, run))[-1])
     assert totals.left_out.get("--limit", 0) == 49 - last
-    assert last == keys[-1] or limit > 33
+    assert last == pending[-1] or limit > 33
 
 
 async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(journal: Journal) -> None:
@@ -311,7 +211,7 @@ async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(j
     (first, *_) = await journal.items(run, EVERY_STATE)
     await journal.claim(run, [first.item_id])
     await Intake(await journal.run(run.name), job, journal, Progress()).freeze_all()
-    assert [key for key, _ in await outcome(journal, run)] == [str(key) for key in range(7)]
+    assert await keys(journal, run) == [str(key) for key in range(7)]
     assert (await journal.totals(run)).left_out == {"--limit": 5}
 
 
@@ -360,13 +260,12 @@ async def test_reading_stops_before_the_disk_of_the_journal_is_full(
 
 
 class WatchedJob(FakeJob):
-    """A job whose pages of two rows are prepared when they may be; `prepared` has their first rows, as they end."""
+    """A job whose pages of two rows are prepared when they may be."""
 
     looks_together = True
 
     def __init__(self, new: Sequence[NewItem]) -> None:
         super().__init__(new, page=2)
-        self.prepared: list[str] = []
         self.wait: dict[str, anyio.Event] = {}
         self.done: dict[str, anyio.Event] = {}
         self.faults: dict[str, LookUpFailed] = {}
@@ -380,7 +279,6 @@ class WatchedJob(FakeJob):
                 await self.wait[first].wait()
             if first in self.faults:
                 raise self.faults[first]
-            self.prepared.append(first)
             return await super().prepare(rows)
         finally:
             if first in self.done:
@@ -391,25 +289,8 @@ class WatchedJob(FakeJob):
         self.wait[first] = self.done[other] = anyio.Event()
 
 
-async def _run(journal: Journal) -> Run:
-    return await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
-
-
-async def _numbers(journal: Journal, run: Run) -> list[str]:
-    return [item.key for item in await journal.items(run, set(State))]
-
-
-async def test_one_page_is_prepared_while_the_page_before_it_waits(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(6))
-    job.prepare_after("0", "2")
-    with anyio.fail_after(loops(30)):
-        await Intake(run, job, journal, Progress()).freeze_all()
-    assert job.prepared[:2] == ["2", "0"]
-    assert await _numbers(journal, run) == [str(number) for number in range(6)]
-
-
 async def test_no_more_pages_are_in_memory_than_are_prepared_at_once(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(20))
+    run, job = await new_run(journal), WatchedJob(rows(20))
     progress, most = Progress(), 0
 
     def count(start: int) -> None:
@@ -422,44 +303,21 @@ async def test_no_more_pages_are_in_memory_than_are_prepared_at_once(journal: Jo
 
 
 async def test_an_error_ends_the_intake_after_the_pages_before_it(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(8))
+    run, job = await new_run(journal), WatchedJob(rows(8))
     job.prepare_after("2", "4")
     job.faults["4"] = LookUpFailed("the database is away")
     with pytest.raises(LookUpFailed, match="the database is away"), anyio.fail_after(loops(30)):
         await Intake(run, job, journal, Progress()).freeze_all()
     run = await journal.run(run.name)
     assert (run.cursor, run.frozen_at) == ("4", None)
-    assert await _numbers(journal, run) == ["0", "1", "2", "3"]
+    assert await keys(journal, run) == ["0", "1", "2", "3"]
     job.faults.clear()
     await Intake(run, job, journal, Progress()).freeze_all()
-    assert await _numbers(journal, run) == [str(number) for number in range(8)]
-
-
-async def test_of_two_pages_that_fail_the_first_one_counts(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(8))
-    job.prepare_after("2", "4")
-    job.faults |= {"2": LookUpFailed("of the first"), "4": LookUpFailed("of the second")}
-    with pytest.raises(LookUpFailed, match="of the first"), anyio.fail_after(loops(30)):
-        await Intake(run, job, journal, Progress()).freeze_all()
-    assert await _numbers(journal, run) == ["0", "1"]
-
-
-async def test_a_duplicate_is_told_from_the_first_row_whichever_page_is_prepared_first(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob([row("a"), row("b"), row("a"), row("c")])
-    job.prepare_after("0", "2")
-    with anyio.fail_after(loops(30)):
-        await Intake(run, job, journal, Progress()).freeze_all()
-    found = [(item.number, item.key, item.state) for item in await journal.items(run, set(State))]
-    assert found == [
-        (1, "a", State.PENDING),
-        (2, "b", State.PENDING),
-        (3, "a", State.SKIPPED),
-        (4, "c", State.PENDING),
-    ]
+    assert await keys(journal, run) == [str(number) for number in range(8)]
 
 
 async def test_through_the_api_alone_one_page_is_prepared_at_a_time(journal: Journal) -> None:
-    run, job = await _run(journal), WatchedJob(rows(6))
+    run, job = await new_run(journal), WatchedJob(rows(6))
     job.looks_together = False
     progress, frozen = Progress(), list[int]()
     job.while_preparing = anyio.wait_all_tasks_blocked
@@ -489,7 +347,7 @@ async def became_of(journal: Journal, supplier: FakeJob | Rehearsal, enter: Repe
     """What became of the rows of a run: its items and its refused rows, each with the reason."""
     run = await journal.create_run(NEW)
     await Intake(run, supplier, journal, Progress(), enter=enter).freeze_all()
-    items = await journal.items(run, set(State))
+    items = await journal.items(run, EVERY_STATE)
     refused = [refusal for _, refusal in await journal.refusals(run)]
     return [
         *((item.key, str(item.state), (item.message or "").partition(":")[0]) for item in items),

@@ -2,40 +2,99 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from math import inf
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 
-import anyio
 import pytest
 
 from checkpoints.errors import JournalError, JournalUnreadable
-from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, NewItem, Page, Refusal, Run
+from checkpoints.records import Change, Item, NewRun, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
-from engine.evidence import Accepted, Busy, Lost, RowRefused, SystemRefused
-from engine.job import Absent, CannotLook, Different, LookUpResult
-from engine.pacing.holds import StopKind
+from engine.evidence import Accepted, Busy, RowRefused, SystemRefused
+from engine.job import CannotLook, Different
+from engine.pacing.holds import Stop, StopKind
+from engine.pacing.policy import Policy
+from engine.pipeline.intake import Intake, Repeat
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
+from lab.crash.loops import loops
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
-from tests.engine.migrations import EVERY_STATE, PATIENCE, QUICK, approved, migrated, once_each, prepared
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
+# What the tests of the pipeline over a real journal do over and over: prepare a run, carry it out, count.
+
+EVERY_STATE = frozenset(State)
+QUICK = Policy(in_flight=4, settle=0, canary=False, retry_floor=1000.0)
+PATIENCE = loops(30)
+
+
+@dataclass(slots=True)
+class Migration:
+    """One taking up of a run: what drives it, and what can be seen of it."""
+
+    run: Run
+    job: FakeJob
+    journal: Journal
+    policy: Policy
+    progress: Progress
+    stop: Stop
+    enter: Repeat = Repeat.ONCE
+
+    async def go(self) -> "Migration":
+        steering = LivePolicy(self.policy, self.progress, self.stop)
+        pipeline = Pipeline(self.run, self.job, self.journal, steering, enter=self.enter)
+        await asyncio.wait_for(pipeline.migrate(), PATIENCE)
+        return self
+
+    async def states(self) -> dict[str, State]:
+        return {item.key: item.state for item in await self.items()}
+
+    async def items(self) -> list[Item]:
+        return await self.journal.items(self.run, EVERY_STATE, size=10_000)
+
+    async def counts(self) -> dict[State, int]:
+        totals = await self.journal.totals(self.run)
+        assert +self.progress.counts == totals.counts
+        assert totals.frozen == len(self.job.new)
+        assert totals.amount == sum((new.amount or Decimal(0) for new in self.job.new), Decimal(0))
+        return dict(totals.counts)
+
+
+async def approved(journal: Journal, job: FakeJob, *, frozen: bool = True) -> Run:
+    run = await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
+    if frozen:
+        await Intake(run, job, journal, Progress()).freeze_all()
+    await journal.approve(run)
+    return await journal.run(run.name)
+
+
+async def prepared(
+    journal: Journal, job: FakeJob, policy: Policy = QUICK, *, run: Run | None = None, frozen: bool = True
+) -> Migration:
+    run = await journal.run(run.name) if run else await approved(journal, job, frozen=frozen)
+    return Migration(run, job, journal, policy, Progress(), Stop())
+
+
+async def migrated(
+    journal: Journal, job: FakeJob, policy: Policy = QUICK, *, run: Run | None = None, frozen: bool = True
+) -> Migration:
+    migration = await prepared(journal, job, policy, run=run, frozen=frozen)
+    return await migration.go()
+
+
+def once_each(job: FakeJob) -> bool:
+    """Whether every row has had its effect, exactly once."""
+    return job.effects == Counter(new.key for new in job.new)
+
+
 # ---- to the end --------------------------------------------------------------------------------------------------
-
-
-async def test_all_that_is_well_is_accepted_with_its_answer(journal: Journal) -> None:
-    job = FakeJob(rows(50))
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 50}
-    assert {item.key: item.answer for item in await migration.items()} == {str(key): f"id {key}" for key in range(50)}
-    assert {item.attempts for item in await migration.items()} == {1}
-    assert once_each(job)
-    assert len(job.calls) == migration.progress.calls == 50
-    assert not migration.stop.requested
 
 
 async def test_a_row_that_is_refused_is_rejected_with_what_the_billing_said(journal: Journal) -> None:
@@ -82,35 +141,6 @@ async def test_a_billing_that_refuses_all_work_stops_the_run_and_a_later_one_end
     second = await migrated(journal, job, run=first.run)
     assert await second.counts() == {State.ACCEPTED: 40}
     assert not second.stop.requested
-    assert once_each(job)
-
-
-async def test_a_stop_in_the_middle_lets_what_is_in_flight_finish_and_gives_the_rest_back(journal: Journal) -> None:
-    job = FakeJob(rows(40))
-    full, go_on = asyncio.Event(), asyncio.Event()
-
-    async def during(_item: Item) -> None:
-        if len(job.calls) < 10:
-            return
-        if job.in_flight.total() == 4:
-            full.set()
-        await go_on.wait()
-
-    job.during = during
-    migration = await prepared(journal, job, replace(QUICK, in_flight=4))
-    running = asyncio.create_task(migration.go())
-    await full.wait()
-    migration.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-    go_on.set()
-    await running
-    assert await migration.counts() == {State.ACCEPTED: len(job.calls), State.PENDING: 40 - len(job.calls)}
-    assert len(job.calls) <= 13
-    assert (migration.stop.kind, migration.stop.reason) == (StopKind.INTERRUPTED, "Ctrl-C")
-    given_back = [item for item in await migration.items() if item.state is State.PENDING and item.attempts]
-    assert {item.message for item in given_back} <= {"not sent: the run was stopped"}
-    assert given_back
-    second = await migrated(journal, job, run=migration.run)
-    assert await second.counts() == {State.ACCEPTED: 40}
     assert once_each(job)
 
 
@@ -279,24 +309,6 @@ async def test_sending_begins_with_the_first_frozen_page(journal: Journal) -> No
     assert once_each(job)
 
 
-async def test_the_first_steps_of_a_run_are_those_of_its_first_pages(journal: Journal) -> None:
-    job = FakeJob(rows(150), {"3": [LOST_WITHOUT]}, page=4)
-    in_flight: list[int] = []
-
-    async def during(_item: Item) -> None:
-        in_flight.append(len(job.calls))
-        for _ in range(20):
-            await asyncio.sleep(0)
-
-    job.during = during
-    migration = await migrated(journal, job, replace(QUICK, canary=True, in_flight=20), frozen=False)
-    assert await migration.counts() == {State.ACCEPTED: 150}
-    assert once_each(job)
-    assert [int(key) for key in job.calls[:11]] == list(range(11))
-    # Found to be absent between two steps, and sent again before the next.
-    assert job.calls[11] == "3"
-
-
 async def test_rows_that_cannot_be_read_to_their_end_stop_the_run_and_what_was_frozen_is_kept(
     journal: Journal,
 ) -> None:
@@ -317,64 +329,6 @@ async def test_rows_that_cannot_be_read_to_their_end_stop_the_run_and_what_was_f
     assert once_each(job)
 
 
-@pytest.mark.parametrize("page", [0, 1, 3, 5])
-@pytest.mark.parametrize("written", [False, True], ids=["before its commit", "after its commit"])
-async def test_a_stop_while_a_page_is_frozen_keeps_both_books_equal(
-    journal: Journal, page: int, written: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = FakeJob(rows(60), page=10)
-    migration = await prepared(journal, job, frozen=False)
-    freeze, frozen = journal.freeze, 0
-
-    async def stop_here() -> None:
-        migration.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-        # All that was under way comes to its end meanwhile: only this page is awaited.
-        while migration.progress.counts[State.SENDING]:  # noqa: ASYNC110 - a count has no event
-            await asyncio.sleep(0)
-
-    async def freezing(run: Run, rows: Page, judge: Judge) -> list[NewItem | Refusal]:
-        nonlocal frozen
-        frozen += 1
-        if frozen == page + 1 and not written:
-            await stop_here()
-        judged = await freeze(run, rows, judge)
-        if frozen == page + 1 and written:
-            await stop_here()
-        return judged
-
-    monkeypatch.setattr(journal, "freeze", freezing)
-    await migration.go()  # it checks its own count against the journal's
-    assert +migration.progress.counts == (await journal.totals(migration.run)).counts
-    monkeypatch.undo()
-    second = await migrated(journal, job, run=migration.run)
-    assert await second.counts() == {State.ACCEPTED: 60}
-    assert once_each(job)
-
-
-class LateDoubt(FakeJob):
-    """The answer to the first row comes into doubt in the first look-up."""
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        if not self.looked_up:
-            self.report(items[0].item_id - 1)
-        return await super().look_up(run, items)
-
-
-class LateDoubtBehind(FakeJob):
-    """In the first look-up the answer to a later row comes into doubt, whose effect is shown a little later."""
-
-    shown_from = inf
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        if not self.looked_up:
-            self.shown_from = anyio.current_time() + 0.1
-            self.report(items[-1].item_id + 1)
-            await anyio.sleep(0.05)
-        elif anyio.current_time() < self.shown_from:
-            return {item.item_id: Absent() for item in items}
-        return await super().look_up(run, items)
-
-
 def doubting(job: FakeJob, *, at: str, of: str) -> FakeJob:
     seen: dict[str, Item] = {}
 
@@ -387,51 +341,12 @@ def doubting(job: FakeJob, *, at: str, of: str) -> FakeJob:
     return job
 
 
-@pytest.mark.parametrize("at", ["7", "19"])
-async def test_a_row_in_doubt_that_is_in_the_billing_stays_accepted_and_is_not_sent_again(
-    journal: Journal, at: str
-) -> None:
-    job = doubting(FakeJob(rows(20)), at=at, of="2")
-    migration = await migrated(journal, job)
-    assert job.looked_up == [["2"]]
-    assert await migration.counts() == {State.ACCEPTED: 20}
-    assert once_each(job)
-    assert job.calls.count("2") == 1
-
-
-async def test_a_row_that_comes_into_doubt_while_others_are_looked_up_is_looked_up_as_well(journal: Journal) -> None:
-    """By then nothing is left to send, and the run would end."""
-    job = LateDoubt(rows(3), {"1": [Call(Lost("reset"), effect=True)]})
-    migration = await migrated(journal, job)
-    assert job.looked_up == [["1"], ["0"]]
-    assert await migration.counts() == {State.ACCEPTED: 3}
-    assert once_each(job)
-
-
-async def test_a_row_that_comes_into_doubt_while_others_are_looked_up_has_its_own_settle_delay(
-    journal: Journal,
-) -> None:
-    """It is on the page after theirs."""
-    job = LateDoubtBehind(rows(3), {"1": [Call(Lost("reset"), effect=True)]})
-    migration = await migrated(journal, job, replace(QUICK, settle=0.3, page=1))
-    assert job.looked_up == [["1"], ["2"]]
-    assert await migration.counts() == {State.ACCEPTED: 3}
-    assert once_each(job)
-
-
 async def test_a_row_in_doubt_that_is_not_in_the_billing_is_sent_then(journal: Journal) -> None:
     """It had been credited with the answer to another row."""
     job = doubting(FakeJob(rows(20), {"2": [Call(Accepted("another's"), effect=False)]}), at="19", of="2")
     migration = await migrated(journal, job)
     assert await migration.counts() == {State.ACCEPTED: 20}
     assert once_each(job)
-
-
-async def test_a_row_that_may_be_sent_again_is_sent_again(journal: Journal) -> None:
-    job = doubting(FakeJob(rows(20), repeatable=True), at="9", of="2")
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 20}
-    assert job.calls.count("2") == 2
 
 
 async def test_an_answer_that_is_in_doubt_before_it_is_recorded_is_none(journal: Journal) -> None:
@@ -444,15 +359,6 @@ async def test_an_answer_that_is_in_doubt_before_it_is_recorded_is_none(journal:
     assert job.calls.count("2") == 2
 
 
-async def test_behind_a_row_in_doubt_its_account_waits(journal: Journal) -> None:
-    """All rows are of one account; while the second is called, the answer to the first comes into doubt."""
-    job = doubting(FakeJob(rows(6, lanes=1), {"0": [Call(Accepted("another's"), effect=False)]}), at="1", of="0")
-    migration = await migrated(journal, job)
-    assert await migration.counts() == {State.ACCEPTED: 6}
-    assert once_each(job)
-    assert job.calls.index("2") > len(job.calls) - job.calls[::-1].index("0") - 1, job.calls
-
-
 async def test_two_rows_with_one_created_id_are_both_looked_up(journal: Journal) -> None:
     """The second answer is that to the first row, given twice: the second row never arrived."""
     created = Accepted("777", created=True)
@@ -461,25 +367,6 @@ async def test_two_rows_with_one_created_id_are_both_looked_up(journal: Journal)
     assert sorted(job.looked_up[0]) == ["11", "2"]
     assert await migration.counts() == {State.ACCEPTED: 20}
     assert once_each(job)
-
-
-async def test_a_doubt_that_comes_when_nothing_is_under_way_keeps_the_run_from_its_end(journal: Journal) -> None:
-    """The last row's answer comes into doubt in the very moment in which it is recorded."""
-    job = FakeJob(rows(3))
-    migration = await prepared(journal, job)
-    record = journal.record
-
-    async def recording(run: Run, changes: Sequence[Change]) -> list[Item]:
-        doubted = await record(run, changes)
-        items = {item.key: item for item in await migration.items()}
-        if all(item.state is State.ACCEPTED for item in items.values()) and not job.looked_up:
-            asyncio.get_running_loop().call_soon(job.report, items["2"].item_id)
-        return doubted
-
-    journal.record = recording  # type: ignore[method-assign]
-    await migration.go()
-    assert job.looked_up == [["2"]]
-    assert await migration.counts() == {State.ACCEPTED: 3}
 
 
 async def _at_once(job: FakeJob, item: Item, key: str) -> None:

@@ -14,35 +14,23 @@ import pytest
 
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from checkpoints.transitions import NO_PAYLOADS
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy, NotSent, RowRefused
-from engine.job import ALL_BEFORE, Different
+from engine.job import Different
 from engine.pacing.holds import StopKind
 from engine.pacing.policy import Policy
 from tests.engine import paced
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, MemoryJournal, item
 from tests.engine.steps import SteppedJob, subscribers
-from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
 
 STEADY = replace(paced.STEADY, in_flight=8, settle=0.0, tries=3)
 REFUSED = Call(RowRefused("no such folder"))
-SHOWS_NOT = "steps that the billing does not show yet"
 
 
-class Killed(Exception):
-    """The process ends."""
-
-
-class MortalJournal(MemoryJournal):
-    """A journal whose process ends just before, or just after, one of its writes: the `fuse`-th such moment.
-
-    What it reads of a key in `slow` for the first time is out of date when it is given.
-    """
-
-    fuse = inf
+class SlowJournal(MemoryJournal):
+    """A journal of which what is read of a key in `slow` for the first time is out of date when it is given."""
 
     def __init__(self, *items: Item) -> None:
         super().__init__(*items)
@@ -57,35 +45,19 @@ class MortalJournal(MemoryJournal):
             del self.slow[key]
         return found
 
-    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
-        self._tick()
-        await super().claim(run, item_ids, payloads)
-        self._tick()
-
     async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
-        self._tick()
         doubted = await super().record(run, changes)
         for change in changes:
             if event := self.slow.get(self.kept[change.item_id].key):
                 event.set()
-        self._tick()
         return doubted
-
-    async def doubt(self, run: Run) -> int:
-        self._tick()
-        return await super().doubt(run)
-
-    def _tick(self) -> None:
-        self.fuse -= 1
-        if self.fuse == 0:
-            raise Killed
 
 
 class Setting(paced.Setting):
     """A run over items in memory, each call of `takes` seconds, or of those in `lasts`."""
 
     job: SteppedJob
-    journal: MortalJournal
+    journal: SlowJournal
 
     def __init__(
         self,
@@ -99,7 +71,7 @@ class Setting(paced.Setting):
     ) -> None:
         there = [one.key for one in items if one.state is State.SKIPPED]
         job = SteppedJob(needed, plan, lag=lag, there=there)
-        super().__init__(MortalJournal(*items), policy, job=job, takes=takes)
+        super().__init__(SlowJournal(*items), policy, job=job, takes=takes)
         self.lasts: dict[str, float] = {}
 
     async def during(self, one: Item) -> None:
@@ -164,60 +136,6 @@ async def test_an_outcome_that_is_recorded_while_it_is_read_is_not_missed(lane: 
     assert {key: moment for moment, key in setting.sent}["4"] == pytest.approx(1.0, abs=0.1)
 
 
-async def test_what_was_there_before_is_needed_no_further() -> None:
-    items, needed = subscribers(1, 2)
-    items[0] = msgspec.structs.replace(items[0], state=State.SKIPPED, message=None)
-    setting = await Setting(items, needed).go()
-    assert setting.counts() == {State.SKIPPED: 1, State.ACCEPTED: 2}
-    assert setting.job.payloads["1.1"] == "f1 was there"
-    assert setting.job.polls
-
-
-async def test_rows_that_wait_are_named_and_do_not_hold_the_others() -> None:
-    items, needed = subscribers(1, 1)
-    setting = Setting([*items, *(item(number) for number in range(3, 6))], needed, lag=10.0)
-    async with setting.going():
-        await anyio.sleep(5.0)
-        assert setting.steering.look().why == SHOWS_NOT
-        assert setting.counts() == {State.ACCEPTED: 4, State.PENDING: 1}
-    assert setting.counts() == {State.ACCEPTED: 5}
-
-
-async def test_a_row_whose_need_stands_behind_it_goes_in_the_next_pass() -> None:
-    setting = await Setting([item(1), item(2), item(3, key="late")], {"1": ["late"]}, lag=2.0).go()
-    assert setting.counts() == {State.ACCEPTED: 3}
-    assert [key for _, key in setting.sent] == ["2", "late", "1"]
-    assert setting.stop.reason == ""
-
-
-async def test_what_needs_all_before_it_goes_when_all_of_them_are_settled() -> None:
-    items = [item(number, key=f"s{number}") for number in range(1, 5)]
-    folder = item(5, key="folder", lane="folders")
-    plan = {"s1": [Call(Busy("locked"))], "s2": [REFUSED], "s3": [LOST_WITH_EFFECT]}
-    setting = await Setting([*items, folder, item(6, key="after")], {"folder": [ALL_BEFORE]}, plan).go()
-    assert setting.counts() == {State.ACCEPTED: 5, State.REJECTED: 1}
-    assert [key for _, key in setting.sent][-1] == "folder"
-
-
-async def test_many_that_need_all_before_them_are_not_looked_at_for_each_outcome() -> None:
-    items = [item(number) for number in range(1, 31)]
-    folders = [item(number) for number in range(31, 71)]
-    needed = {one.key: [ALL_BEFORE] for one in folders}
-    setting = Setting([*items, *folders], needed, takes=1.0, policy=replace(STEADY, in_flight=1))
-    looks: list[int] = []
-    find = setting.journal.last_unsettled
-
-    async def noted(run: Run, before: int) -> list[Item]:
-        looks.append(before)
-        return await find(run, before)
-
-    setting.journal.last_unsettled = noted  # type: ignore[method-assign]
-    await setting.go()
-    assert setting.counts() == {State.ACCEPTED: 70}
-    assert [int(key) for _, key in setting.sent[-40:]] == list(range(31, 71))
-    assert len(looks) < 300
-
-
 async def test_thousands_of_lanes_wait_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.pipeline.pipeline.MOST_HELD_OF_STEPS", 1500)
     setting = settings_of(3000, steps=2, folders=3, lag=2.0, policy=replace(STEADY, in_flight=64, page=500))
@@ -254,15 +172,6 @@ async def test_what_needs_a_refused_row_is_rejected_without_a_call_and_says_whic
     assert len(setting.sent) == 32
     assert setting.stop.kind is None
     assert setting.steering.look().counts == {"rejected": 31, "accepted": 31}
-
-
-async def test_a_canary_goes_on_over_rows_that_are_rejected_without_a_call() -> None:
-    items, needed = subscribers(30, 2)
-    items[0] = msgspec.structs.replace(items[0], state=State.REJECTED)
-    others = [item(len(items) + number) for number in range(1, 20)]
-    setting = await Setting([*items, *others], needed, policy=replace(STEADY, canary=True)).go()
-    assert setting.counts() == {State.REJECTED: 61, State.ACCEPTED: 19}
-    assert setting.stop.kind is None
 
 
 async def test_who_waits_for_a_row_that_waits_itself_hears_of_its_refusal_at_once() -> None:
@@ -334,24 +243,6 @@ async def test_rows_that_wait_for_a_decision_are_left_and_go_on_when_it_is_made(
     assert set(setting.job.effects.values()) == {1}
 
 
-async def test_a_canary_goes_on_over_rows_that_are_left() -> None:
-    others = [item(number) for number in range(3, 30)]
-    items = [item(1, state=State.MANUAL), item(2), *others]
-    setting = await Setting(items, {"2": ["1"]}, policy=replace(STEADY, canary=True)).go()
-    assert setting.counts() == {State.MANUAL: 1, State.PENDING: 1, State.ACCEPTED: 27}
-
-
-async def test_a_row_that_a_person_gives_back_while_the_run_goes_is_sent_before_the_one_that_needs_it() -> None:
-    items = [item(1, lane="a"), item(2, lane="a", state=State.MANUAL), item(3, lane="a")]
-    setting = Setting(items, {"3": ["2"]})
-    setting.lasts["1"] = 1.0
-    async with setting.going():
-        await anyio.sleep(0.5)
-        setting.decide("2", State.PENDING)
-        setting.steering.progress.moved(State.MANUAL, State.PENDING)
-    assert [key for _, key in setting.sent] == ["1", "2", "3"]
-
-
 async def test_rows_that_wait_for_one_out_of_tries_are_left_with_it() -> None:
     setting = await settings_of(4, steps=2, folders=2, plan={"f1": [Call(Busy("locked"))] * 3}, lag=2.0).go()
     assert setting.counts() == {State.PENDING: 5, State.ACCEPTED: 5}
@@ -362,9 +253,6 @@ async def test_rows_that_wait_for_one_out_of_tries_are_left_with_it() -> None:
     )
     await setting.resumed()
     assert setting.counts() == {State.ACCEPTED: 10}
-
-
-# ---- what does not show ------------------------------------------------------------------------------------------
 
 
 async def test_what_does_not_show_within_the_patience_is_left_while_the_others_go_on() -> None:
@@ -380,6 +268,9 @@ async def test_what_does_not_show_within_the_patience_is_left_while_the_others_g
     setting.job.shows_at["3.1"] = -inf
     await setting.resumed()
     assert setting.counts() == {State.ACCEPTED: 81}
+
+
+# ---- what does not show ------------------------------------------------------------------------------------------
 
 
 async def test_a_billing_that_shows_nothing_any_more_stops_the_run() -> None:
@@ -418,20 +309,6 @@ async def test_a_billing_that_cannot_be_asked_stops_the_run() -> None:
 # ---- stops and pauses --------------------------------------------------------------------------------------------
 
 
-async def test_a_stop_ends_the_wait_at_once_and_the_next_process_goes_on() -> None:
-    setting = settings_of(10, lag=30.0)
-    async with setting.going():
-        await anyio.sleep(10.0)
-        setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-        await settle()
-        assert setting.now == 10.0
-    assert setting.now == 10.0
-    assert setting.counts() == {State.ACCEPTED: 1, State.PENDING: 30}
-    await setting.resumed()
-    assert setting.counts() == {State.ACCEPTED: 31}
-    assert set(setting.job.effects.values()) == {1}
-
-
 async def test_a_paused_run_asks_nothing_and_its_patience_begins_anew() -> None:
     setting = settings_of(2, steps=1, lag=5000.0, policy=replace(STEADY, drain_patience=300.0))
     async with setting.going():
@@ -442,41 +319,6 @@ async def test_a_paused_run_asks_nothing_and_its_patience_begins_anew() -> None:
         assert len(setting.job.polls) == asked
         setting.steering.unpause()
     assert setting.counts() == {State.ACCEPTED: 3}
-
-
-async def test_a_limit_of_money_ends_the_pass_with_what_waits() -> None:
-    setting = settings_of(3, steps=2, lag=2.0)
-    setting.steering.take(replace(STEADY, limit_money=item(1).amount))
-    await setting.go()
-    assert setting.counts() == {State.ACCEPTED: 1, State.PENDING: 6}
-    assert setting.stop.kind is StopKind.BUDGET
-
-
-@pytest.mark.parametrize("lag", [0.0, 2.0])
-async def test_killed_at_any_write_the_next_process_goes_on_where_it_was(lag: float) -> None:
-    plan = {"1.2": [LOST_WITH_EFFECT], "3.1": [LOST_WITHOUT], "2.2": [REFUSED] * 9}
-
-    def made() -> Setting:
-        return settings_of(3, folders=2, plan=plan, lag=lag, takes=0.1)
-
-    whole = (await made().go()).journal
-    kills = 0
-    while True:
-        kills += 1
-        setting = made()
-        setting.journal.fuse = kills
-        try:
-            await setting.go()
-        except Killed:
-            await setting.resumed()
-        else:
-            break
-        assert setting.journal.states() == whole.states(), kills
-        assert {key: count for key, count in setting.job.effects.items() if count} == dict.fromkeys(
-            [key for key, state in whole.states().items() if state is State.ACCEPTED], 1
-        )
-        assert setting.messages()["2.3"] == "not sent: subscriber 2.2 was refused"
-    assert kills > 20
 
 
 # ---- all together ------------------------------------------------------------------------------------------------

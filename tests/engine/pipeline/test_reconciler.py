@@ -1,7 +1,9 @@
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
+from unittest.mock import AsyncMock
 
 import anyio
 import msgspec
@@ -9,10 +11,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from checkpoints.errors import JournalUnreadable
-from checkpoints.records import Item, LookUps
+from checkpoints.records import Item, LookUps, Run
 from checkpoints.states import State
-from engine.errors import LookUpFailed
-from engine.job import Absent, CannotLook, Different, Found, LookUpResult, ReadBack
+from engine.errors import LookUpDelayed, LookUpFailed
+from engine.evidence import Busy
+from engine.job import Absent, BeforeImageMode, CannotLook, Different, Found, LookedFor, LookUpResult, ReadBack
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import EVERY_WHILE_HELD, Gauge
@@ -21,7 +24,17 @@ from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.verifier import ReadBackSummary, verify
-from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
+from tests.engine.doubles import (
+    A_RUN,
+    LOST_WITH_EFFECT,
+    LOST_WITHOUT,
+    Call,
+    FakeJob,
+    MemoryJournal,
+    OverwritingJob,
+    item,
+)
+from tests.engine.paced import STEADY, Setting, items
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
@@ -170,19 +183,6 @@ async def test_a_billing_that_never_catches_up_ends_in_a_stop_with_all_still_unk
     assert setting.progress.held is None
 
 
-@pytest.mark.parametrize("unfinished_work", [0, 1000])
-async def test_a_stop_while_waiting_leaves_all_unknown(unfinished_work: int) -> None:
-    setting = Looking(unknown(1), policy=Policy(settle=0 if unfinished_work else 1000))
-    setting.job.unfinished_for.extend(["full"] * unfinished_work)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.settle)
-        await anyio.sleep(5.0)
-        setting.stop.request(StopKind.INTERRUPTED, "enough")
-    assert setting.now == 5.0
-    assert bool(setting.job.looked_up) == bool(unfinished_work)
-    assert setting.journal.states() == {"1": State.UNKNOWN}
-
-
 async def test_a_look_that_fails_changes_nothing() -> None:
     setting = Looking(unknown(1))
     setting.job.look_up_error = LookUpFailed("the database is away")
@@ -214,30 +214,15 @@ async def test_what_is_manual_is_accepted_when_it_is_found_and_left_to_a_person_
 LEFT = "ACCOUNT_STACK holds 3 entries"
 
 
-class Behind(FakeJob):
-    """A job whose billing has still `left` to work off, or cannot be asked."""
-
-    def __init__(self, left: str | None = LEFT) -> None:
-        super().__init__()
-        self.left = left
-        self.answers: Iterator[str | None] = iter(())
-        self.error: Exception | None = None
-
-    async def unfinished_work(self, items: Sequence[Item]) -> str | None:
-        self.asked.append(("unfinished_work", [one.key for one in items]))
-        if self.error:
-            raise self.error
-        return next(self.answers, self.left)
-
-
 class Waiting:
-    """A barrier behind a run of two accepted rows and a rejected one."""
+    """A barrier behind a run of accepted rows, whose billing has so much left to work off each time it is asked."""
 
-    def __init__(self, gauge: Gauge | None = None, *, left: str | None = LEFT) -> None:
-        self.job = Behind(left)
+    def __init__(self, gauge: Gauge | None = None, *, left: Sequence[str | None] = (), rows: int = 1) -> None:
+        self.job = FakeJob()
+        self.job.unfinished_for.extend(left)
         self.steering = LivePolicy(Policy(drain_patience=60.0, away_patience=20.0), Progress(), Stop())
-        states = (State.ACCEPTED, State.REJECTED, State.APPLIED)
-        journal = MemoryJournal(*(item(number, state=state) for number, state in enumerate(states, 1)))
+        states = (State.REJECTED, State.APPLIED, *[State.ACCEPTED] * rows)
+        journal = MemoryJournal(*(item(number, state=state) for number, state in enumerate(states)))
         self.barrier = Barrier(gauge or is_worked_off(A_RUN, self.job, journal, 60.0), self.steering)
         self.began = anyio.current_time()
         self.waited: float | None = None
@@ -258,52 +243,26 @@ class Waiting:
             yield
 
 
-async def test_where_nothing_is_left_to_work_off_nothing_is_held() -> None:
-    setting = Waiting(left=None)
-    await setting.wait()
-    assert setting.waited == 0.0
-    assert setting.steering.look().held_seconds == {}
-    assert setting.job.asked == [("unfinished_work", ["1", "3"])]
-
-
 async def test_it_holds_until_the_billing_has_worked_it_off_and_says_what_is_left() -> None:
-    setting = Waiting()
+    setting = Waiting(left=[LEFT, "ACCOUNT_STACK holds 1 entry"])
     async with setting.waiting():
         assert setting.held == f"the next step waits: {LEFT}"
-        setting.job.left = "ACCOUNT_STACK holds 1 entry"
-        await anyio.sleep(10.0)
+        await anyio.sleep(EVERY_WHILE_HELD)
         assert setting.held == "the next step waits: ACCOUNT_STACK holds 1 entry"
-        setting.job.left = None
-    assert setting.waited == pytest.approx(10.0, abs=EVERY_WHILE_HELD)
+    assert setting.job.asked == [("unfinished_work", ["1", "2"])] * 3
+    assert setting.waited == 2 * EVERY_WHILE_HELD
     assert setting.steering.look().held_seconds == {"barrier": setting.waited}
-    assert not setting.steering.stopping.requested
-
-
-async def test_what_was_worked_off_once_is_not_asked_for_again_however_long_a_pause_lasts() -> None:
-    setting = Waiting(left=None)
-    setting.steering.pause("olga@ops")
-    async with setting.waiting():
-        # An entry of somebody else for the same account is none of the run's.
-        setting.job.left = LEFT
-        await anyio.sleep(3600.0)
-        assert setting.held == "paused by olga@ops"
-        setting.steering.unpause()
-    assert setting.waited == 3600.0
-    assert len(setting.job.asked) == 1
 
 
 async def test_a_long_run_is_asked_for_page_by_page_and_from_where_the_billing_stands() -> None:
-    job = Behind(left=None)
-    journal = MemoryJournal(*(item(number, state=State.ACCEPTED) for number in range(1, 2_501)))
-    setting = Waiting(is_worked_off(A_RUN, job, journal, 60.0))
-    job.answers = iter([None, LEFT, LEFT, None, None])
+    setting = Waiting(left=[None, LEFT, LEFT], rows=2_500)
     await setting.wait()
-    assert [keys[0] for _, keys in job.asked] == ["1", "1001", "1001", "1001", "2001"]
+    assert [keys[0] for _, keys in setting.job.asked] == ["1", "1001", "1001", "1001", "2001"]
     assert setting.waited == 2 * EVERY_WHILE_HELD
 
 
 async def test_a_billing_that_does_not_catch_up_ends_the_waiting_and_it_is_said_what_to_do() -> None:
-    setting = Waiting()
+    setting = Waiting(left=[LEFT] * 1000)
     async with setting.waiting():
         await anyio.sleep(59.0)
         assert not setting.steering.stopping.requested
@@ -316,20 +275,9 @@ async def test_a_billing_that_does_not_catch_up_ends_the_waiting_and_it_is_said_
     assert setting.waited == pytest.approx(60.0, abs=2 * EVERY_WHILE_HELD)
 
 
-async def test_who_cannot_see_the_stacks_may_not_go_on() -> None:
-    setting = Waiting(left=None)
-    setting.job.error = LookUpFailed("the database is away")
-    async with setting.waiting():
-        assert setting.held == "barrier cannot be read: the database is away"
-        await anyio.sleep(15.0)
-        setting.job.error = None
-    assert setting.waited == pytest.approx(15.0, abs=EVERY_WHILE_HELD)
-    assert not setting.steering.stopping.requested
-
-
-async def test_a_journal_that_fails_comes_out_as_it_is() -> None:
+async def test_a_journal_that_fails_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = Waiting()
-    setting.job.error = JournalUnreadable("the journal cannot be read")
+    monkeypatch.setattr(setting.job, "unfinished_work", AsyncMock(side_effect=JournalUnreadable("cannot be read")))
     with pytest.raises(JournalUnreadable):
         await setting.wait()
 
@@ -352,15 +300,6 @@ def accepted(*numbers: int) -> list[Item]:
     return [item(number, state=State.ACCEPTED, amount="1.10") for number in numbers]
 
 
-async def test_what_is_read_back_as_wanted_is_applied() -> None:
-    journal, told = MemoryJournal(*accepted(1, 2, 3, 4, 5)), list[tuple[str, str | None]]()
-    verdict = await verify(A_RUN, FakeJob(), journal, noting(told), page=2)
-    assert verdict == ReadBackSummary(5, 0, expected=Decimal("5.50"), found=Decimal("5.50"))
-    assert set(journal.states().values()) == {State.APPLIED}
-    assert [len(changes) for changes in journal.recorded] == [2, 2, 1]
-    assert told == []
-
-
 async def test_what_is_not_as_wanted_is_reported_and_stays_accepted() -> None:
     journal, told, job = MemoryJournal(*accepted(1, 2, 3)), list[tuple[str, str | None]](), FakeJob()
     job.readings = {"2": ReadBack(Decimal("0.10"), "sent 1.10, found 0.10"), "3": None}
@@ -380,19 +319,193 @@ async def test_what_cannot_be_read_back_is_neither_applied_nor_different() -> No
     assert journal.states() == {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.ACCEPTED}
 
 
-async def test_only_what_had_an_effect_is_read_back() -> None:
-    items = [item(number, state=state) for number, state in enumerate(State)]
-    journal, job = MemoryJournal(*items), FakeJob()
-    before = journal.states()
-    verdict = await verify(A_RUN, job, journal, noting([]))
-    assert (verdict.as_wanted, verdict.different) == (2, 0)
-    changed = {key for key, state in journal.states().items() if state is not before[key]}
-    assert [before[key] for key in changed] == [State.ACCEPTED]
+# The billing is asked before a call leaves: what a journal that is older than its run does not know.
+
+OLDER = "found in the billing before it was sent: this journal is older than the run"
 
 
-async def test_a_billing_that_cannot_be_asked_changes_nothing() -> None:
-    journal, job = MemoryJournal(*accepted(1, 2)), FakeJob()
-    job.look_up_error = LookUpFailed("away")
-    with pytest.raises(LookUpFailed):
-        await verify(A_RUN, job, journal, noting([]))
-    assert set(journal.states().values()) == {State.ACCEPTED}
+class MarkingJob(FakeJob):
+    """One whose effects bear marks. `delayed` are looks that fail, one after the other."""
+
+    def __init__(
+        self,
+        *,
+        looked_for: LookedFor = LookedFor.ALWAYS,
+        looks_together: bool = True,
+        plan: Mapping[str, Sequence[Call]] | None = None,
+    ) -> None:
+        super().__init__(plan=plan)
+        self.looked_for = looked_for
+        self.looks_together = looks_together
+        self.looks: list[list[str]] = []
+        self.moments: list[float] = []
+        self.failures: deque[LookUpFailed] = deque()
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        self.looks.append([one.key for one in items])
+        self.moments.append(anyio.current_time())
+        if self.failures:
+            raise self.failures.popleft()
+        found = {one.item_id: self._sighting(one) for one in items}
+        return {item_id: sighting for item_id, sighting in found.items() if sighting is not None}
+
+
+def setting_of(job: MarkingJob, count: int = 4, *, known: int = 0, trust_journal: bool = False) -> Setting:
+    """A run of rows 1 to `count`, of which those up to `known` were in the journal before."""
+    policy = replace(STEADY, in_flight=2, settle=30.0, page=3)
+    return Setting(items(count), policy, job=job, takes=0.0, known=known, trust_journal=trust_journal)
+
+
+@pytest.mark.parametrize("known", [0, 4], ids=["fresh", "taken up"])
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_is_there_already_is_accepted_and_not_sent(known: int, together: bool) -> None:
+    job = MarkingJob(looks_together=together)
+    job.effects["2"] = job.effects["4"] = 1
+    setting = setting_of(job, known=known)
+    await setting.pipeline.migrate()
+    assert sorted(job.calls) == ["1", "3"]
+    assert set(job.effects.values()) == {1}
+    assert set(setting.journal.states().values()) == {State.ACCEPTED}
+    assert {one.key: one.message for one in setting.journal.kept.values()} == {
+        "1": None,
+        "2": OLDER,
+        "3": None,
+        "4": OLDER,
+    }
+    assert setting.journal.kept[1002].answer == "id 2"
+
+
+async def test_rows_that_came_into_the_journal_with_this_process_need_no_wait() -> None:
+    job, began = MarkingJob(), anyio.current_time()
+    setting = setting_of(job, known=2)
+    for item_id in (1001, 1002):
+        setting.journal.kept[item_id] = item(item_id - 1000, state=State.ACCEPTED)
+    await setting.pipeline.migrate()
+    assert job.calls == ["3", "4"]
+    assert anyio.current_time() < began + 1
+
+
+async def test_while_the_stacks_hold_something_of_a_row_its_absence_proves_nothing() -> None:
+    job = MarkingJob()
+    # For all three of the first page, for the first half, for the second, and then once more for that one.
+    job.unfinished_for.extend(["ACCOUNT_STACK holds 1 entry"] * 2)
+    setting = setting_of(job, known=3, count=3)
+
+    async def late() -> None:
+        await anyio.sleep(30.5)
+        job.effects["1"] = 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(late)
+        await setting.pipeline.migrate()
+    assert job.asked[:2] == [("unfinished_work", ["1", "2", "3"]), ("unfinished_work", ["1"])]
+    assert ("unfinished_work", ["1"]) in job.asked[3:], "only what waits is asked for again"
+    assert sorted(job.calls) == ["2", "3"]
+    assert job.effects["1"] == 1
+
+
+async def test_what_can_be_told_at_a_price_is_looked_for_only_where_a_run_is_taken_up() -> None:
+    fresh, again = MarkingJob(looked_for=LookedFor.WHEN_TAKEN_UP), MarkingJob(looked_for=LookedFor.WHEN_TAKEN_UP)
+    for job, known in ((fresh, 0), (again, 4)):
+        job.sightings["3"] = CannotLook("it may be this row's, or somebody else's")
+        ended = (await setting_of(job, known=known).go()).journal.states()
+        assert ended["3"] is (State.MANUAL if known else State.ACCEPTED)
+    assert fresh.looks == []
+    assert sorted(fresh.calls) == ["1", "2", "3", "4"]
+    assert sorted(again.calls) == ["1", "2", "4"]
+
+
+@pytest.mark.parametrize("known", [0, 4])
+async def test_a_journal_that_is_trusted_is_not_held_against_the_billing(known: int) -> None:
+    job, began = MarkingJob(), anyio.current_time()
+    await setting_of(job, known=known, trust_journal=True).pipeline.migrate()
+    assert job.looks == []
+    assert anyio.current_time() < began + 1
+
+
+async def test_nothing_is_sent_while_it_cannot_be_seen() -> None:
+    job = MarkingJob()
+    job.failures.extend([LookUpFailed("the database is away")] * 2)
+    setting = setting_of(job, 1)
+    await setting.pipeline.migrate()
+    (_, first), *_ = [(one.state, one.message) for group in setting.journal.recorded for one in group]
+    assert first == "whether it is in the billing already cannot be seen: the database is away"
+    assert job.calls == ["1"]
+
+
+async def test_a_billing_that_is_away_at_taking_up_is_waited_for() -> None:
+    job = MarkingJob()
+    job.failures.append(LookUpDelayed("nobody answers"))
+    job.effects["1"] = 1
+    setting = setting_of(job, known=4)
+    await setting.pipeline.migrate()
+    assert sorted(job.calls) == ["2", "3", "4"]
+
+
+async def test_a_billing_that_cannot_be_asked_at_taking_up_stops_the_run_before_the_first_call() -> None:
+    job = MarkingJob()
+    job.failures.append(LookUpFailed("Column unknown"))
+    setting = setting_of(job, known=4)
+    await setting.pipeline.migrate()
+    assert job.calls == []
+    assert setting.stop.kind is StopKind.SYSTEM
+    assert setting.stop.reason == "whether rows are in the billing already cannot be seen: Column unknown"
+
+
+async def test_a_row_that_goes_again_is_looked_for_again() -> None:
+    job = MarkingJob(plan={"1": [Call(Busy("попробуйте позже"))]})
+    setting = setting_of(job, 1)
+    await setting.pipeline.migrate()
+    assert job.looks == [["1"], ["1"]]
+    assert job.calls == ["1", "1"]
+
+
+def going_over(job: OverwritingJob, count: int, in_flight: int, *, rate: float | None = None) -> Setting:
+    """A run over items that were frozen when there was "old"."""
+    listed = [msgspec.structs.replace(one, payload="old") for one in items(count)]
+    return Setting(listed, replace(STEADY, in_flight=in_flight, rate=rate), job=job, takes=0.0)
+
+
+def kept(setting: Setting) -> dict[str, str]:
+    return {one.key: one.payload for one in setting.journal.kept.values()}
+
+
+@pytest.mark.parametrize("keeps", [BeforeImageMode.TOGETHER, BeforeImageMode.ONE_BY_ONE], ids=str)
+async def test_what_is_changed_while_a_claimed_row_waits_for_its_turn_is_kept(keeps: BeforeImageMode) -> None:
+    job = OverwritingJob(keeps=keeps)
+    setting = going_over(job, 20, 8, rate=0.1)
+    async with setting.going():
+        await anyio.sleep(15.0)
+        # Two have gone; more are claimed and wait for the rate.
+        assert setting.counts()[State.SENDING] > 2
+        job.there |= {str(number): "somebody's" for number in range(3, 21)}
+    assert set(kept(setting).values()) == {"old", "somebody's"}
+    assert all(there == kept for calls in job.overwritten.values() for there, kept in calls)
+
+
+@pytest.mark.parametrize("trouble", [LOST_WITH_EFFECT, LOST_WITHOUT, Call(Busy("locked"))])
+async def test_what_an_earlier_call_of_the_same_row_has_set_is_not_taken_for_what_was_there(trouble: Call) -> None:
+    setting = await going_over(OverwritingJob(plan={"1": [trouble] * 3}), 2, 2).go()
+    assert kept(setting) == {"1": "old", "2": "old"}
+    assert setting.job.calls.count("1") == 4
+
+
+async def test_rows_that_go_fast_are_read_once_and_in_groups() -> None:
+    job, untouched = OverwritingJob(), OverwritingJob(keeps=BeforeImageMode.NOTHING)
+    for one in (job, untouched):
+        await going_over(one, 64, 8).go()
+    assert sorted(key for group in job.read for key in group) == sorted(str(key) for key in range(1, 65))
+    assert len(job.read) <= 16
+    assert untouched.read == []
+
+
+async def test_while_it_cannot_be_read_nothing_is_overwritten() -> None:
+    job = OverwritingJob()
+    job.there["1"] = "somebody's"
+    # The first reading is made ahead; the second, by whoever is about to make the call.
+    job.read_errors.extend([LookUpFailed("the database is away")] * 2)
+    setting = await going_over(job, 1, 1).go()
+    (_, failed), *_ = [(one.state, one.message) for group in setting.journal.recorded for one in group]
+    assert failed == "what this would overwrite cannot be read: the database is away"
+    assert job.overwritten["1"] == [("somebody's", "somebody's")]
+    assert setting.journal.states() == {"1": State.ACCEPTED}

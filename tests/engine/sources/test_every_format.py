@@ -73,11 +73,10 @@ def as_ods(path: Path, rows: Rows) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a table is written, which cells it can hold, and how many rows show that memory is flat."""
+    """How a table is written, and which cells it can hold."""
 
     write: Callable[[Path, Rows], Path]
     cells: st.SearchStrategy[str]
-    many: int
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -90,13 +89,13 @@ OF_XML = st.text(
     max_size=20,
 )
 FORMATS = {
-    "csv": Format(by_csv, TEXTS, 60_000),
-    "json lines": Format(by_json, TEXTS, 60_000),
-    "isql, a list": Format(as_list, WORDS, 50_000),
-    "isql, headings": Format(under_headings, WORDS, 50_000),
-    "xlsx": Format(as_xlsx, OF_XML, 30_000),
-    "xlsx, shared texts": Format(with_shared_texts, st.sampled_from(("а", "x", "1")), 30_000),
-    "ods": Format(as_ods, OF_XML, 30_000),
+    "csv": Format(by_csv, TEXTS),
+    "json lines": Format(by_json, TEXTS),
+    "isql, a list": Format(as_list, WORDS),
+    "isql, headings": Format(under_headings, WORDS),
+    "xlsx": Format(as_xlsx, OF_XML),
+    "xlsx, shared texts": Format(with_shared_texts, st.sampled_from(("а", "x", "1"))),
+    "ods": Format(as_ods, OF_XML),
 }
 HEADER = ("KEY", "ONE", "TWO")
 every_format = pytest.mark.parametrize("form", FORMATS.values(), ids=list(FORMATS))
@@ -131,7 +130,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, form: Format) -> Non
         rows = ((f"АБ-{number:06}", f"{number},50") for number in range(many))
         return form.write(tmp_path / "input", [HEADER[:2], *rows])
 
-    memory_is_flat(write, form.many)
+    memory_is_flat(write)
 
 
 @every_format

@@ -14,9 +14,9 @@ from engine.sources import detect
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import LONGEST_LINE
 from engine.sources.raw.sample import Layout
-from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
+from engine.sources.raw.source import LONGEST_CELL
 from engine.sources.text.delimited import opens
-from tests.engine.sources.reading import goes_on_after_every_page, refusals_of, rows_of
+from tests.engine.sources.reading import cells_of, goes_on_after_every_page, refusals_of, rows_of, why_refused
 
 
 def written(folder: Path, data: str | bytes) -> Path:
@@ -118,34 +118,6 @@ def test_the_line_by_which_excel_knows_the_delimiter_is_no_header(tmp_path: Path
     goes_on_after_every_page(source)
 
 
-@pytest.mark.parametrize("delimiter", ["|", "\t", ";"])
-def test_what_that_line_says_counts_for_rows_without_a_header_too(tmp_path: Path, delimiter: str) -> None:
-    path = written(tmp_path, f"sep={delimiter}\n1,5{delimiter}2\n")
-    for source in (delimited(path, NAMED), open_input(path, Layout(columns=("a", "b")))):
-        assert rows_of(source) == [Row(2, ("1,5", "2"))]
-    told_otherwise = Layout("utf-8", ",", columns=("a", "b"))
-    assert rows_of(delimited(path, told_otherwise))[0].cells == ("1", f"5{delimiter}2")
-
-
-def test_rows_of_the_wrong_width_are_refused_one_by_one_and_fill_a_page_as_well(tmp_path: Path) -> None:
-    source = delimited(written(tmp_path, "id;amount\n1\n2;3\n4;5;6\n"))
-    assert rows_of(source) == [Row(3, ("2", "3"))]
-    assert refusals_of(source) == [
-        Refusal(2, None, "1", "the header has 2 cells, this row 1", ("1",)),
-        Refusal(4, None, "4", "the header has 2 cells, this row 3", ("4", "5", "6")),
-    ]
-    source = delimited(written(tmp_path, "id;amount\n" + "1\n" * 12), page_rows=5)
-    assert [len(page.refusals) for page in source.pages(None)] == [5, 5, 2]
-    # Cells behind the last column are passed over where that is said.
-    path = written(tmp_path, "1;2;3;4\n5;6\n7\n")
-    source = delimited(path, Layout("utf-8", ";", columns=("a", "b", "...")))
-    assert source.header == ("a", "b")
-    assert [row.cells for row in rows_of(source)] == [("1", "2"), ("5", "6")]
-    assert [refusal.line for refusal in refusals_of(source)] == [3]
-    of_two = delimited(path, Layout("utf-8", ";", columns=("a", "b")))
-    assert [refusal.line for refusal in refusals_of(of_two)] == [1, 3]
-
-
 # ---- refused as a whole --------------------------------------------------------------------------------------------
 
 FITS = "x" * LONGEST_CELL
@@ -227,38 +199,107 @@ def test_what_is_no_text_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
     assert refused(path) == f"{path} cannot be read: Permission denied"
 
 
-# ---- a file that changes -------------------------------------------------------------------------------------------
+# JSON lines: the first object names the columns, numbers are exact text.
 
-MANY = "id;amount\n" + "".join(f"{number};5\n" for number in range(100_000))
+
+def json_file(folder: Path, *lines: str) -> Path:
+    path = folder / "input.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def of_lines(folder: Path, *lines: str, page_rows: int = 1000) -> Source:
+    return open_input(json_file(folder, *lines), Layout(), page_rows=page_rows)
+
+
+def why_second_is_refused(folder: Path, line: str) -> str:
+    """Why the second line of two is refused."""
+    source = of_lines(folder, '{"id": 1, "name": "a"}', line)
+    assert rows_of(source) == [Row(1, ("1", "a"))]
+    (refusal,) = refusals_of(source)
+    assert (refusal.line, refusal.row) == (2, (line.strip(),))
+    return refusal.reason
 
 
 @pytest.mark.parametrize(
-    "after",
-    [MANY + "1;1\n", MANY.replace("99999;5", "99999;6"), MANY[: len(MANY) // 2] + '18;"6'],
-    ids=["longer", "another sum", "a fault"],
+    ("value", "cell"),
+    [
+        ("50.50", "50.50"),
+        ("0.1", "0.1"),
+        ("12345678901234567890.10", "12345678901234567890.10"),
+        ("1e5", "100000"),
+        ("1.5E-3", "0.0015"),
+        ("-0", "-0"),
+        ('"1E5"', "1E5"),
+        ('"00123"', "00123"),
+        ("null", ""),
+        ("true", "true"),
+        ("false", "false"),
+        (r'"\u0416\n\ud83d\ude00"', "Ж\n😀"),
+        ('""', ""),
+    ],
 )
-def test_a_file_that_changes_between_two_pages(tmp_path: Path, after: str) -> None:
-    pages = delimited(written(tmp_path, MANY), page_rows=10).pages(None)
-    next(pages)
-    written(tmp_path, after)
-    with pytest.raises(InputRefused, match="the file changed while it was read"):
-        list(pages)
+def test_values_as_text(tmp_path: Path, value: str, cell: str) -> None:
+    assert cells_of(of_lines(tmp_path, f'{{"id": {value}, "name": 1}}')) == [(cell, "1")]
 
 
-def test_a_file_that_is_replaced_or_changes_after_its_header_was_read(tmp_path: Path) -> None:
-    path = written(tmp_path, "id;amount\n1;5\n2;6\n")
-    pages, source = delimited(path, page_rows=1).pages(None), delimited(path)
-    next(pages)
-    assert source.header == ("id", "amount")
-    (tmp_path / "other").write_text("amount;id\n50;1\n60;2\n")
-    (tmp_path / "other").replace(path)
-    for rest in (pages, source.pages(None)):
-        with pytest.raises(InputRefused, match="the file changed while it was read"):
-            list(rest)
+def test_true_and_false_are_told_from_their_words(tmp_path: Path) -> None:
+    source = of_lines(tmp_path, '{"a": "true", "b": true, "c": 1}\n{"c": false}\n')
+    assert rows_of(source) == [
+        Row(1, ("true", "true", "1"), frozenset({1})),
+        Row(2, ("", "", "false"), frozenset({2})),
+    ]
 
 
-def test_memory_does_not_grow_with_the_cells(tmp_path: Path) -> None:
-    row = f"1;{'x' * (LARGEST_PAGE // 4)}\n"
-    pages = list(delimited(written(tmp_path, "id;name\n" + row * 9)).pages(None))
-    assert [len(page.rows) for page in pages] == [4, 4, 1]
-    goes_on_after_every_page(delimited(tmp_path / "input.csv"))
+def test_a_key_that_the_first_has_not_refuses_the_row(tmp_path: Path) -> None:
+    source = of_lines(tmp_path, '{"id": 1}', '{"id": 2, "nmae": 3}', '{"id": 3}')
+    assert cells_of(source) == [("1",), ("3",)]
+    line = '{"id": 2, "nmae": 3}'
+    assert refusals_of(source) == [
+        Refusal(2, None, line, "the first object has no 'nmae'; its keys are: id", (line,))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"id": [1]}', "'id' holds a list; a cell is text, a number, true, false or null"),
+        ('{"id": {"a": 1}}', "'id' holds an object"),
+        ('{"id": 1, "id": 2}', "the key 'id' is there twice; which is meant?"),
+        ('{"id": 1', "column 9: this is not JSON"),
+        ("{'id': 1}", "column 2: this is not JSON"),
+        ('{"id": 1} {"id": 2}', "column 11: this is not JSON"),
+        ("[1, 2]", "an object is expected"),
+        ("17", "an object is expected"),
+        ("null", 'an object is expected, as {"id": 1}, and there is null'),
+        ('{"id": NaN}', "NaN is no number of JSON"),
+        ('{"id": 1e999999999}', "1e999999999 is no number that can be written out"),
+        (f'{{"id": 1e{"9" * 30}}}', "no number that can be written out"),
+        (r'{"id": "\ud83d"}', "'id' holds half of a character (U+D83D)"),
+        (r'{"id": "a\u0000"}', "'id' holds a NUL character"),
+        (f'{{"id": "{"x" * (LONGEST_CELL + 1)}"}}', "'id' is longer than 1000000 characters"),
+        (f'{{"id": {"9" * (LONGEST_CELL + 1)}}}', "'id' is longer than 1000000 characters"),
+        ('{"id": ' + "[" * 100_000, "brackets in brackets"),
+    ],
+)
+def test_a_row_that_is_refused(tmp_path: Path, line: str, says: str) -> None:
+    assert says in why_second_is_refused(tmp_path, line)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"id": 1', "line 1, column 9: this is not JSON"),
+        ("{}", "line 1: the first object is empty"),
+        ('{"": 1}', "column 1 of the header has no name"),
+        ('{"id": 1, "ID ": 2}', "columns 1 and 2 of the header have the same name, 'ID'"),
+        ('{"id": {"a": 1}}', "line 1: 'id' holds an object"),
+    ],
+)
+def test_a_first_object_that_is_no_header(tmp_path: Path, line: str, says: str) -> None:
+    assert says in why_refused(json_file(tmp_path, line))
+
+
+def test_a_list_of_objects_is_named(tmp_path: Path) -> None:
+    told = why_refused(json_file(tmp_path, '[{"id": 1},', ' {"id": 2}]'))
+    assert "is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'" in told

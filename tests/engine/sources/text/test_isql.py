@@ -14,14 +14,7 @@ from engine.rows import Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
-from tests.engine.sources.reading import (
-    cells_of,
-    goes_on_after_every_page,
-    memory_is_flat,
-    refusals_of,
-    rows_of,
-    why_refused,
-)
+from tests.engine.sources.reading import cells_of, memory_is_flat, refusals_of, rows_of, why_refused
 from tests.firebird_server import PROGRAM, FirebirdServer
 
 LIST = "as isql prints it with set list on"
@@ -135,12 +128,6 @@ def test_counts_are_no_rows_no_rows_nothing_to_read_and_two_columns_of_one_name_
         told = why_refused(isql.prints(twins))
         assert "line 2" in told
         assert "have the same name, 'ID'" in told
-
-
-def test_goes_on_exactly_after_every_page(isql: Isql) -> None:
-    for form in ("", "set list on; "):
-        goes_on_after_every_page(opened(isql.prints(f"{form}{WIDE};"), page_rows=7))
-    goes_on_after_every_page(opened(isql.prints("set heading off; select id from abonents;"), page_rows=7))
 
 
 # ---- as pipes and hands have left it ------------------------------------------------------------------------------
@@ -309,15 +296,8 @@ def test_what_is_refused_as_a_whole(tmp_path: Path, text: str, layout: Layout, t
     assert told in why_refused(saved(tmp_path, text), layout)
 
 
-def test_the_name_of_the_file_and_what_is_said_of_it_count(tmp_path: Path) -> None:
-    path = saved(tmp_path, "17,АБ 1\n18,x\n").rename(tmp_path / "rows.csv")
-    assert cells_of(opened(path, "id", "number")) == [("17", "АБ 1"), ("18", "x")]
-    source = open_input(saved(tmp_path, "17 100,50\n"), Layout(columns=("id", "amount"), delimiter=","))
-    assert cells_of(source) == [("17 100", "50")]
-
-
 def test_a_block_without_an_end_is_not_held(tmp_path: Path) -> None:
-    memory_is_flat(lambda rows: saved(tmp_path, pair("ID", "1") + pair("ID", "2") + "line\n" * rows), 50_000)
+    memory_is_flat(lambda rows: saved(tmp_path, pair("ID", "1") + pair("ID", "2") + "line\n" * rows))
 
 
 # ---- words, as the shell's read takes them -------------------------------------------------------------------------

@@ -1,16 +1,13 @@
 """Our reader of workbooks against another one, python-calamine: where they differ, a line says why ours is right."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import openpyxl
 import pytest
 import python_calamine
-import xlsxwriter  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,59 +92,8 @@ def written(value: object) -> str:
 
 # ---- workbooks that programs write ---------------------------------------------------------------------------------
 
-LETTERS = st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
-STRINGS = st.text(LETTERS, max_size=12).filter(lambda text: not text.startswith(("=", "{=", "http", "ftp", "mail")))
 AMOUNTS = st.decimals(-(10**9), 10**9, places=2).map(float)
 DAYS = st.dates(dt.date(1900, 3, 2), dt.date(2100, 1, 1))
-MOMENTS = st.datetimes(dt.datetime(1900, 3, 2), dt.datetime(2100, 1, 1)).map(  # noqa: DTZ001 - cells have no zones
-    lambda moment: moment.replace(microsecond=0, second=moment.second or 1)
-)
-CELLS = st.one_of(st.none(), STRINGS, AMOUNTS, st.integers(-(10**14), 10**14), st.booleans(), DAYS, MOMENTS)
-SHEETS = st.lists(st.lists(CELLS, min_size=WIDTH, max_size=WIDTH), min_size=1, max_size=8)
-
-
-def by_openpyxl(path: Path, rows: Sequence[Sequence[object]]) -> Path:
-    workbook = openpyxl.Workbook()
-    sheet = workbook.worksheets[0]
-    for row in rows:
-        sheet.append(list(row))
-    workbook.save(path)
-    return path
-
-
-def by_xlsxwriter(path: Path, rows: Sequence[Sequence[object]], *, inline_texts: bool = False) -> Path:
-    options = {"default_date_format": "dd.mm.yyyy hh:mm:ss", "constant_memory": inline_texts}
-    with xlsxwriter.Workbook(path, options) as workbook:
-        sheet = workbook.add_worksheet()
-        day, bold = workbook.add_format({"num_format": "dd.mm.yyyy"}), workbook.add_format({"bold": True})
-        for number, row in enumerate(rows):
-            for place, value in enumerate(row):
-                if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-                    sheet.write_datetime(number, place, dt.datetime(value.year, value.month, value.day), day)  # noqa: DTZ001
-                elif isinstance(value, str) and len(value) > 6 and value.isprintable():
-                    sheet.write_rich_string(number, place, value[:3], bold, value[3:])
-                elif isinstance(value, bool) and place == 0:
-                    sheet.write_formula(number, place, "=1=1", None, value)
-                elif isinstance(value, float):
-                    sheet.write_formula(number, place, "=A1", None, value)
-                else:
-                    sheet.write(number, place, value)
-    return path
-
-
-def inline_by_xlsxwriter(path: Path, rows: Sequence[Sequence[object]]) -> Path:
-    return by_xlsxwriter(path, rows, inline_texts=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("write", [by_openpyxl, by_xlsxwriter, inline_by_xlsxwriter])
-@settings(suppress_health_check=SHARED_FIXTURES, max_examples=40)
-@given(rows=SHEETS)
-def test_workbooks_of_programs_are_read_as_the_oracle_reads_them(
-    tmp_path: Path, write: Callable[[Path, Sequence[Sequence[object]]], Path], rows: list[list[object]]
-) -> None:
-    path = write(tmp_path / "a.xlsx", rows)
-    assert ours(path) == theirs(path)
 
 
 # ---- workbooks by hand ---------------------------------------------------------------------------------------------

@@ -11,10 +11,23 @@ import pytest
 from engine.rows import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
-from engine.sources.raw.source import LONGEST_CELL
+from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
 from engine.sources.workbook.xlsx import SpilledStrings, unescaped
 from tests.engine.sources.reading import cells_of, refusals_of, rows_of, why_refused, why_refused_or_its_row
-from tests.engine.sources.workbook.writing import MAIN, data, excel, excel_parts, inline, number_formats, packed
+from tests.engine.sources.workbook.writing import (
+    MAIN,
+    data,
+    excel,
+    excel_parts,
+    inline,
+    number_formats,
+    odf,
+    odf_cell,
+    odf_parts,
+    odf_row,
+    odf_text,
+    packed,
+)
 
 HEAD = inline("id", "name")
 
@@ -74,30 +87,6 @@ def test_what_openpyxl_has_written_is_exact(tmp_path: Path, epoch: datetime | No
     ]
 
 
-@pytest.mark.parametrize(
-    ("cells", "told"),
-    [
-        # Formulas give their value.
-        ("<c><f>1+1</f><v>2</v></c>", "2"),
-        ('<c t="str"><f>A1</f><v>x</v></c>', "x"),
-        ('<c t="str"><f>""</f><v></v></c>', ""),
-        ('<c t="str"><v/></c>', ""),
-        ('<c t="d"><v>2019-06-01</v></c>', "2019-06-01"),
-        ('<c t="d"><v>2019-06-01T13:45:12.000</v></c>', "2019-06-01 13:45:12"),
-        # Texts in pieces, and without their readings.
-        ('<c t="s"><v>0</v></c>', "Иванов"),
-        ('<c t="s"><v>1</v></c>', "東京"),
-        ('<c t="inlineStr"><is><r><t> a</t></r><r><t>b </t></r><rPh><t>x</t></rPh></is></c>', " ab "),
-        *((f'<c s="{style}"><v>5</v></c>', "5") for style in ("9" * 5000, "٣", "-1")),
-    ],
-    ids=lambda given: given[:60],
-)
-def test_what_a_cell_holds(tmp_path: Path, cells: str, told: str) -> None:
-    texts = ["<r><t>Ива</t></r><r><rPr/><t>нов</t></r>", "<t>東京</t><rPh sb='0' eb='2'><t>とうきょう</t></rPh>"]
-    path = excel(tmp_path / "a.xlsx", data(HEAD, inline("1") + cells), texts=texts)
-    assert first_row(path) == ("1", told)
-
-
 WITHOUT_VALUE = (
     "the cell B3 holds a formula without its value: open the workbook in Excel or LibreOffice, save it, and take that"
     " file"
@@ -122,6 +111,46 @@ def test_a_cell_that_refuses_its_row(tmp_path: Path, cell: str, reason: str) -> 
     (refusal,) = refusals_of(source)
     assert (refusal.line, refusal.column, refusal.label, refusal.row) == (3, "name", "1", ("1", ""))
     assert refusal.reason == reason
+
+
+def test_notes_and_drawings_in_a_cell_are_not_its_text(tmp_path: Path) -> None:
+    inside = "<office:annotation><text:p>note</text:p></office:annotation>"
+    drawing = "<draw:frame><draw:text-box><text:p>box</text:p></draw:text-box></draw:frame>"
+    texts = f"{inside}<text:p>own</text:p>{drawing}<text:p>two</text:p>"
+    cell = f'<table:table-cell office:value-type="string">{texts}</table:table-cell>'
+    parts = odf_parts({"Лист1": [TITLES, odf_row(cell)]})
+    parts["content.xml"] = parts["content.xml"].replace("<office:body>", '<office:body xmlns:draw="urn:draw">')
+    assert first_row(packed(tmp_path / "a.ods", parts)) == ("own\ntwo", "")
+
+
+def test_what_merged_cells_hide_is_not_read(tmp_path: Path) -> None:
+    hidden = odf_text("hidden").replace("table:table-cell", "table:covered-table-cell")
+    path = odf(tmp_path / "a.ods", TITLES, odf_row(odf_text("1", 'table:number-columns-spanned="2"'), hidden))
+    assert first_row(path) == ("1", "")
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        # Formulas give their value.
+        ("<c><f>1+1</f><v>2</v></c>", "2"),
+        ('<c t="str"><f>A1</f><v>x</v></c>', "x"),
+        ('<c t="str"><f>""</f><v></v></c>', ""),
+        ('<c t="str"><v/></c>', ""),
+        ('<c t="d"><v>2019-06-01</v></c>', "2019-06-01"),
+        ('<c t="d"><v>2019-06-01T13:45:12.000</v></c>', "2019-06-01 13:45:12"),
+        # Texts in pieces, and without their readings.
+        ('<c t="s"><v>0</v></c>', "Иванов"),
+        ('<c t="s"><v>1</v></c>', "東京"),
+        ('<c t="inlineStr"><is><r><t> a</t></r><r><t>b </t></r><rPh><t>x</t></rPh></is></c>', " ab "),
+        *((f'<c s="{style}"><v>5</v></c>', "5") for style in ("9" * 5000, "٣", "-1")),
+    ],
+    ids=lambda given: given[:60],
+)
+def test_what_a_cell_of_excel_holds(tmp_path: Path, cells: str, told: str) -> None:
+    texts = ["<r><t>Ива</t></r><r><rPr/><t>нов</t></r>", "<t>東京</t><rPh sb='0' eb='2'><t>とうきょう</t></rPh>"]
+    path = excel(tmp_path / "a.xlsx", data(HEAD, inline("1") + cells), texts=texts)
+    assert first_row(path) == ("1", told)
 
 
 def test_what_xml_cannot_hold_is_escaped_in_texts() -> None:
@@ -166,18 +195,6 @@ def test_texts_that_are_too_long_or_not_there(tmp_path: Path) -> None:
 
 
 # ---- rows and columns ----------------------------------------------------------------------------------------------
-
-
-def test_rows_and_cells_stand_where_they_say(tmp_path: Path) -> None:
-    rows = (
-        f'<row r="3">{inline("id", "b", "c")}</row><row r="5"/><row r="9"><c r="C9"><v>7</v></c></row>'
-        '<row><c><v>1</v></c><c r="C10"><v>2</v></c></row><row r="1048576"><c r="A1048576"><v>1</v></c></row>'
-    )
-    assert rows_of(open_input(sheet(tmp_path / "a.xlsx", rows), Layout())) == [
-        Row(9, ("", "", "7")),
-        Row(10, ("1", "", "2")),
-        Row(1_048_576, ("1", "", "")),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -225,3 +242,178 @@ def test_the_strict_dialect_and_prefixes(tmp_path: Path) -> None:
 )
 def test_what_no_program_writes_is_refused_with_its_place(tmp_path: Path, rows: str, told: str) -> None:
     assert told in why_refused_or_its_row(sheet(tmp_path / "a.xlsx", rows), Layout(columns=("a",)))
+
+
+# OpenDocument spreadsheets: as LibreOffice writes them, and as nobody does but might.
+
+RECORDED = Path(__file__).parent / "recorded"
+TITLES = odf_row(odf_text("id"), odf_text("name"))
+
+
+def number(value: str, text: str = "", attributes: str = "") -> str:
+    return odf_cell(f'office:value-type="float" office:value="{value}" {attributes}', text or value)
+
+
+# ---- as LibreOffice writes them ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["ods", "xlsx"])
+def test_the_same_book_of_libreoffice_in_both_kinds(ending: str) -> None:
+    source = open_input(RECORDED / f"libreoffice.{ending}", Layout())
+    assert source.header == ("№ договора", "Сумма", "Дата", "Время", "Да", "Номер", "Формула", "Текст")
+    first = ("00123", "50.5", "2019-06-01", "2019-06-01 00:00:00", "TRUE", "00123", "101", "два\nстроки  и   пробелы")
+    assert rows_of(source) == [
+        Row(2, first, frozenset({4})),
+        Row(4, ("15Ж", f"1{'0' * 21}", "", "36:00:00", "", "0.5", "", '<&>"😀')),
+        *(Row(line, ("равные", "7", "", "", "", "", "", "")) for line in (5, 6, 7)),
+        Row(10, ("далеко", "1234.56", "", "", "", "", "", "")),
+    ]
+    (refusal,) = refusals_of(source)
+    assert (refusal.line, refusal.reason) == (3, "the cell G3 holds the error #DIV/0!")
+    assert refusal.row == (
+        *("1E5", "0.3", "2019-06-01 13:45:12", "12:30:00", "FALSE", "-00123", "", " с пробелом и\tтабуляцией"),
+    )
+    kind = {"ods": "an OpenDocument spreadsheet", "xlsx": "an Excel workbook"}[ending]
+    assert source.notes == (f"{kind}, sheet 'Остатки'",)
+
+
+# ---- values --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (number("1E+05"), "100000"),
+        (number("50.5", "50,50 р."), "50.5"),
+        (number("123", "00123"), "00123"),
+        (number("-123", "-00123"), "-00123"),
+        (number("124", "00123"), "124"),
+        (number("0.5", "00"), "0.5"),
+        (number("7", "7", 'table:formula="of:=A1"'), "7"),
+        (odf_cell('office:value-type="percentage" office:value="0.5"', "50%"), "0.5"),
+        (odf_cell('office:value-type="currency" office:value="1234.5"', "1 234,50 ₽"), "1234.5"),
+        (odf_cell('office:value-type="date" office:date-value="2019-06-01"', "01.06.19"), "2019-06-01"),
+        (odf_cell('office:value-type="date" office:date-value="2019-06-01"', "01.06.19 0:00"), "2019-06-01 00:00:00"),
+        (odf_cell('office:value-type="date" office:date-value="2019-06-01T13:45:12"', "x"), "2019-06-01 13:45:12"),
+        (odf_cell('office:value-type="time" office:time-value="PT12H30M00S"', "12:30"), "12:30:00"),
+        (odf_cell('office:value-type="boolean" office:boolean-value="true"', "ИСТИНА"), "TRUE"),
+        (odf_cell('office:value-type="boolean" office:boolean-value="false"', "ЛОЖЬ"), "FALSE"),
+        (odf_cell('office:value-type="string" office:string-value="00123"', "shown otherwise"), "00123"),
+        (odf_cell("", "text of no kind"), "text of no kind"),
+        (odf_cell('office:value-type="string"', "#REF!"), "#REF!"),
+        (odf_cell('office:value-type="string"', 'a<text:s text:c="3"/>b<text:s/>c<text:line-break/>d'), "a   b c\nd"),
+        (odf_cell('office:value-type="string"', "a<text:span>b<text:a>c</text:a></text:span>"), "abc"),
+        (odf_cell('table:formula="of:=&quot;&quot;"'), ""),
+        # What stands beside a text is no part of it.
+        (odf_cell('office:value-type="string"', "a<office:annotation><text:p>b</text:p></office:annotation>c"), "ac"),
+        *(
+            (odf_cell('office:value-type="string"', inside), "a")
+            for inside in (
+                "<text:ruby><text:ruby-base>a</text:ruby-base><text:ruby-text>zz</text:ruby-text></text:ruby>",
+                "a<text:note><text:note-body><text:p>zz</text:p></text:note-body></text:note>",
+                'a<d:frame xmlns:d="d"><d:text-box><text:p>zz</text:p></d:text-box></d:frame>',
+            )
+        ),
+    ],
+)
+def test_what_a_cell_holds(tmp_path: Path, cell: str, told: str) -> None:
+    assert first_row(odf(tmp_path / "a.ods", TITLES, odf_row(odf_text("1"), cell))) == ("1", told)
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ('<table:table-cell table:formula="of:=A1"/>', "holds a formula without its value"),
+        ('<table:table-cell table:formula="of:=A1" office:value-type="float"/>', "holds a formula without its value"),
+        (
+            odf_cell('table:formula="of:=A1" office:value-type="string" calcext:value-type="error"', "#REF!"),
+            "holds the error #REF!",
+        ),
+        (number("0", "#DIV/0!", 'table:formula="of:=1/0"'), "holds the error #DIV/0!"),
+        (number("0", "Err:502", 'table:formula="of:=1/0"'), "holds the error Err:502"),
+        (number("x"), "holds what its kind does not allow: 'x' is no number"),
+        (odf_cell('office:value-type="date"', "01.06.19"), "holds what its kind does not allow: '' is no date"),
+        *(
+            (odf_cell(attributes, "x"), told)
+            for attributes, told in (
+                ('office:value-type="boolean" office:boolean-value="yes"', "'yes' is neither true nor false"),
+                ('office:value-type="zz" office:value="5"', "'zz' is no kind of a value"),
+                (f'office:value-type="float" office:value="{"9" * 5000}"', "is no number that can be written out"),
+                ('office:value-type="float" office:value="1_0"', "'1_0' is no number"),
+                (f'office:value-type="time" office:time-value="PT{"9" * 5000}H"', "is no time"),
+                ('office:value-type="date" office:date-value="2026-02-30"', "'2026-02-30' is no date"),
+            )
+        ),
+    ],
+)
+def test_a_cell_of_open_documents_that_refuses_its_row(tmp_path: Path, cell: str, reason: str) -> None:
+    source = open_input(odf(tmp_path / "a.ods", TITLES, "<table:table-row/>", odf_row(odf_text("1"), cell)), Layout())
+    (refusal,) = refusals_of(source)
+    assert (refusal.line, refusal.column, refusal.label) == (3, "name", "1")
+    assert refusal.reason.startswith("the cell B3 holds ")
+    assert reason in refusal.reason
+
+
+def test_a_cell_that_is_too_long(tmp_path: Path) -> None:
+    for text in ("x" * (LONGEST_CELL + 1), f'x<text:s text:c="{LONGEST_CELL}"/>', '<text:s text:c="999999999"/>'):
+        path = odf(tmp_path / "a.ods", TITLES, odf_row(odf_text("1"), odf_cell('office:value-type="string"', text)))
+        assert why_refused(path).endswith("cell B2 is longer than 1000000 characters")
+
+
+def test_rows_in_groups(tmp_path: Path) -> None:
+    groups = (
+        f"<table:table-header-rows>{TITLES}</table:table-header-rows>",
+        f"<table:table-row-group>{TITLES}</table:table-row-group>",
+    )
+    assert rows_of(open_input(odf(tmp_path / "a.ods", *groups), Layout())) == [Row(2, ("id", "name"))]
+
+
+# ---- what is written once for many ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        odf_row(odf_text("x"), attributes='table:number-rows-repeated="1048577"'),
+        odf_row(odf_text("x", 'table:number-columns-repeated="16385"')),
+        odf_row('<table:table-cell table:number-columns-repeated="16384"/>', odf_text("x")),
+    ],
+)
+def test_more_than_any_sheet_has(tmp_path: Path, row: str) -> None:
+    assert "is out of its order, or beyond any sheet" in why_refused(odf(tmp_path / "a.ods", TITLES, row))
+
+
+WIDE = odf_text("x", 'table:number-columns-repeated="16384"')
+
+
+def repeated(times: int, *cells: str) -> str:
+    return odf_row(*cells, attributes=f'table:number-rows-repeated="{times}"')
+
+
+@pytest.mark.parametrize(
+    "cells", [WIDE, odf_text("1"), odf_text(" "), odf_cell('calcext:value-type="error"', "#N/A")]
+)
+def test_a_sheet_that_is_a_few_bytes_and_a_million_rows_is_refused(tmp_path: Path, cells: str) -> None:
+    path = odf(tmp_path / "a.ods", TITLES, odf_row(odf_text("1")), repeated(1_000_000, cells))
+    assert path.stat().st_size < 1000
+    assert "999999 rows of the sheet 'Лист1' repeat the row above them, the last of them the rows 4 to 1000002" in (
+        why_refused(path)
+    )
+
+
+@pytest.mark.parametrize("times", [5, 16_000])
+def test_a_row_that_is_too_long_together_is_refused(tmp_path: Path, times: int) -> None:
+    long = odf_text("x" * 900_000, f'table:number-columns-repeated="{times}"')
+    told = why_refused(odf(tmp_path / "a.ods", TITLES, odf_row(long)), Layout(columns=tuple(map(str, range(times)))))
+    assert told.endswith("a.ods, line 2: the row is longer than 4000000 characters")
+
+
+def test_a_refused_row_that_is_too_long_leaves_the_other_rows_good(tmp_path: Path) -> None:
+    long = odf_text("x" * 900_000, 'table:number-columns-repeated="16000"')
+    path = odf(tmp_path / "a.ods", TITLES, odf_row(long), odf_row(odf_text("1"), odf_text("a")))
+    source = open_input(path, Layout())
+    assert rows_of(source) == [Row(3, ("1", "a"))]
+    (refusal,) = refusals_of(source)
+    assert refusal.line == 2
+    assert "this row 16000; the row is longer than 4000000 characters, and only these are kept" in refusal.reason
+    assert sum(map(len, refusal.row)) < LARGEST_PAGE
