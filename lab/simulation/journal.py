@@ -7,13 +7,11 @@ it never hears of it. `copy` and `put_back` are what people do with a journal's 
 
 import asyncio
 import sqlite3
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 from weakref import proxy
@@ -21,17 +19,16 @@ from weakref import proxy
 from billing.database.sql_blocks import sql_block
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalUnreadable, RunTakenOver
-from checkpoints.queries import Queries
-from checkpoints.sqlite_connection import SQLITE, SqliteQueries, connect, set_up
+from checkpoints.queries import Queries, fill_states
+from checkpoints.sqlite_connection import SQLITE, SqliteQueries, schema, set_up
 from checkpoints.store import Store
-from checkpoints.stores import filled
 from checkpoints.writer import Order, commit, wake
 from lab.simulation.loop import Process, SeededLoop
 
 Result = TypeVar("Result")
 
 DELAYS: Final = (0.0, 0.0, 0.001, 0.01, 0.2)
-"""Seconds of a commit."""
+"""Seconds of a commit, or of an answer of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,8 @@ class Disk:
             for table in self.all("filled"):
                 self.db.execute(f"delete from {table['name']}")  # noqa: S608 - of the schema
         else:
-            self._use(self.connected(self.empty()))
+            self._use(self.connected())
+            self.fill()
 
     def __del__(self) -> None:
         self.idle.extend(self._opened)
@@ -86,7 +84,8 @@ class Disk:
         """Put a copy in place of the file."""
         stood = self.rows_that_stand().total()
         # In a connection of its own: SQLite fails where a statement of the old one is not at its end.
-        self._use(self.connected(copy))
+        self._use(self.connected())
+        self.db.deserialize(copy)
         self.was_put_back = True
         self.forgot |= self.rows_that_stand().total() < stood
 
@@ -97,31 +96,18 @@ class Disk:
         self._opened.append(db)
 
     @classmethod
-    def connected(cls, file: bytes) -> Connection:
+    def connected(cls) -> Connection:
         """A connection of its own to a file in memory."""
         db = Connection(":memory:", isolation_level=None, check_same_thread=False, cached_statements=1000)
-        db.deserialize(file)
         set_up(db)
         # By the clock of whoever uses it then.
         db.create_function("seconds", 0, lambda: time.time())  # noqa: PLW0108
         return db
 
-    @staticmethod
-    @cache
-    def empty() -> bytes:
-        """A journal without runs, as the product makes it."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "empty.journal"
-            with filled(path):
-                pass
-            memory = sqlite3.connect(":memory:")
-            made = connect(path)
-            made.backup(memory)
-            made.close()
-        image = bytearray(memory.serialize())
-        # Journals on a disk keep a log beside them; one in memory has none (file format of SQLite, bytes 18 and 19).
-        image[18:20] = b"\x01\x01"
-        return bytes(image)
+    def fill(self) -> None:
+        """Make a journal without runs."""
+        self.db.executescript(schema())
+        fill_states(SqliteQueries(self.db))
 
     # ---- what can be read of the file ----
 

@@ -31,11 +31,9 @@ from typing import Any, ClassVar, Final, Self
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.queries import blocks, text_of_file
 from checkpoints.writer import Dialect, Order, commit, wake
-from lab.simulation.journal import Connection, Disk
+from lab.simulation.journal import DELAYS, Connection, Disk
 from lab.simulation.loop import PROCESS, Process, SeededLoop, Waits, in_a_step, replaced
 
-DELAYS: Final = (0.0, 0.0, 0.001, 0.01, 0.2)
-"""Seconds of an answer."""
 LOOK: Final = 0.5
 """Seconds between two looks of what waits."""
 SELDOM: Final = 9.0
@@ -152,9 +150,9 @@ class Server(Disk):
         super().__init__("one.journal")
 
     @classmethod
-    def connected(cls, file: bytes) -> Connection:
+    def connected(cls) -> Connection:
         """A connection with the functions of the server whose file it has then."""
-        db = Disk.connected(file)
+        db = Disk.connected()
         for name, count, work in (
             ("clock_timestamp", 0, lambda own: own.loop.now + own.wall),
             ("seconds", 0, lambda own: own.loop.now + own.wall),
@@ -175,13 +173,10 @@ class Server(Disk):
             db.create_function(name, count, partial(lambda work, *given: work(db.disk, *given), work))
         return db
 
-    @staticmethod
-    @cache
-    def empty() -> bytes:
-        """A journal without runs."""
-        db = Server.connected(Disk.empty())
-        db.executescript(_tables())
-        return db.serialize()
+    def fill(self) -> None:
+        """Make a journal without runs."""
+        super().fill()
+        self.db.executescript(_tables())
 
     def address(self, machine: str) -> JournalAddress:
         """The journal, as a machine names it."""

@@ -13,7 +13,7 @@ from typing import Final
 import anyio.to_thread
 import pytest
 
-from lab.simulation.campaign import CLAIMS, ENOUGH, Campaign, Part, Violation, as_table, drawn, run, shrunk
+from lab.simulation.campaign import CLAIMS, ENOUGH, Campaign, Violation, as_table, drawn, run, shrunk
 from lab.simulation.claims import Claim
 from lab.simulation.fleet import Blow
 from lab.simulation.judge import judge
@@ -43,12 +43,6 @@ FOUND: Final = [
 
 MISSED: Final = table()
 KEPT: Final = [one for one in SAFEGUARDS if one.name in MISSED]
-
-
-def campaign_of(part: Part) -> Campaign:
-    campaign = Campaign()
-    campaign.add(part)
-    return campaign
 
 
 def children_of(of: int) -> list[str]:
@@ -118,11 +112,11 @@ def test_a_campaign_ends_when_its_time_is_up_and_leaves_no_process() -> None:
 def test_a_large_campaign_that_has_not_come_to_all_situations_is_no_proof() -> None:
     everything = dict.fromkeys(CLAIMS, 1)
     assert [
-        campaign_of(Part(schedules, 0.0, reached, [])).is_proof
+        Campaign(schedules, reached=reached).is_proof
         for schedules, reached in ((ENOUGH - 1, {}), (ENOUGH, {}), (ENOUGH, everything))
     ] == [True, False, True]
-    assert campaign_of(Part(ENOUGH, 0.0, {}, [])).as_object()["not_reached"] == list(CLAIMS)
-    assert not campaign_of(Part(1, 0.0, everything, [Violation(7, ("row 1: twice",), 0, ())])).is_proof
+    assert Campaign(ENOUGH).as_object()["not_reached"] == list(CLAIMS)
+    assert not Campaign(1, 0.0, everything, [Violation(7, ("row 1: twice",), 0, ())]).is_proof
 
 
 def test_each_claim_is_explained_and_stands_for_a_promise() -> None:
