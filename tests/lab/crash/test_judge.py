@@ -153,33 +153,6 @@ def test_books_in_which_all_is_well_have_no_problem(doctored: dict[str, Any]) ->
     assert judged(doctored).problems == ()
 
 
-@pytest.mark.parametrize(
-    ("doctored", "counts"),
-    [
-        ({}, {"once": 3, "attempts": 3, "unknown": 1, "found": 1}),
-        ({"effects": [*EFFECTS, effect(2, request=9)]}, {"once": 2, "twice": 1}),
-        (WITHOUT_FIRST, {"once": 2, "lost": 1}),
-        ({"effects": [*EFFECTS, effect(7, request=9)]}, {"once": 3, "foreign": 1}),
-        ({"effects": [*EFFECTS, effect(1, request=9, mark=("other", 1))]}, {"once": 3, "foreign": 1}),
-        ({"effects": [*EFFECTS, effect(1, request=9, model="Users", mark=None)]}, {"once": 3, "foreign": 1}),
-        ({"effects": [effect(1, mark=None), *EFFECTS[1:]]}, {"once": 2, "lost": 1, "foreign": 1}),
-        (DOUBLED | {"racing": frozenset()}, {"twice": 1}),
-        (UNDONE | {"effects": [*EFFECTS, effect(1, request=9)]}, {"twice": 1}),
-        (REPEATED, {"once": 2, "repeated": 1}),
-        (REPEATED | {"effects": REPEATED["effects"][:2]}, {"lost": 1}),
-        (ASKED, {"once": 2, "asked": 1}),
-        (ASKED | {"effects": [*UNMARKED, replace(UNMARKED[1], request=9)]}, {"twice": 1}),
-        (ASKED | WITHOUT_SECOND | {"rows": ROWS, "verified": 0}, {"lost": 1}),
-        (GONE | {"effects": [*GONE["effects"], LedgerEffect(MODEL, 9, 2003, "1")]}, {"twice": 1}),
-    ],
-)
-def test_effects_are_counted(doctored: dict[str, Any], counts: dict[str, int]) -> None:
-    verdict = judged(doctored)
-    assert {name: getattr(verdict, name) for name in counts} == counts
-    others = {"twice", "lost", "foreign"} - counts.keys()
-    assert all(getattr(verdict, name) == 0 for name in others)
-
-
 MORE = "and others that follow from it"
 
 
