@@ -1,5 +1,6 @@
 """The gateway of a job to the billing: its API, and its database where there is one."""
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -99,9 +100,11 @@ class Gateway:
             questions.began = time.monotonic()
         questions.number += len(calls)
         try:
-            async with anyio.create_task_group() as group:
-                for _ in range(min(self.asked_at_once, len(calls))):
-                    group.start_soon(work)
+            # Most ask a single question, which needs no task, and anyio's group costs as much as half of one.
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.asked_at_once, len(calls)) - 1):
+                    group.create_task(work())
+                await work()
         finally:
             questions.number -= len(calls)
             questions.answered -= answered

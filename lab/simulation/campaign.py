@@ -46,23 +46,14 @@ class Violation:
     story: tuple[tuple[float, str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What some schedules have come to; `seconds` are of the processor."""
-
-    schedules: int
-    seconds: float
-    reached: dict[str, int]
-    violations: list[Violation]
-
-
 @dataclass(slots=True)
 class Campaign:
-    """What is known of a campaign so far; `seconds` are of the processor."""
+    """What is known of a campaign so far, or what a part of it has come to; `seconds` are of the processor."""
 
     schedules: int = 0
     seconds: float = 0.0
-    reached: Counter[str] = field(default_factory=Counter)
+    reached: dict[str, int] = field(default_factory=dict)
+    """In how many schedules it came to what."""
     violations: list[Violation] = field(default_factory=list)
 
     @property
@@ -73,18 +64,18 @@ class Campaign:
     @property
     def not_reached(self) -> list[str]:
         """What no schedule has come to."""
-        return [one for one in CLAIMS if not self.reached[one]]
+        return [one for one in CLAIMS if one not in self.reached]
 
     @property
     def is_proof(self) -> bool:
         """Whether nothing is wrong, and nothing was left out: a small campaign need not come to everything."""
         return not self.violations and (self.schedules < ENOUGH or not self.not_reached)
 
-    def add(self, part: Part) -> None:
+    def add(self, part: "Campaign") -> None:
         """Take what further schedules have come to."""
         self.schedules += part.schedules
         self.seconds += part.seconds
-        self.reached.update(part.reached)
+        self.reached = dict(Counter(self.reached) + Counter(part.reached))
         self.violations += part.violations
 
     def as_object(self) -> Mapping[str, object]:
@@ -126,10 +117,10 @@ def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: 
                 raise RuntimeError("a process of the simulation has ended before its time")
             if not line:
                 break
-            campaign.add(msgspec.json.decode(line, type=Part))
+            campaign.add(msgspec.json.decode(line, type=Campaign))
 
 
-def _parts(chunks: Sequence[range], until: float) -> Iterator[Part]:
+def _parts(chunks: Sequence[range], until: float) -> Iterator[Campaign]:
     """What the schedules of each chunk come to.
 
     Memory is collected between chunks alone: what is collected within a schedule would end in the middle of a step.
@@ -155,7 +146,7 @@ def _parts(chunks: Sequence[range], until: float) -> Iterator[Part]:
             gc.collect()
             # What is left was imported on the way, or is kept for ever: it need not be looked through each time.
             gc.freeze()
-            yield Part(len(chunk), time.process_time() - started, reached, violations)
+            yield Campaign(len(chunk), time.process_time() - started, reached, violations)
     finally:
         gc.unfreeze()
         if collects:

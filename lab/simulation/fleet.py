@@ -94,13 +94,8 @@ def draw_fleet(seed: int) -> FleetSchedule:
         random_.choice([0.0, 0.0, 0.05, 0.2]),
         random_.choice([0.0, 0.0, 0.3, 1.5]),
         tuple(
-            sorted(
-                (
-                    Event(random_.choice(kinds), random_.randint(1, 120), random_.random())
-                    for _ in range(random_.choice([1, 2, 3, 5, 8]))
-                ),
-                key=lambda one: one.at,
-            )
+            Event(random_.choice(kinds), random_.randint(1, 120), random_.random())
+            for _ in range(random_.choice([1, 2, 3, 5, 8]))
         ),
         (),
         wire=random_.random() < 0.5,  # noqa: PLR2004

@@ -7,29 +7,28 @@ it never hears of it. `copy` and `put_back` are what people do with a journal's 
 
 import asyncio
 import sqlite3
-import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
+from weakref import proxy
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalUnreadable, RunTakenOver
-from checkpoints.queries import Queries
-from checkpoints.sqlite_connection import SQLITE, SqliteQueries, connect, set_up
+from checkpoints.queries import Queries, fill_states
+from checkpoints.sqlite_connection import SQLITE, SqliteQueries, schema, set_up
 from checkpoints.store import Store
-from checkpoints.stores import filled
 from checkpoints.writer import Order, commit, wake
 from lab.simulation.loop import Process, SeededLoop
 
 Result = TypeVar("Result")
 
 DELAYS: Final = (0.0, 0.0, 0.001, 0.01, 0.2)
-"""Seconds of a commit."""
+"""Seconds of a commit, or of an answer of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,17 @@ class Death:
     """Whether something of it waited for a commit."""
 
 
+class Connection(sqlite3.Connection):
+    """A connection that outlives its disk, and is emptied for the next: so its statements stay prepared."""
+
+    disk: "Disk"
+
+
 class Disk:
     """The file of a journal on one machine, with the locks of its runs. Some of its commits fail, for a time."""
+
+    idle: ClassVar[list[Connection]] = []
+    """Connections that earlier disks have left."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -56,7 +64,17 @@ class Disk:
         self.too_late = 0
         """Writes that have waited until their run was another process's."""
         self.deaths: list[Death] = []
-        self._open(_image())
+        self._opened: list[Connection] = []
+        if self.idle:
+            self._use(self.idle.pop())
+            for table in self.all("filled"):
+                self.db.execute(f"delete from {table['name']}")  # noqa: S608 - of the schema
+        else:
+            self._use(self.connected())
+            self.fill()
+
+    def __del__(self) -> None:
+        self.idle.extend(self._opened)
 
     def copy(self) -> bytes:
         """A copy of the file."""
@@ -65,15 +83,31 @@ class Disk:
     def put_back(self, copy: bytes) -> None:
         """Put a copy in place of the file."""
         stood = self.rows_that_stand().total()
-        self._open(copy)
+        # In a connection of its own: SQLite fails where a statement of the old one is not at its end.
+        self._use(self.connected())
+        self.db.deserialize(copy)
         self.was_put_back = True
         self.forgot |= self.rows_that_stand().total() < stood
 
-    def _open(self, file: bytes) -> None:
-        # In a connection of its own: SQLite fails where a statement of the old one is not at its end.
-        self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self.db.deserialize(file)
-        set_up(self.db)
+    def _use(self, db: Connection) -> None:
+        self.db = db
+        # What SQLite keeps the collector does not see: nothing of it may hold the disk.
+        db.disk = proxy(self)
+        self._opened.append(db)
+
+    @classmethod
+    def connected(cls) -> Connection:
+        """A connection of its own to a file in memory."""
+        db = Connection(":memory:", isolation_level=None, check_same_thread=False, cached_statements=1000)
+        set_up(db)
+        # By the clock of whoever uses it then.
+        db.create_function("seconds", 0, lambda: time.time())  # noqa: PLW0108
+        return db
+
+    def fill(self) -> None:
+        """Make a journal without runs."""
+        self.db.executescript(schema())
+        fill_states(SqliteQueries(self.db))
 
     # ---- what can be read of the file ----
 
@@ -204,20 +238,3 @@ class MemoryStore(Store):
     async def clean(self) -> None:
         """Rewrite the file."""
         self._disk.db.execute("vacuum")
-
-
-@cache
-def _image() -> bytes:
-    """A journal without runs, as the product makes it."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "empty.journal"
-        with filled(path):
-            pass
-        memory = sqlite3.connect(":memory:")
-        made = connect(path)
-        made.backup(memory)
-        made.close()
-    image = bytearray(memory.serialize())
-    # Journals on a disk keep a log beside them; one in memory has none (file format of SQLite, bytes 18 and 19).
-    image[18:20] = b"\x01\x01"
-    return bytes(image)

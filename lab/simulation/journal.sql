@@ -1,5 +1,10 @@
 -- What the simulation reads of a journal's file (SQLite).
 
+-- name: filled
+-- The tables that a run fills, those first whose rows refer to others.
+select name from sqlite_schema
+where type = 'table' and name not like 'sqlite%' and name not in ('states', 'transitions') order by rowid desc
+
 -- name: runs
 -- Those that were not given up, the oldest first. `undone` is the run that one takes back, `open` counts rows.
 select name, job, approved_at, ended_at, parameters ->> 'run' as undone, frozen_at,

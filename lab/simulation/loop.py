@@ -64,10 +64,6 @@ class NoEnd(Exception):
 class Waits(BaseException):
     """Raised by what a thread does where it has to wait: so many seconds later it is done from its start."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
 
 class Process:
     """A process on a machine. Its clock is `ahead` of the simulation's and runs `rate` times as fast.
@@ -457,7 +453,7 @@ async def in_a_step(work: Callable[..., Result], *arguments: Any, **_: object) -
         try:
             result = work(*arguments)
         except Waits as wait:
-            seconds: float | None = wait.seconds
+            seconds: float | None = wait.args[0]
         else:
             answer_in, loop.answer_in = loop.answer_in, None
             seconds = 0.0 if answer_in is None else answer_in()

@@ -14,12 +14,11 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
-from urllib.parse import unquote_plus
 
 import aiohttp
 
 from billing.api.wire import FenceClosed, Flight, Limits, Unasked
-from lab.simulation.billing import Billing
+from lab.simulation.billing import Billing, as_text
 from lab.simulation.loop import PROCESS, START, Process, SeededLoop
 from texts.said import said
 
@@ -63,33 +62,21 @@ _PAGE: Final = b"<html><body>Bad</body></html>"
 _WRITES: Final = re.compile(rb"objects\.create|=(save|delete|add_payment|set_password)")
 
 
-_BEFORE: Final[Mapping[Fault | None, Answer]] = {
+_SAID: Final[Mapping[Fault | None, Answer]] = {
     Fault.RESET_BEFORE: RESET,
     Fault.ERROR_BEFORE: Answer(500, _PAGE),
     Fault.BUSY: Answer(200, '{"error": ["абонент обрабатывается, попробуйте позже"]}'.encode()),
     Fault.PROXY_BUSY_BEFORE: Answer(503, _PAGE, {"Retry-After": "1"}),
     Fault.LATE: Answer(504, _PAGE),
+    Fault.RESET_AFTER: RESET,
+    Fault.ERROR_AFTER: Answer(500, _PAGE),
+    Fault.PROXY_BUSY_AFTER: Answer(503, _PAGE, {"Retry-After": "1"}),
+    Fault.TOO_MANY_AFTER: Answer(429, _PAGE),
+    Fault.BAD_REQUEST_AFTER: Answer(400, _PAGE),
 }
-"""What is answered before the effect, or without it."""
-
-
-def _after(fault: Fault | None, body: bytes) -> Answer:  # noqa: PLR0911 - a table
-    """What is answered after the effect, in place of the billing's own answer."""
-    match fault:
-        case Fault.RESET_AFTER:
-            return RESET
-        case Fault.ERROR_AFTER:
-            return Answer(500, _PAGE)
-        case Fault.PROXY_BUSY_AFTER:
-            return Answer(503, _PAGE, {"Retry-After": "1"})
-        case Fault.TOO_MANY_AFTER:
-            return Answer(429, _PAGE)
-        case Fault.BAD_REQUEST_AFTER:
-            return Answer(400, _PAGE)
-        case Fault.GARBAGE_AFTER:
-            return Answer(200, body[: len(body) // 2])
-        case _:
-            return Answer(200, body, ends=fault is Fault.CUT_AFTER)
+"""What is answered in place of the billing's own answer."""
+_BEFORE: Final = {Fault.RESET_BEFORE, Fault.ERROR_BEFORE, Fault.BUSY, Fault.PROXY_BUSY_BEFORE, Fault.LATE}
+"""Faults before the effect, or without it."""
 
 
 @dataclass(slots=True)
@@ -162,19 +149,20 @@ class Network:
         if fault in _BEFORE:
             if fault is Fault.LATE:
                 self.loop.call_later(self.draw.random() * LONGEST_HOLD, self._effect, sent)
-            reply(_BEFORE[fault])
+            reply(_SAID[fault])
             return
         body = self._effect(sent)
         if fault is Fault.SILENCE:
             return
         if fault is Fault.TWICE:
             reply(Answer(200, body))
-        reply(_after(fault, body))
+        kept = body[: len(body) // 2] if fault is Fault.GARBAGE_AFTER else body
+        reply(_SAID.get(fault) or Answer(200, kept, ends=fault is Fault.CUT_AFTER))
 
     def _effect(self, sent: Sent) -> bytes:
         sent.arrived, sent.waiting = self.loop.now, self.billing.depth
         if sent.writes:
-            self.loop.happened("arrives: " + _short(sent), sent.process)
+            self.loop.happened("arrives: " + as_text(sent.form.decode())[:160], sent.process)
         return self.billing.answer(sent.path, sent.form, sent.process.name, sent.left - START)
 
     def _reply(self, sent: Sent, answer: Answer, heard: Callable[[Answer], None]) -> None:
@@ -339,7 +327,3 @@ class Connection(asyncio.Transport):
 def _time_out(answered: "asyncio.Future[Answer]") -> None:
     if not answered.done():
         answered.set_exception(TimeoutError())
-
-
-def _short(sent: Sent) -> str:
-    return unquote_plus(sent.form.decode())[:160]

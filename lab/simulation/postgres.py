@@ -26,17 +26,14 @@ from importlib import import_module
 from pathlib import Path
 from sys import modules
 from types import SimpleNamespace
-from typing import Any, Final, Self
-from weakref import proxy
+from typing import Any, ClassVar, Final, Self
 
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.queries import blocks, text_of_file
 from checkpoints.writer import Dialect, Order, commit, wake
-from lab.simulation.journal import Disk
+from lab.simulation.journal import DELAYS, Connection, Disk
 from lab.simulation.loop import PROCESS, Process, SeededLoop, Waits, in_a_step, replaced
 
-DELAYS: Final = (0.0, 0.0, 0.001, 0.01, 0.2)
-"""Seconds of an answer."""
 LOOK: Final = 0.5
 """Seconds between two looks of what waits."""
 SELDOM: Final = 9.0
@@ -135,6 +132,8 @@ end;
 class Server(Disk):
     """The server with its journal. `wall` is how far its own clock was set."""
 
+    idle: ClassVar[list[Connection]] = []
+
     def __init__(self, loop: SeededLoop, lease: float, reached: Callable[[str], None]) -> None:
         self.loop, self.lease, self.reached = loop, lease, reached
         self.wall = self.set_back = self.away_until = 0.0
@@ -149,26 +148,34 @@ class Server(Disk):
         self.listening: dict[str, list[asyncio.Queue[bool]]] = {}
         self.notified: list[str] = []
         super().__init__("one.journal")
-        # SQLite keeps what it is given, unseen by the collector: nothing of it may hold the server.
-        own = proxy(self)
+
+    @classmethod
+    def connected(cls) -> Connection:
+        """A connection with the functions of the server whose file it has then."""
+        db = Disk.connected()
         for name, count, work in (
-            ("clock_timestamp", 0, lambda: own.loop.now + own.wall),
-            ("seconds", 0, lambda: own.loop.now + own.wall),
-            ("hashtext", 1, len),
-            ("locks", 0, lambda: json.dumps([(run, one.pid) for run, one in own.owners.items()])),
-            ("writer", 0, lambda: own.asking.process.number),
-            ("is_locked", 0, lambda: int(own.locker(own.asking) is not None)),
+            ("clock_timestamp", 0, lambda own: own.loop.now + own.wall),
+            ("seconds", 0, lambda own: own.loop.now + own.wall),
+            ("hashtext", 1, lambda _, text: len(text)),
+            ("locks", 0, lambda own: json.dumps([(run, one.pid) for run, one in own.owners.items()])),
+            ("writer", 0, lambda own: own.asking.process.number),
+            ("is_locked", 0, lambda own: int(own.locker(own.asking) is not None)),
             ("pg_advisory_xact_lock", 2, lambda *_: 1),
-            ("pg_try_advisory_lock", 2, lambda _, run: int(own.owners.setdefault(run, own.asking) is own.asking)),
+            ("pg_try_advisory_lock", 2, lambda own, _, run: own.owners.setdefault(run, own.asking) is own.asking),
             (
                 "pg_advisory_unlock",
                 2,
-                lambda _, run: int(own.owners.get(run) is own.asking and bool(own.owners.pop(run))),
+                lambda own, _, run: own.owners.get(run) is own.asking and bool(own.owners.pop(run)),
             ),
-            ("pg_terminate_backend", 2, lambda pid, _: own.terminate(pid)),
-            ("pg_notify", 2, lambda channel, _: own.notified.append(channel)),
+            ("pg_terminate_backend", 2, lambda own, pid, _: own.terminate(pid)),
+            ("pg_notify", 2, lambda own, channel, _: own.notified.append(channel)),
         ):
-            self.db.create_function(name, count, work)
+            db.create_function(name, count, partial(lambda work, *given: work(db.disk, *given), work))
+        return db
+
+    def fill(self) -> None:
+        """Make a journal without runs."""
+        super().fill()
         self.db.executescript(_tables())
 
     def address(self, machine: str) -> JournalAddress:

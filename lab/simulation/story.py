@@ -174,7 +174,6 @@ def draw(seed: int, *, wire: bool = False) -> Schedule:
         load = UNMARKED
         events = [event for event in events if event.kind not in {Kind.OTHER, Kind.RESTORE}]
         then = tuple(one for one in then if one is not Then.ELSEWHERE)
-    events.sort(key=lambda one: one.at)
     tries = random.Random(f"{seed} tries").choice((10, 10, 2))
     return Schedule(
         seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams, tries
@@ -494,7 +493,7 @@ class World:
             self.verdicts.append(Verdict(disk, run, began, self.loop.now - START, verdict))
 
     def _events(self) -> Callable[[Sent], None]:
-        rest = list(self.schedule.events)
+        rest = sorted(self.schedule.events, key=lambda one: one.at)
 
         def seen(_: Sent) -> None:
             while rest and len(self.network.calls) >= rest[0].at:
@@ -538,7 +537,8 @@ class World:
                 if len(self.disks) == 1:
                     other = Disk("two.journal")
                     self.disks.append(other)
-                    self.beside.append(loop.create_task(self._beside(other)))
+                    begins = self.to_the_end(other, "two", Program.run, known=set())
+                    self.beside.append(loop.create_task(begins))
             case Kind.ALIAS:
                 if much > 0.3:  # noqa: PLR2004
                     self._freeze(process, 0.1 * 1000**much)
@@ -572,9 +572,6 @@ class World:
     def _for_a_while(self, what: object, name: str, seconds: float, *, value: object, after: object) -> None:
         setattr(what, name, value)
         self.loop.call_later(seconds, setattr, what, name, after)
-
-    async def _beside(self, disk: Disk) -> None:
-        await self.to_the_end(disk, "two", Program.run, known=set())
 
     async def _alias(self) -> None:
         disk = self.disks[0]

@@ -1,75 +1,19 @@
 """An import in the crash lab: what it reads of the billing, and what its verdict finds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from billing.database.database import Database
-from billing.database.dsn import Dsn
 from checkpoints.states import State
 from jobs.imports.subscriber import Step
-from lab.crash.books import held_things, held_totals
-from lab.crash.import_table import RequestedImport, WantedSubscriber, folder_key, live_content, step_key
+from lab.crash.import_table import RequestedImport, WantedSubscriber, folder_key, step_key
 from lab.crash.judge import GroupTotal, ImportBooks, ImportItem, UndoneImport, judge_import
 from lab.crash.program import ExitCode
-from lab.mock.chain import Chain, Chains
-from lab.mock.connection import MockConnection
 
 NEW_FOLDER = ("Новый город", "Юг")
-
-
-@pytest.fixture
-def session(billing_file: Path) -> Iterator[MockConnection]:
-    opened = MockConnection(Dsn(str(billing_file)))
-    yield opened
-    opened.close()
-
-
-def test_what_the_billing_holds_has_the_keys_of_the_steps(session: MockConnection, billing_file: Path) -> None:
-    def call(model: str, *steps: tuple[str, dict[str, Any]]) -> int:
-        answer = Chains(session).carry_out(Chain(model, steps), 1)
-        session.commit()
-        return int(answer["pk"]) if isinstance(answer, dict) else 0
-
-    def create(model: str, **values: Any) -> int:
-        return call(model, ("objects.create", values))
-
-    with Database(Dsn(str(billing_file))) as database:
-        ((last,),) = database.query("select max(id) from abonents")
-        before = live_content(database)
-    parent: int | None = None
-    for name in NEW_FOLDER:
-        parent = create("Abonents", name=name, is_folder=1, parent_id=parent)
-    key = create("Abonents", name="Новый", contract_number="Н/1", parent_id=parent, operator_id=3)
-    create("Users", abonent_id=key, login="n1", mac="02:00:00:00:00:01")
-    for _ in range(2):
-        create("UsersUsluga", abonent_id=key, usluga_id=301, manager_id=33)
-    create("AttributeValues", abonent_id=key, attribute_id=7, attribute_value="да")
-    create("FinanceOperations", abonent_id=key, op_type_id=8, op_summa="-7.05")
-    call("Abonents", ("objects.get", {"id": key}), ("set", {"tarif_id": 4}), ("save", {}))
-    limits = {"limit": "-5", "limit_warning": "1.5"}
-    call("AdminAccounts", ("objects.get", {"account_id_abonents": key}), ("set", limits), ("save", {}))
-    with Database(Dsn(str(billing_file))) as database:
-        held, totals, after = held_things(database, last), held_totals(database, last), live_content(database)
-    assert held == {
-        folder_key(NEW_FOLDER[:1]): ("",),
-        folder_key(NEW_FOLDER): ("",),
-        step_key("Н/1", Step.SUBSCRIBER): ("Новый; Новый город/Юг; 3",),
-        step_key("Н/1", Step.ACCOUNT, "n1"): ("02:00:00:00:00:01",),
-        step_key("Н/1", Step.TARIFF): ("4",),
-        step_key("Н/1", Step.SERVICE, 301): ("301", "301"),
-        step_key("Н/1", Step.ATTRIBUTE, 7): ("да",),
-        step_key("Н/1", Step.THRESHOLD): ("1.50",),
-        step_key("Н/1", Step.LIMIT): ("-5.00",),
-        step_key("Н/1", Step.BALANCE): ("-7.05",),
-    }
-    one = GroupTotal(1, Decimal("-7.05"))
-    assert totals == {("folder", "Новый город/Юг"): one, ("tariff", "4"): one}
-    assert {table for table in before if before[table] != after[table]} == set(before)
 
 
 # ---- what is judged ------------------------------------------------------------------------------------------------

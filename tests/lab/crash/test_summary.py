@@ -1,18 +1,15 @@
 """The table and the JSON of a self-test."""
 
 from collections import Counter
-from functools import partial
-from itertools import product
 
 import msgspec
 
-from cli.terminal.language import ENGLISH, RUSSIAN, language
 from lab.crash.disturbances import Event
 from lab.crash.drawing import draw
 from lab.crash.experiment import Experiment
 from lab.crash.experiment_plan import Act
 from lab.crash.judge import Problem, Verdict
-from lab.crash.summary import HEADINGS, as_json, heading, line_of, total
+from lab.crash.summary import as_json
 
 COUNTS = {"once": 238, "twice": 1, "lost": 1, "foreign": 0, "repeated": 0, "rejected": 0}
 VERDICT = Verdict(**COUNTS, attempts=260, unknown=40, found=30, asked=2, problems=())
@@ -23,29 +20,9 @@ EVENTS = (
 )
 
 
-def written_in(name: str, text: object) -> str:
-    return language(name).render(text if isinstance(text, str) else str(text))
-
-
 def one(seed: int, *problems: Problem, verdict: Verdict | None = VERDICT) -> Experiment:
     plan = draw(seed, job="balances")
     return Experiment(plan, plan.rows, verdict, Counter({"busy": 3, "slow": 4}), EVENTS, 4, 9.87, problems)
-
-
-def test_a_line_an_experiment_and_a_total() -> None:
-    stuck = one(5, Problem("", "it did not come to its end"), verdict=None)
-    assert (line_of(stuck).rows, line_of(stuck).faults, stuck.holds) == (240, 7, False)
-    line = line_of(one(5))
-    assert (line.faults, line.kills, line.other, line.once, line.twice, line.lost) == (7, 1, 1, 238, 1, 1)
-    whole = total([one(5), one(6)])
-    assert (whole.rows, whole.attempts, whole.unknown, whole.found, whole.seconds) == (480, 520, 80, 60, 19.8)
-    for name, width in product((ENGLISH, RUSSIAN), (80, 200)):
-        written = partial(written_in, name)
-        lines = [heading(width, written), line.text(width, written), whole.text(width, written)]
-        assert {len(text) for text in lines} == {len(lines[0])}
-        assert len(lines[0]) <= width
-    assert heading(200).split() == list(map(str, HEADINGS.values()))
-    assert {"once", "twice", "lost"} <= set(heading(80).split())
 
 
 def test_the_json_has_all_of_it_and_the_command_that_repeats_an_experiment() -> None:

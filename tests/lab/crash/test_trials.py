@@ -1,14 +1,11 @@
 """Each job is tried by a trial of its declaration, without a word about it; what the lab cannot try it says."""
 
-from random import Random
-
 import pytest
 
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, a_date, an_id, roubles
 from jobs.spec.spec import JobSpec
-from lab.crash.drawing import draw
 from lab.crash.errors import NoTrial
-from lab.crash.trials import By, trial_of
+from lab.crash.trials import trial_of
 
 FEE = Parameter("fee", "in roubles", parse=roubles, columns=())
 WHAT = Parameter("what", "a service", parse=an_id, columns=())
@@ -33,26 +30,6 @@ SETTING = own(
     "save",
     parameters=(*SUBSCRIBER, TARIFF, START),
 )
-
-
-@pytest.mark.parametrize("kind", ["2", "{type}"])
-def test_operations_are_known_by_their_marks_and_keyed_by_subscriber_and_type(kind: str) -> None:
-    trial = trial_of(entering(kind, Parameter("type", "the type", "2", parse=an_id)))
-    assert (trial.header, trial.by, trial.once) == (("abonent_id", "fee"), By.MARK, True)
-    assert (trial.key(2001), trial.wanted(["2001", "-50"])) == ("2001/2", "-50")
-    assert draw(7, own=trial).job == "ours"
-
-
-def test_fields_services_and_deletions_are_known_by_what_the_billing_has() -> None:
-    fields = trial_of(SETTING)
-    (day,) = (cell(Random(1)) for cell in fields.drawn)
-    assert (fields.header, fields.by, fields.once) == (("abonent_id", "start"), By.OBJECT, False)
-    assert (a_date(day), fields.wanted(["2001", day])) == (day, f"5 {day}"), "the default holds for all rows"
-    call = 'objects.create {"abonent_id": {abonent_id}, "usluga_id": {what}, "comment": "x"}'
-    services = trial_of(own("UsersUsluga", call, parameters=(*SUBSCRIBER, WHAT)))
-    assert (services.header, services.wanted(["2001", "105"])) == (("abonent_id", "what"), "105")
-    deleting = trial_of(own("Users", 'objects.get {"id": {user_id}}', "delete", parameters=ACCOUNT))
-    assert (deleting.job, deleting.header, deleting.constant) == ("ours", ("user_id",), "1")
 
 
 def never(text: str) -> str:

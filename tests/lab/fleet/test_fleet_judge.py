@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from lab.crash.loops import loops
 from lab.fleet.audit import Audited, AuditedRun, TakeUp
 from lab.fleet.billing import FIRST, EnteredSum
 from lab.fleet.billing_port import CallerCounts, Turn
 from lab.fleet.fleet_judge import BillingEvidence, DealtBlow, judge_fleet
-from lab.fleet.round_plan import KINDS, Blow, Reach, draw_round
+from lab.fleet.round_plan import Blow, Reach, draw_round
 
 PLAN = replace(draw_round(1), lease=3.0, stalled_after=5.0, rate=40, in_flight=4, slack=2.0)
 URL = "http://billing"
@@ -79,30 +78,3 @@ def test_a_takeover_is_not_measured_through_another_blow() -> None:
     assert problems(take_ups=late, turns=TURNS[:1], dealt=[KILLED, restart]) == []
     frozen_child = DealtBlow(Blow.FREEZE, Reach.CHILD, "w3", 104.0, 105.0, frozenset({8}))
     assert len(problems(take_ups=late, turns=TURNS[:1], dealt=[KILLED, frozen_child])) == 1
-
-
-def test_a_slow_start_of_a_process_is_not_counted_to_the_takeover() -> None:
-    run = AuditedRun(RUN, "abcde", URL, Counter(accepted=ROWS), sum(WANTED.values(), Decimal(0)))
-    evidence = BillingEvidence("b01", URL, WANTED, LEDGER, CallerCounts())
-    audited = Audited([run], [TAKE_UPS[0], replace(TAKE_UPS[1], at=112.0)], Counter(), [])
-    found = [
-        judge_fleet(PLAN, [evidence], audited, [KILLED], {(RUN, 3): start}).take_overs[0].seconds
-        for start in (105.5, 111.5)
-    ]
-    assert found == [6.5, 12.0]
-
-
-@pytest.mark.parametrize("quick", [True, False])
-def test_a_machine_half_as_fast_has_twice_the_time(quick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    here, loop = draw_round(5, quick=quick), loops(1)
-    monkeypatch.setattr("lab.crash.loops._seconds_of_a_loop", lambda: 2 * loop)
-    there = draw_round(5, quick=quick)
-    for name in ("lease", "away", "stalled_after", "timeout", "settle", "longest", "slack"):
-        assert getattr(there, name) == pytest.approx(2 * getattr(here, name)), name
-
-
-def test_a_seed_draws_the_same_round_again_with_every_kind_of_blow() -> None:
-    assert draw_round(5) == draw_round(5) != draw_round(6)
-    assert {(one.blow, one.reach) for one in draw_round(5).single} == set(KINDS)
-    small = draw_round(5, quick=True)
-    assert len(small.single) + len(small.storm) < len(KINDS)

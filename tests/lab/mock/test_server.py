@@ -16,7 +16,6 @@ from billing.directory.subscribers import of_abonents
 from billing.errors import DatabaseAway, SettingsError
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, Schedule, Slots, read_schedule, running
-from tests.firebird_server import FirebirdServer
 from tests.lab.mock.waiting import until
 
 MODEL = "FinanceOperations"
@@ -106,14 +105,6 @@ async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatabaseAway):
         async with running(tmp_path / "none.fdb"):
             pass
-
-
-async def test_over_a_real_firebird_server(firebird_server: FirebirdServer, http: aiohttp.ClientSession) -> None:
-    dsn = await asyncio.to_thread(firebird_server.populated, abonents=50)
-    async with running(dsn) as server:
-        abonents = await _live(server)
-        await asyncio.gather(*[_enter(http, server.url, abonent) for abonent in abonents])
-        assert server.ledger.effects(MODEL) == dict.fromkeys(abonents, 1)
 
 
 # ---- slots, and clients that go ------------------------------------------------------------------------------------

@@ -1,29 +1,19 @@
-"""Accepted is not applied: the stacks, over real sockets and across the death of a server."""
+"""Accepted is not applied: the stacks, over real sockets."""
 
 import asyncio
-import os
 import re
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from billing.api.answers import created_id
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
-from billing.database.database import Database
-from billing.database.dsn import Dsn
 from billing.directory.system import Stacks, depth, waiting_for
 from engine.evidence import Accepted, Busy, Evidence, RowRefused
-from lab.crash.loops import loops
-from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
-from tests.lab.mock.waiting import until
 
 MODEL = "FinanceOperations"
 NEVER = 0.0001
@@ -156,68 +146,6 @@ async def test_new_addresses_are_those_that_were_answered(billing_file: Path) ->
         for user, address in told.items():
             assert _result(await client.send(get("Users", {"id": user}).asking("ip")))["fields"]["ip"] == address
         assert len(set(told.values())) == 5
-
-
-LIVE = (
-    "select first 40 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null"
-    " group by account_id order by 1"
-)
-
-
-@asynccontextmanager
-async def _process(file: Path, *flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
-    """A server in a process of its own: its address, and that of its control endpoint."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", "mock", "serve", str(file), "--port", "0", "--control-port", "0", *flags),
-        stdout=-1,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CARBON_MIGRATE_")},
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(loops(30)):
-            url = (await process.stdout.readline()).decode().strip()
-            control = (await process.stdout.readline()).decode().strip()
-        assert control.startswith("control: http://127.0.0.1:")
-        yield process, url, control.removeprefix("control: ")
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def _until(control: str, path: str, condition: Callable[[Any], object]) -> None:
-    """Wait until what a server says of itself meets the condition."""
-    async with aiohttp.ClientSession() as session:
-
-        async def met() -> bool:
-            async with session.get(f"{control}/{path}") as response:
-                return bool(condition(await response.json()))
-
-        await until(met)
-
-
-async def test_a_server_that_dies_loses_nothing_that_it_answered(billing_file: Path) -> None:
-    # Nobody else has the file open while it is killed: what it leaves locked in the engine would be waited for.
-    with Database(Dsn(str(billing_file))) as database:
-        abonents = [key for (key,) in database.query(LIVE)]
-    async with _process(billing_file, "--stack-rate", "20") as (process, url, control):
-        async with BillingClient(ClientSettings(url)) as client:
-            answered = await asyncio.gather(*[client.send(_write(abonent)) for abonent in abonents])
-        promised = sorted(created_id(_result(each)) or "" for each in answered)
-        await _until(control, "ledger?limit=1", lambda ledger: ledger["totals"])
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
-    with Database(Dsn(str(billing_file))) as database:
-        done = Ledger(database).effects(MODEL)
-        assert 0 < len(done) < len(abonents)
-        assert depth(database) == Stacks(len(abonents) - len(done), 0)
-        async with _process(billing_file, "--stack-rate", "500") as (_, _, control):
-            await _until(control, "state", lambda state: not any(state["stack"].values()))
-        assert Ledger(database).effects(MODEL) == dict.fromkeys(abonents, 1)
-        kept = database.query("select op_id from finance_operations where op_type = 8")
-        assert sorted(str(key) for (key,) in kept) == promised
-        requests = {entry.request for abonent in abonents for entry in Ledger(database).entries(MODEL, abonent)}
-        assert len(requests) == len(abonents)
 
 
 async def test_without_a_rate_what_is_left_is_carried_out_at_once(billing_file: Path) -> None:
