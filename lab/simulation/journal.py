@@ -7,7 +7,6 @@ it never hears of it. `copy` and `put_back` are what people do with a journal's 
 
 import asyncio
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -100,8 +99,6 @@ class Disk:
         """A connection of its own to a file in memory."""
         db = Connection(":memory:", isolation_level=None, check_same_thread=False, cached_statements=1000)
         set_up(db)
-        # By the clock of whoever uses it then.
-        db.create_function("seconds", 0, lambda: time.time())  # noqa: PLW0108
         return db
 
     def fill(self) -> None:
