@@ -80,8 +80,8 @@ class FleetJournal:
         return [
             RunView(
                 **{each.name: getattr(one, each.name) for each in fields(one)},
-                name=known.name_of(one.run.target),
-                profile=known.profile_of(one.run.target),
+                name=known.name_of(one.run),
+                profile=known.profile_of(one.run),
                 journal=self.journal.name,
                 is_shared=self.journal.address.is_shared,
                 queued=queued.get(one.run.name),
@@ -133,15 +133,7 @@ def run_facts(one: RunView) -> dict[str, object]:
         "group": one.group.word,
         "stage": one.stage,
         "holder": None if holder is None else {"host": holder.host, "process": holder.process, "since": one.began_at},
-        "queue": None
-        if queued is None
-        else {
-            "since": queued.since,
-            "not_before": queued.not_before,
-            "given_out": queued.given_out,
-            "attempts": queued.attempts,
-            "priority": queued.priority,
-        },
+        "queue": queued and queued.facts,
         "paused": None if run.paused_at is None else {"since": run.paused_at, "by": run.paused_by},
         "ended": ended_facts(run),
         "taken_back": one.totals.taken_back,
@@ -392,7 +384,7 @@ def _screen(fleet: OpenedFleet, view: FleetView) -> RenderableType:
 
 def _named(one: RunView, known: KnownBillings) -> Sequence[str]:
     """What leads to the journal of a run: its profile, else any one, for it has the journal of all of them."""
-    profile = one.profile or next(iter(known.profiles.values()), None)
+    profile = one.profile or next(iter(known.profiles.values()), [None])[0]
     return ("--profile", profile) if profile else ("--journal", one.journal)
 
 

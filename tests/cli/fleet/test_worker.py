@@ -1,6 +1,7 @@
 """Workers: what is handed in is sent, taken over when a worker dies, and left to a person where it has to be."""
 
 import asyncio
+import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import anyio
 import pytest
 from aiohttp import web
 
@@ -51,6 +53,11 @@ async def working(cli: Cli) -> AsyncIterator[Started]:
         yield worker
         worker.signal(signal.SIGTERM)
         assert (await worker.ended()).exit == 0
+
+
+def of_another_machine(place: Place) -> None:
+    """Whoever has worked until now has done so elsewhere, for all that the next one knows."""
+    place.asked("update runners set machine = 'another one'")
 
 
 async def accepted(place: Place) -> int:
@@ -108,6 +115,31 @@ async def test_the_runs_of_a_worker_that_is_killed_are_taken_over_and_of_one_tha
     async with shared.cli.started(*WORKER) as worker:
         await worker.said(f"{run}: done")
     await shared.landed_once(ROWS)
+
+
+async def test_after_a_machine_is_gone_rows_that_were_never_in_doubt_wait_for_its_lease_alone(shared: Place) -> None:
+    """Not until its worker counts as silent, nor for its calls under way, nor for the settle delay."""
+    run = await hand_in(shared, ROWS, "--settle", "600", "--timeout", "600", "--in-flight", "8", "--no-canary")
+    async with shared.cli.started("worker", "--stalled-after", "600") as worker:
+        await shared.traffic.reaches(10)
+        shared.billing.latency = 5.0
+        await shared.traffic.reaches(shared.traffic.arrived + 2)
+        async with shared.cli.on_machine("other").started("worker", "--stalled-after", "600") as other:
+            await other.said("Takes runs of 1 billing")
+            worker.signal(signal.SIGSTOP)
+            ((sends,),) = shared.asked("select process from runners order by epoch desc limit 1")
+            os.kill(int(sends), signal.SIGKILL)
+            worker.signal(signal.SIGKILL)
+            of_another_machine(shared)
+            arrived, shared.billing.latency = shared.traffic.arrived, 0.02
+            await other.said(f"{run}: its worker is gone; another goes on with it")
+            await shared.traffic.reaches(arrived + 10)
+            ((doubts,),) = shared.asked("select count(*) from items where state = 'unknown'")
+            other.signal(signal.SIGINT)
+            assert (await other.ended()).exit == 0
+    assert doubts > 0
+    assert shared.asked("select count(*) from items where state = 'unknown'") == [(doubts,)]
+    assert (await shared.found()).most_for_one == 1
 
 
 async def test_a_worker_sends_for_all_profiles_and_their_equal_rows_are_each_billings_own(
@@ -172,11 +204,60 @@ async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Pl
         rest = shared.balances(ROWS)
         skipped = await shared.run("balances", rest.path, "--detach", "--skip-bad")
         async with working(shared.cli) as worker:
-            heard = await worker.said(f"{skipped['run']}: goes on in 5 s")
+            heard = await worker.said(f"{skipped['run']}: waits, process {load.process.pid} on runner-7")
+            await looked_at(shared, times=2)
             assert "waits for a person" not in heard
+            # Nobody begins a process for it, and what it waits for is said once.
+            assert shared.asked("select count(*) from runners group by run_id order by run_id") == [(1,), (1,)]
         load.signal(signal.SIGKILL)
         await load.ended()
     assert shared.asked("select status::text, attempts > 0 from procrastinate_jobs") == [("todo", True)]
+
+
+async def looked_at(place: Place, times: int) -> None:
+    """Wait until the one run in the queue was given out so often, and given back."""
+    with anyio.fail_after(PATIENCE):
+        while place.asked("select attempts from procrastinate_jobs") < [(times,)]:  # noqa: ASYNC110 - of the server
+            await anyio.sleep(0.1)
+
+
+async def test_a_run_that_a_person_resumes_is_left_to_him(shared: Place) -> None:
+    run = await hand_in(shared, ROWS, "--rate", "1")
+    async with shared.cli.started("resume", run) as resuming:
+        await shared.traffic.reaches(1)
+        async with working(shared.cli.on_machine("other")) as worker:
+            heard = await worker.said(f"{run}: waits, process {resuming.process.pid} on ")
+            await looked_at(shared, times=2)
+            assert "sending to" not in heard
+        assert shared.asked("select purpose from runners order by epoch") == [("run",), ("resume",)]
+        resuming.signal(signal.SIGINT)
+        assert (await resuming.ended()).exit == 130
+
+
+async def test_a_run_that_is_ready_is_sent_at_once_and_as_it_was_handed_in(shared: Place) -> None:
+    """Who has sent nothing has nothing under way; `--timeout` holds for whoever sends."""
+    run = await hand_in(shared, ROWS, "--settle", "600", "--timeout", "3", "--no-canary")
+    assert (await shared.cli.closing("status", run))["queue"]["served"] is False
+    told = (await shared.cli("status", run)).out
+    assert "queued since" in told
+    assert "no worker at work has its billing" in told
+    async with working(shared.cli) as worker:
+        await worker.said(f"{run}: done")
+    assert await accepted(shared) == ROWS
+    assert shared.asked("select call_ms from runners where purpose = 'resume'") == [(6000,)]
+
+
+async def test_of_two_profiles_of_one_billing_a_run_is_sent_by_its_own(shared: Place) -> None:
+    journal = shared.cli.environment["CARBON_MIGRATE_JOURNAL"]
+    url = shared.cli.environment.pop("CARBON_MIGRATE_API_URL")
+    profiles = (f'[profile.{name}]\napi = {{ url = "{url}" }}\n' for name in ("first", "second", "third"))
+    shared.write(f'journal = "{journal}"\n{"".join(profiles)}', "carbon-migrate.toml").chmod(0o600)
+    run = await hand_in(shared, ROWS, "--profile", "second")
+    async with shared.cli.started(*WORKER) as worker:
+        heard = await worker.said(f"{run}: sending to second")
+        assert "Takes runs of 1 billing" in heard
+    (seen,) = (await shared.cli.closing("status", "--all"))["runs"]
+    assert seen["profile"] == "second"
 
 
 async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(shared: Place) -> None:
@@ -214,19 +295,18 @@ async def test_a_worker_is_a_service_that_says_how_many_runs_it_sends_and_that_i
     assert "handed back" in listener.status
 
 
-async def test_a_worker_that_finds_no_postgresql_was_not_started_and_one_that_loses_it_waits(
-    shared: Place, postgres_server: PostgresServer, listener: Listener
+async def test_a_worker_waits_for_a_postgresql_that_is_away_at_its_start_and_later(
+    shared: Place, postgres_server: PostgresServer
 ) -> None:
-    away = shared.cli.on_machine("away", "postgresql://postgres@127.0.0.1:1/postgres")
-    away.environment["NOTIFY_SOCKET"] = listener.address
-    await away(*WORKER, may_end_with=(3,))
-    listener.waiting()
-    assert listener.names("READY", "STOPPING") == ["STOPPING"]
     way = JournalWay(postgres_server.port)
     async with way.serving():
         journal = postgres_server.new_journal().replace(f":{postgres_server.port}/", f":{way.port}/")
+        way.cut()
         async with shared.cli.on_machine("cut", journal).started(*WORKER) as worker:
-            await worker.said("Takes runs of 1 billing")
+            heard = await worker.said("PostgreSQL is away; nothing new is sent")
+            assert "Takes runs of 1 billing" in heard
+            way.mend()
+            await worker.said("PostgreSQL answers again")
             way.cut()
             heard = await worker.said("PostgreSQL is away; nothing new is sent")
             way.mend()
