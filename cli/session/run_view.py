@@ -263,6 +263,11 @@ class RunView(RunSummary):
         )
 
     @property
+    def waits_for(self) -> str | None:
+        """What holds the process that works on it, as far as that says so."""
+        return self.live.held if self.live else None
+
+    @property
     def in_queue(self) -> Said:
         """What it waits for in the queue; of one that is in none, its stage."""
         run, queued = self.run, self.queued

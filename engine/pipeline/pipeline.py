@@ -784,6 +784,6 @@ class Pipeline:
             await self._journal.confirm(self._run)
             raise CountsDiffer(
                 "the journal has {counts}, what was done adds up to {kept}: please report",
-                counts=str(dict(totals.counts)),
-                kept=str(kept),
+                counts=tuple(f"{state} {n}" for state, n in totals.counts.items()),
+                kept=tuple(f"{state} {n}" for state, n in kept.items()),
             )

@@ -53,8 +53,8 @@ class Reconciler:
     @property
     def until_looked_up(self) -> float:
         """Seconds until rows can be looked up that an earlier owner has left in doubt; 0 where they need not wait."""
-        wait = self._calls_end + self._policy.settle - anyio.current_time()
-        return max(wait, 0.0) if self._awaits_calls else 0.0
+        settle = 0.0 if self._effect.repeatable else self._policy.settle
+        return max(self._calls_end + settle - anyio.current_time(), 0.0)
 
     def lost(self) -> None:
         """Restart the settle delay, because a call was lost."""

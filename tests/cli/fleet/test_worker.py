@@ -60,6 +60,17 @@ def of_another_machine(place: Place) -> None:
     place.asked("update runners set machine = 'another one'")
 
 
+GIVEN_BACK = "select attempts >= 2 from procrastinate_jobs"
+"""Whether the one run in the queue was given out twice, and given back."""
+
+
+async def comes_to(place: Place, sql: str) -> None:
+    """Wait until the journal answers with yes."""
+    with anyio.fail_after(PATIENCE):
+        while place.asked(sql) != [(True,)]:  # noqa: ASYNC110 - the server's tables
+            await anyio.sleep(0.1)
+
+
 async def accepted(place: Place) -> int:
     """How many rows the journal has as accepted."""
     ((rows,),) = place.asked("select count(*) from items where state = 'accepted'")
@@ -119,6 +130,8 @@ async def test_the_runs_of_a_worker_that_is_killed_are_taken_over_and_of_one_tha
 
 async def test_after_a_machine_is_gone_rows_that_were_never_in_doubt_wait_for_its_lease_alone(shared: Place) -> None:
     """Not until its worker counts as silent, nor for its calls under way, nor for the settle delay."""
+    journal = shared.cli.environment["CARBON_MIGRATE_JOURNAL"].partition("&")[0]
+    shared.cli.environment["CARBON_MIGRATE_JOURNAL"] = f"{journal}&lease={loops(8):.1f}"
     run = await hand_in(shared, ROWS, "--settle", "600", "--timeout", "600", "--in-flight", "8", "--no-canary")
     async with shared.cli.started("worker", "--stalled-after", "600") as worker:
         await shared.traffic.reaches(10)
@@ -133,6 +146,15 @@ async def test_after_a_machine_is_gone_rows_that_were_never_in_doubt_wait_for_it
             of_another_machine(shared)
             arrived, shared.billing.latency = shared.traffic.arrived, 0.02
             await other.said(f"{run}: its worker is gone; another goes on with it")
+            await comes_to(
+                shared, "select strpos(status, 'may still send') > 0 from live join runs using (run_id, epoch)"
+            )
+            # Whoever looks, from any machine, is told what it waits for.
+            for words in ([run], ["--all"]):
+                assert "was not ended in order and may still send: going on in" in await shared.cli.told(
+                    "status", *words
+                )
+            assert shared.traffic.arrived == arrived
             await shared.traffic.reaches(arrived + 10)
             ((doubts,),) = shared.asked("select count(*) from items where state = 'unknown'")
             other.signal(signal.SIGINT)
@@ -205,7 +227,7 @@ async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Pl
         skipped = await shared.run("balances", rest.path, "--detach", "--skip-bad")
         async with working(shared.cli) as worker:
             heard = await worker.said(f"{skipped['run']}: waits, process {load.process.pid} on runner-7")
-            await looked_at(shared, times=2)
+            await comes_to(shared, GIVEN_BACK)
             assert "waits for a person" not in heard
             # Nobody begins a process for it, and what it waits for is said once.
             assert shared.asked("select count(*) from runners group by run_id order by run_id") == [(1,), (1,)]
@@ -214,20 +236,13 @@ async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Pl
     assert shared.asked("select status::text, attempts > 0 from procrastinate_jobs") == [("todo", True)]
 
 
-async def looked_at(place: Place, times: int) -> None:
-    """Wait until the one run in the queue was given out so often, and given back."""
-    with anyio.fail_after(PATIENCE):
-        while place.asked("select attempts from procrastinate_jobs") < [(times,)]:  # noqa: ASYNC110 - of the server
-            await anyio.sleep(0.1)
-
-
 async def test_a_run_that_a_person_resumes_is_left_to_him(shared: Place) -> None:
     run = await hand_in(shared, ROWS, "--rate", "1")
     async with shared.cli.started("resume", run) as resuming:
         await shared.traffic.reaches(1)
         async with working(shared.cli.on_machine("other")) as worker:
             heard = await worker.said(f"{run}: waits, process {resuming.process.pid} on ")
-            await looked_at(shared, times=2)
+            await comes_to(shared, GIVEN_BACK)
             assert "sending to" not in heard
         assert shared.asked("select purpose from runners order by epoch") == [("run",), ("resume",)]
         resuming.signal(signal.SIGINT)
