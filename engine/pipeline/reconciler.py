@@ -53,6 +53,9 @@ class Reconciler:
     @property
     def until_looked_up(self) -> float:
         """Seconds until rows can be looked up that an earlier owner has left in doubt; 0 where they need not wait."""
+        if not self._awaits_calls and not self._journal.lease_of(self._run).knows_all_calls:
+            # Rows that may have been sent unknown to this journal have waited as long.
+            return 0.0
         settle = 0.0 if self._effect.repeatable else self._policy.settle
         return max(self._calls_end + settle - anyio.current_time(), 0.0)
 
