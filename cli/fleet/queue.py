@@ -34,7 +34,9 @@ from texts.said import said
 
 if TYPE_CHECKING:
     import procrastinate
-    from psycopg import AsyncConnection
+    import psycopg
+
+    Connection = psycopg.AsyncConnection[dict[str, Any]]
 
 TASK: Final = "resume"
 
@@ -154,7 +156,7 @@ def _queued(address: PostgresAddress) -> dict[str, QueuedRun]:
 class WorkerSession:
     """The session by which others see that a worker is at work, and for which billings."""
 
-    def __init__(self, connection: "AsyncConnection[dict[str, Any]]", schema: str) -> None:
+    def __init__(self, connection: "Connection", schema: str) -> None:
         self._connection = connection
         self._schema = schema
 

@@ -419,7 +419,7 @@ class FleetWorker:
                     raise AgainLater(_LOOK_AGAIN, "paused")
                 if holder := await journal.busy(found):
                     self._say_awaited(run, holder)
-                    raise AgainLater(_LOOK_AGAIN, "somebody else sends")
+                    raise AgainLater(_LOOK_AGAIN, holder.sentence)
             self._profiles[run] = profile = profile_among(self._billings.profiles[target], found)
             self._awaited.pop(run, None)
             self._say(said("{run}: sending to {billing}", run=run, billing=profile or target))
