@@ -13,7 +13,7 @@ SCHEMES: Final = ("postgresql", "postgres")
 SCHEMA: Final = "carbon_migrate"
 """The schema of a journal whose address names none, with `?schema=`."""
 
-LEASE: Final = 15.0
+LEASE: Final = 10.0
 """Seconds for which a process may send after it has last renewed its lease, where the address has no `lease=`."""
 
 _SHORTEST_LEASE, _LONGEST_LEASE = 0.5, 3600.0

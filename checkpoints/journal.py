@@ -22,7 +22,7 @@ from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History
 from checkpoints.intake_pages import Judge, totals_of
 from checkpoints.kept_secrets import KeptSecrets
-from checkpoints.lease import Lease, boot_time, keep_lease, take_up_run
+from checkpoints.lease import Lease, boot_time, keep_lease, machine, take_up_run
 from checkpoints.mailbox import Mailbox
 from checkpoints.overview import Overview
 from checkpoints.purge import Purge, purge_run
@@ -198,6 +198,13 @@ class Journal:
     async def holder(self, run: Run) -> Holder | None:
         """The process that works on the run now, None for none."""
         return await self._latest_holder(run) if await self._store.is_locked(run.run_id) else None
+
+    async def busy(self, run: Run) -> Holder | None:
+        """The process that keeps this machine from sending the run now: its holder, or another machine's sender."""
+        if (holder := await self.holder(run)) or not self.address.lease:
+            return holder
+        other = await self._read(lambda db: db.first("other_machine", run_id=run.run_id, machine=machine()))
+        return None if other is None else rows.to_holder(other)
 
     async def _latest_holder(self, run: Run) -> Holder:
         return await self._read(lambda db: rows.to_holder(db.first("holder", run_id=run.run_id)))

@@ -52,12 +52,14 @@ class EarlierOwners:
     """What earlier owners of a billing, not ended in order, may do after a take-over, in seconds.
 
     They may send for `lease`, and what they have sent for the run may be under way until `calls`. `pace` is what the
-    last owner, whichever way it ended, has left to go on with.
+    last owner, whichever way it ended, has left to go on with. Where `are_all`, no call of the run has left but by
+    them: the journal was not restored since, nor copied.
     """
 
     lease: float = 0.0
     calls: float = 0.0
     pace: BillingPace | None = None
+    are_all: bool = False
 
 
 class Lease:
@@ -113,6 +115,11 @@ class Lease:
     def until_calls_end(self) -> float:
         """Seconds until no call of an earlier owner of the run is under way any more."""
         return max(self._taken + self._earlier.calls - self._clock(), 0.0)
+
+    @property
+    def knows_all_calls(self) -> bool:
+        """Whether the journal knows each call that has left for the run."""
+        return self._earlier.are_all
 
     @property
     def carried(self) -> BillingPace | None:
@@ -193,12 +200,17 @@ def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tup
                 ),
                 owner["run"],
             )
-        earlier = _earlier(db.all("earlier_leases", run_id=run.run_id), db.one("carried", run_id=run.run_id))
+        of_run = {"run_id": run.run_id}
+        earlier = _earlier(
+            db.all("earlier_leases", **of_run),
+            db.one("carried", **of_run),
+            knows_all=bool(db.one("knows_all_calls", **of_run)["knows"]),
+        )
     begin_runner(db, run, runner, machine(), seconds)
     return rows.to_run(db.one("run_by_name", name=run.name)), earlier
 
 
-def _earlier(found: list[FoundRow], left: FoundRow) -> EarlierOwners:
+def _earlier(found: list[FoundRow], left: FoundRow, *, knows_all: bool) -> EarlierOwners:
     lease = calls = 0.0
     for row in found:
         is_here = row["machine"] == machine()
@@ -209,7 +221,7 @@ def _earlier(found: list[FoundRow], left: FoundRow) -> EarlierOwners:
         lease = max(lease, row["lease_ms"] / 1000)
         if row["is_own"]:
             calls = max(calls, (row["lease_ms"] + row["call_ms"]) / 1000)
-    return EarlierOwners(lease, calls, found_pace(left["carried"], left["now"], left["quiet"]))
+    return EarlierOwners(lease, calls, found_pace(left["carried"], left["now"], left["quiet"]), knows_all)
 
 
 def _is_alive(process: int) -> bool:

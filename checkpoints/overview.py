@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from checkpoints import rows
+from checkpoints.mailbox import LiveRow
 from checkpoints.queries import FoundRow, Queries
 from checkpoints.records import Command, Holder, Run, Totals
 from checkpoints.states import State
@@ -27,7 +28,7 @@ class RunSummary:
 
     `holder` is the process that works on it, None for none, `began_at` when that or the last one began. `per_second`
     are the rows that were sent and accepted in the last minute, a second. `note` is the last one of the command that
-    was asked for.
+    was asked for, `told` what that process says of itself.
     """
 
     run: Run
@@ -36,6 +37,7 @@ class RunSummary:
     began_at: datetime | None = None
     per_second: float = 0.0
     note: Command | None = None
+    told: LiveRow | None = None
     seen_epoch: int = 0
     """The run's epoch before it was looked who works on it."""
 
@@ -82,6 +84,7 @@ class Overview:
                 }
                 counted = _Counted(db, [run.run_id for run in runs if run.run_id not in kept], now)
                 runners = {row["run_id"]: row for row in db.all("runners_of_runs")}
+                lives = {row["run_id"]: LiveRow(row["status"], row["age"]) for row in db.all("lives")} if held else {}
                 notes = {row["run_id"]: rows.to_command(row) for row in db.all("last_notes", command=command)}
             found: list[RunSummary] = []
             for run in runs:
@@ -93,7 +96,8 @@ class Overview:
                     holder = rows.to_holder(runner)
                     pace = old.per_second if old else counted.pace(run.run_id, began or now)
                 note = notes.get(run.run_id)
-                found.append(RunSummary(run, totals, holder, began, pace, note, epochs[run.run_id]))
+                told = lives.get(run.run_id)
+                found.append(RunSummary(run, totals, holder, began, pace, note, told, epochs[run.run_id]))
             return found
 
         return await self._store.read(work)

@@ -11,8 +11,8 @@ select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now,
 from runs where run_id = :run_id
 
 -- name: take_up
--- The billing has a new owner, and the run a new epoch. So have the runs of the billing that another machine has not
--- ended: what works on them writes and renews nothing more.
+-- The billing has a new owner, and the run a new epoch. So have the runs of the billing that another machine sends and
+-- has not ended: what works on them writes and renews nothing more. Who sends nothing, as while it reads rows, goes on.
 with billing as (
     insert into billings as b (target, epoch, machine, host, process, purpose, taken_at)
     select target, 1, :machine, :host, :process, :purpose, :now from runs where run_id = :run_id
@@ -28,6 +28,7 @@ where runs.target = billing.target and (
     or exists (
         select 1 from runners r
         where r.run_id = runs.run_id and r.epoch = runs.epoch and r.ended_at is null and r.machine <> :machine
+          and r.call_ms > 0
     )
 )
 
@@ -474,9 +475,9 @@ select * from json_populate_recordset(null::commands, :rows)
 -- name: copy_runners
 -- Of a journal in a file they have no leases.
 insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent,
-                     "left", machine, renewed_at, lease_ms, call_ms)
+                     "left", machine, renewed_at, lease_ms, call_ms, server)
 select run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent, "left",
-       coalesce(machine, ''), coalesce(renewed_at, clock_timestamp()), coalesce(lease_ms, 0), coalesce(call_ms, 0)
+       coalesce(machine, ''), coalesce(renewed_at, clock_timestamp()), coalesce(lease_ms, 0), coalesce(call_ms, 0), ''
 from json_populate_recordset(null::runners, :rows)
 
 -- name: copy_verifications
@@ -590,6 +591,10 @@ join runners r on r.run_id = runs.run_id
 where own.run_id = :run_id and r.ended_at is null
   and ((r.lease_ms > 0 and (r.call_ms > 0 or r.run_id = own.run_id)) or (r.call_ms > 0 and r.run_id = own.run_id))
 
+-- name: knows_all_calls
+-- Whether all who have taken the run up have done so in this very journal: none of its calls was forgotten since.
+select not exists (select 1 from runners where run_id = :run_id and server <> this_journal()) as knows
+
 -- name: note_free
 update runners r set lease_ms = 0
 from runs own
@@ -618,6 +623,10 @@ insert into journal (format) values (:format)
 
 -- name: change_format
 update journal set format = :format
+
+-- name: remember_journals
+-- From now on: what was there before may have been copied.
+alter table runners alter column server set default this_journal()
 
 -- name: size
 select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint as bytes

@@ -127,6 +127,11 @@ create table commands (
 
 create index commands_by_run on commands (run_id);
 
+-- What no journal has that was restored from a backup, or whose server was started anew or is another one by now: that
+-- may have forgotten calls.
+create function this_journal() returns text
+    language sql volatile as $$ select pg_postmaster_start_time()::text || ' ' || pg_relation_filenode('items') $$;
+
 create table runners (
     run_id   bigint not null references runs,
     epoch    bigint not null,
@@ -147,6 +152,8 @@ create table runners (
     renewed_at timestamptz not null default clock_timestamp(),
     lease_ms   bigint not null default 0,
     call_ms    bigint not null default 0,
+    -- The journal in which it has begun, "" for one that was copied from elsewhere.
+    server     text not null default this_journal(),
     primary key (run_id, epoch)
 );
 

@@ -327,8 +327,10 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
                 script = text_of_file("postgres_upgrade.sql") + made_by(schema, "effects")
             if found != FORMAT - 1:
                 script += text_of_file("postgres_upgrade_2.sql")
-            script += text_of_file("postgres_upgrade_3.sql") + made_by(schema, "seconds", *MAILBOX)
+            script += text_of_file("postgres_upgrade_3.sql")
+            script += made_by(schema, "seconds", "this_journal", "last_runners", *MAILBOX)
             connection.execute(cast("Any", script))
+            db.ask("remember_journals")
             db.write("change_format", format=FORMAT)
         _check_format(db, address)
         fill_states(db)

@@ -901,6 +901,9 @@ select paused_at, paused_by from runs where run_id = :run_id
 -- name: live
 select status, seconds() - at as age from live where run_id = :run_id and epoch = :epoch
 
+-- name: lives
+select run_id, status, seconds() - at as age from live join runs using (run_id, epoch)
+
 -- name: samples
 select at, sample from samples
 where run_id = :run_id and at > cast(:after as double precision) and at > seconds() - :seconds

@@ -114,7 +114,13 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
         heard, why = await hear(run, journal)
         live, silent = heard.status if heard else None, why or ""
     totals = await journal.totals(run) if counted or live is None else Totals()
-    return RunView(run, totals, holder, live=live, silent=silent)
+    queued = None
+    if holder is None and journal.address.is_shared:
+        from cli.fleet.queue import queued_runs
+
+        queued = (await queued_runs(journal.address)).get(run.name)
+    is_shared = journal.address.is_shared
+    return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)
 
 
 async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
@@ -212,7 +218,7 @@ def _steps(seen: RunView) -> list[tuple[str, str]]:
     goes_on: list[tuple[str, str]] = []
     if run.paused_at and (unfinished or seen.holder or holds_its_file(run)):
         goes_on.append((command_line("continue", run.name), said("end the pause")))
-    if seen.holder:
+    if seen.holder or seen.queued:
         return [*goes_on, (command_line("status", run.name, "--watch"), said("see it work"))]
     return [] if seen.is_discarded or run.purged_at else goes_on + next_steps(run, totals)
 
@@ -224,6 +230,7 @@ async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:
         **states_object(seen.totals),
         "taken_back": seen.totals.taken_back,
         "live": seen.live,
+        "queue": seen.queued and seen.queued.facts,
         "commands": await journal.history.commands(seen.run, size=MAX_STATUS_SHOWN),
         "decisions": (await journal.history.decisions(seen.run))[-MAX_STATUS_SHOWN:],
     }
@@ -263,7 +270,9 @@ async def watch(name: str | None, settings: Settings, screen: Screen) -> Exit:
     """
     async with open_existing(settings.journal.value) as journal:
         chosen = name or await _only_working_run(journal)
-        seen_again = looks(lambda: see(chosen, journal, counted=False), lambda seen: seen.is_held)
+        seen_again = looks(
+            lambda: see(chosen, journal, counted=False), lambda seen: seen.is_held or seen.queued is not None
+        )
         if screen.out.is_terminal and not screen.voice.as_json:
             await show_looks(_views(seen_again, journal), screen)
             screen.show(await detail(await see(chosen, journal), journal))
@@ -291,7 +300,7 @@ async def _only_working_run(journal: Journal) -> str:
 async def _views(seen_again: AsyncIterator[RunView], journal: Journal) -> AsyncIterator[RenderableType]:
     """A short view, which needs no counting, while the run reports its status."""
     async for seen in seen_again:
-        if seen.is_held:
+        if seen.is_held or seen.queued:
             yield Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
 
 

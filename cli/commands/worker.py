@@ -1,12 +1,14 @@
 """`worker`: sends the runs that were handed in with `run --detach`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from checkpoints.errors import JournalAway
 from cli.commands.execution import execute
 from cli.service.service_manager import service_manager
 from cli.settings.flags import Flags, JournalFlags, flag, grouped
@@ -79,6 +81,7 @@ def _worker(
 async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen: Screen) -> Exit:
     """Work until a signal comes. Raises `SettingsRefused` where no billing can be sent to."""
     from cli.fleet.children import Children
+    from cli.fleet.queue import TYPED, open_queue
     from cli.fleet.worker import FleetWorker, billings_of
 
     found = billings_of(settings, flags, os.environ, Path.cwd())
@@ -88,18 +91,18 @@ async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen
         )
     if not found.profiles:
         raise CommandRefused(said("there is no billing that this worker could send to"))
-    # What all workers need is tried before anything is promised.
-    from cli.fleet.queue import open_queue
+    # What all workers need is tried before anything is promised; a server that is away is waited for, as later.
+    with suppress(JournalAway):
+        async with open_queue(settings.journal.value):
+            pass
 
-    async with open_queue(settings.journal.value):
-        pass
-
-    def words(run: str, profile: str) -> Sequence[str]:
+    def words(run: str, profile: str, typed: Mapping[str, str]) -> Sequence[str]:
         given = {"--config": settings.file, "--profile": profile, "--api-url": "" if profile else flags.api_url}
         return [
             "resume",
             run,
             *(word for flag, value in given.items() if value for word in (flag, str(value))),
+            *(word for name, value in typed.items() for word in (TYPED[name], value) if word),
             *("--end-outside-hours", "--json", "--quiet"),
         ]
 

@@ -6,12 +6,14 @@ from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from checkpoints.states import State
-from cli.fleet.queue import open_queue
+from cli.fleet.queue import TYPED, open_queue, queued_runs
+from cli.session.run_view import UNSERVED
 from cli.session.session import HandIn
 from cli.settings.flags import Detaching
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen
 from jobs.spec.spec import JobSpec
 from texts.remedies import command_line, setting
@@ -50,11 +52,14 @@ async def handing_in(detaching: Detaching, given: Mapping[str, str], settings: S
     async with open_queue(settings.journal.value):
         pass
 
+    typed = {name: f"{settings.timeout.value:g}" if name == "timeout" else "" for name in TYPED if name in given}
+
     async def hand_in(run: Run, journal: Journal) -> Closing:
         try:
             totals = await journal.totals(run)
             async with open_queue(settings.journal.value) as queue:
-                is_new = await queue.hand_in(run, detaching.priority)
+                is_new = await queue.hand_in(run, detaching.priority, typed)
+            queued = (await queued_runs(settings.journal.value)).get(run.name)
         except JournalError as error:
             raise CommandRefused(
                 "run {run} is ready, and could not be handed in: {error}\nNothing was sent. Hand it in with\n"
@@ -77,6 +82,8 @@ async def handing_in(detaching: Detaching, given: Mapping[str, str], settings: S
             if is_new
             else said("Run {run} was handed in before, and waits for a worker: {status}", run=run.name, status=status)
         )
+        if queued is not None and not queued.is_served:
+            screen.say_always(labelled(said("caution:"), UNSERVED, "yellow"))
         return Closing(Exit.DONE, run.name, run.job, totals)
 
     return hand_in

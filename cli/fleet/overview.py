@@ -22,6 +22,7 @@ from checkpoints.journal import Journal
 from checkpoints.overview import NOTHING_SEEN, RunSummary
 from checkpoints.stores import is_there
 from cli.fleet.queue import NOTE, queued_runs
+from cli.session.control_client import heard
 from cli.session.journal import open_existing
 from cli.session.run_view import FleetGroup, RunView
 from cli.session.stages import ended_facts
@@ -77,11 +78,13 @@ class FleetJournal:
         found = await self.journal.overview.look(NOTE, self._before, recount=recount)
         self._before = {one.run.run_id: one for one in found}
         now = datetime.now(UTC)
+        told = {one.run.run_id: heard(one.told)[0] if one.holder else None for one in found}
         return [
             RunView(
                 **{each.name: getattr(one, each.name) for each in fields(one)},
-                name=known.name_of(one.run.target),
-                profile=known.profile_of(one.run.target),
+                live=live.status if (live := told[one.run.run_id]) else None,
+                name=known.name_of(one.run),
+                profile=known.profile_of(one.run),
                 journal=self.journal.name,
                 is_shared=self.journal.address.is_shared,
                 queued=queued.get(one.run.name),
@@ -133,15 +136,8 @@ def run_facts(one: RunView) -> dict[str, object]:
         "group": one.group.word,
         "stage": one.stage,
         "holder": None if holder is None else {"host": holder.host, "process": holder.process, "since": one.began_at},
-        "queue": None
-        if queued is None
-        else {
-            "since": queued.since,
-            "not_before": queued.not_before,
-            "given_out": queued.given_out,
-            "attempts": queued.attempts,
-            "priority": queued.priority,
-        },
+        "queue": queued and queued.facts,
+        "waits_for": one.waits_for,
         "paused": None if run.paused_at is None else {"since": run.paused_at, "by": run.paused_by},
         "ended": ended_facts(run),
         "taken_back": one.totals.taken_back,
@@ -214,6 +210,8 @@ class FleetTable:
             yield _line(head, shown, widths)
         for one, cells in zip(self._runs, lines, strict=True):
             yield _line(cells, shown, widths)
+            if one.waits_for:
+                yield Hanging(Text("  … ", "dim"), render(one.waits_for, "dim", 300))
             if one.needs:
                 needs = in_clauses([need.sentence for need in one.needs])
                 yield Hanging(Text("  ! ", "bold yellow"), render(needs, "yellow", 300))
@@ -392,7 +390,7 @@ def _screen(fleet: OpenedFleet, view: FleetView) -> RenderableType:
 
 def _named(one: RunView, known: KnownBillings) -> Sequence[str]:
     """What leads to the journal of a run: its profile, else any one, for it has the journal of all of them."""
-    profile = one.profile or next(iter(known.profiles.values()), None)
+    profile = one.profile or next(iter(known.profiles.values()), [None])[0]
     return ("--profile", profile) if profile else ("--journal", one.journal)
 
 

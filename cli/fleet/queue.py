@@ -5,13 +5,18 @@
                         └─────────┴── again later: stopped by the system, outside its hours, its worker has died
 
 A job is "go on with this run". Its lock is the billing, for one run of a billing is worked on at a time; its queueing
-lock is the run, which is handed in once. What there is to know of the run stands in the journal.
+lock is the run, which is handed in once. What there is to know of the run stands in the journal, but for what was
+typed for whoever sends it.
+
+Each worker has a session with the server that holds locks by which others see it: one of the worker, and one of each
+billing that it serves. They end with the process, whatever ends it.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio.to_thread
@@ -29,6 +34,9 @@ from texts.said import said
 
 if TYPE_CHECKING:
     import procrastinate
+    import psycopg
+
+    Connection = psycopg.AsyncConnection[dict[str, Any]]
 
 TASK: Final = "resume"
 
@@ -47,6 +55,14 @@ where task_name = %(task)s and status in ('todo', 'doing')
 order by status = 'doing', id
 """
 """One that is given out and was handed in again meanwhile is found last."""
+_HOLD: Final = "select pg_advisory_lock_shared(key) from unnest(%(keys)s::bigint[]) as one (key)"
+_HELD: Final = """
+select classid::bigint << 32 | objid::bigint as key
+from pg_locks
+where locktype = 'advisory' and objsubid = 1 and granted
+  and database = (select oid from pg_database where datname = current_database())
+"""
+"""Advisory locks by one number; those of runs have two."""
 _FACTS: Final = """
 select count(*) filter (where status = 'todo') as waiting,
        count(*) filter (where status = 'doing') as given_out,
@@ -63,6 +79,16 @@ HEARD_SECONDS: Final = 60
 """A worker counts as heard of for so long: it gives a sign every ten seconds, unless it was told otherwise."""
 
 _ONE_MAKES: Final = "select pg_advisory_xact_lock(hashtext(current_schema()), 0)"
+
+TYPED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "timeout": "--timeout",
+        "trust_journal": "--trust-journal",
+        "changed_declaration": "--changed-declaration",
+    }
+)
+"""What is typed where a run is handed in, and holds where it is sent: flags by the names of their parameters."""
+NOTHING_TYPED: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +111,11 @@ class Queue:
     def __init__(self, app: "procrastinate.App") -> None:
         self.app = app
 
-    async def hand_in(self, run: Run, priority: int = 0) -> bool:
-        """Hand a run in; False where it is in the queue already. A run of higher `priority` goes before others."""
+    async def hand_in(self, run: Run, priority: int = 0, typed: Mapping[str, str] = NOTHING_TYPED) -> bool:
+        """Hand a run in; False where it is in the queue already. A run of higher `priority` goes before others.
+
+        `typed` has values by the names of `TYPED`.
+        """
         from procrastinate import exceptions  # noqa: PLC0415 - an extra
 
         task = self.app.configure_task(
@@ -99,7 +128,7 @@ class Queue:
             allow_unknown=True,
         )
         try:
-            await task.defer_async(run=run.name, target=api_of(run))
+            await task.defer_async(run=run.name, target=api_of(run), typed=dict(typed))
         except exceptions.AlreadyEnqueued:
             return False
         return True
@@ -117,17 +146,58 @@ def _queued(address: PostgresAddress) -> dict[str, QueuedRun]:
     with closing(connect(address)) as connection, explained(address.name):
         there = connection.execute(_TABLES).fetchone()
         rows = connection.execute(_RUNS, {"task": TASK}).fetchall() if there and there["there"] else []
-    return {row["run"]: QueuedRun(**row) for row in rows}
+        held = {row["key"] for row in connection.execute(_HELD).fetchall()} if rows else set[int]()
+    return {
+        row["run"]: QueuedRun(**row, is_served=_key(address.schema, queue_name(row["target"])) in held)
+        for row in rows
+    }
+
+
+class WorkerSession:
+    """The session by which others see that a worker is at work, and for which billings."""
+
+    def __init__(self, connection: "Connection", schema: str) -> None:
+        self._connection = connection
+        self._schema = schema
+
+    async def hold(self, *names: object) -> None:
+        """Let others see these names. Raises `psycopg.Error`."""
+        keys = [_key(self._schema, name) for name in names]
+        await self._connection.execute(_HOLD, {"keys": keys})
+
+    async def seen(self, names: Collection[object]) -> set[object]:
+        """Those of the names that a session shows, of this worker or another. Raises `psycopg.Error`."""
+        found = await (await self._connection.execute(_HELD)).fetchall()
+        held = {row["key"] for row in found}
+        return {name for name in names if _key(self._schema, name) in held}
+
+
+@asynccontextmanager
+async def at_work(journal: JournalAddress, queues: Collection[str]) -> AsyncIterator[WorkerSession]:
+    """The session of a worker that serves these queues. Raises `JournalAway` where it cannot be opened."""
+    import psycopg  # noqa: PLC0415 - an extra
+    from psycopg.rows import dict_row  # noqa: PLC0415 - as above
+
+    address = require_shared(journal)
+    with explained(address.name):
+        connection = await psycopg.AsyncConnection.connect(
+            address.url, autocommit=True, row_factory=dict_row, **parameters_of(address)
+        )
+    async with connection:
+        session = WorkerSession(connection, address.schema)
+        with explained(address.name):
+            await session.hold(*queues)
+        yield session
+
+
+def _key(schema: str, name: object) -> int:
+    """The advisory lock that a worker holds in its session for its number, or for a queue that it serves."""
+    return int.from_bytes(hashlib.sha256(f"{schema} {name}".encode()).digest()[:8], signed=True)
 
 
 def queue_name(target: str) -> str:
     """The name of a billing's own queue: short, for PostgreSQL notifies by no long names."""
     return hashlib.sha256(target.encode()).hexdigest()[:16]
-
-
-def queues_of(targets: Iterable[str]) -> list[str]:
-    """The names of the queues of several billings."""
-    return [queue_name(target) for target in targets]
 
 
 def require_shared(journal: JournalAddress) -> PostgresAddress:

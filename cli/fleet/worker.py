@@ -3,7 +3,7 @@
     queue ──▶ given out ──▶ process of the run ──▶ its exit code: ended, again later, or a person has to look
                                                └─▶ "ended" is believed where the journal has no open row of the run
                   ▲
-    stalled ──────┘  jobs whose worker has not been heard of, also this one's after it was frozen
+    left ─────────┘  jobs whose worker is gone, or was not heard of: also this one's after it was frozen
 
 What a worker believes is never what keeps the money: a process that another worker has started for the same run is
 refused, or waits for the lease of the billing.
@@ -18,9 +18,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import anyio
+import psycopg
 import structlog
 from procrastinate import exceptions
 from procrastinate.connector import BaseConnector
@@ -32,12 +33,23 @@ from procrastinate.worker import Worker as QueueWorker
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
-from checkpoints.records import Run
+from checkpoints.records import Holder, Run
 from cli.fleet.children import Children, ProcessEnd
-from cli.fleet.queue import NOTE, TASK, Queue, open_queue, queues_of
+from cli.fleet.queue import (
+    NOTE,
+    NOTHING_TYPED,
+    TASK,
+    TYPED,
+    Queue,
+    WorkerSession,
+    at_work,
+    open_queue,
+    queue_name,
+)
 from cli.session.control_client import ourselves
 from cli.session.journal import open_existing, unfinished
 from cli.settings.flags import Flags
+from cli.settings.known_billings import profile_among
 from cli.settings.settings import Settings, load
 from cli.settings.settings_file import badges_in
 from cli.terminal.exits import Exit, SettingsRefused
@@ -51,12 +63,12 @@ from texts.said import Said, counted, said, text_of
 
 @dataclass(frozen=True, slots=True)
 class Billings:
-    """The profile of settings of each billing, by its target, "" for the billing of a file without profiles.
+    """The profiles of settings of each billing, by its target, "" for the billing of a file without profiles.
 
     `left_out` are the profiles that this machine cannot send for, with the reason.
     """
 
-    profiles: Mapping[str, str]
+    profiles: Mapping[str, Sequence[str]]
     left_out: Mapping[str, str]
 
 
@@ -64,14 +76,14 @@ def billings_of(settings: Settings, flags: Flags, environment: Mapping[str, str]
     """The billings of the settings in force. Raises `SettingsRefused` for a file without profiles and billing."""
     names = [badge.profile for badge in badges_in(settings.file)] if settings.file else []
     if settings.profile is not None or not names:
-        return Billings({_target(settings): settings.profile.badge.profile if settings.profile else ""}, {})
-    profiles: dict[str, str] = {}
+        return Billings({_target(settings): [settings.profile.badge.profile if settings.profile else ""]}, {})
+    profiles: dict[str, list[str]] = {}
     left_out: dict[str, str] = {}
     for name in names:
         try:
             own = load(replace(flags, profile=name), environment, folder)
             if own.journal.value == settings.journal.value:
-                profiles[_target(own)] = name
+                profiles.setdefault(_target(own), []).append(name)
             else:
                 left_out[name] = said("its journal is another one: {journal}", journal=str(own.journal.value))
         except SettingsRefused as error:
@@ -130,20 +142,25 @@ class GivenOutAgain(BaseRetryStrategy):
 class JobKeeper(JobManager):
     """The jobs of an open queue. `say` tells what is taken from another worker."""
 
-    def __init__(self, connector: BaseConnector, say: Callable[[Said], None]) -> None:
+    def __init__(self, connector: BaseConnector, session: WorkerSession, say: Callable[[Said], None]) -> None:
         super().__init__(connector)
+        self._session = session
         self._say = say
         self.give_up: Callable[[], None] = lambda: None
         """Called where jobs cannot be written: the worker has to begin anew."""
 
+    async def register_worker(self) -> int:
+        """Register the worker, and let others see that it is at work, before it has any job."""
+        worker = await super().register_worker()
+        try:
+            await self._session.hold(worker)
+        except psycopg.Error as error:
+            raise exceptions.ConnectorException from error
+        return worker
+
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001 - as procrastinate
         """End a job, where it is still given out as this one."""
-
-        async def finish() -> None:
-            if await self._is_still(job):
-                await super(JobKeeper, self).finish_job(job, status, delete_job)
-
-        await self._write(finish)
+        await self._write(job, lambda: super(JobKeeper, self).finish_job(job, status, delete_job))
 
     async def retry_job(
         self,
@@ -154,40 +171,58 @@ class JobKeeper(JobManager):
         lock: str | None = None,
     ) -> None:
         """Give a job out again, where it is still given out as this one."""
+        await self._write(job, lambda: super(JobKeeper, self).retry_job(job, retry_at, priority, queue, lock))
 
-        async def retry() -> None:
-            if await self._is_still(job):
-                await super(JobKeeper, self).retry_job(job, retry_at, priority, queue, lock)
+    async def give_out_left(self, after: float, every: float) -> None:
+        """Give out again, without end, the jobs whose worker is gone, or was not heard of for `after` seconds.
 
-        await self._write(retry)
-
-    async def give_out_stalled(self, after: float, every: float) -> None:
-        """Give out again, without end, the jobs whose worker was not heard of for `after` seconds."""
+        One whose session has ended is gone. One that is frozen, or whose machine has no power, keeps its session.
+        """
         while True:
             try:
-                stalled = await self.get_stalled_jobs(task_name=TASK, seconds_since_heartbeat=after)
-                for job in stalled:
-                    log.debug("nothing was heard of a worker: its run is given out again", **_run_of(job))
-                    self._say(
-                        said(
-                            "{run}: its worker was not heard of for {seconds} s; another goes on with it",
-                            run=str(job.task_kwargs.get("run")),
-                            seconds=round(after),
-                        )
-                    )
-                    await self.retry_job(job)
+                for job, why in await self._left(after):
+                    if await self._is_still(job):
+                        log.debug("a run is given out again", run=_run_of(job), worker=job.worker_id, why=why)
+                        self._say(why)
+                        await super().retry_job(job)
+            except psycopg.Error as error:
+                # Others do not see this worker any more, and have what it had.
+                log.debug("the session of the worker is lost", why=str(error))
+                self.give_up()
             except exceptions.ConnectorException as error:
                 # The worker notices it too, and opens the queue anew.
-                log.debug("stalled runs cannot be looked for", why=str(error))
+                log.debug("runs that were left cannot be looked for", why=str(error))
             await asyncio.sleep(every)
 
-    async def _write(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write what becomes of a job. Where that fails again and again, this worker gives up all that it has.
+    async def _left(self, after: float) -> list[tuple[Job, Said]]:
+        """The jobs that their workers have left, each with the sentence that says so."""
+        silent = {job.id for job in await self.get_stalled_jobs(task_name=TASK, seconds_since_heartbeat=after)}
+        # Workers last: one that has begun meanwhile is seen before any of its jobs.
+        given_out = [*await self.list_jobs_async(task=TASK, status="doing")]
+        workers = await self._session.seen({job.worker_id for job in given_out})
+        left: list[tuple[Job, Said]] = []
+        for job in given_out:
+            if job.worker_id not in workers:
+                left.append((job, said("{run}: its worker is gone; another goes on with it", run=_run_of(job))))
+            elif job.id in silent:
+                why = said(
+                    "{run}: its worker was not heard of for {seconds} s; another goes on with it",
+                    run=_run_of(job),
+                    seconds=round(after),
+                )
+                left.append((job, why))
+        return left
 
-        It begins anew then, and the job is found as that of a worker that is gone.
+    async def _write(self, job: Job, write: Callable[[], Awaitable[None]]) -> None:
+        """Write what becomes of a job that is still this worker's.
+
+        Where that fails again and again, this worker gives up all that it has: it begins anew then, and the job is
+        found as that of a worker that is gone.
         """
         for _ in range(_STORING_TRIES):
             try:
+                if not await self._is_still(job):
+                    return self._say(said("{run}: another worker has it by now", run=_run_of(job)))
                 return await write()
             except exceptions.ConnectorException as error:
                 log.debug("what becomes of a run could not be written", why=str(error))
@@ -196,14 +231,11 @@ class JobKeeper(JobManager):
         return None
 
     async def _is_still(self, job: Job) -> bool:
-        found = await self.connector.execute_query_all_async(_STILL, job=job.id, worker=job.worker_id)
-        if not found:
-            self._say(said("{run}: another worker has it by now", run=str(job.task_kwargs.get("run"))))
-        return bool(found)
+        return bool(await self.connector.execute_query_all_async(_STILL, job=job.id, worker=job.worker_id))
 
 
-def _run_of(job: Job) -> dict[str, Any]:
-    return {"run": job.task_kwargs.get("run"), "worker": job.worker_id}
+def _run_of(job: Job) -> str:
+    return str(job.task_kwargs.get("run"))
 
 
 # ---- a worker -----------------------------------------------------------------------------------------------------
@@ -213,7 +245,10 @@ _SIGNS: Final = 3
 """Signs of life of a worker in that time."""
 
 _LOOKS: Final = 20
-"""Looks for workers without one in that time."""
+"""Looks for workers without one in that time, at least."""
+
+_LOOK: Final = 1.0
+"""Seconds between two looks for workers that are gone, at most."""
 
 _POLL: Final = 0.5
 """Seconds between two looks into the queue: what becomes due by time alone is announced by nobody."""
@@ -227,8 +262,8 @@ _AWAY: Final = 2.0
 _LONGEST_WAIT: Final = 60.0
 """Seconds until a run that the system has stopped is tried again, at most; the first times it is sooner."""
 
-_PAUSED_WAIT: Final = 5.0
-"""Seconds until it is looked whether a run is still paused."""
+_LOOK_AGAIN: Final = 5.0
+"""Seconds until it is looked whether a run is still paused, or somebody else sends."""
 
 _TRIES: Final = 3
 """Times that a run is tried whose process was refused by its settings, had a fault, or ended and left rows open.
@@ -269,7 +304,7 @@ class FleetWorker:
         billings: Billings,
         limits: WorkerLimits,
         children: Children,
-        words: Callable[[str, str], Sequence[str]],
+        words: Callable[[str, str, Mapping[str, str]], Sequence[str]],
         say: Say,
     ) -> None:
         self._journal = journal
@@ -283,6 +318,10 @@ class FleetWorker:
         self._stopping = anyio.Event()
         self._tries: Counter[str] = Counter()
         """Of each run, how often it came back in a row without a call that it has made."""
+        self._profiles: dict[str, str] = {}
+        """The profile of settings by which each run is sent."""
+        self._awaited: dict[str, str] = {}
+        """What each run waits for that was looked at, as it was said."""
 
     def heed(self, number: signal.Signals) -> None:
         """Take no more runs, and let the processes finish what is in flight; a second signal ends them at once."""
@@ -308,11 +347,12 @@ class FleetWorker:
             logging.getLogger(name).setLevel(level)
         while not self._stopping.is_set():
             try:
-                async with open_queue(self._journal) as queue:
+                queues = [queue_name(target) for target in self._billings.profiles]
+                async with open_queue(self._journal) as queue, at_work(self._journal, queues) as session:
                     if self._away:
                         self._away = False
                         self._say(said("PostgreSQL answers again: runs are taken"))
-                    await self._work_on(queue)
+                    await self._work_on(queue, queues, session)
             except JournalError as error:
                 log.debug("the queue is away; it is tried again", why=str(error))
                 if not self._away:
@@ -333,14 +373,14 @@ class FleetWorker:
         """How many runs this worker has a process for."""
         return len(self._children)
 
-    async def _work_on(self, queue: Queue) -> None:
+    async def _work_on(self, queue: Queue, queues: Sequence[str], session: WorkerSession) -> None:
         """Work until the queue is away, or `heed` was called."""
         app, limits = queue.app, self._limits
-        app.job_manager = keeper = JobKeeper(app.connector, self._say)
+        app.job_manager = keeper = JobKeeper(app.connector, session, self._say)
         app.task(name=TASK, retry=GivenOutAgain())(self._go_on)
         worker = QueueWorker(
             app,
-            queues=queues_of(self._billings.profiles),
+            queues=queues,
             concurrency=limits.billings,
             fetch_job_polling_interval=_POLL,
             # What is worked on goes on without the queue, and is found again.
@@ -359,7 +399,9 @@ class FleetWorker:
 
         beside = [
             asyncio.create_task(stop_when_asked()),
-            asyncio.create_task(keeper.give_out_stalled(limits.stalled_after, limits.stalled_after / _LOOKS)),
+            asyncio.create_task(
+                keeper.give_out_left(limits.stalled_after, every=min(_LOOK, limits.stalled_after / _LOOKS))
+            ),
         ]
         try:
             await worker.run()  # type: ignore[no-untyped-call]  # as above
@@ -368,16 +410,22 @@ class FleetWorker:
 
     # ---- one run ----
 
-    async def _go_on(self, run: str, target: str) -> None:
+    async def _go_on(self, run: str, target: str, typed: Mapping[str, str] = NOTHING_TYPED) -> None:
         """The job: have a run sent as far as it goes. Raises `AgainLater`."""
-        profile = self._billings.profiles[target]
         if run not in self._children:
-            async with self._in_journal(run) as (found, _):
+            async with self._in_journal(run) as (found, journal):
+                # A process for it would only hold the place of another.
                 if found.paused_at is not None:
-                    # It would only hold the place of another.
-                    raise AgainLater(_PAUSED_WAIT, "paused")
+                    raise AgainLater(_LOOK_AGAIN, "paused")
+                if holder := await journal.busy(found):
+                    self._say_awaited(run, holder)
+                    raise AgainLater(_LOOK_AGAIN, holder.sentence)
+            self._profiles[run] = profile = profile_among(self._billings.profiles[target], found)
+            self._awaited.pop(run, None)
             self._say(said("{run}: sending to {billing}", run=run, billing=profile or target))
-        ended = await self._children.finished(run, self._words(run, profile))
+        profile = self._profiles[run]
+        own = {name: value for name, value in typed.items() if name in TYPED}
+        ended = await self._children.finished(run, self._words(run, profile, own))
         log.debug("a run has come back", run=run, exit=ended.code, why=printable(ended.why))
         tries = self._tries.pop(run, 0)
         if ended.closing.calls:
@@ -387,6 +435,19 @@ class FleetWorker:
             self._tries[run] = tries + 1
             self._say(_goes_on(run, wait, _why(ended, _BRIEF)))
             raise AgainLater(wait, ended.why)
+
+    def _say_awaited(self, run: str, holder: Holder) -> None:
+        """Say who sends to the billing of a run, once."""
+        if self._awaited.get(run) != holder.sentence:
+            self._awaited[run] = holder.sentence
+            self._say(
+                said(
+                    "{run}: waits, {holder} sends to its billing; looked at again every {seconds} s",
+                    run=run,
+                    holder=holder.sentence,
+                    seconds=round(_LOOK_AGAIN),
+                )
+            )
 
     @asynccontextmanager
     async def _in_journal(self, name: str) -> AsyncIterator[tuple[Run, Journal]]:

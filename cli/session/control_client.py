@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from checkpoints.journal import Journal
-from checkpoints.mailbox import PATIENCE
+from checkpoints.mailbox import PATIENCE, LiveRow
 from checkpoints.records import Holder, Run
 from cli.settings.file_access import user_name
 from cli.terminal.exits import CommandRefused, Exit
@@ -72,7 +72,11 @@ def ourselves(through: str = "") -> str:
 
 async def hear(run: Run, journal: Journal) -> tuple[Live | None, Said | None]:
     """What the process says of itself that works on the run, or why nothing is heard of it."""
-    row = await journal.mailbox.live(run)
+    return heard(await journal.mailbox.live(run))
+
+
+def heard(row: LiveRow | None) -> tuple[Live | None, Said | None]:
+    """What a row says of the process that works on its run, or why nothing is heard of it."""
     if row is None:
         return None, said("its process reads rows, looks something up, or waits for an answer on its terminal")
     if row.age > FRESH:

@@ -49,9 +49,16 @@ class Need:
     sentence: Said
 
 
+UNSERVED: Final = said("no worker at work has its billing among its profiles of settings")
+"""Why a run is not taken out of the queue."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """A run in the queue, since it was handed in. It waits until `not_before`, if that is set, or is `given_out`."""
+    """A run in the queue, since it was handed in. It waits until `not_before`, if that is set, or is `given_out`.
+
+    It `is_served` where a worker that is at work sends to its billing.
+    """
 
     run: str
     target: str
@@ -60,6 +67,19 @@ class QueuedRun:
     attempts: int
     not_before: datetime | None
     since: datetime | None
+    is_served: bool = True
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The place in the queue, for scripts."""
+        return {
+            "since": self.since,
+            "not_before": self.not_before,
+            "given_out": self.given_out,
+            "attempts": self.attempts,
+            "priority": self.priority,
+            "served": self.is_served,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,10 +211,16 @@ class RunView(RunSummary):
         if totals.refused:
             refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
             yield Need("refused", totals.refused, refused)
-        if self.is_held or self.queued is not None or self.has_ended or run.paused_at is not None:
+        if not self.is_held and not self.has_ended and run.paused_at is None:
+            yield from self._needs_somebody(totals.count_where(open=True))
+
+    def _needs_somebody(self, left: int) -> Iterator[Need]:
+        """Why nobody goes on with its rows, where that is for a person to see to."""
+        run, note = self.run, self.note
+        if self.queued is not None:
+            if not self.queued.is_served:
+                yield Need("unserved", left, UNSERVED)
             return
-        left = totals.count_where(open=True)
-        note = self.note
         if note is not None and note.given_at >= (self.began_at or note.given_at):
             yield Need("left", left, said("a worker has left it: {why}", why=note.answer))
         elif self.stage == STOPPED:
@@ -208,7 +234,7 @@ class RunView(RunSummary):
     @property
     def where(self) -> Said:
         """Who works on it, or what it waits for, in few words."""
-        run, queued = self.run, self.queued
+        run = self.run
         if self.holder is not None:
             first = self.holder.host.partition(".")[0]
             # An address has no such part.
@@ -220,7 +246,7 @@ class RunView(RunSummary):
             return self._end_in_short
         if run.paused_at is not None:
             return said("paused")
-        return STAGE_NAMES[self.stage] if queued is None else self._waits(queued)
+        return self.in_queue
 
     @property
     def _end_in_short(self) -> Said:
@@ -236,9 +262,17 @@ class RunView(RunSummary):
             n=Quantity(self.standing),
         )
 
-    def _waits(self, queued: QueuedRun) -> Said:
-        """What it waits for in the queue."""
-        run = self.run
+    @property
+    def waits_for(self) -> str | None:
+        """What holds the process that works on it, as far as that says so."""
+        return self.live.held if self.live else None
+
+    @property
+    def in_queue(self) -> Said:
+        """What it waits for in the queue; of one that is in none, its stage."""
+        run, queued = self.run, self.queued
+        if queued is None:
+            return STAGE_NAMES[self.stage]
         if queued.given_out:
             return said("being taken up")
         if queued.not_before is None or queued.not_before <= self.now:

@@ -4,13 +4,14 @@ Who looks at all billings chooses no profile of settings: what stands in the com
 each profile its address and its journal. No credential is needed for that, and none is asked for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from checkpoints.address import JournalAddress
+from checkpoints.records import Run
 from checkpoints.stores import is_there
 from cli.settings.flags import COMMON_PART, Flags
 from cli.settings.places import (
@@ -26,6 +27,7 @@ from cli.settings.places import (
 from cli.settings.settings import Settings
 from cli.settings.settings_file import has_default_profile, profiles_in
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.layout import badge_of
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
 
 _USUAL_PORT: Final = ":8082"
@@ -39,16 +41,23 @@ _DEFAULTS: Final = (OF_BILLING, IN_FOLDER)
 class KnownBillings:
     """The profiles of settings by the names of their billings, and the journals of all of them."""
 
-    profiles: Mapping[str, str]
+    profiles: Mapping[str, Sequence[str]]
     journals: tuple[JournalAddress, ...]
 
-    def profile_of(self, target: str) -> str | None:
-        """The profile of a billing, by the address that its runs have; None where this machine has none."""
-        return self.profiles.get(name_of_billing(target))
+    def profile_of(self, run: Run) -> str | None:
+        """The profile of the billing of a run, by the address that it has; None where this machine has none."""
+        found = self.profiles.get(name_of_billing(run.target))
+        return profile_among(found, run) if found else None
 
-    def name_of(self, target: str) -> str:
-        """What a billing is called: its profile of settings, else its host."""
-        return self.profile_of(target) or host_of(target)
+    def name_of(self, run: Run) -> str:
+        """What the billing of a run is called: its profile of settings, else its host."""
+        return self.profile_of(run) or host_of(run.target)
+
+
+def profile_among(profiles: Sequence[str], run: Run) -> str:
+    """The profile of settings that the run was begun by; the first one where it is not among those of its billing."""
+    own = badge_of(run.parameters)
+    return own.profile if own and own.profile in profiles else profiles[0]
 
 
 NO_BILLINGS: Final = KnownBillings({}, ())
@@ -79,7 +88,10 @@ def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownB
     A journal that was named by flag or variable is the only one.
     """
     listed = profiles_in(settings.file) if settings.file else []
-    profiles = {name_of_billing(one.address): one.badge.profile for one in listed if one.address}
+    profiles: dict[str, list[str]] = {}
+    for one in listed:
+        if one.address:
+            profiles.setdefault(name_of_billing(one.address), []).append(one.badge.profile)
     journal = settings.journal
     if settings.profile is not None or not (journal.of_file or journal.origin in _DEFAULTS):
         return KnownBillings(profiles, (journal.value,))

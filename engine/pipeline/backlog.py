@@ -78,6 +78,11 @@ class Backlog:
         self.passed_over = 0
         self.behind = 0
 
+    def end(self) -> None:
+        """Take no more items of the list in this pass."""
+        self._left = 0
+        self._changed.set()
+
     # ---- what comes in ----
 
     def more(self) -> None:

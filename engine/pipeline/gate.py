@@ -109,6 +109,8 @@ class Gate:
         self._why = ""
         self._last_call = anyio.current_time()
         self.in_flight = 0
+        self.foreign = 0
+        """Calls of an earlier owner of the billing that may be under way."""
         self._holds.listen(self.ring)
         throttle.listen(self.ring)
 
@@ -120,7 +122,7 @@ class Gate:
             return None
         places = self._places
         await places.take()
-        is_clear = not self._holds and self._throttle.has_room and self.in_flight < self._breaker.most
+        is_clear = not self._holds and self._throttle.has_room and self.in_flight < self._most
         if self._rate.per_second is not None or self._turnstile.locked() or not is_clear:
             places.held_up += 1
             await self._pass(anyio.current_time())
@@ -148,7 +150,7 @@ class Gate:
             window.troubled(now, ticket, _trouble(outcome))
         self._progress.called(now - ticket.started)
         self._breaker.seen(outcome, again=again)
-        if self._places.give_back() or self._breaker.most < inf:
+        if self._places.give_back() or self._most < inf:
             self.ring()
         return blameless
 
@@ -232,6 +234,12 @@ class Gate:
 
     # ---- the turnstile ----
 
+    @property
+    def _most(self) -> float:
+        """Calls at once, where that is less than the window: beside calls of an earlier owner, one at least."""
+        beside = max(self.size - self.foreign, 1) if self.foreign else inf
+        return min(self._breaker.most, beside)
+
     def _is_over(self) -> bool:
         """Whether a stop was requested during the wait."""
         return self._stop.requested
@@ -250,7 +258,7 @@ class Gate:
                     self._why = self._places.window.why
                 elif not self._throttle.has_room:
                     self._why = self._throttle.why
-                elif self.in_flight >= self._breaker.most:
+                elif self.in_flight >= self._most:
                     self._why = said("slow start")
                 else:
                     rate = self._rate.per_second

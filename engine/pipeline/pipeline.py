@@ -39,7 +39,7 @@ from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.precedence import Precedence
 from engine.pipeline.progress import Progress, Sending
-from engine.pipeline.reconciler import Reconciler
+from engine.pipeline.reconciler import IN_DOUBT, Reconciler
 from engine.pipeline.witness import FRESH, READING_COUNTS, BeforeImages, Updates, Witness
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, Said, counted, said, text_of, wording
@@ -351,7 +351,7 @@ class Pipeline:
         # Only a database shows by itself what the API has answered.
         self._looks_at_first = effect.looks_together and not trust_journal
         self._claims = Claims(self._gate.ahead)
-        self._claiming = False
+        self._claiming = self._sends_others = False
         self._taken_in = anyio.Event()
         self._looking = anyio.CancelScope()
         self._workers = 0
@@ -402,6 +402,7 @@ class Pipeline:
         canary = self._aftermath.canary = await canary_of(
             self._run, self._journal, self._progress.counts, wanted=self._policy.canary
         )
+        await self._send_others(tasks)
         while not self._stop.requested:
             try:
                 await self._settle()
@@ -410,16 +411,56 @@ class Pipeline:
                     StopKind.SYSTEM, said("rows in doubt could not be looked up: {error}", error=error)
                 )
                 return
-            if self._spending.must_look:
-                await self._spending.look(self._run, self._journal)
-            self._backlog.begin(1 if self._looks_at_first else canary.rows)
-            self._precedence.begin()
+            await self._begin_pass()
             if not await self._send_pending(tasks) and self._doubts.settled():
                 break
             if not self._looks_at_first or await self._first_is_shown():
                 canary.passed()
         if why := self._left():
             self._stop.request(StopKind.SYSTEM, why)
+
+    async def _begin_pass(self) -> None:
+        if self._spending.must_look:
+            await self._spending.look(self._run, self._journal)
+        self._backlog.begin(1 if self._looks_at_first else self._aftermath.canary.rows)
+        self._precedence.begin()
+
+    # ---- rows that were never in doubt ----
+
+    async def _send_others(self, tasks: TaskGroup) -> None:
+        """Send the rows of other lanes while rows in doubt wait for calls of an earlier owner."""
+        if not self._doubts_wait():
+            return
+        self._sends_others = True
+        tasks.start_soon(self._end_sending_others)
+        while self._doubts_wait() and not self._stop.requested:
+            await self._begin_pass()
+            async for page in self._journal.each_page(self._run, IN_DOUBT, size=self._policy.page):
+                for item in page:
+                    self._backlog.shut_lane(item.lane)
+            if not await self._send_pending(tasks):
+                break
+            if not self._looks_at_first or await self._first_is_shown():
+                self._aftermath.canary.passed()
+        self._sends_others = False
+
+    def _doubts_wait(self) -> bool:
+        """Whether rows in doubt wait for an earlier owner's calls, and those of other lanes need not.
+
+        Steps need each other, and of a limited sum it has to be known first what is spent.
+        """
+        waits = self._progress.in_doubt > 0 and self._reconciler.until_looked_up > 0
+        return waits and not self._effect.has_steps and self._steering.policy.limit_money is None
+
+    async def _end_sending_others(self) -> None:
+        """Keep places free for the earlier owner's calls until they have ended; end the pass when doubts can."""
+        self._gate.foreign = self._progress.in_doubt
+        await anyio.sleep(self._reconciler.until_calls_end)
+        self._gate.foreign = 0
+        self._gate.ring()
+        await anyio.sleep(self._reconciler.until_looked_up)
+        if self._sends_others:
+            self._backlog.end()
 
     async def _first_is_shown(self) -> bool:
         """Wait until the database shows the first accepted row; False while there is none, and where the run stops.
@@ -743,6 +784,6 @@ class Pipeline:
             await self._journal.confirm(self._run)
             raise CountsDiffer(
                 "the journal has {counts}, what was done adds up to {kept}: please report",
-                counts=str(dict(totals.counts)),
-                kept=str(kept),
+                counts=tuple(f"{state} {n}" for state, n in totals.counts.items()),
+                kept=tuple(f"{state} {n}" for state, n in kept.items()),
             )

@@ -21,7 +21,7 @@ from texts.said import Quantity, counted, in_clauses, reason, said
 
 log = structlog.get_logger(__name__)
 
-_IN_DOUBT: Final = states_where(in_doubt=True)
+IN_DOUBT: Final = states_where(in_doubt=True)
 
 GAP = 1.0
 """Seconds between two look-ups while the billing has unfinished work."""
@@ -42,6 +42,22 @@ class Reconciler:
         self._progress = progress
         self._stop = stop
         self._last_loss = anyio.current_time()
+        self._calls_end = self._last_loss + journal.lease_of(run).until_calls_end
+        self._awaits_calls = self._calls_end > self._last_loss
+
+    @property
+    def until_calls_end(self) -> float:
+        """Seconds until no call of an earlier owner is under way; only then the settle delay begins."""
+        return max(self._calls_end - anyio.current_time(), 0.0)
+
+    @property
+    def until_looked_up(self) -> float:
+        """Seconds until rows can be looked up that an earlier owner has left in doubt; 0 where they need not wait."""
+        if not self._awaits_calls and not self._journal.lease_of(self._run).knows_all_calls:
+            # Rows that may have been sent unknown to this journal have waited as long.
+            return 0.0
+        settle = 0.0 if self._effect.repeatable else self._policy.settle
+        return max(self._calls_end + settle - anyio.current_time(), 0.0)
 
     def lost(self) -> None:
         """Restart the settle delay, because a call was lost."""
@@ -121,7 +137,7 @@ class Reconciler:
         return left
 
     async def _send_again(self) -> None:
-        async for page in self._journal.each_page(self._run, _IN_DOUBT, size=self._policy.page):
+        async for page in self._journal.each_page(self._run, IN_DOUBT, size=self._policy.page):
             again = [Change(item.item_id, State.PENDING, message=item.message, unproven=True) for item in page]
             await self._record(page, again)
 
@@ -130,8 +146,7 @@ class Reconciler:
 
         Then the settle delay begins, or what can be repeated is sent again and nothing overtakes it.
         """
-        lease = self._journal.lease_of(self._run)
-        if not lease.until_calls_end:
+        if not self._awaits_calls:
             return
 
         def left(seconds: int) -> str:
@@ -141,9 +156,10 @@ class Reconciler:
                 seconds=Quantity(seconds),
             )
 
-        await count_down(anyio.current_time() + lease.until_calls_end, self._progress, self._stop, left)
-        self.lost()
-        if not lease.until_calls_end:
+        await count_down(self._calls_end, self._progress, self._stop, left)
+        self._last_loss = max(self._last_loss, self._calls_end)
+        if not self.until_calls_end:
+            self._awaits_calls = False
             await self._journal.history.note_calls_ended(self._run)
 
     async def _wait_for_last_call(self) -> None:
@@ -163,7 +179,7 @@ class Reconciler:
         """
         met: Counter[State] = Counter()
         unfinished_work: str | None = None
-        async for page in self._journal.each_page(self._run, _IN_DOUBT, size=self._policy.page):
+        async for page in self._journal.each_page(self._run, IN_DOUBT, size=self._policy.page):
             await self._wait_for_last_call()
             if self._stop.requested:
                 break

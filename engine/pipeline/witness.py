@@ -11,6 +11,7 @@ entry without a mark is left to a person (`foreign_entries.py`). Between the loo
 enter the row: a look is at most a quarter of a second old.
 
     a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked up, a page at a time
+                             (not where the journal is seen to know each call that has left)
     every row that is sent:  looked up with its claim group (a database), or just before its call (the API alone),
                              and once more, with all that wait beside it, if it waits for longer than `FRESH`
 """
@@ -174,13 +175,14 @@ class Witness:
     async def take_up(self) -> None:
         """Look up items that were pending before this process: found ones become accepted, different ones unknown.
 
-        First it waits until no call of an earlier process can be under way, neither on the wire nor in the stacks.
-        Raises `LookUpFailed` if the billing cannot be read.
+        First it waits until no call can be under way that this journal does not know, as when it was restored,
+        neither on the wire nor in the stacks. Raises `LookUpFailed` if the billing cannot be read.
         """
         if not self.wants_whole_list or not await self._pending(0):
             return
         try:
-            await self.wait_for_earlier_calls()
+            if not self._journal.lease_of(self._run).knows_all_calls:
+                await self.wait_for_earlier_calls()
             after = 0
             while self._together and not self._stop.requested and (page := await self._pending(after)):
                 after = page[-1].number

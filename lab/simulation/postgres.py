@@ -77,7 +77,7 @@ _WORDS: Final = (
     (r"select distinct on \(run_id\) \*,", "select *, max(epoch) as newest,"),
     (r"order by run_id, epoch desc", "group by run_id"),
     (r"\btimestamptz\b", "real"),
-    (r"default clock_timestamp\(\)", "default (clock_timestamp())"),
+    (r"default (\w+\(\))", r"default (\1)"),
 )
 _PART: Final = re.compile(r"(?:with |, )(\w+) as (?:materialized )?\((.*?)\n\)", re.DOTALL)
 _BOTH: Final = ("begin_runner", "take_up", "new_owner", "taken_over")
@@ -137,6 +137,8 @@ class Server(Disk):
     def __init__(self, loop: SeededLoop, lease: float, reached: Callable[[str], None]) -> None:
         self.loop, self.lease, self.reached = loop, lease, reached
         self.wall = self.set_back = self.away_until = 0.0
+        self.lives = 0
+        """How often it was started anew."""
         self.swallowed: dict[str, float] = {}
         """Until when the way from a machine swallows what is sent, answers too."""
         self.sessions: list[Session] = []
@@ -157,6 +159,7 @@ class Server(Disk):
             ("clock_timestamp", 0, lambda own: own.loop.now + own.wall),
             ("seconds", 0, lambda own: own.loop.now + own.wall),
             ("hashtext", 1, lambda _, text: len(text)),
+            ("this_journal", 0, lambda own: str(own.lives)),
             ("locks", 0, lambda own: json.dumps([(run, one.pid) for run, one in own.owners.items()])),
             ("writer", 0, lambda own: own.asking.process.number),
             ("is_locked", 0, lambda own: int(own.locker(own.asking) is not None)),
@@ -203,6 +206,7 @@ class Server(Disk):
     def restart(self, seconds: float) -> None:
         """End all sessions, and take no new ones for a while."""
         self.away_until = self.loop.now + seconds
+        self.lives += 1
         self.end_sessions()
 
     def set_clock(self, seconds: float) -> None:

@@ -179,6 +179,8 @@ async def frozen_and_taken_over(place: Place, words: Words) -> None:
             resuming.signal(signal.SIGINT)
             assert (await resuming.ended(None)).exit == 130
     assert ended.exit == 3, ended.err
+    assert "was taken over by process" in ended.words or "the lease of the billing ran out" in ended.words
+    assert "please report" not in ended.words
 
 
 def cut_off(cuts: Callable[[JournalWay], None]) -> Moment:

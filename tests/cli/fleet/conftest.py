@@ -13,7 +13,7 @@ from checkpoints.address import JournalAddress, PostgresAddress, journal_in_post
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, NewRunner, Page, Refusal, Run
 from checkpoints.states import State
-from cli.fleet.queue import open_queue
+from cli.fleet.queue import at_work, open_queue, queue_name
 from tests.checkpoints.samples import come_to, keep, new_item
 from tests.checkpoints.shells import shell
 from tests.cli.conftest import Cli, clean_environment
@@ -103,6 +103,9 @@ async def every_stage(journal: Journal) -> AsyncIterator[Campaign]:
     async with AsyncExitStack() as stack:
         ours = await stack.enter_async_context(journal.taken_up(runs["works"], SENDS))
         await sent_by(journal, ours, [*[State.ACCEPTED] * 6])
+        # All but one of those in the queue are a worker's.
+        served = [queue_name(runs[what].target) for what in ("queued", "hours", "given")]
+        await stack.enter_async_context(at_work(journal.address, served))
         yield Campaign(runs)
 
 

@@ -37,14 +37,15 @@ async def test_each_run_and_all_sums_are_the_journals(
     what = {run.name: what for what, run in campaign.runs.items()}
     runs = {what[one["run"]]: one for one in found["runs"]}
     assert [(what[one["run"]], one["group"]) for one in found["runs"]] == [
-        *((name, "person") for name in ("reading", "frozen", "left", "idle", "decide", "rejected")),
+        *((name, "person") for name in ("reading", "frozen", "again", "left", "idle", "decide", "rejected")),
         ("works", "working"),
-        *((name, "waiting") for name in ("paused", "given", "hours", "again", "queued")),
+        *((name, "waiting") for name in ("paused", "given", "hours", "queued")),
         *((name, "ended") for name in ("discarded", "done")),
     ]
     assert {name: one["needs"][0]["what"] for name, one in runs.items() if one["needs"]} == {
         "reading": "idle",
         "frozen": "unapproved",
+        "again": "unserved",
         "left": "left",
         "idle": "idle",
         "decide": "decide",
@@ -65,7 +66,7 @@ async def test_each_run_and_all_sums_are_the_journals(
         assert Decimal(one["entered"]) == totals.amounts.get(State.ACCEPTED, Decimal(0)), name
     sums = found["sums"]
     assert sums["billings"] == len(runs)
-    assert sums["runs"] == {"person": 6, "working": 1, "waiting": 5, "ended": 2}
+    assert sums["runs"] == {"person": 7, "working": 1, "waiting": 4, "ended": 2}
     assert sums["rows"] == (len(runs) - 1) * ROWS
     assert sums["done"] == sum(one["done"] for one in runs.values())
     assert Decimal(sums["entered"]) == sum(Decimal(one["entered"]) for one in runs.values())

@@ -1,6 +1,7 @@
 """Workers: what is handed in is sent, taken over when a worker dies, and left to a person where it has to be."""
 
 import asyncio
+import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import anyio
 import pytest
 from aiohttp import web
 
@@ -52,6 +54,22 @@ async def working(cli: Cli) -> AsyncIterator[Started]:
         yield worker
         worker.signal(signal.SIGTERM)
         assert (await worker.ended()).exit == 0
+
+
+def of_another_machine(place: Place) -> None:
+    """Whoever has worked until now has done so elsewhere, for all that the next one knows."""
+    place.asked("update runners set machine = 'another one'")
+
+
+GIVEN_BACK = "select attempts >= 2 from procrastinate_jobs"
+"""Whether the one run in the queue was given out twice, and given back."""
+
+
+async def comes_to(place: Place, sql: str) -> None:
+    """Wait until the journal answers with yes."""
+    with anyio.fail_after(PATIENCE):
+        while place.asked(sql) != [(True,)]:  # noqa: ASYNC110 - the server's tables
+            await anyio.sleep(0.1)
 
 
 async def accepted(place: Place) -> int:
@@ -107,6 +125,42 @@ async def test_runs_of_a_killed_worker_are_taken_over_and_of_one_that_ends_hande
     async with shared.cli.started(*WORKER) as worker:
         await worker.said(f"{run}: done")
     await shared.landed_once(ROWS)
+
+
+async def test_after_a_machine_is_gone_rows_that_were_never_in_doubt_wait_for_its_lease_alone(shared: Place) -> None:
+    """Not until its worker counts as silent, nor for its calls under way, nor for the settle delay."""
+    journal = shared.cli.environment["CARBON_MIGRATE_JOURNAL"].partition("&")[0]
+    shared.cli.environment["CARBON_MIGRATE_JOURNAL"] = f"{journal}&lease={loops(8):.1f}"
+    run = await hand_in(shared, ROWS, "--settle", "600", "--timeout", "600", "--in-flight", "8", "--no-canary")
+    async with shared.cli.started("worker", "--stalled-after", "600") as worker:
+        await shared.traffic.reaches(10)
+        shared.billing.latency = 5.0
+        await shared.traffic.reaches(shared.traffic.arrived + 2)
+        async with shared.cli.on_machine("other").started("worker", "--stalled-after", "600") as other:
+            await other.said("Takes runs of 1 billing")
+            worker.signal(signal.SIGSTOP)
+            ((sends,),) = shared.asked("select process from runners order by epoch desc limit 1")
+            os.kill(int(sends), signal.SIGKILL)
+            worker.signal(signal.SIGKILL)
+            of_another_machine(shared)
+            arrived, shared.billing.latency = shared.traffic.arrived, 0.02
+            await other.said(f"{run}: its worker is gone; another goes on with it")
+            await comes_to(
+                shared, "select strpos(status, 'may still send') > 0 from live join runs using (run_id, epoch)"
+            )
+            # Whoever looks, from any machine, is told what it waits for.
+            for words in ([run], ["--all"]):
+                assert "was not ended in order and may still send: going on in" in await shared.cli.told(
+                    "status", *words
+                )
+            assert shared.traffic.arrived == arrived
+            await shared.traffic.reaches(arrived + 10)
+            ((doubts,),) = shared.asked("select count(*) from items where state = 'unknown'")
+            other.signal(signal.SIGINT)
+            assert (await other.ended()).exit == 0
+    assert doubts > 0
+    assert shared.asked("select count(*) from items where state = 'unknown'") == [(doubts,)]
+    assert (await shared.found()).most_for_one == 1
 
 
 async def test_equal_rows_are_each_billings_own(shared: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -168,11 +222,53 @@ async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Pl
         rest = shared.balances(ROWS)
         skipped = await shared.run("balances", rest.path, "--detach", "--skip-bad")
         async with working(shared.cli) as worker:
-            heard = await worker.said(f"{skipped['run']}: goes on in 5 s")
+            heard = await worker.said(f"{skipped['run']}: waits, process {load.process.pid} on runner-7")
+            await comes_to(shared, GIVEN_BACK)
             assert "waits for a person" not in heard
+            # Nobody begins a process for it, and what it waits for is said once.
+            assert shared.asked("select count(*) from runners group by run_id order by run_id") == [(1,), (1,)]
         load.signal(signal.SIGKILL)
         await load.ended()
     assert shared.asked("select status::text, attempts > 0 from procrastinate_jobs") == [("todo", True)]
+
+
+async def test_a_run_that_a_person_resumes_is_left_to_him(shared: Place) -> None:
+    run = await hand_in(shared, ROWS, "--rate", "1")
+    async with shared.cli.started("resume", run) as resuming:
+        await shared.traffic.reaches(1)
+        async with working(shared.cli.on_machine("other")) as worker:
+            heard = await worker.said(f"{run}: waits, process {resuming.process.pid} on ")
+            await comes_to(shared, GIVEN_BACK)
+            assert "sending to" not in heard
+        assert shared.asked("select purpose from runners order by epoch") == [("run",), ("resume",)]
+        resuming.signal(signal.SIGINT)
+        assert (await resuming.ended()).exit == 130
+
+
+async def test_a_run_that_is_ready_is_sent_at_once_and_as_it_was_handed_in(shared: Place) -> None:
+    """Who has sent nothing has nothing under way; `--timeout` holds for whoever sends."""
+    run = await hand_in(shared, ROWS, "--settle", "600", "--timeout", "3", "--no-canary")
+    assert (await shared.cli.closing("status", run))["queue"]["served"] is False
+    told = (await shared.cli("status", run)).out
+    assert "queued since" in told
+    assert "no worker at work has its billing" in told
+    async with working(shared.cli) as worker:
+        await worker.said(f"{run}: done")
+    assert await accepted(shared) == ROWS
+    assert shared.asked("select call_ms from runners where purpose = 'resume'") == [(6000,)]
+
+
+async def test_of_two_profiles_of_one_billing_a_run_is_sent_by_its_own(shared: Place) -> None:
+    journal = shared.cli.environment["CARBON_MIGRATE_JOURNAL"]
+    url = shared.cli.environment.pop("CARBON_MIGRATE_API_URL")
+    profiles = (f'[profile.{name}]\napi = {{ url = "{url}" }}\n' for name in ("first", "second", "third"))
+    shared.write(f'journal = "{journal}"\n{"".join(profiles)}', "carbon-migrate.toml").chmod(0o600)
+    run = await hand_in(shared, ROWS, "--profile", "second")
+    async with shared.cli.started(*WORKER) as worker:
+        heard = await worker.said(f"{run}: sending to second")
+        assert "Takes runs of 1 billing" in heard
+    (seen,) = (await shared.cli.closing("status", "--all"))["runs"]
+    assert seen["profile"] == "second"
 
 
 async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(shared: Place) -> None:
@@ -208,19 +304,18 @@ async def test_a_worker_is_a_service_that_says_what_it_does(shared: Place, liste
     assert "handed back" in listener.status
 
 
-async def test_a_worker_that_loses_postgresql_waits(
-    shared: Place, postgres_server: PostgresServer, listener: Listener
+async def test_a_worker_waits_for_a_postgresql_that_is_away_at_its_start_and_later(
+    shared: Place, postgres_server: PostgresServer
 ) -> None:
-    away = shared.cli.on_machine("away", "postgresql://postgres@127.0.0.1:1/postgres")
-    away.environment["NOTIFY_SOCKET"] = listener.address
-    await away(*WORKER, may_end_with=(3,))
-    listener.waiting()
-    assert listener.names("READY", "STOPPING") == ["STOPPING"]
     way = JournalWay(postgres_server.port)
     async with way.serving():
         journal = postgres_server.new_journal().replace(f":{postgres_server.port}/", f":{way.port}/")
+        way.cut()
         async with shared.cli.on_machine("cut", journal).started(*WORKER) as worker:
-            await worker.said("Takes runs of 1 billing")
+            heard = await worker.said("PostgreSQL is away; nothing new is sent")
+            assert "Takes runs of 1 billing" in heard
+            way.mend()
+            await worker.said("PostgreSQL answers again")
             way.cut()
             heard = await worker.said("PostgreSQL is away; nothing new is sent")
             way.mend()

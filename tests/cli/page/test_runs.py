@@ -50,7 +50,7 @@ async def test_runs_of_many_billings_are_listed_with_their_needs(
     tmp_path: Path, postgres_server: PostgresServer
 ) -> None:
     where = journal_in_postgres(postgres_server.new_journal(), tmp_path)
-    known = KnownBillings({"idle.example.org-8082": "north"}, (where,))
+    known = KnownBillings({"idle.example.org-8082": ["north"]}, (where,))
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(open_journal(where))
         campaign = await stack.enter_async_context(every_stage(journal))
@@ -60,13 +60,13 @@ async def test_runs_of_many_billings_are_listed_with_their_needs(
         await browser.open()
         found = (await browser.get("/api/runs")).found
         runs = {what[one["run"]]: one for one in found["runs"]}
-        assert list(runs)[0:7] == ["reading", "frozen", "left", "idle", "decide", "rejected", "works"]
+        assert list(runs)[0:7] == ["reading", "frozen", "again", "left", "idle", "decide", "rejected"]
         assert (runs["idle"]["billing"], runs["works"]["billing"]) == ("north", "works.example.org")
         assert runs["works"]["where"].endswith(f", {os.getpid()}")
         assert runs["works"]["per_second"] > 0
         assert runs["decide"]["needs"] == ["надо решить по 3 строкам"]
         assert runs["queued"]["where"].startswith("в очереди с ")
-        assert found["summary"][0].startswith("14 биллингов: 6 загрузок требуют внимания")
+        assert found["summary"][0].startswith("14 биллингов: 7 загрузок требуют внимания")
         assert len(found["billings"]) == len(runs) == 14
         of_one = (await browser.get("/api/runs?billing=north&lang=en")).found
         assert [what[one["run"]] for one in of_one["runs"]] == ["idle"]
