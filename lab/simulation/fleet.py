@@ -339,9 +339,13 @@ class FleetWorld(World):
             case Blow.FREEZE:
                 seconds = 0.3 * 300**much
                 self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds))
+                if int(much * 1000) % 2:
+                    # Its kernel too, as where a virtual machine is stopped; else its processes alone.
+                    server.hears_nothing(machine, seconds)
             case Blow.SLEEP:
                 seconds = 900**much
                 self._goes_down(machine, seconds, lambda one: loop.sleep(one, seconds))
+                server.hears_nothing(machine, seconds)
                 if int(much * 1000) % 2:
                     # It wakes up with the time at which it fell asleep.
                     self._sets_clock(machine, -seconds)
@@ -355,6 +359,7 @@ class FleetWorld(World):
                     self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds))
             case Blow.SWALLOW:
                 server.swallowed[machine] = loop.now + 0.3 * 300**much
+                server.hears_nothing(machine, 0.3 * 300**much)
             case Blow.NO_BILLING:
                 self.network.cut_off.add(machine)
                 loop.call_later(1 + much * 60, self.network.cut_off.discard, machine)

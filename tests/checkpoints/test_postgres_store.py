@@ -65,6 +65,18 @@ def test_a_commit_is_on_the_disk_whatever_the_server_says(
             server.execute("alter database postgres reset synchronous_commit")
 
 
+def test_the_server_gives_up_a_machine_without_power_as_soon_as_its_connections_are_given_up_here(
+    where: JournalAddress,
+) -> None:
+    with connect(_address(where)) as ours:
+        found = ours.execute("select name, setting::int from pg_settings where starts_with(name, 'tcp_')").fetchall()
+        of = {row["name"].removeprefix("tcp_"): row["setting"] for row in found}
+        here = ours.info.get_parameters()
+    # Of a session over TCP the server says what its socket has.
+    assert of["keepalives_idle"] + of["keepalives_interval"] * of["keepalives_count"] < 15
+    assert of == {name: int(here[name if name in here else f"tcp_{name}"]) for name in of}
+
+
 async def test_nobody_takes_a_run_up_between_the_look_at_its_epoch_and_the_write(
     where: JournalAddress, waits: Callable[[threading.Event], None]
 ) -> None:

@@ -37,6 +37,7 @@ FOUND: Final = [
     ("the same, where a page was answered in place of JSON", 8353),
     ("calls that waited in a pause left all at once into a window that was made smaller meanwhile", 9260),
     ("the judge: a number may be given away after it was read, where its row is looked for again and again", 3904),
+    ("the server kept the lock of a machine that lost power when its process had ended in order", 1_772_361),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
