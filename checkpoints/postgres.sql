@@ -525,7 +525,11 @@ where not coalesce(r.is_lapsed, false)
 select is_lapsed as answer from last_runners where run_id = :run_id
 
 -- name: end_holder
-select pg_terminate_backend(pid, 5000) as answer from holders where run_id = :run_id
+-- Who copies the journal shares the locks of all runs, and is no runner of which the lease says anything.
+select pg_terminate_backend(pid, 5000) as answer
+from holders join pg_locks using (pid)
+where run_id = :run_id and locktype = 'advisory' and mode = 'ExclusiveLock'
+limit 1
 
 -- name: renew_lease
 -- Who has taken over waits a lease from then on, so this may be written beside it. The pace is left out while somebody

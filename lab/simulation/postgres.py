@@ -126,6 +126,7 @@ def _tables() -> str:
 _OWN_TABLES: Final = ("table runners", "table billings", "view last_runners")
 _OFFENCES: Final = """
 create view holders as select value ->> 0 as run_id, value ->> 1 as pid from json_each(locks());
+create view pg_locks as select pid, 'advisory' as locktype, 'ExclusiveLock' as mode from holders;
 create table offences (process integer, run_id integer, number integer);
 create trigger items_offend after update of state on items
 when writer() is not (select process from runs join runners using (run_id, epoch) where run_id = new.run_id) begin
