@@ -33,8 +33,8 @@ _ALIVE: Final[Mapping[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""Whoever has gone away without a word is noticed within some ten seconds: the server here (libpq, "Parameter Key
-Words"), and this machine there ("Connection Settings"), which else holds the locks of a machine without power for two hours.
+"""Who has gone away without a word is noticed within some ten seconds: the server here (libpq, "Parameter Key Words"),
+and this machine there ("TCP Settings"), where the locks of one without power would else be held for two hours.
 """
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")

@@ -338,14 +338,12 @@ class FleetWorld(World):
                     self._goes_down(machine, 60.0, lambda one: setattr(one, "fuse", process.fuse))
             case Blow.FREEZE:
                 seconds = 0.3 * 300**much
-                self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds))
-                if int(much * 1000) % 2:
-                    # Its kernel too, as where a virtual machine is stopped; else its processes alone.
-                    server.hears_nothing(machine, seconds)
+                # Its processes alone, or its kernel too, as where a virtual machine is stopped.
+                is_silent = bool(int(much * 1000) % 2)
+                self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds), is_silent=is_silent)
             case Blow.SLEEP:
                 seconds = 900**much
-                self._goes_down(machine, seconds, lambda one: loop.sleep(one, seconds))
-                server.hears_nothing(machine, seconds)
+                self._goes_down(machine, seconds, lambda one: loop.sleep(one, seconds), is_silent=True)
                 if int(much * 1000) % 2:
                     # It wakes up with the time at which it fell asleep.
                     self._sets_clock(machine, -seconds)
@@ -358,8 +356,7 @@ class FleetWorld(World):
                     seconds = 30 ** (2 * much - 1)
                     self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds))
             case Blow.SWALLOW:
-                server.swallowed[machine] = loop.now + 0.3 * 300**much
-                server.hears_nothing(machine, 0.3 * 300**much)
+                server.swallow(machine, 0.3 * 300**much)
             case Blow.NO_BILLING:
                 self.network.cut_off.add(machine)
                 loop.call_later(1 + much * 60, self.network.cut_off.discard, machine)
@@ -382,10 +379,14 @@ class FleetWorld(World):
         others = [f"m{number}" for number in range(1, self.fleet.machines + 1) if f"m{number}" != machine]
         return others[int(much * len(others))]
 
-    def _goes_down(self, machine: str, seconds: float, each: Callable[[Process], None]) -> None:
+    def _goes_down(
+        self, machine: str, seconds: float, each: Callable[[Process], None], *, is_silent: bool = False
+    ) -> None:
         if self._is_down(machine):
             return
         self.down_until[machine] = self.loop.now + seconds
+        if is_silent:
+            self.server.hears_nothing(machine, seconds)
         for one in self.processes:
             if one.machine == machine and one.is_alive and one.frozen_until <= self.loop.now:
                 each(one)

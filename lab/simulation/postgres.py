@@ -9,8 +9,8 @@ tables that both stores have are SQLite's. `driver` stands in the place of psyco
 - the statements of a `with` that write do not see each other's changes (7.8.4);
 - `skip locked` passes over what another transaction has locked (SELECT, "The Locking Clause");
 - a notification is delivered once its transaction has committed, to who listens then (NOTIFY, LISTEN);
-- a connection whose bytes nobody acknowledges for `tcp_user_timeout` is closed on this side (34.1.2); the server's side is
-  ended after `tcp_keepalives_idle` and so many intervals, which by default are those of the system, two hours (20.3.2; tcp(7)).
+- a connection whose bytes nobody acknowledges for `tcp_user_timeout` is closed on this side (34.1.2); the server ends
+  its side after `tcp_keepalives_idle` and so many intervals, by default those of the system: two hours (20.3.2; tcp(7)).
 
 A transaction runs within one step. One in twenty is stopped before its commit, as between two of its statements: what
 it has locked, others wait for, and it is done once more from its start.
@@ -202,6 +202,11 @@ class Server(Disk):
             if one.process.machine == machine:
                 one.falls_silent(seconds)
 
+    def swallow(self, machine: str, seconds: float) -> None:
+        """Let the way from a machine, and to it, swallow everything for so long."""
+        self.swallowed[machine] = self.loop.now + seconds
+        self.hears_nothing(machine, seconds)
+
     def restart(self, seconds: float) -> None:
         """End all sessions, and take no new ones for a while."""
         self.away_until = self.loop.now + seconds
@@ -298,7 +303,7 @@ class Session:
             del self.server.owners[run]
 
     def falls_silent(self, seconds: float) -> None:
-        """Acknowledge nothing for so long: the server ends what it probes in vain, and nobody hears of that before."""
+        """Acknowledge nothing for so long: the server ends what it probes in vain; this side hears of it later."""
         if self._unheard <= seconds and not self.is_ended:
             self.server.loop.call_later(self._unheard, self._is_given_up)
 
