@@ -33,7 +33,7 @@ _ALIVE: Final[Mapping[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""Who has gone away without a word is noticed within some ten seconds: the server here (libpq, "Parameter Key Words"),
+"""Who has gone away without a word is noticed in some ten seconds: the server here (libpq, "Parameter Key Words"),
 and this machine there ("TCP Settings"), where the locks of one without power would else be held for two hours.
 """
 

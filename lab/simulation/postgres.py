@@ -10,7 +10,7 @@ tables that both stores have are SQLite's. `driver` stands in the place of psyco
 - `skip locked` passes over what another transaction has locked (SELECT, "The Locking Clause");
 - a notification is delivered once its transaction has committed, to who listens then (NOTIFY, LISTEN);
 - a connection whose bytes nobody acknowledges for `tcp_user_timeout` is closed on this side (34.1.2); the server ends
-  its side after `tcp_keepalives_idle` and so many intervals, by default those of the system: two hours (20.3.2; tcp(7)).
+  its side after `tcp_keepalives_idle` and so many intervals, by default the system's: two hours (20.3.2; tcp(7)).
 
 A transaction runs within one step. One in twenty is stopped before its commit, as between two of its statements: what
 it has locked, others wait for, and it is done once more from its start.
