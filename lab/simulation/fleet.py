@@ -6,6 +6,7 @@ time, as `carbon-migrate worker` does; a machine that is not heard of loses its 
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -175,6 +176,8 @@ class FleetWorld(World):
     processes: list[Process] = field(default_factory=list)
     down_until: dict[str, float] = field(default_factory=dict)
     """Until when nothing of a machine runs."""
+    starts: Counter[str] = field(default_factory=Counter)
+    """How often a machine has come up after it had lost power."""
     given: dict[str, str] = field(default_factory=dict)
     """The machine that has each input's run."""
     blows: list[tuple[float, float, StrEnum, str]] = field(default_factory=list)
@@ -213,6 +216,7 @@ class FleetWorld(World):
         number = len(self.processes) + 1
         clocks = random.Random(f"{self.schedule.seed} {machine}")
         process = Process(f"{machine}p{number}", number, machine, clocks.uniform(0, 1e6), clocks.uniform(0.98, 1.02))
+        process.boot = f"{machine} {self.starts[machine]}"
         process.wall = self.walls.setdefault(machine, clocks.uniform(-3600, 3600))
         self.processes.append(process)
         self.tables[process.name] = table
@@ -314,7 +318,7 @@ class FleetWorld(World):
 
     # ---- what happens ----
 
-    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912 - a table
+    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - a table
         """Let an event happen to the machine that has sent last."""
         process = self.network.calls[-1].process
         machine, much, loop, server = process.machine, event.much, self.loop, self.server
@@ -335,6 +339,7 @@ class FleetWorld(World):
                 process.lost_power = event.kind is Blow.POWER
                 process.fuse = 1 + int(much * 60)
                 if event.kind is Blow.POWER:
+                    self.starts[machine] += 1
                     self._goes_down(machine, 60.0, lambda one: setattr(one, "fuse", process.fuse))
             case Blow.FREEZE:
                 seconds = 0.3 * 300**much

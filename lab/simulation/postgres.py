@@ -528,7 +528,7 @@ def driver(server: Server, processes: Callable[[], list[Process]] = list) -> Ite
                 (import_module("checkpoints.postgres_store"), "LOOK", SELDOM),
                 (connection, "_is_away", lambda _: True),
                 (import_module("checkpoints.lease"), "Path", partial(_Proc, processes)),
-                (import_module("engine.pipeline.gate"), "machine", lambda: PROCESS.get().machine),
+                (import_module("engine.pipeline.gate"), "machine", lambda: PROCESS.get().boot),
             ]
         ):
             yield
