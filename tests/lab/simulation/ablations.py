@@ -376,8 +376,8 @@ def table() -> dict[str, int]:
 def main() -> None:
     """Measure, and write the table."""
     parser = ArgumentParser()
-    parser.add_argument("--starts", type=int, default=5)
-    parser.add_argument("--most", type=int, default=2000)
+    parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--most", type=int, default=700)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("names", nargs="*")
     wanted = parser.parse_args()
