@@ -1,7 +1,9 @@
 """A fleet in the simulation: its schedules hold, what is broken is found, and its server is as PostgreSQL is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,7 @@ from lab.simulation import loop as simulated
 from lab.simulation.campaign import FLEET, WIRED, as_table, drawn, shrunk
 from lab.simulation.fleet import draw_fleet
 from lab.simulation.judge import judge
-from lab.simulation.loop import Process, SeededLoop
+from lab.simulation.loop import Killed, Process, SeededLoop
 from lab.simulation.postgres import Server, driver
 from lab.simulation.story import play
 from tests.checkpoints.samples import all_items, frozen_run, new_item
@@ -27,6 +29,8 @@ from tests.checkpoints.test_lease import WINDOW
 from tests.postgres_server import PostgresServer
 
 SENDS: Final = NewRunner("run", call_seconds=120)
+STEPS: Final = 90
+"""More than a process takes that does nothing with its run."""
 PART: Final = 10
 FIXED: Final = 20
 """Schedules that never change."""
@@ -54,6 +58,48 @@ def test_of_some_fixed_fleets_none_is_wrong(first: int) -> None:
 @pytest.mark.parametrize("first", range(FIXED, MANY, MANY // 4))
 def test_of_many_fleets_none_is_wrong(first: int) -> None:
     assert wrong_in(first, min(MANY // 4, MANY - first)) == []
+
+
+# ---- who is gone -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_power", [True, False], ids=["killed", "without power"])
+def test_a_process_that_is_gone_at_any_step_keeps_no_other_machine_from_its_run(has_power: bool) -> None:
+    """Before and after the lock, the note of its work, the note of its end and the unlocking."""
+
+    @asynccontextmanager
+    async def opened(server: Server, machine: str) -> AsyncIterator[Journal]:
+        place = server.address(machine)
+        assert place.postgres is not None
+        async with open_postgres(place, place.postgres) as store:
+            yield Journal(store)
+
+    async def begins(server: Server) -> Run:
+        async with opened(server, "m1") as journal:
+            return await frozen_run(journal, new_item("a"))
+
+    async def works(server: Server, machine: str, run: Run) -> int:
+        async with opened(server, machine) as journal, journal.taken_up(run, SENDS) as ours:
+            await asyncio.sleep(0.1)
+            return ours.epoch
+
+    async def story(loop: SeededLoop, fuse: int) -> tuple[bool, bool]:
+        server, first = Server(loop, LEASE, lambda _: None), Process("p2", 2, "m1")
+        first.fuse, first.lost_power = fuse, not has_power
+        with driver(server):
+            run = await loop.start(Process("p1", 1, "m1"), begins(server))
+            with suppress(Killed):
+                await loop.start(first, works(server, "m1", run))
+            held = bool(server.owners)
+            await asyncio.sleep(LEASE + 1)
+            assert await loop.start(Process("p3", 3, "m2"), works(server, "m2", run))
+        return first.was_killed, held
+
+    seen = [simulated.run(fuse, partial(story, fuse=fuse))[0] for fuse in range(1, STEPS)]
+    # It has died at each step, also with the lock.
+    assert seen[0][0]
+    assert not seen[-1][0]
+    assert any(held for _, held in seen) is not has_power
 
 
 # ---- the server in memory, and PostgreSQL -----------------------------------------------------------------------
