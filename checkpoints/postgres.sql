@@ -521,12 +521,16 @@ from holders h
 left join last_runners r using (run_id)
 where not coalesce(r.is_lapsed, false)
 
--- name: has_lapsed
--- The server's clock decides only who is waited for; who takes over waits on a clock of its own.
-select is_lapsed as answer from last_runners where run_id = :run_id
+-- name: lapsed_holder
+-- The session that has the lock of a run whose lease has run out. The server's clock decides only who is waited for; who
+-- takes over waits on a clock of its own. Who copies the journal shares the locks of all runs, and has no lease.
+select pid as answer
+from holders join last_runners using (run_id) join pg_locks using (pid)
+where run_id = :run_id and is_lapsed and locktype = 'advisory' and mode = 'ExclusiveLock'
+limit 1
 
--- name: end_holder
-select pg_terminate_backend(pid, 5000) as answer from holders where run_id = :run_id
+-- name: end_session
+select pg_terminate_backend(:session, 5000) as answer
 
 -- name: renew_lease
 -- Who has taken over waits a lease from then on, so this may be written beside it. The pace is left out while somebody

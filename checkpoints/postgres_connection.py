@@ -33,7 +33,9 @@ _ALIVE: Final[Mapping[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""A server that has gone away without a word is noticed within some ten seconds (libpq, "Parameter Key Words")."""
+"""Who has gone away without a word is noticed in some ten seconds: the server here (libpq, "Parameter Key Words"),
+and this machine there ("TCP Settings"), where the locks of one without power would else be held for two hours.
+"""
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _LIST: Final = re.compile(r"select value from json_each\(:(\w+)\)")
@@ -97,11 +99,12 @@ async def hear(address: PostgresAddress, channel: str) -> AsyncIterator[None]:
 def parameters_of(address: PostgresAddress) -> dict[str, Any]:
     """The parameters of each connection to a journal, beside its address."""
     idle = round(min(IDLE_SECONDS, address.lease) * 1000)
+    alive = " ".join(f"-c tcp_{name.removeprefix('tcp_')}={value}" for name, value in _ALIVE.items())
     # A commit is on the disk, whatever the server's own setting is. Nothing is compiled: the planner takes what looks
     # for undos of undos for so dear that it would compile seconds for a statement of a millisecond.
     options = (
         f"-c search_path={address.schema} -c synchronous_commit=on -c lock_timeout={LOCK_SECONDS}s "
-        f"-c idle_in_transaction_session_timeout={idle}ms -c client_encoding=UTF8 -c timezone=UTC -c jit=off"
+        f"-c idle_in_transaction_session_timeout={idle}ms -c client_encoding=UTF8 -c timezone=UTC -c jit=off {alive}"
     )
     return {
         "connect_timeout": CONNECT_SECONDS,

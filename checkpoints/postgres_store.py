@@ -49,6 +49,9 @@ FORMAT: Final = 4
 LOOK: Final = 3.0
 """Seconds between two looks into a mailbox without a notification."""
 
+_NOTED: Final = 1.0
+"""Seconds within which who has taken the lock of a run has noted that it works on it."""
+
 _AGAIN: Final = 2.0
 """Seconds after which a lost connection is opened again."""
 
@@ -147,9 +150,12 @@ class PostgresStore(Store):
         if run_id in self._held:
             return False
         taken = bool(await self._ask("lock_run", run_id))
-        if not taken and await self._ask("has_lapsed", run_id):
-            # A process that is frozen keeps its connection, and has stopped itself by now.
-            await self._ask("end_holder", run_id)
+        if not taken and (session := await self._ask("lapsed_holder", run_id)):
+            # Who has only just taken the lock notes that it works on the run; the lease is another one's until then.
+            await asyncio.sleep(_NOTED)
+            if await self._ask("lapsed_holder", run_id) == session:
+                # A process that is frozen keeps its connection, and has stopped itself by now.
+                await self._ask("end_session", run_id, session=cast("int", session))
             taken = bool(await self._ask("lock_run", run_id))
         if taken:
             self._held.add(run_id)

@@ -6,6 +6,7 @@ time, as `carbon-migrate worker` does; a machine that is not heard of loses its 
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -170,6 +171,8 @@ class FleetWorld(World):
     processes: list[Process] = field(default_factory=list)
     down_until: dict[str, float] = field(default_factory=dict)
     """Until when nothing of a machine runs."""
+    starts: Counter[str] = field(default_factory=Counter)
+    """How often a machine has come up after it had lost power."""
     given: dict[str, str] = field(default_factory=dict)
     """The machine that has each input's run."""
     blows: list[tuple[float, float, StrEnum, str]] = field(default_factory=list)
@@ -208,6 +211,7 @@ class FleetWorld(World):
         number = len(self.processes) + 1
         clocks = random.Random(f"{self.schedule.seed} {machine}")
         process = Process(f"{machine}p{number}", number, machine, clocks.uniform(0, 1e6), clocks.uniform(0.98, 1.02))
+        process.boot = f"{machine} {self.starts[machine]}"
         process.wall = self.walls.setdefault(machine, clocks.uniform(-3600, 3600))
         self.processes.append(process)
         self.tables[process.name] = table
@@ -309,7 +313,7 @@ class FleetWorld(World):
 
     # ---- what happens ----
 
-    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912 - a table
+    def happens(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - a table
         """Let an event happen to the machine that has sent last."""
         process = self.network.calls[-1].process
         machine, much, loop, server = process.machine, event.much, self.loop, self.server
@@ -330,13 +334,16 @@ class FleetWorld(World):
                 process.lost_power = event.kind is Blow.POWER
                 process.fuse = 1 + int(much * 60)
                 if event.kind is Blow.POWER:
+                    self.starts[machine] += 1
                     self._goes_down(machine, 60.0, lambda one: setattr(one, "fuse", process.fuse))
             case Blow.FREEZE:
                 seconds = 0.3 * 300**much
-                self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds))
+                # Its processes alone, or its kernel too, as where a virtual machine is stopped.
+                is_silent = bool(int(much * 1000) % 2)
+                self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds), is_silent=is_silent)
             case Blow.SLEEP:
                 seconds = 900**much
-                self._goes_down(machine, seconds, lambda one: loop.sleep(one, seconds))
+                self._goes_down(machine, seconds, lambda one: loop.sleep(one, seconds), is_silent=True)
                 if int(much * 1000) % 2:
                     # It wakes up with the time at which it fell asleep.
                     self._sets_clock(machine, -seconds)
@@ -349,7 +356,7 @@ class FleetWorld(World):
                     seconds = 30 ** (2 * much - 1)
                     self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds))
             case Blow.SWALLOW:
-                server.swallowed[machine] = loop.now + 0.3 * 300**much
+                server.swallow(machine, 0.3 * 300**much)
             case Blow.NO_BILLING:
                 self.network.cut_off.add(machine)
                 loop.call_later(1 + much * 60, self.network.cut_off.discard, machine)
@@ -372,10 +379,14 @@ class FleetWorld(World):
         others = [f"m{number}" for number in range(1, self.fleet.machines + 1) if f"m{number}" != machine]
         return others[int(much * len(others))]
 
-    def _goes_down(self, machine: str, seconds: float, each: Callable[[Process], None]) -> None:
+    def _goes_down(
+        self, machine: str, seconds: float, each: Callable[[Process], None], *, is_silent: bool = False
+    ) -> None:
         if self._is_down(machine):
             return
         self.down_until[machine] = self.loop.now + seconds
+        if is_silent:
+            self.server.hears_nothing(machine, seconds)
         for one in self.processes:
             if one.machine == machine and one.is_alive and one.frozen_until <= self.loop.now:
                 each(one)

@@ -76,6 +76,8 @@ class Process:
         self, name: str, number: int = 0, machine: str = "one", ahead: float = 0.0, rate: float = 1.0
     ) -> None:
         self.name, self.number, self.machine, self.ahead, self.rate = name, number, machine, ahead, rate
+        self.boot = machine
+        """What names the machine since it was started."""
         self.is_alive, self.was_killed, self.lost_power = True, False, False
         self.fuse = 0
         """Steps after which it is killed; 0 for never."""
@@ -512,7 +514,7 @@ def _simulated(loop: SeededLoop, seed: str) -> Iterator[None]:
         (time, "clock_gettime", lambda clock: loop.since_boot() if clock == time.CLOCK_BOOTTIME else loop.time()),
         (time, "time", wall),
         (rows, "now", lambda: datetime.fromtimestamp(wall(), UTC).isoformat(timespec="milliseconds")),
-        (lease, "machine", lambda: loop.process.machine),
+        (lease, "machine", lambda: loop.process.boot),
         (os, "getpid", lambda: loop.process.number),
         (socket, "gethostname", lambda: loop.process.machine),
         (secrets, "choice", drawn.choice),

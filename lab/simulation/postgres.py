@@ -9,7 +9,8 @@ tables that both stores have are SQLite's. `driver` stands in the place of psyco
 - the statements of a `with` that write do not see each other's changes (7.8.4);
 - `skip locked` passes over what another transaction has locked (SELECT, "The Locking Clause");
 - a notification is delivered once its transaction has committed, to who listens then (NOTIFY, LISTEN);
-- a connection whose bytes nobody acknowledges for `tcp_user_timeout` is closed (34.1.2), the server's side is not.
+- a connection whose bytes nobody acknowledges for `tcp_user_timeout` is closed on this side (34.1.2); the server ends
+  its side after `tcp_keepalives_idle` and so many intervals, by default the system's: two hours (20.3.2; tcp(7)).
 
 A transaction runs within one step. One in twenty is stopped before its commit, as between two of its statements: what
 it has locked, others wait for, and it is done once more from its start.
@@ -23,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from sys import modules
 from types import SimpleNamespace
@@ -121,6 +123,7 @@ def _tables() -> str:
 _OWN_TABLES: Final = ("table runners", "table billings", "view last_runners")
 _OFFENCES: Final = """
 create view holders as select value ->> 0 as run_id, value ->> 1 as pid from json_each(locks());
+create view pg_locks as select pid, 'advisory' as locktype, 'ExclusiveLock' as mode from holders;
 create table offences (process integer, run_id integer, number integer);
 create trigger items_offend after update of state on items
 when writer() is not (select process from runs join runners using (run_id, epoch) where run_id = new.run_id) begin
@@ -203,6 +206,17 @@ class Server(Disk):
                 one.end()
         self.notify(list(self.listening), is_lost=True)
 
+    def hears_nothing(self, machine: str, seconds: float) -> None:
+        """Nothing of a machine is acknowledged for so long."""
+        for one in self.sessions:
+            if one.process.machine == machine:
+                one.falls_silent(seconds)
+
+    def swallow(self, machine: str, seconds: float) -> None:
+        """Let the way from a machine, and to it, swallow everything for so long."""
+        self.swallowed[machine] = self.loop.now + seconds
+        self.hears_nothing(machine, seconds)
+
     def restart(self, seconds: float) -> None:
         """End all sessions, and take no new ones for a while."""
         self.away_until = self.loop.now + seconds
@@ -238,11 +252,17 @@ class Session:
         self.server, self.process, self.pid = server, PROCESS.get(), len(server.sessions)
         if not self._has_way or server.away_until > server.loop.now:
             raise OperationalError(f"{url}: connection refused")
-        self.is_lost = False
+        self.is_lost = self.is_ended = False
+        """Whether this side has lost the connection, and whether the server has ended it."""
         self._user_timeout = parameters["tcp_user_timeout"] / 1000
         self._idle = int(
             parameters["options"].partition("idle_in_transaction_session_timeout=")[2].partition("ms")[0]
         )
+        idle, interval, count = (
+            int(parameters["options"].partition(f"tcp_keepalives_{what}=")[2].partition(" ")[0] or default)
+            for what, default in (("idle", 7200), ("interval", 75), ("count", 9))
+        )
+        self._unheard = idle + interval * count
         self._stopped_at = self._unheard_since = 0.0
         self._asked: list[tuple[str, Values]] = []
         server.sessions.append(self)
@@ -285,14 +305,32 @@ class Session:
 
     def end(self) -> None:
         """End the session: its locks are free, its transaction is undone."""
-        self.is_lost, self._stopped_at = True, 0.0
+        self.is_lost = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self.is_ended, self._stopped_at = True, 0.0
         for run in [run for run, one in self.server.owners.items() if one is self]:
             del self.server.owners[run]
 
+    def falls_silent(self, seconds: float) -> None:
+        """Acknowledge nothing for so long: the server ends what it probes in vain; this side hears of it later."""
+        if self._unheard <= seconds and not self.is_ended:
+            self.server.loop.call_later(self._unheard, self._is_given_up)
+
+    def _is_given_up(self) -> None:
+        if not self.is_ended:
+            self.server.reached("the server gives up a session that it has probed in vain")
+            self._let_go()
+
     def _died(self) -> None:
-        # Where the machine has no power, nobody tells the server.
-        if not self.process.lost_power:
+        # Where the machine has no power, or no way, nobody tells the server.
+        silent = inf if self.process.lost_power else self.server.swallowed.get(self.process.machine, 0.0)
+        self.is_lost = True
+        if silent <= self.server.loop.now:
             self.end()
+        else:
+            self.server.loop.call_later(min(self._unheard, silent - self.server.loop.now), self._let_go)
 
     @property
     def is_in_transaction(self) -> bool:
@@ -321,10 +359,11 @@ class Session:
         """Come to the server. Raises `OperationalError`, and `Waits`."""
         server = self.server
         is_swallowed, is_idle = self._swallows(), self.is_in_transaction
-        if self.is_lost:
-            raise OperationalError("the connection is lost")
         if is_swallowed:
             raise Waits(LOOK)
+        if self.is_lost or self.is_ended:
+            self.is_lost = True
+            raise OperationalError("the connection is lost")
         if begins and not is_idle and server.locker(self) is not None:
             server.reached("a write waits for another process's transaction")
             raise Waits(LOOK)
@@ -336,7 +375,7 @@ class Session:
             if self._swallows():
                 server.reached("an answer of the journal is held up")
                 return LOOK
-            return None if self.is_lost else max(answered_at - server.loop.now, 0.0)
+            return None if self.is_lost or self.is_ended else max(answered_at - server.loop.now, 0.0)
 
         server.loop.answer_in = answer_in
 
@@ -500,7 +539,7 @@ def driver(server: Server, processes: Callable[[], list[Process]] = list) -> Ite
                 (import_module("checkpoints.postgres_store"), "LOOK", SELDOM),
                 (connection, "_is_away", lambda _: True),
                 (import_module("checkpoints.lease"), "Path", partial(_Proc, processes)),
-                (import_module("engine.pipeline.gate"), "machine", lambda: PROCESS.get().machine),
+                (import_module("engine.pipeline.gate"), "machine", lambda: PROCESS.get().boot),
             ]
         ):
             yield

@@ -22,7 +22,7 @@ from checkpoints.postgres_store import facts_of_server
 from checkpoints.queries import Queries, Value
 from checkpoints.records import Change, EarlierEntry, NewItem, Page
 from checkpoints.states import State
-from checkpoints.stores import filled, is_there, look_into, open_store
+from checkpoints.stores import filled, is_there, look_into, look_into_idle, open_store
 from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 from tests.checkpoints.shells import shell
@@ -63,6 +63,32 @@ def test_a_commit_is_on_the_disk_whatever_the_server_says(
                 assert ours.execute("show synchronous_commit").fetchone() == {"synchronous_commit": "on"}
         finally:
             server.execute("alter database postgres reset synchronous_commit")
+
+
+def test_the_server_gives_up_a_machine_without_power_as_soon_as_its_connections_are_given_up_here(
+    where: JournalAddress,
+) -> None:
+    with connect(_address(where)) as ours:
+        found = ours.execute("select name, setting::int from pg_settings where starts_with(name, 'tcp_')").fetchall()
+        of = {row["name"].removeprefix("tcp_"): row["setting"] for row in found}
+        here = ours.info.get_parameters()
+    # Of a session over TCP the server says what its socket has.
+    assert of["keepalives_idle"] + of["keepalives_interval"] * of["keepalives_count"] < 15
+    assert of == {name: int(here[name if name in here else f"tcp_{name}"]) for name in of}
+
+
+async def test_a_copy_under_way_is_not_ended_by_who_resumes_a_run_of_a_process_that_was_killed(
+    where: JournalAddress,
+) -> None:
+    async with open_journal(where) as journal:
+        run = await journal.take_up(await frozen_run(journal, new_item("a")))
+        with shell(where) as server:
+            server.execute("update runners set renewed_at = renewed_at - interval '1 hour'")
+        with look_into_idle(where) as copied:
+            assert copied is not None
+            with pytest.raises(RunHeld):
+                await journal.taken_up(run).__aenter__()
+            assert copied.all("runs")
 
 
 async def test_nobody_takes_a_run_up_between_the_look_at_its_epoch_and_the_write(

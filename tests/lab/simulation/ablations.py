@@ -23,9 +23,11 @@ from unittest.mock import patch
 from msgspec import structs
 
 from checkpoints import journal as journal_module
-from checkpoints import lease, rows
+from checkpoints import lease, postgres_connection, rows
+from checkpoints.address import PostgresAddress
 from checkpoints.journal import Journal
 from checkpoints.lease import Lease
+from checkpoints.postgres_connection import parameters_of
 from checkpoints.records import Run
 from engine import outcomes
 from engine.errors import CountsDiffer
@@ -42,7 +44,7 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.spec.entries import OPERATION
 from lab.simulation import postgres, program
 from lab.simulation.billing import ACT
-from lab.simulation.fleet import draw_fleet
+from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
 from lab.simulation.story import Kind, Schedule, Then, draw, play
 
@@ -188,6 +190,11 @@ def _in_block(name: str, words: str, instead: str) -> Ablation:
     return lambda: patch.object(postgres, "block", block)
 
 
+def _nobody_is_probed(address: PostgresAddress) -> dict[str, Any]:
+    found = parameters_of(address)
+    return {**found, "options": found["options"].partition(" -c tcp_")[0]}
+
+
 @contextmanager
 def _takes_over_without_settling() -> Iterator[None]:
     with (
@@ -204,7 +211,7 @@ def _no_epoch_in_the_fence() -> Iterator[None]:
         yield
 
 
-def _has(*kinds: Kind) -> Callable[[Schedule], bool]:
+def _has(*kinds: Kind | Blow) -> Callable[[Schedule], bool]:
     return lambda schedule: bool({event.kind for event in schedule.events} & set(kinds))
 
 
@@ -319,6 +326,12 @@ SAFEGUARDS: Final = (
         _in_block("other_machine", "r.machine <> :machine", "false"),
         drawn=draw_fleet,
     ),
+    Safeguard(
+        "the server does not probe whether a silent machine is there",
+        _swap(postgres_connection, "parameters_of", _nobody_is_probed),
+        _has(Blow.POWER),
+        drawn=draw_fleet,
+    ),
 )
 
 
@@ -368,8 +381,8 @@ def table() -> dict[str, int]:
 def main() -> None:
     """Measure, and write the table."""
     parser = ArgumentParser()
-    parser.add_argument("--starts", type=int, default=5)
-    parser.add_argument("--most", type=int, default=2000)
+    parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--most", type=int, default=700)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("names", nargs="*")
     wanted = parser.parse_args()

@@ -1,14 +1,16 @@
 """A fleet in the simulation: its schedules hold, what is broken is found, and its server is as PostgreSQL is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from checkpoints.address import LEASE, journal_in_postgres
-from checkpoints.errors import JournalError
+from checkpoints.errors import JournalError, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.mailbox import Handed, TakenRequest
 from checkpoints.pace import BillingPace
@@ -18,7 +20,7 @@ from lab.simulation import loop as simulated
 from lab.simulation.campaign import FLEET, WIRED, as_table, drawn, shrunk
 from lab.simulation.fleet import draw_fleet
 from lab.simulation.judge import judge
-from lab.simulation.loop import Process, SeededLoop
+from lab.simulation.loop import Killed, Process, SeededLoop
 from lab.simulation.postgres import Server, driver
 from lab.simulation.story import play
 from tests.checkpoints.samples import all_items, frozen_run, new_item
@@ -27,6 +29,10 @@ from tests.checkpoints.test_lease import WINDOW
 from tests.postgres_server import PostgresServer
 
 SENDS: Final = NewRunner("run", call_seconds=120)
+STEPS: Final = 90
+"""More than a process takes that does nothing with its run."""
+SEEDS: Final = 20
+"""Orders in which two processes come to one lock."""
 PART: Final = 10
 FIXED: Final = 20
 """Schedules that never change."""
@@ -54,6 +60,68 @@ def test_of_some_fixed_fleets_none_is_wrong(first: int) -> None:
 @pytest.mark.parametrize("first", range(FIXED, MANY, MANY // 4))
 def test_of_many_fleets_none_is_wrong(first: int) -> None:
     assert wrong_in(first, min(MANY // 4, MANY - first)) == []
+
+
+# ---- who is gone -----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def opened(server: Server, machine: str) -> AsyncIterator[Journal]:
+    place = server.address(machine)
+    assert place.postgres is not None
+    async with open_postgres(place, place.postgres) as store:
+        yield Journal(store)
+
+
+async def begins(server: Server) -> Run:
+    async with opened(server, "m1") as journal:
+        return await frozen_run(journal, new_item("a"))
+
+
+async def works(server: Server, machine: str, run: Run, seconds: float = 0.1) -> int:
+    async with opened(server, machine) as journal, journal.taken_up(run, SENDS) as ours:
+        await asyncio.sleep(seconds)
+        await journal.confirm(ours)
+        return ours.epoch
+
+
+@pytest.mark.parametrize("has_power", [True, False], ids=["killed", "without power"])
+def test_a_process_that_is_gone_at_any_step_keeps_no_other_machine_from_its_run(has_power: bool) -> None:
+    """Before and after the lock, the note of its work, the note of its end and the unlocking."""
+
+    async def story(loop: SeededLoop, fuse: int) -> tuple[bool, bool]:
+        server, first = Server(loop, LEASE, lambda _: None), Process("p2", 2, "m1")
+        first.fuse, first.lost_power = fuse, not has_power
+        with driver(server):
+            run = await loop.start(Process("p1", 1, "m1"), begins(server))
+            with suppress(Killed):
+                await loop.start(first, works(server, "m1", run))
+            held = bool(server.owners)
+            await asyncio.sleep(LEASE + 1)
+            assert await loop.start(Process("p3", 3, "m2"), works(server, "m2", run))
+        return first.was_killed, held
+
+    seen = [simulated.run(fuse, partial(story, fuse=fuse))[0] for fuse in range(1, STEPS)]
+    # It has died at each step, also with the lock.
+    assert seen[0][0]
+    assert not seen[-1][0]
+    assert any(held for _, held in seen) is not has_power
+
+
+def test_of_two_machines_that_resume_the_run_of_a_frozen_one_at_once_one_goes_on() -> None:
+    async def story(loop: SeededLoop) -> set[type]:
+        server, frozen = Server(loop, LEASE, lambda _: None), Process("p2", 2, "m1")
+        others = [Process(f"p{number}", number, f"m{number}") for number in (3, 4)]
+        with driver(server):
+            run = await loop.start(Process("p1", 1, "m1"), begins(server))
+            loop.start(frozen, works(server, "m1", run, LEASE))
+            await asyncio.sleep(1)
+            loop.freeze(frozen, 10 * LEASE)
+            await asyncio.sleep(2 * LEASE)
+            ends = [loop.start(one, works(server, one.machine, run, LEASE)) for one in others]
+            return {type(one) for one in await asyncio.gather(*ends, return_exceptions=True)}
+
+    assert [simulated.run(seed, story)[0] for seed in range(SEEDS)] == [{int, RunHeld}] * SEEDS
 
 
 # ---- the server in memory, and PostgreSQL -----------------------------------------------------------------------
