@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+import msgspec
 
 from checkpoints import intake_pages, rows, transitions
 from checkpoints.address import JournalAddress
@@ -48,7 +49,7 @@ from checkpoints.records import (
     StandingItem,
     Totals,
 )
-from checkpoints.rows import LaneCounts, StepCount, to_lane_counts, to_step_count
+from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.states import State
 from checkpoints.store import Store
@@ -90,19 +91,19 @@ class Journal:
     async def create_run(self, new: NewRun) -> Run:
         """Create a run; its name is random, so that the marks of two journals do not collide."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
-        await self._store.write(lambda db: db.write("create_run", name=name, now=rows.now(), **rows.of_new_run(new)))
+        await self._store.do("create_run", name=name, now=rows.now(), **msgspec.to_builtins(new))
         return await self.run(name)
 
     async def run(self, name: str) -> Run:
         """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""
-        found = await self._read(lambda db: db.first("run_by_name", name=name))
+        found = await self._store.first("run_by_name", name=name)
         if found is None:
             raise NoSuchRun(self.name, name, [run.name for run in (await self.runs())[-10:]])
         return rows.to_run(found)
 
     async def runs(self) -> list[Run]:
         """All runs, the oldest first."""
-        return [rows.to_run(row) for row in await self._all("runs")]
+        return [rows.to_run(row) for row in await self._store.all("runs")]
 
     async def approve(self, run: Run) -> None:
         """Approve the run, which may send from now on. An undo ends the run that it takes back."""
@@ -119,7 +120,7 @@ class Journal:
 
     async def is_out_of_date(self, undo: Run, undone: Run) -> bool:
         """Whether the list of an undo is not that of what stands of its run any more."""
-        found = await self._all("out_of_date", run_id=undo.run_id, undone=undone.run_id)
+        found = await self._store.all("out_of_date", run_id=undo.run_id, undone=undone.run_id)
         return bool(found)
 
     async def discard(self, run: Run) -> None:
@@ -133,11 +134,11 @@ class Journal:
 
     async def pause(self, run: Run, who: str) -> None:
         """Pause the run, in every process that takes it up; a paused run stays unchanged."""
-        await self._store.write(lambda db: db.write("pause_run", run_id=run.run_id, who=who, now=rows.now()))
+        await self._store.do("pause_run", run_id=run.run_id, who=who, now=rows.now())
 
     async def unpause(self, run: Run) -> None:
         """End the pause of the run."""
-        await self._store.write(lambda db: db.write("unpause_run", run_id=run.run_id))
+        await self._store.do("unpause_run", run_id=run.run_id)
 
     async def keep_policy(self, run: Run, policy: Mapping[str, str]) -> None:
         """Keep the settings of the run for every process that takes it up."""
@@ -248,7 +249,7 @@ class Journal:
         self, run: Run, *, refusal_id: int | None = None, line: int | None = None
     ) -> tuple[int, bool] | None:
         """Find a refused row by id, or by line; returns its id and whether it was corrected, None for no row."""
-        found = await self._all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
+        found = await self._store.all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
         return (found[0]["refusal_id"], bool(found[0]["is_mended"])) if found else None
 
     async def refuse(self, run: Run, reasons: Mapping[int, str]) -> None:
@@ -259,8 +260,8 @@ class Journal:
 
     async def shared_lanes(self, run: Run) -> Shared:
         """The lanes (accounts) with more than one pending item."""
-        found = await self._one("shared_lanes", run_id=run.run_id)
-        return Shared(found["lanes"], found["items"], Decimal(found["amount"]))
+        (found,) = await self._store.records(Shared, "shared_lanes", run_id=run.run_id)
+        return found
 
     async def shared_items(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
         """The pending items of up to `size` shared lanes after the lane `after`, by lane and number."""
@@ -278,11 +279,11 @@ class Journal:
 
     async def carried(self, run: Run, number: int) -> list[int]:
         """The numbers of the rows that are merged into an item."""
-        return [row["number"] for row in await self._all("carries", run_id=run.run_id, number=number)]
+        return [row["number"] for row in await self._store.all("carries", run_id=run.run_id, number=number)]
 
     async def first_in_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[int, str]]:
         """The number and key of the first item with a possible effect in each of these lanes, by lane."""
-        found = await self._all("first_in_lanes", run_id=run.run_id, lanes=lanes)
+        found = await self._store.all("first_in_lanes", run_id=run.run_id, lanes=lanes)
         return {row["lane"]: (row["number"], row["key"]) for row in found}
 
     # ---- sending and outcomes ----
@@ -369,7 +370,7 @@ class Journal:
         def work(db: Queries) -> list[tuple[int, Refusal]]:
             found = db.all("refusals", run_id=run.run_id, after=after, size=size)
             refuse_purged(db, run.run_id)
-            return [(row["refusal_id"], rows.to_refusal(row)) for row in found]
+            return [(row["refusal_id"], rows.record(Refusal, row)) for row in found]
 
         return await self._read(work)
 
@@ -384,8 +385,8 @@ class Journal:
 
     async def amounts_of_rows(self, run: Run, numbers: Collection[int]) -> dict[int, RowAmount]:
         """What these items of the run ask for themselves, by their numbers."""
-        found = await self._all("amounts_of_rows", run_id=run.run_id, numbers=numbers)
-        return {int(row["number"]): rows.to_row_amount(row) for row in found}
+        found = await self._store.all("amounts_of_rows", run_id=run.run_id, numbers=numbers)
+        return {int(row["number"]): rows.record(RowAmount, row) for row in found}
 
     async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
         """The sum of the absolute amounts of all items in one of `states`."""
@@ -393,20 +394,20 @@ class Journal:
 
     async def reasons(self, run: Run, state: State, *, size: int = 20) -> list[Reason]:
         """The reasons of the items in `state`, the most frequent first."""
-        found = await self._all("reasons", run_id=run.run_id, state=state, size=size)
-        return [rows.to_reason(row) for row in found]
+        return await self._store.records(Reason, "reasons", run_id=run.run_id, state=state, size=size)
 
     async def step_counts(self, run: Run) -> list[StepCount]:
         """The items of a run whose rows have steps, by step, state and kind of reason."""
-        return [to_step_count(row) for row in await self._all("step_counts", run_id=run.run_id)]
+        return await self._store.records(StepCount, "step_counts", run_id=run.run_id)
 
     async def lane_counts(self, run: Run, prefix: str = "", kind: str = "") -> LaneCounts:
         """The lanes of a run whose names begin with a prefix; `kind` is that of skipped items to be counted."""
-        return to_lane_counts(await self._one("lane_counts", run_id=run.run_id, prefix=prefix, kind=kind))
+        (found,) = await self._store.records(LaneCounts, "lane_counts", run_id=run.run_id, prefix=prefix, kind=kind)
+        return found
 
     async def cells_of_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[str, ...]]:
         """The cells of the rows in these lanes, where one item of several has them."""
-        found = await self._all("cells_of_lanes", run_id=run.run_id, lanes=lanes)
+        found = await self._store.all("cells_of_lanes", run_id=run.run_id, lanes=lanes)
         return {row["lane"]: rows.to_cells(row["row"]) for row in found}
 
     # ---- undo ----
@@ -421,11 +422,11 @@ class Journal:
 
     async def taken_back(self, run: Run) -> dict[str, int]:
         """The runs that have taken back effects of this one, not restored since, each with its number of items."""
-        return {str(row["name"]): int(row["items"]) for row in await self._all("taken_back", run_id=run.run_id)}
+        return {str(row["name"]): int(row["items"]) for row in await self._store.all("taken_back", run_id=run.run_id)}
 
     async def taken_back_of(self, item_ids: Collection[int]) -> set[int]:
         """Those of these items whose effect was taken back and not restored since."""
-        return {int(row["item_id"]) for row in await self._all("taken_back_of", ids=item_ids)}
+        return {int(row["item_id"]) for row in await self._store.all("taken_back_of", ids=item_ids)}
 
     async def found_changed(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` accepted items after number `after` whose calls have found something else than the list."""
@@ -440,7 +441,7 @@ class Journal:
 
         That run is for the same billing, and in this journal.
         """
-        rows = await self._all("made_by_others", found=list(found), target=run.target) if found else []
+        rows = await self._store.all("made_by_others", found=list(found), target=run.target) if found else []
         return {int(row["item_id"]): str(row["run"]) for row in rows}
 
     async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
@@ -469,7 +470,7 @@ class Journal:
 
     async def is_cleaned(self) -> bool:
         """Whether nothing that was purged is left in the file."""
-        return all(row["is_cleaned"] for row in await self._all("purging"))
+        return all(row["is_cleaned"] for row in await self._store.all("purging"))
 
     async def clean(self) -> None:
         """Rewrite the file without what was purged. Raises `JournalNotCleaned`."""
@@ -491,9 +492,6 @@ class Journal:
             # A step after that of another process may fail before the epoch has been judged.
             await self.confirm(run)
             raise
-
-    async def _all(self, name: str, /, **values: Value) -> list[FoundRow]:
-        return await self._read(lambda db: db.all(name, **values))
 
     async def _one(self, name: str, /, **values: Value) -> FoundRow:
         return await self._read(lambda db: db.one(name, **values))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from checkpoints.address import PostgresAddress
 from checkpoints.errors import JournalAway, JournalUnreadable
-from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks
+from checkpoints.queries import FoundRow, Queries, Result, Value, bind, block
 from texts.said import said
 
 if TYPE_CHECKING:
@@ -36,10 +36,6 @@ _ALIVE: Final[Mapping[str, Any]] = {
 """A server that has gone away without a word is noticed within some ten seconds (libpq, "Parameter Key Words")."""
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")
-_LIST: Final = re.compile(r"select value from json_each\(:(\w+)\)")
-_NUMBERS: Final = frozenset({"ids", "items", "numbers"})
-"""The lists of numbers among the parameters; all others are lists of texts."""
-
 _NUL: Final = re.compile(r"\\*\\u0000")
 
 
@@ -283,15 +279,8 @@ def _bound(values: Mapping[str, Value]) -> dict[str, str | int | None]:
 
 @cache
 def _block(name: str) -> str:
-    """A block as psycopg takes it: `%(name)s` for `:name`, and a function of the schema for `json_each`."""
-    text = blocks("postgres.sql").get(name) or blocks()[name]
-    text = _LIST.sub(lambda found: f"select {_elements_of(found[1])}(:{found[1]})", text)
-    return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
-
-
-def _elements_of(name: str) -> str:
-    """The function that reads a list by the type of its elements, which PostgreSQL compares with their own alone."""
-    return "numbers" if name in _NUMBERS else "words"
+    """A block as psycopg takes it: `%(name)s` for `:name`."""
+    return _PARAMETER.sub(r"%(\1)s", block(name, "postgres").replace("%", "%%"))
 
 
 def _without_nul(value: str | int | None) -> str | int | None:

@@ -1,8 +1,8 @@
 """The journal's SQL: named blocks of `queries.sql`, run on one connection of a store.
 
-A block begins with a line `-- name: <name>`. Its parameters are named; a list is passed as one JSON text, which the
-block reads with `json_each`. Rows are read by the names of their columns. Blocks that PostgreSQL needs in another
-form stand under the same names in `postgres.sql`.
+A block begins with a line `-- name: <name>`. Its parameters are named; a list is passed as one JSON text. Rows are
+read by the names of their columns. What the two stores say in other words is a macro (`dialects.py`). Blocks that
+only PostgreSQL has, or that do more there, stand in `postgres.sql`.
 """
 
 import re
@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 
+from checkpoints.dialects import Dialect, in_dialect, schema, text_of_file
 from checkpoints.states import TRANSITIONS, State
 
 Result = TypeVar("Result")
@@ -22,6 +22,10 @@ Value = str | int | None | Collection[object]
 """The value of a parameter; a collection is passed as one JSON text."""
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+FORMAT: Final = 8
+"""The format of a journal in a file."""
+FIRST_CONVERTED: Final = 5
+"""The first format that is converted when it is opened; those before it were never released."""
 MAILBOX: Final = ("requests", "live", "samples")
 """The tables by which a running run is reached; in them is nothing that has to be kept."""
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
@@ -108,20 +112,39 @@ def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
 
 
 @cache
-def blocks(file: str = "queries.sql") -> Mapping[str, str]:
-    """The blocks of a file by their names."""
+def block(name: str, dialect: Dialect = "sqlite") -> str:
+    """A block in the words of a store. Raises `KeyError` for one that it does not have."""
+    return in_dialect(blocks(dialect)[name], dialect, blocks(dialect))
+
+
+@cache
+def blocks(dialect: Dialect = "sqlite") -> Mapping[str, str]:
+    """The blocks of a store by their names, as they are written."""
+    of_both = _named("queries.sql")
+    return {**of_both, **_named("postgres.sql")} if dialect == "postgres" else of_both
+
+
+def _named(file: str) -> dict[str, str]:
     _, *parts = _NAME.split(text_of_file(file))
     return dict(zip(parts[::2], (body.strip() for body in parts[1::2]), strict=True))
 
 
-def made_by(schema: str, *things: str) -> str:
-    """The statements of a schema that make these tables, views and functions, for a journal that is converted."""
-    return "\n".join(found for thing in things for found in re.findall(rf"create \w+ {thing}\b[^;]*;", schema))
+def made_by(dialect: Dialect, *things: str) -> str:
+    """The statements of the schema that make these tables, views and functions, for a journal that is converted."""
+    return "\n".join(made for thing in things for made in re.findall(rf"create \w+ {thing}\b[^;]*;", schema(dialect)))
 
 
-def text_of_file(file: str) -> str:
-    """The text of one of the room's SQL files."""
-    return files("checkpoints").joinpath(file).read_text(encoding="utf-8")
+def upgrade(found: int, dialect: Dialect = "sqlite") -> str:
+    """What makes a journal of an earlier format, as those in files are numbered, one of this format."""
+    steps = _named("upgrades.sql")
+    script = "\n".join(in_dialect(steps[f"from_{number}"], dialect, {}) for number in range(found, FORMAT))
+    missing = [*(["effects"] if found == FIRST_CONVERTED else []), *(["seconds"] if dialect == "postgres" else [])]
+    return f"{script}\n{made_by(dialect, *missing, *MAILBOX)}\n"
+
+
+def upgrade_early() -> str:
+    """What makes an early journal of that format one with its last tables, before it is upgraded."""
+    return _named("upgrades.sql")["from_5_early"]
 
 
 # ---- the tables of states and transitions, filled whenever a journal is opened ------------------------------------

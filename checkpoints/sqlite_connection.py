@@ -14,33 +14,11 @@ import anyio.to_thread
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.own_files import check_beside
-from checkpoints.queries import MAILBOX, FoundRow, Queries, Result, Value, bind, blocks, made_by, text_of_file
+from checkpoints.queries import FoundRow, Queries, Result, Value, bind, block
 from checkpoints.writer import Dialect
 from texts.said import said
 
-# ---- the blocks of `queries.sql` on a connection of SQLite, and the text of its schema ----------------------------
-
-
-FIRST_CONVERTED: Final = 5
-_BEFORE_KINDS: Final = 6
-
-
-def schema() -> str:
-    """The tables, triggers and views of a journal."""
-    return text_of_file("schema.sql")
-
-
-def upgrade(found: int) -> str:
-    """What makes a journal of an earlier format one of this format."""
-    script = text_of_file("upgrade_5.sql") + made_by(schema(), "effects") if found == FIRST_CONVERTED else ""
-    if found <= _BEFORE_KINDS:
-        script += text_of_file("upgrade_6.sql")
-    return script + made_by(schema(), *MAILBOX)
-
-
-def upgrade_early() -> str:
-    """What makes an early journal of that format one with its last tables, before it is upgraded."""
-    return text_of_file("upgrade_5_early.sql")
+# ---- the blocks of `queries.sql` on a connection of SQLite ----------------------------
 
 
 class SqliteQueries(Queries):
@@ -51,26 +29,26 @@ class SqliteQueries(Queries):
 
     def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
         """The rows of a block, read one by one."""
-        return self._connection.execute(blocks()[name], bind(values))
+        return self._connection.execute(block(name), bind(values))
 
     def first(self, name: str, /, **values: Value) -> FoundRow | None:
         """The first row of a block, None if there is none."""
-        row: FoundRow | None = self._connection.execute(blocks()[name], bind(values)).fetchone()
+        row: FoundRow | None = self._connection.execute(block(name), bind(values)).fetchone()
         return row
 
     def write(self, name: str, /, **values: Value) -> int:
         """Run a block that writes; returns the number of rows written."""
-        return self._connection.execute(blocks()[name], bind(values)).rowcount
+        return self._connection.execute(block(name), bind(values)).rowcount
 
     def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
         """Run a block, and give `judge` the number of its rows at once."""
-        cursor = self._connection.execute(blocks()[name], bind(values))
+        cursor = self._connection.execute(block(name), bind(values))
         found = len(cursor.fetchall())
         judge(found if cursor.description else cursor.rowcount)
 
     def items(self, name: str, /, **values: Value) -> str:
         """The items of a block, as one JSON text for `rows.to_items`."""
-        sql = f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}"
+        sql = f"with found as (\n{block(name)}\n)\n{block('as_items')}"
         text: str = self._connection.execute(sql, bind(values)).fetchone()[0]
         return text
 

@@ -30,7 +30,9 @@ from typing import Any, Final, Self
 from weakref import proxy
 
 from checkpoints.address import JournalAddress, PostgresAddress
-from checkpoints.queries import blocks, text_of_file
+from checkpoints.dialects import schema
+from checkpoints.queries import block as statement
+from checkpoints.queries import blocks
 from checkpoints.writer import Dialect, Order, commit, wake
 from lab.simulation.journal import Disk
 from lab.simulation.loop import PROCESS, Process, SeededLoop, Waits, in_a_step, replaced
@@ -97,8 +99,9 @@ def translated(text: str) -> str:
 @cache
 def block(name: str) -> str:
     """A block as the server takes it."""
-    of_both, own = blocks(), blocks("postgres.sql")
-    return translated(own[name]) if name in _BOTH or name not in of_both else of_both[name]
+    if name in _BOTH or name not in blocks():
+        return translated(statement(name, "postgres"))
+    return statement(name)
 
 
 @cache
@@ -116,8 +119,7 @@ def parts_of(text: str) -> tuple[tuple[str, str], ...]:
 @cache
 def _tables() -> str:
     """What the schema of PostgreSQL has besides, and what tells who has written under an epoch that is not his."""
-    schema = text_of_file("postgres_schema.sql")
-    own = [re.search(rf"create {what}\b.*?;\n", schema, re.DOTALL) for what in _OWN_TABLES]
+    own = [re.search(rf"create {what}\b.*?;\n", schema("postgres"), re.DOTALL) for what in _OWN_TABLES]
     return "drop table runners;" + "".join(translated(found[0]) for found in own if found) + _OFFENCES
 
 
