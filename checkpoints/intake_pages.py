@@ -35,7 +35,7 @@ Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
 
 
 def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
-    """Freeze a page together with its cursor; returns each item as judged."""
+    """Freeze a page and its cursor in one commit; returns each item as judged."""
     # Two runs that freeze the same row at one time must see each other's.
     db.exclude_others()
     judged = judge_items(db, run, page.items, judge)
@@ -48,7 +48,11 @@ def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem
 
 
 def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
-    """Freeze corrected rows in place of the faulty ones; a row that is refused again replaces nothing."""
+    """Freeze corrected rows into the run of the faulty ones, in one commit; returns each row as judged.
+
+    A corrected rejected item becomes replaced, a corrected refused row is marked as mended, so that the run's counts
+    and sums have each row once. A row that is refused again replaces nothing.
+    """
     db.exclude_others()
     judged = judge_items(db, run, [one.item for one in page], judge)
     taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
@@ -158,7 +162,7 @@ def pending_before(
 
 
 def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
-    """Merge rows of an account into one."""
+    """Merge rows of an account into one; does nothing to an approved run."""
     for one in merged:
         who: dict[str, Value] = {"run_id": run.run_id, "carrier": one.carrier, "now": rows.now()}
         summed = one.payload is not None
@@ -174,7 +178,7 @@ def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
 
 
 def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
-    """Turn pending items, by item_id, into refused rows."""
+    """Turn pending items, by item_id, into refused rows; does nothing to an approved run."""
     db.write("refuse_items", run_id=run.run_id, reasons=[(item_id, to_json(why)) for item_id, why in reasons.items()])
     db.write("withdraw_items", run_id=run.run_id, items=reasons.keys())
 

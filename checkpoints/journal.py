@@ -7,11 +7,12 @@ is refused once another process has raised the epoch. Reads and writes are block
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import wraps
 from pathlib import Path
-from typing import Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeAlias
 
 import anyio
 import msgspec
@@ -21,7 +22,7 @@ from checkpoints.address import JournalAddress
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History
-from checkpoints.intake_pages import Judge, totals_of
+from checkpoints.intake_pages import totals_of
 from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, take_up_run
 from checkpoints.mailbox import Mailbox
@@ -29,17 +30,12 @@ from checkpoints.overview import Overview
 from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
-    Change,
-    Correction,
     Holder,
     Item,
     KnownMark,
-    Merged,
     NewItem,
     NewRun,
     NewRunner,
-    Page,
-    PendingBefore,
     Purged,
     Reason,
     Refusal,
@@ -54,7 +50,6 @@ from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.stores import open_store
-from checkpoints.transitions import NO_PAYLOADS
 from texts.stored import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -75,6 +70,30 @@ async def open_journal(where: Path | JournalAddress) -> "AsyncIterator[Journal]"
 
 UNNAMED: Final = NewRunner()
 """A runner of which nothing is noted but its process."""
+
+
+Given = ParamSpec("Given")
+Method: TypeAlias = "Callable[Concatenate[Journal, Run, Given], Coroutine[Any, Any, Result]]"
+
+
+def _writes(work: Callable[Concatenate[Queries, Run, Given], Result]) -> "Method[Given, Result]":
+    """The method that does this work in one transaction, durable when it returns, as the runner of the run."""
+
+    @wraps(work)
+    async def method(self: "Journal", run: Run, /, *given: Given.args, **named: Given.kwargs) -> Result:
+        return await self._write(run, lambda db: work(db, run, *given, **named))
+
+    return method
+
+
+def _reads(work: Callable[Concatenate[Queries, Run, Given], Result]) -> "Method[Given, Result]":
+    """The method that does this work on the committed data."""
+
+    @wraps(work)
+    async def method(self: "Journal", run: Run, /, *given: Given.args, **named: Given.kwargs) -> Result:
+        return await self._read(lambda db: work(db, run, *given, **named))
+
+    return method
 
 
 class Journal:
@@ -205,13 +224,12 @@ class Journal:
 
     # ---- intake ----
 
-    async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
-        """Freeze a page and its cursor in one commit; returns each item as judged."""
-        return await self._write(run, lambda db: intake_pages.freeze_page(db, run, page, judge))
-
-    async def judged(self, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
-        """Judge these items as `freeze` would; nothing is written."""
-        return await self._read(lambda db: intake_pages.judge_items(db, run, items, judge))
+    freeze = _writes(intake_pages.freeze_page)
+    correct = _writes(intake_pages.freeze_corrections)
+    refuse = _writes(intake_pages.refuse_items)
+    merge = _writes(intake_pages.merge_rows)
+    judged = _reads(intake_pages.judge_items)
+    pending_before = _reads(intake_pages.pending_before)
 
     async def last_number(self, run: Run) -> int:
         """The number of the run's last item, 0 for none."""
@@ -237,24 +255,12 @@ class Journal:
 
         await self._write(run, work)
 
-    async def correct(self, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
-        """Freeze corrected rows into the run of the faulty ones, in one commit; returns each row as judged.
-
-        A corrected rejected item becomes replaced, a corrected refused row is marked as mended, so that the run's
-        counts and sums have each row once. A row that is refused again replaces nothing.
-        """
-        return await self._write(run, lambda db: intake_pages.freeze_corrections(db, run, page, judge))
-
     async def find_refusal(
         self, run: Run, *, refusal_id: int | None = None, line: int | None = None
     ) -> tuple[int, bool] | None:
         """Find a refused row by id, or by line; returns its id and whether it was corrected, None for no row."""
         found = await self._store.all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
         return (found[0]["refusal_id"], bool(found[0]["is_mended"])) if found else None
-
-    async def refuse(self, run: Run, reasons: Mapping[int, str]) -> None:
-        """Turn pending items, by item_id, into refused rows; does nothing to an approved run."""
-        await self._write(run, lambda db: intake_pages.refuse_items(db, run, reasons))
 
     # ---- rows that share a lane (account) ----
 
@@ -267,16 +273,6 @@ class Journal:
         """The pending items of up to `size` shared lanes after the lane `after`, by lane and number."""
         return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
 
-    async def pending_before(
-        self, run: Run, lanes: Collection[str], before: int, counts: Callable[[str], bool]
-    ) -> dict[str, PendingBefore]:
-        """What the pending items before item number `before` whose payload `counts` do in these lanes, by lane."""
-        return await self._read(lambda db: intake_pages.pending_before(db, run, lanes, before, counts))
-
-    async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
-        """Merge rows of an account into one; does nothing to an approved run."""
-        await self._write(run, lambda db: intake_pages.merge_rows(db, run, merged))
-
     async def carried(self, run: Run, number: int) -> list[int]:
         """The numbers of the rows that are merged into an item."""
         return [row["number"] for row in await self._store.all("carries", run_id=run.run_id, number=number)]
@@ -288,25 +284,14 @@ class Journal:
 
     # ---- sending and outcomes ----
 
-    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
-        """Make the intent to send these items durable: pending → sending, with one more attempt.
-
-        `payloads` are new ones of those that were completed. Raises `ForbiddenTransition`, and claims none, if one of
-        them is not pending or not of this run.
-        """
-        await self._write(run, lambda db: transitions.claim_items(db, run, item_ids, payloads))
+    claim = _writes(transitions.claim_items)
+    record = _writes(transitions.record_changes)
+    doubt_answers = _writes(transitions.doubt_answers)
+    decide = _writes(transitions.decide_item)
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         """Replace the payloads of items that are not sent yet, by item_id, after their before-images changed."""
         await self._write(run, lambda db: db.write("keep", run_id=run.run_id, kept=payloads.items(), now=rows.now()))
-
-    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
-        """Record the outcomes of items; returns the items that become unknown because two share a created id.
-
-        Both items are returned: the one recorded now, and the one accepted before. Raises `ForbiddenTransition`, and
-        records none, if a transition is not in the table of states or an item is not of this run.
-        """
-        return await self._write(run, lambda db: transitions.record_changes(db, run, changes))
 
     async def doubt(self, run: Run) -> int:
         """Turn every `sending` item of an ended process into `unknown`; returns their number."""
@@ -315,10 +300,6 @@ class Journal:
             run, lambda db: db.write("doubt", run_id=run.run_id, now=rows.now(), why=message, kind=kind)
         )
 
-    async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
-        """Turn those of the items that are accepted into unknown ones; returns them."""
-        return await self._write(run, lambda db: transitions.doubt_answers(db, run, item_ids, why))
-
     async def note_seen(self, run: Run, seen: Mapping[int, Sequence[str]]) -> None:
         """Keep what a look-up has shown of manual items to the person who decides, by item_id: ids in the billing.
 
@@ -326,18 +307,6 @@ class Journal:
         """
         kept = [(item_id, json.dumps(list(ids))) for item_id, ids in seen.items()]
         await self._write(run, lambda db: db.write("note_seen", run_id=run.run_id, seen=kept))
-
-    async def decide(
-        self, run: Run, item: Item, state: State, *, who: str, why: str, answer: str | None = None
-    ) -> None:
-        """Record a person's decision on a manual item and change its state, in one commit.
-
-        `answer` is the id of what it has created. Raises `ForbiddenTransition` if the item is not manual, or the
-        state may not follow.
-        """
-        await self._write(
-            run, lambda db: transitions.decide_item(db, run, item, state, who=who, why=why, answer=answer)
-        )
 
     # ---- reading ----
 
