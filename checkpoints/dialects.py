@@ -94,7 +94,7 @@ def schema(dialect: Dialect = "sqlite") -> str:
 def columns_of(table: str) -> list[str]:
     """The columns of a table of a journal in a file."""
     (body,) = re.findall(rf"^create table {table} \((.*?)^\)", schema(), re.MULTILINE | re.DOTALL)
-    return re.findall(r'^    "?(\w+)"? +(?:integer|text|real)\b', body, re.MULTILINE)
+    return re.findall(r"^    (\w+) +(?:integer|text|real)\b", body, re.MULTILINE)
 
 
 def in_dialect(text: str, dialect: Dialect, pieces: Mapping[str, str]) -> str:

@@ -73,10 +73,10 @@ UNNAMED: Final = NewRunner()
 
 
 Given = ParamSpec("Given")
-Method: TypeAlias = "Callable[Concatenate[Journal, Run, Given], Coroutine[Any, Any, Result]]"
+Method: TypeAlias = Callable[Concatenate["Journal", Run, Given], Coroutine[Any, Any, Result]]
 
 
-def _writes(work: Callable[Concatenate[Queries, Run, Given], Result]) -> "Method[Given, Result]":
+def _writes(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[Given, Result]:
     """The method that does this work in one transaction, durable when it returns, as the runner of the run."""
 
     @wraps(work)
@@ -86,7 +86,7 @@ def _writes(work: Callable[Concatenate[Queries, Run, Given], Result]) -> "Method
     return method
 
 
-def _reads(work: Callable[Concatenate[Queries, Run, Given], Result]) -> "Method[Given, Result]":
+def _reads(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[Given, Result]:
     """The method that does this work on the committed data."""
 
     @wraps(work)

@@ -57,14 +57,6 @@ select setval(pg_get_serial_sequence('runs', 'run_id'), (select max(run_id) from
 -- of a run, so the sum is no less than the billing's own epoch was.
 insert into billings (target, epoch) select target, sum(epoch) from runs group by target
 
--- name: copy_runners
--- Of a journal in a file they have no leases.
-insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent,
-                     "left", machine, renewed_at, lease_ms, call_ms)
-select run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent, "left",
-       coalesce(machine, ''), coalesce(renewed_at, clock_timestamp()), coalesce(lease_ms, 0), coalesce(call_ms, 0)
-from json_populate_recordset(null::runners, :rows)
-
 -- ---- What PostgreSQL alone is asked --------------------------------------------------------------------------------
 -- An advisory lock is of this journal by the name of its schema, and of a run; 0 is for what concerns all runs.
 

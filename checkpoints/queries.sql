@@ -909,7 +909,7 @@ select 0, line, label, reason from (select * from old except select * from new)
 order by line, is_new
 
 -- ---- A copy of the whole journal ---------------------------------------------------------------------------------
--- A page of a table after the key of the last row, and such a page written as it is; :rows are objects by column.
+-- A page of a table after the key of the last row. `copy(table)` writes such a page as it is.
 
 -- name: defer_references
 -- A row may name a later one, as that which carries it.
@@ -930,56 +930,29 @@ select null
 -- name: page_of_runs
 select * from runs where run_id > :after_run_id order by run_id limit :size
 
--- name: copy_runs
-@copy(runs)
-
 -- name: page_of_purging
 select * from purging limit :size
-
--- name: copy_purging
-@copy(purging)
 
 -- name: page_of_items
 select * from items where item_id > :after_item_id order by item_id limit :size
 
--- name: copy_items
-@copy(items)
-
 -- name: page_of_refusals
 select * from refusals where refusal_id > :after_refusal_id order by refusal_id limit :size
-
--- name: copy_refusals
-@copy(refusals)
 
 -- name: page_of_decisions
 select * from decisions where decision_id > :after_decision_id order by decision_id limit :size
 
--- name: copy_decisions
-@copy(decisions)
-
 -- name: page_of_commands
 select * from commands where command_id > :after_command_id order by command_id limit :size
-
--- name: copy_commands
-@copy(commands)
 
 -- name: page_of_runners
 select * from runners where (run_id, epoch) > (:after_run_id, :after_epoch) order by run_id, epoch limit :size
 
--- name: copy_runners
-@copy(runners)
-
 -- name: page_of_verifications
 select * from verifications where verification_id > :after_verification_id order by verification_id limit :size
 
--- name: copy_verifications
-@copy(verifications)
-
 -- name: page_of_reports
 select * from reports where report_id > :after_report_id order by report_id limit :size
-
--- name: copy_reports
-@copy(reports)
 
 -- name: page_of_list
 select * from items where run_id = :run_id and number > :after order by number limit :size

@@ -13,7 +13,7 @@ from checkpoints.states import State, StateProperties, states_where
 from checkpoints.tally import ImportTally
 from texts.said import Said, kind_of, said
 
-Sentence: TypeAlias = Annotated[str, "JSON in the journal"]
+Sentence: TypeAlias = Annotated[str, "json"]
 """A sentence, or a text that is the same in all languages."""
 
 

@@ -148,7 +148,7 @@ create table runners (
     ended_at text,
     found    @big not null default 0,     -- rows that its look-ups have found in the billing
     absent   @big not null default 0,     -- rows that they have not found: they may be sent again
-    "left"   @big not null default 0,     -- rows that they have left to a person
+    @sqlite(left) @postgres("left") @big not null default 0, -- rows that they have left to a person
     @postgres(
     -- What tells a frozen runner from one that is gone: its machine since it was started, when it was last heard of by
     -- the server's clock, how long it may send after that, and how long a call of it takes; 0 once that is over.
