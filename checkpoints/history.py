@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 import msgspec
 
+from checkpoints import rows
 from checkpoints.errors import JournalError
 from checkpoints.queries import Queries, Value
 from checkpoints.records import (
@@ -24,7 +25,7 @@ from checkpoints.records import (
     Runner,
     Verification,
 )
-from checkpoints.rows import now, record
+from checkpoints.rows import record
 from checkpoints.store import Store
 from checkpoints.tally import ImportTally
 from texts.stored import to_json
@@ -58,7 +59,7 @@ class History:
         """Note that the process of this epoch works on the run no longer; without the note it counts as killed."""
         # The lock is given back in any case: a note that fails must not hide why the work ended.
         with anyio.CancelScope(shield=True), suppress(JournalError):
-            await self._store.do("end_runner", run_id=run.run_id, epoch=run.epoch, now=now())
+            await self._store.do("end_runner", run_id=run.run_id, epoch=run.epoch, now=rows.now())
 
     async def note_free(self, run: Run, machine: str) -> None:
         """Note that no earlier owner of the billing can send any more, but for other runs of this machine."""
@@ -71,7 +72,7 @@ class History:
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
         """Note a command to the run, and its answer."""
         note = {"who": who, "command": command, "answer": to_json(answer)}
-        await self._store.do("note_command", run_id=run.run_id, now=now(), **note)
+        await self._store.do("note_command", run_id=run.run_id, now=rows.now(), **note)
 
     async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
         """The last `size` commands to the run, the oldest first."""
@@ -97,7 +98,7 @@ class History:
 
         def work(db: Queries) -> None:
             db.write("forget_extra_subscribers", run_id=run.run_id)
-            db.write("note_verification", run_id=run.run_id, who=who, result=text, now=now())
+            db.write("note_verification", run_id=run.run_id, who=who, result=text, now=rows.now())
 
         await self._store.write(work)
 
@@ -114,7 +115,7 @@ class History:
 
     async def note_report(self, run: Run, root: str) -> None:
         """Record that a report with this Merkle root was made; the same root of a run counts once."""
-        await self._store.do("note_report", run_id=run.run_id, root=root, now=now())
+        await self._store.do("note_report", run_id=run.run_id, root=root, now=rows.now())
 
     async def report_before(self, run: Run, root: str) -> ReportRoot | None:
         """The last report of this journal before the first one of the run with this root, None for none."""
@@ -128,7 +129,7 @@ def begin_runner(db: Queries, run: Run, runner: NewRunner, machine: str, lease: 
         "process": os.getpid(),
         "machine": machine,
         "purpose": runner.purpose,
-        "now": now(),
+        "now": rows.now(),
     }
     db.write("take_up" if runner.call_seconds else "take_up_to_prepare", run_id=run.run_id, **of_owner)
     values: dict[str, Value] = {

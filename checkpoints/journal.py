@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeAlias
 
 import anyio
-import msgspec
 
 from checkpoints import intake_pages, rows, transitions
 from checkpoints.address import JournalAddress
@@ -110,7 +109,9 @@ class Journal:
     async def create_run(self, new: NewRun) -> Run:
         """Create a run; its name is random, so that the marks of two journals do not collide."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
-        await self._store.do("create_run", name=name, now=rows.now(), **msgspec.to_builtins(new))
+        await self._store.do(
+            "create_run", name=name, now=rows.now(), **{name: getattr(new, name) for name in NewRun.__slots__}
+        )
         return await self.run(name)
 
     async def run(self, name: str) -> Run:
