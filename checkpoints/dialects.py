@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 from typing import Final, Literal
 
 Dialect = Literal["sqlite", "postgres"]
@@ -27,6 +26,8 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     # Amounts are exact decimals as text.
     "sum":       ("coalesce(decimal_sum({all}), '0')",
                   "coalesce(sum(({all})::numeric), 0)::text"),
+    "sum_where": ("coalesce(decimal_sum({0}) filter (where {1}), '0')",
+                  "coalesce(sum(({0})::numeric) filter (where {1}), 0)::text"),
     "latest":    ("max({all})",
                   "greatest({all})"),
     "begins":    ("{0} >= {1} and {0} < {1} || char(0x10ffff)",
@@ -101,13 +102,13 @@ def in_dialect(text: str, dialect: Dialect, pieces: Mapping[str, str]) -> str:
     """A text with its macros replaced, the innermost first. Raises `KeyError` for an unknown one."""
     while found := _LAST_MACRO.search(text):
         name, rest = found[1], found[3]
-        depth, end, cuts = (1, -1, [-1]) if found[2] else (0, 0, [])
+        depth, end, start, given = (1, -1, 0, []) if found[2] else (0, 0, 0, [])
         while depth:
             end += 1
             depth += (rest[end] == "(") - (rest[end] == ")")
             if not depth or (depth == 1 and rest[end] == ","):
-                cuts.append(end)
-        given = [rest[start + 1 : stop].strip() for start, stop in pairwise(cuts)]
+                given.append(rest[start:end].strip())
+                start = end + 1
         if name in WORDS:
             word = WORDS[name][dialect == "postgres"]
             more = {"all": rest[:end].strip()}

@@ -114,7 +114,8 @@ def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
 @cache
 def block(name: str, dialect: Dialect = "sqlite") -> str:
     """A block in the words of a store, or a macro: `copy(items)`. Raises `KeyError` for one that it does not have."""
-    return in_dialect(f"@{name}" if "(" in name else blocks(dialect)[name], dialect, blocks(dialect))
+    text = f"@{name}" if "(" in name else blocks(dialect)[name]
+    return in_dialect(text, dialect, blocks(dialect)) if "@" in text else text
 
 
 @cache

@@ -503,9 +503,9 @@ select i.run_id, i.state, count(*) as items, @sum(i.amount) as amount,
        sum(i.taken_back) as taken_back, sum(i.unproven * (1 - i.taken_back)) as unproven,
        (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
        count(c.row_amount) as merged,
-       @sum(case when c.row_amount is not null then i.row_amount end) as merged_amount,
+       @sum_where(i.row_amount, c.row_amount is not null) as merged_amount,
        count(i.undoes) as undoing,
-       @sum(case when i.undoes is not null then coalesce(@undone(i), i.amount) end) as reversed
+       @sum_where(coalesce(@undone(i), i.amount), i.undoes is not null) as reversed
 from items i
 left join items c on c.item_id = i.carried_by
 where i.run_id @numbers(:ids)
