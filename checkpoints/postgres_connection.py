@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from checkpoints.address import PostgresAddress
 from checkpoints.errors import JournalAway, JournalUnreadable
-from checkpoints.queries import FoundRow, Queries, Result, Value, bind, block
+from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks
 from texts.said import said
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def _bound(values: Mapping[str, Value]) -> dict[str, str | int | None]:
 @cache
 def _block(name: str) -> str:
     """A block as psycopg takes it: `%(name)s` for `:name`."""
-    return _PARAMETER.sub(r"%(\1)s", block(name, "postgres").replace("%", "%%"))
+    return _PARAMETER.sub(r"%(\1)s", blocks("postgres")[name].replace("%", "%%"))
 
 
 def _without_nul(value: str | int | None) -> str | int | None:

@@ -111,18 +111,27 @@ def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
     return bound
 
 
-@cache
-def block(name: str, dialect: Dialect = "sqlite") -> str:
-    """A block in the words of a store, or a macro: `copy(items)`. Raises `KeyError` for one that it does not have."""
-    text = f"@{name}" if "(" in name else blocks(dialect)[name]
-    return in_dialect(text, dialect, blocks(dialect)) if "@" in text else text
+class Blocks(dict[str, str]):
+    """The blocks of a store by their names, in its words from when they are first asked for.
+
+    A macro is one as well: `copy(items)`. Raises `KeyError` for a name that the store does not have.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.written = _named("queries.sql") | (_named("postgres.sql") if dialect == "postgres" else {})
+        super().__init__({name: text for name, text in self.written.items() if "@" not in text})
+
+    def __missing__(self, name: str) -> str:
+        text = f"@{name}" if "(" in name else self.written[name]
+        self[name] = in_dialect(text, self._dialect, self.written)
+        return self[name]
 
 
 @cache
-def blocks(dialect: Dialect = "sqlite") -> Mapping[str, str]:
-    """The blocks of a store by their names, as they are written."""
-    of_both = _named("queries.sql")
-    return {**of_both, **_named("postgres.sql")} if dialect == "postgres" else of_both
+def blocks(dialect: Dialect = "sqlite") -> Blocks:
+    """The blocks of a store."""
+    return Blocks(dialect)
 
 
 def _named(file: str) -> dict[str, str]:

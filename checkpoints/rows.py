@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hin
 
 import msgspec
 
-from checkpoints.queries import FoundRow, Value, values_of
+from checkpoints.queries import FoundRow, Value
 from checkpoints.records import Change, Holder, Item, NewItem, Refusal, Run, Sentence, Totals
 from checkpoints.states import State
 from texts.said import Said, kind_of, said
@@ -151,7 +151,8 @@ def of_reason(reason: str) -> tuple[str, str]:
 
 def record(kind: type[Record], row: FoundRow, **more: object) -> Record:
     """A record of this kind from the columns of its names, and from `more` values."""
-    values: dict[str, Any] = {**values_of(row), **more}
+    # A row of either driver is a mapping.
+    values: dict[str, Any] = {**dict(cast("Any", row)), **more}
     for name, decode in _in_json(cast("Any", kind)).items():
         if name not in more and values[name] is not None:
             values[name] = decode(values[name])

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.own_files import check_beside
-from checkpoints.queries import FoundRow, Queries, Result, Value, bind, block
+from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks
 from checkpoints.writer import Dialect
 from texts.said import said
 
@@ -29,26 +29,26 @@ class SqliteQueries(Queries):
 
     def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
         """The rows of a block, read one by one."""
-        return self._connection.execute(block(name), bind(values))
+        return self._connection.execute(blocks()[name], bind(values))
 
     def first(self, name: str, /, **values: Value) -> FoundRow | None:
         """The first row of a block, None if there is none."""
-        row: FoundRow | None = self._connection.execute(block(name), bind(values)).fetchone()
+        row: FoundRow | None = self._connection.execute(blocks()[name], bind(values)).fetchone()
         return row
 
     def write(self, name: str, /, **values: Value) -> int:
         """Run a block that writes; returns the number of rows written."""
-        return self._connection.execute(block(name), bind(values)).rowcount
+        return self._connection.execute(blocks()[name], bind(values)).rowcount
 
     def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
         """Run a block, and give `judge` the number of its rows at once."""
-        cursor = self._connection.execute(block(name), bind(values))
+        cursor = self._connection.execute(blocks()[name], bind(values))
         found = len(cursor.fetchall())
         judge(found if cursor.description else cursor.rowcount)
 
     def items(self, name: str, /, **values: Value) -> str:
         """The items of a block, as one JSON text for `rows.to_items`."""
-        sql = f"with found as (\n{block(name)}\n)\n{block('as_items')}"
+        sql = f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}"
         text: str = self._connection.execute(sql, bind(values)).fetchone()[0]
         return text
 

@@ -31,7 +31,6 @@ from weakref import proxy
 
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.dialects import schema
-from checkpoints.queries import block as statement
 from checkpoints.queries import blocks
 from checkpoints.writer import Dialect, Order, commit, wake
 from lab.simulation.journal import Disk
@@ -99,9 +98,9 @@ def translated(text: str) -> str:
 @cache
 def block(name: str) -> str:
     """A block as the server takes it."""
-    if name in _BOTH or name not in blocks():
-        return translated(statement(name, "postgres"))
-    return statement(name)
+    if name in _BOTH or name not in blocks().written:
+        return translated(blocks("postgres")[name])
+    return blocks()[name]
 
 
 @cache

@@ -17,7 +17,7 @@ import pytest
 from checkpoints.dialects import schema
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
-from checkpoints.queries import FORMAT, block
+from checkpoints.queries import FORMAT, blocks
 from checkpoints.records import Change
 from checkpoints.sqlite_connection import connect
 from checkpoints.sqlite_store import APPLICATION_ID, prepare
@@ -231,7 +231,7 @@ _BY_ID: Final = (
 
 def plan(path: Path, name: str) -> str:
     prepare(path)
-    sql = block(name)
+    sql = blocks()[name]
     with closing(connect(path)) as db:
         rows: list[tuple[int, int, int, str]] = db.execute(
             f"explain query plan {sql}", dict.fromkeys(re.findall(r":(\w+)", sql), "[]")

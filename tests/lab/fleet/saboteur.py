@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from billing.api.wire import Wire
-from checkpoints import journal, lease, postgres_connection, transitions
+from checkpoints import journal, lease, transitions
 from checkpoints.journal import Journal
-from checkpoints.queries import block
+from checkpoints.queries import blocks
 from checkpoints.records import Change, Item, Run
 from lab.crash import machine
 
@@ -69,10 +69,10 @@ def counts_the_lease_by_the_wall_clock() -> None:
 
 def sends_again_at_takeover() -> None:
     """What the owner before was sending becomes pending, and is not unknown."""
-    known = block("doubt", "postgres")
+    known = blocks("postgres")["doubt"]
     twisted = known.replace("state = 'unknown'", "state = 'pending'")
     assert twisted != known
-    _replace(postgres_connection, "block", lambda name, store: twisted if name == "doubt" else block(name, store))
+    blocks("postgres")["doubt"] = twisted
 
 
 def leaves_the_epoch_out_of_outcomes() -> None:
