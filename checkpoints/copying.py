@@ -48,6 +48,11 @@ mailbox, which is of processes that work now.
 """
 
 
+_NO_LEASE: Final = {"machine": "", "lease_ms": 0, "call_ms": 0}
+_ELSEWHERE: Final = {"server": ""}
+"""A copied runner has begun in another journal, which may have sent since."""
+
+
 @dataclass(frozen=True, slots=True)
 class CopiedRun:
     """A run, which is the same in both journals: its totals, and the Merkle root over its items in hexadecimal."""
@@ -111,9 +116,11 @@ def _copy_tables(old: Queries, new: Queries) -> dict[str, int]:
 
 def _copy_table(table: _Table, old: Queries, new: Queries) -> int:
     copied = 0
+    # Of a journal in a file its runners have no leases.
+    beside, instead = ({**_NO_LEASE, "renewed_at": rows.now()}, _ELSEWHERE) if table.name == "runners" else ({}, {})
     for page in _pages(table, old):
         anyio.from_thread.check_cancelled()
-        new.write(f"copy_{table.name}", rows=[values_of(row) for row in page])
+        new.write(f"copy({table.name})", rows=[{**beside, **values_of(row), **instead} for row in page])
         copied += len(page)
     return copied
 

@@ -4,9 +4,12 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
+from typing import Final
 
 import anyio
+import msgspec
 
 from checkpoints import rows
 from checkpoints.errors import JournalError
@@ -22,9 +25,13 @@ from checkpoints.records import (
     Runner,
     Verification,
 )
+from checkpoints.rows import record
 from checkpoints.store import Store
 from checkpoints.tally import ImportTally
 from texts.stored import to_json
+
+_TALLY: Final = "tally"
+"""The name of the tally of an import beside the figures of a verification."""
 
 
 class History:
@@ -35,64 +42,59 @@ class History:
 
     async def runners(self, run: Run) -> list[Runner]:
         """The processes that took the run up, in their order."""
-        return await self._store.read(
-            lambda db: [rows.to_runner(row) for row in db.all("runners", run_id=run.run_id)]
-        )
+        found = await self._store.all("runners", run_id=run.run_id)
+        return [record(Runner, row, look_ups=record(LookUps, row)) for row in found]
 
     async def of_run(self, run: Run) -> RunHistory:
         """The last moment of which the run has a note, also of who looked at it, and what was taken back of it."""
-        return await self._store.read(lambda db: rows.to_run_history(db.one("run_history", run_id=run.run_id)))
+        (found,) = await self._store.records(RunHistory, "run_history", run_id=run.run_id)
+        return found
 
     async def last_change(self, run: Run) -> datetime:
         """When the run or a row of it last took a step; who has only looked at it since does not count."""
-        found = await self._store.read(lambda db: db.one("last_change", run_id=run.run_id))
+        (found,) = await self._store.all("last_change", run_id=run.run_id)
         return datetime.fromisoformat(found["changed_at"])
 
     async def end_runner(self, run: Run) -> None:
         """Note that the process of this epoch works on the run no longer; without the note it counts as killed."""
         # The lock is given back in any case: a note that fails must not hide why the work ended.
         with anyio.CancelScope(shield=True), suppress(JournalError):
-            await self._store.write(
-                lambda db: db.write("end_runner", run_id=run.run_id, epoch=run.epoch, now=rows.now())
-            )
+            await self._store.do("end_runner", run_id=run.run_id, epoch=run.epoch, now=rows.now())
 
     async def note_free(self, run: Run, machine: str) -> None:
         """Note that no earlier owner of the billing can send any more, but for other runs of this machine."""
-        await self._store.write(lambda db: db.write("note_free", run_id=run.run_id, epoch=run.epoch, machine=machine))
+        await self._store.do("note_free", run_id=run.run_id, epoch=run.epoch, machine=machine)
 
     async def note_calls_ended(self, run: Run) -> None:
         """Note that no call of an earlier owner of the run can be under way any more."""
-        await self._store.write(lambda db: db.write("note_calls_ended", run_id=run.run_id, epoch=run.epoch))
+        await self._store.do("note_calls_ended", run_id=run.run_id, epoch=run.epoch)
 
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
         """Note a command to the run, and its answer."""
         note = {"who": who, "command": command, "answer": to_json(answer)}
-        await self._store.write(lambda db: db.write("note_command", run_id=run.run_id, now=rows.now(), **note))
+        await self._store.do("note_command", run_id=run.run_id, now=rows.now(), **note)
 
     async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
         """The last `size` commands to the run, the oldest first."""
-        found = await self._store.read(lambda db: db.all("commands", run_id=run.run_id, size=size))
-        return [rows.to_command(row) for row in found]
+        return await self._store.records(Command, "commands", run_id=run.run_id, size=size)
 
     async def decisions(self, run: Run) -> list[Decision]:
         """The decisions on the run's items, the oldest first."""
-        found = await self._store.read(lambda db: db.all("decisions", run_id=run.run_id))
-        return [rows.to_decision(row) for row in found]
+        return await self._store.records(Decision, "decisions", run_id=run.run_id)
 
     async def note_look_ups(self, run: Run, look_ups: LookUps) -> None:
         """Add what the look-ups of the run's present process have come to."""
-        counts = {"found": look_ups.found, "absent": look_ups.absent, "left": look_ups.left}
-        await self._store.write(lambda db: db.write("note_look_ups", run_id=run.run_id, epoch=run.epoch, **counts))
+        await self._store.do("note_look_ups", run_id=run.run_id, epoch=run.epoch, **asdict(look_ups))
 
     async def note_assumptions(self, run: Run, text: str) -> None:
         """Keep what the sums of a run rest on and no probe has confirmed; the first note counts."""
-        await self._store.write(lambda db: db.write("note_assumptions", run_id=run.run_id, text=to_json(text)))
+        await self._store.do("note_assumptions", run_id=run.run_id, text=to_json(text))
 
     async def note_verification(
         self, run: Run, who: str, result: Mapping[str, str | int], tally: ImportTally | None = None
     ) -> None:
         """Record what was read back of a run. Of earlier ones the extra subscribers are forgotten."""
-        text = rows.of_verification(result, tally)
+        text = msgspec.json.encode(result if tally is None else {**result, _TALLY: tally}).decode()
 
         def work(db: Queries) -> None:
             db.write("forget_extra_subscribers", run_id=run.run_id)
@@ -102,17 +104,22 @@ class History:
 
     async def last_verification(self, run: Run) -> Verification | None:
         """The result of the last verification, None if there was none."""
-        found = await self._store.read(lambda db: db.first("last_verification", run_id=run.run_id))
-        return None if found is None else rows.to_verification(found)
+        row = await self._store.first("last_verification", run_id=run.run_id)
+        if row is None:
+            return None
+        result = msgspec.json.decode(row["result"])
+        tally = result.pop(_TALLY, None)
+        return record(
+            Verification, row, result=result, tally=None if tally is None else msgspec.convert(tally, ImportTally)
+        )
 
     async def note_report(self, run: Run, root: str) -> None:
         """Record that a report with this Merkle root was made; the same root of a run counts once."""
-        await self._store.write(lambda db: db.write("note_report", run_id=run.run_id, root=root, now=rows.now()))
+        await self._store.do("note_report", run_id=run.run_id, root=root, now=rows.now())
 
     async def report_before(self, run: Run, root: str) -> ReportRoot | None:
         """The last report of this journal before the first one of the run with this root, None for none."""
-        found = await self._store.read(lambda db: db.first("report_before", run_id=run.run_id, root=root))
-        return None if found is None else rows.to_report_root(found)
+        return next(iter(await self._store.records(ReportRoot, "report_before", run_id=run.run_id, root=root)), None)
 
 
 def begin_runner(db: Queries, run: Run, runner: NewRunner, machine: str, lease: float) -> None:

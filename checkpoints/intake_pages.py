@@ -35,7 +35,7 @@ Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
 
 
 def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
-    """Freeze a page together with its cursor; returns each item as judged."""
+    """Freeze a page and its cursor in one commit; returns each item as judged."""
     # Two runs that freeze the same row at one time must see each other's.
     db.exclude_others()
     judged = judge_items(db, run, page.items, judge)
@@ -48,7 +48,11 @@ def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem
 
 
 def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
-    """Freeze corrected rows in place of the faulty ones; a row that is refused again replaces nothing."""
+    """Freeze corrected rows into the run of the faulty ones, in one commit; returns each row as judged.
+
+    A corrected rejected item becomes replaced, a corrected refused row is marked as mended, so that the run's counts
+    and sums have each row once. A row that is refused again replaces nothing.
+    """
     db.exclude_others()
     judged = judge_items(db, run, [one.item for one in page], judge)
     taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
@@ -77,10 +81,10 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
 
 def twins_of(db: Queries, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
     """For each item of a job, the journal's items with its key whose effect stands, on any target."""
-    digests = rows.to_digests(db.first("purging"))
+    digests = digests_of(db)
     twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
     for row in db.each("earlier", job=job, keys=stored_keys(digests, job, {item.key for item in items})):
-        twin = rows.to_twin(row)
+        twin = rows.record(EarlierEntry, row)
         twins[twin.key].append(twin)
     return [
         [_as_asked(twin, item, digests) for twin in twins[item.key]] if item.key in twins else [] for item in items
@@ -94,20 +98,21 @@ def standing_items(
 
     An item of a purged run has its lane and, if it is that of one of `items`, its key in plain.
     """
-    digests = rows.to_digests(db.first("purging"))
+    digests = digests_of(db)
     lanes = stored_keys(digests, job, {item.lane for item in items})
     plain = {stored: key for key, stored in stored_keys(digests, job, {item.key for item in items})}
     standing = db.each("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
-    return [rows.to_standing_item(row, plain.get(row["key"], row["key"])) for row in standing]
+    return [rows.record(StandingItem, row, key=plain.get(row["key"], row["key"])) for row in standing]
 
 
 def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
     """Those of the marks whose items are in the journal."""
-    digests = rows.to_digests(db.first("purging"))
-    found = db.each("known_marks", marks=marks)
+    digests = digests_of(db)
     return [
-        rows.to_known_mark(row, [stored for _, stored in stored_keys(digests, row["job"], [row["lane"]])])
-        for row in found
+        rows.record(
+            KnownMark, row, in_lane=(row["lane"], row["item_lane"]) in stored_keys(digests, row["job"], [row["lane"]])
+        )
+        for row in db.each("known_marks", marks=marks)
     ]
 
 
@@ -116,7 +121,7 @@ def entered_anew(db: Queries, item_ids: Sequence[int]) -> dict[int, str]:
 
     Raises `RunPurged` if what would be restored is not known any more.
     """
-    restored, digests = db.all("restored", ids=item_ids), rows.to_digests(db.first("purging"))
+    restored, digests = db.all("restored", ids=item_ids), digests_of(db)
     for row in restored:
         if row["purged_at"]:
             raise RunPurged(row["run"], row["purged_at"])
@@ -126,6 +131,12 @@ def entered_anew(db: Queries, item_ids: Sequence[int]) -> dict[int, str]:
         for _, key in stored_keys(digests, row["job"], [row["key"]])
     ]
     return {row["item_id"]: row["run"] for row in reversed(db.all("entered_anew", restored=forms))}
+
+
+def digests_of(db: Queries) -> Digests | None:
+    """The digests of the journal, None if nothing of it was purged."""
+    found = db.first("purging")
+    return None if found is None else Digests(found["secret"])
 
 
 def _as_asked(twin: EarlierEntry, item: NewItem, digests: Digests | None) -> EarlierEntry:
@@ -151,18 +162,23 @@ def pending_before(
 
 
 def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
-    """Merge rows of an account into one."""
+    """Merge rows of an account into one; does nothing to an approved run."""
     for one in merged:
         who: dict[str, Value] = {"run_id": run.run_id, "carrier": one.carrier, "now": rows.now()}
         summed = one.payload is not None
         if summed:
-            db.write("merge_carrier", payload=one.payload, amount=rows.amount_text(one.amount), **who)
+            db.write(
+                "merge_carrier",
+                payload=one.payload,
+                amount=None if one.amount is None else format(one.amount, "f"),
+                **who,
+            )
         message, kind = rows.of_reason(one.reason)
         db.write("merge_rows", items=one.carried, message=message, kind=kind, summed=summed, **who)
 
 
 def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
-    """Turn pending items, by item_id, into refused rows."""
+    """Turn pending items, by item_id, into refused rows; does nothing to an approved run."""
     db.write("refuse_items", run_id=run.run_id, reasons=[(item_id, to_json(why)) for item_id, why in reasons.items()])
     db.write("withdraw_items", run_id=run.run_id, items=reasons.keys())
 

@@ -7,11 +7,12 @@ is refused once another process has raised the epoch. Reads and writes are block
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import wraps
 from pathlib import Path
-from typing import Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeAlias
 
 import anyio
 
@@ -20,7 +21,7 @@ from checkpoints.address import JournalAddress
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History
-from checkpoints.intake_pages import Judge, totals_of
+from checkpoints.intake_pages import totals_of
 from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, machine, take_up_run
 from checkpoints.mailbox import Mailbox
@@ -28,17 +29,12 @@ from checkpoints.overview import Overview
 from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
-    Change,
-    Correction,
     Holder,
     Item,
     KnownMark,
-    Merged,
     NewItem,
     NewRun,
     NewRunner,
-    Page,
-    PendingBefore,
     Purged,
     Reason,
     Refusal,
@@ -48,12 +44,11 @@ from checkpoints.records import (
     StandingItem,
     Totals,
 )
-from checkpoints.rows import LaneCounts, StepCount, to_lane_counts, to_step_count
+from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.states import State
 from checkpoints.store import Store
 from checkpoints.stores import open_store
-from checkpoints.transitions import NO_PAYLOADS
 from texts.stored import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -76,6 +71,30 @@ UNNAMED: Final = NewRunner()
 """A runner of which nothing is noted but its process."""
 
 
+Given = ParamSpec("Given")
+Method: TypeAlias = Callable[Concatenate["Journal", Run, Given], Coroutine[Any, Any, Result]]
+
+
+def _writes(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[Given, Result]:
+    """The method that does this work in one transaction, durable when it returns, as the runner of the run."""
+
+    @wraps(work)
+    async def method(self: "Journal", run: Run, /, *given: Given.args, **named: Given.kwargs) -> Result:
+        return await self._write(run, lambda db: work(db, run, *given, **named))
+
+    return method
+
+
+def _reads(work: Callable[Concatenate[Queries, Run, Given], Result]) -> Method[Given, Result]:
+    """The method that does this work on the committed data."""
+
+    @wraps(work)
+    async def method(self: "Journal", run: Run, /, *given: Given.args, **named: Given.kwargs) -> Result:
+        return await self._read(lambda db: work(db, run, *given, **named))
+
+    return method
+
+
 class Journal:
     """The runs of a journal and their items. Created by `open_journal`."""
 
@@ -90,19 +109,21 @@ class Journal:
     async def create_run(self, new: NewRun) -> Run:
         """Create a run; its name is random, so that the marks of two journals do not collide."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
-        await self._store.write(lambda db: db.write("create_run", name=name, now=rows.now(), **rows.of_new_run(new)))
+        await self._store.do(
+            "create_run", name=name, now=rows.now(), **{name: getattr(new, name) for name in NewRun.__slots__}
+        )
         return await self.run(name)
 
     async def run(self, name: str) -> Run:
         """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""
-        found = await self._read(lambda db: db.first("run_by_name", name=name))
+        found = await self._store.first("run_by_name", name=name)
         if found is None:
             raise NoSuchRun(self.name, name, [run.name for run in (await self.runs())[-10:]])
         return rows.to_run(found)
 
     async def runs(self) -> list[Run]:
         """All runs, the oldest first."""
-        return [rows.to_run(row) for row in await self._all("runs")]
+        return [rows.to_run(row) for row in await self._store.all("runs")]
 
     async def approve(self, run: Run) -> None:
         """Approve the run, which may send from now on. An undo ends the run that it takes back."""
@@ -119,7 +140,7 @@ class Journal:
 
     async def is_out_of_date(self, undo: Run, undone: Run) -> bool:
         """Whether the list of an undo is not that of what stands of its run any more."""
-        found = await self._all("out_of_date", run_id=undo.run_id, undone=undone.run_id)
+        found = await self._store.all("out_of_date", run_id=undo.run_id, undone=undone.run_id)
         return bool(found)
 
     async def discard(self, run: Run) -> None:
@@ -133,11 +154,11 @@ class Journal:
 
     async def pause(self, run: Run, who: str) -> None:
         """Pause the run, in every process that takes it up; a paused run stays unchanged."""
-        await self._store.write(lambda db: db.write("pause_run", run_id=run.run_id, who=who, now=rows.now()))
+        await self._store.do("pause_run", run_id=run.run_id, who=who, now=rows.now())
 
     async def unpause(self, run: Run) -> None:
         """End the pause of the run."""
-        await self._store.write(lambda db: db.write("unpause_run", run_id=run.run_id))
+        await self._store.do("unpause_run", run_id=run.run_id)
 
     async def keep_policy(self, run: Run, policy: Mapping[str, str]) -> None:
         """Keep the settings of the run for every process that takes it up."""
@@ -211,13 +232,12 @@ class Journal:
 
     # ---- intake ----
 
-    async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
-        """Freeze a page and its cursor in one commit; returns each item as judged."""
-        return await self._write(run, lambda db: intake_pages.freeze_page(db, run, page, judge))
-
-    async def judged(self, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
-        """Judge these items as `freeze` would; nothing is written."""
-        return await self._read(lambda db: intake_pages.judge_items(db, run, items, judge))
+    freeze = _writes(intake_pages.freeze_page)
+    correct = _writes(intake_pages.freeze_corrections)
+    refuse = _writes(intake_pages.refuse_items)
+    merge = _writes(intake_pages.merge_rows)
+    judged = _reads(intake_pages.judge_items)
+    pending_before = _reads(intake_pages.pending_before)
 
     async def last_number(self, run: Run) -> int:
         """The number of the run's last item, 0 for none."""
@@ -243,76 +263,43 @@ class Journal:
 
         await self._write(run, work)
 
-    async def correct(self, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
-        """Freeze corrected rows into the run of the faulty ones, in one commit; returns each row as judged.
-
-        A corrected rejected item becomes replaced, a corrected refused row is marked as mended, so that the run's
-        counts and sums have each row once. A row that is refused again replaces nothing.
-        """
-        return await self._write(run, lambda db: intake_pages.freeze_corrections(db, run, page, judge))
-
     async def find_refusal(
         self, run: Run, *, refusal_id: int | None = None, line: int | None = None
     ) -> tuple[int, bool] | None:
         """Find a refused row by id, or by line; returns its id and whether it was corrected, None for no row."""
-        found = await self._all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
+        found = await self._store.all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
         return (found[0]["refusal_id"], bool(found[0]["is_mended"])) if found else None
-
-    async def refuse(self, run: Run, reasons: Mapping[int, str]) -> None:
-        """Turn pending items, by item_id, into refused rows; does nothing to an approved run."""
-        await self._write(run, lambda db: intake_pages.refuse_items(db, run, reasons))
 
     # ---- rows that share a lane (account) ----
 
     async def shared_lanes(self, run: Run) -> Shared:
         """The lanes (accounts) with more than one pending item."""
-        found = await self._one("shared_lanes", run_id=run.run_id)
-        return Shared(found["lanes"], found["items"], Decimal(found["amount"]))
+        (found,) = await self._store.records(Shared, "shared_lanes", run_id=run.run_id)
+        return found
 
     async def shared_items(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
         """The pending items of up to `size` shared lanes after the lane `after`, by lane and number."""
         return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
 
-    async def pending_before(
-        self, run: Run, lanes: Collection[str], before: int, counts: Callable[[str], bool]
-    ) -> dict[str, PendingBefore]:
-        """What the pending items before item number `before` whose payload `counts` do in these lanes, by lane."""
-        return await self._read(lambda db: intake_pages.pending_before(db, run, lanes, before, counts))
-
-    async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
-        """Merge rows of an account into one; does nothing to an approved run."""
-        await self._write(run, lambda db: intake_pages.merge_rows(db, run, merged))
-
     async def carried(self, run: Run, number: int) -> list[int]:
         """The numbers of the rows that are merged into an item."""
-        return [row["number"] for row in await self._all("carries", run_id=run.run_id, number=number)]
+        return [row["number"] for row in await self._store.all("carries", run_id=run.run_id, number=number)]
 
     async def first_in_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[int, str]]:
         """The number and key of the first item with a possible effect in each of these lanes, by lane."""
-        found = await self._all("first_in_lanes", run_id=run.run_id, lanes=lanes)
+        found = await self._store.all("first_in_lanes", run_id=run.run_id, lanes=lanes)
         return {row["lane"]: (row["number"], row["key"]) for row in found}
 
     # ---- sending and outcomes ----
 
-    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
-        """Make the intent to send these items durable: pending → sending, with one more attempt.
-
-        `payloads` are new ones of those that were completed. Raises `ForbiddenTransition`, and claims none, if one of
-        them is not pending or not of this run.
-        """
-        await self._write(run, lambda db: transitions.claim_items(db, run, item_ids, payloads))
+    claim = _writes(transitions.claim_items)
+    record = _writes(transitions.record_changes)
+    doubt_answers = _writes(transitions.doubt_answers)
+    decide = _writes(transitions.decide_item)
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         """Replace the payloads of items that are not sent yet, by item_id, after their before-images changed."""
         await self._write(run, lambda db: db.write("keep", run_id=run.run_id, kept=payloads.items(), now=rows.now()))
-
-    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
-        """Record the outcomes of items; returns the items that become unknown because two share a created id.
-
-        Both items are returned: the one recorded now, and the one accepted before. Raises `ForbiddenTransition`, and
-        records none, if a transition is not in the table of states or an item is not of this run.
-        """
-        return await self._write(run, lambda db: transitions.record_changes(db, run, changes))
 
     async def doubt(self, run: Run) -> int:
         """Turn every `sending` item of an ended process into `unknown`; returns their number."""
@@ -321,10 +308,6 @@ class Journal:
             run, lambda db: db.write("doubt", run_id=run.run_id, now=rows.now(), why=message, kind=kind)
         )
 
-    async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
-        """Turn those of the items that are accepted into unknown ones; returns them."""
-        return await self._write(run, lambda db: transitions.doubt_answers(db, run, item_ids, why))
-
     async def note_seen(self, run: Run, seen: Mapping[int, Sequence[str]]) -> None:
         """Keep what a look-up has shown of manual items to the person who decides, by item_id: ids in the billing.
 
@@ -332,18 +315,6 @@ class Journal:
         """
         kept = [(item_id, json.dumps(list(ids))) for item_id, ids in seen.items()]
         await self._write(run, lambda db: db.write("note_seen", run_id=run.run_id, seen=kept))
-
-    async def decide(
-        self, run: Run, item: Item, state: State, *, who: str, why: str, answer: str | None = None
-    ) -> None:
-        """Record a person's decision on a manual item and change its state, in one commit.
-
-        `answer` is the id of what it has created. Raises `ForbiddenTransition` if the item is not manual, or the
-        state may not follow.
-        """
-        await self._write(
-            run, lambda db: transitions.decide_item(db, run, item, state, who=who, why=why, answer=answer)
-        )
 
     # ---- reading ----
 
@@ -376,7 +347,7 @@ class Journal:
         def work(db: Queries) -> list[tuple[int, Refusal]]:
             found = db.all("refusals", run_id=run.run_id, after=after, size=size)
             refuse_purged(db, run.run_id)
-            return [(row["refusal_id"], rows.to_refusal(row)) for row in found]
+            return [(row["refusal_id"], rows.record(Refusal, row)) for row in found]
 
         return await self._read(work)
 
@@ -391,8 +362,8 @@ class Journal:
 
     async def amounts_of_rows(self, run: Run, numbers: Collection[int]) -> dict[int, RowAmount]:
         """What these items of the run ask for themselves, by their numbers."""
-        found = await self._all("amounts_of_rows", run_id=run.run_id, numbers=numbers)
-        return {int(row["number"]): rows.to_row_amount(row) for row in found}
+        found = await self._store.all("amounts_of_rows", run_id=run.run_id, numbers=numbers)
+        return {int(row["number"]): rows.record(RowAmount, row) for row in found}
 
     async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
         """The sum of the absolute amounts of all items in one of `states`."""
@@ -400,20 +371,20 @@ class Journal:
 
     async def reasons(self, run: Run, state: State, *, size: int = 20) -> list[Reason]:
         """The reasons of the items in `state`, the most frequent first."""
-        found = await self._all("reasons", run_id=run.run_id, state=state, size=size)
-        return [rows.to_reason(row) for row in found]
+        return await self._store.records(Reason, "reasons", run_id=run.run_id, state=state, size=size)
 
     async def step_counts(self, run: Run) -> list[StepCount]:
         """The items of a run whose rows have steps, by step, state and kind of reason."""
-        return [to_step_count(row) for row in await self._all("step_counts", run_id=run.run_id)]
+        return await self._store.records(StepCount, "step_counts", run_id=run.run_id)
 
     async def lane_counts(self, run: Run, prefix: str = "", kind: str = "") -> LaneCounts:
         """The lanes of a run whose names begin with a prefix; `kind` is that of skipped items to be counted."""
-        return to_lane_counts(await self._one("lane_counts", run_id=run.run_id, prefix=prefix, kind=kind))
+        (found,) = await self._store.records(LaneCounts, "lane_counts", run_id=run.run_id, prefix=prefix, kind=kind)
+        return found
 
     async def cells_of_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[str, ...]]:
         """The cells of the rows in these lanes, where one item of several has them."""
-        found = await self._all("cells_of_lanes", run_id=run.run_id, lanes=lanes)
+        found = await self._store.all("cells_of_lanes", run_id=run.run_id, lanes=lanes)
         return {row["lane"]: rows.to_cells(row["row"]) for row in found}
 
     # ---- undo ----
@@ -428,11 +399,11 @@ class Journal:
 
     async def taken_back(self, run: Run) -> dict[str, int]:
         """The runs that have taken back effects of this one, not restored since, each with its number of items."""
-        return {str(row["name"]): int(row["items"]) for row in await self._all("taken_back", run_id=run.run_id)}
+        return {str(row["name"]): int(row["items"]) for row in await self._store.all("taken_back", run_id=run.run_id)}
 
     async def taken_back_of(self, item_ids: Collection[int]) -> set[int]:
         """Those of these items whose effect was taken back and not restored since."""
-        return {int(row["item_id"]) for row in await self._all("taken_back_of", ids=item_ids)}
+        return {int(row["item_id"]) for row in await self._store.all("taken_back_of", ids=item_ids)}
 
     async def found_changed(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` accepted items after number `after` whose calls have found something else than the list."""
@@ -447,7 +418,7 @@ class Journal:
 
         That run is for the same billing, and in this journal.
         """
-        rows = await self._all("made_by_others", found=list(found), target=run.target) if found else []
+        rows = await self._store.all("made_by_others", found=list(found), target=run.target) if found else []
         return {int(row["item_id"]): str(row["run"]) for row in rows}
 
     async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
@@ -476,7 +447,7 @@ class Journal:
 
     async def is_cleaned(self) -> bool:
         """Whether nothing that was purged is left in the file."""
-        return all(row["is_cleaned"] for row in await self._all("purging"))
+        return all(row["is_cleaned"] for row in await self._store.all("purging"))
 
     async def clean(self) -> None:
         """Rewrite the file without what was purged. Raises `JournalNotCleaned`."""
@@ -498,9 +469,6 @@ class Journal:
             # A step after that of another process may fail before the epoch has been judged.
             await self.confirm(run)
             raise
-
-    async def _all(self, name: str, /, **values: Value) -> list[FoundRow]:
-        return await self._read(lambda db: db.all(name, **values))
 
     async def _one(self, name: str, /, **values: Value) -> FoundRow:
         return await self._read(lambda db: db.one(name, **values))

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from checkpoints.queries import PAGE, FoundRow, Queries
+from checkpoints.queries import PAGE, Queries
+from checkpoints.rows import record
 from checkpoints.store import Store
 
 UNCLAIMED: Final = 3600
@@ -41,15 +42,11 @@ class KeptSecrets:
 
     async def find(self, tokens: Collection[str]) -> list[SealedSecret]:
         """The secrets of these tokens, as far as they are kept."""
-        return await self._store.read(
-            lambda db: [_to_secret(row) for row in db.each("secrets_by_token", tokens=tokens)]
-        )
+        return await self._store.records(SealedSecret, "secrets_by_token", tokens=tokens)
 
     async def keys_of(self, batch: str) -> frozenset[str]:
         """The ids of the keys that open the secrets of a batch, none where nothing of it is kept."""
-        return await self._store.read(
-            lambda db: frozenset(row["key_id"] for row in db.each("keys_of_secrets", batch=batch))
-        )
+        return frozenset(row["key_id"] for row in await self._store.all("keys_of_secrets", batch=batch))
 
     async def keys_in_use(self) -> KeysInUse:
         """The keys of all secrets of the journal."""
@@ -63,9 +60,7 @@ class KeptSecrets:
 
     async def forget(self, batch: str, needed: Collection[str]) -> None:
         """Delete the secrets of a batch, and old ones of batches that are not `needed`."""
-        await self._store.write(
-            lambda db: db.write("forget_secrets", batch=batch, needed=needed, unclaimed=UNCLAIMED)
-        )
+        await self._store.do("forget_secrets", batch=batch, needed=needed, unclaimed=UNCLAIMED)
 
 
 def keep_secrets(db: Queries, rows: Sequence[SealedSecret]) -> None:
@@ -78,10 +73,7 @@ def keep_secrets(db: Queries, rows: Sequence[SealedSecret]) -> None:
 def pages_of_secrets(db: Queries, batches: Collection[str]) -> Iterator[list[SealedSecret]]:
     """The secrets of these batches, page by page in the order of their tokens."""
     after = ""
-    while page := [_to_secret(row) for row in db.each("page_of_secrets", batches=batches, after=after, size=PAGE)]:
+    while found := db.all("page_of_secrets", batches=batches, after=after, size=PAGE):
+        page = [record(SealedSecret, row) for row in found]
         yield page
         after = page[-1].token
-
-
-def _to_secret(row: FoundRow) -> SealedSecret:
-    return SealedSecret(row["token"], row["batch"], row["key_id"], row["sealed"])

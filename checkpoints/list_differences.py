@@ -259,11 +259,11 @@ def _copy_list(where: JournalAddress, file: Path, run: Run) -> None:
 
 def _copy_rows(old: Queries, new: Queries, run: Run) -> None:
     let_enter_in_any_state(new)
-    new.write("copy_runs", rows=[values_of(old.one("run_by_name", name=run.name))])
+    new.write("copy(runs)", rows=[values_of(old.one("run_by_name", name=run.name))])
     with old.snapshot():
         for block, into, key in (
-            ("page_of_list", "copy_items", "number"),
-            ("page_of_list_refusals", "copy_refusals", "refusal_id"),
+            ("page_of_list", "copy(items)", "number"),
+            ("page_of_list_refusals", "copy(refusals)", "refusal_id"),
         ):
             after = 0
             while page := old.all(block, run_id=run.run_id, after=after, size=PAGE):

@@ -98,14 +98,11 @@ class Mailbox:
 
     async def live(self, run: Run) -> LiveRow | None:
         """What the process says that works on `run` under its epoch; None where it does not listen, or has ended."""
-        row = await self._store.read(lambda db: db.first("live", run_id=run.run_id, epoch=run.epoch))
-        return None if row is None else LiveRow(row["status"], row["age"])
+        return next(iter(await self._store.records(LiveRow, "live", run_id=run.run_id, epoch=run.epoch)), None)
 
     async def samples(self, run: Run, after: float = 0.0) -> list[tuple[float, str]]:
         """The samples of the last fifteen minutes, each with its moment, that were written `after` a moment."""
-        found = await self._store.read(
-            lambda db: db.all("samples", run_id=run.run_id, after=repr(after), seconds=KEPT)
-        )
+        found = await self._store.all("samples", run_id=run.run_id, after=repr(after), seconds=KEPT)
         return [(row["at"], row["sample"]) for row in found]
 
     # ---- who works on the run ----
@@ -139,7 +136,7 @@ class Mailbox:
 
     async def fall_silent(self, run: Run) -> None:
         """Take back what this process has said of the run: it listens no longer."""
-        await self._store.write(lambda db: db.write("fall_silent", run_id=run.run_id, epoch=run.epoch))
+        await self._store.do("fall_silent", run_id=run.run_id, epoch=run.epoch)
 
     # ---- the table of requests ----
 
@@ -156,7 +153,7 @@ class Mailbox:
 
     async def _take(self, run: Run) -> list[TakenRequest]:
         """Take what nobody has taken, withdrawn or waited too long for, if this process still has the run."""
-        if await self._store.read(lambda db: db.first("waiting_request", run_id=run.run_id)) is None:
+        if await self._store.first("waiting_request", run_id=run.run_id) is None:
             return []
         found = await self._store.write(lambda db: db.all("take_requests", run_id=run.run_id, epoch=run.epoch))
         taken = [TakenRequest(row["request_id"], row["epoch"], row["who"], row["request"]) for row in found]
@@ -172,16 +169,16 @@ class Mailbox:
     async def _answered(self, request_id: int, news: WaitForNews) -> Handed:
         """The answer, when it is there; it is not kept, as the run's history has the command."""
         while True:
-            row = await self._store.read(lambda db: db.first("request", request_id=request_id))
+            row = await self._store.first("request", request_id=request_id)
             if row is None:
                 # A purge has removed it.
                 return Handed(is_taken=True)
             if row["answer"] is not None:
                 with anyio.CancelScope(shield=True):
-                    await self._store.write(lambda db: db.write("forget_request", request_id=request_id))
+                    await self._store.do("forget_request", request_id=request_id)
                 return Handed(is_taken=True, answer=str(row["answer"]))
             await news()
 
     async def _withdraw(self, request_id: int) -> bool:
         """Withdraw a request; False if it was taken before."""
-        return bool(await self._store.write(lambda db: db.write("withdraw_request", request_id=request_id)))
+        return bool(await self._store.do("withdraw_request", request_id=request_id))

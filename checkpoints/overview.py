@@ -85,7 +85,7 @@ class Overview:
                 counted = _Counted(db, [run.run_id for run in runs if run.run_id not in kept], now)
                 runners = {row["run_id"]: row for row in db.all("runners_of_runs")}
                 lives = {row["run_id"]: LiveRow(row["status"], row["age"]) for row in db.all("lives")} if held else {}
-                notes = {row["run_id"]: rows.to_command(row) for row in db.all("last_notes", command=command)}
+                notes = {row["run_id"]: rows.record(Command, row) for row in db.all("last_notes", command=command)}
             found: list[RunSummary] = []
             for run in runs:
                 runner, old = runners.get(run.run_id), kept.get(run.run_id)

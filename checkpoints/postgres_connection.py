@@ -38,10 +38,6 @@ and this machine there ("TCP Settings"), where the locks of one without power wo
 """
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")
-_LIST: Final = re.compile(r"select value from json_each\(:(\w+)\)")
-_NUMBERS: Final = frozenset({"ids", "items", "numbers"})
-"""The lists of numbers among the parameters; all others are lists of texts."""
-
 _NUL: Final = re.compile(r"\\*\\u0000")
 
 
@@ -286,15 +282,8 @@ def _bound(values: Mapping[str, Value]) -> dict[str, str | int | None]:
 
 @cache
 def _block(name: str) -> str:
-    """A block as psycopg takes it: `%(name)s` for `:name`, and a function of the schema for `json_each`."""
-    text = blocks("postgres.sql").get(name) or blocks()[name]
-    text = _LIST.sub(lambda found: f"select {_elements_of(found[1])}(:{found[1]})", text)
-    return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
-
-
-def _elements_of(name: str) -> str:
-    """The function that reads a list by the type of its elements, which PostgreSQL compares with their own alone."""
-    return "numbers" if name in _NUMBERS else "words"
+    """A block as psycopg takes it: `%(name)s` for `:name`."""
+    return _PARAMETER.sub(r"%(\1)s", blocks("postgres")[name].replace("%", "%%"))
 
 
 def _without_nul(value: str | int | None) -> str | int | None:

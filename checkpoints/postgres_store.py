@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import anyio
 import anyio.to_thread
 
+from checkpoints import queries
 from checkpoints.address import JournalAddress, PostgresAddress
+from checkpoints.dialects import schema
 from checkpoints.errors import JournalError, JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.guards import refuse_conversion, refuse_held
 from checkpoints.postgres_connection import (
@@ -32,7 +34,7 @@ from checkpoints.postgres_connection import (
     in_a_line,
     is_lost,
 )
-from checkpoints.queries import MAILBOX, Queries, Value, fill_states, made_by, text_of_file
+from checkpoints.queries import Queries, Value, fill_states, upgrade
 from checkpoints.states import State
 from checkpoints.store import Store, WaitForNews
 from checkpoints.writer import Dialect, Writer
@@ -43,8 +45,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-FORMAT: Final = 4
-"""The format of `postgres_schema.sql`."""
+_BEHIND: Final = 4
+FORMAT: Final = queries.FORMAT - _BEHIND
+"""The format of the schema in PostgreSQL."""
 
 LOOK: Final = 3.0
 """Seconds between two looks into a mailbox without a notification."""
@@ -322,20 +325,12 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
         # Two processes that create it at once would both find nothing.
         db.ask("exclude_makers", schema=address.schema)
         if not db.ask("has_journal"):
-            text = text_of_file("postgres_schema.sql").replace("carbon_migrate", address.schema)
-            connection.execute(cast("Any", text))
+            connection.execute(cast("Any", schema("postgres").replace("carbon_migrate", address.schema)))
             db.write("note_format", format=FORMAT)
         elif (found := db.ask("format_of_journal")) in _CONVERTED:
             if db.first("locked_runs") is not None:
                 refuse_conversion(address.name)
-            schema, script = text_of_file("postgres_schema.sql"), ""
-            if found == 1:
-                script = text_of_file("postgres_upgrade.sql") + made_by(schema, "effects")
-            if found != FORMAT - 1:
-                script += text_of_file("postgres_upgrade_2.sql")
-            script += text_of_file("postgres_upgrade_3.sql")
-            script += made_by(schema, "seconds", "this_journal", "last_runners", *MAILBOX)
-            connection.execute(cast("Any", script))
+            connection.execute(cast("Any", upgrade(cast("int", found) + _BEHIND, "postgres")))
             db.ask("remember_journals")
             db.write("change_format", format=FORMAT)
         _check_format(db, address)

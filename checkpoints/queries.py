@@ -1,8 +1,8 @@
 """The journal's SQL: named blocks of `queries.sql`, run on one connection of a store.
 
-A block begins with a line `-- name: <name>`. Its parameters are named; a list is passed as one JSON text, which the
-block reads with `json_each`. Rows are read by the names of their columns. Blocks that PostgreSQL needs in another
-form stand under the same names in `postgres.sql`.
+A block begins with a line `-- name: <name>`. Its parameters are named; a list is passed as one JSON text. Rows are
+read by the names of their columns. What the two stores say in other words is a macro (`dialects.py`). Blocks that
+only PostgreSQL has, or that do more there, stand in `postgres.sql`.
 """
 
 import re
@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 
+from checkpoints.dialects import Dialect, in_dialect, schema, text_of_file
 from checkpoints.states import TRANSITIONS, State
 
 Result = TypeVar("Result")
@@ -22,6 +22,10 @@ Value = str | int | None | Collection[object]
 """The value of a parameter; a collection is passed as one JSON text."""
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+FORMAT: Final = 8
+"""The format of a journal in a file."""
+FIRST_CONVERTED: Final = 5
+"""The first format that is converted when it is opened; those before it were never released."""
 MAILBOX: Final = ("requests", "live", "samples")
 """The tables by which a running run is reached; in them is nothing that has to be kept."""
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
@@ -107,21 +111,52 @@ def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
     return bound
 
 
+class Blocks(dict[str, str]):
+    """The blocks of a store by their names, in its words from when they are first asked for.
+
+    A macro is one as well: `copy(items)`. Raises `KeyError` for a name that the store does not have.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.written = _named("queries.sql") | (_named("postgres.sql") if dialect == "postgres" else {})
+        super().__init__({name: text for name, text in self.written.items() if "@" not in text})
+
+    def __missing__(self, name: str) -> str:
+        text = f"@{name}" if "(" in name else self.written[name]
+        self[name] = in_dialect(text, self._dialect, self.written)
+        return self[name]
+
+
 @cache
-def blocks(file: str = "queries.sql") -> Mapping[str, str]:
-    """The blocks of a file by their names."""
+def blocks(dialect: Dialect = "sqlite") -> Blocks:
+    """The blocks of a store."""
+    return Blocks(dialect)
+
+
+def _named(file: str) -> dict[str, str]:
     _, *parts = _NAME.split(text_of_file(file))
     return dict(zip(parts[::2], (body.strip() for body in parts[1::2]), strict=True))
 
 
-def made_by(schema: str, *things: str) -> str:
-    """The statements of a schema that make these tables, views and functions, for a journal that is converted."""
-    return "\n".join(found for thing in things for found in re.findall(rf"create \w+ {thing}\b[^;]*;", schema))
+def made_by(dialect: Dialect, *things: str) -> str:
+    """The statements of the schema that make these tables, views and functions, for a journal that is converted."""
+    return "\n".join(made for thing in things for made in re.findall(rf"create \w+ {thing}\b[^;]*;", schema(dialect)))
 
 
-def text_of_file(file: str) -> str:
-    """The text of one of the room's SQL files."""
-    return files("checkpoints").joinpath(file).read_text(encoding="utf-8")
+def upgrade(found: int, dialect: Dialect = "sqlite") -> str:
+    """What makes a journal of an earlier format, as those in files are numbered, one of this format."""
+    steps = _named("upgrades.sql")
+    script = "\n".join(in_dialect(steps[f"from_{number}"], dialect, {}) for number in range(found, FORMAT))
+    dropped = ["effects"] if found == FIRST_CONVERTED else []
+    if dialect == "postgres":
+        dropped += ["seconds", "this_journal", "last_runners"]
+    return f"{script}\n{made_by(dialect, *dropped, *MAILBOX)}\n"
+
+
+def upgrade_early() -> str:
+    """What makes an early journal of that format one with its last tables, before it is upgraded."""
+    return _named("upgrades.sql")["from_5_early"]
 
 
 # ---- the tables of states and transitions, filled whenever a journal is opened ------------------------------------

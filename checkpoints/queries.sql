@@ -1,5 +1,7 @@
 -- The statements of the journal, one a block: `-- name: <name>`, followed by a comment where the name is not enough.
--- Parameters are named. Lists are passed as one JSON text, read with json_each.
+-- Parameters are named, lists are passed as one JSON text. `@name(…)` is a macro: the words of each store stand in
+-- checkpoints/queries.py, and `stands` and `undone` at the end of this file. A plus before a column keeps the planner from
+-- its index: few items of a run are looked up by themselves.
 
 -- ---- Runs ---------------------------------------------------------------------------------------------------------
 
@@ -35,18 +37,14 @@ update runs set ended_at = :now, ended_by = :who, ended_why = :why where run_id 
 select i.number
 from items x
 join items i on i.item_id = x.undoes
-where x.run_id = :run_id and x.state = 'pending'
-  and (i.taken_back = 1 or not (i.state in (select state from states where in_effect) or (i.unproven = 1 and i.state in ('pending', 'rejected'))))
+where x.run_id = :run_id and x.state = 'pending' and (i.taken_back = 1 or not @stands(i))
 union all
 select i.number
 from items i
 join runs u on u.run_id = :run_id
-where i.run_id = :undone and i.taken_back = 0
-  and (i.state in (select state from states where in_effect) or (i.unproven = 1 and i.state in ('pending', 'rejected')))
+where i.run_id = :undone and i.taken_back = 0 and @stands(i)
   and u.frozen_at is not null and not exists (select 1 from items x where x.run_id = u.run_id and x.undoes = i.item_id)
-  and i.number not in (
-      select coalesce(cast(json_extract(row, '$[1]') as integer), 0) from refusals where run_id = :run_id
-  )
+  and i.number not in (select coalesce(cast(@json(row, [1]) as bigint), 0) from refusals where run_id = :run_id)
 
 -- name: end_intake
 update runs set frozen_at = coalesce(frozen_at, :now) where run_id = :run_id
@@ -93,8 +91,11 @@ update runs set epoch = epoch + 1 where run_id = :run_id
 
 -- name: begin_runner
 -- Note the process that has just taken a run up, under its epoch.
-insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at)
-select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now from runs where run_id = :run_id
+insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at
+                     @postgres(, machine, lease_ms, call_ms))
+select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now
+       @postgres(, :machine, :lease_ms, :call_ms)
+from runs where run_id = :run_id
 
 -- name: runners_have_hosts
 -- A row, unless the journal is an early one of format 5.
@@ -105,7 +106,7 @@ update runners set ended_at = :now where run_id = :run_id and epoch = :epoch
 
 -- name: runners
 -- The processes that took a run up, in their order.
-select purpose, who, process, version, billing, began_at, ended_at, found, absent, left
+select purpose, who, process, version, billing, began_at, ended_at, found, absent, "left"
 from runners
 where run_id = :run_id
 order by epoch
@@ -113,7 +114,7 @@ order by epoch
 -- name: note_look_ups
 -- Add what the look-ups of a runner have come to.
 update runners
-set found = found + :found, absent = absent + :absent, left = left + :left
+set found = found + :found, absent = absent + :absent, "left" = "left" + :left
 where run_id = :run_id and epoch = :epoch
 
 -- name: note_assumptions
@@ -125,22 +126,25 @@ insert into verifications (run_id, verified_at, who, result) values (:run_id, :n
 
 -- name: forget_extra_subscribers
 -- The extra subscribers of an import, of whom a tally keeps names. They can be many: only the last tally has them.
-update verifications set result = json_remove(result, '$.tally.first_extra')
-where run_id = :run_id and json_extract(result, '$.tally.first_extra') is not null
+update verifications
+set result = @sqlite(json_remove(result, '$.tally.first_extra')) @postgres((result::jsonb #- '{tally,first_extra}')::text)
+where run_id = :run_id and @json(result, tally.first_extra) is not null
 
 -- name: last_verification
 select verified_at, who, result from verifications where run_id = :run_id order by verification_id desc limit 1
 
 -- name: run_history
 -- The last moment of which a run has a note, also of who looked at it, and what of it was taken back since.
-select max(coalesce((select max(changed_at) from items where run_id = :run_id), ''),
+select @latest(
+           coalesce((select max(changed_at) from items where run_id = :run_id), ''),
            coalesce((select max(coalesce(ended_at, began_at)) from runners where run_id = :run_id), ''),
            coalesce((select max(verified_at) from verifications where run_id = :run_id), ''),
            coalesce((select max(decided_at) from decisions d join items i using (item_id) where i.run_id = :run_id), ''),
-           r.created_at) as changed_at,
+           r.created_at
+       ) as changed_at,
        (select count(*) from items
-        where run_id = :run_id and taken_back and state in (select state from states where in_effect)) as rows_taken_back,
-       (select decimal_sum(amount) from items where run_id = :run_id and taken_back) as sum_taken_back,
+        where run_id = :run_id and taken_back = 1 and state in (select state from states where in_effect)) as rows_taken_back,
+       (select @sum(amount) from items where run_id = :run_id and taken_back = 1) as sum_taken_back,
        r.assumptions
 from runs r
 where r.run_id = :run_id
@@ -189,18 +193,14 @@ where command_id in (select max(command_id) from commands where command = :comma
 -- name: freeze_items
 insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, kind,
                    undoes, wanted, frozen_at, changed_at)
-select :run_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-       json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
-       json_extract(value, '$[9]'), json_extract(value, '$[10]'),
-       json_extract(value, '$[11]'), json_extract(value, '$[12]'), :now, :now
-from json_each(:rows)
+select :run_id, number, key, label, lane, payload, amount, line, row, state, message, kind, undoes, wanted, :now, :now
+from @in_order(:rows, one, number bigint, key text, label text, lane text, payload text, amount text, line bigint,
+               row text, state text, message text, kind text, undoes bigint, wanted text)
 
 -- name: freeze_refusals
 insert into refusals (run_id, line, column_name, label, reason, row, conflict)
-select :run_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
-from json_each(:rows)
+select :run_id, line, column_name, label, reason, row, conflict
+from @in_order(:rows, one, line bigint, column_name text, label text, reason text, row text, conflict text)
 
 -- name: last_number
 select coalesce(max(number), 0) as number from items where run_id = :run_id
@@ -217,10 +217,10 @@ update runs set left_out = :left_out where run_id = :run_id
 -- name: earlier
 -- Items of the same effect, by key, in all runs of a job, on any target: the twins of a new run's rows. :keys are
 -- pairs of a key and how an item may have it: as it is, or as the digest of a purged run.
-select r.name as run, json_extract(k.value, '$[0]') as key, i.amount, i.wanted, i.state, i.line, i.changed_at,
-       r.target, r.purged_at is not null as is_purged
-from json_each(:keys) k
-join effects i on i.key = json_extract(k.value, '$[1]')
+select r.name as run, k.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target,
+       r.purged_at is not null as is_purged
+from @rows(:keys, k, key text, stored text)
+@look(effects, i, i.key = k.stored)
 join runs r on r.run_id = i.run_id and r.job = :job
 order by i.item_id
 
@@ -228,37 +228,37 @@ order by i.item_id
 -- The items in these lanes (accounts) whose effect stands, of other runs of a job for a target, in their order.
 -- Runs come first, so that each lane is one look into the index of a run. :lanes are pairs of a lane and how an item may
 -- have it, as in `earlier`.
-select r.name as run, json_extract(l.value, '$[0]') as lane, i.key, i.payload, i.label, i.line, i.number, e.state,
+select r.name as run, l.lane, i.key, i.payload, i.label, i.line, i.number, e.state,
        r.purged_at is not null as is_purged
 from runs r
-cross join json_each(:lanes) l
-cross join items i on i.run_id = r.run_id and i.lane = json_extract(l.value, '$[1]') and i.undoes is null
-join effects e on e.item_id = i.item_id
+cross join @rows(:lanes, l, lane text, stored text)
+@look(items, i, i.run_id = r.run_id and i.lane = l.stored and i.undoes is null)
+@look(effects, e, e.item_id = i.item_id)
 where r.job = :job and r.target = :target and r.name <> :own
 order by i.item_id
 
 -- name: known_marks
 -- The marks (run name, number, and the lane of the entry that bears it) whose items are in this journal. The call of an
 -- item that takes another one back may enter another amount than its own.
-select r.name as run, i.number, json_extract(m.value, '$[2]') as lane, r.job, r.target, i.state,
+select r.name as run, i.number, m.lane, r.job, r.target, i.state,
        r.ended_at is not null as has_ended, i.lane as item_lane,
        case when i.undoes is null then i.amount end as amount, i.answer
-from json_each(:marks) m
-join runs r on r.name = json_extract(m.value, '$[0]')
-join items i on i.run_id = r.run_id and i.number = json_extract(m.value, '$[1]')
+from @rows(:marks, m, run text, number bigint, lane text)
+join runs r on r.name = m.run
+join items i on i.run_id = r.run_id and i.number = m.number
 
 -- name: replace_items
 -- Mark rejected items as replaced, by number, before their corrected rows are frozen.
 update items
 set state = 'replaced', kind = :kind, changed_at = :now,
-    message = json_object('is', 'said', 'template', :template, 'values', json_object('message', json(coalesce(message, '""'))))
-where run_id = :run_id and state = 'rejected' and number in (select value from json_each(:numbers))
+    message = @said('message', @as_json(coalesce(message, '""')))
+where run_id = :run_id and state = 'rejected' and number @numbers(:numbers)
 
 -- name: mend_refusals
 -- Mark refused rows as mended, by id, before their corrected rows are frozen.
 update refusals
 set mended_at = :now
-where run_id = :run_id and mended_at is null and refusal_id in (select value from json_each(:ids))
+where run_id = :run_id and mended_at is null and refusal_id @numbers(:ids)
 
 -- name: find_refusals
 -- Refused rows of a run by id, or by line if no id is given; uncorrected rows first, then the oldest.
@@ -287,35 +287,33 @@ where run_id = :run_id
 -- Ambiguous items become refusals, before the run is approved.
 insert into refusals (run_id, line, column_name, label, reason, row)
 select i.run_id, i.line, null, i.label, r.reason, i.row
-from (
-    select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as reason from json_each(:reasons)
-) r
--- The plus keeps SQLite from scanning all items of the run for these few.
+from @rows(:reasons, r, item_id bigint, reason text)
 join items i on i.item_id = r.item_id and +i.run_id = :run_id
 where i.state = 'pending' and exists (select 1 from runs where run_id = i.run_id and approved_at is null)
 order by i.number
 
 -- name: withdraw_items
 delete from items
--- The plus keeps SQLite from scanning all items of the run for these few.
-where +run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
+where +run_id = :run_id and item_id @numbers(:items) and state = 'pending'
   and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
 
 -- ---- Rows that share a lane (account) -----------------------------------------------------------------------------
 
 -- name: shared_lanes
 -- The number of accounts with more than one pending item, and of their items.
-select count(distinct lane) as lanes, count(*) as items, coalesce(decimal_sum(amount), '0') as amount
-from items
-where run_id = :run_id and state = 'pending' and lane in (
-    select lane from items where run_id = :run_id and state = 'pending' group by lane having count(*) > 1
-)
+select count(distinct lane) as lanes, count(*) as items, @sum(amount) as amount
+from (
+    select lane, amount, count(*) over (partition by lane) as in_lane
+    from items
+    where run_id = :run_id and state = 'pending'
+) own
+where in_lane > 1
 
 -- name: shared_items
 -- The pending items of lanes (accounts) with more than one of them, a page of lanes at a time.
 select *
 from items
-where run_id = :run_id and state = 'pending' and lane in (
+where run_id = :run_id and state = 'pending' and lane @in(
     select lane from items where run_id = :run_id and state = 'pending' and lane > :after
     group by lane having count(*) > 1 order by lane limit :size
 )
@@ -325,14 +323,13 @@ order by lane, number
 -- The pending items before :before in these lanes, in their order.
 select lane, payload, amount
 from items
-where run_id = :run_id and state = 'pending' and number < :before and lane in (select value from json_each(:lanes))
+where run_id = :run_id and state = 'pending' and number < :before and lane @words(:lanes)
 order by lane, number
 
 -- name: merge_carrier
 -- The row that carries others of its account: its call and its amount cover all of them.
 update items
 set payload = :payload, row_amount = amount, amount = :amount, changed_at = :now
--- The plus keeps SQLite from scanning all items of the run for these few.
 where +run_id = :run_id and item_id = :carrier and state = 'pending'
   and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
 
@@ -341,8 +338,7 @@ where +run_id = :run_id and item_id = :carrier and state = 'pending'
 update items
 set state = 'skipped', message = :message, kind = :kind, carried_by = :carrier, row_amount = amount,
     amount = case when :summed then '0' else amount end, changed_at = :now
--- The plus keeps SQLite from scanning all items of the run for these few.
-where +run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
+where +run_id = :run_id and item_id @numbers(:items) and state = 'pending'
   and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
 
 -- name: carries
@@ -355,11 +351,14 @@ order by i.number
 
 -- name: first_in_lanes
 -- The first item of the run in each of these lanes that had or may have an effect.
-select lane, min(number) as number, key
+select lane, number, key
 from items
-where run_id = :run_id and lane in (select value from json_each(:lanes))
-  and state in (select state from states where in_effect or not settled)
-group by lane
+where run_id = :run_id and number @in(
+    select min(number) from items
+    where run_id = :run_id and lane @words(:lanes)
+      and state in (select state from states where in_effect or not settled)
+    group by lane
+)
 
 -- ---- Sending and outcomes -----------------------------------------------------------------------------------------
 
@@ -367,34 +366,27 @@ group by lane
 -- None of a run that has ended.
 update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
--- The plus keeps SQLite from scanning all items of the run for these few.
-where +run_id = :run_id and item_id in (select value from json_each(:ids))
+where +run_id = :run_id and item_id @numbers(:ids)
   and exists (select 1 from runs where run_id = :run_id and ended_at is null)
 
 -- name: keep
 -- Replace the payloads (before-images) of items that are not sent yet; sent items keep theirs.
 update items
 set payload = k.payload, changed_at = :now
-from (select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as payload from json_each(:kept)) k
--- The plus keeps SQLite from scanning all items of the run for these few.
-where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (select state from states where to_send)
+from @rows(:kept, k, item_id bigint, payload text)
+where +items.run_id = :run_id and items.item_id = k.item_id @few(items.item_id, :kept)
+  and items.state in (select state from states where to_send)
 
 -- name: record
 update items
 set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, kind = c.kind,
     -- What may have had its effect stays so until an answer says what it has, however often it is not sent.
     unproven = case when c.state = 'applied' or (items.state = 'sending' and c.state in ('pending', 'rejected'))
-                    then max(items.unproven, c.unproven) else c.unproven end,
+                    then items.unproven | c.unproven else c.unproven end,
     -- What was seen is this row's own where it is accepted, and another's where it is to be sent.
     seen = case when items.state <> 'manual' or c.state <> 'accepted' then items.seen end, changed_at = :now
-from (
-    select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as state,
-           json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message,
-           json_extract(value, '$[4]') as kind, json_extract(value, '$[5]') as unproven
-    from json_each(:changes)
-) c
--- The plus keeps SQLite from scanning all items of the run for these few.
-where +items.run_id = :run_id and items.item_id = c.item_id
+from @rows(:changes, c, item_id bigint, state text, answer text, message text, kind text, unproven integer)
+where +items.run_id = :run_id and items.item_id = c.item_id @few(items.item_id, :changes)
 
 -- name: doubt
 -- At start, the outcome of a call that was under way is unknown.
@@ -406,29 +398,26 @@ where run_id = :run_id and state = 'sending'
 -- Accepted rows whose answer may be another row's.
 update items
 set state = 'unknown', message = :why, kind = :kind, changed_at = :now
--- The plus keeps SQLite from scanning all items of the run for these few.
-where +run_id = :run_id and state = 'accepted' and item_id in (select value from json_each(:ids))
+where +run_id = :run_id and state = 'accepted' and item_id @numbers(:ids)
 returning item_id
 
 -- name: doubt_shared_ids
 -- Rows of a run whose answers are the id of the same new object: it is unknown which of them has created it. Objects of
--- two models may have one id. `answer glob` is the condition of the index.
+-- two models may have one id. An accepted item is one of its own claims.
 update items
-set state = 'unknown', changed_at = :now,
-    message = json_object('is', 'said', 'template', :template, 'values', json_object('answer', answer)), kind = :kind
-where state = 'accepted' and item_id in (
-    select one.item_id
-    from json_each(:ids) mine
-    join items own on own.item_id = mine.value
-    join items one on one.run_id = own.run_id and one.answer = own.answer and one.answer glob '[0-9]*'
-        and json_extract(one.payload, '$.model') is json_extract(own.payload, '$.model')
-    where exists (
-        select 1 from items other
-        where other.run_id = own.run_id and other.answer = own.answer and other.answer glob '[0-9]*'
-          and other.item_id <> one.item_id
-          and json_extract(other.payload, '$.model') is json_extract(one.payload, '$.model')
-          and other.state in (select state from states where counts_money and not to_send)
-    )
+set state = 'unknown', changed_at = :now, message = @said('answer', answer), kind = :kind
+where state = 'accepted' and item_id @in(
+    select item_id
+    from (
+        select one.item_id,
+               max(case when one.item_id @numbers(:ids) then 1 else 0 end) over same as is_answered_anew,
+               count(case when one.state in (select state from states where counts_money and not to_send) then 1 end)
+                   over same as claims
+        from (select distinct answer from items where item_id @numbers(:ids)) mine
+        @look(items, one, one.run_id = :run_id and one.answer = mine.answer and @is_id(one.answer))
+        window same as (partition by one.answer, @json(one.payload, model))
+    ) shared
+    where is_answered_anew = 1 and claims > 1
 )
 returning item_id
 
@@ -436,8 +425,7 @@ returning item_id
 -- What a look-up has shown to the person who decides on a row: the ids, as JSON.
 update items
 set seen = s.seen
-from (select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as seen from json_each(:seen)) s
--- The plus keeps SQLite from scanning all items of the run for these few.
+from @rows(:seen, s, item_id bigint, seen text)
 where +items.run_id = :run_id and items.item_id = s.item_id and items.state = 'manual'
 
 -- name: decide
@@ -456,38 +444,37 @@ order by d.decision_id
 
 -- name: as_items
 -- Follows `with found as (…)`: the items found, as one JSON text, with fields in the order of `records.Item`.
-select json_group_array(json_array(
-    item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer,
-    json(message), changed_at, json(coalesce(seen, '[]')),
-    json(iif(unproven, 'true', 'false'))
+select @all(@array(
+    item_id, number, key, label, lane, payload, amount, line, @as_json(row), state, attempts, answer,
+    @as_json(message), changed_at, @as_json(coalesce(seen, '[]')),
+    @as_json(case unproven when 0 then 'false' else 'true' end)
 )) as items
 from found
 
 -- name: items
 select *
 from items
-where run_id = :run_id and number > :after and state in (select value from json_each(:states))
+where run_id = :run_id and number > :after and state @words(:states)
 order by number
 limit :size
 
 -- name: items_by_id
-select * from items where item_id in (select value from json_each(:ids)) order by number
+select * from items where item_id @numbers(:ids) order by number
 
 -- name: items_by_key
 -- Of each of these keys the item of a run that counts, by number: no duplicate of another row of the input, and the last
 -- one where a corrected row has taken the place of another. Without one, the last that was replaced.
 select *
 from items
-where item_id in (
+where item_id @in(
     select (
         select item_id from items one
-        -- The plus keeps SQLite from scanning all items of the run for each key.
         where one.key = k.value and +one.run_id = :run_id
-          and not (one.state = 'skipped' and one.kind is :duplicate)
+          and not (one.state = 'skipped' and coalesce(one.kind, '') = :duplicate)
         order by one.state = 'replaced', one.number desc
         limit 1
     )
-    from json_each(:keys) k
+    from @values(:keys, k)
 )
 order by number
 
@@ -511,83 +498,66 @@ order by number
 -- the amount of the entry at the start of the chain of undos, with its sign turned once for each undo. Its call may carry
 -- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
 -- amount of the call is all that is left.
-select i.run_id, i.state, count(*) as items, decimal_sum(i.amount) as amount,
-       count(*) filter (where i.sent_at > :since) as recent,
+select i.run_id, i.state, count(*) as items, @sum(i.amount) as amount,
+       count(case when i.sent_at > :since then 1 end) as recent,
        sum(i.taken_back) as taken_back, sum(i.unproven * (1 - i.taken_back)) as unproven,
        (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
        count(c.row_amount) as merged,
-       decimal_sum(i.row_amount) filter (where c.row_amount is not null) as merged_amount,
+       @sum_where(i.row_amount, c.row_amount is not null) as merged_amount,
        count(i.undoes) as undoing,
-       decimal_sum(coalesce((
-           with recursive behind (undoes, amount, sign) as (
-               select o.undoes, o.amount, '-' from items o where o.item_id = i.undoes
-               union all
-               select o.undoes, o.amount, case b.sign when '-' then '' else '-' end
-               from behind b
-               join items o on o.item_id = b.undoes
-           )
-           select replace(b.sign || b.amount, '--', '') from behind b where b.undoes is null
-       ), i.amount)) filter (where i.undoes is not null) as reversed
+       @sum_where(coalesce(@undone(i), i.amount), i.undoes is not null) as reversed
 from items i
 left join items c on c.item_id = i.carried_by
-where i.run_id in (select value from json_each(:ids))
+where i.run_id @numbers(:ids)
 group by i.run_id, i.state
 
 -- name: amounts_of_rows
 -- What these items of a run ask for themselves, by number: of an undo what they take back, as in `totals_of_runs`. Beside
 -- it the row that carries them in its sum, and what they carry with the rows that are merged into them.
-select i.number, c.number as merged_into, case when i.undoes is null then i.amount end as with_merged,
-       case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce((
-           with recursive behind (undoes, amount, sign) as (
-               select o.undoes, o.amount, '-' from items o where o.item_id = i.undoes
-               union all
-               select o.undoes, o.amount, case b.sign when '-' then '' else '-' end
-               from behind b
-               join items o on o.item_id = b.undoes
-           )
-           select replace(b.sign || b.amount, '--', '') from behind b where b.undoes is null
-       ), i.amount) end as amount
+select i.number, c.number as merged_into, coalesce(case when i.undoes is not null then @undone(i) end, i.amount) as carries,
+       case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce(@undone(i), i.amount) end as amount
 from items i
 left join items c on c.item_id = i.carried_by and c.row_amount is not null
-where i.run_id = :run_id and i.number in (select value from json_each(:numbers))
+where i.run_id = :run_id and i.number @numbers(:numbers)
 
 -- name: refusals_of_runs
 select run_id, count(*) as refusals
 from refusals
-where mended_at is null and run_id in (select value from json_each(:ids))
+where mended_at is null and run_id @numbers(:ids)
 group by run_id
 
 -- name: purged_totals_of_runs
 select run_id, purged_totals
 from runs
-where purged_totals is not null and run_id in (select value from json_each(:ids))
+where purged_totals is not null and run_id @numbers(:ids)
 
 -- name: absolute_sum
-select coalesce(decimal_sum(ltrim(amount, '-')), '0') as amount
+select @sum(ltrim(amount, '-')) as amount
 from items
-where run_id = :run_id and state in (select value from json_each(:states))
+where run_id = :run_id and state @words(:states)
 
 -- name: reasons
--- The reasons of the items in one state, the most frequent first. With a single min(), SQLite takes the other columns from its row: line, label and example are of the first item. Items in
--- effect without a message are left out.
-select kind, items, amount, line, label, example
+-- The reasons of the items in one state, the most frequent first, each with its first item. Items in effect without a
+-- message are left out.
+select coalesce(i.kind, '') as kind, g.items, g.amount, i.line, i.label, coalesce(i.message, '""') as example
 from (
-    select kind, count(*) as items, decimal_sum(amount) as amount, min(number) as first, line, label, message as example
+    select count(*) as items, @sum(amount) as amount, min(number) as first
     from items
     where run_id = :run_id and state = :state
       and (message is not null or state not in (select state from states where in_effect))
     group by kind
-)
-order by items desc, first
+) g
+join items i on i.run_id = :run_id and i.number = g.first
+order by g.items desc, g.first
 limit :size
 
 -- name: step_counts
 -- The items of a run whose rows have steps: by step, state and, of those that are skipped, by kind, as in `reasons`. A
 -- step of an object that was there when the list was made has the values that it had then.
-select coalesce(json_extract(payload, '$.step'), '') as step, state,
-       json_extract(payload, '$.steps[0][0]') <> 'objects.create' and json_type(payload, '$.was') is not null as changes,
+select coalesce(@json(payload, step), '') as step, state,
+       coalesce(@json(payload, steps[0][0]) <> 'objects.create' and @json(payload, was) is not null, 1 = 0) as changes,
        case when state = 'skipped' then coalesce(kind, '') else '' end as kind,
-       count(*) as items, decimal_sum(amount) as amount, sum(taken_back) as taken_back
+       count(*) as items, @sum(amount) as amount, count(case taken_back when 1 then 1 end) as taken_back
 from items
 where run_id = :run_id and state <> 'replaced'
 group by 1, 2, 3, 4
@@ -596,27 +566,30 @@ group by 1, 2, 3, 4
 -- The cells of the rows in these lanes, by lane, where one item of several has them.
 select lane, row
 from items
-where run_id = :run_id and lane in (select value from json_each(:lanes)) and row not in ('', '[]')
-group by lane
+where run_id = :run_id and number @in(
+    select min(number) from items where run_id = :run_id and lane @words(:lanes) and row not in ('', '[]') group by lane
+)
 
 -- name: lane_counts
 -- The lanes with a prefix: all of them, those with a row to be sent or in doubt, and those with one that was refused; other
 -- ones with a row that is skipped for a kind of reason; and the lines of the input with a row that is not skipped.
-select count(*) as lanes, coalesce(sum(is_open), 0) as open, coalesce(sum(is_rejected and not is_open), 0) as rejected,
-       coalesce(sum(is_left and not is_rejected and not is_open), 0) as left_alone, coalesce(sum(is_sent), 0) as sent,
+select count(*) as "all", count(case is_open when 1 then 1 end) as open,
+       count(case when is_rejected = 1 and is_open = 0 then 1 end) as rejected,
+       count(case when is_left = 1 and is_rejected = 0 and is_open = 0 then 1 end) as left_alone,
+       count(case is_sent when 1 then 1 end) as sent,
        (select count(distinct line) from items where run_id = :run_id and state <> 'skipped') as lines
 from (
-    select max(state in (select state from states where not settled)) as is_open,
-           max(state = 'rejected') as is_rejected,
-           max(state = 'skipped' and :kind <> '' and kind is :kind) as is_left,
-           max(state <> 'skipped') as is_sent
+    select max(case when state in (select state from states where not settled) then 1 else 0 end) as is_open,
+           max(case when state = 'rejected' then 1 else 0 end) as is_rejected,
+           max(case when state = 'skipped' and :kind <> '' and kind = :kind then 1 else 0 end) as is_left,
+           max(case when state <> 'skipped' then 1 else 0 end) as is_sent
     from items
-    where run_id = :run_id and state <> 'replaced' and lane >= :prefix and lane < :prefix || char(0x10ffff)
+    where run_id = :run_id and state <> 'replaced' and @begins(lane, :prefix)
     group by lane
-)
+) grouped
 
 -- name: refusals
-select refusal_id, line, column_name, label, reason, row
+select refusal_id, line, column_name as "column", label, reason, row
 from refusals
 where run_id = :run_id and mended_at is null and refusal_id > :after
 order by refusal_id
@@ -636,8 +609,7 @@ select count(*) as refusals from refusals where run_id = :run_id and mended_at i
 -- that are to be sent again, or count as refused, and may have had their effect all the same.
 select *
 from items
-where run_id = :run_id and number > :after and taken_back = 0
-  and (state in (select state from states where in_effect) or (unproven = 1 and state in ('pending', 'rejected')))
+where run_id = :run_id and number > :after and taken_back = 0 and @stands(items)
 order by number
 limit :size
 
@@ -658,19 +630,19 @@ join items u on u.undoes = i.item_id
 join runs r on r.run_id = u.run_id
 where i.run_id = :run_id and i.taken_back = 1
   and u.taken_back = 0 and u.state in (select state from states where in_effect)
-group by u.run_id
+group by u.run_id, r.name
 order by u.run_id
 
 -- name: taken_back_of
 -- Those of these items whose effect was taken back and not restored since.
-select item_id from items where item_id in (select value from json_each(:ids)) and taken_back = 1
+select item_id from items where item_id @numbers(:ids) and taken_back = 1
 
 -- name: found_changed
 -- The accepted items of a run whose call has found something else than the list, and not what another row had set.
 select *
 from items
 where run_id = :run_id and number > :after and state in (select state from states where in_effect)
-  and json_extract(payload, '$.planned') is not null and json_extract(payload, '$.after') is null
+  and @json(payload, planned) is not null and @json(payload, after) is null
 order by number
 limit :size
 
@@ -683,40 +655,31 @@ where run_id = :run_id and unproven = 1 and state in (select state from states w
 -- name: made_by_others
 -- Of these items that create an object the ones whose object another run for the same billing has created: its answer is
 -- the id of a new object of the same model. :found are pairs of an item and the id of the object that was found.
-select json_extract(f.value, '$[0]') as item_id, r.name as run
-from json_each(:found) f
-join items own on own.item_id = json_extract(f.value, '$[0]')
+select f.item_id, r.name as run
+from @rows(:found, f, item_id bigint, answer text)
+@look(items, own, own.item_id = f.item_id)
 join runs r on r.run_id <> own.run_id and r.target = :target
-join items i on i.run_id = r.run_id and i.answer = json_extract(f.value, '$[1]') and i.answer glob '[0-9]*'
+@look(items, i, i.run_id = r.run_id and i.answer = f.answer and @is_id(i.answer))
 where i.state in (select state from states where in_effect) and i.unproven = 0 and i.taken_back = 0
-  and json_extract(i.payload, '$.model') = json_extract(own.payload, '$.model')
-  and json_extract(i.payload, '$.steps[0][0]') = 'objects.create'
-  and json_extract(own.payload, '$.steps[0][0]') = 'objects.create'
+  and @json(i.payload, model) = @json(own.payload, model)
+  and @json(i.payload, steps[0][0]) = 'objects.create' and @json(own.payload, steps[0][0]) = 'objects.create'
 
 -- name: lane_mates
 -- The items of these lanes that are in effect, or may be, in order.
 select *
 from items
-where run_id = :run_id
-  and (state in (select state from states where in_effect) or (unproven = 1 and state in ('pending', 'rejected')))
-  and lane in (select value from json_each(:lanes))
--- The plus keeps SQLite from scanning all items of the run in their order.
+where run_id = :run_id and @stands(items) and lane @words(:lanes)
 order by +number
 
 -- name: mates_in_shared_lanes
 -- Those of them that are not alone in their lane.
 select *
 from items
-where run_id = :run_id
-  and (state in (select state from states where in_effect) or (unproven = 1 and state in ('pending', 'rejected')))
-  and lane in (
+where run_id = :run_id and @stands(items) and lane @in(
     select lane from items
-    where run_id = :run_id
-      and (state in (select state from states where in_effect) or (unproven = 1 and state in ('pending', 'rejected')))
-      and lane in (select value from json_each(:lanes))
+    where run_id = :run_id and @stands(items) and lane @words(:lanes)
     group by lane having count(*) > 1
 )
--- The plus keeps SQLite from scanning all items of the run in their order.
 order by +number
 
 -- name: standing_by_lane
@@ -734,7 +697,7 @@ order by lane, number
 -- name: restored
 -- The entries that an undo of these undoing items would restore, each at the start of its chain of undos.
 with recursive chain (asked, item_id, undoes) as (
-    select item_id, item_id, undoes from items where item_id in (select value from json_each(:ids))
+    select item_id, item_id, undoes from items where item_id @numbers(:ids)
     union all
     select c.asked, i.item_id, i.undoes from chain c join items i on i.item_id = c.undoes
 )
@@ -748,11 +711,10 @@ where c.undoes is null and first.taken_back = 1
 -- The undoing items whose own undo would restore an entry that another item has entered again since: the undoing item
 -- and the run with the new entry. :restored has undoing item, key, job and target; an equal entry made with --again
 -- before the undo is not a new entry.
-select json_extract(c.value, '$[0]') as item_id, r.name as run
-from json_each(:restored) c
-join effects e on e.key = json_extract(c.value, '$[1]') and e.item_id > json_extract(c.value, '$[0]')
-join runs r on r.run_id = e.run_id and r.job = json_extract(c.value, '$[2]')
-    and r.target = json_extract(c.value, '$[3]')
+select c.item_id, r.name as run
+from @rows(:restored, c, item_id bigint, key text, job text, target text)
+join effects e on e.key = c.key and e.item_id > c.item_id
+join runs r on r.run_id = e.run_id and r.job = c.job and r.target = c.target
 order by e.item_id
 
 -- ---- Purging ------------------------------------------------------------------------------------------------------
@@ -811,17 +773,11 @@ update items
 set key = p.key, lane = p.lane, payload = p.payload, wanted = p.wanted,
     label = '', row = '[]', message = null, kind = null, seen = null,
     line = case when :keep_totals then line end,
-    answer = case when :keep_totals and amount is not null and answer not glob '*[^0-9]*'
-                       and cast(answer as integer) <= 2147483647 then answer end,
+    answer = case when :keep_totals and amount is not null and @is_number(answer) and length(answer) <= 10
+                       and cast(answer as bigint) <= 2147483647 then answer end,
     amount = case when :keep_totals then amount end,
     row_amount = case when :keep_totals then row_amount end
-from (
-    select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as key,
-           json_extract(value, '$[2]') as lane, json_extract(value, '$[3]') as payload,
-           json_extract(value, '$[4]') as wanted
-    from json_each(:rows)
-) p
--- The plus keeps SQLite from scanning all items of the run for these few.
+from @rows(:rows, p, item_id bigint, key text, lane text, payload text, wanted text)
 where +items.run_id = :run_id and items.item_id = p.item_id
 
 -- name: remove_items
@@ -956,7 +912,7 @@ select 0, line, label, reason from (select * from old except select * from new)
 order by line, is_new
 
 -- ---- A copy of the whole journal ---------------------------------------------------------------------------------
--- A page of a table after the key of the last row, and such a page written as it is; :rows are objects by column.
+-- A page of a table after the key of the last row. `copy(table)` writes such a page as it is.
 
 -- name: defer_references
 -- A row may name a later one, as that which carries it.
@@ -975,158 +931,31 @@ select null
 select null
 
 -- name: page_of_runs
-select * from runs
-where run_id > :after_run_id
-order by run_id
-limit :size
-
--- name: copy_runs
-insert into runs (
-    run_id, name, job, parameters, target, source, source_digest, header, policy, left_out, cursor, created_at,
-    frozen_at, approved_at, discarded_at, paused_at, paused_by, epoch, purged_at, assumptions,
-    purged_totals, ended_at, ended_by, ended_why, undone_by
-)
-select
-    json_extract(value, '$.run_id'), json_extract(value, '$.name'), json_extract(value, '$.job'),
-    json_extract(value, '$.parameters'), json_extract(value, '$.target'), json_extract(value, '$.source'),
-    json_extract(value, '$.source_digest'), json_extract(value, '$.header'), json_extract(value, '$.policy'),
-    json_extract(value, '$.left_out'), json_extract(value, '$.cursor'), json_extract(value, '$.created_at'),
-    json_extract(value, '$.frozen_at'), json_extract(value, '$.approved_at'), json_extract(value, '$.discarded_at'),
-    json_extract(value, '$.paused_at'), json_extract(value, '$.paused_by'), json_extract(value, '$.epoch'),
-    json_extract(value, '$.purged_at'), json_extract(value, '$.assumptions'),
-    json_extract(value, '$.purged_totals'),
-    json_extract(value, '$.ended_at'), json_extract(value, '$.ended_by'), json_extract(value, '$.ended_why'),
-    json_extract(value, '$.undone_by')
-from json_each(:rows)
+select * from runs where run_id > :after_run_id order by run_id limit :size
 
 -- name: page_of_purging
-select * from purging
-limit :size
-
--- name: copy_purging
-insert into purging (
-    secret, is_cleaned
-)
-select
-    json_extract(value, '$.secret'), json_extract(value, '$.is_cleaned')
-from json_each(:rows)
+select * from purging limit :size
 
 -- name: page_of_items
-select * from items
-where item_id > :after_item_id
-order by item_id
-limit :size
-
--- name: copy_items
-insert into items (
-    item_id, run_id, number, key, label, lane, payload, amount, wanted, line, row, state, attempts, answer, message,
-    kind, undoes, taken_back, unproven, carried_by, row_amount, frozen_at, sent_at, changed_at, seen
-)
-select
-    json_extract(value, '$.item_id'), json_extract(value, '$.run_id'), json_extract(value, '$.number'),
-    json_extract(value, '$.key'), json_extract(value, '$.label'), json_extract(value, '$.lane'),
-    json_extract(value, '$.payload'), json_extract(value, '$.amount'), json_extract(value, '$.wanted'),
-    json_extract(value, '$.line'), json_extract(value, '$.row'), json_extract(value, '$.state'),
-    json_extract(value, '$.attempts'), json_extract(value, '$.answer'), json_extract(value, '$.message'),
-    json_extract(value, '$.kind'), json_extract(value, '$.undoes'), json_extract(value, '$.taken_back'),
-    json_extract(value, '$.unproven'), json_extract(value, '$.carried_by'), json_extract(value, '$.row_amount'),
-    json_extract(value, '$.frozen_at'), json_extract(value, '$.sent_at'), json_extract(value, '$.changed_at'),
-    json_extract(value, '$.seen')
-from json_each(:rows)
+select * from items where item_id > :after_item_id order by item_id limit :size
 
 -- name: page_of_refusals
-select * from refusals
-where refusal_id > :after_refusal_id
-order by refusal_id
-limit :size
-
--- name: copy_refusals
-insert into refusals (
-    refusal_id, run_id, line, column_name, label, reason, row, conflict, mended_at
-)
-select
-    json_extract(value, '$.refusal_id'), json_extract(value, '$.run_id'), json_extract(value, '$.line'),
-    json_extract(value, '$.column_name'), json_extract(value, '$.label'), json_extract(value, '$.reason'),
-    json_extract(value, '$.row'), json_extract(value, '$.conflict'), json_extract(value, '$.mended_at')
-from json_each(:rows)
+select * from refusals where refusal_id > :after_refusal_id order by refusal_id limit :size
 
 -- name: page_of_decisions
-select * from decisions
-where decision_id > :after_decision_id
-order by decision_id
-limit :size
-
--- name: copy_decisions
-insert into decisions (
-    decision_id, item_id, decided_at, who, state, why
-)
-select
-    json_extract(value, '$.decision_id'), json_extract(value, '$.item_id'), json_extract(value, '$.decided_at'),
-    json_extract(value, '$.who'), json_extract(value, '$.state'), json_extract(value, '$.why')
-from json_each(:rows)
+select * from decisions where decision_id > :after_decision_id order by decision_id limit :size
 
 -- name: page_of_commands
-select * from commands
-where command_id > :after_command_id
-order by command_id
-limit :size
-
--- name: copy_commands
-insert into commands (
-    command_id, run_id, given_at, who, command, answer
-)
-select
-    json_extract(value, '$.command_id'), json_extract(value, '$.run_id'), json_extract(value, '$.given_at'),
-    json_extract(value, '$.who'), json_extract(value, '$.command'), json_extract(value, '$.answer')
-from json_each(:rows)
+select * from commands where command_id > :after_command_id order by command_id limit :size
 
 -- name: page_of_runners
-select * from runners
-where (run_id, epoch) > (:after_run_id, :after_epoch)
-order by run_id, epoch
-limit :size
-
--- name: copy_runners
-insert into runners (
-    run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent, left
-)
-select
-    json_extract(value, '$.run_id'), json_extract(value, '$.epoch'), json_extract(value, '$.purpose'),
-    json_extract(value, '$.who'), json_extract(value, '$.host'), json_extract(value, '$.process'),
-    json_extract(value, '$.version'), json_extract(value, '$.billing'), json_extract(value, '$.began_at'),
-    json_extract(value, '$.ended_at'), json_extract(value, '$.found'), json_extract(value, '$.absent'),
-    json_extract(value, '$.left')
-from json_each(:rows)
+select * from runners where (run_id, epoch) > (:after_run_id, :after_epoch) order by run_id, epoch limit :size
 
 -- name: page_of_verifications
-select * from verifications
-where verification_id > :after_verification_id
-order by verification_id
-limit :size
-
--- name: copy_verifications
-insert into verifications (
-    verification_id, run_id, verified_at, who, result
-)
-select
-    json_extract(value, '$.verification_id'), json_extract(value, '$.run_id'), json_extract(value, '$.verified_at'),
-    json_extract(value, '$.who'), json_extract(value, '$.result')
-from json_each(:rows)
+select * from verifications where verification_id > :after_verification_id order by verification_id limit :size
 
 -- name: page_of_reports
-select * from reports
-where report_id > :after_report_id
-order by report_id
-limit :size
-
--- name: copy_reports
-insert into reports (
-    report_id, run_id, made_at, root
-)
-select
-    json_extract(value, '$.report_id'), json_extract(value, '$.run_id'), json_extract(value, '$.made_at'),
-    json_extract(value, '$.root')
-from json_each(:rows)
+select * from reports where report_id > :after_report_id order by report_id limit :size
 
 -- name: page_of_list
 select * from items where run_id = :run_id and number > :after order by number limit :size
@@ -1144,9 +973,9 @@ delete from states
 
 -- name: fill_states
 insert into states (state, open, settled, in_effect, counts_money, to_send)
-select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
-from json_each(:rows)
+select state, open, settled, in_effect, counts_money, to_send
+from @rows(:rows, one, state text, open boolean, settled boolean, in_effect boolean, counts_money boolean,
+           to_send boolean)
 
 -- name: transitions
 select source, target from transitions
@@ -1155,6 +984,24 @@ select source, target from transitions
 delete from transitions
 
 -- name: fill_transitions
-insert into transitions (source, target)
-select json_extract(value, '$[0]'), json_extract(value, '$[1]')
-from json_each(:rows)
+insert into transitions (source, target) select source, target from @rows(:rows, one, source text, target text)
+
+-- ---- Pieces of blocks ----------------------------------------------------------------------------------------------
+
+-- name: said
+@text(@object('is', 'said', 'template', @text(:template), 'values', @object({0})))
+
+-- name: stands
+({0}.state in (select state from states where in_effect) or ({0}.unproven = 1 and {0}.state in ('pending', 'rejected')))
+
+-- name: undone
+(
+    with recursive behind (undoes, amount, sign) as (
+        select o.undoes, o.amount, '-' from items o where o.item_id = {0}.undoes
+        union all
+        select o.undoes, o.amount, case b.sign when '-' then '' else '-' end
+        from behind b
+        join items o on o.item_id = b.undoes
+    )
+    select replace(b.sign || b.amount, '--', '') from behind b where b.undoes is null
+)

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Unpack
+from typing import Annotated, TypeAlias, Unpack
 
 import msgspec
 
 from checkpoints.states import State, StateProperties, states_where
 from checkpoints.tally import ImportTally
 from texts.said import Said, kind_of, said
+
+Sentence: TypeAlias = Annotated[str, "json"]
+"""A sentence, or a text that is the same in all languages."""
 
 
 class Stage(StrEnum):
@@ -184,7 +187,7 @@ class RunHistory:
     changed_at: datetime
     rows_taken_back: int
     sum_taken_back: Decimal
-    assumptions: str | None
+    assumptions: Sentence | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,7 @@ class Refusal:
     line: int | None
     column: str | None
     label: str
-    reason: str
+    reason: Sentence
     row: tuple[str, ...] = ()
     conflict: str | None = None
 
@@ -314,7 +317,7 @@ class Command:
 
     who: str
     command: str
-    answer: str
+    answer: Sentence
     given_at: datetime
 
 
@@ -510,7 +513,7 @@ class Reason:
     amount: Decimal
     line: int | None
     label: str
-    example: str
+    example: Sentence
 
 
 @dataclass(frozen=True, slots=True)

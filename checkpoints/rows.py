@@ -1,45 +1,30 @@
-"""Conversion between records and the rows of `queries.sql`, which are read by the names of their columns."""
+"""Conversion between records and the rows of `queries.sql`.
 
-import json
+A row becomes a record by the names of its columns (`record`); what a record has as a mapping, a tuple or a sentence
+is JSON in the journal.
+"""
+
 import secrets
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections import abc
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from checkpoints.queries import FoundRow, Value
-from checkpoints.records import (
-    Change,
-    Command,
-    Decision,
-    EarlierEntry,
-    Holder,
-    Item,
-    KnownMark,
-    LookUps,
-    NewItem,
-    NewRun,
-    Reason,
-    Refusal,
-    ReportRoot,
-    RowAmount,
-    Run,
-    RunHistory,
-    Runner,
-    StandingItem,
-    Totals,
-    Verification,
-)
+from checkpoints.records import Change, Holder, Item, NewItem, Refusal, Run, Sentence, Totals
 from checkpoints.states import State
-from checkpoints.tally import ImportTally
 from texts.said import Said, kind_of, said
 from texts.stored import from_builtins, from_json, to_json
+
+Record = TypeVar("Record")
 
 # ---- digests in place of the keys and values of purged rows -------------------------------------------------------
 
@@ -88,8 +73,6 @@ def stored_keys(digests: Digests | None, job: str, keys: Collection[str]) -> lis
 
 _NO_REASON: Final = (None, None)
 """The columns of a row without a message, as nearly all are."""
-_TALLY: Final = "tally"
-"""The name of the tally of an import beside the figures of a verification."""
 
 
 class _KeptTotals(msgspec.Struct, frozen=True):
@@ -106,24 +89,11 @@ def to_sentence(_: type, value: object) -> object:
 
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
-_items = msgspec.json.Decoder(list[Item], dec_hook=to_sentence).decode
-_cells = msgspec.json.Decoder(tuple[str, ...]).decode
-_texts = msgspec.json.Decoder(dict[str, str]).decode
-_counts = msgspec.json.Decoder(dict[str, int]).decode
+to_items = msgspec.json.Decoder(list[Item], dec_hook=to_sentence).decode
+"""The items of `Queries.items`."""
+to_cells = msgspec.json.Decoder(tuple[str, ...]).decode
+to_counts = msgspec.json.Decoder(dict[str, int]).decode
 _totals = msgspec.json.Decoder(_KeptTotals).decode
-
-
-def of_new_run(new: NewRun) -> dict[str, Value]:
-    """The parameters of `create_run` that define the run."""
-    return {
-        "job": new.job,
-        "parameters": new.parameters,
-        "target": new.target,
-        "source": new.source,
-        "source_digest": new.source_digest,
-        "header": new.header,
-        "policy": new.policy,
-    }
 
 
 def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str | int | None, ...]]:
@@ -179,43 +149,31 @@ def of_reason(reason: str) -> tuple[str, str]:
     return to_json(reason), kind_of(reason)
 
 
-def amount_text(amount: Decimal | None) -> str | None:
-    """An amount as the journal keeps it: without an exponent."""
-    return None if amount is None else format(amount, "f")
+def record(kind: type[Record], row: FoundRow, **more: object) -> Record:
+    """A record of this kind from the columns of its names, and from `more` values."""
+    # A row of either driver is a mapping.
+    values: dict[str, Any] = {**dict(cast("Any", row)), **more}
+    for name, decode in _in_json(cast("Any", kind)).items():
+        if name not in more and values[name] is not None:
+            values[name] = decode(values[name])
+    return msgspec.convert(values, kind, strict=False, dec_hook=lambda _, value: value)
 
 
-def to_counts(text: str) -> dict[str, int]:
-    """The number of rows left out by flag, from the column of the run."""
-    return _counts(text)
+@cache
+def _in_json(kind: Any) -> Mapping[str, Callable[[str], object]]:  # noqa: ANN401 - any record
+    """The fields of a record whose columns are JSON, and how each is decoded."""
+    found: dict[str, Callable[[str], object]] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if Sentence in {hint, *get_args(hint)}:
+            found[name] = from_json
+        elif get_origin(hint) in {tuple, abc.Mapping}:
+            found[name] = msgspec.json.decode
+    return found
 
 
 def to_run(row: FoundRow) -> Run:
     """A row of `runs`."""
-    return Run(
-        run_id=row["run_id"],
-        name=row["name"],
-        job=row["job"],
-        parameters=_texts(row["parameters"]),
-        target=row["target"],
-        source=row["source"],
-        source_digest=row["source_digest"],
-        header=_cells(row["header"]),
-        cursor=row["cursor"],
-        created_at=datetime.fromisoformat(row["created_at"]),
-        frozen_at=_moment(row["frozen_at"]),
-        approved_at=_moment(row["approved_at"]),
-        discarded_at=_moment(row["discarded_at"]),
-        paused_at=_moment(row["paused_at"]),
-        paused_by=row["paused_by"],
-        policy=_texts(row["policy"]),
-        epoch=row["epoch"],
-        purged_at=_moment(row["purged_at"]),
-        has_only_totals=row["purged_totals"] is not None,
-        ended_at=_moment(row["ended_at"]),
-        ended_by=row["ended_by"] or "",
-        ended_why=row["ended_why"],
-        undone_by=row["undone_by"],
-    )
+    return record(Run, row, has_only_totals=row["purged_totals"] is not None, ended_by=row["ended_by"] or "")
 
 
 def to_holder(row: FoundRow | None) -> Holder:
@@ -225,21 +183,6 @@ def to_holder(row: FoundRow | None) -> Holder:
         return Holder(here, 0, said("just now"))
     since = datetime.fromisoformat(row["began_at"])
     return Holder(row["host"], row["process"], f"{since:%Y-%m-%d %H:%M:%S} UTC")
-
-
-def to_command(row: FoundRow) -> Command:
-    """A row of `commands`."""
-    return Command(
-        row["who"],
-        row["command"],
-        from_json(row["answer"]),
-        datetime.fromisoformat(row["given_at"]),
-    )
-
-
-def to_decision(row: FoundRow) -> Decision:
-    """A row of `decisions`."""
-    return Decision(row["number"], row["label"], State(row["state"]), row["who"], row["why"], row["decided_at"])
 
 
 def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, int]) -> Totals:
@@ -257,14 +200,6 @@ def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, i
         merged=sum(row["merged"] for row in states),
         merged_amount=sum((Decimal(row["merged_amount"] or 0) for row in states), Decimal(0)),
         of_calls=of_calls if reversed_by else {},
-    )
-
-
-def to_row_amount(row: FoundRow) -> RowAmount:
-    """A row of `amounts_of_rows`."""
-    amount = None if row["amount"] is None else Decimal(row["amount"])
-    return RowAmount(
-        amount, amount if row["with_merged"] is None else Decimal(row["with_merged"]), row["merged_into"]
     )
 
 
@@ -292,121 +227,6 @@ def to_purged_totals(text: str, left_out: Mapping[str, int]) -> Totals:
         merged=merged,
         merged_amount=merged_amount,
     )
-
-
-def to_items(page: str) -> list[Item]:
-    """The result of `Queries.items`."""
-    return _items(page)
-
-
-def to_twin(row: FoundRow) -> EarlierEntry:
-    """A row of `earlier`."""
-    return EarlierEntry(
-        run=row["run"],
-        key=row["key"],
-        amount=_amount(row["amount"]),
-        wanted=row["wanted"],
-        state=State(row["state"]),
-        line=row["line"],
-        changed_at=row["changed_at"],
-        target=row["target"],
-        is_purged=bool(row["is_purged"]),
-    )
-
-
-def to_standing_item(row: FoundRow, key: str) -> StandingItem:
-    """A row of `standing_in_lanes`, with its key."""
-    return StandingItem(
-        run=row["run"],
-        lane=row["lane"],
-        key=key,
-        payload=row["payload"],
-        label=row["label"],
-        line=row["line"],
-        number=row["number"],
-        state=State(row["state"]),
-        is_purged=bool(row["is_purged"]),
-    )
-
-
-def to_known_mark(row: FoundRow, lanes: Collection[str]) -> KnownMark:
-    """A row of `known_marks`; `lanes` are the forms in which an item of its run may have the lane of the entry."""
-    return KnownMark(
-        run=row["run"],
-        number=row["number"],
-        lane=row["lane"],
-        target=row["target"],
-        state=State(row["state"]),
-        has_ended=bool(row["has_ended"]),
-        in_lane=row["item_lane"] in lanes,
-        amount=_amount(row["amount"]),
-        answer=row["answer"],
-    )
-
-
-def to_runner(row: FoundRow) -> Runner:
-    """A row of `runners`."""
-    return Runner(
-        purpose=row["purpose"],
-        who=row["who"],
-        process=row["process"],
-        version=row["version"],
-        billing=row["billing"],
-        began_at=datetime.fromisoformat(row["began_at"]),
-        ended_at=_moment(row["ended_at"]),
-        look_ups=LookUps(row["found"], row["absent"], row["left"]),
-    )
-
-
-def to_verification(row: FoundRow) -> Verification:
-    """A row of `last_verification`."""
-    result = json.loads(row["result"])
-    tally = result.pop(_TALLY, None)
-    moment = datetime.fromisoformat(row["verified_at"])
-    return Verification(moment, row["who"], result, None if tally is None else msgspec.convert(tally, ImportTally))
-
-
-def of_verification(result: Mapping[str, str | int], tally: ImportTally | None) -> str:
-    """What `verifications` keeps of a result: one JSON object, a tally among its names."""
-    return msgspec.json.encode(result if tally is None else {**result, _TALLY: tally}).decode()
-
-
-def to_run_history(row: FoundRow) -> RunHistory:
-    """The row of `run_history`."""
-    moment = datetime.fromisoformat(row["changed_at"])
-    text = row["assumptions"]
-    assumptions = None if text is None else from_json(text)
-    return RunHistory(moment, row["rows_taken_back"], Decimal(row["sum_taken_back"] or 0), assumptions)
-
-
-def to_report_root(row: FoundRow) -> ReportRoot:
-    """A row of `report_before`."""
-    return ReportRoot(row["run"], datetime.fromisoformat(row["made_at"]), row["root"])
-
-
-def to_refusal(row: FoundRow) -> Refusal:
-    """A row of `refusals`."""
-    return Refusal(row["line"], row["column_name"], row["label"], from_json(row["reason"]), _cells(row["row"]))
-
-
-def to_reason(row: FoundRow) -> Reason:
-    """A row of `reasons`."""
-    amount = Decimal(row["amount"])
-    example = from_json(row["example"] or '""')
-    return Reason(row["kind"] or "", row["items"], amount, row["line"], row["label"], example)
-
-
-def to_cells(text: str) -> tuple[str, ...]:
-    """The cells of a row."""
-    return _cells(text)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _amount(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
 
 
 def now() -> str:
@@ -448,14 +268,3 @@ class LaneCounts:
     left_alone: int = 0
     sent: int = 0
     lines: int = 0
-
-
-def to_step_count(row: FoundRow) -> StepCount:
-    """A row of `step_counts`."""
-    state, amount = State(row["state"]), Decimal(row["amount"] or 0)
-    return StepCount(row["step"], state, bool(row["changes"]), row["kind"], row["items"], amount, row["taken_back"])
-
-
-def to_lane_counts(row: FoundRow) -> LaneCounts:
-    """The row of `lane_counts`."""
-    return LaneCounts(row["lanes"], row["open"], row["rejected"], row["left_alone"], row["sent"], row["lines"])

@@ -14,33 +14,11 @@ import anyio.to_thread
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.own_files import check_beside
-from checkpoints.queries import MAILBOX, FoundRow, Queries, Result, Value, bind, blocks, made_by, text_of_file
+from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks
 from checkpoints.writer import Dialect
 from texts.said import said
 
-# ---- the blocks of `queries.sql` on a connection of SQLite, and the text of its schema ----------------------------
-
-
-FIRST_CONVERTED: Final = 5
-_BEFORE_KINDS: Final = 6
-
-
-def schema() -> str:
-    """The tables, triggers and views of a journal."""
-    return text_of_file("schema.sql")
-
-
-def upgrade(found: int) -> str:
-    """What makes a journal of an earlier format one of this format."""
-    script = text_of_file("upgrade_5.sql") + made_by(schema(), "effects") if found == FIRST_CONVERTED else ""
-    if found <= _BEFORE_KINDS:
-        script += text_of_file("upgrade_6.sql")
-    return script + made_by(schema(), *MAILBOX)
-
-
-def upgrade_early() -> str:
-    """What makes an early journal of that format one with its last tables, before it is upgraded."""
-    return text_of_file("upgrade_5_early.sql")
+# ---- the blocks of `queries.sql` on a connection of SQLite ----------------------------
 
 
 class SqliteQueries(Queries):

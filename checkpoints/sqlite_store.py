@@ -18,21 +18,18 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.address import JournalAddress
+from checkpoints.dialects import schema
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.guards import refuse_conversion
 from checkpoints.journal_file import JournalFile
 from checkpoints.own_files import copy_name, keep_copy
-from checkpoints.queries import Queries, fill_states
+from checkpoints.queries import FIRST_CONVERTED, FORMAT, Queries, fill_states, upgrade, upgrade_early
 from checkpoints.sqlite_connection import (
     BUSY_SECONDS,
-    FIRST_CONVERTED,
     SQLITE,
     JournalReader,
     SqliteQueries,
     connect,
-    schema,
-    upgrade,
-    upgrade_early,
     why_sqlite,
 )
 from checkpoints.states import State
@@ -46,9 +43,6 @@ from texts.said import Said, said
 
 APPLICATION_ID: Final = 0x434D4A31
 """Marks the file as a journal (`CMJ1`), so that another program's database is never written to."""
-
-FORMAT: Final = 8
-"""The format of `schema.sql`. Formats 5 to 7 are converted when they are opened; 1 to 4 were never released."""
 
 _CONVERTED: Final = range(FIRST_CONVERTED, FORMAT)
 

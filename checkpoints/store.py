@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 import anyio
 
 from checkpoints.address import JournalAddress
-from checkpoints.queries import Queries
+from checkpoints.queries import FoundRow, Queries, Value
+from checkpoints.rows import Record, record
 
 Result = TypeVar("Result")
 
@@ -41,6 +42,22 @@ class Store(ABC):
     @abstractmethod
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
+
+    async def all(self, name: str, /, **values: Value) -> list[FoundRow]:
+        """All rows of a block."""
+        return await self.read(lambda db: db.all(name, **values))
+
+    async def first(self, name: str, /, **values: Value) -> FoundRow | None:
+        """The first row of a block, None if there is none."""
+        return await self.read(lambda db: db.first(name, **values))
+
+    async def records(self, kind: type[Record], name: str, /, **values: Value) -> list[Record]:
+        """The rows of a block as records."""
+        return [record(kind, row) for row in await self.all(name, **values)]
+
+    async def do(self, name: str, /, **values: Value) -> int:
+        """Run a block that writes, in a transaction of its own; returns the number of rows written."""
+        return await self.write(lambda db: db.write(name, **values))
 
     @abstractmethod
     async def lock(self, run_id: int) -> bool:

@@ -17,10 +17,11 @@ from checkpoints.states import State
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
 
-def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str]) -> None:
-    """Claim pending items: pending → sending, with one more attempt, those in `payloads` under a new payload.
+def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
+    """Make the intent to send these items durable: pending → sending, with one more attempt.
 
-    Raises `ForbiddenTransition` if one of them is not pending or not of this run, or if the run has ended.
+    `payloads` are new ones of those that were completed. Raises `ForbiddenTransition`, and claims none, if one of
+    them is not pending or not of this run, or if the run has ended.
     """
     when = rows.now()
     if payloads:
@@ -29,9 +30,10 @@ def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mappin
 
 
 def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Item]:
-    """Record the changes of items; returns the items that become unknown because two share a created id.
+    """Record the outcomes of items; returns the items that become unknown because two share a created id.
 
-    Raises `ForbiddenTransition` if a transition is not in the table of states or an item is not of this run.
+    Both items are returned: the one recorded now, and the one accepted before. Raises `ForbiddenTransition`, and
+    records none, if a transition is not in the table of states or an item is not of this run.
     """
     recorded = _all_of([change.item_id for change in changes])
     db.check("record", recorded, run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
@@ -48,7 +50,7 @@ def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) ->
 
 
 def decide_item(  # noqa: PLR0913 - what a decision is
-    db: Queries, run: Run, item: Item, state: State, *, who: str, why: str, answer: str | None
+    db: Queries, run: Run, item: Item, state: State, *, who: str, why: str, answer: str | None = None
 ) -> None:
     """Record a person's decision on a manual item, and change its state; `answer` is the id that it has created.
 

@@ -59,6 +59,7 @@ FOR_A_REASON = {
     "jobs/imports/subscriber.py: there already, and different": "the code of a reason, which journals count by",
     "texts/stored.py: … is no template of ours": "a fault of this program",
     "checkpoints/merkle.py": "a proof that is no proof, which whoever checks one says in a sentence",
+    "checkpoints/dialects.py": "words of SQL",
     "checkpoints/postgres_connection.py": "psycopg's options, and its types",
     "checkpoints/postgres_store.py: forbidden transition": "a text of the journal's triggers",
     "checkpoints/sqlite_connection.py: forbidden transition": "a text of the journal's triggers",

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from typer.main import get_command
 
-from checkpoints.sqlite_connection import schema as journal_schema
-from checkpoints.sqlite_store import FORMAT as JOURNAL_FORMAT
+from checkpoints.dialects import schema as journal_schema
+from checkpoints.queries import FORMAT as JOURNAL_FORMAT
 from checkpoints.states import State
 from cli.completion.candidates import TABLE as OPTIONS
 from cli.completion.candidates import as_json

@@ -17,9 +17,10 @@ from weakref import proxy
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.address import JournalAddress
+from checkpoints.dialects import schema
 from checkpoints.errors import JournalUnreadable, RunTakenOver
 from checkpoints.queries import Queries, fill_states
-from checkpoints.sqlite_connection import SQLITE, SqliteQueries, schema, set_up
+from checkpoints.sqlite_connection import SQLITE, SqliteQueries, set_up
 from checkpoints.store import Store
 from checkpoints.writer import Order, commit, wake
 from lab.simulation.loop import Process, SeededLoop

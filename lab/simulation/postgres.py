@@ -31,7 +31,8 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Final, Self
 
 from checkpoints.address import JournalAddress, PostgresAddress
-from checkpoints.queries import blocks, text_of_file
+from checkpoints.dialects import schema
+from checkpoints.queries import blocks
 from checkpoints.writer import Dialect, Order, commit, wake
 from lab.simulation.journal import DELAYS, Connection, Disk
 from lab.simulation.loop import PROCESS, Process, SeededLoop, Waits, in_a_step, replaced
@@ -96,8 +97,9 @@ def translated(text: str) -> str:
 @cache
 def block(name: str) -> str:
     """A block as the server takes it."""
-    of_both, own = blocks(), blocks("postgres.sql")
-    return translated(own[name]) if name in _BOTH or name not in of_both else of_both[name]
+    if name in _BOTH or name not in blocks().written:
+        return translated(blocks("postgres")[name])
+    return blocks()[name]
 
 
 @cache
@@ -115,8 +117,7 @@ def parts_of(text: str) -> tuple[tuple[str, str], ...]:
 @cache
 def _tables() -> str:
     """What the schema of PostgreSQL has besides, and what tells who has written under an epoch that is not his."""
-    schema = text_of_file("postgres_schema.sql")
-    own = [re.search(rf"create {what}\b.*?;\n", schema, re.DOTALL) for what in _OWN_TABLES]
+    own = [re.search(rf"create {what}\b.*?;\n", schema("postgres"), re.DOTALL) for what in _OWN_TABLES]
     return "drop table runners;" + "".join(translated(found[0]) for found in own if found) + _OFFENCES
 
 

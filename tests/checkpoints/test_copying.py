@@ -13,10 +13,11 @@ import pytest
 
 from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.copying import TABLES, copy_journal
+from checkpoints.dialects import schema
 from checkpoints.errors import JournalNotCopied, NoJournal, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.purge import Purge
-from checkpoints.queries import MAILBOX, Queries, fill_states, text_of_file
+from checkpoints.queries import MAILBOX, Queries, fill_states
 from checkpoints.records import Change, Merged, NewItem, NewRun, NewRunner, Refusal
 from checkpoints.sqlite_connection import connect
 from checkpoints.states import State
@@ -56,11 +57,9 @@ def _select(name: str, columns: Sequence[str]) -> str:
 
 
 def _tables() -> dict[str, list[str]]:
-    found = re.findall(
-        r"^create table (\w+) \(\n(.*?)\n\) strict", text_of_file("schema.sql"), re.MULTILINE | re.DOTALL
-    )
+    found = re.findall(r"^create table (\w+) \(\n(.*?)\n\) strict", schema(), re.MULTILINE | re.DOTALL)
     return {
-        name: [f'"{column}"' for column in re.findall(r"^    (\w+)\s+(?:text|integer)\b", body, re.MULTILINE)]
+        name: [f'"{column}"' for column in re.findall(r'^    "?(\w+)"?\s+(?:text|integer)\b', body, re.MULTILINE)]
         for name, body in found
         if name not in {"states", "transitions", *MAILBOX}
     }

@@ -12,7 +12,7 @@ import pytest
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalOtherFormat
 from checkpoints.journal import Journal, open_journal
-from checkpoints.queries import made_by, text_of_file
+from checkpoints.queries import made_by, upgrade
 from checkpoints.records import Change, Correction, NewRunner, Refusal, Run
 from checkpoints.sentences import CONTRADICTS, ENDED
 from checkpoints.states import State
@@ -137,7 +137,7 @@ async def test_what_the_journal_itself_writes_has_a_template(journal: Journal) -
 
 def of_format_6(path: Path) -> None:
     """Make a journal of format 5 one of format 6: beside some of its English texts it has their templates."""
-    script = text_of_file("upgrade_5.sql") + made_by(text_of_file("schema.sql"), "effects")
+    script = upgrade(5).partition("alter table items add column kind")[0] + made_by("sqlite", "effects")
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(script)
         connection.execute(

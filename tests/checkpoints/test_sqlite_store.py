@@ -14,12 +14,13 @@ from typing import Final
 
 import pytest
 
+from checkpoints.dialects import schema
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
-from checkpoints.queries import blocks
+from checkpoints.queries import FORMAT, blocks
 from checkpoints.records import Change
-from checkpoints.sqlite_connection import connect, schema
-from checkpoints.sqlite_store import APPLICATION_ID, FORMAT, prepare
+from checkpoints.sqlite_connection import connect
+from checkpoints.sqlite_store import APPLICATION_ID, prepare
 from checkpoints.states import State, states_where
 from tests.checkpoints.samples import all_items, frozen_run, new_item
 
@@ -252,7 +253,7 @@ def test_what_shares_a_lane_is_found_by_its_lane(path: Path, name: str) -> None:
 
 def test_an_id_that_two_rows_have_is_found_by_its_index(path: Path) -> None:
     found = plan(path, "doubt_shared_ids")
-    assert found.count("items_by_answer (run_id=? AND answer=?)") == 2, found
+    assert "SEARCH one USING INDEX items_by_answer (run_id=? AND answer=?)" in found, found
 
 
 def test_an_item_that_others_need_is_found_by_its_key(path: Path) -> None:

@@ -20,7 +20,8 @@ from checkpoints.errors import JournalOtherFormat, JournalUnreadable, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import JournalFile
 from checkpoints.own_files import kept_copies
-from checkpoints.sqlite_store import FORMAT, prepare
+from checkpoints.queries import FORMAT
+from checkpoints.sqlite_store import prepare
 from tests.checkpoints import format5
 from tests.checkpoints.processes import hear, process
 from tests.checkpoints.samples import all_items

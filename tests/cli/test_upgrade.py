@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from checkpoints.sqlite_store import FORMAT
+from checkpoints.queries import FORMAT
 from tests.checkpoints import format5
 from tests.cli.conftest import Place, Typed
 

@@ -6,11 +6,11 @@ Each way is made before the module is run, so what it replaces is replaced in al
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from billing.api.wire import Wire
-from checkpoints import journal, lease, postgres_connection, transitions
+from checkpoints import journal, lease, transitions
 from checkpoints.journal import Journal
 from checkpoints.queries import blocks
 from checkpoints.records import Change, Item, Run
@@ -69,14 +69,10 @@ def counts_the_lease_by_the_wall_clock() -> None:
 
 def sends_again_at_takeover() -> None:
     """What the owner before was sending becomes pending, and is not unknown."""
-    known = blocks()
-    twisted = {**known, "doubt": known["doubt"].replace("state = 'unknown'", "state = 'pending'")}
+    known = blocks("postgres")["doubt"]
+    twisted = known.replace("state = 'unknown'", "state = 'pending'")
     assert twisted != known
-
-    def blocks_of(file: str = "queries.sql") -> Mapping[str, str]:
-        return twisted if file == "queries.sql" else blocks(file)
-
-    _replace(postgres_connection, "blocks", blocks_of)
+    blocks("postgres")["doubt"] = twisted
 
 
 def leaves_the_epoch_out_of_outcomes() -> None:
