@@ -211,7 +211,8 @@ async def test_a_journal_of_the_format_before_gets_a_mailbox(journal_address: Jo
         if journal_address.postgres is None:
             server.execute("pragma user_version = 7")
         else:
-            server.execute("drop function seconds")
+            server.execute("alter table runners drop column server cascade")
+            server.execute("drop function seconds, this_journal")
             server.execute(
                 "create table requests (request_id bigint, run_id bigint references runs, taken_at timestamptz)"
             )
