@@ -80,5 +80,5 @@ alter table runs drop column assumptions_said;
 drop table if exists requests;
 @postgres(
 alter table runners add column if not exists server text not null default '';
-drop view if exists last_runners;
+drop view last_runners;
 )

@@ -12,6 +12,7 @@ from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.mailbox import KEPT, NOBODY, Handed, TakenRequest
 from checkpoints.purge import Purge
+from checkpoints.queries import made_by
 from checkpoints.records import Run
 from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
@@ -212,6 +213,7 @@ async def test_a_journal_of_the_format_before_gets_a_mailbox(journal_address: Jo
             server.execute("pragma user_version = 7")
         else:
             server.execute("alter table runners drop column server cascade")
+            server.execute(made_by("postgres", "last_runners"))
             server.execute("drop function seconds, this_journal")
             server.execute(
                 "create table requests (request_id bigint, run_id bigint references runs, taken_at timestamptz)"
