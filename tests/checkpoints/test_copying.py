@@ -155,7 +155,8 @@ async def test_a_copy_has_no_owner_and_no_epoch_goes_back(source: str, place: Pl
             assert all(epochs[target] >= epoch for target, epoch in before.items())
     async with open_journal(new) as journal:
         run = (await journal.runs())[0]
-        async with journal.taken_up(run, sends), open_journal(new) as other:
+        async with journal.taken_up(run, sends) as ours, open_journal(new) as other:
+            assert not journal.lease_of(ours).knows_all_calls
             with shell(new) as server:
                 after = dict(server.execute("select target, epoch from billings"))
             assert after[run.target] == epochs[run.target] + 1
