@@ -75,6 +75,8 @@ class SqliteQueries(Queries):
 BUSY_SECONDS: Final = 30
 """Maximum seconds that a write waits for another process's commit."""
 
+_BETWEEN_INTERRUPTS: Final = 0.05
+
 
 class _DecimalSum:
     """`decimal_sum(amount)`: the exact sum of decimals as text; the `sqlite3` shell has one of the same name."""
@@ -196,7 +198,9 @@ class JournalReader:
         self._closed = True
         if not self._inside.acquire(blocking=False):
             self._connection.interrupt()
-            self._inside.acquire()
+            # Repeated, because SQLite ignores an interruption that comes just before its statement.
+            while not self._inside.acquire(timeout=_BETWEEN_INTERRUPTS):
+                self._connection.interrupt()
             # The interruption outlives its statement and would prevent the checkpoint of the log at close.
             self._connection.execute("select 1")
         try:

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -231,7 +232,18 @@ async def test_whoever_only_looks_sees_none_or_a_journal_while_it_is_made(tmp_pa
         one.send(None)
 
 
-async def test_a_journal_that_is_closed_is_one_file_also_when_a_read_was_broken_off(path: Path) -> None:
+class Interrupted(sqlite3.Connection):
+    """A connection that says when it was interrupted."""
+
+    once = threading.Event()
+
+    def interrupt(self) -> None:
+        super().interrupt()
+        self.once.set()
+
+
+@pytest.mark.parametrize("begins", ["before", "just after it is interrupted"])
+async def test_a_journal_that_is_closed_is_one_file_also_when_a_read_was_broken_off(path: Path, begins: str) -> None:
     endless = "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n"
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -244,10 +256,15 @@ async def test_a_journal_that_is_closed_is_one_file_also_when_a_read_was_broken_
         store = journal._store
         assert isinstance(store, SqliteStore)
         reader = store._reader
+        reader._connection.close()
+        reader._connection = connection = sqlite3.connect(path, factory=Interrupted, check_same_thread=False)
+        Interrupted.once.clear()
 
         def read(_: Queries) -> None:
             loop.call_soon_threadsafe(begun.set)
-            reader._connection.execute(endless).fetchone()
+            if begins != "before":
+                connection.once.wait()
+            connection.execute(endless).fetchone()
 
         reading = asyncio.create_task(reader.do(read))
         await begun.wait()
