@@ -11,12 +11,16 @@ import runpy
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
-from typing import Self
+from typing import Any, Self
+
+import msgspec
 
 SIGNAL = signal.SIGUSR1
 
 _Real = dt.datetime
+Hook = Callable[[type, Any], object]
 
 
 class _Kind(type):
@@ -42,7 +46,15 @@ def install(seconds: float) -> None:
         def now(cls, tz: dt.tzinfo | None = None) -> Self:
             return cls.fromtimestamp(now(), tz)
 
+    def converted(value: object, kind: type, *, dec_hook: Hook = lambda _, part: part, **how: Any) -> object:  # noqa: ANN401 - as they are given
+        def hook(one: type, part: Any) -> object:  # noqa: ANN401 - whatever stands there
+            return Datetime.fromisoformat(part) if one is Datetime else dec_hook(one, part)
+
+        return convert(value, kind, dec_hook=hook, **how)
+
     time.time = now
+    # Of dates msgspec knows the real class alone.
+    convert, msgspec.convert = msgspec.convert, converted  # type: ignore[assignment]  # as the journal calls it
     dt.datetime = Datetime  # type: ignore[misc]  # replaces the class on purpose
     signal.signal(SIGNAL, set_back)
 
