@@ -104,8 +104,8 @@ async def others_are_refused(place: Place, run: Started) -> None:
 
 async def interrupted_twice(place: Place, words: Words) -> None:
     """The second signal stops at once; one that comes while rows in doubt are waited for leaves them so."""
-    place.billing.latency, before = 2.0, place.traffic.arrived
-    async with place.cli.started(*words, "--json", "--no-canary") as run:
+    before = place.traffic.arrived
+    async with place.holding(before + 1), place.cli.started(*words, "--json", "--no-canary") as run:
         await run.until(partial(place.traffic.reaches, before + 4))
         run.signal(signal.SIGINT)
         await run.said("press again to stop at once")
@@ -113,7 +113,6 @@ async def interrupted_twice(place: Place, words: Words) -> None:
         ended = await run.ended()
     assert (ended.exit, ended.closing["states"]["sending"] >= 4) == (130, True)
     await place.billing.wait_for_requests()
-    place.billing.latency = 0.0
     async with place.cli.started("resume", "--json", "--settle", "30") as run:
         await run.said("a call of an earlier process may still be under way: going on in ")
         run.signal(signal.SIGINT)
