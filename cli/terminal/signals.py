@@ -82,7 +82,8 @@ async def heeding(
     """Call `heed` at SIGINT, SIGTERM and SIGHUP while the context lasts, in place of all other handlers.
 
     The outermost context has a `hear` that is called before, whichever handler it is, and the handler that is
-    installed `then`. Once the work of an inner context is done, the command heeds only the second signal.
+    installed `then`. Once the work of an inner context is done, and no other is left, the command heeds only the
+    second signal.
     """
     others = _heeding.get()
     if others is not None:
@@ -91,7 +92,8 @@ async def heeding(
             yield
         finally:
             others.pop()
-        others[0] = _second(others[0])
+        if len(others) == 1:
+            others[0] = _second(others[0])
         return
     heeds = [heed]
     wanted = [signal.SIGINT, signal.SIGTERM]
