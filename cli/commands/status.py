@@ -115,7 +115,7 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
         live, silent = heard.status if heard else None, why or ""
     totals = await journal.totals(run) if counted or live is None else Totals()
     queued = None
-    if holder is None and journal.address.is_shared:
+    if holder is None and journal.address.is_shared and run.ended_at is None:
         from cli.fleet.queue import queued_runs
 
         queued = (await queued_runs(journal.address)).get(run.name)

@@ -25,6 +25,7 @@ import psycopg
 import structlog
 from procrastinate import exceptions
 from procrastinate.connector import BaseConnector
+from procrastinate.job_context import JobContext
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
@@ -117,11 +118,15 @@ log = structlog.get_logger(__name__)
 
 
 class AgainLater(Exception):
-    """Raised by a job that is to be given out again after `seconds`."""
+    """Raised by a job that is to be given out again after `seconds`, with another `lock` if one is given.
 
-    def __init__(self, seconds: float, why: str) -> None:
+    Jobs of one lock go one after the other, also where the first waits: so a run that waits for its hours, or is
+    paused, has a lock of its own, and gets that of its billing again when it is its turn.
+    """
+
+    def __init__(self, seconds: float, why: str, lock: str | None = None) -> None:
         super().__init__(why)
-        self.seconds = seconds
+        self.seconds, self.lock = seconds, lock
 
 
 class GivenOutAgain(BaseRetryStrategy):
@@ -130,8 +135,8 @@ class GivenOutAgain(BaseRetryStrategy):
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
         """When the job is given out again."""
         match exception:
-            case AgainLater(seconds=seconds):
-                return RetryDecision(retry_in={"seconds": round(seconds)})
+            case AgainLater(seconds=seconds, lock=lock):
+                return RetryDecision(retry_in={"seconds": round(seconds)}, lock=lock)
             case asyncio.CancelledError():
                 # The queue was away: what works on the run goes on, and is found again.
                 return RetryDecision()
@@ -377,7 +382,7 @@ class FleetWorker:
         """Work until the queue is away, or `heed` was called."""
         app, limits = queue.app, self._limits
         app.job_manager = keeper = JobKeeper(app.connector, session, self._say)
-        app.task(name=TASK, retry=GivenOutAgain())(self._go_on)
+        app.task(name=TASK, retry=GivenOutAgain(), pass_context=True)(self._go_on)
         worker = QueueWorker(
             app,
             queues=queues,
@@ -410,13 +415,20 @@ class FleetWorker:
 
     # ---- one run ----
 
-    async def _go_on(self, run: str, target: str, typed: Mapping[str, str] = NOTHING_TYPED) -> None:
+    async def _go_on(
+        self, context: JobContext, run: str, target: str, typed: Mapping[str, str] = NOTHING_TYPED
+    ) -> None:
         """The job: have a run sent as far as it goes. Raises `AgainLater`."""
+        aside = f"{TASK} {run}"
         if run not in self._children:
             async with self._in_journal(run) as (found, journal):
                 # A process for it would only hold the place of another.
+                if found.ended_at is not None:
+                    return
                 if found.paused_at is not None:
-                    raise AgainLater(_LOOK_AGAIN, "paused")
+                    raise AgainLater(_LOOK_AGAIN, "paused", aside)
+                if context.job.lock == aside:
+                    raise AgainLater(0, "in its turn", found.target)
                 if holder := await journal.busy(found):
                     self._say_awaited(run, holder)
                     raise AgainLater(_LOOK_AGAIN, holder.sentence)
@@ -434,7 +446,8 @@ class FleetWorker:
         if wait is not None:
             self._tries[run] = tries + 1
             self._say(_goes_on(run, wait, _why(ended, _BRIEF)))
-            raise AgainLater(wait, ended.why)
+            waits_for_hours = ended.code == Exit.STOPPED and ended.closing.again_in is not None
+            raise AgainLater(wait, ended.why, aside if waits_for_hours else None)
 
     def _say_awaited(self, run: str, holder: Holder) -> None:
         """Say who sends to the billing of a run, once."""

@@ -286,6 +286,28 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
     assert 3.9 * 3600 < wait < 5.1 * 3600
 
 
+async def test_a_run_that_waits_for_its_hours_or_is_paused_lets_others_of_its_billing_go_before_it(
+    shared: Place,
+) -> None:
+    begin = datetime.now() + timedelta(hours=5)  # noqa: DTZ005 - the clock of the mock, which is this machine's
+    head, *rows = shared.balances(30).path.read_text().splitlines()
+    runs = []
+    for name, words in (("early", ("--hours", f"{begin:%H:00}-{begin:%H:30}")), ("held", ()), ("free", ())):
+        lines, rows = rows[:10], rows[10:]
+        path = shared.write("\n".join([head, *lines]) + "\n", f"{name}.csv")
+        closing = await shared.cli.closing("run", "balances", path, "--yes", "--detach", "--settle", "0.3", *words)
+        runs.append(str(closing["run"]))
+    early, held, free = runs
+    await shared.cli("pause", held)
+    async with working(shared.cli) as worker:
+        await worker.said(f"{free}: done")
+        assert shared.traffic.arrived == 10
+        await shared.cli("continue", held)
+        await worker.said(f"{held}: done")
+    assert shared.traffic.arrived == 20
+    assert shared.asked("select args->>'run' from procrastinate_jobs") == [(early,)]
+
+
 async def test_a_worker_is_a_service_that_says_what_it_does(shared: Place, listener: Listener) -> None:
     await hand_in(shared, ROWS, "--rate", "15")
     shared.cli.environment |= {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "200000"}
