@@ -428,7 +428,7 @@ class FleetWorker:
                 if found.paused_at is not None:
                     raise AgainLater(_LOOK_AGAIN, "paused", aside)
                 if context.job.lock == aside:
-                    raise AgainLater(0, "in its turn", found.target)
+                    raise AgainLater(0, "due", found.target)
                 if holder := await journal.busy(found):
                     self._say_awaited(run, holder)
                     raise AgainLater(_LOOK_AGAIN, holder.sentence)

@@ -11,6 +11,7 @@ recorded: at most twice the window of calls in flight and one group. A window th
 until the items claimed for it are sent; an adaptive window has at least sixteen rows ready.
 """
 
+import sys
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from decimal import Decimal
 from typing import Final, assert_never
@@ -292,7 +293,7 @@ class Pipeline:
 
     The caller has taken the run up, so `run` has this process's epoch. `gauges` are read beside the run and hold it;
     `enter` may allow rows that an earlier run has entered. Items up to number `known` were in the journal before this
-    process; `trust_journal` turns off the look-ups before each call. Times are the event loop's.
+    process, or may have been; `trust_journal` turns off the look-ups before each call. Times are the event loop's.
     """
 
     def __init__(  # noqa: PLR0913 - a thing each
@@ -327,6 +328,8 @@ class Pipeline:
         self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
         foreign = self._intake.foreign
+        # A copy of the journal that was put back may know nothing of rows that were sent since.
+        known = sys.maxsize if run.epoch > 1 and run.frozen_at is None else known
         self._witness = Witness(
             run, job, journal, policy, self._progress, stop, foreign=foreign, known=known, trusted=trust_journal
         )
