@@ -45,7 +45,7 @@ from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused,
 from texts.said import counted, said, text_of
 
 # ---- what the client says of a call that failed -------------------------------------------------------------------
-# What the client says of a call that failed: why no answer came, and the errors that it raises.
+# Why no answer came, and the errors that it raises.
 
 
 def describe_fault(fault: Exception, limits: Limits, mask: Mask, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes

@@ -17,7 +17,7 @@ from billing.errors import NotASelect
 from texts.said import said
 
 # ---- a statement that runs many times -----------------------------------------------------------------------------
-# A statement that runs many times: its values and rows pass through buffers that are laid out once.
+# Its values and rows pass through buffers that are laid out once.
 #
 # fdb lays them out anew for each run and each row, which takes three times as long as Firebird takes for the
 # statement.

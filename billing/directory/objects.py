@@ -231,7 +231,7 @@ def _whole(value: object) -> int | None:
 
 
 # ---- references ---------------------------------------------------------------------------------------------------
-# References: the tariffs, services, folders, operators and others that objects name by id.
+# The tariffs, services, folders, operators and others that objects name by id.
 #
 # Not all of their tables are documented. If a table is missing, the API is asked, provided the model is known. If
 # neither is known, an id that is already in use exists, and any other id remains unknown.

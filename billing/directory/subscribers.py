@@ -205,7 +205,7 @@ def _member(row: DatabaseRow) -> FolderMember:
 
 
 # ---- what is taken in a billing -----------------------------------------------------------------------------------
-# What is taken in a billing: contract numbers, logins and addresses, of deleted objects too; and the pools.
+# Contract numbers, logins and addresses, of deleted objects too; and the pools.
 #
 # All of them are read once, page by page; whoever asks keeps what concerns him.
 

@@ -30,7 +30,7 @@ from billing.selects.select import Select, columns, describe, told_plainly
 from texts.said import Said, counted, said
 
 # ---- the rows of a select as text ---------------------------------------------------------------------------------
-# The rows of a select as text: each value has one spelling, and a value without an exact one is refused.
+# Each value has one spelling, and a value without an exact one is refused.
 
 
 LONGEST_CELL: Final = 100_000
@@ -175,7 +175,7 @@ _WRITERS: Final[dict[ColumnType, Callable[[Any], str]]] = {
 
 
 # ---- key pages ----------------------------------------------------------------------------------------------------
-# Key pages: whether a select can be read page by page along a key, at the cost of each page's own rows.
+# Whether a select can be read page by page along a key, at the cost of each page's own rows.
 #
 # This needs a simple proof: the first column is an integer key of the first table, no join can repeat a row, there is
 # no grouping, limit or other order, and by Firebird's plan a page walks along an index without a sort. Any other

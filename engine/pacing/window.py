@@ -45,7 +45,7 @@ from checkpoints.pace import WindowPace
 from texts.said import reason, said
 
 # ---- the server's own latency -------------------------------------------------------------------------------------
-# The server's own latency: the answer time of a call that does not wait in a queue.
+# The answer time of a call that does not wait in a queue.
 #
 # Service times scatter, and the fastest of many answers makes a server look faster than it is. The latency is
 # therefore a mean with a known precision. The means of successive measurements are pooled, but only as many old

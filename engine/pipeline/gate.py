@@ -285,7 +285,7 @@ def _trouble(outcome: Outcome) -> str:
 
 
 # ---- ownership ----------------------------------------------------------------------------------------------------
-# Ownership: whether the run still belongs to this process.
+# Whether the run still belongs to this process.
 #
 # Each write to the journal names this process's epoch, so a successful write proves the ownership. A claim can wait
 # at the gate for a long time after the last write, and another process may have taken the run up meanwhile. So the

@@ -46,7 +46,7 @@ from texts.remedies import Remedy, setting
 from texts.said import Quantity, Said, counted, said, text_of, wording
 
 # ---- the aftermath of a recorded outcome --------------------------------------------------------------------------
-# The aftermath of a recorded outcome: releases the lane, schedules a retry, counts it against the limits.
+# Releases the lane, schedules a retry, counts it against the limits.
 
 
 log = structlog.get_logger(__name__)
@@ -190,7 +190,7 @@ class Aftermath:
 
 
 # ---- doubts -------------------------------------------------------------------------------------------------------
-# Doubts: answers that turn out later to be possibly another row's. Their items become unknown.
+# Answers that turn out later to be possibly another row's. Their items become unknown.
 
 
 UNASKED: Final = said(

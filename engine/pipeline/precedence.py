@@ -39,7 +39,7 @@ from texts.remedies import Remedy
 from texts.said import Quantity, Said, counted, in_clauses, reason, said, text_of
 
 # ---- whether what items need is there -----------------------------------------------------------------------------
-# Whether what items need is there: asked of the journal and of the billing, in bulk.
+# Asked of the journal and of the billing, in bulk.
 #
 # An item goes on when each item that it needs is in effect, and the billing shows it. Of items that are not there
 # yet, some will be in this pass, others will not, and of those that were refused nothing will come.

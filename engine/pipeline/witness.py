@@ -58,7 +58,7 @@ from engine.pipeline.reconciler import (
 from texts.said import Quantity, counted, in_clauses, said
 
 # ---- before-images ------------------------------------------------------------------------------------------------
-# Before-images: the values that a call overwrites, as they are when the call leaves, not when the list was frozen.
+# The values that a call overwrites, as they are when the call leaves, not when the list was frozen.
 #
 #     pending ──▶ read, many in one go ──▶ claimed ──▶ the gate, however long ──▶ read again, if long ago ──▶ the call
 #

@@ -315,7 +315,7 @@ def _opened(value: object, found: Mapping[str, str]) -> object:
 
 
 # ---- the keys of the vault of a journal in PostgreSQL -------------------------------------------------------------
-# The keys of the vault of a journal in PostgreSQL: AES-256-GCM, with token and batch of a row as associated data.
+# AES-256-GCM, with token and batch of a row as associated data.
 #
 # A text of keys has one key a word, 32 bytes in Base64: the first encrypts, all of them decrypt. A kept secret is 12
 # random bytes and what was encrypted, in Base64, beside the id of its key. That id is the head of a digest: it names
@@ -414,7 +414,7 @@ def _cipher(key: bytes) -> "AESGCM":
 
 
 # ---- the secrets of a journal in PostgreSQL -----------------------------------------------------------------------
-# The secrets of a journal in PostgreSQL: rows of the journal, encrypted before they leave the process.
+# Rows of the journal, encrypted before they leave the process.
 
 
 class SecretTable(SecretKeeper):
@@ -498,7 +498,7 @@ def missing_keys(journal: str, missing: Collection[str], ours: Collection[str]) 
 
 
 # ---- the secrets of rows that are to be sent, taken along when a journal is copied --------------------------------
-# The secrets of rows that are to be sent, taken along when a journal is copied: opened, and sealed anew.
+# Opened, and sealed anew.
 
 
 FindKeys: TypeAlias = Callable[[], VaultKeys | None]

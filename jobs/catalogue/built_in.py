@@ -148,7 +148,7 @@ MONEY: Final = (BALANCES, PAYMENT)
 
 
 # ---- jobs for subscribers and their accounts ----------------------------------------------------------------------
-# Jobs for subscribers and their accounts: pools, thresholds, operator, tariff, recalculation, blocks, deletion.
+# Pools, thresholds, operator, tariff, recalculation, blocks, deletion.
 
 
 SNAT_POOL: Final = JobSpec(
@@ -375,7 +375,7 @@ SUBSCRIBERS: Final = (OPERATOR, RECALCULATE, TARIFF_NEXT, TARIFF_NOW, VOLUNTARY_
 
 
 # ---- jobs for services, attributes and operations -----------------------------------------------------------------
-# Jobs for services, attributes and operations: connect, change and delete them.
+# Connect, change and delete them.
 
 
 _LONGEST_TEXT: Final = 255
@@ -515,7 +515,7 @@ DELETE_SERVICES: Final = JobSpec(
 
 
 # ---- jobs for passwords of accounts -------------------------------------------------------------------------------
-# Jobs for passwords of accounts: set them, have them generated, or send letters with a link to set them.
+# Set them, have them generated, or send letters with a link to set them.
 
 
 _LONGEST_PASSWORD: Final = 255
@@ -634,7 +634,7 @@ PASSWORDS: Final = (PASSWORD, RANDOM_PASSWORD, PASSWORD_RECOVERY)
 
 
 # ---- jobs that only read ------------------------------------------------------------------------------------------
-# Jobs that only read: administrators, services on offer, cabinet sessions, who is blocked, who is at an address.
+# Administrators, services on offer, cabinet sessions, who is blocked, who is at an address.
 
 
 _NO_WAY_BACK: Final = said("none is needed: it changes nothing")

@@ -45,7 +45,7 @@ from jobs.spec.spec import DELETE, GET
 from texts.said import Quantity, enumerated, reason, said
 
 # ---- what hangs on a subscriber or a folder -----------------------------------------------------------------------
-# What hangs on a subscriber or a folder: it is not deleted while anything of others does.
+# It is not deleted while anything of others does.
 #
 # Operations that an opposite entry has taken back cancel each other, and count no more.
 

@@ -43,7 +43,7 @@ from jobs.spec.words import OPPOSITE, STORNO, WAY
 from texts.said import reason, said
 
 # ---- the storno of a finance operation ----------------------------------------------------------------------------
-# The storno of a finance operation: `objects.get {op_id}` → a method whose name is not documented [?].
+# `objects.get {op_id}` → a method whose name is not documented [?].
 #
 # It is not known either whether a storno of type 8 restores the balance [?], so the balance is read back.
 

@@ -41,7 +41,7 @@ from texts.remedies import Remedy
 from texts.said import counted, said
 
 # ---- the file of generated passwords ------------------------------------------------------------------------------
-# The file of generated passwords: `user_id;login;password`, readable only by its owner.
+# `user_id;login;password`, readable only by its owner.
 #
 # A line is on the disk before its item counts as accepted. If the process is killed in between, another password is
 # generated, so an account may have two lines; the last one is valid. At the end of the run the others are removed.

@@ -58,7 +58,7 @@ from texts.remedies import setting as flag
 from texts.said import Said, reason, said
 
 # ---- folders by their paths ---------------------------------------------------------------------------------------
-# Folders by their paths: the ids of those that the billing has, and the names of those that it has not yet.
+# The ids of those that the billing has, and the names of those that it has not yet.
 #
 # Дома/Новостройки     Дома ── there, id 1000      Новостройки ── to be created, within 1000
 

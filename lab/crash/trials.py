@@ -31,7 +31,7 @@ from lab.mock.values import Stored, ValueType, stored, value_text
 from texts.said import said
 
 # ---- fields that a job sets ---------------------------------------------------------------------------------------
-# Fields that a job sets: the wanted values and the values that the billing has in the end.
+# The wanted values and the values that the billing has in the end.
 #
 # Both are derived from the job's chain and the mock's models, and so have the same notation; a job declares nothing.
 

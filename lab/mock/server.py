@@ -44,7 +44,7 @@ from lab.mock.refusals import MockRefusal
 from lab.mock.worker import MockAnswer, Worker, refused
 
 # ---- the port of a server, which can be closed for a while --------------------------------------------------------
-# The port of a server, which can be closed for a while: connections are refused, and the port stays reserved.
+# Connections are refused, and the port stays reserved.
 
 
 _WAITING_CONNECTIONS: Final = 512
@@ -125,7 +125,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 # ---- capacity of a mock billing -----------------------------------------------------------------------------------
-# Capacity of a mock billing: slots, a queue before them, and changes over time.
+# Slots, a queue before them, and changes over time.
 
 
 class QueueFull(Exception):

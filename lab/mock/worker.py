@@ -30,7 +30,7 @@ from lab.mock.refusals import MockRefusal
 from lab.mock.rules import set_scale
 
 # ---- the stacks of a mock billing ---------------------------------------------------------------------------------
-# The stacks of a mock billing: writes are accepted first and applied later.
+# Writes are accepted first and applied later.
 #
 # A write is tried behind a savepoint, so that it is refused or answered with its final answer, including the key of a
 # new object; then it is rolled back, and an entry in `ACCOUNT_STACK` (money) or `EVENTS_STACK_COMPACT` (the rest)
