@@ -48,11 +48,6 @@ mailbox, which is of processes that work now.
 """
 
 
-_NO_LEASE: Final = {"machine": "", "lease_ms": 0, "call_ms": 0}
-_ELSEWHERE: Final = {"server": ""}
-"""A copied runner has begun in another journal, which may have sent since."""
-
-
 @dataclass(frozen=True, slots=True)
 class CopiedRun:
     """A run, which is the same in both journals: its totals, and the Merkle root over its items in hexadecimal."""
@@ -116,13 +111,18 @@ def _copy_tables(old: Queries, new: Queries) -> dict[str, int]:
 
 def _copy_table(table: _Table, old: Queries, new: Queries) -> int:
     copied = 0
-    # Of a journal in a file its runners have no leases.
-    beside, instead = ({**_NO_LEASE, "renewed_at": rows.now()}, _ELSEWHERE) if table.name == "runners" else ({}, {})
+    columns = _of_copied_runner if table.name == "runners" else values_of
     for page in _pages(table, old):
         anyio.from_thread.check_cancelled()
-        new.write(f"copy({table.name})", rows=[{**beside, **values_of(row), **instead} for row in page])
+        new.write(f"copy({table.name})", rows=[columns(row) for row in page])
         copied += len(page)
     return copied
+
+
+def _of_copied_runner(row: FoundRow) -> dict[str, object]:
+    # Of a journal in a file it has no lease; of any journal it has begun in another one, which may have sent since.
+    no_lease = {"machine": "", "renewed_at": rows.now(), "lease_ms": 0, "call_ms": 0}
+    return no_lease | values_of(row) | {"server": ""}
 
 
 def _pages(table: _Table, db: Queries) -> Iterator[list[FoundRow]]:

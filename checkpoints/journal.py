@@ -224,7 +224,7 @@ class Journal:
         """The process that keeps this machine from sending the run now: its holder, or another machine's sender."""
         if (holder := await self.holder(run)) or not self.address.lease:
             return holder
-        other = await self._read(lambda db: db.first("other_machine", run_id=run.run_id, machine=machine()))
+        other = await self._store.first("other_machine", run_id=run.run_id, machine=machine())
         return None if other is None else rows.to_holder(other)
 
     async def _latest_holder(self, run: Run) -> Holder:

@@ -114,12 +114,11 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
         heard, why = await hear(run, journal)
         live, silent = heard.status if heard else None, why or ""
     totals = await journal.totals(run) if counted or live is None else Totals()
-    queued = None
-    if holder is None and journal.address.is_shared and run.ended_at is None:
+    queued, is_shared = None, journal.address.is_shared
+    if holder is None and is_shared and run.ended_at is None:
         from cli.fleet.queue import queued_runs
 
         queued = (await queued_runs(journal.address)).get(run.name)
-    is_shared = journal.address.is_shared
     return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)
 
 

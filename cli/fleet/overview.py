@@ -78,11 +78,10 @@ class FleetJournal:
         found = await self.journal.overview.look(NOTE, self._before, recount=recount)
         self._before = {one.run.run_id: one for one in found}
         now = datetime.now(UTC)
-        told = {one.run.run_id: heard(one.told)[0] if one.holder else None for one in found}
         return [
             RunView(
                 **{each.name: getattr(one, each.name) for each in fields(one)},
-                live=live.status if (live := told[one.run.run_id]) else None,
+                live=live.status if one.holder and (live := heard(one.told)[0]) else None,
                 name=known.name_of(one.run),
                 profile=known.profile_of(one.run),
                 journal=self.journal.name,

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
-from yarl._quoting import _Unquoter
 
 Fields = dict[str, Any]
 
@@ -128,7 +128,7 @@ class Billing:
         self.work_off()
         self._left = left
         model = path.rstrip("/").rpartition("/")[2]
-        form = {name: as_text(value) for name, _, value in (one.partition("=") for one in body.decode().split("&"))}
+        form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         if form.get("get_version"):
             return _json({"call": "get_version", "result": {"version": "5.20", "server_time": self._now()}})
         call = last = ""
@@ -383,5 +383,3 @@ def _comparable(value: object) -> tuple[int, Any]:
 
 
 _json: Final = msgspec.json.Encoder().encode
-as_text: Final[Callable[[str], str]] = _Unquoter(plus=True)
-"""The text of a part of a form; in C, for half of all that is simulated are requests."""

@@ -14,11 +14,12 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
+from urllib.parse import unquote_plus
 
 import aiohttp
 
 from billing.api.wire import FenceClosed, Flight, Limits, Unasked
-from lab.simulation.billing import Billing, as_text
+from lab.simulation.billing import Billing
 from lab.simulation.loop import PROCESS, START, Process, SeededLoop
 from texts.said import said
 
@@ -162,7 +163,7 @@ class Network:
     def _effect(self, sent: Sent) -> bytes:
         sent.arrived, sent.waiting = self.loop.now, self.billing.depth
         if sent.writes:
-            self.loop.happened("arrives: " + as_text(sent.form.decode())[:160], sent.process)
+            self.loop.happened("arrives: " + unquote_plus(sent.form.decode())[:160], sent.process)
         return self.billing.answer(sent.path, sent.form, sent.process.name, sent.left - START)
 
     def _reply(self, sent: Sent, answer: Answer, heard: Callable[[Answer], None]) -> None:
