@@ -170,9 +170,9 @@ async def keep_lease(lease: Lease, run: Run, store: Store) -> AsyncIterator[None
         yield
     finally:
         keeping.cancel()
-        leaves = lease.seconds and lease.is_valid()
         lease.lose(said("this process has ended its work on the run"))
-        if leaves and lease.pace is not None:
+        if lease.seconds and lease.pace is not None:
+            # Where the lease was lost as well: the next owner has to know when the last call left.
             pace = encode_pace(lease.pace())
             # The run is given back in any case.
             with anyio.CancelScope(shield=True), suppress(JournalError):

@@ -22,7 +22,7 @@ from checkpoints.pace import BillingPace
 from checkpoints.records import Run
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
-from engine.pacing.holds import Stop, StopKind
+from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Rate, Throttle
 from engine.pacing.window import FixedWindow, InFlight, Ticket, Window
@@ -153,6 +153,10 @@ class Gate:
         if self._places.give_back() or self._most < inf:
             self.ring()
         return blameless
+
+    def is_withdrawn(self) -> bool:
+        """Whether somebody has paused the run, or made its window smaller, since the calls have passed."""
+        return PAUSED in self._holds or self.in_flight > (self._policy.in_flight or self._policy.max_in_flight)
 
     def step_aside(self, passed: Passed) -> None:
         """Give back the pass of a call that was not made."""

@@ -30,7 +30,7 @@ from engine.job import Job, missing
 from engine.outcomes import Cause, Outcome, decide
 from engine.pacing.breaker import Breaker
 from engine.pacing.canary import Canary, canary_of
-from engine.pacing.holds import PAUSED, StopKind
+from engine.pacing.holds import StopKind
 from engine.pacing.limits import ErrorBudget, Spending
 from engine.pacing.retries import RetryBudget, Tries, backoff
 from engine.pacing.throttle import Gauge, Throttle
@@ -624,7 +624,7 @@ class Pipeline:
         Before-image and look-ups must have succeeded, and this process must still own the run. The look for the row
         comes last: it keeps the row from being entered twice. Where questions are asked again, the answers before
         them grow old, and all is read once more. More than that would help nothing where each answer takes long.
-        Where somebody has paused the run meanwhile, nothing is sent.
+        Where somebody has paused the run meanwhile, or made its window smaller, the call waits at the gate again.
         """
         for is_last in (False, True):
             fault = _OVERWRITES
@@ -641,7 +641,7 @@ class Pipeline:
                 return item, seen
             looked = anyio.current_time()
             await self._ownership.confirm()
-            if PAUSED in self._progress.holds:
+            if self._gate.is_withdrawn():
                 return item, None
             now = anyio.current_time()
             if now - looked <= FRESH and (is_last or now - read <= READING_COUNTS):

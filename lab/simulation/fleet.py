@@ -71,7 +71,6 @@ class FleetSchedule(Schedule):
 
     machines: int = 3
     lease: float = 15.0
-    rate: float | None = None
     runs: int = 1
     stalled: float = 12.0
     """Seconds after which a machine that is not heard of has its runs given to others."""

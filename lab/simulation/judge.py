@@ -15,7 +15,7 @@ from lab.simulation.loop import START
 from lab.simulation.story import IN_FLIGHT, Entry, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
-OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send
+OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send, where it has no lease
 READS = 1.0  # seconds before a call within which a number may be given to another subscriber
 MEASURED = 2.0  # seconds in which calls are counted for the rate
 SPAN = 10.0  # seconds for which what was let through before a change of window and rate may still leave
@@ -171,7 +171,7 @@ def _calls(world: World) -> Iterator[str]:
             yield f"{len(now)} calls of {name} in flight, and {most} may be"
         if rate is not None and len(sent[name]) > rate * MEASURED + IN_FLIGHT + 1:
             yield f"{len(sent[name])} calls of {name} in {MEASURED} s, and {rate} a second may be"
-        if call.left > later[name] + OLD_EPOCH:
+        if call.left > later[name] + max(OLD_EPOCH, world.schedule.lease):
             late[name] += 1
             if late[name] > 1 or not world.has_thawed(name, left - LOOKS, left):
                 yield f"{name} sends {call.left - later[name]:.3f} s after its run was taken over"

@@ -140,6 +140,8 @@ class Schedule:
     tries: int = 10
     """Calls of a row after which it is left for another time."""
     rows: int = ROWS
+    lease: float = 0.0
+    """Seconds that a process may send without hearing from its journal, and that its successor waits."""
 
     @property
     def world(self) -> "type[World]":

@@ -42,6 +42,9 @@ FOUND: Final = [
         "a copy that was put back from before its rows were read had them sent again without a settle delay",
         32_014_026,
     ),
+    ("who had lost its lease left no pace, and the next owner sent too early for the rate", 32_016_713),
+    ("a call that was still looking for its row when the window was made smaller left beside too many", 32_003_168),
+    ("the judge: who is frozen may send under its lease until the next owner does", 32_021_513),
     ("the lab: who asked a run to go on waited for others who asked as well", 1_001_865),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
