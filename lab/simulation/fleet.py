@@ -63,6 +63,7 @@ class Blow(StrEnum):
     DRAIN = "a worker is drained"
     HASTY = "somebody resumes a run that another machine may have"
     ASK = "another machine asks a run to pause, and to go on"
+    RESTORE = "PostgreSQL is restored from a copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +86,27 @@ def draw_fleet(seed: int) -> FleetSchedule:
     """Draw a schedule of a fleet."""
     random_ = random.Random(f"{seed} fleet")
     load = random_.choice([*(name for name in LOADS if name not in LATER_LOADS), "payment", "balances"])
-    kinds = random_.sample([*Blow, *Blow, Kind.AWAY, Kind.PAYS, Kind.STOP], random_.randint(1, 6))
+    blows = [one for one in Blow if one is not Blow.RESTORE]
+    kinds = random_.sample([*blows, *blows, Kind.AWAY, Kind.PAYS, Kind.STOP], random_.randint(1, 6))
     rate = random_.choice([None, None, None, 0.1])
+    accounts = random_.choice([3, 9, 30])
+    trouble = random_.choice([0.0, 0.0, 0.05, 0.2])
+    lag = random_.choice([0.0, 0.0, 0.3, 1.5])
+    events = [
+        Event(random_.choice(kinds), random_.randint(1, 120), random_.random())
+        for _ in range(random_.choice([1, 2, 3, 5, 8]))
+    ]
+    # Drawn apart, so that the schedules without it stay what they were.
+    restored = random.Random(f"{seed} restored")
+    if LOADS[load].is_marked and restored.random() < 0.1:  # noqa: PLR2004
+        events.append(Event(Blow.RESTORE, restored.randint(1, 120), restored.random()))
     return FleetSchedule(
         seed,
         load,
-        random_.choice([3, 9, 30]),
-        random_.choice([0.0, 0.0, 0.05, 0.2]),
-        random_.choice([0.0, 0.0, 0.3, 1.5]),
-        tuple(
-            Event(random_.choice(kinds), random_.randint(1, 120), random_.random())
-            for _ in range(random_.choice([1, 2, 3, 5, 8]))
-        ),
+        accounts,
+        trouble,
+        lag,
+        tuple(events),
         (),
         wire=random_.random() < 0.5,  # noqa: PLR2004
         machines=random_.choice([2, 3, 3]),
@@ -250,7 +260,9 @@ class FleetWorld(World):
     async def _works(self, machine: str, tables: list[Part]) -> None:
         """A worker, from the first run to the end of all."""
         while not self.is_done:
-            await asyncio.sleep(self.draw.uniform(1, 4))
+            # Who has restored a journal goes on with it at once.
+            if not self.put_back():
+                await asyncio.sleep(self.draw.uniform(1, 4))
             table = next((one for one in tables if self._is_for(machine, one)), None)
             if not self.given and all(self._is_at_end(one) for one in tables):
                 self.is_done = True
@@ -361,6 +373,8 @@ class FleetWorld(World):
                 loop.call_later(1 + much * 60, self.network.cut_off.discard, machine)
             case Blow.RESTART:
                 server.restart(much * 20)
+            case Blow.RESTORE:
+                self.copy, self.due = server.copy(), len(self.network.calls) + int(much * 60)
             case Blow.SERVER_CLOCK:
                 server.set_clock((much - 0.2) * 600)
             case Blow.DRAIN:
@@ -480,8 +494,9 @@ def _one_sends(world: FleetWorld) -> Iterator[str]:
             yield f"{call.process.name} sends at {call.left - START:.3f}, after its next owner {last.process.name}"
         if last is None or place >= taken[last.process.name]:
             last = call
-    # Where questions are asked again, a call leaves some time after its turn. A pace is as old as the server says.
-    is_exact = not world.schedule.trouble and not world.server.wall
+    # Where questions are asked again, a call leaves some time after its turn. A pace is as old as the server says; a
+    # journal that was put back does not know when the last call left.
+    is_exact = not (world.schedule.trouble or world.server.wall or world.server.was_put_back)
     for before, call in pairwise(calls):
         gap, rate = call.left - before.left, world.fleet.rate
         if is_exact and rate and before.process is not call.process and gap < 1 / rate - LATE:

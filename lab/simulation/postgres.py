@@ -224,6 +224,11 @@ class Server(Disk):
         self.lives += 1
         self.end_sessions()
 
+    def put_back(self, copy: bytes) -> None:
+        """Restore the journal from a copy, in a server that is started anew for it."""
+        super().put_back(copy)
+        self.restart(0.0)
+
     def set_clock(self, seconds: float) -> None:
         """Set the server's clock forward, or back."""
         self.wall += seconds

@@ -411,13 +411,15 @@ class World:
         for disk in self.disks:
             disk.is_full = False
 
-    def put_back(self) -> None:
-        """Put the copy of the journal in its place, now that nobody works with it."""
-        if self.copy is not None and len(self.network.calls) >= self.due and not self.working[self.disks[0]]:
-            self.disks[0].put_back(self.copy)
-            self.copy = None
-            self.reached["a copy is put back"] += 1
-            self.loop.happened("the copy of the journal is put back")
+    def put_back(self) -> bool:
+        """Put the copy of the journal in its place, if there is one and nobody works with it; whether it was done."""
+        if self.copy is None or len(self.network.calls) < self.due or self.working[self.disks[0]]:
+            return False
+        self.disks[0].put_back(self.copy)
+        self.copy = None
+        self.reached["a copy is put back"] += 1
+        self.loop.happened("the copy of the journal is put back")
+        return True
 
     # ---- the story ----
 

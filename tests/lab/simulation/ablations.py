@@ -316,6 +316,12 @@ SAFEGUARDS: Final = (
     Safeguard("no write names its epoch", _no_epoch_in_the_fence, drawn=draw_fleet),
     Safeguard("who takes over does not settle", _takes_over_without_settling, drawn=draw_fleet),
     Safeguard(
+        "a restored journal counts as one that knows all calls",
+        _swap(Lease, "knows_all_calls", True),
+        _has(Blow.RESTORE),
+        draw_fleet,
+    ),
+    Safeguard(
         "the pace is not handed over",
         _swap(Ownership, "carry_on", lambda *_: None),
         lambda one: bool(one.rate) and not one.trouble,
