@@ -21,7 +21,7 @@ from checkpoints.states import State
 from cli.commands.completion import TABLE as OPTIONS
 from cli.jobfile.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE, TEXT, TEXTS
 from cli.main import COMMANDS, Product, app
-from cli.metrics.reader import METRICS
+from cli.metrics.reader import METRICS, kind_of
 from cli.settings.flags import options_of
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import SETTINGS
@@ -493,8 +493,8 @@ def variables() -> list[str]:
 def metric_table() -> str:
     """All metrics in their order."""
     rows = [
-        (code(name), one.kind, code(_OWN_LABELS[name]) if name in _OWN_LABELS else "–", one.help)
-        for name, one in METRICS.items()
+        (code(name), kind_of(name), code(_OWN_LABELS[name]) if name in _OWN_LABELS else "–", told)
+        for name, told in METRICS.items()
     ]
     return table(["metric", "kind", "label", "what it says"], rows)
 

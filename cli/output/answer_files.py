@@ -5,8 +5,7 @@ those of the input, then the fields of all answers, which a first pass over the 
 are defused, the run's name is in the last column, so that the file is recognised when it comes back as input.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +18,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import states_where
 from cli.output.item_files import STDOUT, OutputFile, written_to
-from cli.output.tables import TableRow, as_text, csv_rows, is_defused, suffix_of, write_table
+from cli.output.tables import TableRow, as_text, csv_rows, suffix_of, write_table
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import command, render
 from cli.terminal.texts import printable
@@ -85,36 +84,38 @@ def checked(spec: JobSpec, path: Path) -> dict[str, str]:
 
 async def write_answers(run: Run, journal: Journal, target: OutputFile) -> int:
     """Write the answers so far; returns the number of rows. Raises `CommandRefused` and `JournalError`."""
-    layout = await _layout(run, journal)
-    if target.path == STDOUT or is_defused(target.path):
-        layout = replace(layout, names=(*layout.names, named(RUN, layout.names)), mark=(run.name,))
-    pages = _pages(run, journal, layout)
+    fields, names, rows = await _layout(run, journal)
+    mark: tuple[str, ...] = ()
+    # Formula cells are defused only in a CSV file, where a text can be a formula.
+    if target.path == STDOUT or suffix_of(target.path) == ".csv":
+        names, mark = (*names, named(RUN, names)), (run.name,)
+    pages = _pages(run, journal, fields, mark)
     if target.path == STDOUT:
         async with written_to(target) as sheet:
-            put = csv_rows(sheet, layout.names)
+            put = csv_rows(sheet, names)
             async for page in pages:
                 await anyio.to_thread.run_sync(put, page)
     else:
-        await write_table(target, layout.names, layout.rows, pages)
-    return layout.rows
+        await write_table(target, names, rows, pages)
+    return rows
 
 
 async def first_rows(run: Run, journal: Journal) -> RenderableType:
     """The first rows of the answers, and the command that writes all of them."""
-    layout = await _layout(run, journal)
+    fields, names, rows = await _layout(run, journal)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name in layout.names:
+    for name in names:
         table.add_column(Text(printable(name, 60)), overflow="fold")
-    async for page in _pages(run, journal, layout):
+    async for page in _pages(run, journal, fields):
         for row in page[: MAX_ANSWERS_SHOWN - table.row_count]:
             table.add_row(*(Text(printable(as_text(cell), 120)) for cell in row))
         if table.row_count >= MAX_ANSWERS_SHOWN:
             break
-    more = layout.rows - table.row_count
+    more = rows - table.row_count
     number = (
         counted("… and {n} row more; all of them as a file:", "… and {n} rows more; all of them as a file:", more)
         if more > 0
-        else counted("{n} row; as a file:", "{n} rows; as a file:", layout.rows)
+        else counted("{n} row; as a file:", "{n} rows; as a file:", rows)
     )
     as_file = command(command_line("export", run.name, "--state", ANSWERS, "-o", f"{run.name}.csv"))
     return Group(Text(""), table, render(number, "dim"), as_file)
@@ -123,29 +124,17 @@ async def first_rows(run: Run, journal: Journal) -> RenderableType:
 # ---- from items to rows -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """The columns of the file: the number of input columns, the answer fields, all names, and the number of rows.
+async def _layout(run: Run, journal: Journal) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+    """The fields of all answers, the names of all columns, and the number of rows.
 
-    `mark` is the last cell of each row.
+    A field with the name of an input column is marked as an answer.
     """
-
-    width: int
-    fields: tuple[str, ...]
-    names: tuple[str, ...]
-    rows: int
-    mark: tuple[str, ...] = ()
-
-
-async def _layout(run: Run, journal: Journal) -> _Layout:
-    fields: dict[str, None] = {}
-    number = 0
+    fields, number = dict[str, None](), 0
     async for page in journal.each_page(run, states_where(in_effect=True), size=_PAGE):
-        for item in page:
-            found = _objects(item)
-            number += len(found)
-            for one in found:
-                fields.update(dict.fromkeys(one))
+        found = [one for item in page for one in _objects(item)]
+        number += len(found)
+        for one in found:
+            fields.update(dict.fromkeys(one))
         if len(fields) > _MOST_FIELDS:
             raise CommandRefused(
                 "the answers of run {run} have more than {most} different fields, which no model of the billing "
@@ -153,30 +142,26 @@ async def _layout(run: Run, journal: Journal) -> _Layout:
                 run=run.name,
                 most=Quantity(_MOST_FIELDS),
             )
-    return _Layout(len(run.header), tuple(fields), tuple(_named(run.header, fields)), number)
-
-
-def _named(header: Sequence[str], fields: Mapping[str, None]) -> Iterator[str]:
-    """The names of all columns; an answer field with the name of an input column is marked as an answer."""
-    taken = {name.strip().casefold() for name in header}
-    yield from header
-    for field in fields:
-        name = field
+    names, taken = list(run.header), {name.strip().casefold() for name in run.header}
+    for name in fields:
         while name.casefold() in taken:
-            name = f"{_AGAIN}{name}"
+            name = f"{_AGAIN}{name}"  # noqa: PLW2901 - the name under which the field is told
         taken.add(name.casefold())
-        yield name
+        names.append(name)
+    return tuple(fields), tuple(names), number
 
 
-async def _pages(run: Run, journal: Journal, layout: _Layout) -> AsyncIterator[list[TableRow]]:
+async def _pages(
+    run: Run, journal: Journal, fields: Sequence[str], mark: Sequence[str] = ()
+) -> AsyncIterator[list[TableRow]]:
+    """The rows of the file: the cells of the input, the fields of an answer, and the mark as the last cell."""
+    width = len(run.header)
     async for page in journal.each_page(run, states_where(in_effect=True), size=_PAGE):
-        yield [row for item in page for row in _rows(item, layout)]
-
-
-def _rows(item: Item, layout: _Layout) -> Iterator[TableRow]:
-    cells = [*item.row[: layout.width], *[""] * (layout.width - len(item.row))]
-    for one in _objects(item):
-        yield [*cells, *(one.get(field) for field in layout.fields), *layout.mark]
+        rows: list[TableRow] = []
+        for item in page:
+            cells = [*item.row[:width], *[""] * (width - len(item.row))]
+            rows += [[*cells, *(one.get(field) for field in fields), *mark] for one in _objects(item)]
+        yield rows
 
 
 def _objects(item: Item) -> list[Flat]:
