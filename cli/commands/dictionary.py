@@ -107,7 +107,8 @@ async def make_dictionary(
     await anyio.to_thread.run_sync(write)
     code = Exit.DONE if proposed.count(NameStanding.MATCHED) == len(proposed.rows) else Exit.REJECTED
     unnamed = list(unknown_kinds(proposed, there or NamesThere()))
-    shown = drawn("dictionary.j2", file=name, rows=rows, path=target.path, proposed=proposed, noun_of=noun_of)
+    told = {"file": name, "rows": rows, "path": target.path, "proposed": proposed, "noun_of": noun_of}
+    shown = drawn("dictionary.j2", Standing=NameStanding, **told)
     screen.result(shown, good=code is Exit.DONE)
     for note in _notes(refused, None if there is None else unnamed):
         screen.result(labelled(said("note:"), note, "yellow"), good=False)

@@ -246,7 +246,7 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
 
             hand_in = await handing_in(detaching, typed or {}, settings, screen)
         if record is not None:
-            from cli.commands.replay import recording_into
+            from cli.commands.mock import recording_into
 
             recorder = partial(recording_into, record, names=record_names)
         elif record_names:
