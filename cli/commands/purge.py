@@ -19,7 +19,7 @@ from checkpoints.own_files import kept_copies
 from checkpoints.purge import Purge
 from checkpoints.records import Purged, Run, Stage, Totals
 from cli.commands.execution import execute
-from cli.output.answer_files import ANSWER_FILE_PARAMETER
+from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import open_existing, unfinished
 from cli.session.order import PLAN
 from cli.session.plans import plans_beside
