@@ -302,7 +302,6 @@ def _calls(tree: ast.AST, name: str) -> Iterator[ast.Call]:
 
 
 def _text(call: ast.Call, keyword: str, place: int) -> str:
-    """The text of an argument, "" where it is none."""
     named = [one.value for one in call.keywords if one.arg == keyword]
     found: Sequence[ast.expr] = named or call.args[place : place + 1]
     return value if found and isinstance(found[0], ast.Constant) and isinstance(value := found[0].value, str) else ""

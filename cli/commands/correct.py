@@ -120,7 +120,6 @@ class Corrections:
             await self._journal.correct(self._run, [one for one, _ in page], self._judge)
 
     def _count(self, row: Item, verdict: NewItem | Refusal) -> None:
-        """Count one row of the file by its verdict."""
         if isinstance(verdict, Refusal):
             self._refused += 1
             self._refusals.append(verdict)
@@ -139,7 +138,6 @@ class Corrections:
             self._look_alikes = RowsFound(found.rows + 1, found.sum + amount, first)
 
     def _skip(self, row: NewItem | Item, why: str) -> None:
-        """Count one row that is not sent."""
         amount, kind = row.amount or Decimal(0), kind_of(why)
         self._counts[State.SKIPPED] += 1
         self._amounts[State.SKIPPED] += amount
@@ -274,7 +272,6 @@ class Corrections:
 
 
 def _row(item: Item) -> Said:
-    """A row of the corrected file."""
     return said("line {line} ({label})", line=str(item.line), label=printable(item.label, 60))
 
 
@@ -343,7 +340,6 @@ async def _correct(run: Run, file: Input, session: Session, enter: Repeat) -> Cl
 
 
 async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Session, enter: Repeat) -> None:
-    """Rehearse the file, show the plan, ask, and save its rows in the run."""
     consent, screen = session.consent, session.screen
     await require_whole(job, file, consent, screen)
     rehearsed = await _rehearse(run, job, plans, session, enter)

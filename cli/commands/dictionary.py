@@ -139,7 +139,6 @@ async def make_dictionary(
 
 
 def _typed(tables: TablesRead) -> tuple[str, ...]:
-    """What was given of the tables, as it is typed."""
     words: list[str] = []
     for group in tables:
         for name, option in options_of(type(group)).items():

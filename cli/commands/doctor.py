@@ -365,7 +365,6 @@ def is_this_machine(host: str) -> bool:
 
 
 async def _queue(examined: Examined) -> AsyncIterator[Finding]:
-    """The runs that were handed in, who sends them, and whether the server has connections for more."""
     if (address := examined.settings.journal.value.postgres) is None:
         return
     from cli.fleet.queue import HEARD_SECONDS, facts_of_queue
@@ -585,7 +584,6 @@ async def _refused_jobs(settings: Settings, database: Database) -> Mapping[str, 
 
 
 async def _one_billing(examined: Examined) -> AsyncIterator[Finding]:
-    """Whether API and database are of one billing, and by what it is recognised."""
     if examined.database is None:
         return
     async with BillingClient(examined.settings.client) as client:
@@ -604,7 +602,6 @@ async def _one_billing(examined: Examined) -> AsyncIterator[Finding]:
 
 
 async def _profile(examined: Examined) -> AsyncIterator[Finding]:
-    """The facts that jobs depend on, and whether each is confirmed."""
     path, profile = profile_path(examined.settings), profile_of(examined.settings)
     facts, table = dict(profile.facts()), Facts(indent=4)
     for name, fact in facts.items():

@@ -154,7 +154,6 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
 async def _write_rows(
     run: Run, wanted: Sequence[State | None], target: OutputFile, journal: Journal, screen: Screen, *, is_all: bool
 ) -> FileObject:
-    """Write the rows in these states to one file."""
     totals = await journal.totals(run)
     async with written_to(target) as out:
         written = await write_items(out, run, wanted, journal)

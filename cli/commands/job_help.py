@@ -4,11 +4,9 @@ A group is a panel of the options. `--help --verbose` shows all of them.
 """
 
 import os
-import re
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from typer.core import TyperCommand
 
@@ -18,13 +16,9 @@ from texts.remedies import command_line, setting
 from texts.said import said
 
 if TYPE_CHECKING:
-    from cli.terminal.screen import Screen
-    from jobs.spec.parameters import Parameter
     from jobs.spec.spec import JobSpec
 
 _WORDS: Final = __name__
-_CLAUSE: Final = re.compile(r".*?(?=[;:.] |$)")
-"""The beginning of a help, which says what a parameter is."""
 
 
 class JobCommand(TyperCommand):
@@ -40,6 +34,7 @@ class JobCommand(TyperCommand):
         # Imported here, so that a command that is not asked for its help starts fast.
         from rich.console import Console
 
+        from cli.commands.jobs import parameter_list
         from cli.terminal.layout import Facts, render
         from cli.terminal.screen import Screen
         from cli.terminal.texts import markup_safe
@@ -67,8 +62,10 @@ class JobCommand(TyperCommand):
         super().format_help(ctx, formatter)
         screen = Screen(out=Console(highlight=False, emoji=False))
         if job:
-            if typed:
-                _show_briefly([one for one in job.parameters if one.name not in by_flag], screen)
+            title = said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE"))
+            by_name = [one for one in job.parameters if typed and one.name not in by_flag]
+            if listed := parameter_list(title, by_name, briefly=True):
+                screen.result(listed)
             screen.result(said("more about the job: {command}", command=command_line("jobs", job.name)))
         elif typed:
             screen.result(said("what a job needs: {command}", command=command_line(*words, "JOB", "--help")))
@@ -93,25 +90,6 @@ def _job(name: object, config: object) -> "JobSpec | None":
         return JOBS[name]
     flags = Flags(config=Path(config) if isinstance(config, str) else None, profile=COMMON_PART)
     return load(flags, os.environ, Path.cwd()).catalogue.named(name)
-
-
-def _show_briefly(parameters: "Sequence[Parameter]", screen: "Screen") -> None:
-    """Show what each parameter is, and which of them rows can give."""
-    from rich.text import Text
-
-    from cli.commands.jobs import in_rows, value
-    from cli.show.parts import facts, section
-    from cli.terminal.layout import render
-
-    pairs: list[tuple[str, Text]] = []
-    for one in parameters:
-        needed = "" if one.default == "" and not one.choices else f"{render(value(one))}  "
-        about = render(one.help).plain
-        clause = about[: cast("re.Match[str]", _CLAUSE.match(about)).end()]
-        pairs.append((one.name if in_rows(one) else f"--set {one.name}", Text.assemble((needed, "cyan"), clause)))
-    if pairs:
-        title = said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE"))
-        screen.result(section(render(title, "dim"), facts(*pairs, indent=2)))
 
 
 def _concerns(option: str, panel: str | None, job: "JobSpec", command: str | None) -> bool:

@@ -1,6 +1,7 @@
 """`jobs`: lists the jobs and their parameters, and checks a declaration of one's own."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -30,6 +31,8 @@ app: Final = typer.Typer(add_completion=False)
 ROUNDS: Final = 3
 CHECK: Final = "check"
 """The word before a declaration that is to be checked; no job can have this name."""
+_CLAUSE: Final = re.compile(r".*?(?=[;:.] |$)")
+"""The beginning of a help, which says what a parameter is."""
 _CHECKING: Final = ("jobs", CHECK, "FILE.py")
 
 
@@ -187,20 +190,24 @@ def _one_job(job: JobSpec) -> RenderableType:
         ),
         render(said("example"), "dim"),
         command(job.example),
-        _parameters("--set NAME=VALUE", job.parameters),
+        parameter_list("--set NAME=VALUE", job.parameters),
         section(render(title, "dim"), facts(*named, indent=2)) if named else None,
-        _parameters("undo --set NAME=VALUE", job.undo_parameters),
+        parameter_list("undo --set NAME=VALUE", job.undo_parameters),
         section(render(said("its own select"), "dim"), *coloured) if select else None,
     )
 
 
-def _parameters(title: str, parameters: Sequence[Parameter]) -> Part:
-    if not parameters:
-        return None
+def parameter_list(title: str, parameters: Sequence[Parameter], *, briefly: bool = False) -> Part:
+    """What each parameter is; briefly the beginning of its help, and how it is typed where rows cannot give it."""
     pairs: list[tuple[str, Text]] = []
     for one in parameters:
-        about = Text.assemble(render(value(one), "cyan"), "  ", render(one.help))
-        if columns := in_rows(one):
+        about, columns, name = render(one.help), in_rows(one), one.name
+        needed = f"{render(value(one))}  "
+        if briefly:
+            about.right_crop(len(_CLAUSE.sub("", about.plain, count=1)))
+            name = name if columns else f"--set {name}"
+            needed = "" if one.default == "" and not one.choices else needed
+        elif columns:
             about.append("\n").append_text(render(said("columns: {columns}", columns=columns), "dim"))
-        pairs.append((one.name, about))
-    return section(Text(title, "dim"), facts(*pairs, indent=2))
+        pairs.append((name, Text.assemble((needed, "cyan"), about)))
+    return section(render(title, "dim"), facts(*pairs, indent=2)) if pairs else None

@@ -327,7 +327,6 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
 
 
 def _was_in(run: Run, made: datetime) -> bool:
-    """Whether a copy of that time can hold rows of the run."""
     return run.created_at <= made and not (run.has_only_totals and run.purged_at and run.purged_at <= made)
 
 
@@ -361,7 +360,6 @@ async def _reason_to_keep(run: Run, needed: Mapping[int, str], journal: Journal)
 
 
 async def _needed(runs: Sequence[Run], journal: Journal) -> dict[int, str]:
-    """The runs whose rows are needed by others, with the reason."""
     needed: dict[int, str] = {}
     # The steps of the newest round of each job file, as long as its last step has not come to its end.
     steps = [(mark, run) for run in runs if (mark := mark_of(run)) and run.stage is not Stage.DISCARDED]

@@ -252,7 +252,6 @@ def _show_repeat(typed: str, screen: Screen) -> None:
 
 
 def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> Exit:
-    """Write the JSON of all rounds, and show what they come to."""
     from lab.crash.summary import as_json, total
 
     if series.fleet:
@@ -343,7 +342,6 @@ def open_lab(  # noqa: PLR0913 - what a round is drawn from
 
 
 def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
-    """The lab of a fleet, with a journal in PostgreSQL."""
     from lab.crash.program import without_settings
 
     try:
@@ -392,7 +390,6 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
 
 
 def _fleet_object(series: Series, one: Any) -> dict[str, object]:  # noqa: ANN401 - a round of the lab
-    """A round of a fleet, with its blows, takeovers and problems."""
     verdict = one.verdict
     return {
         "seed": one.plan.seed,

@@ -353,7 +353,6 @@ class HookReader(RunReader):
                 group.start_soon(self._ping)
 
     def _answer(self, event: RunEvent, group: TaskGroup) -> None:
-        """Begin what is to be done for an event."""
         match event:
             case Held(who=who):
                 hold = self._holds.setdefault(who, _Hold(event))
@@ -368,14 +367,12 @@ class HookReader(RunReader):
                 self._call(event, group)
 
     async def _call_after(self, hold: _Hold, scope: anyio.CancelScope, group: TaskGroup) -> None:
-        """Tell of a hold once it has lasted so long."""
         with scope:
             await anyio.sleep(max(0.0, self._settings.hold_seconds - hold.lasted))
             hold.told = True
             self._call(hold.event, group)
 
     async def _forget(self, who: str, scope: anyio.CancelScope) -> None:
-        """Forget a hold that does not come again."""
         with scope:
             await anyio.sleep(RETURNS)
             del self._holds[who]

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -40,12 +41,9 @@ _PAGE: Final = 1000
 
 _WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
 
-_VISIBLE: Final = {
-    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"},
-    0x7F: 0x2421,
-    **dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], 0xFFFD),
-}
-"""Controls as signs: ␛ for ESC, ␀ for NUL, � for those without one and for what is no character.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_SIGNS: Final = {chr(code): chr(0x2400 + code) for code in range(0x20)} | {"\x7f": "\u2421"}
+"""Controls as signs, ␛ for ESC, ␀ for NUL; � is for those without one and for what is no character.
 
 A terminal that shows the file would obey them, and many programs end a text at a NUL. Tabs and line ends stay.
 """
@@ -84,7 +82,7 @@ async def _pages(run: Run, states: Sequence[State | None], journal: Journal) -> 
         cells = await journal.cells_of_lanes(run, {item.lane for item in items}) if is_import else {}
         lines: list[list[str]] = []
         for item in items:
-            whole = msgspec.structs.replace(item, row=item.row or cells.get(item.lane, ()))
+            whole = item if item.row else msgspec.structs.replace(item, row=cells.get(item.lane, ()))
             # A folder that was refused refuses the subscribers in it, and these have the rows.
             if not once or (item.lane != last and whole.row):
                 lines.append(of_item(whole, run))
@@ -143,6 +141,10 @@ def in_a_cell(text: str) -> str:
 # ---- the file ---------------------------------------------------------------------------------------------------
 
 
+def _sign(control: re.Match[str]) -> str:
+    return _SIGNS.get(control[0], "\ufffd")
+
+
 class Sheet:
     """Rows of a CSV file separated by `;`, as local spreadsheets expect it."""
 
@@ -151,7 +153,7 @@ class Sheet:
 
     def row(self, cells: Sequence[str]) -> None:
         """Write a row, with formula cells defused, and controls shown as signs."""
-        self._writer.writerow([harmless(cell.translate(_VISIBLE)) for cell in cells])
+        self._writer.writerow([harmless(_CONTROL.sub(_sign, cell)) for cell in cells])
 
     def all(self, page: Sequence[Sequence[str]]) -> None:
         """Write a page of rows."""
