@@ -164,7 +164,8 @@ async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str])
 
     with os.fdopen(reading, "rb", 0):
         try:
-            with os.fdopen(writing, "wb", 0) as given:
+            # Who is cancelled while it starts would leave its children behind.
+            with os.fdopen(writing, "wb", 0) as given, anyio.CancelScope(shield=True):
                 process = await anyio.open_process(
                     list(words),
                     stdin=subprocess.PIPE,
