@@ -435,15 +435,6 @@ _LETTERS_A_LINE, _LINE_HEIGHT, _LEAST_HEIGHT = 48, 16, 34
 _LONGEST_NAME: Final = 31
 _TAKEN: Final = frozenset({FAULTS, "history", *TABLE_OF_STEP.values()})
 """Names of sheets that the main table cannot have: "history" is a spreadsheet's own."""
-_COLUMNS: Final = {
-    said("line"): 10,
-    said("column"): 22,
-    said("cell"): 30,
-    said("what it is"): 14,
-    said("reason"): 90,
-    said("cell of this workbook"): 14,
-}
-"""The columns of the sheet of faults, each with its width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -545,8 +536,16 @@ class FaultWorkbook(Book):
         self.marks = {worst: self.book.add_format({"bg_color": colour}) for worst, colour in colours.items()}
         self.comments_left = MOST_COMMENTS
         self._table = MarkedSheet(self, header, sheet)
-        self._list = BookSheet(self, [in_a_cell(name) for name in _COLUMNS], FAULTS)
-        for place, width in enumerate(_COLUMNS.values()):
+        columns = {
+            said("line"): 10,
+            said("column"): 22,
+            said("cell"): 30,
+            said("what it is"): 14,
+            said("reason"): 90,
+            said("cell of this workbook"): 14,
+        }
+        self._list = BookSheet(self, [in_a_cell(name) for name in columns], FAULTS)
+        for place, width in enumerate(columns.values()):
             self._list.sheet.set_column(place, place, width)
         self._joined: dict[str, MarkedSheet] = {}
         self._of_joined: defaultdict[tuple[str, int | None], list[tuple[ValueFault, bool]]] = defaultdict(list)
