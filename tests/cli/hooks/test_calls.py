@@ -144,12 +144,37 @@ async def test_a_command_that_hangs_is_killed_with_children(tmp_path: Path, monk
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     answer = await told(shell('trap "" TERM INT; exec 3> "$1"; sleep 1000 & echo begun >&3; wait; wait', fifo))
     assert answer == "killed: it had not ended after 0.5 seconds"
+    assert await read_to_its_end(reading) == b"begun\n"
+
+
+async def test_a_command_that_is_given_up_while_it_starts_leaves_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_process = anyio.open_process
+
+    async def slowly(*words: Any, **given: Any) -> Any:
+        process = await open_process(*words, **given)
+        await anyio.sleep(0.1)
+        return process
+
+    monkeypatch.setattr(anyio, "open_process", slowly)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    async with anyio.create_task_group() as group:
+        group.start_soon(told, shell('exec 3> "$1"; sleep 1000 & echo begun >&3; wait', fifo))
+        await anyio.wait_readable(reading)
+        group.cancel_scope.cancel()
+    assert await read_to_its_end(reading) == b"begun\n"
+
+
+async def read_to_its_end(descriptor: int) -> bytes:
     heard = b""
     with anyio.fail_after(loops(5)):
-        while part := await read_part(reading):
+        while part := await read_part(descriptor):
             heard += part
-    os.close(reading)
-    assert heard == b"begun\n"
+    os.close(descriptor)
+    return heard
 
 
 async def read_part(descriptor: int) -> bytes:
