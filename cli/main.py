@@ -172,7 +172,6 @@ def load(name: str) -> Any:  # noqa: ANN401 - as above
 
 @cache
 def _language_option() -> Any:  # noqa: ANN401 - as above
-    """The option of the program itself."""
     return next(parameter for parameter in get_command(app).params if OPTION in parameter.opts)
 
 

@@ -76,7 +76,7 @@ FOR_A_REASON = {
     "jobs/spec/columns.py": "headings that files have",
     "cli/main.py": "the table of commands, which tools/syntax.py collects",
     "cli/commands/mock.py: … mock": "what a person types",
-    "cli/commands/replay.py: at once": "a value of an option",
+    "cli/commands/mock.py: at once": "a value of an option",
     "cli/commands/selftest.py: no settings.toml": "the name of a file",
     "cli/commands/translate.py: …\n# or": "the output of translate, the same in every language as all that is typed",
     "cli/metrics/reader.py": "the helps of metrics, the same in every language",

@@ -18,11 +18,10 @@ from typer.main import get_command
 from checkpoints.dialects import schema as journal_schema
 from checkpoints.queries import FORMAT as JOURNAL_FORMAT
 from checkpoints.states import State
-from cli.completion.candidates import TABLE as OPTIONS
-from cli.completion.candidates import as_json
+from cli.commands.completion import TABLE as OPTIONS
 from cli.jobfile.job_file import FORMAT, KEYS, NUMBER, RUN, STEP, SWITCH, TABLE, TEXT, TEXTS
 from cli.main import COMMANDS, Product, app
-from cli.metrics.reader import METRICS
+from cli.metrics.reader import METRICS, kind_of
 from cli.settings.flags import options_of
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import SETTINGS
@@ -494,8 +493,8 @@ def variables() -> list[str]:
 def metric_table() -> str:
     """All metrics in their order."""
     rows = [
-        (code(name), one.kind, code(_OWN_LABELS[name]) if name in _OWN_LABELS else "–", one.help)
-        for name, one in METRICS.items()
+        (code(name), kind_of(name), code(_OWN_LABELS[name]) if name in _OWN_LABELS else "–", told)
+        for name, told in METRICS.items()
     ]
     return table(["metric", "kind", "label", "what it says"], rows)
 
@@ -533,7 +532,7 @@ BLOCKS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
 
 def written() -> Iterator[tuple[Path, str]]:
     """Each file that has something written from the code, as it should be."""
-    yield OPTIONS, as_json(option_table()).decode()
+    yield OPTIONS, msgspec.json.format(msgspec.json.encode(option_table()), indent=1).decode() + "\n"
     yield REFERENCE / "jobs.md", jobs_page()
     for name, text in command_pages().items():
         yield REFERENCE / "commands" / name, text

@@ -11,7 +11,7 @@ from typing import Any, Final
 from typer import rich_utils
 from typer.main import get_command
 
-from cli.completion.candidates import VALUES, CommandSyntax, Option
+from cli.commands.completion import VALUES, CommandSyntax, Option
 from cli.main import COMMANDS, app, load
 from cli.terminal.usage import TITLES, paragraphs
 

@@ -6,8 +6,8 @@ as input unchanged: its last columns say which row of the run each of its rows c
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
@@ -50,64 +50,11 @@ _LINE: Final = re.compile(r"[0-9]{1,9}")
 THERE: Final = said("in the run already")
 
 
-@dataclass(slots=True)
-class CorrectionResult:
-    """The planned result for the rows of a file: counts, sums, and the first rows left out, with the reason.
-
-    `corrected` counts rows that replace others, whether they are sent or skipped.
-    """
-
-    corrected: int = 0
-    refused: int = 0
-    counts: Counter[State] = field(default_factory=Counter)
-    amounts: defaultdict[State, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    refusals: list[Refusal] = field(default_factory=list)
-    reasons: dict[str, Reason] = field(default_factory=dict)
-    look_alikes: RowsFound = NONE_FOUND
-
-    def add(self, row: Item, verdict: NewItem | Refusal) -> None:
-        """Count one row of the file by its verdict."""
-        if isinstance(verdict, Refusal):
-            self.refused += 1
-            self.refusals += [verdict][: max(MAX_REFUSALS_SHOWN - len(self.refusals), 0)]
-            return
-        self.corrected += 1
-        if verdict.skip_reason is not None:
-            self.skip(verdict, verdict.skip_reason)
-            return
-        amount = verdict.amount or Decimal(0)
-        self.counts[State.PENDING] += 1
-        self.amounts[State.PENDING] += amount
-        if verdict.note is not None:
-            found, looks = self.look_alikes, msgspec.structs.replace(row, message=in_clauses([verdict.note]))
-            first = [*found.first, looks][:MAX_REFUSALS_SHOWN]
-            self.look_alikes = RowsFound(found.rows + 1, found.sum + amount, first)
-
-    def skip(self, row: NewItem | Item, why: str) -> None:
-        """Count one row that is not sent."""
-        amount = row.amount or Decimal(0)
-        self.counts[State.SKIPPED] += 1
-        self.amounts[State.SKIPPED] += amount
-        kind = kind_of(why)
-        known = self.reasons.get(kind) or Reason(kind, 0, Decimal(0), row.line, row.label, why)
-        self.reasons[kind] = replace(known, items=known.items + 1, amount=known.amount + amount)
-
-    def plan(self, rehearsed: PreviewFacts, run: Run) -> PreviewFacts:
-        """The plan of the rehearsed file, restated for the run that takes the rows."""
-        doubles = self.reasons.get(DUPLICATE)
-        return replace(
-            rehearsed,
-            run=run,
-            totals=Totals(self.counts, self.amounts, rehearsed.totals.refused + self.refused),
-            skipped=list(self.reasons.values()),
-            repeated=replace(rehearsed.repeated, rows=doubles.items, sum=doubles.amount) if doubles else NONE_FOUND,
-            look_alikes=self.look_alikes,
-            refusals=[*rehearsed.refusals, *self.refusals][:MAX_REFUSALS_SHOWN],
-        )
-
-
 class Corrections:
-    """Takes the rows of a rehearsed file into a run: each replaces one rejected or refused row."""
+    """Takes the rows of a rehearsed file into a run: each replaces one rejected or refused row.
+
+    It counts what becomes of the rows: `corrected` those that replace others, whether they are sent or skipped.
+    """
 
     def __init__(
         self, run: Run, rehearsed: Run, journal: Journal, plans: Journal, job: Job, *, enter: Repeat
@@ -116,17 +63,21 @@ class Corrections:
         self._judge = judge_for(run, job.effect, enter)
         # The position of each column; the first of several with the same name.
         self._places = {name.strip(): place for place, name in reversed(list(enumerate(rehearsed.header)))}
-        own = columns_of(run)
-        self._row, self._line = self._places.get(own[0]), self._places.get(own[1])
+        self._row, self._line, *_ = columns_of(run)
+        self.corrected = self._refused = 0
+        self._counts: Counter[State] = Counter()
+        self._amounts: defaultdict[State, Decimal] = defaultdict(Decimal)
+        self._refusals: list[Refusal] = []
+        self._reasons: dict[str, Reason] = {}
+        self._look_alikes = NONE_FOUND
 
-    async def look(self) -> CorrectionResult:
+    async def look(self) -> None:
         """Match all rows, and check them against everything entered before; nothing is written.
 
         Raises `CommandRefused` when a row matches no row that can be corrected, or two match the same one.
         """
-        outcome, lines = CorrectionResult(), dict[tuple[int | None, int | None], int | None]()
-        balances: dict[str, Item] = {}
-        async for page in self._pages(outcome):
+        lines, balances = dict[tuple[int | None, int | None], int | None](), dict[str, Item]()
+        async for page in self._pages(self._skip):
             for one, item in page:
                 place = (one.number, one.refusal_id)
                 if place in lines:
@@ -148,16 +99,53 @@ class Corrections:
                     )
             verdicts = await self._journal.judged(self._run, [one.item for one, _ in page], self._judge)
             for (_, item), verdict in zip(page, verdicts, strict=True):
-                outcome.add(item, verdict)
-        return outcome
+                self._count(item, verdict)
+
+    def plan(self, rehearsed: PreviewFacts) -> PreviewFacts:
+        """The plan of the rehearsed file, restated for the run that takes the rows."""
+        doubles = self._reasons.get(DUPLICATE)
+        return replace(
+            rehearsed,
+            run=replace(self._run, source=self._rehearsed.source),
+            totals=Totals(self._counts, self._amounts, rehearsed.totals.refused + self._refused),
+            skipped=list(self._reasons.values()),
+            repeated=replace(rehearsed.repeated, rows=doubles.items, sum=doubles.amount) if doubles else NONE_FOUND,
+            look_alikes=self._look_alikes,
+            refusals=[*rehearsed.refusals, *self._refusals][:MAX_REFUSALS_SHOWN],
+        )
 
     async def take_in(self) -> None:
         """Save the rows in the run, page by page; after a kill, the same file adds the missing ones."""
-        async for page in self._pages(CorrectionResult()):
+        async for page in self._pages(lambda *_: None):
             await self._journal.correct(self._run, [one for one, _ in page], self._judge)
 
-    async def _pages(self, outcome: CorrectionResult) -> AsyncIterator[list[tuple[Correction, Item]]]:
-        """The corrections, each with its row of the file; rows that the run already has are counted in `outcome`.
+    def _count(self, row: Item, verdict: NewItem | Refusal) -> None:
+        if isinstance(verdict, Refusal):
+            self._refused += 1
+            self._refusals.append(verdict)
+            del self._refusals[MAX_REFUSALS_SHOWN:]
+            return
+        self.corrected += 1
+        if verdict.skip_reason is not None:
+            self._skip(verdict, verdict.skip_reason)
+            return
+        amount = verdict.amount or Decimal(0)
+        self._counts[State.PENDING] += 1
+        self._amounts[State.PENDING] += amount
+        if verdict.note is not None:
+            found, looks = self._look_alikes, msgspec.structs.replace(row, message=in_clauses([verdict.note]))
+            first = [*found.first, looks][:MAX_REFUSALS_SHOWN]
+            self._look_alikes = RowsFound(found.rows + 1, found.sum + amount, first)
+
+    def _skip(self, row: NewItem | Item, why: str) -> None:
+        amount, kind = row.amount or Decimal(0), kind_of(why)
+        self._counts[State.SKIPPED] += 1
+        self._amounts[State.SKIPPED] += amount
+        known = self._reasons.get(kind) or Reason(kind, 0, Decimal(0), row.line, row.label, why)
+        self._reasons[kind] = replace(known, items=known.items + 1, amount=known.amount + amount)
+
+    async def _pages(self, skip: Callable[[Item, str], None]) -> AsyncIterator[list[tuple[Correction, Item]]]:
+        """The corrections, each with its row of the file; `skip` gets the rows that the run already has.
 
         Raises `CommandRefused` for a row that corrects nothing.
         """
@@ -165,16 +153,16 @@ class Corrections:
             corrections: list[tuple[Correction, Item]] = []
             for item in page:
                 if item.message and item.kind == DUPLICATE:
-                    outcome.skip(item, item.message)
+                    skip(item, item.message)
                 elif (one := await self._correction(item)) is None:
-                    outcome.skip(item, THERE)
+                    skip(item, THERE)
                 else:
                     corrections.append((one, item))
             yield corrections
 
     async def _correction(self, item: Item) -> Correction | None:
         """The correction that a row makes; None when the run already has the row."""
-        line = self._line_of(item)
+        place, line = self._cell(item, self._row, _PLACE), self._cell(item, self._line, _LINE)
         cells = tuple(item.row[self._places[name.strip()]] for name in self._run.header)
         new = NewItem(
             key=item.key,
@@ -182,19 +170,29 @@ class Corrections:
             lane=item.lane,
             payload=item.payload,
             amount=item.amount,
-            line=line,
+            line=int(line[0]) if line else None,
             row=cells,
             skip_reason=item.message if item.state is State.SKIPPED else None,
             note=item.message if item.state is State.PENDING else None,
         )
-        number, refusal_id = self._named(item)
+        number, refusal_id = None, None
+        if place is not None:
+            name, is_refused, digits = place.groups()
+            if name != self._run.name:
+                raise CommandRefused(
+                    "line {line}: this is a row of run {other}, not of run {run}: continue that one",
+                    line=str(item.line),
+                    other=name,
+                    run=self._run.name,
+                )
+            number, refusal_id = (None, int(digits)) if is_refused else (int(digits), None)
         await self._refuse_shared(item, new, number)
         if number is not None:
             named = await self._journal.items(self._run, {State.REJECTED}, after=number - 1, size=1)
             if named and named[0].number == number:
                 return Correction(new, number=number)
-        elif refusal_id or line:
-            refused = await self._journal.find_refusal(self._run, refusal_id=refusal_id, line=line)
+        elif refusal_id or new.line:
+            refused = await self._journal.find_refusal(self._run, refusal_id=refusal_id, line=new.line)
             if refused and not refused[1]:
                 return Correction(new, refusal_id=refused[0])
         same = [one for one in await self._journal.find(self._run, item.key) if one.key == item.key]
@@ -255,47 +253,25 @@ class Corrections:
     def _sets_balance(self, new: NewItem) -> bool:
         return new.skip_reason is None and self._job.replaces is not None and self._job.replaces(new.payload)
 
-    def _named(self, item: Item) -> tuple[int | None, int | None]:
-        """The row's number or the refusal's id, from the file. Raises `CommandRefused` for another run's file."""
-        text = "" if self._row is None else item.row[self._row].strip()
-        if not text:
-            return None, None
-        found = _PLACE.fullmatch(text)
-        if found is None:
-            raise CommandRefused(
-                "line {line}, column {column}: {text!r} was {run}/ and a number when it was exported; put it back, "
-                "or empty the cell",
-                line=str(item.line),
-                column=ROW,
-                text=printable(text, 40),
-                run=self._run.name,
-            )
-        name, is_refused, number = found.groups()
-        if name != self._run.name:
-            raise CommandRefused(
-                "line {line}: this is a row of run {other}, not of run {run}: continue that one",
-                line=str(item.line),
-                other=name,
-                run=self._run.name,
-            )
-        return (None, int(number)) if is_refused else (int(number), None)
-
-    def _line_of(self, item: Item) -> int | None:
-        """The line number from the file. Raises `CommandRefused` for an invalid one."""
-        text = "" if self._line is None else item.row[self._line].strip()
-        if text and not _LINE.fullmatch(text):
-            raise CommandRefused(
-                "line {line}, column {column}: {text!r} was the number of a line when it was exported; put it back, "
-                "or empty the cell",
-                line=str(item.line),
-                column=LINE,
-                text=printable(text, 40),
-            )
-        return int(text) if text else None
+    def _cell(self, item: Item, column: str, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """What a cell of the export says, None for an empty one. Raises `CommandRefused` for one that was changed."""
+        place = self._places.get(column)
+        text = "" if place is None else item.row[place].strip()
+        found = pattern.fullmatch(text)
+        if not text or found:
+            return found
+        raise CommandRefused(
+            "line {line}, column {column}: {text!r} was {what} when it was exported; put it back, or empty the cell",
+            line=str(item.line),
+            column=LINE if pattern is _LINE else ROW,
+            text=printable(text, 40),
+            what=said("the number of a line")
+            if pattern is _LINE
+            else said("{run}/ and a number", run=self._run.name),
+        )
 
 
 def _row(item: Item) -> Said:
-    """A row of the corrected file."""
     return said("line {line} ({label})", line=str(item.line), label=printable(item.label, 60))
 
 
@@ -320,7 +296,22 @@ async def continue_run(name: str, job: str, rows: Input, told: Invocation, *, ag
                 "run {run} is one of {job}, not of {other}", run=run.name, job=run.job, other=printable(job)
             )
         refuse_ended(run, await journal.totals(run))
-        _check(run)
+        if run.job == UNDO:
+            raise CommandRefused(
+                "run {run} takes another run back, and has no rows of an input to correct", run=run.name
+            )
+        if run.job == IMPORT:
+            raise CommandRefused(
+                "run {run} is an import, and a corrected file is simply imported; what is there already is left as "
+                "it is: {command}",
+                run=run.name,
+                command=import_again(run, "FILE"),
+            )
+        if run.stage is not Stage.APPROVED or run.frozen_at is None:
+            raise CommandRefused(
+                "run {run} has not begun to send: mend the input and run it again, there is nothing to continue",
+                run=run.name,
+            )
         async with open_session(told, journal, of=run) as opened:
             enter = Repeat.AGAIN if again else how_often(run)
             return await _correct(run, rows, opened.for_run(run), enter)
@@ -348,32 +339,14 @@ async def _correct(run: Run, file: Input, session: Session, enter: Repeat) -> Cl
     return await RunSession(await journal.run(run.name), job, session, fresh=False, known=known).run()
 
 
-def _check(run: Run) -> None:
-    if run.job == UNDO:
-        raise CommandRefused("run {run} takes another run back, and has no rows of an input to correct", run=run.name)
-    if run.job == IMPORT:
-        raise CommandRefused(
-            "run {run} is an import, and a corrected file is simply imported; what is there already is left as it "
-            "is: {command}",
-            run=run.name,
-            command=import_again(run, "FILE"),
-        )
-    if run.stage is not Stage.APPROVED or run.frozen_at is None:
-        raise CommandRefused(
-            "run {run} has not begun to send: mend the input and run it again, there is nothing to continue",
-            run=run.name,
-        )
-
-
 async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Session, enter: Repeat) -> None:
-    """Rehearse the file, show the plan, ask, and save its rows in the run."""
     consent, screen = session.consent, session.screen
     await require_whole(job, file, consent, screen)
     rehearsed = await _rehearse(run, job, plans, session, enter)
     try:
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)
-        outcome = await corrections.look()
-        plan = outcome.plan(await plan_of(rehearsed, job, plans), replace(run, source=rehearsed.source))
+        await corrections.look()
+        plan = corrections.plan(await plan_of(rehearsed, job, plans))
         show = screen.say if consent.yes else screen.say_always
         show(preview(plan, session.billing.target, session.journal.name, session.policy_of(run)))
         if plan.bad and not consent.skip_bad:
@@ -384,7 +357,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
                 file=printable(rehearsed.source),
                 flag=setting("skip-bad"),
             )
-        elif not outcome.corrected:
+        elif not corrections.corrected:
             why = said(
                 "{file} corrects nothing: run {run} has all of its good rows already. {command} shows where they "
                 "stand.",

@@ -131,7 +131,6 @@ async def _play(subscribers: int, out: Console) -> Exit:
 
 
 def _table(proof: "Proof") -> Table:
-    """What was requested beside what the billing has, and whether they agree."""
     table = Table.grid(padding=(0, 3))
     table.add_column(justify="right", style="dim")
     table.add_column(justify="right")

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +35,7 @@ from billing.directory.system import check_scale
 from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
+from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
 from checkpoints.journal_file import is_volatile
@@ -118,59 +120,54 @@ class Finding(NamedTuple):
     below: Facts | None = None
 
 
-class Check(NamedTuple):
-    """What is looked at, and how. After one that is `vital` and fails nothing else can be looked at."""
-
-    what: str
-    look: Callable[[Examined], AsyncIterator[Finding]]
-    vital: bool = False
-
-
-def passed(template: str, /, **values: Given) -> Finding:
-    """A sentence that all is well with what is checked."""
-    return Finding("good", Said(template, values))
-
-
-def noted(template: str, /, **values: Given) -> Finding:
-    """A sentence about what does not prevent a run."""
-    return Finding("note", Said(template, values))
+def _found(
+    standing: str,
+    template: str,
+    /,
+    *,
+    then: str = "",
+    of: str | None = None,
+    below: Facts | None = None,
+    **values: Given,
+) -> Finding:
+    return Finding(standing, Said(template, values), then, of, below)
 
 
-def failed(template: str, /, **values: Given) -> Finding:
-    """A sentence about what prevents a run, and what to do."""
-    return Finding("wrong", Said(template, values))
-
+passed: Final = partial(_found, "good")
+noted: Final = partial(_found, "note")
+failed: Final = partial(_found, "wrong")
 
 _SIGNS: Final = {"good": ("✓", "green"), "note": ("!", "yellow"), "wrong": ("✗", "bold red")}
 
 
 async def examine(flags: Flags, screen: Screen) -> Exit:
     """Go through all checks; 0 when nothing prevents a run, else 2."""
-    examined, findings, bad = Examined(flags, screen), list[Mapping[str, str]](), 0
-
-    def keep(what: str, found: Finding) -> None:
-        nonlocal bad
-        bad += found.standing == "wrong"
-        findings.append({"check": what, "standing": found.standing, "finding": f"{found.text} {found.then}".strip()})
-        _show(what, found, screen)
-
+    examined, findings = Examined(flags, screen), list[tuple[str, Finding]]()
     try:
-        for check in CHECKS:
+        for what, look in CHECKS.items():
             try:
-                with waiting(said("checking: {what}", what=check.what)):
-                    async for found in check.look(examined):
-                        keep(found.of or check.what, found)
+                with waiting(said("checking: {what}", what=what)):
+                    async for found in look(examined):
+                        findings.append((found.of or what, found))
+                        _show(*findings[-1], screen)
             except (BillingError, JournalError, CommandRefused) as error:
-                keep(check.what, Finding("wrong", text_of(error)))
-                if check.vital:
+                findings.append((what, Finding("wrong", text_of(error))))
+                _show(*findings[-1], screen)
+                if look is _settings:
+                    # Without settings nothing else can be looked at.
                     break
     finally:
         if examined.database is not None:
             await run_sync(examined.database.close)
+    bad = sum(found.standing == "wrong" for _, found in findings)
     code = Exit.REFUSED if bad else Exit.DONE
     if screen.voice.as_json:
-        tables = {"settings": examined.origins, "facts": examined.facts}
-        screen.emit({"checks": findings, **tables, "in_the_way": bad, "exit": int(code)})
+        checks = [
+            {"check": what, "standing": found.standing, "finding": f"{found.text} {found.then}".strip()}
+            for what, found in findings
+        ]
+        tables = {"checks": checks, "settings": examined.origins, "facts": examined.facts}
+        screen.emit({**tables, "in_the_way": bad, "exit": int(code)})
     screen.result("")
     if bad:
         in_the_way = render(said("{n} in the way of a run", n=Quantity(bad)), "bold red")
@@ -183,10 +180,8 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
 
 def _show(what: str, found: Finding, screen: Screen) -> None:
     """Show a finding at once, the further lines of a problem below it."""
-    whole = found.standing != "wrong"
-    head, *rest = [found.text] if whole else rendered(found.text).splitlines() or [""]
-    label = Text.assemble(_SIGNS[found.standing], f" {printable(what):<12} ")
-    screen.result(Hanging(label, render(head)))
+    head, *rest = rendered(found.text).splitlines() if found.standing == "wrong" else [found.text]
+    screen.result(Hanging(Text.assemble(_SIGNS[found.standing], f" {printable(what):<12} "), render(head)))
     for line in rest:
         screen.result(Hanging(Text(" " * 15), render(line)))
     if found.then:
@@ -212,7 +207,7 @@ async def _event_loop(_: Examined) -> AsyncIterator[Finding]:
     if find_spec("uvloop"):
         yield Finding("good", f"uvloop {version('uvloop')}")
     else:
-        yield Finding("note", said("without uvloop all works, at about half the speed"), "pip install uvloop")
+        yield noted("without uvloop all works, at about half the speed", then="pip install uvloop")
 
 
 async def _firebird(_: Examined) -> AsyncIterator[Finding]:
@@ -227,35 +222,29 @@ async def _settings(examined: Examined) -> AsyncIterator[Finding]:
     wear_badge(settings, examined.screen)
     advise_typed(examined.flags, settings)
     table = Facts(indent=4)
-
-    def add(name: str, kept: str | None, shown: Text, origin: str) -> None:
-        examined.origins[name] = {"value": kept, "origin": origin}
-        table.add(name, Text.assemble(shown, "  ", render(origin, "dim")))
-
     if profile := settings.profile:
         examined.origins["profile"] = {"value": profile.badge.profile, "origin": profile.origin}
         table.add(said("billing"), Text.assemble(profile.badge.line, "  ", render(profile.origin, "dim")))
-    for name, chosen in (
-        (said("api url"), settings.api_url),
-        (said("database"), settings.database),
-        (said("user"), settings.database_user),
-        (said("charset"), settings.database_charset),
-        (said("journal"), settings.journal),
-    ):
-        kept = chosen.value if chosen.value is None else without_credentials(str(chosen.value))
-        add(name, kept, render(kept or said("not set")), chosen.origin)
-    for name, hidden in (
-        (said("password"), settings.database_password),
-        (said("form"), settings.form),
-        (said("headers"), settings.headers),
+    for name, chosen, is_secret in (
+        (said("api url"), settings.api_url, False),
+        (said("database"), settings.database, False),
+        (said("user"), settings.database_user, False),
+        (said("charset"), settings.database_charset, False),
+        (said("journal"), settings.journal, False),
+        (said("password"), settings.database_password, True),
+        (said("form"), settings.form, True),
+        (said("headers"), settings.headers, True),
     ):
         # Of a secret it is said that there is one, and no more.
-        is_set = bool(hidden.value)
-        add(name, "set" if is_set else None, render(said("set") if is_set else said("not set")), hidden.origin)
+        kept: str | None = said("set") if chosen.value else None
+        if not is_secret and chosen.value is not None:
+            kept = without_credentials(str(chosen.value))
+        examined.origins[name] = {"value": kept, "origin": chosen.origin}
+        table.add(name, Text.assemble(render(kept or said("not set")), "  ", render(chosen.origin, "dim")))
     none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
     yield Finding("good", str(settings.file) if settings.file else none, below=table)
     for one in settings.exposed:
-        yield Finding("note", said("{reason}:", reason=one.reason), one.command, of=said("access"))
+        yield noted("{reason}:", reason=one.reason, then=one.command, of=said("access"))
 
 
 async def _own_jobs(examined: Examined) -> AsyncIterator[Finding]:
@@ -301,7 +290,7 @@ async def _journal(examined: Examined) -> AsyncIterator[Finding]:
             left = tuple([run.name for run in runs if await unfinished(run, journal)])
         told = counted("{journal}: {n} run", "{journal}: {n} runs", len(runs), journal=name)
         yield Finding("good", said("{journal}; not at their end: {runs}", journal=told, runs=left) if left else told)
-    elif where.postgres is not None or os.access(_nearest_folder(where.path), os.W_OK):
+    elif where.postgres is not None or os.access(_beside(where), os.W_OK):
         yield passed("{journal} will be made by the first run", journal=name)
     else:
         yield failed(
@@ -314,12 +303,12 @@ async def _journal(examined: Examined) -> AsyncIterator[Finding]:
 async def _kept_copies(examined: Examined) -> AsyncIterator[Finding]:
     path = examined.settings.journal.value.path
     for copy in (*kept_copies(path), *kept_copies(plans_beside(path))):
-        told = said(
+        yield noted(
             "{copy}: the journal as the program before had it, with all that it held of people. Once you are sure "
             "not to go back:",
             copy=copy,
+            then=shlex.join(["rm", str(copy)]),
         )
-        yield Finding("note", told, shlex.join(["rm", str(copy)]))
 
 
 async def _server(examined: Examined) -> AsyncIterator[Finding]:
@@ -357,13 +346,10 @@ async def _server(examined: Examined) -> AsyncIterator[Finding]:
 
 
 def _plain(host: str, of: str) -> Finding:
-    return Finding(
-        "note",
-        said(
-            "the connection to {host} is not encrypted: anyone on the path can read and change names, amounts and "
-            "passwords. Use TLS, a tunnel or a private network",
-            host=printable(host),
-        ),
+    return noted(
+        "the connection to {host} is not encrypted: anyone on the path can read and change names, amounts and "
+        "passwords. Use TLS, a tunnel or a private network",
+        host=printable(host),
         of=of,
     )
 
@@ -379,7 +365,6 @@ def is_this_machine(host: str) -> bool:
 
 
 async def _queue(examined: Examined) -> AsyncIterator[Finding]:
-    """The runs that were handed in, who sends them, and whether the server has connections for more."""
     if (address := examined.settings.journal.value.postgres) is None:
         return
     from cli.fleet.queue import HEARD_SECONDS, facts_of_queue
@@ -406,15 +391,12 @@ async def _queue(examined: Examined) -> AsyncIterator[Finding]:
     else:
         yield passed("no run waits, and no worker was heard of for {seconds} s", seconds=HEARD_SECONDS)
     if facts.connections > MOST_CONNECTIONS * facts.most_connections:
-        yield Finding(
-            "note",
-            said(
-                "{used} of {most} are in use: each run that is sent takes {each}. Let the administrator of "
-                "PostgreSQL raise max_connections, or start workers with fewer --billings",
-                used=facts.connections,
-                most=facts.most_connections,
-                each=CONNECTIONS_OF_A_RUN,
-            ),
+        yield noted(
+            "{used} of {most} are in use: each run that is sent takes {each}. Let the administrator of "
+            "PostgreSQL raise max_connections, or start workers with fewer --billings",
+            used=facts.connections,
+            most=facts.most_connections,
+            each=CONNECTIONS_OF_A_RUN,
             of=said("connections"),
         )
 
@@ -430,8 +412,8 @@ async def _vault_key(examined: Examined) -> AsyncIterator[Finding]:
     if keys is None and used.kept:
         yield Finding("wrong", no_key(str(where)))
     elif keys is None:
-        unset = said("none is set: runs whose rows have passwords or sessions need one")
-        yield Finding("note", unset, command_line("journal", "key", VAULT_KEY_FILE))
+        make = command_line("journal", "key", VAULT_KEY_FILE)
+        yield noted("none is set: runs whose rows have passwords or sessions need one", then=make)
     elif missing := sorted(used.kept.keys() - set(keys.ids)):
         yield Finding("wrong", missing_keys(str(where), missing, keys.ids))
     elif used.newest and used.newest not in keys.ids:
@@ -443,15 +425,13 @@ async def _vault_key(examined: Examined) -> AsyncIterator[Finding]:
             ours=keys.ids,
         )
     else:
-        yield Finding(
-            "good",
-            counted(
-                "key {key} encrypts; {n} secret is kept, and can be opened",
-                "key {key} encrypts; {n} secrets are kept, and all can be opened",
-                sum(used.kept.values()),
-                key=keys.first,
-            ),
+        encrypts = counted(
+            "key {key} encrypts; {n} secret is kept, and can be opened",
+            "key {key} encrypts; {n} secrets are kept, and all can be opened",
+            sum(used.kept.values()),
+            key=keys.first,
         )
+        yield Finding("good", encrypts)
 
 
 async def _disk(examined: Examined) -> AsyncIterator[Finding]:
@@ -465,7 +445,7 @@ async def _disk(examined: Examined) -> AsyncIterator[Finding]:
             journal=str(where),
             flag=setting("journal"),
         )
-    free = shutil.disk_usage(_nearest_folder(where.path)).free
+    free = shutil.disk_usage(_beside(where)).free
     told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
     if free >= LEAST_FREE:
         yield Finding("good", told)
@@ -478,8 +458,8 @@ async def _disk(examined: Examined) -> AsyncIterator[Finding]:
         )
 
 
-def _nearest_folder(path: Path) -> Path:
-    return next(folder for folder in path.absolute().parents if folder.is_dir())
+def _beside(journal: JournalAddress) -> Path:
+    return next(folder for folder in journal.path.absolute().parents if folder.is_dir())
 
 
 # ---- the billing: its API, its database, what is known of it ------------------------------------------------------
@@ -497,33 +477,29 @@ async def _api(examined: Examined) -> AsyncIterator[Finding]:
 
 
 async def _clock(examined: Examined) -> AsyncIterator[Finding]:
-    """The billing's time, which has no zone, beside this machine's time and UTC."""
-    if examined.health is None:
-        return
-    if (told := examined.health.server_time) is None:
-        yield noted("the billing does not tell its time")
-        return
-    try:
-        there = datetime.fromisoformat(told).replace(tzinfo=None)
-    except ValueError:
-        yield noted("the billing's time cannot be read: {time}", time=printable(told))
-        return
-    now = datetime.now(UTC)
-    here = [now.replace(tzinfo=None), now.astimezone().replace(tzinfo=None)]
-    skew = min(abs((there - clock).total_seconds()) for clock in here)
-    seconds = round(skew)
-    if skew > MOST_SKEW:
-        yield noted(
-            "the billing's clock is {seconds} s away from this machine's: times will not match", seconds=seconds
-        )
-    else:
-        yield passed("{seconds} s between the billing's clock and this one", seconds=seconds)
-
-
-async def _encryption(examined: Examined) -> AsyncIterator[Finding]:
+    """The billing's time, which has no zone, beside this machine's time and UTC; and the way to the billing."""
+    if examined.health is not None:
+        yield _skew(examined.health.server_time)
     address = urlsplit(examined.settings.api_url.value or "")
     if address.scheme == "http" and not is_this_machine(host := address.hostname or ""):
         yield _plain(host, "api")
+
+
+def _skew(told: str | None) -> Finding:
+    if told is None:
+        return noted("the billing does not tell its time")
+    try:
+        there = datetime.fromisoformat(told).replace(tzinfo=None)
+    except ValueError:
+        return noted("the billing's time cannot be read: {time}", time=printable(told))
+    now = datetime.now(UTC)
+    skew = min(abs((there - one.replace(tzinfo=None)).total_seconds()) for one in (now, now.astimezone()))
+    seconds = round(skew)
+    if skew > MOST_SKEW:
+        return noted(
+            "the billing's clock is {seconds} s away from this machine's: times will not match", seconds=seconds
+        )
+    return passed("{seconds} s between the billing's clock and this one", seconds=seconds)
 
 
 async def _database(examined: Examined) -> AsyncIterator[Finding]:
@@ -540,20 +516,15 @@ async def _database(examined: Examined) -> AsyncIterator[Finding]:
         await run_sync(database.close)
         raise
     examined.database = database
-    counts = tuple(
-        [said("{n} {table}", n=await _rows_of(one, database), table=one.lower()) for one in sorted(TABLES)]
-    )
-    yield passed("{database}: {tables}", database=printable(database.dsn, WHOLE), tables=counts)
+    counts: list[str] = []
+    for table in sorted(TABLES):
+        ((number,),) = await run_sync(database.query, f"select count(*) from {table}")  # noqa: S608 - a name of ours
+        counts.append(said("{n} {table}", n=Quantity(number), table=table.lower()))
+    yield passed("{database}: {tables}", database=printable(database.dsn, WHOLE), tables=tuple(counts))
     if (sample := await run_sync(any_name, database)) is not None:
         # Garbled letters mean a wrong charset; only a person can see that.
         name = printable(sample)
-        readable = said("{charset}; can you read this name? {name}", charset=dsn.charset, name=name)
-        yield Finding("good", readable, of=said("charset"))
-
-
-async def _rows_of(table: str, database: Database) -> Quantity:
-    ((number,),) = await run_sync(database.query, f"select count(*) from {table}")  # noqa: S608 - a name of ours
-    return Quantity(number)
+        yield passed("{charset}; can you read this name? {name}", charset=dsn.charset, name=name, of=said("charset"))
 
 
 async def _money(examined: Examined) -> AsyncIterator[Finding]:
@@ -613,7 +584,6 @@ async def _refused_jobs(settings: Settings, database: Database) -> Mapping[str, 
 
 
 async def _one_billing(examined: Examined) -> AsyncIterator[Finding]:
-    """Whether API and database are of one billing, and by what it is recognised."""
     if examined.database is None:
         return
     async with BillingClient(examined.settings.client) as client:
@@ -632,7 +602,6 @@ async def _one_billing(examined: Examined) -> AsyncIterator[Finding]:
 
 
 async def _profile(examined: Examined) -> AsyncIterator[Finding]:
-    """The facts that jobs depend on, and whether each is confirmed."""
     path, profile = profile_path(examined.settings), profile_of(examined.settings)
     facts, table = dict(profile.facts()), Facts(indent=4)
     for name, fact in facts.items():
@@ -647,52 +616,47 @@ async def _profile(examined: Examined) -> AsyncIterator[Finding]:
     now = examined.health.version if examined.health else ""
     ask = command_line("probe", "--abonent", "ID")
     if not known:
-        yield Finding(
-            "note", said("no probe has asked this billing; ask it, on a test subscriber:"), ask, below=table
-        )
+        yield noted("no probe has asked this billing; ask it, on a test subscriber:", then=ask, below=table)
     elif now and profile.version != now:
-        older = said(
+        yield noted(
             "learned from version {old}, and the billing is of version {new} now; ask it again, on a test "
             "subscriber:",
             old=printable(profile.version),
             new=printable(now),
-        )
-        yield Finding("note", older, ask, below=table)
-    else:
-        yield Finding(
-            "good",
-            counted(
-                "{file}, of version {version}: {n} fact known",
-                "{file}, of version {version}: {n} facts known",
-                known,
-                file=path,
-                version=printable(profile.version),
-            ),
+            then=ask,
             below=table,
         )
+    else:
+        good = counted(
+            "{file}, of version {version}: {n} fact known",
+            "{file}, of version {version}: {n} facts known",
+            known,
+            file=path,
+            version=printable(profile.version),
+        )
+        yield Finding("good", good, below=table)
 
 
-CHECKS: Final = (
-    Check(said("program"), _program),
-    Check(said("event loop"), _event_loop),
-    Check("firebird", _firebird),
-    Check(said("settings"), _settings, vital=True),
-    Check(said("own jobs"), _own_jobs),
-    Check(said("hooks"), _hooks),
-    Check(said("metrics"), _metrics),
-    Check(said("journal"), _journal),
-    Check(said("kept copy"), _kept_copies),
-    Check(said("server"), _server),
-    Check(said("queue"), _queue),
-    Check(said("vault key"), _vault_key),
-    Check(said("disk"), _disk),
-    Check("api", _api),
-    Check(said("clock"), _clock),
-    Check("api", _encryption),
-    Check(said("database"), _database),
-    Check(said("money"), _money),
-    Check(said("columns"), _columns),
-    Check(said("billing"), _one_billing),
-    Check(said("profile"), _profile),
-)
+CHECKS: Final[Mapping[str, Callable[[Examined], AsyncIterator[Finding]]]] = {
+    said("program"): _program,
+    said("event loop"): _event_loop,
+    "firebird": _firebird,
+    said("settings"): _settings,
+    said("own jobs"): _own_jobs,
+    said("hooks"): _hooks,
+    said("metrics"): _metrics,
+    said("journal"): _journal,
+    said("kept copy"): _kept_copies,
+    said("server"): _server,
+    said("queue"): _queue,
+    said("vault key"): _vault_key,
+    said("disk"): _disk,
+    "api": _api,
+    said("clock"): _clock,
+    said("database"): _database,
+    said("money"): _money,
+    said("columns"): _columns,
+    said("billing"): _one_billing,
+    said("profile"): _profile,
+}
 """What is looked at, in this order."""

@@ -17,7 +17,7 @@ import typer
 from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal_file import why_unwritable
-from cli.service.service_manager import ServiceManager, service_manager
+from cli.service.service_manager import ServiceManager, outcome_of, service_manager, show_to
 from cli.session.journal import JournalAbsent
 from cli.session.which_billing import database_address
 from cli.settings.flags import Consent, Detaching, Flags
@@ -246,7 +246,7 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
 
             hand_in = await handing_in(detaching, typed or {}, settings, screen)
         if record is not None:
-            from cli.commands.replay import recording_into
+            from cli.commands.mock import recording_into
 
             recorder = partial(recording_into, record, names=record_names)
         elif record_names:
@@ -266,10 +266,8 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
         closing = await work(told)
         if voice.as_json:
             screen.emit(closing_object(closing))
-        if service_manager() is not None:
-            from cli.service.reader import show_outcome
-
-            show_outcome(closing)
+        if (manager := service_manager()) is not None:
+            manager.show(lambda: outcome_of(closing))
         return closing.exit
 
     try:
@@ -312,8 +310,6 @@ def readers_beside(settings: Settings, screen: Screen) -> "list[OpenReader]":
 
         readers.append(publish_metrics(settings.metrics))
     if (manager := service_manager()) is not None:
-        from cli.service.reader import show_to
-
         readers.append(show_to(manager))
     return readers
 

@@ -11,9 +11,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State, states_where
 from cli.commands.execution import execute
-from cli.output.answer_files import ANSWERS, reads, write_answers
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
-from cli.output.tables import suffix_of
+from cli.output.tables import ANSWERS, reads, suffix_of, write_answers
 from cli.session.journal import open_existing, refuse_purged
 from cli.settings.flags import JournalFlags, RunName, flag, grouped
 from cli.settings.settings import Settings
@@ -155,7 +154,6 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
 async def _write_rows(
     run: Run, wanted: Sequence[State | None], target: OutputFile, journal: Journal, screen: Screen, *, is_all: bool
 ) -> FileObject:
-    """Write the rows in these states to one file."""
     totals = await journal.totals(run)
     async with written_to(target) as out:
         written = await write_items(out, run, wanted, journal)

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from cli.settings.order_flags import PANELS_OF_JOBS, ROWS
 from cli.terminal.language import reader
-from texts.remedies import command_line
+from texts.remedies import command_line, setting
 from texts.said import said
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class JobCommand(TyperCommand):
         # Imported here, so that a command that is not asked for its help starts fast.
         from rich.console import Console
 
-        from cli.commands.jobs import show_briefly
+        from cli.commands.jobs import parameter_list
         from cli.terminal.layout import Facts, render
         from cli.terminal.screen import Screen
         from cli.terminal.texts import markup_safe
@@ -62,8 +62,10 @@ class JobCommand(TyperCommand):
         super().format_help(ctx, formatter)
         screen = Screen(out=Console(highlight=False, emoji=False))
         if job:
-            if typed:
-                show_briefly([one for one in job.parameters if one.name not in by_flag], screen)
+            title = said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE"))
+            by_name = [one for one in job.parameters if typed and one.name not in by_flag]
+            if listed := parameter_list(title, by_name, briefly=True):
+                screen.result(listed)
             screen.result(said("more about the job: {command}", command=command_line("jobs", job.name)))
         elif typed:
             screen.result(said("what a job needs: {command}", command=command_line(*words, "JOB", "--help")))

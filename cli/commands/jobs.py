@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 
 import typer
 from rich.console import RenderableType
@@ -67,7 +67,7 @@ def _jobs(  # noqa: PLR0913 - each is a flag
     if name == CHECK:
         if declaration is None:
             raise CommandRefused("name the file to be checked: {command}", command=command_line(*_CHECKING))
-        from cli.commands.job_check import check_declaration
+        from cli.commands.selftest import check_declaration
 
         raise typer.Exit(check_declaration(declaration, rounds or ROUNDS, seed, rows or ROWS, screen))
     if declaration is not None or (rounds, seed, rows) != (None, None, None):
@@ -83,14 +83,23 @@ def _jobs(  # noqa: PLR0913 - each is a flag
 
 def show(name: str | None, catalogue: Catalogue, screen: Screen) -> None:
     """Show all jobs, or one in detail. Raises `ParameterRefused` for an unknown name."""
-    chosen = list(catalogue.jobs.values()) if name is None else [catalogue.named(name)]
-    for fault in catalogue.faults if name is None else ():
+    if name is not None:
+        job = catalogue.named(name)
+        if screen.voice.as_json:
+            screen.emit(as_object(job))
+        else:
+            screen.result(_one_job(job))
+        return
+    for fault in catalogue.faults:
         screen.say_always(labelled(said("note:"), fault, "yellow"))
+    jobs = catalogue.jobs.values()
     if screen.voice.as_json:
-        found = [as_object(job) for job in chosen]
-        screen.emit(found if name is None else found[0])
-    else:
-        screen.result(_all_jobs(chosen) if name is None else _one_job(chosen[0]))
+        screen.emit([as_object(job) for job in jobs])
+        return
+    reads = render(said("reads"), "cyan").append("  ")
+    purpose = said("see its parameters, select, call, way back and an example")
+    summaries = ((job.name, Text.assemble("" if job.writes else reads, render(job.summary))) for job in jobs)
+    screen.result(stack(facts(*summaries), "", steps_list([(command_line("jobs", "JOB"), purpose)])))
 
 
 def as_object(job: JobSpec) -> dict[str, object]:
@@ -147,7 +156,7 @@ def in_rows(parameter: Parameter) -> str:
     return ", ".join((parameter.name, *parameter.columns))
 
 
-def further_names(parameter: Parameter) -> tuple[str, ...]:
+def _further_names(parameter: Parameter) -> tuple[str, ...]:
     """The usual names, Russian and English, under which the rows' column is found as well."""
     return () if parameter.columns is None else usual_names(parameter.name, parameter.columns)
 
@@ -158,23 +167,13 @@ def _parameter(one: Parameter) -> Mapping[str, object]:
         "help": one.help,
         "default": one.default,
         "choices": list(one.choices),
-        "columns": None if one.columns is None else [one.name, *one.columns, *further_names(one)],
+        "columns": None if one.columns is None else [one.name, *one.columns, *_further_names(one)],
         "secret": one.secret,
     }
 
 
-def _all_jobs(jobs: Sequence[JobSpec]) -> RenderableType:
-    reads = render(said("reads"), "cyan").append("  ")
-    purpose = said("see its parameters, select, call, way back and an example")
-    return stack(
-        facts(*((job.name, Text.assemble("" if job.writes else reads, render(job.summary))) for job in jobs)),
-        "",
-        steps_list([(command_line("jobs", "JOB"), purpose)]),
-    )
-
-
 def _one_job(job: JobSpec) -> RenderableType:
-    named = [(one.name, Text(", ".join(names))) for one in job.parameters if (names := further_names(one))]
+    named = [(one.name, Text(", ".join(names))) for one in job.parameters if (names := _further_names(one))]
     title = said("columns that are found as well; another name: {flag}", flag=setting("map", "NAME=COLUMN"))
     select = own_select(job)
     coloured: list[Text] = []
@@ -191,33 +190,24 @@ def _one_job(job: JobSpec) -> RenderableType:
         ),
         render(said("example"), "dim"),
         command(job.example),
-        _parameters("--set NAME=VALUE", job.parameters),
+        parameter_list("--set NAME=VALUE", job.parameters),
         section(render(title, "dim"), facts(*named, indent=2)) if named else None,
-        _parameters("undo --set NAME=VALUE", job.undo_parameters),
+        parameter_list("undo --set NAME=VALUE", job.undo_parameters),
         section(render(said("its own select"), "dim"), *coloured) if select else None,
     )
 
 
-def _parameters(title: str, parameters: Sequence[Parameter]) -> Part:
-    if not parameters:
-        return None
+def parameter_list(title: str, parameters: Sequence[Parameter], *, briefly: bool = False) -> Part:
+    """What each parameter is; briefly the beginning of its help, and how it is typed where rows cannot give it."""
     pairs: list[tuple[str, Text]] = []
     for one in parameters:
-        about = Text.assemble(render(value(one), "cyan"), "  ", render(one.help))
-        if columns := in_rows(one):
+        about, columns, name = render(one.help), in_rows(one), one.name
+        needed = f"{render(value(one))}  "
+        if briefly:
+            about.right_crop(len(_CLAUSE.sub("", about.plain, count=1)))
+            name = name if columns else f"--set {name}"
+            needed = "" if one.default == "" and not one.choices else needed
+        elif columns:
             about.append("\n").append_text(render(said("columns: {columns}", columns=columns), "dim"))
-        pairs.append((one.name, about))
-    return section(Text(title, "dim"), facts(*pairs, indent=2))
-
-
-def show_briefly(parameters: Sequence[Parameter], screen: Screen) -> None:
-    """Show what each parameter is, and which of them rows can give."""
-    pairs: list[tuple[str, Text]] = []
-    for one in parameters:
-        needed = "" if one.default == "" and not one.choices else f"{render(value(one))}  "
-        about = render(one.help).plain
-        clause = about[: cast("re.Match[str]", _CLAUSE.match(about)).end()]
-        pairs.append((one.name if in_rows(one) else f"--set {one.name}", Text.assemble((needed, "cyan"), clause)))
-    if pairs:
-        title = said("columns of the rows, or {flag}", flag=setting("set", "NAME=VALUE"))
-        screen.result(section(render(title, "dim"), facts(*pairs, indent=2)))
+        pairs.append((name, Text.assemble((needed, "cyan"), about)))
+    return section(render(title, "dim"), facts(*pairs, indent=2)) if pairs else None

@@ -1,26 +1,56 @@
-"""`mock`: a test billing with made-up subscribers."""
+"""`mock`: a test billing with made-up subscribers; recordings, made by `run --record`, are served and compared."""
 
+import csv
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
+import anyio.to_thread
+import structlog
 import typer
+from rich.text import Text
 
-from cli.commands import replay
-from cli.settings.flags import FaultWords, argument, flag
-from cli.terminal.exits import CommandRefused
-from cli.terminal.layout import steps_list
-from cli.terminal.screen import Screen
+from billing.api.client import BillingClient, ClientSettings
+from billing.api.wire import CallObserver
+from checkpoints.states import State
+from cli.commands.execution import errors_shown, execute, settings_in_force
+from cli.output.item_files import OutputFile, replacing
+from cli.session.journal import open_existing, refuse_purged
+from cli.settings.flags import ApiFlags, FaultWords, JournalFlags, RunName, argument, flag, grouped
+from cli.settings.places import state_folder
+from cli.settings.settings import Settings
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import render, steps_list
+from cli.terminal.screen import BriefVoice, Screen
+from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable, reason_of
 from cli.terminal.waiting import waiting
+from jobs.rows.input import input_of_parameters
 from texts.remedies import PROGRAM
 from texts.said import Quantity, any_of, counted, said
+
+if TYPE_CHECKING:
+    from lab.record.pseudonyms import Pseudonyms
+    from lab.record.replay import ReplayReport, Speed
+
+log = structlog.get_logger(__name__)
 
 app: Final = typer.Typer(
     help="A billing to try things on, with made-up subscribers.", no_args_is_help=True, add_completion=False
 )
 
+FileOfRecording = Annotated[Path, argument("FILE", "A recording made by `run --record FILE`.")]
+
+KEY_FILE: Final = "made-up-names.key"
+"""The key of made-up names, in the state folder."""
+
+MAX_NOTES_SHOWN: Final = 20
+"""Requests of each kind that are listed; the rest is counted."""
 PORT: Final = 8082
 QUIRKS: Final = (
     "type_8",
@@ -164,4 +194,169 @@ def serve(  # noqa: PLR0913 - each is a flag
         raise CommandRefused("port {ports} cannot be served: {why}", ports=ports, why=reason_of(error)) from error
 
 
-app.add_typer(replay.app)
+# ---- recordings ---------------------------------------------------------------------------------------------------
+
+
+async def _pseudonyms() -> "Pseudonyms":
+    """The made-up names of this user: all recordings have the same ones."""
+    from lab.record.pseudonyms import Pseudonyms, load_secret
+
+    return Pseudonyms(await anyio.to_thread.run_sync(load_secret, state_folder(os.environ) / KEY_FILE))
+
+
+@asynccontextmanager
+async def recording_into(path: Path, client: ClientSettings, *, names: bool) -> AsyncIterator[CallObserver]:
+    """A recorder into `path`. A recording that fails is logged and does not affect the run."""
+    from lab.record.recorder import open_recorder
+    from lab.record.recording import RecordingBroken
+
+    try:
+        pseudonyms = None if names else await _pseudonyms()
+        async with open_recorder(path, client, pseudonyms=pseudonyms) as recorder:
+            yield recorder
+    except RecordingBroken as error:
+        log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - the error's sentence is complete
+
+
+@app.command("replay")
+def _replay(
+    file: FileOfRecording,
+    port: Annotated[int, flag("--port", "P", "0 takes a free one.", min=0, max=65535)] = 8082,
+    *,
+    recorded_timing: Annotated[
+        bool, flag("--recorded-timing", None, "Let each answer take as long as it did then.")
+    ] = False,
+) -> None:
+    """Serve a recording until Ctrl-C or SIGTERM: the same request gets the same answer.
+
+    Ends with 1 when a request was unknown or one of the recording was never made, and names them.
+    """
+    from lab.record.replay import serve_replay
+
+    speed: Speed = "recorded" if recorded_timing else "at once"
+
+    def announce(url: str) -> None:
+        # At once, since a parent process may read it from a pipe.
+        sys.stdout.write(f"{url}\n")
+        sys.stdout.flush()
+
+    async def work() -> "ReplayReport":
+        with waiting(None):
+            return await serve_replay(file, port=port, speed=speed, announce=announce)
+
+    try:
+        report = run_command(work)
+    except OSError as error:
+        raise CommandRefused("port {ports} cannot be served: {why}", ports=port, why=reason_of(error)) from error
+    served = counted("{n} request was answered as recorded", "{n} requests were answered as recorded", report.served)
+    text = Text(f"{printable(served)}\n")
+    unknown, never_made = Quantity(report.unknown_count), Quantity(report.never_made_count)
+    for sign, what, named, number in (
+        ("✗", said("{number} unknown to the recording:", number=unknown), report.unknown, unknown),
+        ("–", said("{number} never made:", number=never_made), report.never_made, never_made),
+    ):
+        if number:
+            text.append(f"{sign} {printable(what)}\n", "yellow")
+            text.append("".join(f"    {printable(one, 160)}\n" for one in named[:MAX_NOTES_SHOWN]))
+        if number > MAX_NOTES_SHOWN:
+            more = said("… and {number} more", number=Quantity(number - MAX_NOTES_SHOWN))
+            text.append(f"    {printable(more)}\n", "dim")
+    if report.same:
+        text.append(f"✓ {printable(said('all of the recording, and nothing else'))}", "bold green")
+    Screen().result(text, good=report.same)
+    raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)
+
+
+@app.command("rows", epilog=f"An example: {PROGRAM} mock rows k7m2q -o tests/balances.csv")
+@grouped
+def _rows(
+    name: RunName,
+    output: Annotated[Path, flag("-o --output", "FILE", "The CSV file to write.")],
+    *,
+    force: Annotated[bool, flag("--force", None, "Overwrite the file.")] = False,
+    flags: JournalFlags,
+    voice: BriefVoice,
+) -> None:
+    """Write the rows of a run with made-up people: the input for a replay of its recording.
+
+    They are made up as in the recordings of this user. Columns that the job does not use are emptied.
+    """
+    target = OutputFile(output, force=force)
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        from lab.record.replay import MadeUpRows
+
+        number = after = 0
+        async with open_existing(settings.journal.value) as journal:
+            run = await journal.run(name)
+            refuse_purged(run)
+            if not run.header:
+                raise CommandRefused(
+                    "run {run} was not read from a file with columns: there are no rows to write", run=run.name
+                )
+            mapping = input_of_parameters(run.parameters).mapping
+            made_up = MadeUpRows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
+            with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
+                # Not defused for a spreadsheet: these rows are read by programs.
+                sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
+                sheet.writerow(run.header)
+                async for page in journal.each_page(run, frozenset(State)):
+                    sheet.writerows(made_up.row(item.row) for item in page)
+                    number += len(page)
+                while refused := await journal.refusals(run, after=after):
+                    sheet.writerows(made_up.row(refusal.row) for _, refusal in refused)
+                    number += len(refused)
+                    after, _ = refused[-1]
+        written = counted(
+            "{n} row of run {run} with made-up people, written to {file}",
+            "{n} rows of run {run} with made-up people, written to {file}",
+            number,
+            run=printable(name),
+            file=printable(output),
+        )
+        screen.say(written)
+        return Exit.DONE
+
+    execute(work, flags, voice.whole(), only_reads=True)
+
+
+@app.command("diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")
+@grouped
+def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
+    """Ask a live server the recorded reads again, and show what it answers differently; nothing is written.
+
+    Ends with 1 where an answer differs.
+    """
+    from lab.record.diff import diff
+
+    screen = Screen()
+    settings = settings_in_force(flags, screen)
+
+    async def work() -> int:
+        different = 0
+        async with BillingClient(settings.client) as client:
+            differences = diff(file, client, pseudonyms=await _pseudonyms())
+            async for difference in differences:
+                different += 1
+                screen.result(render(difference.text, limit=400), good=False)
+        tally = differences.tally
+        asked = counted(
+            "{n} read asked again of {billing}, {different} answered differently; not asked: {not_asked}",
+            "{n} reads asked again of {billing}, {different} answered differently; not asked: {not_asked}",
+            tally.asked,
+            billing=printable(settings.target),
+            different=Quantity(different),
+            not_asked=(
+                counted("{n} write", "{n} writes", tally.writes),
+                said("{number} with a secret", number=Quantity(tally.secret)),
+                said("{number} asked before", number=Quantity(tally.repeated)),
+                said("{number} without a recorded answer", number=Quantity(tally.unanswered)),
+                said("{number} that ask by a made-up value", number=Quantity(tally.made_up)),
+            ),
+        )
+        screen.say(asked)
+        return different
+
+    with errors_shown(screen):
+        different = run_command(work)
+    raise typer.Exit(Exit.REJECTED if different else Exit.DONE)

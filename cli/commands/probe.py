@@ -1,17 +1,13 @@
 """`probe`: tests undocumented behaviour of a live billing on one test subscriber."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Final
 
 import anyio
 import msgspec
 import typer
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from billing.directory.subscribers import Abonent
@@ -25,6 +21,7 @@ from cli.settings.pacing_flags import Pacing, SettleDelay
 from cli.settings.profiles import ENDING as PROFILE_ENDING
 from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
+from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
 from cli.terminal.names import STANDING_NAMES
@@ -84,9 +81,12 @@ def _probe(  # noqa: PLR0913 - a flag each
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        seconds = policy_with(Policy(), Pacing(settle=settle).given, ALL).settle
-        asked = ProbeOrder(abonent, storno_of(set_ or []), create_in, seconds, yes)
-        return await probe(asked, settings, screen)
+        given = parse_pairs(set_ or [], "--set")
+        known = tuple(parameter for parameter in UNDO_OF_OPERATIONS if parameter.name == STORNO_CALL)
+        values = check_parameters(said("a probe"), known, given)
+        storno_call = values[STORNO_CALL] if STORNO_CALL in given else None
+        patience = ProbePatience(settle=policy_with(Policy(), Pacing(settle=settle).given, ALL).settle)
+        return await probe(abonent, storno_call, create_in, patience, settings, screen, yes=yes)
 
     execute(
         work,
@@ -96,18 +96,16 @@ def _probe(  # noqa: PLR0913 - a flag each
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeOrder:
-    """What was asked for: the test subscriber, the method for storno and the test folder, None where not given."""
-
-    abonent: int
-    storno_call: str | None
-    folder: int | None
-    settle: float
-    yes: bool
-
-
-async def probe(order: ProbeOrder, settings: Settings, screen: Screen) -> Exit:
+async def probe(  # noqa: PLR0913 - what was asked for
+    abonent_id: int,
+    storno_call: str | None,
+    folder: int | None,
+    patience: ProbePatience,
+    settings: Settings,
+    screen: Screen,
+    *,
+    yes: bool,
+) -> Exit:
     """Show the steps, ask, carry them out, and write the profile.
 
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `ProbeHeld`, `IntentFailed` and `BillingError`.
@@ -121,51 +119,41 @@ async def probe(order: ProbeOrder, settings: Settings, screen: Screen) -> Exit:
             open_intents(path, Intended) as intents,
             open_intents(path.with_name(path.name + CREATED), IntendedObject) as created,
         ):
-            if intents.earlier and (earlier := intents.earlier[0].abonent) != order.abonent:
+            if intents.earlier and (earlier := intents.earlier[0].abonent) != abonent_id:
                 raise CommandRefused(
                     "a probe of abonent {abonent} was killed before it had taken back what it entered: first "
                     "{command}",
                     abonent=earlier,
                     command=command_line("probe", "--abonent", str(earlier)),
                 )
-            abonent = await test_subscriber(gateway, order.abonent)
-            if order.folder is not None:
-                await check_folder(gateway, order.folder)
-            name, patience = new_batch()[:_NAME], ProbePatience(settle=order.settle)
-            receipt = gateway.profile.receipt_type.value
+            abonent = await test_subscriber(gateway, abonent_id)
+            if folder is not None:
+                await check_folder(gateway, folder)
+            name, receipt = new_batch()[:_NAME], gateway.profile.receipt_type.value
             entries = ProbeEntries(gateway, intents, name, patience, abonent=abonent, receipt_type=receipt)
-            objects = ProbeObjects(gateway, created, name, patience, folder=order.folder or 0)
-            if not await _clean_up(entries, order, screen) or not await _clean_up(objects, order, screen):
-                return _refused(screen)
-            asked = objects if order.folder is not None else None
-            probing = Probe(entries, order.storno_call, lambda line: screen.say(labelled("·", line)), asked)
-            balance = await entries.balance()
-            head = said(
-                "On abonent {abonent} ({name}) of {address}, balance {balance}, the probe will:",
-                abonent=abonent.id,
-                name=printable(name_of(abonent)),
-                address=settings.target,
-                balance=_roubles(balance),
-            )
-            steps = enumerate(probing.steps(balance), 1)
-            lines = [Text(f"  {number}. {printable(step.sentence)}") for number, step in steps]
-            screen.say(Group(Text(""), render(head), *lines))
-            if not await _agreed(said("Probe this subscriber?"), screen, yes=order.yes):
-                return _refused(screen)
+            objects = ProbeObjects(gateway, created, name, patience, folder=folder or 0)
+            asked = objects if folder is not None else None
+            probing = Probe(entries, storno_call, lambda line: screen.say(labelled("·", line)), asked)
+            agreed = await _clean_up(entries, screen, yes=yes) and await _clean_up(objects, screen, yes=yes)
+            if agreed:
+                balance = await entries.balance()
+                head = said(
+                    "On abonent {abonent} ({name}) of {address}, balance {balance}, the probe will:",
+                    abonent=abonent.id,
+                    name=printable(name_of(abonent)),
+                    address=settings.target,
+                    balance=_roubles(balance),
+                )
+                steps = enumerate(probing.steps(balance), 1)
+                lines = [Text(f"  {number}. {printable(step.sentence)}") for number, step in steps]
+                screen.say(Group(Text(""), render(head), *lines))
+                agreed = await _agreed(said("Probe this subscriber?"), screen, yes=yes)
+            if not agreed:
+                screen.result(said("Nothing was entered."), good=False)
+                return Exit.REFUSED
             with waiting(said("probing")):
                 findings = await probing.run()
         return _close(findings, abonent, billing, settings, screen)
-
-
-def storno_of(words: Sequence[str]) -> str | None:
-    """The storno method to test, None where none is given.
-
-    Raises `CommandRefused`, `ParameterRefused`.
-    """
-    known = tuple(parameter for parameter in UNDO_OF_OPERATIONS if parameter.name == STORNO_CALL)
-    given = parse_pairs(words, "--set")
-    values = check_parameters(said("a probe"), known, given)
-    return values[STORNO_CALL] if STORNO_CALL in given else None
 
 
 async def _check_runs(settings: Settings) -> None:
@@ -184,24 +172,25 @@ async def _check_runs(settings: Settings) -> None:
                 )
 
 
-async def _clean_up(traces: ProbeEntries | ProbeObjects, order: ProbeOrder, screen: Screen) -> bool:
+async def _clean_up(traces: ProbeEntries | ProbeObjects, screen: Screen, *, yes: bool) -> bool:
     """Take back what a killed probe has left; returns whether a new probe may begin.
 
     A call of the killed probe may still arrive: it counts as absent once the settle delay is over and the stacks are
     empty. It is waited for whole: when the other process ended, only a clock tells that may be set.
     """
     if traces.intents.earlier:
-        why = said("an earlier probe was killed: waiting {wait} s for its calls", wait=round(order.settle))
+        settle = traces.patience.settle
+        why = said("an earlier probe was killed: waiting {wait} s for its calls", wait=round(settle))
         screen.say(render(why, "dim"))
-        with waiting(said("waiting for the calls of an earlier probe"), most=order.settle):
-            await anyio.sleep(order.settle)
+        with waiting(said("waiting for the calls of an earlier probe"), most=settle):
+            await anyio.sleep(settle)
     if isinstance(traces, ProbeEntries):
         with waiting(said("waiting for the billing to apply what an earlier probe sent")):
             await traces.drained()
     if left := await traces.left():
         head = render(said("An earlier probe has left, and they can be taken back:"), "yellow")
         screen.say_always(Group(head, *(Text(f"  {printable(str(one))}") for one in left)))
-        if not await _agreed(said("Take them back?"), screen, yes=order.yes):
+        if not await _agreed(said("Take them back?"), screen, yes=yes):
             return False
         kept: list[Said] = []
         async for one, reason in traces.take_all_back():
@@ -235,11 +224,6 @@ async def _agreed(question: Said, screen: Screen, *, yes: bool) -> bool:
         return await screen.agrees_to_send(question, keyboard)
 
 
-def _refused(screen: Screen) -> Exit:
-    screen.result(said("Nothing was entered."), good=False)
-    return Exit.REFUSED
-
-
 # ---- the screen -------------------------------------------------------------------------------------------------
 
 
@@ -253,38 +237,8 @@ def _close(
     as_before = findings.before == findings.after and not findings.left
     code = Exit.UNDECIDED if not as_before else Exit.STOPPED if findings.stopped else Exit.DONE
     if screen.voice.as_json:
-        screen.emit(_object(findings, abonent, path, code))
-    table = Table.grid(padding=(0, 2))
-    for name, fact in profile.facts():
-        told: str = describe_fact(name, fact.value)
-        if why := findings.missing.get(name):
-            told = said("{fact} (not learned: {why})", fact=told, why=why)
-        table.add_row("", render(STANDING_NAMES[fact.standing], "dim"), render(told, limit=600))
-    lines = [Text(""), render(said("The billing's profile is in {file}.", file=path))]
-    if findings.stopped:
-        lines.append(render(said("The probe stopped: {why}", why=findings.stopped), "bold red", 600))
-    for one, why in findings.left.items():
-        lines.append(render(said("Not taken back: {entry}: {why}", entry=str(one), why=why), "bold red"))
-    if findings.left or (findings.stopped and findings.after is None):
-        again = said("Type the same command again: it takes back what it can, or names what it cannot.")
-        lines.append(render(again))
-    before, after = _roubles(findings.before), _roubles(findings.after)
-    if as_before:
-        good = said("All is taken back; the balance was {before} and is {after}.", before=before, after=after)
-        lines.append(render(good, "green"))
-    else:
-        bad = said("Look at the subscriber: the balance was {before} and is {after}.", before=before, after=after)
-        lines.append(render(bad, "bold red"))
-    screen.result(Group(Text(""), table, *lines), good=code is Exit.DONE)
-    return code
-
-
-def _object(findings: Findings, abonent: Abonent, path: Path, code: Exit) -> dict[str, object]:
-    return {
-        "abonent": abonent.id,
-        "learned": {name: msgspec.to_builtins(value) for name, value in findings.learned.items()},
-        "not_learned": dict(findings.missing),
-        "left": [
+        before, after = (None if one is None else two_decimals(one) for one in (findings.before, findings.after))
+        left = [
             {
                 "op_id": one.operation.op_id,
                 "op_type": one.operation.op_type,
@@ -292,22 +246,30 @@ def _object(findings: Findings, abonent: Abonent, path: Path, code: Exit) -> dic
                 "why": why,
             }
             for one, why in findings.of(Entered).items()
-        ],
-        "created_left": [
+        ]
+        created = [
             {"model": one.model, "id": one.id, "contract_number": one.name, "why": why}
             for one, why in findings.of(ProbeObject).items()
-        ],
-        "balance_before": _text(findings.before),
-        "balance_after": _text(findings.after),
-        "profile": str(path),
-        "exit": int(code),
-        "error": findings.stopped,
-    }
+        ]
+        screen.emit(
+            {
+                "abonent": abonent.id,
+                "learned": {name: msgspec.to_builtins(value) for name, value in findings.learned.items()},
+                "not_learned": dict(findings.missing),
+                "left": left,
+                "created_left": created,
+                "balance_before": before,
+                "balance_after": after,
+                "profile": str(path),
+                "exit": int(code),
+                "error": findings.stopped,
+            }
+        )
+    told = {"profile": profile, "found": findings, "path": path, "good": as_before, "describe": describe_fact}
+    balances = {"before": _roubles(findings.before), "after": _roubles(findings.after)}
+    screen.result(drawn("probe.j2", balances=balances, STANDING_NAMES=STANDING_NAMES, **told), good=code is Exit.DONE)
+    return code
 
 
 def _roubles(balance: Decimal | None) -> str | Decimal:
     return said("not known") if balance is None else balance
-
-
-def _text(balance: Decimal | None) -> str | None:
-    return None if balance is None else two_decimals(balance)

@@ -1,15 +1,15 @@
 """`purge`: removes what finished runs hold of people, and rewrites the journal without it."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import structlog
 import typer
-from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +19,7 @@ from checkpoints.own_files import kept_copies
 from checkpoints.purge import Purge
 from checkpoints.records import Purged, Run, Stage, Totals
 from cli.commands.execution import execute
-from cli.output.answer_files import ANSWER_FILE_PARAMETER
+from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.journal import open_existing, unfinished
 from cli.session.order import PLAN
 from cli.session.plans import plans_beside
@@ -30,9 +30,8 @@ from cli.settings.settings import Settings
 from cli.show.preview import same_input
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.language import reader
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
-from cli.terminal.texts import count, markup_safe, moment, money, printable, reason_of
+from cli.terminal.texts import count, decimal, moment, money, printable, reason_of
 from cli.terminal.waiting import waiting
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import Catalogue
@@ -106,6 +105,39 @@ def _which(name: str | None, age: str | None) -> str | datetime:
     return datetime.now(UTC) - timedelta(days=int(found[1]))
 
 
+class RunToPurge(NamedTuple):
+    """A run that can be purged, the time of its last change, its totals, and files of it that are not."""
+
+    run: Run
+    ended: datetime
+    totals: Totals
+    files: Sequence[Path]
+
+
+class Selection(NamedTuple):
+    """What is purged: runs, plans and kept copies of the journal; and why other runs are left alone."""
+
+    runs: Sequence[RunToPurge]
+    left_alone: Sequence[Mapping[str, str]]
+    plans: Sequence[Run]
+    copies: Sequence[Path]
+
+
+@dataclass(slots=True)
+class PurgeResult:
+    """What a purge has done, as `--json` shows it; `files` were written for people by the runs, and stay."""
+
+    journal: str
+    purged: list[dict[str, Any]] = field(default_factory=list)
+    plans: int = 0
+    copies: list[Path] = field(default_factory=list)
+    left_alone: list[Mapping[str, str]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    bytes_before: int = 0
+    bytes_after: int = 0
+    exit: Exit = Exit.DONE
+
+
 async def purge(which: str | datetime, settings: Settings, screen: Screen, *, keep_totals: bool, yes: bool) -> Exit:
     """Purge the run of a name, or all runs without a change since a time.
 
@@ -122,15 +154,15 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
                 )
         chosen = await select(which, journal, catalogue, keep_totals=keep_totals)
         if isinstance(which, str) and chosen.left_alone:
-            (left,) = chosen.left_alone
-            raise CommandRefused("run {run} is not purged: {why}", run=left.run, why=left.why)
-        result = PurgeResult(journal.name, left_alone=list(chosen.left_alone), bytes_before=await journal.size())
-        if not chosen.is_empty:
-            screen.say(_preview(chosen, keep_totals=keep_totals))
+            raise CommandRefused("run {run} is not purged: {why}", **chosen.left_alone[0])
+        result = PurgeResult(journal.name, left_alone=[*chosen.left_alone], bytes_before=await journal.size())
+        if chosen.runs or chosen.plans or chosen.copies:
+            tables = {"runs": _table(chosen.runs)}
+            values = {"chosen": chosen, "keep_totals": keep_totals, "most": MAX_RUNS_SHOWN, "result": None}
+            screen.say(drawn("purge_ahead.j2", tables, **values))
             if not yes:
                 await _ask(chosen, screen)
-        for one in chosen.runs:
-            run = one.run
+        for run, ended, totals, files in chosen.runs:
             kept = Purge(kept_parameters(run, catalogue), emptied, keep_totals=keep_totals)
             try:
                 with waiting(said("purging run {run}", run=run.name)):
@@ -138,20 +170,44 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
                     await wipe_secrets(run, journal)
             except (RunHeld, RunTakenOver, RunUnfinished) as error:
                 # Somebody has begun to work on it since it was looked at.
-                result.left_alone.append(RunLeftAlone(run.name, text_of(error)))
+                result.left_alone.append({"run": run.name, "why": text_of(error)})
                 continue
-            log.info("purged", purged=run.name, keep_totals=keep_totals, rows=one.totals.frozen)
-            result.purged.append(PurgedRun(run.name, run.job, one.ended, removed))
-            result.files += one.files
+            log.info("purged", purged=run.name, keep_totals=keep_totals, rows=totals.frozen)
+            result.purged.append({"run": run.name, "job": run.job, "last_change": ended, "removed": removed})
+            result.files += files
         rows_of_plans = await _clean(chosen, journal, result, screen)
         result.bytes_after = await journal.size()
     if screen.voice.as_json:
         screen.emit(result)
-    screen.result(_closing(result, rows_of_plans), good=result.exit is Exit.DONE)
+    removed_of = {
+        one.name: Quantity(sum(getattr(run["removed"], one.name) for run in result.purged)) for one in fields(Purged)
+    }
+    closing = drawn(
+        "purge.j2",
+        result=result,
+        removed={**removed_of, "refused": removed_of["refusals"]},
+        rows_of_plans=rows_of_plans,
+        before=decimal(result.bytes_before / _MEGABYTE),
+        after=decimal(result.bytes_after / _MEGABYTE),
+        most=MAX_RUNS_SHOWN,
+    )
+    screen.result(closing, good=result.exit is Exit.DONE)
     return result.exit
 
 
-async def _ask(chosen: "Selection", screen: Screen) -> None:
+def _table(runs: Sequence[RunToPurge]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    whole = said("run"), said("last change")
+    for column in (whole[0], said("job"), said("rows from"), said("rows"), said("sum"), whole[1]):
+        table.add_column(printable(column), overflow="fold", no_wrap=column in whole)
+    for run, ended, totals, _ in runs[:MAX_RUNS_SHOWN]:
+        source = Text(printable(run.source, 40) or "–")
+        rows = count(totals.frozen + totals.refused)
+        table.add_row(Text(run.name, "bold"), run.job, source, rows, money(totals.amount), moment(ended))
+    return table
+
+
+async def _ask(chosen: Selection, screen: Screen) -> None:
     runs = counted("{n} run", "{n} runs", len(chosen.runs))
     what = plans = counted("{n} plan", "{n} plans", len(chosen.plans))
     if chosen.runs:
@@ -162,19 +218,29 @@ async def _ask(chosen: "Selection", screen: Screen) -> None:
     with screen.keyboard("") as keyboard:
         if keyboard is None:
             raise CommandRefused("{unattended}\nNothing was removed.", unattended=is_unattended(question, ""))
-        if not await screen.agrees(f"\n[bold]{markup_safe(question)}[/]", keyboard):
+        if not await screen.agrees(question, keyboard):
             raise CommandRefused(said("the answer was no\nNothing was removed."))
 
 
-async def _clean(chosen: "Selection", journal: Journal, result: "PurgeResult", screen: Screen) -> int:
-    """Rewrite the journal without what was purged, and remove plans and copies; returns the rows of the plans."""
-    rows = 0
+async def _clean(chosen: Selection, journal: Journal, result: PurgeResult, screen: Screen) -> int:
+    """Rewrite the journal without what was purged, and remove plans and copies; returns the rows of the plans.
+
+    Plans were never sent; their file is rewritten as well.
+    """
+    rows, path = 0, plans_beside(journal.path)
     why: str | None = None
     try:
         if not await journal.is_cleaned():
             with waiting(said("rewriting the journal without what was purged")):
                 await journal.clean()
-        rows = await _purge_plans(journal, chosen.plans)
+        if path.exists():
+            async with open_journal(path) as lists:
+                for plan in chosen.plans:
+                    rows += (await lists.totals(plan)).frozen
+                    await lists.discard(plan)
+                    rows += (await lists.purge(plan, Purge({}, emptied, keep_totals=False))).refusals
+                if not await lists.is_cleaned():
+                    await lists.clean()
         result.plans = len(chosen.plans)
         for copy in chosen.copies:
             copy.unlink(missing_ok=True)
@@ -188,21 +254,6 @@ async def _clean(chosen: "Selection", journal: Journal, result: "PurgeResult", s
     if why is not None:
         screen.complain(said("{error}\nThe same command once more tries it again", error=why))
         result.exit = Exit.STOPPED
-    return rows
-
-
-async def _purge_plans(journal: Journal, plans: Sequence[Run]) -> int:
-    """Remove the lists of these plans, which were never sent, and rewrite their file; returns their rows."""
-    path, rows = plans_beside(journal.path), 0
-    if not path.exists():
-        return rows
-    async with open_journal(path) as lists:
-        for plan in plans:
-            rows += (await lists.totals(plan)).frozen
-            await lists.discard(plan)
-            rows += (await lists.purge(plan, Purge({}, emptied, keep_totals=False))).refusals
-        if not await lists.is_cleaned():
-            await lists.clean()
     return rows
 
 
@@ -226,39 +277,6 @@ def kept_parameters(run: Run, catalogue: Catalogue) -> dict[str, str]:
 # ---- what of a journal is purged ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RunToPurge:
-    """A run that can be purged, the time of its last change, its totals, and files of it that are not."""
-
-    run: Run
-    ended: datetime
-    totals: Totals
-    files: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunLeftAlone:
-    """A run that is not purged, and why."""
-
-    run: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What is purged: runs, plans and kept copies of the journal; and the runs that are left alone."""
-
-    runs: Sequence[RunToPurge]
-    left_alone: Sequence[RunLeftAlone]
-    plans: Sequence[Run]
-    copies: Sequence[Path]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to purge."""
-        return not (self.runs or self.plans or self.copies)
-
-
 async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, *, keep_totals: bool) -> Selection:
     """The run of a name with the plans of its input, or the plan of that name; or what had no change since a time.
 
@@ -280,7 +298,7 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
             runs = [run]
             plans = [one for one in plans if same_input(one, run) or one.name == run.parameters.get(PLAN)]
     chosen: list[RunToPurge] = []
-    left_alone: list[RunLeftAlone] = []
+    left_alone: list[Mapping[str, str]] = []
     for run in runs:
         if run.has_only_totals or (keep_totals and run.purged_at is not None):
             if before is None:
@@ -290,7 +308,7 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
         if before is not None and ended >= before:
             continue
         if why := await _reason_to_keep(run, needed, journal):
-            left_alone.append(RunLeftAlone(run.name, why))
+            left_alone.append({"run": run.name, "why": why})
             continue
         spec = catalogue.get(run.job)
         made = [one.name for one in spec.parameters if one.makes_file] if spec else []
@@ -300,8 +318,8 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
     held = runs if before is None else [one.run for one in chosen]
     copies = [
         copy
-        for path, listed in ((journal.path, held), (plans_beside(journal.path), plans))
-        for copy in kept_copies(path)
+        for file, listed in ((journal.path, held), (plans_beside(journal.path), plans))
+        for copy in kept_copies(file)
         if (made_at := datetime.fromtimestamp(copy.stat().st_mtime, UTC)) < (before or made_at)
         or any(_was_in(run, made_at) for run in listed)
     ]
@@ -309,7 +327,6 @@ async def select(which: str | datetime, journal: Journal, catalogue: Catalogue, 
 
 
 def _was_in(run: Run, made: datetime) -> bool:
-    """Whether a copy of that time can hold rows of the run."""
     return run.created_at <= made and not (run.has_only_totals and run.purged_at and run.purged_at <= made)
 
 
@@ -319,8 +336,7 @@ async def _plans(journal: Journal) -> list[Run]:
     if not path.exists():
         return []
     async with open_journal(path) as lists:
-        complete = [plan for plan in await lists.runs() if plan.frozen_at or plan.discarded_at]
-    return [plan for plan in complete if plan.purged_at is None]
+        return [one for one in await lists.runs() if (one.frozen_at or one.discarded_at) and one.purged_at is None]
 
 
 async def _reason_to_keep(run: Run, needed: Mapping[int, str], journal: Journal) -> str | None:
@@ -344,26 +360,21 @@ async def _reason_to_keep(run: Run, needed: Mapping[int, str], journal: Journal)
 
 
 async def _needed(runs: Sequence[Run], journal: Journal) -> dict[int, str]:
-    """The runs whose rows are needed by others, with the reason."""
     needed: dict[int, str] = {}
     # The steps of the newest round of each job file, as long as its last step has not come to its end.
-    rounds: dict[tuple[str, str], tuple[int, list[Run]]] = {}
-    for run in runs:
-        mark = mark_of(run)
-        if mark is None or run.stage is Stage.DISCARDED:
-            continue
-        number, steps = rounds.get((mark.file, run.target), (0, []))
-        if mark.round >= number:
-            steps = [run] if mark.round > number else [*steps, run]
-            rounds[mark.file, run.target] = mark.round, steps
-    for (file, _), (_, steps) in rounds.items():
-        last = next((run for run in reversed(steps) if (mark := mark_of(run)) and mark.is_last), None)
+    steps = [(mark, run) for run in runs if (mark := mark_of(run)) and run.stage is not Stage.DISCARDED]
+    newest = defaultdict[tuple[str, str], int](int)
+    for mark, run in steps:
+        newest[mark.file, run.target] = max(mark.round, newest[mark.file, run.target])
+    for (file, target), number in newest.items():
+        of_round = [one for one in steps if (one[0].file, one[1].target, one[0].round) == (file, target, number)]
+        last = next((run for mark, run in reversed(of_round) if mark.is_last), None)
         if last is None or (await journal.totals(last)).count_where(settled=False) or last.frozen_at is None:
             why = said(
                 "its job file {file} has steps left in this round, and would begin this one anew",
                 file=printable(file),
             )
-            needed.update(dict.fromkeys((run.run_id for run in steps), why))
+            needed.update(dict.fromkeys((run.run_id for _, run in of_round), why))
     by_name = {run.name: run for run in runs}
     for undo in runs:
         if undo.job != UNDO or not await unfinished(undo, journal):
@@ -373,68 +384,3 @@ async def _needed(runs: Sequence[Run], journal: Journal) -> dict[int, str]:
             needed[taken.run_id] = said("run {undo} takes it back and is not at its end", undo=undo.name)
             taken = by_name.get(taken.parameters[RUN]) if taken.job == UNDO else None
     return needed
-
-
-# ---- the screen -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PurgedRun:
-    """What was removed of a run."""
-
-    run: str
-    job: str
-    last_change: datetime
-    removed: Purged
-
-
-@dataclass(slots=True)
-class PurgeResult:
-    """What a purge has done, as `--json` shows it; `files` were written for people by the runs, and stay."""
-
-    journal: str
-    purged: list[PurgedRun] = field(default_factory=list)
-    plans: int = 0
-    copies: list[Path] = field(default_factory=list)
-    left_alone: list[RunLeftAlone] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
-    bytes_before: int = 0
-    bytes_after: int = 0
-    exit: Exit = Exit.DONE
-
-
-def _preview(chosen: Selection, *, keep_totals: bool) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    whole, of_several = (
-        (said("run"), said("last change")),
-        (said("job"), said("rows from"), said("rows"), said("sum")),
-    )
-    for column in (whole[0], *of_several, whole[1]):
-        table.add_column(printable(column), overflow="fold", no_wrap=column in whole)
-    for one in chosen.runs[:MAX_RUNS_SHOWN]:
-        table.add_row(
-            Text(one.run.name, "bold"),
-            one.run.job,
-            Text(printable(one.run.source, 40) or "–"),
-            count(one.totals.frozen + one.totals.refused),
-            money(one.totals.amount),
-            moment(one.ended),
-        )
-    return drawn(
-        "purge_ahead.j2", {"runs": table}, chosen=chosen, keep_totals=keep_totals, most=MAX_RUNS_SHOWN, result=None
-    )
-
-
-def _closing(result: PurgeResult, rows_of_plans: int) -> RenderableType:
-    names = [one.name for one in fields(Purged)]
-    removed = {name: Quantity(sum(getattr(one.removed, name) for one in result.purged)) for name in names}
-    before, after = (reader().decimal(size / _MEGABYTE) for size in (result.bytes_before, result.bytes_after))
-    return drawn(
-        "purge.j2",
-        result=result,
-        removed={**removed, "refused": removed["refusals"]},
-        rows_of_plans=rows_of_plans,
-        before=before,
-        after=after,
-        most=MAX_RUNS_SHOWN,
-    )

@@ -8,32 +8,35 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 
 import anyio
-import anyio.to_thread
 import msgspec
 import typer
+from rich.console import RenderableType
 from rich.text import Text
 
 from cli.settings.flags import COMMON_PART, FaultWords, Flags, flag
-from cli.settings.settings import load
+from cli.settings.settings import load, own_jobs_of
+from cli.show.parts import section, stack
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import command, one_line, render
+from cli.terminal.layout import Hanging, command, one_line, render, steps_list
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import LONGEST, WHOLE, duration, printable, reason_of
 from cli.terminal.waiting import waiting
-from texts.remedies import PROGRAM, SETTINGS_FILE, setting
+from jobs.spec.spec import JobSpec
+from texts.remedies import PROGRAM, SETTINGS_FILE, command_line, setting
 from texts.said import Quantity, Said, counted, said, text_of
 
 if TYPE_CHECKING:
+    from jobs.access.gateway import Gateway
     from lab.crash.trials import Trial
-    from lab.fleet.fleet_round import FleetRound
     from lab.simulation.campaign import Campaign
 
 Play: TypeAlias = Callable[[int, int], Awaitable[tuple[Any, Text, Path]]]
@@ -44,10 +47,12 @@ ROWS: Final = 240
 ALL_JOBS: Final = "all"
 USUAL_JOBS: Final = ("balances", "warning-threshold", "payment")
 """The jobs that the help names. Repeated from the lab, since help must not import it."""
-
-_SEEDS: Final = 1_000_000
+SEED: Final = "\0"
+"""Stands for the seed in the words that repeat a round."""
+SEEDS: Final = 1_000_000
 _MAX_PROBLEMS_SHOWN: Final = 10
 """Problems of one round that are shown; the JSON has them all."""
+_VIOLATIONS_SHOWN: Final = 3
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -56,27 +61,20 @@ app: Final = typer.Typer(add_completion=False)
 class Series:
     """Rounds one after the other: the first seed, and their number or their duration.
 
-    With `count_on` the seeds count up from the first one; otherwise each is drawn. `own` is the trial of a job of
-    one's own, and `declaration` the file that declares it, where that is checked. Of a `fleet` all is drawn by the
-    seed, but whether it is a small one.
+    `opened` makes their lab in a folder; `words` are the command that repeats one of them. With `count_on` the seeds
+    count up from the first one; otherwise each is drawn.
     """
 
     seed: int
-    count_on: bool
-    rounds: int | None
+    words: Sequence[str]
+    opened: Callable[[Path, Screen], Play]
+    count_on: bool = True
+    rounds: int | None = None
     minutes: float = MINUTES
-    job: str | None = None
-    rows: int = ROWS
-    faults: Sequence[str] = ()
-    config: Path | None = None
-    own: "Trial | None" = None
-    declaration: Path | None = None
-    fleet: bool = False
-    quick: bool = False
 
     def seed_of(self, number: int) -> int:
         """The seed of a round, counted from 0."""
-        return self.seed + number if self.count_on or not number else secrets.randbelow(_SEEDS)
+        return self.seed + number if self.count_on or not number else secrets.randbelow(SEEDS)
 
     def goes_on(self, done: int, seconds: float) -> bool:
         """Whether another round is due; none is begun that would end well after the time is up."""
@@ -86,22 +84,13 @@ class Series:
         return seconds + mean / 2 < self.minutes * 60
 
     @property
-    def name(self) -> str:
-        """Begins the names of its files."""
-        return f"{PROGRAM}-selftest-fleet" if self.fleet else f"{PROGRAM}-selftest"
+    def fleet(self) -> bool:
+        """Whether these are rounds of a fleet."""
+        return "--fleet" in self.words
 
     def repeat(self, seed: int) -> str:
         """The command that repeats the round with this seed."""
-        rows = None if self.rows == ROWS else self.rows
-        if self.fleet:
-            return " ".join([PROGRAM, "selftest", "--fleet", *["--quick"] * self.quick, "--seed", str(seed)])
-        if self.declaration is not None:
-            words = ["jobs", "check", str(self.declaration), "--seed", str(seed), "--rounds", "1"]
-            return " ".join([PROGRAM, *map(quote, words), *(("--rows", str(rows)) if rows else ())])
-        faults = [("--fault", word) for word in self.faults]
-        given = [("--job", self.job), *faults, ("--rows", rows), ("--config", self.config)]
-        options = (str(word) for flag, value in given if value is not None for word in (flag, value))
-        return " ".join([PROGRAM, "selftest", "--seed", str(seed), "--rounds", "1", *map(quote, options)])
+        return " ".join([PROGRAM, *(str(seed) if word == SEED else quote(word) for word in self.words)])
 
 
 @app.command("selftest")
@@ -144,59 +133,51 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     Everything is real but the billing: processes, sockets, Firebird, signals. Nothing else is touched: address,
     database and journal of the settings are not used.
     """
-    drawn = secrets.randbelow(_SEEDS) if seed is None else seed
+    drawn = secrets.randbelow(SEEDS) if seed is None else seed
     screen = Screen(Voice(as_json=as_json))
     if simulate is not None:
-        limit = math.inf if minutes == MINUTES else minutes
         # From there on schedules of fleets are among them.
-        first = _SEEDS + drawn if seed is None else seed
+        first, limit = SEEDS + drawn if seed is None else seed, math.inf if minutes == MINUTES else minutes
         raise typer.Exit(run_simulation(first, simulate, limit, screen))
+    own_rows = None if rows == ROWS else str(rows)
     if fleet:
-        given = {"job": job, "fault": fault, "config": config, "rows": None if rows == ROWS else rows}
-        for name in (name for name, value in given.items() if value):
-            raise CommandRefused(
-                "{fleet} has rows and faults of its own: leave {flag} out", fleet=setting("fleet"), flag=setting(name)
-            )
-        of_fleet = Series(drawn, count_on=True, rounds=rounds or 1, fleet=True, quick=quick)
-        raise typer.Exit(run_command(lambda: prove([of_fleet], screen, keep=keep)))
-    if quick:
+        for name, value in {"job": job, "fault": fault, "config": config, "rows": own_rows}.items():
+            if value:
+                raise CommandRefused(
+                    "{fleet} has rows and faults of its own: leave {flag} out",
+                    fleet=setting("fleet"),
+                    flag=setting(name),
+                )
+        words = ["selftest", "--fleet", *["--quick"] * quick, "--seed", SEED]
+        series = Series(drawn, words, partial(_open_fleet, quick=quick), rounds=rounds or 1)
+    elif quick:
         raise CommandRefused(
             "{quick} makes a fleet smaller: give {fleet} as well", quick=setting("quick"), fleet=setting("fleet")
         )
-    series = Series(
-        seed=drawn,
-        count_on=seed is not None,
-        rounds=rounds,
-        minutes=minutes,
-        job=job,
-        rows=rows,
-        faults=fault or (),
-        config=config,
-    )
-
-    async def work() -> Exit:
-        return await prove([await anyio.to_thread.run_sync(_with_trial, series)], screen, keep=keep)
-
-    raise typer.Exit(run_command(work))
+    else:
+        faults = fault or []
+        given = [("--job", job), *(("--fault", one) for one in faults), ("--rows", own_rows), ("--config", config)]
+        words = ["selftest", "--seed", SEED, "--rounds", "1"]
+        words += [str(word) for pair in given if pair[1] is not None for word in pair]
+        opened = partial(open_lab, job=job, rows=rows, faults=faults, config=config, own=_own_trial(job, config))
+        series = Series(drawn, words, opened, seed is not None, rounds, minutes)
+    raise typer.Exit(run_command(lambda: prove([series], screen, keep=keep)))
 
 
-def _with_trial(series: Series) -> Series:
-    """The series with the trial of its job, if that is one of one's own. Raises `CommandRefused`."""
+def _own_trial(job: str | None, config: Path | None) -> "Trial | None":
+    """The trial of a job of one's own, None for any other. Raises `CommandRefused`."""
     from lab.crash.drawing import ALL
     from lab.crash.errors import NoTrial
     from lab.crash.experiment_plan import IMPORT
     from lab.crash.trials import TRIALS, trial_of
 
-    if series.job is None or series.job in {ALL, IMPORT, *TRIALS}:
-        return series
-    spec = load(Flags(config=series.config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue.get(series.job)
-    if spec is None or spec.declared is None:
-        return series
+    if job is None or job in {ALL, IMPORT, *TRIALS}:
+        return None
+    spec = load(Flags(config=config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue.get(job)
     try:
-        return replace(series, own=trial_of(spec))
+        return None if spec is None or spec.declared is None else trial_of(spec)
     except NoTrial as error:
-        option = setting("job", printable(series.job))
-        raise CommandRefused("{option}: {error}", option=option, error=error) from error
+        raise CommandRefused("{option}: {error}", option=setting("job", printable(job)), error=error) from error
 
 
 # ---- rounds one after the other: of one load, or of a fleet -------------------------------------------------------
@@ -233,29 +214,36 @@ def _interrupted(code: Exit, screen: Screen) -> Exit:
 
 async def _run(series: Series, done: list[Any], screen: Screen, *, keep: bool) -> None:
     """Run the rounds, each in its own folder; those of passed ones are deleted unless `keep` is set."""
-    before, folder = len(done), Path(tempfile.mkdtemp(prefix=f"{series.name}-"))
-    began = anyio.current_time()
+    before, began = len(done), anyio.current_time()
+    folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-{_name(series)}-"))
     try:
-        play = (_open_fleet if series.fleet else _open_lab)(series, folder, screen)
+        play = series.opened(folder, screen)
         while series.goes_on(number := len(done) - before, anyio.current_time() - began):
             one, line, where = await play(number + 1, series.seed_of(number))
             done.append(one)
             line.stylize("green" if one.holds else "bold red")
             screen.say(line)
-            if one.holds and not keep:
+            if not one.holds:
+                _show_problems([problem.text for problem in one.problems], _MAX_PROBLEMS_SHOWN, screen)
+                screen.say_always(one_line("    ", render(said("all of it:")), " ", str(where)))
+                _show_repeat(series.repeat(one.plan.seed), screen)
+            elif not keep:
                 shutil.rmtree(where, ignore_errors=True)
-            if one.holds:
-                continue
-            for problem in one.problems[:_MAX_PROBLEMS_SHOWN]:
-                screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem.text, limit=LONGEST)))
-            if len(one.problems) > _MAX_PROBLEMS_SHOWN:
-                more = said("… and {number} more", number=Quantity(len(one.problems) - _MAX_PROBLEMS_SHOWN))
-                screen.say_always(Text.assemble("    ", render(more)))
-            screen.say_always(one_line("    ", render(said("all of it:")), " ", str(where)))
-            _show_repeat(series.repeat(one.plan.seed), screen)
     finally:
         if not keep and all(one.holds for one in done[before:]):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _name(series: Series) -> str:
+    return "selftest-fleet" if series.fleet else "selftest"
+
+
+def _show_problems(problems: Sequence[str], most: int, screen: Screen) -> None:
+    for problem in problems[:most]:
+        screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
+    if len(problems) > most:
+        more = said("… and {number} more", number=Quantity(len(problems) - most))
+        screen.say_always(Text.assemble("    ", render(more)))
 
 
 def _show_repeat(typed: str, screen: Screen) -> None:
@@ -264,13 +252,16 @@ def _show_repeat(typed: str, screen: Screen) -> None:
 
 
 def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> Exit:
-    """Write the JSON of all rounds, and show what they come to."""
     from lab.crash.summary import as_json, total
 
-    if not series.fleet:
+    if series.fleet:
+        rounds = [_fleet_object(series, one) for one in done]
+        content = msgspec.json.encode({"seed": series.seed, "rounds": rounds})
+        content = msgspec.json.format(content, indent=1) + b"\n"
+    else:
         screen.say(Text(total(done).text(screen.err.width, printable), "bold"))
-    content = fleet_json(series, done) if series.fleet else as_json(series.seed, done, series.repeat)
-    path = Path(f"{series.name}-{series.seed}.json".removeprefix(f"{PROGRAM}-"))
+        content = as_json(series.seed, done, series.repeat)
+    path = Path(f"{_name(series)}-{series.seed}.json")
     try:
         path.write_bytes(content)
         where = render(said("all of it: {file}", file=path), "dim")
@@ -278,8 +269,7 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
         where = render(said("{file} could not be written: {why}", file=path, why=reason_of(error)), "yellow")
     if screen.voice.as_json:
         screen.out.file.write(content.decode())
-    failed = tuple(str(one.plan.seed) for one in done if not one.holds)
-    if failed:
+    if failed := tuple(str(one.plan.seed) for one in done if not one.holds):
         sentence = counted(
             "{failed} of {n} round failed, of the seeds {seeds}",
             "{failed} of {n} rounds failed, of the seeds {seeds}",
@@ -299,8 +289,21 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
     return Exit.DONE
 
 
-def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
-    """The lab of one load, which is killed; its rounds have a line each in a table."""
+def open_lab(  # noqa: PLR0913 - what a round is drawn from
+    folder: Path,
+    screen: Screen,
+    *,
+    job: str | None,
+    rows: int,
+    faults: Sequence[str] = (),
+    config: Path | None = None,
+    own: "Trial | None" = None,
+    declaration: Path | None = None,
+) -> Play:
+    """The lab of one load, which is killed; its rounds have a line each in a table.
+
+    `own` is the trial of a job of one's own, and `declaration` the file that declares it, where that is checked.
+    """
     from lab.crash.drawing import draw
     from lab.crash.errors import UnknownJob
     from lab.crash.experiment import Lab
@@ -308,26 +311,29 @@ def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
     from lab.crash.summary import heading, line_of
     from lab.mock.fault_plan import plan_text
 
-    faults = plan_text(series.faults) if series.faults else None
-    given = _settings(series.config) if series.declaration is None else None
-    config = given or folder / "no settings.toml"
-    if given is None:
+    fault_plan = plan_text(faults) if faults else None
+    if config is not None and not config.exists():
+        raise CommandRefused(
+            "there is no file {file} (from {option})", file=printable(config), option=setting("config")
+        )
+    settings = Path(config or SETTINGS_FILE).absolute()
+    if declaration is not None or not settings.exists():
         # Settings that name a declaration alone; nothing without one.
-        named = [] if series.declaration is None else [msgspec.json.encode(str(series.declaration)).decode()]
-        config.write_text("".join(f"jobs = [{one}]\n" for one in named), encoding="utf-8")
+        settings = folder / "no settings.toml"
+        named = f"jobs = [{msgspec.json.encode(str(declaration)).decode()}]\n" if declaration else ""
+        settings.write_text(named, encoding="utf-8")
     elif not screen.voice.as_json:
-        file = printable(given, WHOLE)
+        file = printable(settings, WHOLE)
         note = said("with the settings of {file}, but for address, database and journal", file=file)
         screen.say(render(note, "dim"))
-    lab = Lab(folder, ProgramUnderTest(config, without_settings(os.environ)))
+    lab = Lab(folder, ProgramUnderTest(settings, without_settings(os.environ)))
     screen.say(Text(heading(screen.err.width, printable), "dim"))
 
     async def play(number: int, seed: int) -> tuple[Any, Text, Path]:
         try:
-            plan = draw(seed, job=series.job, rows=series.rows, faults=faults, own=series.own)
+            plan = draw(seed, job=job, rows=rows, faults=fault_plan, own=own)
         except UnknownJob as error:
-            option = setting("job", printable(series.job))
-            raise CommandRefused("{option}: {error}", option=option, error=error) from error
+            raise CommandRefused("{option}: {error}", option=setting("job", printable(job)), error=error) from error
         with waiting(said("round {number}, seed {seed}", number=number, seed=seed)):
             one = await lab.run(plan)
         return one, Text(line_of(one).text(screen.err.width, printable)), lab.folder_of(plan)
@@ -335,19 +341,7 @@ def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
     return play
 
 
-def _settings(config: Path | None) -> Path | None:
-    """The settings of the real job: the file given, or the one in the folder if there is one."""
-    if config is None:
-        return Path.cwd() / SETTINGS_FILE if Path(SETTINGS_FILE).exists() else None
-    if not config.exists():
-        raise CommandRefused(
-            "there is no file {file} (from {option})", file=printable(config), option=setting("config")
-        )
-    return config.absolute()
-
-
-def _open_fleet(series: Series, folder: Path, screen: Screen) -> Play:
-    """The lab of a fleet, with a journal in PostgreSQL."""
+def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
     from lab.crash.program import without_settings
 
     try:
@@ -362,7 +356,7 @@ def _open_fleet(series: Series, folder: Path, screen: Screen) -> Play:
     lab = FleetLab(folder, FleetProgram(without_settings(os.environ)))
 
     async def play(_: int, seed: int) -> tuple[Any, Text, Path]:
-        plan = draw_round(seed, quick=series.quick)
+        plan = draw_round(seed, quick=quick)
         screen.say(
             counted(
                 "seed {seed}: {workers} workers, {n} billing, {rows} rows, {blows} blows; at most {time}",
@@ -395,34 +389,23 @@ def _open_fleet(series: Series, folder: Path, screen: Screen) -> Play:
     return play
 
 
-def fleet_json(series: Series, done: "Sequence[FleetRound]") -> bytes:
-    """All rounds, with their blows, takeovers and problems."""
-    rounds = [
-        {
-            "seed": one.plan.seed,
-            "holds": one.holds,
-            "seconds": round(one.seconds, 1),
-            "repeat": series.repeat(one.plan.seed),
-            "plan": asdict(one.plan),
-            "once": one.verdict.once,
-            "twice": one.verdict.twice,
-            "lost": one.verdict.lost,
-            "unknown": one.verdict.unknown,
-            "faults": dict(one.injected),
-            "blows": [asdict(dealt) for dealt in one.dealt],
-            "take_overs": [asdict(found) for found in one.verdict.take_overs],
-            "problems": [printable(problem.text) for problem in one.problems],
-        }
-        for one in done
-    ]
-    return msgspec.json.format(msgspec.json.encode({"seed": series.seed, "rounds": rounds}), indent=1) + b"\n"
+def _fleet_object(series: Series, one: Any) -> dict[str, object]:  # noqa: ANN401 - a round of the lab
+    verdict = one.verdict
+    return {
+        "seed": one.plan.seed,
+        "holds": one.holds,
+        "seconds": round(one.seconds, 1),
+        "repeat": series.repeat(one.plan.seed),
+        "plan": asdict(one.plan),
+        **{name: getattr(verdict, name) for name in ("once", "twice", "lost", "unknown")},
+        "faults": dict(one.injected),
+        "blows": [asdict(dealt) for dealt in one.dealt],
+        "take_overs": [asdict(found) for found in verdict.take_overs],
+        "problems": [printable(problem.text) for problem in one.problems],
+    }
 
 
 # ---- `selftest --simulate` ----------------------------------------------------------------------------------
-
-
-_SHOWN: Final = 3
-"""Violations that are shown; the JSON has them all."""
 
 
 def run_simulation(seed: int, schedules: int, minutes: float, screen: Screen) -> Exit:
@@ -437,10 +420,9 @@ def run_simulation(seed: int, schedules: int, minutes: float, screen: Screen) ->
             is_whole = False
     if screen.voice.as_json:
         screen.out.file.write(msgspec.json.encode(campaign.as_object()).decode() + "\n")
-    for violation in campaign.violations[:_SHOWN]:
+    for violation in campaign.violations[:_VIOLATIONS_SHOWN]:
         # Its problems, its story, and the command that repeats it.
-        for problem in violation.problems:
-            screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem, limit=LONGEST)))
+        _show_problems(violation.problems, len(violation.problems), screen)
         for moment, process, event in violation.story:
             screen.say_always(Text(f"    {moment:10.3f}  {process:8}  {printable(event)}"))
         _show_repeat(f"{PROGRAM} selftest --simulate 1 --seed {violation.seed}", screen)
@@ -468,3 +450,98 @@ def _campaign_line(campaign: "Campaign") -> Said:
         rate=Quantity(round(campaign.per_minute)),
         wrong=Quantity(len(campaign.violations)),
     )
+
+
+# ---- `jobs check` -------------------------------------------------------------------------------------------------
+
+
+class CheckedJob(NamedTuple):
+    """A job of a declaration: its trial, None where the lab has none, how it is shown, and what `--json` has of it.
+
+    `asks_a_person` who looks into the billing, sooner or later, also where nobody has seen it work.
+    """
+
+    name: str
+    trial: "Trial | None"
+    screen: RenderableType
+    told: Mapping[str, object]
+    asks_a_person: bool
+
+
+def _checked(spec: JobSpec, gateway: "Gateway") -> CheckedJob:
+    from jobs.promises import NEEDS_A_PERSON, lacks_of
+    from jobs.spec.errors import ParameterRefused
+    from lab.crash.errors import NoTrial
+    from lab.crash.trials import trial_of
+
+    trial, untried, found = None, None, list[tuple[bool, str]]()
+    try:
+        lacks = tuple(lacks_of(spec, gateway))
+    except ParameterRefused as error:
+        raise CommandRefused("job {name}: {why}", name=spec.name, why=error) from error
+    try:
+        trial = trial_of(spec)
+    except NoTrial as error:
+        untried = text_of(error)
+        found.append((spec.writes, said("not tried in the lab: {reason}", reason=untried)))
+    found += [(lack.kind in NEEDS_A_PERSON, lack.text) for lack in lacks]
+    lines = [Hanging(Text("  ! ", "yellow") if doubt else Text("  – "), render(text)) for doubt, text in found]
+    nothing = render(said("nothing is lacking: it is looked up, repeated, read back and taken back"))
+    head = Text.assemble((spec.name, "bold"), "  ", render(spec.summary))
+    shown = section(head, *(lines or [Hanging(Text("  ✓ ", "green"), nothing)]))
+    told = {"cannot": [{"what": lack.kind, "text": lack.text} for lack in lacks], "untried": untried}
+    asks = spec.writes and any(doubt for doubt, _ in found)
+    return CheckedJob(spec.name, trial, shown, {"name": spec.name, **told}, asks)
+
+
+def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, screen: Screen) -> Exit:
+    """Try all jobs of a declaration in the lab, and say what cannot be promised of them.
+
+    0 if all rounds hold and no job leaves anything to a person, 4 if one does, 1 if a round fails. Raises
+    `CommandRefused` for a declaration that cannot be used.
+    """
+    from billing.api.client import BillingClient, ClientSettings
+    from jobs.access.gateway import Gateway
+
+    (declaration,) = own_jobs_of([str(file)], Path.cwd(), said("the command line")).catalogue.declarations
+    if declaration.fault:
+        raise CommandRefused(declaration.fault)
+    # Nothing is asked of this billing: an effect says what it can by itself.
+    gateway = Gateway(BillingClient(ClientSettings("http://127.0.0.1:1")))
+    checked = [_checked(spec, gateway) for spec in declaration.jobs.values()]
+    if not screen.voice.as_json:
+        found = said("{file}, SHA-256 {digest}", file=printable(file), digest=declaration.digest)
+        screen.result(stack(found, *(one.screen for one in checked)))
+    first = secrets.randbelow(SEEDS) if seed is None else seed
+    words = ["jobs", "check", str(declaration.path), "--seed", SEED, "--rounds", "1"]
+    words += [] if rows == ROWS else ["--rows", str(rows)]
+    opened = partial(open_lab, rows=rows, declaration=declaration.path)
+    serieses = [
+        Series(first, words, partial(opened, job=one.name, own=one.trial), rounds=rounds)
+        for one in checked
+        if one.trial is not None
+    ]
+    done: list[Any] = []
+    code = Exit.DONE
+    if serieses:
+        beside = replace(screen, voice=replace(screen.voice, as_json=False))
+        code = run_command(lambda: prove(serieses, beside, done=done))
+    if code is Exit.DONE and any(one.asks_a_person for one in checked):
+        code = Exit.UNDECIDED
+    if screen.voice.as_json:
+        jobs = list[dict[str, object]]()
+        for each in checked:
+            played = [one for one in done if one.plan.job == each.name]
+            jobs.append({**each.told, "rounds": len(played), "failed": sum(not one.holds for one in played)})
+        whole = {"declaration": str(declaration.path), "sha256": declaration.digest, "jobs": jobs}
+        screen.emit({**whole, "exit": int(code)})
+    elif code in {Exit.DONE, Exit.UNDECIDED}:
+        usable = said("it can be used: name it in `jobs` of {file}", file=SETTINGS_FILE)
+        if code is Exit.UNDECIDED:
+            usable = said(
+                "it can be used, but not without a person: see the lines with ! above. Name it in `jobs` of {file}",
+                file=SETTINGS_FILE,
+            )
+        purpose = said("see it among the others")
+        screen.result(section(render(usable, "bold"), steps_list([(command_line("jobs"), purpose)])))
+    return code

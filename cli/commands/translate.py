@@ -17,8 +17,7 @@ from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.streams import held_by
 from cli.terminal.texts import WHOLE, printable, reason_of
-from cli.translate.findings import Finding
-from cli.translate.translation import Translated, Translation, translate_all
+from cli.translate.translation import Translated, translate_all
 from jobs.catalogue.catalogue import BUILT_IN, Catalogue
 from texts.remedies import PROGRAM, setting
 from texts.said import Quantity, counted, said, text_of
@@ -68,10 +67,10 @@ def _translate(
         if as_json:
             screen.emit({**_NOTHING, "error": text_of(error)})
         raise
-    for one in found:
-        if as_json:
-            screen.emit(as_object(one))
-    if not as_json:
+    if as_json:
+        for one in found:
+            screen.emit(_object(one))
+    else:
         _show_all(found, screen)
     if refused := sum(one.translation is None for one in found):
         raise CommandRefused(
@@ -98,8 +97,7 @@ def _catalogue(screen: Screen) -> Catalogue:
 _NOTHING: Final[Mapping[str, object]] = {"command": None, "faults": [], "notes": []}
 
 
-def as_object(one: Translated) -> Mapping[str, object]:
-    """A one-liner as an object of `--json`."""
+def _object(one: Translated) -> Mapping[str, object]:
     found = one.translation
     if found is None:
         return {"line": one.place.line, **_NOTHING, "error": one.refusal}
@@ -134,53 +132,56 @@ def _show_all(found: Sequence[Translated], screen: Screen) -> None:
         notes = [note for note in one.translation.notes if note not in shown_before]
         shown_before.update(notes)
         for fault in one.translation.faults:
-            screen.say(_format_finding(fault))
+            told = Text("✗ ", "red").append(printable(fault.place.text), "bold")
+            told.append(f": {printable(fault.what, WHOLE)}")
+            labels = printable(said("today")), printable(said("instead"))
+            width = max(map(len, labels)) + 2
+            for label, sentence in zip(labels, (fault.today, fault.instead), strict=True):
+                told.append(f"\n    {label:<{width}}", "dim").append(printable(sentence, WHOLE))
+            screen.say(told)
         for note in notes:
             screen.say(Text(f"{printable(said('note'))}  ", "dim").append(printable(note, WHOLE), "not dim"))
         if one.translation.faults or notes:
             screen.say()
         # Written directly: the console would wrap the lines.
         sys.stdout.write(f"# line {one.place.line}\n" if several else "")
-        commands = _commands(one.translation)
+        pretty, call = one.translation.pretty, one.translation.call
+        commands = f"{pretty(one.translation.command)}\n"
+        if call is not None:
+            lines = "".join(f"# {line}\n" for line in pretty(call).splitlines())
+            commands = f"{commands}\n# or the call as the line makes it:\n{lines}"
         sys.stdout.write(commands)
         sys.stdout.flush()
         if held_by(sys.stdout.encoding, commands) != commands:
             screen.say_always(Text(printable(NOT_HELD), "yellow"))
 
 
-def _commands(found: Translation) -> str:
-    first = f"{found.pretty(found.command)}\n"
-    if found.call is None:
-        return first
-    lines = found.pretty(found.call).splitlines()
-    return f"{first}\n# or the call as the line makes it:\n" + "".join(f"# {line}\n" for line in lines)
-
-
-def _format_finding(fault: Finding) -> Text:
-    told = Text("✗ ", "red").append(printable(fault.place.text), "bold").append(f": {printable(fault.what, WHOLE)}")
-    labelled_as = {printable(said("today")): fault.today, printable(said("instead")): fault.instead}
-    width = max(map(len, labelled_as)) + 2
-    for label, sentence in labelled_as.items():
-        told.append(f"\n    {label:<{width}}", "dim").append(printable(sentence, WHOLE))
-    return told
-
-
 def _text_of(line: str | None, file: Path | None) -> str:
     """The text from its argument, file or standard input. Raises `CommandRefused` for none or two of them."""
     if line is not None and file is not None:
         option = f"-f {printable(file)}"
-        raise CommandRefused(said("the line is given twice, as an argument and with {option}", option=option))
+        raise CommandRefused("the line is given twice, as an argument and with {option}", option=option)
     if line is not None and line != _STDIN and not _is_file(line):
         return line
     name = line if file is None else str(file)
     if name is not None and name != _STDIN:
-        return _decoded(_content(Path(name)), printable(name))
+        shown = printable(name)
+        try:
+            with os.fdopen(open_regular(Path(name)), "rb") as opened:
+                return _decoded(opened.read(LONGEST + 1), shown)
+        except FileNotFoundError as error:
+            raise CommandRefused(
+                "there is no file {file} here; to translate a one-liner, {how}", file=shown, how=_HOW
+            ) from error
+        except (OSError, ValueError) as error:
+            why = reason_of(error) if isinstance(error, OSError) else said("no file has such a name")
+            raise CommandRefused("{file} cannot be read: {why}", file=shown, why=why) from error
     # None if the process was started without standard input.
     nothing = sys.stdin is None or sys.stdin.closed
     if name is None and (nothing or sys.stdin.isatty()):
-        raise CommandRefused(said("there is no line to translate: {how}", how=_HOW))
+        raise CommandRefused("there is no line to translate: {how}", how=_HOW)
     if nothing:
-        raise CommandRefused(said("there is no standard input: {how}", how=_HOW))
+        raise CommandRefused("there is no standard input: {how}", how=_HOW)
     return _decoded(sys.stdin.buffer.read(LONGEST + 1), said("standard input"))
 
 
@@ -195,29 +196,16 @@ def _is_file(line: str) -> bool:
         return False
 
 
-def _content(file: Path) -> bytes:
-    name = printable(file)
-    try:
-        with os.fdopen(open_regular(file), "rb") as opened:
-            return opened.read(LONGEST + 1)
-    except FileNotFoundError as error:
-        sentence = said("there is no file {file} here; to translate a one-liner, {how}", file=name, how=_HOW)
-        raise CommandRefused(sentence) from error
-    except (OSError, ValueError) as error:
-        why = reason_of(error) if isinstance(error, OSError) else said("no file has such a name")
-        raise CommandRefused(said("{file} cannot be read: {why}", file=name, why=why)) from error
-
-
 def _decoded(content: bytes, name: str) -> str:
     if len(content) > LONGEST:
         raise CommandRefused(
-            said("{name} is longer than {bytes} bytes; give the page in parts", name=name, bytes=Quantity(LONGEST))
+            "{name} is longer than {bytes} bytes; give the page in parts", name=name, bytes=Quantity(LONGEST)
         )
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         at = error.start + 1
-        raise CommandRefused(said("{name} is not UTF-8 text, at byte {byte}", name=name, byte=at)) from error
+        raise CommandRefused("{name} is not UTF-8 text, at byte {byte}", name=name, byte=at) from error
 
 
 def _given(words: Sequence[str]) -> dict[str, str]:
@@ -225,5 +213,5 @@ def _given(words: Sequence[str]) -> dict[str, str]:
     for name, value in given.items():
         if not value.isprintable():
             option = setting("set", printable(name))
-            raise CommandRefused(said("{option}: the value has a character that cannot be seen", option=option))
+            raise CommandRefused("{option}: the value has a character that cannot be seen", option=option)
     return {name.removeprefix("$"): value for name, value in given.items()}

@@ -1,4 +1,9 @@
-"""The reader of a run that calls hooks: each event once, beside the run, noted in the run's history."""
+"""Hooks: what happens of a run is told to commands and addresses, as the table [hooks] of the settings says.
+
+a run's event ──▶ reader ──▶ message ──▶ a command's standard input, or an address
+
+Each event is told once, beside the run, and noted in the run's history.
+"""
 
 import math
 import os
@@ -6,11 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -57,99 +63,79 @@ from cli.terminal.texts import (
 from texts.remedies import DATABASE, PROGRAM
 from texts.said import Language, Said, counted, said
 
-# ---- calls of hooks -----------------------------------------------------------------------------------------------
-
+log = structlog.get_logger(__name__)
 
 LIMIT: Final = 10.0
 """Seconds that a call may last; then a command is killed with all of its children, and an address is left."""
+PING_EVERY: Final = 60.0
+"""Seconds between two pings."""
+RETURNS: Final = 10.0
+"""Seconds after which a hold is over: a billing that is tried by one call and fails again holds on."""
 
 _GRACE: Final = 1.0
 """Seconds to wait for what a command has still to say once it has ended, and for its end once it is killed."""
 _KEPT: Final = 300
 """Bytes that are kept of what a command says on its standard error: the last ones."""
 _PART: Final = 65_536
-_ERRORS: Final = 400
+_ERRORS, _REDIRECTS = 400, 300
 """HTTP answers from here on are errors; those from 300 on are redirects, which are not followed."""
-_REDIRECTS: Final = 300
-
-
-class HookCalls:
-    """Calls hooks, over one HTTP session that the first address opens. `hide` takes secrets out of a text."""
-
-    def __init__(self, hide: Callable[[str], str]) -> None:
-        self._hide = hide
-        self._session: aiohttp.ClientSession | None = None
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Close the session at the end of the context."""
-        try:
-            yield
-        finally:
-            if self._session is not None:
-                with anyio.CancelScope(shield=True):
-                    await self._session.close()
-
-    async def tell(self, hook: Hook, message: bytes) -> Said:
-        """Give the message, which is JSON, to a hook; returns what became of it."""
-        if hook.command:
-            try:
-                hook.check_program()
-            except SettingsRefused as error:
-                return said("it is not run: {why}", why=error)
-            return await _run(hook.command, message, self._hide)
-        if hook.name == APPRISE:
-            return await _run(_BY_APPRISE, _for_apprise(hook, message), self._hide)
-        headers = {"Content-Type": "application/json"}
-        url = hook.url.reveal()
-        return await self._ask(
-            lambda session: session.post(
-                url, data=message, headers=headers, allow_redirects=False, proxy=_proxy_of(url)
-            )
-        )
-
-    async def ping(self, hook: Hook) -> Said | None:
-        """Call an address without a message; None where it was taken, else why it was not."""
-        url = hook.url.reveal()
-        answer = await self._ask(lambda session: session.get(url, allow_redirects=False, proxy=_proxy_of(url)))
-        return None if answer == _TAKEN else answer
-
-    async def _ask(
-        self, call: Callable[[aiohttp.ClientSession], AbstractAsyncContextManager[aiohttp.ClientResponse]]
-    ) -> Said:
-        # No text of the library is shown: it may name the whole address, and that may hold a token.
-        try:
-            with anyio.fail_after(LIMIT):
-                if self._session is None:
-                    # Calls are a minute apart, and a connection that was kept might be dead by then.
-                    self._session = aiohttp.ClientSession(
-                        connector=aiohttp.TCPConnector(force_close=True),
-                        headers={"User-Agent": PROGRAM},
-                    )
-                # Nothing of the answer is read but its head, however long it is.
-                async with call(self._session) as response:
-                    return _judge(response.status)
-        except TimeoutError:
-            return said("no answer within {seconds} seconds", seconds=f"{LIMIT:g}")
-        except aiohttp.ClientConnectorError as error:
-            return said("it cannot be reached: {reason}", reason=reason_of(error.os_error))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return said("it cannot be reached: {reason}", reason=type(error).__name__)
-
-
-def _proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for an address.
-
-    aiohttp's `trust_env` does the same, and sends the password that ~/.netrc has for the host as well.
-    """
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
-
-
 _TAKEN: Final = said("taken")
+_BY_APPRISE: Final = (sys.executable, "-P", str(Path(__file__).with_name("apprise_message.py")))
+"""The command that sends by Apprise; nothing of the working folder is imported."""
+_PASSWORDS: Final = frozenset({DATABASE_PASSWORD, VAULT_KEY, "PGPASSWORD"})
+_ADDRESSES: Final = frozenset({API_URL, DATABASE, JOURNAL_FILE})
+
+Message: TypeAlias = Mapping[str, object]
 
 
-def _judge(status: int) -> Said:
+# ---- the call of a hook -------------------------------------------------------------------------------------------
+
+
+async def tell(hook: Hook, message: bytes, hide: Callable[[str], str]) -> Said:
+    """Give the message, which is JSON, to a hook; returns what became of it. `hide` takes secrets out of a text."""
+    if hook.command:
+        try:
+            hook.check_program()
+        except SettingsRefused as error:
+            return said("it is not run: {why}", why=error)
+        return await _run(hook.command, message, hide)
+    if hook.name == APPRISE:
+        told = msgspec.json.decode(message)
+        body = "\n".join([told["text"], *told.get("commands", ())])
+        url = hook.url.reveal().removeprefix(f"{APPRISE}://")
+        whole = {"url": url, "title": f"{PROGRAM}: {told['event']}", "body": body}
+        return await _run(_BY_APPRISE, msgspec.json.encode(whole), hide)
+    return await _ask(hook, "POST", data=message, headers={"Content-Type": "application/json"})
+
+
+async def ping(hook: Hook) -> Said | None:
+    """Call an address without a message; None where it was taken, else why it was not."""
+    answer = await _ask(hook, "GET")
+    return None if answer == _TAKEN else answer
+
+
+async def _ask(hook: Hook, method: str, **given: Any) -> Said:  # noqa: ANN401 - as the library takes it
+    url = hook.url.reveal()
+    parts = urlsplit(url)
+    # aiohttp's `trust_env` does the same, and sends the password that ~/.netrc has for the host as well.
+    proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    # Calls are a minute apart, and a connection that was kept might be dead by then.
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), headers={"User-Agent": PROGRAM})
+    # No text of the library is shown: it may name the whole address, and that may hold a token.
+    try:
+        with anyio.fail_after(LIMIT):
+            # Nothing of the answer is read but its head, however long it is.
+            async with session.request(method, url, allow_redirects=False, proxy=proxy, **given) as response:
+                status = response.status
+    except TimeoutError:
+        return said("no answer within {seconds} seconds", seconds=f"{LIMIT:g}")
+    except aiohttp.ClientConnectorError as error:
+        return said("it cannot be reached: {reason}", reason=reason_of(error.os_error))
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return said("it cannot be reached: {reason}", reason=type(error).__name__)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await session.close()
     if status >= _ERRORS:
         return said("it answered with the error {status}", status=status)
     if status >= _REDIRECTS:
@@ -159,55 +145,58 @@ def _judge(status: int) -> Said:
     return _TAKEN
 
 
-# ---- commands ---------------------------------------------------------------------------------------------------
-
-
 async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str]) -> Said:
-    """Run a command to its end, or kill it."""
-    with _Output() as output:
+    """Run a command to its end, or kill it; only the last of what it says on its standard error is kept."""
+    # The pipe is ours, so that it can be closed though a child of the command holds its other end.
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    last, is_whole = b"", anyio.Event()
+
+    async def read() -> None:
+        nonlocal last
+        part = b"."
+        while part:
+            await anyio.wait_readable(reading)
+            with suppress(BlockingIOError):
+                part = os.read(reading, _PART)
+                last = (last + part)[-_KEPT:]
+        is_whole.set()
+
+    with os.fdopen(reading, "rb", 0):
         try:
-            process = await anyio.open_process(
-                list(words),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=output.writing,
-                env=_environment(),
-                # A process group of its own: it is killed as a whole, and Ctrl-C on the terminal does not reach it.
-                start_new_session=True,
-            )
+            # Who is cancelled while it starts would leave its children behind.
+            with os.fdopen(writing, "wb", 0) as given, anyio.CancelScope(shield=True):
+                process = await anyio.open_process(
+                    list(words),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=given,
+                    env=_environment(),
+                    # A process group of its own: it is killed as a whole, and Ctrl-C does not reach it.
+                    start_new_session=True,
+                )
         except OSError as error:
             return said("it cannot be started: {reason}", reason=reason_of(error))
-        output.is_given()
         with anyio.move_on_after(LIMIT) as limit:
             try:
                 async with anyio.create_task_group() as group:
                     group.start_soon(_feed, process, message)
-                    group.start_soon(output.read)
+                    group.start_soon(read)
                     await process.wait()
                     with anyio.move_on_after(_GRACE):
-                        await output.ended.wait()
+                        await is_whole.wait()
                     group.cancel_scope.cancel()
             finally:
                 await _end(process)
     if limit.cancelled_caught:
         return said("killed: it had not ended after {seconds} seconds", seconds=f"{LIMIT:g}")
-    return _outcome(process.returncode or 0, hide(output.text))
-
-
-_BY_APPRISE: Final = (sys.executable, "-P", str(Path(__file__).with_name("apprise_message.py")))
-"""The command that sends by Apprise; nothing of the working folder is imported."""
-
-
-def _for_apprise(hook: Hook, message: bytes) -> bytes:
-    """What that command is told: the address behind `apprise://`, and the message as people read it."""
-    told = msgspec.json.decode(message)
-    body = "\n".join([told["text"], *told.get("commands", ())])
-    url = hook.url.reveal().removeprefix(f"{APPRISE}://")
-    return msgspec.json.encode({"url": url, "title": f"{PROGRAM}: {told['event']}", "body": body})
-
-
-_PASSWORDS: Final = frozenset({DATABASE_PASSWORD, VAULT_KEY, "PGPASSWORD"})
-_ADDRESSES: Final = frozenset({API_URL, DATABASE, JOURNAL_FILE})
+    code, output = process.returncode or 0, hide(last.decode("utf-8", "replace").strip())
+    if code == 0:
+        return _TAKEN
+    ended = said("it ended with exit code {code}", code=code)
+    if -code in set(signal.Signals):
+        ended = said("it was ended by {signal}", signal=signal.Signals(-code).name)
+    return said("{ended}: {output}", ended=ended, output=printable(output, _KEPT)) if output else ended
 
 
 def _environment() -> dict[str, str]:
@@ -219,63 +208,12 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _outcome(code: int, output: str) -> Said:
-    if code == 0:
-        return _TAKEN
-    ended = (
-        said("it was ended by {signal}", signal=signal.Signals(-code).name)
-        if -code in set(signal.Signals)
-        else said("it ended with exit code {code}", code=code)
-    )
-    return said("{ended}: {output}", ended=ended, output=printable(output, _KEPT)) if output else ended
-
-
 async def _feed(process: Process, message: bytes) -> None:
     """Give a command its message; one that does not read it is no matter."""
     if process.stdin is not None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             await process.stdin.send(message)
             await process.stdin.aclose()
-
-
-class _Output:
-    """What a command says on its standard error: read to its end, and only the last of it kept.
-
-    The pipe is ours, so that it can be closed though a child of the command holds its other end.
-    """
-
-    def __init__(self) -> None:
-        self.ended = anyio.Event()
-        self.writing: int | None
-        self._reading, self.writing = os.pipe()
-        self._last = b""
-
-    def __enter__(self) -> Self:
-        os.set_blocking(self._reading, False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._reading)
-        self.is_given()
-
-    @property
-    def text(self) -> str:
-        return self._last.decode("utf-8", "replace").strip()
-
-    def is_given(self) -> None:
-        """Close our copy of the end to which the command writes."""
-        if self.writing is not None:
-            os.close(self.writing)
-            self.writing = None
-
-    async def read(self) -> None:
-        part = b"."
-        while part:
-            await anyio.wait_readable(self._reading)
-            with suppress(BlockingIOError):
-                part = os.read(self._reading, _PART)
-                self._last = (self._last + part)[-_KEPT:]
-        self.ended.set()
 
 
 async def _end(process: Process) -> None:
@@ -291,81 +229,68 @@ async def _end(process: Process) -> None:
             await process.stdin.aclose()
 
 
-# ---- the messages of hooks ----------------------------------------------------------------------------------------
+# ---- the message of an event --------------------------------------------------------------------------------------
 
 
-Message: TypeAlias = Mapping[str, object]
+def message_of(event: RunEvent, run: Run, journal: str, language: Language, seconds: float = 0.0) -> Message:
+    """The message of an event; a hold has lasted for so many seconds.
 
-
-class HookMessages:
-    """Makes the messages of one run; `text` is in the language of whoever reads it, all else is the same in each."""
-
-    def __init__(self, run: Run, journal: str, language: Language) -> None:
-        self._run = run
-        self._journal = journal
-        self._language = language
-
-    def of(self, event: RunEvent, seconds: float = 0.0) -> Message:
-        """The message of an event; a hold has lasted for so many seconds."""
-        run, mark, facts = self._run, mark_of(self._run), dict[str, object]()
-        names = {"run": run.name, "job": run.job}
-        match event:
-            case RunBegan():
-                kind, left = HookEvent.START, event.totals.count_where(open=True)
+    `text` is in the language of whoever reads it, all else is the same in each.
+    """
+    mark, facts, names = mark_of(run), dict[str, object](), {"run": run.name, "job": run.job}
+    match event:
+        case RunBegan():
+            kind, left = HookEvent.START, event.totals.count_where(open=True)
+            facts = {"taken_up": event.taken_up, **states_object(event.totals)}
+            text = counted(
+                "run {run} ({job}) begins: {n} row to send",
+                "run {run} ({job}) begins: {n} rows to send",
+                left,
+                **names,
+            )
+            if event.taken_up:
                 text = counted(
-                    "run {run} ({job}) begins: {n} row to send",
-                    "run {run} ({job}) begins: {n} rows to send",
+                    "run {run} ({job}) goes on: {n} row to send",
+                    "run {run} ({job}) goes on: {n} rows to send",
                     left,
                     **names,
                 )
-                if event.taken_up:
-                    text = counted(
-                        "run {run} ({job}) goes on: {n} row to send",
-                        "run {run} ({job}) goes on: {n} rows to send",
-                        left,
-                        **names,
-                    )
-                facts = {"taken_up": event.taken_up, **states_object(event.totals)}
-            case Held():
-                kind, time = HookEvent.HOLD, duration(seconds)
-                text = said("run {run} ({job}) has been held for {time}: {why}", time=time, why=event.why, **names)
-                facts = {"cause": event.who, "why": event.why, "since": _moment(event.at), "seconds": seconds}
-            case NeedsPerson():
-                kind = HookEvent.PERSON
-                text = said("run {run} ({job}) needs you: {why}", why=event.why, **names)
-                facts = {"rows": event.rows, "why": event.why, "commands": list(event.commands)}
-            case RunEnded():
-                # What `--json` says of it, too.
-                kind, facts = HookEvent.END, dict(closing_object(event.closing))
-                text = said(
-                    "run {run} ({job}) has ended: {outcome}", outcome=describe_outcome(event.closing), **names
-                )
-            case FileEnded():
-                kind, facts = HookEvent.END, {**closing_object(event.closing), **names}
-                text = said(
-                    "job file {file} has ended after step {number} of {steps}: {outcome}",
-                    file=printable(mark.file if mark else run.source, WHOLE),
-                    number=mark.number if mark else 1,
-                    steps=mark.steps if mark else 1,
-                    outcome=describe_exit(event.closing),
-                )
-            case _:
-                raise TypeError(event)
-        badge = badge_of(run.parameters)
-        return {
-            "event": str(kind),
-            "text": self._language.render(text),
-            "at": _moment(event.at),
-            "run": run.name,
-            "job": run.job,
-            "source": run.source,
-            "billing": run.target,
-            "profile": badge and badge.as_object(),
-            "journal": self._journal,
-            "host": socket.gethostname(),
-            "job_file": mark and {"file": mark.file, "round": mark.round, "step": mark.number, "steps": mark.steps},
-            **facts,
-        }
+        case Held():
+            kind, time = HookEvent.HOLD, duration(seconds)
+            text = said("run {run} ({job}) has been held for {time}: {why}", time=time, why=event.why, **names)
+            facts = {"cause": event.who, "why": event.why, "since": _moment(event.at), "seconds": seconds}
+        case NeedsPerson():
+            kind, text = HookEvent.PERSON, said("run {run} ({job}) needs you: {why}", why=event.why, **names)
+            facts = {"rows": event.rows, "why": event.why, "commands": list(event.commands)}
+        case RunEnded():
+            # What `--json` says of it, too.
+            kind, facts, outcome = HookEvent.END, dict(closing_object(event.closing)), describe_outcome(event.closing)
+            text = said("run {run} ({job}) has ended: {outcome}", outcome=outcome, **names)
+        case FileEnded():
+            kind, facts = HookEvent.END, {**closing_object(event.closing), **names}
+            text = said(
+                "job file {file} has ended after step {number} of {steps}: {outcome}",
+                file=printable(mark.file if mark else run.source, WHOLE),
+                number=mark.number if mark else 1,
+                steps=mark.steps if mark else 1,
+                outcome=describe_exit(event.closing),
+            )
+        case _:
+            raise TypeError(event)
+    badge = badge_of(run.parameters)
+    return {
+        "event": str(kind),
+        "text": language.render(text),
+        "at": _moment(event.at),
+        **names,
+        "source": run.source,
+        "billing": run.target,
+        "profile": badge and badge.as_object(),
+        "journal": journal,
+        "host": socket.gethostname(),
+        "job_file": mark and {"file": mark.file, "round": mark.round, "step": mark.number, "steps": mark.steps},
+        **facts,
+    }
 
 
 def _moment(when: datetime) -> str:
@@ -375,18 +300,27 @@ def _moment(when: datetime) -> str:
 # ---- the reader of a run that calls hooks -------------------------------------------------------------------------
 
 
-PING_EVERY: Final = 60.0
-"""Seconds between two pings."""
-
-RETURNS: Final = 10.0
-"""Seconds after which a hold is over: a billing that is tried by one call and fails again holds on."""
-
-log = structlog.get_logger(__name__)
-
-
 def call_hooks(settings: HookSettings, language: Language, mask: OutputMask) -> OpenReader:
     """Makes readers that call the hooks of the settings. What they tell goes through `mask`."""
     return lambda live: HookReader(live, settings, language, mask)
+
+
+@dataclass(slots=True)
+class _Hold:
+    """A hold with its short interruptions: how long it has lasted without them, and whether it was told."""
+
+    event: Held
+    told: bool = False
+    lasted: float = 0.0
+    since: float = 0.0
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Of what waits now: for the time to tell of it, or for its return."""
+
+    def waits(self) -> anyio.CancelScope:
+        """Another wait, in place of the one before."""
+        self.scope.cancel()
+        self.scope = anyio.CancelScope()
+        return self.scope
 
 
 class HookReader(RunReader):
@@ -395,9 +329,8 @@ class HookReader(RunReader):
     def __init__(self, live: LiveRun, settings: HookSettings, language: Language, mask: OutputMask) -> None:
         self._live = live
         self._settings = settings
+        self._language = language
         self._mask = mask
-        self._messages = HookMessages(live.run, live.journal.name, language)
-        self._calls = HookCalls(mask)
         self._holds: dict[str, _Hold] = {}
         self._heard, self._events = anyio.create_memory_object_stream[RunEvent](math.inf)
 
@@ -408,7 +341,7 @@ class HookReader(RunReader):
     async def follow(self) -> None:
         """Call the hooks as the events come, and ping; returns when the calls at the end of the run have ended."""
         with self._heard, self._events:
-            async with self._calls.open(), anyio.create_task_group() as group:
+            async with anyio.create_task_group() as group:
                 pings = anyio.CancelScope()
                 group.start_soon(self._ping_on, pings)
                 async for event in self._events:
@@ -421,40 +354,41 @@ class HookReader(RunReader):
                 group.start_soon(self._ping)
 
     def _answer(self, event: RunEvent, group: TaskGroup) -> None:
-        """Begin what is to be done for an event."""
         match event:
             case Held(who=who):
                 hold = self._holds.setdefault(who, _Hold(event))
-                scope = hold.begin()
+                hold.since, scope = anyio.current_time(), hold.waits()
                 if not hold.told:
                     group.start_soon(self._call_after, hold, scope, group)
             case HoldEnded(who=who):
-                group.start_soon(self._forget, who, self._holds[who].end())
+                hold = self._holds[who]
+                hold.lasted += anyio.current_time() - hold.since
+                group.start_soon(self._forget, who, hold.waits())
             case _:
-                self._call(self._messages.of(event), group)
+                self._call(event, group)
 
-    async def _call_after(self, hold: "_Hold", scope: anyio.CancelScope, group: TaskGroup) -> None:
-        """Tell of a hold once it has lasted so long."""
-        seconds = self._settings.hold_seconds
+    async def _call_after(self, hold: _Hold, scope: anyio.CancelScope, group: TaskGroup) -> None:
         with scope:
-            await anyio.sleep(max(0.0, seconds - hold.lasted))
+            await anyio.sleep(max(0.0, self._settings.hold_seconds - hold.lasted))
             hold.told = True
-            self._call(self._messages.of(hold.event, seconds), group)
+            self._call(hold.event, group)
 
     async def _forget(self, who: str, scope: anyio.CancelScope) -> None:
-        """Forget a hold that does not come again."""
         with scope:
             await anyio.sleep(RETURNS)
             del self._holds[who]
 
-    def _call(self, message: Message, group: TaskGroup) -> None:
+    def _call(self, event: RunEvent, group: TaskGroup) -> None:
+        live, seconds = self._live, self._settings.hold_seconds
+        message = message_of(event, live.run, live.journal.name, self._language, seconds)
         if hook := self._settings.hooks.get(HookEvent(str(message["event"]))):
             group.start_soon(self._call_now, hook, message)
 
     async def _call_now(self, hook: Hook, message: Message) -> None:
         answer = said("given up when the run was closed")
         try:
-            answer = await self._calls.tell(hook, msgspec.json.encode(self._mask.value(dict(message))) + b"\n")
+            whole = msgspec.json.encode(self._mask.value(dict(message))) + b"\n"
+            answer = await tell(hook, whole, self._mask)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._note(f"{message['event']} {hook.name}", answer)
@@ -466,8 +400,6 @@ class HookReader(RunReader):
             await self._live.journal.history.note_command(self._live.run, ourselves(), called, answer)
         except JournalError as error:
             log.warning("the call of a hook is not noted in the journal", hook=called, why=str(error))
-
-    # ---- the ping ----
 
     async def _ping_on(self, scope: anyio.CancelScope) -> None:
         """Ping every minute while the run is worked on. Noted is when that fails, and when it works again."""
@@ -481,31 +413,4 @@ class HookReader(RunReader):
                 await anyio.sleep(PING_EVERY)
 
     async def _ping(self) -> Said | None:
-        return None if self._settings.ping is None else await self._calls.ping(self._settings.ping)
-
-
-class _Hold:
-    """A hold with its short interruptions: how long it has lasted without them, and whether it was told."""
-
-    def __init__(self, event: Held) -> None:
-        self.event = event
-        self.told = False
-        self.lasted = 0.0
-        self.scope = anyio.CancelScope()
-        """Of what waits now: for the time to tell of it, or for its return."""
-        self._since = 0.0
-
-    def begin(self) -> anyio.CancelScope:
-        """It holds, also again."""
-        self._since = anyio.current_time()
-        return self._next_scope()
-
-    def end(self) -> anyio.CancelScope:
-        """It holds no more, for now."""
-        self.lasted += anyio.current_time() - self._since
-        return self._next_scope()
-
-    def _next_scope(self) -> anyio.CancelScope:
-        self.scope.cancel()
-        self.scope = anyio.CancelScope()
-        return self.scope
+        return None if self._settings.ping is None else await ping(self._settings.ping)

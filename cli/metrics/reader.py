@@ -7,12 +7,12 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -28,38 +28,42 @@ from cli.terminal.texts import printable, reason_of
 from engine.pipeline.progress import Status
 from jobs.access.durable import write_all
 
-# ---- the text of the metrics --------------------------------------------------------------------------------------
-
+log = structlog.get_logger(__name__)
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4"
 """The type of the format, in an answer of HTTP; its charset is UTF-8."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A metric: its kind in the format, and its help."""
-
-    kind: str
-    help: str
-
-
-METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
+METRICS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "carbon_migrate_items": Metric("gauge", "Items of the run by state."),
-        "carbon_migrate_roubles": Metric("gauge", "Sum of the items of the run by state, in roubles."),
-        "carbon_migrate_refused_rows": Metric("gauge", "Rows of the input that were refused and are no items."),
-        "carbon_migrate_calls_total": Metric("counter", "Calls to the billing that have ended, of this process."),
-        "carbon_migrate_calls_in_flight": Metric("gauge", "Calls to the billing that are under way."),
-        "carbon_migrate_window_calls": Metric("gauge", "Calls that may be in flight at once."),
-        "carbon_migrate_held": Metric("gauge", "1 while no call may leave, else 0."),
-        "carbon_migrate_held_seconds_total": Metric("counter", "Seconds held by cause, of this process."),
-        "carbon_migrate_working": Metric("gauge", "1 while a process works on the run, 0 once it has ended."),
-        "carbon_migrate_updated_timestamp_seconds": Metric("gauge", "When these metrics were taken."),
-        "carbon_migrate_last_end_timestamp_seconds": Metric("gauge", "When the process has ended its work."),
-        "carbon_migrate_last_exit_code": Metric("gauge", "The exit code with which it has ended."),
+        "carbon_migrate_items": "Items of the run by state.",
+        "carbon_migrate_roubles": "Sum of the items of the run by state, in roubles.",
+        "carbon_migrate_refused_rows": "Rows of the input that were refused and are no items.",
+        "carbon_migrate_calls_total": "Calls to the billing that have ended, of this process.",
+        "carbon_migrate_calls_in_flight": "Calls to the billing that are under way.",
+        "carbon_migrate_window_calls": "Calls that may be in flight at once.",
+        "carbon_migrate_held": "1 while no call may leave, else 0.",
+        "carbon_migrate_held_seconds_total": "Seconds held by cause, of this process.",
+        "carbon_migrate_working": "1 while a process works on the run, 0 once it has ended.",
+        "carbon_migrate_updated_timestamp_seconds": "When these metrics were taken.",
+        "carbon_migrate_last_end_timestamp_seconds": "When the process has ended its work.",
+        "carbon_migrate_last_exit_code": "The exit code with which it has ended.",
     }
 )
-"""All metrics, in their order."""
+"""The help of all metrics, in their order."""
+LOOPBACK: Final = "127.0.0.1"
+PATH: Final = "/metrics"
+LIMITS: Final = DoorLimits(clients=8, idle=60.0, unread=5.0, ending=1.0)
+READABLE: Final = 0o644
+"""The exporter is another user. Nothing in the file is secret or of a person."""
+RUN_PLACE: Final = "{run}"
+"""Stands in the name of the file for that of the run."""
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+EVERY: Final = 15.0
+"""Seconds between two writings of the file, as often as Prometheus usually asks."""
+
+
+def kind_of(metric: str) -> str:
+    """The kind of a metric in the format."""
+    return "counter" if metric.endswith("_total") else "gauge"
 
 
 def exposition(run: str, job: str, status: Status, at: datetime, ended: RunEnded | None = None) -> str:
@@ -68,7 +72,9 @@ def exposition(run: str, job: str, status: Status, at: datetime, ended: RunEnded
 
     def add(name: str, value: float | Decimal, **labels: str) -> None:
         given = {"run": run, "job": job, **labels}
-        text = ",".join(f'{key}="{_escaped(word)}"' for key, word in given.items())
+        # The format escapes three characters in the value of a label.
+        escaped = {key: word.translate(_ESCAPES) for key, word in given.items()}
+        text = ",".join(f'{key}="{word}"' for key, word in escaped.items())
         number = format(value, "f") if isinstance(value, Decimal) else value
         samples.setdefault(f"carbon_migrate_{name}", []).append(f"carbon_migrate_{name}{{{text}}} {number}\n")
 
@@ -88,26 +94,10 @@ def exposition(run: str, job: str, status: Status, at: datetime, ended: RunEnded
         add("last_end_timestamp_seconds", round(ended.at.timestamp(), 3))
         add("last_exit_code", int(ended.closing.exit))
     return "".join(
-        f"# HELP {name} {metric.help}\n# TYPE {name} {metric.kind}\n{''.join(samples[name])}"
-        for name, metric in METRICS.items()
+        f"# HELP {name} {told}\n# TYPE {name} {kind_of(name)}\n{''.join(samples[name])}"
+        for name, told in METRICS.items()
         if name in samples
     )
-
-
-def _escaped(text: str) -> str:
-    """The value of a label, in which the format escapes three characters."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-# ---- the metrics of a run at an address of this machine, for a scraper --------------------------------------------
-
-
-LOOPBACK: Final = "127.0.0.1"
-HOSTS: Final = frozenset({LOOPBACK, "localhost"})
-PATH: Final = "/metrics"
-LIMITS: Final = DoorLimits(clients=8, idle=60.0, unread=5.0, ending=1.0)
-
-log = structlog.get_logger(__name__)
 
 
 async def serve_metrics(port: int, text: Callable[[], str]) -> None:
@@ -121,7 +111,7 @@ async def serve_metrics(port: int, text: Callable[[], str]) -> None:
             why=reason_of(error),
         )
         return
-    listening.setblocking(False)  # noqa: FBT003 - the socket's own signature
+    listening.settimeout(0)
     log.info("metrics are served", address=f"http://{LOOPBACK}:{listening.getsockname()[1]}{PATH}")
     try:
         await Door(listening, metrics_application(text), LIMITS).serve()
@@ -134,23 +124,13 @@ def metrics_application(text: Callable[[], str]) -> web.Application:
 
     async def answer(request: web.Request) -> web.Response:
         # A foreign name that leads here is an attack through DNS by a page in somebody's browser.
-        if request.url.host not in HOSTS:
+        if request.url.host not in {LOOPBACK, "localhost"}:
             raise web.HTTPForbidden
         return web.Response(body=text().encode(), headers={"Content-Type": f"{CONTENT_TYPE}; charset=utf-8"})
 
     made = web.Application(client_max_size=1)
     made.router.add_get(PATH, answer)
     return made
-
-
-# ---- the text file of the metrics, as node_exporter's textfile collector reads it ---------------------------------
-
-
-READABLE: Final = 0o644
-"""The exporter is another user. Nothing in the file is secret or of a person."""
-
-RUN_PLACE: Final = "{run}"
-"""Stands in the name of the file for that of the run."""
 
 
 class MetricsFile:
@@ -162,9 +142,25 @@ class MetricsFile:
         self._failed = False
 
     async def write(self, text: str) -> None:
-        """Replace the file in a thread; no error gets out."""
+        """Replace the file in a thread, by a rename of one beside it; no error gets out."""
+
+        def replace_file() -> None:
+            # What a killed process has left is no longer written to. A link that somebody puts there is not followed.
+            self._beside.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            try:
+                with os.fdopen(os.open(self._beside, flags, READABLE), "wb", 0) as made:
+                    os.fchmod(made.fileno(), READABLE)
+                    write_all(made.fileno(), text.encode())
+                    os.fsync(made.fileno())
+                self._beside.replace(self.path)
+            except OSError:
+                with suppress(OSError):
+                    self._beside.unlink()
+                raise
+
         try:
-            await anyio.to_thread.run_sync(self._replace, text.encode(), abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(replace_file, abandon_on_cancel=True)
         except OSError as error:
             if not self._failed:
                 log.warning(
@@ -176,45 +172,13 @@ class MetricsFile:
         else:
             self._failed = False
 
-    def _replace(self, content: bytes) -> None:
-        """Write beside, and rename. Raises OSError."""
-        # What a killed process has left is no longer written to. A link that somebody puts there is not followed.
-        self._beside.unlink(missing_ok=True)
-        descriptor = os.open(
-            self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, READABLE
-        )
-        try:
-            try:
-                os.fchmod(descriptor, READABLE)
-                write_all(descriptor, content)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            self._beside.replace(self.path)
-        except OSError:
-            with suppress(OSError):
-                self._beside.unlink()
-            raise
-
-
-# ---- the reader of a run that publishes its metrics ---------------------------------------------------------------
-
-
-EVERY: Final = 15.0
-"""Seconds between two writings of the file, as often as Prometheus usually asks."""
-
-Publish: TypeAlias = Callable[[str], Awaitable[None]]
-"""Takes the text of the metrics."""
-
 
 def publish_metrics(settings: MetricsSettings) -> OpenReader:
     """Makes readers that publish metrics as the settings say."""
 
     def open_reader(live: LiveRun) -> RunReader | None:
-        if live.ended:
-            return None
-        file = settings.file
-        return MetricsReader(live, MetricsFile(file, live.run.name).write if file else None, settings.port)
+        write = MetricsFile(settings.file, live.run.name).write if settings.file else None
+        return None if live.ended else MetricsReader(live, write, settings.port)
 
     return open_reader
 
@@ -222,7 +186,9 @@ def publish_metrics(settings: MetricsSettings) -> OpenReader:
 class MetricsReader(RunReader):
     """Measures one run, from the moment at which it begins to send."""
 
-    def __init__(self, live: LiveRun, publish: Publish | None, port: int | None = None) -> None:
+    def __init__(
+        self, live: LiveRun, publish: Callable[[str], Awaitable[None]] | None, port: int | None = None
+    ) -> None:
         self._live = live
         self._publish = publish
         self._port = port
@@ -248,16 +214,14 @@ class MetricsReader(RunReader):
         async with anyio.create_task_group() as group:
             if self._port is not None and not self._ended.is_set():
                 group.start_soon(serve_metrics, self._port, self.text)
-            while not self._ended.is_set():
-                await self._publish_now()
+            while self._publish is not None and not self._ended.is_set():
+                await self._publish(self.text())
                 with anyio.move_on_after(EVERY):
                     await self._ended.wait()
-            await self._publish_now()
+            await self._ended.wait()
+            if self._publish is not None:
+                await self._publish(self.text())
             group.cancel_scope.cancel()
-
-    async def _publish_now(self) -> None:
-        if self._publish is not None:
-            await self._publish(self.text())
 
     def text(self) -> str:
         """The metrics of this moment."""

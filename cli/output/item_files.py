@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from cli.terminal.waiting import waiting
 from engine.sources.exported import COLUMNS, STEP, harmless, named
 from jobs.spec.words import IMPORT
 from texts.remedies import setting
-from texts.said import said
+from texts.said import said, wording
 
 
 class _Stepped(msgspec.Struct):
@@ -37,14 +37,16 @@ _step_of: Final = msgspec.json.Decoder(_Stepped).decode
 
 REFUSED: Final = "refused"
 STDOUT: Final = Path("-")
+_PAGE: Final = 1000
 
 _WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_SPACE: Final = 0x20
-_DELETE: Final = 0x7F
-_SIGNS: Final = 0x2400
-_SIGN_OF_DELETE: Final = "\u2421"
+_SIGNS: Final = {chr(code): chr(0x2400 + code) for code in range(0x20)} | {"\x7f": "\u2421"}
+"""Controls as signs, ␛ for ESC, ␀ for NUL; � is for those without one and for what is no character.
+
+A terminal that shows the file would obey them, and many programs end a text at a NUL. Tabs and line ends stay.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,24 @@ async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], jo
 
 
 async def _pages(run: Run, states: Sequence[State | None], journal: Journal) -> AsyncIterator[list[list[str]]]:
-    wanted = {state for state in states if state is not None}
-    if wanted and run.job == IMPORT:
-        async for page_of_steps in _steps(run, wanted, journal):
-            yield page_of_steps
-    elif wanted:
-        async for items in journal.each_page(run, wanted):
-            yield [of_item(item, run) for item in items]
+    """The rows in pages; of an import each step has the whole cells of its row of the table.
+
+    Rejected ones of an import have the rows of the table in place of the steps, each once, with the first of its
+    steps that was refused. The journal keeps the cells with the step of the subscriber alone.
+    """
+    wanted, last, after = {state for state in states if state is not None}, "", 0
+    is_import, once = run.job == IMPORT, run.job == IMPORT and wanted == {State.REJECTED}
+    while wanted and (items := await journal.items(run, wanted, after=after, size=_PAGE)):
+        after = items[-1].number
+        cells = await journal.cells_of_lanes(run, {item.lane for item in items}) if is_import else {}
+        lines: list[list[str]] = []
+        for item in items:
+            whole = item if item.row else msgspec.structs.replace(item, row=cells.get(item.lane, ()))
+            # A folder that was refused refuses the subscribers in it, and these have the rows.
+            if not once or (item.lane != last and whole.row):
+                lines.append(of_item(whole, run))
+            last = item.lane
+        yield lines
     after = 0
     while None in states and (page := await journal.refusals(run, after=after)):
         yield [of_refusal(refusal_id, refusal, run) for refusal_id, refusal in page]
@@ -98,49 +111,26 @@ def columns_of(run: Run) -> tuple[str, ...]:
 
 def of_item(item: Item, run: Run) -> list[str]:
     """An item as a row of a file: the cells of the input, then those of `COLUMNS`."""
-    cells, _ = _fitted(item.row, len(run.header))
-    place, message = f"{run.name}/{item.number}", in_a_cell(item.message or "")
     step = [_step_of(item.payload).step] if run.job == IMPORT else []
-    return [*cells, place, str(item.line or ""), *step, str(item.state), item.answer or "", message]
+    own = [f"{run.name}/{item.number}", str(item.line or ""), *step, str(item.state), item.answer or ""]
+    return [*_fitted(item.row, run), *own, in_a_cell(item.message or "")]
 
 
 def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
     """A refused row as a row of a file, with the same columns."""
-    cells, surplus = _fitted(refusal.row, len(run.header))
     why = refusal.reason
     if refusal.column:
         why = said("{column}: {why}", column=refusal.column, why=why)
-    if surplus:
+    if surplus := refusal.row[len(run.header) :]:
         why = said("{why}; surplus cells: {cells}", why=why, cells=" | ".join(surplus))
     step = [""] if run.job == IMPORT else []
-    return [*cells, f"{run.name}/r{refusal_id}", str(refusal.line or ""), *step, REFUSED, "", in_a_cell(why)]
+    own = [f"{run.name}/r{refusal_id}", str(refusal.line or ""), *step, REFUSED, ""]
+    return [*_fitted(refusal.row, run), *own, in_a_cell(why)]
 
 
-# ---- an import ---------------------------------------------------------------------------------------------------
-
-
-async def _steps(run: Run, wanted: Collection[State], journal: Journal) -> AsyncIterator[list[list[str]]]:
-    """The rows of an import in these states: each step with the whole cells of its row of the table.
-
-    Rejected ones have the rows of the table in place of the steps, each once, with the first of its steps that was
-    refused. The journal keeps the cells with the step of the subscriber alone.
-    """
-    once, last = wanted == {State.REJECTED}, ""
-    async for items in journal.each_page(run, wanted):
-        cells = await journal.cells_of_lanes(run, {item.lane for item in items})
-        lines: list[list[str]] = []
-        for item in items:
-            whole = msgspec.structs.replace(item, row=item.row or cells.get(item.lane, ()))
-            # A folder that was refused refuses the subscribers in it, and these have the rows.
-            if not once or (item.lane != last and whole.row):
-                lines.append(of_item(whole, run))
-            last = item.lane
-        yield lines
-
-
-def _fitted(cells: Sequence[str], width: int) -> tuple[list[str], list[str]]:
-    """Exactly `width` cells, and the surplus cells."""
-    return [*cells[:width], *[""] * (width - len(cells))], list(cells[width:])
+def _fitted(cells: Sequence[str], run: Run) -> list[str]:
+    width = len(run.header)
+    return [*cells[:width], *[""] * (width - len(cells))]
 
 
 def in_a_cell(text: str) -> str:
@@ -151,17 +141,8 @@ def in_a_cell(text: str) -> str:
 # ---- the file ---------------------------------------------------------------------------------------------------
 
 
-def visible(cell: str) -> str:
-    """A cell whose controls are signs: ␛ for ESC, ␀ for NUL, � for those without one and for what is no character.
-
-    A terminal that shows the file would obey them, and many programs end a text at a NUL. Tabs and line ends stay.
-    """
-    return _CONTROL.sub(_sign, cell)
-
-
 def _sign(control: re.Match[str]) -> str:
-    code = ord(control[0])
-    return chr(_SIGNS + code) if code < _SPACE else _SIGN_OF_DELETE if code == _DELETE else "\ufffd"
+    return _SIGNS.get(control[0], "\ufffd")
 
 
 class Sheet:
@@ -172,7 +153,7 @@ class Sheet:
 
     def row(self, cells: Sequence[str]) -> None:
         """Write a row, with formula cells defused, and controls shown as signs."""
-        self._writer.writerow([harmless(visible(cell)) for cell in cells])
+        self._writer.writerow([harmless(_CONTROL.sub(_sign, cell)) for cell in cells])
 
     def all(self, page: Sequence[Sequence[str]]) -> None:
         """Write a page of rows."""
@@ -222,17 +203,10 @@ def refuse_present(target: OutputFile, *, is_in_folder: bool = False) -> None:
         raise CommandRefused("{path} is not a regular file: name another one", path=path)
     if not target.path.exists() or target.force:
         return
-    raise CommandRefused(
-        said("{path} is there already: name another folder, or give {force} to overwrite it", path=path, force=force)
-        if is_in_folder
-        else said(
-            "{path} is there already: name another file, or give {force} to overwrite it", path=path, force=force
-        )
-    )
-
-
-def _unwritable(path: Path, error: OSError) -> CommandRefused:
-    return CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error))
+    other = wording("{path} is there already: name another file, or give {force} to overwrite it")
+    if is_in_folder:
+        other = wording("{path} is there already: name another folder, or give {force} to overwrite it")
+    raise CommandRefused(other, path=path, force=force)
 
 
 @contextmanager
@@ -242,18 +216,16 @@ def replacing(target: OutputFile) -> Iterator[Path]:
     Raises `CommandRefused` when the path exists or cannot be written.
     """
     refuse_present(target)
-    path = target.path
+    path, made = target.path, Path()
     try:
         # In the same folder, so that the rename is atomic; mode 0600, like the journal.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    made = Path(name)
-    try:
+        made = Path(name)
         yield made
         made.replace(path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error
     finally:
-        made.unlink(missing_ok=True)
+        if made.name:
+            made.unlink(missing_ok=True)

@@ -1,23 +1,49 @@
-"""Tables as files: CSV, workbook or JSON lines, by the suffix of the path."""
+"""Tables as files: CSV, workbook or JSON lines, by the suffix of the path; among them answers and checked tables.
+
+Answers: each row of the input becomes one row for each object in its answer, or one row where there is none. The
+columns are those of the input, then the fields of all answers, which a first pass over the answers collects. Where
+formula cells are defused, the run's name is in the last column, so that the file is recognised when it comes back.
+
+A checked table has its own rows, the faulty cells marked and commented, and a sheet that lists them. It comes back as
+input: the column of faults and the sheet of faults are known by their name, and all other cells are as they were
+(`engine/sources/exported.py`); each joined table has a sheet of its name. Memory does not grow with the rows.
+"""
 
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Final, TypeAlias, TypeVar
 
 import anyio.from_thread
 import anyio.to_thread
 import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from cli.output.item_files import OutputFile, Sheet, in_a_cell, replacing
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Run
+from checkpoints.states import states_where
+from cli.output.item_files import STDOUT, OutputFile, Sheet, in_a_cell, replacing, written_to
 from cli.terminal.exits import CommandRefused
+from cli.terminal.layout import command, render
 from cli.terminal.texts import printable
-from jobs.effects.answer_cells import Cell
-from texts.said import Quantity
+from engine.rows import FAULTS
+from engine.sources.exported import RUN, harmless, is_of_export, named
+from engine.sources.workbook.cells import address
+from jobs.catalogue.typed_call import CALL
+from jobs.effects.answer_cells import Cell, Flat, decode_answer
+from jobs.imports.column_map import TABLE_OF_STEP
+from jobs.imports.subscriber import ValueFault
+from jobs.spec.spec import ChainKind, JobSpec, kind_of
+from texts.remedies import Remedy, command_line
+from texts.said import Quantity, counted, in_clauses, said, wording
 
 TableCell: TypeAlias = Cell | Decimal
 """What a cell holds; a Decimal is an amount of money."""
@@ -30,16 +56,12 @@ Raises `CommandRefused` for a cell that the file cannot hold.
 
 SHEET_ROWS: Final = 1_048_576
 """Rows in a sheet of a workbook, including the header."""
-
 _LARGEST_NUMBER: Final = 2**53
 """The largest number up to which a spreadsheet's integers are exact."""
-
 _DIGITS: Final = 15
 """The digits of a number that a spreadsheet keeps."""
-
 _MONEY: Final = "#,##0.00########"
-_NARROWEST: Final = 8
-_WIDEST: Final = 60
+_NARROWEST, _WIDEST = 8, 60
 """The widths of the columns of a workbook, in characters."""
 
 
@@ -47,84 +69,6 @@ def csv_rows(sheet: Sheet, names: Sequence[str]) -> WriteRows:
     """Writes a CSV file like that of `export`: cells that a spreadsheet would run as a formula are defused."""
     sheet.row(names)
     return lambda page: sheet.all([[as_text(cell) for cell in row] for row in page])
-
-
-class Workbook:
-    """A workbook of one sheet, written row by row; `apart` is a folder for temporary files until it is closed.
-
-    Texts stay texts: no cell is a formula, and 00123 keeps its zeros. The names stand in a header that stays in sight
-    and filters; each column is as wide as its longest cell.
-    """
-
-    def __init__(self, path: Path, apart: Path, names: Sequence[str]) -> None:
-        # Imported here: the import takes as long as the rest of a command.
-        import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
-        from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]  # noqa: PLC0415
-
-        self._errors: type[Exception] = XlsxWriterException
-        self._book = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": str(apart)})
-        self._book.use_zip64()
-        self._sheet = self._book.add_worksheet()
-        self._money = self._book.add_format({"num_format": _MONEY})
-        self._widths = [_NARROWEST] * len(names)
-        self._head(names)
-        self._next = 1
-
-    def write(self, page: Sequence[TableRow]) -> None:
-        """Write a page of rows. Raises `CommandRefused` for a text that is too long for a cell."""
-        for row in page:
-            for place, cell in enumerate(row):
-                self._put(place, cell)
-            self._next += 1
-
-    def close(self) -> None:
-        """Complete the file. Raises `CommandRefused` where it cannot be written."""
-        for place, width in enumerate(self._widths):
-            self._sheet.set_column(place, place, width)
-        self._sheet.autofilter(0, 0, self._next - 1, len(self._widths) - 1)
-        try:
-            self._book.close()
-        except self._errors as error:
-            raise CommandRefused("the workbook cannot be written: {error}", error=error) from error
-
-    def _head(self, names: Sequence[str]) -> None:
-        style = self._book.add_format({"bold": True, "bg_color": "#DDE6F0", "bottom": 1})
-        for place, name in enumerate(names):
-            self._write_text(0, place, name, style)
-        self._sheet.freeze_panes(1, 0)
-        # An id or a contract number is a text; a spreadsheet need not mark each as a mistake.
-        self._sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
-
-    def _put(self, place: int, cell: TableCell) -> None:
-        if cell is None or cell == "":
-            return
-        if isinstance(cell, Decimal) and _is_kept(cell):
-            self._widen(place, as_text(cell))
-            self._sheet.write_number(self._next, place, float(cell), self._money)
-        elif isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) < _LARGEST_NUMBER:
-            self._widen(place, str(cell))
-            self._sheet.write_number(self._next, place, cell)
-        else:
-            self._write_text(self._next, place, as_text(cell))
-
-    def _write_text(self, row: int, place: int, text: str, style: object = None) -> None:
-        self._widen(place, text)
-        if self._sheet.write_string(row, place, text, style):
-            raise CommandRefused(
-                "row {row}, column {column}: a cell of a workbook cannot hold so much text; write a .csv or "
-                ".jsonl file",
-                row=Quantity(row + 1),
-                column=place + 1,
-            )
-
-    def _widen(self, place: int, text: str) -> None:
-        # Room for the sign of the filter, and for the blanks between thousands.
-        self._widths[place] = min(max(self._widths[place], len(text) + 3), _WIDEST)
-
-
-def _is_kept(amount: Decimal) -> bool:
-    """Whether a spreadsheet keeps all digits of an amount."""
-    return Decimal(f"{float(amount):.{_DIGITS}g}") == amount
 
 
 async def write_table(
@@ -163,11 +107,6 @@ def suffix_of(path: Path) -> str:
     return suffix
 
 
-def is_defused(path: Path) -> bool:
-    """Whether formula cells are defused at this path: only in a CSV file, where a text can be a formula."""
-    return suffix_of(path) == ".csv"
-
-
 def as_text(cell: TableCell) -> str:
     """A cell as text, empty for None."""
     match cell:
@@ -198,21 +137,64 @@ def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[WriteRows]
         )
 
 
-class _Closed(Protocol):
-    """What is complete when it is closed."""
+@contextmanager
+def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[WriteRows]:
+    if rows >= SHEET_ROWS:
+        raise CommandRefused(
+            "a sheet holds {most} rows, and there are {rows}: write a .csv file",
+            most=Quantity(SHEET_ROWS - 1),
+            rows=Quantity(rows),
+        )
+    with _written(path, partial(Book, path)) as book:
+        yield TableSheet(book, names).write
 
-    def close(self) -> None: ...
+
+KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[WriteRows]]]] = (
+    MappingProxyType({".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines})
+)
+"""The formats, by suffix."""
 
 
-Book = TypeVar("Book", bound=_Closed)
+# ---- workbooks ----------------------------------------------------------------------------------------------------
+
+
+class Book:
+    """A workbook as it is written; `apart` is a folder for its temporary files."""
+
+    def __init__(self, path: Path, apart: str) -> None:
+        # Imported here: the import takes as long as the rest of a command.
+        import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
+        from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        self._errors: type[Exception] = XlsxWriterException
+        self.book = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": apart})
+        self.book.use_zip64()
+        self.head = self.book.add_format({"bold": True, "bg_color": "#DDE6F0", "bottom": 1})
+        self.sheets: list[BookSheet] = []
+        self._closed = False
+
+    def close(self) -> None:
+        """Complete the file, which takes as long as its rows did. Raises `CommandRefused` if it cannot be written."""
+        if self._closed:
+            return
+        self._closed = True
+        for sheet in self.sheets:
+            sheet.end()
+        try:
+            self.book.close()
+        except self._errors as error:
+            raise CommandRefused("the workbook cannot be written: {error}", error=error) from error
+
+
+_Book = TypeVar("_Book", bound=Book)
 
 
 @contextmanager
-def written_workbook(path: Path, opened: Callable[[Path], Book]) -> Iterator[Book]:
+def _written(path: Path, opened: Callable[[str], _Book]) -> Iterator[_Book]:
     """A workbook while it is written to `path`; `opened` makes it, with a folder for its temporary files."""
     # In the same folder, readable by its owner alone, like the file.
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as apart:
-        book = opened(Path(apart))
+        book = opened(apart)
         try:
             yield book
         except BaseException:
@@ -223,19 +205,424 @@ def written_workbook(path: Path, opened: Callable[[Path], Book]) -> Iterator[Boo
         book.close()
 
 
-@contextmanager
-def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[WriteRows]:
-    if rows >= SHEET_ROWS:
+class BookSheet:
+    """A sheet, written row by row: its header stays in sight, and filters once the file is complete.
+
+    Texts stay texts: no cell is a formula, and 00123 keeps its zeros.
+    """
+
+    too_long: ClassVar = wording("row {row}, column {column}: a cell of a workbook cannot hold so much text")
+
+    def __init__(self, book: Book, header: Sequence[str], name: str | None = None) -> None:
+        self.sheet = book.book.add_worksheet(name)
+        self.width = len(header)
+        self.row = 0
+        book.sheets.append(self)
+        for place, one in enumerate(header):
+            self.put(place, one, book.head)
+        self.row = 1
+        self.sheet.freeze_panes(1, 0)
+        # An id or a contract number is a text; a spreadsheet need not mark each as a mistake.
+        self.sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
+
+    def put(self, place: int, text: str, style: object = None) -> None:
+        """Write a text in the present row. Raises `CommandRefused` for one that is too long for a cell."""
+        if self.sheet.write_string(self.row, place, writable(text), style):
+            raise CommandRefused(self.too_long, row=Quantity(self.row + 1), column=place + 1)
+
+    def end(self) -> None:
+        """Let the columns filter; no row follows."""
+        self.sheet.autofilter(0, 0, self.row - 1, self.width - 1)
+
+
+def writable(text: str) -> str:
+    """A text without what no file can hold: halves of characters."""
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+
+
+class TableSheet(BookSheet):
+    """The one sheet of a table; each column is as wide as its longest cell."""
+
+    too_long: ClassVar = wording(
+        "row {row}, column {column}: a cell of a workbook cannot hold so much text; write a .csv or .jsonl file"
+    )
+
+    def __init__(self, book: Book, header: Sequence[str]) -> None:
+        self._widths = [_NARROWEST] * len(header)
+        self._money = book.book.add_format({"num_format": _MONEY})
+        super().__init__(book, header)
+
+    def write(self, page: Sequence[TableRow]) -> None:
+        """Write a page of rows."""
+        for row in page:
+            for place, cell in enumerate(row):
+                text = as_text(cell)
+                if isinstance(cell, Decimal) and Decimal(f"{float(cell):.{_DIGITS}g}") == cell:
+                    self._widen(place, text)
+                    self.sheet.write_number(self.row, place, float(cell), self._money)
+                elif isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) < _LARGEST_NUMBER:
+                    self._widen(place, text)
+                    self.sheet.write_number(self.row, place, cell)
+                elif text:
+                    self.put(place, text)
+            self.row += 1
+
+    def put(self, place: int, text: str, style: object = None) -> None:
+        """Write a text, and make room for it."""
+        self._widen(place, text)
+        super().put(place, text, style)
+
+    def end(self) -> None:
+        """Give each column its width as well."""
+        for place, width in enumerate(self._widths):
+            self.sheet.set_column(place, place, width)
+        super().end()
+
+    def _widen(self, place: int, text: str) -> None:
+        # Room for the sign of the filter, and for the blanks between thousands.
+        self._widths[place] = min(max(self._widths[place], len(text) + 3), _WIDEST)
+
+
+# ---- the answers of a run that reads, as a table ------------------------------------------------------------------
+
+ANSWERS: Final = "answers"
+"""The name of the answers in `export --state`."""
+
+ANSWER_FILE_PARAMETER: Final = "input_answers"
+"""The parameter that holds the path of the run's answer file."""
+
+MAX_ANSWERS_SHOWN: Final = 20
+"""Rows that are shown where no file was named."""
+
+_PAGE: Final = 200
+_MOST_FIELDS: Final = 10_000
+"""Fields of all answers of a run: each is a column of every row. No model has a hundred."""
+_AGAIN: Final = "answer_"
+
+
+def reads(spec: JobSpec | None) -> bool:
+    """Whether a job gives answers; nothing is known of those of an undo, and of a job whose declaration is gone."""
+    if spec is None:
+        return False
+    return kind_of(spec.template()) is ChainKind.READS if spec.name == CALL else not spec.writes
+
+
+def checked(spec: JobSpec, path: Path) -> dict[str, str]:
+    """The parameters that a run keeps for its answer file, checked before anything is sent.
+
+    Raises `CommandRefused` for a job without answers, and for a file that cannot be written.
+    """
+    output = f"-o {path}"
+    if not reads(spec):
         raise CommandRefused(
-            "a sheet holds {most} rows, and there are {rows}: write a .csv file",
-            most=Quantity(SHEET_ROWS - 1),
-            rows=Quantity(rows),
+            "{output}: {job} writes, and there are no answers to be kept; {command} has its rows",
+            output=output,
+            job=spec.name,
+            command=Remedy("export"),
         )
-    with written_workbook(path, lambda apart: Workbook(path, apart, names)) as book:
-        yield book.write
+    if path == STDOUT:
+        raise CommandRefused(
+            "{output}: a run keeps the name of its file, to write it also after a kill. Name one; or leave -o "
+            "out, and have the answers on stdout afterwards with {command}",
+            output=output,
+            command=command_line("export", "RUN", "--state", ANSWERS, "-o", "-"),
+        )
+    suffix_of(path)
+    path = Path.cwd() / path
+    if not path.parent.is_dir():
+        raise CommandRefused("{flag}: there is no folder {folder}", flag=f"-o {path}", folder=path.parent)
+    if path.exists():
+        raise CommandRefused(
+            "{flag}: this file is there already; name another one, or take it away", flag=f"-o {path}"
+        )
+    return {ANSWER_FILE_PARAMETER: str(path)}
 
 
-KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[WriteRows]]]] = (
-    MappingProxyType({".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines})
-)
-"""The formats, by suffix."""
+async def write_answers(run: Run, journal: Journal, target: OutputFile) -> int:
+    """Write the answers so far; returns the number of rows. Raises `CommandRefused` and `JournalError`."""
+    fields, names, rows = await _columns_of_answers(run, journal)
+    mark: tuple[str, ...] = ()
+    # Formula cells are defused only in a CSV file, where a text can be a formula.
+    if target.path == STDOUT or suffix_of(target.path) == ".csv":
+        names, mark = (*names, named(RUN, names)), (run.name,)
+    pages = _answer_pages(run, journal, fields, mark)
+    if target.path == STDOUT:
+        async with written_to(target) as sheet:
+            put = csv_rows(sheet, names)
+            async for page in pages:
+                await anyio.to_thread.run_sync(put, page)
+    else:
+        await write_table(target, names, rows, pages)
+    return rows
+
+
+async def first_rows(run: Run, journal: Journal) -> RenderableType:
+    """The first rows of the answers, and the command that writes all of them."""
+    fields, names, rows = await _columns_of_answers(run, journal)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in names:
+        table.add_column(Text(printable(name, 60)), overflow="fold")
+    async for page in _answer_pages(run, journal, fields):
+        for row in page[: MAX_ANSWERS_SHOWN - table.row_count]:
+            table.add_row(*(Text(printable(as_text(cell), 120)) for cell in row))
+        if table.row_count >= MAX_ANSWERS_SHOWN:
+            break
+    more = rows - table.row_count
+    number = (
+        counted("… and {n} row more; all of them as a file:", "… and {n} rows more; all of them as a file:", more)
+        if more > 0
+        else counted("{n} row; as a file:", "{n} rows; as a file:", rows)
+    )
+    as_file = command(command_line("export", run.name, "--state", ANSWERS, "-o", f"{run.name}.csv"))
+    return Group(Text(""), table, render(number, "dim"), as_file)
+
+
+async def _columns_of_answers(run: Run, journal: Journal) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+    """The fields of all answers, the names of all columns, and the number of rows.
+
+    A field with the name of an input column is marked as an answer.
+    """
+    fields, number = dict[str, None](), 0
+    async for page in journal.each_page(run, states_where(in_effect=True), size=_PAGE):
+        found = [one for item in page for one in _objects(item)]
+        number += len(found)
+        for one in found:
+            fields.update(dict.fromkeys(one))
+        if len(fields) > _MOST_FIELDS:
+            raise CommandRefused(
+                "the answers of run {run} have more than {most} different fields, which no model of the billing "
+                "has: there is no file of them",
+                run=run.name,
+                most=Quantity(_MOST_FIELDS),
+            )
+    names, taken = list(run.header), {name.strip().casefold() for name in run.header}
+    for name in fields:
+        while name.casefold() in taken:
+            name = f"{_AGAIN}{name}"  # noqa: PLW2901 - the name under which the field is told
+        taken.add(name.casefold())
+        names.append(name)
+    return tuple(fields), tuple(names), number
+
+
+async def _answer_pages(
+    run: Run, journal: Journal, fields: Sequence[str], mark: Sequence[str] = ()
+) -> AsyncIterator[list[TableRow]]:
+    """The rows of the file: the cells of the input, the fields of an answer, and the mark as the last cell."""
+    width = len(run.header)
+    async for page in journal.each_page(run, states_where(in_effect=True), size=_PAGE):
+        rows: list[TableRow] = []
+        for item in page:
+            cells = [*item.row[:width], *[""] * (width - len(item.row))]
+            rows += [[*cells, *(one.get(field) for field in fields), *mark] for one in _objects(item)]
+        yield rows
+
+
+def _objects(item: Item) -> list[Flat]:
+    """The objects in the answer to a row; an empty one for an empty answer, so that the row is kept."""
+    return decode_answer(item.answer) or [{}]
+
+
+# ---- a checked table as a workbook --------------------------------------------------------------------------------
+
+
+MOST_COMMENTS: Final = 10_000
+"""Comments of a workbook, which a spreadsheet keeps in memory; the column of faults has the reasons of all rows."""
+MOST_OF_JOINED: Final = 50_000
+"""Faults of joined tables that are kept in memory until these are written; all of them are listed at once."""
+_LONGEST: Final = 4_000
+"""Characters of what is told in one cell or comment; the sheet of faults has each fault by itself."""
+_LETTERS_A_LINE, _LINE_HEIGHT, _LEAST_HEIGHT = 48, 16, 34
+_LONGEST_NAME: Final = 31
+_TAKEN: Final = frozenset({FAULTS, "history", *TABLE_OF_STEP.values()})
+"""Names of sheets that the main table cannot have: "history" is a spreadsheet's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A row of the input with what was found in it; `truths` are the places of cells that hold a boolean."""
+
+    line: int | None
+    cells: Sequence[str]
+    faults: Sequence[ValueFault] = ()
+    warnings: Sequence[ValueFault] = ()
+    truths: frozenset[int] = frozenset()
+
+    def found(self) -> Iterator[tuple[ValueFault, bool]]:
+        """Its faults and its warnings, each with whether it is a fault."""
+        yield from ((one, True) for one in self.faults)
+        yield from ((one, False) for one in self.warnings)
+
+
+class MarkedSheet(BookSheet):
+    """The sheet of a table; `of` is the name by which faults name a joined one, "" for the main one."""
+
+    def __init__(self, book: "FaultWorkbook", header: Sequence[str], name: str, of: str = "") -> None:
+        self._book = book
+        self._of = of
+        self._places = {name.strip(): place for place, name in enumerate(header)}
+        # An exported table is restored when it comes back: its cells are made harmless once more.
+        self._spell = harmless if any(map(is_of_export, header)) else str
+        super().__init__(book, [*map(self._spell, header), named(FAULTS, header)], name)
+        self.reasons = len(header)
+        """The place of the column of faults."""
+        self.sheet.set_column(0, self.reasons - 1, 18)
+        self.sheet.set_column(self.reasons, self.reasons, 70)
+
+    def write(self, row: CheckedRow) -> None:
+        """Write a row. Raises `CommandRefused` for more than a sheet holds, and for too long a text."""
+        if self.row >= SHEET_ROWS:
+            raise CommandRefused(
+                "a sheet holds {most} rows, and the table has more: check it in parts", most=Quantity(SHEET_ROWS - 1)
+            )
+        reasons: list[str] = []
+        marked: dict[int, tuple[bool, list[str]]] = {}
+        for fault, is_fault in row.found():
+            reason = _with_column(fault)
+            reasons.append(reason if is_fault else said("to be looked at: {reason}", reason=reason))
+            if (place := self.place_of(fault)) is not None:
+                worst, texts = marked.get(place, (False, []))
+                marked[place] = (worst or is_fault, [*texts, in_a_cell(fault.reason)])
+        for place, cell in enumerate(row.cells[: self.reasons]):
+            style = self._book.marks[marked[place][0]] if place in marked else None
+            if place in row.truths:
+                self.sheet.write_boolean(self.row, place, cell.casefold() == "true", style)
+            elif cell:
+                self.put(place, self._spell(cell), style)
+            elif style is not None:
+                self.sheet.write_blank(self.row, place, None, style)
+        for place, (_, texts) in marked.items():
+            self._comment(place, shortened("\n".join(texts)))
+        if reasons:
+            self.put(self.reasons, shortened(in_a_cell(in_clauses(reasons))), self._book.marks[bool(row.faults)])
+        self.row += 1
+
+    def _comment(self, place: int, text: str) -> None:
+        if self._book.comments_left:
+            lines = sum(1 + len(line) // _LETTERS_A_LINE for line in text.split("\n"))
+            height = max(_LEAST_HEIGHT, (lines + 1) * _LINE_HEIGHT)
+            look = {"author": "carbon-migrate", "width": 320, "font_size": 9, "height": height}
+            self.sheet.write_comment(self.row, place, writable(text), look)
+            self._book.comments_left -= 1
+
+    def place_of(self, fault: ValueFault) -> int | None:
+        """The column of this table that a fault is of; None for another table, a constant or a whole row."""
+        return None if fault.place.table != self._of else self._places.get(fault.place.column.strip())
+
+
+def _with_column(fault: ValueFault) -> str:
+    place = fault.place
+    if place.table:
+        return said(
+            "{table}, line {line}, column {column}: {reason}",
+            table=place.table,
+            line=place.line or 0,
+            column=place.column,
+            reason=fault.reason,
+        )
+    return said("{column}: {why}", column=place.column, why=fault.reason) if place.column else fault.reason
+
+
+def shortened(text: str) -> str:
+    """A text that is not too long for a cell."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+class FaultWorkbook(Book):
+    """A checked table as it is written, with those joined to it."""
+
+    def __init__(self, path: Path, header: Sequence[str], sheet: str, apart: str) -> None:
+        super().__init__(path, apart)
+        colours = {True: "#F8C9C4", False: "#FCE8B2"}
+        self.marks = {worst: self.book.add_format({"bg_color": colour}) for worst, colour in colours.items()}
+        self.comments_left = MOST_COMMENTS
+        self._table = MarkedSheet(self, header, sheet)
+        columns = {
+            said("line"): 10,
+            said("column"): 22,
+            said("cell"): 30,
+            said("what it is"): 14,
+            said("reason"): 90,
+            said("cell of this workbook"): 14,
+        }
+        self._list = BookSheet(self, [in_a_cell(name) for name in columns], FAULTS)
+        for place, width in enumerate(columns.values()):
+            self._list.sheet.set_column(place, place, width)
+        self._joined: dict[str, MarkedSheet] = {}
+        self._of_joined: defaultdict[tuple[str, int | None], list[tuple[ValueFault, bool]]] = defaultdict(list)
+        self._kept = 0
+
+    @property
+    def lacks_marks(self) -> bool:
+        """Whether more was found than is marked and commented; the sheet of faults has all of it."""
+        return not self.comments_left or self._kept >= MOST_OF_JOINED
+
+    def write(self, rows: Iterable[CheckedRow]) -> None:
+        """Write rows of the main table; one without cells, as of a joined table, is only listed.
+
+        Raises `CommandRefused` for more than a sheet holds, and for too long a text.
+        """
+        for row in rows:
+            has_cells = any(row.cells)
+            for fault, is_fault in row.found():
+                self._enter(row, fault, is_fault=is_fault, has_cells=has_cells)
+            if has_cells:
+                self._table.write(row)
+
+    def write_joined(self, name: str, of: str, header: Sequence[str], rows: Iterable[CheckedRow]) -> None:
+        """Write rows of a joined table, once all of the main one are written; what was found in these is marked here.
+
+        `name` is the table's, and that of its sheet; faults name it as `of`. Raises what `write` raises.
+        """
+        if name not in self._joined:
+            self._joined[name] = MarkedSheet(self, header, name, of)
+        for row in rows:
+            found = self._of_joined.pop((of, row.line), [])
+            faults = [*row.faults, *(one for one, is_fault in found if is_fault)]
+            warnings = [one for one, is_fault in found if not is_fault]
+            self._joined[name].write(replace(row, faults=faults, warnings=warnings))
+
+    def _enter(self, row: CheckedRow, fault: ValueFault, *, is_fault: bool, has_cells: bool) -> None:
+        """A line of the sheet of faults, if it is not full; what is of a joined table is kept for that."""
+        place = fault.place
+        if place.table and self._kept < MOST_OF_JOINED:
+            self._of_joined[place.table, place.line].append((fault, is_fault))
+            self._kept += 1
+        if self._list.row >= SHEET_ROWS:
+            return
+        line = place.line if place.line is not None else row.line
+        column = self._table.place_of(fault)
+        cells = (
+            f"{place.table}:{line}" if place.table else str(line or ""),
+            place.column,
+            fault.cell,
+            in_a_cell(said("fault") if is_fault else said("to be looked at")),
+            in_a_cell(fault.reason),
+            # Its cell, or its reasons where it has none here.
+            address(self._table.reasons if column is None else column, self._table.row + 1) if has_cells else "",
+        )
+        for at, text in enumerate(cells):
+            if text:
+                self._list.put(at, shortened(text))
+        self._list.row += 1
+
+
+@contextmanager
+def fault_workbook(target: OutputFile, header: Sequence[str], wanted: str = "") -> Iterator[FaultWorkbook]:
+    """A workbook that is put in place, mode 0600, when the context ends well, and discarded otherwise.
+
+    The sheet of the table has the name that is wanted, if a workbook can have it. Raises `CommandRefused` where the
+    file exists or cannot be written.
+    """
+    bad = set("[]:*?/\\") & set(wanted) or len(wanted) > _LONGEST_NAME or wanted.casefold() in _TAKEN
+    bad = bad or not wanted.strip("' ") or wanted.startswith("'") or wanted.endswith("'")
+    sheet = "rows" if bad else wanted
+    with replacing(target) as made, _written(made, partial(FaultWorkbook, made, header, sheet)) as book:
+        yield book
+
+
+def check_target(target: OutputFile) -> None:
+    """Raise `CommandRefused` for a path that is no workbook's."""
+    if target.path.suffix.casefold() != ".xlsx":
+        raise CommandRefused(
+            "{path}: a checked table is written as a workbook; name it .xlsx", path=printable(target.path)
+        )

@@ -11,8 +11,8 @@ from dataclasses import replace
 import anyio.to_thread
 
 from checkpoints.records import Refusal
-from cli.output.fault_workbook import CheckedRow, FaultWorkbook, check_target, fault_workbook
 from cli.output.item_files import OutputFile, refuse_present
+from cli.output.tables import CheckedRow, FaultWorkbook, check_target, fault_workbook
 from cli.session.order import Order
 from cli.session.run_session import caution_unended
 from cli.session.session import open_billing

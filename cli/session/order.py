@@ -9,7 +9,7 @@ from billing.directory.identity import is_same
 from billing.secret import Secret
 from billing.selects.select import select_of
 from checkpoints.records import Run
-from cli.output.answer_files import ANSWER_FILE_PARAMETER
+from cli.output.tables import ANSWER_FILE_PARAMETER
 from cli.session.stages import PLACE
 from cli.session.which_billing import identity_of_run
 from cli.settings.flags import parse_pairs

@@ -35,8 +35,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, NewRun, Run, Stage, Totals
 from checkpoints.sentences import LEFT_OUT
 from checkpoints.states import State, states_where
-from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.output.item_files import OutputFile
+from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.session.control_client import ourselves
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders

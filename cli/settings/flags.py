@@ -83,12 +83,6 @@ def argument(metavar: str, help_: str, **more: Any) -> Any:  # noqa: ANN401 - as
     return typer.Argument(metavar=metavar, help=help_, **more)
 
 
-def same(group: type[Any], name: str, row: Option | None = None) -> Any:  # noqa: ANN401 - as above
-    """A field of a record that is the option of another one, or says with `row` what it is here."""
-    one = next(one for one in fields(group) if one.name == name)
-    return field(default=one.default, metadata={_ROW: row} if row else one.metadata)
-
-
 def options_of(*groups: type[Any]) -> dict[str, Option]:
     """The options of these records by the names of their fields."""
     found: dict[str, Option] = {}

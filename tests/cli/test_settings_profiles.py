@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from checkpoints.journal import open_journal
-from cli.completion.candidates import commands
+from cli.commands.completion import commands
 from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import answered
 from texts.remedies import TAKES_PROFILE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.completion.candidates import commands
+from cli.commands.completion import commands
 from tools.manual import write_pages
 from tools.package import NotReleasable, Release, check, release_of
 
@@ -86,7 +86,7 @@ def test_every_command_has_its_page_with_all_options(manual: Path, section: str)
     pages = {path.name.removesuffix(".1.gz"): plain(path) for path in (manual / section).iterdir()}
     assert pages.keys() == expected.keys()
     for name, syntax in expected.items():
-        missing = [option.name for option in syntax.options if option.name not in pages[name]]
+        missing = [option.names[0] for option in syntax.options if option.names[0] not in pages[name]]
         assert missing == [], name
 
 

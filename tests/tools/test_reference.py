@@ -25,7 +25,7 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.sqlite_store import prepare
 from checkpoints.states import State
-from cli.hooks.reader import HookMessages
+from cli.hooks.reader import message_of
 from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
 from cli.main import COMMANDS
 from cli.metrics.reader import exposition, metrics_application
@@ -180,13 +180,13 @@ async def test_every_key_of_a_hooks_message_has_its_entry(tmp_path: Path) -> Non
             told[event].update(re.findall(r"`(\w+)`", names))
     async with open_journal(tmp_path / "journal") as journal:
         run = await journal.create_run(NEW_RUN)
-    messages = HookMessages(run, "journal", language("en"))
-    sent = [
-        messages.of(RunBegan(Totals(), taken_up=False)),
-        messages.of(Held(PAUSED, "why"), 60.0),
-        messages.of(NeedsPerson(1, "why", ())),
-        messages.of(RunEnded(Closing(Exit.DONE, RUN, "balances"))),
+    events = [
+        RunBegan(Totals(), taken_up=False),
+        Held(PAUSED, "why"),
+        NeedsPerson(1, "why", ()),
+        RunEnded(Closing(Exit.DONE, RUN, "balances")),
     ]
+    sent = [message_of(event, run, "journal", language("en")) for event in events]
     assert {str(one["event"]) for one in sent} == told.keys()
     assert [key for one in sent for key in one if key not in told[HookEvent(str(one["event"]))]] == []
 

@@ -1,13 +1,14 @@
 """`selftest` as a command; `tests/lab/crash/test_selftest.py` has the lab itself."""
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from cli.commands.jobs import as_object
-from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, Series
+from cli.commands.selftest import ALL_JOBS, ROWS, SEED, USUAL_JOBS, Series
+from cli.terminal.exits import Exit
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, own_select
@@ -15,7 +16,9 @@ from lab.crash import drawing, experiment_plan
 from lab.simulation.campaign import Campaign, run
 from tests.cli.conftest import Typed
 
-SERIES = Series(5, count_on=True, rounds=1)
+
+def of(*words: str, rounds: int | None = 1) -> Series:
+    return Series(5, ["selftest", *words], lambda *_: None, rounds=rounds)  # type: ignore[arg-type]
 
 
 def test_the_help_names_what_the_lab_has() -> None:
@@ -23,18 +26,31 @@ def test_the_help_names_what_the_lab_has() -> None:
 
 
 def test_a_series_counts_on_ends_and_says_how_each_experiment_is_repeated() -> None:
-    assert SERIES.repeat(7) == "carbon-migrate selftest --seed 7 --rounds 1"
-    given = Series(5, True, 1, 1.0, "payment", 100, ("my plan.toml", "503:0.5"), Path("r.toml"))
-    assert given.repeat(5) == (
-        "carbon-migrate selftest --seed 5 --rounds 1 --job payment --fault 'my plan.toml' --fault 503:0.5 --rows 100 "
-        "--config r.toml"
+    assert of("--seed", SEED, "--fault", "my plan.toml").repeat(7) == (
+        "carbon-migrate selftest --seed 7 --fault 'my plan.toml'"
     )
-    fleet = Series(5, count_on=True, rounds=2, fleet=True, quick=True)
-    assert fleet.repeat(6) == "carbon-migrate selftest --fleet --quick --seed 6"
-    assert [SERIES.seed_of(number) for number in range(3)] == [5, 6, 7]
-    assert [SERIES.goes_on(done, 1000.0) for done in (0, 1)] == [True, False]
-    timed = replace(SERIES, rounds=None)
+    assert [of().seed_of(number) for number in range(3)] == [5, 6, 7]
+    assert [of().goes_on(done, 1000.0) for done in (0, 1)] == [True, False]
+    timed = of(rounds=None)
     assert [timed.goes_on(done, seconds) for done, seconds in ((0, 0.0), (2, 40.0), (2, 50.0))] == [True, True, False]
+
+
+def test_a_round_that_fails_is_repeated_by_what_is_shown(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    repeated = list[str]()
+
+    async def prove(serieses: Sequence[Series], *_: object, **__: object) -> Exit:
+        repeated.extend(series.repeat(5) for series in serieses)
+        return Exit.DONE
+
+    monkeypatch.setattr("cli.commands.selftest.prove", prove)
+    typed("selftest", "--seed", "1")
+    typed("selftest", "--job", "payment", "--fault", "plan.toml", "--fault", "503:0.5", "--rows", "100")
+    typed("selftest", "--fleet", "--quick", "--seed", "7")
+    assert repeated == [
+        "carbon-migrate selftest --seed 5 --rounds 1",
+        "carbon-migrate selftest --seed 5 --rounds 1 --job payment --fault plan.toml --fault 503:0.5 --rows 100",
+        "carbon-migrate selftest --fleet --quick --seed 5",
+    ]
 
 
 def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.hooks import reader as calls
-from cli.hooks.reader import LIMIT, PING_EVERY, RETURNS, HookCalls, call_hooks
+from cli.hooks.reader import LIMIT, PING_EVERY, RETURNS, call_hooks, ping
 from cli.session.events import Held, HoldEnded, LiveRun, NeedsPerson, RunBegan, RunEnded, RunReader
 from cli.settings.flags import Flags
 from cli.settings.settings import load
@@ -108,9 +108,7 @@ def address(url: str) -> Hook:
 
 
 async def told(hook: Hook) -> str:
-    hook_calls = HookCalls(Mask([PASSWORD]))
-    async with hook_calls.open():
-        return await hook_calls.tell(hook, MESSAGE)
+    return await calls.tell(hook, MESSAGE, Mask([PASSWORD]))
 
 
 @pytest.mark.parametrize(
@@ -146,12 +144,37 @@ async def test_a_command_that_hangs_is_killed_with_children(tmp_path: Path, monk
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     answer = await told(shell('trap "" TERM INT; exec 3> "$1"; sleep 1000 & echo begun >&3; wait; wait', fifo))
     assert answer == "killed: it had not ended after 0.5 seconds"
+    assert await read_to_its_end(reading) == b"begun\n"
+
+
+async def test_a_command_that_is_given_up_while_it_starts_leaves_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_process = anyio.open_process
+
+    async def slowly(*words: Any, **given: Any) -> Any:
+        process = await open_process(*words, **given)
+        await anyio.sleep(0.1)
+        return process
+
+    monkeypatch.setattr(anyio, "open_process", slowly)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    async with anyio.create_task_group() as group:
+        group.start_soon(told, shell('exec 3> "$1"; sleep 1000 & echo begun >&3; wait', fifo))
+        await anyio.wait_readable(reading)
+        group.cancel_scope.cancel()
+    assert await read_to_its_end(reading) == b"begun\n"
+
+
+async def read_to_its_end(descriptor: int) -> bytes:
     heard = b""
     with anyio.fail_after(loops(5)):
-        while part := await read_part(reading):
+        while part := await read_part(descriptor):
             heard += part
-    os.close(reading)
-    assert heard == b"begun\n"
+    os.close(descriptor)
+    return heard
 
 
 async def read_part(descriptor: int) -> bytes:
@@ -189,10 +212,8 @@ async def test_a_command_sees_no_passwords_of_databases(tmp_path: Path, monkeypa
 
 async def test_an_address_is_posted_to_and_a_ping_gets(served: Address) -> None:
     served.answer = b"x" * 10_000_000
-    hook_calls = HookCalls(Mask([PASSWORD]))
-    async with hook_calls.open():
-        assert await hook_calls.tell(address(served.url), MESSAGE) == "taken"
-        assert await hook_calls.ping(address(served.url)) is None
+    assert await told(address(served.url)) == "taken"
+    assert await ping(address(served.url)) is None
     (post, headers, body), (get, _, nothing) = served.heard
     assert (post, headers["Content-Type"], body) == ("POST", "application/json", MESSAGE)
     assert (get, nothing) == ("GET", b"")
@@ -208,9 +229,7 @@ async def test_an_answer_is_judged_by_its_status(status: int, answer: str) -> No
         web_answers.post(url, status=status, headers={"Location": "https://elsewhere.example.org/"})
         web_answers.get(url, status=status)
         assert answer in await told(address(url))
-        hook_calls = HookCalls(Mask([PASSWORD]))
-        async with hook_calls.open():
-            pinged = await hook_calls.ping(address(url))
+        pinged = await ping(address(url))
     assert (pinged is None) is (answer == "taken")
 
 
@@ -262,8 +281,7 @@ async def test_apprise_is_told_in_a_process(
     if url.startswith("hang"):
         monkeypatch.setattr(calls, "LIMIT", 0.3)
     message = b'{"event":"on-person","text":"run k7m2q needs you","commands":["resume k7m2q"]}'
-    hook_calls = HookCalls(Mask())
-    assert await hook_calls.tell(Hook("apprise", url=Secret(f"apprise://{url}")), message) == answer
+    assert await calls.tell(Hook("apprise", url=Secret(f"apprise://{url}")), message, Mask()) == answer
     if answer == "taken":
         sent = (tmp_path / "sent").read_text()
         assert sent == f"{url}|carbon-migrate: on-person|run k7m2q needs you\nresume k7m2q"

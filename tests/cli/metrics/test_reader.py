@@ -23,8 +23,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.metrics.reader import EVERY, METRICS, MetricsFile, MetricsReader, exposition, publish_metrics
-from cli.service.reader import show_to
-from cli.service.service_manager import ServiceManager
+from cli.service.service_manager import ServiceManager, show_to
 from cli.session.events import LiveRun, RunBegan, RunEnded
 from cli.settings.tables import MetricsSettings
 from cli.show.closing import Closing

@@ -13,7 +13,7 @@ import pytest
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page, Run
 from checkpoints.states import State
-from cli.output import answer_files as answers
+from cli.output import tables as answers
 from cli.output.item_files import OutputFile
 from cli.output.tables import KINDS
 from cli.session.run_session import finish_run

@@ -11,11 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.output import fault_workbook as module
 from cli.output import tables
-from cli.output.fault_workbook import CheckedRow, check_target, fault_workbook
 from cli.output.item_files import OutputFile
-from cli.output.tables import TableRow, table_at
+from cli.output.tables import CheckedRow, TableRow, check_target, fault_workbook, table_at
 from cli.terminal.exits import CommandRefused
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
@@ -121,7 +119,7 @@ def test_a_sheet_keeps_its_name_where_a_workbook_can_have_it(wanted: str, name: 
 
 
 def test_the_first_of_many_faults_are_commented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_COMMENTS", 3)
+    monkeypatch.setattr(tables, "MOST_COMMENTS", 3)
     rows = [CheckedRow(line, (str(line), "12", ""), [NO_PHONE]) for line in range(2, 12)]
     path = written(tmp_path / "faults.xlsx", rows)
     assert part(path, "xl/comments1.xml").count("<comment ref") == 3
@@ -136,7 +134,7 @@ def test_more_faults_than_a_cell_can_hold_are_all_in_the_sheet_of_faults(tmp_pat
 
 
 def test_a_table_that_a_sheet_cannot_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SHEET_ROWS", 3)
+    monkeypatch.setattr(tables, "SHEET_ROWS", 3)
     rows = [CheckedRow(line, (str(line), "", "")) for line in range(2, 6)]
     with pytest.raises(CommandRefused, match="a sheet holds 2 rows, and the table has more"):
         written(tmp_path / "faults.xlsx", rows)
