@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,8 +21,7 @@ from aiohttp.typedefs import Handler
 
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
-from cli.page.feed import Feeds
-from cli.page.runs import RunList
+from cli.page.feed import Feeds, RunList
 from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, subject_of
 from cli.session.control_client import own_name
@@ -39,114 +37,110 @@ from cli.terminal.texts import printable, reason_of
 from engine.pacing.open_files import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from texts.remedies import PROGRAM, Remedy
-from texts.said import Said, said, text_of
+from texts.said import Said, said, text_of, wording
 
 # ---- the texts of the page ----------------------------------------------------------------------------------------
 
 
-LABELS: Final[Mapping[str, Said]] = MappingProxyType(
-    {
-        "language": said("Language"),
-        "theme": said("Colours"),
-        "theme.auto": said("as the system"),
-        "theme.light": said("light"),
-        "theme.dark": said("dark"),
-        # What stands above everything else.
-        "stage.silent": said("nobody works on it"),
-        "stage.paused": said("paused"),
-        "stage.held": said("waiting"),
-        "lost": said(
-            "No connection to the page's server: the figures are those of {since}. The page tries again by itself.",
-            since="{since}",
-        ),
-        "lost.list": said("No connection to the page's server. The page tries again by itself."),
-        "silent": said("Nobody works on this run. To take it up: {command}", command="{command}"),
-        "silent.since": said(
-            "Nobody works on this run since {since}. To take it up: {command}", since="{since}", command="{command}"
-        ),
-        "paused": said("Paused since {since} by {by}.", since="{since}", by="{by}"),
-        # Who, what, since when, which billing.
-        "fact.who": said("Begun by"),
-        "fact.what": said("Rows from"),
-        "fact.since": said("Since"),
-        "fact.billing": said("Billing"),
-        "fact.process": said("works: process {process} on {host}", process="{process}", host="{host}"),
-        "fact.passed": said("{duration} ago", duration="{duration}"),
-        "fact.version": said("version {version}", version="{version}"),
-        # The figures.
-        "figures": said("Figures"),
-        "accepted": said("Accepted"),
-        "of_rows": said("of {rows} rows, {percent}", rows="{rows}", percent="{percent}"),
-        "of_steps": said("of {rows} steps, {percent}", rows="{rows}", percent="{percent}"),
-        "of_sum": said("of {sum}", sum="{sum}"),
-        "in_doubt": said("In doubt"),
-        "rejected": said("Rejected"),
-        "refused": said("refused before sending"),
-        "pace": said("Calls a second"),
-        "in_flight": said("in parallel: {calls} of {window}", calls="{calls}", window="{window}"),
-        "pace.unknown": said("not known here"),
-        "left": said("Time left"),
-        "left.until": said("until about {time}", time="{time}"),
-        "spoken": said("Accepted: {percent}.", percent="{percent}"),
-        "why": said("Why it is not faster"),
-        "why.nothing": said("Nothing slows it down."),
-        "charts": said("The last fifteen minutes"),
-        "chart.rate": said("Speed"),
-        "chart.latency": said("Answer time"),
-        "chart.line.rate": said("calls a second"),
-        "chart.line.window": said("in parallel up to"),
-        "chart.line.p50": said("half within"),
-        "chart.line.p95": said("95 % within"),
-        "errors": said("Errors by kind"),
-        "errors.none": said("No errors."),
-        "errors.rows": said("Rows"),
-        "errors.text": said("Error, with an example"),
-        # Steering.
-        "control": said("Control"),
-        "control.read_only": said("This page only shows: it was opened as read-only."),
-        "control.silent": said("Only a run that somebody works on can be stopped or set."),
-        "pause": said("Pause"),
-        "continue": said("Continue"),
-        "stop": said("Stop"),
-        "stop.question": said("Stop run {run}?", run="{run}"),
-        "stop.what": said("Calls that are under way are waited for, and no further ones are made. No row is lost."),
-        "stop.resume": said("To take it up again: {command}", command="{command}"),
-        "stop.yes": said("Stop the run"),
-        "stop.no": said("Let it run"),
-        "setting.rate": said("Calls a second, at most"),
-        "setting.rate.hint": said("no limit"),
-        "setting.in_flight": said("Parallel calls"),
-        "setting.in_flight.hint": said("automatic"),
-        "setting.hours": said("Hours (01:00-06:00)"),
-        "setting.hours.hint": said("at all hours"),
-        "set": said("Apply"),
-        "answer.lost": said(
-            "No connection to the page's server: whether the command was taken is not known. See what the run does."
-        ),
-        "commands": said("Commands to this run"),
-        "commands.none": said("None so far."),
-        "commands.earlier": said("Earlier ones: {n}", n="{n}"),
-        # The end, and all runs.
-        "closing": said("The run has ended"),
-        "report": said("Report"),
-        "runs": said("All runs"),
-        "runs.link": said("← All runs"),
-        "runs.none": said("This journal has no runs yet."),
-        "runs.run": said("Run"),
-        "runs.billing": said("Billing"),
-        "runs.every": said("All billings"),
-        "runs.stage": said("Stage"),
-        "runs.begun": said("Begun"),
-        "runs.rows": said("Rows accepted"),
-        "runs.sum": said("Sum accepted"),
-        "runs.pace": said("Rows a second"),
-        "runs.of": said("of {whole}", whole="{whole}"),
-        "runs.left": said("{duration} left", duration="{duration}"),
-        "runs.more": said("Runs that are not shown here: {n}. `carbon-migrate status` shows all.", n="{n}"),
-        "tunnel": said("From another computer"),
-        "tunnel.how": said("This page is served to this machine alone. Type there, then open the same address:"),
-    }
-)
+LABELS: Final[Mapping[str, str]] = {
+    "language": wording("Language"),
+    "theme": wording("Colours"),
+    "theme.auto": wording("as the system"),
+    "theme.light": wording("light"),
+    "theme.dark": wording("dark"),
+    # What stands above everything else.
+    "stage.silent": wording("nobody works on it"),
+    "stage.paused": wording("paused"),
+    "stage.held": wording("waiting"),
+    "lost": wording(
+        "No connection to the page's server: the figures are those of {since}. The page tries again by itself."
+    ),
+    "lost.list": wording("No connection to the page's server. The page tries again by itself."),
+    "silent": wording("Nobody works on this run. To take it up: {command}"),
+    "silent.since": wording("Nobody works on this run since {since}. To take it up: {command}"),
+    "paused": wording("Paused since {since} by {by}."),
+    # Who, what, since when, which billing.
+    "fact.who": wording("Begun by"),
+    "fact.what": wording("Rows from"),
+    "fact.since": wording("Since"),
+    "fact.billing": wording("Billing"),
+    "fact.process": wording("works: process {process} on {host}"),
+    "fact.passed": wording("{duration} ago"),
+    "fact.version": wording("version {version}"),
+    # The figures.
+    "figures": wording("Figures"),
+    "accepted": wording("Accepted"),
+    "of_rows": wording("of {rows} rows, {percent}"),
+    "of_steps": wording("of {rows} steps, {percent}"),
+    "of_sum": wording("of {sum}"),
+    "in_doubt": wording("In doubt"),
+    "rejected": wording("Rejected"),
+    "refused": wording("refused before sending"),
+    "pace": wording("Calls a second"),
+    "in_flight": wording("in parallel: {calls} of {window}"),
+    "pace.unknown": wording("not known here"),
+    "left": wording("Time left"),
+    "left.until": wording("until about {time}"),
+    "spoken": wording("Accepted: {percent}."),
+    "why": wording("Why it is not faster"),
+    "why.nothing": wording("Nothing slows it down."),
+    "charts": wording("The last fifteen minutes"),
+    "chart.rate": wording("Speed"),
+    "chart.latency": wording("Answer time"),
+    "chart.line.rate": wording("calls a second"),
+    "chart.line.window": wording("in parallel up to"),
+    "chart.line.p50": wording("half within"),
+    "chart.line.p95": wording("95 % within"),
+    "errors": wording("Errors by kind"),
+    "errors.none": wording("No errors."),
+    "errors.rows": wording("Rows"),
+    "errors.text": wording("Error, with an example"),
+    # Steering.
+    "control": wording("Control"),
+    "control.read_only": wording("This page only shows: it was opened as read-only."),
+    "control.silent": wording("Only a run that somebody works on can be stopped or set."),
+    "pause": wording("Pause"),
+    "continue": wording("Continue"),
+    "stop": wording("Stop"),
+    "stop.question": wording("Stop run {run}?"),
+    "stop.what": wording("Calls that are under way are waited for, and no further ones are made. No row is lost."),
+    "stop.resume": wording("To take it up again: {command}"),
+    "stop.yes": wording("Stop the run"),
+    "stop.no": wording("Let it run"),
+    "setting.rate": wording("Calls a second, at most"),
+    "setting.rate.hint": wording("no limit"),
+    "setting.in_flight": wording("Parallel calls"),
+    "setting.in_flight.hint": wording("automatic"),
+    "setting.hours": wording("Hours (01:00-06:00)"),
+    "setting.hours.hint": wording("at all hours"),
+    "set": wording("Apply"),
+    "answer.lost": wording(
+        "No connection to the page's server: whether the command was taken is not known. See what the run does."
+    ),
+    "commands": wording("Commands to this run"),
+    "commands.none": wording("None so far."),
+    "commands.earlier": wording("Earlier ones: {n}"),
+    # The end, and all runs.
+    "closing": wording("The run has ended"),
+    "report": wording("Report"),
+    "runs": wording("All runs"),
+    "runs.link": wording("← All runs"),
+    "runs.none": wording("This journal has no runs yet."),
+    "runs.run": wording("Run"),
+    "runs.billing": wording("Billing"),
+    "runs.every": wording("All billings"),
+    "runs.stage": wording("Stage"),
+    "runs.begun": wording("Begun"),
+    "runs.rows": wording("Rows accepted"),
+    "runs.sum": wording("Sum accepted"),
+    "runs.pace": wording("Rows a second"),
+    "runs.of": wording("of {whole}"),
+    "runs.left": wording("{duration} left"),
+    "runs.more": wording("Runs that are not shown here: {n}. `carbon-migrate status` shows all."),
+    "tunnel": wording("From another computer"),
+    "tunnel.how": wording("This page is served to this machine alone. Type there, then open the same address:"),
+}
+"""The texts of the page by their keys; its script fills in what stands in braces."""
 
 
 # ---- who may see the page and give commands -----------------------------------------------------------------------
@@ -346,7 +340,7 @@ class PageApplication:
                 "read_only": self._order.read_only,
                 "run": self._order.run,
                 "tunnel": tunnel(self._port),
-                "texts": {key: reader.render(text) for key, text in LABELS.items()},
+                "texts": {key: reader.translate(text) for key, text in LABELS.items()},
             }
         )
 

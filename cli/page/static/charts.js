@@ -1,6 +1,6 @@
 // Two charts over the last quarter of an hour: calls a second with the window, and how long answers take.
 
-import { find, make, write } from "./dom.js";
+import { find, make } from "./base.js";
 
 const SPAN = 900; // seconds that are kept
 const SHORTEST = 60; // seconds that are shown at least
@@ -136,7 +136,7 @@ class Chart {
       const value = sample[line.name];
       return value === null || value === undefined ? "–" : line.figure(this.#words, value);
     });
-    told.forEach((text, place) => write(this.#figures[place], text));
+    this.#figures.forEach((figure, place) => (figure.textContent = told[place]));
     const spoken = this.#about.lines.map((line, place) => `${this.#words.text(line.label)}: ${told[place]}`);
     this.#place.setAttribute("aria-label", spoken.join("; "));
   }

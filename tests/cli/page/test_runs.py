@@ -18,10 +18,9 @@ from checkpoints.queries import FoundRow
 from checkpoints.records import Run, Totals
 from checkpoints.sqlite_connection import SqliteQueries
 from checkpoints.states import State
-from cli.page import feed, runs
+from cli.page import feed
 from cli.page.application import PageOrder, serving
-from cli.page.feed import Feed, Feeds
-from cli.page.runs import RunList
+from cli.page.feed import Feed, Feeds, RunList
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.terminal.language import ENGLISH, language
 from tests.checkpoints.samples import come_to, frozen_run, new_item
@@ -76,8 +75,8 @@ async def test_runs_of_many_billings_are_listed_with_their_needs(
 
 async def test_the_rows_of_a_run_at_rest_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal has many runs, and the list asks for all of them every few seconds."""
-    monkeypatch.setattr(runs, "PAUSE", 0)
-    monkeypatch.setattr(runs, "MOST_RUNS", 1)
+    monkeypatch.setattr(feed, "PAUSE", 0)
+    monkeypatch.setattr(feed, "MOST_RUNS", 1)
     async with open_journal(tmp_path / "a.journal") as journal:
         run = await frozen_run(journal, new_item("1"))
         listed, counted = RunList(journal, NO_BILLINGS), counted_runs(monkeypatch)
@@ -85,7 +84,7 @@ async def test_the_rows_of_a_run_at_rest_are_counted_once(tmp_path: Path, monkey
             await listed.look(language("en"))
         assert counted == [run.run_id]
         counted.clear()
-        monkeypatch.setattr(runs, "PAUSE", 1e6)
+        monkeypatch.setattr(feed, "PAUSE", 1e6)
         patient = RunList(journal, NO_BILLINGS)
         async with journal.taken_up(run) as ours:
             # The journal keeps of it how far its rows are read.
@@ -93,7 +92,7 @@ async def test_the_rows_of_a_run_at_rest_are_counted_once(tmp_path: Path, monkey
                 await journal.keep_policy(ours, {"rate": rate})
                 await patient.look(language("en"))
         assert counted == [run.run_id]
-        monkeypatch.setattr(runs, "PAUSE", 0)
+        monkeypatch.setattr(feed, "PAUSE", 0)
         await listed.look(language("en"))
         counted.clear()
         async with journal.taken_up(run) as ours:
@@ -149,7 +148,7 @@ async def test_an_open_run_is_counted_again_when_it_has_moved(
             assert len(counted) == before
             facts = watched.facts
     assert facts is not None
-    assert facts.counted.totals.counts == {State.ACCEPTED: 1}
+    assert facts.totals.counts == {State.ACCEPTED: 1}
 
 
 async def moments(watched: Feed, number: int) -> None:

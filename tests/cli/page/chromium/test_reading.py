@@ -123,7 +123,7 @@ async def test_the_switches_change_language_and_light_and_are_remembered(place: 
                 "Object.fromEntries([...document.querySelectorAll('[data-text]')]"
                 ".map((one) => [one.dataset.text, one.textContent]))"
             )
-            assert shown_texts == {key: language(reader).render(LABELS[key]) for key in shown_texts}
+            assert shown_texts == {key: language(reader).translate(LABELS[key]) for key in shown_texts}
             assert money.fullmatch(await tab.locator("#accepted-sum").inner_text())
         ground = "getComputedStyle(document.body).backgroundColor"
         light = await tab.evaluate(ground)

@@ -28,7 +28,7 @@ ATTACK: Final = "<script>document.title='taken'</script><img src=/x onerror=\"do
 
 
 def word(key: str, name: str = "ru") -> str:
-    return language(name).render(LABELS[key])
+    return language(name).translate(LABELS[key])
 
 
 @asynccontextmanager
