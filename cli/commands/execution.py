@@ -133,10 +133,7 @@ def _settings_to_work_with(flags: Flags, screen: Screen, *, only_reads: bool) ->
 
 
 def settings_in_force(flags: Flags, screen: Screen) -> Settings:
-    """The settings of a command, whose secrets its screen hides from now on; says what is to be known of their files.
-
-    Raises `SettingsRefused`.
-    """
+    """The settings of a command, whose secrets its screen hides from now on. Raises `SettingsRefused`."""
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
     wear_badge(settings, screen)

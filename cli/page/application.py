@@ -1,13 +1,14 @@
 """The server of the page: who may see it, its addresses, and the facts and texts behind them."""
 
 import hmac
+import re
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -37,110 +38,20 @@ from cli.terminal.texts import printable, reason_of
 from engine.pacing.open_files import provide_all_files
 from engine.pipeline.control import COMMANDS, LONGEST_REQUEST, NotAMessage, to_request
 from texts.remedies import PROGRAM, Remedy
-from texts.said import Said, said, text_of, wording
+from texts.said import Said, said, text_of
 
 # ---- the texts of the page ----------------------------------------------------------------------------------------
 
 
-LABELS: Final[Mapping[str, str]] = {
-    "language": wording("Language"),
-    "theme": wording("Colours"),
-    "theme.auto": wording("as the system"),
-    "theme.light": wording("light"),
-    "theme.dark": wording("dark"),
-    # What stands above everything else.
-    "stage.silent": wording("nobody works on it"),
-    "stage.paused": wording("paused"),
-    "stage.held": wording("waiting"),
-    "lost": wording(
-        "No connection to the page's server: the figures are those of {since}. The page tries again by itself."
-    ),
-    "lost.list": wording("No connection to the page's server. The page tries again by itself."),
-    "silent": wording("Nobody works on this run. To take it up: {command}"),
-    "silent.since": wording("Nobody works on this run since {since}. To take it up: {command}"),
-    "paused": wording("Paused since {since} by {by}."),
-    # Who, what, since when, which billing.
-    "fact.who": wording("Begun by"),
-    "fact.what": wording("Rows from"),
-    "fact.since": wording("Since"),
-    "fact.billing": wording("Billing"),
-    "fact.process": wording("works: process {process} on {host}"),
-    "fact.passed": wording("{duration} ago"),
-    "fact.version": wording("version {version}"),
-    # The figures.
-    "figures": wording("Figures"),
-    "accepted": wording("Accepted"),
-    "of_rows": wording("of {rows} rows, {percent}"),
-    "of_steps": wording("of {rows} steps, {percent}"),
-    "of_sum": wording("of {sum}"),
-    "in_doubt": wording("In doubt"),
-    "rejected": wording("Rejected"),
-    "refused": wording("refused before sending"),
-    "pace": wording("Calls a second"),
-    "in_flight": wording("in parallel: {calls} of {window}"),
-    "pace.unknown": wording("not known here"),
-    "left": wording("Time left"),
-    "left.until": wording("until about {time}"),
-    "spoken": wording("Accepted: {percent}."),
-    "why": wording("Why it is not faster"),
-    "why.nothing": wording("Nothing slows it down."),
-    "charts": wording("The last fifteen minutes"),
-    "chart.rate": wording("Speed"),
-    "chart.latency": wording("Answer time"),
-    "chart.line.rate": wording("calls a second"),
-    "chart.line.window": wording("in parallel up to"),
-    "chart.line.p50": wording("half within"),
-    "chart.line.p95": wording("95 % within"),
-    "errors": wording("Errors by kind"),
-    "errors.none": wording("No errors."),
-    "errors.rows": wording("Rows"),
-    "errors.text": wording("Error, with an example"),
-    # Steering.
-    "control": wording("Control"),
-    "control.read_only": wording("This page only shows: it was opened as read-only."),
-    "control.silent": wording("Only a run that somebody works on can be stopped or set."),
-    "pause": wording("Pause"),
-    "continue": wording("Continue"),
-    "stop": wording("Stop"),
-    "stop.question": wording("Stop run {run}?"),
-    "stop.what": wording("Calls that are under way are waited for, and no further ones are made. No row is lost."),
-    "stop.resume": wording("To take it up again: {command}"),
-    "stop.yes": wording("Stop the run"),
-    "stop.no": wording("Let it run"),
-    "setting.rate": wording("Calls a second, at most"),
-    "setting.rate.hint": wording("no limit"),
-    "setting.in_flight": wording("Parallel calls"),
-    "setting.in_flight.hint": wording("automatic"),
-    "setting.hours": wording("Hours (01:00-06:00)"),
-    "setting.hours.hint": wording("at all hours"),
-    "set": wording("Apply"),
-    "answer.lost": wording(
-        "No connection to the page's server: whether the command was taken is not known. See what the run does."
-    ),
-    "commands": wording("Commands to this run"),
-    "commands.none": wording("None so far."),
-    "commands.earlier": wording("Earlier ones: {n}"),
-    # The end, and all runs.
-    "closing": wording("The run has ended"),
-    "report": wording("Report"),
-    "runs": wording("All runs"),
-    "runs.link": wording("← All runs"),
-    "runs.none": wording("This journal has no runs yet."),
-    "runs.run": wording("Run"),
-    "runs.billing": wording("Billing"),
-    "runs.every": wording("All billings"),
-    "runs.stage": wording("Stage"),
-    "runs.begun": wording("Begun"),
-    "runs.rows": wording("Rows accepted"),
-    "runs.sum": wording("Sum accepted"),
-    "runs.pace": wording("Rows a second"),
-    "runs.of": wording("of {whole}"),
-    "runs.left": wording("{duration} left"),
-    "runs.more": wording("Runs that are not shown here: {n}. `carbon-migrate status` shows all."),
-    "tunnel": wording("From another computer"),
-    "tunnel.how": wording("This page is served to this machine alone. Type there, then open the same address:"),
-}
-"""The texts of the page by their keys; its script fills in what stands in braces."""
+STATIC: Final = Path(__file__).parent / "static"
+_TEXT: Final = re.compile(r'\b(?:text|said)\(\s*"([^"]+)"|data-text[^>]*>([^<]+)<|data-hint="([^"]+)"')
+
+
+@cache
+def page_texts() -> Sequence[str]:
+    """The texts of the page, as they stand in its files, in English."""
+    files = (path.read_text(encoding="utf-8") for path in sorted((*STATIC.glob("*.js"), STATIC / "page.html")))
+    return sorted({one[1] or one[2] or one[3] for file in files for one in _TEXT.finditer(file)})
 
 
 # ---- who may see the page and give commands -----------------------------------------------------------------------
@@ -261,7 +172,6 @@ async def put_headers(_: web.Request, response: web.StreamResponse) -> None:
 log = structlog.get_logger(__name__)
 
 HTML: Final = "text/html"
-STATIC: Final = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +250,7 @@ class PageApplication:
                 "read_only": self._order.read_only,
                 "run": self._order.run,
                 "tunnel": tunnel(self._port),
-                "texts": {key: reader.translate(text) for key, text in LABELS.items()},
+                "texts": {text: reader.translate(text) for text in page_texts()},
             }
         )
 

@@ -4,6 +4,9 @@ const LONGEST = 600; // characters of a foreign sentence
 const PLACEHOLDER = /\{(\w+)\}/g;
 const DAY = 86_400_000;
 
+/** Marks a text that is said elsewhere: the server finds the texts of the page by `said` and `text`. */
+export const said = (text) => text;
+
 export const find = (id) => document.getElementById(id);
 
 /** An element with its classes and its content: texts and other elements. */
@@ -68,13 +71,13 @@ export async function ask(address, options = {}) {
 /** The sentence of an answer that is an error. */
 export async function answerText(answer) {
   const text = await answer.text();
-  let said = text;
+  let sentence = text;
   try {
-    said = JSON.parse(text).said ?? text;
+    sentence = JSON.parse(text).said ?? text;
   } catch {
     // It is the sentence itself.
   }
-  return (said.trim() || `HTTP ${answer.status}`).slice(0, LONGEST);
+  return (sentence.trim() || `HTTP ${answer.status}`).slice(0, LONGEST);
 }
 
 /** A moment of the server: Unix seconds or ISO 8601; null for none. */
@@ -84,7 +87,7 @@ export function asDate(when) {
   return Number.isNaN(date.valueOf()) ? null : date;
 }
 
-/** The sentences of the page by their keys, and how numbers, money and moments are written in its language. */
+/** The texts of the page by their English, and how numbers, money and moments are written in its language. */
 export function wordsOf(language, texts) {
   const number = (options) => new Intl.NumberFormat(language, options).format;
   // In English days are written as in the terminal, 2026-11-26, which is how Swedes write them: no month is mistaken.
@@ -101,7 +104,6 @@ export function wordsOf(language, texts) {
   const dated = (when, format) => (asDate(when) === null ? "–" : format(asDate(when)));
   return {
     language,
-    has: (key) => key in texts,
     text: (key, values = {}) => (texts[key] ?? key).replace(PLACEHOLDER, (all, name) => String(values[name] ?? all)),
     count: number({ maximumFractionDigits: 0 }),
     rate: number({ maximumFractionDigits: 1, minimumFractionDigits: 1 }),

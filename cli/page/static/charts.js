@@ -1,6 +1,6 @@
 // Two charts over the last quarter of an hour: calls a second with the window, and how long answers take.
 
-import { find, make } from "./base.js";
+import { find, make, said } from "./base.js";
 
 const SPAN = 900; // seconds that are kept
 const SHORTEST = 60; // seconds that are shown at least
@@ -12,16 +12,16 @@ const CHARTS = [
   {
     id: "speed",
     lines: [
-      { name: "rate", label: "chart.line.rate", side: 3, fill: true, figure: (words, value) => words.rate(value) },
-      { name: "window", label: "chart.line.window", side: 1, dashed: true, steps: true, figure: (words, value) => words.count(value) },
+      { name: "rate", label: said("calls a second"), side: 3, fill: true, figure: (words, value) => words.rate(value) },
+      { name: "window", label: said("in parallel up to"), side: 1, dashed: true, steps: true, figure: (words, value) => words.count(value) },
     ],
     tick: (words, value) => words.count(value),
   },
   {
     id: "latency",
     lines: [
-      { name: "p50", label: "chart.line.p50", side: 3, scale: "seconds", figure: (words, value) => words.latency(value) },
-      { name: "p95", label: "chart.line.p95", scale: "seconds", dashed: true, figure: (words, value) => words.latency(value) },
+      { name: "p50", label: said("half within"), side: 3, scale: "seconds", figure: (words, value) => words.latency(value) },
+      { name: "p95", label: said("95 % within"), scale: "seconds", dashed: true, figure: (words, value) => words.latency(value) },
     ],
     tick: (words, value) => words.latency(value),
   },

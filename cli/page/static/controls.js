@@ -1,9 +1,13 @@
 // Pause, continue, stop, and the three settings that are changed most.
 
-import { answerText, fill, find, make, renew, show, sign } from "./base.js";
+import { answerText, fill, find, make, renew, said, show, sign } from "./base.js";
 
 // A setting: what stands for an empty field on the wire.
 const SETTINGS = { rate: "none", "in-flight": "auto", hours: "always" };
+
+const UNKNOWN = said(
+  "No connection to the page's server: whether the command was taken is not known. See what the run does.",
+);
 
 const fields = () => [...find("settings").querySelectorAll("input")];
 const edited = () => fields().filter((field) => "edited" in field.dataset);
@@ -54,7 +58,8 @@ export class Controls {
   show(run, snapshot, words) {
     [this.#run, this.#snapshot, this.#words] = [run, snapshot, words];
     const works = snapshot.worked_by !== null;
-    const reason = this.#isReadOnly ? words.text("control.read_only") : works ? null : words.text("control.silent");
+    const silent = works ? null : words.text("Only a run that somebody works on can be stopped or set.");
+    const reason = this.#isReadOnly ? words.text("This page only shows: it was opened as read-only.") : silent;
     show(find("controls"), !snapshot.ended);
     show(find("control"), !this.#isReadOnly);
     fill({ "no-control": reason });
@@ -91,8 +96,8 @@ export class Controls {
     if (isDisabled(find("stop"))) return;
     const run = this.#run;
     fill({
-      "stop-question": this.#words.text("stop.question", { run }),
-      "stop-resume": this.#words.text("stop.resume", { command: `carbon-migrate resume ${run}` }),
+      "stop-question": this.#words.text("Stop run {run}?", { run }),
+      "stop-resume": this.#words.text("To take it up again: {command}", { command: `carbon-migrate resume ${run}` }),
     });
     find("stop-dialog").returnValue = "no";
     find("stop-dialog").showModal();
@@ -114,20 +119,20 @@ export class Controls {
   async #press(id, name, values = {}) {
     if (isDisabled(find(id))) return false;
     disable(id, true);
-    let [said, isRefused] = [this.#words.text("answer.lost"), true];
+    let [told, isRefused] = [this.#words.text(UNKNOWN), true];
     try {
       const answer = await fetch(`/api/runs/${encodeURIComponent(this.#run)}/commands?lang=${this.#words.language}`, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ command: name, arguments: values }),
       });
-      [said, isRefused] = [answer.ok ? (await answer.json()).said : await answerText(answer), !answer.ok];
+      [told, isRefused] = [answer.ok ? (await answer.json()).said : await answerText(answer), !answer.ok];
     } catch {
       // Whether it was taken is not known.
     }
     // What the buttons may do next follows from the next snapshot.
     find("answer").classList.toggle("refused", isRefused);
-    renew(find("answer"), [said, Date.now()], () => [sign(isRefused ? "✗" : "✓"), make("span", "", said)]);
+    renew(find("answer"), [told, Date.now()], () => [sign(isRefused ? "✗" : "✓"), make("span", "", told)]);
     if (isRefused) disable(id, false);
     return !isRefused;
   }

@@ -1,6 +1,6 @@
 // The page: which run or list is shown, in which language and light, and what arrives of it.
 
-import { answerText, ask, fill, find, make, notice, show, wordsOf } from "./base.js";
+import { answerText, ask, fill, find, make, notice, said, show, wordsOf } from "./base.js";
 import { Charts } from "./charts.js";
 import { Controls } from "./controls.js";
 import { clearRun, showRun } from "./run.js";
@@ -11,6 +11,9 @@ const LIST_EVERY = 3000; // milliseconds
 const SILENCE = 2500; // milliseconds without an event after which the connection counts as lost
 const LOOK_EVERY = 500;
 const AGAIN_AFTER = 1500;
+
+const LOST = said("No connection to the page's server. The page tries again by itself.");
+const OLD = said("No connection to the page's server: the figures are those of {since}. The page tries again by itself.");
 
 /** What the server sends of a run, an event a second, through lost connections and restarts of the server. */
 class Stream {
@@ -121,7 +124,10 @@ class Page {
     this.#words = words;
     this.#controls ??= new Controls(this.#about.read_only);
     document.documentElement.lang = words.language;
-    for (const element of document.querySelectorAll("[data-text]")) element.textContent = words.text(element.dataset.text);
+    for (const element of document.querySelectorAll("[data-text]")) {
+      element.dataset.text ||= element.textContent;
+      element.textContent = words.text(element.dataset.text);
+    }
     const options = this.#about.languages.map((code) => {
       // Each by its own name: who cannot read this page finds it.
       const name = new Intl.DisplayNames(code, { type: "language" }).of(code);
@@ -165,7 +171,7 @@ class Page {
       this.#follow(wanted);
       return;
     }
-    const title = this.#words.text("runs");
+    const title = this.#words.text("All runs");
     fill({ title });
     document.title = `${title} – carbon-migrate`;
     this.#list();
@@ -177,16 +183,16 @@ class Page {
     const [words, billing] = [this.#words, find("billing").value];
     // An answer about another billing or in another language than what is chosen by now comes too late.
     const isLate = () => this.#name !== RUNS || this.#words !== words || find("billing").value !== billing;
-    let said = "";
+    let told = "";
     try {
       const found = await ask(`/api/runs?lang=${words.language}&billing=${encodeURIComponent(billing)}`);
       if (isLate()) return;
       showRuns(found, words);
     } catch (error) {
       if (isLate()) return;
-      said = error instanceof TypeError ? words.text("lost.list") : error.message;
+      told = error instanceof TypeError ? words.text(LOST) : error.message;
     }
-    notice("lost", "✗", said);
+    notice("lost", "✗", told);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#list(), LIST_EVERY);
   }
@@ -221,7 +227,7 @@ class Page {
   #lost(reason) {
     document.documentElement.dataset.lost = "";
     const since = this.#snapshot && this.#words.moment(this.#snapshot.sample.t);
-    const lost = since ? this.#words.text("lost", { since }) : reason ? "" : this.#words.text("lost.list");
+    const lost = since ? this.#words.text(OLD, { since }) : reason ? "" : this.#words.text(LOST);
     notice("lost", "✗", `${lost} ${reason}`.trim());
   }
 

@@ -1,6 +1,6 @@
 // One run: a snapshot of the server, put into the places of page.html.
 
-import { asDate, fill, find, make, notice, renew, show, sign, two } from "./base.js";
+import { asDate, fill, find, make, notice, renew, said, show, sign, two } from "./base.js";
 
 // The states in the order of the bar, from what is done to what is still to come, each with its sign.
 const SIGNS = {
@@ -15,7 +15,14 @@ const SIGNS = {
   sending: "→",
   pending: "○",
 };
-const STAGES = { ended: "■", silent: "✗", paused: "Ⅱ", held: "◷", works: "▶" };
+// What stands above everything else: a sign, and the word in place of that for the stage of the run.
+const STAGES = {
+  ended: ["■"],
+  silent: ["✗", said("nobody works on it")],
+  paused: ["Ⅱ", said("paused")],
+  held: ["◷", said("waiting")],
+  works: ["▶"],
+};
 const TOLD_EVERY = 10; // percent
 const COMMANDS = 4; // that are shown at once
 
@@ -32,38 +39,42 @@ export function showRun(snapshot, words) {
   const { run, asked, accepted, paused, ended, sample, worked_by: worker } = snapshot;
   const kind = ended ? "ended" : !worker ? "silent" : paused ? "paused" : snapshot.held ? "held" : "works";
   const percent = words.percent(accepted.rows, asked.rows);
-  const stage = words.has(`stage.${kind}`) ? words.text(`stage.${kind}`) : run.stage_text;
+  const [character, word] = STAGES[kind];
+  const stage = word ? words.text(word) : run.stage_text;
   document.title = `${percent} ${run.run} – ${stage}`;
   find("stage").dataset.kind = kind;
-  renew(find("stage"), [kind, stage], () => [sign(STAGES[kind]), make("span", "", stage)]);
+  renew(find("stage"), [kind, stage], () => [sign(character), make("span", "", stage)]);
   find("profile").classList.toggle("production", run.profile?.production ?? false);
   // The figures change each second; who listens is told what matters of it.
   const tenth = Math.floor((asked.rows ? accepted.rows / asked.rows : 0) * (100 / TOLD_EVERY));
-  if (told && (kind !== told.kind || tenth > told.tenth)) fill({ spoken: `${stage}. ${words.text("spoken", { percent })}` });
+  if (told && (kind !== told.kind || tenth > told.tenth)) {
+    fill({ spoken: `${stage}. ${words.text("Accepted: {percent}.", { percent })}` });
+  }
   told = { kind, tenth };
   for (const id of ["run", "stage"]) show(find(id), true);
   show(find("why"), !ended && worker !== null);
   facts(snapshot, words);
   const hasMoney = [asked, ...Object.values(snapshot.counts)].some(({ sum }) => Number(sum ?? 0) !== 0);
+  const of = snapshot.has_steps ? said("of {rows} steps, {percent}") : said("of {rows} rows, {percent}");
   fill({
     title: `${run.job} · ${run.run}`,
     profile: run.profile?.text ?? null,
     "accepted-rows": words.count(accepted.rows),
-    "asked-rows": words.text(snapshot.has_steps ? "of_steps" : "of_rows", { rows: words.count(asked.rows), percent }),
+    "asked-rows": words.text(of, { rows: words.count(asked.rows), percent }),
     "accepted-sum": hasMoney ? words.money(accepted.sum) : null,
-    "asked-sum": hasMoney ? words.text("of_sum", { sum: words.money(asked.sum) }) : null,
-    "why-text": (snapshot.held ?? snapshot.why) || words.text("why.nothing"),
+    "asked-sum": hasMoney ? words.text("of {sum}", { sum: words.money(asked.sum) }) : null,
+    "why-text": (snapshot.held ?? snapshot.why) || words.text("Nothing slows it down."),
   });
-  for (const [id, { rows, sum }, character] of [["in-doubt", snapshot.in_doubt, "?"], ["rejected", snapshot.rejected, "✗"]]) {
+  for (const [id, { rows, sum }, mark] of [["in-doubt", snapshot.in_doubt, "?"], ["rejected", snapshot.rejected, "✗"]]) {
     find(id).classList.toggle("some", rows > 0);
-    part(id, words.count(rows), hasMoney && rows ? words.money(sum) : "", rows ? character : "");
+    part(id, words.count(rows), hasMoney && rows ? words.money(sum) : "", rows ? mark : "");
   }
   const known = worker !== null && snapshot.knows_pace;
   const calls = { calls: words.count(snapshot.in_flight), window: words.count(snapshot.window) };
-  const parallel = known ? words.text("in_flight", calls) : words.text("pace.unknown");
+  const parallel = known ? words.text("in parallel: {calls} of {window}", calls) : words.text("not known here");
   part("pace", known ? words.rate(sample.rate) : "–", worker ? parallel : "");
   const eta = worker === null ? null : snapshot.eta;
-  const until = eta === null ? "" : words.text("left.until", { time: words.minute(sample.t + eta) });
+  const until = eta === null ? "" : words.text("until about {time}", { time: words.minute(sample.t + eta) });
   part("left", eta === null ? "–" : words.duration(eta), until);
   for (const id of ["pace", "left"]) show(find(id), !ended);
   bar(snapshot, words);
@@ -78,13 +89,13 @@ export function showRun(snapshot, words) {
 function facts({ run, worked_by: worker, sample }, words) {
   const begun = asDate(run.begun);
   const given = Object.entries(run.parameters).filter(([, value]) => value !== "" && value !== null);
-  const works = worker ? words.text("fact.process", { process: worker.process, host: worker.host ?? "" }) : "";
-  const passed = begun ? words.text("fact.passed", { duration: words.duration(sample.t - begun / 1000) }) : "";
+  const works = worker ? words.text("works: process {process} on {host}", worker) : "";
+  const passed = begun ? words.text("{duration} ago", { duration: words.duration(sample.t - begun / 1000) }) : "";
   for (const [id, first, second] of [
     ["fact-who", run.who, works],
     ["fact-what", run.source, given.map(([name, value]) => `${name}=${value}`).join(", ")],
     ["fact-since", words.fullMoment(run.begun), passed],
-    ["fact-billing", run.target, run.version ? words.text("fact.version", { version: run.version }) : ""],
+    ["fact-billing", run.target, run.version ? words.text("version {version}", { version: run.version }) : ""],
   ]) {
     renew(find(id), [first, second], () => two(first, second));
   }
@@ -101,9 +112,9 @@ function bar({ counts, refused, state_texts: texts }, words) {
   const known = Object.keys(SIGNS);
   const states = Object.entries(counts).filter(([, { rows }]) => rows > 0);
   states.sort(([one], [other]) => known.indexOf(one) - known.indexOf(other));
-  const said = ([state, { rows }]) => `${texts[state] ?? state}: ${words.count(rows)}`;
+  const counted = ([state, { rows }]) => `${texts[state] ?? state}: ${words.count(rows)}`;
   const drawn = find("bar");
-  drawn.setAttribute("aria-label", words.joined(states.map(said)) || words.text("accepted"));
+  drawn.setAttribute("aria-label", words.joined(states.map(counted)) || words.text("Accepted"));
   const parts = new Map([...drawn.children].map((part) => [part.dataset.state, part]));
   for (const [state, { rows }] of states) {
     const part = parts.get(state) ?? make("span", `state-${state}`);
@@ -115,7 +126,7 @@ function bar({ counts, refused, state_texts: texts }, words) {
   for (const gone of parts.values()) gone.remove();
   const legend = states.map(([state, { rows }]) => [state, SIGNS[state] ?? "•", texts[state] ?? state, rows]);
   // These never became rows of the run: they have no part in the bar.
-  if (refused) legend.push(["refused", "⊘", words.text("refused"), refused]);
+  if (refused) legend.push(["refused", "⊘", words.text("refused before sending"), refused]);
   renew(find("states"), [legend, words.language], () =>
     legend.map(([state, character, text, rows]) => {
       const swatch = make("span", `swatch state-${state}`, sign(character));
@@ -127,11 +138,14 @@ function bar({ counts, refused, state_texts: texts }, words) {
 function notices({ run, paused, silent_for: silence, sample }, words, kind) {
   const resume = { command: `carbon-migrate resume ${run.run}` };
   const silent = silence === null
-    ? words.text("silent", resume)
-    : words.text("silent.since", { since: words.moment(sample.t - silence), ...resume });
+    ? words.text("Nobody works on this run. To take it up: {command}", resume)
+    : words.text("Nobody works on this run since {since}. To take it up: {command}", {
+        since: words.moment(sample.t - silence),
+        ...resume,
+      });
   notice("silent", "✗", kind === "silent" ? silent : "");
-  const pause = paused && kind !== "ended";
-  notice("paused", "Ⅱ", pause ? words.text("paused", { since: words.moment(paused.since), by: paused.by }) : "");
+  const since = { since: words.moment(paused?.since), by: paused?.by };
+  notice("paused", "Ⅱ", paused && kind !== "ended" ? words.text("Paused since {since} by {by}.", since) : "");
 }
 
 function errors(kinds, words) {
@@ -159,5 +173,5 @@ function commands(given, words) {
   }
   show(find("no-commands"), given.length === 0);
   show(find("earlier"), older.length > 0);
-  fill({ "earlier-title": words.text("commands.earlier", { n: words.count(older.length) }) });
+  fill({ "earlier-title": words.text("Earlier ones: {n}", { n: words.count(older.length) }) });
 }

@@ -9,7 +9,7 @@ export function showRuns({ runs, more, billings, summary }, words) {
   const chosen = choice.value;
   show(place, true);
   renew(choice, [billings, words.language], () => {
-    const all = make("option", "", words.text("runs.every"));
+    const all = make("option", "", words.text("All billings"));
     all.value = "";
     return [all, ...billings.map((name) => make("option", "", name))];
   });
@@ -18,28 +18,29 @@ export function showRuns({ runs, more, billings, summary }, words) {
   show(find("no-runs"), runs.length === 0);
   show(place.querySelector("table"), runs.length > 0);
   renew(find("fleet-sums"), summary, () => summary.map((line) => make("p", "", line)));
-  fill({ "more-runs": more ? words.text("runs.more", { n: words.count(more) }) : null });
+  const left = words.text("Runs that are not shown here: {n}. `carbon-migrate status` shows all.", { n: words.count(more) });
+  fill({ "more-runs": more ? left : null });
   renew(place.querySelector("tbody"), [runs, words.language], () => runs.map((run) => row(run, words)));
 }
 
 function row(run, words) {
   const link = make("a", "", run.run);
   link.href = `#${encodeURIComponent(run.run)}`;
-  const partOf = (part, whole) => two(part, words.text("runs.of", { whole }));
+  const partOf = (part, whole) => two(part, words.text("of {whole}", { whole }));
   const hasMoney = Number(run.asked_sum ?? 0) !== 0;
-  const left = run.seconds_left === null ? "" : words.text("runs.left", { duration: words.duration(run.seconds_left) });
+  const left = run.seconds_left === null ? "" : words.text("{duration} left", { duration: words.duration(run.seconds_left) });
   const profile = run.profile && make("span", run.profile.production ? "profile production" : "profile", run.profile.text);
   const needs = run.needs.map((text) => make("span", "need", sign("!"), ` ${text}`));
   // The address and the place are left out where what stands above says them already.
   const target = run.target.includes(run.billing) ? "" : run.target;
   const cells = {
-    "runs.run": ["", make("span", "first", link, ` ${run.job}`), make("span", "second", run.source)],
-    "runs.billing": ["", ...two(run.billing, target), ...(profile ? [profile] : [])],
-    "runs.stage": ["", ...two(run.stage_text, run.where === run.stage_text ? "" : run.where), ...needs],
-    "runs.begun": ["figure", words.fullMoment(run.begun)],
-    "runs.rows": ["number figure", ...partOf(words.count(run.accepted), words.count(run.asked))],
-    "runs.sum": ["number figure", ...(hasMoney ? partOf(words.money(run.accepted_sum), words.money(run.asked_sum)) : ["–"])],
-    "runs.pace": ["number figure", ...(run.is_held ? two(words.rate(run.per_second), left) : ["–"])],
+    "Run": ["", make("span", "first", link, ` ${run.job}`), make("span", "second", run.source)],
+    "Billing": ["", ...two(run.billing, target), ...(profile ? [profile] : [])],
+    "Stage": ["", ...two(run.stage_text, run.where === run.stage_text ? "" : run.where), ...needs],
+    "Begun": ["figure", words.fullMoment(run.begun)],
+    "Rows accepted": ["number figure", ...partOf(words.count(run.accepted), words.count(run.asked))],
+    "Sum accepted": ["number figure", ...(hasMoney ? partOf(words.money(run.accepted_sum), words.money(run.asked_sum)) : ["–"])],
+    "Rows a second": ["number figure", ...(run.is_held ? two(words.rate(run.per_second), left) : ["–"])],
   };
   return make("tr", "", ...Object.entries(cells).map(([label, [style, ...content]]) => {
     const cell = make("td", style, ...content);
