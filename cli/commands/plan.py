@@ -426,9 +426,9 @@ def plan_screen(planned: PlanFacts, target: Target, journal: str, all_of_them: s
             was, now = Quantity(planned.refused_before), Quantity(plan.totals.refused)
             since = (*since, said("{before} refused before, {now} now", before=was, now=now))
     return drawn_before(
-        "plan.j2",
         plan,
         target,
+        journal,
         {"requests": Group(*(one_line("  ", printable(line, WHOLE)) for line in planned.requests))},
         listed=in_folder,
         all_bad=all_of_them,
@@ -437,7 +437,8 @@ def plan_screen(planned: PlanFacts, target: Target, journal: str, all_of_them: s
         values=_values,
         as_table=as_table,
         worker=WORKER,
-        journal=journal,
+        source=plan.run.source,
+        accountants_list=None,
         STEP_NAMES=STEP_NAMES,
     )
 

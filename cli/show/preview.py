@@ -188,27 +188,28 @@ async def look_alikes(run: Run, journal: Journal) -> AsyncIterator[list[Item]]:
 def preview(plan: PreviewFacts, target: Target, journal: str, policy: Policy) -> RenderableType:
     """The screen of the preview."""
     return drawn_before(
-        "preview.j2",
         plan,
         target,
+        journal,
         listed=said("{command} lists them", command=command_line("plan")),
         all_bad=refused_export(plan.run),
         source=source_of(plan.run),
-        journal=journal,
         pacing=describe_policy(policy),
         accountants_list=accountants_list(plan.run, plan.totals),
+        planned=None,
+        since=None,
     )
 
 
 def drawn_before(
-    template: str,
     plan: PreviewFacts,
     target: Target,
+    journal: str,
     tables: Mapping[str, RenderableType] = NO_TABLES,
     /,
     **values: object,
 ) -> Group:
-    """A screen with what preview and plan both show; `tables` and `values` are its own."""
+    """A screen of what a run will do; `values` are those of a preview, or of a plan."""
     given = given_parameters(plan.run).items()
     assumed = {kind_of(one) for one in plan.assumptions}
     settings = (
@@ -216,12 +217,13 @@ def drawn_before(
         *(("--create-in", "FOLDER") if "create_fields" in assumed else ()),
     )
     return drawn(
-        template,
+        "plan.j2",
         {**tables, "steps": steps_table(plan.steps, begun=False)} if plan.steps else tables,
-        which="all",
         plan=plan,
         run=plan.run,
         target=target,
+        journal=journal,
+        which="all",
         badge=badge_of(plan.run.parameters),
         # Of a digest its beginning.
         given=" ".join(f"{name}={value[:_DIGITS] if name.endswith(DIGEST) else value}" for name, value in given),
