@@ -132,7 +132,7 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
             target = OutputFile(output or Path(f"{name}.{'pdf' if pdf else 'html'}"), force=force)
             with waiting(said("adding up the rows of the report")):
                 facts = await facts_of(subject, journal, catalogue)
-            reader = _language(lang, settings)
+            reader = language(lang or settings.language.value)
             await _write(facts, target, reader, settings.letterhead, journal, screen, pdf=pdf)
             await journal.history.note_report(subject.main, facts.root)
             return Exit.DONE
@@ -158,19 +158,6 @@ def _moment(given: str | None) -> datetime | None:
                 example="2026-11-30",
             )
         ) from error
-
-
-def _language(given: str | None, settings: Settings) -> CatalogueLanguage:
-    name = given or settings.language.value
-    if name not in LANGUAGES:
-        unknown = said(
-            "{option}: '{name}' is not a language; there are: {languages}",
-            option=setting("lang"),
-            name=printable(name),
-            languages=LANGUAGES,
-        )
-        raise CommandRefused(unknown)
-    return language(name)
 
 
 async def _write(  # noqa: PLR0913 - how a report is wanted

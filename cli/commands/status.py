@@ -44,17 +44,6 @@ from jobs.spec.words import source_of
 from texts.remedies import command_line, setting
 from texts.said import Quantity, in_lines, said
 
-COLUMNS: Final = (
-    said("run"),
-    said("job"),
-    said("rows from"),
-    said("stage"),
-    said("rows"),
-    said("begun"),
-    said("held by"),
-)
-"""Of the table of runs."""
-
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
 
@@ -149,7 +138,16 @@ class RunsTable:
 
     def __init__(self, runs: Iterable[RunView]) -> None:
         self._table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for column in COLUMNS:
+        columns = (
+            said("run"),
+            said("job"),
+            said("rows from"),
+            said("stage"),
+            said("rows"),
+            said("begun"),
+            said("held by"),
+        )
+        for column in columns:
             self._table.add_column(render(column), no_wrap=True)
         self._paragraphs: list[Hanging] = []
         for one in runs:

@@ -216,7 +216,7 @@ class PageApplication:
         made.router.add_get("/api/runs/{run}/events", self._events)
         made.router.add_post("/api/runs/{run}/commands", self._command)
         made.router.add_get("/api/runs/{run}/report", self._report, allow_head=False)
-        made.on_shutdown.append(self._end_streams)
+        made.on_shutdown.append(self._feeds.close)
         return made
 
     @web.middleware
@@ -283,9 +283,6 @@ class PageApplication:
             "Cache-Control": "no-store",
         }
         return web.Response(text=text, content_type=HTML, headers=headers)
-
-    async def _end_streams(self, _: web.Application) -> None:
-        self._feeds.close()
 
     async def _command(self, request: web.Request) -> web.StreamResponse:
         if self._order.read_only:

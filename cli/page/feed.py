@@ -101,13 +101,6 @@ class Moment(RunView):
     silent_for: float | None = None
 
     @property
-    def is_at_its_end(self) -> bool:
-        """Whether nothing is left to send and nobody works on it."""
-        run = self.run
-        waits = run.frozen_at is None or run.approved_at is None or self.totals.count_where(open=True) > 0
-        return self.holder is None and (self.is_discarded or run.ended_at is not None or not waits)
-
-    @property
     def knows_pace(self) -> bool:
         """Whether its pace is known: not where somebody works on it who is not heard."""
         return self.live is not None or self.holder is None
@@ -180,8 +173,8 @@ def snapshot_of(seen: Moment, language: Language) -> dict[str, object]:
             }
             for one in seen.commands
         ],
-        "ended": seen.is_at_its_end,
-        "closing": [language.render(line) for line in closing] if seen.is_at_its_end else None,
+        "ended": seen.has_ended,
+        "closing": [language.render(line) for line in closing] if seen.has_ended else None,
     }
 
 
@@ -558,7 +551,7 @@ class Feeds:
             except Exception:  # a fault of the page is no reason to change how a run comes out
                 log.exception("the page has lost a run: a fault of ours, please report it")
 
-    def close(self) -> None:
+    async def close(self, _: web.Application) -> None:
         """End all streams, once they have sent what there is."""
         for feed in self._feeds.values():
             feed.close()

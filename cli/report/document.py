@@ -31,7 +31,7 @@ from markupsafe import Markup
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
 from checkpoints.states import State
-from checkpoints.tally import Subtotal, summed
+from checkpoints.tally import summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
 from cli.session.stages import PLACE
@@ -48,7 +48,7 @@ from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
-from jobs.sums import RunSums, sum_over
+from jobs.sums import sum_over
 from texts.remedies import PROGRAM, setting
 from texts.said import Given, Quantity, Said, Value, counted, said
 
@@ -193,7 +193,10 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "sentences": sentences,
         "shown": lambda value: printable(text(value), _LONGEST),
         "summed": summed,
-        "total": _total,
+        # The sum of a part, or of the rows in a state, over several runs.
+        "total": lambda runs, part: sum_over(
+            runs, lambda one: one.of(part) if isinstance(part, State) else getattr(one, part)
+        ),
         "tuple": tuple,
         "written": text,
     }
@@ -207,11 +210,6 @@ def _pairs(parameters: Mapping[str, str]) -> list[str]:
         for name, value in sorted(parameters.items())
         if value and name != f"{_INPUT}file" and not name.startswith(PLACE)
     ]
-
-
-def _total(runs: Sequence[RunSums], part: str) -> Subtotal:
-    """The sum of a part, or of the rows in a state, over several runs."""
-    return sum_over(runs, lambda one: one.of(part) if isinstance(part, State) else getattr(one, part))
 
 
 def _read(runs: Iterable[ReportedRun], name: str) -> Decimal:
