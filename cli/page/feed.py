@@ -28,11 +28,11 @@ from checkpoints.mailbox import KEPT
 from checkpoints.records import Command, Reason, Refusal, Run, Runner, Totals
 from checkpoints.states import State, states_where
 from cli.fleet.overview import FleetJournal, sums_lines, view_of
+from cli.report.document import sentences_of_end
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
 from cli.session.run_view import RunView
 from cli.settings.known_billings import KnownBillings
-from cli.show.closing import describe_end
 from cli.show.progress import limit_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import CatalogueLanguage
@@ -43,9 +43,8 @@ from engine.pacing.policy import setting_text
 from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
-from jobs.spec.words import IMPORT, UNDO, source_of
-from texts.remedies import PROGRAM
-from texts.said import Language, Quantity, Said, counted, heading, kind_of, said
+from jobs.spec.words import IMPORT, source_of
+from texts.said import Language, heading, kind_of, said
 
 log = structlog.get_logger(__name__)
 
@@ -113,15 +112,13 @@ class Moment(RunView):
         return sum(self.live.counts.get(state, 0) for state in states)
 
 
-def snapshot_of(seen: Moment, language: Language) -> dict[str, object]:
+def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
     """The moment in the language of a reader."""
     run, totals, holder, live, runners = seen.run, seen.totals, seen.holder, seen.live, seen.runners
 
     def part(*states: State) -> dict[str, object]:
         return {"rows": seen.rows_in(*states), "sum": _sum(totals, states)}
 
-    given_up = said("The run was given up before anything was sent.")
-    closing = [given_up] if run.discarded_at else _closing_lines(run, totals)
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
     return {
         "sample": seen.sample,
@@ -174,7 +171,7 @@ def snapshot_of(seen: Moment, language: Language) -> dict[str, object]:
             for one in seen.commands
         ],
         "ended": seen.has_ended,
-        "closing": [language.render(line) for line in closing] if seen.has_ended else None,
+        "closing": sentences_of_end(run, totals, seen.entered, language) if seen.has_ended else None,
     }
 
 
@@ -218,47 +215,6 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
     for text, rows in seen.live.errors.items() if seen.live else ():
         if kind_of(text) not in kinds:
             yield {"text": _text(text, language), "rows": rows, "example": ""}
-
-
-def _closing_lines(run: Run, totals: Totals) -> Iterator[Said]:
-    """How the run came out, and what a person does next."""
-    if end := describe_end(run):
-        yield said(
-            "The run has ended: {end}. Of {rows} rows that were entered, {back} are taken back.",
-            end=end,
-            rows=Quantity(totals.count(*ACCEPTED)),
-            back=Quantity(totals.taken_back),
-        )
-    done, amount = totals.count(*ACCEPTED), _sum(totals, ACCEPTED)
-    if run.job == IMPORT:
-        yield counted(
-            "{n} step is in the billing, balances of {sum}.",
-            "{n} steps are in the billing, balances of {sum}.",
-            done,
-            sum=amount,
-        )
-    elif run.job == UNDO:
-        yield counted("{n} row is taken back.", "{n} rows are taken back.", done)
-    elif amount:
-        yield counted(
-            "{n} row is in the billing, {sum} in total.",
-            "{n} rows are in the billing, {sum} in total.",
-            done,
-            sum=amount,
-        )
-    else:
-        yield counted("{n} row is in the billing.", "{n} rows are in the billing.", done)
-    for state in TROUBLE:
-        if number := totals.count(state):
-            yield said("{what}: {rows}", what=OUTCOMES[state], rows=counted("{n} row", "{n} rows", number))
-    if totals.refused:
-        yield counted("{n} row was refused before sending.", "{n} rows were refused before sending.", totals.refused)
-    if totals.count(State.MANUAL):
-        yield said(
-            "{command} shows both sides of what a person has to decide.", command=f"{PROGRAM} reconcile {run.name}"
-        )
-    if totals.count(State.ACCEPTED):
-        yield said("{command} reads back what the billing now says.", command=f"{PROGRAM} verify {run.name}")
 
 
 # ---- the runs of a journal, as the page lists them ----------------------------------------------------------------
@@ -358,7 +314,7 @@ class Feed:
 
     # ---- what clients get ----
 
-    async def stream(self, request: web.Request, language: Language) -> web.StreamResponse:
+    async def stream(self, request: web.Request, language: CatalogueLanguage) -> web.StreamResponse:
         """Stream what is seen to a client until that goes, or the feed is closed."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)

@@ -30,7 +30,8 @@ from markupsafe import Markup
 
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
-from checkpoints.states import State
+from checkpoints.records import Run, Totals
+from checkpoints.states import State, states_where
 from checkpoints.tally import summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
@@ -120,6 +121,14 @@ def page_of(
     )
 
 
+def sentences_of_end(run: Run, totals: Totals, amount: Decimal, reader: CatalogueLanguage) -> list[str]:
+    """How a run came out, with this sum in the billing, and what a person does next: for its page."""
+    template = _environment(reader).get_template("ended.j2")
+    return [
+        html.unescape(line) for line in template.render(run=run, totals=totals, amount=amount).splitlines() if line
+    ]
+
+
 @cache
 def _environment(reader: CatalogueLanguage) -> Environment:
     """The templates for readers of a language: a value is written as that language writes it."""
@@ -164,6 +173,7 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "STEP_NAMES": STEP_NAMES,
         "State": State,
         "TALLY_KINDS": TALLY_KINDS,
+        "TROUBLE": states_where(trouble=True),
         "counted": lambda one, many, n, **values: counted(one, many, n, **quantities(values)),
         "language": reader,
         "some": lambda one, many, n, **values: counted(one, many, n, **quantities(values)) if n else None,

@@ -420,9 +420,9 @@ async def again(kind: str, names: Sequence[str], journal: Journal) -> Subject:
     """The subject as it is now of a report that was of these runs. Raises `NoSuchRun` and `ValueError`."""
     runs, subject = [await journal.run(name) for name in names], SubjectKind(kind)
     mark = mark_of(runs[-1])
-    if subject is SubjectKind.UNDO:
+    if subject in {SubjectKind.RUN, SubjectKind.UNDO}:
         runs = runs[-1:]
-        while runs[0].job == UNDO:
+        while subject is SubjectKind.UNDO and runs[0].job == UNDO:
             runs.insert(0, await journal.run(runs[0].parameters[RUN]))
     elif subject is SubjectKind.FILE:
         if mark is None:

@@ -30,21 +30,6 @@ from tests.cli.page.browser import browser_at, page_shown
 from tests.postgres_server import PostgresServer
 
 
-async def test_runs_come_with_their_rows_and_sums_the_newest_first(tmp_path: Path) -> None:
-    async with page_shown(tmp_path, language="ru") as shown:
-        journal, run = shown.journal, shown.run
-        async with journal.taken_up(run) as ours:
-            await come_to(journal, ours, {1: State.ACCEPTED})
-            newer = await frozen_run(journal, new_item("9"))
-            found = (await shown.browser.get("/api/runs")).found
-        assert [one["run"] for one in found["runs"]] == [newer.name, run.name]
-        own = found["runs"][1]
-        totals = await journal.totals(run)
-        assert (own["stage"], own["stage_text"], own["is_held"]) == ("running", "выполняется", True)
-        assert (own["asked"], own["asked_sum"], own["accepted"]) == (2, format(totals.amount, "f"), 1)
-        assert own["accepted_sum"] == format(totals.amounts[State.ACCEPTED], "f")
-
-
 async def test_runs_of_many_billings_are_listed_with_their_needs(
     tmp_path: Path, postgres_server: PostgresServer
 ) -> None:
