@@ -199,13 +199,10 @@ async def _write(  # noqa: PLR0913 - how a report is wanted
     if not to_stdout:
         screen.say(said("The report is in {path}", path=printable(target.path, WHOLE)))
     for name, files in beside.items():
-        if files.exceptions is not None:
-            screen.say(said("All exceptions of run {run} are in {file}", run=name, file=files.exceptions.name))
-        if files.extra is not None:
-            extra = said(
-                "The subscribers who are not in the file of run {run}: {file}", run=name, file=files.extra.name
-            )
-            screen.say(extra)
+        if file := files.exceptions:
+            screen.say(said("All exceptions of run {run} are in {file}", run=name, file=file.name))
+        if file := files.extra:
+            screen.say(said("The subscribers who are not in the file of run {run}: {file}", run=name, file=file.name))
 
 
 def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBeside]) -> dict[str, object]:

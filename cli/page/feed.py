@@ -27,7 +27,7 @@ from checkpoints.journal import Journal
 from checkpoints.mailbox import KEPT
 from checkpoints.records import Command, Reason, Refusal, Run, Runner, Totals
 from checkpoints.states import State, states_where
-from cli.fleet.overview import FleetJournal, sums_lines, view_of
+from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
 from cli.report.document import sentences_of_end
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
@@ -255,14 +255,11 @@ class RunList:
 def _entry(one: RunView, language: Language) -> dict[str, object]:
     run, totals = one.run, one.totals
     return {
-        "run": run.name,
-        "job": run.job,
+        **run_facts(one),
         "source": printable(language.render(source_of(run))),
         "billing": printable(one.name),
         "target": printable(run.target),
         "profile": _profile(one, language),
-        "group": one.group.word,
-        "stage": one.stage,
         "stage_text": language.render(one.stage_text),
         "where": printable(language.render(one.where)),
         "needs": [printable(language.render(need.sentence)) for need in one.needs],
@@ -272,8 +269,6 @@ def _entry(one: RunView, language: Language) -> dict[str, object]:
         "accepted": totals.count(*ACCEPTED),
         "accepted_sum": _sum(totals, ACCEPTED),
         "is_held": one.is_held,
-        "per_second": round(one.per_second, 2),
-        "seconds_left": one.seconds_left,
     }
 
 
