@@ -79,14 +79,14 @@ COMMANDS: Final = {
     "set": Entry("control", STEER, "Change how hard a working run drives the billing.", Product.CHANGE),
     "stop": Entry("control", STEER, "Stop a run as Ctrl-C would; `resume` goes on.", Product.CHANGE),
     "verify": Entry("verify", SETTLE, "Read back what the billing now says, and compare it."),
-    "reconcile": Entry("reconcile", SETTLE, "Look up what is in doubt; sends nothing.", Product.CHANGE),
+    "reconcile": Entry("verify", SETTLE, "Look up what is in doubt; sends nothing.", Product.CHANGE),
     "decide": Entry(
-        "decide", SETTLE, "Record a person's decision on a row that no look-up can settle.", Product.CHANGE
+        "control", SETTLE, "Record a person's decision on a row that no look-up can settle.", Product.CHANGE
     ),
     "export": Entry("export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
     "report": Entry("report", SETTLE, "Write the report of a run or of a job file, to be signed."),
     "undo": Entry("undo", SETTLE, "Take a run back; what was changed since is left alone.", Product.RUN),
-    "close": Entry("close", SETTLE, "End a stopped run for good: what was not sent never is.", Product.CHANGE),
+    "close": Entry("control", SETTLE, "End a stopped run for good: what was not sent never is.", Product.CHANGE),
     "purge": Entry("purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE),
     "journal": Entry("journal", SETTLE, "Move a journal: from a file to PostgreSQL, or back.", Product.CHANGE),
     "demo": Entry("demo", TRY, "Load balances, kill the load, resume it, and prove the result.", Product.CHANGE),

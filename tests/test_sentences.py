@@ -210,7 +210,11 @@ def test_what_a_template_shows_is_a_sentence_in_each_language() -> None:
         if WORDS.search(text) and not NO_SENTENCE.fullmatch(text.strip())
     }
     # Commands as they are typed.
-    typed = {"report.html": (" report check", " report ", " reconcile "), "sections.j2": (" verify ",)}
+    typed = {
+        "ended.j2": (" reconcile ", " verify "),
+        "report.html": (" report check", " report ", " reconcile "),
+        "sections.j2": (" verify ",),
+    }
     assert found == {(name, text) for name, texts in typed.items() for text in texts}
 
 

@@ -1,8 +1,8 @@
 """Collects the sentences of the code into the catalogues of cli/locale; `--write` keeps what is found.
 
 Sentences are the arguments of `said`, `reason` and `counted`, see texts/said.py, in Python and in the templates of
-the report, and the texts of the help. New ones come without a translation, and `tests/test_catalogues.py` fails until
-they have one; those that are gone go.
+screens and reports, and the texts of help and page. New ones come without a translation, and
+`tests/test_catalogues.py` fails until they have one; those that are gone go.
 """
 
 import ast
@@ -16,6 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 from jinja2 import Environment, nodes
 
+from cli.page.application import page_texts
 from tools.house import ROOMS, ROOT
 from tools.syntax import help_texts
 
@@ -41,7 +42,7 @@ def collected(root: Path = ROOT) -> Catalog:
             if isinstance(call.node, nodes.Name) and call.node.name in FORMS:
                 forms = [str(one.value) for one in call.args[: FORMS[call.node.name]] if isinstance(one, nodes.Const)]
                 found.add(tuple(forms) if len(forms) > 1 else forms[0])
-    for text in filter(None, help_texts()):
+    for text in filter(None, (*help_texts(), *page_texts())):
         found.add(text)
     return found
 

@@ -1,41 +1,53 @@
-"""`pause`, `continue`, `set`, `get`, `stop`: control of a working run from another terminal."""
+"""`pause`, `continue`, `set`, `get`, `stop`, `close`, `decide`: what a person does to a run through its journal."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
 
 import anyio
+import structlog
 import typer
-from rich.console import Group, RenderableType
 from rich.text import Text
 
+from billing.api.answers import created_id
+from billing.directory.models import LARGEST_ID
+from checkpoints.errors import ForbiddenTransition
 from checkpoints.journal import Journal
-from checkpoints.records import Run
-from cli.commands.execution import execute
-from cli.session.control_client import hear
+from checkpoints.records import Item, Run, Stage
+from checkpoints.states import State
+from cli.commands.execution import execute_in_journal
+from cli.session.control_client import hear, ourselves, own_name
 from cli.session.control_commands import by_flag, give, resume_command, unreachable
-from cli.session.journal import chosen_run, open_existing
-from cli.session.stages import holds_its_file, is_followed
-from cli.settings.flags import JournalFlags, RunNameOrNone, argument, flag, grouped, parse_pairs
-from cli.settings.settings import Settings
-from cli.show.closing import next_steps, outcome_table, states_object
-from cli.show.steps import steps_of
+from cli.session.journal import chosen_run, in_doubt, locked, refuse_ended, refuse_purged, unfinished
+from cli.session.stages import ended_facts, holds_its_file, is_followed
+from cli.session.vaults import wipe_secrets
+from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, argument, flag, grouped, parse_pairs
+from cli.show.closing import describe_end, next_steps, outcome_table, perhaps_in_effect, states_object, steps_of
+from cli.show.parts import stack
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.layout import render, steps_list, with_commands
+from cli.terminal.layout import labelled, render, steps_list, with_commands
+from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
 from cli.terminal.texts import moment, printable
 from cli.terminal.waiting import waiting
 from engine.pacing.holds import StopKind
 from engine.pipeline.control import ControlAnswer, ControlRequest
-from texts.remedies import PROGRAM, command_line
-from texts.said import said
+from jobs.access.payload import payload_of
+from jobs.spec.words import IMPORT
+from texts.remedies import PROGRAM, command_line, setting
+from texts.said import counted, said
+
+log = structlog.get_logger(__name__)
 
 GLANCE: Final = 0.1
 """Seconds between two checks whether a run that was asked to stop has ended."""
 
+CHOICES: Final = (State.ACCEPTED, State.PENDING)
+"""States that a person can choose: the row is in the billing, or it is not and is sent again."""
+
 app: Final = typer.Typer(add_completion=False)
 
 
-# ---- the commands -----------------------------------------------------------------------------------------------
+# ---- a working run ------------------------------------------------------------------------------------------------
 
 
 @app.command("pause")
@@ -76,24 +88,52 @@ def _set(
 def _give(
     command: str, name: str | None, flags: JournalFlags, voice: BriefVoice, changes: Sequence[str] = ()
 ) -> None:
-    async def work(settings: Settings, screen: Screen) -> Exit:
+    async def work(journal: Journal, screen: Screen) -> Exit:
         if command == "set" and not changes:
             raise CommandRefused(said("nothing is named that is to be set"))
         wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
-        async with open_existing(settings.journal.value) as journal:
-            run = await chosen_run(name, journal, command, is_open=True)
-            answer = await give(ControlRequest(command, wanted), run, journal)
-            return _show_answer(run, command, answer, screen)
+        run = await chosen_run(name, journal, command, is_open=True)
+        answer = await give(ControlRequest(command, wanted), run, journal)
+        return _show_answer(run, command, answer, screen)
 
-    execute(work, flags, voice.whole())
+    execute_in_journal(work, flags, voice.whole())
+
+
+def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
+    if answer.refused:
+        raise CommandRefused(said("run {run}: {answer}", run=run.name, answer=answer.said))
+    if screen.voice.as_json:
+        screen.emit({"run": run.name, "command": command, "said": answer.said, "exit": int(Exit.DONE)})
+    elif answer.said:
+        screen.result(with_commands(said("run {run}: {answer}", run=run.name, answer=answer.said)))
+    return Exit.DONE
 
 
 @app.command("get")
 @grouped
 def _get(name: RunNameOrNone = None, *, flags: JournalFlags, as_json: AsJson = False) -> None:
     """Show what can be set on a working run, and what it is now."""
-    voice = Voice(as_json=as_json)
-    execute(lambda settings, screen: show(name, settings, screen), flags, voice, only_reads=True)
+
+    async def work(journal: Journal, screen: Screen) -> Exit:
+        run = await chosen_run(name, journal, "get", is_open=True)
+        holder = await journal.holder(run)
+        live, silent = await hear(run, journal)
+        if holder is None or await journal.mailbox.live(run) is None:
+            raise await unreachable(run, journal, said("there is nothing to get"), by_flag(run))
+        if live is None:
+            raise CommandRefused(
+                said("run {run} ({holder}): {why}", run=run.name, holder=holder.sentence, why=silent or ""),
+                Exit.STOPPED,
+            )
+        if screen.voice.as_json:
+            found = {"run": run.name, "command": "get", "said": "", "settings": dict(live.settings)}
+            screen.emit({**found, "exit": int(Exit.DONE)})
+            return Exit.DONE
+        for one, value in live.settings.items():
+            screen.out.print(Text(f"{printable(one)}=", "dim").append(printable(value), "bold"))
+        return Exit.DONE
+
+    execute_in_journal(work, flags, Voice(as_json=as_json), only_reads=True)
 
 
 @app.command("stop")
@@ -109,47 +149,11 @@ def _stop(
 
     What is in flight is finished, and the run's process ends with 130.
     """
-    execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags, voice.whole())
 
-
-# ---- what they do -----------------------------------------------------------------------------------------------
-
-
-async def show(name: str | None, settings: Settings, screen: Screen) -> Exit:
-    """Show the settings of a working run that can be changed. Raises `CommandRefused` and `JournalError`."""
-    async with open_existing(settings.journal.value) as journal:
-        run = await chosen_run(name, journal, "get", is_open=True)
-        holder = await journal.holder(run)
-        live, silent = await hear(run, journal)
-        if holder is None or await journal.mailbox.live(run) is None:
-            raise await unreachable(run, journal, said("there is nothing to get"), by_flag(run))
-        if live is None:
-            raise CommandRefused(
-                said("run {run} ({holder}): {why}", run=run.name, holder=holder.sentence, why=silent or ""),
-                Exit.STOPPED,
-            )
-        if screen.voice.as_json:
-            screen.emit(
-                {
-                    "run": run.name,
-                    "command": "get",
-                    "said": "",
-                    "settings": dict(live.settings),
-                    "exit": int(Exit.DONE),
-                }
-            )
-            return Exit.DONE
-        for setting, value in live.settings.items():
-            screen.out.print(Text(f"{printable(setting)}=", "dim").append(printable(value), "bold"))
-        return Exit.DONE
-
-
-async def stop(name: str | None, settings: Settings, screen: Screen, *, wait: bool) -> Exit:
-    """Stop a run, and wait until it has ended. Raises `CommandRefused` and `JournalError`."""
-    async with open_existing(settings.journal.value) as journal:
+    async def work(journal: Journal, screen: Screen) -> Exit:
         run = await chosen_run(name, journal, "stop", is_open=True)
         answer = await give(ControlRequest("stop"), run, journal)
-        if answer.refused or not wait:
+        if answer.refused or no_wait:
             return _show_answer(run, "stop", answer, screen)
         stops = said(
             "run {run}: {answer}; its process ends with {code}",
@@ -162,53 +166,231 @@ async def stop(name: str | None, settings: Settings, screen: Screen, *, wait: bo
         with waiting(said("waiting for the end of run {run}", run=run.name)):
             while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
                 await anyio.sleep(GLANCE)
-        return await _show_stopped(run.name, journal, screen)
+        return await _show_stopped(await journal.run(run.name), journal, screen)
+
+    execute_in_journal(work, flags, voice.whole())
 
 
-async def _show_stopped(name: str, journal: Journal, screen: Screen) -> Exit:
-    """The state of a run after a stop was requested."""
-    run = await journal.run(name)
+async def _show_stopped(run: Run, journal: Journal, screen: Screen) -> Exit:
     totals = await journal.totals(run)
-    code = exit_of(totals, StopKind.INTERRUPTED, intake_ended=run.frozen_at is not None)
+    is_stopped = exit_of(totals, StopKind.INTERRUPTED, intake_ended=run.frozen_at is not None) is Exit.INTERRUPTED
     if screen.voice.as_json:
         screen.emit({"run": run.name, "command": "stop", **states_object(totals), "exit": int(Exit.DONE)})
-    stays_paused = run.paused_at is not None and (code is Exit.INTERRUPTED or holds_its_file(run))
-    title = Text(f"■ {printable(_describe_stop(run, code))}", "bold")
-    parts: list[RenderableType] = [title, outcome_table(totals, await steps_of(run, journal))]
-    if stays_paused:
+    if is_stopped:
+        title = said("run {run} has stopped", run=run.name)
+    elif is_followed(run):
+        # The step had already finished: the stop ends its job file.
+        title = said("run {run} is at its end, and no further step of its job file begins", run=run.name)
+    else:
+        title = said("run {run} came to its end before it could be stopped", run=run.name)
+    paused, goes_on = None, list[tuple[str, str]]()
+    if run.paused_at is not None and (is_stopped or holds_its_file(run)):
         paused = said(
             "It stays paused, as {who} wanted it at {when}.", who=run.paused_by or "", when=moment(run.paused_at)
         )
-        parts.append(render(paused, "yellow"))
-    goes_on: list[tuple[str, str]] = []
-    if stays_paused:
         goes_on.append((command_line("continue", run.name), said("end the pause")))
-    if code is not Exit.INTERRUPTED and is_followed(run):
+    if not is_stopped and is_followed(run):
         goes_on.append((await resume_command(run, journal), said("go on with its next step")))
-    if steps := goes_on + next_steps(run, totals):
-        parts.append(steps_list(steps))
-    screen.result(Group(*parts))
+    steps = goes_on + next_steps(run, totals)
+    screen.result(
+        stack(
+            Text(f"■ {printable(title)}", "bold"),
+            outcome_table(totals, await steps_of(run, journal)),
+            render(paused, "yellow") if paused else None,
+            steps_list(steps) if steps else None,
+        )
+    )
     return Exit.DONE
 
 
-def _describe_stop(run: Run, code: Exit) -> str:
-    """The result of a stop request; where the step had already finished, the stop ends its job file."""
-    if code is Exit.INTERRUPTED:
-        return said("run {run} has stopped", run=run.name)
-    if is_followed(run):
-        return said("run {run} is at its end, and no further step of its job file begins", run=run.name)
-    return said("run {run} came to its end before it could be stopped", run=run.name)
+# ---- `close` ------------------------------------------------------------------------------------------------------
 
 
-# ---- messages ---------------------------------------------------------------------------------------------------
+@app.command("close")
+@grouped
+def _close(
+    name: RunName,
+    *,
+    reason: Annotated[str, flag("--reason", "TEXT", "The reason, kept in the journal with your name.")],
+    flags: JournalFlags,
+    voice: BriefVoice,
+) -> None:
+    """End a stopped run for good: what was not sent never is.
+
+    What is in the billing stays and counts. Rows in doubt are to be settled first.
+    """
+    why = reason.strip()
+
+    async def work(journal: Journal, screen: Screen) -> Exit:
+        if not why:
+            raise CommandRefused(said("a run is closed for a reason: --reason 'the file was that of October'"))
+        run = await journal.run(name)
+        refuse_purged(run)
+        if run.stage is Stage.DISCARDED:
+            raise CommandRefused("run {run} was given up before anything was sent", run=run.name)
+        async with locked(run, journal, "close") as ours:
+            totals = await journal.totals(ours)
+            refuse_ended(ours, totals)
+            if not await unfinished(ours, journal):
+                raise CommandRefused("run {run} is at its end: there is nothing to close", run=run.name)
+            if doubtful := totals.count_where(open=True, counts_money=True):
+                raise CommandRefused(in_doubt(ours, doubtful))
+            if ours.approved_at is None:
+                # Nobody has said yes to it: there is nothing to keep.
+                await journal.discard(ours)
+            else:
+                await journal.end(ours, own_name(), why)
+            await wipe_secrets(ours, journal)
+        await journal.history.note_command(run, ourselves(), "close", why)
+        return await _show_closed(await journal.run(run.name), journal, screen)
+
+    execute_in_journal(work, flags, voice.whole())
 
 
-def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
-    """Show the answer to a command. Raises `CommandRefused` where it was refused."""
-    if answer.refused:
-        raise CommandRefused(said("run {run}: {answer}", run=run.name, answer=answer.said))
+async def _show_closed(run: Run, journal: Journal, screen: Screen) -> Exit:
+    totals, end = await journal.totals(run), describe_end(run)
+    log.info("closed", run=run.name, why=run.ended_why, unsent=totals.unsent)
     if screen.voice.as_json:
-        screen.emit({"run": run.name, "command": command, "said": answer.said, "exit": int(Exit.DONE)})
-    elif answer.said:
-        screen.result(with_commands(said("run {run}: {answer}", run=run.name, answer=answer.said)))
+        facts = {"run": run.name, "job": run.job, **states_object(totals), "ended": ended_facts(run)}
+        screen.emit({**facts, "exit": int(Exit.DONE)})
+    if end is None:
+        given_up = said("✓ run {run} is given up: nothing of it was sent", run=run.name)
+        screen.result(render(given_up, "green"), good=True)
+        return Exit.DONE
+    ended = counted(
+        "✓ run {run} has ended: {end}. {n} row was not sent, and never is",
+        "✓ run {run} has ended: {end}. {n} rows were not sent, and never are",
+        totals.unsent,
+        run=run.name,
+        end=end,
+    )
+    manual, steps, perhaps = totals.count(State.MANUAL), next_steps(run, totals), perhaps_in_effect(totals)
+    left = counted(
+        "{n} row still waits for a person to decide whether it is in the billing",
+        "{n} rows still wait for a person to decide whether they are in the billing",
+        manual,
+    )
+    screen.result(
+        stack(
+            render(ended, "green", 600),
+            outcome_table(totals, await steps_of(run, journal)),
+            labelled(said("note:"), left, "yellow") if manual else None,
+            labelled(said("note:"), perhaps, "yellow") if perhaps else None,
+            steps_list(steps) if steps else None,
+        ),
+        good=True,
+    )
     return Exit.DONE
+
+
+# ---- `decide` -----------------------------------------------------------------------------------------------------
+
+
+@app.command("decide")
+@grouped
+def _decide(  # noqa: PLR0913 - each is a flag or a group of them
+    name: Annotated[str, argument("RUN", "The run, or the row as it is printed: k7m2q/12.")],
+    key: Annotated[str, argument("KEY", "The row: its key or contract number; left out after k7m2q/12.")],
+    choice: Annotated[
+        str | None,
+        argument("accepted|pending", "It is in the billing, or it is not and goes again."),
+    ] = None,
+    *,
+    why: Annotated[str, flag("--why", "TEXT", "The reason, kept in the journal with your name.")],
+    new_id: Annotated[
+        str | None, flag("--id", "ID", "The id in the billing of what an accepted row created.")
+    ] = None,
+    flags: JournalFlags,
+    voice: BriefVoice,
+) -> None:
+    """Record a person's decision on a row that no look-up can settle."""
+    run_name = name.partition("/")[0]
+    row, chosen = (name, key) if choice is None else (key, choice)
+
+    async def work(journal: Journal, screen: Screen) -> Exit:
+        if chosen not in CHOICES:
+            raise CommandRefused(
+                "{given} is no decision: accepted (it is in the billing) or pending (it is not, send it again)",
+                given=printable(chosen),
+            )
+        if not why.strip():
+            raise CommandRefused(
+                said("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'")
+            )
+        run, state, who = await journal.run(run_name), State(chosen), own_name()
+        item = await _matching_row(run, row, journal)
+        answer = await _id_of(run, item, state, new_id, screen)
+        try:
+            async with locked(run, journal, "decide") as ours:
+                await journal.decide(ours, item, state, who=who, why=why.strip(), answer=answer)
+        except ForbiddenTransition:
+            raise CommandRefused(
+                "row {number} of run {run} is {state}: a person decides only on what is manual. {command} looks "
+                "up what is unknown",
+                number=item.number,
+                run=run.name,
+                state=STATE_NAMES[item.state],
+                command=command_line("reconcile", run.name),
+            ) from None
+        log.info("decided", run=run.name, item=item.number, state=chosen, who=who, why=why.strip())
+        totals = await journal.totals(run)
+        if screen.voice.as_json:
+            screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
+        decided = said(
+            "✓ row {number} ({label}) is {state}",
+            number=item.number,
+            label=printable(item.label, 60),
+            state=STATE_NAMES[state],
+        )
+        steps = next_steps(run, totals)
+        screen.result(stack(render(decided, "green"), steps_list(steps) if steps else None), good=True)
+        return Exit.DONE
+
+    execute_in_journal(work, flags, voice.whole())
+
+
+async def _matching_row(run: Run, key: str, journal: Journal) -> Item:
+    """The row as it is printed, by its number; or the one with this key or label, and no other reading of it."""
+    number = key.removeprefix(f"{run.name}/")
+    by_number = number != key and number.isdecimal()
+    found = [
+        item
+        for item in await journal.find(run, number if by_number else key)
+        if (str(item.number) == number if by_number else key in {item.key, item.label})
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise CommandRefused(
+            "run {run} has no row {key}: give its key, its contract number, or the row as it is printed, {row}",
+            run=run.name,
+            key=printable(key),
+            row=f"{run.name}/{key if key.isdecimal() else 12}",
+        )
+    raise CommandRefused(
+        "{key} may be any of the rows {rows}: give the one that is meant as it stands here",
+        key=printable(key),
+        rows=tuple(f"{run.name}/{item.number}" for item in found),
+    )
+
+
+async def _id_of(run: Run, item: Item, state: State, given: str | None, screen: Screen) -> str | None:
+    """The id of what an accepted row has created; asked for where other rows need it. Raises `CommandRefused`."""
+    if state is not State.ACCEPTED:
+        if given is not None:
+            raise CommandRefused("{flag} is for a row that is accepted", flag=setting("id"))
+        return None
+    if given is None:
+        if run.job != IMPORT or not payload_of(item).creates_subscriber:
+            return None
+        whose = said("the id of {label} in the billing", label=printable(item.label, 60))
+        with screen.keyboard("") as keyboard:
+            if keyboard is None:
+                raise CommandRefused(
+                    "other rows of the run need {what}: add {flag}", what=whose, flag=setting("id", "4711")
+                )
+            given = await screen.chooses(said("What is {what}?", what=whose), keyboard)
+    found = created_id(given.strip())
+    if found is None or int(found) > LARGEST_ID:
+        raise CommandRefused("{given} is no id of the billing", given=printable(given) or "–")
+    return found

@@ -25,9 +25,8 @@ from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession, new_run, rehearse, require_whole
 from cli.session.session import Invocation, Session, how_often, open_session, own_journal
 from cli.session.vaults import wipe_secrets
-from cli.show.closing import MAX_REFUSALS_SHOWN, Closing
+from cli.show.closing import MAX_REFUSALS_SHOWN, Closing, import_again
 from cli.show.preview import NONE_FOUND, PreviewFacts, RowsFound, plan_of, preview, unanswered
-from cli.show.steps import import_again
 from cli.terminal.exits import CommandRefused, NothingSent
 from cli.terminal.screen import Screen, is_unattended
 from cli.terminal.texts import printable

@@ -16,9 +16,10 @@ import typer
 
 from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
+from checkpoints.journal import Journal
 from checkpoints.journal_file import why_unwritable
 from cli.service.service_manager import ServiceManager, outcome_of, service_manager, show_to
-from cli.session.journal import JournalAbsent
+from cli.session.journal import JournalAbsent, open_existing
 from cli.session.which_billing import database_address
 from cli.settings.flags import Consent, Detaching, Flags
 from cli.settings.pacing_flags import Pacing
@@ -66,18 +67,18 @@ def execute(
     """
     screen = Screen(voice)
     manager = ServiceManager.of(os.environ, screen.mask)
-    with _end_told(manager):
+
+    async def beside_beats() -> Exit:
+        async with manager.beating():
+            return await work(settings, screen)
+
+    try:
         try:
             settings = _settings_to_work_with(flags, screen, only_reads=only_reads)
         except CommandRefused as error:
             if voice.as_json:
                 screen.emit(closing_object(Closing(error.code, error=text_of(error))))
             raise
-
-        async def beside_beats() -> Exit:
-            async with manager.beating():
-                return await work(settings, screen)
-
         with logging_to(None if only_reads else settings.log, screen):
             try:
                 code = run_command(beside_beats, calls=not only_reads, hear=manager.hear)
@@ -89,23 +90,30 @@ def execute(
                 manager.show(partial(text_of, told))
                 if voice.as_json and isinstance(told, OPERATOR_ERRORS):
                     screen.emit(failure(code, told))
-        raise typer.Exit(code)
-
-
-@contextmanager
-def _end_told(manager: ServiceManager) -> Iterator[None]:
-    """Tell the service manager how the command in the context ends."""
-    try:
-        yield
-    except typer.Exit as ended:
-        manager.end(Exit(ended.exit_code))
-        raise
     except CommandRefused as error:
         manager.end(error.code, text_of(error))
         raise
     except Interrupted as interrupt:
         manager.end(Exit.INTERRUPTED, said("interrupted ({signal})", signal=interrupt))
         raise
+    manager.end(code)
+    raise typer.Exit(code)
+
+
+def execute_in_journal(
+    work: Callable[[Journal, Screen], Coroutine[Any, Any, Exit]],
+    flags: Flags,
+    voice: Voice,
+    *,
+    only_reads: bool = False,
+) -> NoReturn:
+    """Run `work` with the journal of the settings, which is to be there, and exit with its code."""
+
+    async def opened(settings: Settings, screen: Screen) -> Exit:
+        async with open_existing(settings.journal.value) as journal:
+            return await work(journal, screen)
+
+    execute(opened, flags, voice, only_reads=only_reads)
 
 
 def _settings_to_work_with(flags: Flags, screen: Screen, *, only_reads: bool) -> Settings:
@@ -125,10 +133,7 @@ def _settings_to_work_with(flags: Flags, screen: Screen, *, only_reads: bool) ->
 
 
 def settings_in_force(flags: Flags, screen: Screen) -> Settings:
-    """The settings of a command, whose secrets its screen hides from now on; says what is to be known of their files.
-
-    Raises `SettingsRefused`.
-    """
+    """The settings of a command, whose secrets its screen hides from now on. Raises `SettingsRefused`."""
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
     wear_badge(settings, screen)

@@ -14,7 +14,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.commands.execution import errors_shown, execute
 from cli.session.journal import open_existing
-from cli.settings.flags import JournalFlags, RunNameOrNone, flag, grouped
+from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, flag, grouped
 from cli.settings.known_billings import journal_of_all, known_billings, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.terminal.exits import Exit
@@ -46,11 +46,26 @@ def _page(
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        return await show_page(name, settings, screen, read_only=read_only)
+        from cli.page.application import serving
 
-    given = flags
-    with errors_shown(Screen(Voice(as_json=as_json))):
-        chosen = given if name else without_profile_or_default(given, os.environ, Path.cwd())
+        where = settings.journal.value
+        if name is None:
+            where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
+        order = _order(name, settings, read_only=read_only)
+        async with open_existing(where) as journal, serving(journal, order) as address:
+            if as_json:
+                screen.emit({"address": address.url, "tunnel": address.tunnel})
+            else:
+                screen.out.print(address.url, markup=False, soft_wrap=True)
+                screen.say(markup_safe(said("From another machine: {command}", command=address.tunnel)))
+            with waiting(None):
+                await anyio.sleep_forever()
+        return Exit.DONE
+
+    chosen: Flags = flags
+    if name is None:
+        with errors_shown(Screen(Voice(as_json=as_json))):
+            chosen = without_profile_or_default(flags, os.environ, Path.cwd())
     execute(work, chosen, Voice(as_json=as_json), only_reads=read_only)
 
 
@@ -61,8 +76,7 @@ def page_beside(settings: Settings, screen: Screen) -> "OpenPage":
     async def opened(run: Run, journal: Journal) -> AsyncIterator[None]:
         from cli.page.application import serving
 
-        order = page_order(run.name, settings)
-        async with serving(journal, order) as address:
+        async with serving(journal, _order(run.name, settings)) as address:
             screen.say_always(said("The page of run {run}: {address}", run=run.name, address=address.url))
             screen.say_always(said("From another machine: {command}", command=address.tunnel))
             yield
@@ -70,30 +84,8 @@ def page_beside(settings: Settings, screen: Screen) -> "OpenPage":
     return opened
 
 
-def page_order(name: str | None, settings: Settings, *, read_only: bool = False) -> "PageOrder":
-    """The order of a page by the settings in force."""
+def _order(name: str | None, settings: Settings, *, read_only: bool = False) -> "PageOrder":
     from cli.page.application import PageOrder
 
     known = known_billings(settings, os.environ)
     return PageOrder(name, reader().name, read_only, settings.letterhead, settings.own_jobs, known)
-
-
-async def show_page(name: str | None, settings: Settings, screen: Screen, *, read_only: bool) -> Exit:
-    """Serve the page until a signal ends it. Raises `CommandRefused` and `JournalError`."""
-    from cli.page.application import serving
-
-    where = settings.journal.value
-    if name is None:
-        where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
-    async with (
-        open_existing(where) as journal,
-        serving(journal, page_order(name, settings, read_only=read_only)) as address,
-    ):
-        if screen.voice.as_json:
-            screen.emit({"address": address.url, "tunnel": address.tunnel})
-        else:
-            screen.out.print(address.url, markup=False, soft_wrap=True)
-            screen.say(markup_safe(said("From another machine: {command}", command=address.tunnel)))
-        with waiting(None):
-            await anyio.sleep_forever()
-    return Exit.DONE

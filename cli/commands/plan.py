@@ -6,8 +6,10 @@ the same input is kept there, so that a new plan can show what has changed.
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,13 +19,17 @@ from typing import Annotated, Final
 import anyio
 import anyio.to_thread
 import typer
+from rich.console import Group, RenderableType
 
+from billing.api.calls import version
 from billing.directory.models import AMOUNTS
 from billing.profile import Profile
 from checkpoints.earlier_runs import earlier_runs, runs_of
 from checkpoints.journal import Journal, open_journal
+from checkpoints.list_differences import ListDifferences, changes_between_plans
 from checkpoints.records import Run
 from checkpoints.states import State
+from checkpoints.tally import Subtotal
 from cli.commands.execution import execute
 from cli.commands.job_help import JobCommand
 from cli.jobfile.job_file import TOML, JobFileStep
@@ -40,19 +46,49 @@ from cli.settings.flags import Flags, argument, flag, grouped, typed
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
-from cli.show.preview import look_alikes, next_step, plan_facts, plan_object, plan_screen, shared_accounts
+from cli.show.closing import states_object, steps_object
+from cli.show.preview import (
+    PreviewFacts,
+    Target,
+    drawn_before,
+    is_kept,
+    look_alikes,
+    plan_of,
+    same_input,
+    shared_accounts,
+)
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import labelled
+from cli.terminal.layout import labelled, one_line, render, steps_list
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import printable, reason_of
+from cli.terminal.texts import WHOLE, money, printable, reason_of
 from cli.terminal.waiting import waiting
+from engine.job import Job
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Rehearsal
+from jobs.access.gateway import Gateway
+from jobs.access.payload import in_one_spelling
+from jobs.access.vault import mask_secrets
+from jobs.imports.subscriber import STEP_NAMES
 from jobs.job import build
 from jobs.shared_accounts import question_of, settle
-from jobs.value_changes import ChangeKind, RowChange, row_changes
-from texts.remedies import PROGRAM
-from texts.said import said, text_of
+from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
+from jobs.sums import sums_of
+from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
+from texts.remedies import PROGRAM, command_line
+from texts.said import Quantity, Said, said, text_of
+
+SHOWN: Final = 3
+"""Requests that are shown in full."""
+MAX_CHANGES_SHOWN: Final = 20
+"""Rows with their values that are shown over all groups; the rest is counted."""
+MAX_GROUPS_SHOWN: Final = 20
+"""Rows of each kind of difference that are shown; the rest is counted."""
+WORKER: Final = 5.5
+"""Records a second that the billing's worker takes from its stacks [D]."""
+_ASKED: Final = 16
+"""Reading calls that are timed to measure the billing's pace."""
+_DONE: Final = {CREATE: said("new"), SET: said("to be changed"), DELETE: said("to be deleted")}
+"""The effect of a call that contains a step of this method."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -202,6 +238,234 @@ async def plan_file(
     if screen.voice.as_json:
         screen.emit({"job": name, "steps": steps, "exit": int(worst), "error": None})
     return worst
+
+
+# ---- what a plan changes, old → new -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class ChangeGroup:
+    """The rows that do the same to the same fields of a model, of an import in one step."""
+
+    model: str
+    kind: ChangeKind
+    fields: tuple[str, ...]
+    step: str = ""
+    rows: int = 0
+    first: list[RowChange] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ValueChanges:
+    """What all rows to be sent change.
+
+    `lines` is the number of changed fields over all rows, `unknown` the rows of calls whose effect is not known.
+    """
+
+    groups: dict[tuple[str, ...], ChangeGroup] = field(default_factory=dict)
+    balances: BalanceSums = field(default_factory=BalanceSums)
+    lines: int = 0
+    unknown: int = 0
+
+    def add(self, change: RowChange) -> None:
+        """Take a row into account."""
+        self.lines += len(change.fields)
+        self.balances.add(change)
+        if not change.fields:
+            self.unknown += 1
+            return
+        # A new or a removed object has its fields filled or not; that makes no group.
+        step = change.payload.step
+        named = tuple([one.name for one in change.fields]) if change.kind is ChangeKind.CHANGED else ()
+        group = self.groups.setdefault(
+            (change.kind, change.model, step, *named), ChangeGroup(change.model, change.kind, named, step)
+        )
+        group.rows += 1
+        if len(group.first) < MAX_CHANGES_SHOWN:
+            group.first.append(change)
+
+    @property
+    def shown(self) -> list[tuple[ChangeGroup, list[RowChange]]]:
+        """The groups, each with the rows of it that are shown: no group hides another."""
+        left = MAX_CHANGES_SHOWN
+        chosen: dict[tuple[str, ...], list[RowChange]] = {}
+        # The small groups first: what they leave of their share goes to the others.
+        small_first = sorted(self.groups.items(), key=lambda one: one[1].rows)
+        for place, (key, group) in enumerate(small_first):
+            chosen[key] = group.first[: -(-left // (len(small_first) - place))]
+            left -= len(chosen[key])
+        return [(group, chosen[key]) for key, group in self.groups.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """The facts of a plan. `before` is the previous plan of the same input, `changes` the differences from it.
+
+    `kinds` are the rows to be sent by what is done to them, `refused` those that cannot be taken, with the amounts
+    of those that can be read. Reading calls go at `per_second`, with `at_once` in flight.
+    """
+
+    plan: PreviewFacts
+    kinds: Mapping[str, Subtotal]
+    values: ValueChanges
+    refused: Subtotal
+    requests: Sequence[str]
+    per_second: float
+    at_once: int
+    before: Run | None = None
+    refused_before: int = 0
+    changes: ListDifferences | None = None
+
+
+async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None) -> PlanFacts:
+    """Collect the facts of a saved list; `spec` is the kind of its job. Raises `LookUpFailed`."""
+    plan = await plan_of(run, job, journal)
+    first = await journal.items(run, {State.PENDING}, size=SHOWN)
+    same = [one for one in await journal.runs() if is_kept(one) and same_input(one, run) and one.run_id < run.run_id]
+    before, changes = same[-1] if same else None, None
+    if before is not None:
+        changes = await changes_between_plans(
+            journal.path, before, run, size=MAX_GROUPS_SHOWN, plain=lambda text: in_one_spelling(mask_secrets(text))
+        )
+    # All rows are read once, for what is done to them and for the values that it changes.
+    rows, sums, values = Counter[str](), defaultdict[str, Decimal](Decimal), ValueChanges()
+    async for page in row_changes(run, journal, gateway.profile):
+        for change in page:
+            values.add(change)
+            methods = dict(change.payload.steps)
+            word = next((word for method, word in _DONE.items() if method in methods), said("to be called"))
+            rows[word] += 1
+            sums[word] += change.item.amount or 0
+    # The pace of calls that change nothing; the median of several rounds, to ignore a single slow answer.
+    rounds: list[float] = []
+    for _ in range(_ASKED // gateway.asked_at_once):
+        begun = time.monotonic()
+        await gateway.ask([version()] * gateway.asked_at_once)
+        rounds.append(time.monotonic() - begun)
+    return PlanFacts(
+        plan=plan,
+        kinds={word: Subtotal(number, sums[word]) for word, number in rows.items()},
+        values=values,
+        refused=(await sums_of(run, journal, spec)).refused,
+        requests=[job.effect.describe(run.name, item) for item in first],
+        per_second=gateway.asked_at_once / max(sorted(rounds)[len(rounds) // 2], 1e-6),
+        at_once=gateway.asked_at_once,
+        before=before,
+        refused_before=(await journal.totals(before)).refused if before else 0,
+        changes=changes,
+    )
+
+
+def plan_object(facts: PlanFacts, code: Exit) -> Mapping[str, object]:
+    """The object of `--json`."""
+    plan, sums = facts.plan, facts.values.balances
+    balances = {"accounts": sums.accounts, "before": format(sums.before, "f"), "after": format(sums.after, "f")}
+    changes = {
+        "groups": [
+            {"kind": group.kind, "model": group.model, "fields": list(group.fields), "rows": group.rows}
+            | ({"step": group.step} if group.step else {})
+            for group in facts.values.groups.values()
+        ],
+        "first": [
+            {
+                "row": change.item.number,
+                "line": change.item.line,
+                "label": change.item.label,
+                "kind": change.kind,
+                "model": change.model,
+                "fields": [
+                    {"field": one.name, "old": one.old, "new": one.new, "issued": one.issued} for one in change.fields
+                ],
+            }
+            for _, first in facts.values.shown
+            for change in first
+        ],
+        "rows_not_known": facts.values.unknown,
+        "balances": balances if sums.accounts else None,
+    }
+    return {
+        "job": plan.run.job,
+        "plan": plan.run.name,
+        "columns": {name: column.name for name, column in plan.columns.taken.items()},
+        "columns_not_used": list(plan.columns.unused),
+        **states_object(plan.totals),
+        "refused_with_amount": facts.refused.rows - facts.refused.unreadable,
+        "refused_amount": format(facts.refused.amount, "f"),
+        "skipped": {reason.kind: reason.items for reason in plan.skipped},
+        "skipped_amounts": {reason.kind: format(reason.amount, "f") for reason in plan.skipped},
+        "kinds": {str(word): kind.rows for word, kind in facts.kinds.items()},
+        "kind_amounts": {str(word): format(kind.amount, "f") for word, kind in facts.kinds.items()},
+        "duplicates": plan.repeated.rows,
+        "duplicates_amount": format(plan.repeated.sum, "f"),
+        "shared_accounts": plan.shared.lanes,
+        "shared_accounts_rows": plan.shared.items,
+        "shared_accounts_amount": format(plan.shared.amount, "f"),
+        "look_alikes": plan.look_alikes.rows,
+        "look_alikes_amount": format(plan.look_alikes.sum, "f"),
+        "seconds": round(plan.to_send / facts.per_second, 1),
+        "requests": list(facts.requests),
+        "assumptions": list(plan.assumptions),
+        "value_changes": changes,
+        "changes": facts.changes and {str(kind): number for kind, number in facts.changes.counts.items()},
+        "exit": int(code),
+        "error": None,
+        **steps_object(plan.steps),
+    }
+
+
+def plan_screen(planned: PlanFacts, target: Target, journal: str, all_of_them: str) -> RenderableType:
+    """The screen of a plan; `all_of_them` is the command that saves its rows."""
+    plan, changes = planned.plan, planned.changes
+    as_table, in_folder = (said("{option} saves all of them", option=one) for one in ("-o FILE.xlsx", "-o DIR"))
+    since: tuple[Said, ...] | None = None
+    if changes is not None:
+        since = tuple(
+            said("{n} × {change}", n=Quantity(number), change=kind) for kind, number in changes.counts.items()
+        )
+        if plan.totals.refused != planned.refused_before:
+            was, now = Quantity(planned.refused_before), Quantity(plan.totals.refused)
+            since = (*since, said("{before} refused before, {now} now", before=was, now=now))
+    return drawn_before(
+        plan,
+        target,
+        journal,
+        {"requests": Group(*(one_line("  ", printable(line, WHOLE)) for line in planned.requests))},
+        listed=in_folder,
+        all_bad=all_of_them,
+        planned=planned,
+        since=since,
+        values=_values,
+        as_table=as_table,
+        worker=WORKER,
+        source=plan.run.source,
+        accountants_list=None,
+        STEP_NAMES=STEP_NAMES,
+    )
+
+
+def _values(change: RowChange) -> Iterator[str]:
+    def text(one: FieldChange, value: str | None) -> str:
+        if value is None:
+            return printable(said("nothing"))
+        return money(Decimal(value)) if one.name in AMOUNTS else printable(value)
+
+    alone = change.kind is ChangeKind.CHANGED and len(change.fields) == 1
+    for one in change.fields:
+        old, new = text(one, one.old), text(one, one.new)
+        if one.issued:
+            new = printable(said("a new one from the billing"))
+        both = {ChangeKind.CHANGED: f"{old} → {new}", ChangeKind.NEW: new, ChangeKind.REMOVED: old}
+        yield both[change.kind] if alone else f"{printable(one.name)} {both[change.kind]}"
+
+
+def next_step(plan: PreviewFacts, *, bad: bool) -> RenderableType:
+    """The command that sends the plan unchanged, or that it sends nothing."""
+    if plan.to_send:
+        words = command_line("run", "--plan", plan.run.name, *(("--skip-bad",) if bad else ()))
+        return steps_list([(words, said("send this, or nothing if it has changed"))])
+    if bad:
+        return render(said("There is nothing to send: mend the input, and plan again."))
+    return render(said("There is nothing to send."))
 
 
 # ---- the files of a plan: a folder with the rows of each kind, or one table of what changes, old and new -----------

@@ -4,7 +4,7 @@ import html
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import SequenceMatcher
@@ -25,32 +25,11 @@ from checkpoints.states import State
 from cli.commands.execution import errors_shown, execute
 from cli.jobfile.job_file import TOML
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
-from cli.report.document import (
-    FileBeside,
-    FilesBeside,
-    Stamp,
-    digest_of,
-    language_of,
-    page_of,
-    pdf_of,
-    read_stamp,
-    verdict_of,
-    write_files,
-)
-from cli.report.facts import (
-    DIGEST,
-    ReportFacts,
-    Subject,
-    SubjectKind,
-    again,
-    campaign_of,
-    facts_of,
-    leaves_of,
-    subject_of,
-)
+from cli.report.document import FilesBeside, Stamp, digest_of, page_of, pdf_of, read_stamp, verdict_of, write_files
+from cli.report.facts import DIGEST, ReportFacts, SubjectKind, again, campaign_of, facts_of, subject_of
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import mark_of
-from cli.settings.flags import JournalFlags, argument, flag, grouped
+from cli.settings.flags import Flags, JournalFlags, argument, flag, grouped
 from cli.settings.known_billings import journal_of_all, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.settings.tables import Letterhead
@@ -65,136 +44,13 @@ from jobs.sums import sums_object
 from texts.remedies import command_line, setting
 from texts.said import Quantity, said, text_of
 
-# ---- the check of a report against the journal --------------------------------------------------------------------
-
-
 MAX_SHOWN: Final = 20
 """Rows that differ, which a check names; the rest is counted."""
 MAX_WORDS_SHOWN: Final = 5
 """Lines of a page that differ, which a check shows."""
-
 _COMPARED: Final = 1_000
 """Lines behind the first that differs, which are compared: a forged page of any length takes no time."""
-
 _TAG: Final = re.compile("<[^>]*>")
-
-
-@dataclass(slots=True)
-class ReportDifferences:
-    """How a report of these runs differs from the journal.
-
-    `rows` are the runs and numbers of all rows that differ, `first` the first of them, as the journal has them now,
-    and `runs` those whose root differs in a report that has no rows; `sizes` has, by run, how many rows there are in
-    the report and in the journal, where that differs. `words` are pairs of a line of the page and that of a new one;
-    they are compared if the rows agree. `files` are those beside the report that are not as it says.
-    """
-
-    stamp: Stamp
-    facts: ReportFacts
-    rows: list[tuple[str, int]] = field(default_factory=list)
-    runs: list[str] = field(default_factory=list)
-    first: list[tuple[Run, Item, str]] = field(default_factory=list)
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    words: list[tuple[str, str]] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-
-    @property
-    def of_rows(self) -> bool:
-        """Whether rows differ."""
-        return bool(self.rows or self.sizes or self.runs)
-
-    def __bool__(self) -> bool:
-        """Whether anything differs."""
-        return self.of_rows or bool(self.words or self.files)
-
-
-async def check(file: Path, letterhead: Letterhead, journal: Journal, catalogue: Catalogue) -> ReportDifferences:
-    """Compare a report with the journal.
-
-    Raises `CommandRefused` for a file that is no report of runs in the journal, and `JournalError`.
-    """
-    try:
-        page = (await anyio.to_thread.run_sync(read_regular, file)).decode("utf-8")
-        stamp, reader = read_stamp(page), language(language_of(page))
-        subject = await again(stamp.kind, stamp.runs, journal)
-        runs = [await journal.run(one) for one in stamp.runs]
-    except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
-        why = reason_of(error) if isinstance(error, OSError) else text_of(error)
-        if isinstance(error, UnicodeDecodeError):
-            why = said("it is not the HTML page of a report, and only that can be checked")
-        raise CommandRefused(said("{file} cannot be checked: {why}", file=printable(file), why=why)) from error
-    facts = await facts_of(subject, journal, catalogue)
-    found = ReportDifferences(stamp, facts)
-    if subject.kind is SubjectKind.CAMPAIGN:
-        roots = {one.run.name: one.evidence.digests for one in facts.runs}
-        found.runs += [name for name, root in roots.items() if root != stamp.digests[name]]
-    else:
-        for run in runs:
-            await _compare_rows(run, journal, found)
-    if not found.of_rows:
-        await _compare_words(file, page, reader, letterhead, journal, found)
-    return found
-
-
-async def _compare_rows(run: Run, journal: Journal, found: ReportDifferences) -> None:
-    digests, start = found.stamp.digests[run.name], 0
-    async for page in journal.each_page(run, frozenset(State)):
-        for item in page:
-            if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
-                found.rows.append((run.name, item.number))
-                if len(found.first) < MAX_SHOWN:
-                    found.first.append((run, item, leaf_data(item).decode()))
-            start += DIGEST
-    if start != len(digests):
-        found.sizes[run.name] = (len(digests) // DIGEST, start // DIGEST)
-
-
-async def _compare_words(
-    file: Path,
-    page: str,
-    reader: CatalogueLanguage,
-    letterhead: Letterhead,
-    journal: Journal,
-    found: ReportDifferences,
-) -> None:
-    """Compare the page with the one that the journal gives now, and the files beside it with what they should be."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = await write_files(found.facts, reader, Path(folder), journal)
-    now = await anyio.to_thread.run_sync(page_of, found.facts, reader, letterhead, files)
-    if page != now:
-        there, here = page.splitlines(), now.splitlines()
-        # Words first: a row that one of the two pages has more is told as that row.
-        words = list(islice(_differing(_with_words(there), _with_words(here)), MAX_WORDS_SHOWN))
-        found.words += words or list(islice(_differing(there, here), MAX_WORDS_SHOWN))
-    for beside in (one for of_run in files.values() for one in of_run.all):
-        path = file.parent / beside.name
-        if not await anyio.to_thread.run_sync(_is_as_said, path, beside):
-            found.files.append(str(path))
-
-
-def _is_as_said(path: Path, file: FileBeside) -> bool:
-    try:
-        return digest_of(path) == file.digest
-    except OSError:
-        return False
-
-
-def _differing(there: Sequence[str], here: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The lines of two pages that differ, in pairs; "" beside a line that only one of them has."""
-    start = next((at for at, (one, other) in enumerate(zip(there, here, strict=False)) if one != other), 0)
-    one, other = there[start : start + _COMPARED], here[start : start + _COMPARED]
-    for what, first, last, begin, end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        if what != "equal":
-            yield from zip_longest(one[first:last], other[begin:end], fillvalue="")
-
-
-def _with_words(lines: Iterable[str]) -> list[str]:
-    """The texts of lines of HTML; lines without any are left out."""
-    return [text for line in lines if (text := " ".join(html.unescape(_TAG.sub(" ", line)).split()))]
-
-
-# ---- `report` -----------------------------------------------------------------------------------------------------
-
 
 CHECK: Final = "check"
 PROVE: Final = "prove"
@@ -263,27 +119,32 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
                 case _ if every or since is not None:
                     raise CommandRefused(_USAGE_OF_ALL)
                 case ["check", file]:
-                    return _show_check(await check(Path(file), settings.letterhead, journal, catalogue), screen)
+                    return _show_check(await _check(Path(file), settings.letterhead, journal, catalogue), screen)
                 case ["prove", name, key]:
-                    return await prove_row(await journal.run(name), key, journal, screen)
+                    return await _prove(await journal.run(name), key, journal, screen)
                 case [] | [_]:
                     name = words[0] if words else (await chosen_run(None, journal, "report")).name
                     subject = await subject_of(name, journal, is_file=name.endswith(TOML))
-                    name = _name_of(subject)
+                    mark = mark_of(subject.main) if subject.kind is SubjectKind.FILE else None
+                    name = f"report-{Path(mark.file).stem}-{mark.round}" if mark else f"report-{subject.main.name}"
                 case _:
                     raise CommandRefused(_USAGE)
             target = OutputFile(output or Path(f"{name}.{'pdf' if pdf else 'html'}"), force=force)
-            order = ReportOrder(target, _language(lang, settings), settings.letterhead, pdf)
-            return await write_report(subject, order, journal, catalogue, screen)
+            with waiting(said("adding up the rows of the report")):
+                facts = await facts_of(subject, journal, catalogue)
+            reader = language(lang or settings.language.value)
+            await _write(facts, target, reader, settings.letterhead, journal, screen, pdf=pdf)
+            await journal.history.note_report(subject.main, facts.root)
+            return Exit.DONE
 
-    given = flags
-    with errors_shown(Screen(voice.whole())):
-        chosen = without_profile_or_default(given, os.environ, Path.cwd()) if every else given
+    chosen: Flags = flags
+    if every:
+        with errors_shown(Screen(voice.whole())):
+            chosen = without_profile_or_default(flags, os.environ, Path.cwd())
     execute(work, chosen, voice.whole(), only_reads=True)
 
 
 def _moment(given: str | None) -> datetime | None:
-    """The moment that was given, in local time. Raises `CommandRefused` for another text."""
     if given is None:
         return None
     try:
@@ -299,48 +160,17 @@ def _moment(given: str | None) -> datetime | None:
         ) from error
 
 
-def _language(given: str | None, settings: Settings) -> CatalogueLanguage:
-    """The language that was given, or that of the settings. Raises `CommandRefused` for an unknown one."""
-    name = given or settings.language.value
-    if name not in LANGUAGES:
-        unknown = said(
-            "{option}: '{name}' is not a language; there are: {languages}",
-            option=setting("lang"),
-            name=printable(name),
-            languages=LANGUAGES,
-        )
-        raise CommandRefused(unknown)
-    return language(name)
-
-
-# ---- the report -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ReportOrder:
-    """How a report is wanted: where to, in which language, with which names, as a page or as a PDF."""
-
-    target: OutputFile
-    language: CatalogueLanguage
-    letterhead: Letterhead
-    pdf: bool = False
-
-
-def _name_of(subject: Subject) -> str:
-    mark = mark_of(subject.main) if subject.kind is SubjectKind.FILE else None
-    return f"report-{subject.main.name}" if mark is None else f"report-{Path(mark.file).stem}-{mark.round}"
-
-
-async def write_report(
-    subject: Subject, order: ReportOrder, journal: Journal, catalogue: Catalogue, screen: Screen
-) -> Exit:
-    """Write a report as a page or a PDF, and beside it the files of each run that has more than the report shows.
-
-    Raises `CommandRefused` and `JournalError`.
-    """
-    with waiting(said("adding up the rows of the report")):
-        facts = await facts_of(subject, journal, catalogue)
-    target = order.target
+async def _write(  # noqa: PLR0913 - how a report is wanted
+    facts: ReportFacts,
+    target: OutputFile,
+    reader: CatalogueLanguage,
+    letterhead: Letterhead,
+    journal: Journal,
+    screen: Screen,
+    *,
+    pdf: bool,
+) -> None:
+    """Write a report as a page or a PDF, and beside it the files of each run that has more than the report shows."""
     to_stdout = target.path == STDOUT
     if to_stdout:
         screen = screen.beside_rows()
@@ -348,38 +178,31 @@ async def write_report(
         refuse_present(target)
     # Beside stdout it stands in the working folder.
     folder = Path() if to_stdout else target.path.parent
+
+    def write(made: bytes) -> None:
+        if to_stdout:
+            with standard_output() as stdout:
+                stdout.write(made)
+        else:
+            with replacing(target) as path:
+                path.write_bytes(made)
+
     with waiting(said("writing the report {file}", file=printable(target.path, WHOLE))):
-        beside = await write_files(facts, order.language, folder, journal)
-        page = await anyio.to_thread.run_sync(page_of, facts, order.language, order.letterhead, beside)
-        made = page.encode()
-        if order.pdf:
-            made = await anyio.to_thread.run_sync(pdf_of, page, facts, order.language)
-        await anyio.to_thread.run_sync(_write, made, target)
-    await journal.history.note_report(subject.main, facts.root)
+        beside = await write_files(facts, reader, folder, journal)
+        page = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, beside)
+        made = await anyio.to_thread.run_sync(pdf_of, page, facts, reader) if pdf else page.encode()
+        await anyio.to_thread.run_sync(write, made)
     if screen.voice.as_json:
         screen.emit(_object(facts, target, beside))
-        return Exit.DONE
+        return
     screen.result(markup_safe(verdict_of(page)))
     if not to_stdout:
         screen.say(said("The report is in {path}", path=printable(target.path, WHOLE)))
     for name, files in beside.items():
-        if files.exceptions is not None:
-            screen.say(said("All exceptions of run {run} are in {file}", run=name, file=files.exceptions.name))
-        if files.extra is not None:
-            extra = said(
-                "The subscribers who are not in the file of run {run}: {file}", run=name, file=files.extra.name
-            )
-            screen.say(extra)
-    return Exit.DONE
-
-
-def _write(report: bytes, target: OutputFile) -> None:
-    if target.path == STDOUT:
-        with standard_output() as stdout:
-            stdout.write(report)
-        return
-    with replacing(target) as made:
-        made.write_bytes(report)
+        if file := files.exceptions:
+            screen.say(said("All exceptions of run {run} are in {file}", run=name, file=file.name))
+        if file := files.extra:
+            screen.say(said("The subscribers who are not in the file of run {run}: {file}", run=name, file=file.name))
 
 
 def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBeside]) -> dict[str, object]:
@@ -398,7 +221,101 @@ def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBe
     }
 
 
-# ---- check and proof --------------------------------------------------------------------------------------------
+# ---- the check of a report against the journal --------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class ReportDifferences:
+    """How a report of these runs differs from the journal.
+
+    `rows` are the runs and numbers of all rows that differ, `first` the first of them, as the journal has them now,
+    and `runs` those whose root differs in a report that has no rows; `sizes` has, by run, how many rows there are in
+    the report and in the journal, where that differs. `words` are pairs of a line of the page and that of a new one;
+    they are compared if the rows agree. `files` are those beside the report that are not as it says.
+    """
+
+    stamp: Stamp
+    facts: ReportFacts
+    rows: list[tuple[str, int]] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    first: list[tuple[Run, Item, str]] = field(default_factory=list)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    words: list[tuple[str, str]] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.runs or self.sizes or self.words or self.files)
+
+
+async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue: Catalogue) -> ReportDifferences:
+    try:
+        page = (await anyio.to_thread.run_sync(read_regular, file)).decode("utf-8")
+        stamp = read_stamp(page)
+        subject = await again(stamp.kind, stamp.runs, journal)
+        runs = [await journal.run(one) for one in stamp.runs]
+    except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
+        why = reason_of(error) if isinstance(error, OSError) else text_of(error)
+        if isinstance(error, UnicodeDecodeError):
+            why = said("it is not the HTML page of a report, and only that can be checked")
+        raise CommandRefused(said("{file} cannot be checked: {why}", file=printable(file), why=why)) from error
+    facts = await facts_of(subject, journal, catalogue)
+    found = ReportDifferences(stamp, facts)
+    if subject.kind is SubjectKind.CAMPAIGN:
+        roots = {one.run.name: one.evidence.digests for one in facts.runs}
+        found.runs += [name for name, root in roots.items() if root != stamp.digests[name]]
+    else:
+        for run in runs:
+            await _compare_rows(run, journal, found)
+    if not found:
+        reader = language(stamp.language)
+        with tempfile.TemporaryDirectory() as folder:
+            files = await write_files(facts, reader, Path(folder), journal)
+        now = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, files)
+        found.words = _differing_words(page.splitlines(), now.splitlines())
+        for beside in (one for of_run in files.values() for one in of_run.all):
+            path = file.parent / beside.name
+            try:
+                digest = await anyio.to_thread.run_sync(digest_of, path)
+            except OSError:
+                digest = ""
+            if digest != beside.digest:
+                found.files.append(str(path))
+    return found
+
+
+async def _compare_rows(run: Run, journal: Journal, found: ReportDifferences) -> None:
+    digests, start = found.stamp.digests[run.name], 0
+    async for page in journal.each_page(run, frozenset(State)):
+        for item in page:
+            if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
+                found.rows.append((run.name, item.number))
+                if len(found.first) < MAX_SHOWN:
+                    found.first.append((run, item, leaf_data(item).decode()))
+            start += DIGEST
+    if start != len(digests):
+        found.sizes[run.name] = (len(digests) // DIGEST, start // DIGEST)
+
+
+def _differing_words(there: Sequence[str], here: Sequence[str]) -> list[tuple[str, str]]:
+    """The first lines of two pages that differ, in pairs, "" beside a line that only one of them has.
+
+    Words first: a row that one of the two pages has more is told as that row.
+    """
+
+    def differing(there: Sequence[str], here: Sequence[str]) -> Iterator[tuple[str, str]]:
+        start = next((at for at, (one, other) in enumerate(zip(there, here, strict=False)) if one != other), 0)
+        one, other = there[start : start + _COMPARED], here[start : start + _COMPARED]
+        for what, first, last, begin, end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+            if what != "equal":
+                yield from zip_longest(one[first:last], other[begin:end], fillvalue="")
+
+    def words(lines: Sequence[str]) -> list[str]:
+        return [text for line in lines if (text := " ".join(html.unescape(_TAG.sub(" ", line)).split()))]
+
+    if there == here:
+        return []
+    found = list(islice(differing(words(there), words(here)), MAX_WORDS_SHOWN))
+    return found or list(islice(differing(there, here), MAX_WORDS_SHOWN))
 
 
 def _show_check(found: ReportDifferences, screen: Screen) -> Exit:
@@ -420,7 +337,7 @@ def _show_check(found: ReportDifferences, screen: Screen) -> Exit:
     return Exit.REJECTED if found else Exit.DONE
 
 
-async def prove_row(run: Run, key: str, journal: Journal, screen: Screen) -> Exit:
+async def _prove(run: Run, key: str, journal: Journal, screen: Screen) -> Exit:
     """Print the proof of one row as JSON. Raises `CommandRefused` if no row or several have the key."""
     found = await journal.find(run, key)
     if len(found) != 1:
@@ -434,7 +351,11 @@ async def prove_row(run: Run, key: str, journal: Journal, screen: Screen) -> Exi
         )
         raise CommandRefused(several)
     (item,) = found
-    leaves, numbers = await leaves_of(run, journal)
+    # The hash of each item is 32 bytes: all of a run go into memory.
+    leaves, numbers = list[bytes](), list[int]()
+    async for page in journal.each_page(run, frozenset(State)):
+        leaves += (leaf_hash(leaf_data(one)) for one in page)
+        numbers += (one.number for one in page)
     proof = await anyio.to_thread.run_sync(prove, leaves, numbers.index(item.number))
     data = leaf_data(item)
     screen.emit(

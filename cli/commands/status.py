@@ -14,9 +14,9 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.commands.execution import execute
+from cli.commands.execution import execute, execute_in_journal
 from cli.session.control_client import hear
-from cli.session.journal import open_existing, stored_policy
+from cli.session.journal import stored_policy
 from cli.session.run_view import RunView
 from cli.session.stages import RUNNING, ended_facts, holds_its_file
 from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, flag, grouped
@@ -30,9 +30,9 @@ from cli.show.closing import (
     reasons_of,
     refused_export,
     states_object,
+    steps_of,
 )
 from cli.show.progress import line, looks, screen_of, show_looks
-from cli.show.steps import steps_of
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, is_of_badge, render
@@ -42,18 +42,7 @@ from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from jobs.spec.words import source_of
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, in_lines, said
-
-COLUMNS: Final = (
-    said("run"),
-    said("job"),
-    said("rows from"),
-    said("stage"),
-    said("rows"),
-    said("begun"),
-    said("held by"),
-)
-"""Of the table of runs."""
+from texts.said import Quantity, in_lines, said
 
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
@@ -80,8 +69,12 @@ def _status(
     """Show all runs, or one of them in detail."""
     if every:
         _status_all(name, flags, again=again, as_json=as_json)
-    show = watch if again else status
-    execute(lambda settings, screen: show(name, settings, screen), flags, Voice(as_json=as_json), only_reads=True)
+
+    async def work(journal: Journal, screen: Screen) -> Exit:
+        await (_watch if again else _show)(name, journal, screen)
+        return Exit.DONE
+
+    execute_in_journal(work, flags, Voice(as_json=as_json), only_reads=True)
 
 
 def _status_all(name: str | None, flags: Flags, *, again: bool, as_json: bool) -> NoReturn:
@@ -122,26 +115,22 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
     return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)
 
 
-async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
-    """Show the runs, or the one of that name. Raises `CommandRefused` and `JournalError`."""
-    async with open_existing(settings.journal.value) as journal:
-        if name is not None:
-            seen = await see(name, journal)
-            if screen.voice.as_json:
-                screen.emit(await run_object(seen, journal))
-            else:
-                screen.show(await detail(seen, journal))
-            return Exit.DONE
-        runs = await journal.runs()
+async def _show(name: str | None, journal: Journal, screen: Screen) -> None:
+    if name is not None:
+        seen = await see(name, journal)
         if screen.voice.as_json:
-            objects = [await run_object(await see(run.name, journal), journal) for run in runs]
-            screen.emit({"journal": journal.name, "runs": objects})
-        elif runs:
-            seen_runs = [RunView(run, await journal.totals(run), await journal.holder(run)) for run in runs]
-            screen.show(RunsTable(seen_runs))
+            screen.emit(await run_object(seen, journal))
         else:
-            screen.show(said("{journal} has no runs yet", journal=journal.name))
-    return Exit.DONE
+            screen.show(await detail(seen, journal))
+        return
+    runs = await journal.runs()
+    if screen.voice.as_json:
+        objects = [await run_object(await see(run.name, journal), journal) for run in runs]
+        screen.emit({"journal": journal.name, "runs": objects})
+    elif runs:
+        screen.show(RunsTable([RunView(run, await journal.totals(run), await journal.holder(run)) for run in runs]))
+    else:
+        screen.show(said("{journal} has no runs yet", journal=journal.name))
 
 
 class RunsTable:
@@ -149,34 +138,40 @@ class RunsTable:
 
     def __init__(self, runs: Iterable[RunView]) -> None:
         self._table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for column in COLUMNS:
+        columns = (
+            said("run"),
+            said("job"),
+            said("rows from"),
+            said("stage"),
+            said("rows"),
+            said("begun"),
+            said("held by"),
+        )
+        for column in columns:
             self._table.add_column(render(column), no_wrap=True)
         self._paragraphs: list[Hanging] = []
         for one in runs:
-            self._add(one)
-
-    def _add(self, one: RunView) -> None:
-        run, holder, totals, source = one.run, one.holder, one.totals, source_of(one.run)
-        told = [(totals.counts.get(state, 0), STATE_NAMES[state], state.style) for state in State]
-        told.append((totals.refused, REFUSED, "red"))
-        states = Text("  ").join(
-            render(said("{n} {state}", n=Quantity(number), state=state), style)
-            for number, state, style in told
-            if number
-        )
-        begun = moment(run.created_at)
-        held = said("process {process} on {host}", process=holder.process, host=holder.host) if holder else "–"
-        self._table.add_row(
-            Text(run.name, "bold"), run.job, render(source), render(one.stage_text), states, begun, render(held)
-        )
-        lines = [
-            render(said("{job}, {stage}", job=run.job, stage=one.stage_text)),
-            render(said("from {source}", source=printable(source, WHOLE))),
-            *([states] if states else []),
-            render(said("begun {begun}", begun=begun)),
-            *([render(said("held by {process}", process=held))] if holder else []),
-        ]
-        self._paragraphs.append(Hanging(Text(f"{run.name}  ", "bold"), Text("\n").join(lines)))
+            run, holder, totals, source = one.run, one.holder, one.totals, source_of(one.run)
+            told = [(totals.counts.get(state, 0), STATE_NAMES[state], state.style) for state in State]
+            told.append((totals.refused, REFUSED, "red"))
+            states = Text("  ").join(
+                render(said("{n} {state}", n=Quantity(number), state=state), style)
+                for number, state, style in told
+                if number
+            )
+            begun = moment(run.created_at)
+            held = said("process {process} on {host}", process=holder.process, host=holder.host) if holder else "–"
+            self._table.add_row(
+                Text(run.name, "bold"), run.job, render(source), render(one.stage_text), states, begun, render(held)
+            )
+            lines = [
+                render(said("{job}, {stage}", job=run.job, stage=one.stage_text)),
+                render(said("from {source}", source=printable(source, WHOLE))),
+                *([states] if states else []),
+                render(said("begun {begun}", begun=begun)),
+                *([render(said("held by {process}", process=held))] if holder else []),
+            ]
+            self._paragraphs.append(Hanging(Text(f"{run.name}  ", "bold"), Text("\n").join(lines)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         needed = Measurement.get(console, options.update(max_width=WIDEST), self._table).maximum
@@ -188,6 +183,14 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
     run, totals, history = seen.run, seen.totals, journal.history
     commands, decisions = await history.commands(run, size=MAX_STATUS_SHOWN + 1), await history.decisions(run)
     given = run.parameters.items()
+    unfinished = run.ended_at is None and (run.frozen_at is None or totals.count_where(open=True) > 0)
+    steps: list[tuple[str, str]] = []
+    if run.paused_at and (unfinished or seen.holder or holds_its_file(run)):
+        steps.append((command_line("continue", run.name), said("end the pause")))
+    if seen.holder or seen.queued:
+        steps.append((command_line("status", run.name, "--watch"), said("see it work")))
+    else:
+        steps = [] if seen.is_discarded or run.purged_at else steps + next_steps(run, totals)
     return drawn(
         "status.j2",
         {
@@ -206,20 +209,8 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
         commands=commands[-MAX_STATUS_SHOWN:],
         decisions=decisions[-MAX_STATUS_SHOWN:],
         more_told=max(len(commands), len(decisions)) > MAX_STATUS_SHOWN,
-        steps=_steps(seen),
+        steps=steps,
     )
-
-
-def _steps(seen: RunView) -> list[tuple[str, str]]:
-    """The commands to type next, each with its purpose."""
-    run, totals = seen.run, seen.totals
-    unfinished = run.ended_at is None and (run.frozen_at is None or totals.count_where(open=True) > 0)
-    goes_on: list[tuple[str, str]] = []
-    if run.paused_at and (unfinished or seen.holder or holds_its_file(run)):
-        goes_on.append((command_line("continue", run.name), said("end the pause")))
-    if seen.holder or seen.queued:
-        return [*goes_on, (command_line("status", run.name, "--watch"), said("see it work"))]
-    return [] if seen.is_discarded or run.purged_at else goes_on + next_steps(run, totals)
 
 
 async def run_object(seen: RunView, journal: Journal) -> dict[str, object]:
@@ -261,23 +252,27 @@ def facts_object(seen: RunView, stage: str) -> dict[str, object]:
 # ---- `status --watch`: a run again every second, until no process works on it -------------------------------------
 
 
-async def watch(name: str | None, settings: Settings, screen: Screen) -> Exit:
+async def _watch(name: str | None, journal: Journal, screen: Screen) -> None:
     """Watch a run until it ends; without a name, the only one that is working.
 
     A terminal is redrawn; otherwise each change prints a line, or with `--json` an object.
-    Raises `CommandRefused` and `JournalError`.
     """
-    async with open_existing(settings.journal.value) as journal:
-        chosen = name or await _only_working_run(journal)
-        seen_again = looks(
-            lambda: see(chosen, journal, counted=False), lambda seen: seen.is_held or seen.queued is not None
-        )
-        if screen.out.is_terminal and not screen.voice.as_json:
-            await show_looks(_views(seen_again, journal), screen)
-            screen.show(await detail(await see(chosen, journal), journal))
-        else:
-            await tell_changes(seen_again, journal, screen)
-    return Exit.DONE
+    chosen = name or await _only_working_run(journal)
+    seen_again = looks(
+        lambda: see(chosen, journal, counted=False), lambda seen: seen.is_held or seen.queued is not None
+    )
+    if not screen.out.is_terminal or screen.voice.as_json:
+        await tell_changes(seen_again, journal, screen)
+        return
+
+    async def views() -> AsyncIterator[RenderableType]:
+        # A short view, which needs no counting, while the run reports its status.
+        async for seen in seen_again:
+            if seen.is_held or seen.queued:
+                yield Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
+
+    await show_looks(views(), screen)
+    screen.show(await detail(await see(chosen, journal), journal))
 
 
 async def _only_working_run(journal: Journal) -> str:
@@ -294,13 +289,6 @@ async def _only_working_run(journal: Journal) -> str:
         )
     lines = [f"  {command_line('status', run, '--watch')}" for run in working]
     raise CommandRefused(in_lines([said("several runs are being worked on; which?"), *lines]))
-
-
-async def _views(seen_again: AsyncIterator[RunView], journal: Journal) -> AsyncIterator[RenderableType]:
-    """A short view, which needs no counting, while the run reports its status."""
-    async for seen in seen_again:
-        if seen.is_held or seen.queued:
-            yield Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
 
 
 async def tell_changes(seen_again: AsyncIterator[RunView], journal: Journal, screen: Screen) -> None:
@@ -320,14 +308,14 @@ async def tell_changes(seen_again: AsyncIterator[RunView], journal: Journal, scr
             if now != before:
                 screen.emit(found)
         else:
-            title, idle = _title(seen).plain, "" if live else printable(_idle(seen), WHOLE)
+            title, idle = _title(seen).plain, "" if live else _idle(seen)
             now = title, line(still).plain if still else idle
             if now != before:
                 screen.out.print(f"{title}: {line(live).plain if live else idle}", markup=False, soft_wrap=True)
         before = now
 
 
-def _idle(seen: RunView) -> Said:
+def _idle(seen: RunView) -> str:
     """The state, from its journal, of a run that reports no status."""
     states = tuple(
         said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
@@ -335,7 +323,7 @@ def _idle(seen: RunView) -> Said:
         if number
     ) or (said("no rows yet"),)
     where = said("{stage}, {states}", stage=seen.stage_text, states=states)
-    return said("{where} ({silent})", where=where, silent=seen.silent) if seen.silent else where
+    return printable(said("{where} ({silent})", where=where, silent=seen.silent) if seen.silent else where, WHOLE)
 
 
 def _title(seen: RunView) -> Text:

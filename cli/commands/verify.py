@@ -1,47 +1,67 @@
-"""`verify`: compares what the billing now has for each row with what was sent."""
+"""`verify` and `reconcile`: what the billing now says of rows that were sent, and of rows in doubt."""
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
+import structlog
 import typer
-from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
-from checkpoints.tally import ImportTally
+from checkpoints.tally import ImportTally, Subtotal
 from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.control_client import own_name
 from cli.session.journal import chosen_run, locked, open_existing, require_content
-from cli.session.session import Invocation, open_session, own_journal
-from cli.settings.flags import ChangedDeclaration, Flags, RunNameOrNone, flag, grouped
-from cli.settings.pacing_flags import Pacing, ReadingRate
+from cli.session.session import Invocation, Session, open_session, own_journal
+from cli.settings.flags import ChangedDeclaration, Flags, RunName, RunNameOrNone, flag, grouped
+from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, states_object, states_table
-from cli.show.tally import tally_object, tally_screen
+from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_of
+from cli.show.progress import show_sending
 from cli.terminal.drawing import drawn
-from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.exits import exit_of as exit_of_run
+from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.screen import Screen, Voice
+from cli.terminal.signals import Interrupts
 from cli.terminal.waiting import waiting
 from engine.errors import LookUpFailed
-from engine.job import ReadBack
+from engine.job import Absent, CannotLook, Different, Job, LookUpResult, ReadBack
+from engine.pacing.holds import Stop
+from engine.pipeline.progress import Progress
+from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 from jobs.spec.words import IMPORT
 from jobs.tally import tally_of
 from texts.remedies import command_line
-from texts.said import counted, said, text_of
+from texts.said import counted, said, text_of, two_decimals
 
-MAX_MISMATCHES_SHOWN: Final = 50
-"""Differences that are shown; the rest is counted, and the file of `-o` has them all."""
+log = structlog.get_logger(__name__)
+
+MAX_SHOWN: Final = 50
+"""Rows that are shown; the rest is counted: the file of `-o` has all differences, `export` all manual rows."""
+MAX_GROUPS_SHOWN: Final = 20
+"""Different groups of a kind that are shown of a tally; the others are only counted."""
 
 app: Final = typer.Typer(add_completion=False)
+
+
+@asynccontextmanager
+async def _reading(
+    run: Run, journal: Journal, settings: Settings, pacing: Pacing, screen: Screen
+) -> AsyncIterator[tuple[Session, Job]]:
+    """A session with the billing of a run, at its rate or, for this command only, that of `pacing`; and its job."""
+    async with open_session(Invocation(settings, screen, pacing.given), journal, of=run) as opened:
+        session = opened.for_run(run)
+        yield session, await session.rebuild(run)
+
+
+# ---- `verify` -----------------------------------------------------------------------------------------------------
 
 
 @app.command("verify")
@@ -69,31 +89,39 @@ def _verify(  # noqa: PLR0913 - each is a flag or a group of them
         if target is not None and target.path == STDOUT:
             screen = screen.beside_rows()
         settings = settings.with_changed_declaration(changed_declaration)
-        return await verify_run(name, target, settings, Pacing(rate=rate).given, screen)
+        async with open_existing(await own_journal(settings)) as journal, AsyncExitStack() as stack:
+            run = await chosen_run(name, journal, "verify")
+            await require_content(run, journal)
+            if run.stage is Stage.DISCARDED:
+                raise CommandRefused(
+                    said("run {run} was given up before anything was sent: there is nothing to verify", run=run.name)
+                )
+            session, job = await stack.enter_async_context(
+                _reading(run, journal, settings, Pacing(rate=rate), screen)
+            )
+            found = await _verified(run, job, session, target)
+        if screen.voice.as_json:
+            screen.emit(_object(found))
+        shown = drawn(
+            "verify.j2",
+            {"states": states_table(found.totals)},
+            found=found,
+            tally=found.tally,
+            most=MAX_GROUPS_SHOWN,
+            steps=_next_steps(found),
+        )
+        screen.result(shown, good=found.exit is Exit.DONE)
+        if target is not None:
+            written = counted(
+                "{n} row with differences, written to {where}",
+                "{n} rows with differences, written to {where}",
+                found.verdict.different,
+                where="stdout" if target.path == STDOUT else str(target.path),
+            )
+            screen.say(written)
+        return found.exit
 
     execute(work, flags, voice)
-
-
-@dataclass(slots=True)
-class Differences:
-    """Collects rows that differ: the first are kept for the screen, all go to the file."""
-
-    run: Run
-    sheet: Sheet | None = None
-    first: list[tuple[Item, str]] = field(default_factory=list)
-    accounts: list[str] = field(default_factory=list)
-
-    def add(self, item: Item, reading: ReadBack) -> None:
-        """Add one row that differs."""
-        if len(self.first) < MAX_MISMATCHES_SHOWN:
-            self.first.append((item, reading.difference or ""))
-        if self.sheet is not None:
-            self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
-
-    def add_account(self, difference: AccountDifference) -> None:
-        """Add one account whose balance differs from what its rows ask for."""
-        if len(self.accounts) < MAX_MISMATCHES_SHOWN:
-            self.accounts.append(str(difference))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +129,7 @@ class Verified:
     """What a verification has found. Balances and tally that cannot be read are told by the reason.
 
     The balances of an import are in its tally, which no other run has. `undone` are the runs that have taken rows
-    back since, with their number.
+    back since, with their number; `first` and `accounts` are the first rows and accounts that differ.
     """
 
     run: Run
@@ -110,6 +138,8 @@ class Verified:
     balances: Balances | str
     tally: ImportTally | str | None
     undone: Mapping[str, int]
+    first: list[tuple[Item, str]]
+    accounts: list[str]
 
     @property
     def different_accounts(self) -> int:
@@ -122,73 +152,60 @@ class Verified:
         return self.tally.different if isinstance(self.tally, ImportTally) else 0
 
     @property
+    def exit_of_rows(self) -> Exit:
+        """0 only when every row to be sent is applied; refused rows were never part of the run.
+
+        A row that cannot be read back is neither applied nor different: a person has to check it.
+        """
+        code = exit_of(replace(self.totals, refused=0))
+        if code in {Exit.DONE, Exit.REJECTED} and self.verdict.unreadable:
+            return Exit.UNDECIDED
+        return Exit.REJECTED if code is Exit.DONE and self.verdict.different else code
+
+    @property
     def exit(self) -> Exit:
         """The exit code: 0 only where all is in the billing as it was sent."""
-        code = exit_of(self.verdict, self.totals)
+        code = self.exit_of_rows
         return Exit.REJECTED if code is Exit.DONE and self.different_accounts + self.different_groups else code
 
 
-async def verify_run(
-    name: str | None, target: OutputFile | None, settings: Settings, pacing: Mapping[str, str], screen: Screen
-) -> Exit:
-    """Read back all accepted rows, at the run's rate or, for this command only, that of `pacing`.
+async def _verified(run: Run, job: Job, session: Session, target: OutputFile | None) -> Verified:
+    """Read back all accepted rows, and note what was found. Raises `LookUpFailed`, `BillingError`, `JournalError`."""
+    journal, gateway, sheets = session.journal, session.gateway, list[Sheet]()
+    first, accounts, verdict = list[tuple[Item, str]](), list[str](), ReadBackSummary()
 
-    Raises `CommandRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
-    """
-    async with open_existing(await own_journal(settings)) as journal, AsyncExitStack() as stack:
-        run = await chosen_run(name, journal, "verify")
-        await require_content(run, journal)
-        if run.stage is Stage.DISCARDED:
-            raise CommandRefused(
-                said("run {run} was given up before anything was sent: there is nothing to verify", run=run.name)
-            )
-        told = Invocation(settings, screen, pacing)
-        opened = await stack.enter_async_context(open_session(told, journal, of=run))
-        session = opened.for_run(run)
-        job = await session.rebuild(run)
-        differences = Differences(run)
+    def add(item: Item, reading: ReadBack) -> None:
+        if len(first) < MAX_SHOWN:
+            first.append((item, reading.difference or ""))
+        for sheet in sheets:
+            sheet.row([*of_item(item, run)[:-1], reading.difference or ""])
+
+    def add_account(difference: AccountDifference) -> None:
+        if len(accounts) < MAX_SHOWN:
+            accounts.append(str(difference))
+
+    async with AsyncExitStack() as stack:
         if target is not None:
-            differences.sheet = await stack.enter_async_context(written_to(target))
-            differences.sheet.row(header_of(run))
+            sheets.append(await stack.enter_async_context(written_to(target)))
+            sheets[0].row(header_of(run))
         # Verifying changes the state of rows, so it needs the run's lock.
         async with locked(run, journal, "verify", billing=session.billing.health.version) as ours:
-            verdict, all_rows = ReadBackSummary(), (await journal.totals(run)).count_where(in_effect=True)
+            all_rows = (await journal.totals(run)).count_where(in_effect=True)
             with waiting(said("reading rows back"), lambda: (verdict.read, all_rows)):
-                await verify(ours, job, journal, differences.add, verdict=verdict)
+                await verify(ours, job, journal, add, verdict=verdict)
         with waiting(said("comparing the balances of the accounts")):
-            balances = await _balances(run, session.gateway, journal, differences)
+            balances: Balances | str = Balances()
+            if run.job != IMPORT:
+                try:
+                    balances = await compare_balances(run, gateway, journal, add_account)
+                except LookUpFailed as error:
+                    balances = text_of(error)
         undone = await journal.taken_back(run)
         with waiting(said("counting what the billing has beside the file")):
-            tally = await _tally(run, session.gateway, journal, undone)
+            tally = await _tally(run, gateway, journal, undone)
         kept = tally if isinstance(tally, ImportTally) else None
-        await journal.history.note_verification(run, own_name(), _result(verdict, balances), kept)
-        found = Verified(run, verdict, await journal.totals(run), balances, tally, undone)
-        if screen.voice.as_json:
-            screen.emit(_object(found))
-        tables = {
-            "states": states_table(found.totals),
-            "tally": Text("") if kept is None else tally_screen(run.name, kept),
-        }
-        shown = drawn("verify.j2", tables, found=found, differences=differences, steps=_next_steps(found))
-        screen.result(shown, good=found.exit is Exit.DONE)
-        if target is not None:
-            written = counted(
-                "{n} row with differences, written to {where}",
-                "{n} rows with differences, written to {where}",
-                verdict.different,
-                where="stdout" if target.path == STDOUT else str(target.path),
-            )
-            screen.say(written)
-        return found.exit
-
-
-async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: Differences) -> Balances | str:
-    if run.job == IMPORT:
-        return Balances()
-    try:
-        return await compare_balances(run, gateway, journal, differences.add_account)
-    except LookUpFailed as error:
-        return text_of(error)
+        await journal.history.note_verification(run, own_name(), _noted(verdict, balances), kept)
+        return Verified(run, verdict, await journal.totals(run), balances, tally, undone, first, accounts)
 
 
 async def _tally(run: Run, gateway: Gateway, journal: Journal, undone: Mapping[str, int]) -> ImportTally | str | None:
@@ -202,21 +219,8 @@ async def _tally(run: Run, gateway: Gateway, journal: Journal, undone: Mapping[s
         return said("the billing cannot be counted beside the file: {reason}", reason=error)
 
 
-def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
-    """The exit code: 0 only when every row to be sent is applied; refused rows were never part of the run.
-
-    A row that cannot be read back is neither applied nor different: a person has to check it.
-    """
-    code = exit_of_run(replace(totals, refused=0))
-    if code in {Exit.DONE, Exit.REJECTED} and verdict.unreadable:
-        return Exit.UNDECIDED
-    return Exit.REJECTED if code is Exit.DONE and verdict.different else code
-
-
-# ---- what the journal keeps of it, for the report, and what scripts get -------------------------------------------
-
-
-def _result(verdict: ReadBackSummary, balances: Balances | str) -> Mapping[str, str | int]:
+def _noted(verdict: ReadBackSummary, balances: Balances | str) -> Mapping[str, str | int]:
+    """What the journal keeps of it, for the report."""
     rows_read: dict[str, str | int] = {
         "as_wanted": verdict.as_wanted,
         "different": verdict.different,
@@ -237,8 +241,31 @@ def _result(verdict: ReadBackSummary, balances: Balances | str) -> Mapping[str, 
 
 
 def _object(found: Verified) -> Mapping[str, object]:
-    run, verdict, totals, balances = found.run, found.verdict, found.totals, found.balances
-    tally = {"tally": tally_object(found.tally) if isinstance(found.tally, ImportTally) else None}
+    run, verdict, totals, balances, tally = found.run, found.verdict, found.totals, found.balances, found.tally
+
+    def part(of: Subtotal) -> Mapping[str, object]:
+        return {"subscribers": of.rows, "balance": two_decimals(of.amount)}
+
+    counted_beside = isinstance(tally, ImportTally) and {
+        "groups": [
+            {
+                "kind": one.kind,
+                "id": one.key,
+                "name": one.name,
+                "groups": one.groups,
+                "different": one.is_different,
+                "file": part(one.file),
+                "billing": part(one.billing),
+                "not_entered": part(one.not_entered),
+                "later_operations": part(one.moved),
+                "not_in_file": part(one.extra),
+            }
+            for one in tally.groups
+        ],
+        "different": tally.different,
+        "refused": tally.refused,
+        "not_in_file": tally.extra,
+    }
     return {
         "run": run.name,
         "job": run.job,
@@ -263,14 +290,14 @@ def _object(found: Verified) -> Mapping[str, object]:
             "with_later_operations": balances.moved,
             "not_compared": balances.untold,
         },
-        **({} if found.tally is None else tally),
+        **({} if tally is None else {"tally": counted_beside or None}),
     }
 
 
 def _next_steps(found: Verified) -> list[tuple[str, str]]:
     """The commands to type next; no second `verify` where nothing more can be read back."""
     run = found.run
-    if exit_of(found.verdict, found.totals) is Exit.DONE:
+    if found.exit_of_rows is Exit.DONE:
         return []
     steps = next_steps(run, found.totals)
     if not found.verdict.unreadable:
@@ -280,3 +307,88 @@ def _next_steps(found: Verified) -> list[tuple[str, str]]:
     accepted = command_line("export", run.name, "--state", State.ACCEPTED, "-o", file)
     purpose = said("look in the billing for the accepted, not applied: do not send them again on a guess")
     return [*(step for step in steps if step[0] != again), (accepted, purpose)]
+
+
+# ---- `reconcile` --------------------------------------------------------------------------------------------------
+
+
+@app.command("reconcile")
+@grouped
+def _reconcile(
+    name: RunName,
+    *,
+    rate: ReadingRate = None,
+    settle: SettleDelay = None,
+    changed_declaration: ChangedDeclaration = False,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Look up what is in doubt; sends nothing.
+
+    It can be typed days later, and after rows were put right by hand.
+    """
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        settings = settings.with_changed_declaration(changed_declaration)
+        async with open_existing(await own_journal(settings)) as journal:
+            run = await journal.run(name)
+            await require_content(run, journal)
+            if run.stage is not Stage.APPROVED:
+                raise CommandRefused("run {run} has sent nothing: there is nothing to look up", run=run.name)
+            async with _reading(run, journal, settings, Pacing(rate=rate, settle=settle), screen) as (session, job):
+                left = await _looked_up(run, job, session)
+            return await _show_left(run, journal, left, session.stop, screen)
+
+    execute(work, flags, voice)
+
+
+async def _looked_up(run: Run, job: Job, session: Session) -> Mapping[int, LookUpResult]:
+    """Settle unknown rows and look up manual rows again; rows settled before an error stay settled."""
+    journal, stop, progress, left = session.journal, session.stop, Progress(), dict[int, LookUpResult]()
+    interrupts = Interrupts(stop, session.screen)
+    async with (
+        locked(run, journal, "reconcile", billing=session.billing.health.version) as ours,
+        interrupts.listening(),
+    ):
+        reconciler = Reconciler(ours, job, journal, session.policy_of(run), progress, stop)
+        await journal.doubt(ours)
+        progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)
+        with interrupts.while_sending():
+            async with show_sending(progress, session.screen, run.name):
+                await reconciler.settle()
+            left |= await reconciler.look_again()
+    return left
+
+
+async def _show_left(
+    run: Run, journal: Journal, left: Mapping[int, LookUpResult], stop: Stop, screen: Screen
+) -> Exit:
+    totals = await journal.totals(run)
+    undecided, in_doubt = totals.count(State.MANUAL), totals.count_where(in_doubt=True)
+    code = Exit.INTERRUPTED if stop.requested and in_doubt else exit_of(totals)
+    log.info("reconciled", exit=int(code), unknown=totals.count(State.UNKNOWN), manual=undecided)
+    if screen.voice.as_json:
+        screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(code)})
+
+    def seen(item: Item) -> str:
+        match left.get(item.item_id):
+            case Different(text) | CannotLook(text):
+                return text
+            case Absent():
+                return said("no longer there; before: {message}", message=item.message or "")
+            case _:
+                return item.message or said("nothing")
+
+    manual = await journal.items(run, {State.MANUAL}, size=MAX_SHOWN) if undecided else []
+    shown = drawn(
+        "reconcile.j2",
+        {"outcome": outcome_table(totals, await steps_of(run, journal))},
+        run=run,
+        is_settled=not undecided and not in_doubt,
+        manual=[(item, seen(item)) for item in manual],
+        undecided=undecided,
+        stopped=stop.reason if stop.requested else "",
+        steps=next_steps(run, totals),
+    )
+    screen.result(shown, good=code is Exit.DONE)
+    return code

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -22,9 +22,6 @@ from cli.terminal.signals import heeding
 from cli.terminal.texts import JOURNAL_FILE, printable
 from cli.terminal.waiting import waiting
 from texts.said import Said, counted, said
-
-if TYPE_CHECKING:
-    from cli.fleet.worker import WorkerLimits
 
 STALLED: Final = 30.0
 """Seconds without a sign of a worker after which its runs are given out again."""
@@ -58,14 +55,13 @@ def _worker(
     It works for all billings of its settings file, one run of each at a time, and takes over what another worker has
     left undone. Start one on each machine.
     """
-    of_worker = without_profile(flags, os.environ)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         from cli.fleet.queue import require_shared
 
         require_shared(settings.journal.value)
         try:
-            from cli.fleet.worker import WorkerLimits
+            import cli.fleet.worker  # noqa: F401 - what it needs may not be installed
         except ImportError as error:
             raise CommandRefused(
                 said(
@@ -73,17 +69,18 @@ def _worker(
                     package="'carbon-migrate[postgres]'",
                 )
             ) from error
-        return await _work(settings, flags, WorkerLimits(billings, stalled_after), screen)
+        return await _work(settings, flags, billings, stalled_after, screen)
 
-    execute(work, of_worker, voice.whole(), sends=True)
+    execute(work, without_profile(flags, os.environ), voice.whole(), sends=True)
 
 
-async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen: Screen) -> Exit:
+async def _work(settings: Settings, flags: Flags, billings: int, stalled_after: float, screen: Screen) -> Exit:
     """Work until a signal comes. Raises `SettingsRefused` where no billing can be sent to."""
     from cli.fleet.children import Children
     from cli.fleet.queue import TYPED, open_queue
-    from cli.fleet.worker import FleetWorker, billings_of
+    from cli.fleet.worker import FleetWorker, WorkerLimits, billings_of
 
+    limits = WorkerLimits(billings, stalled_after)
     found = billings_of(settings, flags, os.environ, Path.cwd())
     for profile, why in found.left_out.items():
         screen.say_always(

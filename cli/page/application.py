@@ -1,15 +1,15 @@
 """The server of the page: who may see it, its addresses, and the facts and texts behind them."""
 
 import hmac
+import re
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,8 +22,7 @@ from aiohttp.typedefs import Handler
 
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
-from cli.page.feed import Feeds
-from cli.page.runs import RunList
+from cli.page.feed import Feeds, RunList
 from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, subject_of
 from cli.session.control_client import own_name
@@ -44,109 +43,15 @@ from texts.said import Said, said, text_of
 # ---- the texts of the page ----------------------------------------------------------------------------------------
 
 
-LABELS: Final[Mapping[str, Said]] = MappingProxyType(
-    {
-        "language": said("Language"),
-        "theme": said("Colours"),
-        "theme.auto": said("as the system"),
-        "theme.light": said("light"),
-        "theme.dark": said("dark"),
-        # What stands above everything else.
-        "stage.silent": said("nobody works on it"),
-        "stage.paused": said("paused"),
-        "stage.held": said("waiting"),
-        "lost": said(
-            "No connection to the page's server: the figures are those of {since}. The page tries again by itself.",
-            since="{since}",
-        ),
-        "lost.list": said("No connection to the page's server. The page tries again by itself."),
-        "silent": said("Nobody works on this run. To take it up: {command}", command="{command}"),
-        "silent.since": said(
-            "Nobody works on this run since {since}. To take it up: {command}", since="{since}", command="{command}"
-        ),
-        "paused": said("Paused since {since} by {by}.", since="{since}", by="{by}"),
-        # Who, what, since when, which billing.
-        "fact.who": said("Begun by"),
-        "fact.what": said("Rows from"),
-        "fact.since": said("Since"),
-        "fact.billing": said("Billing"),
-        "fact.process": said("works: process {process} on {host}", process="{process}", host="{host}"),
-        "fact.passed": said("{duration} ago", duration="{duration}"),
-        "fact.version": said("version {version}", version="{version}"),
-        # The figures.
-        "figures": said("Figures"),
-        "accepted": said("Accepted"),
-        "of_rows": said("of {rows} rows, {percent}", rows="{rows}", percent="{percent}"),
-        "of_steps": said("of {rows} steps, {percent}", rows="{rows}", percent="{percent}"),
-        "of_sum": said("of {sum}", sum="{sum}"),
-        "in_doubt": said("In doubt"),
-        "rejected": said("Rejected"),
-        "refused": said("refused before sending"),
-        "pace": said("Calls a second"),
-        "in_flight": said("in parallel: {calls} of {window}", calls="{calls}", window="{window}"),
-        "pace.unknown": said("not known here"),
-        "left": said("Time left"),
-        "left.until": said("until about {time}", time="{time}"),
-        "spoken": said("Accepted: {percent}.", percent="{percent}"),
-        "why": said("Why it is not faster"),
-        "why.nothing": said("Nothing slows it down."),
-        "charts": said("The last fifteen minutes"),
-        "chart.rate": said("Speed"),
-        "chart.latency": said("Answer time"),
-        "chart.line.rate": said("calls a second"),
-        "chart.line.window": said("in parallel up to"),
-        "chart.line.p50": said("half within"),
-        "chart.line.p95": said("95 % within"),
-        "errors": said("Errors by kind"),
-        "errors.none": said("No errors."),
-        "errors.rows": said("Rows"),
-        "errors.text": said("Error, with an example"),
-        # Steering.
-        "control": said("Control"),
-        "control.read_only": said("This page only shows: it was opened as read-only."),
-        "control.silent": said("Only a run that somebody works on can be stopped or set."),
-        "pause": said("Pause"),
-        "continue": said("Continue"),
-        "stop": said("Stop"),
-        "stop.question": said("Stop run {run}?", run="{run}"),
-        "stop.what": said("Calls that are under way are waited for, and no further ones are made. No row is lost."),
-        "stop.resume": said("To take it up again: {command}", command="{command}"),
-        "stop.yes": said("Stop the run"),
-        "stop.no": said("Let it run"),
-        "setting.rate": said("Calls a second, at most"),
-        "setting.rate.hint": said("no limit"),
-        "setting.in_flight": said("Parallel calls"),
-        "setting.in_flight.hint": said("automatic"),
-        "setting.hours": said("Hours (01:00-06:00)"),
-        "setting.hours.hint": said("at all hours"),
-        "set": said("Apply"),
-        "answer.lost": said(
-            "No connection to the page's server: whether the command was taken is not known. See what the run does."
-        ),
-        "commands": said("Commands to this run"),
-        "commands.none": said("None so far."),
-        "commands.earlier": said("Earlier ones: {n}", n="{n}"),
-        # The end, and all runs.
-        "closing": said("The run has ended"),
-        "report": said("Report"),
-        "runs": said("All runs"),
-        "runs.link": said("← All runs"),
-        "runs.none": said("This journal has no runs yet."),
-        "runs.run": said("Run"),
-        "runs.billing": said("Billing"),
-        "runs.every": said("All billings"),
-        "runs.stage": said("Stage"),
-        "runs.begun": said("Begun"),
-        "runs.rows": said("Rows accepted"),
-        "runs.sum": said("Sum accepted"),
-        "runs.pace": said("Rows a second"),
-        "runs.of": said("of {whole}", whole="{whole}"),
-        "runs.left": said("{duration} left", duration="{duration}"),
-        "runs.more": said("Runs that are not shown here: {n}. `carbon-migrate status` shows all.", n="{n}"),
-        "tunnel": said("From another computer"),
-        "tunnel.how": said("This page is served to this machine alone. Type there, then open the same address:"),
-    }
-)
+STATIC: Final = Path(__file__).parent / "static"
+_TEXT: Final = re.compile(r'\b(?:text|said)\(\s*"([^"]+)"|data-text[^>]*>([^<]+)<|data-hint="([^"]+)"')
+
+
+@cache
+def page_texts() -> Sequence[str]:
+    """The texts of the page, as they stand in its files, in English."""
+    files = (path.read_text(encoding="utf-8") for path in sorted((*STATIC.glob("*.js"), STATIC / "page.html")))
+    return sorted({one[1] or one[2] or one[3] for file in files for one in _TEXT.finditer(file)})
 
 
 # ---- who may see the page and give commands -----------------------------------------------------------------------
@@ -267,7 +172,6 @@ async def put_headers(_: web.Request, response: web.StreamResponse) -> None:
 log = structlog.get_logger(__name__)
 
 HTML: Final = "text/html"
-STATIC: Final = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +216,7 @@ class PageApplication:
         made.router.add_get("/api/runs/{run}/events", self._events)
         made.router.add_post("/api/runs/{run}/commands", self._command)
         made.router.add_get("/api/runs/{run}/report", self._report, allow_head=False)
-        made.on_shutdown.append(self._end_streams)
+        made.on_shutdown.append(self._feeds.close)
         return made
 
     @web.middleware
@@ -346,7 +250,7 @@ class PageApplication:
                 "read_only": self._order.read_only,
                 "run": self._order.run,
                 "tunnel": tunnel(self._port),
-                "texts": {key: reader.render(text) for key, text in LABELS.items()},
+                "texts": {text: reader.translate(text) for text in page_texts()},
             }
         )
 
@@ -379,9 +283,6 @@ class PageApplication:
             "Cache-Control": "no-store",
         }
         return web.Response(text=text, content_type=HTML, headers=headers)
-
-    async def _end_streams(self, _: web.Application) -> None:
-        self._feeds.close()
 
     async def _command(self, request: web.Request) -> web.StreamResponse:
         if self._order.read_only:

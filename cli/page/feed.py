@@ -25,35 +25,40 @@ from anyio.abc import TaskGroup
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.mailbox import KEPT
-from checkpoints.records import Command, Holder, Reason, Refusal, Run, Runner, Stage, Totals
+from checkpoints.records import Command, Reason, Refusal, Run, Runner, Totals
 from checkpoints.states import State, states_where
+from cli.fleet.overview import FleetJournal, run_facts, sums_lines, view_of
+from cli.report.document import sentences_of_end
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
-from cli.session.stages import describe_stage, stage_of
-from cli.show.closing import describe_end
+from cli.session.run_view import RunView
+from cli.settings.known_billings import KnownBillings
 from cli.show.progress import limit_of
 from cli.terminal.exits import CommandRefused
-from cli.terminal.layout import badge_of
+from cli.terminal.language import CatalogueLanguage
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import printable
 from engine.pacing.policy import setting_text
-from engine.pipeline.control import Live, NotAMessage, to_sample
+from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
-from jobs.spec.words import IMPORT, UNDO, source_of
-from texts.remedies import PROGRAM
-from texts.said import Language, Quantity, Said, counted, heading, kind_of, said
+from jobs.spec.words import IMPORT, source_of
+from texts.said import Language, heading, kind_of, said
 
-# ---- the facts of a run at one moment, as its page shows them -----------------------------------------------------
+log = structlog.get_logger(__name__)
 
-
+MOST_RUNS: Final = 200
+"""The first runs of a journal, which are listed; the others are counted."""
 MOST_COMMANDS: Final = 20
 """The latest commands, which are shown."""
-
 MOST_REASONS: Final = 20
 """The most frequent reasons of a state, which are shown."""
 
+EVERY: Final = 1.0
+"""Seconds between two looks."""
+RECOVERY: Final = 10.0
+"""Seconds after a fault of the page itself."""
 PAUSE: Final = 50
 """Nothing is counted again within so many times of what that took: it takes at most 2 % of a processor."""
 
@@ -65,6 +70,14 @@ ASKED: Final = tuple(state for state in State if state is not State.REPLACED)
 
 _LONGEST: Final = 200
 """Characters of a foreign text."""
+_LONGEST_ID: Final = 15
+"""Digits."""
+_RETRY: Final = b"retry: 1000\n\n"
+"""Milliseconds after which a browser that was cut off comes again."""
+
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+
+# ---- a moment of a run, and what the browser gets of it -----------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,88 +89,54 @@ class Counted:
     first_refusal: Refusal | None
 
 
-async def count(run: Run, journal: Journal) -> Counted:
-    """Count the rows of a run. Raises `JournalError`."""
-    totals = await journal.totals(run)
-    reasons = [
-        (state, reason)
-        for state in TROUBLE
-        if totals.count(state)
-        for reason in await journal.reasons(run, state, size=MOST_REASONS)
-    ]
-    refusals = await journal.refusals(run, size=1) if totals.refused else []
-    return Counted(totals, reasons, refusals[0][1] if refusals else None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment(RunView):
+    """A run at one moment; `silent_for` is for how many seconds nobody has worked on it, None while somebody does."""
 
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """A run at one moment.
-
-    `live` is what its process says of it, None where none works on it, or that is not heard, which `unheard` says
-    then. `silent_for` is for how many seconds nobody has worked on it, None while somebody does.
-    """
-
-    run: Run
     counted: Counted
-    holder: Holder | None
     runners: Sequence[Runner]
     commands: Sequence[Command]
     sample: PaceSample
-    live: Live | None = None
-    unheard: Said | None = None
     silent_for: float | None = None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing is left to send and nobody works on it."""
-        run = self.run
-        waits = run.frozen_at is None or run.approved_at is None or self.counted.totals.count_where(open=True) > 0
-        ended = run.stage is Stage.DISCARDED or run.ended_at is not None or not waits
-        return self.holder is None and ended
 
     @property
     def knows_pace(self) -> bool:
         """Whether its pace is known: not where somebody works on it who is not heard."""
         return self.live is not None or self.holder is None
 
-    def rows(self, *states: State) -> int:
+    def rows_in(self, *states: State) -> int:
         """The number of rows in these states, as the process counts them, which is newer than the journal's count."""
-        if self.live is None or not self.live.status.counts:
+        if self.live is None or not self.live.counts:
             # At first it has not read yet what the journal has of the run.
-            return self.counted.totals.count(*states)
-        return sum(self.live.status.counts.get(state, 0) for state in states)
+            return self.totals.count(*states)
+        return sum(self.live.counts.get(state, 0) for state in states)
 
 
-# ---- a moment of a run, as the browser gets it --------------------------------------------------------------------
-
-
-def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
+def snapshot_of(seen: Moment, language: CatalogueLanguage) -> dict[str, object]:
     """The moment in the language of a reader."""
-    run, totals, holder = facts.run, facts.counted.totals, facts.holder
-    live = None if facts.live is None else facts.live.status
+    run, totals, holder, live, runners = seen.run, seen.totals, seen.holder, seen.live, seen.runners
 
     def part(*states: State) -> dict[str, object]:
-        return {"rows": facts.rows(*states), "sum": format(_sum(totals, states), "f")}
+        return {"rows": seen.rows_in(*states), "sum": _sum(totals, states)}
 
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
-    why = limit_of(live.why) if live else facts.unheard or ""
     return {
-        "sample": facts.sample,
+        "sample": seen.sample,
         "run": {
             "run": run.name,
             "job": run.job,
             "parameters": {name: printable(text, _LONGEST) for name, text in job_parameters(run.parameters).items()},
-            "source": printable(language.render(source_of(run)), _LONGEST),
+            "source": _text(source_of(run), language),
             "target": printable(run.target, _LONGEST),
-            "version": printable(next((one.billing for one in reversed(facts.runners) if one.billing), "")),
-            "profile": profile_of_run(run, language),
+            "version": printable(next((one.billing for one in reversed(runners) if one.billing), "")),
+            "profile": _profile(seen, language),
             "begun": run.created_at,
             "approved": run.approved_at,
-            "stage": stage_of(run, totals, is_held=holder is not None),
-            "stage_text": language.render(describe_stage(run, totals, is_held=holder is not None)),
-            "who": printable(facts.runners[0].who if facts.runners else ""),
+            "stage": seen.stage,
+            "stage_text": language.render(seen.stage_text),
+            "who": printable(runners[0].who if runners else ""),
         },
-        "counts": {str(state): part(state) for state in State if facts.rows(state)},
+        "counts": {str(state): part(state) for state in State if seen.rows_in(state)},
         "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
         "has_steps": run.job == IMPORT,
         "asked": part(*ASKED),
@@ -165,23 +144,23 @@ def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
         "in_doubt": part(*IN_DOUBT),
         "rejected": part(State.REJECTED),
         "refused": totals.refused,
-        "why": _text(why, language),
+        "why": _text(limit_of(live.why) if live else seen.silent, language),
         "held": _text(live.held, language) if live and live.held else None,
         "paused": {"since": run.paused_at, "by": printable(run.paused_by or "")} if run.paused_at else None,
-        "knows_pace": facts.knows_pace,
+        "knows_pace": seen.knows_pace,
         "window": live.window if live else 0,
         "in_flight": live.in_flight if live else 0,
         "eta": live.eta if live else None,
         "settings": setting_text(stored_policy(run)),
         "worked_by": holder
         and {
-            "who": printable(facts.runners[-1].who if facts.runners else ""),
+            "who": printable(runners[-1].who if runners else ""),
             "host": printable(holder.host),
             "process": holder.process,
             "since": holder.since,
         },
-        "silent_for": facts.silent_for,
-        "errors": list(_errors(facts, language)),
+        "silent_for": seen.silent_for,
+        "errors": list(_errors(seen, language)),
         "commands": [
             {
                 "at": one.given_at,
@@ -189,35 +168,37 @@ def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
                 "who": printable(one.who),
                 "answer": _text(one.answer, language),
             }
-            for one in facts.commands
+            for one in seen.commands
         ],
-        "ended": facts.has_ended,
-        "closing": [language.render(line) for line in closing_lines(run, totals)] if facts.has_ended else None,
+        "ended": seen.has_ended,
+        "closing": sentences_of_end(run, totals, seen.entered, language) if seen.has_ended else None,
     }
 
 
-def _text(text: str, language: Language, limit: int = _LONGEST) -> str:
+def _text(text: str, language: Language) -> str:
     """A sentence for the reader, or a foreign text, without what a browser or a terminal would obey."""
-    return printable(language.render(text), limit)
+    return printable(language.render(text), _LONGEST)
 
 
-def _sum(totals: Totals, states: Sequence[State]) -> Decimal:
-    return sum((totals.amounts.get(state, Decimal(0)) for state in states), Decimal(0))
+def _sum(totals: Totals, states: Sequence[State]) -> str:
+    return format(sum((totals.amounts.get(state, Decimal(0)) for state in states), Decimal(0)), "f")
 
 
-def profile_of_run(run: Run, language: Language) -> Mapping[str, object] | None:
-    """The profile of settings that a run was begun by, in words, and whether that is production."""
-    badge = badge_of(run.parameters)
-    if badge is None:
+def _profile(seen: RunView, language: Language) -> Mapping[str, object] | None:
+    if (badge := seen.badge) is None:
         return None
-    return {"text": printable(language.render(badge.sentence), _LONGEST), "production": badge.production}
+    return {"text": _text(badge.sentence, language), "production": badge.production}
 
 
-def _errors(facts: RunFacts, language: Language) -> Iterator[Mapping[str, object]]:
+def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
     """Kinds of errors: of rows that have them, of input that was refused, and what was sent again since."""
-    counted = facts.counted
-    for state, reason in counted.reasons:
-        where, told = _place(reason.line, reason.label), _text(reason.example, language)
+
+    def place(line: int | None, label: str) -> str:
+        shown = printable(label, 60)
+        return said("line {line} ({label})", line=line, label=shown) if line else shown
+
+    for state, reason in seen.counted.reasons:
+        where, told = place(reason.line, reason.label), _text(reason.example, language)
         if not told:
             text, example = language.render(OUTCOMES[state]), where
         elif reason.items == 1 or reason.example == reason.kind:
@@ -226,89 +207,72 @@ def _errors(facts: RunFacts, language: Language) -> Iterator[Mapping[str, object
         else:
             text, example = heading(told), said("{row}: {text}", row=where, text=told)
         yield {"text": text, "rows": reason.items, "example": language.render(example)}
-    if refusal := counted.first_refusal:
-        where, why = _place(refusal.line, refusal.label), _text(refusal.reason, language)
+    if refusal := seen.counted.first_refusal:
+        where, why = place(refusal.line, refusal.label), _text(refusal.reason, language)
         shown = language.render(said("{row}: {text}", row=where, text=why))
-        yield {"text": language.render(REFUSED), "rows": counted.totals.refused, "example": shown}
-    kinds = {reason.kind for _, reason in counted.reasons}
-    for text, rows in facts.live.status.errors.items() if facts.live else ():
+        yield {"text": language.render(REFUSED), "rows": seen.totals.refused, "example": shown}
+    kinds = {reason.kind for _, reason in seen.counted.reasons}
+    for text, rows in seen.live.errors.items() if seen.live else ():
         if kind_of(text) not in kinds:
             yield {"text": _text(text, language), "rows": rows, "example": ""}
 
 
-def _place(line: int | None, label: str) -> str:
-    """A row, by its line and its label."""
-    shown = printable(label, 60)
-    return said("line {line} ({label})", line=line, label=shown) if line else shown
+# ---- the runs of a journal, as the page lists them ----------------------------------------------------------------
 
 
-def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:
-    """How the run came out, and what a person does next."""
-    if run.discarded_at:
-        yield said("The run was given up before anything was sent.")
-        return
-    if end := describe_end(run):
-        yield said(
-            "The run has ended: {end}. Of {rows} rows that were entered, {back} are taken back.",
-            end=end,
-            rows=Quantity(totals.count(*ACCEPTED)),
-            back=Quantity(totals.taken_back),
-        )
-    done, amount = totals.count(*ACCEPTED), _sum(totals, ACCEPTED)
-    if run.job == IMPORT:
-        yield counted(
-            "{n} step is in the billing, balances of {sum}.",
-            "{n} steps are in the billing, balances of {sum}.",
-            done,
-            sum=amount,
-        )
-    elif run.job == UNDO:
-        yield counted("{n} row is taken back.", "{n} rows are taken back.", done)
-    elif amount:
-        yield counted(
-            "{n} row is in the billing, {sum} in total.",
-            "{n} rows are in the billing, {sum} in total.",
-            done,
-            sum=amount,
-        )
-    else:
-        yield counted("{n} row is in the billing.", "{n} rows are in the billing.", done)
-    for state in TROUBLE:
-        if number := totals.count(state):
-            yield said("{what}: {rows}", what=OUTCOMES[state], rows=counted("{n} row", "{n} rows", number))
-    if totals.refused:
-        yield counted("{n} row was refused before sending.", "{n} rows were refused before sending.", totals.refused)
-    yield from _advice(run, totals)
+class RunList:
+    """The runs of a journal, those first that need a person, then those that are worked on.
+
+    The rows of a run that nobody works on are counted once, those of others as seldom as that takes long.
+    """
+
+    def __init__(self, journal: Journal, known: KnownBillings) -> None:
+        self._fleet = FleetJournal(journal)
+        self._known = known
+        self._count_after = 0.0
+        """When the rows of what is worked on may be counted again, on the clock of the event loop."""
+        self._one_at_a_time = anyio.Lock()
+
+    async def look(self, language: CatalogueLanguage, billing: str = "") -> dict[str, object]:
+        """The first runs, the number of those that are not listed, and what all come to; of one billing or of all."""
+        async with self._one_at_a_time:
+            began = anyio.current_time()
+            recount = began >= self._count_after
+            runs = await self._fleet.look(self._known, recount=recount)
+            if recount:
+                now = anyio.current_time()
+                self._count_after = now + PAUSE * (now - began)
+        view = view_of(one for one in runs if billing in ("", one.name))
+        sums = sums_lines(view.sums, language) if view.runs else ()
+        return {
+            "runs": [_entry(one, language) for one in view.runs[:MOST_RUNS]],
+            "more": len(view.runs[MOST_RUNS:]),
+            "billings": sorted({one.name for one in runs}),
+            "summary": [printable(language.render(line)) for line in sums],
+        }
 
 
-def _advice(run: Run, totals: Totals) -> Iterator[Said]:
-    """What a person does next."""
-    if totals.count(State.MANUAL):
-        yield said(
-            "{command} shows both sides of what a person has to decide.", command=f"{PROGRAM} reconcile {run.name}"
-        )
-    if totals.count(State.ACCEPTED):
-        yield said("{command} reads back what the billing now says.", command=f"{PROGRAM} verify {run.name}")
+def _entry(one: RunView, language: Language) -> dict[str, object]:
+    run, totals = one.run, one.totals
+    return {
+        **run_facts(one),
+        "source": printable(language.render(source_of(run))),
+        "billing": printable(one.name),
+        "target": printable(run.target),
+        "profile": _profile(one, language),
+        "stage_text": language.render(one.stage_text),
+        "where": printable(language.render(one.where)),
+        "needs": [printable(language.render(need.sentence)) for need in one.needs],
+        "begun": run.created_at.isoformat(),
+        "asked": totals.count(*ASKED),
+        "asked_sum": _sum(totals, ASKED),
+        "accepted": totals.count(*ACCEPTED),
+        "accepted_sum": _sum(totals, ACCEPTED),
+        "is_held": one.is_held,
+    }
 
 
 # ---- the feed of a page -------------------------------------------------------------------------------------------
-
-
-log = structlog.get_logger(__name__)
-
-EVERY: Final = 1.0
-"""Seconds between two looks."""
-
-RECOVERY: Final = 10.0
-"""Seconds after a fault of the page itself."""
-
-_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
-
-_LONGEST_ID: Final = 15
-"""Digits."""
-
-_RETRY: Final = b"retry: 1000\n\n"
-"""Milliseconds after which a browser that was cut off comes again."""
 
 
 class Feed:
@@ -319,7 +283,7 @@ class Feed:
 
     def __init__(self, name: str, journal: Journal) -> None:
         self.name = name
-        self.facts: RunFacts | None = None
+        self.facts: Moment | None = None
         self.last = 0
         """The id of the last moment, 0 before the first."""
         self.watchers = 0
@@ -341,34 +305,32 @@ class Feed:
         self._trouble = ""
         """Why the last look failed."""
         self._rendered: dict[str, bytes] = {}
+        """The last moment in JSON by the language of its readers, rendered once for all of them."""
 
     # ---- what clients get ----
 
-    async def stream(self, request: web.Request, language: Language) -> web.StreamResponse:
+    async def stream(self, request: web.Request, language: CatalogueLanguage) -> web.StreamResponse:
         """Stream what is seen to a client until that goes, or the feed is closed."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
-        seen = to_id(request.headers.get("Last-Event-ID", ""), self.last)
+        given = request.headers.get("Last-Event-ID", "")
+        seen = int(given) if given.isascii() and given.isdecimal() and len(given) <= _LONGEST_ID else 0
+        if seen > self.last:
+            # It was never given.
+            seen = 0
         try:
             await response.write(_RETRY)
-            while await self.next(seen):
+            while await self.next(seen) and self.facts is not None:
                 missed = [sample for _, sample in dropwhile(lambda one: one[0] <= seen, self._samples)]  # noqa: B023 - read at once
-                lines = b""
-                if len(missed) > 1:
-                    lines = _event(self.last, "history", _encode({"samples": missed}))
+                lines = _event(self.last, "history", _encode({"samples": missed})) if len(missed) > 1 else b""
                 seen = self.last
-                await response.write(lines + _event(seen, "snapshot", self._in(language)))
+                if language.name not in self._rendered:
+                    self._rendered[language.name] = _encode(snapshot_of(self.facts, language))
+                await response.write(lines + _event(seen, "snapshot", self._rendered[language.name]))
         except ConnectionError:
             # It has gone, or did not read.
             pass
         return response
-
-    def _in(self, language: Language) -> bytes:
-        """The last moment in JSON for readers of a language; rendered once for all of them."""
-        assert self.facts is not None, "there is a moment"  # noqa: S101 - for mypy
-        if language.name not in self._rendered:
-            self._rendered[language.name] = _encode(snapshot_of(self.facts, language))
-        return self._rendered[language.name]
 
     async def next(self, seen: int) -> bool:
         """Wait for facts that are newer than the id `seen`; False at the end."""
@@ -391,23 +353,32 @@ class Feed:
     # ---- what is seen ----
 
     async def follow(self) -> None:
-        """Look at the run each second until cancelled; a look that fails is tried again with the next.
+        """Look at the run each second until the scope is cancelled; a look that fails is tried again with the next.
 
         Who looks meanwhile is cut off, comes again, and is told why.
         """
-        async with run_alongside(self._count_again):
+        with self.scope:
             while True:
-                began = anyio.current_time()
                 try:
-                    await self.look()
-                    self._trouble = ""
-                except (JournalError, CommandRefused) as error:
-                    self._cuts += 1
-                    self._wake()
-                    if str(error) != self._trouble:
-                        log.warning("the page cannot look at the run", run=self.name, why=str(error))
-                    self._trouble = str(error)
-                await anyio.sleep(max(0.0, EVERY - (anyio.current_time() - began)))
+                    async with run_alongside(self._count_again):
+                        while True:
+                            await self._look_and_wait()
+                except Exception:  # a fault of the page is no reason to end anything else
+                    log.exception("the page has lost a run: a fault of ours, please report it")
+                    await anyio.sleep(RECOVERY)
+
+    async def _look_and_wait(self) -> None:
+        began = anyio.current_time()
+        try:
+            await self.look()
+            self._trouble = ""
+        except (JournalError, CommandRefused) as error:
+            self._cuts += 1
+            self._wake()
+            if str(error) != self._trouble:
+                log.warning("the page cannot look at the run", run=self.name, why=str(error))
+            self._trouble = str(error)
+        await anyio.sleep(max(0.0, EVERY - (anyio.current_time() - began)))
 
     async def look(self) -> None:
         """Look at the run now. Raises `NoSuchRun` and `JournalError`."""
@@ -420,23 +391,30 @@ class Feed:
             self._counted = None
             self._ends += 1
         counted = self._counted = self._counted or await self._count(run)
-        live, unheard = await hear(run, journal) if holder else (None, None)
-        new = await self._new_samples(run)
-        sample = new[-1] if new else self._still(live)
-        self.facts = RunFacts(
-            run=run,
+        heard, unheard = await hear(run, journal) if holder else (None, None)
+        live, new = heard.status if heard else None, await self._new_samples(run)
+        # Nothing may be heard of the run's pace at this moment.
+        window, in_flight = (live.window, live.in_flight) if live else (0, 0)
+        still = PaceSample(t=time.time(), rate=0.0, window=window, in_flight=in_flight, p50=None, p95=None)
+        if holder is not None:
+            self._last_held = time.time()
+        elif self._last_held is None:
+            self._last_held = (await journal.history.last_change(run)).timestamp()
+        facts = self.facts = Moment(
+            run,
+            counted.totals,
+            holder,
+            live=live,
+            silent=unheard or "",
             counted=counted,
-            holder=holder,
             runners=await journal.history.runners(run),
             commands=await journal.history.commands(run, size=MOST_COMMANDS),
-            sample=sample,
-            live=live,
-            unheard=unheard,
-            silent_for=await self._silent_for(run, holder),
+            sample=new[-1] if new else still,
+            silent_for=None if holder else max(0.0, time.time() - self._last_held),
         )
         self._rendered = {}
         last, newest = self.last, self._samples[-1][1].t if self._samples else 0.0
-        for one in new or ([sample] if self.facts.knows_pace else []):
+        for one in new or ([facts.sample] if facts.knows_pace else []):
             if one.t > newest:
                 # By the clock, so that ids also grow from one process to the next.
                 self.last = max(self.last + 1, int(one.t))
@@ -453,25 +431,19 @@ class Feed:
         except NotAMessage:
             return []
 
-    def _still(self, live: Live | None) -> PaceSample:
-        """The sample of a moment in which nothing is heard of the run's pace."""
-        window, in_flight = (live.status.window, live.status.in_flight) if live else (0, 0)
-        return PaceSample(t=time.time(), rate=0.0, window=window, in_flight=in_flight, p50=None, p95=None)
-
-    async def _silent_for(self, run: Run, holder: Holder | None) -> float | None:
-        """For how many seconds nobody has worked on the run: since it was last seen held, or last took a step."""
-        if holder is not None:
-            self._last_held = time.time()
-            return None
-        if self._last_held is None:
-            self._last_held = (await self._journal.history.last_change(run)).timestamp()
-        return max(0.0, time.time() - self._last_held)
-
     async def _count(self, run: Run) -> Counted:
         """Count the rows, which is not done again for so long that it leaves the run its time."""
-        began = anyio.current_time()
+        journal, began = self._journal, anyio.current_time()
         try:
-            return await count(run, self._journal)
+            totals = await journal.totals(run)
+            reasons = [
+                (state, reason)
+                for state in TROUBLE
+                if totals.count(state)
+                for reason in await journal.reasons(run, state, size=MOST_REASONS)
+            ]
+            refusals = await journal.refusals(run, size=1) if totals.refused else []
+            return Counted(totals, reasons, refusals[0][1] if refusals else None)
         finally:
             now = anyio.current_time()
             self._count_after = now + max(EVERY, PAUSE * (now - began))
@@ -495,12 +467,6 @@ def _event(number: int, name: str, data: bytes) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, name.encode(), data)
 
 
-def to_id(text: str, last: int) -> int:
-    """The id that a client names; 0 for what is none, and for one that was never given."""
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_ID else 0
-    return number if number <= last else 0
-
-
 class Feeds:
     """The feeds of a page: one a run, which follows it while somebody watches."""
 
@@ -516,7 +482,7 @@ class Feeds:
         feed = self._feeds.get(name)
         if feed is None:
             feed = self._feeds[name] = Feed(name, self._journal)
-            self._group.start_soon(_followed, feed)
+            self._group.start_soon(feed.follow)
         feed.watchers += 1
         try:
             yield feed
@@ -536,17 +502,7 @@ class Feeds:
             except Exception:  # a fault of the page is no reason to change how a run comes out
                 log.exception("the page has lost a run: a fault of ours, please report it")
 
-    def close(self) -> None:
+    async def close(self, _: web.Application) -> None:
         """End all streams, once they have sent what there is."""
         for feed in self._feeds.values():
             feed.close()
-
-
-async def _followed(feed: Feed) -> None:
-    with feed.scope:
-        while True:
-            try:
-                await feed.follow()
-            except Exception:  # a fault of the page is no reason to end anything else
-                log.exception("the page has lost a run: a fault of ours, please report it")
-                await anyio.sleep(RECOVERY)

@@ -10,7 +10,7 @@ import hashlib
 import html
 import os
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -30,9 +30,9 @@ from markupsafe import Markup
 
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
-from checkpoints.records import Run
-from checkpoints.states import State
-from checkpoints.tally import Subtotal, summed
+from checkpoints.records import Run, Totals
+from checkpoints.states import State, states_where
+from checkpoints.tally import summed
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ReportedRun, ReportFacts, SubjectKind, each_exception
 from cli.session.stages import PLACE
@@ -49,7 +49,7 @@ from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import STEP_NAMES
 from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
-from jobs.sums import RunSums, sum_over
+from jobs.sums import sum_over
 from texts.remedies import PROGRAM, setting
 from texts.said import Given, Quantity, Said, Value, counted, said
 
@@ -121,6 +121,14 @@ def page_of(
     )
 
 
+def sentences_of_end(run: Run, totals: Totals, amount: Decimal, reader: CatalogueLanguage) -> list[str]:
+    """How a run came out, with this sum in the billing, and what a person does next: for its page."""
+    template = _environment(reader).get_template("ended.j2")
+    return [
+        html.unescape(line) for line in template.render(run=run, totals=totals, amount=amount).splitlines() if line
+    ]
+
+
 @cache
 def _environment(reader: CatalogueLanguage) -> Environment:
     """The templates for readers of a language: a value is written as that language writes it."""
@@ -149,6 +157,10 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         told = sentences(clauses, "; ")
         return f"{told[:1].upper()}{told[1:]}."
 
+    def quantities(values: Mapping[str, Given]) -> dict[str, Given]:
+        # Whole numbers in a report are numbers of things.
+        return {name: Quantity(one) if isinstance(one, int) else one for name, one in values.items()}
+
     made = environment(_FOLDER, text)
     made.globals |= {
         "ALWAYS": _ALWAYS,
@@ -161,10 +173,11 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "STEP_NAMES": STEP_NAMES,
         "State": State,
         "TALLY_KINDS": TALLY_KINDS,
-        "counted": lambda one, many, n, **values: counted(one, many, n, **_quantities(values)),
+        "TROUBLE": states_where(trouble=True),
+        "counted": lambda one, many, n, **values: counted(one, many, n, **quantities(values)),
         "language": reader,
-        "some": lambda one, many, n, **values: counted(one, many, n, **_quantities(values)) if n else None,
-        "said": lambda template, **values: said(template, **_quantities(values)),
+        "some": lambda one, many, n, **values: counted(one, many, n, **quantities(values)) if n else None,
+        "said": lambda template, **values: said(template, **quantities(values)),
     }
     made.filters |= {
         "describe_end": describe_end,
@@ -190,7 +203,10 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "sentences": sentences,
         "shown": lambda value: printable(text(value), _LONGEST),
         "summed": summed,
-        "total": _total,
+        # The sum of a part, or of the rows in a state, over several runs.
+        "total": lambda runs, part: sum_over(
+            runs, lambda one: one.of(part) if isinstance(part, State) else getattr(one, part)
+        ),
         "tuple": tuple,
         "written": text,
     }
@@ -204,16 +220,6 @@ def _pairs(parameters: Mapping[str, str]) -> list[str]:
         for name, value in sorted(parameters.items())
         if value and name != f"{_INPUT}file" and not name.startswith(PLACE)
     ]
-
-
-def _quantities(values: Mapping[str, Given]) -> dict[str, Given]:
-    """Whole numbers in a report are numbers of things."""
-    return {name: Quantity(one) if isinstance(one, int) else one for name, one in values.items()}
-
-
-def _total(runs: Sequence[RunSums], part: str) -> Subtotal:
-    """The sum of a part, or of the rows in a state, over several runs."""
-    return sum_over(runs, lambda one: one.of(part) if isinstance(part, State) else getattr(one, part))
 
 
 def _read(runs: Iterable[ReportedRun], name: str) -> Decimal:
@@ -278,16 +284,15 @@ def pdf_of(page: str, facts: ReportFacts, reader: CatalogueLanguage) -> bytes:
         "page": reader.render(said("page")),
         "of_pages": reader.render(said("of")),
     }
-    data = _UNPRINTABLE.sub(_spelled, normalize("NFC", msgspec.json.encode(report).decode()))
+    # A letter that the fonts may lack is spelled as its code, in JSON.
+    data = _UNPRINTABLE.sub(
+        lambda letter: "\\" + letter[0].encode("unicode_escape").decode(),
+        normalize("NFC", msgspec.json.encode(report).decode()),
+    )
     # Only the fonts of the library itself: those of the machine would make other bytes.
     return typst.compile(
         _FOLDER / "report.typ", sys_inputs={"report": data}, pdf_standards=_PDF_STANDARD, ignore_system_fonts=True
     )
-
-
-def _spelled(letter: re.Match[str]) -> str:
-    """A letter as its code, in JSON."""
-    return "\\\\" + letter[0].encode("unicode_escape").decode().removeprefix("\\")
 
 
 # ---- the stamp of a page ----------------------------------------------------------------------------------------
@@ -295,42 +300,37 @@ def _spelled(letter: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a report is of: its kind, its root in hexadecimal, and by run the first bytes of the hash of each item."""
+    """What a report is of; `digests` has by run, in their order, the first bytes of the hash of each item."""
 
     kind: str
     root: str
+    language: str
     digests: Mapping[str, bytes]
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The runs of the report, in their order."""
+        """The runs of the report."""
         return tuple(self.digests)
 
 
 def read_stamp(page: str) -> Stamp:
     """The stamp of a page. Raises `ValueError` for another page."""
-    stamp = _STAMP.search(page)
+    stamp, spoken = _STAMP.search(page), _LANGUAGE.search(page)
     try:
         digests = {run: base64.b64decode(text, validate=True) for run, text in _DIGESTS.findall(page)}
     except binascii.Error as error:
         raise ValueError(said("the hashes of its rows are damaged")) from error
     if stamp is None or stamp[2].split(",") != list(digests):
         raise ValueError(said("it is no report of this program, or its stamp was removed"))
-    return Stamp(stamp[1], stamp[3], digests)
+    if spoken is None or spoken[1] not in LANGUAGES:
+        raise ValueError(said("it is no report of this program, or its language was removed"))
+    return Stamp(stamp[1], stamp[3], spoken[1], digests)
 
 
 def verdict_of(page: str) -> str:
     """The verdict on a page, as a text."""
     found = _VERDICT.search(page)
     return html.unescape(found[1]) if found else ""
-
-
-def language_of(page: str) -> str:
-    """The language that a page names. Raises `ValueError` if it names none of ours."""
-    found = _LANGUAGE.search(page)
-    if found is None or found[1] not in LANGUAGES:
-        raise ValueError(said("it is no report of this program, or its language was removed"))
-    return found[1]
 
 
 # ---- the files beside a report, as CSV ----------------------------------------------------------------------------
@@ -344,7 +344,6 @@ EXTRA_HEADER: Final = ("abonent_id", "contract_number", "name", "folder", "balan
 
 _IN_NAME: Final = 8
 _PAGE: Final = 1000
-_CHUNK: Final = 1 << 20
 
 
 async def write_files(
@@ -362,9 +361,13 @@ async def write_files(
             exceptions = extra = None
             if one.exceptions_in_all > SHOWN:
                 rows = _exceptions(one, reader, journal)
-                exceptions = await _written(one.run, "exceptions", HEADER, rows, folder)
+                exceptions = await _written(f"{one.run.name}-exceptions", HEADER, rows, folder)
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
-                extra = await _written(one.run, "not-in-file", EXTRA_HEADER, _extra(one), folder)
+                not_in_file = (
+                    (str(it.abonent_id), it.number, it.name, str(it.folder or ""), format(it.balance, "f"))
+                    for it in one.tally.first_extra
+                )
+                extra = await _written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _each(not_in_file), folder)
             if exceptions or extra:
                 files[one.run.name] = FilesBeside(exceptions, extra)
     except OSError as error:
@@ -373,11 +376,9 @@ async def write_files(
     return files
 
 
-async def _written(
-    run: Run, what: str, header: Sequence[str], rows: AsyncIterator[list[str]], folder: Path
-) -> FileBeside:
+async def _written(name: str, header: Sequence[str], rows: AsyncIterable[Sequence[str]], folder: Path) -> FileBeside:
     with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
-        made, page = Path(apart) / "rows.csv", list[list[str]]()
+        made, page = Path(apart) / "rows.csv", list[Sequence[str]]()
         async with written_to(OutputFile(made)) as sheet:
             sheet.row(header)
             async for row in rows:
@@ -387,18 +388,15 @@ async def _written(
                     page = []
             await anyio.to_thread.run_sync(sheet.all, page)
         digest = await anyio.to_thread.run_sync(digest_of, made)
-        name = f"report-{run.name}-{what}-{digest[:_IN_NAME]}.csv"
-        await anyio.Path(made).replace(folder / name)
-    return FileBeside(name, digest)
+        whole = f"report-{name}-{digest[:_IN_NAME]}.csv"
+        await anyio.Path(made).replace(folder / whole)
+    return FileBeside(whole, digest)
 
 
 def digest_of(path: Path) -> str:
     """The SHA-256 of a file, read in parts, for it may have as many rows as the run."""
-    digest = hashlib.sha256()
     with os.fdopen(open_regular(path), "rb") as file:
-        while part := file.read(_CHUNK):
-            digest.update(part)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def _exceptions(one: ReportedRun, reader: CatalogueLanguage, journal: Journal) -> AsyncIterator[list[str]]:
@@ -414,6 +412,6 @@ async def _exceptions(one: ReportedRun, reader: CatalogueLanguage, journal: Jour
         ]
 
 
-async def _extra(one: ReportedRun) -> AsyncIterator[list[str]]:
-    for it in one.tally.first_extra if one.tally else ():
-        yield [str(it.abonent_id), it.number, it.name, str(it.folder or ""), format(it.balance, "f")]
+async def _each(rows: Iterable[Sequence[str]]) -> AsyncIterator[Sequence[str]]:
+    for row in rows:
+        yield row

@@ -258,16 +258,6 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue, *, only
     )
 
 
-async def leaves_of(run: Run, journal: Journal) -> tuple[list[bytes], list[int]]:
-    """The hashes of all items of a run, 32 bytes an item, and the numbers of these items, in their order."""
-    leaves: list[bytes] = []
-    numbers: list[int] = []
-    async for page in journal.each_page(run, frozenset(State)):
-        leaves += (leaf_hash(leaf_data(item)) for item in page)
-        numbers += (item.number for item in page)
-    return leaves, numbers
-
-
 async def each_exception(
     run: Run,
     journal: Journal,
@@ -293,7 +283,10 @@ async def each_exception(
             told = item.number in decisions or not_as_sent or not (item.state.in_effect or item.state.to_send)
             reason = NOT_AS_SENT if not_as_sent else item.message or ""
             if told and not (run.job == IMPORT and item.state is State.SKIPPED and item.kind == AS_WANTED):
-                shown.append((item, _of_step(item, reason) if run.job == IMPORT else reason))
+                if run.job == IMPORT:
+                    step = STEP_NAMES[Step(payload_of(item).step)]
+                    reason = said("{step}: {reason}", step=step, reason=reason)
+                shown.append((item, reason))
         asked = await journal.amounts_of_rows(run, [item.number for item, _ in shown]) if shown else {}
         for item, reason in shown:
             own = asked[item.number]
@@ -303,11 +296,6 @@ async def each_exception(
             )
     async for refusal, amount in each_refused(run, journal, spec):
         yield ExceptionRow(refusal.line, None, refusal.label, amount if has_money else None, None, refusal.reason)
-
-
-def _of_step(item: Item, reason: str) -> str:
-    """The reason with the step that it is about."""
-    return said("{step}: {reason}", step=STEP_NAMES[Step(payload_of(item).step)], reason=reason)
 
 
 # ---- the subject of a report --------------------------------------------------------------------------------------
@@ -423,38 +411,31 @@ async def subject_of(word: str, journal: Journal, *, is_file: bool) -> Subject:
         if not sent:
             none = said("the journal has no run of the job file {file}: name a run instead", file=printable(path))
             raise CommandRefused(none)
-        return await round_of(sent[-1], journal)
+        return await again(SubjectKind.FILE, [sent[-1].name], journal)
     run = await journal.run(word)
-    return await _of_undo(run, journal) if run.job == UNDO else Subject(SubjectKind.RUN, (run,))
-
-
-async def round_of(step: Run, journal: Journal) -> Subject:
-    """The runs of the round of a job file that a step belongs to."""
-    mark = mark_of(step)
-    if mark is None:
-        raise CommandRefused(said("run {run} is not a step of a job file", run=step.name))
-    runs = [
-        (one.number, run)
-        for run in await journal.runs()
-        if (one := mark_of(run)) and (one.file, one.round, run.target) == (mark.file, mark.round, step.target)
-        if run.stage is not Stage.DISCARDED
-    ]
-    # A step that was begun anew has several runs: in the order in which they began.
-    return Subject(SubjectKind.FILE, tuple(run for _, run in sorted(runs, key=lambda one: one[0])))
+    return await again(SubjectKind.UNDO if run.job == UNDO else SubjectKind.RUN, [word], journal)
 
 
 async def again(kind: str, names: Sequence[str], journal: Journal) -> Subject:
     """The subject as it is now of a report that was of these runs. Raises `NoSuchRun` and `ValueError`."""
-    run = await journal.run(names[-1])
-    match SubjectKind(kind):
-        case SubjectKind.FILE:
-            return await round_of(run, journal)
-        case SubjectKind.UNDO:
-            return await _of_undo(run, journal)
-        case SubjectKind.CAMPAIGN:
-            return Subject(SubjectKind.CAMPAIGN, tuple([await journal.run(name) for name in names]))
-        case SubjectKind.RUN:
-            return Subject(SubjectKind.RUN, (run,))
+    runs, subject = [await journal.run(name) for name in names], SubjectKind(kind)
+    mark = mark_of(runs[-1])
+    if subject in {SubjectKind.RUN, SubjectKind.UNDO}:
+        runs = runs[-1:]
+        while subject is SubjectKind.UNDO and runs[0].job == UNDO:
+            runs.insert(0, await journal.run(runs[0].parameters[RUN]))
+    elif subject is SubjectKind.FILE:
+        if mark is None:
+            raise CommandRefused(said("run {run} is not a step of a job file", run=runs[-1].name))
+        of_round = [
+            (one.number, run)
+            for run in await journal.runs()
+            if (one := mark_of(run)) and (one.file, one.round, run.target) == (mark.file, mark.round, runs[-1].target)
+            if run.stage is not Stage.DISCARDED
+        ]
+        # A step that was begun anew has several runs: in the order in which they began.
+        runs = [run for _, run in sorted(of_round, key=lambda one: one[0])]
+    return Subject(subject, tuple(runs))
 
 
 async def campaign_of(journal: Journal, since: datetime | None) -> Subject:
@@ -468,13 +449,6 @@ async def campaign_of(journal: Journal, since: datetime | None) -> Subject:
             else said("{journal} has no run that was begun since {moment}", journal=journal.name, moment=since)
         )
     return Subject(SubjectKind.CAMPAIGN, chosen)
-
-
-async def _of_undo(run: Run, journal: Journal) -> Subject:
-    chain = [run]
-    while chain[0].job == UNDO:
-        chain.insert(0, await journal.run(chain[0].parameters[RUN]))
-    return Subject(SubjectKind.UNDO, tuple(chain))
 
 
 async def facts_of(subject: Subject, journal: Journal, catalogue: Catalogue) -> ReportFacts:

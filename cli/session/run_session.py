@@ -63,12 +63,12 @@ from cli.show.closing import (
     refused_export,
     refused_rows,
     show_closing,
+    steps_of,
 )
 from cli.show.preview import (
     LOOKED_AT,
     PreviewFacts,
-    bad_rows,
-    look_alike_rows,
+    doubtful_rows,
     plan_of,
     preview,
     shared_accounts,
@@ -76,7 +76,6 @@ from cli.show.preview import (
     why_refused,
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
-from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit, JournalLost, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Unanswered, is_unattended
@@ -585,8 +584,8 @@ class RunSession:
         self._caution(show)
         if plan.bad and not consent.skip_bad:
             if self._screen.voice.quiet and consent.yes:
-                self._screen.say_always(bad_rows(plan, refused_export(self._run)))
-            raise NothingSent(why_refused(plan, refused_export(self._run)))
+                self._screen.say_always(doubtful_rows(plan, which="bad"))
+            raise NothingSent(why_refused(plan))
         if question.accounts:
             show(shared_accounts(question, profile))
             await self._apply_rule(question)
@@ -599,9 +598,7 @@ class RunSession:
             await self._ask(plan)
         elif plan.look_alikes.rows and how_often(self._run) is not Repeat.AGAIN:
             if self._screen.voice.quiet:
-                self._screen.say_always(
-                    look_alike_rows(plan, said("{command} lists them", command=command_line("plan")))
-                )
+                self._screen.say_always(doubtful_rows(plan, which="look_alikes"))
             raise self._unattended(unanswered(plan))
         await self._approve(plan.to_send)
         return True

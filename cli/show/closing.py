@@ -1,6 +1,9 @@
-"""The outcome of a run: the closing screen for people, the closing object for scripts."""
+"""The outcome of a run: its closing for people and for scripts, its rows by state or step, and what to do next.
 
-from collections.abc import Mapping, Sequence
+The rows of an import are steps, several for each row of its table; people count subscribers.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -9,28 +12,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Stage, Totals
+from checkpoints.rows import LaneCounts, StepCount
+from checkpoints.sentences import AS_WANTED, DUPLICATE, NOT_SENT
 from checkpoints.states import State
-from cli.show.steps import (
-    STATES_OF_STEPS,
-    StepsFacts,
-    entered_line,
-    import_again,
-    licence_hint,
-    next_steps_of_import,
-    reasons_of_steps,
-    steps_object,
-    steps_of,
-    steps_table,
-    subscribers_line,
-)
 from cli.terminal.drawing import drawn
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Hanging, labelled, render
+from cli.terminal.layout import render
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES
 from cli.terminal.texts import WHOLE, count, money, printable
 from engine.pacing.holds import StopKind
+from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
+from jobs.spec import words
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, said
@@ -40,96 +35,118 @@ if TYPE_CHECKING:
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""
-
+MAX_REFUSALS_SHOWN: Final = 20
+"""Refused rows that are shown; the rest is counted."""
 _REFUSED: Final = "refused"
 """The word for refused rows in `export --state`."""
-
 _SHORT: Final = 180
 """Characters of the reason for a stop in the table of steps."""
 
+# ---- the steps of an import ---------------------------------------------------------------------------------------
+
+_FAILED: Final = said("failed")
+"""A step that another has kept from being sent was not rejected by the billing."""
+
+_Column = tuple[Said, str, Callable[[StepCount], bool]]
+_SKIPPED: Final[Sequence[_Column]] = (
+    (said("as wanted"), "dim", lambda one: one.kind == AS_WANTED),
+    (said("different"), "yellow", lambda one: one.kind == DIFFERENT),
+    (STATE_NAMES[State.SKIPPED], "dim", lambda one: one.kind not in {"", AS_WANTED, DIFFERENT}),
+)
+_OPEN: Final[Sequence[_Column]] = (
+    (said("left"), "bold", lambda one: one.state.to_send),
+    (said("unclear"), "yellow", lambda one: one.state.in_doubt or one.state is State.MANUAL),
+    (_FAILED, "red", lambda one: one.state is State.REJECTED),
+)
+_LEFT_ALONE: Final[_Column] = (STATE_NAMES[State.SKIPPED], "dim", lambda one: one.state is State.SKIPPED)
+_COLUMNS: Final[Mapping[tuple[bool, bool], Sequence[_Column]]] = {
+    (False, False): (
+        (said("new"), "bold", lambda one: one.state is State.PENDING and not one.changes),
+        (said("to change"), "bold yellow", lambda one: one.state is State.PENDING and one.changes),
+        *_SKIPPED,
+    ),
+    (False, True): ((said("made"), "green", lambda one: one.state.in_effect), *_OPEN, *_SKIPPED),
+    (True, False): ((said("to take back"), "bold", lambda one: one.state is State.PENDING), _LEFT_ALONE),
+    (True, True): ((said("taken back"), "green", lambda one: one.state.in_effect), *_OPEN, _LEFT_ALONE),
+}
+"""What became of steps, or will: of an import and of its undo, before anything is sent and afterwards."""
+
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """The closing of a command. `seconds` and `calls` are of this process alone.
+class StepsFacts:
+    """The steps of a run by kind and state, and its subscribers; those of an undo are taken back."""
 
-    `held` gives, by cause, the seconds in which nothing could be sent; two causes at one time both count. For a job
-    file they cover its last step and the waiting between its steps.
-    `run` is None when none was begun. `stopped` is why it stopped early, `error` why it was refused or failed.
-    """
-
-    exit: Exit
-    run: str | None = None
-    job: str | None = None
-    totals: Totals = field(default_factory=Totals)
-    calls: int = 0
-    seconds: float = 0.0
-    held: Mapping[str, float] = field(default_factory=dict)
-    stopped: str | None = None
-    error: str | None = None
-    trusted_journal: bool = False
-    """Whether the look-up for rows sent from another copy of the journal was switched off."""
-    steps: "tuple[StepOutcome, ...]" = ()
-    """All steps of a job file, in their order."""
-    imported: StepsFacts | None = None
-    """Of an import, what became of its steps and subscribers."""
-    stopped_by: StopKind | None = None
-    """What stopped it: a person, the system, or a limit that a person has to look at."""
-    again_in: float | None = None
-    """Seconds after which what stopped it passes by itself, None where nobody knows."""
-    unproven: int = 0
-    """Rows whose effect was found without a mark, and may be somebody else's; of an undo those that it has left."""
-    overwritten: "Overwritten | None" = None
-    """What its calls have overwritten that somebody had changed since the list was made."""
+    counts: Sequence[StepCount] = ()
+    subscribers: LaneCounts = field(default_factory=LaneCounts)
+    is_undo: bool = False
 
     @property
-    def not_entered(self) -> int:
-        """The rows that were not entered."""
-        return self.totals.count(State.REJECTED) + self.totals.refused + self.totals.entered_before
+    def folders_asked_again(self) -> int:
+        """The folders that several rows have asked for at one time; that is no fault of the input."""
+        return sum(one.items for one in self.counts if one.step == Step.FOLDER and one.kind == DUPLICATE)
 
 
-@dataclass(frozen=True, slots=True)
-class StepOutcome:
-    """A step of a job file and its closing, None where it was not begun; `output` is the file that it writes."""
+async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
+    """The steps of an import, or of its undo; None for any other run, and for one whose content was purged."""
+    if run.job not in {IMPORT, UNDO} or run.purged_at is not None:
+        return None
+    counts = await journal.step_counts(run)
+    if run.job == IMPORT:
+        return StepsFacts(counts, await journal.lane_counts(run, LANE, DIFFERENT))
+    if not any(one.step for one in counts):
+        return None
+    # The subscribers of an undo are those that the import has created.
+    own = [one for one in counts if one.step == Step.SUBSCRIBER]
+    subscribers = LaneCounts(
+        all=sum(one.items for one in own),
+        open=sum(one.items for one in own if not one.state.settled),
+        rejected=sum(one.items for one in own if one.state is State.REJECTED),
+        sent=sum(one.items for one in own if one.state is not State.SKIPPED),
+    )
+    return StepsFacts(counts, subscribers, is_undo=True)
 
-    number: int
-    job: str
-    closing: Closing | None = None
-    output: str | None = None
-    done_before: bool = False
-    """Whether an earlier start of the round has done it."""
+
+def steps_table(facts: StepsFacts, *, begun: bool) -> Table:
+    """A row a kind of step, and a column an outcome that there is."""
+    outcomes = [one for one in _COLUMNS[facts.is_undo, begun] if any(map(one[2], facts.counts))]
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column(render(said("step")), no_wrap=True)
+    for name, _, _ in outcomes:
+        table.add_column(render(name), justify="right")
+
+    def add(name: Text, steps: Collection[str]) -> None:
+        counts = [one for one in facts.counts if one.step in steps]
+        numbers = [(sum(each.items for each in counts if holds(each)), style) for _, style, holds in outcomes]
+        if any(number for number, _ in numbers):
+            table.add_row(name, *(Text(count(n), style) if n else Text("–", "dim") for n, style in numbers))
+
+    for step in Step:
+        add(render(STEP_NAMES[step]), {step})
+    if len(table.rows) > 1:
+        add(render(said("all"), "dim"), set(Step))
+    return table
 
 
-def closing_object(closing: Closing) -> Mapping[str, object]:
-    """The object of `--json`; that of a job file has the objects of its steps as well."""
-    found: dict[str, object] = {
-        "run": closing.run,
-        "job": closing.job,
-        **states_object(closing.totals),
-        "calls": closing.calls,
-        "seconds": round(closing.seconds, 3),
-        "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
-        "trusted_journal": closing.trusted_journal,
-        "unproven": closing.unproven,
-        "overwritten": closing.overwritten.rows if closing.overwritten else 0,
-        "exit": int(closing.exit),
-        "stopped": closing.stopped,
-        "stopped_by": closing.stopped_by,
-        "again_in": None if closing.again_in is None else round(closing.again_in),
-        "error": closing.error,
-        **steps_object(closing.imported),
+def steps_object(facts: StepsFacts | None) -> Mapping[str, object]:
+    """The steps of an import for scripts; nothing for any other run."""
+    if facts is None:
+        return {}
+    by_step: dict[str, dict[str, int]] = {}
+    for one in facts.counts:
+        word = f"{one.state}: {one.kind}" if one.kind else str(one.state)
+        words = by_step.setdefault(one.step, {})
+        words[word] = words.get(word, 0) + one.items
+    known = facts.subscribers
+    subscribers = {
+        "all": known.all,
+        "not_settled": known.open,
+        "with_rejected_steps": known.rejected,
+        "different": known.left_alone,
     }
-    if closing.steps:
-        found["steps"] = [
-            {
-                "step": one.number,
-                "job": one.job,
-                "output": one.output,
-                "done_before": one.done_before,
-                **(closing_object(one.closing) if one.closing else {"run": None, "exit": None}),
-            }
-            for one in closing.steps
-        ]
-    return found
+    return {"subscribers": subscribers, "by_step": by_step}
+
+
+# ---- the rows by state --------------------------------------------------------------------------------------------
 
 
 def states_object(totals: Totals) -> Mapping[str, object]:
@@ -175,19 +192,97 @@ def outcome_table(totals: Totals, imported: StepsFacts | None) -> RenderableType
     """Counts and sums by state; of an import by its steps, and its subscribers."""
     if imported is None:
         return states_table(totals)
-    parts: list[RenderableType] = [steps_table(imported, begun=True)]
-    parts.append(Hanging(Text(""), render(subscribers_line(imported))))
-    if entered := entered_line(imported):
-        parts.append(render(entered))
-    if totals.refused:
-        refused = counted(
-            "{n} row of the table, not part of the run", "{n} rows of the table, not part of the run", totals.refused
-        )
-        parts.append(labelled(said("refused:"), refused, "red"))
-    for flag, number in totals.left_out.items():
-        left_out = counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag)
-        parts.append(labelled(said("left out:"), left_out))
-    return Group(*parts)
+    balances = [one for one in imported.counts if one.step == Step.BALANCE and one.state.in_effect]
+    entered = 0 if imported.is_undo else sum(one.items for one in balances)
+    amount = sum((one.amount for one in balances), Decimal(0))
+    below = drawn("subscribers.j2", steps=imported, totals=totals, entered=entered, amount=amount)
+    return Group(steps_table(imported, begun=True), below)
+
+
+# ---- the closing of a command -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The closing of a command. `seconds` and `calls` are of this process alone.
+
+    `held` gives, by cause, the seconds in which nothing could be sent; two causes at one time both count. For a job
+    file they cover its last step and the waiting between its steps, and `steps` are all of its steps.
+    `run` is None when none was begun. `stopped` is why it stopped early, `stopped_by` what stopped it, and `again_in`
+    the seconds after which that passes by itself, None where nobody knows; `error` is why it was refused or failed.
+    `imported` is what became of the steps of an import. `unproven` rows were found without a mark and may be somebody
+    else's; of an undo they are those that it has left. `trusted_journal` says that the look-up for rows sent from
+    another copy of the journal was switched off.
+    """
+
+    exit: Exit
+    run: str | None = None
+    job: str | None = None
+    totals: Totals = field(default_factory=Totals)
+    calls: int = 0
+    seconds: float = 0.0
+    held: Mapping[str, float] = field(default_factory=dict)
+    stopped: str | None = None
+    error: str | None = None
+    trusted_journal: bool = False
+    steps: "tuple[StepOutcome, ...]" = ()
+    imported: StepsFacts | None = None
+    stopped_by: StopKind | None = None
+    again_in: float | None = None
+    unproven: int = 0
+    overwritten: "Overwritten | None" = None
+
+    @property
+    def not_entered(self) -> int:
+        """The rows that were not entered."""
+        return self.totals.count(State.REJECTED) + self.totals.refused + self.totals.entered_before
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """A step of a job file and its closing, None where it was not begun; `output` is the file that it writes.
+
+    It is `done_before` where an earlier start of the round has done it.
+    """
+
+    number: int
+    job: str
+    closing: Closing | None = None
+    output: str | None = None
+    done_before: bool = False
+
+
+def closing_object(closing: Closing) -> Mapping[str, object]:
+    """The object of `--json`; that of a job file has the objects of its steps as well."""
+    found: dict[str, object] = {
+        "run": closing.run,
+        "job": closing.job,
+        **states_object(closing.totals),
+        "calls": closing.calls,
+        "seconds": round(closing.seconds, 3),
+        "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
+        "trusted_journal": closing.trusted_journal,
+        "unproven": closing.unproven,
+        "overwritten": closing.overwritten.rows if closing.overwritten else 0,
+        "exit": int(closing.exit),
+        "stopped": closing.stopped,
+        "stopped_by": closing.stopped_by,
+        "again_in": None if closing.again_in is None else round(closing.again_in),
+        "error": closing.error,
+        **steps_object(closing.imported),
+    }
+    if closing.steps:
+        found["steps"] = [
+            {
+                "step": one.number,
+                "job": one.job,
+                "output": one.output,
+                "done_before": one.done_before,
+                **(closing_object(one.closing) if one.closing else {"run": None, "exit": None}),
+            }
+            for one in closing.steps
+        ]
+    return found
 
 
 async def show_closing(closing: Closing, run: Run, journal: Journal) -> RenderableType:
@@ -201,25 +296,17 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
         closing=replace(closing, imported=imported),
         taken=run.parameters[RUN] if only_listed else "",
         is_discarded=run.stage is Stage.DISCARDED,
-        hint=licence_hint(closing.stopped or "") if imported is not None else None,
+        lacks_licence=imported is not None and LICENCE.casefold() in (closing.stopped or "").casefold(),
         found=await reasons_of(run, totals, journal),
         steps=next_steps(run, totals),
     )
 
 
-def headline(closing: Closing) -> RenderableType:
-    """The outcome in one sentence."""
-    return drawn("headline.j2", closing=closing, taken="")
-
-
 def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
     """The steps of a job file as a table: each with its run, its rows and its outcome."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column(render(said("step")), overflow="fold", justify="right")
-    table.add_column(render(said("job")), overflow="fold")
-    table.add_column(render(said("run")), overflow="fold")
-    table.add_column(render(said("rows")), overflow="fold", justify="right")
-    table.add_column(render(said("outcome")), overflow="fold")
+    for name in (said("step"), said("job"), said("run"), said("rows"), said("outcome")):
+        table.add_column(render(name), overflow="fold", justify="right" if name in {"step", "rows"} else "left")
     for step in steps:
         closing = step.closing
         table.add_row(
@@ -233,7 +320,6 @@ def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
 
 
 def _outcome(step: StepOutcome) -> Text:
-    """The outcome of a step, in some words."""
     closing, missing = step.closing, step.closing.not_entered if step.closing else 0
     if closing is None:
         return render(said("not begun"), "dim")
@@ -258,6 +344,9 @@ def _outcome(step: StepOutcome) -> Text:
     return outcome.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else outcome
 
 
+# ---- the end of a run, and why rows are where they are ------------------------------------------------------------
+
+
 def describe_end(run: Run) -> Said | None:
     """How a run has ended for good: who has taken it back or closed it, and when; None for one that has not."""
     if run.ended_at is None:
@@ -279,110 +368,20 @@ def perhaps_in_effect(totals: Totals) -> Said | None:
     )
 
 
-def run_again(run: Run) -> str:
-    """The command that enters what a run that has ended did not send; "" where its rows were of no file."""
-    if run.job == UNDO:
-        return command_line("undo", run.parameters[RUN])
-    if not run.source_digest:
-        return ""
-    file = printable(run.source, WHOLE)
-    return import_again(run, file) if run.job == IMPORT else command_line("run", run.job, file)
-
-
 async def reasons_of(run: Run, totals: Totals, journal: Journal) -> list[tuple[Said, str, Sequence[Reason]]]:
     """Why items are in the states that are explained: the name and style of each state, and its reasons."""
     found = [(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
-    if run.job == IMPORT:
-        # Their number is in the table of steps, and nothing is to be done about them.
-        found = [(state, reasons_of_steps(reasons)) for state, reasons in found]
-    names = STATES_OF_STEPS if run.job == IMPORT else STATE_NAMES
-    return [(names[state], state.style, reasons) for state, reasons in found]
-
-
-def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
-    """The commands to type next, each with its purpose."""
-    intake_ended = run.frozen_at is not None
-    unfinished = not run.ended_at and (totals.count_where(open=True) or not intake_ended)
-    steps: list[tuple[str, str]] = []
-    if run.ended_at:
-        steps += _steps_of_ended(run, totals)
-    if unfinished:
-        steps.append((command_line("resume", run.name), said("go on where it stopped")))
-    rejected = totals.count(State.REJECTED)
-    if run.job == IMPORT:
-        steps += next_steps_of_import(run, totals)
-    elif rejected:
-        look = counted("look at the {n} row", "look at the {n} rows", rejected)
-        steps.append((_export(run, State.REJECTED), look))
-    if manual := totals.count(State.MANUAL):
-        decide = counted("decide on the {n} row", "decide on the {n} rows", manual)
-        steps.append((_export(run, State.MANUAL), decide))
-        both = said("see both sides of what a person has to decide")
-        steps.append((command_line("reconcile", run.name), both))
-    if totals.refused and run.job != IMPORT:
-        mend = counted("mend the {n} row that was left out", "mend the {n} rows that were left out", totals.refused)
-        steps.append((refused_export(run), mend))
-    if intake_ended and not run.ended_at and run.job not in {UNDO, IMPORT} and (rejected or totals.refused):
-        file = f"{run.name}-{State.REJECTED if rejected else _REFUSED}.csv"
-        again = said("take that file in again, once it is corrected")
-        steps.append((command_line("run", run.job, file, "--continue", run.name), again))
-    steps += _steps_of_undo(run, totals)
-    if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
-        steps.append((command_line("verify", run.name), said("read back what the billing now says")))
-    return steps
-
-
-def _steps_of_undo(run: Run, totals: Totals) -> list[tuple[str, str]]:
-    """What can be done about the rows that an undo has left alone."""
-    steps: list[tuple[str, str]] = []
-    if list_ := accountants_list(run, totals):
-        write = said("write the accountant's list: operation, sum, subscriber, and what is to be done")
-        send = said(
-            "or send it: opposite sums are entered, with {storno} each operation is reversed",
-            storno=setting("set", f"{WAY}={STORNO}"),
+    if run.job != IMPORT:
+        return [(STATE_NAMES[state], state.style, reasons) for state, reasons in found]
+    # The number of steps that are as wanted is in the table of steps; a cause stands before what followed from it.
+    return [
+        (
+            _FAILED if state is State.REJECTED else STATE_NAMES[state],
+            state.style,
+            sorted((one for one in reasons if one.kind != AS_WANTED), key=lambda one: one.kind == NOT_SENT),
         )
-        by_itself = command_line("undo", run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}")
-        steps += [(list_, write), (by_itself, send)]
-    if leaves_unproven(run) and totals.count(State.SKIPPED):
-        take = command_line("undo", run.parameters[RUN], "--set", f"{UNPROVEN}={TAKE}")
-        steps.append((take, said("take back as well what may be somebody else's, once you know that it is not")))
-    return steps
-
-
-def leaves_unproven(run: Run) -> bool:
-    """Whether it is an undo that leaves alone what may be somebody else's."""
-    return run.job == UNDO and run.parameters.get(UNPROVEN) == LEAVE
-
-
-def _steps_of_ended(run: Run, totals: Totals) -> list[tuple[str, str]]:
-    """What can be done of a run that has ended for good."""
-    steps: list[tuple[str, str]] = []
-    if (totals.unsent or totals.taken_back) and (again := run_again(run)):
-        steps.append((again, said("enter the corrected file; what stands is left out by itself")))
-    if run.undone_by and totals.taken_back:
-        steps.append((command_line("undo", run.undone_by), said("restore what was taken back, where it is possible")))
-    return steps
-
-
-def refused_export(run: Run) -> str:
-    """The command that writes the refused rows to a file."""
-    return _export(run, _REFUSED)
-
-
-def _export(run: Run, state: str, name: str = "") -> str:
-    """The command that writes the rows of a state to a file, which is named by the state unless a `name` is given."""
-    return command_line("export", run.name, "--state", state, "-o", f"{run.name}-{name or state}.csv")
-
-
-def accountants_list(run: Run, totals: Totals) -> str | None:
-    """The command that writes the accountant's list of an undo; None where the list is empty."""
-    if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.count(State.SKIPPED):
-        return None
-    return _export(run, State.SKIPPED, "for-the-accountant")
-
-
-MAX_REFUSALS_SHOWN = 20
-"""Refused rows that are shown; the rest is counted."""
+        for state, reasons in found
+    ]
 
 
 async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
@@ -394,3 +393,103 @@ async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
 def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
     """The first refused rows, each with line, column and reason; `all_of_them` is the command that shows all."""
     return drawn("refusals.j2", found=refusals, total=total, all_of_them=all_of_them)
+
+
+# ---- the commands to type next ------------------------------------------------------------------------------------
+
+
+def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
+    """The commands to type next, each with its purpose."""
+    steps = [*_steps_of_rows(run, totals), *(_steps_of_undo(run, totals) if run.job == UNDO else ())]
+    if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
+        steps.append((command_line("verify", run.name), said("read back what the billing now says")))
+    return steps
+
+
+def _steps_of_rows(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
+    name, is_import, frozen = run.name, run.job == IMPORT, run.frozen_at is not None
+    left, rejected, refused = totals.count_where(open=True), totals.count(State.REJECTED), totals.refused
+    file = f"{name}-{State.REJECTED if rejected or is_import else _REFUSED}.csv"
+    if run.ended_at and (totals.unsent or totals.taken_back) and (again := run_again(run)):
+        yield again, said("enter the corrected file; what stands is left out by itself")
+    if run.ended_at and run.undone_by and totals.taken_back:
+        yield command_line("undo", run.undone_by), said("restore what was taken back, where it is possible")
+    if not run.ended_at and (left or not frozen):
+        yield command_line("resume", name), said("go on where it stopped")
+    if is_import and left and totals.count_where(in_effect=True):
+        yield command_line("undo", name), said("or take back what it has created so far")
+    if is_import and frozen and (rejected or refused):
+        write = said("write the rows that were not entered, each once and whole: {file}", file=file)
+        yield command_line("export", name), write
+        again = said("import that file, once it is corrected: what is there already is left as it is")
+        yield import_again(run, file), again
+    if rejected and not is_import:
+        yield _export(run, State.REJECTED), counted("look at the {n} row", "look at the {n} rows", rejected)
+    if manual := totals.count(State.MANUAL):
+        yield _export(run, State.MANUAL), counted("decide on the {n} row", "decide on the {n} rows", manual)
+        yield command_line("reconcile", name), said("see both sides of what a person has to decide")
+    if refused and not is_import:
+        mend = counted("mend the {n} row that was left out", "mend the {n} rows that were left out", refused)
+        yield refused_export(run), mend
+    if frozen and not run.ended_at and run.job not in {UNDO, IMPORT} and (rejected or refused):
+        again = said("take that file in again, once it is corrected")
+        yield command_line("run", run.job, file, "--continue", name), again
+
+
+def _steps_of_undo(run: Run, totals: Totals) -> Iterator[tuple[str, str]]:
+    """What can be done about the rows that an undo has left alone."""
+    undone = run.parameters[RUN]
+    if list_ := accountants_list(run, totals):
+        yield list_, said("write the accountant's list: operation, sum, subscriber, and what is to be done")
+        send = said(
+            "or send it: opposite sums are entered, with {storno} each operation is reversed",
+            storno=setting("set", f"{WAY}={STORNO}"),
+        )
+        yield command_line("undo", undone, "--set", f"{WAY}={OPPOSITE}"), send
+    if leaves_unproven(run) and totals.count(State.SKIPPED):
+        take = said("take back as well what may be somebody else's, once you know that it is not")
+        yield command_line("undo", undone, "--set", f"{UNPROVEN}={TAKE}"), take
+
+
+def leaves_unproven(run: Run) -> bool:
+    """Whether it is an undo that leaves alone what may be somebody else's."""
+    return run.job == UNDO and run.parameters.get(UNPROVEN) == LEAVE
+
+
+def run_again(run: Run) -> str:
+    """The command that enters what a run that has ended did not send; "" where its rows were of no file."""
+    if run.job == UNDO:
+        return command_line("undo", run.parameters[RUN])
+    if not run.source_digest:
+        return ""
+    file = printable(run.source, WHOLE)
+    return import_again(run, file) if run.job == IMPORT else command_line("run", run.job, file)
+
+
+def import_again(run: Run, file: str) -> str:
+    """The command that imports another file as a run has imported its own."""
+    given, flags = run.parameters, list[str]()
+    for name in words.VALUES:
+        if value := given.get(name):
+            flags += [f"--{name}", printable(value, WHOLE)]
+    flags += [f"--{name}" for name in words.SWITCHES if given.get(name) == words.YES]
+    for name, column in given.items():
+        if name.startswith(words.COLUMN):
+            flags += ["--map", f"{name.removeprefix(words.COLUMN)}={printable(column, WHOLE)}"]
+    return command_line(IMPORT, file, *flags)
+
+
+def refused_export(run: Run) -> str:
+    """The command that writes the refused rows to a file."""
+    return _export(run, _REFUSED)
+
+
+def accountants_list(run: Run, totals: Totals) -> str | None:
+    """The command that writes the accountant's list of an undo; None where the list is empty."""
+    if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.count(State.SKIPPED):
+        return None
+    return _export(run, State.SKIPPED, "for-the-accountant")
+
+
+def _export(run: Run, state: str, name: str = "") -> str:
+    return command_line("export", run.name, "--state", state, "-o", f"{run.name}-{name or state}.csv")

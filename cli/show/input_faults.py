@@ -1,19 +1,16 @@
 """What the check of an input has found: kinds of faults with their first lines, and what to do next."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from rich.console import RenderableType
-from rich.text import Text
 
-from cli.show.parts import Part, section, stack
-from cli.terminal.layout import Hanging, labelled, render
+from cli.terminal.drawing import drawn
 from engine.rows import STDIN
 from jobs.imports.subscriber import ValueFault
-from texts.remedies import setting
-from texts.said import Quantity, Said, counted, said
+from texts.said import Quantity, Said, counted
 
 _MOST_GROUPS: Final = 200
 """Kinds of faults that are told apart; those of later ones are only counted."""
@@ -35,24 +32,24 @@ class FaultGroup:
     lines: list[int] = field(default_factory=list)
 
 
+@dataclass(slots=True)
 class FaultGroups:
     """Faults by table, column and kind; `beyond` counts those of kinds that are not told apart any more."""
 
-    def __init__(self) -> None:
-        self._groups: dict[tuple[str, str, str], FaultGroup] = {}
-        self.total = 0
-        self.beyond = 0
+    groups: dict[tuple[str, str, str], FaultGroup] = field(default_factory=dict)
+    total: int = 0
+    beyond: int = 0
 
     def add(self, fault: ValueFault, line: int | None) -> None:
         """Count a fault of the row in a line; a fault of a joined table has its own."""
         self.total += 1
         place = fault.place
         key = (place.table, place.column, _kind(fault.reason))
-        if key not in self._groups and len(self._groups) >= _MOST_GROUPS:
+        if key not in self.groups and len(self.groups) >= _MOST_GROUPS:
             self.beyond += 1
             return
         new = FaultGroup(place.table or None, place.column or None, fault.cell, fault.reason)
-        group = self._groups.setdefault(key, new)
+        group = self.groups.setdefault(key, new)
         group.count += 1
         line = line if place.line is None else place.line
         if line is not None and len(group.lines) < _MOST_LINES:
@@ -60,7 +57,7 @@ class FaultGroups:
 
     def largest_first(self) -> list[FaultGroup]:
         """The groups, the largest first."""
-        return sorted(self._groups.values(), key=lambda one: -one.count)
+        return sorted(self.groups.values(), key=lambda one: -one.count)
 
 
 def _kind(reason: str) -> str:
@@ -98,10 +95,8 @@ class CheckResult:
             self.faults.add(fault, line)
         for warning in warnings:
             self.warnings.add(warning, line)
-        if self.faults.total > before[0]:
-            self.faulty += 1
-        elif self.warnings.total > before[1]:
-            self.doubtful += 1
+        self.faulty += self.faults.total > before[0]
+        self.doubtful += self.faults.total == before[0] and self.warnings.total > before[1]
 
     def add_stranger(self, fault: ValueFault) -> None:
         """Count a row of a joined table that belongs to no row of the main one."""
@@ -121,27 +116,26 @@ class CheckResult:
     @property
     def verdict(self) -> Said:
         """The result in a sentence."""
-        file = self.file
-        if self.strangers and not self.faulty:
-            return counted(
-                "{n} row of the tables joined to {file} cannot be imported",
-                "{n} rows of the tables joined to {file} cannot be imported",
-                self.strangers,
-                file=file,
-            )
         if self.faulty:
             return counted(
                 "{n} row of {file} cannot be imported, of {rows} in all",
                 "{n} rows of {file} cannot be imported, of {rows} in all",
                 self.faulty,
-                file=file,
+                file=self.file,
                 rows=Quantity(self.rows),
+            )
+        if self.strangers:
+            return counted(
+                "{n} row of the tables joined to {file} cannot be imported",
+                "{n} rows of the tables joined to {file} cannot be imported",
+                self.strangers,
+                file=self.file,
             )
         return counted(
             "{n} row of {file}, and nothing in it is wrong",
             "{n} rows of {file}, and nothing in them is wrong",
             self.rows,
-            file=file,
+            file=self.file,
         )
 
 
@@ -162,56 +156,4 @@ def check_object(result: CheckResult) -> dict[str, object]:
 
 def check_screen(result: CheckResult) -> RenderableType:
     """The result for people: the verdict, kinds of faults and warnings, what was not checked, what to do next."""
-    sign = Text("✓ ", "green") if result.is_good else Text("✗ ", "bold red")
-    warnings = _groups(result.warnings, "? ", "yellow")
-    return stack(
-        Hanging(sign, render(result.verdict, "bold")),
-        section(*_groups(result.faults, "✗ ", "red")),
-        section(said("To be looked at:"), *warnings) if warnings else None,
-        *(labelled(said("not checked:"), one) for one in result.unchecked),
-        "",
-        *_next_steps(result),
-    )
-
-
-def _groups(groups: FaultGroups, sign: str, style: str) -> list[Part]:
-    """The largest groups, each behind a sign with its column and its first lines, if the reason has them not."""
-    found = groups.largest_first()
-    parts: list[Part] = []
-    for group in found[:_SHOWN_GROUPS]:
-        where = said("column {column}", column=group.column) if group.column else None
-        if group.lines:
-            lines, more = ", ".join(map(str, group.lines)), group.count - len(group.lines)
-            where = said("lines {lines}", lines=lines) if len(group.lines) > 1 else said("line {line}", line=lines)
-            if more > 0:
-                where = said("lines {lines} and {more} more", lines=lines, more=Quantity(more))
-            where = said("{table}, {where}", table=group.table, where=where) if group.table else where
-            where = said("{column}, {where}", column=group.column, where=where) if group.column else where
-        reason = render(group.reason)
-        line = render(where, "bold").append(": ").append_text(reason) if where else reason
-        parts.append(Hanging(Text(sign, style), line))
-    if others := sum(group.count for group in found[_SHOWN_GROUPS:]) + groups.beyond:
-        parts.append(render(said("… and {n} more of other kinds", n=Quantity(others)), "dim"))
-    return parts
-
-
-def _next_steps(result: CheckResult) -> Iterator[Said]:
-    """What to do with the result."""
-    yield said("Nothing was sent.")
-    if result.workbook is not None:
-        yield said(
-            "{file} is the table with these cells marked, its secrets too: correct it there and import it in place "
-            "of the old one. What the check has added to it is passed over.",
-            file=result.workbook,
-        )
-        if result.joined:
-            flags = " ".join(str(setting(name, str(result.workbook))) for name in result.joined)
-            yield said("It has the joined tables too: {flags} reads them out of it.", flags=flags)
-        if result.comments_left_out:
-            yield said(
-                "Not all cells are marked, for they are too many; the sheet carbon_faults lists what was found."
-            )
-    elif not result.is_good or result.warnings.total:
-        yield said(
-            "{flag} writes the table with these cells marked, to be corrected.", flag=setting("output", "FILE.xlsx")
-        )
+    return drawn("check.j2", result=result, most=_SHOWN_GROUPS)

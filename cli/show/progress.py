@@ -1,6 +1,6 @@
 """The progress of a run: a bar on a terminal, otherwise a line every few seconds; and how far its rows are read."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final, TypeVar
 
@@ -51,10 +51,20 @@ SHORT: Final = 25
 def show_intake(progress: Progress, source: str, seen: Callable[[], int]) -> AbstractContextManager[None]:
     """A counter while rows are read and saved; `seen` rows were read before the first is saved."""
     name = printable(source, WHOLE)
-    return waiting(
-        lambda: _read(progress, name) if progress.total or not seen() else seen_rows(seen(), name),
-        lambda: bytes_read(source),
-    )
+
+    def read() -> Said:
+        if not progress.total and seen():
+            return seen_rows(seen(), name)
+        number = (
+            counted("reading {source}: {n} step", "reading {source}: {n} steps", progress.total, source=name)
+            if progress.has_steps
+            else counted("reading {source}: {n} row", "reading {source}: {n} rows", progress.total, source=name)
+        )
+        if not progress.refused:
+            return number
+        return said("{rows}, {refused}", rows=number, refused=said("{n} refused", n=Quantity(progress.refused)))
+
+    return waiting(read, lambda: bytes_read(source))
 
 
 async def tell_notes(source: Source, screen: Screen) -> None:
@@ -71,18 +81,6 @@ def seen_rows(number: int, source: str) -> Said:
         number,
         source=source,
     )
-
-
-def _read(progress: Progress, source: str) -> Said:
-    """What is read so far."""
-    number = (
-        counted("reading {source}: {n} step", "reading {source}: {n} steps", progress.total, source=source)
-        if progress.has_steps
-        else counted("reading {source}: {n} row", "reading {source}: {n} rows", progress.total, source=source)
-    )
-    if not progress.refused:
-        return number
-    return said("{rows}, {refused}", rows=number, refused=said("{n} refused", n=Quantity(progress.refused)))
 
 
 @asynccontextmanager
@@ -110,15 +108,15 @@ async def show_sending(progress: Progress, screen: Screen, name: str) -> AsyncIt
             async with run_alongside(draw):
                 yield
     else:
+
+        async def tell() -> None:
+            while True:
+                await anyio.sleep(LINE_EVERY)
+                screen.err.print(line(progress.status(), name), soft_wrap=True)
+
         with waiting(said("sending run {run}", run=name), lambda: (progress.done, progress.total)):
-            async with run_alongside(lambda: _lines(progress, screen, name)):
+            async with run_alongside(tell):
                 yield
-
-
-async def _lines(progress: Progress, screen: Screen, name: str) -> None:
-    while True:
-        await anyio.sleep(LINE_EVERY)
-        screen.err.print(line(progress.status(), name), soft_wrap=True)
 
 
 async def looks(look: Callable[[], Awaitable[Seen]], is_busy: Callable[[Seen], bool]) -> AsyncIterator[Seen]:
@@ -156,7 +154,7 @@ async def show_looks(views: AsyncIterator[RenderableType], screen: Screen) -> No
 def line(status: Status, name: str = "") -> Text:
     """The state of a run in one line: the most important facts in the first 80 columns, then errors."""
     why = [said("held: {why}", why=status.held)] if status.held else [limit_of(status.why)] if status.why else []
-    facts = [_place(status), *_pace(status), *why, *_money(status), *_average(status), *_latency(status)]
+    facts = [_place(status), *_pace(status), *why, *_so_far(status), *_latency(status)]
     facts += [
         said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
         for state in states_where(trouble=True)
@@ -188,10 +186,20 @@ def screen_of(status: Status, name: str = "") -> Group:
     run = [render(said("run {run}", run=name), "bold")] if name else []
     head.add_row(*run, bar, render(_place(status), "bold"))
     # None of the facts is broken at the end of a line.
-    pace = ", ".join(_whole(fact) for fact in (*_pace(status), *_money(status), *_average(status)))
+    pace = ", ".join(printable(fact).replace(" ", JOINT) for fact in (*_pace(status), *_so_far(status)))
+    sending = status.counts.get(State.SENDING, 0)
+    # What is claimed has not left yet, and waits for its turn.
+    claimed = max(sending - status.in_flight, 0)
+    counts = [(STATE_NAMES[state], status.counts.get(state, 0), state.style) for state in State]
+    place = list(State).index(State.SENDING)
+    counts[place : place + 1] = [
+        (said("claimed"), claimed, State.PENDING.style),
+        (STATE_NAMES[State.SENDING], sending - claimed, State.SENDING.style),
+    ]
+    counts.append((said("sent again"), status.retries, ""))
     states = [
-        Text().append(f"{_whole(word)}{JOINT}", "dim").append(count(number), style)
-        for word, number, style in _counts(status)
+        Text(f"{printable(word)} ".replace(" ", JOINT), "dim").append(count(number), style)
+        for word, number, style in counts
         if number
     ]
     parts: list[RenderableType] = [head, Hanging(Text(""), Text(pace)), *map(render, _latency(status))]
@@ -207,24 +215,8 @@ def screen_of(status: Status, name: str = "") -> Group:
     return Group(*parts)
 
 
-def _whole(fact: Said) -> str:
-    return printable(fact).replace(" ", JOINT)
-
-
 def _label(word: Said, style: str = "dim") -> Text:
     return render(word, style).append(" ")
-
-
-def _counts(status: Status) -> Iterator[tuple[Said, int, str]]:
-    """The counts by state, each with its style. What is claimed has not left yet, and waits for its turn."""
-    for state in State:
-        number = status.counts.get(state, 0)
-        if state is State.SENDING:
-            claimed = max(number - status.in_flight, 0)
-            yield said("claimed"), claimed, State.PENDING.style
-            number -= claimed
-        yield STATE_NAMES[state], number, state.style
-    yield said("sent again"), status.retries, ""
 
 
 def _place(status: Status) -> Said:
@@ -256,10 +248,6 @@ def _place(status: Status) -> Said:
     return counted("{sent} of {n} row so far", "{sent} of {n} rows so far", total, sent=sent)
 
 
-def _money(status: Status) -> list[Said]:
-    return [said("{sum} entered", sum=status.entered)] if status.entered else []
-
-
 def _pace(status: Status) -> list[Said]:
     """The rate, the time left, and the calls in flight; none of these where none is, and none may leave."""
     speed = rate(status.rate)
@@ -280,13 +268,13 @@ def limit_of(why: str) -> str:
     return f"--{why}" if kind_of(why) in SETTINGS else why
 
 
-def _average(status: Status) -> list[Said]:
-    speed = rate(status.average)
-    if not status.average:
-        return []
-    return [
-        said("{rate} steps/s on average", rate=speed) if status.has_steps else said("{rate}/s on average", rate=speed)
-    ]
+def _so_far(status: Status) -> list[Said]:
+    speed, facts = rate(status.average), [said("{sum} entered", sum=status.entered)] if status.entered else []
+    if status.average and status.has_steps:
+        facts.append(said("{rate} steps/s on average", rate=speed))
+    elif status.average:
+        facts.append(said("{rate}/s on average", rate=speed))
+    return facts
 
 
 def _latency(status: Status) -> list[Said]:

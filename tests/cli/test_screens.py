@@ -35,27 +35,16 @@ from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
 from cli.commands import doctor
 from cli.commands.jobs import show
+from cli.commands.plan import PlanFacts, ValueChanges, next_step, plan_screen
 from cli.commands.status import RunsTable, detail
 from cli.fleet.overview import FleetTable, view_of
 from cli.session.run_view import QueuedRun, RunView
 from cli.settings.flags import Flags
 from cli.settings.settings import Settings
-from cli.show.closing import Closing, show_closing
-from cli.show.preview import (
-    PlanFacts,
-    PreviewFacts,
-    ReadingPace,
-    RowsFound,
-    Target,
-    ValueChanges,
-    facts_of,
-    next_step,
-    plan_screen,
-    preview,
-)
+from cli.show.closing import Closing, import_again, show_closing, steps_of
+from cli.show.preview import PreviewFacts, RowsFound, Target, facts_of, preview
 from cli.show.progress import screen_of
-from cli.show.steps import import_again, steps_of
-from cli.show.tally import tally_screen
+from cli.terminal import drawing as template
 from cli.terminal.exits import Exit
 from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
 from cli.terminal.layout import Badge, Hanging, render
@@ -342,7 +331,8 @@ def planned() -> PlanFacts:
         values=changed_values(item),
         refused=Subtotal(1, Decimal(1500)),
         requests=[request],
-        pace=ReadingPace(248.0, 4),
+        per_second=248.0,
+        at_once=4,
         before=run,
         refused_before=1,
         changes=ListDifferences({said("another amount"): 2}, [changed]),
@@ -579,7 +569,8 @@ async def test_the_plan_of_an_import(journal: Journal) -> None:
         values=values,
         refused=Subtotal(),
         requests=['Abonents: objects.create(contract_number="15J00002", name="Иванов Иван")'],
-        pace=ReadingPace(248.0, 4),
+        per_second=248.0,
+        at_once=4,
         before=None,
         refused_before=0,
         changes=None,
@@ -641,7 +632,7 @@ async def test_the_tally() -> None:
     )
     extra = ExtraSubscriber(2003, "Д94/2018", "Лебедева Ольга Петровна", 1401, Decimal("-12.50"))
     tally = ImportTally(groups, 3, 22, 7, (extra,) * 7)
-    await compare("import-tally", of(lambda: tally_screen(NAME, tally)))
+    await compare("import-tally", of(lambda: template.drawn("tally.j2", run={"name": NAME}, tally=tally, most=20)))
 
 
 async def test_the_closing_of_an_undo_of_an_import(journal: Journal) -> None:

@@ -1,10 +1,22 @@
 // Pause, continue, stop, and the three settings that are changed most.
 
-import { find, isDisabled, make, renew, setDisabled, show, sign, write } from "./dom.js";
-import { command } from "./requests.js";
+import { answerText, fill, find, make, renew, said, show, sign } from "./base.js";
 
 // A setting: what stands for an empty field on the wire.
 const SETTINGS = { rate: "none", "in-flight": "auto", hours: "always" };
+
+const UNKNOWN = said(
+  "No connection to the page's server: whether the command was taken is not known. See what the run does.",
+);
+
+const fields = () => [...find("settings").querySelectorAll("input")];
+const edited = () => fields().filter((field) => "edited" in field.dataset);
+const isDisabled = (button) => button.getAttribute("aria-disabled") === "true";
+
+/** Not `disabled`: that would take the focus away from whoever has just pressed it. */
+function disable(id, isSo) {
+  find(id).setAttribute("aria-disabled", String(isSo));
+}
 
 export class Controls {
   #run = null;
@@ -14,12 +26,10 @@ export class Controls {
 
   constructor(isReadOnly) {
     this.#isReadOnly = isReadOnly;
-    for (const name of ["pause", "continue"]) {
-      find(name).addEventListener("click", (event) => this.#press(event.currentTarget, name));
-    }
+    for (const name of ["pause", "continue"]) find(name).addEventListener("click", () => this.#press(name, name));
     find("stop").addEventListener("click", () => this.#askToStop());
     find("stop-dialog").addEventListener("close", (event) => {
-      if (event.target.returnValue === "yes") this.#press(find("stop"), "stop");
+      if (event.target.returnValue === "yes") this.#press("stop", "stop");
     });
     find("settings").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -28,7 +38,9 @@ export class Controls {
     for (const field of fields()) {
       field.addEventListener("input", () => this.#edited(field));
       field.addEventListener("keydown", (event) => {
-        if (event.key === "Escape") this.#restore(field);
+        if (event.key !== "Escape") return;
+        field.value = this.#now(field);
+        this.#edited(field);
       });
     }
   }
@@ -44,58 +56,58 @@ export class Controls {
   }
 
   show(run, snapshot, words) {
-    this.#run = run;
-    this.#snapshot = snapshot;
-    this.#words = words;
+    [this.#run, this.#snapshot, this.#words] = [run, snapshot, words];
     const works = snapshot.worked_by !== null;
-    const reason = this.#isReadOnly ? "control.read_only" : works ? "" : "control.silent";
+    const silent = works ? null : words.text("Only a run that somebody works on can be stopped or set.");
+    const reason = this.#isReadOnly ? words.text("This page only shows: it was opened as read-only.") : silent;
     show(find("controls"), !snapshot.ended);
     show(find("control"), !this.#isReadOnly);
-    show(find("no-control"), Boolean(reason));
-    write(find("no-control"), reason ? words.text(reason) : "");
-    setDisabled(find("pause"), snapshot.paused !== null);
-    setDisabled(find("continue"), snapshot.paused === null);
-    setDisabled(find("stop"), !works);
+    fill({ "no-control": reason });
+    disable("pause", snapshot.paused !== null);
+    disable("continue", snapshot.paused === null);
+    disable("stop", !works);
     for (const field of fields()) {
       field.placeholder = words.text(field.dataset.hint);
       // Nobody could apply them; what is typed already can still be copied.
       field.readOnly = !works;
-      if (!("edited" in field.dataset)) field.value = shown(field.name, snapshot.settings[field.name] ?? "");
+      if (!("edited" in field.dataset)) field.value = this.#now(field);
     }
     this.#refreshSet();
   }
 
+  /** A setting as it is now and as a person reads it: an empty field where nothing is limited. */
+  #now({ name }) {
+    const text = this.#snapshot?.settings[name] ?? "";
+    return text === SETTINGS[name] ? "" : text;
+  }
+
   #edited(field) {
-    if (field.value.trim() === shown(field.name, this.#snapshot?.settings[field.name] ?? "")) delete field.dataset.edited;
+    if (field.value.trim() === this.#now(field)) delete field.dataset.edited;
     else field.dataset.edited = "";
     field.removeAttribute("aria-invalid");
     this.#refreshSet();
   }
 
-  #restore(field) {
-    field.value = shown(field.name, this.#snapshot?.settings[field.name] ?? "");
-    this.#edited(field);
-  }
-
   #refreshSet() {
-    setDisabled(find("set"), this.#snapshot?.worked_by === null || edited().length === 0);
+    disable("set", this.#snapshot?.worked_by === null || edited().length === 0);
   }
 
   #askToStop() {
     if (isDisabled(find("stop"))) return;
     const run = this.#run;
-    write(find("stop-question"), this.#words.text("stop.question", { run }));
-    write(find("stop-resume"), this.#words.text("stop.resume", { command: `carbon-migrate resume ${run}` }));
-    const dialog = find("stop-dialog");
-    dialog.returnValue = "no";
-    dialog.showModal();
+    fill({
+      "stop-question": this.#words.text("Stop run {run}?", { run }),
+      "stop-resume": this.#words.text("To take it up again: {command}", { command: `carbon-migrate resume ${run}` }),
+    });
+    find("stop-dialog").returnValue = "no";
+    find("stop-dialog").showModal();
   }
 
   async #set() {
     const changed = edited();
     if (isDisabled(find("set")) || changed.length === 0) return;
     const values = Object.fromEntries(changed.map((field) => [field.name, field.value.trim() || SETTINGS[field.name]]));
-    const isDone = await this.#press(find("set"), "set", values);
+    const isDone = await this.#press("set", "set", values);
     for (const field of changed) {
       if (isDone) delete field.dataset.edited;
       else field.setAttribute("aria-invalid", "true");
@@ -103,34 +115,25 @@ export class Controls {
     this.#refreshSet();
   }
 
-  /** Give the command and show the answer; whether it was taken. */
-  async #press(button, name, values = {}) {
-    if (isDisabled(button)) return false;
-    setDisabled(button, true);
-    let answer;
+  /** Give the command by its button and show the answer; whether it was taken. */
+  async #press(id, name, values = {}) {
+    if (isDisabled(find(id))) return false;
+    disable(id, true);
+    let [told, isRefused] = [this.#words.text(UNKNOWN), true];
     try {
-      answer = await command(this.#run, this.#words.language, name, values);
+      const answer = await fetch(`/api/runs/${encodeURIComponent(this.#run)}/commands?lang=${this.#words.language}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ command: name, arguments: values }),
+      });
+      [told, isRefused] = [answer.ok ? (await answer.json()).said : await answerText(answer), !answer.ok];
     } catch {
-      answer = { said: this.#words.text("answer.lost"), refused: true };
+      // Whether it was taken is not known.
     }
     // What the buttons may do next follows from the next snapshot.
-    const answered = find("answer");
-    answered.classList.toggle("refused", answer.refused);
-    renew(answered, [answer, Date.now()], () => [sign(answer.refused ? "✗" : "✓"), make("span", "", answer.said)]);
-    if (answer.refused) setDisabled(button, false);
-    return !answer.refused;
+    find("answer").classList.toggle("refused", isRefused);
+    renew(find("answer"), [told, Date.now()], () => [sign(isRefused ? "✗" : "✓"), make("span", "", told)]);
+    if (isRefused) disable(id, false);
+    return !isRefused;
   }
-}
-
-function fields() {
-  return [...find("settings").querySelectorAll("input")];
-}
-
-function edited() {
-  return fields().filter((field) => "edited" in field.dataset);
-}
-
-/** The text of a setting as a person reads it: an empty field where nothing is limited. */
-function shown(name, text) {
-  return text === SETTINGS[name] ? "" : text;
 }

@@ -1,7 +1,6 @@
 // One run: a snapshot of the server, put into the places of page.html.
 
-import { asDate } from "./words.js";
-import { find, make, notice, renew, show, sign, write } from "./dom.js";
+import { asDate, fill, find, make, notice, renew, said, show, sign, two } from "./base.js";
 
 // The states in the order of the bar, from what is done to what is still to come, each with its sign.
 const SIGNS = {
@@ -16,126 +15,106 @@ const SIGNS = {
   sending: "→",
   pending: "○",
 };
-const STAGES = { ended: "■", silent: "✗", paused: "Ⅱ", held: "◷", works: "▶" };
+// What stands above everything else: a sign, and the word in place of that for the stage of the run.
+const STAGES = {
+  ended: ["■"],
+  silent: ["✗", said("nobody works on it")],
+  paused: ["Ⅱ", said("paused")],
+  held: ["◷", said("waiting")],
+  works: ["▶"],
+};
 const TOLD_EVERY = 10; // percent
 const COMMANDS = 4; // that are shown at once
 
-export class RunView {
-  #kind = "";
-  #tenth = 0;
+let told = null; // the stage and the tenth that who listens was told last
 
-  /** Forget another run. */
-  clear() {
-    this.#kind = "";
-    this.#tenth = 0;
-    for (const id of ["silent", "paused"]) notice(find(id), "", "");
-    show(find("run"), false);
-    show(find("profile"), false);
-  }
-
-  show(snapshot, words) {
-    const kind = kindOf(snapshot);
-    this.#head(snapshot, words, kind);
-    facts(snapshot, words);
-    figures(snapshot, words);
-    bar(snapshot, words);
-    notices(snapshot, words, kind);
-    end(snapshot, words);
-    why(snapshot, words, kind);
-    errors(snapshot.errors, words);
-    commands(snapshot.commands, words);
-    show(find("run"), true);
-  }
-
-  #head({ run, accepted, asked }, words, kind) {
-    const stage = stageText(run, words, kind);
-    write(find("title"), `${run.job} · ${run.run}`);
-    document.title = `${words.percent(accepted.rows, asked.rows)} ${run.run} – ${stage}`;
-    const shown = find("stage");
-    shown.dataset.kind = kind;
-    renew(shown, [kind, stage], () => [sign(STAGES[kind]), make("span", "", stage)]);
-    show(shown, true);
-    const badge = find("profile");
-    write(badge, run.profile?.text ?? "");
-    badge.classList.toggle("production", run.profile?.production ?? false);
-    show(badge, Boolean(run.profile));
-    const tenth = Math.floor((asked.rows ? accepted.rows / asked.rows : 0) * (100 / TOLD_EVERY));
-    // The figures change each second; who listens is told what matters of it.
-    if (this.#kind !== "" && (kind !== this.#kind || tenth > this.#tenth)) {
-      write(find("spoken"), `${stage}. ${words.text("spoken", { percent: words.percent(accepted.rows, asked.rows) })}`);
-    }
-    this.#kind = kind;
-    this.#tenth = tenth;
-  }
+/** Forget another run. */
+export function clearRun() {
+  told = null;
+  for (const id of ["silent", "paused"]) notice(id, "", "");
+  for (const id of ["run", "profile", "stage"]) show(find(id), false);
 }
 
-function kindOf({ ended, worked_by: worker, paused, held }) {
-  if (ended) return "ended";
-  if (worker === null) return "silent";
-  if (paused !== null) return "paused";
-  return held ? "held" : "works";
-}
-
-function stageText(run, words, kind) {
-  return words.has(`stage.${kind}`) ? words.text(`stage.${kind}`) : run.stage_text;
+export function showRun(snapshot, words) {
+  const { run, asked, accepted, paused, ended, sample, worked_by: worker } = snapshot;
+  const kind = ended ? "ended" : !worker ? "silent" : paused ? "paused" : snapshot.held ? "held" : "works";
+  const percent = words.percent(accepted.rows, asked.rows);
+  const [character, word] = STAGES[kind];
+  const stage = word ? words.text(word) : run.stage_text;
+  document.title = `${percent} ${run.run} – ${stage}`;
+  find("stage").dataset.kind = kind;
+  renew(find("stage"), [kind, stage], () => [sign(character), make("span", "", stage)]);
+  find("profile").classList.toggle("production", run.profile?.production ?? false);
+  // The figures change each second; who listens is told what matters of it.
+  const tenth = Math.floor((asked.rows ? accepted.rows / asked.rows : 0) * (100 / TOLD_EVERY));
+  if (told && (kind !== told.kind || tenth > told.tenth)) {
+    fill({ spoken: `${stage}. ${words.text("Accepted: {percent}.", { percent })}` });
+  }
+  told = { kind, tenth };
+  for (const id of ["run", "stage"]) show(find(id), true);
+  show(find("why"), !ended && worker !== null);
+  facts(snapshot, words);
+  const hasMoney = [asked, ...Object.values(snapshot.counts)].some(({ sum }) => Number(sum ?? 0) !== 0);
+  const of = snapshot.has_steps ? said("of {rows} steps, {percent}") : said("of {rows} rows, {percent}");
+  fill({
+    title: `${run.job} · ${run.run}`,
+    profile: run.profile?.text ?? null,
+    "accepted-rows": words.count(accepted.rows),
+    "asked-rows": words.text(of, { rows: words.count(asked.rows), percent }),
+    "accepted-sum": hasMoney ? words.money(accepted.sum) : null,
+    "asked-sum": hasMoney ? words.text("of {sum}", { sum: words.money(asked.sum) }) : null,
+    "why-text": (snapshot.held ?? snapshot.why) || words.text("Nothing slows it down."),
+  });
+  for (const [id, { rows, sum }, mark] of [["in-doubt", snapshot.in_doubt, "?"], ["rejected", snapshot.rejected, "✗"]]) {
+    find(id).classList.toggle("some", rows > 0);
+    part(id, words.count(rows), hasMoney && rows ? words.money(sum) : "", rows ? mark : "");
+  }
+  const known = worker !== null && snapshot.knows_pace;
+  const calls = { calls: words.count(snapshot.in_flight), window: words.count(snapshot.window) };
+  const parallel = known ? words.text("in parallel: {calls} of {window}", calls) : words.text("not known here");
+  part("pace", known ? words.rate(sample.rate) : "–", worker ? parallel : "");
+  const eta = worker === null ? null : snapshot.eta;
+  const until = eta === null ? "" : words.text("until about {time}", { time: words.minute(sample.t + eta) });
+  part("left", eta === null ? "–" : words.duration(eta), until);
+  for (const id of ["pace", "left"]) show(find(id), !ended);
+  bar(snapshot, words);
+  notices(snapshot, words, kind);
+  show(find("end"), ended);
+  find("report").href = `/api/runs/${encodeURIComponent(run.run)}/report?lang=${words.language}`;
+  renew(find("closing"), snapshot.closing, () => (snapshot.closing ?? []).map((line) => make("p", "", line)));
+  errors(snapshot.errors, words);
+  commands(snapshot.commands, words);
 }
 
 function facts({ run, worked_by: worker, sample }, words) {
   const begun = asDate(run.begun);
-  const given = Object.entries(run.parameters ?? {}).filter(([, value]) => value !== "" && value !== null);
-  const works = worker ? words.text("fact.process", { process: worker.process, host: worker.host ?? "" }) : "";
-  two(find("fact-who"), run.who, works);
-  two(find("fact-what"), run.source, given.map(([name, value]) => `${name}=${value}`).join(", "));
-  const passed = begun ? words.text("fact.passed", { duration: words.duration(sample.t - begun / 1000) }) : "";
-  two(find("fact-since"), words.fullMoment(run.begun), passed);
-  two(find("fact-billing"), run.target, run.version ? words.text("fact.version", { version: run.version }) : "");
+  const given = Object.entries(run.parameters).filter(([, value]) => value !== "" && value !== null);
+  const works = worker ? words.text("works: process {process} on {host}", worker) : "";
+  const passed = begun ? words.text("{duration} ago", { duration: words.duration(sample.t - begun / 1000) }) : "";
+  for (const [id, first, second] of [
+    ["fact-who", run.who, works],
+    ["fact-what", run.source, given.map(([name, value]) => `${name}=${value}`).join(", ")],
+    ["fact-since", words.fullMoment(run.begun), passed],
+    ["fact-billing", run.target, run.version ? words.text("version {version}", { version: run.version }) : ""],
+  ]) {
+    renew(find(id), [first, second], () => two(first, second));
+  }
 }
 
-/** A text, and a smaller one below it. */
-function two(element, first, second) {
-  renew(element, [first, second], () => [
-    make("span", "first", first ?? "–"),
-    ...(second ? [make("span", "second", second)] : []),
-  ]);
-}
-
-function figures(snapshot, words) {
-  const { asked, accepted, sample } = snapshot;
-  const hasMoney = [asked, ...Object.values(snapshot.counts)].some(({ sum }) => Number(sum ?? 0) !== 0);
-  write(find("accepted-rows"), words.count(accepted.rows));
-  write(find("asked-rows"), words.text(snapshot.has_steps ? "of_steps" : "of_rows", { rows: words.count(asked.rows), percent: words.percent(accepted.rows, asked.rows) }));
-  show(find("accepted-sum").parentElement, hasMoney);
-  if (hasMoney) {
-    write(find("accepted-sum"), words.money(accepted.sum));
-    write(find("asked-sum"), words.text("of_sum", { sum: words.money(asked.sum) }));
-  }
-  for (const [id, part, character] of [["in-doubt", snapshot.in_doubt, "?"], ["rejected", snapshot.rejected, "✗"]]) {
-    const [rows, sum] = find(id).querySelectorAll("p");
-    find(id).classList.toggle("some", part.rows > 0);
-    renew(rows, part.rows, () => [...(part.rows ? [sign(character), " "] : []), words.count(part.rows)]);
-    write(sum, hasMoney && part.rows ? words.money(part.sum) : "");
-  }
-  const [pace, window] = find("pace").querySelectorAll("p");
-  const works = snapshot.worked_by !== null;
-  const known = works && snapshot.knows_pace;
-  write(pace, known ? words.rate(sample.rate) : "–");
-  const parallel = known ? words.text("in_flight", { calls: words.count(snapshot.in_flight), window: words.count(snapshot.window) }) : words.text("pace.unknown");
-  write(window, works ? parallel : "");
-  const [left, at] = find("left").querySelectorAll("p");
-  const eta = works ? snapshot.eta : null;
-  write(left, eta === null ? "–" : words.duration(eta));
-  write(at, eta === null ? "" : words.text("left.until", { time: words.minute(sample.t + eta) }));
-  show(find("pace"), !snapshot.ended);
-  show(find("left"), !snapshot.ended);
+/** A figure, behind a sign if it has one, and what is said below it. */
+function part(id, figure, below, character = "") {
+  const [first, second] = find(id).querySelectorAll("p");
+  renew(first, [character, figure], () => [...(character ? [sign(character), " "] : []), figure]);
+  renew(second, below, () => [below]);
 }
 
 function bar({ counts, refused, state_texts: texts }, words) {
   const known = Object.keys(SIGNS);
   const states = Object.entries(counts).filter(([, { rows }]) => rows > 0);
   states.sort(([one], [other]) => known.indexOf(one) - known.indexOf(other));
-  const said = ([state, { rows }]) => `${texts[state] ?? state}: ${words.count(rows)}`;
+  const counted = ([state, { rows }]) => `${texts[state] ?? state}: ${words.count(rows)}`;
   const drawn = find("bar");
-  drawn.setAttribute("aria-label", words.joined(states.map(said)) || words.text("accepted"));
+  drawn.setAttribute("aria-label", words.joined(states.map(counted)) || words.text("Accepted"));
   const parts = new Map([...drawn.children].map((part) => [part.dataset.state, part]));
   for (const [state, { rows }] of states) {
     const part = parts.get(state) ?? make("span", `state-${state}`);
@@ -147,7 +126,7 @@ function bar({ counts, refused, state_texts: texts }, words) {
   for (const gone of parts.values()) gone.remove();
   const legend = states.map(([state, { rows }]) => [state, SIGNS[state] ?? "•", texts[state] ?? state, rows]);
   // These never became rows of the run: they have no part in the bar.
-  if (refused) legend.push(["refused", "⊘", words.text("refused"), refused]);
+  if (refused) legend.push(["refused", "⊘", words.text("refused before sending"), refused]);
   renew(find("states"), [legend, words.language], () =>
     legend.map(([state, character, text, rows]) => {
       const swatch = make("span", `swatch state-${state}`, sign(character));
@@ -157,24 +136,16 @@ function bar({ counts, refused, state_texts: texts }, words) {
 }
 
 function notices({ run, paused, silent_for: silence, sample }, words, kind) {
-  const since = silence === null || silence === undefined ? null : sample.t - silence;
   const resume = { command: `carbon-migrate resume ${run.run}` };
-  const silent = since === null ? words.text("silent", resume) : words.text("silent.since", { since: words.moment(since), ...resume });
-  notice(find("silent"), "✗", kind === "silent" ? silent : "");
-  notice(find("paused"), "Ⅱ", paused && kind !== "ended" ? words.text("paused", { since: words.moment(paused.since), by: paused.by }) : "");
-}
-
-function end({ ended, closing, run }, words) {
-  show(find("end"), ended);
-  if (!ended) return;
-  find("report").href = `/api/runs/${encodeURIComponent(run.run)}/report?lang=${words.language}`;
-  renew(find("closing"), closing, () => (closing ?? []).map((line) => make("p", "", line)));
-}
-
-function why({ why: reason, held }, words, kind) {
-  const text = held ?? reason;
-  show(find("why"), kind === "works" || kind === "held" || kind === "paused");
-  write(find("why-text"), text || words.text("why.nothing"));
+  const silent = silence === null
+    ? words.text("Nobody works on this run. To take it up: {command}", resume)
+    : words.text("Nobody works on this run since {since}. To take it up: {command}", {
+        since: words.moment(sample.t - silence),
+        ...resume,
+      });
+  notice("silent", "✗", kind === "silent" ? silent : "");
+  const since = { since: words.moment(paused?.since), by: paused?.by };
+  notice("paused", "Ⅱ", paused && kind !== "ended" ? words.text("Paused since {since} by {by}.", since) : "");
 }
 
 function errors(kinds, words) {
@@ -182,31 +153,25 @@ function errors(kinds, words) {
   show(find("errors"), kinds.length > 0);
   renew(find("errors").tBodies[0], [kinds, words.language], () =>
     kinds.map(({ text, rows, example }) =>
-      make(
-        "tr",
-        "",
-        make("td", "number figure", words.count(rows)),
-        make("td", "", make("span", "first", text), ...(example ? [make("span", "second", example)] : [])),
-      ),
+      make("tr", "", make("td", "number figure", words.count(rows)), make("td", "", ...two(text, example))),
     ),
   );
 }
 
 function commands(given, words) {
-  show(find("no-commands"), given.length === 0);
   const newest = [...given].reverse();
-  const items = (some) => some.map((one) => commandItem(one, words));
-  renew(find("commands"), [newest.slice(0, COMMANDS), words.language], () => items(newest.slice(0, COMMANDS)));
   const older = newest.slice(COMMANDS);
+  for (const [id, some] of [["commands", newest.slice(0, COMMANDS)], ["earlier-commands", older]]) {
+    renew(find(id), [some, words.language], () =>
+      some.map(({ at, what, who, answer }) => {
+        const time = make("time", "figure", words.moment(at));
+        time.dateTime = asDate(at)?.toISOString() ?? "";
+        const answered = answer ? [make("span", "second", answer)] : [];
+        return make("li", "", time, make("span", "", ...two(what, who), ...answered));
+      }),
+    );
+  }
+  show(find("no-commands"), given.length === 0);
   show(find("earlier"), older.length > 0);
-  write(find("earlier-title"), words.text("commands.earlier", { n: words.count(older.length) }));
-  renew(find("earlier-commands"), [older, words.language], () => items(older));
-}
-
-function commandItem({ at, what, who, answer }, words) {
-  const time = make("time", "figure", words.moment(at));
-  time.dateTime = asDate(at)?.toISOString() ?? "";
-  const told = make("span", "", make("span", "first", what), make("span", "second", who));
-  if (answer) told.append(make("span", "second", answer));
-  return make("li", "", time, told);
+  fill({ "earlier-title": words.text("Earlier ones: {n}", { n: words.count(older.length) }) });
 }

@@ -106,8 +106,10 @@ async def test_one_stream_follows_a_run_through_a_pause_a_kill_and_a_resume_to_i
         assert last["accepted"] == last["asked"] == last["counts"]["accepted"]
         assert Decimal(last["accepted"]["sum"]) == (await place.found()).sum
         assert last["closing"]
-        (listed,) = (await browser.get("/api/runs")).found["runs"]
-        assert (listed["run"], listed["accepted_sum"]) == (name, told["amounts"]["accepted"])
+        (listed,) = (await browser.get("/api/runs?lang=ru")).found["runs"]
+        assert (listed["run"], listed["stage"], listed["stage_text"]) == (name, "done", "завершена")
+        assert (listed["asked"], listed["accepted"], listed["is_held"]) == (ROWS, ROWS, False)
+        assert listed["asked_sum"] == listed["accepted_sum"] == told["amounts"]["accepted"]
 
 
 async def test_who_opens_it_late_has_the_history_and_who_comes_again_what_was_missed(place: Place) -> None:

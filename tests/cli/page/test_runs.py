@@ -18,10 +18,9 @@ from checkpoints.queries import FoundRow
 from checkpoints.records import Run, Totals
 from checkpoints.sqlite_connection import SqliteQueries
 from checkpoints.states import State
-from cli.page import feed, runs
+from cli.page import feed
 from cli.page.application import PageOrder, serving
-from cli.page.feed import Feed, Feeds
-from cli.page.runs import RunList
+from cli.page.feed import Feed, Feeds, RunList
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.terminal.language import ENGLISH, language
 from tests.checkpoints.samples import come_to, frozen_run, new_item
@@ -29,21 +28,6 @@ from tests.cli.conftest import Cli, clean_environment
 from tests.cli.fleet.conftest import every_stage
 from tests.cli.page.browser import browser_at, page_shown
 from tests.postgres_server import PostgresServer
-
-
-async def test_runs_come_with_their_rows_and_sums_the_newest_first(tmp_path: Path) -> None:
-    async with page_shown(tmp_path, language="ru") as shown:
-        journal, run = shown.journal, shown.run
-        async with journal.taken_up(run) as ours:
-            await come_to(journal, ours, {1: State.ACCEPTED})
-            newer = await frozen_run(journal, new_item("9"))
-            found = (await shown.browser.get("/api/runs")).found
-        assert [one["run"] for one in found["runs"]] == [newer.name, run.name]
-        own = found["runs"][1]
-        totals = await journal.totals(run)
-        assert (own["stage"], own["stage_text"], own["is_held"]) == ("running", "выполняется", True)
-        assert (own["asked"], own["asked_sum"], own["accepted"]) == (2, format(totals.amount, "f"), 1)
-        assert own["accepted_sum"] == format(totals.amounts[State.ACCEPTED], "f")
 
 
 async def test_runs_of_many_billings_are_listed_with_their_needs(
@@ -76,8 +60,8 @@ async def test_runs_of_many_billings_are_listed_with_their_needs(
 
 async def test_the_rows_of_a_run_at_rest_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal has many runs, and the list asks for all of them every few seconds."""
-    monkeypatch.setattr(runs, "PAUSE", 0)
-    monkeypatch.setattr(runs, "MOST_RUNS", 1)
+    monkeypatch.setattr(feed, "PAUSE", 0)
+    monkeypatch.setattr(feed, "MOST_RUNS", 1)
     async with open_journal(tmp_path / "a.journal") as journal:
         run = await frozen_run(journal, new_item("1"))
         listed, counted = RunList(journal, NO_BILLINGS), counted_runs(monkeypatch)
@@ -85,7 +69,7 @@ async def test_the_rows_of_a_run_at_rest_are_counted_once(tmp_path: Path, monkey
             await listed.look(language("en"))
         assert counted == [run.run_id]
         counted.clear()
-        monkeypatch.setattr(runs, "PAUSE", 1e6)
+        monkeypatch.setattr(feed, "PAUSE", 1e6)
         patient = RunList(journal, NO_BILLINGS)
         async with journal.taken_up(run) as ours:
             # The journal keeps of it how far its rows are read.
@@ -93,7 +77,7 @@ async def test_the_rows_of_a_run_at_rest_are_counted_once(tmp_path: Path, monkey
                 await journal.keep_policy(ours, {"rate": rate})
                 await patient.look(language("en"))
         assert counted == [run.run_id]
-        monkeypatch.setattr(runs, "PAUSE", 0)
+        monkeypatch.setattr(feed, "PAUSE", 0)
         await listed.look(language("en"))
         counted.clear()
         async with journal.taken_up(run) as ours:
@@ -149,7 +133,7 @@ async def test_an_open_run_is_counted_again_when_it_has_moved(
             assert len(counted) == before
             facts = watched.facts
     assert facts is not None
-    assert facts.counted.totals.counts == {State.ACCEPTED: 1}
+    assert facts.totals.counts == {State.ACCEPTED: 1}
 
 
 async def moments(watched: Feed, number: int) -> None:

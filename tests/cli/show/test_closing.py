@@ -9,15 +9,16 @@ from queue import Queue
 from typing import Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from checkpoints.records import Holder, Refusal, Totals
 from checkpoints.states import State
-from cli.show.closing import Closing, StepOutcome, headline, refused_rows, steps_of_file
+from cli.show.closing import Closing, StepOutcome, refused_rows, steps_of_file
 from cli.show.input_faults import CheckResult, check_object, check_screen
 from cli.show.preview import columns_line
 from cli.show.progress import line, screen_of, show_intake
 from cli.terminal import waiting
+from cli.terminal.drawing import drawn as drawn_by
 from cli.terminal.exits import Exit
 from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
 from cli.terminal.names import name_of_command, name_of_holder, name_of_sender
@@ -31,6 +32,10 @@ from jobs.spec.columns import Assigned, Column
 from tests.cli.conftest import Place
 from tests.cli.test_screens import UNDER_WAY as LOAD
 from texts.said import reason, said, wording
+
+
+def headline(closing: Closing) -> RenderableType:
+    return drawn_by("headline.j2", closing=closing, taken="")
 
 
 @pytest.fixture

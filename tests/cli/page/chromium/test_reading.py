@@ -7,8 +7,6 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from cli.page.application import LABELS
-from cli.terminal.language import language
 from tests.cli.conftest import Place
 from tests.cli.fleet.conftest import new_run
 from tests.cli.page.chromium.conftest import PHONE, WIDE, Shows
@@ -118,12 +116,14 @@ async def test_the_switches_change_language_and_light_and_are_remembered(place: 
         for reader, money in (("ru", RUSSIAN_MONEY), ("en", ENGLISH_MONEY)):
             await tab.locator("#language").select_option(reader)
             await expect(tab.locator("html")).to_have_attribute("lang", reader)
-            await expect(tab.locator("#asked-sum")).to_contain_text(word("of_sum", reader).partition("{")[0].strip())
+            await expect(tab.locator("#asked-sum")).to_contain_text(
+                word("of {sum}", reader).partition("{")[0].strip()
+            )
             shown_texts = await tab.evaluate(
                 "Object.fromEntries([...document.querySelectorAll('[data-text]')]"
                 ".map((one) => [one.dataset.text, one.textContent]))"
             )
-            assert shown_texts == {key: language(reader).render(LABELS[key]) for key in shown_texts}
+            assert shown_texts == {key: word(key, reader) for key in shown_texts}
             assert money.fullmatch(await tab.locator("#accepted-sum").inner_text())
         ground = "getComputedStyle(document.body).backgroundColor"
         light = await tab.evaluate(ground)
@@ -140,7 +140,7 @@ async def test_the_list_leads_to_each_run_and_back(place: Place, shows: Shows) -
         await place.cli("run", "balances", place.balances(2, name=name).path, "--yes", "--again")
     first, second = (run.name for run in await place.runs())
     async with shows(language="en") as shown:
-        await expect(shown.tab.get_by_role("heading", level=1)).to_have_text(word("runs", "en"))
+        await expect(shown.tab.get_by_role("heading", level=1)).to_have_text(word("All runs", "en"))
         await expect(shown.tab.locator("#runs tbody a")).to_have_text([second, first])
         await shown.tab.get_by_role("link", name=first).click()
         await expect(shown.tab.get_by_role("heading", level=1)).to_contain_text(first)

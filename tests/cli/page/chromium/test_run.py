@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 from playwright.async_api import expect
 
-from cli.page.application import LABELS
 from cli.terminal.language import language
 from tests.cli.conftest import Place, Started
 from tests.cli.page.chromium.conftest import Shown, Shows
@@ -24,11 +23,12 @@ SLOW: Final = 0.3
 """Seconds of an answer while a test looks at a run that works: two at a time, it would work for three quarters of a
 minute."""
 
+LOST: Final = "No connection to the page's server: the figures are those of {since}. The page tries again by itself."
 ATTACK: Final = "<script>document.title='taken'</script><img src=/x onerror=\"document.title='taken'\">"
 
 
-def word(key: str, name: str = "ru") -> str:
-    return language(name).render(LABELS[key])
+def word(text: str, name: str = "ru") -> str:
+    return language(name).translate(text)
 
 
 @asynccontextmanager
@@ -88,13 +88,15 @@ async def test_two_tabs_follow_a_run_through_a_pause_a_kill_and_a_resume(place: 
         other = await shown.another_tab()
         await stage(shown, "works")
         await shown.tab.evaluate("window.isStillThis = true")
-        await shown.tab.get_by_role("button", name=word("pause")).click()
+        await shown.tab.get_by_role("button", name=word("Pause")).click()
         await expect(shown.tab.locator("#answer")).to_contain_text("✓")
         await expect(other.locator("#stage")).to_have_attribute("data-kind", "paused")
         await expect(other.locator("#paused")).to_contain_text(socket.gethostname())
         # Nothing is in flight any more.
-        await expect(shown.tab.locator("#pace .small")).to_contain_text(f"{word('in_flight').partition('{')[0]}0")
-        await other.get_by_role("button", name=word("continue")).click()
+        await expect(shown.tab.locator("#pace .small")).to_contain_text(
+            f"{word('in parallel: {calls} of {window}').partition('{')[0]}0"
+        )
+        await other.get_by_role("button", name=word("Continue")).click()
         await stage(shown, "works")
         await shown.tab.locator("#rate").fill("1000")
         await shown.tab.locator("#set").click()
@@ -158,8 +160,10 @@ async def test_a_wrong_setting_is_refused_with_a_sentence_a_right_one_taken(plac
 async def test_a_page_that_only_shows_has_no_buttons_and_a_lost_server_is_told(place: Place, shows: Shows) -> None:
     async with a_load(place) as (_, name), shows(name, "--read-only") as shown:
         await stage(shown, "works")
-        await expect(shown.tab.locator("#no-control")).to_have_text(word("control.read_only"))
+        await expect(shown.tab.locator("#no-control")).to_have_text(
+            word("This page only shows: it was opened as read-only.")
+        )
         await expect(shown.tab.locator("#control")).to_be_hidden()
         shown.server.signal(signal.SIGKILL)
-        await expect(shown.tab.locator("#lost")).to_contain_text(word("lost").partition("{")[0])
+        await expect(shown.tab.locator("#lost")).to_contain_text(word(LOST).partition("{")[0])
         shown.troubles.clear()
