@@ -31,8 +31,8 @@ from typing import Any, Final, TypeAlias
 
 from billing.errors import SettingsError
 from jobs.spec.toml_places import Toml
+from lab.mock.facts import MODELS
 from lab.mock.faults import CABINET, SAYING, Fault, FaultKind, FaultPlan, Span
-from lab.mock.models import MODELS
 from texts.remedies import setting
 from texts.said import Given, SaidError, said
 

@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 from billing.database.database import Database
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import SqlStatement, sql_block
-from lab.mock.values import ValueType, roubles, value_text
+from lab.mock.facts import ValueType
+from lab.mock.values import roubles, value_text
 
 Belongings: TypeAlias = Callable[[int], list[DatabaseRow]]
 """The rows of a subscriber; asked for in the order of ids."""

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Final
 
 import msgspec
 
 from billing.database.database import Database
-from billing.database.sql_blocks import SqlStatement, sql_block
+from billing.database.reader import DatabaseRow
+from billing.database.sql_blocks import Value, sql_block
 from lab.mock.connection import MockConnection
 
 LONGEST_METHODS: Final = 120
@@ -57,11 +59,7 @@ class Effects:
     requests: tuple[int, ...]
 
 
-def _sql(name: str) -> SqlStatement:
-    return sql_block("ledger", name, "lab.mock.sql")
-
-
-_ENTER: Final = _sql("enter").text
+_ENTER: Final = sql_block("ledger", "enter", "lab.mock.sql").text
 
 
 def enter(connection: MockConnection, entry: LedgerEntry) -> None:
@@ -71,7 +69,7 @@ def enter(connection: MockConnection, entry: LedgerEntry) -> None:
 
 def last_request(connection: MockConnection) -> int:
     """The number of the last request with an effect; 0 for none."""
-    ((number,),) = connection.run(_sql("last_request"), {})
+    ((number,),) = connection.run("ledger", "last_request")
     return int(number)
 
 
@@ -83,34 +81,28 @@ class Ledger:
 
     def totals(self) -> list[Total]:
         """The effects of each model."""
-        return [Total(*row) for row in self._database.query(_sql("totals"))]
+        return [Total(*row) for row in self._rows("totals")]
 
     def effects(self, model: str) -> dict[int, int]:
         """The number of effects on each subject, by objects of a model."""
-        return dict(self._pairs("effects", model))
+        return dict(self._rows("effects", model=model))
 
-    def repeated(self, model: str, *, same: bool = False) -> dict[int, int]:
-        """The subjects with more than one effect, and how many; with `same`, only where all effects are equal."""
-        if not same:
-            return dict(self._pairs("repeated", model))
-        rows = self._database.query(_sql("repeated_same"), {"model": model})
-        return {subject: count for subject, _, count in rows}
+    def repeated(self, model: str) -> dict[int, int]:
+        """The subjects with more than one effect, and how many."""
+        return {subject: times for subject, times in self.effects(model).items() if times > 1}
 
     def entries(self, model: str, subject: int) -> list[LedgerEntry]:
         """The effects on one subject, in order."""
-        return [
-            LedgerEntry(*row) for row in self._database.query(_sql("entries"), {"model": model, "subject": subject})
-        ]
+        return [LedgerEntry(*row) for row in self._rows("entries", model=model, subject=subject)]
 
     def by_subject(self, after: tuple[str, int] = ("", 0), limit: int = 1000) -> list[Effects]:
         """The effects sorted by model and subject, starting after the given subject."""
-        model, subject = after
-        rows = self._database.query(_sql("by_subject"), {"model": model, "subject": subject})
+        rows = self._rows("by_subject", model=after[0], subject=after[1])
         found: list[Effects] = []
-        for (name, on), group in islice(groupby(rows, key=lambda row: (row[0], row[1])), limit):
+        for (name, on), group in islice(groupby(rows, key=itemgetter(0, 1)), limit):
             keys, requests = zip(*((key, request) for _, _, key, request in group), strict=True)
             found.append(Effects(name, on, keys[0], len(keys), keys, requests))
         return found
 
-    def _pairs(self, name: str, model: str) -> Iterator[tuple[int, int]]:
-        yield from self._database.query(_sql(name), {"model": model})
+    def _rows(self, block: str, **values: Value) -> Iterator[DatabaseRow]:
+        return self._database.query(sql_block("ledger", block, "lab.mock.sql"), values)

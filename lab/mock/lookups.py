@@ -1,18 +1,19 @@
 """Look-ups in Django's notation as SQL: exact, `fk__field`, `__range`, reverse links.
 
-The SQL is built from the names in `lab.mock.models`; values are always bound.
+The SQL is built from the names in `lab.mock.facts`; values are always bound.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lab.mock import refusals
-from lab.mock.models import Field, MockModel
+from lab.mock.facts import Field, MockModel, ValueType
 from lab.mock.quirks import Filters
-from lab.mock.values import Stored, ValueType, stored
+from lab.mock.refusals import MockRefusal, unknown_attribute
+from lab.mock.values import Stored, stored
 
 _PAIR = 2
 _COMMENT = "descr"
+_TEXTS = frozenset({ValueType.TEXT, ValueType.CHAR})
 _PARTS = {"contains": "position(?, {}) > 0", "icontains": "{} containing ?", "startswith": "{} starting with ?"}
 """Django's look-ups of a part of a text, by name."""
 
@@ -47,7 +48,7 @@ def select(
 
     They come in no order, for which Firebird would walk the whole index of the keys. `first` is the maximal number,
     None for all, and `filters` the look-ups that comments support.
-    Raises `MockRefusal` for an unknown attribute, `BadValue` for a value of the wrong type.
+    Raises `MockRefusal` for an unknown attribute and a value of the wrong type.
     """
     query = _Query(models, filters)
     for lookup, value in lookups.items():
@@ -72,8 +73,8 @@ def _add(query: _Query, model: MockModel, alias: str, lookup: str, value: object
         joined = query.join(other, other.fields[reverse.by].column, f"{alias}.{model.key.column}")
         _add(query, other, joined, rest or other.key.name, value)
     elif attribute is not None and name == _COMMENT and query.filters == "none":
-        raise refusals.unknown_attribute(lookup)
-    elif attribute is not None and attribute.kind is ValueType.TEXT and query.filters == "all" and rest in _PARTS:
+        raise unknown_attribute(lookup)
+    elif attribute is not None and attribute.kind in _TEXTS and query.filters == "all" and rest in _PARTS:
         query.conditions.append(_PARTS[rest].format(f"{alias}.{attribute.column}"))
         query.values.append(str(value))
     elif attribute is not None and rest in {"", "exact", "range"}:
@@ -82,14 +83,14 @@ def _add(query: _Query, model: MockModel, alias: str, lookup: str, value: object
         other = query.models[relation.refers]
         _add(query, other, query.join(other, other.key.column, f"{alias}.{relation.column}"), rest, value)
     else:
-        raise refusals.unknown_attribute(lookup)
+        raise unknown_attribute(lookup)
 
 
 def _compare(query: _Query, attribute: Field, alias: str, value: object, *, ranged: bool) -> None:
     column = f"{alias}.{attribute.column}"
     if ranged:
         if not isinstance(value, list) or len(value) != _PAIR:
-            raise refusals.MockRefusal(f"Неверное значение {value!r}")
+            raise MockRefusal(f"Неверное значение {value!r}")
         query.conditions.append(f"{column} between ? and ?")
         query.values.extend(stored(attribute.kind, end) for end in value)
     elif (wanted := stored(attribute.kind, value)) is None:

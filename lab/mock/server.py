@@ -4,7 +4,16 @@
     GET  /mock/health             {"status": "ok"}
     GET  /mock/ledger             the effects so far: [{"model": …, "effects": …, "subjects": …, "repeated": {…}}]
 
-What watches and changes it while it serves is on a port of its own.
+What watches and changes it while it serves is on a port of its own; invalid requests get HTTP 400 and {"error": …}:
+
+    GET /faults    the fault plan, and how often each fault was injected
+    PUT /faults    another plan, as TOML; an empty body clears it
+    GET /ledger    {"totals": as /mock/ledger,
+                   "effects": [{"model", "subject", "key", "keys", "times", "requests"}],
+                   "next": what `?after=` gets for the page that follows, or null}; `?limit=` effects a page
+    GET /state     in flight, waiting, slots, queue, latency, stacks, licence, requests
+    PUT /state     any of {"slots": 4, "queue": 8, "latency": 0.02, "stack_rate": 5, "busy": true,
+                   "licence": 1000}; a queue or a licence of null has no bound
 
 A request waits for a slot, takes `latency` seconds, and then has its effect, even when the client has gone: the
 real one does not notice that either. An effect at the very end is the hardest case for a look-up after a time-out.
@@ -14,15 +23,14 @@ import asyncio
 import signal
 import socket
 import sys
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 import anyio
 import msgspec
@@ -38,14 +46,12 @@ from lab.mock.fault_injector import Injector, page, respond
 from lab.mock.fault_plan import PlanError, nearest, read_plan
 from lab.mock.faults import FaultPlan
 from lab.mock.ledger import Ledger
-from lab.mock.licence import Licence
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.refusals import MockRefusal
 from lab.mock.worker import MockAnswer, Worker, refused
 
-# ---- the port of a server, which can be closed for a while --------------------------------------------------------
-# Connections are refused, and the port stays reserved.
-
+LOOPBACK: Final = "127.0.0.1"
+"""The control endpoint is only for this machine."""
 
 _WAITING_CONNECTIONS: Final = 512
 _PATIENCE: Final = 3600.0
@@ -57,27 +63,23 @@ class Port:
 
     def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
         self._runner = runner
+        self._host = host
         self._site: web.SockSite | None = None
         # Bound without listening: this reserves the port while it is closed, and connections are refused.
         self._claim = _bind(host, port)
-        self.number: int = self._claim.getsockname()[1]
-        self._host = host
+        self._number: int = self._claim.getsockname()[1]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._number}"
         self._ending: set[asyncio.Task[None]] = set()
 
     @property
-    def url(self) -> str:
-        """The server's URL."""
-        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.number}"
-
-    @property
-    def connections(self) -> int:
-        """The number of open connections."""
-        return len(self._runner.server.connections) if self._runner.server is not None else 0
+    def connections(self) -> list[web.RequestHandler]:
+        """The open connections."""
+        return self._runner.server.connections if self._runner.server is not None else []
 
     async def open(self) -> None:
         """Start to listen."""
         if self._site is None:
-            listening = _bind(self._host, self.number)
+            listening = _bind(self._host, self._number)
             site = web.SockSite(self._runner, listening, backlog=_WAITING_CONNECTIONS)
             try:
                 await site.start()
@@ -91,7 +93,7 @@ class Port:
         site, self._site = self._site, None
         if site is not None:
             await site.stop()
-            for connection in self._runner.server.connections if self._runner.server is not None else ():
+            for connection in self.connections:
                 # The first call wakes a handler that waits for a request, the second ends one that has answered;
                 # without the second, the connection would stay open and unanswered.
                 connection.close()
@@ -124,87 +126,12 @@ def _bind(host: str, port: int) -> socket.socket:
     return made
 
 
-# ---- capacity of a mock billing -----------------------------------------------------------------------------------
-# Slots, a queue before them, and changes over time.
+# ---- a capacity that changes over time ----------------------------------------------------------------------------
 
+Schedule: TypeAlias = tuple[tuple[float, int], ...]
+"""Numbers of slots over time: the start of each, in seconds since the server began, in ascending order."""
 
-class QueueFull(Exception):
-    """Raised when all slots are taken and the queue is full: the request is not worked on."""
-
-
-class Slots:
-    """Limits the requests in work; up to `queue` others wait in order, or any number where it is None.
-
-    A small threaded server accepts connections while its queue has room and rejects the rest at once. The number of
-    slots may change at any time: requests in work are not affected.
-    """
-
-    def __init__(self, slots: int, queue: int | None = None) -> None:
-        self.queue = queue
-        self.taken = 0
-        self._total = slots
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    @property
-    def total(self) -> int:
-        """The number of slots; requests in work are temporarily more after it was lowered."""
-        return self._total
-
-    @total.setter
-    def total(self, slots: int) -> None:
-        self._total = slots
-        self._admit()
-
-    @property
-    def waiting(self) -> int:
-        """Requests that wait."""
-        return len(self._waiting)
-
-    @property
-    def full(self) -> bool:
-        """Whether another request would be rejected."""
-        return self.queue is not None and self.taken >= self.total and self.waiting >= self.queue
-
-    def enter(self, begin: Callable[[], None]) -> None:
-        """Call `begin` with a slot that is held until `leave`: now, or when one is free. Raises `QueueFull`."""
-        if self.full:
-            raise QueueFull
-        self._idle.clear()
-        self._waiting.append(begin)
-        self._admit()
-
-    def leave(self) -> None:
-        """Give a slot back."""
-        self.taken -= 1
-        self._admit()
-        if not self.taken:
-            self._idle.set()
-
-    async def wait_until_idle(self) -> None:
-        """Wait until no request is in work, and none waits."""
-        await self._idle.wait()
-
-    def _admit(self) -> None:
-        while self._waiting and self.taken < self._total:
-            self.taken += 1
-            self._waiting.popleft()()
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Numbers of slots over time: the start of each, in seconds since the server began, in ascending order."""
-
-    steps: tuple[tuple[float, int], ...]
-
-    async def follow(self, slots: Slots, clock: Callable[[], float] = time.monotonic) -> None:
-        """Change the slots at their times; returns after the last change."""
-        began = clock()
-        for since, wanted in self.steps:
-            if (wait := since - (clock() - began)) > 0:
-                await asyncio.sleep(wait)
-            slots.total = wanted
+_FOREVER: Final = 1e9
 
 
 def read_schedule(text: str) -> Schedule:
@@ -220,229 +147,79 @@ def read_schedule(text: str) -> Schedule:
             raise SettingsError("the capacity {part} is not SECONDS:SLOTS, as 30:4", part=repr(part.strip()))
     if any(later <= earlier for (earlier, _), (later, _) in pairwise(steps)):
         raise SettingsError("the capacity {text} goes back in time: its seconds are to ascend", text=repr(text))
-    return Schedule(tuple(steps))
+    return tuple(steps)
 
 
-_FOREVER: Final = 1e9
-
-
-# ---- the control endpoint of a mock billing, on a port of its own -------------------------------------------------
-
+# ---- the billing --------------------------------------------------------------------------------------------------
 
 PAGE: Final = 1000
 """Effects on a page of the ledger, by default."""
 
 _LONGEST_PAGE: Final = 100_000
-
-
-class Controlled(Protocol):
-    """The parts of a mock billing that can be watched and changed."""
-
-    faults: Injector
-    ledger: Ledger
-    latency: float
-    slots: int
-    queue: int | None
-    stack_rate: float
-    busy: bool
-    licence: int | None
-
-    def summary(self) -> list[dict[str, object]]: ...  # noqa: D102 - the effects so far, read in a thread
-    def state(self) -> dict[str, object]: ...  # noqa: D102 - what it is doing now
-
-
-def control_application(server: Controlled) -> web.Application:
-    """The aiohttp application of the control endpoint.
-
-        GET /faults    the fault plan, and how often each fault was injected
-        PUT /faults    another plan, as TOML; an empty body clears it
-        GET /ledger    {"totals": as /mock/ledger,
-                       "effects": [{"model", "subject", "key", "keys", "times", "requests"}],
-                       "next": what `?after=` gets for the page that follows, or null}; `?limit=` effects a page
-        GET /state     in flight, waiting, slots, queue, latency, stacks, licence, requests
-        PUT /state     any of {"slots": 4, "queue": 8, "latency": 0.02, "stack_rate": 5, "busy": true,
-                       "licence": 1000}; a queue or a licence of null has no bound
-
-    Invalid requests get HTTP 400 and {"error": …}, and nothing is changed.
-    """
-    control = _Control(server)
-    made = web.Application(middlewares=[_answer_control_error])
-    made.router.add_get("/faults", control.faults)
-    made.router.add_put("/faults", control.set_faults)
-    made.router.add_get("/ledger", control.ledger)
-    made.router.add_get("/state", control.state)
-    made.router.add_put("/state", control.set_state)
-    return made
-
-
-class _Refused(Exception):
-    """Raised when a request cannot be carried out; the text says why."""
-
-
-class _Control:
-    def __init__(self, server: Controlled) -> None:
-        self._server = server
-
-    async def faults(self, _: web.Request) -> web.Response:
-        return _json(self._server.faults.report())
-
-    async def set_faults(self, request: web.Request) -> web.Response:
-        try:
-            plan: FaultPlan = read_plan(await request.text(), "the plan")
-        except (PlanError, UnicodeDecodeError) as error:
-            raise _Refused(str(error)) from error
-        self._server.faults.set(plan)
-        return _json(self._server.faults.report())
-
-    async def ledger(self, request: web.Request) -> web.Response:
-        model, _, subject = request.query.get("after", "").rpartition(":")
-        limit = request.query.get("limit", str(PAGE))
-        try:
-            start, size = int(subject or 0), int(limit)
-        except ValueError as error:
-            raise _Refused("after: as `next` of the page before; limit: a whole number") from error
-        if not 1 <= size <= _LONGEST_PAGE:
-            raise _Refused(f"limit: 1 to {_LONGEST_PAGE}")
-        return _json(await anyio.to_thread.run_sync(self._page, model, start, size))
-
-    def _page(self, model: str, subject: int, size: int) -> dict[str, object]:
-        effects = self._server.ledger.by_subject((model, subject), size)
-        following = f"{effects[-1].model}:{effects[-1].subject}" if len(effects) == size else None
-        return {"totals": self._server.summary(), "effects": effects, "next": following}
-
-    async def state(self, _: web.Request) -> web.Response:
-        return _json(self._server.state())
-
-    async def set_state(self, request: web.Request) -> web.Response:
-        try:
-            wanted = msgspec.json.decode(await request.read())
-        except msgspec.DecodeError as error:
-            raise _Refused(f"this is not JSON: {error}") from error
-        if not isinstance(wanted, dict):
-            raise _Refused("a JSON object is needed")
-        for name, value in wanted.items():
-            if name not in _SETTABLE:
-                raise _Refused(f"there is no {name!r} to set{nearest(name, _SETTABLE)}")
-            if not _SETTABLE[name](value):
-                raise _Refused(f"{name}: {value!r} cannot be set")
-        for name, value in wanted.items():
-            setattr(self._server, name, value)
-        return _json(self._server.state())
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
-
-
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-_SETTABLE: Final[dict[str, Callable[[object], bool]]] = {
-    "slots": _is_count,
-    "queue": lambda value: value is None or _is_count(value, least=0),
-    "licence": lambda value: value is None or _is_count(value, least=0),
-    "latency": _is_number,
-    "stack_rate": _is_number,
-    "busy": lambda value: isinstance(value, bool),
-}
-
-
-@web.middleware
-async def _answer_control_error(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except _Refused as error:
-        return web.Response(
-            status=400, body=msgspec.json.encode({"error": str(error)}), content_type="application/json"
-        )
-
-
-# ---- the mock billing over HTTP -----------------------------------------------------------------------------------
-
-
-LOOPBACK: Final = "127.0.0.1"
-"""The control endpoint is only for this machine."""
-
 _LARGEST_BODY: Final = 1024 * 1024
 _BETWEEN_LOOKS: Final = 0.01
 
 
-class MockBilling:
+class _Refused(Exception):
+    """Raised when a request to the control endpoint cannot be carried out; the text says why."""
+
+
+class MockBilling(Worker):
     """A running mock billing; its settings may be changed while it runs, in its event loop.
 
-    `url` and `control_url` are its addresses, the latter empty without a control endpoint. `latency` is in seconds.
+    `url` and `control_url` are its addresses, the latter empty without a control endpoint. `latency` is in seconds;
+    `queue` is the number of requests that may wait for a slot, None for any number: a small threaded server rejects
+    the rest at once.
     """
 
-    def __init__(
-        self, worker: Worker, database: Database, latency: float, slots: Slots, faults: Injector, quirks: Quirks
+    def __init__(  # noqa: PLR0913 - what it is made of
+        self,
+        dsn: Dsn,
+        faults: Injector,
+        quirks: Quirks,
+        *,
+        latency: float,
+        slots: int,
+        queue: int | None,
+        stack_rate: float,
+        busy: bool,
+        licence: int | None,
     ) -> None:
+        super().__init__(dsn, quirks, stack_rate=stack_rate, busy=busy, licence=licence)
         self.url = ""
         self.control_url = ""
-        self.database = database
-        self.ledger = Ledger(database)
+        self.database = Database(dsn)
+        self.ledger = Ledger(self.database)
         self.latency = latency
         self.faults = faults
-        self.quirks = quirks
-        self._worker = worker
+        self.queue = queue
         self._slots = slots
-        self._door: Port | None = None
+        self._in_flight = 0
+        self._queued: deque[Callable[[], None]] = deque()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._port: Port | None = None
         self._requests = 0
         self._turned_away = 0
 
     @property
     def slots(self) -> int:
-        """The number of requests in work at one time; the others wait."""
-        return self._slots.total
+        """The number of requests in work at one time; the others wait. After it was lowered there may be more."""
+        return self._slots
 
     @slots.setter
     def slots(self, slots: int) -> None:
-        self._slots.total = slots
-
-    @property
-    def queue(self) -> int | None:
-        """The number of requests that may wait for a slot; None for any number."""
-        return self._slots.queue
-
-    @queue.setter
-    def queue(self, queue: int | None) -> None:
-        self._slots.queue = queue
+        self._slots = slots
+        self._admit()
 
     @property
     def waiting(self) -> int:
         """The number of requests that wait for a slot."""
-        return self._slots.waiting
+        return len(self._queued)
 
-    @property
-    def stack_rate(self) -> float:
-        """Entries of the stacks applied a second; 0 means effects at once."""
-        return self._worker.stack_rate
-
-    @stack_rate.setter
-    def stack_rate(self, rate: float) -> None:
-        self._worker.stack_rate = rate
-
-    @property
-    def busy(self) -> bool:
-        """Whether writes to a subscriber or an account with an entry in a stack are refused as busy."""
-        return self._worker.busy
-
-    @busy.setter
-    def busy(self, busy: bool) -> None:
-        self._worker.busy = busy
-
-    @property
-    def licence(self) -> int | None:
-        """The number of subscribers that it may have; None for any number."""
-        return self._worker.licence.limit
-
-    @licence.setter
-    def licence(self, subscribers: int | None) -> None:
-        self._worker.licence.limit = subscribers
-
-    def open_at(self, door: Port) -> None:
+    def open_at(self, port: Port) -> None:
         """Note the port that it is served at."""
-        self._door, self.url = door, door.url
+        self._port, self.url = port, port.url
 
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
         """The aiohttp application; middlewares can disturb it."""
@@ -452,19 +229,24 @@ class MockBilling:
         application.router.add_get("/mock/ledger", self._summary)
         return application
 
+    def control(self) -> web.Application:
+        """The aiohttp application of the control endpoint."""
+        application = web.Application(middlewares=[_answer_control_error])
+        application.router.add_get("/faults", self._get_faults)
+        application.router.add_put("/faults", self._put_faults)
+        application.router.add_get("/ledger", self._get_ledger)
+        application.router.add_get("/state", self._get_state)
+        application.router.add_put("/state", self._put_state)
+        return application
+
     def state(self) -> dict[str, object]:
         """Its current state and its settings."""
         return {
-            "in_flight": self._slots.taken,
-            "waiting": self._slots.waiting,
-            "slots": self.slots,
-            "queue": self.queue,
-            "latency": self.latency,
-            "stack_rate": self.stack_rate,
-            "busy": self.busy,
-            "licence": self.licence,
+            "in_flight": self._in_flight,
+            "waiting": self.waiting,
+            **{name: getattr(self, name) for name in _SETTABLE},
             "quirks": describe_quirks(self.quirks),
-            "stack": asdict(self._worker.stacks),
+            "stack": self.stacks,
             "requests": self._requests,
             "turned_away": self._turned_away,
         }
@@ -473,19 +255,26 @@ class MockBilling:
         """The effects so far by model; reads the database, so not for an event loop."""
         return [asdict(total) | {"repeated": self.ledger.repeated(total.model)} for total in self.ledger.totals()]
 
-    async def wait_for_stacks(self) -> None:
-        """Wait until the stacks are empty."""
-        await self._worker.wait_for_stacks()
-
     async def wait_for_requests(self) -> None:
         """Wait until all requests so far have had their effect."""
-        await self._slots.wait_until_idle()
+        await self._idle.wait()
 
     async def wait_for_clients(self) -> None:
         """Wait until all clients have gone, and all their requests have had their effect."""
-        while self._door is not None and self._door.connections:  # noqa: ASYNC110 - aiohttp tells nobody when one closes
+        while self._port is not None and self._port.connections:  # noqa: ASYNC110 - aiohttp tells nobody of a close
             await asyncio.sleep(_BETWEEN_LOOKS)
         await self.wait_for_requests()
+
+    async def follow(self, capacity: Schedule) -> None:
+        """Change the slots at their times; returns after the last change."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        for since, wanted in capacity:
+            if (wait := since - (clock() - began)) > 0:
+                await asyncio.sleep(wait)
+            self.slots = wanted
+
+    # ---- the way of a request ------------------------------------------------------------------------------------
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -501,30 +290,40 @@ class MockBilling:
     def _carry_out(self, model: str, form: Mapping[str, str]) -> asyncio.Future[MockAnswer]:
         """The answer; the effect comes even if nobody waits for it any more."""
         answer: asyncio.Future[MockAnswer] = asyncio.get_running_loop().create_future()
-        try:
-            self._slots.enter(partial(self._begin, model, form, answer))
-        except QueueFull:
+        if self.queue is not None and self._in_flight >= self._slots and self.waiting >= self.queue:
             self._turned_away += 1
             answer.set_result(page(web.HTTPServiceUnavailable.status_code))
+        else:
+            self._idle.clear()
+            self._queued.append(partial(self._start_work, model, form, answer))
+            self._admit()
         return answer
 
-    def _begin(self, model: str, form: Mapping[str, str], answer: asyncio.Future[MockAnswer]) -> None:
-        if self.latency:
-            asyncio.get_running_loop().call_later(self.latency, self._work, model, form, answer)
-        else:
-            self._work(model, form, answer)
+    def _admit(self) -> None:
+        while self._queued and self._in_flight < self._slots:
+            self._in_flight += 1
+            self._queued.popleft()()
 
-    def _work(self, model: str, form: Mapping[str, str], answer: asyncio.Future[MockAnswer]) -> None:
+    def _start_work(self, model: str, form: Mapping[str, str], answer: asyncio.Future[MockAnswer]) -> None:
+        if self.latency:
+            asyncio.get_running_loop().call_later(self.latency, self._parse, model, form, answer)
+        else:
+            self._parse(model, form, answer)
+
+    def _parse(self, model: str, form: Mapping[str, str], answer: asyncio.Future[MockAnswer]) -> None:
         try:
             chain = parse(model, form)
         except MockRefusal as refusal:
             answered = refused("", str(refusal), self.quirks.error_status)
             asyncio.get_running_loop().call_soon(self._answer, answer, answered)
         else:
-            self._worker.do(chain, partial(self._answer, answer))
+            self.do(chain, partial(self._answer, answer))
 
     def _answer(self, answer: asyncio.Future[MockAnswer], said: MockAnswer) -> None:
-        self._slots.leave()
+        self._in_flight -= 1
+        self._admit()
+        if not self._in_flight:
+            self._idle.set()
         # Its handler may have been cancelled.
         if not answer.done():
             answer.set_result(said)
@@ -534,6 +333,91 @@ class MockBilling:
 
     async def _summary(self, _: web.Request) -> web.Response:
         return _json(await anyio.to_thread.run_sync(self.summary))
+
+    # ---- the control endpoint ------------------------------------------------------------------------------------
+
+    async def _get_faults(self, _: web.Request) -> web.Response:
+        return _json(self.faults.report())
+
+    async def _put_faults(self, request: web.Request) -> web.Response:
+        try:
+            plan = read_plan(await request.text(), "the plan")
+        except (PlanError, UnicodeDecodeError) as error:
+            raise _Refused(str(error)) from error
+        self.faults.set(plan)
+        return _json(self.faults.report())
+
+    async def _get_ledger(self, request: web.Request) -> web.Response:
+        model, _, subject = request.query.get("after", "").rpartition(":")
+        try:
+            start, size = int(subject or 0), int(request.query.get("limit", PAGE))
+        except ValueError as error:
+            raise _Refused("after: as `next` of the page before; limit: a whole number") from error
+        if not 1 <= size <= _LONGEST_PAGE:
+            raise _Refused(f"limit: 1 to {_LONGEST_PAGE}")
+
+        def read() -> dict[str, object]:
+            effects = self.ledger.by_subject((model, start), size)
+            following = f"{effects[-1].model}:{effects[-1].subject}" if len(effects) == size else None
+            return {"totals": self.summary(), "effects": effects, "next": following}
+
+        return _json(await anyio.to_thread.run_sync(read))
+
+    async def _get_state(self, _: web.Request) -> web.Response:
+        return _json(self.state())
+
+    async def _put_state(self, request: web.Request) -> web.Response:
+        try:
+            wanted = msgspec.json.decode(await request.read())
+        except msgspec.DecodeError as error:
+            raise _Refused(f"this is not JSON: {error}") from error
+        if not isinstance(wanted, dict):
+            raise _Refused("a JSON object is needed")
+        for name, value in wanted.items():
+            if name not in _SETTABLE:
+                raise _Refused(f"there is no {name!r} to set{nearest(name, _SETTABLE)}")
+            if not _SETTABLE[name](value):
+                raise _Refused(f"{name}: {value!r} cannot be set")
+        for name, value in wanted.items():
+            setattr(self, name, value)
+        return _json(self.state())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_bound(value: object) -> bool:
+    return value is None or _is_count(value, least=0)
+
+
+_SETTABLE: Final[dict[str, Callable[[object], bool]]] = {
+    "slots": _is_count,
+    "queue": _is_bound,
+    "latency": _is_number,
+    "stack_rate": _is_number,
+    "busy": lambda value: isinstance(value, bool),
+    "licence": _is_bound,
+}
+
+
+@web.middleware
+async def _answer_control_error(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except _Refused as error:
+        return _json({"error": str(error)}, web.HTTPBadRequest.status_code)
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
+
+
+# ---- from its start to its end ------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -565,25 +449,31 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     quirks = quirks or Quirks()
-    worker = Worker(dsn, quirks, Licence(licence), stack_rate=stack_rate, busy=busy)
-    database = Database(dsn)
     injector = Injector(faults or FaultPlan(), list_errors=quirks.list_errors == "list")
-    counter = Slots(slots, queue)
-    server = MockBilling(worker, database, latency, counter, injector, quirks)
+    server = MockBilling(
+        dsn,
+        injector,
+        quirks,
+        latency=latency,
+        slots=slots,
+        queue=queue,
+        stack_rate=stack_rate,
+        busy=busy,
+        licence=licence,
+    )
     async with AsyncExitStack() as stack:
-        await worker.start()
-        stack.push_async_callback(anyio.to_thread.run_sync, database.close)
-        stack.push_async_callback(worker.stop)
+        await server.start()
+        stack.push_async_callback(anyio.to_thread.run_sync, server.database.close)
+        stack.push_async_callback(server.stop)
         stack.push_async_callback(server.wait_for_requests)
         door = await _open_port(stack, server.application(middlewares), host, port)
         stack.callback(injector.end)
         server.open_at(door)
         if control_port is not None:
-            beside = await _open_port(stack, control_application(server), LOOPBACK, control_port)
-            server.control_url = beside.url
+            server.control_url = (await _open_port(stack, server.control(), LOOPBACK, control_port)).url
         await _run_beside(stack, injector.watch_port(door.open, door.close))
         if capacity is not None:
-            await _run_beside(stack, capacity.follow(counter))
+            await _run_beside(stack, server.follow(capacity))
         yield server
 
 
@@ -618,18 +508,9 @@ async def serve(mock: AbstractAsyncContextManager[MockBilling]) -> None:
     """
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with mock as server:
-            _print(server.url)
-            if server.control_url:
-                _print(f"control: {server.control_url}")
+            control = f"control: {server.control_url}\n" if server.control_url else ""
+            # Flush, since a parent process may read this from a pipe.
+            sys.stdout.write(f"{server.url}\n{control}")
+            sys.stdout.flush()
             async for _ in signals:
                 return
-
-
-def _print(line: str) -> None:
-    # Flush, since a parent process may read this from a pipe.
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

@@ -15,14 +15,6 @@ select model, count(*), count(distinct subject) from mock_ledger group by model 
 -- name: effects
 select subject, count(*) from mock_ledger where model = :model group by subject order by subject
 
--- name: repeated
-select subject, count(*) from mock_ledger where model = :model
-group by subject having count(*) > 1 order by subject
-
--- name: repeated_same
-select subject, what, count(*) from mock_ledger where model = :model
-group by subject, what having count(*) > 1 order by subject
-
 -- name: entries
 select request, happened, model, methods, changed_table, changed_key, subject, what
 from mock_ledger where model = :model and subject = :subject order by entry

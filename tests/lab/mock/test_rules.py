@@ -17,7 +17,7 @@ from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from engine.evidence import Accepted, Evidence, RowRefused, SystemRefused
-from lab.mock.chain import Chains, parse
+from lab.mock.chain import carry_out, parse
 from lab.mock.connection import MockConnection
 from lab.mock.ledger import Ledger, Total
 from lab.mock.population import create as create_billing
@@ -55,7 +55,7 @@ def call(session: MockConnection, model: str, *steps: object, fields: list[str] 
     form = {"fields": json.dumps(fields)} if fields is not None else {}
     for number, (method, arguments) in enumerate(zip(steps[::2], steps[1::2], strict=True), 1):
         form |= {f"method{number}": str(method), f"arg{number}": json.dumps(arguments, ensure_ascii=False)}
-    return Chains(session, Quirks(**quirks)).carry_out(parse(model, form), 1)
+    return carry_out(session, parse(model, form), 1, quirks=Quirks(**quirks))
 
 
 def enter(session: MockConnection, kind: int, summa: object = "100", abonent: int = ABONENT, **more: Any) -> int:
@@ -211,7 +211,7 @@ def test_forms_are_read_as_tolerantly_as_by_the_real_one(session: MockConnection
     for wrong in ({"arg1": "{"}, {"arg1": "[1]"}, {"fields": '"ip"'}):
         with pytest.raises(MockRefusal):
             parse("Users", {"method1": "objects.get", **wrong})
-    told = Chains(session).carry_out(parse("Version", {"get_version": "True"}))
+    told = carry_out(session, parse("Version", {"get_version": "True"}))
     assert isinstance(told, dict)
     assert set(told) == {"version", "time"}
 
@@ -407,7 +407,6 @@ def test_effects_are_counted_by_subscriber_and_each_says_who_changed_what(
         assert ledger.totals() == [Total(OPERATIONS, 5, 3), Total("Users", 1, 1)]
         assert ledger.effects(OPERATIONS) == {one: 1, other: 2, 2004: 2}
         assert ledger.repeated(OPERATIONS) == {other: 2, 2004: 2}
-        assert ledger.repeated(OPERATIONS, same=True) == {other: 2}, "2004 had two different ones"
         assert ledger.repeated("Users") == {}
         (entry,) = ledger.entries(OPERATIONS, one)
     assert (entry.request, entry.methods, entry.table) == (1, "objects.create", "finance_operations")

@@ -15,7 +15,7 @@ from billing.database.dsn import Dsn
 from billing.directory.subscribers import of_abonents
 from billing.errors import DatabaseAway, SettingsError
 from lab.mock.ledger import Ledger
-from lab.mock.server import MockBilling, Schedule, Slots, read_schedule, running
+from lab.mock.server import MockBilling, read_schedule, running
 from tests.lab.mock.waiting import until
 
 MODEL = "FinanceOperations"
@@ -129,14 +129,13 @@ async def test_the_effect_happens_once_when_the_client_has_gone_and_when_the_ser
         assert Ledger(database).effects(MODEL) == dict.fromkeys({*abonents}, 1) | {2001: 1 + (2001 in abonents)}
 
 
-async def test_a_capacity_changes_by_its_schedule() -> None:
-    assert read_schedule("0:8, 30:4,60.5:16") == Schedule(((0.0, 8), (30.0, 4), (60.5, 16)))
+async def test_a_capacity_changes_by_its_schedule(billing_file: Path) -> None:
+    assert read_schedule("0:8, 30:4,60.5:16") == ((0.0, 8), (30.0, 4), (60.5, 16))
     for text in ("", "8", "a:8", "0:b", "0:0", "-1:5", "30:4,20:8", "nan:4"):
         with pytest.raises(SettingsError):
             read_schedule(text)
-    slots = Slots(64)
-    await Schedule(((0.0, 8), (0.01, 4), (0.02, 2))).follow(slots)
-    assert slots.total == 2
+    async with running(billing_file, capacity=((0.0, 8), (0.01, 4), (0.02, 2))) as server:
+        await until(lambda: server.slots == 2)
 
 
 async def test_who_finds_no_room_is_turned_away_without_an_effect(
