@@ -6,8 +6,8 @@ and `times` are further limits; their state is in `fault_injector`.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final, TypeAlias, TypeVar
 
@@ -23,50 +23,30 @@ CABINET: Final = "web_cabinet."
 class FaultKind(StrEnum):
     """A kind of fault."""
 
-    REFUSE = "refuse"
-    """The port is closed for a time span: connections are refused."""
-    RESET_BEFORE = "reset-before-effect"
-    """The connection is reset once the request has come, before any effect."""
-    RESET_AFTER = "reset-after-effect"
-    """The connection is reset in place of the answer."""
-    SILENCE = "effect-then-silence"
-    """No answer for `delay` seconds, then the connection is reset."""
+    REFUSE = "refuse"  # the port is closed for a time span: connections are refused
+    RESET_BEFORE = "reset-before-effect"  # the connection is reset once the request has come, before any effect
+    RESET_AFTER = "reset-after-effect"  # the connection is reset in place of the answer
+    SILENCE = "effect-then-silence"  # no answer for `delay` seconds, then the connection is reset
+    # The request waits in the billing's queue, `delay` seconds or 10 to 50, before its effect and its answer.
     QUEUED = "queued"
-    """The request waits in the billing's queue, `delay` seconds or 10 to 50, before its effect and its answer."""
-    SLOW = "slow"
-    """The answer comes `delay` seconds after the effect."""
-    TRICKLE = "trickle"
-    """The answer comes byte by byte, the last one `delay` seconds after the effect."""
-    HALF = "half-answer"
-    """The connection is closed after half of the answer."""
-    CRASH_BEFORE = "500-before-effect"
-    """The page of a crash, before any effect."""
-    CRASH_AFTER = "500-after-effect"
-    """The page of a crash after the effect."""
-    BAD_GATEWAY = "502-after-effect"
-    """A proxy's page for a broken connection to the billing, after the effect."""
-    GATEWAY_TIMEOUT = "504-after-effect"
-    """A proxy's page for a time-out of the billing, after the effect."""
-    UNAVAILABLE = "503"
-    """The page of an overloaded server, with or without Retry-After; no effect."""
-    TOO_MANY = "429"
-    """Too many requests, with or without Retry-After; no effect."""
-    BUSY = "busy"
-    """A text of the catalogue that says to come back later; no effect."""
-    STOP = "stop"
-    """A text of the catalogue that concerns the whole system; no effect."""
-    CABINET_ERROR = "cabinet-error"
-    """An `error` within the JSON string of a `web_cabinet` answer; no effect."""
-    INVALID_JSON = "invalid-json-after-effect"
-    """HTTP 200 with an answer whose JSON is cut off."""
-    OTHER_ENCODING = "other-encoding"
-    """The answer in CP1251, declared as UTF-8 or not declared."""
+    SLOW = "slow"  # the answer comes `delay` seconds after the effect
+    TRICKLE = "trickle"  # the answer comes byte by byte, the last one `delay` seconds after the effect
+    HALF = "half-answer"  # the connection is closed after half of the answer
+    CRASH_BEFORE = "500-before-effect"  # the page of a crash, before any effect
+    CRASH_AFTER = "500-after-effect"  # the page of a crash after the effect
+    BAD_GATEWAY = "502-after-effect"  # a proxy's page for a broken connection to the billing, after the effect
+    GATEWAY_TIMEOUT = "504-after-effect"  # a proxy's page for a time-out of the billing, after the effect
+    UNAVAILABLE = "503"  # the page of an overloaded server, with or without Retry-After; no effect
+    TOO_MANY = "429"  # too many requests, with or without Retry-After; no effect
+    BUSY = "busy"  # a text of the catalogue that says to come back later; no effect
+    STOP = "stop"  # a text of the catalogue that concerns the whole system; no effect
+    CABINET_ERROR = "cabinet-error"  # an `error` within the JSON string of a `web_cabinet` answer; no effect
+    INVALID_JSON = "invalid-json-after-effect"  # HTTP 200 with an answer whose JSON is cut off
+    OTHER_ENCODING = "other-encoding"  # the answer in CP1251, declared as UTF-8 or not declared
+    # The answer to another request that succeeded. Writes only, unless the fault names a method.
     FOREIGN = "foreign-answer"
-    """The answer to another request that succeeded. Writes only, unless the fault names a method."""
-    REDIRECT_BEFORE = "redirect-before-effect"
-    """HTTP 307 to the same address, before any effect."""
-    REDIRECT_AFTER = "redirect-after-effect"
-    """HTTP 307 to the same address, after the effect."""
+    REDIRECT_BEFORE = "redirect-before-effect"  # HTTP 307 to the same address, before any effect
+    REDIRECT_AFTER = "redirect-after-effect"  # HTTP 307 to the same address, after the effect
 
 
 DELAYS: Final[dict[FaultKind, float]] = {
@@ -85,21 +65,6 @@ _TEXTS: Final[dict[FaultKind, tuple[str, ...]]] = {
 }
 SAYING: Final = frozenset(_TEXTS)
 """Kinds that answer with a text."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedFault:
-    """The facts of a request: its model and methods, whether it can change anything, whether it asks for a list."""
-
-    model: str
-    methods: tuple[str, ...]
-    writes: bool = True
-    lists: bool = False
-
-    @property
-    def of_cabinet(self) -> bool:
-        """Whether its answer has the form of `web_cabinet.*`: a list that starts with a JSON string [I]."""
-        return bool(self.methods) and self.methods[-1].startswith(CABINET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +88,17 @@ class Fault:
     text: str | None = None
     tries: int | None = None
 
-    def matches(self, asked: RequestedFault) -> bool:
-        """Whether the filter matches a request, which then counts."""
-        if self.kind is FaultKind.REFUSE or (self.model is not None and self.model != asked.model):
-            return False
-        if self.kind is FaultKind.CABINET_ERROR and not asked.of_cabinet:
-            return False
-        if self.kind is FaultKind.FOREIGN and self.method is None and not asked.writes:
-            return False
-        return self.method is None or self.method in asked.methods
+    def matches(self, model: str, methods: Sequence[str], *, writes: bool) -> bool:
+        """Whether the filter matches a request, which then counts; `writes` tells whether it can change anything."""
+        match self.kind:
+            case FaultKind.REFUSE:
+                return False
+            # Answers of `web_cabinet.*` alone are a list that starts with a JSON string [I].
+            case FaultKind.CABINET_ERROR if not (methods and methods[-1].startswith(CABINET)):
+                return False
+            case FaultKind.FOREIGN if self.method is None and not writes:
+                return False
+        return self.model in {None, model} and (self.method is None or self.method in methods)
 
     def open_at(self, elapsed: float) -> bool:
         """Whether its time span includes the moment."""
@@ -144,11 +111,19 @@ class Fault:
 
     def described(self) -> dict[str, object]:
         """The given values, with the names of the file."""
-        values: dict[str, object] = {"kind": self.kind.value, "model": self.model, "method": self.method}
-        values |= {"share": self.share if self.share < 1 else None, "requests": written(self.requests) or None}
-        values |= {"from": self.since or None, "to": self.until, "times": self.times, "delay": self.delay}
-        values |= {"retry_after": self.retry_after, "text": self.text, "tries": self.tries}
-        return {name: value for name, value in values.items() if value is not None}
+        usual = Fault(self.kind)
+        given = {one.name: getattr(self, one.name) for one in fields(Fault)}
+        given = {name: value for name, value in given.items() if value != getattr(usual, name)}
+        if self.requests:
+            given["requests"] = ",".join(
+                str(first) if first == last else f"{first}-{last or ''}" for first, last in self.requests
+            )
+        names = {field: name for name, field in FIELDS.items()}
+        return {"kind": self.kind.value} | {names.get(name, name): value for name, value in given.items()}
+
+
+FIELDS: Final = {"from": "since", "to": "until"}
+"""The fields of a fault that the file calls otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +136,7 @@ class FaultPlan:
     def meets(self, index: int, number: int) -> bool:
         """Whether the fault at `index` is drawn for its request of this number, from 1."""
         fault = self.faults[index]
-        if fault.requests and not within(number, fault.requests):
+        if fault.requests and not any(first <= number <= (last or number) for first, last in fault.requests):
             return False
         return fault.share >= 1 or chance(self.seed, index, number) < fault.share
 
@@ -180,15 +155,3 @@ def chance(seed: int, index: int, number: int, salt: str = "") -> float:
 def pick(seed: int, index: int, number: int, options: Sequence[Choice]) -> Choice:
     """One of the options, chosen in the same way; independent of whether the fault is drawn."""
     return options[int(chance(seed, index, number, "pick") * len(options)) % len(options)]
-
-
-def within(number: int, spans: Collection[Span]) -> bool:
-    """Whether a number lies in one of the spans."""
-    return any(first <= number and (last is None or number <= last) for first, last in spans)
-
-
-def written(spans: Collection[Span]) -> str:
-    """Spans in the notation of a plan: `10-20,30,40-`."""
-    return ",".join(
-        str(first) if first == last else f"{first}-{'' if last is None else last}" for first, last in spans
-    )

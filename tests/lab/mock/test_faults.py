@@ -19,8 +19,8 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from lab.crash.loops import loops
-from lab.mock.fault_plan import PlanError, plan_of_flags, plan_text, read_flag, read_plan
-from lab.mock.faults import Fault, FaultKind, FaultPlan, RequestedFault
+from lab.mock.fault_plan import PlanError, plan_of_flags, plan_text, read_plan
+from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
@@ -50,11 +50,11 @@ def test_the_same_seed_draws_the_same_requests() -> None:
 
 
 def test_a_fault_meets_those_that_it_is_for() -> None:
-    asked = (
-        RequestedFault(MODEL, ("objects.create",)),
-        RequestedFault(MODEL, ("objects.filter",), writes=False),
-        RequestedFault("Users", ("objects.get", "set", "save")),
-        RequestedFault("Users", ("web_cabinet.get_usluga_list",), writes=False),
+    asked: tuple[tuple[str, tuple[str, ...], bool], ...] = (
+        (MODEL, ("objects.create",), True),
+        (MODEL, ("objects.filter",), False),
+        ("Users", ("objects.get", "set", "save"), True),
+        ("Users", ("web_cabinet.get_usluga_list",), False),
     )
     for fault, places in (
         (Fault(FaultKind.SLOW), [0, 1, 2, 3]),
@@ -66,7 +66,8 @@ def test_a_fault_meets_those_that_it_is_for() -> None:
         (Fault(FaultKind.FOREIGN, method="objects.filter"), [1]),
         (Fault(FaultKind.REFUSE), []),
     ):
-        assert [place for place, one in enumerate(asked) if fault.matches(one)] == places, fault
+        met = [fault.matches(model, methods, writes=writes) for model, methods, writes in asked]
+        assert [place for place, matches in enumerate(met) if matches] == places, fault
     spanned = Fault(FaultKind.SLOW, since=5.0, until=10.0)
     assert [moment for moment in (4.9, 5.0, 9.9, 10.0) if spanned.open_at(moment)] == [5.0, 9.9]
 
@@ -165,7 +166,7 @@ def test_flags(tmp_path: Path) -> None:
             plan_text(given)
     for flag, said in (("slo:0.1", "mean 'slow'"), ("slow:x", "'x' is not a number"), ("slow:2", "not a share")):
         with pytest.raises(PlanError, match=f"--fault {flag}: .*{said}"):
-            read_flag(flag)
+            plan_text([flag])
 
 
 # ---- over real sockets ---------------------------------------------------------------------------------------------
