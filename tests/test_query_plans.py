@@ -24,6 +24,7 @@ from lab.mock.lookups import select as looked_up
 ROOMS = ("lab", "jobs", "billing")
 ELSEWHERE = {
     "jobs/access/vault": "SQLite",
+    "lab/record/replay": "SQLite",
     "jobs/effects/password_file": "SQLite",
     "jobs/imports/seen_values": "SQLite",
     "jobs/imports/tables": "SQLite",

@@ -101,7 +101,7 @@ class Differ:
         self._volatile = tuple(volatile)
 
     async def __aiter__(self) -> AsyncIterator[Difference]:
-        asked: set[int] = set()
+        asked: set[bytes] = set()
         recording = await anyio.to_thread.run_sync(Recording, self._path)
         with recording:
             made_up = _names_of(recording, self._pseudonyms)
@@ -123,7 +123,7 @@ class Differ:
                         yield Difference(recorded.number, named(recorded.path, recorded.form), place, was, now)
 
     def _question(
-        self, recorded: Recorded, hidden_fields: Collection[str], asked: set[int], made_up: Pseudonyms | None
+        self, recorded: Recorded, hidden_fields: Collection[str], asked: set[bytes], made_up: Pseudonyms | None
     ) -> Call | None:
         """The call to ask again, None where there is none; counts the reason."""
         call = read_only(recorded, hidden_fields)

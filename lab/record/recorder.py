@@ -8,13 +8,12 @@ import asyncio
 import base64
 import contextlib
 import os
-import queue
-import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal
@@ -48,7 +47,6 @@ ROOM: Final = 16 * 1024 * 1024
 """Bytes of exchanges that may wait to be written before calls are held back."""
 
 _OVERHEAD: Final = 1024
-_BATCH: Final = 256
 _LEVEL: Final = 5
 _GZIP: Final = 31
 """The zlib parameter for a gzip header and trailer."""
@@ -59,7 +57,7 @@ _NO_SECRETS: Final = frozenset({"", "None"})
 
 
 class Recorder:
-    """A `CallObserver` that writes exchanges in a thread of its own; made by `open_recorder`.
+    """A `CallObserver` that writes exchanges in a task of its own; made by `open_recorder`.
 
     It never harms a run: when the file cannot be written any more it stops recording, and `failure` has the reason.
     """
@@ -84,20 +82,20 @@ class Recorder:
         )
         self._started = time.perf_counter()
         self._limit = room
-        self._waiting = 0
+        self._weight = 0
         self._room = asyncio.Event()
         self._room.set()
-        self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[tuple[int, float, CallRecord] | None] = queue.SimpleQueue()
+        self._queue: list[tuple[int, float, CallRecord]] = []
+        self._more = asyncio.Event()
+        self._ended = False
         self._pack = zlib.compressobj(_LEVEL, wbits=_GZIP)
-        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
     async def start(self) -> None:
         """Write the header. Raises RecordingError when that fails."""
         fault = await anyio.to_thread.run_sync(self._write, [msgspec.json.encode(self._header)])
         if fault is not None:
             raise RecordingError("The recording cannot be written: {why}.", why=fault)
-        self._thread.start()
+        self._task = asyncio.create_task(self._work())
 
     async def ready(self) -> None:
         """Wait while too many bytes are still to be written."""
@@ -111,61 +109,45 @@ class Recorder:
             return
         self.exchanges += 1
         at = max(time.perf_counter() - record.seconds - self._started, 0.0)
-        self._waiting += _weight(record)
-        if self._waiting >= self._limit:
+        self._weight += _weight(record)
+        if self._weight >= self._limit:
             self._room.clear()
-        self._queue.put((self.exchanges, at, record))
+        self._queue.append((self.exchanges, at, record))
+        self._more.set()
 
     async def close(self) -> None:
         """Write the waiting exchanges, and end the file. Raises RecordingBroken when some could not be written."""
-        self._queue.put(None)
+        self._ended = True
+        self._more.set()
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._thread.join)
+            await asyncio.wait((self._task,))
         if self.failure is not None:
             raise RecordingBroken("The recording lacks exchanges: {why}.", why=self.failure)
 
-    def _work(self) -> None:
-        """The thread: take the waiting exchanges, write them, notify the loop."""
-        ended = False
-        failure: str | None = None
-        while not ended:
-            taken = self._take()
-            ended = taken[-1] is None
-            batch = [each for each in taken if each is not None]
-            if failure is None:
-                failure = self._write((self._line(*each) for each in batch), end=ended)
-            # A closed loop needs no notification.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._written, sum(_weight(each[2]) for each in batch), failure)
-        if failure is not None:
-            # The loop may end before it handles the notification.
-            self.failure = failure
-
-    def _take(self) -> list[tuple[int, float, CallRecord] | None]:
-        taken = [self._queue.get()]
-        with contextlib.suppress(queue.Empty):
-            while taken[-1] is not None and len(taken) < _BATCH:
-                taken.append(self._queue.get_nowait())
-        return taken
+    async def _work(self) -> None:
+        """Write the waiting exchanges until the recording is closed and none waits."""
+        last = False
+        while not last and self.failure is None:
+            await self._more.wait()
+            self._more.clear()
+            batch, self._queue, last = self._queue, [], self._ended
+            lines = (self._line(*each) for each in batch)
+            self.failure = await anyio.to_thread.run_sync(partial(self._write, lines, end=last))
+            self._weight -= sum(_weight(record) for _, _, record in batch)
+            if self.failure is not None or self._weight < self._limit:
+                self._room.set()
 
     def _write(self, lines: Iterable[bytes], *, end: bool = False) -> str | None:
         pack = self._pack
         try:
-            packed = [pack.compress(line + b"\n") + pack.flush(zlib.Z_SYNC_FLUSH) for line in lines]
+            for line in lines:
+                write_all(self._descriptor, pack.compress(line + b"\n") + pack.flush(zlib.Z_SYNC_FLUSH))
             if end:
-                packed.append(pack.flush(zlib.Z_FINISH))
-            write_all(self._descriptor, b"".join(packed))
-            if end:
+                write_all(self._descriptor, pack.flush(zlib.Z_FINISH))
                 os.fsync(self._descriptor)
-        except Exception as fault:  # noqa: BLE001 — a thread that died silently would block the run for ever
+        except Exception as fault:  # noqa: BLE001 — whatever it is, the run goes on without its recording
             return str(fault) or type(fault).__name__
         return None
-
-    def _written(self, weight: int, failure: str | None) -> None:
-        self._waiting -= weight
-        self.failure = failure
-        if failure is not None or self._waiting < self._limit:
-            self._room.set()
 
     def _line(self, number: int, at: float, record: CallRecord) -> bytes:
         form = parse_qsl(record.form.decode("ascii"), keep_blank_values=True, errors="replace")
@@ -179,7 +161,7 @@ class Recorder:
             path=record.call.path,
             form=tuple(people.form(sent) if people else sent),
             seconds=round(record.seconds, 6),
-            outcome=_outcome(record.evidence),
+            outcome=_OUTCOMES[type(record.evidence)],
             answer=_answer(record, remover, people),
             instead=self._instead(record, remover),
         )
@@ -251,22 +233,15 @@ def _weight(record: CallRecord) -> int:
     return len(record.form) + len(record.answer) + _OVERHEAD
 
 
-def _outcome(evidence: Evidence | None) -> RecordedOutcome:  # noqa: PLR0911 — one a kind
-    match evidence:
-        case None:
-            return "cancelled"
-        case Accepted():
-            return "answered"
-        case RowRefused():
-            return "refused"
-        case Busy():
-            return "busy"
-        case SystemRefused():
-            return "system refused"
-        case NotSent():
-            return "not sent"
-        case Lost():
-            return "lost"
+_OUTCOMES: Final[dict[type[Evidence | None], RecordedOutcome]] = {
+    type(None): "cancelled",
+    Accepted: "answered",
+    RowRefused: "refused",
+    Busy: "busy",
+    SystemRefused: "system refused",
+    NotSent: "not sent",
+    Lost: "lost",
+}
 
 
 def _answer(record: CallRecord, remover: SecretRemover, people: PeopleRemover | None) -> RecordedAnswer | None:
