@@ -181,7 +181,7 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
 
     Ends with 1 where an answer differs.
     """
-    from lab.record.diff import diff
+    from lab.record.diff import Differ
 
     screen = Screen()
     settings = settings_in_force(flags, screen)
@@ -189,7 +189,7 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
     async def work() -> int:
         different = 0
         async with BillingClient(settings.client) as client:
-            differences = diff(file, client, pseudonyms=await _pseudonyms())
+            differences = Differ(file, client, pseudonyms=await _pseudonyms())
             async for difference in differences:
                 different += 1
                 screen.result(render(difference.text, limit=400), good=False)

@@ -7,8 +7,10 @@ two people may share one, as people do.
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum, auto
+from functools import reduce
 from hashlib import blake2b
 from ipaddress import IPv4Address
 from math import prod
@@ -26,6 +28,7 @@ _ALPHABETS: Final = (
     "АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ",
 )
 _PLACES: Final = {letter: (alphabet, place) for alphabet in _ALPHABETS for place, letter in enumerate(alphabet)}
+_NAMES: Final = (SURNAMES, NAMES, FATHERS)
 _ROUNDS: Final = 8
 _CHUNK: Final = 32
 """Letters that are permuted together; a longer text is permuted part by part."""
@@ -61,34 +64,23 @@ class Pseudonyms:
         """The made-up value for a text; an empty one stays, since it shows that something is cleared."""
         if not text.strip():
             return text
+        places = range(len(text))
         match kind:
             case PersonalKind.NAME:
-                return self._name(" ".join(text.split()))
-            case PersonalKind.PHONE:
-                return self._phone(text)
+                drawn = self._digest("name", " ".join(text.split()))
+                return " ".join(names[draw % len(names)] for names, draw in zip(_NAMES, drawn, strict=False))
             case PersonalKind.EMAIL:
                 return f"p{self._digest('email', text.strip().casefold()).hex()[:12]}@example.org"
+            case PersonalKind.PHONE:
+                digits = [place for place in places if text[place] in _ALPHABETS[0]]
+                return self._permuted(text, digits[-_SUBSCRIBER:] if len(digits) >= _WHOLE_NUMBER else digits)
             case PersonalKind.IP:
-                return self._address(text)
-            case PersonalKind.SHAPE | PersonalKind.COMMENT:
-                return self._permuted(text, range(len(text)))
-
-    def _name(self, name: str) -> str:
-        drawn = self._digest("name", name)
-        lists = (SURNAMES, NAMES, FATHERS)
-        return " ".join(names[drawn[place] % len(names)] for place, names in enumerate(lists))
-
-    def _phone(self, text: str) -> str:
-        digits = [place for place, letter in enumerate(text) if letter in _ALPHABETS[0]]
-        return self._permuted(text, digits[-_SUBSCRIBER:] if len(digits) >= _WHOLE_NUMBER else digits)
-
-    def _address(self, text: str) -> str:
-        try:
-            address = IPv4Address(int(text) if text.isascii() and text.isdigit() else text)
-        except ValueError:
-            return self._permuted(text, range(len(text)))
-        made_up = IPv4Address((10 << 24) + int.from_bytes(self._digest("ip", str(address))[:3], "big"))
-        return str(int(made_up)) if text.isdigit() else str(made_up)
+                with suppress(ValueError):
+                    address = IPv4Address(int(text) if text.isascii() and text.isdigit() else text)
+                    drawn = self._digest("ip", str(address))
+                    made_up = IPv4Address((10 << 24) + int.from_bytes(drawn[:3], "big"))
+                    return str(int(made_up)) if text.isdigit() else str(made_up)
+        return self._permuted(text, places)
 
     def _permuted(self, text: str, places: Sequence[int]) -> str:
         """The text with the letters and digits at these places permuted, all others as they are."""
@@ -97,22 +89,22 @@ class Pseudonyms:
         for begin in range(0, len(own), _CHUNK):
             chunk = own[begin : begin + _CHUNK]
             alphabets = [_PLACES[letters[place]][0] for place in chunk]
-            numbers = self._feistel([_PLACES[letters[place]][1] for place in chunk], [*map(len, alphabets)], begin)
-            for place, alphabet, number in zip(chunk, alphabets, numbers, strict=True):
-                letters[place] = alphabet[number]
+            radices = [*map(len, alphabets)]
+            # Of two halves, numbers whose digits have these radices, each in turn adds what is drawn of the other.
+            half = len(chunk) // 2
+            halves = (slice(half), slice(half, None))
+            numbers = [_PLACES[letters[place]][1] for place in chunk]
+            sides = [_packed(numbers[each], radices[each]) for each in halves]
+            for step in range(_ROUNDS):
+                changed = step % 2
+                drawn = self._digest("shape", *map(str, (begin, step, *radices, sides[1 - changed])))
+                sides[changed] = (sides[changed] + int.from_bytes(drawn, "big")) % prod(radices[halves[changed]])
+            for rest, each in zip(sides, halves, strict=True):
+                value = rest
+                for place, alphabet in reversed([*zip(chunk[each], alphabets[each], strict=True)]):
+                    value, number = divmod(value, len(alphabet))
+                    letters[place] = alphabet[number]
         return "".join(letters)
-
-    def _feistel(self, symbols: Sequence[int], radices: Sequence[int], part: int) -> Iterator[int]:
-        """A keyed permutation of all symbols with these radices."""
-        half = len(symbols) // 2
-        sides = [_packed(symbols[:half], radices[:half]), _packed(symbols[half:], radices[half:])]
-        sizes = [prod(radices[:half]), prod(radices[half:])]
-        for step in range(_ROUNDS):
-            changed = step % 2
-            drawn = self._digest("shape", *map(str, (part, step, *radices, sides[1 - changed])))
-            sides[changed] = (sides[changed] + int.from_bytes(drawn, "big")) % sizes[changed]
-        yield from _unpacked(sides[0], radices[:half])
-        yield from _unpacked(sides[1], radices[half:])
 
     def _digest(self, *parts: str) -> bytes:
         return blake2b("\0".join(parts).encode(errors="surrogatepass"), key=self._secret).digest()
@@ -147,16 +139,5 @@ def _make_secret(path: Path) -> None:
         made.unlink()
 
 
-def _packed(symbols: Sequence[int], radices: Sequence[int]) -> int:
-    value = 0
-    for symbol, radix in zip(symbols, radices, strict=True):
-        value = value * radix + symbol
-    return value
-
-
-def _unpacked(value: int, radices: Sequence[int]) -> list[int]:
-    symbols: list[int] = []
-    for radix in reversed(radices):
-        value, symbol = divmod(value, radix)
-        symbols.append(symbol)
-    return symbols[::-1]
+def _packed(numbers: Sequence[int], radices: Sequence[int]) -> int:
+    return reduce(lambda value, digit: value * digit[1] + digit[0], zip(numbers, radices, strict=True), 0)

@@ -16,7 +16,7 @@ from billing.api.calls import Call, ChainStep, create, filter_, get, version
 from billing.api.client import BillingClient, ClientSettings
 from billing.errors import BillingAway
 from billing.secret import Secret
-from lab.record.diff import Difference, Tally, diff, differences, read_only
+from lab.record.diff import Differ, Difference, Tally, differences, read_only
 from lab.record.pseudonyms import Pseudonyms
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recorded, RecordingError
@@ -54,7 +54,7 @@ async def record(path: Path, url: str, calls: Sequence[Call], pseudonyms: Pseudo
 
 async def found(path: Path, url: str, **more: Any) -> tuple[list[Difference], Tally]:
     async with BillingClient(ClientSettings(url)) as client:
-        differ = diff(path, client, **more)
+        differ = Differ(path, client, **more)
         return [each async for each in differ], differ.tally
 
 
