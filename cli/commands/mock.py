@@ -124,7 +124,7 @@ def serve(  # noqa: PLR0913 - each is a flag
 
     With --control-port the second line is `control: URL`.
     """
-    from lab.mock.fault_plan import plan_of_flags
+    from lab.mock.faults import plan_of_flags
     from lab.mock.quirks import read_quirks
     from lab.mock.server import read_schedule, running
     from lab.mock.server import serve as serve_mock

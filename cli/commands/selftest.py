@@ -306,7 +306,7 @@ def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
     from lab.crash.experiment import Lab
     from lab.crash.program import ProgramUnderTest, without_settings
     from lab.crash.summary import heading, line_of
-    from lab.mock.fault_plan import plan_text
+    from lab.mock.faults import plan_text
 
     faults = plan_text(series.faults) if series.faults else None
     given = _settings(series.config) if series.declaration is None else None

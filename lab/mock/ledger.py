@@ -9,20 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple
 
 from billing.database.database import Database
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import Value, sql_block
 from lab.mock.connection import MockConnection
 
-LONGEST_METHODS: Final = 120
-LONGEST_WHAT: Final = 1000
 
-
-class LedgerEntry(msgspec.Struct, frozen=True):
+class LedgerEntry(NamedTuple):
     """One effect: `what` is the JSON of the written fields, in the API's notation; fields as in ledger.sql."""
 
     request: int
@@ -63,8 +58,8 @@ _ENTER: Final = sql_block("ledger", "enter", "lab.mock.sql").text
 
 
 def enter(connection: MockConnection, entry: LedgerEntry) -> None:
-    """Write an effect; it is committed together with the effect."""
-    connection.execute(_ENTER, msgspec.structs.astuple(entry))
+    """Write an effect, as much as its columns hold; it is committed together with the effect."""
+    connection.execute(_ENTER, entry._replace(methods=entry.methods[:120], what=entry.what[:1000]))
 
 
 def last_request(connection: MockConnection) -> int:

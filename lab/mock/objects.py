@@ -16,7 +16,7 @@ import msgspec
 from billing.database.reader import DatabaseRow
 from lab.mock.connection import MockConnection
 from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, OPERATION_TYPES, Field, MockModel, ValueType
-from lab.mock.ledger import LONGEST_METHODS, LONGEST_WHAT, LedgerEntry, enter
+from lab.mock.ledger import LedgerEntry, enter
 from lab.mock.lookups import columns_of, select
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import MockRefusal, already_deleted, none_found, required, several_found, unknown_attribute
@@ -281,11 +281,11 @@ class Work:
             request=self._request,
             happened=self.now,
             model=model.name,
-            methods=self._methods[:LONGEST_METHODS],
+            methods=self._methods,
             table=model.table,
             key=target.key,
             subject=_whole(target.stored[model.subject]),
-            what=msgspec.json.encode(what | beside).decode()[:LONGEST_WHAT],
+            what=msgspec.json.encode(what | beside).decode(),
         )
         enter(self.connection, entry)
 

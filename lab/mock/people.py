@@ -119,14 +119,14 @@ def _day(year: int, month: int, day: int) -> datetime:
 
 
 class People:
-    """Generates subscribers; `last` holds the last id of each table, `made` the number so far."""
+    """Generates subscribers; `last` holds the last id of each table, `deleted` counts those that are so far."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
         # A separate stream, so that passwords do not affect the other values.
         self._passwords = Random(seed)
         self.last = dict.fromkeys(_TABLES, 0) | {"abonents": FIRST_SUBSCRIBER - 1}
-        self.made = dict.fromkeys(_TABLES, 0)
+        self.deleted = 0
         self._rows: dict[str, list[Columns]] = {}
         self._account = 0
         self._number: str | None = None
@@ -142,6 +142,7 @@ class People:
         while made < alive - examples:
             deleted = self._random.random() < _DELETED
             made += not deleted
+            self.deleted += deleted
             self._subscriber(deleted=deleted)
             if len(self._rows["abonents"]) >= size:
                 yield self._rows
@@ -154,7 +155,6 @@ class People:
         """Add a row with the next id of its table, or the wanted one where it is free; returns the id."""
         key = wanted if wanted > self.last[table] else self.last[table] + 1
         self.last[table] = key
-        self.made[table] += 1
         self._rows[table].append((key, *values))
         return key
 
@@ -188,7 +188,6 @@ class People:
         self._add("attribute_values", 1392, 7, "пенсионер")
 
     def _example(self, subscriber: int, folder: int, number: str, sms: str, balance: int) -> None:
-        self.made["abonents"] += 1
         account = self._add("admin_accounts", balance * SCALE, 0, 0, 0, -50 * SCALE)
         name = f"{SURNAMES[0]} {NAMES[0]} {FATHERS[0]}"
         self._rows["abonents"].append((

@@ -118,9 +118,6 @@ class Population:
 
     subscribers: int
     deleted: int
-    accounts: int
-    users: int
-    operations: int
     folders: tuple[int, ...]
 
 
@@ -180,14 +177,7 @@ def create(
             leave_out(connection, name)
     finally:
         connection.close()
-    return Population(
-        subscribers=subscribers,
-        deleted=people.made["abonents"] - subscribers,
-        accounts=people.made["admin_accounts"],
-        users=people.made["users"],
-        operations=people.made["finance_operations"],
-        folders=tuple(FOLDERS),
-    )
+    return Population(subscribers, people.deleted, tuple(FOLDERS))
 
 
 def _definitions() -> Iterator[str]:

@@ -25,7 +25,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
@@ -43,15 +43,14 @@ from billing.database.dsn import Dsn
 from billing.errors import SettingsError
 from lab.mock.chain import parse
 from lab.mock.fault_injector import Injector, page, respond
-from lab.mock.fault_plan import PlanError, nearest, read_plan
-from lab.mock.faults import FaultPlan
+from lab.mock.faults import FaultPlan, PlanError, nearest, read_plan
 from lab.mock.ledger import Ledger
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.refusals import MockRefusal
 from lab.mock.worker import MockAnswer, Worker, refused
 
 LOOPBACK: Final = "127.0.0.1"
-"""The control endpoint is only for this machine."""
+"""It is only for this machine."""
 
 _WAITING_CONNECTIONS: Final = 512
 _PATIENCE: Final = 3600.0
@@ -59,16 +58,15 @@ _PATIENCE: Final = 3600.0
 
 
 class Port:
-    """An address of a server; `open` and `close` may alternate. Raises OSError when it is taken."""
+    """A port of this machine; `open` and `close` may alternate. Raises OSError when it is taken."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
         self._runner = runner
-        self._host = host
         self._site: web.SockSite | None = None
         # Bound without listening: this reserves the port while it is closed, and connections are refused.
-        self._claim = _bind(host, port)
+        self._claim = _bound(port)
         self._number: int = self._claim.getsockname()[1]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._number}"
+        self.url = f"http://{LOOPBACK}:{self._number}"
         self._ending: set[asyncio.Task[None]] = set()
 
     @property
@@ -79,13 +77,8 @@ class Port:
     async def open(self) -> None:
         """Start to listen."""
         if self._site is None:
-            listening = _bind(self._host, self._number)
-            site = web.SockSite(self._runner, listening, backlog=_WAITING_CONNECTIONS)
-            try:
-                await site.start()
-            except BaseException:
-                listening.close()
-                raise
+            site = web.SockSite(self._runner, _bound(self._number), backlog=_WAITING_CONNECTIONS)
+            await site.start()
             self._site = site
 
     async def close(self) -> None:
@@ -107,19 +100,15 @@ class Port:
         """Release the port for good."""
         for ending in self._ending:
             ending.cancel()
-        with suppress(OSError):
-            self._claim.close()
+        self._claim.close()
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    made = socket.socket(family, kind, protocol)
+def _bound(port: int) -> socket.socket:
+    made = socket.socket()
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        made.bind(address)
+        made.bind((LOOPBACK, port))
     except OSError:
         made.close()
         raise
@@ -225,18 +214,20 @@ class MockBilling(Worker):
         """The aiohttp application; middlewares can disturb it."""
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
         application.router.add_post("/rest_api/v2/{model}/", self._api)
-        application.router.add_get("/mock/health", self._health)
+        application.router.add_get("/mock/health", partial(_tell, lambda: {"status": "ok"}))
         application.router.add_get("/mock/ledger", self._summary)
         return application
 
     def control(self) -> web.Application:
         """The aiohttp application of the control endpoint."""
         application = web.Application(middlewares=[_answer_control_error])
-        application.router.add_get("/faults", self._get_faults)
-        application.router.add_put("/faults", self._put_faults)
-        application.router.add_get("/ledger", self._get_ledger)
-        application.router.add_get("/state", self._get_state)
-        application.router.add_put("/state", self._put_state)
+        for path, tell, change in (
+            ("/faults", self.faults.report, self._set_faults),
+            ("/state", self.state, self._set_state),
+        ):
+            application.router.add_get(path, partial(_tell, tell))
+            application.router.add_put(path, partial(_change, change, tell))
+        application.router.add_get("/ledger", self._ledger_page)
         return application
 
     def state(self) -> dict[str, object]:
@@ -328,26 +319,12 @@ class MockBilling(Worker):
         if not answer.done():
             answer.set_result(said)
 
-    async def _health(self, _: web.Request) -> web.Response:
-        return _json({"status": "ok"})
-
     async def _summary(self, _: web.Request) -> web.Response:
         return _json(await anyio.to_thread.run_sync(self.summary))
 
     # ---- the control endpoint ------------------------------------------------------------------------------------
 
-    async def _get_faults(self, _: web.Request) -> web.Response:
-        return _json(self.faults.report())
-
-    async def _put_faults(self, request: web.Request) -> web.Response:
-        try:
-            plan = read_plan(await request.text(), "the plan")
-        except (PlanError, UnicodeDecodeError) as error:
-            raise _Refused(str(error)) from error
-        self.faults.set(plan)
-        return _json(self.faults.report())
-
-    async def _get_ledger(self, request: web.Request) -> web.Response:
+    async def _ledger_page(self, request: web.Request) -> web.Response:
         model, _, subject = request.query.get("after", "").rpartition(":")
         try:
             start, size = int(subject or 0), int(request.query.get("limit", PAGE))
@@ -363,12 +340,15 @@ class MockBilling(Worker):
 
         return _json(await anyio.to_thread.run_sync(read))
 
-    async def _get_state(self, _: web.Request) -> web.Response:
-        return _json(self.state())
-
-    async def _put_state(self, request: web.Request) -> web.Response:
+    def _set_faults(self, body: bytes) -> None:
         try:
-            wanted = msgspec.json.decode(await request.read())
+            self.faults.set(read_plan(body.decode(), "the plan"))
+        except (PlanError, UnicodeDecodeError) as error:
+            raise _Refused(str(error)) from error
+
+    def _set_state(self, body: bytes) -> None:
+        try:
+            wanted = msgspec.json.decode(body)
         except msgspec.DecodeError as error:
             raise _Refused(f"this is not JSON: {error}") from error
         if not isinstance(wanted, dict):
@@ -380,7 +360,15 @@ class MockBilling(Worker):
                 raise _Refused(f"{name}: {value!r} cannot be set")
         for name, value in wanted.items():
             setattr(self, name, value)
-        return _json(self.state())
+
+
+async def _tell(tell: Callable[[], object], _: web.Request) -> web.Response:
+    return _json(tell())
+
+
+async def _change(change: Callable[[bytes], None], tell: Callable[[], object], request: web.Request) -> web.Response:
+    change(await request.read())
+    return _json(tell())
 
 
 def _is_number(value: object) -> bool:
@@ -424,7 +412,6 @@ def _json(value: object, status: int = 200) -> web.Response:
 async def running(  # noqa: PLR0913 - each is a trait of a server, all but the first by name
     place: Dsn | Path | str,
     *,
-    host: str = "127.0.0.1",
     port: int = 0,
     latency: float = 0.0,
     slots: int = 64,
@@ -440,7 +427,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
 ) -> AsyncIterator[MockBilling]:
     """A mock billing over a database made by `population.create`, while the context lasts.
 
-    `port` 0 takes a free one; with a `control_port` there is a control endpoint on 127.0.0.1, 0 as before. `latency`
+    `port` 0 takes a free one; with a `control_port` there is a control endpoint, 0 as before. `latency`
     is in seconds, `slots` the number of requests in work, `queue` the number that may wait, and `capacity` changes
     the slots over time. With a `stack_rate`, in entries a second, a write has its effect after its answer, and `busy`
     refuses conflicting writes until then. `licence` is the number of subscribers that it may have. `quirks` changes
@@ -466,23 +453,23 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
         stack.push_async_callback(anyio.to_thread.run_sync, server.database.close)
         stack.push_async_callback(server.stop)
         stack.push_async_callback(server.wait_for_requests)
-        door = await _open_port(stack, server.application(middlewares), host, port)
+        door = await _open_port(stack, server.application(middlewares), port)
         stack.callback(injector.end)
         server.open_at(door)
         if control_port is not None:
-            server.control_url = (await _open_port(stack, server.control(), LOOPBACK, control_port)).url
+            server.control_url = (await _open_port(stack, server.control(), control_port)).url
         await _run_beside(stack, injector.watch_port(door.open, door.close))
         if capacity is not None:
             await _run_beside(stack, server.follow(capacity))
         yield server
 
 
-async def _open_port(stack: AsyncExitStack, application: web.Application, host: str, port: int) -> Port:
+async def _open_port(stack: AsyncExitStack, application: web.Application, port: int) -> Port:
     """An application on a port, until the stack unwinds."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    door = Port(runner, host, port)
+    door = Port(runner, port)
     stack.callback(door.release)
     await door.open()
     return door

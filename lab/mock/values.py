@@ -70,12 +70,6 @@ def _integer(value: object) -> int:
     return int(value)
 
 
-def _money(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    return scaled(Decimal(str(value)))
-
-
 def _flag(value: object) -> int:
     flag = int(value) if isinstance(value, bool) else _integer(value)
     if flag not in {0, 1}:
@@ -89,27 +83,19 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _date(value: object) -> date:
-    return datetime.strptime(_text(value), _DATE).date()  # noqa: DTZ007 - the billing's dates have no zone
-
-
-def _timestamp(value: object) -> datetime:
+def _moment(value: object) -> datetime:
     text = _text(value)
-    return datetime.strptime(text, _TIMESTAMP if " " in text else _DATE)  # noqa: DTZ007 - the same
-
-
-def _address(value: object) -> int | None:
-    return int(IPv4Address(_text(value))) if value not in {"", 0} else None
+    return datetime.strptime(text, _TIMESTAMP if " " in text else _DATE)  # noqa: DTZ007 - the billing has no zone
 
 
 _STORED: Final[dict[ValueType, Callable[[object], Stored]]] = {
     ValueType.INTEGER: _integer,
     ValueType.TEXT: _text,
     ValueType.CHAR: _text,
-    ValueType.MONEY: _money,
+    ValueType.MONEY: lambda value: scaled(Decimal(_text(value))),
     ValueType.NUMBER: _text,
     ValueType.FLAG: _flag,
-    ValueType.DATE: _date,
-    ValueType.TIMESTAMP: _timestamp,
-    ValueType.ADDRESS: _address,
+    ValueType.DATE: lambda value: datetime.strptime(_text(value), _DATE).date(),  # noqa: DTZ007 - the same
+    ValueType.TIMESTAMP: _moment,
+    ValueType.ADDRESS: lambda value: int(IPv4Address(_text(value))) if value not in {"", 0} else None,
 }

@@ -26,12 +26,11 @@ from billing.errors import BillingAway
 from billing.secret import PLACEHOLDER
 from engine.evidence import Lost, NotSent, readable
 from lab.record.matching import meets_veiled, named, request_of
-from lab.record.people_remover import PeopleRemover
-from lab.record.pseudonyms import Pseudonyms
+from lab.record.pseudonyms import PeopleRemover, Pseudonyms
 from lab.record.recording import Recorded, Recording, RecordingError
 from texts.said import Said, said
 
-VOLATILE: Final = ("Version:result.*time*", "Version:result.*date*")
+_VOLATILE: Final = ("Version:result.*time*", "Version:result.*date*")
 """Values that differ in every answer: the server's clock."""
 
 _READS: Final = frozenset({"objects.get", "objects.filter", "get_user_by_suid", "web_cabinet.get_usluga_list"})
@@ -87,9 +86,8 @@ class Tally:
 class Differ:
     """The differences between the live billing of `client` and a recording, to be iterated over once.
 
-    `volatile` are patterns of values that are not compared, as `Users:result*.fields.last_seen`. Of a recording with
-    made-up people the live answers are compared by the same `pseudonyms`. `tally` is complete at the end. Iterating
-    raises BillingAway when the billing does not answer, NotARecording and RecordingError.
+    Of a recording with made-up people the live answers are compared by the same `pseudonyms`. `tally` is complete at
+    the end. Iterating raises BillingAway when the billing does not answer, NotARecording and RecordingError.
     """
 
     def __init__(
@@ -97,13 +95,11 @@ class Differ:
         path: Path | str,
         client: BillingClient,
         *,
-        volatile: Collection[str] = VOLATILE,
         pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self.tally = Tally()
         self._path = path
         self._client = client
-        self._volatile = tuple(volatile)
         self._pseudonyms = pseudonyms
         self._asked: set[bytes] = set()
 
@@ -131,7 +127,7 @@ class Differ:
                     seen = status, headers, PeopleRemover(made_up, call.model).body(headers, body)
                 for place, was, now in _compared(recorded, seen):
                     where = f"{call.model}:{place}"
-                    if not any(fnmatchcase(where, pattern) for pattern in self._volatile):
+                    if not any(fnmatchcase(where, pattern) for pattern in _VOLATILE):
                         yield Difference(recorded.number, named(recorded.path, recorded.form), place, was, now)
 
     def _question(

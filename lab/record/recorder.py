@@ -29,8 +29,7 @@ from billing.api.secrets import SecretRemover
 from billing.api.wire import CallRecord
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.access.durable import write_all
-from lab.record.people_remover import PeopleRemover
-from lab.record.pseudonyms import Pseudonyms
+from lab.record.pseudonyms import PeopleRemover, Pseudonyms
 from lab.record.recording import (
     FORMAT,
     Instead,

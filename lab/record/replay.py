@@ -26,7 +26,7 @@ import sqlite3
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,129 +42,15 @@ from billing.api.secrets import SecretRemover
 from billing.database.sql_blocks import sql_block
 from jobs.spec.columns import KNOWN, normalise_header, titles_of
 from jobs.spec.spec import JobSpec
-from lab.record.matching import RECORDED_MARK, RecordedRequest, compared_subscriber, marks, named, request_of
-from lab.record.people_remover import kind_of
-from lab.record.pseudonyms import Pseudonyms
-from lab.record.recording import NotARecording, Recorded, RecordedAnswer, Recording, RecordingError, RecordingHeader
-
-# ---- exchanges of a recording, found by their requests ------------------------------------------------------------
-
-_MOST_VEILS: Final = 1000
-"""Different sets of places with a `•••`: each is looked for at every request. The jobs make a few."""
-
-
-class UsedUp(LookupError):
-    """Raised when a request was recorded, and all of its answers have been given already."""
-
-
-class Exchanges:
-    """The exchanges to replay, until `close`; used by one thread at a time.
-
-    A recording can be gigabytes: it is unpacked into a temporary database. `•••` in a request's texts, which matches
-    anything, is rare; the places with it are known, and such requests are found by their other texts.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        """Unpack and index; raises NotARecording and RecordingError."""
-        self._veils: list[frozenset[str]] = []
-        # The database keeps the file open that goes with its name, and nothing is ever committed to it.
-        with tempfile.NamedTemporaryFile() as file:
-            self._database = sqlite3.connect(file.name, check_same_thread=False)
-            self._run("unlogged")
-            self._run("table")
-        try:
-            with Recording(path) as recording:
-                self._recording = recording
-                self.header: RecordingHeader = recording.header
-                self._take_in(recording)
-                self.whole: bool = recording.whole
-            self._run("index")
-        except sqlite3.Error as fault:
-            self.close()
-            raise RecordingError(
-                "The recording {path} cannot be unpacked into {folder}: {why}. Make room there, or set "
-                "TMPDIR to another folder.",
-                path=path,
-                folder=tempfile.gettempdir(),
-                why=str(fault),
-            ) from None
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Delete the temporary database."""
-        self._database.close()
-
-    def request(self, path: str, form: list[tuple[str, str]]) -> RecordedRequest:
-        """The request in comparable form, from its path as it came over HTTP."""
-        base = self.header.base_path
-        if base and path.startswith(f"{base}/"):
-            path = path[len(base) :]
-        return request_of(path, form, self.header.hidden_fields)
-
-    def take(self, request: RecordedRequest) -> Recorded | None:
-        """The next recorded exchange of this request, None when it was never recorded.
-
-        Exchanges that never reached the billing, or that the client cancelled, are skipped as long as there is an
-        answer. Raises UsedUp.
-        """
-        known = False
-        for veil in (frozenset[str](), *self._veils):
-            if not veil <= request.texts.keys():
-                continue
-            for number, served, line in self._run("of_request", digest=request.digest(veil)):
-                recorded = self._recording.decode(line)
-                if veil and not request.meets(self._comparable(recorded)):
-                    continue
-                known = True
-                if not served:
-                    self._run("serve", number=number)
-                    return recorded
-                break
-        if known:
-            raise UsedUp
-        return None
-
-    def never_made(self, most: int) -> Iterator[Recorded]:
-        """The first `most` exchanges that were not requested, in the order of the recording."""
-        return (self._recording.decode(line) for (line,) in self._run("never_made", most=most))
-
-    def due(self) -> int:
-        """The number of exchanges that were not requested."""
-        ((count,),) = self._run("due")
-        return int(count)
-
-    def _take_in(self, recording: Recording) -> None:
-        veils: set[frozenset[str]] = set()
-        for line in recording.lines():
-            recorded = recording.decode(line)
-            request = self._comparable(recorded)
-            veils.add(request.veiled)
-            if len(veils) > _MOST_VEILS:
-                raise NotARecording(
-                    "The recording hides secrets in more than {most} different places.", most=_MOST_VEILS
-                )
-            # They never reached a billing, or the client cancelled them, or they ask for other subscribers each time.
-            instead = recorded.instead
-            spare = instead is not None and (instead.what == "cancelled" or not instead.left)
-            spare = spare or compared_subscriber(recorded.path, recorded.form) is not None
-            self._run("add", digest=request.digest(request.veiled), spare=spare, line=line)
-        self._veils = sorted(veils - {frozenset()}, key=sorted)
-
-    def _comparable(self, recorded: Recorded) -> RecordedRequest:
-        return request_of(recorded.path, recorded.form, self.header.hidden_fields)
-
-    def _run(self, block: str, **values: object) -> sqlite3.Cursor:
-        return self._database.execute(sql_block("replay", block, "lab.record").text, values)
-
-
-# ---- a recording served over HTTP ---------------------------------------------------------------------------------
-
+from lab.record.matching import RECORDED_MARK, compared_subscriber, marks, named, request_of
+from lab.record.pseudonyms import Pseudonyms, kind_of
+from lab.record.recording import NotARecording, Recorded, RecordedAnswer, Recording, RecordingError
 
 MAX_UNASKED_SHOWN: Final = 1000
 """Requests of each kind that a report lists; the counts are complete."""
 
+_MOST_VEILS: Final = 1000
+"""Different sets of places with a `•••`: each is looked for at every request. The jobs make a few."""
 _LOOPBACK: Final = "127.0.0.1"
 _LARGEST_BODY: Final = 64 * 1024 * 1024
 _SLACK: Final = 1.0
@@ -196,37 +82,66 @@ class ReplayReport:
 
 
 class Replay:
-    """A running replay, at `url`; made by `replaying`. `whole` tells whether the recording is complete."""
+    """A running replay, at `url`; made by `replaying`.
 
-    def __init__(self, exchanges: Exchanges, speed: Speed) -> None:
+    A recording can be gigabytes: it is unpacked into a temporary database. `•••` in a request's texts, which matches
+    anything, is rare; the places with it are known, and such requests are found by their other texts.
+    """
+
+    def __init__(self, path: Path | str, speed: Speed) -> None:
+        """Unpack and index; raises NotARecording and RecordingError."""
         self.url = ""
-        self.whole = exchanges.whole
-        self._exchanges = exchanges
         self._speed: Speed = speed
-        self._remover = SecretRemover(exchanges.header.hidden_fields)
         self._served = 0
         self._refused: Counter[str] = Counter()
         self._refused_more = 0
         self._runs: dict[str, str] = {}
         self._final: ReplayReport | None = None
+        self._veils: list[frozenset[str]] = []
+        # The database keeps the file open that goes with its name, and nothing is ever committed to it.
+        with tempfile.NamedTemporaryFile() as file:
+            self._database = sqlite3.connect(file.name, check_same_thread=False)
+            self._run("unlogged")
+            self._run("table")
+        try:
+            with Recording(path) as recording:
+                self._recording = recording
+                self._hidden = recording.header.hidden_fields
+                self._take_in(recording)
+            self._run("index")
+        except sqlite3.Error as fault:
+            self._database.close()
+            raise RecordingError(
+                "The recording {path} cannot be unpacked into {folder}: {why}. Make room there, or set "
+                "TMPDIR to another folder.",
+                path=path,
+                folder=tempfile.gettempdir(),
+                why=str(fault),
+            ) from None
+        except BaseException:
+            self._database.close()
+            raise
+        self._remover = SecretRemover(self._hidden)
 
     def report(self) -> ReplayReport:
         """The report so far, or the final one when it has ended."""
         if self._final is not None:
             return self._final
-        never = [named(recorded.path, recorded.form) for recorded in self._exchanges.never_made(MAX_UNASKED_SHOWN)]
+        lines = self._run("never_made", most=MAX_UNASKED_SHOWN)
+        never_made = [self._recording.decode(line) for (line,) in lines]
+        ((due,),) = self._run("due")
         return ReplayReport(
             self._served,
             tuple(self._refused),
             self._refused.total() + self._refused_more,
-            tuple(never),
-            self._exchanges.due(),
+            tuple(named(recorded.path, recorded.form) for recorded in never_made),
+            due,
         )
 
     def end(self) -> None:
-        """Keep the report and close the recording."""
+        """Keep the report and delete the temporary database."""
         self._final = self.report()
-        self._exchanges.close()
+        self._database.close()
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -242,6 +157,49 @@ class Replay:
     async def _report(self, _: web.Request) -> web.Response:
         return _json(asdict(self.report()))
 
+    def _take_in(self, recording: Recording) -> None:
+        veils: set[frozenset[str]] = set()
+        for line in recording.lines():
+            recorded = recording.decode(line)
+            request = request_of(recorded.path, recorded.form, self._hidden)
+            veils.add(request.veiled)
+            if len(veils) > _MOST_VEILS:
+                raise NotARecording(
+                    "The recording hides secrets in more than {most} different places.", most=_MOST_VEILS
+                )
+            # They never reached a billing, or the client cancelled them, or they ask for other subscribers each time.
+            instead = recorded.instead
+            spare = instead is not None and (instead.what == "cancelled" or not instead.left)
+            spare = spare or compared_subscriber(recorded.path, recorded.form) is not None
+            self._run("add", digest=request.digest(request.veiled), spare=spare, line=line)
+        self._veils = sorted(veils - {frozenset()}, key=sorted)
+
+    def _take(self, path: str, form: list[tuple[str, str]]) -> Recorded | str:
+        """The next recorded exchange of a request, or why there is none.
+
+        Exchanges that never reached the billing, or that the client cancelled, are skipped as long as there is an
+        answer.
+        """
+        base = self._recording.header.base_path
+        request = request_of(path.removeprefix(base) if path.startswith(f"{base}/") else path, form, self._hidden)
+        why = "is not in the recording"
+        for veil in (frozenset[str](), *self._veils):
+            if not veil <= request.texts.keys():
+                continue
+            for number, served, line in self._run("of_request", digest=request.digest(veil)):
+                recorded = self._recording.decode(line)
+                if veil and not request.meets(request_of(recorded.path, recorded.form, self._hidden)):
+                    continue
+                if not served:
+                    self._run("serve", number=number)
+                    return recorded
+                why = "is asked more often than it was recorded"
+                break
+        return why
+
+    def _run(self, block: str, **values: object) -> sqlite3.Cursor:
+        return self._database.execute(sql_block("replay", block, "lab.record").text, values)
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         body = (await request.read()).decode("utf-8", "replace")
         form = parse_qsl(body, keep_blank_values=True, errors="replace")
@@ -250,12 +208,9 @@ class Replay:
         if (subscriber := compared_subscriber(request.path, form)) is not None:
             alone = {"pk": subscriber, "model": "Abonents", "fields": {"id": subscriber}}
             return _json({"call": "objects.filter", "result": [alone]})
-        try:
-            recorded = self._exchanges.take(self._exchanges.request(request.path, form))
-        except UsedUp:
-            return self._refuse(request.path, form, "is asked more often than it was recorded")
-        if recorded is None:
-            return self._refuse(request.path, form, "is not in the recording")
+        recorded = self._take(request.path, form)
+        if isinstance(recorded, str):
+            return self._refuse(request.path, form, recorded)
         self._served += 1
         requested = marks(form)
         self._runs |= {run: requested[number] for number, run in marks(recorded.form).items() if number in requested}
@@ -300,8 +255,7 @@ async def replaying(path: Path | str, *, port: int = 0, speed: Speed = "at once"
 
     `port` 0 takes a free one. Raises NotARecording, RecordingError, and OSError for a port taken.
     """
-    exchanges = await anyio.to_thread.run_sync(Exchanges, path)
-    replay = Replay(exchanges, speed)
+    replay = await anyio.to_thread.run_sync(Replay, path, speed)
     runner = web.AppRunner(replay.application(), access_log=None, shutdown_timeout=1.0)
     try:
         await runner.setup()

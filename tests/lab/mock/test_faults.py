@@ -19,8 +19,7 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from lab.crash.loops import loops
-from lab.mock.fault_plan import PlanError, plan_of_flags, plan_text, read_plan
-from lab.mock.faults import Fault, FaultKind, FaultPlan
+from lab.mock.faults import Fault, FaultKind, FaultPlan, PlanError, plan_of_flags, plan_text, read_plan
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save

@@ -17,7 +17,7 @@ from lab.record import recording as format_of
 from lab.record.diff import differences
 from lab.record.matching import meets_veiled, request_of
 from lab.record.recording import NotARecording, Recording, RecordingError
-from lab.record.replay import Exchanges
+from lab.record.replay import Replay
 
 MEBIBYTE = 2**20
 HEADER = json.dumps({"recording": 1, "program": "x", "base_path": "", "started": ""}).encode() + b"\n"
@@ -90,7 +90,7 @@ def test_what_is_no_exchange_is_refused(tmp_path: Path, line: bytes) -> None:
     path = packed(tmp_path / "odd.rec", [HEADER, line])
     why = "is not an exchange|more than 1000 different places"
     with little_memory(64 * MEBIBYTE), pytest.raises(NotARecording, match=why):
-        Exchanges(path)
+        Replay(path, "at once")
     with pytest.raises(NotARecording):
         Recording(packed(tmp_path / "deep.rec", [b'{"recording": ' + b"[" * DEEP + b"]" * DEEP + b"}\n"]))
 
@@ -142,6 +142,6 @@ def test_a_full_temporary_folder_is_told(tmp_path: Path) -> None:
     setrlimit(RLIMIT_FSIZE, (MEBIBYTE, before[1]))
     try:
         with pytest.raises(RecordingError, match=r"cannot be unpacked into .*TMPDIR"):
-            Exchanges(path)
+            Replay(path, "at once")
     finally:
         setrlimit(RLIMIT_FSIZE, before)
