@@ -191,11 +191,11 @@ class PlanError(SettingsError):
 
 
 class _Wrong(SaidError, ValueError):
-    """A reason, and the key that it concerns."""
+    """A reason, and the way to the key that it concerns."""
 
-    def __init__(self, reason: str, key: str = "", /, **values: Given) -> None:
+    def __init__(self, reason: str, /, *way: str | int, **values: Given) -> None:
         super().__init__(reason, **values)
-        self.key = key
+        self.way = way
 
 
 _TOP: Final = ("seed", "fault")
@@ -212,39 +212,30 @@ def read_plan(text: str, name: str = "the plan") -> FaultPlan:
         toml = Toml(text)
     except ValueError as error:
         raise PlanError("{name}: this is not TOML: {error}", name=name, error=error) from error
-    whole = toml.content
+    try:
+        return _plan(toml.content)
+    except _Wrong as error:
+        raise PlanError(
+            "{name}{place}: {error}", name=name, place=f":{toml.place(*error.way).line}", error=error
+        ) from error
 
-    def line(*way: str | int) -> str:
-        return f":{toml.place(*way).line}"
 
+def _plan(whole: Mapping[str, object]) -> FaultPlan:
     for key in whole:
         if key not in _TOP:
-            raise PlanError(
-                "{name}{place}: a plan has no {key}{hint}",
-                name=name,
-                place=line(key),
-                key=repr(key),
-                hint=nearest(key, _TOP),
-            )
+            raise _Wrong("a plan has no {key}{hint}", key, key=repr(key), hint=nearest(key, _TOP))
     seed, entries = whole.get("seed", 1), whole.get("fault", [])
     if not isinstance(seed, int) or isinstance(seed, bool):
-        raise PlanError(
-            "{name}{place}: seed: {seed} is not a whole number", name=name, place=line("seed"), seed=repr(seed)
-        )
+        raise _Wrong("seed: {seed} is not a whole number", "seed", seed=repr(seed))
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise PlanError("{name}{place}: write each fault under a heading [[fault]]", name=name, place=line("fault"))
+        raise _Wrong(said("write each fault under a heading [[fault]]"), "fault")
     faults: list[Fault] = []
     for index, entry in enumerate(entries):
         try:
             faults.append(_fault(entry))
         except _Wrong as error:
-            raise PlanError(
-                "{name}{place}: fault {index}: {error}",
-                name=name,
-                place=line("fault", index, error.key),
-                index=index + 1,
-                error=error,
-            ) from error
+            way = ("fault", index, *error.way)
+            raise _Wrong("fault {index}: {error}", *way, index=index + 1, error=error) from error
     return FaultPlan(tuple(faults), seed)
 
 

@@ -38,7 +38,6 @@ from lab.record.recording import (
     RecordedOutcome,
     RecordingBroken,
     RecordingError,
-    RecordingExists,
     RecordingHeader,
 )
 
@@ -193,8 +192,7 @@ async def open_recorder(
     The file has mode 0600; an existing one is replaced only with `force`. `room` is the number of bytes that may wait
     to be written. With `pseudonyms` the values of people become made-up ones.
 
-    Raises RecordingExists, RecordingError when the file cannot be created, and RecordingBroken at the
-    end when exchanges are missing.
+    Raises RecordingError when the file cannot be created, and RecordingBroken at the end when exchanges are missing.
     """
     descriptor = await anyio.to_thread.run_sync(_create, Path(path), force)
     try:
@@ -219,7 +217,7 @@ def _create(path: Path, force: bool) -> int:  # noqa: FBT001 — called through 
             path.unlink(missing_ok=True)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise RecordingExists(
+        raise RecordingError(
             "{path} is there already: name another file for the recording, or use force.", path=path
         ) from None
     except OSError as fault:

@@ -46,10 +46,6 @@ class RecordingError(BillingError):
     """Raised when a recording cannot be written or read."""
 
 
-class RecordingExists(RecordingError):
-    """Raised when the file of a new recording exists already."""
-
-
 class NotARecording(RecordingError):
     """Raised when a file is not a recording, or has an unknown format."""
 

@@ -29,7 +29,6 @@ from lab.record.recording import (
     Recording,
     RecordingBroken,
     RecordingError,
-    RecordingExists,
 )
 from tests.billing.api.scripted_server import answer, scripted
 
@@ -169,7 +168,7 @@ async def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) ->
     path, settings = tmp_path / "r.gz", ClientSettings("http://127.0.0.1:9")
     path.write_text("mine")
     path.chmod(0o644)
-    with pytest.raises(RecordingExists, match="is there already"):
+    with pytest.raises(RecordingError, match="is there already"):
         async with open_recorder(path, settings):
             pass
     assert path.read_text() == "mine"
