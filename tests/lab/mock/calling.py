@@ -1,17 +1,23 @@
 """Calls that follow from each other, and their builders."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from billing.api.calls import Call, ChainStep, create, get
-from billing.api.client import BillingClient
+from billing.api.client import BillingClient, ClientSettings
 from engine.evidence import Accepted
-from lab.mock.server import MockBilling
+from lab.mock.server import MockBilling, running
 
 FOLDER = 1316
 NESTED = 1400
 """Lies within 1000."""
+
+NEVER = 0.0001
+"""Entries of a stack a second: within a test, none."""
+SOON = 1_000.0
 
 Next = Call | Callable[[Any], Call]
 """A call, or how it follows from the result of the one before."""
@@ -81,3 +87,15 @@ async def answered(client: BillingClient, *calls: Next) -> Any:
 
 def rows(server: MockBilling, query: str) -> list[tuple[object, ...]]:
     return [tuple(row) for row in server.database.query(query)]
+
+
+@asynccontextmanager
+async def served(
+    file: Path, *, read: float = 30.0, **traits: Any
+) -> AsyncIterator[tuple[MockBilling, BillingClient]]:
+    """A mock billing with these traits, and a client of it."""
+    async with (
+        running(file, **traits) as server,
+        BillingClient(ClientSettings(server.url, connect=30.0, read=read, deadline=30.0)) as client,
+    ):
+        yield server, client

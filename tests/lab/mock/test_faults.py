@@ -1,8 +1,7 @@
 """Every way to fail: the plans, whom a fault meets, what the billing did, and what the client makes of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,7 @@ import pytest
 
 from billing.api.answers import created_id
 from billing.api.calls import Call, ChainStep, create, filter_, version
-from billing.api.client import BillingClient, ClientSettings
+from billing.api.client import BillingClient
 from billing.api.error_catalogue import ErrorKind as Meaning
 from billing.api.error_catalogue import find_error
 from billing.database.database import Database
@@ -21,8 +20,9 @@ from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused,
 from lab.crash.loops import loops
 from lab.mock.faults import Fault, FaultKind, FaultPlan, PlanError, plan_of_flags, plan_text, read_plan
 from lab.mock.ledger import Ledger
-from lab.mock.server import MockBilling, running
+from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
+from tests.lab.mock.calling import served
 from tests.lab.mock.waiting import until
 
 MODEL = "FinanceOperations"
@@ -179,15 +179,8 @@ def _plan(kind: str, *more: str) -> str:
     return "\n".join(["[[fault]]", f'kind = "{kind}"', *more])
 
 
-@asynccontextmanager
-async def _failing(
-    file: Path, plan: str, *, read: float = 30.0, **traits: Any
-) -> AsyncIterator[tuple[MockBilling, BillingClient]]:
-    async with (
-        running(file, faults=read_plan(plan), **traits) as server,
-        BillingClient(ClientSettings(server.url, connect=30.0, read=read, deadline=30.0)) as client,
-    ):
-        yield server, client
+def _failing(file: Path, plan: str, **traits: Any) -> AbstractAsyncContextManager[tuple[MockBilling, BillingClient]]:
+    return served(file, faults=read_plan(plan), **traits)
 
 
 KINDS: tuple[tuple[str, tuple[str, ...], type[Evidence], int], ...] = (

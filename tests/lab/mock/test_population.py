@@ -7,33 +7,15 @@ import pytest
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.errors import DatabaseError
-from lab.mock.population import create
+from lab.mock.population import _COLUMNS, create
 from tests.conftest import ABONENTS
 
-TABLES = (
-    "vpn_const", "operators", "django_users_profile", "tarif", "usluga", "ip_pulls", "attributes",
-    "tarif_users_usluga", "admin_accounts", "abonents", "users", "users_usluga", "finance_operations",
-    "abonents_block_history", "attribute_values",
-)  # fmt: skip
 LIVE = "is_folder = 0 and deleted = 0"
 
 
 def _all(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    tables = (
-        "operators",
-        "tarif",
-        "usluga",
-        "admin_accounts",
-        "abonents",
-        "users",
-        "users_usluga",
-        "attribute_values",
-    )
     with Database(Dsn(str(path))) as database:
-        return {
-            table: list(database.query(f"select * from {table} order by 1"))  # noqa: S608 - names of ours
-            for table in (*tables, "finance_operations", "abonents_block_history")
-        }
+        return {table: list(database.query(f"select * from {table} order by 1")) for table in _COLUMNS}  # noqa: S608
 
 
 COUNTS: tuple[tuple[str, int, int], ...] = (

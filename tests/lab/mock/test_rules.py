@@ -4,8 +4,7 @@ Those without a wait are asked in process, the others over a real socket. Source
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from billing.api.calls import Call, ChainStep, create, filter_, get
-from billing.api.client import BillingClient, ClientSettings
+from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from engine.evidence import Accepted, Evidence, RowRefused, SystemRefused
@@ -23,15 +22,17 @@ from lab.mock.ledger import Ledger, Total
 from lab.mock.population import create as create_billing
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import MockRefusal
-from lab.mock.server import MockBilling, running
+from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import (
+    NEVER,
     account,
     answered,
     attribute,
     deleting,
     folder,
     rows,
+    served,
     service,
     session_of,
     subscriber,
@@ -39,8 +40,6 @@ from tests.lab.mock.calling import (
 
 OPERATIONS = "FinanceOperations"
 ABONENT = 2001
-NEVER = 0.001
-"""Entries a second: within a test, none."""
 
 
 @pytest.fixture
@@ -120,12 +119,16 @@ def act(session: MockConnection, ends: str) -> int:
 
 
 def test_an_operation_in_a_closed_period_reverses_its_acts(session: MockConnection) -> None:
+    key = act(session, "2019-05-31")
+    enter(session, 2, "5", op_date="2019-05-10", quirks={"closed_period": "ignores"})
+    assert call(session, OPERATIONS, "objects.filter", {"abonent": ABONENT, "storno": 1}) == []
+    call(session, OPERATIONS, "objects.get", {"op_id": key}, "storno", {})
     acts = [act(session, ends) for ends in ("2019-04-30", "2019-05-31", "2019-06-30", "2039-12-31")]
     before = balance(session)
     enter(session, 2, "5", op_date="2019-05-10")
     assert balance(session) == before + 5 + 2 * 30, "the acts of May and June"
     reversed_ = call(session, OPERATIONS, "objects.filter", {"abonent": ABONENT, "op_type": 1, "storno": 1})
-    assert [each["pk"] for each in reversed_] == acts[1:3]
+    assert [each["pk"] for each in reversed_] == [key, *acts[1:3]]
     logged = [what for (what,) in session.execute("select what from mock_ledger order by entry") if "log" in what]
     assert [json.loads(what) for what in logged] == [
         {"storno": 1, "log": f"Сторнирование акта №{each} для открытия периода из-за проводки с типом 2"}
@@ -133,12 +136,6 @@ def test_an_operation_in_a_closed_period_reverses_its_acts(session: MockConnecti
     ]
     enter(session, 2, "5")
     assert balance(session) == before + 10 + 2 * 30, "an operation of today reopens nothing"
-
-
-def test_a_billing_without_closed_periods_reverses_nothing(session: MockConnection) -> None:
-    act(session, "2019-05-31")
-    enter(session, 2, "5", op_date="2019-05-10", quirks={"closed_period": "ignores"})
-    assert call(session, OPERATIONS, "objects.filter", {"abonent": ABONENT, "storno": 1}) == []
 
 
 # ---- what is found, and how it is told -----------------------------------------------------------------------------
@@ -181,17 +178,6 @@ def test_fields_are_those_of_what_was_saved_and_of_what_it_refers_to(session: Mo
     assert [found["fields"] for found in whole["fields"]["abonent_id_users"]] == [{"ip": saved["ip"]}]
 
 
-def test_dates_have_the_documented_shape(session: MockConnection) -> None:
-    values = {
-        "own_disabled_start": "2019-06-01",
-        "tarif_next_date": "2019-06-01 10:20:30",
-        "create_date": "2019-06-01",
-    }
-    steps: tuple[object, ...] = ("objects.get", {"id": ABONENT}, "set", values, "save", {})
-    told = call(session, "Abonents", *steps, fields=list(values))["fields"]
-    assert told == values | {"create_date": "2019-06-01 00:00:00"}
-
-
 @pytest.mark.parametrize(
     ("types", "pk", "summa"), [("usual", int, "50.50"), ("numbers", int, 50.5), ("texts", str, "50.50")]
 )
@@ -217,12 +203,6 @@ def test_forms_are_read_as_tolerantly_as_by_the_real_one(session: MockConnection
 
 
 # ---- what is deleted, and what holds it ----------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def served(file: Path, **settings: Any) -> AsyncIterator[tuple[MockBilling, BillingClient]]:
-    async with running(file, **settings) as server, BillingClient(ClientSettings(server.url)) as client:
-        yield server, client
 
 
 async def key_of(client: BillingClient, call: Call) -> int:
