@@ -4,6 +4,7 @@ The lab takes none from the product: an error in the product's facts would be re
 A new model is a new entry of the file; behaviour beyond storing fields is in `lab.mock.objects`.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib.resources import files
@@ -122,9 +123,9 @@ class MockModel(
     methods is an internal table and unknown to callers.
     """
 
-    table: str
     source: str
     fields: dict[str, Field]
+    table: str = ""
     columns: dict[str, Field] = {}
     methods: frozenset[str] = frozenset()
     key_name: str = "id"
@@ -190,6 +191,7 @@ _METHODS: Final = {
 
 def _read(name: str, model: MockModel) -> MockModel:
     """A model of the file, with what the file does not repeat."""
+    key = {"id": Field(ValueType.INTEGER, model.source)} if model.key_name == "id" else {}
 
     def read(fields: dict[str, Field]) -> dict[str, Field]:
         return {
@@ -197,10 +199,14 @@ def _read(name: str, model: MockModel) -> MockModel:
             for field, one in fields.items()
         }
 
-    methods = frozenset[str]().union(*(_METHODS.get(word, {word}) for word in model.methods))
-    subject = model.subject or model.key_name
     return replace(
-        model, name=name, fields=read(model.fields), columns=read(model.columns), methods=methods, subject=subject
+        model,
+        name=name,
+        table=model.table or re.sub(r"\B(?=[A-Z])", "_", name).lower(),
+        fields=read(key | model.fields),
+        columns=read(model.columns),
+        methods=frozenset[str]().union(*(_METHODS.get(word, {word}) for word in model.methods)),
+        subject=model.subject or model.key_name,
     )
 
 

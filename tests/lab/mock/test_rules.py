@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from billing.api.calls import Call, ChainStep, create, filter_, get
@@ -76,42 +77,36 @@ def balance(session: MockConnection) -> Decimal:
 # ---- money ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kind", "moves"), [(1, "-100"), (2, "100"), *((kind, "0") for kind in (3, 4, 5, 6, 9, 10, 11, 12))]
+ADDS, KEEPS = {"type_8": "adds"}, {"storno_type_8": "keeps"}
+MOVES: tuple[tuple[int, dict[str, Any], str, str], ...] = (
+    (1, {}, "-100", "0"),
+    (2, {}, "100", "0"),
+    *((kind, {}, "0", "0") for kind in (3, 4, 5, 6, 9, 10, 11, 12)),
+    (8, ADDS, "100", "0"),
+    (8, ADDS | KEEPS, "100", "100"),
 )
-def test_a_type_moves_the_balance_and_its_storno_takes_that_back(
-    session: MockConnection, kind: int, moves: str
-) -> None:
-    before = balance(session)
-    key = enter(session, kind)
-    assert balance(session) == before + Decimal(moves)
-    call(session, OPERATIONS, "objects.get", {"op_id": key}, "storno", {})
-    assert balance(session) == before
-    assert call(session, OPERATIONS, "objects.get", {"op_id": key}, fields=["storno"])["fields"] == {"storno": 1}
+"""What operations of 100 roubles do to the balance, by type and quirks, and what is left of that after the storno."""
 
 
-@pytest.mark.parametrize(
-    ("quirks", "after", "at_the_end"),
-    [({}, "50.5", "0"), ({"type_8": "adds"}, None, None), ({"storno_type_8": "keeps"}, "50.5", "50.5")],
-)
-def test_an_opening_balance_sets_or_adds_and_is_reversed_or_kept(
-    session: MockConnection, quirks: dict[str, Any], after: str | None, at_the_end: str | None
-) -> None:
-    before = balance(session)
-    key = enter(session, 8, "50.5", descr="Миграция", quirks=quirks)
-    assert balance(session) == (Decimal(after) if after else before + Decimal("50.5"))
+def test_a_type_moves_the_balance_and_its_storno_takes_that_back(session: MockConnection) -> None:
+    def reverse(key: int, quirks: dict[str, Any]) -> Decimal:
+        call(session, OPERATIONS, "objects.get", {"op_id": key}, "storno", {}, **quirks)
+        assert call(session, OPERATIONS, "objects.get", {"op_id": key}, fields=["storno"])["fields"] == {"storno": 1}
+        return balance(session)
+
+    enter(session, 2, "7")
+    for kind, quirks, moves, left in MOVES:
+        before = balance(session)
+        key = enter(session, kind, quirks=quirks)
+        assert balance(session) == before + Decimal(moves), (kind, quirks)
+        assert reverse(key, quirks) == before + Decimal(left), (kind, quirks)
+    debit = "select aa.debit from abonents a join admin_accounts aa on aa.id = a.account_id where a.id = 2001"
+    assert session.execute(debit) == [(0,)], "closing the balance has emptied it"
+    key = enter(session, 8, "50.5", descr="Миграция")
+    assert balance(session) == Decimal("50.5"), "an opening balance is the balance"
     stored = session.execute("select op_summa, descr from finance_operations where op_id = ?", (key,))
     assert stored == [(505_000_000_000, "Миграция")]
-    call(session, OPERATIONS, "objects.get", {"op_id": key}, "storno", {}, **quirks)
-    assert balance(session) == (Decimal(at_the_end) if at_the_end else before)
-
-
-def test_closing_a_balance_empties_debit(session: MockConnection) -> None:
-    enter(session, 2, "7")
-    before = balance(session)
-    enter(session, 4, "0")
-    debit = "select aa.debit from abonents a join admin_accounts aa on aa.id = a.account_id where a.id = 2001"
-    assert (session.execute(debit), balance(session)) == ([(0,)], before)
+    assert reverse(key, {}) == 0
 
 
 def act(session: MockConnection, ends: str) -> int:
@@ -191,15 +186,12 @@ def test_ids_and_money_are_of_either_type(session: MockConnection, types: str, p
 
 def test_forms_are_read_as_tolerantly_as_by_the_real_one(session: MockConnection) -> None:
     chain = parse("Users", {"method1": "objects.get", "arg1": '{"id": 5}', "method2": "save", "method4": "delete"})
-    assert (chain.steps, chain.call) == ((("objects.get", {"id": 5}), ("save", {})), "objects.get.save")
-    assert chain.writes
-    assert not parse("Users", {"method1": "objects.filter"}).writes
+    assert (chain.steps, chain.writes) == ((("objects.get", {"id": 5}), ("save", {})), True)
     for wrong in ({"arg1": "{"}, {"arg1": "[1]"}, {"fields": '"ip"'}):
         with pytest.raises(MockRefusal):
             parse("Users", {"method1": "objects.get", **wrong})
     told = carry_out(session, parse("Version", {"get_version": "True"}))
-    assert isinstance(told, dict)
-    assert set(told) == {"version", "time"}
+    assert msgspec.convert(told, dict[str, str]).keys() == {"version", "time"}
 
 
 # ---- what is deleted, and what holds it ----------------------------------------------------------------------------
