@@ -161,28 +161,16 @@ class MockBilling(Worker):
     the rest at once.
     """
 
-    def __init__(  # noqa: PLR0913 - what it is made of
-        self,
-        dsn: Dsn,
-        faults: Injector,
-        quirks: Quirks,
-        *,
-        latency: float,
-        slots: int,
-        queue: int | None,
-        stack_rate: float,
-        busy: bool,
-        licence: int | None,
-    ) -> None:
-        super().__init__(dsn, quirks, stack_rate=stack_rate, busy=busy, licence=licence)
+    def __init__(self, dsn: Dsn, faults: Injector, quirks: Quirks, stack_rate: float) -> None:
+        super().__init__(dsn, quirks, stack_rate)
         self.url = ""
         self.control_url = ""
         self.database = Database(dsn)
         self.ledger = Ledger(self.database)
-        self.latency = latency
+        self.latency = 0.0
         self.faults = faults
-        self.queue = queue
-        self._slots = slots
+        self.queue: int | None = None
+        self._slots = 1
         self._in_flight = 0
         self._queued: deque[Callable[[], None]] = deque()
         self._idle = asyncio.Event()
@@ -437,17 +425,9 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     quirks = quirks or Quirks()
     injector = Injector(faults or FaultPlan(), list_errors=quirks.list_errors == "list")
-    server = MockBilling(
-        dsn,
-        injector,
-        quirks,
-        latency=latency,
-        slots=slots,
-        queue=queue,
-        stack_rate=stack_rate,
-        busy=busy,
-        licence=licence,
-    )
+    server = MockBilling(dsn, injector, quirks, stack_rate)
+    server.latency, server.slots, server.queue = latency, slots, queue
+    server.busy, server.licence = busy, licence
     async with AsyncExitStack() as stack:
         await server.start()
         stack.push_async_callback(anyio.to_thread.run_sync, server.database.close)

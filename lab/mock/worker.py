@@ -77,9 +77,9 @@ class Worker:
     concerns the same subscriber or account. `licence` is the number of subscribers that it may have, None for any.
     """
 
-    def __init__(self, dsn: Dsn, quirks: Quirks, *, stack_rate: float, busy: bool, licence: int | None) -> None:
-        self.busy = busy
-        self.licence = licence
+    def __init__(self, dsn: Dsn, quirks: Quirks, stack_rate: float) -> None:
+        self.busy = True
+        self.licence: int | None = None
         self.quirks = quirks
         self._stack_rate = stack_rate
         self._dsn = dsn
