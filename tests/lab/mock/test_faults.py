@@ -17,7 +17,6 @@ from billing.api.error_catalogue import find_error
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from lab.crash.loops import loops
 from lab.mock.faults import Fault, FaultKind, FaultPlan, PlanError, plan_of_flags, plan_text, read_plan
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling
@@ -316,11 +315,3 @@ async def test_the_port_is_closed_and_opened_again_and_what_was_in_hand_is_answe
         assert isinstance(await client.send(_write(2004)), Accepted)
         assert (server.url, server.faults.report()["injected"]) == (url, {"refuse": 1})
         assert server.ledger.effects(MODEL) == {2001: 1, 2004: 1}
-
-
-async def test_a_server_that_ends_waits_for_no_delay(billing_file: Path) -> None:
-    async with asyncio.timeout(loops(20)):
-        async with _failing(billing_file, _plan("slow", "delay = 600")) as (server, client):
-            slow = asyncio.ensure_future(client.send(_write()))
-            await until(lambda: bool(server.ledger.totals()))
-        await slow

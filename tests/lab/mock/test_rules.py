@@ -202,11 +202,6 @@ async def key_of(client: BillingClient, call: Call) -> int:
     return int((await answered(client, call))["pk"])
 
 
-async def is_held(client: BillingClient, call: Call, by: str = "") -> bool:
-    evidence = await client.send(call)
-    return isinstance(evidence, RowRefused) and f"На объект ссылаются: {by}" in evidence.text
-
-
 async def test_deleting_takes_along_what_may_go_and_nothing_refers_to_what_is_gone(
     mock_billing: MockBilling, client: BillingClient
 ) -> None:
@@ -231,22 +226,6 @@ async def test_deleting_takes_along_what_may_go_and_nothing_refers_to_what_is_go
     blocked = get("AbonentsBlockHistory", {"id": 118}, ChainStep("delete"))
     await answered(client, blocked)
     assert rows(mock_billing, "select id from abonents_block_history where id = 118") == []
-
-
-async def test_what_belongs_to_a_folder_or_a_subscriber_holds_it(
-    mock_billing: MockBilling, client: BillingClient
-) -> None:
-    around = await key_of(client, folder())
-    key = await key_of(client, subscriber(parent_id=around))
-    assert await is_held(client, deleting("Abonents", around), "Abonents")
-    for call in (account(abonent_id=key), service(abonent_id=key)):
-        thing = await key_of(client, call)
-        assert await is_held(client, deleting("Abonents", key))
-        await answered(client, deleting(call.model, thing))
-    await answered(client, deleting("Abonents", key), deleting("Abonents", around))
-    # What its money was stays, as its history does.
-    kept = f"select count(*) from admin_accounts where id = (select account_id from abonents where id = {key})"  # noqa: S608 - a key
-    assert rows(mock_billing, kept) == [(1,)]
 
 
 @pytest.mark.parametrize(("numbers", "again"), [("free", Accepted), ("held", RowRefused)])
