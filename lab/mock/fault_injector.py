@@ -21,7 +21,54 @@ from aiohttp import web
 from lab.mock.chain import Chain
 from lab.mock.facts import FACTS
 from lab.mock.faults import SAYING, Fault, FaultKind, FaultPlan, chance, pick
-from lab.mock.worker import CRASH, MockAnswer, refused
+
+# ---- answers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MockAnswer:
+    """The body of an answer: JSON, or a page of a crash when `status` is 500."""
+
+    status: int
+    body: bytes
+
+
+CRASH: Final = MockAnswer(
+    500, b"<html><head><title>Server Error (500)</title></head><body>Server Error</body></html>"
+)
+
+
+def refused(call: str, error: str, status: int = 200, *, lists: bool = False) -> MockAnswer:
+    """The answer to a refused call: the error is in the same object, with HTTP 200 [D, ?].
+
+    Of an answer that would have been a list it is a list of texts, of which the last one is the message [I].
+    """
+    said = ["Traceback (most recent call last)", error] if lists else error
+    return MockAnswer(status, msgspec.json.encode({"call": call, "error": said}))
+
+
+def respond(answer: MockAnswer) -> web.Response:
+    """An answer as an HTTP response."""
+    kind = "text/html" if answer.body.startswith(b"<") else "application/json"
+    return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": f"{kind}; charset=utf-8"})
+
+
+def page(status: int) -> MockAnswer:
+    """A page that a server or a proxy generates itself."""
+    phrase = _PHRASES[status]
+    text = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
+    return MockAnswer(status, text.encode())
+
+
+_PHRASES: Final = {
+    429: "Too Many Requests",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Time-out",
+}
+
+
+# ---- the injector -------------------------------------------------------------------------------------------------
 
 CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
 
@@ -194,27 +241,6 @@ class Injector:
     async def _wait(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):
             await self._ended.wait()
-
-
-def respond(answer: MockAnswer) -> web.Response:
-    """An answer as an HTTP response."""
-    kind = "text/html" if answer.body.startswith(b"<") else "application/json"
-    return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": f"{kind}; charset=utf-8"})
-
-
-def page(status: int) -> MockAnswer:
-    """A page that a server or a proxy generates itself."""
-    phrase = _PHRASES[status]
-    text = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
-    return MockAnswer(status, text.encode())
-
-
-_PHRASES: Final = {
-    429: "Too Many Requests",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Time-out",
-}
 
 
 def _in_place_of_effect(request: web.Request, drawn: _DrawnFault) -> web.Response | None:  # noqa: PLR0911 - one a kind
