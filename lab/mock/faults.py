@@ -28,12 +28,12 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 from billing.errors import SettingsError
-from engine.errors import nearest as near
 from jobs.spec.toml_places import Toml
 from lab.mock.facts import FACTS, MODELS
 from texts.remedies import setting
@@ -276,7 +276,10 @@ def plan_of_flags(words: Sequence[str], seed: int | None) -> FaultPlan:
 
 def nearest(word: str, known: Collection[str]) -> str:
     """The nearest known word as the end of a sentence; all of them where none is near."""
-    return near(word, known) or said("; there are: {known}", known=tuple(known))
+    by_plain = {each.casefold(): each for each in known}
+    if found := get_close_matches(word.casefold(), by_plain, n=1, cutoff=0.4):
+        return said(" (did you mean {word!r}?)", word=by_plain[found[0]])
+    return said("; there are: {known}", known=tuple(known))
 
 
 # ---- one fault of a plan ------------------------------------------------------------------------------------------
