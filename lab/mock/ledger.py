@@ -6,28 +6,12 @@ subscriber of an operation or a service, otherwise the changed object itself.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Final, NamedTuple
 
 from billing.database.database import Database
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import Value, sql_block
-from lab.mock.connection import MockConnection
-
-
-class LedgerEntry(NamedTuple):
-    """One effect: `what` is the JSON of the written fields, in the API's notation; fields as in ledger.sql."""
-
-    request: int
-    happened: datetime
-    model: str
-    methods: str
-    table: str
-    key: int
-    subject: int
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +38,6 @@ class Effects:
     requests: tuple[int, ...]
 
 
-_ENTER: Final = sql_block("ledger", "enter", "lab.mock.sql").text
-
-
-def enter(connection: MockConnection, entry: LedgerEntry) -> None:
-    """Write an effect, as much as its columns hold; it is committed together with the effect."""
-    connection.execute(_ENTER, entry._replace(methods=entry.methods[:120], what=entry.what[:1000]))
-
-
-def last_request(connection: MockConnection) -> int:
-    """The number of the last request with an effect; 0 for none."""
-    ((number,),) = connection.run("ledger", "last_request")
-    return int(number)
-
-
 class Ledger:
     """Reads the ledger of a mock billing, from any process."""
 
@@ -85,10 +55,6 @@ class Ledger:
     def repeated(self, model: str) -> dict[int, int]:
         """The subjects with more than one effect, and how many."""
         return {subject: times for subject, times in self.effects(model).items() if times > 1}
-
-    def entries(self, model: str, subject: int) -> list[LedgerEntry]:
-        """The effects on one subject, in order."""
-        return [LedgerEntry(*row) for row in self._rows("entries", model=model, subject=subject)]
 
     def by_subject(self, after: tuple[str, int] = ("", 0), limit: int = 1000) -> list[Effects]:
         """The effects sorted by model and subject, starting after the given subject."""

@@ -16,7 +16,6 @@ import msgspec
 from billing.database.reader import DatabaseRow
 from lab.mock.connection import MockConnection
 from lab.mock.facts import ACT, FACTS, OPENING_BALANCE, OPERATION_TYPES, Field, MockModel, ValueType
-from lab.mock.ledger import LedgerEntry, enter
 from lab.mock.lookups import columns_of, select
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import MockRefusal, already_deleted, none_found, required, several_found, unknown_attribute
@@ -88,7 +87,7 @@ class Work:
         """All objects that match the criteria, in the order of their keys, or any `first` of them."""
         sql, values = select(self.models, model, arguments, first, self.quirks.descr_filters)
         found = [_object(model, row) for row in self.connection.execute(sql, values)]
-        return found if len(found) < 2 else sorted(found, key=lambda one: one.key)  # noqa: PLR2004 - an order of two
+        return sorted(found, key=lambda one: one.key)
 
     def get(self, model: MockModel, arguments: Arguments) -> MockObject:
         """The only object that matches the criteria."""
@@ -277,17 +276,17 @@ class Work:
             one = model.fields.get(name)
             hidden = one is not None and one.secret and value
             what[name] = _HIDDEN if hidden else value if one is None else value_text(one.kind, value)
-        entry = LedgerEntry(
-            request=self._request,
-            happened=self.now,
-            model=model.name,
-            methods=self._methods,
-            table=model.table,
-            key=target.key,
-            subject=_whole(target.stored[model.subject]),
-            what=msgspec.json.encode(what | beside).decode(),
-        )
-        enter(self.connection, entry)
+        entry: dict[str, Stored] = {
+            "request": self._request,
+            "happened": self.now,
+            "model": model.name,
+            "methods": self._methods[:120],
+            "changed_table": model.table,
+            "changed_key": target.key,
+            "subject": _whole(target.stored[model.subject]),
+            "what": msgspec.json.encode(what | beside).decode()[:1000],
+        }
+        self.connection.run("ledger", "enter", **entry)
 
 
 def password_columns(password: str, *, hidden: bool = False) -> Columns:

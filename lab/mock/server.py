@@ -59,7 +59,7 @@ from lab.mock.chain import Chain, Result, carry_out, parse
 from lab.mock.connection import MockConnection
 from lab.mock.fault_injector import CRASH, Injector, MockAnswer, page, refused, respond
 from lab.mock.faults import FaultPlan, PlanError, nearest, read_plan
-from lab.mock.ledger import Ledger, last_request
+from lab.mock.ledger import Ledger
 from lab.mock.objects import Work
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.refusals import MockRefusal
@@ -381,8 +381,9 @@ class MockBilling:
         self._connection = connection = MockConnection(self._dsn)
         connection.run("rules", "set_scale", scale=str(self.quirks.money_scale))
         self._load()
-        ((waiting,),) = connection.run("stack", "last_request")
-        self._request = max(last_request(connection), int(waiting))
+        for file in ("ledger", "stack"):
+            ((request,),) = connection.run(file, "last_request")
+            self._request = max(self._request, int(request))
         connection.commit()
 
     def _load(self) -> None:

@@ -19,6 +19,8 @@ NEVER = 0.0001
 """Entries of a stack a second: within a test, none."""
 SOON = 1_000.0
 
+EFFECTS = "select request, changed_key, what from mock_ledger"
+
 Next = Call | Callable[[Any], Call]
 """A call, or how it follows from the result of the one before."""
 
@@ -87,6 +89,14 @@ async def answered(client: BillingClient, *calls: Next) -> Any:
 
 def rows(server: MockBilling, query: str) -> list[tuple[object, ...]]:
     return [tuple(row) for row in server.database.query(query)]
+
+
+def entries(server: MockBilling, subject: int, model: str = "FinanceOperations") -> list[tuple[int, int, str]]:
+    """The effects on a subject, in order: the request, the key of what it changed, and what it wrote."""
+    query = (
+        "select request, changed_key, what from mock_ledger where model = :model and subject = :subject order by 1"
+    )
+    return [(*row,) for row in server.database.query(query, {"model": model, "subject": subject})]
 
 
 @asynccontextmanager

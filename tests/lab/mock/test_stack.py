@@ -11,7 +11,7 @@ from billing.directory.system import Stacks, depth, waiting_for
 from engine.evidence import Busy, RowRefused
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
-from tests.lab.mock.calling import NEVER, SOON, answered, deleting, served, session_of, with_suid
+from tests.lab.mock.calling import NEVER, SOON, answered, deleting, entries, served, session_of, with_suid
 
 MODEL = "FinanceOperations"
 
@@ -56,8 +56,8 @@ async def test_money_and_all_else_wait_in_stacks_of_their_own_and_come_as_they_w
         await _apply(server)
         (found,) = await answered(client, look)
         assert (str(found["pk"]), found["fields"]["descr"]) == (created, "Миграция 2001")
-        (entry,) = server.ledger.entries(MODEL, 2001)
-        assert (entry.request, entry.key) == (1, int(created or 0)), "the request that asked, not one of its own"
+        ((request, key, _),) = entries(server, 2001)
+        assert (request, key) == (1, int(created or 0)), "the request that asked, not one of its own"
         effects = {total.model: total.effects for total in server.ledger.totals()}
         assert effects == {"AdminAccounts": 1, MODEL: 2, "Users": 3, "Usluga": 1}
         looks: list[Any] = [get("Users", {"id": user}).asking("ip") for user in users]
@@ -104,11 +104,11 @@ async def test_entries_are_carried_out_in_their_order_so_many_a_second_and_the_r
         await answered(client, *(_write(2001, str(summa)) for summa in range(25)))
         await server.wait_for_stacks()
         assert asyncio.get_running_loop().time() - began >= 25 / 50
-        written = [re.findall(r'"op_summa":"([^"]+)"', entry.what) for entry in server.ledger.entries(MODEL, 2001)]
+        written = [re.findall(r'"op_summa":"([^"]+)"', what) for _, _, what in entries(server, 2001)]
         assert written == [[f"{summa}.00"] for summa in range(25)]
         server.stack_rate = NEVER
         await answered(client, _write(2003))
     async with served(billing_file) as (server, client):
         await server.wait_for_stacks()
         await answered(client, _write(2004))
-        assert [entry.request for key in (2003, 2004) for entry in server.ledger.entries(MODEL, key)] == [26, 27]
+        assert [request for key in (2003, 2004) for request, _, _ in entries(server, key)] == [26, 27]

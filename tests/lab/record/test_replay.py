@@ -83,7 +83,7 @@ async def test_a_load_replayed_twice_on_other_ports(tmp_path: Path, mock_billing
             assert replay.report() == ReplayReport(len(calls), (), 0, (), 0)
         assert replay.report().same
     assert mock_billing.url not in ports
-    assert len(mock_billing.ledger.entries("FinanceOperations", 2001)) == 2
+    assert mock_billing.ledger.effects("FinanceOperations")[2001] == 2
 
 
 async def test_repeated_requests_are_answered_in_their_order(tmp_path: Path) -> None:
