@@ -78,14 +78,6 @@ _SMALLEST_GAP: Final = 0.001
 _NO_OTHER: Final = MockAnswer(200, b'{"call":"get_version","result":{"version":"0","time":"2000-01-01 00:00:00"}}')
 
 
-@dataclass(slots=True)
-class _Count:
-    """Counts of a fault: requests that its filter matched, and how often it was injected."""
-
-    matched: int = 0
-    injected: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class _DrawnFault:
     """A fault that was drawn for a request; `number` counts the requests of the fault."""
@@ -114,7 +106,8 @@ class Injector:
         """Replace the plan; the totals are kept."""
         self.plan = plan
         self._since = self._clock()
-        self._counts = [_Count() for _ in plan.faults]
+        # By the place of a fault: requests that its filter matched, and how often it was injected.
+        self._matched, self._times = Counter[int](), Counter[int]()
         self._busy: dict[tuple[int, bytes], int] = {}
         self._changed.set()
 
@@ -129,8 +122,8 @@ class Injector:
             "seed": self.plan.seed,
             "elapsed": round(self._clock() - self._since, 3),
             "faults": [
-                {**fault.described(), "matched": count.matched, "injected": count.injected}
-                for fault, count in zip(self.plan.faults, self._counts, strict=True)
+                fault.described() | {"matched": self._matched[index], "injected": self._times[index]}
+                for index, fault in enumerate(self.plan.faults)
             ],
             "injected": dict(sorted(self._injected.items())),
         }
@@ -185,7 +178,7 @@ class Injector:
                 await open_port()
             for index in now:
                 # A new plan counts its own spans, even if the port stays closed throughout.
-                if not self._counts[index].injected:
+                if not self._times[index]:
                     self._count(index)
             refusing = now
             moments = [moment for _, fault in mine for moment in (fault.since, fault.until) if moment is not None]
@@ -194,7 +187,7 @@ class Injector:
                 await self._changed.wait()
 
     def _count(self, index: int) -> None:
-        self._counts[index].injected += 1
+        self._times[index] += 1
         self._injected[self.plan.faults[index].kind.value] += 1
 
     def _draw(self, model: str, form: Mapping[str, str], body: bytes) -> _DrawnFault | None:
@@ -208,12 +201,12 @@ class Injector:
         for index, fault in enumerate(self.plan.faults):
             if not fault.matches(model, methods, writes=chain.writes):
                 continue
-            count = self._counts[index]
-            count.matched += 1
-            used_up = fault.times is not None and count.injected >= fault.times
+            self._matched[index] += 1
+            number = self._matched[index]
+            used_up = fault.times is not None and self._times[index] >= fault.times
             if found is not None or used_up or not fault.open_at(elapsed):
                 continue
-            met = self.plan.meets(index, count.matched)
+            met = self.plan.meets(index, number)
             if fault.tries is not None:
                 # A row is still busy: the draw at its first request holds for the following ones.
                 row = index, hashlib.blake2b(body, key=model.encode()).digest()
@@ -221,9 +214,9 @@ class Injector:
                 self._busy[row] = max(left - 1, 0)
                 met = left > 0
             if met:
-                text = self.plan.text(index, count.matched) if fault.kind in SAYING else ""
+                text = self.plan.text(index, number) if fault.kind in SAYING else ""
                 lists = self._list_errors and chain.lists
-                found = _DrawnFault(fault, self.plan.seed, index, count.matched, text, lists)
+                found = _DrawnFault(fault, self.plan.seed, index, number, text, lists)
         return found
 
     async def _trickle(self, request: web.Request, fault: Fault, answer: MockAnswer) -> web.StreamResponse:

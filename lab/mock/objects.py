@@ -442,7 +442,7 @@ def _address(work: Work, target: MockObject) -> None:
         return
     number, address = target.value("pull"), target.written.get("ip")
     pool = work.seen("IpPulls", number) if number is not None and "IpPulls" in work.models else None
-    first, last = (None, None) if pool is None else (pool.stored["first_ip"], pool.stored["last_ip"])
+    first, last = (None, None) if pool is None else (pool.stored.get("first_ip"), pool.stored.get("last_ip"))
     known = (first, last) if isinstance(first, int) and isinstance(last, int) else None
     if isinstance(address, int):
         text = value_text(ValueType.ADDRESS, address)
