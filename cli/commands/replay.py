@@ -51,7 +51,8 @@ app: Final = typer.Typer(add_completion=False)
 
 async def _pseudonyms() -> "Pseudonyms":
     """The made-up names of this user: all recordings have the same ones."""
-    from lab.record.pseudonyms import Pseudonyms, load_secret
+    from lab.record.pseudonyms import Pseudonyms
+    from lab.record.recording import load_secret
 
     return Pseudonyms(await anyio.to_thread.run_sync(load_secret, state_folder(os.environ) / KEY_FILE))
 
@@ -59,8 +60,7 @@ async def _pseudonyms() -> "Pseudonyms":
 @asynccontextmanager
 async def recording_into(path: Path, client: ClientSettings, *, names: bool) -> AsyncIterator[CallObserver]:
     """A recorder into `path`. A recording that fails is logged and does not affect the run."""
-    from lab.record.recorder import open_recorder
-    from lab.record.recording import RecordingBroken
+    from lab.record.recording import RecordingBroken, open_recorder
 
     try:
         pseudonyms = None if names else await _pseudonyms()

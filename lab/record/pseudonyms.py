@@ -11,9 +11,7 @@ such as errors and crash pages, and so is what looks like a phone number or an e
 becomes `•••`, which matches any text, with its mark; one that is answered keeps its shape and its mark.
 """
 
-import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import Enum, auto
@@ -21,7 +19,6 @@ from functools import reduce
 from hashlib import blake2b
 from ipaddress import IPv4Address
 from math import prod
-from pathlib import Path
 from typing import Final
 
 from billing.api.answers import charset_of
@@ -29,7 +26,6 @@ from billing.api.secrets import json_text, nested_json
 from billing.secret import PLACEHOLDER
 from lab.mock.people import FATHERS, NAMES, SURNAMES
 from lab.record.matching import RECORDED_MARK
-from lab.record.recording import RecordingError
 
 _ALPHABETS: Final = (
     "0123456789",
@@ -47,7 +43,6 @@ _CHUNK: Final = 32
 _SUBSCRIBER: Final = 9
 """The last digits of a phone number, which are permuted; those before them are country and kind."""
 _WHOLE_NUMBER: Final = 10
-_SECRET: Final = 32
 
 
 class PersonalKind(Enum):
@@ -119,35 +114,6 @@ class Pseudonyms:
 
     def _digest(self, *parts: str) -> bytes:
         return blake2b("\0".join(parts).encode(errors="surrogatepass"), key=self._secret).digest()
-
-
-def load_secret(path: Path) -> bytes:
-    """The key at `path`, made there (mode 0600) by whoever needs it first. Raises `RecordingError`."""
-    try:
-        if not path.exists():
-            _make_secret(path)
-        found = path.read_bytes()
-    except OSError as error:
-        raise RecordingError(
-            "The key of made-up names {path} cannot be kept: {why}.", path=path, why=error.strerror or str(error)
-        ) from None
-    if len(found) != _SECRET:
-        raise RecordingError("{path} is not a key of made-up names: move it away, and a new one is made.", path=path)
-    return found
-
-
-def _make_secret(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(_SECRET))
-    try:
-        # A link is there whole or not at all, and never in the place of another one.
-        path.hardlink_to(made)
-    except FileExistsError:
-        pass
-    finally:
-        made.unlink()
 
 
 def _packed(numbers: Sequence[int], radices: Sequence[int]) -> int:

@@ -18,8 +18,7 @@ from billing.errors import BillingAway
 from billing.secret import Secret
 from lab.record.diff import Differ, Difference, Tally, differences, read_only
 from lab.record.pseudonyms import Pseudonyms
-from lab.record.recorder import open_recorder
-from lab.record.recording import Recorded, RecordingError
+from lab.record.recording import Recorded, RecordingError, open_recorder
 from tests.billing.api.scripted_server import Scripted, answer, scripted
 from tests.billing.saving import get_set_save
 

@@ -19,7 +19,6 @@ from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
 from billing.secret import Secret
 from engine.evidence import Accepted
-from lab.record.recorder import open_recorder
 from lab.record.recording import (
     FORMAT,
     NotARecording,
@@ -27,6 +26,7 @@ from lab.record.recording import (
     Recording,
     RecordingBroken,
     RecordingError,
+    open_recorder,
 )
 from tests.billing.api.scripted_server import answer, scripted
 from tests.lab.mock.waiting import until

@@ -18,8 +18,7 @@ from billing.secret import Secret
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from lab.mock.server import MockBilling
 from lab.record.matching import request_of
-from lab.record.recorder import open_recorder
-from lab.record.recording import Recording
+from lab.record.recording import Recording, open_recorder
 from lab.record.replay import ReplayReport, replaying
 from tests.billing.api.scripted_server import answer, close, half, reset, scripted
 from tests.billing.saving import get_set_save
