@@ -343,7 +343,10 @@ class Recorder:
             self._more.clear()
             batch, self._queue, last = self._queue, [], self._ended
             lines = (self._line(*each) for each in batch)
-            self.failure = await anyio.to_thread.run_sync(partial(self._write, lines, end=last))
+            try:
+                self.failure = await anyio.to_thread.run_sync(partial(self._write, lines, end=last))
+            except RuntimeError as fault:
+                self.failure = str(fault)  # no thread can be started
             self._weight -= sum(_weight(record) for _, _, record in batch)
             if self.failure is not None or self._weight < self._limit:
                 self._room.set()
