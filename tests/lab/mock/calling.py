@@ -1,14 +1,17 @@
 """Calls that follow from each other, and their builders."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import date
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
 from billing.api.calls import Call, ChainStep, create, get
 from billing.api.client import BillingClient, ClientSettings
 from engine.evidence import Accepted
+from lab.crash.loops import loops
 from lab.mock.server import MockBilling, running
 
 FOLDER = 1316
@@ -109,3 +112,16 @@ async def served(
         BillingClient(ClientSettings(server.url, connect=30.0, read=read, deadline=30.0)) as client,
     ):
         yield server, client
+
+
+PATIENCE = loops(30)
+
+
+async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again, until the condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            met = condition()
+            if await met if isawaitable(met) else met:
+                return
+            await asyncio.sleep(0.005)

@@ -21,8 +21,7 @@ from lab.mock.faults import Fault, FaultKind, FaultPlan, PlanError, plan_of_flag
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
-from tests.lab.mock.calling import served
-from tests.lab.mock.waiting import until
+from tests.lab.mock.calling import served, until
 
 MODEL = "FinanceOperations"
 CABINET = Call("Users", (ChainStep("web_cabinet.get_usluga_list", {"suid": "1"}),))

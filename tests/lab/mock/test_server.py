@@ -15,7 +15,7 @@ from billing.directory.subscribers import of_abonents
 from billing.errors import SettingsError
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, read_schedule, running
-from tests.lab.mock.waiting import until
+from tests.lab.mock.calling import until
 
 MODEL = "FinanceOperations"
 

@@ -29,7 +29,7 @@ from lab.record.recording import (
     open_recorder,
 )
 from tests.billing.api.scripted_server import answer, scripted
-from tests.lab.mock.waiting import until
+from tests.lab.mock.calling import until
 
 READ = filter_("Users", {"id": 1}, "login")
 
