@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +27,6 @@ from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.file_database import open_file_database
-from billing.database.sql_blocks import sql_block
 from billing.money import scaled
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
@@ -49,6 +47,7 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.words import RUN
 from jobs.undo import build_undo
 from lab.mock.connection import MockConnection
+from lab.mock.population import insert_statement
 from tools.markdown import table
 
 # ---- rows out of Firebird -----------------------------------------------------------------------------------------
@@ -139,7 +138,6 @@ def _measured(folder: Path, template: Path, ids: Sequence[int], sent: int) -> di
 # ---- a measured process -------------------------------------------------------------------------------------------
 
 _JOB: Final = JOBS["balances"]
-_sql: Final = partial(sql_block, folder="lab.mock.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +210,9 @@ def _set_balances(dsn: Dsn, run_name: str, page: Sequence[Item], first: int) -> 
         for item in page:
             summa, mark = scaled(item.amount or Decimal(0)), with_mark("", run_name, item.number)
             operation = (first + item.number, payload_of(item).abonent, OPENING, summa, datetime.now(UTC), mark)
-            connection.execute(_sql("population", "finance_operations").text, operation)
+            connection.execute(insert_statement("finance_operations"), operation)
             account = int(item.lane.removeprefix(ACCOUNT))
-            connection.run(_sql("rules", "balance_sets"), {"summa": summa, "account": account})
+            connection.run("rules", "balance_sets", summa=summa, account=account)
         connection.commit()
     finally:
         connection.close()

@@ -62,7 +62,7 @@ THE_LAB_TAKES = {
     ("lab/", "billing/database/dsn.py"): "Dsn",
     ("lab/", "billing/database/reader.py"): "Connection DatabaseRow FirebirdError FirebirdRefusal Prepared",
     ("lab/", "billing/database/schema.py"): "Schema fitted",
-    ("lab/", "billing/database/sql_blocks.py"): "SqlStatement Value Values sql_block",
+    ("lab/", "billing/database/sql_blocks.py"): "SqlStatement Value sql_block",
     ("lab/", "billing/errors.py"): "BillingAway BillingError ColumnsMissing SettingsError",
     # The jobs under test: what each of them sends, which the mock judges, and how the journal names rows and steps.
     ("lab/crash/", "jobs/catalogue/catalogue.py"): "JOBS",

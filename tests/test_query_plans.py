@@ -18,12 +18,13 @@ from billing.database.schema import fitted
 from billing.database.sql_blocks import SqlStatement, Values, blocks
 from billing.directory.models import MODELS
 from billing.errors import DatabaseError
+from lab.mock.facts import MODELS as MOCK_MODELS
 from lab.mock.lookups import select as looked_up
-from lab.mock.models import MODELS as MOCK_MODELS
 
 ROOMS = ("lab", "jobs", "billing")
 ELSEWHERE = {
     "jobs/access/vault": "SQLite",
+    "lab/record/replay": "SQLite",
     "jobs/effects/password_file": "SQLite",
     "jobs/imports/seen_values": "SQLite",
     "jobs/imports/tables": "SQLite",

@@ -154,7 +154,7 @@ def serve(  # noqa: PLR0913 - each is a flag
 
     With --control-port the second line is `control: URL`.
     """
-    from lab.mock.fault_plan import plan_of_flags
+    from lab.mock.faults import plan_of_flags
     from lab.mock.quirks import read_quirks
     from lab.mock.server import read_schedule, running
     from lab.mock.server import serve as serve_mock
@@ -199,7 +199,8 @@ def serve(  # noqa: PLR0913 - each is a flag
 
 async def _pseudonyms() -> "Pseudonyms":
     """The made-up names of this user: all recordings have the same ones."""
-    from lab.record.pseudonyms import Pseudonyms, load_secret
+    from lab.record.pseudonyms import Pseudonyms
+    from lab.record.recording import load_secret
 
     return Pseudonyms(await anyio.to_thread.run_sync(load_secret, state_folder(os.environ) / KEY_FILE))
 
@@ -207,8 +208,7 @@ async def _pseudonyms() -> "Pseudonyms":
 @asynccontextmanager
 async def recording_into(path: Path, client: ClientSettings, *, names: bool) -> AsyncIterator[CallObserver]:
     """A recorder into `path`. A recording that fails is logged and does not affect the run."""
-    from lab.record.recorder import open_recorder
-    from lab.record.recording import RecordingBroken
+    from lab.record.recording import RecordingBroken, open_recorder
 
     try:
         pseudonyms = None if names else await _pseudonyms()
@@ -327,7 +327,7 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
 
     Ends with 1 where an answer differs.
     """
-    from lab.record.diff import diff
+    from lab.record.diff import Differ
 
     screen = Screen()
     settings = settings_in_force(flags, screen)
@@ -335,7 +335,7 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
     async def work() -> int:
         different = 0
         async with BillingClient(settings.client) as client:
-            differences = diff(file, client, pseudonyms=await _pseudonyms())
+            differences = Differ(file, client, pseudonyms=await _pseudonyms())
             async for difference in differences:
                 different += 1
                 screen.result(render(difference.text, limit=400), good=False)

@@ -309,7 +309,7 @@ def open_lab(  # noqa: PLR0913 - what a round is drawn from
     from lab.crash.experiment import Lab
     from lab.crash.program import ProgramUnderTest, without_settings
     from lab.crash.summary import heading, line_of
-    from lab.mock.fault_plan import plan_text
+    from lab.mock.faults import plan_text
 
     fault_plan = plan_text(faults) if faults else None
     if config is not None and not config.exists():

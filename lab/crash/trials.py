@@ -22,12 +22,10 @@ from jobs.spec.parameters import Parameter, a_date, a_moment, an_id, roubles, ro
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from lab.crash.errors import NoTrial
 from lab.mock.connection import MockConnection
-from lab.mock.constraints import Columns
-from lab.mock.facts import FACTS, OPENING_BALANCE, RECEIPT
+from lab.mock.facts import FACTS, MODELS, OPENING_BALANCE, RECEIPT, Field, MockModel, ValueType
 from lab.mock.lookups import select
-from lab.mock.models import MODELS, Field, MockModel
 from lab.mock.people import EMPTY_POOLS, TARIFFS
-from lab.mock.values import Stored, ValueType, stored, value_text
+from lab.mock.values import Columns, Stored, stored, value_text
 from texts.said import said
 
 # ---- fields that a job sets ---------------------------------------------------------------------------------------

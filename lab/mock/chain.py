@@ -5,64 +5,29 @@ Each method belongs to the model or to the object that the previous step gave; t
 """
 
 import json
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from lab.mock import cabinet, refusals
+import msgspec
+
 from lab.mock.connection import MockConnection
-from lab.mock.facts import RECEIPT
-from lab.mock.licence import Licence
-from lab.mock.models import MockModel
-from lab.mock.objects import Arguments, MockObject, MockObjects
+from lab.mock.facts import FACTS, RECEIPT, MockModel, ValueType
+from lab.mock.objects import Arguments, MockObject, Work, password_columns
 from lab.mock.quirks import Quirks
-from lab.mock.refusals import MockRefusal
-from lab.mock.values import BadValue, ValueType
-
-_Tree: TypeAlias = Mapping[str, "_Tree"]
-
-
-def shape(objects: MockObjects, target: MockObject, fields: Iterable[str] | None) -> dict[str, object]:
-    """An object with the requested `fields`, or all but the secret ones; raises `MockRefusal` for unknown fields."""
-    return _shape(objects, target, None if fields is None else _tree(fields))
-
-
-def _tree(fields: Iterable[str]) -> _Tree:
-    tree: dict[str, list[str]] = {}
-    for path in fields:
-        name, _, rest = path.partition("__")
-        tree.setdefault(name, []).extend([rest] if rest else [])
-    return {name: _tree(rest) for name, rest in tree.items()}
-
-
-def _shape(objects: MockObjects, target: MockObject, tree: _Tree | None) -> dict[str, object]:
-    if tree is None:
-        tree = {name: {} for name, attribute in target.model.fields.items() if not attribute.secret}
-    return {
-        "pk": objects.answered(ValueType.INTEGER, target.key),
-        "model": target.model.name,
-        "fields": {name: _attribute(objects, target, name, rest) for name, rest in tree.items()},
-    }
-
-
-def _attribute(objects: MockObjects, target: MockObject, name: str, rest: _Tree) -> object:
-    model = target.model
-    relation, reverse = model.relation(name), model.reverse.get(name)
-    if name == "pk" and not rest:
-        return objects.answered(ValueType.INTEGER, target.key)
-    if name in model.fields and not rest:
-        return objects.answered(model.fields[name].kind, target.value(name))
-    if relation is not None and relation.refers in objects.connection.models:
-        other = objects.connection.models[relation.refers]
-        key = target.value(relation.name)
-        found = objects.find(other, {other.key.name: key}) if key is not None else []
-        return _shape(objects, found[0], rest or None) if found else None
-    if reverse is not None and objects.connection.models[reverse.model].methods:
-        linked = objects.find(objects.connection.models[reverse.model], {reverse.by: target.key})
-        return [_shape(objects, each, rest or None) for each in linked]
-    raise refusals.unknown_attribute(name)
-
+from lab.mock.refusals import (
+    MockRefusal,
+    already_deleted,
+    none_found,
+    required,
+    several_found,
+    unknown_attribute,
+    unknown_method,
+    unknown_model,
+)
+from lab.mock.values import Answered, Stored, value_text
 
 VERSION: Final = "5.24.06"
 _CREATE: Final = "objects.create"
@@ -78,9 +43,22 @@ _READING: Final = frozenset(
         "web_cabinet.get_usluga_list",
     }
 )
-
 _LISTS: Final = frozenset({"objects.filter", "objects.all", "get_details"})
 """Methods whose result is a list."""
+_TAKES: Final[Mapping[str, frozenset[str]]] = {
+    "objects.all": frozenset(),
+    "save": frozenset({"allow_set_none_manager"}),
+    "delete": frozenset({"clean_links"}),
+    "add_payment": frozenset({"SUM_IN"}),
+    "get_details": frozenset(),
+    _STORNO: frozenset(),
+    "set_password": frozenset({"psw", "dontshow"}),
+    "get_or_create_dynamic_session": frozenset(),
+}
+"""Methods that take these arguments alone."""
+_OF_OBJECTS: Final = (_TAKES.keys() | {"set"}) - {"objects.all"}
+_ANSWERED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"CabinetSessions": ("suid", "user_id", "created")}
+"""The fields answered for an object whose secret is the purpose of the request."""
 
 Result: TypeAlias = object
 
@@ -113,7 +91,7 @@ class Chain:
     @property
     def call(self) -> str:
         """The name of the call in the answer."""
-        return ".".join(method for method, _ in self.steps)
+        return ".".join([method for method, _ in self.steps])
 
 
 def parse(model: str, form: Mapping[str, str]) -> Chain:
@@ -137,189 +115,248 @@ def parse(model: str, form: Mapping[str, str]) -> Chain:
     return Chain(model, tuple(steps), None if wanted is None else tuple(map(str, wanted)))
 
 
-class Chains:
-    """Carries out chains in the transaction of a connection; the caller commits, or rolls back after a refusal."""
-
-    def __init__(
-        self, connection: MockConnection, quirks: Quirks | None = None, licence: Licence | None = None
-    ) -> None:
-        self._connection = connection
-        self._quirks = quirks or Quirks()
-        self._licence = licence or Licence()
-
-    def carry_out(self, chain: Chain, request: int = 0, *, late: bool = False) -> Result:
-        """The answer's `result`; raises `MockRefusal`.
-
-        `request` is the number for the ledger; `late` tells that the call was answered before.
-        """
-        if chain.model == "Version":
-            if chain.call != "get_version":
-                raise refusals.unknown_method(chain.call)
-            return {"version": VERSION, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}  # noqa: DTZ005 - no zone there
-        model = self._connection.models.get(chain.model)
-        if model is None or not model.methods:
-            raise refusals.unknown_model(chain.model)
-        if not chain.steps:
-            raise refusals.unknown_method("")
-        objects = MockObjects(self._connection, request, chain.call, self._quirks, self._licence, late=late)
-        try:
-            return _Work(objects, model, chain, self._quirks).carry_out()
-        except BadValue as error:
-            raise MockRefusal(str(error)) from error
-
-
-class _Work:
-    """One chain in progress."""
-
-    def __init__(self, objects: MockObjects, model: MockModel, chain: Chain, quirks: Quirks) -> None:
-        self._objects = objects
-        self._model = model
-        self._chain = chain
-        self._quirks = quirks
-
-    def carry_out(self) -> Result:
-        target: MockObject | None = None
-        result: Result = None
-        for number, (named, arguments) in enumerate(self._chain.steps):
-            method = self._usual_method(named)
-            if method not in self._model.methods:
-                raise refusals.unknown_method(named)
-            if number == 0 and method in _OF_MODEL:
-                result = _OF_MODEL[method](self._objects, self._model, arguments)
-                target = result if isinstance(result, MockObject) else None
-            elif target is not None and method in _OF_OBJECT:
-                if target.gone:
-                    raise refusals.already_deleted()
-                result = _OF_OBJECT[method](self._objects, target, arguments)
-            else:
-                raise refusals.unknown_method(named)
-        answer = self._answer(target, result)
-        return self._creation_answer(answer) if self._chain.steps[-1][0] == _CREATE else answer
-
-    def _usual_method(self, method: str) -> str:
-        """The usual name of a method; under a quirk the caller's name for the storno differs, or it has none."""
-        called = self._quirks.storno_call
-        return method if called == _STORNO else {called: _STORNO, _STORNO: ""}.get(method, method)
-
-    def _creation_answer(self, answer: Result) -> Result:
-        """The answer to a creation, in the form that the quirks set."""
-        if not isinstance(answer, dict):
-            return answer
-        fields = dict(answer["fields"])
-        if not self._quirks.descr_returned:
-            fields.pop("descr", None)
-        match self._quirks.create_answers:
-            case "object":
-                return {**answer, "fields": fields}
-            case "list":
-                return [{**answer, "fields": fields}]
-            case "fields":
-                return {self._model.key.name: answer["pk"], **fields}
-            case "id":
-                return answer["pk"]
-
-    def _answer(self, target: MockObject | None, result: Result) -> Result:
-        fields = self._chain.fields
-        if isinstance(result, list):
-            return [shape(self._objects, each, fields) if isinstance(each, MockObject) else each for each in result]
-        if isinstance(result, MockObject):
-            return shape(self._objects, result, _ANSWERED_FIELDS.get(result.model.name) if fields is None else fields)
-        # `fields` after a `save` asks for the object's new state [S, the recipe of pools].
-        if result is None and target is not None and fields is not None and not target.gone:
-            return shape(self._objects, target, fields)
-        return result
-
-
-def _set(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    objects.assign(target, arguments)
-    return None
-
-
-def _save(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _check_arguments(arguments, "allow_set_none_manager")
-    objects.save(target, arguments)
-    return None
-
-
-def _delete(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _check_arguments(arguments, "clean_links")
-    objects.delete(target, clean_links=bool(arguments.get("clean_links")))
-    return None
-
-
-def _pay(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _check_arguments(arguments, "SUM_IN")
-    if arguments.get("SUM_IN") is None:
-        raise refusals.required("SUM_IN")
-    operation = {"abonent_id": target.key, "op_type_id": RECEIPT, "op_summa": arguments["SUM_IN"]}
-    objects.create(objects.connection.models["FinanceOperations"], operation)
-    return None
-
-
-def _reverse(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _check_arguments(arguments)
-    objects.reverse(target)
-    return None
-
-
-def _details(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _check_arguments(arguments)
-    details = objects.connection.models.get("FinanceOperationDetails")
-    return [] if details is None else objects.find(details, {"op_id": target.key})
-
-
-def _all(objects: MockObjects, model: MockModel, arguments: Arguments) -> Result:
-    _check_arguments(arguments)
-    return objects.find(model, {})
-
-
-def _set_password(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _check_arguments(arguments, "psw", "dontshow")
-    cabinet.set_password(objects, target, arguments)
-    return None
-
-
-def _open_session(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _check_arguments(arguments)
-    return cabinet.open_session(objects, target)
-
-
-def _check_arguments(arguments: Arguments, *known: str) -> None:
-    """Refuse unknown arguments of a method."""
-    for name in arguments:
-        if name not in known:
-            raise refusals.unknown_attribute(name)
-
-
-def _of_cabinet(method: str) -> Callable[[MockObjects, MockModel, Arguments], Result]:
-    return lambda objects, _, arguments: cabinet.answer(objects, method, arguments)
-
-
-_OF_MODEL: Final[Mapping[str, Callable[[MockObjects, MockModel, Arguments], Result]]] = {
-    "objects.get": lambda objects, model, arguments: objects.get(model, arguments),
-    "objects.filter": lambda objects, model, arguments: objects.find(model, arguments),
-    "objects.all": _all,
-    _CREATE: lambda objects, model, arguments: objects.create(model, arguments),
-    "get_user_by_suid": lambda objects, _, arguments: cabinet.user_of(objects, arguments),
-    "web_cabinet.get_usluga_list": _of_cabinet("web_cabinet.get_usluga_list"),
-    "web_cabinet.reset_password": _of_cabinet("web_cabinet.reset_password"),
-}
-_OF_OBJECT: Final[Mapping[str, Callable[[MockObjects, MockObject, Arguments], Result]]] = {
-    "set": _set,
-    "save": _save,
-    "delete": _delete,
-    "add_payment": _pay,
-    "get_details": _details,
-    _STORNO: _reverse,
-    "set_password": _set_password,
-    "get_or_create_dynamic_session": _open_session,
-}
-_ANSWERED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"CabinetSessions": ("suid", "user_id", "created")}
-"""The fields answered for an object whose secret is the purpose of the request."""
-
-
 def _json(name: str, text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
         raise MockRefusal(f"{name}: {error}") from error
+
+
+def carry_out(
+    connection: MockConnection,
+    chain: Chain,
+    request: int = 0,
+    *,
+    quirks: Quirks | None = None,
+    admit: Callable[[], None] | None = None,
+    late: bool = False,
+) -> Result:
+    """The answer's `result`; the caller commits, or rolls back after a refusal. Raises `MockRefusal`.
+
+    `request` is the number for the ledger; `late` tells that the call was answered before, and `admit` takes a place
+    of the licence for a new subscriber.
+    """
+    if chain.model == "Version" and chain.call == "get_version":
+        return {"version": VERSION, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}  # noqa: DTZ005 - no zone there
+    quirks, model = quirks or Quirks(), connection.models.get(chain.model)
+    if chain.model == "Version" or (model is not None and model.methods and not chain.steps):
+        raise unknown_method(chain.call)
+    if model is None or not model.methods:
+        raise unknown_model(chain.model)
+    work = Work(connection, request, chain.call, quirks, admit=admit, late=late)
+    # Under a quirk the caller's name for the storno differs, or it has none.
+    called = quirks.storno_call
+    renamed = {} if called == _STORNO else {called: _STORNO, _STORNO: ""}
+    target: MockObject | None = None
+    result: Result = None
+    for number, (name, arguments) in enumerate(chain.steps):
+        method = renamed.get(name, name)
+        if method not in model.methods or (method in _OF_OBJECTS) is (number == 0) or (number and target is None):
+            raise unknown_method(name)
+        if target is not None and target.gone:
+            raise already_deleted()
+        if unknown := [argument for argument in arguments if argument not in _TAKES.get(method, arguments)]:
+            raise unknown_attribute(unknown[0])
+        if target is not None:
+            result = _of_object(work, target, method, arguments)
+        else:
+            result = _of_model(work, model, method, arguments)
+            target = result if isinstance(result, MockObject) else None
+    answer = _answer(work, chain.fields, target, result)
+    return _creation(quirks, model, answer) if chain.steps[-1][0] == _CREATE else answer
+
+
+def _creation(quirks: Quirks, model: MockModel, answer: Result) -> Result:
+    """The answer to a creation, in the form that the quirks set."""
+    if not isinstance(answer, dict):
+        return answer
+    fields = dict(answer["fields"])
+    if not quirks.descr_returned:
+        fields.pop("descr", None)
+    match quirks.create_answers:
+        case "object":
+            return {**answer, "fields": fields}
+        case "list":
+            return [{**answer, "fields": fields}]
+        case "fields":
+            return {model.key_name: answer["pk"], **fields}
+        case "id":
+            return answer["pk"]
+
+
+def _of_model(work: Work, model: MockModel, method: str, arguments: Arguments) -> Result:
+    match method:
+        case "objects.get":
+            return work.get(model, arguments)
+        case "objects.filter" | "objects.all":
+            return work.find(model, arguments)
+        case "objects.create":
+            return work.create(model, arguments)
+        case "get_user_by_suid":
+            return _user_of(work, arguments)
+        # `web_cabinet.*` answers a list whose first element is a JSON string, and puts its errors in there as well
+        # [I]. The string's content is known from what integrators read of it [I], the rest is assumed [?].
+    try:
+        said = _services(work, arguments) if method == "web_cabinet.get_usluga_list" else _recover(work, arguments)
+    except MockRefusal as refusal:
+        said = {"error": str(refusal)}
+    return [msgspec.json.encode(said).decode()]
+
+
+def _of_object(work: Work, target: MockObject, method: str, arguments: Arguments) -> Result:  # noqa: C901 - a case a method
+    match method:
+        case "set":
+            work.assign(target, arguments)
+        case "save":
+            work.save(target, arguments)
+        case "delete":
+            work.delete(target, clean_links=bool(arguments.get("clean_links")))
+        case "add_payment":
+            if arguments.get("SUM_IN") is None:
+                raise required("SUM_IN")
+            operation = {"abonent_id": target.key, "op_type_id": RECEIPT, "op_summa": arguments["SUM_IN"]}
+            work.create(work.models["FinanceOperations"], operation)
+        case "storno":
+            work.reverse(target)
+        case "get_details":
+            details = work.models.get("FinanceOperationDetails")
+            return [] if details is None else work.find(details, {"op_id": target.key})
+        case "set_password":
+            # At once, without `save`; `dontshow` hides it from administrators [S].
+            password = arguments.get("psw")
+            if not isinstance(password, str):
+                raise required("psw")
+            # Values that were assigned and not saved stay assigned and unsaved.
+            written, target.written = (
+                target.written,
+                password_columns(password, hidden=bool(arguments.get("dontshow"))),
+            )
+            work.write(target)
+            target.written = written
+        case "get_or_create_dynamic_session":
+            return _session(work, target)
+    return None
+
+
+# ---- the subscriber's cabinet: sessions, services on offer, the recovery of a password ----------------------------
+
+
+def _session(work: Work, user: MockObject) -> MockObject:
+    """The session of an account, created if needed; its fields have `suid` [I]."""
+    if user.stored.get("deleted"):
+        raise already_deleted()
+    model = work.models["CabinetSessions"]
+    if found := work.find(model, {"user_id": user.key}, first=1):
+        return found[0]
+    least = 10 ** (FACTS.suid_digits.value - 1)
+    suid = str(least + secrets.randbelow(9 * least))
+    return work.create(model, {"suid": suid, "user_id": user.key, "created": f"{work.now:%Y-%m-%d %H:%M:%S}"})
+
+
+def _user_of(work: Work, arguments: Arguments) -> MockObject:
+    """The account of a session: `get_user_by_suid` [S]."""
+    suid = arguments.get("suid")
+    if not suid:
+        raise required("suid")
+    found = work.find(work.models["CabinetSessions"], {"suid": suid}, first=1)
+    if not found:
+        raise MockRefusal("Сессия не найдена")  # the text is assumed [?]
+    return work.get(work.models["Users"], {"id": found[0].stored["user_id"]})
+
+
+def _services(work: Work, arguments: Arguments) -> object:
+    """Two lists: the services of the tariff, and with `get_user_uslugas_all` the connected ones [S]."""
+    abonent = work.get(work.models["Abonents"], {"id": _user_of(work, arguments).stored["abonent_id"]})
+
+    def service(link: MockObject) -> tuple[MockObject, Answered, str]:
+        """The service of a link, its price, and its name with that."""
+        found = work.get(work.models["Usluga"], {"id": link.stored["usluga_id"]})
+        price = value_text(ValueType.MONEY, found.stored["summa"])
+        return found, price, f"{found.stored['name']}: ({price} руб.)"
+
+    links = work.find(work.models["TarifUsersUsluga"], {"tarif_id": abonent.stored["tarif_id"]})
+    offered = [
+        {"pk": one.key, "name": one.stored["name"], "summa": price, "__self": text}
+        for one, price, text in sorted(map(service, links), key=lambda each: each[0].key)
+    ]
+    connected: list[object] = []
+    if arguments.get("get_user_uslugas_all"):
+        for link in work.find(work.models["UsersUsluga"], {"abonent_id": abonent.key, "deleted": 0, "enabled": 1}):
+            one, _, text = service(link)
+            due = value_text(ValueType.TIMESTAMP, link.stored["next_date"])
+            connected.append({"pk": link.key, "usluga_id": one.key, "__usluga": text, "next_date": due})
+    return [offered, connected]
+
+
+def _recover(work: Work, arguments: Arguments) -> object:
+    """Send the subscriber a link below `base_url`; the password stays until the link is followed [?]."""
+    login, base_url = arguments.get("login"), arguments.get("base_url")
+    if not isinstance(login, str) or not login:
+        raise required("login")
+    if base_url is None:
+        raise required("base_url")
+    users = work.models["Users"]
+    # By login, or by the subscriber's e-mail address.
+    found = {one.key for name in ("login", "abonent__email") for one in work.find(users, {name: login, "deleted": 0})}
+    if not found:
+        raise none_found("Users")
+    if len(found) > 1:
+        raise several_found("Users", len(found))
+    (user,) = found
+    created = f"{work.now:%Y-%m-%d %H:%M:%S}"
+    work.create(work.models["PasswordRecoveries"], {"user_id": user, "base_url": base_url, "created": created})
+    return {"result": "ok", "uid": user}
+
+
+# ---- answers ------------------------------------------------------------------------------------------------------
+
+_Tree: TypeAlias = Mapping[str, "_Tree"]
+
+
+def _answer(work: Work, fields: tuple[str, ...] | None, target: MockObject | None, result: Result) -> Result:
+    """The objects of a result with the requested `fields`, or all but the secret ones."""
+    # `fields` after a `save` asks for the object's new state [S, the recipe of pools].
+    if result is None and target is not None and fields is not None and not target.gone:
+        result = target
+    if isinstance(result, MockObject):
+        asked = _ANSWERED_FIELDS.get(result.model.name) if fields is None else fields
+        return _shape(work, result, None if asked is None else _tree(asked))
+    if isinstance(result, list):
+        tree = None if fields is None else _tree(fields)
+        return [_shape(work, each, tree) if isinstance(each, MockObject) else each for each in result]
+    return result
+
+
+def _tree(fields: Iterable[str]) -> _Tree:
+    tree: dict[str, list[str]] = {}
+    for path in fields:
+        name, _, rest = path.partition("__")
+        tree.setdefault(name, []).extend([rest] if rest else [])
+    return {name: _tree(rest) for name, rest in tree.items()}
+
+
+def _shape(work: Work, target: MockObject, tree: _Tree | None) -> dict[str, object]:
+    if tree is None:
+        tree = {name: {} for name, attribute in target.model.fields.items() if not attribute.secret}
+    return {
+        "pk": work.answered(ValueType.INTEGER, target.key),
+        "model": target.model.name,
+        "fields": {name: _attribute(work, target, name, rest) for name, rest in tree.items()},
+    }
+
+
+def _attribute(work: Work, target: MockObject, name: str, rest: _Tree) -> object:
+    model = target.model
+    if name == "pk" and not rest:
+        return work.answered(ValueType.INTEGER, target.key)
+    if name in model.fields and not rest:
+        return work.answered(model.fields[name].kind, target.value(name))
+    relation, reverse = model.relation(name), model.reverse.get(name)
+    if relation is not None and relation.refers in work.models:
+        key: Stored = target.value(relation.name)
+        found = work.seen(relation.refers, key) if key is not None else None
+        return _shape(work, found, rest or None) if found else None
+    if reverse is not None and work.models[reverse.model].methods:
+        linked = work.find(work.models[reverse.model], {reverse.by: target.key})
+        return [_shape(work, each, rest or None) for each in linked]
+    raise unknown_attribute(name)

@@ -1,15 +1,16 @@
 """A writing connection of the mock billing, with its statements prepared once."""
 
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
 from billing.database.reader import Connection, DatabaseRow, FirebirdError, FirebirdRefusal, Prepared
 from billing.database.schema import Schema, fitted
-from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
+from billing.database.sql_blocks import SqlStatement, Value, sql_block
 from billing.errors import ColumnsMissing
-from lab.mock.models import MockModel, models_with
+from lab.mock.facts import models_with
 from lab.mock.refusals import MockRefusal
 
 _KEPT = 300  # prepared statements; filters produce any number of different ones
@@ -18,7 +19,8 @@ _KEPT = 300  # prepared statements; filters produce any number of different ones
 class MockConnection:
     """A connection for one thread; `execute` returns all rows, and nothing is kept before `commit`.
 
-    `schema` describes the database, and `models` the models that it supports.
+    `schema` describes the database, and `models` the models that it supports. `given` are the generators and the keys
+    used since `reserve`.
     """
 
     def __init__(self, dsn: Dsn) -> None:
@@ -29,10 +31,8 @@ class MockConnection:
         self._fitted: dict[str, SqlStatement] = {}
         rows = self.execute(sql_block("population", "columns", "lab.mock.sql").text)
         self.schema = Schema.of((table.rstrip(), name.rstrip()) for table, name in rows)
-        lengths = self.execute(sql_block("population", "lengths", "lab.mock.sql").text)
-        self.models: dict[str, MockModel] = models_with(
-            self.schema.has, {(table.rstrip(), name.rstrip()): length for table, name, length in lengths}
-        )
+        self.models = models_with(self.schema)
+        self.reserve()
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> list[DatabaseRow]:
         """Run a statement; returns its rows, or an empty list.
@@ -51,20 +51,32 @@ class MockConnection:
         self._prepared[sql] = prepared = Prepared(transaction, self._cursor, sql, self._encoding)
         return prepared
 
-    def run(self, wanted: SqlStatement, values: Values) -> list[DatabaseRow]:
-        """Run a named statement with its parameters.
+    def run(self, file: str, block: str, **values: Value) -> list[DatabaseRow]:
+        """Run a block of `sql/FILE.sql` with its parameters.
 
         Raises `MockRefusal`, also where this billing lacks a table or column of it.
         """
+        wanted = sql_block(file, block, "lab.mock.sql")
         try:
             fit = self._fitted.get(wanted.text) or self._fitted.setdefault(wanted.text, fitted(wanted, self.schema))
         except ColumnsMissing as error:
             raise MockRefusal(str(error)) from error
         return self.execute(*fit.bind(values))
 
+    def reserve(self, keys: Iterable[tuple[str, int]] = ()) -> None:
+        """Use these keys first, each for its generator."""
+        self.given: list[tuple[str, int]] = []
+        self._reserved: defaultdict[str, deque[int]] = defaultdict(deque)
+        for generator, key in keys:
+            self._reserved[generator].append(key)
+
     def next_key(self, generator: str) -> int:
-        """The next value of a generator; it stays used even after a rollback."""
-        ((key,),) = self.execute(f"select gen_id({generator}, 1) from rdb$database")  # noqa: S608 - a name of ours
+        """The next key of a generator: a reserved one, or its next value, which stays used even after a rollback."""
+        if waiting := self._reserved.get(generator):
+            key = waiting.popleft()
+        else:
+            ((key,),) = self.execute(f"select gen_id({generator}, 1) from rdb$database")  # noqa: S608 - ours
+        self.given.append((generator, int(key)))
         return int(key)
 
     def save_here(self) -> None:

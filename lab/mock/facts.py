@@ -1,17 +1,46 @@
-"""The facts of the billing that the lab goes by, each with its source: `facts.toml`, read once.
+"""The facts of the billing that the lab goes by, each with its source, and its models: `facts.toml`, read once.
 
 The lab takes none from the product: an error in the product's facts would be repeated here, and no test would see it.
+A new model is a new entry of the file; behaviour beyond storing fields is in `lab.mock.objects`.
 """
 
+import re
 from collections.abc import Mapping
+from enum import StrEnum
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
+
+from billing.database.schema import Schema
 
 Effect = Literal["charges", "pays", "sets", "closes", ""]
 """What an operation does to the balance; the file explains the words."""
+
+
+class ValueType(StrEnum):
+    """The type of a column, and its notation in the REST API [S, D]."""
+
+    INTEGER = "integer"  # taken as a string too
+    TEXT = "text"
+    CHAR = "char"
+    MONEY = "money"  # roubles as a string, scaled by 10^10 in the database
+    NUMBER = "number"  # with decimals; only read
+    FLAG = "flag"  # 0 or 1, taken as a boolean too
+    DATE = "date"  # 2019-06-01
+    TIMESTAMP = "timestamp"  # 2019-06-01 00:00:00; a date alone is its midnight
+    ADDRESS = "address"  # a dotted IPv4 address, an integer in the database; none is an empty string
+
+
+_SQL: Final = {
+    ValueType.TEXT: "varchar",
+    ValueType.MONEY: "bigint",
+    ValueType.NUMBER: "double precision",
+    ValueType.FLAG: "smallint",
+    ValueType.ADDRESS: "bigint",
+}
 
 
 class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"value": "is", "source": "from"}):
@@ -38,61 +67,86 @@ class ErrorTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     row: tuple[str, ...]
 
 
-class FieldFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"kind": "is", "source": "from"}):
-    """An attribute of a model and its column; the file explains the traits."""
+class Field(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename={"kind": "is", "source": "from", "refers": "to"},
+):
+    """An attribute: its REST name, its type, its column; the file explains the traits."""
 
-    kind: str
+    kind: ValueType
     source: str
+    name: str = ""
+    longest: int | None = None
     column: str = ""
-    to: str = ""
+    refers: str = ""
+    loose: bool = False
     tie: Literal["stays", "goes", "holds"] = "stays"
     fixed: bool = False
     secret: bool = False
     needed: bool = False
+    required: bool = False
+    indexed: bool = False
     default: int | None = None
     computed: str = ""
 
-    def definition(self, name: str) -> str:
+    @property
+    def stored_as(self) -> str:
+        """The column as Firebird spells it."""
+        return self.column.strip('"') if self.column.startswith('"') else self.column.upper()
+
+    @property
+    def definition(self) -> str:
         """The column's definition in SQL."""
-        kind, _, length = self.kind.partition(" ")
-        column = self.column or name
         if self.computed:
-            return f"{column} computed by ({self.computed})"
-        text = f"{column} {_SQL[kind]}{f'({length})' if length else ''}"
+            return f"{self.column} computed by ({self.computed})"
+        text = f"{self.column} {_SQL.get(self.kind, self.kind)}{f'({self.longest})' if self.longest else ''}"
         if self.default is not None:
             return f"{text} default {self.default} not null"
         return f"{text} not null" if self.needed else text
 
 
-_SQL: Final = {
-    "integer": "integer",
-    "text": "varchar",
-    "char": "char",
-    "money": "bigint",
-    "number": "double precision",
-    "flag": "smallint",
-    "date": "date",
-    "timestamp": "timestamp",
-    "address": "bigint",
-}
+class Reverse(NamedTuple):
+    """A reverse link: objects of this model, found by its field that holds our key."""
+
+    model: str
+    by: str
 
 
-class ModelFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
-    """A model and its table."""
+class MockModel(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from", "key_name": "key"}
+):
+    """A model and its table; `subject` is the field that identifies the subject of an effect.
 
-    table: str
+    `reverse` are the links of others to it, named as the billing names them: `abonent_id_users` [D]. A model without
+    methods is an internal table and unknown to callers.
+    """
+
     source: str
-    fields: dict[str, FieldFact]
-    columns: dict[str, FieldFact] = {}
-    methods: tuple[str, ...] = ()
-    key: str = "id"
+    fields: dict[str, Field]
+    table: str = ""
+    columns: dict[str, Field] = {}
+    methods: frozenset[str] = frozenset()
+    key_name: str = "id"
     subject: str = ""
+    name: str = ""
+    reverse: dict[str, Reverse] = {}
 
-    def definition(self) -> str:
-        """The statement that creates the table."""
-        columns = (fact.definition(name) for name, fact in {**self.fields, **self.columns}.items())
-        key, *others = columns
-        return f"create table {self.table} ({', '.join((f'{key} not null primary key', *others))})"
+    @property
+    def key(self) -> Field:
+        """The field of its key."""
+        return self.fields[self.key_name]
+
+    def relation(self, name: str) -> Field | None:
+        """The foreign key followed as `name__…`: `tarif_id` as `tarif`."""
+        field = self.fields.get(f"{name}_id")
+        return field if field is not None and field.refers else None
+
+    @property
+    def marks_deleted(self) -> bool:
+        """Whether a deleted row is only marked."""
+        return "deleted" in self.fields
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,7 +159,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     longest_queue: Fact
     operations: dict[int, OperationType]
     errors: ErrorTexts
-    models: dict[str, ModelFact]
+    models: dict[str, MockModel]
 
 
 FACTS: Final = msgspec.toml.decode(files("lab.mock").joinpath("facts.toml").read_bytes(), type=Facts)
@@ -125,3 +179,59 @@ def the_type(does: Effect) -> int:
 ACT: Final = the_type("charges")
 RECEIPT: Final = the_type("pays")
 OPENING_BALANCE: Final = the_type("sets")
+
+_METHODS: Final = {
+    "read": {"objects.get", "objects.filter", "objects.all"},
+    "create": {"objects.create"},
+    "write": {"objects.create", "set", "save", "delete"},
+    "cabinet": {"get_user_by_suid", "web_cabinet.get_usluga_list", "web_cabinet.reset_password"},
+}
+"""Methods that come together; any other word of a model's methods is one by itself."""
+
+
+def _read(name: str, model: MockModel) -> MockModel:
+    """A model of the file, with what the file does not repeat."""
+    key = {"id": Field(ValueType.INTEGER, model.source)} if model.key_name == "id" else {}
+
+    def read(fields: dict[str, Field]) -> dict[str, Field]:
+        return {
+            field: replace(one, name=field, column=one.column or field, fixed=one.fixed or field == model.key_name)
+            for field, one in fields.items()
+        }
+
+    return replace(
+        model,
+        name=name,
+        table=model.table or re.sub(r"\B(?=[A-Z])", "_", name).lower(),
+        fields=read(key | model.fields),
+        columns=read(model.columns),
+        methods=frozenset[str]().union(*(_METHODS.get(word, {word}) for word in model.methods)),
+        subject=model.subject or model.key_name,
+    )
+
+
+def _linked(models: Mapping[str, MockModel]) -> dict[str, MockModel]:
+    links: dict[str, dict[str, Reverse]] = {name: {} for name in models}
+    for model in models.values():
+        for field in model.fields.values():
+            if field.refers in links:
+                links[field.refers][f"{field.name}_{model.table}"] = Reverse(model.name, field.name)
+    return {name: replace(model, reverse=links[name]) for name, model in models.items()}
+
+
+MODELS: Final[Mapping[str, MockModel]] = _linked({name: _read(name, model) for name, model in FACTS.models.items()})
+
+
+def models_with(schema: Schema) -> dict[str, MockModel]:
+    """The models of a billing that may lack tables and columns.
+
+    A field without its column and a model without its key are left out.
+    """
+    found: dict[str, MockModel] = {}
+    for name, model in MODELS.items():
+        table = model.table.upper()
+        fields = {field: one for field, one in model.fields.items() if schema.has(table, one.stored_as)}
+        if model.key_name in fields:
+            subject = model.subject if model.subject in fields else model.key_name
+            found[name] = replace(model, fields=fields, subject=subject)
+    return _linked(found)

@@ -3,30 +3,27 @@
 Read from the tables themselves, so it tells what is there, while the ledger tells what has been done.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from heapq import merge
 from itertools import groupby
-from operator import itemgetter
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 from billing.database.database import Database
 from billing.database.reader import DatabaseRow
-from billing.database.sql_blocks import SqlStatement, sql_block
-from lab.mock.values import ValueType, roubles, value_text
+from billing.database.sql_blocks import sql_block
+from lab.mock.values import roubles
 
-Belongings: TypeAlias = Callable[[int], list[DatabaseRow]]
-"""The rows of a subscriber; asked for in the order of ids."""
+_BELONGINGS: Final = ("accounts", "services", "attributes", "operations")
 
 
-@dataclass(frozen=True, slots=True)
-class HeldAccount:
+class HeldAccount(NamedTuple):
     """An account; texts that are not there are ""."""
 
     login: str
     mac: str
-    address: str
-    pool: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,41 +51,39 @@ class HeldSubscriber:
 
 def subscribers(database: Database, after: int = 0) -> Iterator[HeldSubscriber]:
     """The subscribers with an id above `after`, in the order of their ids; memory holds one of them."""
-    accounts, services = _of(database, "accounts", after), _of(database, "services", after)
-    attributes, operations = _of(database, "attributes", after), _of(database, "operations", after)
-    for key, number, name, folder, tariff, operator, *money in database.query(_sql("subscribers"), {"after": after}):
-        balance, limit, threshold = (None if value is None else roubles(int(value)) for value in money)
-        yield HeldSubscriber(
-            id=key,
-            number=number,
-            name=name,
-            folder=folder,
-            tariff=tariff,
-            operator=operator,
-            balance=balance,
-            limit=limit,
-            threshold=threshold,
-            accounts=tuple(_account(row) for row in accounts(key)),
-            services=tuple(service for _, service in services(key)),
-            attributes=tuple((attribute, value) for _, attribute, value in attributes(key)),
-            operations=tuple((kind, roubles(int(summa))) for _, kind, summa in operations(key)),
-        )
+    streams = [_rows(database, block, after) for block in ("subscribers", *_BELONGINGS)]
+    for key, group in groupby(merge(*streams, key=lambda row: row[0]), key=lambda row: row[0]):
+        held: defaultdict[str, list[DatabaseRow]] = defaultdict(list)
+        for _, block, row in group:
+            held[block].append(row)
+        for _, number, name, folder, tariff, operator, *money in held["subscribers"]:
+            balance, limit, threshold = (None if value is None else roubles(int(value)) for value in money)
+            yield HeldSubscriber(
+                key,
+                number,
+                name,
+                folder,
+                tariff,
+                operator,
+                balance,
+                limit,
+                threshold,
+                accounts=tuple(HeldAccount(login or "", (mac or "").rstrip()) for _, login, mac in held["accounts"]),
+                services=tuple(service for _, service in held["services"]),
+                attributes=tuple((attribute, value) for _, attribute, value in held["attributes"]),
+                operations=tuple((kind, roubles(int(summa))) for _, kind, summa in held["operations"]),
+            )
 
 
 def folders(database: Database) -> dict[int, tuple[str, ...]]:
     """The folders that are there: the names of those around each, from the top, and its own."""
-    rows = {key: (parent, name or "") for key, parent, name in database.query(_sql("folders"))}
+    rows = {key: (parent, name or "") for _, _, (key, parent, name) in _rows(database, "folders")}
     return {key: tuple(_names(rows, key)) for key in rows}
 
 
 def orphans(database: Database) -> dict[str, int]:
     """The number of rows, by table, whose subscriber or folder is not there or is deleted; only tables with any."""
-    return {table.strip(): count for table, count in database.query(_sql("orphans")) if count}
-
-
-def _account(row: DatabaseRow) -> HeldAccount:
-    _, login, mac, address, pool = row
-    return HeldAccount(login or "", (mac or "").rstrip(), str(value_text(ValueType.ADDRESS, address)), pool)
+    return {table.strip(): count for _, _, (table, count) in _rows(database, "orphans") if count}
 
 
 def _names(rows: Mapping[int, tuple[int | None, str]], key: int) -> Iterator[str]:
@@ -98,25 +93,7 @@ def _names(rows: Mapping[int, tuple[int | None, str]], key: int) -> Iterator[str
     yield name
 
 
-def _of(database: Database, block: str, after: int) -> Belongings:
-    """The rows of each subscriber, out of a result in the order of subscribers: read once, beside theirs."""
-    groups = groupby(database.query(_sql(block), {"after": after}), key=itemgetter(0))
-    waiting: list[tuple[int, list[DatabaseRow]]] = []
-
-    def rows_of(subscriber: int) -> list[DatabaseRow]:
-        while not waiting or waiting[0][0] < subscriber:
-            waiting.clear()
-            following = next(groups, None)
-            if following is None:
-                return _NOTHING
-            waiting.append((following[0], list(following[1])))
-        return waiting[0][1] if waiting[0][0] == subscriber else _NOTHING
-
-    return rows_of
-
-
-_NOTHING: Final[list[DatabaseRow]] = []
-
-
-def _sql(name: str) -> SqlStatement:
-    return sql_block("inventory", name, "lab.mock.sql")
+def _rows(database: Database, block: str, after: int = 0) -> Iterator[tuple[int, str, DatabaseRow]]:
+    """The rows of a block with the subscriber that each is of, in the order of subscribers."""
+    statement = sql_block("inventory", block, "lab.mock.sql")
+    return ((row[0], block, row) for row in database.query(statement, {"after": after}))

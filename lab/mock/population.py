@@ -1,20 +1,19 @@
 """The population of a new mock billing: its tables, filled with made-up subscribers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from billing.database.database import attach, write_unforced
 from billing.database.database import create as create_database
 from billing.database.dsn import Dsn
-from billing.database.reader import Connection, DatabaseRow, Prepared
+from billing.database.reader import Connection, Prepared
 from billing.database.schema import Schema
 from billing.database.sql_blocks import Value, sql_block
 from billing.errors import SettingsError
-from lab.mock.facts import FACTS, SCALE
+from lab.mock.facts import MODELS, SCALE
 from lab.mock.people import (
     ATTRIBUTES,
     FIRST_ADDRESS,
@@ -28,22 +27,12 @@ from lab.mock.people import (
     PROMISED,
     SERVICES,
     TARIFFS,
-    Columns,
     People,
     PopulationRows,
 )
 
-# ---- missing tables and columns of a mock billing, as in versions of the real one ---------------------------------
-
-
 _COMPUTED: Final = frozenset({"OSTATOK", "DEBIT", "CREDIT"})
 """The columns that BALANCE of ADMIN_ACCOUNTS is computed from: it is dropped with any of them."""
-
-
-def check_names(connection: Connection, names: Sequence[str]) -> None:
-    """Raise `SettingsError` for a table or column that a new mock billing does not have."""
-    for name in names:
-        _named(connection, name)
 
 
 def leave_out(connection: Connection, name: str) -> None:
@@ -52,19 +41,11 @@ def leave_out(connection: Connection, name: str) -> None:
     Raises `SettingsError` where it does not exist, or is one of the mock's own.
     """
     table, column = _named(connection, name)
-    if not column:
-        _drop_references(connection, table)
-        _execute(connection, f"drop table {table}")
-        return
     if table == "ADMIN_ACCOUNTS" and column in _COMPUTED and _schema(connection).has(table, "BALANCE"):
         _execute(connection, f"alter table {table} drop balance")
-    if (column,) in _rows(connection, "key_of", table=table):
-        _drop_references(connection, table)
-    for (constraint,) in _rows(connection, "constraints_on", table=table, column=column):
-        _execute(connection, f"alter table {table} drop constraint {constraint}")
-    for (index,) in _rows(connection, "indexes_on", table=table, column=column):
-        _execute(connection, f"drop index {index}")
-    _execute(connection, f'alter table {table} drop "{column}"')
+    for (statement,) in _rows(connection, "dependents", table=table, column=column):
+        _execute(connection, statement)
+    _execute(connection, f'alter table {table} drop "{column}"' if column else f"drop table {table}")
 
 
 def _named(connection: Connection, name: str) -> tuple[str, str]:
@@ -83,18 +64,13 @@ def _named(connection: Connection, name: str) -> tuple[str, str]:
 
 
 def _schema(connection: Connection) -> Schema:
-    return Schema.of((str(table), str(column)) for table, column in _rows(connection, "columns"))
+    return Schema.of((table, column) for table, column in _rows(connection, "columns"))
 
 
-def _drop_references(connection: Connection, table: str) -> None:
-    for other, constraint in _rows(connection, "constraints_to", table=table):
-        _execute(connection, f"alter table {other} drop constraint {constraint}")
-
-
-def _rows(connection: Connection, name: str, **values: Value) -> list[DatabaseRow]:
+def _rows(connection: Connection, name: str, **values: Value) -> list[tuple[str, ...]]:
     cursor = connection.cursor()
     try:
-        cursor.execute(*sql_block("population", name, "lab.mock.sql").bind(values))
+        cursor.execute(*sql_block("population", name, _SQL).bind(values))
         return [tuple(str(value).rstrip() for value in row) for row in cursor.fetchall()]
     finally:
         cursor.close()
@@ -105,15 +81,35 @@ def _execute(connection: Connection, sql: str) -> None:
     connection.commit()
 
 
-# ---- the population of a new mock billing -------------------------------------------------------------------------
+# ---- a new billing ------------------------------------------------------------------------------------------------
 
-
-_SQL = "lab.mock.sql"
-_A_PAGE = 1_000
-_PAGES_A_COMMIT = 50
-_INDEXING = 5
+_SQL: Final = "lab.mock.sql"
+_A_PAGE: Final = 1_000
+_PAGES_A_COMMIT: Final = 50
+_INDEXING: Final = 5
 """All subscribers are made in this many times the time that their indexes take."""
-_Insert: TypeAlias = Callable[[str, list[Columns]], None]
+
+_COLUMNS: Final = {
+    "vpn_const": ("const_id", "const_value"),
+    "operators": ("id", "name"),
+    "tarif": ("id", "name", "users_limit_warning"),
+    "usluga": ("id", "name", "summa", "operator_id", "promised"),
+    "ip_pulls": ("id", "name", "first_ip", "last_ip"),
+    "attributes": ("id", "name"),
+    "django_users_profile": ("id", "username", "name", "email"),
+    "tarif_users_usluga": ("id", "tarif_id", "usluga_id"),
+    "admin_accounts": ("id", "ostatok", "debit", "credit", '"limit"', "limit_warning"),
+    "abonents": (
+        *("id", "parent_id", "is_folder", "name", "contract_number", "account_id", "tarif_id", "operator_id"),
+        *("sms", "email", "create_date", "deleted"),
+    ),
+    "users": ("id", "abonent_id", "login", "ip", "mac", "pull", "psw", "psw_hash", "enabled", "deleted"),
+    "users_usluga": ("id", "abonent_id", "usluga_id", "manager_id", "comment", "next_date", "deleted"),
+    "finance_operations": ("op_id", "abonent_id", "op_type", "op_summa", "op_date", "descr"),
+    "abonents_block_history": ("id", "abonent_id", "time_changed", "time_del"),
+    "attribute_values": ("id", "abonent_id", "attribute_id", "attribute_value"),
+}
+"""The columns of the rows that a new billing has, by table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +118,6 @@ class Population:
 
     subscribers: int
     deleted: int
-    accounts: int
-    users: int
-    operations: int
     folders: tuple[int, ...]
 
 
@@ -145,7 +138,7 @@ def create(
     and how much there is to do. Raises `DatabaseAway` when there is a database already, `SettingsError` for an
     unknown name in `without`.
     """
-    indexes = _statements("indexes")
+    indexes = list(_indexes())
     # Each index takes about as long as this many subscribers.
     for_an_index = subscribers // (_INDEXING * len(indexes))
     work = subscribers + for_an_index * len(indexes)
@@ -156,99 +149,92 @@ def create(
     write_unforced(dsn)
     connection = attach(dsn)
     try:
-        for model in FACTS.models.values():
-            connection.execute_immediate(model.definition())
-            connection.execute_immediate(f"create generator gen_{model.table}_id")
-        for statement in _statements("schema"):
+        for statement in _definitions():
             connection.execute_immediate(statement)
         connection.commit()
-        check_names(connection, without)
-        insert = partial(_insert, connection, dsn.encoding)
-        _insert_fixed(insert)
+        for name in without:
+            _named(connection, name)
+        _insert(connection, dsn.encoding, _fixed_rows())
         for number, rows in enumerate(people.pages(subscribers, _A_PAGE), 1):
-            _insert_rows(insert, rows)
+            _insert(connection, dsn.encoding, rows)
             on_progress(min(number * _A_PAGE, subscribers), work)
             if number % _PAGES_A_COMMIT == 0:
                 connection.commit()
         connection.commit()
         for number, statement in enumerate(indexes, 1):
-            connection.execute_immediate(statement)
             # Firebird makes an index when it is committed.
-            connection.commit()
+            _execute(connection, statement)
             on_progress(subscribers + for_an_index * number, work)
-        last = people.last | {"tarif": max(TARIFFS), "usluga": max(NAMED_SERVICES)}
-        _set_generators(connection, {f"{table}_id": key for table, key in last.items()})
-        _set_generators(connection, {"users_ip": FIRST_ADDRESS + people.last["users"]})
+        last = {f"{table}_id": key for table, key in people.last.items()} | {
+            "tarif_id": max(TARIFFS),
+            "usluga_id": max(NAMED_SERVICES),
+            "users_ip": FIRST_ADDRESS + people.last["users"],
+        }
+        for name, value in last.items():
+            connection.execute_immediate(f"set generator gen_{name} to {value}")
         connection.commit()
         for name in without:
             leave_out(connection, name)
     finally:
         connection.close()
-    return Population(
-        subscribers=subscribers,
-        deleted=people.made["abonents"] - subscribers,
-        accounts=people.made["admin_accounts"],
-        users=people.made["users"],
-        operations=people.made["finance_operations"],
-        folders=tuple(FOLDERS),
-    )
+    return Population(subscribers, people.deleted, tuple(FOLDERS))
 
 
-def _statements(name: str) -> list[str]:
-    """The statements of a file."""
-    text = files(_SQL).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+def _definitions() -> Iterator[str]:
+    """The statements that make the tables and their generators."""
+    for model in MODELS.values():
+        key, *others = (field.definition for field in (*model.fields.values(), *model.columns.values()))
+        yield f"create table {model.table} ({', '.join((f'{key} not null primary key', *others))})"
+        yield f"create generator gen_{model.table}_id"
+    text = files(_SQL).joinpath("schema.sql").read_text(encoding="utf-8")
     plain = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
-    return [part for part in plain.split(";") if part.strip()]
+    yield from (part for part in plain.split(";") if part.strip())
 
 
-def _insert_fixed(insert: _Insert) -> None:
-    insert("vpn_const", [(1, str(SCALE))])
-    insert("operators", list(OPERATORS.items()))
-    insert(
-        "tarif",
-        [(key, f"Тариф {key}", None if limit is None else limit * SCALE) for key, limit in TARIFFS.items()],
-    )
+def _indexes() -> Iterator[str]:
+    """The statements that make indexes and constraints besides the keys: after the rows, which is faster."""
+    for model in MODELS.values():
+        for field in model.fields.values():
+            if field.refers and not field.loose:
+                other = MODELS[field.refers]
+                reference = f"references {other.table} ({other.key.column})"
+                yield f"alter table {model.table} add foreign key ({field.column}) {reference}"
+            if field.indexed:
+                yield f"create index {model.table}_{field.column} on {model.table} ({field.column})"
+
+
+def _fixed_rows() -> PopulationRows:
+    """The rows of every new billing."""
     services = {key: (f"Услуга {key}", price) for key, price in sorted((SERVICES | OTHER_SERVICES).items())}
-    insert(
-        "usluga",
-        [
+    pairs = [(tariff, service) for tariff in TARIFFS for service in tuple(SERVICES)[: tariff % 3 + 1]]
+    return {
+        "vpn_const": [(1, str(SCALE))],
+        "operators": list(OPERATORS.items()),
+        "tarif": [(key, f"Тариф {key}", None if limit is None else limit * SCALE) for key, limit in TARIFFS.items()],
+        "usluga": [
             (key, name, price * SCALE, 3, int(key == PROMISED))
             for key, (name, price) in (services | NAMED_SERVICES).items()
         ],
-    )
-    insert(
-        "ip_pulls",
-        [(key, pool.name, int(pool.first), int(pool.last)) for key, pool in POOLS.items()],
-    )
-    insert("attributes", list(ATTRIBUTES.items()))
-    insert(
-        "django_users_profile",
-        [(key, username, name, f"{username}@example.org") for key, (username, name) in MANAGERS.items()],
-    )
-    pairs = [(tariff, service) for tariff in TARIFFS for service in tuple(SERVICES)[: tariff % 3 + 1]]
-    insert("tarif_users_usluga", [(number, *pair) for number, pair in enumerate(pairs, 1)])
-    insert(
-        "abonents",
-        [
-            (key, NESTED.get(key), 1, name, None, None, None, None, None, None, None, 0)
-            for key, name in sorted(FOLDERS.items())
+        "ip_pulls": [(key, pool.name, int(pool.first), int(pool.last)) for key, pool in POOLS.items()],
+        "attributes": list(ATTRIBUTES.items()),
+        "django_users_profile": [
+            (key, username, name, f"{username}@example.org") for key, (username, name) in MANAGERS.items()
         ],
-    )
+        "tarif_users_usluga": [(number, *pair) for number, pair in enumerate(pairs, 1)],
+        "abonents": [(key, NESTED.get(key), 1, name, *[None] * 7, 0) for key, name in sorted(FOLDERS.items())],
+    }
 
 
-def _insert_rows(insert: _Insert, rows: PopulationRows) -> None:
-    for table in PopulationRows.__slots__:
-        insert(table, getattr(rows, table))
+def insert_statement(table: str) -> str:
+    """The statement that inserts a row of a new billing."""
+    columns = _COLUMNS[table]
+    return f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})"  # noqa: S608 - ours
 
 
-def _insert(connection: Connection, encoding: str, table: str, rows: list[Columns]) -> None:
-    cursor = connection.cursor()
-    insert = Prepared(connection.main_transaction, cursor, sql_block("population", table, _SQL).text, encoding)
-    for row in rows:
-        insert.run(row)
-    cursor.close()
-
-
-def _set_generators(connection: Connection, last: dict[str, int]) -> None:
-    for name, value in last.items():
-        connection.execute_immediate(f"set generator gen_{name} to {value}")
+def _insert(connection: Connection, encoding: str, rows: PopulationRows) -> None:
+    for table, of_table in rows.items():
+        cursor = connection.cursor()
+        insert = Prepared(connection.main_transaction, cursor, insert_statement(table), encoding)
+        for row in of_table:
+            insert.run(row)
+        cursor.close()

@@ -5,7 +5,7 @@ draws.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, get_args, get_type_hints
 
@@ -13,84 +13,59 @@ from billing.errors import SettingsError
 from lab.mock.facts import SCALE
 from texts.remedies import setting
 
-OpeningBalance: TypeAlias = Literal["sets", "adds"]
-"""Whether an operation of type 8 sets the balance to its sum, or adds it: the real behaviour is not known [?]."""
-
-Answers: TypeAlias = Literal["object", "list", "fields", "id"]
-"""The answer of `objects.create`: the object, a list with it, its fields alone, or its id alone."""
-
 Filters: TypeAlias = Literal["exact", "all", "none"]
 """Filters on an operation's comment: exact only; also by a part; none."""
-
-StornoEffect: TypeAlias = Literal["subtracts", "keeps"]
-"""The effect of the storno of type 8 on the balance: its sum is subtracted, or nothing happens."""
-
-DeletedNumbers: TypeAlias = Literal["free", "held"]
-"""Whether the contract number and the login of what is deleted can be given again."""
-
-TooLong: TypeAlias = Literal["refused", "cut"]
-"""What becomes of a text that is longer than its column."""
-
-ValueTypes: TypeAlias = Literal["usual", "numbers", "texts"]
-"""How ids and money are written in answers: ids as numbers and money as texts; both as numbers; both as texts."""
-
-ListErrors: TypeAlias = Literal["list", "text"]
-"""The `error` of an answer that would have been a list: texts of which the last one is the message, or that alone."""
-
-ClosedPeriod: TypeAlias = Literal["reverses", "ignores"]
-"""What an operation does that is dated into a month with an act: it reverses the act, or nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """Undocumented behaviour of a mock billing; the defaults are the usual values.
+    """Undocumented behaviour of a mock billing [?]; the defaults are the usual values."""
 
-    `descr_length` truncates comments of operations; 0 means no limit. A `storno_call` of "" means no such method.
-    `money_scale` is the value in row 1 of `VPN_CONST`.
-    """
-
-    type_8: OpeningBalance = "sets"
+    type_8: Literal["sets", "adds"] = "sets"
+    """Whether an operation of type 8 sets the balance to its sum, or adds it."""
     descr_length: int = 0
+    """To how many characters comments of operations are cut; 0 means no limit."""
     descr_returned: bool = True
     descr_filters: Filters = "exact"
-    create_answers: Answers = "object"
+    create_answers: Literal["object", "list", "fields", "id"] = "object"
+    """The answer of `objects.create`: the object, a list with it, its fields alone, or its id alone."""
     storno_call: str = "storno"
-    storno_type_8: StornoEffect = "subtracts"
+    """The name of the method; "" means that there is none."""
+    storno_type_8: Literal["subtracts", "keeps"] = "subtracts"
+    """The effect of the storno of type 8 on the balance: its sum is subtracted, or nothing happens."""
     error_status: int = 200
-    deleted_numbers: DeletedNumbers = "free"
-    too_long: TooLong = "refused"
-    value_types: ValueTypes = "usual"
-    list_errors: ListErrors = "list"
-    closed_period: ClosedPeriod = "reverses"
+    deleted_numbers: Literal["free", "held"] = "free"
+    """Whether the contract number and the login of what is deleted can be given again."""
+    too_long: Literal["refused", "cut"] = "refused"
+    """What becomes of a text that is longer than its column."""
+    value_types: Literal["usual", "numbers", "texts"] = "usual"
+    """How ids and money are written: ids as numbers and money as texts; both as numbers; both as texts."""
+    list_errors: Literal["list", "text"] = "list"
+    """The `error` of an answer that would have been a list: texts, the last one the message, or that alone."""
+    closed_period: Literal["reverses", "ignores"] = "reverses"
+    """What an operation does that is dated into a month with an act: it reverses the act, or nothing more."""
     money_scale: int = SCALE
+    """The value in row 1 of `VPN_CONST`."""
 
-
-CHOICES: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
-    {
-        "type_8": ("sets", "adds"),
-        "descr_length": (0, 60, 120, 255),
-        "descr_returned": (True, False),
-        "descr_filters": ("exact", "all", "none"),
-        "create_answers": ("object", "list", "fields", "id"),
-        "storno_call": ("storno", "make_storno", ""),
-        "storno_type_8": ("subtracts", "keeps"),
-        "error_status": (200, 400, 422),
-        "deleted_numbers": ("free", "held"),
-        "too_long": ("refused", "cut"),
-        "value_types": ("usual", "numbers", "texts"),
-        "list_errors": ("list", "text"),
-        "closed_period": ("reverses", "ignores"),
-    }
-)
-"""Values by name, the usual one first. Other money scales are left out, since every command refuses them."""
 
 _KINDS: Final = get_type_hints(Quirks)
 _WORDS: Final = MappingProxyType({"yes": True, "no": False})
 _LEAST: Final = {"descr_length": 0, "error_status": 200, "money_scale": 1}
 
+CHOICES: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
+    {name: get_args(kind) for name, kind in _KINDS.items() if get_args(kind)}
+    | {
+        "descr_length": (0, 60, 120, 255),
+        "descr_returned": (True, False),
+        "storno_call": ("storno", "make_storno", ""),
+        "error_status": (200, 400, 422),
+    }
+)
+"""Values by name, the usual one first. Other money scales are left out, since every command refuses them."""
 
-def read_quirks(words: Sequence[str], quirks: Quirks | None = None) -> Quirks:
-    """Parse NAME=VALUE words into quirks, over those of `quirks`. Raises `SettingsError` naming the fault."""
+
+def read_quirks(words: Sequence[str]) -> Quirks:
+    """Parse NAME=VALUE words into quirks. Raises `SettingsError` naming the fault."""
     changes: dict[str, object] = {}
     for each in words:
         name, equals, text = each.partition("=")
@@ -107,16 +82,18 @@ def read_quirks(words: Sequence[str], quirks: Quirks | None = None) -> Quirks:
         if name in changes:
             raise SettingsError("{option} is given twice: which is meant?", option=setting("quirk", f"{name}=…"))
         changes[name] = _value(name, text)
-    return replace(quirks or Quirks(), **changes)  # type: ignore[arg-type] # each has the type of its field
+    return Quirks(**changes)  # type: ignore[arg-type] # each has the type of its field
 
 
 def describe_quirks(quirks: Quirks) -> list[str]:
     """The quirks that differ from the defaults, as they are typed."""
     usual = Quirks()
+    words = {True: "yes", False: "no"}
+    found = {one.name: getattr(quirks, one.name) for one in fields(Quirks)}
     return [
-        f"{one.name}={_text(getattr(quirks, one.name))}"
-        for one in fields(Quirks)
-        if getattr(quirks, one.name) != getattr(usual, one.name)
+        f"{name}={words[value] if isinstance(value, bool) else value}"
+        for name, value in found.items()
+        if value != getattr(usual, name)
     ]
 
 
@@ -133,7 +110,3 @@ def _value(name: str, text: str) -> object:
     if (choices := get_args(kind)) and text not in choices:
         raise SettingsError("{option}: one of {choices}", option=option, choices=tuple(choices))
     return text
-
-
-def _text(value: object) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -4,10 +4,30 @@
     GET  /mock/health             {"status": "ok"}
     GET  /mock/ledger             the effects so far: [{"model": …, "effects": …, "subjects": …, "repeated": {…}}]
 
-What watches and changes it while it serves is on a port of its own.
+What watches and changes it while it serves is on a port of its own; invalid requests get HTTP 400 and {"error": …}:
+
+    GET /faults    the fault plan, and how often each fault was injected
+    PUT /faults    another plan, as TOML; an empty body clears it
+    GET /ledger    {"totals": as /mock/ledger,
+                   "effects": [{"model", "subject", "key", "keys", "times", "requests"}],
+                   "next": what `?after=` gets for the page that follows, or null}; `?limit=` effects a page
+    GET /state     in flight, waiting, slots, queue, latency, stacks, licence, requests
+    PUT /state     any of {"slots": 4, "queue": 8, "latency": 0.02, "stack_rate": 5, "busy": true,
+                   "licence": 1000}; a queue or a licence of null has no bound
 
 A request waits for a slot, takes `latency` seconds, and then has its effect, even when the client has gone: the
 real one does not notice that either. An effect at the very end is the hardest case for a look-up after a time-out.
+
+In a round it takes all requests that have their slot, carries each out behind a savepoint of its own, commits once,
+and then answers all of them: under load many requests share the cost of a commit, and none waits for others to come.
+It works in the event loop: a thread of its own would cost two switches a request, and a request takes no longer than
+these.
+
+With a rate for the stacks, writes are accepted first and applied later: a write is tried behind its savepoint, so
+that it is refused or answered with its final answer, including the key of a new object; then it is rolled back, and
+an entry in `ACCOUNT_STACK` (money) or `EVENTS_STACK_COMPACT` (the rest) remains, with the call beside it. Entries
+are applied in order, when they are due, each in the transaction that removes it. Both are committed before any
+client gets an answer, so an answered entry is applied once, even if the server is killed.
 """
 
 import asyncio
@@ -15,37 +35,38 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 import anyio
 import msgspec
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from yarl import URL
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
+from billing.database.reader import DatabaseRow
 from billing.errors import SettingsError
-from lab.mock.chain import parse
-from lab.mock.fault_injector import Injector, page, respond
-from lab.mock.fault_plan import PlanError, nearest, read_plan
-from lab.mock.faults import FaultPlan
+from lab.mock.chain import Chain, Result, carry_out, parse
+from lab.mock.connection import MockConnection
+from lab.mock.fault_injector import CRASH, Injector, MockAnswer, page, refused, respond
+from lab.mock.faults import FaultPlan, PlanError, nearest, read_plan
 from lab.mock.ledger import Ledger
-from lab.mock.licence import Licence
+from lab.mock.objects import Work
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.refusals import MockRefusal
-from lab.mock.worker import MockAnswer, Worker, refused
+from lab.mock.values import Stored
 
-# ---- the port of a server, which can be closed for a while --------------------------------------------------------
-# Connections are refused, and the port stays reserved.
-
+LOOPBACK: Final = "127.0.0.1"
+"""It is only for this machine."""
 
 _WAITING_CONNECTIONS: Final = 512
 _PATIENCE: Final = 3600.0
@@ -53,37 +74,27 @@ _PATIENCE: Final = 3600.0
 
 
 class Port:
-    """An address of a server; `open` and `close` may alternate. Raises OSError when it is taken."""
+    """A port of this machine; `open` and `close` may alternate. Raises OSError when it is taken."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
         self._runner = runner
         self._site: web.SockSite | None = None
         # Bound without listening: this reserves the port while it is closed, and connections are refused.
-        self._claim = _bind(host, port)
-        self.number: int = self._claim.getsockname()[1]
-        self._host = host
+        self._claim = _bound(port)
+        self._number: int = self._claim.getsockname()[1]
+        self.url = f"http://{LOOPBACK}:{self._number}"
         self._ending: set[asyncio.Task[None]] = set()
 
     @property
-    def url(self) -> str:
-        """The server's URL."""
-        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.number}"
-
-    @property
-    def connections(self) -> int:
-        """The number of open connections."""
-        return len(self._runner.server.connections) if self._runner.server is not None else 0
+    def connections(self) -> list[web.RequestHandler]:
+        """The open connections."""
+        return self._runner.server.connections if self._runner.server is not None else []
 
     async def open(self) -> None:
         """Start to listen."""
         if self._site is None:
-            listening = _bind(self._host, self.number)
-            site = web.SockSite(self._runner, listening, backlog=_WAITING_CONNECTIONS)
-            try:
-                await site.start()
-            except BaseException:
-                listening.close()
-                raise
+            site = web.SockSite(self._runner, _bound(self._number), backlog=_WAITING_CONNECTIONS)
+            await site.start()
             self._site = site
 
     async def close(self) -> None:
@@ -91,7 +102,7 @@ class Port:
         site, self._site = self._site, None
         if site is not None:
             await site.stop()
-            for connection in self._runner.server.connections if self._runner.server is not None else ():
+            for connection in self.connections:
                 # The first call wakes a handler that waits for a request, the second ends one that has answered;
                 # without the second, the connection would stay open and unanswered.
                 connection.close()
@@ -105,106 +116,27 @@ class Port:
         """Release the port for good."""
         for ending in self._ending:
             ending.cancel()
-        with suppress(OSError):
-            self._claim.close()
+        self._claim.close()
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    made = socket.socket(family, kind, protocol)
+def _bound(port: int) -> socket.socket:
+    made = socket.socket()
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        made.bind(address)
+        made.bind((LOOPBACK, port))
     except OSError:
         made.close()
         raise
     return made
 
 
-# ---- capacity of a mock billing -----------------------------------------------------------------------------------
-# Slots, a queue before them, and changes over time.
+# ---- a capacity that changes over time ----------------------------------------------------------------------------
 
+Schedule: TypeAlias = tuple[tuple[float, int], ...]
+"""Numbers of slots over time: the start of each, in seconds since the server began, in ascending order."""
 
-class QueueFull(Exception):
-    """Raised when all slots are taken and the queue is full: the request is not worked on."""
-
-
-class Slots:
-    """Limits the requests in work; up to `queue` others wait in order, or any number where it is None.
-
-    A small threaded server accepts connections while its queue has room and rejects the rest at once. The number of
-    slots may change at any time: requests in work are not affected.
-    """
-
-    def __init__(self, slots: int, queue: int | None = None) -> None:
-        self.queue = queue
-        self.taken = 0
-        self._total = slots
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    @property
-    def total(self) -> int:
-        """The number of slots; requests in work are temporarily more after it was lowered."""
-        return self._total
-
-    @total.setter
-    def total(self, slots: int) -> None:
-        self._total = slots
-        self._admit()
-
-    @property
-    def waiting(self) -> int:
-        """Requests that wait."""
-        return len(self._waiting)
-
-    @property
-    def full(self) -> bool:
-        """Whether another request would be rejected."""
-        return self.queue is not None and self.taken >= self.total and self.waiting >= self.queue
-
-    def enter(self, begin: Callable[[], None]) -> None:
-        """Call `begin` with a slot that is held until `leave`: now, or when one is free. Raises `QueueFull`."""
-        if self.full:
-            raise QueueFull
-        self._idle.clear()
-        self._waiting.append(begin)
-        self._admit()
-
-    def leave(self) -> None:
-        """Give a slot back."""
-        self.taken -= 1
-        self._admit()
-        if not self.taken:
-            self._idle.set()
-
-    async def wait_until_idle(self) -> None:
-        """Wait until no request is in work, and none waits."""
-        await self._idle.wait()
-
-    def _admit(self) -> None:
-        while self._waiting and self.taken < self._total:
-            self.taken += 1
-            self._waiting.popleft()()
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Numbers of slots over time: the start of each, in seconds since the server began, in ascending order."""
-
-    steps: tuple[tuple[float, int], ...]
-
-    async def follow(self, slots: Slots, clock: Callable[[], float] = time.monotonic) -> None:
-        """Change the slots at their times; returns after the last change."""
-        began = clock()
-        for since, wanted in self.steps:
-            if (wait := since - (clock() - began)) > 0:
-                await asyncio.sleep(wait)
-            slots.total = wanted
+_FOREVER: Final = 1e9
 
 
 def read_schedule(text: str) -> Schedule:
@@ -220,251 +152,142 @@ def read_schedule(text: str) -> Schedule:
             raise SettingsError("the capacity {part} is not SECONDS:SLOTS, as 30:4", part=repr(part.strip()))
     if any(later <= earlier for (earlier, _), (later, _) in pairwise(steps)):
         raise SettingsError("the capacity {text} goes back in time: its seconds are to ascend", text=repr(text))
-    return Schedule(tuple(steps))
+    return tuple(steps)
 
 
-_FOREVER: Final = 1e9
-
-
-# ---- the control endpoint of a mock billing, on a port of its own -------------------------------------------------
-
+# ---- the billing --------------------------------------------------------------------------------------------------
 
 PAGE: Final = 1000
 """Effects on a page of the ledger, by default."""
 
 _LONGEST_PAGE: Final = 100_000
+_LARGEST_BODY: Final = 1024 * 1024
+_BETWEEN_LOOKS: Final = 0.01
 
 
-class Controlled(Protocol):
-    """The parts of a mock billing that can be watched and changed."""
-
-    faults: Injector
-    ledger: Ledger
-    latency: float
-    slots: int
-    queue: int | None
-    stack_rate: float
-    busy: bool
-    licence: int | None
-
-    def summary(self) -> list[dict[str, object]]: ...  # noqa: D102 - the effects so far, read in a thread
-    def state(self) -> dict[str, object]: ...  # noqa: D102 - what it is doing now
+_AT_ONCE: Final = 256
+"""Requests of a round, and entries that are applied in one transaction."""
+_ACCOUNTS: Final = "account_stack"
+_EVENTS: Final = "events_stack_compact"
+_MODELS: Final = {_ACCOUNTS: "AccountStack", _EVENTS: "EventsStackCompact"}
+_OF_MONEY: Final = frozenset({"FinanceOperations", "AdminAccounts"})
+_LONGEST_WAIT: Final = 3600.0
+_AFTER_A_FAILURE: Final = 1.0
+_log = structlog.get_logger(__name__)
 
 
-def control_application(server: Controlled) -> web.Application:
-    """The aiohttp application of the control endpoint.
+class _Call(msgspec.Struct, frozen=True):
+    """The content of an entry: the call, and the keys reserved for its objects."""
 
-        GET /faults    the fault plan, and how often each fault was injected
-        PUT /faults    another plan, as TOML; an empty body clears it
-        GET /ledger    {"totals": as /mock/ledger,
-                       "effects": [{"model", "subject", "key", "keys", "times", "requests"}],
-                       "next": what `?after=` gets for the page that follows, or null}; `?limit=` effects a page
-        GET /state     in flight, waiting, slots, queue, latency, stacks, licence, requests
-        PUT /state     any of {"slots": 4, "queue": 8, "latency": 0.02, "stack_rate": 5, "busy": true,
-                       "licence": 1000}; a queue or a licence of null has no bound
+    chain: Chain
+    keys: list[tuple[str, int]]
 
-    Invalid requests get HTTP 400 and {"error": …}, and nothing is changed.
-    """
-    control = _Control(server)
-    made = web.Application(middlewares=[_answer_control_error])
-    made.router.add_get("/faults", control.faults)
-    made.router.add_put("/faults", control.set_faults)
-    made.router.add_get("/ledger", control.ledger)
-    made.router.add_get("/state", control.state)
-    made.router.add_put("/state", control.set_state)
-    return made
+
+_CALL: Final = msgspec.json.Decoder(_Call)
 
 
 class _Refused(Exception):
-    """Raised when a request cannot be carried out; the text says why."""
-
-
-class _Control:
-    def __init__(self, server: Controlled) -> None:
-        self._server = server
-
-    async def faults(self, _: web.Request) -> web.Response:
-        return _json(self._server.faults.report())
-
-    async def set_faults(self, request: web.Request) -> web.Response:
-        try:
-            plan: FaultPlan = read_plan(await request.text(), "the plan")
-        except (PlanError, UnicodeDecodeError) as error:
-            raise _Refused(str(error)) from error
-        self._server.faults.set(plan)
-        return _json(self._server.faults.report())
-
-    async def ledger(self, request: web.Request) -> web.Response:
-        model, _, subject = request.query.get("after", "").rpartition(":")
-        limit = request.query.get("limit", str(PAGE))
-        try:
-            start, size = int(subject or 0), int(limit)
-        except ValueError as error:
-            raise _Refused("after: as `next` of the page before; limit: a whole number") from error
-        if not 1 <= size <= _LONGEST_PAGE:
-            raise _Refused(f"limit: 1 to {_LONGEST_PAGE}")
-        return _json(await anyio.to_thread.run_sync(self._page, model, start, size))
-
-    def _page(self, model: str, subject: int, size: int) -> dict[str, object]:
-        effects = self._server.ledger.by_subject((model, subject), size)
-        following = f"{effects[-1].model}:{effects[-1].subject}" if len(effects) == size else None
-        return {"totals": self._server.summary(), "effects": effects, "next": following}
-
-    async def state(self, _: web.Request) -> web.Response:
-        return _json(self._server.state())
-
-    async def set_state(self, request: web.Request) -> web.Response:
-        try:
-            wanted = msgspec.json.decode(await request.read())
-        except msgspec.DecodeError as error:
-            raise _Refused(f"this is not JSON: {error}") from error
-        if not isinstance(wanted, dict):
-            raise _Refused("a JSON object is needed")
-        for name, value in wanted.items():
-            if name not in _SETTABLE:
-                raise _Refused(f"there is no {name!r} to set{nearest(name, _SETTABLE)}")
-            if not _SETTABLE[name](value):
-                raise _Refused(f"{name}: {value!r} cannot be set")
-        for name, value in wanted.items():
-            setattr(self._server, name, value)
-        return _json(self._server.state())
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
-
-
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-_SETTABLE: Final[dict[str, Callable[[object], bool]]] = {
-    "slots": _is_count,
-    "queue": lambda value: value is None or _is_count(value, least=0),
-    "licence": lambda value: value is None or _is_count(value, least=0),
-    "latency": _is_number,
-    "stack_rate": _is_number,
-    "busy": lambda value: isinstance(value, bool),
-}
-
-
-@web.middleware
-async def _answer_control_error(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except _Refused as error:
-        return web.Response(
-            status=400, body=msgspec.json.encode({"error": str(error)}), content_type="application/json"
-        )
-
-
-# ---- the mock billing over HTTP -----------------------------------------------------------------------------------
-
-
-LOOPBACK: Final = "127.0.0.1"
-"""The control endpoint is only for this machine."""
-
-_LARGEST_BODY: Final = 1024 * 1024
-_BETWEEN_LOOKS: Final = 0.01
+    """Raised when a request to the control endpoint cannot be carried out; the text says why."""
 
 
 class MockBilling:
     """A running mock billing; its settings may be changed while it runs, in its event loop.
 
-    `url` and `control_url` are its addresses, the latter empty without a control endpoint. `latency` is in seconds.
+    `url` and `control_url` are its addresses, the latter empty without a control endpoint. `latency` is in seconds;
+    `queue` is the number of requests that may wait for a slot, None for any number: a small threaded server rejects
+    the rest at once.
     """
 
-    def __init__(
-        self, worker: Worker, database: Database, latency: float, slots: Slots, faults: Injector, quirks: Quirks
-    ) -> None:
+    def __init__(self, dsn: Dsn, faults: Injector, quirks: Quirks, stack_rate: float) -> None:
+        self.busy = True
+        self.licence: int | None = None
+        self.quirks = quirks
         self.url = ""
         self.control_url = ""
-        self.database = database
-        self.ledger = Ledger(database)
-        self.latency = latency
+        self.database = Database(dsn)
+        self.ledger = Ledger(self.database)
+        self.latency = 0.0
         self.faults = faults
-        self.quirks = quirks
-        self._worker = worker
-        self._slots = slots
-        self._door: Port | None = None
+        self.queue: int | None = None
+        self._slots = 1
+        self._in_flight = 0
+        self._queued: deque[tuple[str, Mapping[str, str], asyncio.Future[MockAnswer]]] = deque()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._port: Port | None = None
         self._requests = 0
         self._turned_away = 0
+        self._dsn = dsn
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[tuple[Chain, asyncio.Future[MockAnswer]]] = []
+        self._next: asyncio.Handle | None = None
+        self._due: asyncio.TimerHandle | None = None
+        self._request = 0
+        self._stack_rate = stack_rate
+        self._depths: Counter[str] = Counter()
+        self._empty = asyncio.Event()
+        self._rate = 0.0  # of the last look
+        self._last = 0.0  # when the last entry was applied, or the first one came
+        self._not_before = 0.0
+        self._licensed: tuple[int | None, int] = (None, 0)
 
     @property
     def slots(self) -> int:
-        """The number of requests in work at one time; the others wait."""
-        return self._slots.total
+        """The number of requests in work at one time; the others wait. After it was lowered there may be more."""
+        return self._slots
 
     @slots.setter
     def slots(self, slots: int) -> None:
-        self._slots.total = slots
-
-    @property
-    def queue(self) -> int | None:
-        """The number of requests that may wait for a slot; None for any number."""
-        return self._slots.queue
-
-    @queue.setter
-    def queue(self, queue: int | None) -> None:
-        self._slots.queue = queue
+        self._slots = slots
+        self._admit()
 
     @property
     def waiting(self) -> int:
         """The number of requests that wait for a slot."""
-        return self._slots.waiting
+        return len(self._queued)
 
     @property
     def stack_rate(self) -> float:
-        """Entries of the stacks applied a second; 0 means effects at once."""
-        return self._worker.stack_rate
+        """Entries of the stacks that are applied a second; setting it to 0 applies all at once."""
+        return self._stack_rate
 
     @stack_rate.setter
     def stack_rate(self, rate: float) -> None:
-        self._worker.stack_rate = rate
+        self._stack_rate = rate
+        self._work_soon()
 
-    @property
-    def busy(self) -> bool:
-        """Whether writes to a subscriber or an account with an entry in a stack are refused as busy."""
-        return self._worker.busy
-
-    @busy.setter
-    def busy(self, busy: bool) -> None:
-        self._worker.busy = busy
-
-    @property
-    def licence(self) -> int | None:
-        """The number of subscribers that it may have; None for any number."""
-        return self._worker.licence.limit
-
-    @licence.setter
-    def licence(self, subscribers: int | None) -> None:
-        self._worker.licence.limit = subscribers
-
-    def open_at(self, door: Port) -> None:
+    def open_at(self, port: Port) -> None:
         """Note the port that it is served at."""
-        self._door, self.url = door, door.url
+        self._port, self.url = port, port.url
 
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
         """The aiohttp application; middlewares can disturb it."""
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
         application.router.add_post("/rest_api/v2/{model}/", self._api)
-        application.router.add_get("/mock/health", self._health)
+        application.router.add_get("/mock/health", partial(_tell, lambda: {"status": "ok"}))
         application.router.add_get("/mock/ledger", self._summary)
+        return application
+
+    def control(self) -> web.Application:
+        """The aiohttp application of the control endpoint."""
+        application = web.Application(middlewares=[_answer_control_error])
+        for path, tell, change in (
+            ("/faults", self.faults.report, self._set_faults),
+            ("/state", self.state, self._set_state),
+        ):
+            application.router.add_get(path, partial(_tell, tell))
+            application.router.add_put(path, partial(_change, change, tell))
+        application.router.add_get("/ledger", self._ledger_page)
         return application
 
     def state(self) -> dict[str, object]:
         """Its current state and its settings."""
         return {
-            "in_flight": self._slots.taken,
-            "waiting": self._slots.waiting,
-            "slots": self.slots,
-            "queue": self.queue,
-            "latency": self.latency,
-            "stack_rate": self.stack_rate,
-            "busy": self.busy,
-            "licence": self.licence,
+            "in_flight": self._in_flight,
+            "waiting": self.waiting,
+            **{name: getattr(self, name) for name in _SETTABLE},
             "quirks": describe_quirks(self.quirks),
-            "stack": asdict(self._worker.stacks),
+            "stack": {"accounts": self._depths[_ACCOUNTS], "events": self._depths[_EVENTS]},
             "requests": self._requests,
             "turned_away": self._turned_away,
         }
@@ -473,19 +296,26 @@ class MockBilling:
         """The effects so far by model; reads the database, so not for an event loop."""
         return [asdict(total) | {"repeated": self.ledger.repeated(total.model)} for total in self.ledger.totals()]
 
-    async def wait_for_stacks(self) -> None:
-        """Wait until the stacks are empty."""
-        await self._worker.wait_for_stacks()
-
     async def wait_for_requests(self) -> None:
         """Wait until all requests so far have had their effect."""
-        await self._slots.wait_until_idle()
+        await self._idle.wait()
 
     async def wait_for_clients(self) -> None:
         """Wait until all clients have gone, and all their requests have had their effect."""
-        while self._door is not None and self._door.connections:  # noqa: ASYNC110 - aiohttp tells nobody when one closes
+        while self._port is not None and self._port.connections:  # noqa: ASYNC110 - aiohttp tells nobody of a close
             await asyncio.sleep(_BETWEEN_LOOKS)
         await self.wait_for_requests()
+
+    async def follow(self, capacity: Schedule) -> None:
+        """Change the slots at their times; returns after the last change."""
+        clock = self._loop.time
+        began = clock()
+        for since, wanted in capacity:
+            if (wait := since - (clock() - began)) > 0:
+                await asyncio.sleep(wait)
+            self.slots = wanted
+
+    # ---- the way of a request ------------------------------------------------------------------------------------
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -500,47 +330,360 @@ class MockBilling:
 
     def _carry_out(self, model: str, form: Mapping[str, str]) -> asyncio.Future[MockAnswer]:
         """The answer; the effect comes even if nobody waits for it any more."""
-        answer: asyncio.Future[MockAnswer] = asyncio.get_running_loop().create_future()
-        try:
-            self._slots.enter(partial(self._begin, model, form, answer))
-        except QueueFull:
+        answer: asyncio.Future[MockAnswer] = self._loop.create_future()
+        if self.queue is not None and self._in_flight >= self._slots and self.waiting >= self.queue:
             self._turned_away += 1
             answer.set_result(page(web.HTTPServiceUnavailable.status_code))
+        else:
+            self._idle.clear()
+            self._queued.append((model, form, answer))
+            self._admit()
         return answer
 
-    def _begin(self, model: str, form: Mapping[str, str], answer: asyncio.Future[MockAnswer]) -> None:
-        if self.latency:
-            asyncio.get_running_loop().call_later(self.latency, self._work, model, form, answer)
-        else:
-            self._work(model, form, answer)
+    def _admit(self) -> None:
+        while self._queued and self._in_flight < self._slots:
+            self._in_flight += 1
+            request = self._queued.popleft()
+            if self.latency:
+                self._loop.call_later(self.latency, self._parse, *request)
+            else:
+                self._parse(*request)
 
-    def _work(self, model: str, form: Mapping[str, str], answer: asyncio.Future[MockAnswer]) -> None:
+    def _parse(self, model: str, form: Mapping[str, str], answer: asyncio.Future[MockAnswer]) -> None:
         try:
             chain = parse(model, form)
         except MockRefusal as refusal:
             answered = refused("", str(refusal), self.quirks.error_status)
-            asyncio.get_running_loop().call_soon(self._answer, answer, answered)
+            self._loop.call_soon(self._answer, answer, answered)
         else:
-            self._worker.do(chain, partial(self._answer, answer))
+            self._waiting.append((chain, answer))
+            self._work_soon()
 
     def _answer(self, answer: asyncio.Future[MockAnswer], said: MockAnswer) -> None:
-        self._slots.leave()
+        self._in_flight -= 1
+        self._admit()
+        if not self._in_flight:
+            self._idle.set()
         # Its handler may have been cancelled.
         if not answer.done():
             answer.set_result(said)
 
-    async def _health(self, _: web.Request) -> web.Response:
-        return _json({"status": "ok"})
+    # ---- rounds: the requests that wait are carried out together -------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the database; raises what `billing.database.database.attach` raises."""
+        # Opening may wait for a server.
+        await asyncio.to_thread(self._open)
+        self._tell_depth()
+        self._work_soon()
+
+    def _open(self) -> None:
+        self._connection = connection = MockConnection(self._dsn)
+        connection.run("rules", "set_scale", scale=str(self.quirks.money_scale))
+        self._load()
+        for file in ("ledger", "stack"):
+            ((request,),) = connection.run(file, "last_request")
+            self._request = max(self._request, int(request))
+        connection.commit()
+
+    def _load(self) -> None:
+        self._depths = Counter(dict(self._connection.run("stack", "depths")))
+        self._last = time.monotonic()
+
+    async def stop(self) -> None:
+        """Carry out all requests so far, and close the database."""
+        while self._waiting:
+            self._work()
+        for handle in (self._next, self._due):
+            if handle is not None:
+                handle.cancel()
+        await asyncio.to_thread(self._connection.close)
+
+    async def wait_for_stacks(self) -> None:
+        """Wait until the stacks are empty."""
+        await self._empty.wait()
+
+    def _work_soon(self) -> None:
+        if self._next is None:
+            self._next = self._loop.call_soon(self._work)
+
+    def _work(self) -> None:
+        """A round: the requests that wait, and the entries of the stacks that are due."""
+        self._next = None
+        if self._due is not None:
+            self._due.cancel()
+        jobs, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+        try:
+            applied = self._apply_due()
+            answers = [self._one(chain) for chain, _ in jobs]
+            # What was only read needs no commit: the transaction sees what others commit.
+            if applied or any(chain.writes for chain, _ in jobs):
+                self._connection.commit()
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # The database is gone or full: these changes are lost, and their clients get an error.
+            _log.exception("the mock billing's database fails")
+            self._not_before = time.monotonic() + _AFTER_A_FAILURE
+            with suppress(Exception):
+                self._connection.abandon()
+                self._load()
+            answers = [CRASH] * len(jobs)
+        # Before any answer: a client that asks after its answer must find its entry counted.
+        self._tell_depth()
+        for (_, answer), said in zip(jobs, answers, strict=True):
+            self._answer(answer, said)
+        if self._waiting:
+            self._work_soon()
+        patience = self._patience()
+        self._due = None if patience is None else self._loop.call_later(patience, self._work)
+
+    def _tell_depth(self) -> None:
+        if self._depths.total():
+            self._empty.clear()
+        else:
+            self._empty.set()
+
+    def _one(self, chain: Chain) -> MockAnswer:
+        self._request += 1
+        connection, writes = self._connection, chain.writes
+        if writes:
+            connection.save_here()
+            connection.reserve()
+        try:
+            result = self._effect(chain, self._request)
+            # While entries wait, a write with an effect at once would overtake them.
+            if writes and (self._stack_rate or self._depths.total()):
+                self._postpone(chain, self._request)
+            return MockAnswer(200, msgspec.json.encode({"call": chain.call, "result": result}))
+        except MockRefusal as refusal:
+            lists = chain.lists and self.quirks.list_errors == "list"
+            answer = refused(chain.call, str(refusal), self.quirks.error_status, lists=lists)
+        except Exception:  # noqa: BLE001 - the same
+            _log.exception("a call to the mock billing fails", model=chain.model, call=chain.call)
+            answer = CRASH
+        if writes:
+            connection.go_back()
+        return answer
+
+    def _effect(self, chain: Chain, request: int, *, late: bool = False) -> Result:
+        return carry_out(
+            self._connection, chain, request, quirks=self.quirks, admit=self._admit_subscriber, late=late
+        )
+
+    def _admit_subscriber(self) -> None:
+        """Take a place of the licence for a new subscriber; raises `MockRefusal` where there is none.
+
+        Subscribers that wait in a stack count: their calls were answered. They are counted anew only when the room
+        that was found before is used up, for a billing of many subscribers is slow to count.
+        """
+        limit, (counted_for, room) = self.licence, self._licensed
+        if limit is None:
+            return
+        if room <= 0 or limit != counted_for:
+            ((taken,),) = self._connection.run("rules", "licensed")
+            room = limit - int(taken)
+        # Too few are left where the call is refused for another reason: then they are counted anew.
+        self._licensed = limit, room - 1
+        if room <= 0:
+            raise MockRefusal("Превышена лицензия: достигнуто максимальное число абонентов")
+
+    # ---- the stacks ------------------------------------------------------------------------------------------------
+
+    def _patience(self) -> float | None:
+        """Seconds until the next entry is due; None when no entry waits."""
+        if not self._depths.total():
+            return None
+        now, rate = time.monotonic(), self._stack_rate
+        if rate != self._rate:
+            # Time at the previous rate does not count at the new one.
+            self._rate, self._last = rate, now
+        due = max(self._last + 1 / rate if rate else now, self._not_before)
+        return min(max(due - now, 0.0), _LONGEST_WAIT)
+
+    def _apply_due(self) -> bool:
+        """Apply the entries that are due, in order; each is applied and removed in one step. False if none is."""
+        if self._patience() != 0:
+            return False
+        now, rate = time.monotonic(), self._stack_rate
+        count = min(max(int((now - self._last) * rate), 1) if rate else _AT_ONCE, _AT_ONCE)
+        for row in self._connection.run("stack", "first", count=count):
+            self._apply(row)
+        self._last = max(self._last + count / rate, now - 1 / rate) if rate else now
+        return True
+
+    def _apply(self, row: DatabaseRow) -> None:
+        entry, request, stack, key, text = row
+        connection = self._connection
+        connection.run("stack", "pop", entry=entry)
+        if model := connection.models.get(_MODELS[stack]):
+            connection.execute(f"delete from {model.table} where id = ?", (key,))  # noqa: S608 - names of ours
+        self._depths[stack] -= 1
+        call = _CALL.decode(text)
+        connection.save_here()
+        connection.reserve(call.keys)
+        try:
+            self._effect(call.chain, request, late=True)
+        except MockRefusal as refusal:
+            # The call was valid when it was answered; a later change made it invalid. The real billing does the same.
+            _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))
+            connection.go_back()
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # If it stayed in its stack it would fail again and again, and block all later entries.
+            _log.exception("an accepted call fails when it is carried out", request=request)
+            connection.go_back()
+        finally:
+            connection.reserve()
+
+    def _postpone(self, chain: Chain, request: int) -> None:
+        """Take back what a write has just done, for an entry in its stack; raises `MockRefusal` where that is busy.
+
+        A call that changes no object of the API, such as a session of the cabinet, stays done.
+        """
+        connection = self._connection
+        work = Work(connection, request, "", self.quirks)
+        touched = connection.run("stack", "touched", request=request)
+        concerned = [
+            _concerned(work, *row) for row in touched if row[0] in work.models and work.models[row[0]].methods
+        ]
+        if not concerned:
+            return
+        keys = [*connection.given]
+        connection.go_back()
+        for _, account, abonent in concerned if self.busy else ():
+            ((waiting,),) = connection.run("stack", "waiting", abonent=abonent, account=account)
+            if waiting:
+                raise MockRefusal("Абонент обрабатывается, попробуйте позже")
+        if not self._depths.total():
+            self._last = time.monotonic()
+        stack, account, abonent = concerned[0]
+        asked = work.now.replace(microsecond=0)
+        if model := work.models.get(_MODELS[stack]):
+            values = {"account_id": account, "abonent_id": abonent, "created": asked}
+            key = work.insert(model, {name: value for name, value in values.items() if name in model.fields}).key
+        else:
+            key = 0  # this billing has no such table
+        connection.run(
+            "stack",
+            "push",
+            request=request,
+            asked=asked,
+            stack=stack,
+            id=key,
+            account=account,
+            abonent=abonent,
+            enrols=int(chain.enrols),
+            call=msgspec.json.encode(_Call(chain, keys)).decode(),
+        )
+        self._depths[stack] += 1
+
+    # ---- what is told, and the control endpoint ------------------------------------------------------------------
 
     async def _summary(self, _: web.Request) -> web.Response:
         return _json(await anyio.to_thread.run_sync(self.summary))
+
+    async def _ledger_page(self, request: web.Request) -> web.Response:
+        model, _, subject = request.query.get("after", "").rpartition(":")
+        try:
+            start, size = int(subject or 0), int(request.query.get("limit", PAGE))
+        except ValueError as error:
+            raise _Refused("after: as `next` of the page before; limit: a whole number") from error
+        if not 1 <= size <= _LONGEST_PAGE:
+            raise _Refused(f"limit: 1 to {_LONGEST_PAGE}")
+
+        def read() -> dict[str, object]:
+            effects = self.ledger.by_subject((model, start), size)
+            following = f"{effects[-1].model}:{effects[-1].subject}" if len(effects) == size else None
+            return {"totals": self.summary(), "effects": effects, "next": following}
+
+        return _json(await anyio.to_thread.run_sync(read))
+
+    def _set_faults(self, body: bytes) -> None:
+        try:
+            self.faults.set(read_plan(body.decode(), "the plan"))
+        except (PlanError, UnicodeDecodeError) as error:
+            raise _Refused(str(error)) from error
+
+    def _set_state(self, body: bytes) -> None:
+        try:
+            wanted = msgspec.json.decode(body)
+        except msgspec.DecodeError as error:
+            raise _Refused(f"this is not JSON: {error}") from error
+        if not isinstance(wanted, dict):
+            raise _Refused("a JSON object is needed")
+        for name, value in wanted.items():
+            if name not in _SETTABLE:
+                raise _Refused(f"there is no {name!r} to set{nearest(name, _SETTABLE)}")
+            if not _SETTABLE[name](value):
+                raise _Refused(f"{name}: {value!r} cannot be set")
+        for name, value in wanted.items():
+            setattr(self, name, value)
+
+
+async def _tell(tell: Callable[[], object], _: web.Request) -> web.Response:
+    return _json(tell())
+
+
+async def _change(change: Callable[[bytes], None], tell: Callable[[], object], request: web.Request) -> web.Response:
+    change(await request.read())
+    return _json(tell())
+
+
+def _concerned(work: Work, model: str, key: int, subject: int) -> tuple[str, Stored, Stored]:
+    """The stack of a change, and the account and the subscriber that it concerns, which may be gone by now."""
+    stack = _ACCOUNTS if model in _OF_MONEY else _EVENTS
+    if model == "AdminAccounts":
+        return stack, key, None
+    abonent: Stored = None
+    if model == "Abonents":
+        abonent = key
+    elif work.models[model].subject == "abonent_id":
+        abonent = subject
+    elif "abonent_id" in work.models[model].fields and (found := work.seen(model, key)):
+        abonent = found.stored["abonent_id"]
+    owner = work.seen("Abonents", abonent) if abonent is not None else None
+    return stack, owner.stored.get("account_id") if owner else None, abonent
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_bound(value: object) -> bool:
+    return value is None or _is_count(value, least=0)
+
+
+_SETTABLE: Final[dict[str, Callable[[object], bool]]] = {
+    "slots": _is_count,
+    "queue": _is_bound,
+    "latency": _is_number,
+    "stack_rate": _is_number,
+    "busy": lambda value: isinstance(value, bool),
+    "licence": _is_bound,
+}
+
+
+@web.middleware
+async def _answer_control_error(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except _Refused as error:
+        return _json({"error": str(error)}, web.HTTPBadRequest.status_code)
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
+
+
+# ---- from its start to its end ------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def running(  # noqa: PLR0913 - each is a trait of a server, all but the first by name
     place: Dsn | Path | str,
     *,
-    host: str = "127.0.0.1",
     port: int = 0,
     latency: float = 0.0,
     slots: int = 64,
@@ -556,7 +699,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
 ) -> AsyncIterator[MockBilling]:
     """A mock billing over a database made by `population.create`, while the context lasts.
 
-    `port` 0 takes a free one; with a `control_port` there is a control endpoint on 127.0.0.1, 0 as before. `latency`
+    `port` 0 takes a free one; with a `control_port` there is a control endpoint, 0 as before. `latency`
     is in seconds, `slots` the number of requests in work, `queue` the number that may wait, and `capacity` changes
     the slots over time. With a `stack_rate`, in entries a second, a write has its effect after its answer, and `busy`
     refuses conflicting writes until then. `licence` is the number of subscribers that it may have. `quirks` changes
@@ -565,34 +708,32 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     quirks = quirks or Quirks()
-    worker = Worker(dsn, quirks, Licence(licence), stack_rate=stack_rate, busy=busy)
-    database = Database(dsn)
     injector = Injector(faults or FaultPlan(), list_errors=quirks.list_errors == "list")
-    counter = Slots(slots, queue)
-    server = MockBilling(worker, database, latency, counter, injector, quirks)
+    server = MockBilling(dsn, injector, quirks, stack_rate)
+    server.latency, server.slots, server.queue = latency, slots, queue
+    server.busy, server.licence = busy, licence
     async with AsyncExitStack() as stack:
-        await worker.start()
-        stack.push_async_callback(anyio.to_thread.run_sync, database.close)
-        stack.push_async_callback(worker.stop)
+        await server.start()
+        stack.push_async_callback(anyio.to_thread.run_sync, server.database.close)
+        stack.push_async_callback(server.stop)
         stack.push_async_callback(server.wait_for_requests)
-        door = await _open_port(stack, server.application(middlewares), host, port)
+        door = await _open_port(stack, server.application(middlewares), port)
         stack.callback(injector.end)
         server.open_at(door)
         if control_port is not None:
-            beside = await _open_port(stack, control_application(server), LOOPBACK, control_port)
-            server.control_url = beside.url
+            server.control_url = (await _open_port(stack, server.control(), control_port)).url
         await _run_beside(stack, injector.watch_port(door.open, door.close))
         if capacity is not None:
-            await _run_beside(stack, capacity.follow(counter))
+            await _run_beside(stack, server.follow(capacity))
         yield server
 
 
-async def _open_port(stack: AsyncExitStack, application: web.Application, host: str, port: int) -> Port:
+async def _open_port(stack: AsyncExitStack, application: web.Application, port: int) -> Port:
     """An application on a port, until the stack unwinds."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    door = Port(runner, host, port)
+    door = Port(runner, port)
     stack.callback(door.release)
     await door.open()
     return door
@@ -618,18 +759,9 @@ async def serve(mock: AbstractAsyncContextManager[MockBilling]) -> None:
     """
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with mock as server:
-            _print(server.url)
-            if server.control_url:
-                _print(f"control: {server.control_url}")
+            control = f"control: {server.control_url}\n" if server.control_url else ""
+            # Flush, since a parent process may read this from a pipe.
+            sys.stdout.write(f"{server.url}\n{control}")
+            sys.stdout.flush()
             async for _ in signals:
                 return
-
-
-def _print(line: str) -> None:
-    # Flush, since a parent process may read this from a pipe.
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

@@ -3,32 +3,19 @@
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from enum import Enum
 from ipaddress import AddressValueError, IPv4Address
 from typing import Final, TypeAlias
 
-from lab.mock.facts import SCALE
+from lab.mock.facts import SCALE, ValueType
+from lab.mock.refusals import MockRefusal
 
 Stored: TypeAlias = int | str | date | datetime | None
 Answered: TypeAlias = int | float | str | None
+Columns: TypeAlias = dict[str, Stored]
+"""Values of an object by the names of its fields."""
 
 _DATE: Final = "%Y-%m-%d"
 _TIMESTAMP: Final = "%Y-%m-%d %H:%M:%S"
-
-
-class ValueType(Enum):
-    """The type of a column, and its notation in the REST API [S, D]."""
-
-    INTEGER = "an integer, taken as a string too"
-    TEXT = "text"
-    MONEY = "roubles as a string, scaled by 10^10 in the database"
-    NUMBER = "a number with decimals; only read"
-    FLAG = "0 or 1, taken as a boolean too"
-    DATE = "2019-06-01"
-    TIMESTAMP = "2019-06-01 00:00:00; a date alone is its midnight"
-    ADDRESS = "a dotted IPv4 address, an integer in the database; none is an empty string"
-
-
 _KOPECK: Final = Decimal("0.01")
 _UNIT: Final = 1 / Decimal(SCALE)
 _LARGEST: Final = 2**63
@@ -53,18 +40,14 @@ def scaled(amount: Decimal) -> int:
     return units
 
 
-class BadValue(ValueError):
-    """Raised when a value has the wrong type for its column; the text is the answer's."""
-
-
 def stored(kind: ValueType, value: object) -> Stored:
-    """The value in the database's form; raises `BadValue`."""
+    """The value in the database's form; raises `MockRefusal`."""
     if value is None:
         return None
     try:
         return _STORED[kind](value)
     except (ValueError, TypeError, InvalidOperation, AddressValueError) as error:
-        raise BadValue(f"Неверное значение {value!r}") from error
+        raise MockRefusal(f"Неверное значение {value!r}") from error
 
 
 def value_text(kind: ValueType, value: Stored) -> Answered:
@@ -87,12 +70,6 @@ def _integer(value: object) -> int:
     return int(value)
 
 
-def _money(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    return scaled(Decimal(str(value)))
-
-
 def _flag(value: object) -> int:
     flag = int(value) if isinstance(value, bool) else _integer(value)
     if flag not in {0, 1}:
@@ -106,26 +83,19 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _date(value: object) -> date:
-    return datetime.strptime(_text(value), _DATE).date()  # noqa: DTZ007 - the billing's dates have no zone
-
-
-def _timestamp(value: object) -> datetime:
+def _moment(value: object) -> datetime:
     text = _text(value)
-    return datetime.strptime(text, _TIMESTAMP if " " in text else _DATE)  # noqa: DTZ007 - the same
-
-
-def _address(value: object) -> int | None:
-    return int(IPv4Address(_text(value))) if value not in {"", 0} else None
+    return datetime.strptime(text, _TIMESTAMP if " " in text else _DATE)  # noqa: DTZ007 - the billing has no zone
 
 
 _STORED: Final[dict[ValueType, Callable[[object], Stored]]] = {
     ValueType.INTEGER: _integer,
     ValueType.TEXT: _text,
-    ValueType.MONEY: _money,
+    ValueType.CHAR: _text,
+    ValueType.MONEY: lambda value: scaled(Decimal(_text(value))),
     ValueType.NUMBER: _text,
     ValueType.FLAG: _flag,
-    ValueType.DATE: _date,
-    ValueType.TIMESTAMP: _timestamp,
-    ValueType.ADDRESS: _address,
+    ValueType.DATE: lambda value: datetime.strptime(_text(value), _DATE).date(),  # noqa: DTZ007 - the same
+    ValueType.TIMESTAMP: _moment,
+    ValueType.ADDRESS: lambda value: int(IPv4Address(_text(value))) if value not in {"", 0} else None,
 }

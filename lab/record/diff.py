@@ -26,12 +26,11 @@ from billing.errors import BillingAway
 from billing.secret import PLACEHOLDER
 from engine.evidence import Lost, NotSent, readable
 from lab.record.matching import meets_veiled, named, request_of
-from lab.record.people_remover import PeopleRemover
-from lab.record.pseudonyms import Pseudonyms
+from lab.record.pseudonyms import PeopleRemover, Pseudonyms
 from lab.record.recording import Recorded, Recording, RecordingError
 from texts.said import Said, said
 
-VOLATILE: Final = ("Version:result.*time*", "Version:result.*date*")
+_VOLATILE: Final = ("Version:result.*time*", "Version:result.*date*")
 """Values that differ in every answer: the server's clock."""
 
 _READS: Final = frozenset({"objects.get", "objects.filter", "get_user_by_suid", "web_cabinet.get_usluga_list"})
@@ -85,29 +84,38 @@ class Tally:
 
 
 class Differ:
-    """The differences, as a single-use iterator; `tally` is complete at its end."""
+    """The differences between the live billing of `client` and a recording, to be iterated over once.
+
+    Of a recording with made-up people the live answers are compared by the same `pseudonyms`. `tally` is complete at
+    the end. Iterating raises BillingAway when the billing does not answer, NotARecording and RecordingError.
+    """
 
     def __init__(
         self,
         path: Path | str,
         client: BillingClient,
-        volatile: Collection[str] = VOLATILE,
+        *,
         pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self.tally = Tally()
-        self._pseudonyms = pseudonyms
         self._path = path
         self._client = client
-        self._volatile = tuple(volatile)
+        self._pseudonyms = pseudonyms
+        self._asked: set[bytes] = set()
 
     async def __aiter__(self) -> AsyncIterator[Difference]:
-        asked: set[int] = set()
-        recording = await anyio.to_thread.run_sync(Recording, self._path)
-        with recording:
-            made_up = _names_of(recording, self._pseudonyms)
+        with await anyio.to_thread.run_sync(Recording, self._path) as recording:
+            made_up = self._pseudonyms if recording.header.made_up else None
+            if recording.header.made_up and (made_up is None or made_up.key != recording.header.made_up):
+                raise RecordingError(
+                    said(
+                        "The people of this recording are made up with the key of another machine or user: compare "
+                        "there, or record with real names."
+                    )
+                )
             exchanges = iter(recording)
             while (recorded := await anyio.to_thread.run_sync(next, exchanges, None)) is not None:
-                call = self._question(recorded, recording.header.hidden_fields, asked, made_up)
+                call = self._question(recorded, recording.header.hidden_fields, made_up)
                 if call is None:
                     continue
                 self.tally.asked += 1
@@ -119,68 +127,29 @@ class Differ:
                     seen = status, headers, PeopleRemover(made_up, call.model).body(headers, body)
                 for place, was, now in _compared(recorded, seen):
                     where = f"{call.model}:{place}"
-                    if not any(fnmatchcase(where, pattern) for pattern in self._volatile):
+                    if not any(fnmatchcase(where, pattern) for pattern in _VOLATILE):
                         yield Difference(recorded.number, named(recorded.path, recorded.form), place, was, now)
 
     def _question(
-        self, recorded: Recorded, hidden_fields: Collection[str], asked: set[int], made_up: Pseudonyms | None
+        self, recorded: Recorded, hidden_fields: Collection[str], made_up: Pseudonyms | None
     ) -> Call | None:
         """The call to ask again, None where there is none; counts the reason."""
-        call = read_only(recorded, hidden_fields)
+        call, form, tally = read_only(recorded, hidden_fields), list(recorded.form), self.tally
         if call is None:
-            self.tally.writes += 1
-            return None
-        if any(PLACEHOLDER in value for name, value in recorded.form if name not in hidden_fields):
-            self.tally.secret += 1
-            return None
-        if made_up is not None and _asks_for_people(recorded, call.model, made_up):
-            self.tally.made_up += 1
-            return None
-        if recorded.outcome not in {"answered", "refused"}:
-            self.tally.unanswered += 1
-            return None
-        digest = request_of(recorded.path, recorded.form, hidden_fields).digest()
-        if digest in asked:
-            self.tally.repeated += 1
-            return None
-        asked.add(digest)
-        return call
-
-
-def diff(
-    path: Path | str,
-    client: BillingClient,
-    *,
-    volatile: Collection[str] = VOLATILE,
-    pseudonyms: Pseudonyms | None = None,
-) -> Differ:
-    """The differences between the live billing of `client` and the recording, to be iterated over.
-
-    `volatile` are patterns of values that are not compared, as `Users:result*.fields.last_seen`. Iterating raises
-    BillingAway when the billing does not answer, NotARecording and RecordingError. Of a recording with made-up people
-    the live answers are compared by the same `pseudonyms`.
-    """
-    return Differ(path, client, volatile, pseudonyms)
-
-
-def _names_of(recording: Recording, pseudonyms: Pseudonyms | None) -> Pseudonyms | None:
-    """The made-up values of a recording, None for one with real ones. Raises RecordingError for another key's."""
-    if not recording.header.made_up:
+            tally.writes += 1
+        elif any(PLACEHOLDER in value for name, value in form if name not in hidden_fields):
+            tally.secret += 1
+        # For the value of a person the live billing would find nobody.
+        elif made_up is not None and PeopleRemover(made_up, call.model).form(form) != form:
+            tally.made_up += 1
+        elif recorded.outcome not in {"answered", "refused"}:
+            tally.unanswered += 1
+        elif (digest := request_of(recorded.path, form, hidden_fields).digest()) in self._asked:
+            tally.repeated += 1
+        else:
+            self._asked.add(digest)
+            return call
         return None
-    if pseudonyms is None or pseudonyms.key != recording.header.made_up:
-        raise RecordingError(
-            said(
-                "The people of this recording are made up with the key of another machine or user: compare "
-                "there, or record with real names."
-            )
-        )
-    return pseudonyms
-
-
-def _asks_for_people(recorded: Recorded, model: str, made_up: Pseudonyms) -> bool:
-    """Whether the request holds a value of a person, for which the live billing would find nobody."""
-    form = list(recorded.form)
-    return PeopleRemover(made_up, model).form(form) != form
 
 
 def read_only(recorded: Recorded, hidden_fields: Collection[str] = ()) -> Call | None:
@@ -215,7 +184,9 @@ def differences(recorded: object, now: object, place: str = "") -> Iterator[tupl
             inner = f"{place}.{name}" if place else str(name)
             yield from differences(recorded.get(name, msgspec.UNSET), now.get(name, msgspec.UNSET), inner)
     elif isinstance(recorded, list) and isinstance(now, list):
-        ours, theirs = _by_key(recorded, now)
+        ours, theirs = _by_key(recorded), _by_key(now)
+        if ours is None or theirs is None:
+            ours, theirs = ({str(number): item for number, item in enumerate(each)} for each in (recorded, now))
         for name in dict.fromkeys((*ours, *theirs)):
             yield from differences(ours.get(name, msgspec.UNSET), theirs.get(name, msgspec.UNSET), f"{place}[{name}]")
     elif not _equal(recorded, now):
@@ -247,19 +218,10 @@ def _read(body: bytes, headers: Mapping[str, str]) -> object:
         return text
 
 
-def _by_key(recorded: list[object], now: list[object]) -> tuple[dict[str, object], dict[str, object]]:
-    keyed: list[dict[str, object]] = []
-    for each in (recorded, now):
-        found: dict[str, object] = {
-            f"pk={item['pk']}": item for item in each if isinstance(item, dict) and "pk" in item
-        }
-        if len(found) != len(each):
-            return (
-                {str(number): item for number, item in enumerate(recorded)},
-                {str(number): item for number, item in enumerate(now)},
-            )
-        keyed.append(found)
-    return keyed[0], keyed[1]
+def _by_key(items: list[object]) -> dict[str, object] | None:
+    """The objects of a list by their `pk`, None unless each has one of its own."""
+    found: dict[str, object] = {f"pk={item['pk']}": item for item in items if isinstance(item, dict) and "pk" in item}
+    return found if len(found) == len(items) else None
 
 
 def _equal(recorded: object, now: object) -> bool:

@@ -24,7 +24,7 @@ _COMPARED: Final = ["id", "contract_number", "name", "parent_id"]
 """The fields of a subscriber by which a database is seen to be of the billing; a load asks for more or for fewer."""
 
 _HIDDEN: Final = "\0hidden"
-_DIGEST: Final = 8
+_DIGEST: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,10 @@ class RecordedRequest:
         """The places whose texts contain a `•••`."""
         return frozenset(place for place, text in self.texts.items() if PLACEHOLDER in text)
 
-    def digest(self, veiled: Collection[str] = ()) -> int:
-        """A 64-bit digest of the request without the texts at the `veiled` places."""
+    def digest(self, veiled: Collection[str] = ()) -> bytes:
+        """A digest of the request without the texts at the `veiled` places."""
         said = [(place, None if place in veiled else text) for place, text in sorted(self.texts.items())]
-        packed = msgspec.msgpack.encode((self.path, said))
-        return int.from_bytes(blake2b(packed, digest_size=_DIGEST).digest(), "big")
+        return blake2b(msgspec.msgpack.encode((self.path, said)), digest_size=_DIGEST).digest()
 
     def meets(self, recorded: "RecordedRequest") -> bool:
         """Whether it matches the recorded request, in which `•••` matches anything."""

@@ -33,8 +33,7 @@ from jobs.spec.parameters import Parameter
 from jobs.spec.spec import parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
-from lab.record.recorder import open_recorder
-from lab.record.recording import Recording
+from lab.record.recording import Recording, open_recorder
 from tests.billing.api.scripted_server import answer, scripted
 from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute

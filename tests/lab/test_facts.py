@@ -16,7 +16,7 @@ from billing.directory import models
 from billing.profile import Profile
 from jobs.spec import entries, parameters
 from lab.mock.facts import FACTS, OPERATION_TYPES, Effect
-from lab.mock.models import MODELS as MOCKS
+from lab.mock.facts import MODELS as MOCKS
 
 _MARKED = r"§[1-7](\.[1-9])?( \[[SDVI?](, [SDVI?])*\])?"
 SOURCE = re.compile(rf"{_MARKED}(, {_MARKED}|,? [a-z][A-Za-z ]+ \[\?\])*")
@@ -83,7 +83,7 @@ def test_a_number_is_the_billings(of_product: int, of_lab: object) -> None:
     ],
 )
 def test_a_text_is_as_long_as_its_column(of_product: int, model: str, field: str) -> None:
-    assert FACTS.models[model].fields[field].kind == f"text {of_product}"
+    assert (MOCKS[model].fields[field].kind, MOCKS[model].fields[field].longest) == ("text", of_product)
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.SYSTEM, ErrorKind.BUSY, ErrorKind.ROW])

@@ -10,7 +10,7 @@ where a.id > :after and a.is_folder = 0 [and a.deleted = 0]
 order by a.id
 
 -- name: accounts
-select u.abonent_id, u.login, [u.mac|null], u.ip, u.pull from users u
+select u.abonent_id, u.login, [u.mac|null] from users u
 where u.abonent_id > :after [and u.deleted = 0] order by u.abonent_id, u.id
 
 -- name: services

@@ -7,25 +7,13 @@ select coalesce(max(request), 0) from mock_ledger
 insert into mock_ledger
     (entry, request, happened, model, methods, changed_table, changed_key, subject, what)
 values
-    (gen_id(gen_mock_ledger_id, 1), ?, ?, ?, ?, ?, ?, ?, ?)
+    (gen_id(gen_mock_ledger_id, 1), :request, :happened, :model, :methods, :changed_table, :changed_key, :subject, :what)
 
 -- name: totals
 select model, count(*), count(distinct subject) from mock_ledger group by model order by model
 
 -- name: effects
 select subject, count(*) from mock_ledger where model = :model group by subject order by subject
-
--- name: repeated
-select subject, count(*) from mock_ledger where model = :model
-group by subject having count(*) > 1 order by subject
-
--- name: repeated_same
-select subject, what, count(*) from mock_ledger where model = :model
-group by subject, what having count(*) > 1 order by subject
-
--- name: entries
-select request, happened, model, methods, changed_table, changed_key, subject, what
-from mock_ledger where model = :model and subject = :subject order by entry
 
 -- name: by_subject
 -- The effects after a subject of a model, grouped by subject.

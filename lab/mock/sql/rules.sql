@@ -1,8 +1,5 @@
 -- Rules of the billing when objects are created and saved.
 
--- name: abonent
-select [a.is_folder|0], [a.deleted|0], [a.account_id|null] from abonents a where a.id = :id
-
 -- name: balance_sets
 -- The balance is ostatok + debit - credit; debit and credit stay unchanged.
 update admin_accounts set ostatok = :summa - debit + credit where id = :account
@@ -18,33 +15,6 @@ update admin_accounts set credit = credit + :summa where id = :account
 
 -- name: balance_closes
 update admin_accounts set ostatok = ostatok + debit, debit = 0 where id = :account
-
--- name: new_account
-insert into admin_accounts (id) values (:id)
-
--- name: bearers_of_number
-select count(*) from abonents a where a.contract_number = :value [and a.deleted = 0] and a.id <> :id
-
--- name: bearers_of_number_ever
-select count(*) from abonents a where a.contract_number = :value and a.id <> :id
-
--- name: bearers_of_login
-select count(*) from users u where u.login = :value [and u.deleted = 0] and u.id <> :id
-
--- name: bearers_of_login_ever
-select count(*) from users u where u.login = :value and u.id <> :id
-
--- name: bearers_of_address
-select count(*) from users u where u.ip = :ip [and u.deleted = 0] and u.id <> :id
-
--- name: pool
-select p.first_ip, p.last_ip from ip_pulls p where p.id = :id
-
--- name: is_folder
-select [a.is_folder|0] from abonents a where a.id = :id
-
--- name: parent
-select [a.parent_id|null] from abonents a where a.id = :id
 
 -- name: licensed
 -- The subscribers of the licence: those that are there, and those that wait in a stack.

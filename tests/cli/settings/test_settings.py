@@ -18,7 +18,7 @@ from cli.settings.tables import HookEvent, HookSettings
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import typed_language
 from cli.terminal.layout import Badge, badge_of
-from lab.mock.worker import MockAnswer
+from lab.mock.fault_injector import MockAnswer
 from tests.cli.conftest import Ended, Place, Typed
 
 TOML = """\

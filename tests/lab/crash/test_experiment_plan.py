@@ -17,7 +17,7 @@ from lab.crash.journals import Alias, Elsewhere
 from lab.crash.proxy import ProxyFault
 from lab.crash.stranger import Deed
 from lab.crash.trials import TRIALS, By
-from lab.mock.fault_plan import read_plan
+from lab.mock.faults import read_plan
 
 SEEDS = range(200)
 

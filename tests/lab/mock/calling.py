@@ -1,17 +1,28 @@
 """Calls that follow from each other, and their builders."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import date
+from inspect import isawaitable
+from pathlib import Path
 from typing import Any
 
 from billing.api.calls import Call, ChainStep, create, get
-from billing.api.client import BillingClient
+from billing.api.client import BillingClient, ClientSettings
 from engine.evidence import Accepted
-from lab.mock.server import MockBilling
+from lab.crash.loops import loops
+from lab.mock.server import MockBilling, running
 
 FOLDER = 1316
 NESTED = 1400
 """Lies within 1000."""
+
+NEVER = 0.0001
+"""Entries of a stack a second: within a test, none."""
+SOON = 1_000.0
+
+EFFECTS = "select request, changed_key, what from mock_ledger"
 
 Next = Call | Callable[[Any], Call]
 """A call, or how it follows from the result of the one before."""
@@ -81,3 +92,36 @@ async def answered(client: BillingClient, *calls: Next) -> Any:
 
 def rows(server: MockBilling, query: str) -> list[tuple[object, ...]]:
     return [tuple(row) for row in server.database.query(query)]
+
+
+def entries(server: MockBilling, subject: int, model: str = "FinanceOperations") -> list[tuple[int, int, str]]:
+    """The effects on a subject, in order: the request, the key of what it changed, and what it wrote."""
+    query = (
+        "select request, changed_key, what from mock_ledger where model = :model and subject = :subject order by 1"
+    )
+    return [(*row,) for row in server.database.query(query, {"model": model, "subject": subject})]
+
+
+@asynccontextmanager
+async def served(
+    file: Path, *, read: float = 30.0, **traits: Any
+) -> AsyncIterator[tuple[MockBilling, BillingClient]]:
+    """A mock billing with these traits, and a client of it."""
+    async with (
+        running(file, **traits) as server,
+        BillingClient(ClientSettings(server.url, connect=30.0, read=read, deadline=30.0)) as client,
+    ):
+        yield server, client
+
+
+PATIENCE = loops(30)
+
+
+async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again, until the condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            met = condition()
+            if await met if isawaitable(met) else met:
+                return
+            await asyncio.sleep(0.005)

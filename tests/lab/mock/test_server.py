@@ -8,15 +8,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import of_abonents
-from billing.errors import DatabaseAway, SettingsError
+from billing.errors import SettingsError
 from lab.mock.ledger import Ledger
-from lab.mock.server import MockBilling, Schedule, Slots, read_schedule, running
-from tests.lab.mock.waiting import until
+from lab.mock.server import MockBilling, read_schedule, running
+from tests.lab.mock.calling import until
 
 MODEL = "FinanceOperations"
 
@@ -72,41 +71,6 @@ async def test_what_is_answered_is_as_documented(mock_billing: MockBilling, http
     assert mock_billing.control_url == ""
 
 
-async def test_many_at_a_time_each_exactly_once(mock_billing: MockBilling, http: aiohttp.ClientSession) -> None:
-    abonents = await _live(mock_billing)
-    # Refused ones among them: the others of the same commit are not touched by that.
-    work = iter([key for abonent in abonents for key in ((abonent, 89) if abonent % 10 == 0 else (abonent,))])
-
-    async def send() -> None:
-        for abonent in work:
-            assert ("error" in await _enter(http, mock_billing.url, abonent)) == (abonent == 89)
-
-    await asyncio.gather(*[send() for _ in range(64)])
-    assert mock_billing.ledger.effects(MODEL) == dict.fromkeys(abonents, 1)
-
-
-async def test_middlewares_can_make_it_misbehave_and_numbers_go_on_after_a_restart(
-    billing_file: Path, http: aiohttp.ClientSession
-) -> None:
-    @web.middleware
-    async def lose_the_answer(request: web.Request, handler: Any) -> web.StreamResponse:
-        await handler(request)
-        raise web.HTTPBadGateway
-
-    async with running(billing_file, middlewares=[lose_the_answer]) as server:
-        with pytest.raises(AssertionError, match="502"):
-            await _enter(http, server.url, 2001)
-    async with running(billing_file) as server:
-        await _enter(http, server.url, 2001)
-        assert [entry.request for entry in server.ledger.entries(MODEL, 2001)] == [1, 2]
-
-
-async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseAway):
-        async with running(tmp_path / "none.fdb"):
-            pass
-
-
 # ---- slots, and clients that go ------------------------------------------------------------------------------------
 
 
@@ -129,14 +93,13 @@ async def test_the_effect_happens_once_when_the_client_has_gone_and_when_the_ser
         assert Ledger(database).effects(MODEL) == dict.fromkeys({*abonents}, 1) | {2001: 1 + (2001 in abonents)}
 
 
-async def test_a_capacity_changes_by_its_schedule() -> None:
-    assert read_schedule("0:8, 30:4,60.5:16") == Schedule(((0.0, 8), (30.0, 4), (60.5, 16)))
+async def test_a_capacity_changes_by_its_schedule(billing_file: Path) -> None:
+    assert read_schedule("0:8, 30:4,60.5:16") == ((0.0, 8), (30.0, 4), (60.5, 16))
     for text in ("", "8", "a:8", "0:b", "0:0", "-1:5", "30:4,20:8", "nan:4"):
         with pytest.raises(SettingsError):
             read_schedule(text)
-    slots = Slots(64)
-    await Schedule(((0.0, 8), (0.01, 4), (0.02, 2))).follow(slots)
-    assert slots.total == 2
+    async with running(billing_file, capacity=((0.0, 8), (0.01, 4), (0.02, 2))) as server:
+        await until(lambda: server.slots == 2)
 
 
 async def test_who_finds_no_room_is_turned_away_without_an_effect(

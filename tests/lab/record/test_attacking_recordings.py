@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from lab.record import recording as format_of
 from lab.record.diff import differences
 from lab.record.matching import meets_veiled, request_of
 from lab.record.recording import NotARecording, Recording, RecordingError
-from lab.record.replay import Exchanges
+from lab.record.replay import Replay
 
 MEBIBYTE = 2**20
 HEADER = json.dumps({"recording": 1, "program": "x", "base_path": "", "started": ""}).encode() + b"\n"
@@ -89,7 +90,7 @@ def test_what_is_no_exchange_is_refused(tmp_path: Path, line: bytes) -> None:
     path = packed(tmp_path / "odd.rec", [HEADER, line])
     why = "is not an exchange|more than 1000 different places"
     with little_memory(64 * MEBIBYTE), pytest.raises(NotARecording, match=why):
-        Exchanges(path)
+        Replay(path, "at once")
     with pytest.raises(NotARecording):
         Recording(packed(tmp_path / "deep.rec", [b'{"recording": ' + b"[" * DEEP + b"]" * DEEP + b"}\n"]))
 
@@ -135,10 +136,12 @@ def test_a_hidden_place_matches_anything(text: str, recorded: str, *, same: bool
     assert meets_veiled(text, recorded) is same
 
 
-def test_a_full_temporary_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = packed(tmp_path / "large.rec", [HEADER, *[exchange([], "x" * 100_000)] * 20])
-    spool = Path("/dev/full").open("w+b", buffering=0)  # noqa: SIM115 - closed by what is tested
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda _: spool)
-    with pytest.raises(RecordingError, match=r"cannot be unpacked into .*No space left on device.*TMPDIR"):
-        Exchanges(path)
-    assert spool.closed
+def test_a_full_temporary_folder_is_told(tmp_path: Path) -> None:
+    path = packed(tmp_path / "large.rec", [HEADER, *[exchange([], "x" * 100_000)] * 100])
+    before = getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (MEBIBYTE, before[1]))
+    try:
+        with pytest.raises(RecordingError, match=r"cannot be unpacked into .*TMPDIR"):
+            Replay(path, "at once")
+    finally:
+        setrlimit(RLIMIT_FSIZE, before)

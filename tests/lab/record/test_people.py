@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from billing.api.calls import NOTHING
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.spec.chain import chain_text
-from lab.record.people_remover import PeopleRemover, kind_of
-from lab.record.pseudonyms import PersonalKind, Pseudonyms, load_secret
-from lab.record.recording import RecordingError
+from lab.record.pseudonyms import PeopleRemover, PersonalKind, Pseudonyms, kind_of
+from lab.record.recording import RecordingError, load_secret
 from lab.record.replay import MadeUpRows
 
 KEY = bytes(range(32))
