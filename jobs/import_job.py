@@ -32,12 +32,12 @@ from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
 from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
 from jobs.imports.fields import untried_fields
-from jobs.imports.input_checks import InputChecks, Judged
+from jobs.imports.input_checks import InputChecks
 from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
-from jobs.imports.subscriber import Faulty, Stage, Step, Subscriber, ValueFault
+from jobs.imports.subscriber import Judged, Stage, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import TableColumns
 from jobs.imports.tables import JoinedTables
 from jobs.job import BillingJob
@@ -123,12 +123,8 @@ class ImportJob(BillingJob):
         values = anyio.from_thread.run(checks.value_checks)
         sample = RowSample(int(self._parameters[SAMPLE]), self._map.fields)
 
-        def judge(rows: Sequence[Row]) -> list[Subscriber | Faulty]:
-            judged: list[Subscriber | Faulty] = []
-            for subscriber, faults in reader.examine(rows, only_seen=True):
-                found = (*faults, *values(subscriber)[1])
-                judged.append(Faulty(subscriber.row, subscriber.number, found) if found else subscriber)
-            return judged
+        def judge(rows: Sequence[Row]) -> list[Judged]:
+            return [one.through(values) for one in reader.examine(rows, only_seen=True)]
 
         # It notes what each row has, and names before they become ids.
         self._stages.insert(0, sample)
@@ -159,9 +155,7 @@ class ImportJob(BillingJob):
                 self._lookup = NameLookup(dictionary, self._map.fields, names)
                 self._stages.append(self._lookup)
                 alike = self._parameters.get(ALIKE) == YES
-                self._checks = InputChecks(
-                    self._gateway, reader.source, reader.examine, self._map.fields, alike=alike
-                )
+                self._checks = InputChecks(self._gateway, reader, self._map.fields, alike=alike)
         return self._checks
 
     async def _dictionary(self, names: NamesThere) -> Dictionary | None:
@@ -181,7 +175,7 @@ class ImportJob(BillingJob):
         judged = await self.judge(rows)
         for one in judged:
             self._doubtful = self._doubtful or next(iter(one.warnings), None)
-        refused = [faulty.refusal() for one in judged if (faulty := one.faulty) is not None]
+        refused = [one.refusal() for one in judged if one.faults]
         planned = await self.effect.plan_subscribers([one.subscriber for one in judged if not one.faults])
         self._stays = self._stays or any(map(self._cannot_go, planned.items))
         refusals = sorted((*refused, *planned.refusals), key=lambda one: one.line or 0)

@@ -204,7 +204,7 @@ async def _names_of(file: str, tables: TablesRead) -> NamesRead:
         lambda: bytes_read(file),
     ):
         while (page := await anyio.to_thread.run_sync(next, pages, _END)) is not None:
-            await anyio.to_thread.run_sync(reader.judge, page.rows)
+            await anyio.to_thread.run_sync(reader.examine, page.rows)
             rows += len(page.rows)
             refused += len(page.refusals)
     return NamesRead(source.name, used, rows, refused)

@@ -1,6 +1,6 @@
 """The reader of an import: rows of the main table and of the joined ones become subscribers, or refusals.
 
-header ──▶ TableColumns        row + its joined rows ──▶ parts of texts ──▶ stages ──▶ Subscriber | Faulty
+header ──▶ TableColumns        row + its joined rows ──▶ parts of texts ──▶ stages ──▶ Judged
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from engine.errors import InputRefused
 from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
 from jobs.access.vault import Vault
 from jobs.imports.column_map import ColumnMap
-from jobs.imports.subscriber import Faulty, Stage, Step, Subscriber, ValueFault
+from jobs.imports.subscriber import Judged, Stage, Step, Subscriber
 from jobs.imports.table_columns import TableColumns, make_row, parts_of_row, seal_secrets
 from jobs.imports.tables import JoinedTables, is_of_joined
 from jobs.rows.secret_cells import guard_rows, without_secrets
@@ -51,21 +51,14 @@ class SubscriberReader:
 
     def check_fields(self, schema: Schema | None, profile: Profile) -> None:
         """Raise `InputRefused` for fields that the billing lacks, each with its column and what to do."""
-        tables = (self.columns, *self.tables.columns.values())
-        absent = self._map.fields.absent([field for table in tables for field in table.used], schema, profile)
-        if absent:
-            raise InputRefused(
-                in_lines(
-                    [
-                        said(
-                            "{fault}: leave it out with {map}",
-                            fault=fault,
-                            map=setting("map", f"{self._map.fields.typed(field)}="),
-                        )
-                        for field, fault in absent
-                    ]
-                )
-            )
+        fields, tables = self._map.fields, (self.columns, *self.tables.columns.values())
+        absent = fields.absent([field for table in tables for field in table.used], schema, profile)
+        lines = [
+            said("{fault}: leave it out with {map}", fault=fault, map=setting("map", f"{fields.typed(field)}="))
+            for field, fault in absent
+        ]
+        if lines:
+            raise InputRefused(in_lines(lines))
 
     def require_key(self) -> None:
         """Raise `VaultLocked` where the rows have secrets that could not be kept, and `InputRefused`."""
@@ -76,14 +69,7 @@ class SubscriberReader:
         """Read the joined tables, if there are any. Raises `InputRefused` and `VaultFailed`."""
         self.tables.stage(self._main, lambda row: make_row(self.columns, row).number.text)
 
-    def judge(self, rows: Sequence[Row]) -> list[Subscriber | Faulty]:
-        """Each row as its subscriber, or with all its faults. Raises `InputRefused` and `VaultFailed`."""
-        return [
-            Faulty(subscriber.row, subscriber.number, tuple(faults)) if faults else subscriber
-            for subscriber, faults in self.examine(rows)
-        ]
-
-    def examine(self, rows: Sequence[Row], *, only_seen: bool = False) -> list[tuple[Subscriber, list[ValueFault]]]:
+    def examine(self, rows: Sequence[Row], *, only_seen: bool = False) -> list[Judged]:
         """The subscriber of each row, as far as it could be read, and its faults.
 
         Of rows that are `only_seen`, to be examined once more, the vault keeps nothing. Raises `InputRefused` and
@@ -93,17 +79,16 @@ class SubscriberReader:
         made = [make_row(self.columns, row) for row in rows]
         seal_secrets(self.columns.fields, made, Vault() if only_seen else self._vault)
         joined = self.tables.of([one.number.text for one in made])
-        examined: list[tuple[Subscriber, list[ValueFault]]] = []
+        examined: list[Judged] = []
         for row, one in zip(rows, made, strict=True):
             read = [parts_of_row(self.columns, one), *joined.get(one.number.text, ())]
-            parts = sorted((part for each in read for part in each.parts), key=lambda part: _ORDER[part.step])
-            kept = without_secrets(row, self.columns.secret_places)
-            faults = [fault for each in read for fault in each.faults]
-            subscriber = Subscriber(kept, one.number.text, tuple(parts))
+            parts = sorted((part for own, _ in read for part in own), key=lambda part: _ORDER[part.step])
+            subscriber = Subscriber(without_secrets(row, self.columns.secret_places), one.number.text, tuple(parts))
+            faults = [fault for _, found in read for fault in found]
             for stage in self._stages:
-                subscriber, found = stage(subscriber)
-                faults += found
-            examined.append((subscriber, faults))
+                subscriber, more = stage(subscriber)
+                faults += more
+            examined.append(Judged(subscriber, faults))
         return examined
 
 

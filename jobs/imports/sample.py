@@ -23,7 +23,7 @@ from jobs.imports.subscriber import (
     FOLDER_ID,
     PATH,
     STEP_NAMES,
-    Faulty,
+    Judged,
     Part,
     Stage,
     Step,
@@ -45,7 +45,7 @@ _NAMED: Final = 5
 _KIND_OF_ROW: Final = "row"
 _BLOCK: Final = 1 << 13
 
-Judge: TypeAlias = Callable[[Sequence[Row]], Sequence[Subscriber | Faulty]]
+Judge: TypeAlias = Callable[[Sequence[Row]], Sequence[Judged]]
 """What rows are, once they were read: those with faults are not chosen."""
 
 
@@ -145,14 +145,14 @@ class RowSample:
             rows += len(page.rows) + len(page.refusals)
             faulty += len(page.refusals)
             for one in judge(page.rows):
-                if (line := one.row.line) is None:
+                if (line := one.subscriber.row.line) is None:
                     raise InputRefused(
                         "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
                         file=source.name,
                         flag=setting("sample"),
                     )
                 numbers = self._seen.pop(line, ())
-                if isinstance(one, Faulty):
+                if one.faults:
                     faulty += 1
                 else:
                     kept.add(line, numbers)

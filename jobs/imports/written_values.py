@@ -7,11 +7,12 @@ ValueError with a reason that says what to do. A reason follows the name of its 
 import datetime as dt
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
 from billing.money import parse_amount, wire
+from jobs.imports.fields import FieldKind
 from jobs.spec.parameters import a_date, a_moment
 from jobs.spec.parameters import whole_id as id_of
 from texts.said import Said, ValueRefused, said, text_of
@@ -317,3 +318,21 @@ def object_id(text: str) -> str:
     if isinstance(found, str):
         raise ValueError(found)  # noqa: TRY004 - the reason why it is no id
     return str(found)
+
+
+def readers(today: Callable[[], dt.date]) -> Mapping[FieldKind, Callable[[str], str]]:
+    """The function that reads each kind of value, but secrets."""
+    date = dates_until(today)
+    return {
+        FieldKind.TEXT: one_line,
+        FieldKind.PHONE: phone,
+        FieldKind.EMAIL: email,
+        FieldKind.ADDRESS: address,
+        FieldKind.MAC: mac,
+        FieldKind.DATE: date,
+        FieldKind.MOMENT: date,
+        FieldKind.MONEY: money,
+        FieldKind.FLAG: flag,
+        FieldKind.ID: object_id,
+        FieldKind.LOGIN: login,
+    }

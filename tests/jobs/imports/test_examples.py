@@ -193,7 +193,13 @@ def test_the_values_of_an_example_are_those_of_a_call(name: str) -> None:
     def with_ids(subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         # Names become ids by a dictionary, which belongs to the billing that they are imported into.
         parts = tuple(
-            part.with_texts({key: "7" for key in part.values if (part.step, key) in names})
+            replace(
+                part,
+                values={
+                    key: replace(value, text="7") if (part.step, key) in names else value
+                    for key, value in part.values.items()
+                },
+            )
             for part in subscriber.parts
         )
         return replace(subscriber, parts=parts), ()
