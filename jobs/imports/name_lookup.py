@@ -1,14 +1,14 @@
 """The stage of an import that turns names into ids: of tariffs, services, folders and what else a dictionary has."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
-from jobs.imports.dictionary import LEFT_OUT, NEW, Dictionary, is_id
+from jobs.imports.dictionary import LEFT_OUT, NEW, Dictionary, UsedName, is_id
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, NamesThere, noun_of, plain_name
-from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault
+from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Step, Subscriber, Value, ValueFault
 from texts.remedies import Remedy, setting
 from texts.said import Said, counted, said
 
@@ -19,25 +19,6 @@ _SUBJECTS: Final[Mapping[Step, str]] = MappingProxyType(
     {Step.TARIFF: "Tarif", Step.SERVICE: "Usluga", Step.ATTRIBUTE: "Attribute"}
 )
 """What a step is about: without it there is nothing to do."""
-
-
-@dataclass(slots=True)
-class UnknownName:
-    """A name without a meaning: where it stands first, in how many rows, and the line of the last of them."""
-
-    kind: str
-    name: str
-    place: Place
-    rows: int = 0
-    last: int = 0
-
-
-class _Unmatched(NamedTuple):
-    """A name without an id: its kind, its value, and a sentence that says what to do."""
-
-    kind: str
-    value: Value
-    reason: str
 
 
 class NameLookup:
@@ -52,15 +33,18 @@ class NameLookup:
         self._dictionary = dictionary
         self._references = fields.references
         self._there = there
-        self._unknown: dict[tuple[str, str], UnknownName] = {}
+        self._unknown: dict[tuple[str, str], UsedName] = {}
         self._has_more = False
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         """The subscriber with ids in the place of names, and the names that have none."""
-        found: list[_Unmatched] = []
-        parts = tuple(made for part in subscriber.parts if (made := self._part(part, found)) is not None)
-        faults = [self._fault(one, subscriber.row.line or 0) for one in found]
-        return replace(subscriber, parts=parts), faults
+        faults: list[ValueFault] = []
+        parts: list[Part] = []
+        for part in subscriber.parts:
+            read = self._folder if part.step is Step.FOLDER else self._part
+            if (made := read(part, subscriber.row.line or 0, faults)) is not None:
+                parts.append(made)
+        return replace(subscriber, parts=tuple(parts)), faults
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -85,31 +69,24 @@ class NameLookup:
         """What to type where names have no id, None where all have one."""
         if not self._unknown:
             return None
-        known = self._dictionary
-        settings = (
-            (("dictionary", known.file), ("output", known.file), ("force", ""))
-            if known
-            else (("output", "dictionary.csv"),)
-        )
+        file = self._dictionary.file if self._dictionary else "dictionary.csv"
+        overwrites = (("dictionary", file), ("output", file), ("force", ""))
         return said(
             "a dictionary gives names their ids: {command} writes it, with what it proposes, a person checks it, and "
             "{flag} gives it to the import",
-            command=Remedy("dictionary", "FILE", settings),
-            flag=setting("dictionary", known.file if known else "dictionary.csv"),
+            command=Remedy("dictionary", "FILE", overwrites if self._dictionary else (("output", file),)),
+            flag=setting("dictionary", file),
         )
 
-    # ---- a part ----
+    # ---- a part: None where what it is about is not brought over ----
 
-    def _part(self, part: Part, found: list[_Unmatched]) -> Part | None:
-        """The part with ids; None where what it is about is not brought over."""
-        if part.step is Step.FOLDER:
-            return self._folder(part, found)
+    def _part(self, part: Part, line: int, faults: list[ValueFault]) -> Part | None:
         values = dict(part.values)
         for name, value in part.values.items():
             kind = self._references.get((part.step, name))
             if not kind:
                 continue
-            key = self._id(kind, value, found)
+            key = self._id(kind, value, line, faults)
             if key != LEFT_OUT:
                 values[name] = replace(value, text=key)
             elif _SUBJECTS.get(part.step) == kind:
@@ -118,38 +95,40 @@ class NameLookup:
                 del values[name]
         return replace(part, values=values)
 
-    def _folder(self, part: Part, found: list[_Unmatched]) -> Part | None:
+    def _folder(self, part: Part, line: int, faults: list[ValueFault]) -> Part | None:
         value = part.values.get(PATH) or part.values.get(FOLDER_ID)
         if value is None:
             return part
         entry = self._dictionary.get(FOLDER, value.text) if self._dictionary else None
+        others = {key: one for key, one in part.values.items() if key not in {PATH, FOLDER_ID}}
         if entry is not None and entry.id == NEW:
-            return _of_folder(part, PATH, replace(value, text=entry.path))
+            return replace(part, values={**others, PATH: replace(value, text=entry.path)})
         is_given = entry is None and value.place.line is None
         if PATH in part.values and (is_given or not self._has(FOLDER)):
             if is_id(value.text) and self._there.get(FOLDER, int(value.text)) is not None:
-                found.append(_Unmatched(FOLDER, value, _ambiguous(FOLDER, value.text)))
+                faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text), line))
             return part
-        key = self._id(FOLDER, value, found)
-        return None if key == LEFT_OUT else _of_folder(part, FOLDER_ID, replace(value, text=key))
+        key = self._id(FOLDER, value, line, faults)
+        return None if key == LEFT_OUT else replace(part, values={**others, FOLDER_ID: replace(value, text=key)})
 
     def _has(self, kind: str) -> bool:
         return self._dictionary is not None and kind in self._dictionary.kinds
 
     # ---- a value ----
 
-    def _id(self, kind: str, value: Value, found: list[_Unmatched]) -> str:
+    def _id(self, kind: str, value: Value, line: int, faults: list[ValueFault]) -> str:
         """The id of a name, or `LEFT_OUT`; the name itself where it has none, with a fault."""
         name = plain_name(value.text)
         entry = self._dictionary.get(kind, name) if self._dictionary else None
         if entry is not None and entry.id:
             return entry.id
-        is_given = value.place.line is None
-        if entry is None and is_id(name) and (is_given or not self._has(kind)):
-            if any(one.id != int(name) for one in self._there.named(kind, name)):
-                found.append(_Unmatched(kind, value, _ambiguous(kind, name)))
-            return name
-        found.append(_Unmatched(kind, value, self._why(kind, name, None if entry is None else entry.line)))
+        if entry is None and is_id(name) and (value.place.line is None or not self._has(kind)):
+            if all(one.id == int(name) for one in self._there.named(kind, name)):
+                return name
+            why = _ambiguous(kind, name)
+        else:
+            why = self._why(kind, name, None if entry is None else entry.line)
+        faults.append(self._fault(kind, value, why, line))
         return name
 
     def _why(self, kind: str, name: str, line: int | None) -> str:
@@ -178,16 +157,15 @@ class NameLookup:
             command=Remedy("dictionary", settings=(("dictionary", self._dictionary.file),)),
         )
 
-    def _fault(self, one: _Unmatched, line: int) -> ValueFault:
+    def _fault(self, kind: str, value: Value, reason: str, line: int) -> ValueFault:
         """The fault of a name in a row: in full at its first use, with the line of that at the others.
 
         A table is read more than once, in order; a row counts once.
         """
-        kind, value, reason = one
         name = plain_name(value.text)
         known = self._unknown.get((kind, name))
         if known is None and len(self._unknown) < REMEMBERED:
-            known = self._unknown[kind, name] = UnknownName(kind, name, value.place)
+            known = self._unknown[kind, name] = UsedName(kind, name, value.place)
         if known is None:
             self._has_more = True
             return value.fault(reason)
@@ -202,12 +180,6 @@ class NameLookup:
                 line=known.place.line or 0,
             )
         return value.fault(reason)
-
-
-def _of_folder(part: Part, name: str, value: Value) -> Part:
-    """The part of a folder with one value, its id or its path, beside what else it has."""
-    others = {key: one for key, one in part.values.items() if key not in {PATH, FOLDER_ID}}
-    return replace(part, values={**others, name: value})
 
 
 def _ambiguous(kind: str, number: str) -> str:
