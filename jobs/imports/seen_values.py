@@ -5,7 +5,6 @@ does not grow with the rows.
 """
 
 import sqlite3
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,7 +74,7 @@ class SeenValues:
     def __init__(self, *, alike: bool = False) -> None:
         self._alike = alike
         names = ("create_seen", "create_taken", "index_taken")
-        self._base = temporary_database(self, *(_sql(name).text for name in names))
+        self._base = temporary_database(*(_sql(name).text for name in names))
         self._made: set[str] = set()
 
     def add(self, subscribers: Iterable[Subscriber]) -> None:
@@ -196,10 +195,14 @@ class SeenValues:
                 self._made.add(name)
 
 
-def temporary_database(owner: object, *statements: str) -> sqlite3.Connection:
+class _Closed(sqlite3.Connection):
+    def __del__(self) -> None:
+        self.close()
+
+
+def temporary_database(*statements: str) -> sqlite3.Connection:
     """A database on disk that no name leads to: SQLite unlinks its file as soon as it is open."""
-    database = sqlite3.connect("", check_same_thread=False)
-    weakref.finalize(owner, database.close)
+    database = sqlite3.connect("", check_same_thread=False, factory=_Closed)
     with temporary_room():
         for statement in ("pragma journal_mode = off", *statements):
             database.execute(statement)

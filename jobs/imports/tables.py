@@ -75,7 +75,7 @@ class JoinedTables:
         with self._lock:
             if self._database is not None or not self._map.tables:
                 return
-            database = temporary_database(self, _sql("create_rows"), _sql("create_numbers"))
+            database = temporary_database(_sql("create_rows"), _sql("create_numbers"))
             with temporary_room(), database:
                 for source, columns in map(self._table, self._map.tables):
                     for page in source.pages(None):
