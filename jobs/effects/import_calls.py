@@ -8,9 +8,9 @@ folder/Дома/Новые     00777/subscriber/     00777/account/ivanov     00
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from billing.api.calls import is_secret
 from checkpoints.records import Item, Run
@@ -19,13 +19,28 @@ from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpRes
 from jobs.access.gateway import Gateway
 from jobs.access.objects import key_of, spell_out
 from jobs.access.payload import Payload, chain_of, payload_of
+from jobs.effects.creatable_models import BALANCE
 from jobs.effects.effect import CallEffect
-from jobs.effects.subscribers_there import LOGIN
 from jobs.imports.fields import FieldKind, usual_fields
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, STEP_NAMES, Part, Step, Subscriber
 from jobs.spec.parameters import row_key
 from jobs.spec.spec import CREATE, GET, SAVE, SET
 from texts.said import said
+
+ABONENT: Final = "abonent_id"
+PARENT: Final = "parent_id"
+OBJECT: Final = "id"
+"""The places of ids that are filled in."""
+
+LOGIN: Final = "login"
+SUM: Final = "op_summa"
+_TARIFF: Final = "tarif_id"
+OF_MONEY: Final[Mapping[Step, str]] = {
+    Step.THRESHOLD: "limit_warning",
+    Step.LIMIT: "limit",
+    Step.BALANCE: BALANCE,
+}
+"""The field of a money account that a step sets."""
 
 DETAILS: Final[Mapping[Step, str]] = {
     Step.ACCOUNT: LOGIN,
@@ -34,9 +49,7 @@ DETAILS: Final[Mapping[Step, str]] = {
 }
 """The value that tells parts of one step apart."""
 
-SUM: Final = "op_summa"
-_TARIFF: Final = "tarif_id"
-
+_T = TypeVar("_T")
 FolderName: TypeAlias = tuple[str, str]
 """How a row names its folder: by `FOLDER_ID` or by `PATH`, and that text, "" for the top."""
 
@@ -59,10 +72,23 @@ class OfSteps(CallEffect):
         """The items of each effect; only those with all their ids, if they are to be `whole`."""
         groups: defaultdict[CallEffect, list[Item]] = defaultdict(list)
         for item in items:
-            payload = payload_of(item)
-            if not whole or is_whole(payload):
-                groups[self._of(payload)].append(item)
+            if not whole or is_whole(payload_of(item)):
+                groups[self._of(payload_of(item))].append(item)
         yield from groups.items()
+
+    async def _of_each(
+        self,
+        ask: Callable[[CallEffect, list[Item]], Awaitable[Mapping[int, _T]]],
+        items: Sequence[Item],
+        *,
+        whole: bool = True,
+    ) -> dict[int, _T]:
+        """What the effects answer of their items."""
+        return {
+            key: one
+            for effect, group in self._groups(items, whole=whole)
+            for key, one in (await ask(effect, group)).items()
+        }
 
     def needs(self, item: Item) -> Sequence[str]:
         """The keys of the steps that are done before it."""
@@ -85,24 +111,16 @@ class OfSteps(CallEffect):
 
         A step without the id of its subscriber was never sent.
         """
-        found: dict[int, LookUpResult] = {one.item_id: Absent() for one in items if not is_whole(payload_of(one))}
-        for effect, group in self._groups(items):
-            found |= await effect.look_up(run, group)
-        return found
+        found = await self._of_each(lambda effect, group: effect.look_up(run, group), items)
+        return {one.item_id: Absent() for one in items if not is_whole(payload_of(one))} | found
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """What the billing has of the steps now. Raises `LookUpFailed`."""
-        read: dict[int, ReadBack | CannotLook] = {}
-        for effect, group in self._groups(items, whole=False):
-            read |= await effect.read_back(run, group)
-        return read
+        return await self._of_each(lambda effect, group: effect.read_back(run, group), items, whole=False)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
-        anew: dict[int, Payload] = {}
-        for effect, group in self._groups(items):
-            anew |= await effect.read_before_images(group)
-        return anew
+        return await self._of_each(lambda effect, group: effect.read_before_images(group), items)
 
 
 # ---- keys --------------------------------------------------------------------------------------------------------

@@ -87,13 +87,14 @@ class SubscriberRemoval(OfSteps):
 
         All steps of a subscriber have to be in one page.
         """
-        entries = {one.item_id: entry for one, entry in await self._one_by_one(taken)}
+        entries = await self._one_by_one(taken)
         live = await self._live(taken)
         made = [one for one in taken if _step(one) is Step.SUBSCRIBER and _creates(one) and _own_id(one) in live]
         having = await belongings(self._gateway, [_own_id(one) for one in made])
-        changed = await self._changed([one for one in taken if not _creates(one) and one.payload.abonent in live])
-        for one in taken:
-            if not _creates(one) and one.payload.abonent not in live:
+        sets = [one for one in taken if not _creates(one)]
+        changed = await self._changed([one for one in sets if one.payload.abonent in live])
+        for one in sets:
+            if one.payload.abonent not in live:
                 gone = said("already as it was: subscriber {id} is gone", id=one.payload.abonent)
                 entries[one.item_id] = skip_changed(one, gone)
         by_lane: defaultdict[str, list[ItemToUndo]] = defaultdict(list)
@@ -102,22 +103,21 @@ class SubscriberRemoval(OfSteps):
         for person in made:
             steps = [one for one in by_lane[person.lane] if one.number >= person.number]
             entries |= _whole_or_not(person, steps, entries, having[_own_id(person)], changed)
-        made_entries = [_with_step(one, entries[one.item_id]) for one in taken]
-        return Prepared.of(_folders_last(taken, made_entries, live, self._stays))
+        return Prepared.of(_folders_last(taken, entries, live, self._stays))
 
-    async def _one_by_one(self, taken: Sequence[ItemToUndo]) -> list[tuple[ItemToUndo, _Entry]]:
-        """Each item with what would take it back, were it alone. Raises `LookUpFailed`."""
+    async def _one_by_one(self, taken: Sequence[ItemToUndo]) -> dict[int, _Entry]:
+        """What would take each item back, were it alone, by item_id. Raises `LookUpFailed`."""
         groups: defaultdict[tuple[str, ...], list[ItemToUndo]] = defaultdict(list)
         for one in taken:
             groups[self._kind(one)].append(one)
-        entries: list[tuple[ItemToUndo, _Entry]] = []
+        entries: dict[int, _Entry] = {}
         for (step, way, *_), ones in groups.items():
             effect = self._ways[way] if way else self._effect(Step(step), deletes=_creates(ones[0]))
             prepared = await effect.take_back(ones)
             items = {item.undoes: item for item in prepared.items}
             refusals = {one.row: one for one in prepared.refusals}
-            found = [(one, items.get(one.item_id) or refusals[one.cells]) for one in ones]
-            entries += [(one, leave_unproven(one, entry)) for one, entry in found]
+            for one in ones:
+                entries[one.item_id] = leave_unproven(one, items.get(one.item_id) or refusals[one.cells])
         return entries
 
     def _kind(self, one: ItemToUndo) -> tuple[str, ...]:
@@ -205,17 +205,19 @@ def _whole_or_not(
 ) -> dict[int, _Entry]:
     """What takes a created subscriber back with all its steps; or all of them left alone, with the reason."""
     reasons = list(_reasons(person, steps, entries, having, changed))
-    if reasons:
-        why = said("left alone with its subscriber: {reasons}", reasons=in_clauses(reasons))
-        return {one.item_id: _left(one, entries[one.item_id], why) for one in steps}
+    left = said("left alone with its subscriber: {reasons}", reasons=in_clauses(reasons)) if reasons else ""
     taken: dict[int, _Entry] = {}
     before: tuple[str, ...] = ()
     for one in steps:
         entry = entries[one.item_id]
+        if left:
+            is_item = isinstance(entry, NewItem) and entry.skip_reason is None
+            taken[one.item_id] = skip_changed(one, left) if is_item else entry
+            continue
         if not _creates(one):
             entry = skip_changed(one, _GOES_ALONG)
         elif isinstance(entry, NewItem):
-            entry = _needing(entry, before)
+            entry = _with(entry, needs=before)
         taken[one.item_id] = entry
         # What is skipped is done at once: the step before it has to be waited for all the same.
         if isinstance(entry, NewItem) and entry.skip_reason is None:
@@ -231,66 +233,55 @@ def _reasons(
     changed: Mapping[int, str],
 ) -> Iterator[str]:
     """Why a subscriber is left alone: itself, a step of it, or something that the run has not given it."""
-    there, named = {(one.model, one.key) for one in having}, set[tuple[str, str]]()
+    there = {(one.model, one.key) for one in having}
+    own = {one.item_id: (one.payload.model, one.answer or "") for one in steps if _creates(one)}
     for one in steps:
-        entry, own = entries[one.item_id], (one.payload.model, one.answer or "")
+        entry = entries[one.item_id]
         if isinstance(entry, Refusal):
             yield entry.reason
         elif one.item_id in changed:
             yield changed[one.item_id]
-        elif _creates(one) and entry.skip_reason and (one is person or own in there):
+        elif entry.skip_reason and (made := own.get(one.item_id)) and (one is person or made in there):
             yield entry.skip_reason
-        if _creates(one):
-            named.add(own)
-    if others := [one for one in having if (one.model, one.key) not in named]:
+    if others := [one for one in having if (one.model, one.key) not in own.values()]:
         yield said("it has {things}, which this undo does not take away", things=in_words(others))
 
 
-def _left(one: ItemToUndo, entry: _Entry, why: str) -> _Entry:
-    if isinstance(entry, Refusal) or entry.skip_reason is not None:
-        return entry
-    return skip_changed(one, why)
-
-
-def _with_step(one: ItemToUndo, entry: _Entry) -> _Entry:
-    """The item with its step."""
-    if isinstance(entry, Refusal):
-        return entry
-    payload = msgspec.structs.replace(decode_payload(entry.payload), step=one.payload.step, fills={}, groups={})
-    return replace(entry, payload=encode_payload(payload))
-
-
 def _folders_last(
-    taken: Sequence[ItemToUndo], entries: Sequence[_Entry], live: Collection[int], stays: dict[str, str]
+    taken: Sequence[ItemToUndo], entries: Mapping[int, _Entry], live: Collection[int], stays: dict[str, str]
 ) -> Iterator[_Entry]:
-    """The items, of which each folder needs all before it: they may lie in it.
+    """The items with their steps, of which each folder needs all before it: they may lie in it.
 
     The last of those that do lie in it are named: the billing has to show that these are gone. What it has taken
     before them it has carried out before them. A folder in which something stays is left alone; `stays` has what it
     is, by the folder's id.
     """
     within: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_LAST_IN_FOLDER))
-    for one, entry in zip(taken, entries, strict=True):
+    for one in taken:
+        entry = entries[one.item_id]
+        if isinstance(entry, NewItem):
+            entry = _with(entry, step=one.payload.step, fills={}, groups={})
         if not (_creates(one) and _step(one) in _IN_FOLDERS):
             yield entry
             continue
-        made, own = entry, one.answer or ""
-        goes = isinstance(entry, NewItem) and entry.skip_reason is None
-        if goes and own in stays:
-            goes = False
-            made = skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own]))
+        own = one.answer or ""
+        goes = isinstance(entry, NewItem) and entry.skip_reason is None and own not in stays
+        if isinstance(entry, NewItem) and entry.skip_reason is None and not goes:
+            yield skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own]))
         elif isinstance(entry, NewItem) and goes and _step(one) is Step.FOLDER:
-            made = _needing(entry, (*within[own], ALL_BEFORE))
+            yield _with(entry, needs=(*within[own], ALL_BEFORE))
+        else:
+            yield entry
         parent = {**one.payload.wanted, **one.payload.key}.get("parent_id")
         if parent and goes:
             within[parent].append(one.key)
         elif parent and _own_id(one) in live:
             stays.setdefault(parent, one.label)
-        yield made
 
 
-def _needing(entry: NewItem, keys: tuple[str, ...]) -> NewItem:
-    payload = msgspec.structs.replace(decode_payload(entry.payload), needs=keys)
+def _with(entry: NewItem, **changed: object) -> NewItem:
+    """The item with a changed payload."""
+    payload = msgspec.structs.replace(decode_payload(entry.payload), **changed)
     return replace(entry, payload=encode_payload(payload))
 
 

@@ -16,7 +16,7 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.job import (
-    Absent,
+    NOT_THERE,
     AskMates,
     Different,
     Entries,
@@ -32,11 +32,10 @@ from jobs.effects.creatable_models import mark_fault, room_for_text
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entries_there import entries_like
-from jobs.effects.import_calls import FolderName, OfSteps, creates, folder_name, is_whole
+from jobs.effects.import_calls import ABONENT, OBJECT, OF_MONEY, FolderName, OfSteps, creates, folder_name, is_whole
 from jobs.effects.set_fields import SetFieldsEffect
-from jobs.effects.subscriber_plan import Folder, FolderTree, PlanContext, plan_row
+from jobs.effects.subscriber_plan import Folder, FolderTree, PlanContext, plan_row, read_page
 from jobs.effects.subscriber_removal import SubscriberRemoval
-from jobs.effects.subscribers_there import OF_MONEY, read_page
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step, Subscriber
 from jobs.spec.chain import parse
 from jobs.spec.entries import OPERATIONS
@@ -107,11 +106,26 @@ class SubscriberSteps(OfSteps):
             self._change,
             {model: await room_for_text(self._gateway, model) for model in _WITH_COMMENTS},
         )
-        planned = [(one, plan_row(one, context)) for one in subscribers]
         entries: list[NewItem | Refusal] = []
-        for one, made in planned:
-            entries += [made] if isinstance(made, Refusal) else self._once(one, made)
+        for one in subscribers:
+            planned = plan_row(one, context)
+            entries += [planned] if isinstance(planned, Refusal) else [*filter(self._is_first, planned)]
         return Prepared.of(entries)
+
+    def _is_first(self, item: NewItem) -> bool:
+        """Whether no earlier row has asked for the folder.
+
+        A page may be planned twice, and beside another one. What slips through is a duplicate for the journal.
+        """
+        line = item.line or 0
+        if item.lane != FOLDER_LANE:
+            return True
+        if self._asked_first.get(item.key, line) < line:
+            return False
+        if len(self._asked_first) >= _REMEMBERED:
+            self._asked_first.clear()
+        self._asked_first[item.key] = line
+        return True
 
     async def _folders_of(self, subscribers: Sequence[Subscriber]) -> dict[FolderName, Folder | str]:
         named = dict.fromkeys(folder_name(one) for one in subscribers)
@@ -119,30 +133,13 @@ class SubscriberSteps(OfSteps):
         by_ids = await self._folders.by_ids([text for how, text in named if how == FOLDER_ID])
         return {(how, text): (by_ids if how == FOLDER_ID else paths)[text] for how, text in named}
 
-    def _once(self, subscriber: Subscriber, made: Sequence[NewItem]) -> list[NewItem]:
-        """The items without folders that an earlier row has asked for.
-
-        A page may be planned twice, and beside another one. What slips through is a duplicate for the journal.
-        """
-        line, kept = subscriber.row.line or 0, list[NewItem]()
-        for item in made:
-            if item.lane == FOLDER_LANE:
-                if self._asked_first.get(item.key, line) < line:
-                    continue
-                if len(self._asked_first) >= _REMEMBERED:
-                    self._asked_first.clear()
-                self._asked_first[item.key] = line
-            kept.append(item)
-        return kept
-
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Operations and services like those of the steps, of subscribers that are there. Raises `LookUpFailed`."""
-        payloads = {item.key: decode_payload(item.payload) for item in items}
         asked = [
             item
             for item in items
             if item.skip_reason is None
-            and (payload := payloads[item.key]).abonent
+            and (payload := decode_payload(item.payload)).abonent
             and Step(payload.step) in _ONCE
             and creates(payload)
         ]
@@ -178,8 +175,10 @@ class SubscriberSteps(OfSteps):
         shown: set[int] = set()
         answers = {item.item_id: item.answer for item in items if payload_of(item).creates_subscriber}
         for item_id, seen in (await self.look_up(run, items)).items():
-            if isinstance(seen, Found | Different) and _is_own(seen, answers.get(item_id)):
-                shown.add(item_id)
+            if isinstance(seen, Found | Different):
+                ids = (seen.answer,) if isinstance(seen, Found) else seen.seen
+                if not any(ids) or answers.get(item_id) in {None, *ids}:
+                    shown.add(item_id)
         waiting = [item for item in items if item.item_id not in shown and not creates(payload_of(item))]
         if self._gateway.database is not None:
             shown.update(item.item_id for item in await self._worked_off(waiting))
@@ -209,17 +208,12 @@ class SubscriberSteps(OfSteps):
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
         """The effects of the steps, and entries like theirs that are new. Raises `LookUpFailed`."""
-        looks = {one.item_id: Look(Absent()) for one in items}
-        for effect, group in self._groups(items):
-            looks |= await effect.look(run, group, mates)
-        return looks
+        found = await self._of_each(lambda effect, group: effect.look(run, group, mates), items)
+        return {one.item_id: NOT_THERE for one in items} | found
 
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """What has changed since the list was made so that a step must not be made. Raises `LookUpFailed`."""
-        reasons: dict[int, str] = {}
-        for effect, group in self._groups(items):
-            reasons |= await effect.outdated(run, group)
-        return reasons
+        return await self._of_each(lambda effect, group: effect.outdated(run, group), items)
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call of the step; an id that is not known yet is that of another item, by its key."""
@@ -245,12 +239,6 @@ class SubscriberSteps(OfSteps):
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """What takes an import back: deletes what it has created, and sets back what it has set."""
         return SubscriberRemoval(self._gateway, self._set, how)
-
-
-def _is_own(seen: Found | Different, answer: str | None) -> bool:
-    """Whether what is found is what the answer names, where there is one."""
-    ids = (seen.answer,) if isinstance(seen, Found) else seen.seen
-    return answer is None or not any(ids) or answer in ids
 
 
 def _id_of(needed: Item) -> int:
@@ -281,5 +269,5 @@ def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
     return msgspec.structs.replace(payload, steps=chain_of(*steps))
 
 
-_OWNERS: Final = frozenset({"abonent_id", OF_ABONENT, "id"})
+_OWNERS: Final = frozenset({ABONENT, OF_ABONENT, OBJECT})
 """The places of the id of a subscriber."""
