@@ -30,16 +30,14 @@ from jobs.access.references import References
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
-from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
+from jobs.imports.dictionary import Dictionary, NameLookup, check_dictionary, read_dictionary
 from jobs.imports.fields import untried_fields
 from jobs.imports.input_checks import InputChecks
-from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.reader import SubscriberReader
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
 from jobs.imports.subscriber import Judged, Stage, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import TableColumns
-from jobs.imports.tables import JoinedTables
+from jobs.imports.tables import JoinedTables, SubscriberReader
 from jobs.job import BillingJob
 from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import KeyColumns, Selected

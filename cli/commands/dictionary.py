@@ -38,8 +38,8 @@ from jobs.imports.dictionary import (
     unknown_kinds,
 )
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
-from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Step
+from jobs.imports.tables import SubscriberReader
 from texts.remedies import DATABASE, command_line, setting
 from texts.said import Quantity, counted, enumerated, said, text_of
 

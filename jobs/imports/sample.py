@@ -21,7 +21,6 @@ from engine.errors import InputRefused
 from engine.rows import DerivedSource, Row, RowPage, Source
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, noun_of, plain_name
-from jobs.imports.seen_values import temporary_database, temporary_room
 from jobs.imports.subscriber import (
     FOLDER_ID,
     PATH,
@@ -34,6 +33,7 @@ from jobs.imports.subscriber import (
     Value,
     ValueFault,
 )
+from jobs.imports.tables import temporary_database, temporary_room
 from texts.remedies import setting
 from texts.said import Quantity, Said, counted, enumerated, said
 

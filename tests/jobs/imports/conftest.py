@@ -11,8 +11,8 @@ from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.vault import Vault
 from jobs.imports.column_map import ColumnMap, read_map
-from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import NUMBER, Judged, Part, Place, Stage, Step, Subscriber, Value
+from jobs.imports.tables import SubscriberReader
 
 
 class Tables:

@@ -13,8 +13,8 @@ from engine.sources.raw.sample import Layout
 from jobs.access.vault import is_token
 from jobs.imports.column_map import read_map
 from jobs.imports.fields import FieldKind
-from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Subscriber, ValueFault
+from jobs.imports.tables import SubscriberReader
 from jobs.imports.value_checks import ValueChecks
 from tests.jobs.imports.conftest import refusals, subscribers, texts
 from tools.house import ROOT

@@ -29,11 +29,10 @@ from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
 from jobs.imports.column_map import ColumnMap, read_map
+from jobs.imports.dictionary import NameLookup
 from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, untried_fields, usual_fields
 from jobs.imports.input_checks import InputChecks
-from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere
-from jobs.imports.reader import SubscriberReader
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder, traits_of
 from jobs.imports.subscriber import (
     STEP_MODELS,
@@ -46,7 +45,7 @@ from jobs.imports.subscriber import (
     folder_path,
 )
 from jobs.imports.table_columns import TableColumns
-from jobs.imports.tables import MOST
+from jobs.imports.tables import MOST, SubscriberReader
 from jobs.spec.columns import usual_names
 from tests.jobs.imports.conftest import Tables, judged, made, of, refusals, subscribers, texts
 from tools.house import ROOT

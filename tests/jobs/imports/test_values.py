@@ -21,9 +21,11 @@ from jobs.access.references import References
 from jobs.imports import dictionary as of_names
 from jobs.imports.dictionary import (
     COLUMNS,
+    REMEMBERED,
     Dictionary,
     Match,
     Matcher,
+    NameLookup,
     NameStanding,
     NamesUsed,
     check_dictionary,
@@ -31,10 +33,8 @@ from jobs.imports.dictionary import (
     read_dictionary,
 )
 from jobs.imports.fields import usual_fields
-from jobs.imports.input_checks import BillingChecks
-from jobs.imports.name_lookup import REMEMBERED, NameLookup
+from jobs.imports.input_checks import BillingChecks, SeenValues
 from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.seen_values import SeenValues
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Place, Step, Subscriber, ValueFault
 from jobs.imports.value_checks import TextLimits, ValueChecks
 from tests.jobs.conftest import Execute
