@@ -5,7 +5,7 @@ table is read once before; what each row has is kept in an unnamed temporary fil
 """
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -35,7 +35,7 @@ from jobs.imports.subscriber import (
 )
 from jobs.imports.tables import temporary_database, temporary_room
 from texts.remedies import setting
-from texts.said import Quantity, Said, counted, enumerated, said
+from texts.said import Quantity, Said, counted, enumerated, said, wording
 
 BY_SAMPLE: Final = "--sample"
 """The reason for rows left out, as the journal keeps it."""
@@ -82,7 +82,7 @@ class SampleFacts:
         sorts = (
             said(
                 "{sort}: {covered} of {all}",
-                sort=_name_of(sort),
+                sort=said("kind of row") if sort == _KIND_OF_ROW else noun_of(sort),
                 covered=Quantity(self.covered[sort]),
                 all=Quantity(number),
             )
@@ -97,12 +97,21 @@ class SampleFacts:
                 sorts=enumerated(sorts),
             )
         ]
-        if self.missing:
+        by_sort: defaultdict[str, list[Trait]] = defaultdict(list)
+        for one in self.missing:
+            by_sort[one.sort].append(one)
+        shown = [one for one in self.missing if one in by_sort[one.sort][:_NAMED]]
+        if shown:
             told.append(
                 said(
                     "not in the sample: {traits}{more}; {flag} has everything",
-                    traits=enumerated(_describe(one) for one in self._shown()),
-                    more=said(" and more") if len(self._shown()) < len(self.missing) else "",
+                    traits=enumerated(
+                        one.text
+                        if one.sort == _KIND_OF_ROW
+                        else said("{noun} {name!r}", noun=noun_of(one.sort), name=one.text)
+                        for one in shown
+                    ),
+                    more=said(" and more") if len(shown) < len(self.missing) else "",
                     flag=setting("sample", str(self.needed)),
                 )
             )
@@ -115,15 +124,6 @@ class SampleFacts:
                 )
             )
         return tuple(told)
-
-    def _shown(self) -> list[Trait]:
-        by_sort: Counter[str] = Counter()
-        shown = []
-        for one in self.missing:
-            by_sort[one.sort] += 1
-            if by_sort[one.sort] <= _NAMED:
-                shown.append(one)
-        return shown
 
 
 class RowSample:
@@ -231,54 +231,7 @@ def in_folder(folder: str, *, is_id: bool) -> Stage:
 # ---- what a row has ---------------------------------------------------------------------------------------------
 
 
-def traits_of(subscriber: Subscriber, references: Mapping[tuple[Step, str], str]) -> Iterator[Trait]:
-    """The traits of a subscriber: what it refers to, and what kind of row it is."""
-    for part in subscriber.parts:
-        for name, value in part.values.items():
-            kind = references.get((part.step, name))
-            if kind:
-                yield Trait(kind, plain_name(value.text))
-            elif part.step is not Step.BALANCE:
-                yield Trait(_KIND_OF_ROW, f"{part.step}.{name}")
-    for step in Step:
-        number = len(subscriber.of(step))
-        if step is not Step.SUBSCRIBER:
-            yield Trait(_KIND_OF_ROW, f"{step}:{min(number, 2)}")
-    for part in subscriber.of(Step.BALANCE):
-        yield from (Trait(_KIND_OF_ROW, f"{Step.BALANCE}={_sign(value.text)}") for value in part.values.values())
-
-
-def _sign(text: str) -> str:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        return ""
-    return "+" if amount > 0 else "-" if amount < 0 else "0"
-
-
-def _name_of(sort: str) -> Said:
-    return said("kind of row") if sort == _KIND_OF_ROW else noun_of(sort)
-
-
-def _describe(trait: Trait) -> Said:
-    """A trait in words: "tariff 'Домашний'", "several accounts"."""
-    if trait.sort != _KIND_OF_ROW:
-        return said("{noun} {name!r}", noun=noun_of(trait.sort), name=trait.text)
-    step, mark, what = trait.text.partition(next(mark for mark in ":=." if mark in trait.text))
-    named = STEP_NAMES[Step(step)]
-    match mark, what:
-        case ":", "0":
-            return said("without {step}", step=named)
-        case ":", "1":
-            return said("with {step}", step=named)
-        case ":", _:
-            return said("with several of: {step}", step=named)
-        case "=", _:
-            return _SIGNS[what]
-        case _:
-            return said("{step} with {field}", step=named, field=what)
-
-
+_COUNTS: Final = (wording("without {step}"), wording("with {step}"), wording("with several of: {step}"))
 _SIGNS: Final[Mapping[str, Said]] = MappingProxyType(
     {
         "+": said("opening balance above zero"),
@@ -287,6 +240,37 @@ _SIGNS: Final[Mapping[str, Said]] = MappingProxyType(
         "": said("opening balance that is no number"),
     }
 )
+
+
+def traits_of(subscriber: Subscriber, references: Mapping[tuple[Step, str], str]) -> Iterator[Trait]:
+    """The traits of a subscriber: what it refers to, and what kind of row it is."""
+    for part in subscriber.parts:
+        for name, value in part.values.items():
+            if kind := references.get((part.step, name)):
+                yield Trait(kind, plain_name(value.text))
+            elif part.step is Step.BALANCE:
+                yield Trait(_KIND_OF_ROW, _SIGNS[_sign(value.text)])
+            else:
+                yield _of_row(part.step, name)
+    for step in Step:
+        if step is not Step.SUBSCRIBER:
+            yield _of_row(step, min(len(subscriber.of(step)), 2))
+
+
+@cache
+def _of_row(step: Step, what: str | int) -> Trait:
+    """That a row has a field of a step, or none, one or several of it."""
+    if isinstance(what, int):
+        return Trait(_KIND_OF_ROW, said(_COUNTS[what], step=STEP_NAMES[step]))
+    return Trait(_KIND_OF_ROW, said("{step} with {field}", step=STEP_NAMES[step], field=what))
+
+
+def _sign(text: str) -> str:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return ""
+    return "+" if amount > 0 else "-" if amount < 0 else "0"
 
 
 # ---- choosing ---------------------------------------------------------------------------------------------------

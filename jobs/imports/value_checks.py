@@ -193,28 +193,24 @@ def address(text: str) -> str:
     An address that no host can have is refused.
     """
     written = one_line(text)
+    is_number = _INTEGER.fullmatch(written) and int(written) >= _FIRST_OF_INTEGERS
     try:
-        if _INTEGER.fullmatch(written) and int(written) >= _FIRST_OF_INTEGERS:
-            found = IPv4Address(int(written))
-        else:
-            found = IPv4Address(written)
+        found = IPv4Address(int(written) if is_number else written)
     except AddressValueError:
-        raise ValueError(_no_address(written)) from None
+        if "/" in written:
+            why = said("{text!r} has a mask: write the one address of the account", text=written[:_SHOWN])
+        elif ":" in written:
+            why = said("{text!r} is not an IPv4 address, which is what an account has", text=written[:_SHOWN])
+        else:
+            why = said(
+                "{text!r} is not an IPv4 address: four numbers from 0 to 255 with dots between them, without zeros "
+                "before them, as 10.0.0.5",
+                text=written[:_SHOWN],
+            )
+        raise ValueError(why) from None
     if found.is_unspecified or found.is_loopback or found.is_multicast or found.is_reserved or found.is_link_local:
         raise ValueRefused("{text} is an address that no subscriber can have", text=str(found))
     return str(found)
-
-
-def _no_address(written: str) -> Said:
-    if "/" in written:
-        return said("{text!r} has a mask: write the one address of the account", text=written[:_SHOWN])
-    if ":" in written:
-        return said("{text!r} is not an IPv4 address, which is what an account has", text=written[:_SHOWN])
-    return said(
-        "{text!r} is not an IPv4 address: four numbers from 0 to 255 with dots between them, without zeros before "
-        "them, as 10.0.0.5",
-        text=written[:_SHOWN],
-    )
 
 
 _MAC: Final = re.compile(
@@ -228,26 +224,23 @@ def mac(text: str) -> str:
     written = one_line(text)
     plain = written.casefold()
     if _MAC.fullmatch(plain) is None:
-        raise ValueError(_no_mac(written))
+        for place, letter in enumerate(written, 1):
+            if unicodedata.name(letter, "").startswith(_CYRILLIC):
+                raise ValueRefused(
+                    "character {place} of {text!r} is the Cyrillic letter {letter}: a MAC address has Latin ones",
+                    place=place,
+                    text=written[:_SHOWN],
+                    letter=repr(letter),
+                )
+        raise ValueRefused(
+            "{text!r} is not a MAC address: write twelve digits from 0 to f, as 00:1a:2b:3c:4d:5e",
+            text=written[:_SHOWN],
+        )
     digits = re.sub(r"[^0-9a-f]", "", plain)
     # The last bit of the first byte: a group of stations, as ff:ff:ff:ff:ff:ff is of all.
     if int(digits[:_BYTE], 16) & 1 or not digits.strip("0"):
         raise ValueRefused("{text!r} is a MAC address that no device has", text=written)
     return ":".join(digits[place : place + _BYTE] for place in range(0, len(digits), _BYTE))
-
-
-def _no_mac(written: str) -> Said:
-    for place, letter in enumerate(written, 1):
-        if unicodedata.name(letter, "").startswith(_CYRILLIC):
-            return said(
-                "character {place} of {text!r} is the Cyrillic letter {letter}: a MAC address has Latin ones",
-                place=place,
-                text=written[:_SHOWN],
-                letter=repr(letter),
-            )
-    return said(
-        "{text!r} is not a MAC address: write twelve digits from 0 to f, as 00:1a:2b:3c:4d:5e", text=written[:_SHOWN]
-    )
 
 
 _MIDNIGHT: Final = " 00:00:00"
@@ -256,38 +249,25 @@ _YEARS_AHEAD: Final = 20
 _LIKE_A_DATE: Final = re.compile(r"\d{4}-\d\d?-\d\d?|\d\d?\.\d\d?\.\d{4}", re.ASCII)
 
 
-def dates_until(today: Callable[[], dt.date]) -> Callable[[str], str]:
-    """The reader of dates, 2019-06-01 or 01.06.2019, with a time of day or without.
+def date_until(text: str, today: dt.date) -> str:
+    """A date, 2019-06-01 or 01.06.2019, with a time of day or without.
 
-    It refuses those before 1900 and those more than twenty years ahead: the end of time, as old billings write it.
+    Those before 1900 and those more than twenty years ahead are refused: the end of time, as old billings write it.
     """
-
-    def date(text: str) -> str:
-        written = one_line(text)
-        if " " in written:
-            found = a_moment(written).removesuffix(_MIDNIGHT)
-        else:
-            if _LIKE_A_DATE.fullmatch(written) and not _is_day(written):
-                raise ValueRefused("{text!r} is a day that no calendar has", text=written)
-            found = a_date(written)
-        year = int(found[:4])
-        if not _FIRST_YEAR <= year <= today().year + _YEARS_AHEAD:
-            raise ValueRefused(
-                "{text!r} is too far off to be meant: correct it, or leave the cell empty", text=written
-            )
-        return found
-
-    return date
-
-
-def _is_day(written: str) -> bool:
-    first, second, third = (int(part) for part in re.split(r"[-.]", written))
-    year, month, day = (first, second, third) if "-" in written else (third, second, first)
-    try:
-        dt.date(year, month, day)
-    except ValueError:
-        return False
-    return True
+    written = one_line(text)
+    if " " in written:
+        found = a_moment(written).removesuffix(_MIDNIGHT)
+    else:
+        if _LIKE_A_DATE.fullmatch(written):
+            parts = [int(part) for part in re.split(r"[-.]", written)]
+            try:
+                dt.date(*parts if "-" in written else reversed(parts))
+            except ValueError:
+                raise ValueRefused("{text!r} is a day that no calendar has", text=written) from None
+        found = a_date(written)
+    if not _FIRST_YEAR <= int(found[:4]) <= today.year + _YEARS_AHEAD:
+        raise ValueRefused("{text!r} is too far off to be meant: correct it, or leave the cell empty", text=written)
+    return found
 
 
 def money(text: str) -> str:
@@ -322,24 +302,6 @@ def object_id(text: str) -> str:
     if isinstance(found, str):
         raise ValueError(found)  # noqa: TRY004 - the reason why it is no id
     return str(found)
-
-
-def readers(today: Callable[[], dt.date]) -> Mapping[FieldKind, Callable[[str], str]]:
-    """The function that reads each kind of value, but secrets."""
-    date = dates_until(today)
-    return {
-        FieldKind.TEXT: one_line,
-        FieldKind.PHONE: phone,
-        FieldKind.EMAIL: email,
-        FieldKind.ADDRESS: address,
-        FieldKind.MAC: mac,
-        FieldKind.DATE: date,
-        FieldKind.MOMENT: date,
-        FieldKind.MONEY: money,
-        FieldKind.FLAG: flag,
-        FieldKind.ID: object_id,
-        FieldKind.LOGIN: login,
-    }
 
 
 _TEXTS: Final = frozenset({FieldKind.TEXT, FieldKind.PHONE, FieldKind.EMAIL, FieldKind.MAC, FieldKind.LOGIN})
@@ -380,7 +342,19 @@ class ValueChecks:
     ) -> None:
         self._fields = fields.by_value
         self._limits = limits or TextLimits()
-        self._readers = readers(today)
+        self._readers: Mapping[FieldKind, Callable[[str], str]] = {
+            FieldKind.TEXT: one_line,
+            FieldKind.PHONE: phone,
+            FieldKind.EMAIL: email,
+            FieldKind.ADDRESS: address,
+            FieldKind.MAC: mac,
+            FieldKind.DATE: lambda text: date_until(text, today()),
+            FieldKind.MOMENT: lambda text: date_until(text, today()),
+            FieldKind.MONEY: money,
+            FieldKind.FLAG: flag,
+            FieldKind.ID: object_id,
+            FieldKind.LOGIN: login,
+        }
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         """The subscriber with the values of its calls, and the faults of those that are none."""
