@@ -68,14 +68,6 @@ class _Unseen:
     gap: float = GAP
 
 
-@dataclass(slots=True)
-class _Wait:
-    """An item that waits, and when it is looked at again."""
-
-    item: Item
-    due: float
-
-
 @dataclass(frozen=True, slots=True)
 class _Later:
     """What keeps an item from being sent now: it is looked at again when `due`, or when the key has an outcome."""
@@ -112,7 +104,8 @@ class Precedence:
         self._seen: set[int] = set()
         self._unseen: dict[int, _Unseen] = {}
         self._last_seen = -inf
-        self._waits: dict[int, _Wait] = {}
+        self._waits: dict[int, tuple[float, Item]] = {}
+        """The items that wait, and when each is looked at again."""
         self._by_key: defaultdict[str, set[int]] = defaultdict(set)
         self._recorded_while: list[set[str]] = []
         self._passed: dict[int, bool] = {}
@@ -165,8 +158,8 @@ class Precedence:
             for recorded in self._recorded_while:
                 recorded.add(item.key)
             for waiting in self._by_key.pop(item.key, ()):
-                if wait := self._waits.get(waiting):
-                    wait.due = -inf
+                if waiting in self._waits:
+                    self._waits[waiting] = -inf, self._waits[waiting][1]
                     self._bell.set()
 
     def doubt(self, items: Sequence[Item]) -> None:
@@ -205,7 +198,7 @@ class Precedence:
         """Wait until an item is to be looked at."""
         while True:
             self._bell = anyio.Event()
-            due = min((wait.due for wait in self._waits.values()), default=inf)
+            due = min((due for due, _ in self._waits.values()), default=inf)
             left = (due if due == -inf else max(due, self._next_poll)) - anyio.current_time()
             if left <= 0:
                 return
@@ -215,7 +208,7 @@ class Precedence:
     async def _poll(self) -> None:
         """Look at all that is due, a page at a time. Raises `LookUpFailed`."""
         now = anyio.current_time()
-        due = [wait.item for wait in self._waits.values() if wait.due <= now]
+        due = [item for moment, item in self._waits.values() if moment <= now]
         for first in range(0, len(due), PAGE):
             for item in await self._look(due[first : first + PAGE], ask=True):
                 del self._waits[item.item_id]
@@ -272,7 +265,7 @@ class Precedence:
         if not waits:
             return None
         is_missed = any(one.key in recorded for one in waits)
-        self._waits[item.item_id] = _Wait(item, -inf if is_missed else max(one.due for one in waits))
+        self._waits[item.item_id] = -inf if is_missed else max(one.due for one in waits), item
         for key in (one.key for one in waits if one.key):
             self._by_key[key].add(item.item_id)
         self._backlog.wait(item)

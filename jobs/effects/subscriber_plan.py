@@ -288,36 +288,32 @@ class FolderTree:
         self._references = References(gateway)
         self._known: dict[tuple[str, ...], Folder | str] = {}
 
-    async def find(self, paths: Collection[str]) -> dict[str, Folder | str]:
-        """The folder of each path, or why none is meant by it. Raises `LookUpFailed`."""
-        named = {path: folder_names(path) for path in dict.fromkeys(paths)}
+    async def find(self, wanted: Collection[FolderName]) -> dict[FolderName, Folder | str]:
+        """The folder of each name, or why none is meant by it. Raises `LookUpFailed`."""
+        paths = {text: folder_names(text) for how, text in wanted if how == PATH}
         # Pages are prepared beside each other: what this one needs is taken from no other's memory.
         found: dict[tuple[str, ...], Folder | str] = {(): TOP}
-        for names in named.values():
+        for names in paths.values():
             if names in self._known:
                 found[names] = self._known[names]
             elif len(names) > _DEEPEST:
                 found[names] = said("a path of {n} folders is too deep", n=len(names))
-        wanted = [names for names in named.values() if names not in found]
-        for depth in range(1, max(map(len, wanted), default=0) + 1):
-            level = dict.fromkeys(names[:depth] for names in wanted if len(names) >= depth)
+        unknown = [names for names in paths.values() if names not in found]
+        for depth in range(1, max(map(len, unknown), default=0) + 1):
+            level = dict.fromkeys(names[:depth] for names in unknown if len(names) >= depth)
             await self._look_within(found, [names for names in level if names not in found])
         if len(self._known) + len(found) > REMEMBERED:
             self._known.clear()
         self._known |= found
-        return {path: found[names] for path, names in named.items()}
-
-    async def by_ids(self, ids: Collection[str]) -> dict[str, Folder | str]:
-        """The folder of each id, or why there is none. Raises `LookUpFailed`."""
-        numbers = {text: whole_id(text) for text in ids}
+        folders: dict[FolderName, Folder | str] = {(PATH, text): found[names] for text, names in paths.items()}
+        numbers = {text: whole_id(text) for how, text in wanted if how == FOLDER_ID}
         possible = [text for text, key in numbers.items() if isinstance(key, int)]
         missing = await self._references.missing("Folder", possible)
-        found: dict[str, Folder | str] = {}
         for text, key in numbers.items():
-            found[text] = key if isinstance(key, str) else Folder(key)
             if text in missing:
-                found[text] = said("there is no folder {id}, or it is deleted", id=key)
-        return found
+                key = said("there is no folder {id}, or it is deleted", id=key)  # noqa: PLW2901 - its reason
+            folders[FOLDER_ID, text] = key if isinstance(key, str) else Folder(key)
+        return folders
 
     async def _look_within(
         self, found: dict[tuple[str, ...], Folder | str], level: Sequence[tuple[str, ...]]

@@ -1,6 +1,6 @@
 """The effect of an import: subscribers of a table with all that belongs to them, a step a call.
 
-Each step is planned here, and made by the ordinary effect that its call has (`import_calls.py`). A lost call is
+Each step is planned here, and made by the ordinary effect that its call has (`subscriber_plan.py`). A lost call is
 looked up and never sent again on a guess: a subscriber is found by its contract number, an account by its login, a
 folder by its name and the folder around it, services and the balance by their marks.
 """
@@ -44,8 +44,6 @@ from jobs.effects.subscriber_plan import (
     ABONENT,
     OBJECT,
     OF_MONEY,
-    Folder,
-    FolderName,
     FolderTree,
     OfSteps,
     PlanContext,
@@ -55,7 +53,7 @@ from jobs.effects.subscriber_plan import (
     plan_row,
     read_page,
 )
-from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step, Subscriber
+from jobs.imports.subscriber import STEP_MODELS, Step, Subscriber
 from jobs.spec.chain import parse
 from jobs.spec.entries import AUTO, OPERATIONS
 from jobs.spec.spec import CREATE, DELETE, GET, SAVE, SET
@@ -123,7 +121,7 @@ class SubscriberSteps(OfSteps):
         context = PlanContext(
             self._gateway,
             await read_page(self._gateway, subscribers),
-            await self._folders_of(subscribers),
+            await self._folders.find(dict.fromkeys(map(folder_name, subscribers))),
             self._change,
             {model: await room_for_text(self._gateway, model) for model in _WITH_COMMENTS},
         )
@@ -147,12 +145,6 @@ class SubscriberSteps(OfSteps):
             self._asked_first.clear()
         self._asked_first[item.key] = line
         return True
-
-    async def _folders_of(self, subscribers: Sequence[Subscriber]) -> dict[FolderName, Folder | str]:
-        named = dict.fromkeys(folder_name(one) for one in subscribers)
-        paths = await self._folders.find([text for how, text in named if how == PATH])
-        by_ids = await self._folders.by_ids([text for how, text in named if how == FOLDER_ID])
-        return {(how, text): (by_ids if how == FOLDER_ID else paths)[text] for how, text in named}
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Operations and services like those of the steps, of subscribers that are there. Raises `LookUpFailed`."""

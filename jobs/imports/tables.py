@@ -241,7 +241,7 @@ class SubscriberReader:
     ) -> None:
         self._main = main
         self._map = columns
-        self._stages = tuple(stages)
+        self._stages = stages
         self._vault = vault or Vault()
         self.tables = JoinedTables(columns, self._vault)
 
