@@ -565,11 +565,18 @@ class Pipeline:
 
     async def _send_pending(self, tasks: TaskGroup) -> int:
         """Send one pass over the list, and wait for its outcomes; returns the number of items that it has moved."""
-        sent = size = 0
-        while group := await self._backlog.take(max(room := await self._room(), size)):
+        sent = done = size = 0
+        since = anyio.current_time()
+        while True:
+            room = await self._room()
+            if self._effect.looks_together and (passed := anyio.current_time() - since) >= FRESH:
+                # One question tells of many: as many are looked at in one go as leave while the answer counts.
+                size = min(int((sent - self._under_way - done) * FRESH / passed), MOST_LOOKED_AT)
+                since, done = since + passed, sent - self._under_way
+            if not (group := await self._backlog.take(max(room, size))):
+                break
             if self._effect.has_steps:
                 group = await self._precedence.sift(group)
-            looked = anyio.current_time()
             group = [*await self._before_images.ahead(group)]
             await self._witness.ahead(group)
             await self._updates.ahead(group)
@@ -591,10 +598,6 @@ class Pipeline:
                 self._employ(tasks)
                 if group:
                     room = await self._room()
-            if self._effect.looks_together:
-                # One question tells of many: as many are looked at in one go as can leave while the answer counts.
-                is_fresh = anyio.current_time() - looked < FRESH
-                size = min(2 * max(size, room), MOST_LOOKED_AT) if is_fresh else size // 2
         await self._all_recorded()
         return sent + self._precedence.refused
 

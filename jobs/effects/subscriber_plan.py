@@ -382,16 +382,10 @@ class SubscriberThere:
         return not name or not there or _plain(there) == _plain(name)
 
 
-@dataclass(frozen=True, slots=True)
-class PageThere:
-    """What there is of a page of subscribers: live ones by contract number, accounts by login."""
-
-    bearers: Mapping[str, Sequence[SubscriberThere]]
-    accounts: Mapping[str, Sequence[BillingObject]]
-
-
-async def read_page(gateway: Gateway, page: Sequence[Subscriber]) -> PageThere:
-    """Read what there is of these subscribers. Raises `LookUpFailed`."""
+async def read_page(
+    gateway: Gateway, page: Sequence[Subscriber]
+) -> tuple[dict[str, list[SubscriberThere]], dict[str, list[BillingObject]]]:
+    """What there is of these subscribers: live ones by contract number, accounts by login. Raises `LookUpFailed`."""
     fields = [*_fields(page, Step.SUBSCRIBER), *_fields(page, Step.TARIFF)]
     numbers = list(dict.fromkeys(one.number for one in page))
     found = await _live(gateway, "Abonents", NUMBER, numbers, (FOLDER_FLAG, PARENT), fields)
@@ -434,7 +428,7 @@ async def read_page(gateway: Gateway, page: Sequence[Subscriber]) -> PageThere:
         for number, things in found.items()
     }
     logins = list(dict.fromkeys(part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)))
-    return PageThere(bearers, await _live(gateway, "Users", LOGIN, logins, (ABONENT,), _fields(page, Step.ACCOUNT)))
+    return bearers, await _live(gateway, "Users", LOGIN, logins, (ABONENT,), _fields(page, Step.ACCOUNT))
 
 
 async def _live(
@@ -519,14 +513,15 @@ class _Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
-    """What the plan of a page rests on: what is there, and what is meant to happen to it.
+    """What the plan of a page rests on: what `read_page` has found, and what is meant to happen to it.
 
     `change` says that what differs is changed; `rooms` are the characters of a comment by model, None where they are
     not known.
     """
 
     gateway: Gateway
-    there: PageThere
+    bearers: Mapping[str, Sequence[SubscriberThere]]
+    accounts: Mapping[str, Sequence[BillingObject]]
     folders: Mapping[FolderName, Folder | str]
     change: bool
     rooms: Mapping[str, int | None]
@@ -579,7 +574,7 @@ class _RowPlan:
         if not number or len(number) > LONGEST_NAME:
             why = said("{text!r} is not a contract number", text=number[:LONGEST_NAME])
             raise _Refused(why, self._value(Step.SUBSCRIBER, NUMBER))
-        bearers = self._context.there.bearers.get(number, ())
+        bearers = self._context.bearers.get(number, ())
         if len(bearers) > 1:
             ids = tuple(str(one.id) for one in bearers)
             raise _Refused(
@@ -644,7 +639,7 @@ class _RowPlan:
         login, there = part.text(LOGIN), self._there
         if len(login) > LONGEST_NAME:
             raise _Refused(said("{text!r} is not a login", text=login[:LONGEST_NAME]), part.values[LOGIN])
-        bearers = self._context.there.accounts.get(login, ())
+        bearers = self._context.accounts.get(login, ())
         if others := [one for one in bearers if there is None or one.abonent_id != there.id]:
             why = said(
                 "the login {login!r} is that of abonent {id} already", login=login, id=str(others[0].abonent_id)

@@ -120,7 +120,7 @@ class SubscriberSteps(OfSteps):
             raise InputRefused(fault)
         context = PlanContext(
             self._gateway,
-            await read_page(self._gateway, subscribers),
+            *await read_page(self._gateway, subscribers),
             await self._folders.find(dict.fromkeys(map(folder_name, subscribers))),
             self._change,
             {model: await room_for_text(self._gateway, model) for model in _WITH_COMMENTS},
