@@ -62,6 +62,10 @@ from texts.remedies import setting as flag
 from texts.said import Said, reason, said
 
 # ---- the steps, their keys, and the payloads of their calls -------------------------------------------------------
+# A payload shows which object a step creates or sets, and each is sent, looked up and read back by the effect that a
+# job with this one call would have. Steps need each other by their keys:
+#
+# folder/Дома/Новые     00777/subscriber/     00777/account/ivanov     00777/service/126     00777/balance/
 
 
 ABONENT: Final = "abonent_id"
@@ -215,7 +219,11 @@ def is_whole(payload: Payload) -> bool:
 
 def arguments_of(part: Part) -> dict[str, object]:
     """The values of a part as arguments of a call: ids and flags as numbers, empty ones left out."""
-    return {name: _argument(part.step, name, value.text) for name, value in part.values.items() if value.text}
+    return {
+        name: int(text) if text.isascii() and text.isdigit() and _is_number(part.step, name) else text
+        for name, value in part.values.items()
+        if (text := value.text)
+    }
 
 
 def setting(
@@ -243,10 +251,6 @@ def _is_number(step: Step, name: str) -> bool:
     """Whether a field is an id or a flag; one of a map file that nobody knows is one by its name."""
     known = usual_fields().by_value.get((step, name))
     return name.endswith("_id") if known is None else known.kind in {FieldKind.ID, FieldKind.FLAG}
-
-
-def _argument(step: Step, name: str, text: str) -> object:
-    return int(text) if text.isascii() and text.isdigit() and _is_number(step, name) else text
 
 
 # ---- folders by their paths ---------------------------------------------------------------------------------------

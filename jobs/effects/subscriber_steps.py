@@ -286,6 +286,12 @@ _OWNERS: Final = frozenset({ABONENT, OF_ABONENT, OBJECT})
 """The places of the id of a subscriber."""
 
 # ---- the way back -------------------------------------------------------------------------------------------------
+# What an import has created is deleted by its ids, the last first; what it has set is set back.
+#
+#     balance ─▶ services, attributes ─▶ accounts ─▶ subscriber ─▶ ... all other subscribers ... ─▶ folders
+#
+# A subscriber that the run has created goes whole or stays whole: if somebody has changed it since, or has given it
+# something, all of it is left alone and named. A folder goes when it is empty.
 
 
 _DELETES: Final[Mapping[Step, str]] = {

@@ -2,7 +2,7 @@
 
 all rows ──▶ SeenValues ◀── the billing          then page by page: values ──▶ duplicates ──▶ the billing ──▶ Judged
 
-With a database the billing is read once, page by page, and only what the input has is kept (`seen_values.py`).
+With a database the billing is read once, page by page, and only what the input has is kept.
 Without one the API is asked for each page of rows; what it cannot tell is noted.
 """
 

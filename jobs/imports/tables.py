@@ -1,7 +1,9 @@
-"""The joined tables of an import: accounts, services and attributes by contract number.
+"""The tables of an import: rows of the main one, and of the joined ones by contract number, become subscribers.
 
-They are read once, into a temporary SQLite file that no name leads to, so it is gone with its process, however that
-ends. Memory does not grow with the rows.
+header ──▶ TableColumns        row + its joined rows ──▶ parts of texts ──▶ stages ──▶ Judged
+
+The joined tables are read once, into a temporary SQLite file that no name leads to, so it is gone with its process,
+however that ends. Memory does not grow with the rows.
 """
 
 import sqlite3

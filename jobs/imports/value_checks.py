@@ -19,6 +19,8 @@ from jobs.spec.parameters import whole_id as id_of
 from texts.said import Quantity, Said, ValueRefused, said, text_of
 
 # ---- values as people and programs write them ---------------------------------------------------------------------
+# Nothing is guessed: what can be read in one way only is normalised, as the brackets of a phone, and all else is a
+# ValueError with a reason that says what to do. A reason follows the name of its column.
 
 
 _SHOWN: Final = 40
