@@ -566,13 +566,13 @@ class Pipeline:
     async def _send_pending(self, tasks: TaskGroup) -> int:
         """Send one pass over the list, and wait for its outcomes; returns the number of items that it has moved."""
         sent = done = size = 0
-        since = anyio.current_time()
+        began = since = anyio.current_time()
         while True:
             room = await self._room()
-            if self._effect.looks_together and (passed := anyio.current_time() - since) >= FRESH:
+            if self._effect.looks_together and (passed := began - since) >= FRESH:
                 # One question tells of many: as many are looked at in one go as leave while the answer counts.
                 size = min(int((sent - self._under_way - done) * FRESH / passed), MOST_LOOKED_AT)
-                since, done = since + passed, sent - self._under_way
+                since, done = began, sent - self._under_way
             if not (group := await self._backlog.take(max(room, size))):
                 break
             if self._effect.has_steps:
