@@ -16,7 +16,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from checkpoints.records import Item, NewItem
+from checkpoints.records import Item
 from engine.errors import InputRefused
 from engine.job import Prepared
 from engine.rows import LastLine, Row, Source
@@ -30,16 +30,14 @@ from jobs.access.references import References
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap, read_map
-from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
+from jobs.imports.dictionary import NameLookup, check_dictionary, read_dictionary
 from jobs.imports.fields import untried_fields
-from jobs.imports.input_checks import InputChecks, Judged
-from jobs.imports.name_lookup import NameLookup
-from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.reader import SubscriberReader
+from jobs.imports.input_checks import InputChecks
+from jobs.imports.names_there import read_names
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
-from jobs.imports.subscriber import Faulty, Stage, Step, Subscriber, ValueFault
+from jobs.imports.subscriber import Judged, Stage, Step, ValueFault
 from jobs.imports.table_columns import TableColumns
-from jobs.imports.tables import JoinedTables
+from jobs.imports.tables import JoinedTables, SubscriberReader
 from jobs.job import BillingJob
 from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import KeyColumns, Selected
@@ -95,7 +93,7 @@ class ImportJob(BillingJob):
         if not self._rows.file:
             raise InputRefused(said("an import reads a table: name its file, or - for standard input"))
         main = open_rows(self._gateway, self._rows, {}, own=None, says_all=False)
-        return SubscriberReader(main, self._map, (self._in_order,), self._gateway.vault)
+        return SubscriberReader(main, self._map, self._stages, self._gateway.vault)
 
     @cached_property
     def source(self) -> Source:
@@ -123,12 +121,8 @@ class ImportJob(BillingJob):
         values = anyio.from_thread.run(checks.value_checks)
         sample = RowSample(int(self._parameters[SAMPLE]), self._map.fields)
 
-        def judge(rows: Sequence[Row]) -> list[Subscriber | Faulty]:
-            judged: list[Subscriber | Faulty] = []
-            for subscriber, faults in reader.examine(rows, only_seen=True):
-                found = (*faults, *values(subscriber)[1])
-                judged.append(Faulty(subscriber.row, subscriber.number, found) if found else subscriber)
-            return judged
+        def judge(rows: Sequence[Row]) -> list[Judged]:
+            return [one.through(values) for one in reader.examine(rows, only_seen=True)]
 
         # It notes what each row has, and names before they become ids.
         self._stages.insert(0, sample)
@@ -139,38 +133,23 @@ class ImportJob(BillingJob):
 
     # ---- reading ----
 
-    def _in_order(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        """Put a subscriber through the stages that are known once the billing was asked, in their order."""
-        faults: list[ValueFault] = []
-        for stage in self._stages:
-            subscriber, found = stage(subscriber)
-            faults += found
-        return subscriber, faults
-
     async def _ready(self) -> InputChecks:
         """The checks of the rows, once the names of the billing are read. Raises `InputRefused`, `LookUpFailed`."""
         async with self._one_at_a_time:
             if self._checks is None:
                 reader = await anyio.to_thread.run_sync(lambda: self._reader)
                 names = await read_names(self._gateway)
-                dictionary = await self._dictionary(names)
+                dictionary = None
+                if path := self._parameters.get(DICTIONARY):
+                    dictionary = await anyio.to_thread.run_sync(read_dictionary, Path(path))
+                    await check_dictionary(dictionary, names, References(self._gateway))
                 if folder := self._parameters.get(FOLDER):
                     self._stages.append(in_folder(folder, is_id=folder.isdecimal()))
                 self._lookup = NameLookup(dictionary, self._map.fields, names)
                 self._stages.append(self._lookup)
                 alike = self._parameters.get(ALIKE) == YES
-                self._checks = InputChecks(
-                    self._gateway, reader.source, reader.examine, self._map.fields, alike=alike
-                )
+                self._checks = InputChecks(self._gateway, reader, self._map.fields, alike=alike)
         return self._checks
-
-    async def _dictionary(self, names: NamesThere) -> Dictionary | None:
-        path = self._parameters.get(DICTIONARY)
-        if not path:
-            return None
-        dictionary = await anyio.to_thread.run_sync(read_dictionary, Path(path))
-        await check_dictionary(dictionary, names, References(self._gateway))
-        return dictionary
 
     async def judge(self, rows: Sequence[Row]) -> list[Judged]:
         """The subscribers of rows with all that is found of them. Raises `InputRefused` and `LookUpFailed`."""
@@ -181,17 +160,13 @@ class ImportJob(BillingJob):
         judged = await self.judge(rows)
         for one in judged:
             self._doubtful = self._doubtful or next(iter(one.warnings), None)
-        refused = [faulty.refusal() for one in judged if (faulty := one.faulty) is not None]
+        refused = [one.refusal() for one in judged if one.faults]
         planned = await self.effect.plan_subscribers([one.subscriber for one in judged if not one.faults])
-        self._stays = self._stays or any(map(self._cannot_go, planned.items))
+        sent = [decode_payload(one.payload) for one in planned.items if one.skip_reason is None]
+        balances = [one for one in sent if one.step == Step.BALANCE]
+        self._stays = self._stays or any(way_that_sends(self._gateway, one) is None for one in balances)
         refusals = sorted((*refused, *planned.refusals), key=lambda one: one.line or 0)
         return Prepared(planned.items, tuple(refusals))
-
-    def _cannot_go(self, item: NewItem) -> bool:
-        """Whether the item enters an opening balance that no undo takes back."""
-        payload = decode_payload(item.payload)
-        is_balance = payload.step == Step.BALANCE and item.skip_reason is None
-        return is_balance and way_that_sends(self._gateway, payload) is None
 
     # ---- what is told of it ----
 

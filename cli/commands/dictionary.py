@@ -35,8 +35,8 @@ from jobs.imports.dictionary import (
     unknown_kinds,
 )
 from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
-from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Step
+from jobs.imports.tables import SubscriberReader
 from texts.remedies import DATABASE, command_line, setting
 from texts.said import counted, said, text_of
 
@@ -177,7 +177,7 @@ async def _names_of(file: str, tables: TablesRead) -> tuple[str, NamesUsed, int,
         lambda: bytes_read(file),
     ):
         while (page := await anyio.to_thread.run_sync(next, pages, _END)) is not None:
-            await anyio.to_thread.run_sync(reader.judge, page.rows)
+            await anyio.to_thread.run_sync(reader.examine, page.rows)
             rows += len(page.rows)
             refused += len(page.refusals)
     return source.name, used, rows, refused

@@ -283,6 +283,9 @@ def apart(group: Sequence[CallResult], doubted: Collection[Item]) -> tuple[list[
 _GAP: Final = 1.0
 """Seconds between two looks for the first row."""
 
+MOST_LOOKED_AT: Final = 256
+"""Maximum number of items looked at in one go before their claims."""
+
 _OVERWRITES: Final = wording("what this would overwrite cannot be read: {error}")
 _CHANGED: Final = wording("what has changed since the list cannot be seen: {error}")
 _THERE: Final = wording("whether it is in the billing already cannot be seen: {error}")
@@ -562,14 +565,23 @@ class Pipeline:
 
     async def _send_pending(self, tasks: TaskGroup) -> int:
         """Send one pass over the list, and wait for its outcomes; returns the number of items that it has moved."""
-        sent = 0
-        while group := await self._backlog.take(await self._room()):
+        sent = done = size = 0
+        began = since = anyio.current_time()
+        while True:
+            room = await self._room()
+            if self._effect.looks_together and (passed := began - since) >= FRESH:
+                # One question tells of many: as many are looked at in one go as leave while the answer counts.
+                size = min(int((sent - self._under_way - done) * FRESH / passed), MOST_LOOKED_AT)
+                since, done = began, sent - self._under_way
+            if not (group := await self._backlog.take(max(room, size))):
+                break
             if self._effect.has_steps:
                 group = await self._precedence.sift(group)
-            while affordable := await self._affordable(group):
-                claimed, group = await self._before_images.ahead(group[:affordable]), group[affordable:]
-                await self._witness.ahead(claimed)
-                await self._updates.ahead(claimed)
+            group = [*await self._before_images.ahead(group)]
+            await self._witness.ahead(group)
+            await self._updates.ahead(group)
+            while affordable := await self._affordable(group[:room]):
+                claimed, group = group[:affordable], group[affordable:]
                 # Counted before the claim, so that a limit lowered meanwhile applies to them.
                 self._spending.sent(claimed)
                 self._claiming = True
@@ -584,6 +596,8 @@ class Pipeline:
                 sent += affordable
                 self._claims.put(claimed)
                 self._employ(tasks)
+                if group:
+                    room = await self._room()
         await self._all_recorded()
         return sent + self._precedence.refused
 

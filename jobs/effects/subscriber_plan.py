@@ -6,45 +6,48 @@ Each step needs the one before it. The id of what is not there yet is filled in 
 creates it. What is there and equal is skipped; what is there and differs is named, or changed if that was said.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final
+from functools import cache
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from billing.directory.models import LONGEST_NAME, OPENING_BALANCE, BillingObject, Values
+from billing.api.calls import is_secret
+from billing.directory.models import LONGEST_NAME, MODELS, OPENING_BALANCE, BillingObject, Values
 from billing.money import wire
 from billing.profile import TypeEight
-from checkpoints.records import NewItem, Refusal
+from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
+from engine.evidence import Seen
+from engine.job import Absent, BeforeImageMode, CannotLook, LookedFor, LookUpResult, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, describe_fields, differences, find
-from jobs.access.operations import two_decimals
-from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, encode_payload
+from jobs.access.objects import OF_ABONENT, describe_fields, differences, find, key_of, spell_out
+from jobs.access.operations import newest_on_account, sharers_of, two_decimals
+from jobs.access.payload import CONTRACT, FOLDER_LANE, OP_TYPE, Payload, chain_of, encode_payload, payload_of
 from jobs.access.references import References
-from jobs.access.subscribers import as_bool
-from jobs.effects.creatable_models import BALANCE, FOLDER_FLAG, FOLDERS, creatable_model, too_long
-from jobs.effects.create import payload_for
-from jobs.effects.import_calls import (
-    DETAILS,
-    FolderName,
-    arguments_of,
-    comparable,
-    detail_of,
-    folder_key,
-    folder_name,
-    groups_of,
-    setting,
-    step_key,
+from jobs.access.subscribers import SubscriberFinder, as_bool
+from jobs.effects.creatable_models import (
+    BALANCE,
+    CREATABLE_MODELS,
+    FOLDER_FLAG,
+    FOLDERS,
+    creatable_model,
+    too_long,
 )
-from jobs.effects.subscribers_there import LOGIN, OF_MONEY, PageThere, SubscriberThere
+from jobs.effects.create import payload_for
+from jobs.effects.effect import CallEffect
+from jobs.imports.fields import FieldKind, usual_fields
 from jobs.imports.subscriber import (
     DIFFERENT,
     FOLDER_ID,
     NUMBER,
     PATH,
     STEP_MODELS,
+    STEP_NAMES,
     Part,
     Step,
     Subscriber,
@@ -53,9 +56,202 @@ from jobs.imports.subscriber import (
     folder_path,
 )
 from jobs.rows.call_arguments import amount_fault
-from jobs.spec.parameters import whole_id
+from jobs.spec.parameters import row_key, whole_id
+from jobs.spec.spec import CREATE, GET, SAVE, SET
 from texts.remedies import setting as flag
 from texts.said import Said, reason, said
+
+# ---- the steps, their keys, and the payloads of their calls -------------------------------------------------------
+# A payload shows which object a step creates or sets, and each is sent, looked up and read back by the effect that a
+# job with this one call would have. Steps need each other by their keys:
+#
+# folder/Дома/Новые     00777/subscriber/     00777/account/ivanov     00777/service/126     00777/balance/
+
+
+ABONENT: Final = "abonent_id"
+PARENT: Final = "parent_id"
+OBJECT: Final = "id"
+"""The places of ids that are filled in."""
+
+LOGIN: Final = "login"
+SUM: Final = "op_summa"
+_TARIFF: Final = "tarif_id"
+OF_MONEY: Final[Mapping[Step, str]] = {
+    Step.THRESHOLD: "limit_warning",
+    Step.LIMIT: "limit",
+    Step.BALANCE: BALANCE,
+}
+"""The field of a money account that a step sets."""
+
+DETAILS: Final[Mapping[Step, str]] = {
+    Step.ACCOUNT: LOGIN,
+    Step.SERVICE: "usluga_id",
+    Step.ATTRIBUTE: "attribute_id",
+}
+"""The value that tells parts of one step apart."""
+
+_T = TypeVar("_T")
+FolderName: TypeAlias = tuple[str, str]
+"""How a row names its folder: by `FOLDER_ID` or by `PATH`, and that text, "" for the top."""
+
+
+class OfSteps(CallEffect):
+    """The effect of items that are steps: each has the ordinary effect that a job with its one call would have."""
+
+    has_steps = True
+    looked_for = LookedFor.ALWAYS
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
+        self.keeps = BeforeImageMode.TOGETHER if gateway.database is not None else BeforeImageMode.ONE_BY_ONE
+
+    @abstractmethod
+    def _of(self, payload: Payload) -> CallEffect:
+        """The effect of a step: which it is, its call shows."""
+
+    def _groups(self, items: Sequence[Item], *, whole: bool = True) -> Iterator[tuple[CallEffect, list[Item]]]:
+        """The items of each effect; only those with all their ids, if they are to be `whole`."""
+        groups: defaultdict[CallEffect, list[Item]] = defaultdict(list)
+        for item in items:
+            if not whole or is_whole(payload_of(item)):
+                groups[self._of(payload_of(item))].append(item)
+        yield from groups.items()
+
+    async def _of_each(
+        self,
+        ask: Callable[[CallEffect, list[Item]], Awaitable[Mapping[int, _T]]],
+        items: Sequence[Item],
+        *,
+        whole: bool = True,
+    ) -> dict[int, _T]:
+        """What the effects answer of their items."""
+        return {
+            key: one
+            for effect, group in self._groups(items, whole=whole)
+            for key, one in (await ask(effect, group)).items()
+        }
+
+    def needs(self, item: Item) -> Sequence[str]:
+        """The keys of the steps that are done before it."""
+        return payload_of(item).needs
+
+    def name_of(self, item: Item) -> str:
+        """The step and whose it is."""
+        return said("{step} of {whose}", step=STEP_NAMES[Step(payload_of(item).step)], whose=item.label)
+
+    def describe(self, run_name: str, item: Item) -> str:
+        """The call of the step."""
+        return self._of(payload_of(item)).describe(run_name, item)
+
+    async def send(self, run: Run, item: Item) -> Seen:
+        """Make the call of the step."""
+        return await self._of(payload_of(item)).send(run, item)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        """Whether the steps have their effect. Raises `LookUpFailed`.
+
+        A step without the id of its subscriber was never sent.
+        """
+        found = await self._of_each(lambda effect, group: effect.look_up(run, group), items)
+        return {one.item_id: Absent() for one in items if not is_whole(payload_of(one))} | found
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
+        """What the billing has of the steps now. Raises `LookUpFailed`."""
+        return await self._of_each(lambda effect, group: effect.read_back(run, group), items, whole=False)
+
+    async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
+        return await self._of_each(lambda effect, group: effect.read_before_images(group), items)
+
+
+# ---- keys --------------------------------------------------------------------------------------------------------
+
+
+def folder_key(path: str) -> str:
+    """The key of the item that creates a folder."""
+    return row_key((Step.FOLDER, path))
+
+
+def step_key(number: str, step: Step, detail: str = "") -> str:
+    """The key of the item of a subscriber's step."""
+    return row_key((number, step, detail))
+
+
+def folder_name(subscriber: Subscriber) -> FolderName:
+    """How the row names its folder."""
+    part = subscriber.part(Step.FOLDER)
+    if part is None:
+        return PATH, ""
+    return (FOLDER_ID, part.text(FOLDER_ID)) if part.text(FOLDER_ID) else (PATH, part.text(PATH))
+
+
+def detail_of(part: Part) -> str:
+    """The value that tells a part from others of its step, "" where there is one part alone."""
+    return part.text(DETAILS[part.step]) if part.step in DETAILS else ""
+
+
+def groups_of(subscriber: Subscriber) -> dict[str, str]:
+    """What the subscriber is counted by in the reconciliation of a report."""
+    person, tariff, balance = (subscriber.part(step) for step in (Step.SUBSCRIBER, Step.TARIFF, Step.BALANCE))
+    named = {
+        "folder": folder_name(subscriber)[1],
+        "tariff": "" if tariff is None else tariff.text(_TARIFF),
+        "operator": "" if person is None else person.text("operator_id"),
+        "balance": "" if balance is None else balance.text(SUM),
+    }
+    return {name: text for name, text in named.items() if text}
+
+
+def creates(payload: Payload) -> bool:
+    """Whether a payload creates its object."""
+    return payload.steps[0][0] == CREATE
+
+
+def is_whole(payload: Payload) -> bool:
+    """Whether all ids of a payload are filled in."""
+    return not payload.fills or all(
+        arguments.get(place, "") is not None for place in payload.fills for _, arguments in payload.steps
+    )
+
+
+# ---- payloads ---------------------------------------------------------------------------------------------------
+
+
+def arguments_of(part: Part) -> dict[str, object]:
+    """The values of a part as arguments of a call: ids and flags as numbers, empty ones left out."""
+    return {
+        name: int(text) if text.isascii() and text.isdigit() and _is_number(part.step, name) else text
+        for name, value in part.values.items()
+        if (text := value.text)
+    }
+
+
+def setting(
+    step: Step, key: Mapping[str, object], assigned: Mapping[str, object], was: Mapping[str, str | None], abonent: int
+) -> Payload:
+    """The payload of a step that sets fields of the object with a key."""
+    return Payload(
+        model=STEP_MODELS[step],
+        steps=chain_of((GET, key), (SET, assigned), (SAVE, {})),
+        abonent=abonent,
+        key=key_of(key),
+        wanted=spell_out(assigned),
+        was=dict(was),
+        step=step,
+    )
+
+
+def comparable(arguments: Mapping[str, object]) -> dict[str, str | None]:
+    """The arguments in their plain spelling, without secrets, which are never read."""
+    return {name: value for name, value in spell_out(arguments).items() if not is_secret(name)}
+
+
+@cache
+def _is_number(step: Step, name: str) -> bool:
+    """Whether a field is an id or a flag; one of a map file that nobody knows is one by its name."""
+    known = usual_fields().by_value.get((step, name))
+    return name.endswith("_id") if known is None else known.kind in {FieldKind.ID, FieldKind.FLAG}
+
 
 # ---- folders by their paths ---------------------------------------------------------------------------------------
 # The ids of those that the billing has, and the names of those that it has not yet.
@@ -68,8 +264,6 @@ REMEMBERED: Final = 10_000
 
 _DEEPEST: Final = 30
 _SHOWN: Final = 5
-_PARENT: Final = "parent_id"
-_FIELDS: Final = FOLDERS.fields(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,45 +292,38 @@ class FolderTree:
         self._references = References(gateway)
         self._known: dict[tuple[str, ...], Folder | str] = {}
 
-    async def find(self, paths: Collection[str]) -> dict[str, Folder | str]:
-        """The folder of each path, or why none is meant by it. Raises `LookUpFailed`."""
-        named = {path: folder_names(path) for path in dict.fromkeys(paths)}
+    async def find(self, wanted: Collection[FolderName]) -> dict[FolderName, Folder | str]:
+        """The folder of each name, or why none is meant by it. Raises `LookUpFailed`."""
+        paths = {text: folder_names(text) for how, text in wanted if how == PATH}
         # Pages are prepared beside each other: what this one needs is taken from no other's memory.
         found: dict[tuple[str, ...], Folder | str] = {(): TOP}
-        found |= {names: self._known[names] for names in named.values() if names in self._known}
-        await self._look(found, [names for names in named.values() if names not in found])
+        for names in paths.values():
+            if names in self._known:
+                found[names] = self._known[names]
+            elif len(names) > _DEEPEST:
+                found[names] = said("a path of {n} folders is too deep", n=len(names))
+        unknown = [names for names in paths.values() if names not in found]
+        for depth in range(1, max(map(len, unknown), default=0) + 1):
+            level = dict.fromkeys(names[:depth] for names in unknown if len(names) >= depth)
+            await self._look_within(found, [names for names in level if names not in found])
         if len(self._known) + len(found) > REMEMBERED:
             self._known.clear()
         self._known |= found
-        return {path: found[names] for path, names in named.items()}
-
-    async def by_ids(self, ids: Collection[str]) -> dict[str, Folder | str]:
-        """The folder of each id, or why there is none. Raises `LookUpFailed`."""
-        numbers = {text: whole_id(text) for text in ids}
+        folders: dict[FolderName, Folder | str] = {(PATH, text): found[names] for text, names in paths.items()}
+        numbers = {text: whole_id(text) for how, text in wanted if how == FOLDER_ID}
         possible = [text for text, key in numbers.items() if isinstance(key, int)]
         missing = await self._references.missing("Folder", possible)
-        found: dict[str, Folder | str] = {}
         for text, key in numbers.items():
-            found[text] = key if isinstance(key, str) else Folder(key)
             if text in missing:
-                found[text] = said("there is no folder {id}, or it is deleted", id=key)
-        return found
-
-    async def _look(self, found: dict[tuple[str, ...], Folder | str], wanted: Sequence[tuple[str, ...]]) -> None:
-        """Add the folders of these names to those that are found, level by level."""
-        deepest = max(map(len, wanted), default=0)
-        for names in wanted:
-            if len(names) > _DEEPEST:
-                found[names] = said("a path of {n} folders is too deep", n=len(names))
-        for depth in range(1, min(deepest, _DEEPEST) + 1):
-            level = dict.fromkeys(names[:depth] for names in wanted if _DEEPEST >= len(names) >= depth)
-            await self._look_within(found, [names for names in level if names not in found])
+                key = said("there is no folder {id}, or it is deleted", id=key)  # noqa: PLW2901 - its reason
+            folders[FOLDER_ID, text] = key if isinstance(key, str) else Folder(key)
+        return folders
 
     async def _look_within(
         self, found: dict[tuple[str, ...], Folder | str], level: Sequence[tuple[str, ...]]
     ) -> None:
         """Add folders whose outer ones are found."""
-        within: dict[tuple[str, ...], int | None] = {}
+        within: dict[tuple[str, ...], str] = {}
         for names in level:
             outer = found[names[:-1]]
             if isinstance(outer, str):
@@ -144,66 +331,201 @@ class FolderTree:
             elif outer.missing:
                 found[names] = Folder(outer.parent, (*outer.missing, folder_path(names)))
             else:
-                within[names] = outer.parent
-        keys = [
-            {"name": names[-1], FOLDER_FLAG: "1", _PARENT: "" if parent is None else str(parent)}
-            for names, parent in within.items()
+                within[names] = "" if outer.parent is None else str(outer.parent)
+        keys = [{"name": names[-1], FOLDER_FLAG: "1", PARENT: parent} for names, parent in within.items()]
+        there = await find(self._gateway, "Abonents", keys, FOLDERS.fields(())) if keys else []
+        for (names, parent), things in zip(within.items(), there, strict=True):
+            ids = [
+                thing.values["id"]
+                for thing in things
+                if FOLDERS.counts(thing)
+                and as_bool(thing.values[FOLDER_FLAG])
+                and (thing.values[PARENT] or "") == parent
+            ]
+            if len(ids) > 1:
+                found[names] = said(
+                    "the folder {path} is there {n} times, with the ids {ids}: give the id of the one that is meant",
+                    path=folder_path(names),
+                    n=len(ids),
+                    ids=tuple(str(one) for one in ids[:_SHOWN]),
+                )
+            elif ids:
+                found[names] = Folder(int(ids[0] or 0))
+            else:
+                found[names] = Folder(int(parent) if parent else None, (folder_path(names),))
+
+
+# ---- what the billing has of a page of subscribers, read in bulk --------------------------------------------------
+# contract numbers ──▶ subscribers ──▶ services, attributes, money accounts      logins ──▶ accounts
+#
+# Only what the table has a part for is read. Deleted objects do not count.
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberThere:
+    """A subscriber of the billing, with its services and attributes by step and the id that tells them apart.
+
+    `money` is its account of money, None without one. `sharers` are other live subscribers of its account, `newest`
+    is the last operation on it, where its balance is to be set.
+    """
+
+    thing: BillingObject
+    having: Mapping[tuple[Step, str], Sequence[BillingObject]] = field(default_factory=dict)
+    money: BillingObject | None = None
+    sharers: tuple[str, ...] = ()
+    newest: int = 0
+
+    @property
+    def id(self) -> int:
+        """Its id."""
+        return int(_id(self.thing) or 0)
+
+    def is_called(self, name: str) -> bool:
+        """Whether it may be who is meant by that name: with another one it may be somebody else with its number."""
+        there = self.thing.values.get("name")
+        return not name or not there or _plain(there) == _plain(name)
+
+
+async def read_page(
+    gateway: Gateway, page: Sequence[Subscriber]
+) -> tuple[dict[str, list[SubscriberThere]], dict[str, list[BillingObject]]]:
+    """What there is of these subscribers: live ones by contract number, accounts by login. Raises `LookUpFailed`."""
+    fields = [*_fields(page, Step.SUBSCRIBER), *_fields(page, Step.TARIFF)]
+    numbers = list(dict.fromkeys(one.number for one in page))
+    found = await _live(gateway, "Abonents", NUMBER, numbers, (FOLDER_FLAG, PARENT), fields)
+    alone = {number: things[0] for number, things in found.items() if len(things) == 1}
+    owners: dict[Step, dict[str, BillingObject]] = {
+        step: {_id(alone[one.number]): alone[one.number] for one in page if one.number in alone and one.part(step)}
+        for step in Step
+    }
+    having: defaultdict[str, defaultdict[tuple[Step, str], list[BillingObject]]]
+    having = defaultdict(lambda: defaultdict(list))
+    for step in (Step.SERVICE, Step.ATTRIBUTE):
+        kind, name = CREATABLE_MODELS[STEP_MODELS[step]], DETAILS[step]
+        wanted = kind.fields((name, *(one for one in _fields(page, step) if one != ABONENT)))
+        keys = [{ABONENT: owner} for owner in owners[step]]
+        things = await find(gateway, STEP_MODELS[step], keys, wanted) if keys else []
+        for owner, own in zip(owners[step], things, strict=True):
+            for one in filter(kind.counts, own):
+                having[owner][step, one.values[name] or ""].append(one)
+    with_money = list(dict.fromkeys(owner for step in OF_MONEY for owner in owners[step]))
+    names = ("id", *(name for step, name in OF_MONEY.items() if owners[step]))
+    keys = [{OF_ABONENT: owner} for owner in with_money]
+    accounts = await find(gateway, "AdminAccounts", keys, names) if keys else []
+    money = {owner: own[0] for owner, own in zip(with_money, accounts, strict=True) if len(own) == 1}
+    sharers: Mapping[str, tuple[str, ...]] = {}
+    last: Mapping[int, int] = {}
+    if gateway.profile.type_8.value is TypeEight.SETS and owners[Step.BALANCE]:
+        sharers = await _sharers(gateway, owners[Step.BALANCE])
+        last = await newest_on_account(gateway, list(map(int, owners[Step.BALANCE])))
+    bearers = {
+        number: [
+            SubscriberThere(
+                one,
+                having.get(_id(one), {}),
+                money.get(_id(one)),
+                sharers.get(_id(one), ()),
+                last.get(int(_id(one) or 0), 0),
+            )
+            for one in things
         ]
-        things = await find(self._gateway, "Abonents", keys, _FIELDS) if keys else []
-        for (names, parent), there in zip(within.items(), things, strict=True):
-            found[names] = _the_one(folder_path(names), parent, there)
+        for number, things in found.items()
+    }
+    logins = list(dict.fromkeys(part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)))
+    return bearers, await _live(gateway, "Users", LOGIN, logins, (ABONENT,), _fields(page, Step.ACCOUNT))
 
 
-def _the_one(path: str, parent: int | None, there: Sequence[BillingObject]) -> Folder | str:
-    within = None if parent is None else str(parent)
-    ids = [
-        thing.values["id"]
-        for thing in there
-        if FOLDERS.counts(thing) and as_bool(thing.values[FOLDER_FLAG]) and thing.values[_PARENT] == within
-    ]
-    if len(ids) > 1:
-        return said(
-            "the folder {path} is there {n} times, with the ids {ids}: give the id of the one that is meant",
-            path=path,
-            n=len(ids),
-            ids=tuple(str(one) for one in ids[:_SHOWN]),
-        )
-    return Folder(int(ids[0] or 0)) if ids else Folder(parent, (path,))
+async def _live(
+    gateway: Gateway, model: str, key: str, texts: Sequence[str], needed: Sequence[str], fields: Iterable[str]
+) -> dict[str, list[BillingObject]]:
+    """The live objects with each of these texts, none of them a folder, with all fields that the page has of them.
+
+    Fields that the database is not known to have are asked for through the API.
+    """
+    kind, known = CREATABLE_MODELS[model], MODELS[model].fields
+    own = [name for name in fields if name in known]
+    others = [name for name in fields if name not in known]
+    found = await find(gateway, model, [{key: text} for text in texts], kind.fields((*needed, *own)))
+    live = {
+        text: [one for one in things if kind.counts(one) and not as_bool(one.values.get(FOLDER_FLAG))]
+        for text, things in zip(texts, found, strict=True)
+    }
+    if not others:
+        return live
+    ids = [_id(one) for things in live.values() for one in things]
+    asked = await find(gateway, model, [{"id": one} for one in ids], ("id", *others))
+    more = {one: things[0].values for one, things in zip(ids, asked, strict=True) if len(things) == 1}
+    return {
+        text: [replace(one, values={**one.values, **more.get(_id(one), {})}) for one in things]
+        for text, things in live.items()
+    }
 
 
-# ---- from the subscribers of a table to the items of their steps, compared with what the billing has --------------
+async def _sharers(gateway: Gateway, owners: Mapping[str, BillingObject]) -> dict[str, tuple[str, ...]]:
+    """The other subscribers whose balance the opening balance of each would replace."""
+    accounts = {owner: one.account_id for owner, one in owners.items() if one.account_id is not None}
+    found = await sharers_of(gateway, set(accounts.values())) if accounts else {}
+    others = {
+        owner: [one for one in found.get(account, ()) if str(one) != owner] for owner, account in accounts.items()
+    }
+    ids = {one for ones in others.values() for one in ones}
+    live = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
+    return {
+        owner: tuple(str(one) for one in ones if not isinstance(live[one], str)) for owner, ones in others.items()
+    }
 
 
-ABONENT: Final = "abonent_id"
-PARENT: Final = "parent_id"
-OBJECT: Final = "id"
-"""The places of ids that are filled in."""
+def _fields(page: Sequence[Subscriber], step: Step) -> list[str]:
+    """The fields that the parts of a step have, without secrets, which are never read."""
+    names = dict.fromkeys(name for one in page for part in one.of(step) for name in part.values)
+    return [name for name in names if not is_secret(name)]
+
+
+def _id(thing: BillingObject) -> str:
+    return thing.values["id"] or ""
+
+
+def _plain(name: str) -> str:
+    """A name as two are compared: without case, dots, and the dots of ё."""
+    return " ".join(name.casefold().replace("ё", "е").replace(".", " ").split())
+
+
+# ---- from a subscriber to the items of its steps ------------------------------------------------------------------
+
 
 COMMENT: Final = "Миграция балансов"
 """The comment of opening balances that have none of their own, as that of the job `balances`."""
 
-_SUM: Final = "op_summa"
+_ONE_FIELD: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
+"""The steps whose field is set without being asked where it is empty: then nothing is there yet."""
+
+_ANOTHER: Final = reason(
+    "there already, and different: who has this number has another name, and may be somebody else; {change} renames",
+    DIFFERENT,
+    change=flag("change"),
+)
 
 
-class RowRefusedInPlan(Exception):
+class _Refused(Exception):
     """Raised for a subscriber that cannot be imported as its row says, with the reason and the value at fault."""
 
-    def __init__(self, reason: str, value: Value | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, why: str, value: Value | None = None) -> None:
+        super().__init__(why)
+        self.why = why
         self.column = (value.place.column or None) if value else None
 
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
-    """What the plan of a page rests on: what is there, and what is meant to happen to it.
+    """What the plan of a page rests on: what `read_page` has found, and what is meant to happen to it.
 
     `change` says that what differs is changed; `rooms` are the characters of a comment by model, None where they are
     not known.
     """
 
     gateway: Gateway
-    there: PageThere
+    bearers: Mapping[str, Sequence[SubscriberThere]]
+    accounts: Mapping[str, Sequence[BillingObject]]
     folders: Mapping[FolderName, Folder | str]
     change: bool
     rooms: Mapping[str, int | None]
@@ -213,9 +535,9 @@ def plan_row(subscriber: Subscriber, context: PlanContext) -> list[NewItem] | Re
     """The items of a subscriber in the order of its steps, or the refusal of its row."""
     try:
         return list(_RowPlan(subscriber, context).items())
-    except RowRefusedInPlan as verdict:
+    except _Refused as verdict:
         row = subscriber.row
-        return Refusal(row.line, verdict.column, subscriber.number[:LONGEST_NAME], verdict.reason, row.cells)
+        return Refusal(row.line, verdict.column, subscriber.number[:LONGEST_NAME], verdict.why, row.cells)
 
 
 class _RowPlan:
@@ -225,38 +547,41 @@ class _RowPlan:
         self._subscriber = subscriber
         self._context = context
         self._before = ""
-        self._there = self._bearer()
+        self._there = there = self._bearer()
+        self._owner = None if there is None else there.id
+        self._owner_fill = {ABONENT: step_key(subscriber.number, Step.SUBSCRIBER)} if there is None else {}
+        self._sets = context.gateway.profile.type_8.value is TypeEight.SETS
         names = [part.text("name") for part in subscriber.of(Step.SUBSCRIBER)]
-        self._is_another = self._there is not None and not all(map(self._there.is_called, names))
+        self._is_another = there is not None and not all(map(there.is_called, names))
         folder = context.folders[folder_name(subscriber)]
         if isinstance(folder, str):
-            raise RowRefusedInPlan(folder, self._value(Step.FOLDER, PATH, FOLDER_ID))
+            raise _Refused(folder, self._value(Step.FOLDER, PATH, FOLDER_ID))
         self._folder = folder
-        self._check_repeated()
 
     def items(self) -> Iterator[NewItem]:
         """The items, in their order."""
+        self._check_repeated()
         yield from self._new_folders()
-        for part in (part for step in Step if step is not Step.FOLDER for part in self._subscriber.of(step)):
-            item = self._item(part)
-            # What is skipped is done at once: the step before it has to be waited for all the same.
-            if item.skip_reason is None:
-                self._before = item.key
-            yield item
+        for step in Step:
+            make = self._makers.get(step, _RowPlan._field)
+            for part in self._subscriber.of(step) if step is not Step.FOLDER else ():
+                item = make(self, part)
+                # What is skipped is done at once: the step before it has to be waited for all the same.
+                if item.skip_reason is None:
+                    self._before = item.key
+                yield item
 
     # ---- the row as a whole ----
 
     def _bearer(self) -> SubscriberThere | None:
         number = self._subscriber.number
         if not number or len(number) > LONGEST_NAME:
-            raise RowRefusedInPlan(
-                said("{text!r} is not a contract number", text=number[:LONGEST_NAME]),
-                self._value(Step.SUBSCRIBER, NUMBER),
-            )
-        bearers = self._context.there.bearers.get(number, ())
+            why = said("{text!r} is not a contract number", text=number[:LONGEST_NAME])
+            raise _Refused(why, self._value(Step.SUBSCRIBER, NUMBER))
+        bearers = self._context.bearers.get(number, ())
         if len(bearers) > 1:
             ids = tuple(str(one.id) for one in bearers)
-            raise RowRefusedInPlan(
+            raise _Refused(
                 said("several subscribers have the contract number {number!r}: {ids}", number=number, ids=ids)
             )
         return bearers[0] if bearers else None
@@ -270,18 +595,14 @@ class _RowPlan:
     def _check_repeated(self) -> None:
         """Refuse a row with one login, service or attribute twice: it is not known which of them is meant."""
         named: set[tuple[Step, str]] = set()
-        for part in self._subscriber.parts:
+        for part in (part for part in self._subscriber.parts if part.step is not Step.FOLDER):
             detail = detail_of(part)
-            if (part.step, detail) in named and part.step is not Step.FOLDER:
-                raise RowRefusedInPlan(
-                    said(
-                        "{what} twice for one subscriber",
-                        what=describe_fields({DETAILS.get(part.step, part.step): detail}),
-                    )
-                )
+            if (part.step, detail) in named:
+                what = describe_fields({DETAILS.get(part.step, part.step): detail})
+                raise _Refused(said("{what} twice for one subscriber", what=what))
             named.add((part.step, detail))
             if part.step in DETAILS and not detail:
-                raise RowRefusedInPlan(said("{names} is empty: which object is meant?", names=(DETAILS[part.step],)))
+                raise _Refused(said("{names} is empty: which object is meant?", names=(DETAILS[part.step],)))
 
     def _new_folders(self) -> Iterator[NewItem]:
         """The folders of its path that are not there, unless the subscriber stays where it is."""
@@ -290,8 +611,7 @@ class _RowPlan:
         outer = ""
         for path in self._folder.missing:
             parent = None if outer else self._folder.parent
-            arguments = {FOLDER_FLAG: 1, "name": folder_names(path)[-1], PARENT: parent}
-            payload = payload_for("Abonents", arguments, 0)
+            payload = payload_for("Abonents", {FOLDER_FLAG: 1, "name": folder_names(path)[-1], PARENT: parent}, 0)
             fills = {PARENT: folder_key(outer)} if outer else {}
             payload = msgspec.structs.replace(payload, step=Step.FOLDER, fills=fills, needs=tuple(fills.values()))
             yield NewItem(
@@ -306,107 +626,85 @@ class _RowPlan:
 
     # ---- one step ----
 
-    def _item(self, part: Part) -> NewItem:
-        match part.step:
-            case Step.SUBSCRIBER:
-                return self._person(part)
-            case Step.ACCOUNT:
-                return self._account(part)
-            case Step.BALANCE:
-                return self._balance(part)
-            case Step.TARIFF | Step.THRESHOLD | Step.LIMIT:
-                return self._field(part)
-            case _:
-                return self._belonging(part)
-
     def _person(self, part: Part) -> NewItem:
-        number, there = self._subscriber.number, self._there
-        arguments = {NUMBER: number} | {name: one for name, one in arguments_of(part).items() if name != NUMBER}
+        arguments = {NUMBER: self._subscriber.number} | {
+            name: one for name, one in arguments_of(part).items() if name != NUMBER
+        }
+        fills: dict[str, str] = {}
         if self._subscriber.part(Step.FOLDER) is not None and self._folder != TOP:
             arguments[PARENT] = None if self._folder.missing else self._folder.parent
-        is_new = PARENT in arguments and self._folder.missing
-        fills = {PARENT: folder_key(self._folder.missing[-1])} if is_new else {}
-        if there is None:
+            fills = {PARENT: folder_key(self._folder.missing[-1])} if self._folder.missing else {}
+        if self._there is None:
             return self._created(part, arguments, fills)
         wanted = {name: value for name, value in comparable(arguments).items() if name != NUMBER}
-        return self._compared(part, there.thing, wanted, {OBJECT: there.id}, fills)
+        return self._compared(part, self._there.thing, wanted, {OBJECT: self._there.id}, fills)
 
     def _account(self, part: Part) -> NewItem:
         login, there = part.text(LOGIN), self._there
         if len(login) > LONGEST_NAME:
-            raise RowRefusedInPlan(said("{text!r} is not a login", text=login[:LONGEST_NAME]), part.values[LOGIN])
-        bearers = self._context.there.accounts.get(login, ())
-        others = [one for one in bearers if there is None or one.abonent_id != there.id]
-        if others:
-            raise RowRefusedInPlan(
-                said(
-                    "the login {login!r} is that of abonent {id} already", login=login, id=str(others[0].abonent_id)
-                ),
-                part.values[LOGIN],
+            raise _Refused(said("{text!r} is not a login", text=login[:LONGEST_NAME]), part.values[LOGIN])
+        bearers = self._context.accounts.get(login, ())
+        if others := [one for one in bearers if there is None or one.abonent_id != there.id]:
+            why = said(
+                "the login {login!r} is that of abonent {id} already", login=login, id=str(others[0].abonent_id)
             )
+            raise _Refused(why, part.values[LOGIN])
         if len(bearers) > 1:
-            raise RowRefusedInPlan(said("several accounts have the login {login!r}", login=login))
-        if not bearers or there is None:
-            return self._created(part, {ABONENT: self._owner, **arguments_of(part)}, self._owner_fill)
-        (bearer,) = bearers
-        wanted = {name: value for name, value in comparable(arguments_of(part)).items() if name != LOGIN}
-        return self._compared(part, bearer, wanted, {OBJECT: int(bearer.values["id"] or 0)}, {})
+            raise _Refused(said("several accounts have the login {login!r}", login=login))
+        arguments = arguments_of(part)
+        if not bearers:
+            return self._created(part, {ABONENT: self._owner, **arguments}, self._owner_fill)
+        wanted = {name: value for name, value in comparable(arguments).items() if name != LOGIN}
+        return self._compared(part, bearers[0], wanted, {OBJECT: int(_id(bearers[0]) or 0)}, {})
 
     def _belonging(self, part: Part) -> NewItem:
         """A service or an attribute."""
-        detail = detail_of(part)
-        arguments = {ABONENT: self._owner, **arguments_of(part)}
+        detail, arguments = detail_of(part), {ABONENT: self._owner, **arguments_of(part)}
         kind = creatable_model(STEP_MODELS[part.step], arguments)
-        if fault := too_long(part.text(kind.comment), self._context.rooms.get(STEP_MODELS[part.step])):
-            raise RowRefusedInPlan(fault, part.values[kind.comment])
-        found: Sequence[BillingObject] = ()
-        if self._there is not None:
-            by_id = self._there.services if part.step is Step.SERVICE else self._there.attributes
-            found = by_id.get(detail, ())
+        self._check_comment(part, kind.comment)
+        found = () if self._there is None else self._there.having.get((part.step, detail), ())
         if not found:
             return self._created(part, arguments, self._owner_fill)
         own = {name: value for name, value in arguments.items() if name not in {*kind.apart, DETAILS[part.step]}}
         wanted = {name: value for name, value in comparable(own).items() if name != ABONENT}
         # Of several the one counts that is as wanted.
         thing = next((one for one in found if not differences(wanted, one)), found[0])
-        return self._compared(part, thing, wanted, {OBJECT: int(thing.values["id"] or 0)}, {})
+        return self._compared(part, thing, wanted, {OBJECT: int(_id(thing) or 0)}, {})
 
     def _field(self, part: Part) -> NewItem:
         """A tariff, or a limit of the account of money."""
-        arguments, there = arguments_of(part), self._there
-        if part.step is not Step.TARIFF:
-            self._check_amounts(part)
-        place = OBJECT if part.step is Step.TARIFF else OF_ABONENT
-        if there is None:
+        is_tariff, arguments = part.step is Step.TARIFF, arguments_of(part)
+        self._check_amounts(part)
+        place = OBJECT if is_tariff else OF_ABONENT
+        if self._there is None:
             payload = setting(part.step, {place: None}, arguments, {}, 0)
             return self._made(part, payload, {place: step_key(self._subscriber.number, Step.SUBSCRIBER)})
-        thing = there.thing if part.step is Step.TARIFF else self._money(part.step)
-        return self._compared(part, thing, comparable(arguments), {place: there.id}, {})
+        thing = self._there.thing if is_tariff else self._money(part.step)
+        return self._compared(part, thing, comparable(arguments), {place: self._there.id}, {})
 
     def _balance(self, part: Part) -> NewItem:
         self._check_amounts(part)
-        amount, there = Decimal(part.text(_SUM) or 0), self._there
-        if fault := too_long(part.text("descr"), self._context.rooms.get(STEP_MODELS[part.step])):
-            raise RowRefusedInPlan(fault, part.values["descr"])
+        self._check_comment(part, "descr")
+        amount, there = Decimal(part.text(SUM) or 0), self._there
         now = Decimal(0) if there is None else Decimal(self._money(part.step).values[BALANCE] or 0)
         if there is not None and there.sharers:
-            raise RowRefusedInPlan(
+            raise _Refused(
                 said(
                     "its account of money is also that of abonent {ids}, whose balance this would replace: leave the "
                     "balance out here, and enter it with the job balances",
                     ids=there.sharers,
                 )
             )
-        # What it was before is kept where it can be read again before the call.
-        was = {} if self._context.gateway.database is None else {BALANCE: wire(now)}
         arguments = {
             ABONENT: self._owner,
-            _SUM: two_decimals(amount),
+            SUM: two_decimals(amount),
             OP_TYPE: OPENING_BALANCE,
             "descr": part.text("descr") or COMMENT,
         }
+        # What it was before is kept where it can be read again before the call.
+        was = {} if self._context.gateway.database is None else {BALANCE: wire(now)}
         payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0, was=was)
-        if self._context.gateway.profile.type_8.value is TypeEight.SETS:
+        if self._sets:
             payload = msgspec.structs.replace(payload, newest=0 if there is None else there.newest)
         return self._made(part, payload, self._owner_fill, self._why_not(now, amount), amount=amount)
 
@@ -416,43 +714,38 @@ class _RowPlan:
             if not amount:
                 return said("a balance of 0 needs no operation")
             return reason("already as wanted: the balance is {amount}", AS_WANTED, amount=now)
-        sets = self._context.gateway.profile.type_8.value is TypeEight.SETS
-        if not now:
+        if not now or (self._sets and self._context.change):
             return None
-        if not sets:
+        if self._sets:
             return reason(
-                "there already, and different: the balance is {now}, the row says {amount}, and an opening balance "
-                "is added to what is there. Enter what is missing with the job balances",
+                "there already, and different: the balance is {now}, the row says {amount}; {change} enters it",
                 DIFFERENT,
                 now=now,
                 amount=amount,
+                change=flag("change"),
             )
-        if self._context.change:
-            return None
         return reason(
-            "there already, and different: the balance is {now}, the row says {amount}; {change} enters it",
+            "there already, and different: the balance is {now}, the row says {amount}, and an opening balance is "
+            "added to what is there. Enter what is missing with the job balances",
             DIFFERENT,
             now=now,
             amount=amount,
-            change=flag("change"),
         )
 
+    _makers: Final = {
+        Step.SUBSCRIBER: _person,
+        Step.ACCOUNT: _account,
+        Step.SERVICE: _belonging,
+        Step.ATTRIBUTE: _belonging,
+        Step.BALANCE: _balance,
+    }
+
     # ---- parts of items ----
-
-    @property
-    def _owner(self) -> int | None:
-        return None if self._there is None else self._there.id
-
-    @property
-    def _owner_fill(self) -> dict[str, str]:
-        if self._there is not None:
-            return {}
-        return {ABONENT: step_key(self._subscriber.number, Step.SUBSCRIBER)}
 
     def _money(self, step: Step) -> BillingObject:
         money = None if self._there is None else self._there.money
         if money is None:
-            raise RowRefusedInPlan(said("abonent {id} has no account", id=str(self._owner)))
+            raise _Refused(said("abonent {id} has no account", id=str(self._owner)))
         self._check_readable(money, (OF_MONEY[step],))
         return money
 
@@ -462,18 +755,20 @@ class _RowPlan:
             said("{name} {fault}", name=name, fault=fault) for name, fault in thing.faults.items() if name in names
         )
         if faults:
-            raise RowRefusedInPlan(
-                said("what {object} has cannot be read: {faults}", object=self._subscriber.number, faults=faults)
-            )
+            number = self._subscriber.number
+            raise _Refused(said("what {object} has cannot be read: {faults}", object=number, faults=faults))
 
     def _check_amounts(self, part: Part) -> None:
         for name, value in part.values.items():
-            if name in {_SUM, *OF_MONEY.values()} and (fault := amount_fault(name, {name: value.text})):
-                raise RowRefusedInPlan(fault, value)
+            if name in {SUM, *OF_MONEY.values()} and (fault := amount_fault(name, {name: value.text})):
+                raise _Refused(fault, value)
+
+    def _check_comment(self, part: Part, name: str) -> None:
+        if fault := too_long(part.text(name), self._context.rooms.get(STEP_MODELS[part.step])):
+            raise _Refused(fault, part.values[name])
 
     def _created(self, part: Part, arguments: Mapping[str, object], fills: Mapping[str, str]) -> NewItem:
-        payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0)
-        return self._made(part, payload, fills)
+        return self._made(part, payload_for(STEP_MODELS[part.step], arguments, self._owner or 0), fills)
 
     def _compared(
         self,
@@ -486,9 +781,8 @@ class _RowPlan:
         """The item of an object that is there: skipped, or set where it differs."""
         self._check_readable(thing, wanted)
         # A folder that is not there yet is another one than any that is there.
-        differing = {name: one for name, one in differences(wanted, thing).items() if name not in fills}
-        missing = {name: thing.values.get(name) for name in fills}
-        was = {**differing, **missing}
+        was = {name: one for name, one in differences(wanted, thing).items() if name not in fills}
+        was |= {name: thing.values.get(name) for name in fills}
         given = arguments_of(part)
         if PARENT in wanted:
             given[PARENT] = None if self._folder.missing else self._folder.parent
@@ -498,10 +792,7 @@ class _RowPlan:
             return self._made(part, payload, {}, _as_wanted(part.step, thing, wanted))
         if self._context.change or (part.step in _ONE_FIELD and not any(was.values())):
             return self._made(part, payload, fills)
-        return self._made(part, payload, {}, self._named(was, wanted))
-
-    def _named(self, was: Values, wanted: Values) -> Said:
-        """What differs of an object that is there, and how it is changed."""
+        # What differs of an object that is there, and how it is changed.
         path = self._folder.missing[-1] if self._folder.missing else ""
         changes = tuple(
             said(
@@ -512,12 +803,13 @@ class _RowPlan:
             )
             for name, old in was.items()
         )
-        return reason(
+        why = reason(
             "there already, and different: {changes}; {change} changes it",
             DIFFERENT,
             changes=changes,
             change=flag("change"),
         )
+        return self._made(part, payload, {}, why)
 
     def _made(
         self,
@@ -528,15 +820,13 @@ class _RowPlan:
         *,
         amount: Decimal | None = None,
     ) -> NewItem:
-        subscriber = self._subscriber
-        is_person = part.step is Step.SUBSCRIBER
+        subscriber, is_person = self._subscriber, part.step is Step.SUBSCRIBER
         if self._is_another and not self._context.change and not is_person and skip_reason is None:
             skip_reason = _ANOTHER
-        needs = dict.fromkeys(key for key in (self._before, *fills.values()) if key)
         payload = msgspec.structs.replace(
             payload,
             step=part.step,
-            needs=tuple(needs),
+            needs=tuple(dict.fromkeys(key for key in (self._before, *fills.values()) if key)),
             fills=dict(fills),
             groups=groups_of(subscriber) if is_person else {},
             named={} if self._owner is None else {NUMBER: subscriber.number, ABONENT: str(self._owner)},
@@ -555,17 +845,7 @@ class _RowPlan:
         )
 
 
-_ONE_FIELD: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
-"""The steps whose field is set without being asked where it is empty: then nothing is there yet."""
-
-_ANOTHER: Final = reason(
-    "there already, and different: who has this number has another name, and may be somebody else; {change} renames",
-    DIFFERENT,
-    change=flag("change"),
-)
-
-
-def _as_wanted(step: Step, thing: BillingObject, wanted: Values) -> str:
+def _as_wanted(step: Step, thing: BillingObject, wanted: Values) -> Said:
     """Why a step is skipped whose object is as wanted."""
     if step in _ONE_FIELD:
         given = {name: value for name, value in wanted.items() if value is not None}

@@ -1,12 +1,14 @@
 """The effect of an import: subscribers of a table with all that belongs to them, a step a call.
 
-Each step is planned here, and made by the ordinary effect that its call has (`import_calls.py`). A lost call is
+Each step is planned here, and made by the ordinary effect that its call has (`subscriber_plan.py`). A lost call is
 looked up and never sent again on a guess: a subscriber is found by its contract number, an account by its login, a
 folder by its name and the folder around it, services and the balance by their marks.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -16,6 +18,8 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.job import (
+    ALL_BEFORE,
+    NOT_THERE,
     Absent,
     AskMates,
     Different,
@@ -26,21 +30,35 @@ from engine.job import (
     Prepared,
 )
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, find, needed
+from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, describe_fields, differences, find, find_one, needed
 from jobs.access.payload import FOLDER_LANE, Payload, chain_of, decode_payload, encode_payload, payload_of
-from jobs.effects.creatable_models import mark_fault, room_for_text
-from jobs.effects.create import CreateEffect
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.creatable_models import CREATABLE_MODELS, mark_fault, room_for_text
+from jobs.effects.create import Back, CreateEffect
+from jobs.effects.delete import Belonging, DeleteEffect, belongings, in_words
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
+from jobs.effects.entered_operations import has_id, leave_unproven, skip_changed
 from jobs.effects.entries_there import entries_like
-from jobs.effects.import_calls import FolderName, OfSteps, creates, folder_name, is_whole
+from jobs.effects.reverse import undo_of_operations, way_that_sends
 from jobs.effects.set_fields import SetFieldsEffect
-from jobs.effects.subscriber_plan import Folder, FolderTree, PlanContext, plan_row
-from jobs.effects.subscriber_removal import SubscriberRemoval
-from jobs.effects.subscribers_there import OF_MONEY, read_page
-from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step, Subscriber
+from jobs.effects.subscriber_plan import (
+    ABONENT,
+    OBJECT,
+    OF_MONEY,
+    FolderTree,
+    OfSteps,
+    PlanContext,
+    creates,
+    folder_name,
+    is_whole,
+    plan_row,
+    read_page,
+)
+from jobs.imports.subscriber import STEP_MODELS, Step, Subscriber
 from jobs.spec.chain import parse
-from jobs.spec.entries import OPERATIONS
-from jobs.spec.spec import CREATE, GET, SAVE, SET
+from jobs.spec.entries import AUTO, OPERATIONS
+from jobs.spec.spec import CREATE, DELETE, GET, SAVE, SET
+from jobs.spec.words import LIST, OPPOSITE, STORNO, WAY
+from texts.said import in_clauses, said
 
 _WITH_COMMENTS: Final = (STEP_MODELS[Step.SERVICE], STEP_MODELS[Step.BALANCE])
 _ONCE: Final = frozenset({Step.SERVICE, Step.BALANCE})
@@ -102,47 +120,39 @@ class SubscriberSteps(OfSteps):
             raise InputRefused(fault)
         context = PlanContext(
             self._gateway,
-            await read_page(self._gateway, subscribers),
-            await self._folders_of(subscribers),
+            *await read_page(self._gateway, subscribers),
+            await self._folders.find(dict.fromkeys(map(folder_name, subscribers))),
             self._change,
             {model: await room_for_text(self._gateway, model) for model in _WITH_COMMENTS},
         )
-        planned = [(one, plan_row(one, context)) for one in subscribers]
         entries: list[NewItem | Refusal] = []
-        for one, made in planned:
-            entries += [made] if isinstance(made, Refusal) else self._once(one, made)
+        for one in subscribers:
+            planned = plan_row(one, context)
+            entries += [planned] if isinstance(planned, Refusal) else [*filter(self._is_first, planned)]
         return Prepared.of(entries)
 
-    async def _folders_of(self, subscribers: Sequence[Subscriber]) -> dict[FolderName, Folder | str]:
-        named = dict.fromkeys(folder_name(one) for one in subscribers)
-        paths = await self._folders.find([text for how, text in named if how == PATH])
-        by_ids = await self._folders.by_ids([text for how, text in named if how == FOLDER_ID])
-        return {(how, text): (by_ids if how == FOLDER_ID else paths)[text] for how, text in named}
-
-    def _once(self, subscriber: Subscriber, made: Sequence[NewItem]) -> list[NewItem]:
-        """The items without folders that an earlier row has asked for.
+    def _is_first(self, item: NewItem) -> bool:
+        """Whether no earlier row has asked for the folder.
 
         A page may be planned twice, and beside another one. What slips through is a duplicate for the journal.
         """
-        line, kept = subscriber.row.line or 0, list[NewItem]()
-        for item in made:
-            if item.lane == FOLDER_LANE:
-                if self._asked_first.get(item.key, line) < line:
-                    continue
-                if len(self._asked_first) >= _REMEMBERED:
-                    self._asked_first.clear()
-                self._asked_first[item.key] = line
-            kept.append(item)
-        return kept
+        line = item.line or 0
+        if item.lane != FOLDER_LANE:
+            return True
+        if self._asked_first.get(item.key, line) < line:
+            return False
+        if len(self._asked_first) >= _REMEMBERED:
+            self._asked_first.clear()
+        self._asked_first[item.key] = line
+        return True
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Operations and services like those of the steps, of subscribers that are there. Raises `LookUpFailed`."""
-        payloads = {item.key: decode_payload(item.payload) for item in items}
         asked = [
             item
             for item in items
             if item.skip_reason is None
-            and (payload := payloads[item.key]).abonent
+            and (payload := decode_payload(item.payload)).abonent
             and Step(payload.step) in _ONCE
             and creates(payload)
         ]
@@ -178,8 +188,10 @@ class SubscriberSteps(OfSteps):
         shown: set[int] = set()
         answers = {item.item_id: item.answer for item in items if payload_of(item).creates_subscriber}
         for item_id, seen in (await self.look_up(run, items)).items():
-            if isinstance(seen, Found | Different) and _is_own(seen, answers.get(item_id)):
-                shown.add(item_id)
+            if isinstance(seen, Found | Different):
+                ids = (seen.answer,) if isinstance(seen, Found) else seen.seen
+                if not any(ids) or answers.get(item_id) in {None, *ids}:
+                    shown.add(item_id)
         waiting = [item for item in items if item.item_id not in shown and not creates(payload_of(item))]
         if self._gateway.database is not None:
             shown.update(item.item_id for item in await self._worked_off(waiting))
@@ -209,17 +221,12 @@ class SubscriberSteps(OfSteps):
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
         """The effects of the steps, and entries like theirs that are new. Raises `LookUpFailed`."""
-        looks = {one.item_id: Look(Absent()) for one in items}
-        for effect, group in self._groups(items):
-            looks |= await effect.look(run, group, mates)
-        return looks
+        found = await self._of_each(lambda effect, group: effect.look(run, group, mates), items)
+        return {one.item_id: NOT_THERE for one in items} | found
 
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """What has changed since the list was made so that a step must not be made. Raises `LookUpFailed`."""
-        reasons: dict[int, str] = {}
-        for effect, group in self._groups(items):
-            reasons |= await effect.outdated(run, group)
-        return reasons
+        return await self._of_each(lambda effect, group: effect.outdated(run, group), items)
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call of the step; an id that is not known yet is that of another item, by its key."""
@@ -245,12 +252,6 @@ class SubscriberSteps(OfSteps):
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """What takes an import back: deletes what it has created, and sets back what it has set."""
         return SubscriberRemoval(self._gateway, self._set, how)
-
-
-def _is_own(seen: Found | Different, answer: str | None) -> bool:
-    """Whether what is found is what the answer names, where there is one."""
-    ids = (seen.answer,) if isinstance(seen, Found) else seen.seen
-    return answer is None or not any(ids) or answer in ids
 
 
 def _id_of(needed: Item) -> int:
@@ -281,5 +282,273 @@ def _with_arguments(payload: Payload, values: Mapping[str, object]) -> Payload:
     return msgspec.structs.replace(payload, steps=chain_of(*steps))
 
 
-_OWNERS: Final = frozenset({"abonent_id", OF_ABONENT, "id"})
+_OWNERS: Final = frozenset({ABONENT, OF_ABONENT, OBJECT})
 """The places of the id of a subscriber."""
+
+# ---- the way back -------------------------------------------------------------------------------------------------
+# What an import has created is deleted by its ids, the last first; what it has set is set back.
+#
+#     balance ─▶ services, attributes ─▶ accounts ─▶ subscriber ─▶ ... all other subscribers ... ─▶ folders
+#
+# A subscriber that the run has created goes whole or stays whole: if somebody has changed it since, or has given it
+# something, all of it is left alone and named. A folder goes when it is empty.
+
+
+_DELETES: Final[Mapping[Step, str]] = {
+    Step.FOLDER: DELETE,
+    Step.SUBSCRIBER: DELETE,
+    # The vendor's recipe: sessions of the cabinet hang on an account [S].
+    Step.ACCOUNT: f'{DELETE} {{"clean_links": true}}',
+    Step.SERVICE: DELETE,
+    Step.ATTRIBUTE: DELETE,
+}
+_LAST_IN_FOLDER: Final = 20
+"""Objects of a folder whose deletion the billing has to show before the folder goes: more than are under way."""
+
+_IN_FOLDERS: Final = frozenset({Step.SUBSCRIBER, Step.FOLDER})
+_GOES_ALONG: Final = said("goes with its subscriber, which the run has created")
+_FINAL: Final = said(
+    "an import that was taken back is not made again from here: deleted accounts have lost their passwords, and "
+    "everything would have another id. Import the same table once more: what was taken back counts as never entered"
+)
+
+
+_Entry: TypeAlias = NewItem | Refusal
+
+
+class SubscriberRemoval(OfSteps):
+    """Takes an import back. `how` are the parameters of the undo, which say how opening balances are taken back.
+
+    One object an undo: it remembers in which folders something stays.
+    """
+
+    def __init__(self, gateway: Gateway, sets: Mapping[Step, SetFieldsEffect], how: Mapping[str, str]) -> None:
+        super().__init__(gateway)
+        self._how = dict(how)
+        self._stays: dict[str, str] = {}
+        back: Back = self.undo
+        self._deletes = {
+            step: DeleteEffect(
+                gateway, parse(STEP_MODELS[step], ('objects.get {"id": {id}}', delete)), back, yields=True
+            )
+            for step, delete in _DELETES.items()
+        }
+        self._sets = {step: effect.setting_back() for step, effect in sets.items()}
+        self._ways = {way: undo_of_operations(gateway, {**how, WAY: way}) for way in (LIST, STORNO, OPPOSITE)}
+
+    # ---- items of the import to items of its undo ----
+
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
+        """Turn the items of an import, the last first, into items that take them back. Raises `LookUpFailed`.
+
+        All steps of a subscriber have to be in one page.
+        """
+        entries = await self._one_by_one(taken)
+        live = await self._live(taken)
+        made = [one for one in taken if _step(one) is Step.SUBSCRIBER and _creates(one) and _own_id(one) in live]
+        having = await belongings(self._gateway, [_own_id(one) for one in made])
+        sets = [one for one in taken if not _creates(one)]
+        changed = await self._changed([one for one in sets if one.payload.abonent in live])
+        for one in sets:
+            if one.payload.abonent not in live:
+                gone = said("already as it was: subscriber {id} is gone", id=one.payload.abonent)
+                entries[one.item_id] = skip_changed(one, gone)
+        by_lane: defaultdict[str, list[ItemToUndo]] = defaultdict(list)
+        for one in taken:
+            by_lane[one.lane].append(one)
+        for person in made:
+            steps = [one for one in by_lane[person.lane] if one.number >= person.number]
+            entries |= _whole_or_not(person, steps, entries, having[_own_id(person)], changed)
+        return Prepared.of(_folders_last(taken, entries, live, self._stays))
+
+    async def _one_by_one(self, taken: Sequence[ItemToUndo]) -> dict[int, _Entry]:
+        """What would take each item back, were it alone, by item_id. Raises `LookUpFailed`."""
+        groups: defaultdict[tuple[str, ...], list[ItemToUndo]] = defaultdict(list)
+        for one in taken:
+            groups[self._kind(one)].append(one)
+        entries: dict[int, _Entry] = {}
+        for (step, way, *_), ones in groups.items():
+            effect = self._ways[way] if way else self._effect(Step(step), deletes=_creates(ones[0]))
+            prepared = await effect.take_back(ones)
+            items = {item.undoes: item for item in prepared.items}
+            refusals = {one.row: one for one in prepared.refusals}
+            for one in ones:
+                entries[one.item_id] = leave_unproven(one, items.get(one.item_id) or refusals[one.cells])
+        return entries
+
+    def _kind(self, one: ItemToUndo) -> tuple[str, ...]:
+        """The step of an item with the kind of its call, and of an opening balance the way that it goes."""
+        if _step(one) is not Step.BALANCE:
+            return one.payload.step, "", str(_creates(one))
+        way = self._how.get(WAY, AUTO)
+        return one.payload.step, (way_that_sends(self._gateway, one.payload) or LIST) if way == AUTO else way
+
+    def _effect(self, step: Step, *, deletes: bool) -> CallEffect:
+        return self._deletes[step] if deletes else self._sets[step]
+
+    async def _live(self, taken: Sequence[ItemToUndo]) -> set[int]:
+        """The subscribers and folders of these items that are not deleted, by id. Raises `LookUpFailed`."""
+        made = [_own_id(one) for one in taken if _step(one) in _IN_FOLDERS and _creates(one)]
+        ids = [one for one in dict.fromkeys([*made, *(one.payload.abonent for one in taken)]) if one]
+        found = await find(self._gateway, "Abonents", [{"id": str(one)} for one in ids], ("id", "deleted"))
+        kind = CREATABLE_MODELS["Abonents"]
+        return {key for key, things in zip(ids, found, strict=True) if any(map(kind.counts, things))}
+
+    async def _changed(self, taken: Sequence[ItemToUndo]) -> dict[int, str]:
+        """What somebody has changed since of the fields that these items set, by item_id. Raises `LookUpFailed`."""
+        changed: dict[int, str] = {}
+        by_model: defaultdict[str, list[ItemToUndo]] = defaultdict(list)
+        for one in taken:
+            by_model[one.payload.model].append(one)
+        for model, ones in by_model.items():
+            fields = dict.fromkeys(name for one in ones for name in one.payload.wanted)
+            found = await find_one(self._gateway, model, [one.payload.key for one in ones], tuple(fields))
+            for one, thing in zip(ones, found, strict=True):
+                if isinstance(thing, str):
+                    changed[one.item_id] = thing
+                elif now := differences(one.payload.wanted, thing):
+                    changed[one.item_id] = said(
+                        "changed since: the run set {sent}, and now it is {now}",
+                        sent=describe_fields({name: one.payload.wanted[name] for name in now}),
+                        now=describe_fields(now),
+                    )
+        return changed
+
+    # ---- a call ----
+
+    async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
+        """The items whose effect the billing shows. Raises `LookUpFailed`."""
+        seen = await self.look_up(run, items)
+        return {item_id for item_id, one in seen.items() if not isinstance(one, Absent)}
+
+    def looks_for(self, item: Item) -> LookedFor:
+        """As the effect of its call says."""
+        return self._of(payload_of(item)).looked_for
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """What taking back the opening balances rests on."""
+        rests: dict[str, object] = {}
+        for one in payloads:
+            if one.step == Step.BALANCE:
+                rests |= self._of(one).rests_on([one])
+        return rests
+
+    async def try_out(self) -> None:
+        """Try each look-up with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
+        for effect in (*self._deletes.values(), *self._sets.values(), self._ways[LIST]):
+            await effect.try_out()
+
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
+        """Irreversible: importing the table again makes all of it, with passwords."""
+        return Irreversible(_FINAL)
+
+    def _of(self, payload: Payload) -> CallEffect:
+        step, (method, _) = Step(payload.step), payload.steps[-1]
+        if step is Step.BALANCE:
+            return self._ways[OPPOSITE if creates(payload) else STORNO]
+        return self._effect(step, deletes=method == DELETE)
+
+
+# ---- one subscriber: as a whole, or not at all -------------------------------------------------------------------
+
+
+def _whole_or_not(
+    person: ItemToUndo,
+    steps: Sequence[ItemToUndo],
+    entries: Mapping[int, _Entry],
+    having: Sequence[Belonging],
+    changed: Mapping[int, str],
+) -> dict[int, _Entry]:
+    """What takes a created subscriber back with all its steps; or all of them left alone, with the reason."""
+    reasons = list(_reasons(person, steps, entries, having, changed))
+    left = said("left alone with its subscriber: {reasons}", reasons=in_clauses(reasons)) if reasons else ""
+    taken: dict[int, _Entry] = {}
+    before: tuple[str, ...] = ()
+    for one in steps:
+        entry = entries[one.item_id]
+        if left:
+            is_item = isinstance(entry, NewItem) and entry.skip_reason is None
+            taken[one.item_id] = skip_changed(one, left) if is_item else entry
+            continue
+        if not _creates(one):
+            entry = skip_changed(one, _GOES_ALONG)
+        elif isinstance(entry, NewItem):
+            entry = _with(entry, needs=before)
+        taken[one.item_id] = entry
+        # What is skipped is done at once: the step before it has to be waited for all the same.
+        if isinstance(entry, NewItem) and entry.skip_reason is None:
+            before = (one.key,)
+    return taken
+
+
+def _reasons(
+    person: ItemToUndo,
+    steps: Sequence[ItemToUndo],
+    entries: Mapping[int, _Entry],
+    having: Sequence[Belonging],
+    changed: Mapping[int, str],
+) -> Iterator[str]:
+    """Why a subscriber is left alone: itself, a step of it, or something that the run has not given it."""
+    there = {(one.model, one.key) for one in having}
+    own = {one.item_id: (one.payload.model, one.answer or "") for one in steps if _creates(one)}
+    for one in steps:
+        entry = entries[one.item_id]
+        if isinstance(entry, Refusal):
+            yield entry.reason
+        elif one.item_id in changed:
+            yield changed[one.item_id]
+        elif entry.skip_reason and (made := own.get(one.item_id)) and (one is person or made in there):
+            yield entry.skip_reason
+    if others := [one for one in having if (one.model, one.key) not in own.values()]:
+        yield said("it has {things}, which this undo does not take away", things=in_words(others))
+
+
+def _folders_last(
+    taken: Sequence[ItemToUndo], entries: Mapping[int, _Entry], live: Collection[int], stays: dict[str, str]
+) -> Iterator[_Entry]:
+    """The items with their steps, of which each folder needs all before it: they may lie in it.
+
+    The last of those that do lie in it are named: the billing has to show that these are gone. What it has taken
+    before them it has carried out before them. A folder in which something stays is left alone; `stays` has what it
+    is, by the folder's id.
+    """
+    within: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_LAST_IN_FOLDER))
+    for one in taken:
+        entry = entries[one.item_id]
+        if isinstance(entry, NewItem):
+            entry = _with(entry, step=one.payload.step, fills={}, groups={})
+        if not (_creates(one) and _step(one) in _IN_FOLDERS):
+            yield entry
+            continue
+        own = one.answer or ""
+        goes = isinstance(entry, NewItem) and entry.skip_reason is None and own not in stays
+        if isinstance(entry, NewItem) and entry.skip_reason is None and not goes:
+            yield skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own]))
+        elif isinstance(entry, NewItem) and goes and _step(one) is Step.FOLDER:
+            yield _with(entry, needs=(*within[own], ALL_BEFORE))
+        else:
+            yield entry
+        parent = {**one.payload.wanted, **one.payload.key}.get("parent_id")
+        if parent and goes:
+            within[parent].append(one.key)
+        elif parent and _own_id(one) in live:
+            stays.setdefault(parent, one.label)
+
+
+def _with(entry: NewItem, **changed: object) -> NewItem:
+    """The item with a changed payload."""
+    payload = msgspec.structs.replace(decode_payload(entry.payload), **changed)
+    return replace(entry, payload=encode_payload(payload))
+
+
+def _step(one: ItemToUndo) -> Step:
+    return Step(one.payload.step)
+
+
+def _creates(one: ItemToUndo) -> bool:
+    return creates(one.payload)
+
+
+def _own_id(one: ItemToUndo) -> int:
+    """The id of what the item has created, 0 if it is not known."""
+    return int(one.answer or 0) if has_id(one) else 0

@@ -109,19 +109,25 @@ TABLE_OF_STEP: Final[Mapping[Step, str]] = MappingProxyType(
 class ColumnMap:
     """`once` has the rules of fields that a subscriber has once, by name; `parts` those of what it has several of.
 
-    `file` and `digest` are those of the map file, "" without one.
+    `file` is the map file, "" without one.
     """
 
-    once: Mapping[str, CellRule] = field(default_factory=lambda: MappingProxyType({}))
+    once: Mapping[str, CellRule] = field(default_factory=dict)
     parts: tuple[PartRule, ...] = ()
-    tables: Mapping[Step, TableFile] = field(default_factory=lambda: MappingProxyType({}))
+    tables: Mapping[Step, TableFile] = field(default_factory=dict)
     fields: FieldTable = field(default_factory=usual_fields)
     file: str = ""
-    digest: str = ""
 
     def of_step(self, step: Step) -> tuple[PartRule, ...]:
         """The rules of the parts of a step."""
         return tuple(rule for rule in self.parts if rule.step is step)
+
+    def with_tables(self, files: Mapping[Step, str]) -> "ColumnMap":
+        """The map with the files of joined tables, in place of those that it names itself."""
+        given = {
+            step: replace(self.tables.get(step, TableFile("")), file=file) for step, file in files.items() if file
+        }
+        return replace(self, tables={**self.tables, **given})
 
     def with_pairs(self, pairs: Mapping[str, str]) -> "ColumnMap":
         """The map with columns by field, as they are typed; an empty column takes nothing.
@@ -130,42 +136,28 @@ class ColumnMap:
         or an attribute may need its step before it: `service.enabled`. Raises `InputRefused` for a field that is not
         known, or is one of several in the map.
         """
-        changed = self
+        once, parts = dict(self.once), list(self.parts)
         for typed, column in pairs.items():
-            changed = changed._with_pair(typed, column)
-        return changed
-
-    def with_tables(self, files: Mapping[Step, str]) -> "ColumnMap":
-        """The map with the files of joined tables, in place of those that it names itself."""
-        given = {
-            step: replace(self.tables[step], file=file) if step in self.tables else TableFile(file)
-            for step, file in files.items()
-            if file
-        }
-        return replace(self, tables=MappingProxyType({**self.tables, **given}))
-
-    def _with_pair(self, typed: str, column: str) -> "ColumnMap":
-        where = setting("map", f"{typed}={column}")
-        step, name = self._field(typed.removesuffix(CONSTANT), where)
-        if typed.endswith(CONSTANT):
-            rule = CellRule(value=column, where=str(where))
-        else:
+            where = setting("map", f"{typed}={column}")
+            step, name = self._field(typed.removesuffix(CONSTANT), where)
             rule = CellRule((column,) if column.strip() else (), where=str(where))
-        if step not in SEVERAL:
-            return replace(self, once=MappingProxyType({**self.once, name: rule}))
-        there = self.of_step(step)
-        if len(there) > 1:
-            raise InputRefused(
-                "{setting}: the map has several tables [[{step}]], so a pair does not say which is meant: "
-                "change it in {file}",
-                setting=where,
-                step=step,
-                file=self.file,
-            )
-        old = there[0] if there else PartRule(step, MappingProxyType({}), where=str(where))
-        new = replace(old, rules=MappingProxyType({**old.rules, name: rule}))
-        others = tuple(one for one in self.parts if one.step is not step)
-        return replace(self, parts=(*others, new))
+            if typed.endswith(CONSTANT):
+                rule = CellRule(value=column, where=str(where))
+            if step not in SEVERAL:
+                once[name] = rule
+                continue
+            there = [one for one in parts if one.step is step] or [PartRule(step, {}, where=str(where))]
+            if len(there) > 1:
+                raise InputRefused(
+                    "{setting}: the map has several tables [[{step}]], so a pair does not say which is meant: "
+                    "change it in {file}",
+                    setting=where,
+                    step=step,
+                    file=self.file,
+                )
+            parts = [one for one in parts if one.step is not step]
+            parts.append(replace(there[0], rules={**there[0].rules, name: rule}))
+        return replace(self, once=once, parts=tuple(parts))
 
     def _field(self, typed: str, where: Remedy) -> tuple[Step, str]:
         """The step and the name of a field as it is typed."""
@@ -196,11 +188,10 @@ class ColumnMap:
 
 FORMAT: Final = 1
 SUBSCRIBER: Final = Step.SUBSCRIBER.value
-_STEPS: Final[Mapping[str, Step]] = MappingProxyType({step.value: step for step in Step if step in SEVERAL})
-_FOLDER: Final = "folder"
+_STEPS: Final = tuple(step.value for step in Step if step in SEVERAL)
 _WHEN: Final = "when"
 _TABLES: Final[Mapping[str, Step]] = MappingProxyType({name: step for step, name in TABLE_OF_STEP.items()})
-Shape = TypeVar("Shape", bound=msgspec.Struct)
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
 _LONGEST: Final = 200
 """Characters of a wrong value that are shown."""
 
@@ -275,25 +266,22 @@ class _Reader:
                 given=repr(version),
                 ours=FORMAT,
             )
-        fields = self._fields(self._table(("fields",), content.get("fields", {})))
-        tables = self._table(("tables",), content.get("tables", {}))
+        fields = self._fields(_table(("fields",), content.get("fields", {})))
+        tables = _table(("tables",), content.get("tables", {}))
         check_known(("tables",), tables, _TABLES)
-        once = self._once(self._table((SUBSCRIBER,), content.get(SUBSCRIBER, {})), fields)
+        once = _table((SUBSCRIBER,), content.get(SUBSCRIBER, {}))
+        check_known((SUBSCRIBER,), once, {name for step, name, _ in fields.names() if step not in SEVERAL})
+        rules = {name: self._cell((SUBSCRIBER, name), one) for name, one in once.items()}
         parts: list[PartRule] = []
         for name in (name for name in _STEPS if name in content):
             given = content[name]
-            if isinstance(given, list):
-                parts += [self._part((name, place), one, fields) for place, one in enumerate(given)]
-            else:
-                parts.append(self._part((name,), given, fields))
-        return ColumnMap(
-            once=once,
-            parts=tuple(parts),
-            tables=MappingProxyType({_TABLES[name]: self._joined(name, given) for name, given in tables.items()}),
-            fields=fields,
-            file=str(self._path),
-            digest=self._toml.digest,
-        )
+            ways = [(name, place) for place in range(len(given))] if isinstance(given, list) else [(name,)]
+            parts += [
+                self._part(way, one, fields)
+                for way, one in zip(ways, given if isinstance(given, list) else [given], strict=True)
+            ]
+        joined = {_TABLES[name]: self._joined(name, given) for name, given in tables.items()}
+        return ColumnMap(rules, tuple(parts), joined, fields, str(self._path))
 
     def _fields(self, given: Mapping[str, object]) -> FieldTable:
         fields = usual_fields()
@@ -301,23 +289,18 @@ class _Reader:
         for model, named in given.items():
             there = fields.models[model].fields
             changed: dict[str, ModelField] = {}
-            for name, one in self._table(("fields", model), named).items():
+            for name, one in _table(("fields", model), named).items():
                 way: Way = ("fields", model, name)
                 old = msgspec.to_builtins(there[name]) if name in there else {}
-                changed[name] = self._converted(way, {**old, **self._table(way, one)}, ModelField)
+                changed[name] = _converted(way, {**old, **_table(way, one)}, ModelField)
                 if changed[name].step not in {None, *(step for step in Step if name in fields.of_step(step))}:
                     raise KeyRefused(said("a field of this model cannot be moved to another step"), (*way, "step"))
             fields = fields.with_fields(model, changed)
         return fields
 
-    def _once(self, given: Mapping[str, object], fields: FieldTable) -> Mapping[str, CellRule]:
-        known = {name for step, name, _ in fields.names() if step not in SEVERAL}
-        check_known((SUBSCRIBER,), given, known)
-        return MappingProxyType({name: self._cell((SUBSCRIBER, name), one) for name, one in given.items()})
-
     def _part(self, way: Way, given: object, fields: FieldTable) -> PartRule:
         step = Step(str(way[0]))
-        table = self._table(way, given)
+        table = _table(way, given)
         check_known(way, table, (*fields.of_step(step), _WHEN))
         rules = {name: self._cell((*way, name), one) for name, one in table.items() if name != _WHEN}
         separated = [name for name, rule in rules.items() if rule.split]
@@ -327,11 +310,11 @@ class _Reader:
             )
         condition = None
         if _WHEN in table:
-            read = self._converted((*way, _WHEN), table[_WHEN], _When)
+            read = _converted((*way, _WHEN), table[_WHEN], _When)
             texts = [read.is_] if isinstance(read.is_, str) else read.is_
             plain = frozenset(one.strip().casefold() for one in texts)
             condition = Condition(read.column, plain, self.place((*way, _WHEN)))
-        return PartRule(step, MappingProxyType(rules), condition, self.place(way))
+        return PartRule(step, rules, condition, self.place(way))
 
     def _cell(self, way: Way, given: object) -> CellRule:
         where = self.place(way)
@@ -339,8 +322,8 @@ class _Reader:
             return CellRule((given,) if given.strip() else (), where=where)
         if isinstance(given, list) and given and all(isinstance(one, str) and one.strip() for one in given):
             # In a list the columns of a folder are its levels, one each, so that a "/" in a name separates nothing.
-            return CellRule(tuple(given), are_levels=way[-1] == _FOLDER, where=where)
-        read = self._converted(way, given, _Cell)
+            return CellRule(tuple(given), are_levels=way[-1] == Step.FOLDER, where=where)
+        read = _converted(way, given, _Cell)
         columns = tuple(one for one in (read.column, *read.columns) if one)
         if bool(columns) == (read.value is not None):
             raise KeyRefused(said("it needs either a column, columns, or a value"), way)
@@ -350,30 +333,32 @@ class _Reader:
 
     def _joined(self, name: str, given: object) -> TableFile:
         way: Way = ("tables", name)
-        read = self._converted(way, given, _Table)
+        read = _converted(way, given, _Table)
         # A path in the file is relative to the file.
         file = str(self._path.parent / read.file) if read.file else ""
         number = CellRule((read.contract_number,), where=self.place((*way, NUMBER))) if read.contract_number else None
         return TableFile(file, Layout(read.encoding, read.delimiter, read.sheet, tuple(read.columns)), number)
 
-    def _table(self, way: Way, given: object) -> Mapping[str, object]:
-        if not isinstance(given, dict):
-            raise KeyRefused("a table is expected, not {given}", way, given=repr(given)[:_LONGEST])
-        return given
-
-    def _converted(self, way: Way, given: object, shape: type[Shape]) -> Shape:
-        try:
-            return as_kind(given, shape)
-        except KeyRefused as error:
-            check_known(way, given if isinstance(given, dict) else (), shape.__struct_encode_fields__)
-            raise KeyRefused(
-                "{shape} is expected{kinds}, not {given}",
-                (*way, *error.way[:1]),
-                shape=_SHAPES[shape],
-                kinds=said("; a kind is one of {kinds}", kinds=tuple(FieldKind)) if shape is ModelField else "",
-                given=repr(given)[:_LONGEST],
-            ) from error
-
     def place(self, way: Way) -> str:
         place = self._toml.place(*way)
         return said("{file}, line {line}, column {column}", file=self._path, line=place.line, column=place.column)
+
+
+def _table(way: Way, given: object) -> Mapping[str, object]:
+    if not isinstance(given, dict):
+        raise KeyRefused("a table is expected, not {given}", way, given=repr(given)[:_LONGEST])
+    return given
+
+
+def _converted(way: Way, given: object, shape: type[_Shape]) -> _Shape:
+    try:
+        return as_kind(given, shape)
+    except KeyRefused as error:
+        check_known(way, given if isinstance(given, dict) else (), shape.__struct_encode_fields__)
+        raise KeyRefused(
+            "{shape} is expected{kinds}, not {given}",
+            (*way, *error.way[:1]),
+            shape=_SHAPES[shape],
+            kinds=said("; a kind is one of {kinds}", kinds=tuple(FieldKind)) if shape is ModelField else "",
+            given=repr(given)[:_LONGEST],
+        ) from error

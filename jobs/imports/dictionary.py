@@ -19,7 +19,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Final
 
 from billing.directory.models import LARGEST_ID
 from billing.directory.names import NamedObject
@@ -31,9 +32,10 @@ from engine.sources.raw.sample import Layout
 from jobs.access.references import References
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, KINDS, WORDS, NamesThere, noun_of, plain_name, word_of
-from jobs.imports.subscriber import PATH, Place, Step, Subscriber, ValueFault, folder_names
+from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault, folder_names
 from jobs.spec.columns import find
-from texts.said import Quantity, any_of, counted, in_lines, said
+from texts.remedies import Remedy, setting
+from texts.said import Quantity, Said, any_of, counted, in_lines, said
 
 # ---- how alike names are -------------------------------------------------------------------------------------------
 
@@ -84,88 +86,65 @@ class Proposal:
     others: tuple[NamedObject, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """A name as likeness is measured: with letters that look the same as one, spelled in Latin ones; its numbers."""
-
-    alike: str
-    spelled: str
-    numbers: frozenset[str]
-
-
-@dataclass(slots=True)
-class _Group:
-    """The names that have the same numbers, in both ways in which their words are compared, and whose they are."""
-
-    objects: list[NamedObject] = field(default_factory=list)
-    alike: list[str] = field(default_factory=list)
-    spelled: list[str] = field(default_factory=list)
-
-    def add(self, one: NamedObject, words: _Words) -> None:
-        """Add a name of an object."""
-        self.objects.append(one)
-        self.alike.append(words.alike)
-        self.spelled.append(words.spelled)
-
-    def near(self, wanted: _Words, share: float) -> Iterator[tuple[int, NamedObject]]:
-        """The objects whose likeness, of which `share` counts, is that of a near name."""
-        # Imported here: the import takes as long as the rest of a command, and most propose nothing.
-        from rapidfuzz import fuzz, process  # noqa: PLC0415
-
-        scorers = ((fuzz.ratio, 1.0), (fuzz.token_sort_ratio, 1.0), (fuzz.token_set_ratio, _OF_WORDS))
-        for query, names in ((wanted.alike, self.alike), (wanted.spelled, self.spelled)):
-            for scorer, counts in scorers:
-                least = NEAR / (counts * share)
-                for _, likeness, place in process.extract_iter(query, names, scorer=scorer, score_cutoff=least):
-                    yield int(likeness * counts * share), self.objects[place]
-
-
 class Matcher:
     """Proposes objects of one kind."""
 
     def __init__(self, objects: Iterable[NamedObject]) -> None:
-        self._objects = sorted(objects, key=lambda one: one.id)
-        self._by_id = {one.id: one for one in self._objects}
-        # Most objects differ in their numbers, and are not compared further.
-        self._by_numbers: defaultdict[frozenset[str], _Group] = defaultdict(_Group)
-        for one in self._objects:
-            for words in map(_words, one.names):
-                self._by_numbers[words.numbers].add(one, words)
+        self._by_id = {one.id: one for one in sorted(objects, key=lambda one: one.id)}
+        # Most objects differ in their numbers, and are not compared further. A name is compared in two spellings.
+        self._by_numbers: defaultdict[frozenset[str], tuple[list[NamedObject], list[str], list[str]]]
+        self._by_numbers = defaultdict(lambda: ([], [], []))
+        for one in self._by_id.values():
+            for numbers, alike, spelled in map(_compared, one.names):
+                group = self._by_numbers[numbers]
+                group[0].append(one)
+                group[1].append(alike)
+                group[2].append(spelled)
         # The first name of an object, as the path of a folder, goes before its others.
         self._equal = [
-            _index(self._objects, key, names)
+            (key, _index(self._by_id.values(), key, names))
             for names in (slice(0, 1), slice(1, None))
             for key in (plain_name, core_of)
         ]
 
     def propose(self, name: str) -> Proposal:
         """The proposal for a name."""
-        for keys, key in zip(self._equal, (plain_name, core_of) * 2, strict=True):
-            if found := keys.get(key(name)):
+        for key, objects in self._equal:
+            if found := objects.get(key(name)):
                 if len(found) > 1:
                     return Proposal(Match.SEVERAL, others=tuple(found[:SHOWN]))
                 return Proposal(Match.EQUAL, found[0], 100)
-        near = self._near(name)
+        likeness = self._near(name)
+        near = [self._by_id[key] for key in sorted(likeness, key=lambda key: (-likeness[key], key))]
         if is_id(text := name.strip()) and (of_id := self._by_id.get(int(text))):
-            others = [one for _, one in near if one is not of_id]
+            others = [one for one in near[: SHOWN + 1] if one is not of_id]
             return Proposal(Match.ID, of_id, others=tuple(others[:SHOWN]))
         if not near:
             return Proposal(Match.NONE)
-        (likeness, best), *rest = near
-        return Proposal(Match.NEAR, best, min(likeness, _MOST), tuple(one for _, one in rest[:SHOWN]))
+        return Proposal(Match.NEAR, near[0], min(likeness[near[0].id], _MOST), tuple(near[1 : SHOWN + 1]))
 
-    def _near(self, name: str) -> list[tuple[int, NamedObject]]:
-        """The objects that are near, the nearest first."""
+    def _near(self, name: str) -> dict[int, int]:
+        """The likeness of the objects that are near, by id."""
+        # Imported here: the import takes as long as the rest of a command, and most propose nothing.
+        from rapidfuzz import fuzz, process  # noqa: PLC0415
+
         if not any(map(str.isalnum, name)):
-            return []
-        wanted = _words(name)
+            return {}
+        wanted, *spellings = _compared(name)
+        scorers = ((fuzz.ratio, 1.0), (fuzz.token_sort_ratio, 1.0), (fuzz.token_set_ratio, _OF_WORDS))
         best: dict[int, int] = {}
-        for numbers, group in self._by_numbers.items():
-            if share := _share_of(wanted.numbers, numbers):
-                for likeness, one in group.near(wanted, share):
-                    best[one.id] = max(likeness, best.get(one.id, 0))
-        nearest = sorted(best, key=lambda key: (-best[key], key))[: SHOWN + 1]
-        return [(best[key], self._by_id[key]) for key in nearest]
+        for numbers, (objects, *names) in self._by_numbers.items():
+            # Names of which each has a number that the other lacks have nothing in common.
+            if numbers != wanted and not (numbers < wanted or numbers > wanted):
+                continue
+            share = 1.0 if numbers == wanted else _OF_NUMBERS
+            for query, texts in zip(spellings, names, strict=True):
+                for scorer, counts in scorers:
+                    least = NEAR / (counts * share)
+                    for _, ratio, at in process.extract_iter(query, texts, scorer=scorer, score_cutoff=least):
+                        key = objects[at].id
+                        best[key] = max(int(ratio * counts * share), best.get(key, 0))
+        return best
 
 
 def _index(
@@ -190,23 +169,17 @@ def core_of(name: str) -> str:
     return "".join(parts).translate(_ALIKE)
 
 
-def _words(name: str) -> _Words:
+def _compared(name: str) -> tuple[frozenset[str], str, str]:
+    """The numbers of a name; its words with letters that look the same as one, and spelled in Latin ones."""
     tokens = _tokens(name)
     words = " ".join(tokens)
     numbers = frozenset(token for token in tokens if not token[0].isalpha())
-    return _Words(words.translate(_ALIKE), words.translate(_SPELLED), numbers)
+    return numbers, words.translate(_ALIKE), words.translate(_SPELLED)
 
 
 def _tokens(name: str) -> list[str]:
     plain = unicodedata.normalize("NFKC", name.replace("№", " ")).casefold().replace("ё", "е")
     return [token.replace(",", ".") for token in _TOKEN.findall(plain)]
-
-
-def _share_of(one: frozenset[str], other: frozenset[str]) -> float:
-    """What the likeness of two names counts by their numbers: nothing where each has one that the other lacks."""
-    if one == other:
-        return 1
-    return _OF_NUMBERS if one < other or one > other else 0
 
 
 # ---- the file ------------------------------------------------------------------------------------------------------
@@ -229,11 +202,25 @@ _CONFIRMED: Final = frozenset({"", Match.EQUAL})
 _NOT_CHECKED: Final = frozenset({"", "0", "-", "no", "нет", "false", "n", "н"})
 _FAULTS_SHOWN: Final = 20
 _CSV: Final = ".csv"
+_BETWEEN: Final = "; "
+
+
+class NameStanding(StrEnum):
+    """What is still to be done about a name, the most urgent first."""
+
+    OPEN = "open"
+    """Nothing is proposed: a person fills in the id."""
+    NEAR = "near"
+    """A person confirms the proposal."""
+    MATCHED = "matched"
 
 
 @dataclass(frozen=True, slots=True)
 class DictionaryEntry:
-    """What a name means: `id` is an id of this billing, `NEW`, `LEFT_OUT`, or "" where nobody has said it yet."""
+    """What a name means: `id` is an id of this billing, `NEW`, `LEFT_OUT`, or "" where nobody has said it yet.
+
+    One that is proposed has how often the input has the name, where first, and other objects that are near.
+    """
 
     kind: str
     name: str
@@ -242,6 +229,9 @@ class DictionaryEntry:
     match: str = ""
     checked: str = ""
     line: int | None = None
+    rows: int = 0
+    first_line: int | None = None
+    others: tuple[NamedObject, ...] = ()
 
     @property
     def is_checked(self) -> bool:
@@ -253,13 +243,19 @@ class DictionaryEntry:
         """The path of a folder that is to be created."""
         return self.name_here or self.name
 
+    @property
+    def standing(self) -> NameStanding:
+        """What is still to be done about it."""
+        if not self.id:
+            return NameStanding.OPEN
+        return NameStanding.MATCHED if self.is_checked else NameStanding.NEAR
 
-class DictionaryFault(NamedTuple):
-    """A fault of a dictionary: its line, its column, and what is wrong."""
-
-    line: int | None
-    column: str
-    reason: str
+    @property
+    def cells(self) -> tuple[str | int | None, ...]:
+        """Its cells, in the order of `COLUMNS`."""
+        others = _BETWEEN.join(f"{one.id} {one.names[0]}" for one in self.others)
+        found = (self.rows, self.first_line, self.id, self.name_here, self.match, others, self.checked)
+        return (word_of(self.kind), self.name, *found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,23 +280,28 @@ def read_dictionary(path: Path, *, is_checked: bool = True) -> Dictionary:
     its line and column.
     """
     source = open_input(path, Layout())
-    faults: list[DictionaryFault] = []
+    faults: list[ValueFault] = []
     entries: dict[tuple[str, str], DictionaryEntry] = {}
     for entry in _entries(source, faults, defuses=path.suffix.casefold() == _CSV):
         before = entries.setdefault((entry.kind, entry.name), entry)
         faults += _faults_of(entry, before, is_checked=is_checked)
         if len(entries) > MOST:
             raise InputRefused("{file}: a dictionary has at most {most} names", file=source.name, most=Quantity(MOST))
-    refuse_faults(source.name, faults)
+    _refuse(source.name, faults)
     return Dictionary(source.name, source.digest, entries, frozenset(kind for kind, _ in entries))
 
 
-def refuse_faults(file: str, faults: Sequence[DictionaryFault]) -> None:
+def _refuse(file: str, faults: Sequence[ValueFault]) -> None:
     """Raise `InputRefused` if there are faults, with the first of them."""
     if not faults:
         return
     lines = [
-        said("line {line}, column {column}: {reason}", line=one.line or 0, column=one.column, reason=one.reason)
+        said(
+            "line {line}, column {column}: {reason}",
+            line=one.place.line or 0,
+            column=one.place.column,
+            reason=one.reason,
+        )
         for one in faults[:_FAULTS_SHOWN]
     ]
     if more := len(faults) - len(lines):
@@ -314,7 +315,7 @@ def refuse_faults(file: str, faults: Sequence[DictionaryFault]) -> None:
     raise InputRefused(in_lines([head, *lines]))
 
 
-def _entries(source: Source, faults: list[DictionaryFault], *, defuses: bool) -> Iterator[DictionaryEntry]:
+def _entries(source: Source, faults: list[ValueFault], *, defuses: bool) -> Iterator[DictionaryEntry]:
     columns = {name: column for name in COLUMNS if (column := find(source.header, name)) is not None}
     if missing := [name for name in NEEDED if name not in columns]:
         raise InputRefused(
@@ -324,59 +325,56 @@ def _entries(source: Source, faults: list[DictionaryFault], *, defuses: bool) ->
             there=", ".join(source.header),
         )
     for page in source.pages(None):
-        faults += [DictionaryFault(one.line, one.column or "", one.reason) for one in page.refusals]
+        faults += [ValueFault(Place(one.line, one.column or ""), "", one.reason) for one in page.refusals]
         for row in page.rows:
             texts = {name: row.cells[column.place] for name, column in columns.items()}
             cells = {name: plain_name(as_it_was(text) if defuses else text) for name, text in texts.items()}
             if not any(cells.values()):
                 continue
-            kind = WORDS.get(cells["kind"].casefold())
-            if kind is None:
-                reason = said(
-                    "there is no kind {word!r}{nearest}; there are: {known}",
-                    word=cells["kind"],
-                    nearest=nearest(cells["kind"], WORDS),
-                    known=tuple(WORDS),
-                )
-                faults.append(DictionaryFault(row.line, "kind", reason))
+            if (kind := WORDS.get(cells["kind"].casefold())) is not None:
+                name, key = cells["name"], cells["id"]
+                here, match, checked = (cells.get(one, "") for one in ("name_here", "match", "checked"))
+                yield DictionaryEntry(kind, name, key, here, match, checked, row.line)
                 continue
-            own = {name: cells.get(name, "") for name in ("name", "id", "name_here", "match", "checked")}
-            yield DictionaryEntry(kind, **own, line=row.line)
+            reason = said(
+                "there is no kind {word!r}{nearest}; there are: {known}",
+                word=cells["kind"],
+                nearest=nearest(cells["kind"], WORDS),
+                known=tuple(WORDS),
+            )
+            faults.append(ValueFault(Place(row.line, "kind"), cells["kind"], reason))
 
 
-def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: bool) -> Iterator[DictionaryFault]:
+def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: bool) -> Iterator[ValueFault]:
+    def fault(column: str, reason: str) -> ValueFault:
+        return ValueFault(Place(entry.line, column), "", reason)
+
     if not entry.name:
-        yield DictionaryFault(entry.line, "name", said("it is empty"))
+        yield fault("name", said("it is empty"))
     words = (NEW, LEFT_OUT) if entry.kind == FOLDER else (LEFT_OUT,)
     if entry.id and not is_id(entry.id) and entry.id not in words:
-        reason = said("{text!r} is not an id; write one, or {words}", text=entry.id, words=any_of(words))
-        yield DictionaryFault(entry.line, "id", reason)
+        yield fault("id", said("{text!r} is not an id; write one, or {words}", text=entry.id, words=any_of(words)))
     elif entry.id == NEW and not folder_names(entry.path):
-        yield DictionaryFault(entry.line, "name_here", said("it is no path of a folder"))
+        yield fault("name_here", said("it is no path of a folder"))
     elif before is not entry and (before.id, before.path) != (entry.id, entry.path):
         reason = said(
             "{name!r} has another id on line {line}: leave one of the two lines",
             name=entry.name,
             line=before.line or 0,
         )
-        yield DictionaryFault(entry.line, "id", reason)
+        yield fault("id", reason)
     elif is_checked and entry.id and not entry.is_checked:
         reason = said(
             "{name!r} is only a proposal ({match}): write yes here if it is right, or another id",
             name=entry.name,
             match=entry.match,
         )
-        yield DictionaryFault(entry.line, "checked", reason)
+        yield fault("checked", reason)
 
 
 def is_id(text: str) -> bool:
     """Whether a text is an id that an object can have."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
-        return False
-    return 0 < int(text) <= LARGEST_ID
-
-
-# ---- against the billing -------------------------------------------------------------------------------------------
+    return text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and 0 < int(text) <= LARGEST_ID
 
 
 async def check_dictionary(dictionary: Dictionary, there: NamesThere, references: References) -> None:
@@ -389,14 +387,14 @@ async def check_dictionary(dictionary: Dictionary, there: NamesThere, references
     for entry in dictionary.entries.values():
         if is_id(entry.id):
             by_kind[entry.kind].append(entry)
-    faults: list[DictionaryFault] = []
+    faults: list[ValueFault] = []
     for kind, entries in by_kind.items():
         missing = await references.missing(kind, {entry.id for entry in entries})
         for entry in entries:
             found = there.get(kind, int(entry.id))
             if entry.id in missing:
                 reason = said("the billing has no {noun} {id}, or it is deleted", noun=noun_of(kind), id=entry.id)
-                faults.append(DictionaryFault(entry.line, "id", reason))
+                faults.append(ValueFault(Place(entry.line, "id"), entry.id, reason))
             elif found and entry.name_here and core_of(entry.name_here) not in map(core_of, found.names):
                 reason = said(
                     "the {noun} {id} is {name!r} in this billing: correct the id, or empty this cell",
@@ -404,8 +402,8 @@ async def check_dictionary(dictionary: Dictionary, there: NamesThere, references
                     id=entry.id,
                     name=found.names[0],
                 )
-                faults.append(DictionaryFault(entry.line, "name_here", reason))
-    refuse_faults(dictionary.file, sorted(faults, key=lambda one: one.line or 0))
+                faults.append(ValueFault(Place(entry.line, "name_here"), entry.name_here, reason))
+    _refuse(dictionary.file, sorted(faults, key=lambda one: one.place.line or 0))
 
 
 # ---- a dictionary that is to be checked ----------------------------------------------------------------------------
@@ -414,17 +412,16 @@ async def check_dictionary(dictionary: Dictionary, there: NamesThere, references
 MOST_USED: Final = 20_000
 """Different names of one kind; all of them are in memory, and a person is to check them."""
 
-_BETWEEN: Final = "; "
-
 
 @dataclass(slots=True)
 class UsedName:
-    """A name of the input: in how many values it stands, and where first."""
+    """A name of the input: where it stands first, in how many values, and the line of the last row that has it."""
 
     kind: str
     name: str
     place: Place
     rows: int = 0
+    last: int = 0
 
 
 class NamesUsed:
@@ -440,28 +437,22 @@ class NamesUsed:
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         """The subscriber as it is. Raises `InputRefused` where a column has too many different names."""
-        for part in subscriber.parts:
-            for key, value in part.values.items():
-                kind = self._references.get((part.step, key))
-                is_given = value.place.line is None and is_id(value.text)
-                if kind and not is_given and (name := plain_name(value.text)):
-                    self._take(kind, name, value.place)
+        for field_, value in subscriber.values(self._references):
+            kind, name = self._references[field_], plain_name(value.text)
+            if not name or (value.place.line is None and is_id(value.text)):
+                continue
+            if (kind, name) not in self._used:
+                self._counts[kind] += 1
+                if self._counts[kind] > MOST_USED:
+                    raise InputRefused(
+                        "the column {column} has more than {most} different values: does it name the {noun} of a "
+                        "row? Say with a map which column does",
+                        column=value.place.column,
+                        most=Quantity(MOST_USED),
+                        noun=noun_of(kind),
+                    )
+            self._used.setdefault((kind, name), UsedName(kind, name, value.place)).rows += 1
         return subscriber, ()
-
-    def _take(self, kind: str, name: str, place: Place) -> None:
-        used = self._used.get((kind, name))
-        if used is None:
-            self._counts[kind] += 1
-            if self._counts[kind] > MOST_USED:
-                raise InputRefused(
-                    "the column {column} has more than {most} different values: does it name the {noun} of a "
-                    "row? Say with a map which column does",
-                    column=place.column,
-                    most=Quantity(MOST_USED),
-                    noun=noun_of(kind),
-                )
-            used = self._used[kind, name] = UsedName(kind, name, place)
-        used.rows += 1
 
     @property
     def names(self) -> Sequence[UsedName]:
@@ -469,65 +460,20 @@ class NamesUsed:
         return tuple(self._used.values())
 
 
-class NameStanding(StrEnum):
-    """What is still to be done about a name, the most urgent first."""
-
-    OPEN = "open"
-    """Nothing is proposed: a person fills in the id."""
-    NEAR = "near"
-    """A person confirms the proposal."""
-    MATCHED = "matched"
-
-
-@dataclass(frozen=True, slots=True)
-class DictionaryRow:
-    """A row of a dictionary: the entry, how often the input has the name and where first, and other objects."""
-
-    entry: DictionaryEntry
-    rows: int = 0
-    first_line: int | None = None
-    others: tuple[NamedObject, ...] = ()
-
-    @property
-    def standing(self) -> NameStanding:
-        """What is still to be done about it."""
-        if not self.entry.id:
-            return NameStanding.OPEN
-        return NameStanding.MATCHED if self.entry.is_checked else NameStanding.NEAR
-
-    @property
-    def cells(self) -> tuple[str | int | None, ...]:
-        """Its cells, in the order of `COLUMNS`."""
-        entry = self.entry
-        cells: dict[str, str | int | None] = {
-            "kind": word_of(entry.kind),
-            "name": entry.name,
-            "rows": self.rows,
-            "first_line": self.first_line,
-            "id": entry.id,
-            "name_here": entry.name_here,
-            "match": entry.match,
-            "others": _BETWEEN.join(f"{one.id} {one.names[0]}" for one in self.others),
-            "checked": entry.checked,
-        }
-        return tuple(cells[name] for name in COLUMNS)
-
-
 @dataclass(frozen=True, slots=True)
 class ProposedDictionary:
-    """The rows of a dictionary to be checked: by kind, what is still to be done first."""
+    """The entries of a dictionary to be checked: by kind, what is still to be done first."""
 
-    rows: Sequence[DictionaryRow] = field(default_factory=tuple)
+    rows: Sequence[DictionaryEntry] = field(default_factory=tuple)
 
     def count(self, standing: NameStanding, kind: str | None = None) -> int:
         """The number of names, of all kinds or of one."""
-        return sum(row.standing is standing and kind in {None, row.entry.kind} for row in self.rows)
+        return sum(row.standing is standing and kind in {None, row.kind} for row in self.rows)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds that it has names of."""
-        there = {row.entry.kind for row in self.rows}
-        return tuple(kind for kind in KINDS if kind in there)
+        return tuple(kind for kind in KINDS if any(row.kind == kind for row in self.rows))
 
 
 def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | None = None) -> ProposedDictionary:
@@ -535,21 +481,22 @@ def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | Non
 
     What a person has decided in the `old` one stays as it is, also of names that this input does not have.
     """
-    entries = {} if old is None else old.entries
+    entries = {} if old is None else dict(old.entries)
     matchers = {kind: Matcher(there.live(kind)) for kind in KINDS if there.knows(kind)}
-    rows = [_row(one, entries.get((one.kind, one.name)), matchers) for one in used]
-    names = {(one.kind, one.name) for one in used}
-    rows += [DictionaryRow(replace(entry, line=None)) for key, entry in entries.items() if key not in names]
-    return ProposedDictionary(tuple(sorted(rows, key=_order)))
+    rows = [_proposed(one, entries.pop((one.kind, one.name), None), matchers.get(one.kind)) for one in used]
+    rows += [replace(entry, line=None) for entry in entries.values()]
+    urgent = list(NameStanding)
+    return ProposedDictionary(
+        sorted(rows, key=lambda row: (KINDS.index(row.kind), urgent.index(row.standing), -row.rows, row.name))
+    )
 
 
-def _row(used: UsedName, old: DictionaryEntry | None, matchers: Mapping[str, Matcher]) -> DictionaryRow:
-    line = used.place.line
+def _proposed(used: UsedName, old: DictionaryEntry | None, matcher: Matcher | None) -> DictionaryEntry:
+    entry = DictionaryEntry(used.kind, used.name, rows=used.rows, first_line=used.place.line)
     if old is not None and old.id and old.is_checked:
-        return DictionaryRow(old, used.rows, line)
-    entry = DictionaryEntry(used.kind, used.name)
-    if (matcher := matchers.get(used.kind)) is None:
-        return DictionaryRow(entry, used.rows, line)
+        return replace(old, rows=used.rows, first_line=used.place.line)
+    if matcher is None:
+        return entry
     proposal = matcher.propose(used.name)
     match, found = proposal.match, proposal.found
     if found is not None:
@@ -559,13 +506,190 @@ def _row(used: UsedName, old: DictionaryEntry | None, matchers: Mapping[str, Mat
         entry = replace(entry, id=NEW, name_here=used.name, match=Match.NEW)
     else:
         entry = replace(entry, match=match)
-    return DictionaryRow(entry, used.rows, line, proposal.others)
-
-
-def _order(row: DictionaryRow) -> tuple[int, int, int, str]:
-    return KINDS.index(row.entry.kind), list(NameStanding).index(row.standing), -row.rows, row.entry.name
+    return replace(entry, others=proposal.others)
 
 
 def unknown_kinds(proposed: ProposedDictionary, there: NamesThere) -> Iterator[str]:
     """The kinds of the dictionary whose names this billing does not tell."""
     return (kind for kind in proposed.kinds if not there.knows(kind))
+
+
+# ---- the stage that turns names into ids --------------------------------------------------------------------------
+
+
+REMEMBERED: Final = 1_000
+"""Names without a meaning that are remembered with their first line; of others only that there are some."""
+
+_SUBJECTS: Final[Mapping[Step, str]] = MappingProxyType(
+    {Step.TARIFF: "Tarif", Step.SERVICE: "Usluga", Step.ATTRIBUTE: "Attribute"}
+)
+"""What a step is about: without it there is nothing to do."""
+
+
+class NameLookup:
+    """Turns the names of a subscriber into ids, by the dictionary and, to tell names from ids, by the billing.
+
+    A number that is no name of the dictionary is an id where the dictionary has nothing of its kind, or where the map
+    gives it for all rows. A folder without a dictionary, or one that is given for all rows and not in it, keeps its
+    path: it is found in the billing, or created.
+    """
+
+    def __init__(self, dictionary: Dictionary | None, fields: FieldTable, there: NamesThere) -> None:
+        self._dictionary = dictionary
+        self._references = fields.references
+        self._there = there
+        self._unknown: dict[tuple[str, str], UsedName] = {}
+        self._has_more = False
+
+    def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
+        """The subscriber with ids in the place of names, and the names that have none."""
+        faults: list[ValueFault] = []
+        parts: list[Part] = []
+        for part in subscriber.parts:
+            read = self._folder if part.step is Step.FOLDER else self._part
+            if (made := read(part, subscriber.row.line or 0, faults)) is not None:
+                parts.append(made)
+        return replace(subscriber, parts=tuple(parts)), faults
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each name without a meaning, and one for those that were not remembered."""
+        told: list[str] = [
+            counted(
+                "{noun} {name!r} has no id: {n} row, on line {line}",
+                "{noun} {name!r} has no id: {n} rows, the first on line {line}",
+                one.rows,
+                noun=noun_of(one.kind),
+                name=one.name,
+                line=one.place.line or 0,
+            )
+            for one in self._unknown.values()
+        ]
+        if self._has_more:
+            told.append(said("more names have no id: each is told with its row"))
+        return tuple(told)
+
+    @property
+    def way_out(self) -> Said | None:
+        """What to type where names have no id, None where all have one."""
+        if not self._unknown:
+            return None
+        file = self._dictionary.file if self._dictionary else "dictionary.csv"
+        overwrites = (("dictionary", file), ("output", file), ("force", ""))
+        return said(
+            "a dictionary gives names their ids: {command} writes it, with what it proposes, a person checks it, and "
+            "{flag} gives it to the import",
+            command=Remedy("dictionary", "FILE", overwrites if self._dictionary else (("output", file),)),
+            flag=setting("dictionary", file),
+        )
+
+    # ---- a part: None where what it is about is not brought over ----
+
+    def _part(self, part: Part, line: int, faults: list[ValueFault]) -> Part | None:
+        values = dict(part.values)
+        for name, value in part.values.items():
+            kind = self._references.get((part.step, name))
+            if not kind:
+                continue
+            key = self._id(kind, value, line, faults)
+            if key != LEFT_OUT:
+                values[name] = replace(value, text=key)
+            elif _SUBJECTS.get(part.step) == kind:
+                return None
+            else:
+                del values[name]
+        return replace(part, values=values)
+
+    def _folder(self, part: Part, line: int, faults: list[ValueFault]) -> Part | None:
+        value = part.values.get(PATH) or part.values.get(FOLDER_ID)
+        if value is None:
+            return part
+        entry = self._dictionary.get(FOLDER, value.text) if self._dictionary else None
+        others = {key: one for key, one in part.values.items() if key not in {PATH, FOLDER_ID}}
+        if entry is not None and entry.id == NEW:
+            return replace(part, values={**others, PATH: replace(value, text=entry.path)})
+        is_given = entry is None and value.place.line is None
+        if PATH in part.values and (is_given or not self._has(FOLDER)):
+            if is_id(value.text) and self._there.get(FOLDER, int(value.text)) is not None:
+                faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text), line))
+            return part
+        key = self._id(FOLDER, value, line, faults)
+        return None if key == LEFT_OUT else replace(part, values={**others, FOLDER_ID: replace(value, text=key)})
+
+    def _has(self, kind: str) -> bool:
+        return self._dictionary is not None and kind in self._dictionary.kinds
+
+    # ---- a value ----
+
+    def _id(self, kind: str, value: Value, line: int, faults: list[ValueFault]) -> str:
+        """The id of a name, or `LEFT_OUT`; the name itself where it has none, with a fault."""
+        name = plain_name(value.text)
+        entry = self._dictionary.get(kind, name) if self._dictionary else None
+        if entry is not None and entry.id:
+            return entry.id
+        if entry is None and is_id(name) and (value.place.line is None or not self._has(kind)):
+            if all(one.id == int(name) for one in self._there.named(kind, name)):
+                return name
+            why = _ambiguous(kind, name)
+        else:
+            why = self._why(kind, name, None if entry is None else entry.line)
+        faults.append(self._fault(kind, value, why, line))
+        return name
+
+    def _why(self, kind: str, name: str, line: int | None) -> str:
+        if self._dictionary is None:
+            return said(
+                "{name!r} is no id of a {noun}, and there is no dictionary that says which it is: {command} makes "
+                "one, and {flag} names it",
+                name=name,
+                noun=noun_of(kind),
+                command=Remedy("dictionary"),
+                flag=setting("dictionary", "FILE"),
+            )
+        if line is not None:
+            return said(
+                "the {noun} {name!r} has no id in {file}, line {line}: fill it in",
+                noun=noun_of(kind),
+                name=name,
+                file=self._dictionary.file,
+                line=line,
+            )
+        return said(
+            "the {noun} {name!r} is not in {file}: add it there; {command} does so",
+            noun=noun_of(kind),
+            name=name,
+            file=self._dictionary.file,
+            command=Remedy("dictionary", settings=(("dictionary", self._dictionary.file),)),
+        )
+
+    def _fault(self, kind: str, value: Value, reason: str, line: int) -> ValueFault:
+        """The fault of a name in a row: in full at its first use, with the line of that at the others.
+
+        A table is read more than once, in order; a row counts once.
+        """
+        name = plain_name(value.text)
+        known = self._unknown.get((kind, name))
+        if known is None and len(self._unknown) < REMEMBERED:
+            known = self._unknown[kind, name] = UsedName(kind, name, value.place)
+        if known is None:
+            self._has_more = True
+            return value.fault(reason)
+        if line > known.last:
+            known.rows += 1
+            known.last = line
+        if known.place != value.place:
+            reason = said(
+                "the {noun} {name!r} has no id, as on line {line}",
+                noun=noun_of(kind),
+                name=name,
+                line=known.place.line or 0,
+            )
+        return value.fault(reason)
+
+
+def _ambiguous(kind: str, number: str) -> str:
+    return said(
+        "{number} can be the id of a {noun}, and it is the name of another one: say in a dictionary which is meant",
+        number=repr(number),
+        noun=noun_of(kind),
+    )

@@ -144,30 +144,30 @@ class FieldTable:
         Without the schema of a database those of the profile are asked; without either nothing is known to be absent.
         Where a secret is kept is not known. A field that a probe has seen refused is absent in any case.
         """
+        created = profile.create_fields.value if profile.create_fields.known else {}
         found: list[tuple[FieldName, Said]] = []
         for field in dict.fromkeys(used):
             model = self.models[field.model]
             known = model.fields[field.name]
-            created = profile.create_fields
-            if created.known and created.value.get(field.model, {}).get(field.name) is False:
-                refused = said(
+            column = TableColumn(model.table, known.column or field.name.upper())
+            if created.get(field.model, {}).get(field.name) is False:
+                why = said(
                     "objects.create of {model} does not take the field {field} (the probe of {day})",
                     model=field.model,
                     field=field.name,
-                    day=str(created.learned),
+                    day=str(profile.create_fields.learned),
                 )
-                found.append((field, refused))
-                continue
-            column = TableColumn(model.table, known.column or field.name.upper())
-            if known.kind is not FieldKind.SECRET and _is_there(column, schema, profile) is False:
-                sentence = said(
+            elif known.kind is not FieldKind.SECRET and _is_there(column, schema, profile) is False:
+                why = said(
                     "the billing's {table} has no column {column}, which the field {field} of {model} is kept in",
                     table=column.table,
                     column=column.name,
                     field=field.name,
                     model=field.model,
                 )
-                found.append((field, sentence))
+            else:
+                continue
+            found.append((field, why))
         return found
 
 

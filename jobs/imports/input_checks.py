@@ -2,22 +2,24 @@
 
 all rows ──▶ SeenValues ◀── the billing          then page by page: values ──▶ duplicates ──▶ the billing ──▶ Judged
 
-With a database the billing is read once, page by page, and only what the input has is kept (`seen_values.py`).
+With a database the billing is read once, page by page, and only what the input has is kept.
 Without one the API is asked for each page of rows; what it cannot tell is noted.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from ipaddress import IPv4Address
-from typing import Final, Protocol, TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from billing.contract_numbers import reason
+from billing.contract_numbers import reason, undressed
 from billing.database.database import Database
+from billing.database.sql_blocks import sql_block
 from billing.directory.objects import REFERENCES, can_be
 from billing.directory.subscribers import (
     AccountTaken,
@@ -31,23 +33,203 @@ from billing.directory.subscribers import (
 )
 from billing.errors import ColumnsMissing
 from engine.errors import LookUpRefused
-from engine.rows import Row, RowPage, Source
+from engine.rows import Row, RowPage
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.references import References
-from jobs.imports.fields import FieldKind, FieldTable
-from jobs.imports.seen_values import ADDRESSES, LOGINS, NUMBERS, WATCHED, SeenValues, Taken, Watched
-from jobs.imports.subscriber import FOLDER_ID, NUMBER, Faulty, Part, Step, Subscriber, Value, ValueFault
-from jobs.imports.value_checks import ValueChecks, text_limits, values_of
-from jobs.imports.written_values import mixed_scripts
+from jobs.imports.fields import FieldKind, FieldTable, ValueName
+from jobs.imports.subscriber import FOLDER_ID, NUMBER, Judged, Part, Step, Subscriber, Value
+from jobs.imports.tables import SubscriberReader, temporary_database, temporary_room
+from jobs.imports.value_checks import ValueChecks, mixed_scripts, text_limits
+from jobs.spec.words import ALIKE
 from texts.remedies import setting
 from texts.said import Quantity, Said, said
 
-ALIKE: Final = "alike"
-"""The parameter by which the operator says that contract numbers that look alike are right as they are."""
+# ---- what stands twice --------------------------------------------------------------------------------------------
 
-_NUMBER: Final = (Step.SUBSCRIBER, NUMBER)
+
+_sql: Final = partial(sql_block, "seen_values", folder="jobs.imports")
+_MOST_TAKEN: Final = 20
 _NAMED: Final = 3
 """Other rows that a reason names; of more it says how many."""
+_Key: TypeAlias = dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A kind of value that is compared; `core` gives equal texts for values that only look different."""
+
+    kind: str
+    core: Callable[[str], str] = str
+    may_recur: bool = False
+
+
+NUMBERS: Final = Watched("number", undressed)
+LOGINS: Final = Watched("login", str.casefold)
+ADDRESSES: Final = Watched("ip")
+_OWN_NUMBER: Final = (Step.SUBSCRIBER, NUMBER)
+WATCHED: Final = MappingProxyType[ValueName, Watched](
+    {
+        _OWN_NUMBER: NUMBERS,
+        (Step.SUBSCRIBER, "sms"): Watched("phone", may_recur=True),
+        (Step.ACCOUNT, "login"): LOGINS,
+        (Step.ACCOUNT, "ip"): ADDRESSES,
+        (Step.ACCOUNT, "mac"): Watched("mac"),
+    }
+)
+"""The values that are compared, by step and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A value of the billing: the subscriber that has it, and the login of its account, "" for a contract number."""
+
+    value: str
+    deleted: bool
+    abonent: str
+    number: str
+    login: str = ""
+
+
+class SeenValues:
+    """First `add` takes all subscribers, faulty ones too, then `take` what the billing has; then it is asked.
+
+    With `alike` contract numbers that only look alike are no fault.
+    """
+
+    def __init__(self, *, alike: bool = False) -> None:
+        self._alike = alike
+        names = ("create_seen", "create_taken", "index_taken")
+        self._base = temporary_database(*(_sql(name).text for name in names))
+        self._made: set[str] = set()
+
+    def add(self, subscribers: Iterable[Subscriber]) -> None:
+        """Take a page of the input. Raises `InputRefused` where there is no room for it."""
+        values = [one for subscriber in subscribers for one in subscriber.values(WATCHED)]
+        self._put(
+            "see",
+            [
+                {**_key(WATCHED[name], value.text), "line": value.place.line, "of": value.place.table}
+                for name, value in values
+            ],
+        )
+
+    def take(self, watched: Watched, page: Iterable[Taken]) -> None:
+        """Take a page of values of the billing; only those that the input has are kept. Raises `InputRefused`."""
+        self._make("index_seen")
+        self._put(
+            "take",
+            [
+                {
+                    **_key(watched, one.value),
+                    "deleted": int(one.deleted),
+                    "abonent": one.abonent,
+                    "number": one.number,
+                    "login": one.login,
+                }
+                for one in page
+            ],
+        )
+
+    def taken(self, watched: Watched, text: str) -> list[Taken]:
+        """What the billing has of a value, and of those that look like it; live ones first."""
+        rows = self._base.execute(_sql("taken").text, {**_key(watched, text), "most": _MOST_TAKEN})
+        return [Taken(value, bool(deleted), *others) for value, deleted, *others in rows]
+
+    def duplicates(self, subscriber: Subscriber) -> Judged:
+        """What other rows have too is a fault; phones that recur, and odd numbers, are to be looked at."""
+        found = Judged(subscriber)
+        for name, value in subscriber.values(WATCHED):
+            if (why := self._shared(WATCHED[name], value)) is not None:
+                (found.warnings if WATCHED[name].may_recur else found.faults).append(value.fault(why))
+        for _, value in subscriber.values([_OWN_NUMBER]):
+            if mixed := mixed_scripts(value.text):
+                found.warnings.append(value.fault(said("{fault}; is it so in the contract?", fault=mixed)))
+            elif lost := self._lost_zero(value.text):
+                found.warnings.append(value.fault(lost))
+        return found
+
+    # ---- why a value is none that only one row has ----
+
+    def _shared(self, watched: Watched, value: Value) -> Said | None:
+        key = _key(watched, value.text)
+        if rows := self._all("rows_of", key):
+            others = rows[0][0] - 1
+            equal = [one[1:] for one in self._all("first_equal", {**key, "most": _NAMED + 1})]
+            own = (value.place.line, value.place.table)
+            places = tuple(_where(*one) for one in [one for one in equal if one != own][:_NAMED])
+            if others <= len(places):
+                return said("{value!r} is also in {places}", value=value.text, places=places)
+            more = Quantity(others - len(places))
+            return said("{value!r} is also in {places} and {more} more", value=value.text, places=places, more=more)
+        if (watched is NUMBERS and self._alike) or not self._all("is_alike", key):
+            return None
+        other, *place = self._all("first_alike", key)[0]
+        if watched is not NUMBERS:
+            return said(
+                "{value!r} is also in {place}, in another letter case: {other!r}",
+                value=value.text,
+                place=_where(*place),
+                other=other,
+            )
+        return said(
+            "{value!r} looks like {other!r} in {place}, {reason}: correct one of them, or give {flag} if both are "
+            "right",
+            value=value.text,
+            other=other,
+            place=_where(*place),
+            reason=reason(value.text, other),
+            flag=setting(ALIKE),
+        )
+
+    @cached_property
+    def _zeros(self) -> list[tuple[int, int]]:
+        """The lengths of the contract numbers that begin with a zero, and how many have each."""
+        return self._all("zeros", {})
+
+    def _lost_zero(self, number: str) -> Said | None:
+        """What to say of a number that is shorter than all those that begin with a zero, which have one length."""
+        if len(self._zeros) != 1 or not (number.isascii() and number.isdigit()) or number.startswith("0"):
+            return None
+        ((length, others),) = self._zeros
+        if len(number) >= length:
+            return None
+        return said(
+            "{number!r} has {digits} digits, and {others} numbers that begin with a zero have {length}: a "
+            "spreadsheet may have removed a zero before it",
+            number=number,
+            digits=len(number),
+            others=Quantity(others),
+            length=length,
+        )
+
+    # ---- its database ----
+
+    def _put(self, name: str, entries: list[dict[str, Any]]) -> None:
+        with temporary_room(), self._base:
+            self._base.executemany(_sql(name).text, entries)
+
+    def _all(self, name: str, key: _Key) -> list[tuple[Any, ...]]:
+        self._make("index_seen", "create_equal", "index_equal", "create_alike", "index_alike")
+        return self._base.execute(_sql(name).text, key).fetchall()
+
+    def _make(self, *names: str) -> None:
+        for name in names:
+            if name not in self._made:
+                with temporary_room():
+                    self._base.execute(_sql(name).text)
+                self._made.add(name)
+
+
+def _key(watched: Watched, text: str) -> _Key:
+    return {"kind": watched.kind, "core": watched.core(text), "value": text}
+
+
+def _where(line: int | None, table: str) -> Said:
+    if table:
+        return said("line {line} of {table}", line=line or 0, table=table)
+    return said("line {line}", line=line or 0)
+
+
 _NETWORK: Final = 256
 """Addresses of the smallest network that a pool is likely to be made of."""
 _MOST_NETWORKS: Final = 50_000
@@ -57,49 +239,6 @@ Look: TypeAlias = Callable[[Watched, str], Sequence[Taken]]
 _T = TypeVar("_T")
 
 
-class Read(Protocol):
-    """Reads rows as subscribers of texts, each with the faults found in doing so; called in a worker thread.
-
-    Those that are `only_seen` are read once more.
-    """
-
-    def __call__(
-        self, rows: Sequence[Row], *, only_seen: bool = False
-    ) -> Sequence[tuple[Subscriber, Sequence[ValueFault]]]:
-        """The subscribers of rows. Raises `InputRefused`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A subscriber with the values of its calls, all its faults, and what may be right and is to be looked at."""
-
-    subscriber: Subscriber
-    faults: tuple[ValueFault, ...]
-    warnings: tuple[ValueFault, ...]
-
-    @property
-    def faulty(self) -> Faulty | None:
-        """The row that is not imported, None if it is."""
-        return Faulty(self.subscriber.row, self.subscriber.number, self.faults) if self.faults else None
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What is found of one subscriber: faults, and what may be right and is to be looked at."""
-
-    faults: list[ValueFault] = field(default_factory=list)
-    warnings: list[ValueFault] = field(default_factory=list)
-
-    def fault(self, value: Value, why: Said) -> None:
-        """Add a fault of a value."""
-        self.faults.append(value.fault(why))
-
-    def warn(self, value: Value, why: Said) -> None:
-        """Add what is to be looked at."""
-        self.warnings.append(value.fault(why))
-
-
 class InputChecks:
     """The checks of one input. All of it is read once before the first page is judged; pages may be judged at once.
 
@@ -107,14 +246,12 @@ class InputChecks:
     """
 
     def __init__(
-        self, gateway: Gateway, source: Source, read: Read, fields: FieldTable, *, alike: bool = False
+        self, gateway: Gateway, reader: SubscriberReader, fields: FieldTable, *, alike: bool = False
     ) -> None:
         self._gateway = gateway
-        self._source = source
-        self._read = read
+        self._reader = reader
         self._fields = fields
-        self._seen = SeenValues()
-        self._duplicates = Duplicates(self._seen, alike=alike)
+        self._seen = SeenValues(alike=alike)
         self._billing = BillingChecks(gateway, fields, self._seen, alike=alike)
         self._values: ValueChecks | None = None
         self._one_at_a_time = anyio.Lock()
@@ -135,21 +272,22 @@ class InputChecks:
         async with self._one_at_a_time:
             values = self._values or await self._survey()
             made = await anyio.to_thread.run_sync(self._examined, rows, values)
-        findings = await self._billing.judge([one.subscriber for one in made])
-        judged = []
-        for one, found in zip(made, findings, strict=True):
-            faults = (*one.faults, *_sound(found.faults, one.faults))
-            judged.append(Judged(one.subscriber, faults, _sound((*one.warnings, *found.warnings), faults)))
-        return judged
+        found = await self._billing.judge([one.subscriber for one in made])
+        judged = [
+            replace(one, faults=[*one.faults, *one.sound(more.faults)], warnings=[*one.warnings, *more.warnings])
+            for one, more in zip(made, found, strict=True)
+        ]
+        return [replace(one, warnings=one.sound(one.warnings)) for one in judged]
 
     async def _survey(self) -> ValueChecks:
         """See all rows, and what the billing has of them."""
         values = await self.value_checks()
 
         def see(page: RowPage) -> None:
-            self._seen.add(values(subscriber)[0] for subscriber, _ in self._read(page.rows, only_seen=True))
+            read = self._reader.examine(page.rows, only_seen=True)
+            self._seen.add(values(one.subscriber)[0] for one in read)
 
-        pages = self._source.pages(None)
+        pages = self._reader.source.pages(None)
         while (page := await anyio.to_thread.run_sync(next, pages, None)) is not None:
             await anyio.to_thread.run_sync(see, page)
             self.rows_seen += len(page.rows)
@@ -159,96 +297,11 @@ class InputChecks:
 
     def _examined(self, rows: Sequence[Row], values: ValueChecks) -> list[Judged]:
         judged = []
-        for subscriber, faults in self._read(rows):
-            checked, wrong = values(subscriber)
-            shared = self._duplicates(checked)
-            known = (*faults, *_sound(wrong, faults), *shared.faults)
-            judged.append(Judged(checked, known, tuple(shared.warnings)))
+        for one in self._reader.examine(rows):
+            checked = one.through(values)
+            shared = self._seen.duplicates(checked.subscriber)
+            judged.append(replace(shared, faults=[*checked.faults, *shared.faults]))
         return judged
-
-
-def _sound(found: Sequence[ValueFault], faults: Sequence[ValueFault]) -> tuple[ValueFault, ...]:
-    """What was found of values that have no fault yet: a wrong value has to be corrected anyway."""
-    wrong = {(fault.place, fault.cell) for fault in faults}
-    return tuple(one for one in found if (one.place, one.cell) not in wrong)
-
-
-# ---- what stands twice -------------------------------------------------------------------------------------------
-
-
-class Duplicates:
-    """Names of each subscriber the values that another row has as well; all rows were seen before.
-
-    With `alike` contract numbers that only look the same are no fault.
-    """
-
-    def __init__(self, seen: SeenValues, *, alike: bool = False) -> None:
-        self._seen = seen
-        self._alike = alike
-
-    def __call__(self, subscriber: Subscriber) -> Findings:
-        """What other rows have too is a fault; phones that recur, and odd numbers, are to be looked at."""
-        found = Findings()
-        for name, value in values_of(subscriber, WATCHED):
-            if (why := self._shared(WATCHED[name], value)) is not None:
-                (found.warn if WATCHED[name].may_recur else found.fault)(value, why)
-        for _, value in values_of(subscriber, [_NUMBER]):
-            if mixed := mixed_scripts(value.text):
-                found.warn(value, said("{fault}; is it so in the contract?", fault=mixed))
-            elif lost := self._lost_zero(value.text):
-                found.warn(value, lost)
-        return found
-
-    def _shared(self, watched: Watched, value: Value) -> Said | None:
-        """Why a value is none that only this row has; None if it is one."""
-        others, first = self._seen.others(watched, value, _NAMED)
-        if others:
-            places = tuple(one.where for one in first)
-            if others <= len(first):
-                return said("{value!r} is also in {places}", value=value.text, places=places)
-            more = Quantity(others - len(first))
-            return said("{value!r} is also in {places} and {more} more", value=value.text, places=places, more=more)
-        if (watched is NUMBERS and self._alike) or (mate := self._seen.lookalike(watched, value.text)) is None:
-            return None
-        if watched is not NUMBERS:
-            return said(
-                "{value!r} is also in {place}, in another letter case: {other!r}",
-                value=value.text,
-                place=mate.where,
-                other=mate.value,
-            )
-        return said(
-            "{value!r} looks like {other!r} in {place}, {reason}: correct one of them, or give {flag} if both are "
-            "right",
-            value=value.text,
-            other=mate.value,
-            place=mate.where,
-            reason=reason(value.text, mate.value),
-            flag=setting(ALIKE),
-        )
-
-    @cached_property
-    def _zeros(self) -> tuple[int, int] | None:
-        return self._seen.zeros()
-
-    def _lost_zero(self, number: str) -> Said | None:
-        """What to say of a number that is shorter than all those that begin with a zero, which have one length."""
-        if self._zeros is None:
-            return None
-        length, others = self._zeros
-        if not (number.isascii() and number.isdigit()) or number.startswith("0") or len(number) >= length:
-            return None
-        return said(
-            "{number!r} has {digits} digits, and {others} numbers that begin with a zero have {length}: a "
-            "spreadsheet may have removed a zero before it",
-            number=number,
-            digits=len(number),
-            others=Quantity(others),
-            length=length,
-        )
-
-
-# ---- the billing -------------------------------------------------------------------------------------------------
 
 
 class BillingChecks:
@@ -322,38 +375,34 @@ class BillingChecks:
             self._networks.clear()
         return True
 
-    async def judge(self, subscribers: Sequence[Subscriber]) -> list[Findings]:
+    async def judge(self, subscribers: Sequence[Subscriber]) -> list[Judged]:
         """What is found of each subscriber of a page. Raises `LookUpFailed`."""
         wanted: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for one in subscribers:
-            for name, value in values_of(one, self._kinds):
+            for name, value in one.values(self._kinds):
                 wanted[self._kinds[name]][value.text] = None
         missing = {kind: await self._references.missing(kind, ids) for kind, ids in wanted.items()}
         look = self._seen.taken if self._from_database else await self._asked(subscribers)
-
-        def work() -> list[Findings]:
-            return [self._of(one, look, missing) for one in subscribers]
-
-        return await anyio.to_thread.run_sync(work)
+        return await anyio.to_thread.run_sync(lambda: [self._of(one, look, missing) for one in subscribers])
 
     async def _asked(self, subscribers: Sequence[Subscriber]) -> Look:
         """What the API has of the values of a page, a call a value; none for a value that no object can have."""
 
         def texts(step: Step, name: str, can_have: Callable[[str], bool]) -> list[str]:
-            found = (value.text for one in subscribers for _, value in values_of(one, [(step, name)]))
+            found = (value.text for one in subscribers for _, value in one.values([(step, name)]))
             return list(filter(can_have, dict.fromkeys(found)))
 
         numbers = texts(Step.SUBSCRIBER, NUMBER, lambda text: can_be(NUMBER, text))
-        logins = texts(Step.ACCOUNT, "login", lambda text: can_be("login", text))
-        addresses = texts(Step.ACCOUNT, "ip", _is_address)
-        answers = await self._gateway.ask([call_for_number(number) for number in numbers])
         found: defaultdict[tuple[str, str], list[Taken]] = defaultdict(list)
         owners: dict[str, str] = {}
+        answers = await self._gateway.ask([call_for_number(number) for number in numbers])
         with as_engine_errors():
             for answer in answers:
                 for one in (one for one in numbers_of(answer) if one.number in numbers):
                     owners[one.abonent] = one.number
                     found[NUMBERS.kind, one.number].append(Taken(one.number, one.deleted, one.abonent, one.number))
+        logins = texts(Step.ACCOUNT, "login", lambda text: can_be("login", text))
+        addresses = texts(Step.ACCOUNT, "ip", lambda text: _address(text) is not None)
         for watched, name, values in ((LOGINS, "login", logins), (ADDRESSES, "ip", addresses)):
             answers = await self._gateway.ask([call_for_account(name, value) for value in values])
             with as_engine_errors():
@@ -365,9 +414,9 @@ class BillingChecks:
                     ]
         return lambda watched, text: sorted(found[watched.kind, text], key=lambda one: one.deleted)
 
-    def _of(self, subscriber: Subscriber, look: Look, missing: Mapping[str, Collection[str]]) -> Findings:
-        found = Findings()
-        for _, value in values_of(subscriber, [_NUMBER]):
+    def _of(self, subscriber: Subscriber, look: Look, missing: Mapping[str, Collection[str]]) -> Judged:
+        found = Judged(subscriber)
+        for _, value in subscriber.values([(Step.SUBSCRIBER, NUMBER)]):
             self._judge_number(value, look(NUMBERS, value.text), found)
         for account in subscriber.of(Step.ACCOUNT):
             if login := account.values.get("login"):
@@ -375,38 +424,36 @@ class BillingChecks:
                 _judge_login(login, subscriber.number, same, found)
             if address := account.values.get("ip"):
                 self._judge_address(address, account, look(ADDRESSES, address.text), found)
-        for name, value in values_of(subscriber, self._kinds):
+        for name, value in subscriber.values(self._kinds):
             kind = self._kinds[name]
             if value.text in missing[kind]:
-                noun = REFERENCES[kind].noun
-                found.fault(value, said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value.text))
+                why = said(
+                    "the billing has no {noun} {id}, or it is deleted", noun=REFERENCES[kind].noun, id=value.text
+                )
+                found.faults.append(value.fault(why))
         return found
 
-    def _judge_number(self, value: Value, taken: Sequence[Taken], found: Findings) -> None:
+    def _judge_number(self, value: Value, taken: Sequence[Taken], found: Judged) -> None:
         same = [one for one in taken if one.value == value.text]
         live = [one for one in taken if not one.deleted]
         if same and all(one.deleted for one in same):
-            found.warn(
-                value,
-                said(
-                    "a deleted subscriber of the billing, abonent {id}, has the contract number: the billing may "
-                    "refuse it",
-                    id=same[0].abonent,
-                ),
+            why = said(
+                "a deleted subscriber of the billing, abonent {id}, has the contract number: the billing may refuse "
+                "it",
+                id=same[0].abonent,
             )
+            found.warnings.append(value.fault(why))
         elif not same and live and not self._alike:
-            found.fault(
-                value,
-                said(
-                    "the billing has the contract number {other!r}, {reason}: write it in the same way if it is "
-                    "the same subscriber, or give {flag} if both are right",
-                    other=live[0].value,
-                    reason=reason(value.text, live[0].value),
-                    flag=setting(ALIKE),
-                ),
+            why = said(
+                "the billing has the contract number {other!r}, {reason}: write it in the same way if it is the same "
+                "subscriber, or give {flag} if both are right",
+                other=live[0].value,
+                reason=reason(value.text, live[0].value),
+                flag=setting(ALIKE),
             )
+            found.faults.append(value.fault(why))
 
-    def _judge_address(self, value: Value, account: Part, known: Sequence[Taken], found: Findings) -> None:
+    def _judge_address(self, value: Value, account: Part, known: Sequence[Taken], found: Judged) -> None:
         taken = [one for one in known if not one.deleted]
         others = [one for one in taken if "login" not in account.values or one.login != account.text("login")]
         if others:
@@ -416,11 +463,11 @@ class BillingChecks:
                 login=others[0].login,
                 subscriber=_owner(others[0]),
             )
-            found.fault(value, why)
+            found.faults.append(value.fault(why))
+        address, pool = _address(value.text), account.text("pull")
         # Where it is none at all, it has a fault of its own.
-        if taken or not _is_address(value.text):
+        if taken or address is None:
             return
-        address, pool = IPv4Address(value.text), account.text("pull")
         if pool in self._pools:
             first, last = self._pools[pool]
             if not first <= address <= last:
@@ -431,34 +478,35 @@ class BillingChecks:
                     first=str(first),
                     last=str(last),
                 )
-                found.fault(value, why)
+                found.faults.append(value.fault(why))
         elif self._pools:
             if not any(first <= address <= last for first, last in self._pools.values()):
-                found.warn(value, said("{address} is in none of the billing's pools", address=value.text))
+                why = said("{address} is in none of the billing's pools", address=value.text)
+                found.warnings.append(value.fault(why))
         elif self._networks and int(address) // _NETWORK not in self._networks:
             why = said("{address} is in none of the networks in which the billing has accounts", address=value.text)
-            found.warn(value, why)
+            found.warnings.append(value.fault(why))
 
 
-def _judge_login(value: Value, number: str, taken: Sequence[Taken], found: Findings) -> None:
+def _judge_login(value: Value, number: str, taken: Sequence[Taken], found: Judged) -> None:
     live = [one for one in taken if not one.deleted]
     others = [one for one in live if one.number != number]
     if others:
-        found.fault(value, said("the login is that of {subscriber} in the billing", subscriber=_owner(others[0])))
+        why = said("the login is that of {subscriber} in the billing", subscriber=_owner(others[0]))
+        found.faults.append(value.fault(why))
     elif taken and not live:
         why = said(
             "the login is that of a deleted account of {subscriber}: the billing may refuse it",
             subscriber=_owner(taken[0]),
         )
-        found.warn(value, why)
+        found.warnings.append(value.fault(why))
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> IPv4Address | None:
     try:
-        IPv4Address(text)
+        return IPv4Address(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _as_taken(account: AccountTaken, value: str, number: str = "") -> Taken:

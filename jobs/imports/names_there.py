@@ -55,8 +55,11 @@ class NamesThere:
     @classmethod
     def of(cls, kinds: Mapping[str, Iterable[NamedObject]]) -> "NamesThere":
         """The names of these objects."""
-        named = {kind: map(_with_path, objects) if kind == FOLDER else objects for kind, objects in kinds.items()}
-        return cls({kind: {one.id: one for one in objects} for kind, objects in named.items()})
+        found = {kind: {one.id: one for one in objects} for kind, objects in kinds.items()}
+        for key, one in found.get(FOLDER, {}).items():
+            path = folder_path((*one.above, one.names[0]))
+            found[FOLDER][key] = replace(one, names=tuple(dict.fromkeys((path, *one.names))))
+        return cls(found)
 
     def knows(self, kind: str) -> bool:
         """Whether the names of a kind are known."""
@@ -79,11 +82,6 @@ class NamesThere:
                     by_name[plain_name(own)].append(one)
             self._named[kind] = by_name
         return self._named[kind].get(plain_name(name), ())
-
-
-def _with_path(folder: NamedObject) -> NamedObject:
-    path = folder_path((*folder.above, folder.names[0]))
-    return replace(folder, names=tuple(dict.fromkeys((path, *folder.names))))
 
 
 async def read_names(gateway: Gateway, kinds: Collection[str] = KINDS) -> NamesThere:

@@ -4,26 +4,28 @@ Rows are chosen greedily: the next one is that which adds most of what no chosen
 table is read once before; what each row has is kept in an unnamed temporary file, so memory does not grow with it.
 """
 
-import tempfile
-import weakref
-from array import array
-from collections import Counter
+import sqlite3
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from functools import cache, partial
+from itertools import islice
 from types import MappingProxyType
-from typing import BinaryIO, Final, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
+
+from billing.database.sql_blocks import sql_block
 from engine.errors import InputRefused
 from engine.rows import DerivedSource, Row, RowPage, Source
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, noun_of, plain_name
-from jobs.imports.seen_values import temporary_room
 from jobs.imports.subscriber import (
     FOLDER_ID,
     PATH,
     STEP_NAMES,
-    Faulty,
+    Judged,
     Part,
     Stage,
     Step,
@@ -31,8 +33,9 @@ from jobs.imports.subscriber import (
     Value,
     ValueFault,
 )
+from jobs.imports.tables import temporary_database, temporary_room
 from texts.remedies import setting
-from texts.said import Quantity, Said, counted, enumerated, said
+from texts.said import Quantity, Said, counted, enumerated, said, wording
 
 BY_SAMPLE: Final = "--sample"
 """The reason for rows left out, as the journal keeps it."""
@@ -43,9 +46,11 @@ MOST: Final = 200_000
 _NAMED: Final = 5
 """Traits of a sort that a note names."""
 _KIND_OF_ROW: Final = "row"
-_BLOCK: Final = 1 << 13
+_Numbers: TypeAlias = tuple[int, ...]
+_sql: Final = partial(sql_block, "sample", folder="jobs.imports")
+_read: Final = msgspec.json.Decoder(_Numbers).decode
 
-Judge: TypeAlias = Callable[[Sequence[Row]], Sequence[Subscriber | Faulty]]
+Judge: TypeAlias = Callable[[Sequence[Row]], Sequence[Judged]]
 """What rows are, once they were read: those with faults are not chosen."""
 
 
@@ -77,7 +82,7 @@ class SampleFacts:
         sorts = (
             said(
                 "{sort}: {covered} of {all}",
-                sort=_name_of(sort),
+                sort=said("kind of row") if sort == _KIND_OF_ROW else noun_of(sort),
                 covered=Quantity(self.covered[sort]),
                 all=Quantity(number),
             )
@@ -92,12 +97,21 @@ class SampleFacts:
                 sorts=enumerated(sorts),
             )
         ]
-        if self.missing:
+        by_sort: defaultdict[str, list[Trait]] = defaultdict(list)
+        for one in self.missing:
+            by_sort[one.sort].append(one)
+        shown = [one for one in self.missing if one in by_sort[one.sort][:_NAMED]]
+        if shown:
             told.append(
                 said(
                     "not in the sample: {traits}{more}; {flag} has everything",
-                    traits=enumerated(_describe(one) for one in self._shown()),
-                    more=said(" and more") if len(self._shown()) < len(self.missing) else "",
+                    traits=enumerated(
+                        one.text
+                        if one.sort == _KIND_OF_ROW
+                        else said("{noun} {name!r}", noun=noun_of(one.sort), name=one.text)
+                        for one in shown
+                    ),
+                    more=said(" and more") if len(shown) < len(self.missing) else "",
                     flag=setting("sample", str(self.needed)),
                 )
             )
@@ -111,15 +125,6 @@ class SampleFacts:
             )
         return tuple(told)
 
-    def _shown(self) -> list[Trait]:
-        by_sort: Counter[str] = Counter()
-        shown = []
-        for one in self.missing:
-            by_sort[one.sort] += 1
-            if by_sort[one.sort] <= _NAMED:
-                shown.append(one)
-        return shown
-
 
 class RowSample:
     """Chooses `size` rows. It is a stage as well, the first one: it sees the names before they become ids."""
@@ -128,60 +133,58 @@ class RowSample:
         self._size = size
         self._references = {**fields.references, (Step.FOLDER, PATH): FOLDER, (Step.FOLDER, FOLDER_ID): FOLDER}
         self._traits: dict[Trait, int] = {}
-        self._seen: dict[int, tuple[int, ...]] = {}
+        self._seen: dict[int, _Numbers] = {}
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         """The subscriber as it is, once its traits are noted."""
-        line = subscriber.row.line
-        if line is not None:
-            self._seen[line] = self._numbers(traits_of(subscriber, self._references))
+        if (line := subscriber.row.line) is not None:
+            traits = traits_of(subscriber, self._references)
+            known = (one for one in traits if one in self._traits or len(self._traits) < MOST)
+            self._seen[line] = tuple(sorted({self._traits.setdefault(one, len(self._traits)) for one in known}))
         return subscriber, ()
 
     def choose(self, source: Source, judge: Judge) -> SampleFacts:
         """Read all rows, and choose; used in a worker thread. Raises `InputRefused`."""
-        kept, rows, faulty = _TraitFile(), 0, 0
-        fill = _Fill(self._size)
-        for page in source.pages(None):
-            rows += len(page.rows) + len(page.refusals)
-            faulty += len(page.refusals)
-            for one in judge(page.rows):
-                if (line := one.row.line) is None:
-                    raise InputRefused(
-                        "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
-                        file=source.name,
-                        flag=setting("sample"),
-                    )
-                numbers = self._seen.pop(line, ())
-                if isinstance(one, Faulty):
-                    faulty += 1
-                else:
-                    kept.add(line, numbers)
-                    fill.offer(line, numbers)
-            self._seen.clear()
-        return self._facts(kept, fill, rows, faulty)
+        rows = faulty = 0
+        # What fills a sample that has everything: rows of another mixture of traits, then the first ones.
+        mixtures: dict[_Numbers, int] = {}
+        first: list[int] = []
 
-    def _numbers(self, traits: Iterable[Trait]) -> tuple[int, ...]:
-        numbers = set()
-        for one in traits:
-            if one in self._traits or len(self._traits) < MOST:
-                numbers.add(self._traits.setdefault(one, len(self._traits)))
-        return tuple(sorted(numbers))
+        def good() -> Iterator[tuple[int, _Numbers]]:
+            nonlocal rows, faulty
+            for page in source.pages(None):
+                rows += len(page.rows) + len(page.refusals)
+                faulty += len(page.refusals)
+                for one in judge(page.rows):
+                    if (line := one.subscriber.row.line) is None:
+                        raise InputRefused(
+                            "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
+                            file=source.name,
+                            flag=setting("sample"),
+                        )
+                    if one.faults:
+                        faulty += 1
+                        continue
+                    numbers = self._seen.get(line, ())
+                    if len(mixtures) < 2 * self._size:
+                        mixtures.setdefault(numbers, line)
+                    if len(first) < 2 * self._size:
+                        first.append(line)
+                    yield line, numbers
+                self._seen.clear()
 
-    def _facts(self, kept: "_TraitFile", fill: "_Fill", rows: int, faulty: int) -> SampleFacts:
         lines: set[int] = set()
         covered: set[int] = set()
         all_covered: set[int] = set()
         needed = 0
-        for line, numbers in _greedy(kept):
+        for line, numbers in _greedy(good()):
             needed += 1
             all_covered.update(numbers)
             if len(lines) < self._size:
                 lines.add(line)
                 covered.update(numbers)
-        for line in fill.lines():
-            if len(lines) == self._size:
-                break
-            lines.add(line)
+        further = (line for line in dict.fromkeys((*mixtures.values(), *first)) if line not in lines)
+        lines.update(islice(further, self._size - len(lines)))
         # A trait of faulty rows alone is none of the sample's.
         there = [one for one, number in self._traits.items() if number in all_covered]
         missing = tuple(one for one in there if self._traits[one] not in covered)
@@ -193,12 +196,11 @@ class RowSample:
 class Sampled(DerivedSource):
     """The rows of a sample; the others are counted as left out, also those that cannot be read."""
 
-    __slots__ = ("_choose", "_facts")
+    __slots__ = ("_chosen",)
 
     def __init__(self, inner: Source, choose: Callable[[], SampleFacts]) -> None:
         super().__init__(inner)
-        self._choose = choose
-        self._facts: SampleFacts | None = None
+        self._chosen = cache(choose)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -213,11 +215,6 @@ class Sampled(DerivedSource):
             left = len(page.rows) - len(rows) + len(page.refusals)
             left_out = Counter(page.left_out) + Counter({BY_SAMPLE: left})
             yield replace(page, rows=rows, refusals=(), left_out=dict(left_out))
-
-    def _chosen(self) -> SampleFacts:
-        if self._facts is None:
-            self._facts = self._choose()
-        return self._facts
 
 
 def in_folder(folder: str, *, is_id: bool) -> Stage:
@@ -234,54 +231,7 @@ def in_folder(folder: str, *, is_id: bool) -> Stage:
 # ---- what a row has ---------------------------------------------------------------------------------------------
 
 
-def traits_of(subscriber: Subscriber, references: Mapping[tuple[Step, str], str]) -> Iterator[Trait]:
-    """The traits of a subscriber: what it refers to, and what kind of row it is."""
-    for part in subscriber.parts:
-        for name, value in part.values.items():
-            kind = references.get((part.step, name))
-            if kind:
-                yield Trait(kind, plain_name(value.text))
-            elif part.step is not Step.BALANCE:
-                yield Trait(_KIND_OF_ROW, f"{part.step}.{name}")
-    for step in Step:
-        number = len(subscriber.of(step))
-        if step is not Step.SUBSCRIBER:
-            yield Trait(_KIND_OF_ROW, f"{step}:{min(number, 2)}")
-    for part in subscriber.of(Step.BALANCE):
-        yield from (Trait(_KIND_OF_ROW, f"{Step.BALANCE}={_sign(value.text)}") for value in part.values.values())
-
-
-def _sign(text: str) -> str:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        return ""
-    return "+" if amount > 0 else "-" if amount < 0 else "0"
-
-
-def _name_of(sort: str) -> Said:
-    return said("kind of row") if sort == _KIND_OF_ROW else noun_of(sort)
-
-
-def _describe(trait: Trait) -> Said:
-    """A trait in words: "tariff 'Домашний'", "several accounts"."""
-    if trait.sort != _KIND_OF_ROW:
-        return said("{noun} {name!r}", noun=noun_of(trait.sort), name=trait.text)
-    step, mark, what = trait.text.partition(next(mark for mark in ":=." if mark in trait.text))
-    named = STEP_NAMES[Step(step)]
-    match mark, what:
-        case ":", "0":
-            return said("without {step}", step=named)
-        case ":", "1":
-            return said("with {step}", step=named)
-        case ":", _:
-            return said("with several of: {step}", step=named)
-        case "=", _:
-            return _SIGNS[what]
-        case _:
-            return said("{step} with {field}", step=named, field=what)
-
-
+_COUNTS: Final = (wording("without {step}"), wording("with {step}"), wording("with several of: {step}"))
 _SIGNS: Final[Mapping[str, Said]] = MappingProxyType(
     {
         "+": said("opening balance above zero"),
@@ -292,81 +242,78 @@ _SIGNS: Final[Mapping[str, Said]] = MappingProxyType(
 )
 
 
+def traits_of(subscriber: Subscriber, references: Mapping[tuple[Step, str], str]) -> Iterator[Trait]:
+    """The traits of a subscriber: what it refers to, and what kind of row it is."""
+    for part in subscriber.parts:
+        for name, value in part.values.items():
+            if kind := references.get((part.step, name)):
+                yield Trait(kind, plain_name(value.text))
+            elif part.step is Step.BALANCE:
+                yield Trait(_KIND_OF_ROW, _SIGNS[_sign(value.text)])
+            else:
+                yield _of_row(part.step, name)
+    for step in Step:
+        if step is not Step.SUBSCRIBER:
+            yield _of_row(step, min(len(subscriber.of(step)), 2))
+
+
+@cache
+def _of_row(step: Step, what: str | int) -> Trait:
+    """That a row has a field of a step, or none, one or several of it."""
+    if isinstance(what, int):
+        return Trait(_KIND_OF_ROW, said(_COUNTS[what], step=STEP_NAMES[step]))
+    return Trait(_KIND_OF_ROW, said("{step} with {field}", step=STEP_NAMES[step], field=what))
+
+
+def _sign(text: str) -> str:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return ""
+    return "+" if amount > 0 else "-" if amount < 0 else "0"
+
+
 # ---- choosing ---------------------------------------------------------------------------------------------------
 
 
-class _TraitFile:
-    """Lines with the numbers of their traits, in a temporary file without a name; read as often as needed."""
-
-    def __init__(self) -> None:
-        with temporary_room(OSError):
-            self._file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed below
-        weakref.finalize(self, self._file.close)
-        self._waiting = array("I")
-
-    def add(self, line: int, numbers: Sequence[int]) -> None:
-        """Append a line."""
-        self._waiting.extend((line, len(numbers), *numbers))
-        if len(self._waiting) > _BLOCK:
-            self._flush()
-
-    def read(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """All lines, from the first."""
-        self._flush()
-        self._file.seek(0)
-        rest = array("I")
-        while block := self._file.read(_BLOCK * rest.itemsize):
-            rest.frombytes(block)
-            at = 0
-            while at + 1 < len(rest) and at + 2 + rest[at + 1] <= len(rest):
-                end = at + 2 + rest[at + 1]
-                yield rest[at], tuple(rest[at + 2 : end])
-                at = end
-            rest = rest[at:]
-
-    def _flush(self) -> None:
-        with temporary_room(OSError):
-            self._waiting.tofile(self._file)
-        self._waiting = array("I")
-
-
-def _greedy(kept: _TraitFile) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _greedy(rows: Iterable[tuple[int, _Numbers]]) -> Iterator[tuple[int, _Numbers]]:
     """The rows in the order in which they add most, each with what it adds, until nothing is left to add.
 
     What a row adds only falls while others are chosen. So a pass that takes every row which adds as much as the best
     one can takes the rows of a greedy choice, and what is left of the others is all that the next pass reads.
     """
     covered: set[int] = set()
-    best = max((len(numbers) for _, numbers in kept.read()), default=0)
+    kept, best = _kept(rows)
     while best:
-        rest, next_best = _TraitFile(), 0
-        for line, numbers in kept.read():
-            adds = tuple(number for number in numbers if number not in covered)
-            if len(adds) == best:
-                covered.update(adds)
-                yield line, adds
-            elif adds:
-                next_best = max(next_best, len(adds))
-                rest.add(line, adds)
-        kept, best = rest, next_best
+        taken: list[tuple[int, _Numbers]] = []
+        kept, best = _kept(_pass(kept, best, covered, taken))
+        yield from taken
 
 
-class _Fill:
-    """The rows that fill a sample which has everything: those of another mixture of traits, then the first ones."""
+def _pass(
+    kept: sqlite3.Connection, best: int, covered: set[int], taken: list[tuple[int, _Numbers]]
+) -> Iterator[tuple[int, _Numbers]]:
+    """Take the rows that add as much as the best one can; gives what is left of the others."""
+    for line, text in kept.execute(_sql("read_rows").text):
+        adds = tuple(number for number in _read(text) if number not in covered)
+        if len(adds) == best:
+            covered.update(adds)
+            taken.append((line, adds))
+        elif adds:
+            yield line, adds
 
-    def __init__(self, size: int) -> None:
-        self._most = 2 * size
-        self._mixtures: dict[tuple[int, ...], int] = {}
-        self._first: list[int] = []
 
-    def offer(self, line: int, numbers: tuple[int, ...]) -> None:
-        """Offer the next row."""
-        if len(self._mixtures) < self._most:
-            self._mixtures.setdefault(numbers, line)
-        if len(self._first) < self._most:
-            self._first.append(line)
+def _kept(rows: Iterable[tuple[int, _Numbers]]) -> tuple[sqlite3.Connection, int]:
+    """These rows in a temporary database, and the most traits that one of them has."""
+    most = 0
 
-    def lines(self) -> Iterator[int]:
-        """The lines, in their order of preference."""
-        yield from self._mixtures.values()
-        yield from self._first
+    def entries() -> Iterator[dict[str, int | str]]:
+        nonlocal most
+        for line, numbers in rows:
+            most = max(most, len(numbers))
+            yield {"line": line, "numbers": msgspec.json.encode(numbers).decode()}
+
+    kept = temporary_database(_sql("create_rows").text)
+    with temporary_room(), kept:
+        kept.executemany(_sql("keep_row").text, entries())
+    return kept, most

@@ -10,7 +10,7 @@ create table seen (
 ) strict
 
 -- name: see
-insert into seen (kind, core, value, line, of) values (?, ?, ?, ?, ?)
+insert into seen (kind, core, value, line, of) values (:kind, :core, :value, :line, :of)
 
 -- name: index_seen
 create index by_value on seen (kind, core, value)

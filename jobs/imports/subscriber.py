@@ -31,34 +31,22 @@ class Step(StrEnum):
     BALANCE = "balance"
 
 
-STEP_NAMES: Final[Mapping[Step, Said]] = MappingProxyType(
+_STEPS: Final[Mapping[Step, tuple[Said, str]]] = MappingProxyType(
     {
-        Step.FOLDER: said("folder"),
-        Step.SUBSCRIBER: said("subscriber"),
-        Step.ACCOUNT: said("account"),
-        Step.TARIFF: said("tariff"),
-        Step.SERVICE: said("service"),
-        Step.ATTRIBUTE: said("attribute"),
-        Step.THRESHOLD: said("warning threshold"),
-        Step.LIMIT: said("cut-off limit"),
-        Step.BALANCE: said("opening balance"),
+        Step.FOLDER: (said("folder"), "Abonents"),
+        Step.SUBSCRIBER: (said("subscriber"), "Abonents"),
+        Step.ACCOUNT: (said("account"), "Users"),
+        Step.TARIFF: (said("tariff"), "Abonents"),
+        Step.SERVICE: (said("service"), "UsersUsluga"),
+        Step.ATTRIBUTE: (said("attribute"), "AttributeValues"),
+        Step.THRESHOLD: (said("warning threshold"), "AdminAccounts"),
+        Step.LIMIT: (said("cut-off limit"), "AdminAccounts"),
+        Step.BALANCE: (said("opening balance"), "FinanceOperations"),
     }
 )
+STEP_NAMES: Final[Mapping[Step, Said]] = MappingProxyType({step: name for step, (name, _) in _STEPS.items()})
 """The steps in words."""
-
-STEP_MODELS: Final[Mapping[Step, str]] = MappingProxyType(
-    {
-        Step.FOLDER: "Abonents",
-        Step.SUBSCRIBER: "Abonents",
-        Step.ACCOUNT: "Users",
-        Step.TARIFF: "Abonents",
-        Step.SERVICE: "UsersUsluga",
-        Step.ATTRIBUTE: "AttributeValues",
-        Step.THRESHOLD: "AdminAccounts",
-        Step.LIMIT: "AdminAccounts",
-        Step.BALANCE: "FinanceOperations",
-    }
-)
+STEP_MODELS: Final[Mapping[Step, str]] = MappingProxyType({step: model for step, (_, model) in _STEPS.items()})
 """The model that the call of a step names."""
 
 LANE: Final = "contract:"
@@ -80,6 +68,7 @@ APART: Final = "/"
 """Stands between the names of folders in a path; within a name it is escaped, see `folder_path`."""
 
 _LEVEL: Final = re.compile(r"((?:\\.|[^\\/])*)(/|\Z)", re.DOTALL)
+_LONGEST_LABEL: Final = 64
 
 
 def folder_path(names: Iterable[str]) -> str:
@@ -140,11 +129,6 @@ class Part:
         value = self.values.get(name)
         return "" if value is None else value.text
 
-    def with_texts(self, texts: Mapping[str, str]) -> "Part":
-        """The part with other texts at the places of its values."""
-        values = {name: replace(one, text=texts.get(name, one.text)) for name, one in self.values.items()}
-        return replace(self, values=values)
-
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
@@ -165,24 +149,45 @@ class Subscriber:
         """All parts of a step."""
         return tuple(one for one in self.parts if one.step is step)
 
+    def values(self, wanted: Iterable[tuple[Step, str]]) -> list[tuple[tuple[Step, str], Value]]:
+        """Its values, of those that are wanted by step and name, in the order of its parts."""
+        names = tuple(wanted)
+        return [
+            ((step, name), value)
+            for part in self.parts
+            for step, name in names
+            if part.step is step and (value := part.values.get(name)) is not None and value.text
+        ]
+
 
 Stage = Callable[[Subscriber], tuple[Subscriber, Sequence[ValueFault]]]
 """A stage of reading: gives the subscriber with what the stage has made of its values, and the faults found."""
 
 
 @dataclass(frozen=True, slots=True)
-class Faulty:
-    """A row that is not imported, with all its faults."""
+class Judged:
+    """A subscriber as far as it could be read, its faults, and what may be right and is to be looked at."""
 
-    row: Row
-    number: str
-    faults: tuple[ValueFault, ...] = field(default=())
+    subscriber: Subscriber
+    faults: list[ValueFault] = field(default_factory=list)
+    warnings: list[ValueFault] = field(default_factory=list)
+
+    def through(self, stage: Stage) -> "Judged":
+        """The same behind a stage; what is found of a value that has a fault already is left out."""
+        subscriber, found = stage(self.subscriber)
+        return replace(self, subscriber=subscriber, faults=[*self.faults, *self.sound(found)])
+
+    def sound(self, found: Iterable[ValueFault]) -> list[ValueFault]:
+        """What was found of values that have no fault yet: a wrong value has to be corrected anyway."""
+        wrong = {(fault.place, fault.cell) for fault in self.faults}
+        return [one for one in found if (one.place, one.cell) not in wrong]
 
     def refusal(self) -> Refusal:
-        """The refusal of the row: the column of its first fault, and all reasons; of other columns with these."""
+        """The refusal of a faulty row: the column of its first fault, and all reasons; others name their columns."""
         column = self.faults[0].place.column or None
         reasons = [_reason(one, column) for one in self.faults]
-        return Refusal(self.row.line, column, self.number[:64], in_clauses(reasons), self.row.cells)
+        row = self.subscriber.row
+        return Refusal(row.line, column, self.subscriber.number[:_LONGEST_LABEL], in_clauses(reasons), row.cells)
 
 
 def _reason(fault: ValueFault, column: str | None) -> str:

@@ -4,10 +4,9 @@ Columns are found by the map first, then by the usual names. Nothing is guessed:
 table lacks is refused, and two that fit are a question.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from billing.money import AmountError, parse_amount, wire
@@ -44,12 +43,6 @@ class PartColumns:
     condition: Condition | None = None
     tested: Column | None = None
 
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """All columns of the part."""
-        own = [column for one in self.fields for column in one.columns]
-        return (*own, self.tested) if self.tested else tuple(own)
-
 
 class TableColumns:
     """The columns of one table; `joined` is the step that a joined table is for, None for the main one.
@@ -63,28 +56,50 @@ class TableColumns:
         self.fields = columns.fields
         self.by_step = {step: columns.fields.of_step(step) for step in Step}
         self._header = tuple(header)
+        self._titles = ", ".join(title.strip() for title in header)
         self._taken: set[int] = set()
-        once = self._of_map_once(columns)
-        rules = [
-            rule
-            for step in ([joined] if joined else sorted(SEVERAL - set(columns.tables), key=list(Step).index))
-            for rule in columns.of_step(step) or (PartRule(step, {}),)
+        if joined is None:
+            steps = [step for step in Step if step in SEVERAL and step not in columns.tables]
+            rules_once = columns.once
+        else:
+            steps, number = [joined], columns.tables[joined].number
+            rules_once = {} if number is None else {NUMBER: number}
+        of_once = {
+            name: (step, one)
+            for step, name, one in self.fields.names()
+            if step not in SEVERAL and (joined is None or name == NUMBER)
+        }
+        once = {
+            name: self._mapped(step, name, rules_once[name])
+            for name, (step, _) in of_once.items()
+            if name in rules_once
+        }
+        rules = [rule for step in steps for rule in columns.of_step(step) or (PartRule(step, {}),)]
+        parts = [
+            PartColumns(
+                rule.step,
+                tuple(self._mapped(rule.step, name, one) for name, one in rule.rules.items()),
+                rule.when,
+                self._column(rule.when.column, rule.when.where) if rule.when else None,
+            )
+            for rule in rules
         ]
-        parts = [self._of_map(rule) for rule in rules]
-        usual = self._usual(once, rules)
-        found = {name: once.get(name) or usual.get(name) for _, name, _ in self._of_once()}
+        usual = self._usual({name: one for name, one in of_once.items() if name not in once}, rules)
+        found = {name: once.get(name) or usual.get(name) for name in of_once}
         self.once = {name: one for name, one in found.items() if one is not None and not one.rule.takes_nothing}
-        self._require(Step.SUBSCRIBER, self.once, [NUMBER] if joined else self._needed(Step.SUBSCRIBER))
+        self._require(self.once, [NUMBER] if joined else self._needed(Step.SUBSCRIBER))
         self.number = self.once[NUMBER]
         self.parts = tuple(self._completed(rules, parts, usual))
 
     @property
+    def _of_parts(self) -> list[FieldColumns]:
+        return [field for part in self.parts for field in part.fields]
+
+    @property
     def used(self) -> list[FieldName]:
         """The fields that the rows are asked for."""
-        several = [field for part in self.parts for field in part.fields]
-        return list(
-            dict.fromkeys(FieldName(STEP_MODELS[one.step], one.name) for one in (*self.once.values(), *several))
-        )
+        used = (FieldName(STEP_MODELS[one.step], one.name) for one in (*self.once.values(), *self._of_parts))
+        return list(dict.fromkeys(used))
 
     @property
     def assigned(self) -> Assigned:
@@ -112,82 +127,61 @@ class TableColumns:
         """The places of the columns with secrets, counted from 0."""
         secret = [(name, one) for _, name, one in self.fields.names() if one.kind is FieldKind.SECRET]
         called = [word for name, one in secret for word in (name, *one.columns)]
-        own = (one for part in self.parts for one in part.fields if one.field.kind is FieldKind.SECRET)
+        own = (one for one in self._of_parts if one.field.kind is FieldKind.SECRET)
         return secret_places(self._header, called) | {column.place for one in own for column in one.columns}
 
     @property
     def has_secrets(self) -> bool:
         """Whether a field with a secret has a column or a value."""
-        used = (one for part in self.parts for one in part.fields if one.field.kind is FieldKind.SECRET)
-        return any(one.columns or one.rule.value for one in used)
+        secret = (one for one in self._of_parts if one.field.kind is FieldKind.SECRET)
+        return any(one.columns or one.rule.value for one in secret)
 
-    # ---- by the map ---------------------------------------------------------------------------------------------
+    # ---- by the map ----
 
-    def _of_map_once(self, columns: ColumnMap) -> dict[str, FieldColumns]:
-        rules = dict(columns.once)
-        if self.joined is not None:
-            number = columns.tables[self.joined].number
-            rules = {} if number is None else {NUMBER: number}
-        return {
-            name: FieldColumns(step, name, field, rules[name], self._columns(rules[name]))
-            for step, name, field in self._of_once()
-            if name in rules
-        }
-
-    def _of_map(self, rule: PartRule) -> PartColumns:
-        fields = self.fields.of_step(rule.step)
-        own = (
-            FieldColumns(rule.step, name, fields[name], one, self._columns(one)) for name, one in rule.rules.items()
-        )
-        made = tuple(own)
-        if rule.when is None:
-            return PartColumns(rule.step, made)
-        tested = self._column(rule.when.column, rule.when.where)
-        self._taken.add(tested.place)
-        return PartColumns(rule.step, made, rule.when, tested)
-
-    def _columns(self, rule: CellRule) -> tuple[Column, ...]:
-        found = tuple(self._column(title, rule.where) for title in rule.columns)
-        self._taken |= {column.place for column in found}
-        return found
+    def _mapped(self, step: Step, name: str, rule: CellRule) -> FieldColumns:
+        columns = tuple(self._column(title, rule.where) for title in rule.columns)
+        return FieldColumns(step, name, self.by_step[step][name], rule, columns)
 
     def _column(self, title: str, where: str) -> Column:
+        """The column of a title that the map names, which fits nothing else then."""
         exact = [place for place, one in enumerate(self._header) if one.strip() == title.strip()]
         plain = normalise_header(title)
         alike = [place for place, one in enumerate(self._header) if normalise_header(one) == plain != ""]
         places = exact or alike
-        if len(places) == 1:
-            return Column(self._header[places[0]].strip(), places[0])
-        if places:
+        if len(places) > 1:
             raise InputRefused(
                 "{where}: {source} has {titles}; write the name exactly as it is there",
                 where=where,
                 source=self.name,
                 titles=", ".join(repr(self._header[place].strip()) for place in places),
             )
-        raise InputRefused(
-            "{where}: {source} has no column {title!r}{nearest}; it has: {titles}",
-            where=where,
-            source=self.name,
-            title=title,
-            nearest=nearest(title, [one.strip() for one in self._header]),
-            titles=self._titles,
-        )
+        if not places:
+            raise InputRefused(
+                "{where}: {source} has no column {title!r}{nearest}; it has: {titles}",
+                where=where,
+                source=self.name,
+                title=title,
+                nearest=nearest(title, [one.strip() for one in self._header]),
+                titles=self._titles,
+            )
+        self._taken.add(places[0])
+        return Column(self._header[places[0]].strip(), places[0])
 
-    # ---- by the usual names -------------------------------------------------------------------------------------
+    # ---- by the usual names ----
 
-    def _usual(self, once: Mapping[str, FieldColumns], rules: Sequence[PartRule]) -> dict[str, FieldColumns]:
+    def _usual(
+        self, once: Mapping[str, tuple[Step, ModelField]], rules: Sequence[PartRule]
+    ) -> dict[str, FieldColumns]:
         """The fields that the map does not name; of several parts of one step none, for nothing says whose it is."""
-        wanted = {(step, name): one for step, name, one in self._of_once() if name not in once and not one.only_named}
+        wanted = {(step, name): one for name, (step, one) in once.items()}
         steps = [rule.step for rule in rules]
-        for rule in rules:
-            if steps.count(rule.step) == 1:
-                wanted |= {
-                    (rule.step, name): one
-                    for name, one in self.fields.of_step(rule.step).items()
-                    if name not in rule.rules and not one.only_named and (self.joined or not one.own_table)
-                }
-        # A column that the map has taken fits nothing else.
+        for rule in (rule for rule in rules if steps.count(rule.step) == 1):
+            wanted |= {
+                (rule.step, name): one
+                for name, one in self.by_step[rule.step].items()
+                if name not in rule.rules and (self.joined or not one.own_table)
+            }
+        wanted = {key: one for key, one in wanted.items() if not one.only_named}
         free = ["" if place in self._taken else title for place, title in enumerate(self._header)]
         found = locate(self.name, free, {name: one.columns for (_, name), one in wanted.items()}, {})
         return {
@@ -202,41 +196,28 @@ class TableColumns:
         """The parts with their usual fields; one that nobody has asked for is there if its first needed field is."""
         for rule, part in zip(rules, parts, strict=True):
             further = (one for one in usual.values() if one.step is rule.step)
-            fields = [one for one in (*part.fields, *further) if not one.rule.takes_nothing]
-            there = {one.name: one for one in fields}
+            there = {one.name: one for one in (*part.fields, *further) if not one.rule.takes_nothing}
             needed = self._needed(rule.step)
-            if self.joined is None and not rule.rules and needed[0] not in there:
-                continue
-            self._require(rule.step, there, needed, rule.where)
-            yield PartColumns(part.step, tuple(fields), part.condition, part.tested)
-
-    def _of_once(self) -> Iterator[tuple[Step, str, ModelField]]:
-        """The fields that this table can have once in a row."""
-        for step, name, one in self.fields.names():
-            if step not in SEVERAL and (self.joined is None or name == NUMBER):
-                yield step, name, one
+            if self.joined is not None or rule.rules or needed[0] in there:
+                self._require(there, needed, rule.where)
+                yield replace(part, fields=tuple(there.values()))
 
     def _needed(self, step: Step) -> list[str]:
-        return [name for name, one in self.fields.of_step(step).items() if one.required]
+        return [name for name, one in self.by_step[step].items() if one.required]
 
-    def _require(self, step: Step, there: Mapping[str, FieldColumns], needed: Sequence[str], where: str = "") -> None:
+    def _require(self, there: Mapping[str, FieldColumns], needed: Sequence[str], where: str = "") -> None:
         missing = next((name for name in needed if name not in there), None)
-        if missing is None:
-            return
-        raise InputRefused(
-            "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give all rows "
-            "one value with {value}{where}",
-            file=self.name,
-            wanted=missing,
-            there=self._titles,
-            map=setting("map", f"{missing}=COLUMN"),
-            value=setting("map", f"{missing}:=VALUE"),
-            where=said(", or in the map ({place})", place=where) if where else "",
-        )
-
-    @property
-    def _titles(self) -> str:
-        return ", ".join(title.strip() for title in self._header)
+        if missing is not None:
+            raise InputRefused(
+                "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give all rows "
+                "one value with {value}{where}",
+                file=self.name,
+                wanted=missing,
+                there=self._titles,
+                map=setting("map", f"{missing}=COLUMN"),
+                value=setting("map", f"{missing}:=VALUE"),
+                where=said(", or in the map ({place})", place=where) if where else "",
+            )
 
 
 # ---- what a row says -----------------------------------------------------------------------------------------------
@@ -250,18 +231,8 @@ EMPTY: Final = said("the cell is empty")
 _DOTS: Final = said("these dots stand for a secret that was not kept: write it anew")
 
 Values: TypeAlias = dict[str, Value]
-
-
-@dataclass(frozen=True, slots=True)
-class RowParts:
-    """What a row has: its contract number, the parts that it makes, and the faults found in it.
-
-    A required value that is empty is such a fault; whoever checks the values need not look for it again.
-    """
-
-    number: Value
-    parts: tuple[Part, ...]
-    faults: tuple[ValueFault, ...]
+RowParts: TypeAlias = tuple[list[Part], list[ValueFault]]
+"""The parts that a row makes, and the faults found in it: an empty value that is required is one already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,14 +246,15 @@ class MadeRow:
 def make_row(table: TableColumns, row: Row) -> MadeRow:
     """What a row of the table says."""
     number = _value(table, table.number, row)
-    made: list[tuple[Step, dict[str, Value]]] = []
-    if table.joined is None:
-        once: dict[Step, dict[str, Value]] = {}
-        for name, one in table.once.items():
-            once.setdefault(one.step, {})[name] = number if name == NUMBER else _value(table, one, row)
-        made += [(step, _PUT_TOGETHER.get(step, dict)(values)) for step, values in once.items()]
-    made += [(part.step, values) for part in table.parts for values in _several(table, part, row)]
-    return MadeRow(number, made)
+    once: dict[Step, Values] = {}
+    for name, one in table.once.items() if table.joined is None else ():
+        once.setdefault(one.step, {})[name] = number if name == NUMBER else _value(table, one, row)
+    if (folder := once.get(Step.FOLDER)) and (by_id := folder.get(FOLDER_ID_FIELD)) and by_id.text:
+        once[Step.FOLDER] = {FOLDER_ID_FIELD: by_id}
+    if Step.BALANCE in once:
+        once[Step.BALANCE] = _with_balance(once[Step.BALANCE])
+    several = [(part.step, values) for part in table.parts for values in _several(table, part, row)]
+    return MadeRow(number, [*once.items(), *several])
 
 
 def balance_of_row(table: TableColumns, row: Row) -> str:
@@ -313,15 +285,20 @@ def seal_secrets(fields: FieldTable, rows: Sequence[MadeRow], vault: Vault) -> N
 
 
 def parts_of_row(table: TableColumns, row: MadeRow) -> RowParts:
-    """The parts of a row whose secrets are sealed, and its faults."""
+    """The parts of a row whose secrets are sealed, and its faults: empty values, and dots in place of a secret."""
     faults = [] if row.number.text else [ValueFault(row.number.place, "", EMPTY)]
     parts: list[Part] = []
     for step, values in row.values:
-        faults += _faults(table, step, values)
-        there = {part_key(step, name): one for name, one in values.items() if one.text}
-        if there:
-            parts.append(Part(step, MappingProxyType(there)))
-    return RowParts(row.number, tuple(parts), tuple(faults))
+        fields = table.by_step[step]
+        for name, value in values.items():
+            # A row may have no balance.
+            if name != NUMBER and fields[name].required and not value.text and step is not Step.BALANCE:
+                faults.append(ValueFault(value.place, "", EMPTY))
+            if fields[name].kind is FieldKind.SECRET and value.text == PLACEHOLDER:
+                faults.append(ValueFault(value.place, PLACEHOLDER, _DOTS))
+        if there := {part_key(step, name): one for name, one in values.items() if one.text}:
+            parts.append(Part(step, there))
+    return parts, faults
 
 
 def _several(table: TableColumns, part: PartColumns, row: Row) -> list[Values]:
@@ -329,12 +306,11 @@ def _several(table: TableColumns, part: PartColumns, row: Row) -> list[Values]:
     if part.condition and part.tested and not part.condition.holds(part.tested.of(row)):
         return []
     values = {one.name: _value(table, one, row) for one in part.fields}
-    in_main = table.joined is None
-    of_columns = [
-        values[one.name].text for one in part.fields if one.columns and not (in_main and one.field.comes_along)
-    ]
-    if part.condition is None and of_columns and not any(of_columns):
-        return []
+    if part.condition is None:
+        in_main = table.joined is None
+        signs = [one for one in part.fields if one.columns and not (in_main and one.field.comes_along)]
+        if signs and not any(values[one.name].text for one in signs):
+            return []
     split = next((one for one in part.fields if one.rule.split), None)
     if split is None:
         return [values]
@@ -345,37 +321,32 @@ def _several(table: TableColumns, part: PartColumns, row: Row) -> list[Values]:
 
 def _value(table: TableColumns, one: FieldColumns, row: Row) -> Value:
     """The text of a field, and its place: that of its first column that is not empty."""
-    if one.rule.value is not None:
-        return Value(one.rule.value)
-    if len(one.columns) == 1:
-        title, texts = one.columns[0].name, [_cell(one, 0, row)]
-    else:
-        cells = [(column.name, _cell(one, place, row)) for place, column in enumerate(one.columns)]
-        there = [(title, text) for title, text in cells if text] or cells[:1]
-        title, texts = there[0][0], [text for _, text in there]
+    rule = one.rule
+    if rule.value is not None:
+        return Value(rule.value)
+    cells = [(column.name, column.of(row)) for column in one.columns]
+    if one.field.kind is FieldKind.FLAG and row.truths:
+        truths = [column.place in row.truths for column in one.columns]
+        cells = [
+            (title, str(int(text.casefold() == "true")) if is_truth else text)
+            for (title, text), is_truth in zip(cells, truths, strict=True)
+        ]
+    if len(cells) > 1:
+        cells = [cell for cell in cells if cell[1]] or cells[:1]
+    texts = [text for _, text in cells]
     if one.name == FOLDER and one.step is Step.FOLDER:
-        levels = texts if one.rule.are_levels else one.rule.between.join(texts).split(one.rule.split or APART)
-        text = folder_path(levels)
+        text = folder_path(texts if rule.are_levels else rule.between.join(texts).split(rule.split or APART))
     else:
-        text = one.rule.between.join(texts)
-    return Value(text, Place(row.line, title, table.name if table.joined else ""))
-
-
-def _cell(one: FieldColumns, place: int, row: Row) -> str:
-    column = one.columns[place]
-    text = column.of(row)
-    if one.field.kind is FieldKind.FLAG and column.place in row.truths:
-        return str(int(text.casefold() == "true"))
-    return text
+        text = rule.between.join(texts)
+    return Value(text, Place(row.line, cells[0][0], table.name if table.joined else ""))
 
 
 def _with_balance(values: Values) -> Values:
     """The balance less the debt, as one sum; a text that is no amount stays as it is, for the check to name it."""
-    debt = values.get(DEBT)
     others = {name: value for name, value in values.items() if name != DEBT}
+    debt, balance = values.get(DEBT), values.get(BALANCE)
     if debt is None or not debt.text:
         return others
-    balance = values.get(BALANCE)
     try:
         owed = parse_amount(debt.text)
     except AmountError:
@@ -386,27 +357,3 @@ def _with_balance(values: Values) -> Values:
         return {**others, BALANCE: replace(balance, text=wire(parse_amount(balance.text) - owed))}
     except AmountError:
         return others
-
-
-def _with_folder(values: Values) -> Values:
-    """The folder by its id where there is one, else by its path."""
-    by_id = values.get(FOLDER_ID_FIELD)
-    return {FOLDER_ID_FIELD: by_id} if by_id is not None and by_id.text else values
-
-
-_PUT_TOGETHER: Final[Mapping[Step, Callable[[Values], Values]]] = MappingProxyType(
-    {Step.FOLDER: _with_folder, Step.BALANCE: _with_balance}
-)
-"""The steps whose values are made of several fields."""
-
-
-def _faults(table: TableColumns, step: Step, values: Values) -> Iterator[ValueFault]:
-    """Required values that are empty, and dots in place of a secret. A row may have no balance."""
-    fields = table.by_step[step]
-    for name, value in values.items():
-        if name == NUMBER:
-            continue
-        if fields[name].required and not value.text and step is not Step.BALANCE:
-            yield ValueFault(value.place, "", EMPTY)
-        if fields[name].kind is FieldKind.SECRET and value.text == PLACEHOLDER:
-            yield ValueFault(value.place, PLACEHOLDER, _DOTS)

@@ -1,13 +1,7 @@
--- The statements of the joined tables, in SQLite: a temporary database that no name leads to.
-
--- name: as_files
-pragma temp_store = file
-
--- name: attach
-attach database '' as staged
+-- The statements of the joined tables, in a temporary SQLite database.
 
 -- name: create_rows
-create table staged.joined_rows (
+create table joined_rows (
     number text not null,       -- the contract number
     step   text not null,
     line   integer not null,
@@ -16,23 +10,23 @@ create table staged.joined_rows (
 ) strict, without rowid
 
 -- name: create_numbers
-create table staged.numbers (number text primary key) strict, without rowid
+create table numbers (number text primary key) strict, without rowid
 
 -- name: stage
-insert into staged.joined_rows (number, step, line, made) values (:number, :step, :line, :made)
+insert into joined_rows (number, step, line, made) values (:number, :step, :line, :made)
 
 -- name: know
-insert or ignore into staged.numbers (number) values (:number)
+insert or ignore into numbers (number) values (:number)
 
 -- name: known
-select number from staged.numbers where number in (select value from json_each(:numbers))
+select number from numbers where number in (select value from json_each(:numbers))
 
 -- name: of_numbers
 -- The rows of contract numbers, at most :most of a table for each.
 select number, step, made
 from (
     select number, step, line, made, row_number() over (partition by number, step order by line) as place
-    from staged.joined_rows
+    from joined_rows
     where number in (select value from json_each(:numbers))
 )
 where place <= :most

@@ -24,6 +24,7 @@ from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.verifier import ReadBackSummary, verify
+from engine.pipeline.witness import FRESH
 from tests.engine.doubles import (
     A_RUN,
     LOST_WITH_EFFECT,
@@ -431,6 +432,18 @@ async def test_nothing_is_sent_while_it_cannot_be_seen() -> None:
     (_, first), *_ = [(one.state, one.message) for group in setting.journal.recorded for one in group]
     assert first == "whether it is in the billing already cannot be seen: the database is away"
     assert job.calls == ["1"]
+
+
+@pytest.mark.parametrize(("takes", "fewest", "most"), [(0.02, 120, 256), (1.0, 1, 40)])
+async def test_one_look_tells_of_as_many_rows_as_leave_while_it_counts(takes: float, fewest: int, most: int) -> None:
+    job = MarkingJob()
+    policy = replace(STEADY, in_flight=16, page=500)
+    setting = await Setting(items(2_000), policy, job=job, takes=takes).go()
+    assert setting.counts() == {State.ACCEPTED: 2_000}
+    assert fewest <= max(map(len, job.looks)) <= most
+    looked = {key: moment for moment, keys in zip(job.moments, job.looks, strict=True) for key in keys}
+    late = [key for moment, key in setting.sent if moment + setting.began - looked[key] > FRESH]
+    assert late == []
 
 
 async def test_a_billing_that_is_away_at_taking_up_is_waited_for() -> None:

@@ -11,8 +11,8 @@ from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.vault import Vault
 from jobs.imports.column_map import ColumnMap, read_map
-from jobs.imports.reader import SubscriberReader
-from jobs.imports.subscriber import NUMBER, Faulty, Part, Place, Stage, Step, Subscriber, Value
+from jobs.imports.subscriber import NUMBER, Judged, Part, Place, Stage, Step, Subscriber, Value
+from jobs.imports.tables import SubscriberReader
 
 
 class Tables:
@@ -42,16 +42,16 @@ class Tables:
         return SubscriberReader(open_input(self.folder / main, Layout()), columns or ColumnMap(), stages, vault)
 
 
-def judged(reader: SubscriberReader) -> list[Subscriber | Faulty]:
+def judged(reader: SubscriberReader) -> list[Judged]:
     """All rows of the main table."""
-    return [one for page in reader.source.pages(None) for one in reader.judge(page.rows)]
+    return [one for page in reader.source.pages(None) for one in reader.examine(page.rows)]
 
 
 def subscribers(reader: SubscriberReader) -> list[Subscriber]:
     """All rows of the main table, of which none is faulty."""
     found = judged(reader)
-    assert [one for one in found if isinstance(one, Faulty)] == []
-    return [one for one in found if isinstance(one, Subscriber)]
+    assert [one.faults for one in found if one.faults] == []
+    return [one.subscriber for one in found]
 
 
 def refusals(reader: SubscriberReader) -> list[Refusal]:

@@ -13,8 +13,8 @@ from engine.sources.raw.sample import Layout
 from jobs.access.vault import is_token
 from jobs.imports.column_map import read_map
 from jobs.imports.fields import FieldKind
-from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Subscriber, ValueFault
+from jobs.imports.tables import SubscriberReader
 from jobs.imports.value_checks import ValueChecks
 from tests.jobs.imports.conftest import refusals, subscribers, texts
 from tools.house import ROOT
@@ -193,7 +193,13 @@ def test_the_values_of_an_example_are_those_of_a_call(name: str) -> None:
     def with_ids(subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         # Names become ids by a dictionary, which belongs to the billing that they are imported into.
         parts = tuple(
-            part.with_texts({key: "7" for key in part.values if (part.step, key) in names})
+            replace(
+                part,
+                values={
+                    key: replace(value, text="7") if (part.step, key) in names else value
+                    for key, value in part.values.items()
+                },
+            )
             for part in subscriber.parts
         )
         return replace(subscriber, parts=parts), ()

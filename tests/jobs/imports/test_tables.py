@@ -29,15 +29,14 @@ from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
 from jobs.imports.column_map import ColumnMap, read_map
+from jobs.imports.dictionary import NameLookup
 from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, untried_fields, usual_fields
-from jobs.imports.input_checks import InputChecks, Judged
-from jobs.imports.name_lookup import NameLookup
+from jobs.imports.input_checks import InputChecks
 from jobs.imports.names_there import NamesThere
-from jobs.imports.reader import SubscriberReader
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder, traits_of
 from jobs.imports.subscriber import (
     STEP_MODELS,
-    Faulty,
+    Judged,
     Place,
     Step,
     Subscriber,
@@ -46,7 +45,7 @@ from jobs.imports.subscriber import (
     folder_path,
 )
 from jobs.imports.table_columns import TableColumns
-from jobs.imports.tables import MOST
+from jobs.imports.tables import MOST, SubscriberReader
 from jobs.spec.columns import usual_names
 from tests.jobs.imports.conftest import Tables, judged, made, of, refusals, subscribers, texts
 from tools.house import ROOT
@@ -115,7 +114,7 @@ def test_a_reading_that_is_taken_up_again_gives_what_is_left(tables: Tables, joi
 def test_a_fault_of_a_joined_row_is_its_subscribers(tables: Tables, joined: ColumnMap) -> None:
     tables.write("s.csv", "Договор,Услуга,Комментарий", "2,,по акции")
     faulty = judged(tables.reader(joined))[1]
-    assert isinstance(faulty, Faulty)
+    assert faulty.faults
     refusal = faulty.refusal()
     assert (refusal.line, refusal.label) == (3, "2")
     assert refusal.reason == f"{tables.folder}/s.csv, line 2, column Услуга: the cell is empty"
@@ -129,23 +128,25 @@ def test_all_faults_of_a_row_are_told_at_once(tables: Tables) -> None:
         return subscriber, [ValueFault(part.values["mac"].place, "00", "a strange MAC")] if part else []
 
     first, second = judged(tables.reader(stages=[nobody]))
-    assert isinstance(first, Faulty)
+    assert first.faults
     assert [(one.place.column, one.reason) for one in first.faults] == [
         ("ФИО", "the cell is empty"),
         ("Логин", "the cell is empty"),
         ("MAC", "a strange MAC"),
     ]
-    assert isinstance(second, Faulty)
+    assert second.faults
     assert [one.place.column for one in second.faults] == ["Договор"]
 
 
 def test_a_manager_in_each_row_makes_no_service(tables: Tables) -> None:
     tables.write("subscribers.csv", "Договор;ФИО;Услуга;Менеджер", "1;Анна;;33", "2;Борис;ТВ;33", "3;Вера;ТВ;")
     first, second, third = judged(tables.reader())
-    assert isinstance(first, Subscriber)
-    assert isinstance(second, Subscriber)
-    assert (of(first, Step.SERVICE), of(second, Step.SERVICE)) == ([], [{"usluga_id": "ТВ", "manager_id": "33"}])
-    assert isinstance(third, Faulty)
+    assert (first.faults, second.faults) == ([], [])
+    assert (of(first.subscriber, Step.SERVICE), of(second.subscriber, Step.SERVICE)) == (
+        [],
+        [{"usluga_id": "ТВ", "manager_id": "33"}],
+    )
+    assert third.faults
     assert [one.place.column for one in third.faults] == ["Менеджер"]
 
 
@@ -175,7 +176,7 @@ def test_dots_of_an_export_are_no_secret(tables: Tables, joined: ColumnMap, tabl
     columns = joined if table == "a.csv" else ColumnMap()
     tables.write(table, "Договор;ФИО;Логин;Пароль", f"1;Анна;anna;{PLACEHOLDER}")
     faulty = judged(tables.reader(columns))[0]
-    assert isinstance(faulty, Faulty)
+    assert faulty.faults
     assert [one.reason for one in faulty.faults] == ["these dots stand for a secret that was not kept: write it anew"]
 
 
@@ -191,8 +192,8 @@ def test_a_table_without_its_file_is_asked_for(tables: Tables) -> None:
 def test_a_number_with_too_many_rows_is_refused(tables: Tables, joined: ColumnMap) -> None:
     tables.write("s.csv", "Договор,Услуга", *["2,5"] * (MOST + 1), *["1,5"] * MOST)
     first, second, _ = judged(tables.reader(joined))
-    assert isinstance(first, Subscriber)
-    assert isinstance(second, Faulty)
+    assert not first.faults
+    assert second.faults
     assert second.refusal().reason.endswith("has more than 1000 rows of this contract number")
 
 
@@ -209,7 +210,7 @@ def test_memory_does_not_grow_with_joined_rows_and_nothing_is_left_of_them(table
     # A file without a name is gone with its process, however that ends.
     (staged,) = [one for one in open_files() if one.st_size > 20_000_000 and not one.st_nlink]
     assert staged.st_mode & 0o077 == 0
-    assert len(reader.judge(next(iter(reader.source.pages(None))).rows)) > 100
+    assert len(reader.examine(next(iter(reader.source.pages(None))).rows)) > 100
 
 
 def open_files() -> list[os.stat_result]:
@@ -228,8 +229,8 @@ def test_pages_are_read_beside_each_other(tables: Tables, joined: ColumnMap) -> 
     reader = tables.reader(joined)
     pages = [page.rows for page in reader.source.pages(None) if page.rows]
     with ThreadPoolExecutor(8) as pool:
-        judged = [one for found in pool.map(reader.judge, pages * 4) for one in found]
-    read = [one for one in judged if isinstance(one, Subscriber)]
+        judged = [one for found in pool.map(reader.examine, pages * 4) for one in found]
+    read = [one.subscriber for one in judged if not one.faults]
     assert len(read) == 4 * len(numbers)
     assert all(of(one, Step.SERVICE) == [{"manager_id": "33", "usluga_id": "5"}] for one in read)
 
@@ -513,7 +514,7 @@ class Input:
         path.write_text("\n".join(["Договор;ФИО;Телефон;Логин;Пароль", *rows, ""]), encoding="utf-8")
         self.vault = folder / "vault"
         reader = SubscriberReader(open_input(path, Layout(), page_rows=2), ColumnMap(), vault=Vault(self.vault))
-        self.checks = InputChecks(gateway, reader.source, reader.examine, usual_fields())
+        self.checks = InputChecks(gateway, reader, usual_fields())
         self._source = reader.source
 
     def pages(self) -> list[RowPage]:
@@ -550,7 +551,7 @@ async def test_pages_are_judged_beside_each_other_and_all_is_seen_once(tmp_path:
         for page in given.pages():
             group.start_soon(judge, page.rows)
     assert sorted(one.subscriber.number for one in judged) == sorted(f"Н-{line}" for line in range(2, 12))
-    assert all(one.faulty is None for one in judged)
+    assert not any(one.faults for one in judged)
     # What was only seen has left nothing in the vault.
     assert given.secrets() == len(judged)
 
@@ -567,8 +568,7 @@ async def test_a_wrong_value_is_no_warning_besides(tmp_path: Path, gateway: Gate
 async def test_a_faulty_row_is_refused_with_all_reasons_and_columns(tmp_path: Path, gateway: Gateway) -> None:
     given = Input(tmp_path, gateway, "Н-2;Иванов;123;u 2;пароль")
     (judged,) = await given.checks.judge(given.pages()[0].rows)
-    assert judged.faulty is not None
-    refusal = judged.faulty.refusal()
+    refusal = judged.refusal()
     assert (refusal.line, refusal.column, refusal.label) == (2, "Телефон", "Н-2")
     assert refusal.reason == (
         "'123' is not a Russian mobile number: write it as +79 and nine digits, or leave the cell empty; Логин: "
@@ -584,7 +584,7 @@ async def test_a_value_that_one_stage_refuses_is_not_refused_again(tmp_path: Pat
     fields = usual_fields()
     lookup = NameLookup(None, fields, NamesThere())
     reader = SubscriberReader(open_input(path, Layout()), ColumnMap(), (lookup,))
-    checks = InputChecks(gateway, reader.source, reader.examine, fields)
+    checks = InputChecks(gateway, reader, fields)
     (page,) = reader.source.pages(None)
     ((faults, _),) = reasons(await checks.judge(page.rows))
     assert [one.partition(" ")[0] for one in faults] == ["'Быстрый'", "'12'"]
@@ -678,7 +678,7 @@ REFERENCES = usual_fields().references
 class Table(Source):
     """A table of subscribers, three rows a page; what its rows are was said before."""
 
-    subscribers: Sequence[Subscriber | Faulty]
+    subscribers: Sequence[Judged]
     unreadable: tuple[Refusal, ...] = ()
     readings: list[str | None] = field(default_factory=list)
 
@@ -692,28 +692,28 @@ class Table(Source):
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         self.readings.append(after)
-        rows = [one.row for one in self.subscribers]
+        rows = [one.subscriber.row for one in self.subscribers]
         for at in range(int(after or 0), max(len(rows), 1), 3):
             yield RowPage(tuple(rows[at : at + 3]), () if at else self.unreadable, str(at + 3))
 
 
-def row(line: int, *parts: tuple[Step, dict[str, str]]) -> Subscriber:
-    return made(line, *parts, cells=(str(line),))
+def row(line: int, *parts: tuple[Step, dict[str, str]]) -> Judged:
+    return Judged(made(line, *parts, cells=(str(line),)))
 
 
-def of_tariff(line: int, tariff: str) -> Subscriber:
+def of_tariff(line: int, tariff: str) -> Judged:
     return row(line, (Step.SUBSCRIBER, {"name": "И"}), (Step.TARIFF, {"tarif_id": tariff}))
 
 
 def chosen(size: int, table: Table) -> SampleFacts:
     sample = RowSample(size, usual_fields())
-    by_line = {one.row.line: one for one in table.subscribers}
+    by_line = {one.subscriber.row.line: one for one in table.subscribers}
 
-    def judge(rows: Sequence[Row]) -> list[Subscriber | Faulty]:
+    def judge(rows: Sequence[Row]) -> list[Judged]:
         judged = [by_line[one.line] for one in rows]
         for one in judged:
-            if isinstance(one, Subscriber):
-                sample(one)
+            if not one.faults:
+                sample(one.subscriber)
         return judged
 
     return sample.choose(table, judge)
@@ -760,7 +760,7 @@ def test_what_a_sample_has_no_room_for_is_named_with_the_rows_that_would_be_need
 
 
 def test_rows_with_faults_are_not_chosen_from() -> None:
-    bad = Faulty(Row(3, ("3",)), "N3", (ValueFault(Place(3, "n"), "x", "bad"),))
+    bad = Judged(made(3, cells=("3",)), [ValueFault(Place(3, "n"), "x", "bad")])
     table = Table([of_tariff(2, "A"), bad, of_tariff(4, "B")], unreadable=(Refusal(9, None, "", "torn", ()),))
     facts = chosen(5, table)
     assert (sorted(facts.lines), facts.rows, facts.faulty) == ([2, 4], 4, 2)
@@ -798,7 +798,7 @@ def test_a_choice_is_greedy_and_the_same_each_time(made: list[tuple[set[str], se
         ]
     )
     facts = chosen(size, table)
-    subscribers = [one for one in table.subscribers if isinstance(one, Subscriber)]
+    subscribers = [one.subscriber for one in table.subscribers]
     order = list(one_by_one(subscribers))
     assert facts.needed == len(order)
     assert set(order[:size]) <= facts.lines
@@ -827,8 +827,11 @@ def test_memory_does_not_grow_with_the_rows() -> None:
                     blocks.append(sys.getallocatedblocks())
                 yield RowPage(tuple(Row(line, ()) for line in range(at + 1, at + 101)), (), str(at))
 
-    def judge(page: Sequence[Row]) -> list[Subscriber]:
-        return [sample(of_tariff(one.line or 0, f"T{(one.line or 0) % 50}"))[0] for one in page]
+    def judge(page: Sequence[Row]) -> list[Judged]:
+        judged = [of_tariff(one.line or 0, f"T{(one.line or 0) % 50}") for one in page]
+        for one in judged:
+            sample(one.subscriber)
+        return judged
 
     assert len(sample.choose(Long([]), judge).lines) == 20
     # Whatever is kept of a row is a block at least.
@@ -838,6 +841,6 @@ def test_memory_does_not_grow_with_the_rows() -> None:
 def test_a_trial_goes_into_one_folder_whatever_the_rows_say() -> None:
     one = row(2, (Step.FOLDER, {"path": "Дома/Мира 5"}), (Step.SUBSCRIBER, {"name": "И"}))
     for folder, is_id, name in (("Проба", False, "path"), ("89", True, "id")):
-        put, faults = in_folder(folder, is_id=is_id)(one)
+        put, faults = in_folder(folder, is_id=is_id)(one.subscriber)
         assert [(part.step, part.text(name)) for part in put.parts] == [(Step.FOLDER, folder), (Step.SUBSCRIBER, "")]
         assert list(faults) == []

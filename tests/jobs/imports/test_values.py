@@ -21,9 +21,11 @@ from jobs.access.references import References
 from jobs.imports import dictionary as of_names
 from jobs.imports.dictionary import (
     COLUMNS,
+    REMEMBERED,
     Dictionary,
     Match,
     Matcher,
+    NameLookup,
     NameStanding,
     NamesUsed,
     check_dictionary,
@@ -31,10 +33,8 @@ from jobs.imports.dictionary import (
     read_dictionary,
 )
 from jobs.imports.fields import usual_fields
-from jobs.imports.input_checks import BillingChecks, Duplicates
-from jobs.imports.name_lookup import REMEMBERED, NameLookup
+from jobs.imports.input_checks import BillingChecks, SeenValues
 from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.seen_values import SeenValues
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Place, Step, Subscriber, ValueFault
 from jobs.imports.value_checks import TextLimits, ValueChecks
 from tests.jobs.conftest import Execute
@@ -673,19 +673,16 @@ def seen() -> SeenValues:
     return SeenValues()
 
 
-def faults(
-    seen: SeenValues, subscribers: Sequence[Subscriber], *, alike: bool = False
-) -> dict[int | None, list[str]]:
+def faults(seen: SeenValues, subscribers: Sequence[Subscriber]) -> dict[int | None, list[str]]:
     """The reasons by line of all subscribers, of which the last are added as a page of their own."""
     seen.add(subscribers[:-1])
     seen.add(subscribers[-1:])
-    duplicates = Duplicates(seen, alike=alike)
-    return {one.row.line: [fault.reason for fault in duplicates(one).faults] for one in subscribers}
+    return {one.row.line: [fault.reason for fault in seen.duplicates(one).faults] for one in subscribers}
 
 
 def warnings(seen: SeenValues, subscribers: Sequence[Subscriber]) -> list[list[str]]:
     assert not any(faults(seen, subscribers).values())
-    return [[one.reason for one in Duplicates(seen)(row).warnings] for row in subscribers]
+    return [[one.reason for one in seen.duplicates(row).warnings] for row in subscribers]
 
 
 def test_a_contract_number_that_stands_twice_is_a_fault_of_both_rows(seen: SeenValues) -> None:
@@ -731,7 +728,7 @@ def test_numbers_that_look_alike_are_a_fault_at_first(seen: SeenValues, one: str
     assert reason == (
         f"{one!r} looks like {other!r} in line 3, {why}: correct one of them, or give --alike if both are right"
     )
-    assert faults(SeenValues(), rows, alike=True) == {2: [], 3: []}
+    assert faults(SeenValues(alike=True), rows) == {2: [], 3: []}
 
 
 def test_a_phone_of_several_rows_is_a_warning(seen: SeenValues) -> None:
