@@ -5,6 +5,7 @@ No sentence repeats a value of the line, since it may be a password.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from string import Formatter
 from typing import Final, NamedTuple, Protocol
 
 from cli.terminal.exits import CommandRefused
@@ -21,6 +22,11 @@ class LinePlace(NamedTuple):
 
     line: int
     column: int
+
+    @property
+    def place(self) -> "LinePlace":
+        """Itself, as a part of a line has it."""
+        return self
 
     @property
     def text(self) -> Said:
@@ -54,28 +60,20 @@ class Finding(NamedTuple):
 
 
 class Part(Protocol):
-    """A part of a line: a word, an operator, a command; and what sentences may name of it."""
+    """A part of a line: a word, an operator, a command. What sentences name of it are its attributes."""
 
     @property
     def place(self) -> LinePlace:
         """Where it begins."""
 
-    @property
-    def slots(self) -> Mapping[str, str]:
-        """Its words for the slots of a sentence."""
 
-
-def _about(part: Part | LinePlace, template: str, words: Mapping[str, Given]) -> Said:
-    """A sentence about a part, its slots filled with words of the part and others."""
+def _about(part: Part, template: str, words: Mapping[str, Given]) -> Said:
+    """A sentence about a part, its slots filled with these words, or else with attributes of the part."""
     if isinstance(template, Said):
         return template
-    slots = {**({} if isinstance(part, LinePlace) else part.slots), **words}
-    given = {name: one for name, one in slots.items() if f"{{{name}}}" in template}
+    slots = [name for _, name, _, _ in Formatter().parse(template) if name]
+    given = {name: words[name] if name in words else getattr(part, name) for name in slots}
     return said(template, **{name: named(one) if type(one) is str else one for name, one in given.items()})
-
-
-def _place(part: Part | LinePlace) -> LinePlace:
-    return part if isinstance(part, LinePlace) else part.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +83,17 @@ class Told:
     faults: list[Finding] = field(default_factory=list)
     notes: list[Said] = field(default_factory=list)
 
-    def fault(self, fault: Fault, part: Part | LinePlace, **words: Given) -> None:
+    def fault(self, fault: Fault, part: Part, **words: Given) -> None:
         """Add a fault of a part, its templates filled with words of the line."""
         sentences = (_about(part, one, words) for one in (fault.what, fault.today, fault.instead))
-        self.faults.append(Finding(_place(part), fault.kind, *sentences))
+        self.faults.append(Finding(part.place, fault.kind, *sentences))
 
 
 class Refusal(CommandRefused):
     """A part that cannot be translated; the template, which may also be a sentence, has slots for its words."""
 
-    def __init__(self, template: str, part: Part | LinePlace, /, **words: Given) -> None:
-        super().__init__(said("{place}: {why}", place=_place(part).text, why=_about(part, template, words)))
+    def __init__(self, template: str, part: Part, /, **words: Given) -> None:
+        super().__init__(said("{place}: {why}", place=part.place.text, why=_about(part, template, words)))
 
 
 class Unfinished(Refusal):

@@ -6,15 +6,13 @@ what stands within it would be another call without it.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import START, LinePlace, Told, Unfinished
-from cli.translate.grammar import is_open
-from cli.translate.words import NEWLINE, lex
+from cli.translate.shell import NEWLINE, is_open, lex
 
 LONGEST: Final = 20_000
 """Characters of a one-liner; the vendor's longest has about 600."""
@@ -56,8 +54,7 @@ _OPENS: Final = re.compile(r"(?:^|[;&|\n]|\bdo\b|\bthen\b|\belse\b)[ \t]*(while|
 _GOES_ON: Final = re.compile(r"(?:\\|\||&&)[ \t]*$")
 
 
-@dataclass(frozen=True, slots=True)
-class Snippet:
+class Snippet(NamedTuple):
     """A part of a text that is read apart, and where it begins.
 
     `stray` is where a loop or condition ends before it whose beginning is not read.
@@ -68,8 +65,7 @@ class Snippet:
     stray: LinePlace | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     start: int
     end: int
     text: str
@@ -93,7 +89,7 @@ def _blocks(text: str) -> Iterator[list[_Line]]:
         lines: list[_Line] = []
         at = start
         for line in text[start:end].split(NEWLINE):
-            prompt = len(_PROMPT.match(line)[0])  # type: ignore[index]
+            prompt = len(line) - len(_PROMPT.sub("", line, count=1))
             place = LinePlace(number + len(lines), (1 if lines else column) + prompt)
             lines.append(_Line(at + prompt, at + len(line), line[prompt:], place))
             at += len(line) + 1
@@ -101,19 +97,18 @@ def _blocks(text: str) -> Iterator[list[_Line]]:
         number += text.count(NEWLINE, start, behind)
 
 
-def _of_block(text: str, lines: Sequence[_Line]) -> list[Snippet]:
-    spans: list[tuple[_Line, _Line]] = []
+def _of_block(text: str, lines: Sequence[_Line]) -> Iterator[Snippet]:
+    found: list[tuple[_Line, _Line]] = []
     stray: LinePlace | None = None
     at = 0
     while at < len(lines):
         if _starts(lines, at):
-            last = _end(text, lines, at)
-            spans.append((lines[at], lines[last]))
-            at = last
+            first, at = lines[at], _end(text, lines, at)
+            found.append((first, lines[at]))
         elif _CLOSES.match(lines[at].text):
             stray = stray or LinePlace(lines[at].place.line, 1)
         at += 1
-    return [Snippet(text[first.start : last.end], first.place, stray) for first, last in spans]
+    return (Snippet(text[first.start : last.end], first.place, stray) for first, last in found)
 
 
 def _starts(lines: Sequence[_Line], at: int) -> bool:
@@ -129,9 +124,6 @@ def _starts(lines: Sequence[_Line], at: int) -> bool:
 def _is_command(line: str) -> bool:
     """Whether a line is one of a shell; a line that is too long for one is refused as such, and not searched."""
     return len(line) > LONGEST or any((_STARTS.match(line), _PIPED.match(line), _WITHIN.search(line)))
-
-
-# ---- where a command ends ----------------------------------------------------------------------------------------
 
 
 def _end(text: str, lines: Sequence[_Line], at: int) -> int:

@@ -7,19 +7,42 @@ from typing import Final
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told
-from cli.translate.grammar import AWKS, ShellCommand, Stage, Taking
+from cli.translate.findings import HOLE, Refusal, Told
+from cli.translate.isql import bind, read_select, statement
 from cli.translate.options import AWK, CUT, options_of
-from cli.translate.printed import bind
-from cli.translate.rows import PRINTERS, Rows, Select, effects_of, rows_within, stages_within
-from cli.translate.sql import read_select, statement
-from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
+from cli.translate.rows import PRINTERS, Rows, effects_of, rows_within, stages_within
+from cli.translate.shell import AWKS, NEWLINE, Command, Field, Letter, Lookup, Quote, Taking, Text
 from texts.remedies import PROGRAM
 from texts.said import said, wording
 
 _IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-_WHOLE_LINES: Final = ("", NEWLINE)
 AS_ONE: Final = said("a value with a space in it is several words for this loop; the run takes it whole")
+_NOTHING_IS_RUN: Final = wording(
+    "a command within a command ($(…) or `…`): nothing is run here; write its result instead"
+)
+_NO_LINE: Final = wording("${line} is not a whole line, and is taken apart once more")
+_CHANGED: Final = wording(
+    "{program} changes a value of the row, which no run does: change it in the file before the loop. An amount may "
+    "keep its comma there"
+)
+_NO_FIELD: Final = wording(
+    "{program} is read where it takes one field of a line, as cut -d';' -f2 or awk '{{print $2}}'"
+)
+_NO_LOOKUP: Final = wording(
+    "a command within a command is read where it finds a subscriber by its contract number or an account by its "
+    "login, as $(sqlexec \"select id from abonents where contract_number='$number'\"); put anything else into the "
+    "rows: into one select, or into a column of the file"
+)
+_PRINT: Final = re.compile(r"\s*\{\s*print\s+\$([1-9][0-9]?)\s*;?\s*\}\s*")
+_NUMBER: Final = re.compile(r"([1-9][0-9]?)")
+_SELECT: Final = re.compile(
+    r"\s*select\s+(?:first\s+1\s+)?(?:\w+\.)?id(?:\s+as\s+\w+)?\s+from\s+(?P<table>abonents|users)(?:\s+(?:as\s+)?(?!where\b)\w+)?"
+    r"\s+where\s+(?:\w+\.)?(?P<key>contract_number|login)\s*=\s*'(?P<value>[^']*)'"
+    r"(?:\s+and\s+(?:\w+\.)?(?:deleted|is_folder)\s*=\s*0)*\s*;?\s*",
+    re.IGNORECASE,
+)
+"""The selects that say no more than what a run does by itself: find the one that is there, by what names it."""
+_IDS: Final = {("abonents", "contract_number"): "abonent_id", ("users", "login"): "user_id"}
 
 
 @dataclass(slots=True)
@@ -31,7 +54,7 @@ class Scope:
     """
 
     given: Mapping[str, str]
-    values: dict[str, ShellText | CommandRefused] = field(default_factory=dict)
+    values: dict[str, Text | CommandRefused] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
     asked: set[str] = field(default_factory=set)
     of_row: tuple[str, ...] = ()
@@ -40,7 +63,7 @@ class Scope:
 
     def within(self, of_row: tuple[str, ...]) -> "Scope":
         """The same within a loop: its variables hide what was set before it."""
-        values: dict[str, ShellText | CommandRefused] = {}
+        values: dict[str, Text | CommandRefused] = {}
         for name, value in self.values.items():
             names = [] if isinstance(value, CommandRefused) else [*value.holes, *_asked_for(value)]
             hidden = [one for one in names if one.name in of_row]
@@ -48,7 +71,7 @@ class Scope:
                 values[name] = undefined(hidden[0]) if hidden else value
         return replace(self, values=values, of_row=of_row)
 
-    def set_before(self, name: str, text: ShellText) -> None:
+    def set_before(self, name: str, text: Text) -> None:
         """Set a variable before any loop; a command in it is read where the variable is used."""
         try:
             value = self._filled(text)
@@ -58,25 +81,31 @@ class Scope:
         unknown = [one for one in _asked_for(value) if one.name not in self.given]
         self.values[name] = undefined(unknown[0]) if unknown else value
 
-    def set_for_row(self, name: str, text: ShellText) -> None:
+    def set_for_row(self, name: str, text: Text) -> None:
         """Set a variable of each row. Raises `CommandRefused` for a command that is not understood."""
-        value = self._understood(self._filled(text))
+        value = self.value_of(text)
         match value.letters:
             case [Letter(stands_for=Field(name="") as found)]:
                 named_field = replace(found, name=name)
                 self.fields[self.fields.index(found)] = named_field
-                value = ShellText((value.letters[0]._replace(stands_for=named_field),))
+                value = value.having([value.letters[0]._replace(stands_for=named_field)])
         self.values[name] = value
 
-    def value_of(self, text: ShellText) -> ShellText:
-        """The text with what the line sets in place of its variables."""
-        return self._understood(self._filled(text))
+    def value_of(self, text: Text) -> Text:
+        """The text with what the line sets in place of its variables, and what its commands find in place of them.
 
-    def resolve(self, text: ShellText) -> ShellText:
-        """The text with holes only for values of a row, and for undefined variables.
-
-        Raises `CommandRefused` for a command within the text that is not understood: nothing is run.
+        Raises `CommandRefused` for a command that is not understood: nothing is run.
         """
+        filled = self._filled(text)
+        return filled.having(
+            letter
+            if letter.tokens is None
+            else letter._replace(stands_for=self._field(letter) or self._lookup(letter))
+            for letter in filled.letters
+        )
+
+    def resolve(self, text: Text) -> Text:
+        """The text with holes only for values of a row, and for undefined variables. Raises `CommandRefused`."""
         letters: list[Letter] = []
         for letter in self.value_of(self._expanded(text)).letters:
             value = None if letter.name in self.of_row else self.given.get(letter.name)
@@ -87,24 +116,24 @@ class Scope:
                 self.told.fault(findings.GIVEN_BY_HAND, letter)
             self.asked.add(letter.name)
             letters += [Letter(char, letter.place, Quote.GIVEN) for char in value]
-        return ShellText(tuple(letters))
+        return text.having(letters)
 
-    def resolve_word(self, word: Word) -> Word:
+    def resolve_word(self, word: Text) -> Text:
         """The same for a word."""
-        return replace(word, text=self.resolve(word.text), kept=self.resolve(word.kept) if word.kept else None)
+        return replace(self.resolve(word), kept=self.resolve(word.kept) if word.kept else None)
 
-    def known(self, text: ShellText) -> str:
+    def known(self, text: Text) -> str:
         """A text that no row changes. Raises `CommandRefused` for one with a part whose value is not known."""
         found = self.resolve(text)
         self.refuse_unknown(found)
         return found.plain
 
-    def refuse_unknown(self, text: ShellText) -> None:
+    def refuse_unknown(self, text: Text) -> None:
         """Raise `CommandRefused` for a part whose value is not known."""
         for letter in text.holes:
-            raise undefined(letter) if letter.name else Refusal(_NOTHING_IS_RUN, letter.place)
+            raise undefined(letter) if letter.name else Refusal(_NOTHING_IS_RUN, letter)
 
-    def _filled(self, text: ShellText) -> ShellText:
+    def _filled(self, text: Text) -> Text:
         """The text with these variables replaced by their values, also in the commands within it."""
         letters: list[Letter] = []
         for letter in text.letters:
@@ -114,16 +143,13 @@ class Scope:
             if value is not None:
                 letters += [_at(letter, one, alone=len(value.letters) == 1) for one in value.letters]
             elif letter.tokens is not None:
-                tokens = (
-                    replace(one, text=self._filled(one.text)) if isinstance(one, Word) else one
-                    for one in letter.tokens
-                )
+                tokens = (self._filled(one) if isinstance(one, Text) else one for one in letter.tokens)
                 letters.append(letter._replace(stands_for=tuple(tokens)))
             else:
                 letters.append(letter)
-        return ShellText(tuple(letters))
+        return text.having(letters)
 
-    def _expanded(self, text: ShellText) -> ShellText:
+    def _expanded(self, text: Text) -> Text:
         """The text with variables in place of names that single quotes keep from expansion."""
         letters: list[Letter] = []
         done = 0
@@ -131,7 +157,7 @@ class Scope:
             start, end = found.span()
             if any(letter.quote is not Quote.SINGLE for letter in text.letters[start:end]):
                 continue
-            name, place = found[1] or found[2], text.place(start, START)
+            name, place = found[1] or found[2], text.at(start)
             if name in (*self.of_row, *self.values, *self.given):
                 self.told.fault(findings.NEVER_EXPANDS, place, name=name)
                 letters += [*text.letters[done:start], Letter(HOLE, place, Quote.SINGLE, name)]
@@ -140,27 +166,26 @@ class Scope:
             self.told.notes.append(
                 said("{place}: a $ stands within single quotes, and is sent as the $ that it is", place=place.text)
             )
-        return ShellText((*letters, *text.letters[done:]))
+        return text.having([*letters, *text.letters[done:]])
 
     # ---- commands within ----
-
-    def _understood(self, text: ShellText) -> ShellText:
-        """The text with what its commands find in place of them. Raises `CommandRefused` for any other command."""
-        letters = [
-            letter
-            if letter.tokens is None
-            else letter._replace(stands_for=self._field(letter) or self._lookup(letter))
-            for letter in text.letters
-        ]
-        return ShellText(tuple(letters))
 
     def _field(self, command: Letter) -> Field | None:
         """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; None for what is none of a row.
 
         Raises `CommandRefused` for a command that changes a value of the row.
         """
-        line, filters = _printed(stages_within(command))
-        if line is None or not (line.name in self.of_row or isinstance(line.stands_for, Field | Lookup)):
+        match stages_within(command):
+            case [Command(words=(echo, *_, text), redirects=()), *filters] if echo.plain in PRINTERS and filters:
+                letters = text.letters
+            case [Command(redirects=((operator, text),)), *_] as filters if operator.symbol == "<<<":
+                letters = text.letters
+            case _:
+                return None
+        if len(letters) != 1 or any(one.label for one in filters):
+            return None
+        line = letters[0]
+        if not (line.name in self.of_row if line.name else isinstance(line.stands_for, Field | Lookup)):
             return None
         for at, one in enumerate(filters):
             if at or one.program not in (*AWKS, "cut"):
@@ -171,68 +196,60 @@ class Scope:
         if not line.name:
             name = line.stands_for.name if isinstance(line.stands_for, Field) else "…"
             raise Refusal(_NO_LINE, command, line=name)
-        delimiter, number = taken
-        found = Field(line.name, delimiter, number, command.place)
+        found = Field(line.name, *taken, command.place)
         self.fields.append(found)
         return found
 
     def _lookup(self, command: Letter) -> Lookup:
         """What a select finds for each row. Raises `CommandRefused` for what a run does not find by itself."""
         rows = rows_within(command, Taking(("id",)))
-        if not isinstance(rows.origin, Select):
-            raise Refusal(_NO_LOOKUP, command.place)
-        text = self.resolve(rows.origin.sql)
-        self._check_one(rows, text, command.place)
-        found = _SELECT.fullmatch(statement(text, command.place))
+        if rows.sql is None:
+            raise Refusal(_NO_LOOKUP, command)
+        text = replace(self.resolve(rows.sql), place=command.place)
+        # Filters that leave one value do nothing here; white space around it does not matter.
+        filters = tuple(one for one in rows.filters if {effect for effect, _ in effects_of(one)} != {"one"})
+        select = read_select(text, Told(), apart=False)
+        columns, missing = bind(replace(rows, filters=filters), select, Told(), text)
+        if "id" not in columns:
+            raise Refusal(missing["id"], command)
+        found = _SELECT.fullmatch(statement(text))
         id_ = _IDS.get((found["table"].casefold(), found["key"].casefold())) if found else None
         if found is None or id_ is None or (found["value"] != HOLE and HOLE in found["value"]):
-            raise Refusal(_NO_LOOKUP, command.place)
-        is_known = found["value"] != HOLE
-        key = found["key"].casefold()
-        lookup = Lookup(
-            id_, key, None if is_known else text.holes[0], found["value"] if is_known else "", command.place
-        )
+            raise Refusal(_NO_LOOKUP, command)
+        key, is_known = found["key"].casefold(), found["value"] != HOLE
+        variable = None if is_known else text.holes[0]
+        lookup = Lookup(id_, key, variable, found["value"] if is_known else "", command.place)
         self.lookups.append(lookup)
-        self.told.fault(findings.LOOKED_UP, command.place, id=id_, key=key)
+        self.told.fault(findings.LOOKED_UP, command, id=id_, key=key)
         first = next(one for one in self.lookups if one.key == key)
         if (first.text, _known_by(first)) != (lookup.text, _known_by(lookup)):
-            raise Refusal("a row is found by one {key}, and this is a second one", command.place, key=key)
+            raise Refusal("a row is found by one {key}, and this is a second one", command, key=key)
         return lookup
 
-    def _check_one(self, rows: Rows, text: ShellText, place: LinePlace) -> None:
-        """Refuse filters that leave anything but the one value; white space around it does not matter."""
-        filters = tuple(one for one in rows.filters if {effect for effect, _ in effects_of(one)} != {"one"})
-        select = read_select(text, place, Told(), apart=False)
-        columns, missing = bind(replace(rows, filters=filters), select, place, Told())
-        if "id" not in columns:
-            raise Refusal(missing["id"], place)
-
-    def in_columns(self, rows: Rows, used: Iterable[ShellText]) -> Rows:
+    def in_columns(self, rows: Rows, used: Iterable[Text]) -> Rows:
         """The rows with the fields of their lines as variables; unchanged where none is taken so.
 
         Raises `CommandRefused` where the fields do not make one table, or one of the texts uses a whole line as well.
         """
         if not self.fields:
             return rows
-        first = self.fields[0]
+        first, taking = self.fields[0], rows.taking
         for one in self.fields:
             if (one.line, one.delimiter) != (first.line, first.delimiter):
-                raise Refusal("the fields of a line are read where one character parts all of them", one.place)
-        if rows.variables != (first.line,) or rows.taking.delimiter not in _WHOLE_LINES:
-            raise Refusal(_NO_LINE, first.place, line=first.line)
+                raise Refusal("the fields of a line are read where one character parts all of them", one)
+        if taking.variables != (first.line,) or taking.delimiter not in ("", NEWLINE):
+            raise Refusal(_NO_LINE, first)
         for letter in (letter for text in used for letter in text.holes):
             if letter.name == first.line:
                 raise Refusal("${line} is used as a whole, and taken apart as well", letter, line=first.line)
-        if rows.taking.by_words:
+        if taking.by_words:
             self.told.notes.append(AS_ONE)
         names: dict[int, str] = {}
         for one in self.fields:
             names[one.number] = names.get(one.number) or one.name
         variables = tuple(names.get(number) or f"field_{number}" for number in range(1, max(names) + 1))
-        return replace(
-            rows,
-            taking=replace(rows.taking, variables=variables, delimiter=first.delimiter, by_words=False, is_open=True),
-        )
+        apart = replace(taking, variables=variables, delimiter=first.delimiter, by_words=False, is_open=True)
+        return replace(rows, taking=apart)
 
 
 def _at(variable: Letter, letter: Letter, *, alone: bool) -> Letter:
@@ -253,44 +270,14 @@ def undefined(letter: Letter) -> CommandRefused:
     )
 
 
-def _asked_for(text: ShellText) -> list[Letter]:
+def _asked_for(text: Text) -> list[Letter]:
     """The variables of the commands within a text."""
-    words = [token for one in text.commands for token in one.tokens or () if isinstance(token, Word)]
-    return [one for word in words for one in word.text.holes if one.name]
+    words = [token for one in text.letters for token in one.tokens or () if isinstance(token, Text)]
+    return [one for word in words for one in word.holes if one.name]
 
 
-# ---- a field of the line -----------------------------------------------------------------------------------------
-
-_NOTHING_IS_RUN: Final = wording(
-    "a command within a command ($(…) or `…`): nothing is run here; write its result instead"
-)
-_NO_LINE: Final = wording("${line} is not a whole line, and is taken apart once more")
-_CHANGED: Final = wording(
-    "{program} changes a value of the row, which no run does: change it in the file before the loop. An amount may "
-    "keep its comma there"
-)
-_NO_FIELD: Final = wording(
-    "{program} is read where it takes one field of a line, as cut -d';' -f2 or awk '{{print $2}}'"
-)
-_PRINT: Final = re.compile(r"\s*\{\s*print\s+\$([1-9][0-9]?)\s*;?\s*\}\s*")
-_NUMBER: Final = re.compile(r"([1-9][0-9]?)")
-
-
-def _printed(stages: tuple[Stage, ...]) -> tuple[Letter | None, list[ShellCommand]]:
-    """The one variable that goes into a pipe, None for any other text, and the commands that it goes through."""
-    commands = [one for one in stages if isinstance(one, ShellCommand)]
-    match commands:
-        case [ShellCommand(words=(echo, *_, text), redirects=()), *filters] if echo.plain in PRINTERS and filters:
-            letters = text.text.letters
-        case [ShellCommand(redirects=((operator, text),)), *_] if operator.symbol == "<<<":
-            letters, filters = text.text.letters, commands
-        case _:
-            return None, []
-    is_one = len(letters) == 1 and letters[0].char == HOLE and len(commands) == len(stages)
-    return letters[0] if is_one else None, filters
-
-
-def _taken(command: ShellCommand) -> tuple[str, int] | None:
+def _taken(command: Command) -> tuple[str, int] | None:
+    """What parts the fields of a line, and the number of the one that a cut or awk takes; None for another thing."""
     is_cut = command.program == "cut"
     try:
         found, words = options_of(command, CUT if is_cut else AWK, Told())
@@ -305,26 +292,6 @@ def _taken(command: ShellCommand) -> tuple[str, int] | None:
     if number is None or len(delimiter) != 1:
         return None
     return "" if delimiter == " " else delimiter, int(number[1])
-
-
-# ---- a look-up ---------------------------------------------------------------------------------------------------
-
-_SELECT: Final = re.compile(
-    r"\s*select\s+(?:first\s+1\s+)?(?:\w+\.)?id(?:\s+as\s+\w+)?\s+from\s+(?P<table>abonents|users)(?:\s+(?:as\s+)?(?!where\b)\w+)?"
-    r"\s+where\s+(?:\w+\.)?(?P<key>contract_number|login)\s*=\s*'(?P<value>[^']*)'"
-    r"(?:\s+and\s+(?:\w+\.)?(?:deleted|is_folder)\s*=\s*0)*\s*;?\s*",
-    re.IGNORECASE,
-)
-"""The selects that say no more than what a run does by itself: find the one that is there, by what names it."""
-_IDS: Final[Mapping[tuple[str, str], str]] = {
-    ("abonents", "contract_number"): "abonent_id",
-    ("users", "login"): "user_id",
-}
-_NO_LOOKUP: Final = wording(
-    "a command within a command is read where it finds a subscriber by its contract number or an account by its "
-    "login, as $(sqlexec \"select id from abonents where contract_number='$number'\"); put anything else into the "
-    "rows: into one select, or into a column of the file"
-)
 
 
 def _known_by(lookup: Lookup) -> object:

@@ -6,15 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import START, LinePlace, Refusal, Told, named
-from cli.translate.grammar import AWKS, TEXT_TOOLS, Guard, ShellCommand, Taking
-from cli.translate.printed import TEXTS, bind
-from cli.translate.rows import Lines, Piped, Rows, Select, effects_of
+from cli.translate.findings import Refusal, Told, named
+from cli.translate.isql import TEXTS, bind, read_select, with_parameters
+from cli.translate.rows import Rows, effects_of
 from cli.translate.scope import Scope, undefined
-from cli.translate.sql import read_select, with_parameters
-from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
+from cli.translate.shell import AWKS, NEWLINE, TEXT_TOOLS, Command, Field, Letter, Lookup, Quote, Text
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
 from texts.said import Quantity, said, wording
@@ -28,12 +25,7 @@ _NAMES_THE_ROW: Final = wording(
     "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its {key}, and sends "
     "that alone"
 )
-_CAN_BE_EMPTY: Final = wording(
-    "${variable} can be empty in a row, which the loop passes over and the run would send: take such rows out of the "
-    "file"
-)
-_TOLD_TWICE: Final = wording("{name} is told in the data, and is a column of the rows too: rename that")
-_TOLD_IN_LINE: Final = wording("{name} is a secret, and the line itself has its values: put the rows into a file")
+_UNKNOWN: Final = wording("{command}: what it does to the rows is not known here; write its output into a file")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _OWN: Final = frozenset(parameter.name for parameter in OWN)
 _SPACE: Final = " "
@@ -70,7 +62,7 @@ class Table:
         if isinstance(value, Field):
             return value.number - 1
         if letter.name not in self.columns:
-            raise Refusal(self.missing[letter.name], letter.place)
+            raise Refusal(self.missing[letter.name], letter)
         return self.columns[letter.name]
 
     def is_never_empty(self, letter: Letter, used: Collection[str]) -> bool:
@@ -78,28 +70,16 @@ class Table:
 
         White space leaves no value empty: a line with too few is refused, and a blank one passed over.
         """
-        value = letter.stands_for
-        if not isinstance(value, Field) and letter.name not in self.columns:
+        if not isinstance(letter.stands_for, Field) and letter.name not in self.columns:
             return False
         if self.sql:
             return len(self.names) == 1
         is_last = self.column_of(letter) == len(self.names) - 1
         return self.delimiter == _SPACE and not (is_last and self._passes_rest(used))
 
-    def options(self, used: Collection[str]) -> tuple[str, ...]:
-        """The options that say what the rows are; `used` are the columns that the call has."""
-        return self._options(self.names, used)
-
-    def options_of_job(self, columns: Mapping[str, str]) -> tuple[str, ...]:
-        """The same for a job, which must take no other column than these, by the names of its values."""
-        if self.sql and set(columns.values()) == set(self.names):
-            maps = [word for name, one in columns.items() if name != one for word in ("--map", f"{name}={one}")]
-            return (*self.options(columns.values()), *maps)
-        of_job = {column: name for name, column in columns.items()}
-        names = tuple(of_job.get(name, f"column_{at}") for at, name in enumerate(self.names, 1))
-        return self._options(names, columns.values())
-
-    def _options(self, names: Sequence[str], used: Collection[str]) -> tuple[str, ...]:
+    def options(self, used: Collection[str], names: Sequence[str] = ()) -> tuple[str, ...]:
+        """The options that say what the rows are; `used` are the columns that the call has, `names` other names."""
+        names = names or self.names
         if not names:
             return ()
         if self.sql:
@@ -110,6 +90,15 @@ class Table:
             names = (*names[:-1], f"{names[-1]}{_REST}") if self.takes_rest else (*names, _REST)
         return ("--columns", ",".join(names), "--delimiter", "tab" if self.delimiter == "\t" else self.delimiter)
 
+    def options_of_job(self, columns: Mapping[str, str]) -> tuple[str, ...]:
+        """The same for a job, which must take no other column than these, by the names of its values."""
+        if self.sql and set(columns.values()) == set(self.names):
+            maps = [word for name, one in columns.items() if name != one for word in ("--map", f"{name}={one}")]
+            return (*self.options(columns.values()), *maps)
+        of_job = {column: name for name, column in columns.items()}
+        names = tuple(of_job.get(name, f"column_{at}") for at, name in enumerate(self.names, 1))
+        return self.options(columns.values(), names)
+
     def _passes_rest(self, used: Collection[str]) -> bool:
         """Whether what the last variable takes is used by nothing; then it may be nothing."""
         return self.takes_rest and len(self.names) > 1 and self.names[-1] not in used
@@ -119,13 +108,13 @@ class Table:
 class OneLiner:
     """What a line does: the call, its words with holes for values of a row, and the rows.
 
-    `guards` are conditions by which the loop passes rows over, each with the value that it tests.
+    `guards` are variables of conditions by which the loop passes rows over, each with the value that is tested.
     """
 
-    call: ShellCommand
+    call: Command
     scope: Scope
     table: Table
-    guards: Sequence[tuple[Guard, ShellText]]
+    guards: Sequence[tuple[Letter, Text]]
 
     def name_of(self, letter: Letter) -> str:
         """The name of a placeholder: a column of the row, or the variable's own name where it is undefined.
@@ -142,7 +131,7 @@ class OneLiner:
             name = letter.name
         for lookup in self.scope.lookups:
             if name == lookup.key:
-                raise Refusal(_NAMES_THE_ROW, letter.place, name=letter.name or name, id=lookup.id, key=name)
+                raise Refusal(_NAMES_THE_ROW, letter, name=letter.name or name, id=lookup.id, key=name)
         return name
 
     def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
@@ -156,31 +145,11 @@ class OneLiner:
         if column is None or column not in TEXTS:
             return False
         if alone:
-            told.fault(findings.TEXT_WITHOUT_QUOTES, letter.place, column=column)
+            told.fault(findings.TEXT_WITHOUT_QUOTES, letter, column=column)
         cut = said(findings.SPACES.what, column=named(column))
         if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
-            told.fault(findings.SPACES, letter.place, column=column)
+            told.fault(findings.SPACES, letter, column=column)
         return True
-
-    def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
-        """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
-        for name in secrets:
-            if name in self.table.names:
-                raise Refusal(_TOLD_TWICE, place, name=name)
-
-    def check_guards(self, used: Sequence[str]) -> None:
-        """Refuse a condition by which the loop passes rows over that the run would send."""
-        for guard, value in self.guards:
-            letter = value.letters[0] if len(value.letters) == 1 else None
-            is_found = letter is not None and isinstance(letter.stands_for, Lookup)
-            if not is_found and not (letter and self.table.is_never_empty(letter, used)):
-                raise Refusal(_CAN_BE_EMPTY, guard)
-
-    def refuse_told(self, secrets: Collection[str]) -> None:
-        """Raise `CommandRefused` where the line itself has the values of a column of secrets."""
-        for name in secrets:
-            if self.table.text and name in self.table.names:
-                raise Refusal(_TOLD_IN_LINE, self.call.place, name=name)
 
     def _is_of_row(self, letter: Letter) -> bool:
         return isinstance(letter.stands_for, Field) or letter.name in self.scope.of_row
@@ -194,43 +163,32 @@ def table_of(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
 
     Raises `CommandRefused` where it cannot be translated.
     """
-    if isinstance(rows.origin, Select):
-        return _of_select(rows.origin, rows, scope, renamed)
-    return _of_text(rows.origin, rows, scope, renamed)
+    return _of_text(rows, scope, renamed) if rows.sql is None else _of_select(rows.sql, rows, scope, renamed)
 
 
-def _of_select(origin: Select, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
-    sql = with_parameters(scope.resolve(origin.sql), scope.told)
+def _of_select(select: Text, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
+    sql = with_parameters(scope.resolve(select), scope.told)
     scope.refuse_unknown(sql)
     glue = rows.taking.delimiter.replace(NEWLINE, "")
     # A line is split into several fields on its way.
-    apart = len(rows.variables) > 1 or any(one.program in AWKS for one in rows.filters)
-    select = read_select(sql, origin.place, scope.told, apart=apart, glue=glue)
-    if glue and not select.is_cut_apart:
-        raise Refusal(
-            "the loop takes its lines apart at {glue}, and the select puts none between columns",
-            rows.place,
-            glue=glue,
-        )
-    columns, missing = bind(rows, select, origin.place, scope.told)
+    apart = len(rows.taking.variables) > 1 or any(one.program in AWKS for one in rows.filters)
+    found = read_select(sql, scope.told, apart=apart, glue=glue)
+    if glue and not found.is_cut_apart:
+        separates = wording("the loop takes its lines apart at {glue}, and the select puts none between columns")
+        raise Refusal(separates, rows, glue=glue)
+    columns, missing = bind(rows, found, scope.told, sql)
     # The select's own names; where one is missing or repeated, the names of the variables where there are any.
     wanted = {column: renamed[name] for name, column in columns.items() if name in renamed}
-    names = [wanted.get(at) or name for at, name in enumerate(select.columns)]
+    names = [wanted.get(at) or name for at, name in enumerate(found.columns)]
     if None in names or len(set(names)) < len(names):
         of_variables = {column: renamed.get(name, name.strip("{}")) for name, column in columns.items()}
         taken = set(of_variables.values())
-        names = [of_variables.get(at) or name or f"column_{at + 1}" for at, name in enumerate(select.columns)]
+        names = [of_variables.get(at) or name or f"column_{at + 1}" for at, name in enumerate(found.columns)]
         for at in range(len(names)):
             while at not in of_variables and names[at] in taken:
                 names[at] = f"{names[at]}_{at + 1}"
             taken.add(str(names[at]))
-    return Table(
-        sql=select.sql,
-        names=tuple(str(name) for name in names),
-        own=select.columns,
-        columns=columns,
-        missing=missing,
-    )
+    return Table(sql=found.sql, names=tuple(map(str, names)), own=found.columns, columns=columns, missing=missing)
 
 
 # ---- lines of text -----------------------------------------------------------------------------------------------
@@ -241,33 +199,32 @@ _PATTERN: Final = frozenset("*?[{")
 _LONGEST_RANGE: Final = 10_000
 
 
-def _of_text(origin: Piped | Lines, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
+def _of_text(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
     taking = rows.taking
-    filters = [
-        one
-        for one in rows.filters
-        if {effect for effect, _ in effects_of(one)} not in ({"no-blanks"}, {"no-returns"})
-    ]
-    file = text = pipe = ""
-    if isinstance(origin, Lines):
+    harmless = ({"no-blanks"}, {"no-returns"})
+    filters = [one for one in rows.filters if {effect for effect, _ in effects_of(one)} not in harmless]
+    file, text, pipe = _STDIN, "", ""
+    if rows.texts:
         for one in filters:
-            raise _unknown(one)
-        file, text = _STDIN, _lines(origin, scope, by_words=taking.by_words)
-    elif origin.file is not None and not filters:
-        file = _file(origin.file, scope)
+            raise Refusal(_UNKNOWN, one)
+        text = "".join(f"{line}\n" for line in _lines(rows, scope))
+    elif rows.file is not None and not filters:
+        file = _file(rows.file, scope)
     else:
-        pipe = _pipe([*origin.tools, *filters], origin.file, scope)
-        file = _STDIN
+        pipe = _pipe([*rows.tools, *filters], rows.file, scope)
     names: list[str] = []
-    for at, variable in enumerate(rows.variables, 1):
+    for at, variable in enumerate(taking.variables, 1):
         # A name that a chain can use: the variable's, or a number where that cannot be used.
         name = renamed.get(variable, variable.strip("{}"))
         names.append(name if normalise_header(name) and name not in (*names, *_OWN) else f"column_{at}")
-    _note(taking, scope.told, in_line=bool(text))
+    notes = [] if taking.keeps_backslashes else [BACKSLASHES]
+    if not taking.by_words and not text:
+        notes += [LAST_LINE, INCOMPLETE] if taking.loses_last else [INCOMPLETE]
+    scope.told.notes.extend(notes)
     return Table(
         names=tuple(names),
         own=tuple(names),
-        columns={variable: at for at, variable in enumerate(rows.variables)},
+        columns={variable: at for at, variable in enumerate(taking.variables)},
         file=file,
         text=text,
         pipe=pipe,
@@ -277,72 +234,55 @@ def _of_text(origin: Piped | Lines, rows: Rows, scope: Scope, renamed: Mapping[s
     )
 
 
-def _note(taking: Taking, told: Told, *, in_line: bool) -> None:
-    told.notes.extend([] if taking.keeps_backslashes else [BACKSLASHES])
-    if not taking.by_words and not in_line:
-        told.notes.extend([LAST_LINE, INCOMPLETE] if taking.loses_last else [INCOMPLETE])
-
-
-def _file(word: Word, scope: Scope) -> str:
-    name = scope.known(word.text)
+def _file(word: Text, scope: Scope) -> str:
+    name = scope.known(word)
     if not name:
-        raise Refusal("the file of the rows has no name", word.place)
+        raise Refusal("the file of the rows has no name", word)
     if name in (_STDIN, "/dev/stdin"):
         return _STDIN
     return f"./{name}" if name.startswith("-") else name
 
 
-def _pipe(tools: Sequence[ShellCommand], file: Word | None, scope: Scope) -> str:
+def _pipe(tools: Sequence[Command], file: Text | None, scope: Scope) -> str:
     """The pipe of text tools as it is typed; the file is read by the first of them."""
     found: list[str] = []
     for command in tools:
         if command.program not in TEXT_TOOLS:
-            raise _unknown(command)
+            raise Refusal(_UNKNOWN, command)
         for operator, word in command.redirects:
             if operator.symbol != "<" or found:
-                raise Refusal("a redirection of a filter is not translated", operator.place)
+                raise Refusal("a redirection of a filter is not translated", operator)
             file = file or word
-        typed = shlex.join([scope.known(word.text) for word in command.words])
+        typed = shlex.join([scope.known(word) for word in command.words])
         found.append(typed if found or not file else f"{typed} < {shlex.quote(_file(file, scope))}")
     return " | ".join(found)
 
 
-def _unknown(command: ShellCommand) -> CommandRefused:
-    return Refusal(
-        "{command}: what it does to the rows is not known here; write its output into a file",
-        command,
-    )
-
-
-def _lines(rows: Lines, scope: Scope, *, by_words: bool) -> str:
+def _lines(rows: Rows, scope: Scope) -> Sequence[str]:
+    by_words = rows.taking.by_words
     if not rows.are_words:
         text = "\n".join(scope.known(line) for line in rows.texts)
-        lines = text.split() if by_words else text.removesuffix(NEWLINE).split(NEWLINE)
-        return "".join(f"{line}\n" for line in lines)
-    lines = []
+        return text.split() if by_words else text.removesuffix(NEWLINE).split(NEWLINE)
+    lines: list[str] = []
     for item in rows.texts:
-        place = item.place(0, START)
-        for word in _words(item, scope, place):
+        for word in _words(item, scope):
             if NEWLINE in word or (by_words and _BLANKS.search(word)):
-                raise Refusal("a word of the list has a space in it: write the rows into a file, one a line", place)
+                raise Refusal("a word of the list has a space in it: write the rows into a file, one a line", item)
             lines.append(word)
-    return "".join(f"{line}\n" for line in lines)
+    return lines
 
 
-def _words(item: ShellText, scope: Scope, place: LinePlace) -> Sequence[str]:
+def _words(item: Text, scope: Scope) -> Sequence[str]:
     plain = scope.known(item)
     is_split = any(letter.quote is Quote.NONE for letter in item.holes)
     if not any(letter.quote is Quote.NONE for letter in item.letters) or not _PATTERN & set(plain):
         return _BLANKS.split(plain.strip()) if is_split else [plain]
     found = _RANGE.fullmatch(plain)
     if found is None:
-        raise Refusal("a pattern stands in the list, and what it matches is not known here: write the words", place)
+        raise Refusal("a pattern stands in the list, and what it matches is not known here: write the words", item)
     first, last = int(found[1]), int(found[2])
     if abs(last - first) >= _LONGEST_RANGE:
-        raise Refusal(
-            "the list has more than {longest_range} numbers: write them into a file",
-            place,
-            longest_range=Quantity(_LONGEST_RANGE),
-        )
+        too_many = wording("the list has more than {longest_range} numbers: write them into a file")
+        raise Refusal(too_many, item, longest_range=Quantity(_LONGEST_RANGE))
     step = 1 if last >= first else -1
     return [str(number) for number in range(first, last + step, step)]
