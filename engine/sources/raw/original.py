@@ -12,7 +12,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, Final, Protocol, cast
+from typing import IO, BinaryIO, Final, TypeAlias, cast
 
 from engine.errors import InputRefused
 from engine.rows import STANDARD_INPUT, RowPage
@@ -21,37 +21,8 @@ from texts.said import said
 _BLOCK: Final = 1024 * 1024
 
 
-class Original(Protocol):
-    """Bytes that can be read repeatedly."""
-
-    @property
-    def name(self) -> str:
-        """The name in messages and in the journal."""
-        ...
-
-    @property
-    def suffix(self) -> str:
-        """The file suffix, such as `.csv`; "" for none."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the bytes in hexadecimal, as they were at the first reading. Raises `InputRefused`."""
-        ...
-
-    def open(self) -> BinaryIO:
-        """Open the bytes for one more reading. Raises `InputRefused`."""
-        ...
-
-    def check_unchanged(self) -> None:
-        """Check the bytes against the digest. Raises `InputRefused` if they have changed."""
-        ...
-
-
 class FileOnDisk:
     """A regular file that is not empty, as an `Original`; it is opened on first access."""
-
-    __slots__ = ("_digest", "_path")
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -69,7 +40,10 @@ class FileOnDisk:
 
     @property
     def digest(self) -> str:
-        """SHA-256, computed on first access. Raises `InputRefused`, also for a file that cannot hold rows."""
+        """SHA-256 of the bytes, as they were at the first access. Raises `InputRefused`.
+
+        Also for a file that cannot hold rows.
+        """
         if self._digest is None:
             self._refuse_what_is_no_file()
             self._digest = self._digest_now()
@@ -119,8 +93,6 @@ class FileOnDisk:
 class StandardInput:
     """Standard input as an `Original`: read to its end on first access, and kept in a private temporary file."""
 
-    __slots__ = ("__weakref__", "_digest", "_spool", "_stream")
-
     name = STANDARD_INPUT
     suffix = ""
 
@@ -145,7 +117,7 @@ class StandardInput:
     def _kept(self) -> IO[bytes]:
         if self._spool is None:
             try:
-                self._spool = self._keep(self._stream or _standard_stream())
+                self._spool = self._keep(self._stream or self._standard_stream())
             except OSError as error:
                 raise InputRefused(
                     "{file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
@@ -155,13 +127,23 @@ class StandardInput:
                 ) from error
         return self._spool
 
+    def _standard_stream(self) -> BinaryIO:
+        # None if the process was started without standard input.
+        if sys.stdin is None or sys.stdin.closed:
+            raise InputRefused(said("there is no standard input: name a file of rows, or pipe the rows in"))
+        if sys.stdin.isatty():
+            raise InputRefused(said("standard input is the keyboard: pipe the rows in, or name a file of rows"))
+        return sys.stdin.buffer
+
     def _keep(self, stream: BinaryIO) -> IO[bytes]:
         spool = cast("IO[bytes]", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - closed with this object
         weakref.finalize(self, spool.close)
         digest = hashlib.sha256()
         while block := stream.read(_BLOCK):
             digest.update(block)
-            _write(spool, block)
+            view = memoryview(block)
+            while view:
+                view = view[spool.write(view) :]
         if spool.tell() == 0:
             raise empty(self.name)
         self._digest = digest.hexdigest()
@@ -201,6 +183,10 @@ class _Reading(io.RawIOBase):
         return len(data)
 
 
+Original: TypeAlias = FileOnDisk | StandardInput
+"""Bytes that can be read repeatedly, with a name for messages and the journal."""
+
+
 def proven(original: Original, pages: Iterator[RowPage]) -> Iterator[RowPage]:
     """The pages of one reading, followed by the check that the bytes have not changed.
 
@@ -226,18 +212,3 @@ def unreadable(name: str, error: OSError) -> InputRefused:
 def empty(name: str) -> InputRefused:
     """The refusal of an input without a single row."""
     return InputRefused("{file} is empty: a header and rows are expected", file=name)
-
-
-def _write(file: IO[bytes], block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[file.write(view) :]
-
-
-def _standard_stream() -> BinaryIO:
-    # None if the process was started without standard input.
-    if sys.stdin is None or sys.stdin.closed:
-        raise InputRefused(said("there is no standard input: name a file of rows, or pipe the rows in"))
-    if sys.stdin.isatty():
-        raise InputRefused(said("standard input is the keyboard: pipe the rows in, or name a file of rows"))
-    return sys.stdin.buffer

@@ -91,6 +91,7 @@ def _entries(text: DecodedText, above: int, delimiter: str, width: int, *, open_
 
 
 def _quoting(text: DecodedText, line: int, delimiter: str) -> InputRefused:
+    """The refusal of the row that begins on a line, for a fault in its quotes: the slow second reading finds it."""
     with text.open() as file:
         for _ in range(line - 1):
             file.readline(LONGEST_LINE)

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from enum import Enum, auto
+from enum import Enum
 from typing import Final, TypeAlias
 
-from texts.said import ValueRefused, said
+from texts.said import ValueRefused, said, wording
 
 _MOST_DIGITS: Final = 400
 _KEPT_DIGITS: Final = 15
@@ -15,6 +15,7 @@ _PRECISION: Final = Context(prec=_KEPT_DIGITS, rounding=ROUND_HALF_EVEN)
 _SIMPLE: Final = re.compile(r"[1-9]\d{0,14}|(?=.{1,16}$)(0|[1-9]\d*)\.\d*[1-9]")
 """Most numbers, which need no conversion: at most 15 digits, no redundant ones."""
 _SHOWN: Final = 40
+_NO_DATE: Final = wording("{text!r} is no date")
 _ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:[.,]\d+)?Z?)?", re.ASCII)
 _ISO_SPAN: Final = re.compile(r"PT(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:[.,]\d+)?S)?", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
@@ -38,16 +39,8 @@ Cell: TypeAlias = str | bool | CellFault
 """The value of a cell: a text, also for numbers and dates; a boolean; or a fault."""
 
 
-class CellFormat(Enum):
-    """The meaning of the number in a cell."""
-
-    NUMBER = auto()
-    DATE = auto()
-    MOMENT = auto()
-    """A date with a time of day."""
-    TIME = auto()
-    ELAPSED = auto()
-    """A time span, which may exceed 24 hours."""
+CellFormat = Enum("CellFormat", "NUMBER DATE MOMENT TIME ELAPSED")
+"""The meaning of the number in a cell: a MOMENT has a time of day, an ELAPSED time may exceed 24 hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +64,11 @@ def whole_number(text: str | None, most: int) -> int | None:
 
 def address(column: int, row: int) -> str:
     """The address of a cell, such as B7, by its column from 0 and its row from 1."""
-    return f"{column_letters(column)}{row}"
-
-
-def column_letters(column: int) -> str:
-    """The letters of a column, by its number from 0."""
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, _LETTERS)
-        letters = chr(ord("A") + rest) + letters
-    return letters
+    letters, rest = "", column + 1
+    while rest:
+        rest, letter = divmod(rest - 1, _LETTERS)
+        letters = chr(ord("A") + letter) + letters
+    return f"{letters}{row}"
 
 
 def plain_number(text: str) -> str:
@@ -112,7 +99,8 @@ def cell_text(text: str, form: Format, *, since_1904: bool = False) -> str:
     Raises ValueError for an invalid number.
     """
     if form.kind is CellFormat.NUMBER:
-        return _with_zeros(plain_number(text), form.zeros)
+        number = plain_number(text)
+        return number if "." in number else number.zfill(form.zeros + number.startswith("-"))
     seconds = _seconds(text)
     days, second = divmod(seconds, _SECONDS_A_DAY)
     if form.kind is CellFormat.ELAPSED or (form.kind is CellFormat.TIME and days == 0):
@@ -120,7 +108,7 @@ def cell_text(text: str, form: Format, *, since_1904: bool = False) -> str:
     if since_1904:
         day = date(1904, 1, 1)
     elif days == 0:
-        raise _no_date(text)
+        raise ValueRefused(_NO_DATE, text=text[:_SHOWN])
     elif days == _FEIGNED:
         raise ValueError(said("29 February 1900 was no day"))
     else:
@@ -139,7 +127,7 @@ def iso_date(text: str) -> str:
     except ValueError:
         match = None
     if match is None:
-        raise _no_date(text)
+        raise ValueRefused(_NO_DATE, text=text[:_SHOWN])
     return f"{match[1]} {match[2]}" if match[2] else match[1]
 
 
@@ -152,22 +140,11 @@ def iso_time(text: str) -> str:
     return _clock(hours * 3600 + minutes * 60 + seconds)
 
 
-def _with_zeros(number: str, zeros: int) -> str:
-    if not zeros or "." in number:
-        return number
-    sign, digits = ("-", number[1:]) if number.startswith("-") else ("", number)
-    return sign + digits.zfill(zeros)
-
-
 def _seconds(text: str) -> int:
     days = Decimal(plain_number(text))
     if not 0 <= days <= _LAST_DAY:
-        raise _no_date(text)
+        raise ValueRefused(_NO_DATE, text=text[:_SHOWN])
     return int((days * _SECONDS_A_DAY).to_integral_value())
-
-
-def _no_date(text: str) -> ValueError:
-    return ValueRefused("{text!r} is no date", text=text[:_SHOWN])
 
 
 def _clock(seconds: int) -> str:

@@ -6,10 +6,12 @@ Elements are matched by their local names, so the strict dialect and documents w
 import os
 import posixpath
 import re
+import sys
 import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import IO, Final, cast
@@ -28,13 +30,11 @@ from engine.sources.workbook.sheet import (
     SheetRow,
     an_error,
     bad_value,
-    misplaced,
     open_sheet,
     out_of_order,
     too_long,
-    unreadable_texts,
 )
-from texts.said import Quantity, said
+from texts.said import Quantity, said, wording
 
 _ROOT: Final = "_rels/.rels"
 _BINARY: Final = "xl/workbook.bin"
@@ -65,9 +65,8 @@ def opens(sample: Sample) -> Table | None:
     if archive is None:
         return None
     if _BINARY in archive.parts:
-        raise InputRefused(
-            "{file} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8", file=archive.name
-        )
+        binary = wording("{file} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8")
+        raise InputRefused(binary, file=archive.name)
     if _ROOT in archive.parts and any(part.startswith("xl/") for part in archive.parts):
         return open_sheet(sample, _book(archive))
     return None
@@ -95,7 +94,7 @@ def _book(archive: Archive) -> Book:
     strings = cache(partial(_shared_strings, archive, _joined(folder, texts) if texts else ""))
 
     def rows(sheet: str) -> Iterator[SheetRow]:
-        return _rows(archive, parts[sheet], _Values(archive.name, strings(), formats, since_1904=since_1904))
+        return _rows(archive, parts[sheet], _Values(archive.name, strings(), formats, since_1904))
 
     return Book(
         words=said("an Excel workbook"),
@@ -125,7 +124,8 @@ def _rows(archive: Archive, part: str, values: "_Values") -> Iterator[SheetRow]:
             where = attributes.get("r")
             column = _column(where.removesuffix(label)) if where else place + 1
             if where and column < 0:
-                raise misplaced(archive.name, where, number)
+                misplaced = wording("{file} is broken: a cell in row {row} says that it is {cell!r}")
+                raise InputRefused(misplaced, file=archive.name, row=number, cell=where[:20])
             if not place < column < LAST_COLUMN:
                 raise out_of_order(archive.name, min(column, LAST_COLUMN), number)
             place = column
@@ -152,16 +152,14 @@ def _column(letters: str) -> int:
     return place - 1
 
 
+@dataclass(frozen=True, slots=True)
 class _Values:
     """The values of cells, by the strings and formats of their workbook."""
 
-    __slots__ = ("_formats", "_name", "_since_1904", "_strings")
-
-    def __init__(self, name: str, strings: "SpilledStrings", formats: Sequence[Format], *, since_1904: bool) -> None:
-        self._name = name
-        self._strings = strings
-        self._formats = formats
-        self._since_1904 = since_1904
+    name: str
+    strings: "SpilledStrings"
+    formats: Sequence[Format]
+    since_1904: bool
 
     def of(self, attributes: Attributes, inner: Inner, row: int) -> Cell:  # noqa: PLR0911 - a list of kinds
         kind = attributes.get("t", "n")
@@ -173,13 +171,13 @@ class _Values:
         if not text:
             # A formula with an empty text as its result has the type of a text.
             return "" if kind == "str" or "f" not in begun else NO_VALUE
-        if kind == "s":
-            return self._shared(text, row)
         try:
+            if kind == "s":
+                return self._shared(text, row)
             if kind == "n":
                 style = _number(attributes.get("s"))
-                form = self._formats[style] if style < len(self._formats) else PLAIN
-                return cell_text(text, form, since_1904=self._since_1904)
+                form = self.formats[style] if style < len(self.formats) else PLAIN
+                return cell_text(text, form, since_1904=self.since_1904)
             if kind == "d":
                 return iso_date(text.strip())
         except ValueError as error:
@@ -193,14 +191,10 @@ class _Values:
     def _shared(self, text: str, row: int) -> str:
         number = whole_number(text.strip(), _MOST_TEXTS)
         try:
-            return self._strings[-1 if number is None else number]
+            return self.strings[-1 if number is None else number]
         except IndexError:
-            raise InputRefused(
-                "{file} is broken: it has no text number {number}, which row {row} refers to",
-                file=self._name,
-                number=text[:20],
-                row=row,
-            ) from None
+            missing = wording("{file} is broken: it has no text number {number}, which row {row} refers to")
+            raise InputRefused(missing, file=self.name, number=text[:20], row=row) from None
 
 
 def _text(inner: Inner, within: str) -> tuple[str, Sequence[str]]:
@@ -286,17 +280,19 @@ def _shared_strings(archive: Archive, part: str) -> "SpilledStrings":
     try:
         for tag, _, inner in archive.elements(part, "t", "rPh", "extLst", whole=("si",)) if part else ():
             if inner is None:
-                raise InputRefused(
-                    "{file}: text number {number} of its cells is longer than {most} characters",
-                    file=archive.name,
-                    number=len(strings),
-                    most=Quantity(LONGEST_CELL),
-                )
+                longer = wording("{file}: text number {number} of its cells is longer than {most} characters")
+                number, most = len(strings), Quantity(LONGEST_CELL)
+                raise InputRefused(longer, file=archive.name, number=number, most=most)
             if tag == "si":
                 strings.append(unescaped(_text(inner, "t")[0]))
         strings.finish()
     except OSError as error:
-        raise unreadable_texts(archive.name, error) from error
+        raise InputRefused(
+            "the texts of {file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
+            "folder with TMPDIR",
+            file=archive.name,
+            error=error.strerror or error,
+        ) from error
     return strings
 
 
@@ -322,18 +318,14 @@ class SpilledStrings:
     order, and many are read at once. Raises OSError if the disk is full.
     """
 
-    __slots__ = ("__weakref__", "_at", "_count", "_first", "_index", "_places", "_texts", "_window")
-
     def __init__(self) -> None:
         # Both files are unnamed, and are closed with this object.
         self._texts = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
         self._places = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
         weakref.finalize(self, self._texts.close)
         weakref.finalize(self, self._places.close)
-        self._index = array("Q", (0,))
-        self._at = 0
-        self._count = 0
-        self._first = 0
+        self._places.write(bytes(_PLACE))
+        self._at = self._count = self._first = 0
         self._window: list[str] = []
 
     def __len__(self) -> int:
@@ -346,13 +338,10 @@ class SpilledStrings:
         self._texts.write(data)
         self._at += len(data)
         self._count += 1
-        self._index.append(self._at)
-        if len(self._index) >= _WAITING // _PLACE:
-            self._spill()
+        self._places.write(self._at.to_bytes(_PLACE, sys.byteorder))
 
     def finish(self) -> None:
         """End the appending, and prepare to read."""
-        self._spill()
         self._texts.flush()
         self._places.flush()
 
@@ -376,7 +365,3 @@ class SpilledStrings:
             places = places[: len(places) // 2 + 1]
         data = os.pread(self._texts.fileno(), places[-1] - start, start)
         return [data[one - start : other - start].decode() for one, other in pairwise(places)]
-
-    def _spill(self) -> None:
-        self._index.tofile(self._places)
-        self._index = array("Q")

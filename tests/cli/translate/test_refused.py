@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cli.terminal.exits import CommandRefused, Exit
 from cli.translate.findings import Told
 from cli.translate.translation import Translation, translate_all
-from cli.translate.words import Word, lex
+from cli.translate.shell import Text, lex
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.chain import parse
 from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, off, option, post, translated, values_of
@@ -389,7 +389,7 @@ QUOTING = st.text(st.sampled_from("ab'\"\\ \n"), max_size=14)
 
 
 def words(line: str) -> list[str]:
-    return [token.plain for token in lex(line, Told()) if isinstance(token, Word)]
+    return [token.plain for token in lex(line, Told()) if isinstance(token, Text)]
 
 
 IN_BASH = """eval "words=($1

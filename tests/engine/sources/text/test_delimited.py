@@ -131,7 +131,7 @@ TOO_LONG = "line 2, column 3: a cell begins that is longer than 1000000 characte
         ("\n \n", "is empty"),
         (BOM, "is empty"),
         ("sep=;\n\n", "is empty"),
-        ("id;b; ID \n1;2;3\n", "columns 1 and 3 of the header have the same name, 'ID'"),
+        ("id;b; ID \n1;2;3\n", "column 1 and column 3 of the header have the same name, 'ID'"),
         ("id; ;x\n1;2;3\n", "column 2 of the header has no name"),
         ("17;100,50\n18;3\n", "line 1: the first line holds numbers (17, 100,50) where the names"),
         (
@@ -292,7 +292,7 @@ def test_a_row_that_is_refused(tmp_path: Path, line: str, says: str) -> None:
         ('{"id": 1', "line 1, column 9: this is not JSON"),
         ("{}", "line 1: the first object is empty"),
         ('{"": 1}', "column 1 of the header has no name"),
-        ('{"id": 1, "ID ": 2}', "columns 1 and 2 of the header have the same name, 'ID'"),
+        ('{"id": 1, "ID ": 2}', "column 1 and column 2 of the header have the same name, 'ID'"),
         ('{"id": {"a": 1}}', "line 1: 'id' holds an object"),
     ],
 )
