@@ -295,7 +295,7 @@ def _whole_values(data: Text, told: Told) -> Iterator[Text]:
             ends.append(at)
         elif at == seen.index("&", start):
             key = seen[start:at].lstrip().partition("=")[0]
-            told.fault(findings.AMPERSAND, data.at(at), key=key)
+            told.fault(findings.NOT_ENCODED, data.at(at), key=key, char="&")
     for before, end in pairwise([-1, *ends, len(seen)]):
         if (part := data[before + 1 : end].stripped()).letters:
             yield part
@@ -313,19 +313,15 @@ def _decoded(value: Text, key: str, told: Told) -> Text:
     seen_before: set[str] = set()
     done = 0
     for code in _CODES.finditer(_own(value)):
-        place = value.at(code.start())
-        match code[0]:
-            case "+":
-                what, meant = findings.PLUS, " " if is_whole else "+"
-            case "%":
-                what, meant = findings.PERCENT, "%"
-            case codes:
-                what, meant = findings.ENCODED_BY_HAND, _characters(codes, place)
-        if what.what not in seen_before and not is_whole:
-            told.fault(what, place, key=key, code=code[0][:3])
-        seen_before.add(what.what)
-        letters += value.letters[done : code.start()]
-        letters += [Letter(char, place, Quote.GIVEN) for char in meant]
+        place, mark = value.at(code.start()), code[0]
+        is_code = mark not in ("+", "%")
+        meant = _characters(mark, place) if is_code else " " if mark == "+" and is_whole else mark
+        kind = "code" if is_code else mark
+        if kind not in seen_before and not is_whole:
+            fault = findings.ENCODED_BY_HAND if is_code else findings.NOT_ENCODED
+            told.fault(fault, place, key=key, code=mark[:3], char=mark)
+        seen_before.add(kind)
+        letters += [*value.letters[done : code.start()], *(Letter(char, place, Quote.GIVEN) for char in meant)]
         done = code.end()
     return value.having([*letters, *value.letters[done:]])
 

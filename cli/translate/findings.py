@@ -107,8 +107,6 @@ def named(text: str) -> str:
 
 # ---- the shell ---------------------------------------------------------------------------------------------------
 
-_UNDEFINED: Final = wording("the shell takes whatever it has by that name: nothing, where it has none")
-
 QUOTE_TOO_MANY: Final = Fault(
     "unbalanced-quote",
     wording("a {quote} too many: it opens a string that nothing closes"),
@@ -136,22 +134,16 @@ NEVER_EXPANDS: Final = Fault(
 GIVEN_BY_HAND: Final = Fault(
     "not-defined",
     wording("${name} is not defined in the line"),
-    _UNDEFINED,
+    wording("the shell takes whatever it has by that name: nothing, where it has none"),
     wording("the value given with --set stands there"),
 )
-NOT_DEFINED: Final = Fault(
-    "not-defined",
-    wording("${name} is not defined in the line"),
-    _UNDEFINED,
-    wording("{{{name}}} is a placeholder: add --set {name}=VALUE to the command, which asks for it otherwise"),
+NOT_DEFINED: Final = GIVEN_BY_HAND._replace(
+    instead=wording("{{{name}}} is a placeholder: add --set {name}=VALUE to the command, which asks for it otherwise")
 )
-PARAMETER: Final = Fault(
-    "not-defined",
-    wording("${name} is not defined in the line"),
-    _UNDEFINED,
-    wording(
+PARAMETER: Final = GIVEN_BY_HAND._replace(
+    instead=wording(
         ":{name} is a parameter of the select: add --set {name}=VALUE to the command, which asks for it otherwise"
-    ),
+    )
 )
 DOLLAR_EATEN: Final = Fault(
     "dollar-eaten",
@@ -216,23 +208,11 @@ NO_ARGUMENTS: Final = Fault(
     wording("the step is sent without arguments: some of the vendor's recipes do so, its documentation does not"),
     wording("arg{number}={{}} is sent"),
 )
-PLUS: Final = Fault(
+NOT_ENCODED: Final = Fault(
     "not-encoded",
-    wording("a + stands in {key} and is not form-encoded"),
-    wording("it arrives as a space"),
-    wording("it is sent as the + that it is"),
-)
-PERCENT: Final = Fault(
-    "not-encoded",
-    wording("a % stands in {key} and is not form-encoded"),
-    wording("it arrives as itself or the half of a code, as it happens"),
-    wording("it is sent as the % that it is"),
-)
-AMPERSAND: Final = Fault(
-    "not-encoded",
-    wording("an & stands in {key} and is not form-encoded"),
-    wording("{key} ends before it, and what follows is taken for another field"),
-    wording("it is sent as the & that it is"),
+    wording("{char} stands in {key} and is not form-encoded"),
+    wording("a + arrives as a space, a % as the half of a code, and at an & the value ends"),
+    wording("it is sent as the {char} that it is"),
 )
 ENCODED_BY_HAND: Final = Fault(
     "encoded-by-hand",
@@ -266,11 +246,6 @@ BARE_NUMBER: Final = Fault(
 )
 
 # ---- the rows ----------------------------------------------------------------------------------------------------
-
-_REFUSED_SELECT: Final = wording("the database refuses the select, the loop has no rows, and nothing says so")
-_SELECT_LEFT: Final = wording(
-    "the select is left as it is: mend it before you run the command, which says what the database said"
-)
 
 HEADINGS_ARE_ROWS: Final = Fault(
     "output-form",
@@ -316,13 +291,7 @@ SPACES: Final = Fault(
 )
 NO_SUCH_ALIAS: Final = Fault(
     "no-such-alias",
-    wording("{names} is used in the select, which has no table of that name"),
-    _REFUSED_SELECT,
-    _SELECT_LEFT,
-)
-NO_SUCH_ALIASES: Final = Fault(
-    "no-such-alias",
-    wording("{names} are used in the select, which has no tables of these names"),
-    _REFUSED_SELECT,
-    _SELECT_LEFT,
+    wording("the select uses {names}, and has no table of such a name"),
+    wording("the database refuses the select, the loop has no rows, and nothing says so"),
+    wording("the select is left as it is: mend it before you run the command, which says what the database said"),
 )

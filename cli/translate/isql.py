@@ -82,8 +82,8 @@ def read_select(text: Text, told: Told, *, apart: bool, glue: str = "") -> LineS
     sql = statement(text)
     tokens = tokens_of(sql)
     if wrong := _undefined(tokens):
-        fault = findings.NO_SUCH_ALIAS if len(wrong) == 1 else findings.NO_SUCH_ALIASES
-        told.fault(fault, text.at(wrong[0].start), names=tuple(named(one.text) for one in wrong))
+        names = tuple(named(one.text) for one in wrong)
+        told.fault(findings.NO_SUCH_ALIAS, text.at(wrong[0].start), names=names)
     items, end = _select_list(tokens, text)
     is_union = any(token.word == "union" and not token.depth for token in tokens[end:])
     parts = _parts(items[0], glue) if apart and len(items) == 1 and not is_union else None
@@ -91,7 +91,7 @@ def read_select(text: Text, told: Told, *, apart: bool, glue: str = "") -> LineS
         told.notes.append(said(_TAKEN_APART, mark=glue or " "))
         columns = ", ".join(sql[part[0].start : part[-1].end] for part in parts)
         sql = sql[: items[0][0].start] + columns + sql[items[0][-1].end :]
-    names = tuple(_column(item) for item in parts or items)
+    columns_named = tuple(_column(item) for item in parts or items)
     are_fields = all(len(item) == 1 or item[-2].text == "." for item in items)
     is_list, has_headings = False, True
     for setting in text.plain.casefold().split(";"):
@@ -103,7 +103,9 @@ def read_select(text: Text, told: Told, *, apart: bool, glue: str = "") -> LineS
                 has_headings = value[0] == "on" if value else not has_headings
             case [word, *_] if word != "set":
                 break
-    return LineSelect(sql.strip(), is_list, has_headings and not is_list, names, are_fields, parts is not None)
+    return LineSelect(
+        sql.strip(), is_list, has_headings and not is_list, columns_named, are_fields, parts is not None
+    )
 
 
 def statement(text: Text) -> str:

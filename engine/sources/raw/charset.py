@@ -251,11 +251,12 @@ def _verdict_on(original: Original) -> _Verdict:
     # With words in UTF-8 it is UTF-8 with a fault, or has two encodings.
     if not words or any(_UTF_8_LETTERS.search(word.data) for word in words):
         return None
-    weights = {codec: sum(_likeliness(word.data, codec) for word in words) for codec in NAMES}
-    fitting = sorted((codec for codec in NAMES if _fits(words, codec)), key=lambda codec: -weights[codec])
-    if not fitting or max(weights.values()) - weights[fitting[0]] > _CLEARLY:
+    found = {codec: _weight(words, codec) for codec in NAMES}
+    best = max(weight for weight, _ in found.values())
+    fitting = sorted((codec for codec in NAMES if found[codec][1]), key=lambda codec: -found[codec][0])
+    if not fitting or best - found[fitting[0]][0] > _CLEARLY:
         return None
-    likely = [codec for codec in fitting if weights[fitting[0]] - weights[codec] <= _CLEARLY]
+    likely = [codec for codec in fitting if found[fitting[0]][0] - found[codec][0] <= _CLEARLY]
     other = _other_witness(words, fitting[0])
     if other in fitting and other not in likely:
         likely.append(other)
@@ -295,47 +296,39 @@ def _other_witness(words: Sequence[_Word], codec: str) -> str | None:
     return None if not marks or marks.get(codec) == min(marks.values()) else min(marks, key=marks.__getitem__)
 
 
-def _likeliness(data: bytes, codec: str) -> float:
-    """The log-likelihood of a word as Russian text: its letters, and the places of its capitals.
+def _weight(words: Sequence[_Word], codec: str) -> tuple[float, bool]:
+    """The log-likelihood of the words as Russian text, and whether they can be such a text at all.
 
-    KOI8-R and CP1251 have upper and lower case swapped.
+    It comes of the letters, and of the places of capitals: KOI8-R and CP1251 have upper and lower case swapped. A
+    text is nearly all Cyrillic letters, not mixed with Latin ones, as Müller would be, read as Mьller in CP1251.
     """
-    text = _decoded(data, codec)
-    if not text:
-        return len(data) * _STRANGE * 2
-    letters = "".join(letter for letter in text if letter.casefold() in _LETTER)
-    high = [letter for letter in text if not letter.isascii()]
-    full = len(high) >= _FULL_WORD
-    total = 0.0
-    if len(letters) > 1 and (letters.islower() or letters.isupper()):
-        total = (_LOWER if letters.islower() else _UPPER) if full else _TITLE
-    elif len(letters) > 1:
-        total = _TITLE if letters.istitle() else _MIXED
-    for letter in high:
-        if not _is_known(letter):
-            total += _STRANGE
-        else:
-            total += _LETTER.get(letter.casefold(), _SIGN) if full else _ANY_LETTER
-    return total
-
-
-def _fits(words: Sequence[_Word], codec: str) -> bool:
-    """Whether the words are nearly all Cyrillic letters, not mixed with Latin ones.
-
-    For example, Müller in a Western European encoding would be Mьller in CP1251.
-    """
-    high = letters = strange = mixed = 0
+    total, fits = 0.0, True
+    high = known = strange = mixed = 0
     for word in words:
         text = _decoded(word.data, codec)
         if not text:
-            return False
-        of_word = sum(letter.casefold() in _LETTER or letter == "№" for letter in text)
+            total += len(word.data) * _STRANGE * 2
+            fits = False
+            continue
         above = [letter for letter in text if not letter.isascii()]
+        letters = "".join(letter for letter in text if letter.casefold() in _LETTER)
+        full = len(above) >= _FULL_WORD
+        if len(letters) > 1 and (letters.islower() or letters.isupper()):
+            total += (_LOWER if letters.islower() else _UPPER) if full else _TITLE
+        elif len(letters) > 1:
+            total += _TITLE if letters.istitle() else _MIXED
+        for letter in above:
+            if not _is_known(letter):
+                strange += 1
+                total += _STRANGE
+            else:
+                total += _LETTER.get(letter.casefold(), _SIGN) if full else _ANY_LETTER
         high += len(above)
-        letters += of_word
-        strange += sum(not _is_known(letter) for letter in above)
+        of_word = len(letters) + text.count("№")
+        known += of_word
         mixed += len(above) < len(text) and of_word > 0
-    return letters >= _MOSTLY * high and strange <= _HARDLY * high and mixed <= _RARELY * len(words)
+    fits = fits and known >= _MOSTLY * high and strange <= _HARDLY * high and mixed <= _RARELY * len(words)
+    return total, fits
 
 
 def _is_plain(text: str) -> bool:
