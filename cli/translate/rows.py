@@ -19,7 +19,6 @@ from cli.translate.shell import (
     NOT_TRANSLATED,
     TEXT_TOOLS,
     Command,
-    Field,
     Letter,
     Pipeline,
     Quote,
@@ -68,11 +67,6 @@ class Rows:
     are_words: bool = False
     file: Text | None = None
     tools: tuple[Command, ...] = ()
-
-    def variable_of(self, letter: Letter) -> str:
-        """The variable of a value of the row: of a field of its line, the one that it has become."""
-        value = letter.stands_for
-        return self.taking.variables[value.number - 1] if isinstance(value, Field) else letter.name
 
 
 def assigned(pipeline: Pipeline) -> list[tuple[str, Text]]:

@@ -3,18 +3,20 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import HOLE, Refusal, Told
+from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told
 from cli.translate.isql import bind, read_select, statement
 from cli.translate.options import AWK, CUT, options_of
 from cli.translate.rows import PRINTERS, Rows, effects_of, rows_within, stages_within
-from cli.translate.shell import AWKS, NEWLINE, Command, Field, Letter, Lookup, Quote, Taking, Text
+from cli.translate.shell import AWKS, NEWLINE, Command, Letter, Quote, Taking, Text
 from texts.remedies import PROGRAM
 from texts.said import said, wording
 
+_FIELD: Final = "{{field_{}}}"
+"""The name of a field of a line, by its number."""
 _IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 AS_ONE: Final = said("a value with a space in it is several words for this loop; the run takes it whole")
 _NOTHING_IS_RUN: Final = wording(
@@ -45,12 +47,22 @@ _SELECT: Final = re.compile(
 _IDS: Final = {("abonents", "contract_number"): "abonent_id", ("users", "login"): "user_id"}
 
 
+class Lookup(NamedTuple):
+    """What a select finds for each row: the `id` of the one whose `key` is a variable of the row, or a known text."""
+
+    id: str
+    key: str
+    variable: Letter | None
+    text: str
+
+
 @dataclass(slots=True)
 class Scope:
     """The known variables: `of_row` from the loop, `values` set by the line, `given` from the caller.
 
-    A value that cannot be read is the refusal to raise where it is used. `asked` are the given names that were used,
-    `fields` and `lookups` what commands of the loop take out of each row.
+    A value that cannot be read is the refusal to raise where it is used. `asked` are the given names that were used.
+    `fields` and `lookups` are what commands of the loop take out of each row: fields of the line that stands in a
+    variable, `parted` by a character, "" for white space, each with the variable that it is given to, if any.
     """
 
     given: Mapping[str, str]
@@ -58,7 +70,8 @@ class Scope:
     told: Told = field(default_factory=Told)
     asked: set[str] = field(default_factory=set)
     of_row: tuple[str, ...] = ()
-    fields: list[Field] = field(default_factory=list)
+    fields: dict[str, str] = field(default_factory=dict)
+    parted: tuple[str, str, LinePlace] = ("", "", START)
     lookups: list[Lookup] = field(default_factory=list)
 
     def within(self, of_row: tuple[str, ...]) -> "Scope":
@@ -83,13 +96,13 @@ class Scope:
 
     def set_for_row(self, name: str, text: Text) -> None:
         """Set a variable of each row. Raises `CommandRefused` for a command that is not understood."""
-        value = self.value_of(text)
-        match value.letters:
-            case [Letter(stands_for=Field(name="") as found)]:
-                named_field = replace(found, name=name)
-                self.fields[self.fields.index(found)] = named_field
-                value = value.having([value.letters[0]._replace(stands_for=named_field)])
-        self.values[name] = value
+        self.values[name] = value = self.value_of(text)
+        if value.plain == HOLE and value.letters[0].name in self.fields:
+            self.fields[value.letters[0].name] = self.fields[value.letters[0].name] or name
+
+    def found(self, letter: Letter) -> Lookup | None:
+        """What a select finds for each row in the place of a letter."""
+        return next((one for one in self.lookups if letter.name == f"{{{one.id}}}"), None)
 
     def value_of(self, text: Text) -> Text:
         """The text with what the line sets in place of its variables, and what its commands find in place of them.
@@ -170,37 +183,41 @@ class Scope:
 
     # ---- commands within ----
 
-    def _field(self, command: Letter) -> Field | None:
-        """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; None for what is none of a row.
+    def _field(self, command: Letter) -> str:
+        """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; "" for what is none of a row.
 
         Raises `CommandRefused` for a command that changes a value of the row.
         """
         match stages_within(command):
-            case [Command(words=(echo, *_, text), redirects=()), *filters] if echo.plain in PRINTERS and filters:
+            case (Command(words=(echo, *_, text), redirects=()), *filters) if echo.plain in PRINTERS and filters:
                 letters = text.letters
-            case [Command(redirects=((operator, text),)), *_] as filters if operator.symbol == "<<<":
-                letters = text.letters
+            case (Command(redirects=((operator, text),)), *_) as stages if operator.symbol == "<<<":
+                letters, filters = text.letters, list(stages)
             case _:
-                return None
+                return ""
         if len(letters) != 1 or any(one.label for one in filters):
-            return None
+            return ""
         line = letters[0]
-        if not (line.name in self.of_row if line.name else isinstance(line.stands_for, Field | Lookup)):
-            return None
+        is_found = line.name in self.fields or self.found(line) is not None
+        if line.name not in self.of_row and not is_found:
+            return ""
         for at, one in enumerate(filters):
             if at or one.program not in (*AWKS, "cut"):
                 raise Refusal(_CHANGED, one)
         taken = _taken(filters[0])
         if taken is None:
             raise Refusal(_NO_FIELD, filters[0])
-        if not line.name:
-            name = line.stands_for.name if isinstance(line.stands_for, Field) else "…"
-            raise Refusal(_NO_LINE, command, line=name)
-        found = Field(line.name, *taken, command.place)
-        self.fields.append(found)
-        return found
+        if is_found:
+            raise Refusal(_NO_LINE, command, line=self.fields.get(line.name) or "…")
+        if not self.fields:
+            self.parted = (line.name, taken[0], command.place)
+        elif self.parted[:2] != (line.name, taken[0]):
+            raise Refusal("the fields of a line are read where one character parts all of them", command)
+        name = _FIELD.format(taken[1])
+        self.fields.setdefault(name, "")
+        return name
 
-    def _lookup(self, command: Letter) -> Lookup:
+    def _lookup(self, command: Letter) -> str:
         """What a select finds for each row. Raises `CommandRefused` for what a run does not find by itself."""
         rows = rows_within(command, Taking(("id",)))
         if rows.sql is None:
@@ -217,14 +234,14 @@ class Scope:
         if found is None or id_ is None or (found["value"] != HOLE and HOLE in found["value"]):
             raise Refusal(_NO_LOOKUP, command)
         key, is_known = found["key"].casefold(), found["value"] != HOLE
-        variable = None if is_known else text.holes[0]
-        lookup = Lookup(id_, key, variable, found["value"] if is_known else "", command.place)
-        self.lookups.append(lookup)
+        lookup = Lookup(id_, key, None if is_known else text.holes[0], found["value"] if is_known else "")
         self.told.fault(findings.LOOKED_UP, command, id=id_, key=key)
-        first = next(one for one in self.lookups if one.key == key)
-        if (first.text, _known_by(first)) != (lookup.text, _known_by(lookup)):
-            raise Refusal("a row is found by one {key}, and this is a second one", command, key=key)
-        return lookup
+        for one in self.lookups:
+            is_same = (one.variable and one.variable.name) == (lookup.variable and lookup.variable.name)
+            if one.key == key and not (is_same and one.text == lookup.text):
+                raise Refusal("a row is found by one {key}, and this is a second one", command, key=key)
+        self.lookups.append(lookup)
+        return f"{{{id_}}}"
 
     def in_columns(self, rows: Rows, used: Iterable[Text]) -> Rows:
         """The rows with the fields of their lines as variables; unchanged where none is taken so.
@@ -233,22 +250,17 @@ class Scope:
         """
         if not self.fields:
             return rows
-        first, taking = self.fields[0], rows.taking
-        for one in self.fields:
-            if (one.line, one.delimiter) != (first.line, first.delimiter):
-                raise Refusal("the fields of a line are read where one character parts all of them", one)
-        if taking.variables != (first.line,) or taking.delimiter not in ("", NEWLINE):
-            raise Refusal(_NO_LINE, first)
+        taking, (line, delimiter, place) = rows.taking, self.parted
+        if taking.variables != (line,) or taking.delimiter not in ("", NEWLINE):
+            raise Refusal(_NO_LINE, place, line=line)
         for letter in (letter for text in used for letter in text.holes):
-            if letter.name == first.line:
-                raise Refusal("${line} is used as a whole, and taken apart as well", letter, line=first.line)
+            if letter.name == line:
+                raise Refusal("${line} is used as a whole, and taken apart as well", letter, line=line)
         if taking.by_words:
             self.told.notes.append(AS_ONE)
-        names: dict[int, str] = {}
-        for one in self.fields:
-            names[one.number] = names.get(one.number) or one.name
-        variables = tuple(names.get(number) or f"field_{number}" for number in range(1, max(names) + 1))
-        apart = replace(taking, variables=variables, delimiter=first.delimiter, by_words=False, is_open=True)
+        last = max(int(name.strip("{field_}")) for name in self.fields)
+        self.of_row = tuple(_FIELD.format(number) for number in range(1, last + 1))
+        apart = replace(taking, variables=self.of_row, delimiter=delimiter, by_words=False, is_open=True)
         return replace(rows, taking=apart)
 
 
@@ -292,7 +304,3 @@ def _taken(command: Command) -> tuple[str, int] | None:
     if number is None or len(delimiter) != 1:
         return None
     return "" if delimiter == " " else delimiter, int(number[1])
-
-
-def _known_by(lookup: Lookup) -> object:
-    return lookup.variable and lookup.variable.stands_for

@@ -1,4 +1,4 @@
-"""A shell line as bash reads it: words, each character with its quoting and its place, then commands, pipes and loops.
+"""A shell line as bash reads it: words, each character with its quoting and place, then commands, pipes and loops.
 
 Nothing is run or expanded: a variable stays a variable, and a command within `$(…)` its words. A line with an
 unbalanced quote, which bash rejects, is read as most likely intended, with a finding.
@@ -23,41 +23,16 @@ Quote = Enum("Quote", "NONE SINGLE DOUBLE ESCAPED GIVEN")
 """The quoting of a character; a GIVEN one is not from the line, but of a given value, or what a code stands for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a row: the variable of its line, what parts the fields, "" for white space, and its number.
-
-    `name` is the variable that it is given to, if any.
-    """
-
-    line: str
-    delimiter: str
-    number: int
-    place: LinePlace
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """What a select finds for each row: the `id` of the one whose `key` is a variable of the row, or a known text."""
-
-    id: str
-    key: str
-    variable: "Letter | None"
-    text: str
-    place: LinePlace
-
-
 class Letter(NamedTuple):
     """A character of a word. `$name` or `$(…)` is one, HOLE, and `stands_for` that variable, or those commands.
 
-    A command that is understood becomes the field or the look-up that it is.
+    What is found in a row without a variable of the shell has a name in braces, which no such variable has.
     """
 
     char: str
     place: LinePlace
     quote: Quote
-    stands_for: "str | tuple[Token, ...] | Field | Lookup" = ""
+    stands_for: "str | tuple[Token, ...]" = ""
 
     @property
     def name(self) -> str:
@@ -72,7 +47,7 @@ class Letter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A word, or a part of one, without its quotes. `kept` is it with its inner quotes, where that may be intended."""
+    """A word, or a part of one, without its quotes; `kept` with its inner quotes, where that may be intended."""
 
     letters: tuple[Letter, ...]
     place: LinePlace
@@ -85,7 +60,7 @@ class Text:
 
     @property
     def holes(self) -> list[Letter]:
-        """What is not known, in order: variables, commands, fields and look-ups."""
+        """What is not known, in order."""
         return [letter for letter in self.letters if letter.char == HOLE]
 
     def __getitem__(self, part: slice) -> "Text":

@@ -11,7 +11,7 @@ from cli.translate.findings import Refusal, Told, named
 from cli.translate.isql import TEXTS, bind, read_select, with_parameters
 from cli.translate.rows import Rows, effects_of
 from cli.translate.scope import Scope, undefined
-from cli.translate.shell import AWKS, NEWLINE, TEXT_TOOLS, Command, Field, Letter, Lookup, Quote, Text
+from cli.translate.shell import AWKS, NEWLINE, TEXT_TOOLS, Command, Letter, Quote, Text
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
 from texts.said import Quantity, said, wording
@@ -58,9 +58,6 @@ class Table:
 
     def column_of(self, letter: Letter) -> int:
         """The column of a variable. Raises `CommandRefused` where it is not a single one."""
-        value = letter.stands_for
-        if isinstance(value, Field):
-            return value.number - 1
         if letter.name not in self.columns:
             raise Refusal(self.missing[letter.name], letter)
         return self.columns[letter.name]
@@ -70,7 +67,7 @@ class Table:
 
         White space leaves no value empty: a line with too few is refused, and a blank one passed over.
         """
-        if not isinstance(letter.stands_for, Field) and letter.name not in self.columns:
+        if letter.name not in self.columns:
             return False
         if self.sql:
             return len(self.names) == 1
@@ -121,9 +118,9 @@ class OneLiner:
 
         Raises `CommandRefused` where the value must be known.
         """
-        if isinstance(letter.stands_for, Lookup):
-            return letter.stands_for.id
-        if self._is_of_row(letter):
+        if found := self.scope.found(letter):
+            return found.id
+        if letter.name in self.scope.of_row:
             name = self.table.names[self.table.column_of(letter)]
         elif letter.name in self.table.names or not _NAME.fullmatch(letter.name):
             raise undefined(letter)
@@ -131,14 +128,14 @@ class OneLiner:
             name = letter.name
         for lookup in self.scope.lookups:
             if name == lookup.key:
-                raise Refusal(_NAMES_THE_ROW, letter, name=letter.name or name, id=lookup.id, key=name)
+                raise Refusal(_NAMES_THE_ROW, letter, name=letter.name.strip("{}"), id=lookup.id, key=name)
         return name
 
     def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
         """Whether its values are texts even when they are digits; what is wrong with its use is told."""
-        if isinstance(letter.stands_for, Lookup):
+        if self.scope.found(letter):
             return False
-        if not self._is_of_row(letter):
+        if letter.name not in self.scope.of_row:
             told.fault(findings.NOT_DEFINED, letter)
             return False
         column = self.table.own[self.table.column_of(letter)]
@@ -150,9 +147,6 @@ class OneLiner:
         if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
             told.fault(findings.SPACES, letter, column=column)
         return True
-
-    def _is_of_row(self, letter: Letter) -> bool:
-        return isinstance(letter.stands_for, Field) or letter.name in self.scope.of_row
 
 
 # ---- the table of the rows ---------------------------------------------------------------------------------------

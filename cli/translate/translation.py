@@ -24,7 +24,7 @@ from cli.translate.rows import (
     read_single,
 )
 from cli.translate.scope import Scope
-from cli.translate.shell import Command, Letter, Lookup, Pipeline, Text, lex, parse
+from cli.translate.shell import Command, Letter, Pipeline, Text, lex, parse
 from cli.translate.tables import OneLiner, Table, table_of
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL
@@ -197,7 +197,8 @@ def _read(pipeline: Pipeline, scope: Scope) -> OneLiner:
     lookups = [(one.key, one.variable) for one in scope.lookups if one.variable is not None]
     texts = [*call.words, *(one for one in scope.values.values() if isinstance(one, Text))]
     rows = scope.in_columns(rows, [*texts, Text(tuple(variable for _, variable in lookups), START)])
-    renamed = {rows.variable_of(variable): key for key, variable in lookups}
+    renamed = {field: name for field, name in scope.fields.items() if name}
+    renamed |= {variable.name: key for key, variable in lookups}
     return OneLiner(call, scope, table_of(rows, outer, renamed), guards)
 
 
@@ -235,7 +236,7 @@ def _translate(pipeline: Pipeline, scope: Scope, catalogue: Catalogue) -> Transl
     call = read_call(request, line, catalogue)
     for guard, value in line.guards:
         letter = value.letters[0] if len(value.letters) == 1 else None
-        is_found = letter is not None and isinstance(letter.stands_for, Lookup)
+        is_found = letter and line.scope.found(letter)
         if not is_found and not (letter and table.is_never_empty(letter, call.template.names)):
             raise Refusal(_CAN_BE_EMPTY, guard)
     for name in secret_placeholders(call.template):
