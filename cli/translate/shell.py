@@ -355,7 +355,7 @@ _GOING_ON: Final = ("do", "then", "else", "elif", "while", "until", "if", "!", "
 """Keywords behind which a command begins."""
 _SEPARATORS: Final = (";", "&", NEWLINE)
 _CONDITIONS: Final = ("&&", "||")
-_ENDS_COMMAND: Final = (*_SEPARATORS, *_CONDITIONS, "|")
+_ENDS_COMMAND: Final = (*_SEPARATORS, *_CONDITIONS, "|", "")
 _INPUTS: Final = ("<", "<<", "<<-", "<<<")
 ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 AWKS: Final = ("awk", "gawk", "mawk")
@@ -487,15 +487,20 @@ def parse(tokens: Sequence[Token]) -> list[Pipeline]:
 
 class _Parser:
     def __init__(self, tokens: Sequence[Token]) -> None:
-        self.tokens = tokens
+        # The end is a token as well.
+        self.tokens = (*tokens, Operator("", tokens[-1].place if tokens else START))
         self.at = 0
         self.in_loop = False
+
+    @property
+    def next(self) -> Token:
+        return self.tokens[self.at]
 
     def pipelines(self, until: str = "") -> list[Pipeline]:
         found: list[Pipeline] = []
         while True:
             self._skip(*_SEPARATORS)
-            if self._next() is None or self._bare(until):
+            if self.next == self.tokens[-1] or self._bare(until):
                 return found
             stages = [self._stage()]
             while self._taken("|"):
@@ -507,7 +512,8 @@ class _Parser:
                 following.append((operator, self._stage()))
                 if following[-1][1].label:
                     raise Refusal(NOT_TRANSLATED, operator)
-            found.append(Pipeline(tuple(stages), self._is_at("&"), tuple(following)))
+            is_apart = isinstance(self.next, Operator) and self.next.symbol == "&"
+            found.append(Pipeline(tuple(stages), is_apart, tuple(following)))
 
     def _stage(self) -> Command:
         if keyword := self._bare("while", "for"):
@@ -523,38 +529,39 @@ class _Parser:
         return self._command()
 
     def _command(self) -> Command:
-        place = self._here()
+        place = self.next.place
         words, redirects = self._words()
         command = Command(words, redirects, place)
         if not words and not command.inputs:
-            raise Refusal("a command is missing here", self._here())
+            raise Refusal("a command is missing here", self.next.place)
         return command
 
     def _words(self) -> tuple[tuple[Text, ...], tuple[Redirect, ...]]:
         words: list[Text] = []
         redirects: list[Redirect] = []
-        while (token := self._next()) is not None and not self._is_at(*_ENDS_COMMAND):
+        while True:
+            if isinstance(token := self.next, Operator) and token.symbol in _ENDS_COMMAND:
+                return tuple(words), tuple(redirects)
             self.at += 1
             if isinstance(token, Text):
                 words.append(token)
                 continue
             if token.symbol not in _INPUTS and (">" not in token.symbol or "<" in token.symbol):
                 raise Refusal(NOT_TRANSLATED, token)
-            if not isinstance(target := self._next(), Text):
+            if not isinstance(target := self.next, Text):
                 raise Refusal("`{symbol}` names no file", token)
             self.at += 1
             redirects.append((token, target))
-        return tuple(words), tuple(redirects)
 
     def _guard(self) -> Command:
         """`[ -z "$name" ] && continue`, also with more before it in braces, or as an `if`."""
-        place = self._here()
+        place = self.next.place
         is_if = self._bare("if") is not None
         self.at += is_if
         tested, when = _tested(self._command())
         if is_if:
             self._skip(*_SEPARATORS)
-        if not (when == "&&" and self._bare("then") if is_if else self._taken(when)):
+        if not tested or not (when == "&&" and self._bare("then") if is_if else self._taken(when)):
             raise Refusal(_NO_GUARD, place)
         if is_if or self._bare("{"):
             self.at += 1
@@ -571,12 +578,12 @@ class _Parser:
             raise Refusal("a loop within a loop cannot be translated", keyword)
         self.in_loop = True
         self.at += 1
-        begins = self._here()
+        begins = self.next.place
         items: tuple[Text, ...] = ()
         if keyword.plain == "while":
             taking = self._taking(self._command())
         else:
-            match self._command() if isinstance(self._next(), Text) else None:
+            match self._command() if isinstance(self.next, Text) else None:
                 case Command((name, within, *others), ()) if others and within.is_bare("in"):
                     taking, items = Taking((_variable(name),), by_words=True), tuple(others)
                 case _:
@@ -612,7 +619,9 @@ class _Parser:
 
     def _expect(self, keyword: str, loop: LinePlace) -> None:
         if not self._bare(keyword):
-            raise Refusal("the loop of {loop} lacks its `{keyword}`", self._here(), loop=loop.text, keyword=keyword)
+            raise Refusal(
+                "the loop of {loop} lacks its `{keyword}`", self.next.place, loop=loop.text, keyword=keyword
+            )
         self.at += 1
 
     def _skip(self, *symbols: str) -> None:
@@ -620,26 +629,13 @@ class _Parser:
             pass
 
     def _taken(self, *symbols: str) -> Operator | None:
-        token = self._next()
-        if not isinstance(token, Operator) or token.symbol not in symbols:
+        if not isinstance(token := self.next, Operator) or token.symbol not in symbols:
             return None
         self.at += 1
         return token
 
-    def _is_at(self, *symbols: str) -> bool:
-        token = self._next()
-        return isinstance(token, Operator) and token.symbol in symbols
-
     def _bare(self, *words: str) -> Text | None:
-        token = self._next()
-        return token if isinstance(token, Text) and token.is_bare(*words) else None
-
-    def _next(self) -> Token | None:
-        return self.tokens[self.at] if self.at < len(self.tokens) else None
-
-    def _here(self) -> LinePlace:
-        near = self.tokens[min(self.at, len(self.tokens) - 1) :]
-        return near[0].place if near else START
+        return token if isinstance(token := self.next, Text) and token.is_bare(*words) else None
 
 
 def _tested(command: Command) -> tuple[Letter | None, str]:

@@ -1,20 +1,315 @@
-"""The rows of a line as a command takes them: a select or lines of text, with a column for each variable."""
+"""What the words of a line stand for, and its rows as a command takes them, with a column for each variable."""
 
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
+from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import Refusal, Told, named
-from cli.translate.isql import TEXTS, bind, read_select, with_parameters
-from cli.translate.rows import Rows, effects_of
-from cli.translate.scope import Scope, undefined
-from cli.translate.shell import AWKS, NEWLINE, TEXT_TOOLS, Command, Letter, Quote, Text
+from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, named
+from cli.translate.isql import TEXTS, bind, read_select, statement, with_parameters
+from cli.translate.options import AWK, CUT, options_of
+from cli.translate.rows import PRINTERS, Rows, effects_of, rows_within, stages_within
+from cli.translate.shell import AWKS, NEWLINE, TEXT_TOOLS, Command, Letter, Quote, Taking, Text
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
+from texts.remedies import PROGRAM
 from texts.said import Quantity, said, wording
+
+_FIELD: Final = "{{field_{}}}"
+"""The name of a field of a line, by its number."""
+_IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+AS_ONE: Final = said("a value with a space in it is several words for this loop; the run takes it whole")
+_NOTHING_IS_RUN: Final = wording(
+    "a command within a command ($(…) or `…`): nothing is run here; write its result instead"
+)
+_NO_LINE: Final = wording("${line} is not a whole line, and is taken apart once more")
+_CHANGED: Final = wording(
+    "{program} changes a value of the row, which no run does: change it in the file before the loop. An amount may "
+    "keep its comma there"
+)
+_NO_FIELD: Final = wording(
+    "{program} is read where it takes one field of a line, as cut -d';' -f2 or awk '{{print $2}}'"
+)
+_NO_LOOKUP: Final = wording(
+    "a command within a command is read where it finds a subscriber by its contract number or an account by its "
+    "login, as $(sqlexec \"select id from abonents where contract_number='$number'\"); put anything else into the "
+    "rows: into one select, or into a column of the file"
+)
+_PRINT: Final = re.compile(r"\s*\{\s*print\s+\$([1-9][0-9]?)\s*;?\s*\}\s*")
+_NUMBER: Final = re.compile(r"([1-9][0-9]?)")
+_SELECT: Final = re.compile(
+    r"\s*select\s+(?:first\s+1\s+)?(?:\w+\.)?id(?:\s+as\s+\w+)?\s+from\s+(?P<table>abonents|users)(?:\s+(?:as\s+)?(?!where\b)\w+)?"
+    r"\s+where\s+(?:\w+\.)?(?P<key>contract_number|login)\s*=\s*'(?P<value>[^']*)'"
+    r"(?:\s+and\s+(?:\w+\.)?(?:deleted|is_folder)\s*=\s*0)*\s*;?\s*",
+    re.IGNORECASE,
+)
+"""The selects that say no more than what a run does by itself: find the one that is there, by what names it."""
+_IDS: Final = {("abonents", "contract_number"): "abonent_id", ("users", "login"): "user_id"}
+
+
+class Lookup(NamedTuple):
+    """What a select finds for each row: the `id` of the one whose `key` is a variable of the row, or a known text."""
+
+    id: str
+    key: str
+    variable: Letter | None
+    text: str
+
+
+@dataclass(slots=True)
+class Scope:
+    """The known variables: `of_row` from the loop, `values` set by the line, `given` from the caller.
+
+    A value that cannot be read is the refusal to raise where it is used. `asked` are the given names that were used.
+    `fields` and `lookups` are what commands of the loop take out of each row: fields of the line that stands in a
+    variable, `parted` by a character, "" for white space, each with the variable that it is given to, if any.
+    """
+
+    given: Mapping[str, str]
+    values: dict[str, Text | CommandRefused] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
+    asked: set[str] = field(default_factory=set)
+    of_row: tuple[str, ...] = ()
+    fields: dict[str, str] = field(default_factory=dict)
+    parted: tuple[str, str, LinePlace] = ("", "", START)
+    lookups: list[Lookup] = field(default_factory=list)
+
+    def within(self, of_row: tuple[str, ...]) -> "Scope":
+        """The same within a loop: its variables hide what was set before it."""
+        values: dict[str, Text | CommandRefused] = {}
+        for name, value in self.values.items():
+            names = [] if isinstance(value, CommandRefused) else [*value.holes, *_asked_for(value)]
+            hidden = [one for one in names if one.name in of_row]
+            if hidden or name not in of_row:
+                values[name] = undefined(hidden[0]) if hidden else value
+        return replace(self, values=values, of_row=of_row)
+
+    def set_before(self, name: str, text: Text) -> None:
+        """Set a variable before any loop; a command in it is read where the variable is used."""
+        try:
+            value = self._filled(text)
+        except CommandRefused as error:
+            self.values[name] = error
+            return
+        unknown = [one for one in _asked_for(value) if one.name not in self.given]
+        self.values[name] = undefined(unknown[0]) if unknown else value
+
+    def set_for_row(self, name: str, text: Text) -> None:
+        """Set a variable of each row. Raises `CommandRefused` for a command that is not understood."""
+        self.values[name] = value = self.value_of(text)
+        if value.plain == HOLE and value.letters[0].name in self.fields:
+            self.fields[value.letters[0].name] = self.fields[value.letters[0].name] or name
+
+    def found(self, letter: Letter) -> Lookup | None:
+        """What a select finds for each row in the place of a letter."""
+        return next((one for one in self.lookups if letter.name == f"{{{one.id}}}"), None)
+
+    def value_of(self, text: Text) -> Text:
+        """The text with what the line sets in place of its variables, and what its commands find in place of them.
+
+        Raises `CommandRefused` for a command that is not understood: nothing is run.
+        """
+        filled = self._filled(text)
+        return filled.having(
+            letter
+            if letter.tokens is None
+            else letter._replace(stands_for=self._field(letter) or self._lookup(letter))
+            for letter in filled.letters
+        )
+
+    def resolve(self, text: Text) -> Text:
+        """The text with holes only for values of a row, and for undefined variables. Raises `CommandRefused`."""
+        letters: list[Letter] = []
+        for letter in self.value_of(self._expanded(text)).letters:
+            value = None if letter.name in self.of_row else self.given.get(letter.name)
+            if value is None:
+                letters.append(letter)
+                continue
+            if letter.name not in self.asked:
+                self.told.fault(findings.GIVEN_BY_HAND, letter)
+            self.asked.add(letter.name)
+            letters += [Letter(char, letter.place, Quote.GIVEN) for char in value]
+        return text.having(letters)
+
+    def resolve_word(self, word: Text) -> Text:
+        """The same for a word."""
+        return replace(self.resolve(word), kept=self.resolve(word.kept) if word.kept else None)
+
+    def known(self, text: Text) -> str:
+        """A text that no row changes. Raises `CommandRefused` for one with a part whose value is not known."""
+        found = self.resolve(text)
+        self.refuse_unknown(found)
+        return found.plain
+
+    def refuse_unknown(self, text: Text) -> None:
+        """Raise `CommandRefused` for a part whose value is not known."""
+        for letter in text.holes:
+            raise undefined(letter) if letter.name else Refusal(_NOTHING_IS_RUN, letter)
+
+    def _filled(self, text: Text) -> Text:
+        """The text with these variables replaced by their values, also in the commands within it."""
+        letters: list[Letter] = []
+        for letter in text.letters:
+            value = self.values.get(letter.name) if letter.name else None
+            if isinstance(value, CommandRefused):
+                raise value
+            if value is not None:
+                letters += [_at(letter, one, alone=len(value.letters) == 1) for one in value.letters]
+            elif letter.tokens is not None:
+                tokens = (self._filled(one) if isinstance(one, Text) else one for one in letter.tokens)
+                letters.append(letter._replace(stands_for=tuple(tokens)))
+            else:
+                letters.append(letter)
+        return text.having(letters)
+
+    def _expanded(self, text: Text) -> Text:
+        """The text with variables in place of names that single quotes keep from expansion."""
+        letters: list[Letter] = []
+        done = 0
+        for found in _IN_QUOTES.finditer(text.plain):
+            start, end = found.span()
+            if any(letter.quote is not Quote.SINGLE for letter in text.letters[start:end]):
+                continue
+            name, place = found[1] or found[2], text.at(start)
+            if name in (*self.of_row, *self.values, *self.given):
+                self.told.fault(findings.NEVER_EXPANDS, place, name=name)
+                letters += [*text.letters[done:start], Letter(HOLE, place, Quote.SINGLE, name)]
+                done = end
+                continue
+            self.told.notes.append(
+                said("{place}: a $ stands within single quotes, and is sent as the $ that it is", place=place.text)
+            )
+        return text.having([*letters, *text.letters[done:]])
+
+    # ---- commands within ----
+
+    def _field(self, command: Letter) -> str:  # noqa: C901 - a list of forms
+        """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; "" for what is none of a row.
+
+        Raises `CommandRefused` for a command that changes a value of the row.
+        """
+        match stages_within(command):
+            case (Command(words=(echo, *_, text), redirects=()), *filters) if echo.plain in PRINTERS and filters:
+                letters = text.letters
+            case (Command(redirects=((operator, text),)), *_) as stages if operator.symbol == "<<<":
+                letters, filters = text.letters, list(stages)
+            case _:
+                return ""
+        if len(letters) != 1 or any(one.label for one in filters):
+            return ""
+        line = letters[0]
+        is_found = line.name in self.fields or self.found(line) is not None
+        if line.name not in self.of_row and not is_found:
+            return ""
+        for at, one in enumerate(filters):
+            if at or one.program not in (*AWKS, "cut"):
+                raise Refusal(_CHANGED, one)
+        taken = _taken(filters[0])
+        if taken is None:
+            raise Refusal(_NO_FIELD, filters[0])
+        if is_found:
+            raise Refusal(_NO_LINE, command, line=self.fields.get(line.name) or "…")
+        if not self.fields:
+            self.parted = (line.name, taken[0], command.place)
+        elif self.parted[:2] != (line.name, taken[0]):
+            raise Refusal("the fields of a line are read where one character parts all of them", command)
+        name = _FIELD.format(taken[1])
+        self.fields.setdefault(name, "")
+        return name
+
+    def _lookup(self, command: Letter) -> str:
+        """What a select finds for each row. Raises `CommandRefused` for what a run does not find by itself."""
+        rows = rows_within(command, Taking(("id",)))
+        if rows.sql is None:
+            raise Refusal(_NO_LOOKUP, command)
+        text = replace(self.resolve(rows.sql), place=command.place)
+        # Filters that leave one value do nothing here; white space around it does not matter.
+        filters = tuple(one for one in rows.filters if {effect for effect, _ in effects_of(one)} != {"one"})
+        select = read_select(text, Told(), apart=False)
+        columns, missing = bind(replace(rows, filters=filters), select, Told(), text)
+        if "id" not in columns:
+            raise Refusal(missing["id"], command)
+        found = _SELECT.fullmatch(statement(text))
+        id_ = _IDS.get((found["table"].casefold(), found["key"].casefold())) if found else None
+        if found is None or id_ is None or (found["value"] != HOLE and HOLE in found["value"]):
+            raise Refusal(_NO_LOOKUP, command)
+        key, is_known = found["key"].casefold(), found["value"] != HOLE
+        lookup = Lookup(id_, key, None if is_known else text.holes[0], found["value"] if is_known else "")
+        self.told.fault(findings.LOOKED_UP, command, id=id_, key=key)
+        for one in self.lookups:
+            is_same = (one.variable and one.variable.name) == (lookup.variable and lookup.variable.name)
+            if one.key == key and not (is_same and one.text == lookup.text):
+                raise Refusal("a row is found by one {key}, and this is a second one", command, key=key)
+        self.lookups.append(lookup)
+        return f"{{{id_}}}"
+
+    def in_columns(self, rows: Rows, used: Iterable[Text]) -> Rows:
+        """The rows with the fields of their lines as variables; unchanged where none is taken so.
+
+        Raises `CommandRefused` where the fields do not make one table, or one of the texts uses a whole line as well.
+        """
+        if not self.fields:
+            return rows
+        taking, (line, delimiter, place) = rows.taking, self.parted
+        if taking.variables != (line,) or taking.delimiter not in ("", NEWLINE):
+            raise Refusal(_NO_LINE, place, line=line)
+        for letter in (letter for text in used for letter in text.holes):
+            if letter.name == line:
+                raise Refusal("${line} is used as a whole, and taken apart as well", letter, line=line)
+        if taking.by_words:
+            self.told.notes.append(AS_ONE)
+        last = max(int(name.strip("{field_}")) for name in self.fields)
+        self.of_row = tuple(_FIELD.format(number) for number in range(1, last + 1))
+        apart = replace(taking, variables=self.of_row, delimiter=delimiter, by_words=False, is_open=True)
+        return replace(rows, taking=apart)
+
+
+def _at(variable: Letter, letter: Letter, *, alone: bool) -> Letter:
+    """A letter of the value of a variable, where that stands. A command keeps its place, and no `$` is one again."""
+    if letter.tokens is not None:
+        return letter
+    if letter.char == HOLE:
+        return letter._replace(place=variable.place, quote=variable.quote if alone else letter.quote)
+    return letter._replace(place=variable.place, quote=Quote.ESCAPED if letter.char == "$" else letter.quote)
+
+
+def undefined(letter: Letter) -> CommandRefused:
+    """The error for a variable whose value must be known."""
+    return Refusal(
+        "${name} is not defined in the line; say what it is: {program} translate --set {name}=VALUE, with the line",
+        letter,
+        program=PROGRAM,
+    )
+
+
+def _asked_for(text: Text) -> list[Letter]:
+    """The variables of the commands within a text."""
+    words = [token for one in text.letters for token in one.tokens or () if isinstance(token, Text)]
+    return [one for word in words for one in word.holes if one.name]
+
+
+def _taken(command: Command) -> tuple[str, int] | None:
+    """What parts the fields of a line, and the number of the one that a cut or awk takes; None for another thing."""
+    is_cut = command.program == "cut"
+    try:
+        found, words = options_of(command, CUT if is_cut else AWK, Told())
+    except CommandRefused:
+        return None
+    options = {option.means: value.plain for option, value in found}
+    delimiter = options.get("delimiter", "\t" if is_cut else " ")
+    if is_cut:
+        number = _NUMBER.fullmatch(options.get("field", "")) if not words else None
+    else:
+        number = _PRINT.fullmatch(words[0].plain) if len(words) == 1 else None
+    if number is None or len(delimiter) != 1:
+        return None
+    return "" if delimiter == " " else delimiter, int(number[1])
+
+
+# ---- the rows -----------------------------------------------------------------------------------------------------
 
 BACKSLASHES: Final = said("read without -r takes each backslash of a value away; the run keeps it")
 LAST_LINE: Final = said("a last line without a line end is left out by the loop; the run takes it")
@@ -147,9 +442,6 @@ class OneLiner:
         if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
             told.fault(findings.SPACES, letter, column=column)
         return True
-
-
-# ---- the table of the rows ---------------------------------------------------------------------------------------
 
 
 def table_of(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
