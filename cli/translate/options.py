@@ -96,7 +96,6 @@ PARALLEL: Final = _table(
     (SHOWN, "--joblog= --bar --eta --progress"),
     ("", "-k --keep-order -u --ungroup --lb --line-buffer --will-cite --tag -r"),
 )
-CUT: Final = _table(("delimiter", "-d/--delimiter="), ("field", "-f/--fields="))
 AWK: Final = _table(("delimiter", "-F/--field-separator="))
 ISQL: Final = _table(("", "-u= -user= -p= -pass= -password= -ch= -charset= -r= -role= -q -quiet -b -bail -nod -now"))
 

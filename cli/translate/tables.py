@@ -10,7 +10,6 @@ from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, named
 from cli.translate.isql import TEXTS, bind, read_select, statement, with_parameters
-from cli.translate.options import AWK, CUT, options_of
 from cli.translate.rows import PRINTERS, Rows, effects_of, rows_within, stages_within
 from cli.translate.shell import AWKS, NEWLINE, TEXT_TOOLS, Command, Letter, Quote, Taking, Text
 from jobs.catalogue.typed_call import OWN
@@ -38,8 +37,16 @@ _NO_LOOKUP: Final = wording(
     "login, as $(sqlexec \"select id from abonents where contract_number='$number'\"); put anything else into the "
     "rows: into one select, or into a column of the file"
 )
-_PRINT: Final = re.compile(r"\s*\{\s*print\s+\$([1-9][0-9]?)\s*;?\s*\}\s*")
-_NUMBER: Final = re.compile(r"([1-9][0-9]?)")
+_TAKES_FIELD: Final = {
+    "cut": re.compile(
+        r"(?:(?:-d\n?|--delimiter[\n=])(?P<by>.)\n)?(?:-f\n?|--fields[\n=])(?P<number>[1-9][0-9]?)"
+        r"(?:\n(?:-d\n?|--delimiter[\n=])(?P<behind>.))?"
+    ),
+    "awk": re.compile(
+        r"(?:(?:-F\n?|--field-separator[\n=])(?P<by>.)\n)?\s*\{\s*print\s+\$(?P<number>[1-9][0-9]?)\s*;?\s*\}\s*(?P<behind>)"
+    ),
+}
+"""The words of a command that takes one field of a line: its number, and what parts the fields."""
 _SELECT: Final = re.compile(
     r"\s*select\s+(?:first\s+1\s+)?(?:\w+\.)?id(?:\s+as\s+\w+)?\s+from\s+(?P<table>abonents|users)(?:\s+(?:as\s+)?(?!where\b)\w+)?"
     r"\s+where\s+(?:\w+\.)?(?P<key>contract_number|login)\s*=\s*'(?P<value>[^']*)'"
@@ -207,16 +214,19 @@ class Scope:
         for at, one in enumerate(filters):
             if at or one.program not in (*AWKS, "cut"):
                 raise Refusal(_CHANGED, one)
-        taken = _taken(filters[0])
-        if taken is None:
+        taken = _TAKES_FIELD["cut" if filters[0].program == "cut" else "awk"].fullmatch(
+            "\n".join(filters[0].arguments)
+        )
+        if taken is None or (taken["by"] and taken["behind"]):
             raise Refusal(_NO_FIELD, filters[0])
+        delimiter = (taken["by"] or taken["behind"] or ("\t" if filters[0].program == "cut" else "")).replace(" ", "")
         if is_found:
             raise Refusal(_NO_LINE, command, line=self.fields.get(line.name) or "…")
         if not self.fields:
-            self.parted = (line.name, taken[0], command.place)
-        elif self.parted[:2] != (line.name, taken[0]):
+            self.parted = (line.name, delimiter, command.place)
+        elif self.parted[:2] != (line.name, delimiter):
             raise Refusal("the fields of a line are read where one character parts all of them", command)
-        name = _FIELD.format(taken[1])
+        name = _FIELD.format(taken["number"])
         self.fields.setdefault(name, "")
         return name
 
@@ -289,24 +299,6 @@ def _asked_for(text: Text) -> list[Letter]:
     """The variables of the commands within a text."""
     words = [token for one in text.letters for token in one.tokens or () if isinstance(token, Text)]
     return [one for word in words for one in word.holes if one.name]
-
-
-def _taken(command: Command) -> tuple[str, int] | None:
-    """What parts the fields of a line, and the number of the one that a cut or awk takes; None for another thing."""
-    is_cut = command.program == "cut"
-    try:
-        found, words = options_of(command, CUT if is_cut else AWK, Told())
-    except CommandRefused:
-        return None
-    options = {option.means: value.plain for option, value in found}
-    delimiter = options.get("delimiter", "\t" if is_cut else " ")
-    if is_cut:
-        number = _NUMBER.fullmatch(options.get("field", "")) if not words else None
-    else:
-        number = _PRINT.fullmatch(words[0].plain) if len(words) == 1 else None
-    if number is None or len(delimiter) != 1:
-        return None
-    return "" if delimiter == " " else delimiter, int(number[1])
 
 
 # ---- the rows -----------------------------------------------------------------------------------------------------

@@ -73,8 +73,7 @@ def opens(sample: Sample) -> Table | None:
 
 
 def _book(archive: Archive) -> Book:
-    workbook = _joined("", _target(_related(archive, ""), "officeDocument") or _USUAL)
-    folder = posixpath.dirname(workbook)
+    workbook = _target(_related(archive, ""), "officeDocument") or _USUAL
     related = _related(archive, workbook)
     since_1904 = False
     parts: dict[str, str] = {}
@@ -87,11 +86,11 @@ def _book(archive: Archive) -> Book:
         kind, target = related.get(relation, ("", ""))
         # Other sheets are charts and the like.
         if kind == "worksheet":
-            parts[attributes.get("name", "")] = _joined(folder, target)
-    styles, texts = _target(related, "styles"), _target(related, "sharedStrings")
-    formats = _formats(archive, _joined(folder, styles)) if styles else []
+            parts[attributes.get("name", "")] = target
+    styles = _target(related, "styles")
+    formats = _formats(archive, styles) if styles else []
     # The shared strings are written to a temporary file once, and kept as long as this book.
-    strings = cache(partial(_shared_strings, archive, _joined(folder, texts) if texts else ""))
+    strings = cache(partial(_shared_strings, archive, _target(related, "sharedStrings")))
 
     def rows(sheet: str) -> Iterator[SheetRow]:
         return _rows(archive, parts[sheet], _Values(archive.name, strings(), formats, since_1904))
@@ -232,24 +231,23 @@ def _merged(archive: Archive, part: str, row: int) -> str | None:
 
 
 def _related(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
-    """The relationships of a part within the workbook: type and target by id."""
+    """The relationships of a part within the workbook, by id: the type, and the part that is the target."""
     folder, file = posixpath.split(part)
     listed = archive.starts(posixpath.join(folder, "_rels", f"{file}.rels"), "Relationship")
+    # A target is relative to the folder, or to the archive's root.
     return {
-        one.get("Id", ""): (one.get("Type", "").rpartition("/")[2], one.get("Target", ""))
+        one.get("Id", ""): (
+            one.get("Type", "").rpartition("/")[2],
+            posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/"),
+        )
         for _, one in listed
         if one.get("TargetMode") != "External"
     }
 
 
-def _target(related: Mapping[str, tuple[str, str]], kind: str) -> str | None:
-    """The first target of a type, None for none."""
-    return next((target for one, target in related.values() if one == kind), None)
-
-
-def _joined(folder: str, target: str) -> str:
-    """The name of the part that a relationship targets, relative to the archive's root or to the folder."""
-    return posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+def _target(related: Mapping[str, tuple[str, str]], kind: str) -> str:
+    """The first target of a type, "" for none."""
+    return next((target for one, target in related.values() if one == kind), "")
 
 
 def _formats(archive: Archive, part: str) -> list[Format]:
