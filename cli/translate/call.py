@@ -56,13 +56,6 @@ class TranslatedCall:
     varies: bool
     told: Told
 
-    @property
-    def options(self) -> tuple[str, ...]:
-        """The options of the command."""
-        links = (word for link in self.template.text for word in ("--chain", link))
-        fields = ("--fields", ",".join(self.template.fields)) if self.template.fields else ()
-        return ("--model", self.template.model, *links, *fields)
-
 
 # ---- the request -------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ Quote = Enum("Quote", "NONE SINGLE DOUBLE ESCAPED GIVEN")
 
 
 class Letter(NamedTuple):
-    """A character of a word. `$name` or `$(…)` is one, HOLE, and `stands_for` that variable, or those commands.
+    """A character of a word. `$name` or `$(…)` is one, HOLE, with the variable's `name`, or the commands' `tokens`.
 
     What is found in a row without a variable of the shell has a name in braces, which no such variable has.
     """
@@ -32,17 +32,8 @@ class Letter(NamedTuple):
     char: str
     place: LinePlace
     quote: Quote
-    stands_for: "str | tuple[Token, ...]" = ""
-
-    @property
-    def name(self) -> str:
-        """The name of the variable, "" for anything else."""
-        return self.stands_for if isinstance(self.stands_for, str) else ""
-
-    @property
-    def tokens(self) -> "tuple[Token, ...] | None":
-        """The commands within `$(…)`, None for anything else."""
-        return self.stands_for if isinstance(self.stands_for, tuple) else None
+    name: str = ""
+    tokens: "tuple[Token, ...] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +313,7 @@ class _Lexer:
             self.depth += 1
             tokens = self.tokens(within=place)
             self.depth -= 1
-        return Letter(HOLE, place, quote, tokens)
+        return Letter(HOLE, place, quote, tokens=tokens)
 
     def _with_quotes(self, start: int) -> Text | None:
         """The word with its inner quotes, if it begins and ends with the same quote and contains more of them."""

@@ -123,7 +123,7 @@ class Scope:
         return filled.having(
             letter
             if letter.tokens is None
-            else letter._replace(stands_for=self._field(letter) or self._lookup(letter))
+            else letter._replace(name=self._field(letter) or self._lookup(letter), tokens=None)
             for letter in filled.letters
         )
 
@@ -167,7 +167,7 @@ class Scope:
                 letters += [_at(letter, one, alone=len(value.letters) == 1) for one in value.letters]
             elif letter.tokens is not None:
                 tokens = (self._filled(one) if isinstance(one, Text) else one for one in letter.tokens)
-                letters.append(letter._replace(stands_for=tuple(tokens)))
+                letters.append(letter._replace(tokens=tuple(tokens)))
             else:
                 letters.append(letter)
         return text.having(letters)

@@ -412,17 +412,12 @@ def _commands(line: OneLiner, call: TranslatedCall) -> tuple[tuple[str, ...] | N
     table, lookups = line.table, line.scope.lookups
     file = (table.file,) if table.file else ()
     keys = {one.key: one.text for one in lookups if one.variable is None}
+    template, used = call.template, {*call.template.names, *(one.key for one in lookups)}
+    fields = [",".join(template.fields)] if template.fields else []
     generic = (
-        *(
-            PROGRAM,
-            "run",
-            CALL,
-            *file,
-            *call.options,
-            *table.options({*call.template.names, *(o.key for o in lookups)}),
-        ),
-        *_options("--set", keys.items()),
-        *_options("--ask", call.secrets),
+        *(PROGRAM, "run", CALL, *file, "--model", template.model),
+        *(*_options("--chain", template.text), *_options("--fields", fields), *table.options(used)),
+        *(*_options("--set", keys.items()), *_options("--ask", call.secrets)),
     )
     form, found = job_form(call), {one.id for one in lookups}
     if form is None or any(name != column for name, column in form.columns.items() if column in found):
