@@ -1,5 +1,7 @@
 """`translate`: turns published shell one-liners into commands of this program, with named findings.
 
+What cannot be translated is raised as `CommandRefused`, a sentence with the place in the line.
+
 shell.py         words as bash reads them, each character with its quoting and its place; commands, pipes and loops
 options.py       the options of curl, wget, xargs and the like
 rows.py          the idioms: what makes rows, what they go through, what makes a call of each

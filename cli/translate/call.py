@@ -130,10 +130,7 @@ def _check_header(value: Text, told: Told) -> None:
 
 
 def read_call(request: Request, line: OneLiner, catalogue: Catalogue) -> TranslatedCall:
-    """The call as the shell makes it, or, where that is invalid, as it reads with the inner quotes kept.
-
-    Raises `CommandRefused` for a call that cannot be translated.
-    """
+    """The call as the shell makes it, or, where that is invalid, as it reads with the inner quotes kept."""
     try:
         return _read(request.model, request.data, line, catalogue)
     except CommandRefused as error:

@@ -109,7 +109,7 @@ def read_select(text: Text, told: Told, *, apart: bool, glue: str = "") -> LineS
 
 
 def statement(text: Text) -> str:
-    """The select without what isql is told before it, at its place in the text. Raises `CommandRefused`."""
+    """The select without what isql is told before it, at its place in the text."""
     try:
         return select_of(text.plain).text
     except NotASelect as error:
@@ -204,10 +204,7 @@ def _undefined(tokens: Sequence[Token]) -> list[Token]:
 def bind(  # noqa: C901 - a list of what a variable can get
     rows: Rows, select: LineSelect, told: Told, sql: Text
 ) -> tuple[dict[str, int], dict[str, str]]:
-    """Follow a line of the select through the filters: the column of each variable, or the reason why it has none.
-
-    Raises `CommandRefused` for an unknown filter, and for an ambiguous column.
-    """
+    """Follow a line of the select through the filters: the column of each variable, or the reason why it has none."""
     if select.is_list and len(select.columns) > 1:
         raise Refusal(
             "with set list on each of the {columns} columns is a line of its own, and the loop takes each"

@@ -112,7 +112,7 @@ _QUITS: Final = re.compile(r";\s*(?:quit|exit)\s*;?\s*$", re.IGNORECASE)
 
 
 def _rows_of(before: Sequence[Command], reads: Command, taking: Taking) -> Rows:
-    """The rows that a pipe or a redirection feeds into a command. Raises `CommandRefused`."""
+    """The rows that a pipe or a redirection feeds into a command."""
     if len(reads.inputs) > 1 or (reads.inputs and before):
         raise Refusal(_TWO_SOURCES, reads.inputs[-1][0])
     rows = Rows(taking, reads.place, tuple(before[1:]))
@@ -138,7 +138,7 @@ def _rows_of(before: Sequence[Command], reads: Command, taking: Taking) -> Rows:
 
 
 def rows_within(command: Letter, taking: Taking) -> Rows:
-    """The rows that the command within `$(…)` prints. Raises `CommandRefused`."""
+    """The rows that the command within `$(…)` prints."""
     return _rows_of(stages_within(command), Command((), (), command.place), taking)
 
 
@@ -365,7 +365,7 @@ def _as_called(command: Command, told: Told, *, quoted: bool) -> Command:
 
 
 def _command_of(text: Text, place: LinePlace) -> Command:
-    """The one curl or wget that a second shell reads in a text. Raises `CommandRefused`."""
+    """The one curl or wget that a second shell reads in a text."""
     if any(not letter.name.startswith("{") for letter in text.holes):
         raise Refusal("a variable stands in words that a second shell reads: write its value into the line", place)
     pipelines = parse(lex_again(text))
@@ -405,7 +405,7 @@ _NO_FORMAT: Final = wording("awk's printf is read with %s for each value, and a 
 
 
 def _read_printed(before: Sequence[Command], command: Command, told: Told) -> Spread:
-    """What `awk '{print "curl …"}' | sh` calls for each line, or awk with its system(). Raises `CommandRefused`."""
+    """What `awk '{print "curl …"}' | sh` calls for each line, or awk with its system()."""
     awk = command if command.program in AWKS or not before else before[-1]
     is_run = awk is command
     if awk.program not in AWKS or (
@@ -492,7 +492,7 @@ ENDS: Final[Mapping[str, Callable[[Sequence[Command], Command, Told], Spread]]] 
 
 
 def read_loop(before: Sequence[Command], loop: Command, taking: Taking) -> Rows:
-    """The rows of a `while` or a `for`. Raises `CommandRefused`."""
+    """The rows of a `while` or a `for`."""
     if not loop.words:
         return _rows_of(before, loop, taking)
     for stage in before:
@@ -510,7 +510,7 @@ def read_loop(before: Sequence[Command], loop: Command, taking: Taking) -> Rows:
 
 
 def read_single(pipeline: Pipeline, told: Told) -> Command:
-    """The curl of a line without a loop, or of the body of one. Raises `CommandRefused`."""
+    """The curl of a line without a loop, or of the body of one."""
     first, *others = pipeline.stages
     check_following(pipeline)
     if first.program in _ISQLS:

@@ -98,8 +98,7 @@ Token: TypeAlias = Text | Operator
 def lex(line: str, told: Told, start: LinePlace = START) -> tuple[Token, ...]:
     """The words and operators of a line that begins at `start`; faults of its quotes are told.
 
-    Raises `CommandRefused` for what only a running shell could tell, as `${x:-…}`, and `Unfinished` for what the
-    line does not end.
+    Raises `Unfinished` for what the line does not end.
     """
     letters: list[Letter] = []
     place, foreign = start, None
@@ -116,7 +115,7 @@ def lex(line: str, told: Told, start: LinePlace = START) -> tuple[Token, ...]:
 
 
 def lex_again(text: Text) -> tuple[Token, ...]:
-    """The tokens that another shell makes of a text, as that of `sh -c`. Raises `CommandRefused`."""
+    """The tokens that another shell makes of a text, as that of `sh -c`."""
     return _Lexer(text.letters, Told()).tokens()
 
 

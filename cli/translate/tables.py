@@ -115,10 +115,7 @@ class Scope:
         return next((one for one in self.lookups if letter.name == f"{{{one.id}}}"), None)
 
     def value_of(self, text: Text) -> Text:
-        """The text with what the line sets in place of its variables, and what its commands find in place of them.
-
-        Raises `CommandRefused` for a command that is not understood: nothing is run.
-        """
+        """The text with what the line sets in place of its variables, and what its commands find in place of them."""
         filled = self._filled(text)
         return filled.having(
             letter
@@ -128,7 +125,7 @@ class Scope:
         )
 
     def resolve(self, text: Text) -> Text:
-        """The text with holes only for values of a row, and for undefined variables. Raises `CommandRefused`."""
+        """The text with holes only for values of a row, and for undefined variables."""
         letters: list[Letter] = []
         for letter in self.value_of(self._expanded(text)).letters:
             value = None if letter.name in self.of_row else self.given.get(letter.name)
@@ -194,10 +191,7 @@ class Scope:
     # ---- commands within ----
 
     def _field(self, command: Letter) -> str:  # noqa: C901 - a list of forms
-        """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; "" for what is none of a row.
-
-        Raises `CommandRefused` for a command that changes a value of the row.
-        """
+        """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; "" for what is none of a row."""
         match stages_within(command):
             case (Command(words=(echo, *_, text), redirects=()), *filters) if echo.plain in PRINTERS and filters:
                 letters = text.letters
@@ -257,10 +251,7 @@ class Scope:
         return f"{{{id_}}}"
 
     def in_columns(self, rows: Rows, used: Iterable[Text]) -> Rows:
-        """The rows with the fields of their lines as variables; unchanged where none is taken so.
-
-        Raises `CommandRefused` where the fields do not make one table, or one of the texts uses a whole line as well.
-        """
+        """The rows with the fields of their lines as variables; unchanged where none is taken so."""
         if not self.fields:
             return rows
         taking, (line, delimiter, place) = rows.taking, self.parted
@@ -401,10 +392,7 @@ class OneLiner:
     guards: Sequence[tuple[Letter, Text]]
 
     def name_of(self, letter: Letter) -> str:
-        """The name of a placeholder: a column of the row, or the variable's own name where it is undefined.
-
-        Raises `CommandRefused` where the value must be known.
-        """
+        """The name of a placeholder: a column of the row, or the variable's own name where it is undefined."""
         if found := self.scope.found(letter):
             return found.id
         if letter.name in self.scope.of_row:
@@ -437,10 +425,7 @@ class OneLiner:
 
 
 def table_of(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
-    """The table of the rows of a line; `renamed` are names for the columns of some variables.
-
-    Raises `CommandRefused` where it cannot be translated.
-    """
+    """The table of the rows of a line; `renamed` are names for the columns of some variables."""
     return _of_text(rows, scope, renamed) if rows.sql is None else _of_select(rows.sql, rows, scope, renamed)
 
 

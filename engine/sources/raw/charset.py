@@ -102,10 +102,7 @@ def is_auto(encoding: str) -> bool:
 
 
 def detect_charset(original: Original, encoding: str) -> Charset:
-    """The encoding of a text: the one given, or for "auto" the one detected from its bytes.
-
-    Raises `InputRefused`, with line and column, if it cannot be detected.
-    """
+    """The encoding of a text: the one given, or for "auto" the one detected from its bytes."""
     if not is_auto(encoding):
         return Charset(named(encoding))
     with original.open() as file:
@@ -380,10 +377,7 @@ class DecodedText:
             raise unreadable(self.name, error) from error
 
     def lines(self, file: TextIO, start: int = 0) -> Iterator[str]:
-        """The physical lines after line `start`, with their ends; `file` is already at that place.
-
-        Raises `InputRefused`, naming the line, for content that is not text.
-        """
+        """The physical lines after line `start`, with their ends; `file` is already at that place."""
         number = start
         while line := file.readline(LONGEST_LINE):
             number += 1
@@ -410,10 +404,7 @@ class DecodedText:
                     yield number, line.rstrip("\r\n")
 
     def unended(self) -> tuple[LastLine, ...]:
-        """The last line, where it has no end and others have: the text may have been cut there.
-
-        Raises `InputRefused`.
-        """
+        """The last line, where it has no end and others have: the text may have been cut there."""
         try:
             if is_wide(self.codec):
                 # It is read whole.

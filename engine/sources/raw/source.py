@@ -91,10 +91,7 @@ def has_open_end(columns: Sequence[str]) -> bool:
 
 
 def check_given(columns: Sequence[str]) -> tuple[str, ...]:
-    """The given column names of an input without a header, stripped of spaces.
-
-    Raises `InputRefused` if one is empty or repeated.
-    """
+    """The given column names of an input without a header, stripped of spaces."""
     names = tuple(name.strip() for name in columns)
     plain = [name.casefold() for name in names]
     given = setting("columns", ",".join(columns))

@@ -62,10 +62,7 @@ class _Form(NamedTuple):
 
 
 def opens(sample: Sample) -> Table | None:
-    """The output, or words, as a table, None for another text.
-
-    Raises `InputRefused` if its column names are missing or wrong.
-    """
+    """The output, or words, as a table, None for another text."""
     columns = sample.layout.columns
     if sample.layout.delimiter == WHITE_SPACE and columns:
         form: _Form | None = _bare(columns, said("columns with spaces between them"), by_words=True)

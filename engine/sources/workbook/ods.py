@@ -48,10 +48,7 @@ _BREAKS: Final = {"tab": "\t", "line-break": "\n"}
 
 
 def opens(sample: Sample) -> Table | None:
-    """The sheet as a table, None if this is no OpenDocument.
-
-    Raises `InputRefused` for another kind of document, and for one that cannot be read.
-    """
+    """The sheet as a table, None if this is no OpenDocument."""
     archive = archive_of(sample)
     if archive is None or not {_CONTENT, _ENCRYPTED} & archive.parts:
         return None
