@@ -84,9 +84,10 @@ def _entries(text: DecodedText, header: Sequence[str]) -> Iterator[Row | Refusal
                 reason = said("column {column}: {fault}", column=fault.column, fault=fault)
             yield Refusal(number, None, label_of([line]), reason, (line.strip(),))
         else:
-            has_truths = any(isinstance(one, bool) for one in values.values())
-            truths = (place for place, key in enumerate(header) if isinstance(values.get(key), bool))
-            yield Row(number, cells, frozenset(truths) if has_truths else frozenset())
+            truths: frozenset[int] = frozenset()
+            if True in values.values() or False in values.values():
+                truths = frozenset(place for place, key in enumerate(header) if isinstance(values.get(key), bool))
+            yield Row(number, cells, truths)
 
 
 def _row(values: dict[str, object], known: dict[str, str]) -> tuple[str, ...]:

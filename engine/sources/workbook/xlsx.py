@@ -20,7 +20,7 @@ from engine.errors import InputRefused
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LONGEST_CELL, Table
 from engine.sources.workbook.archive import Archive, Attributes, Inner, archive_of
-from engine.sources.workbook.cells import PLAIN, Cell, Format, cell_text, format_of, iso_date, whole_number
+from engine.sources.workbook.cells import PLAIN, Cell, cell_text, format_of, iso_date, whole_number
 from engine.sources.workbook.sheet import (
     CONTRADICTS_ITSELF,
     LAST_COLUMN,
@@ -157,19 +157,23 @@ class _Values:
 
     name: str
     strings: "SpilledStrings"
-    formats: Sequence[Format]
+    formats: Sequence[str]
     since_1904: bool
 
     def of(self, attributes: Attributes, inner: Inner, row: int) -> Cell:  # noqa: PLR0911 - a list of kinds
         kind = attributes.get("t", "n")
         # The type tells where the value is: an inline text counts only in cells of inline text.
         holder, within = ("is", "t") if kind == "inlineStr" else ("v", "v")
-        text, begun = _text(inner, within)
-        if begun.count(holder) != 1 and (text or "v" in begun or "is" in begun):
-            return CONTRADICTS_ITSELF
-        if not text:
-            # A formula with an empty text as its result has the type of a text.
-            return "" if kind == "str" or "f" not in begun else NO_VALUE
+        if len(inner) == _ONE_TEXT and inner[0][0] == holder == "v" and isinstance(inner[1], str):
+            # As nearly all cells are.
+            text = inner[1]
+        else:
+            text, begun = _text(inner, within)
+            if begun.count(holder) != 1 and (text or "v" in begun or "is" in begun):
+                return CONTRADICTS_ITSELF
+            if not text:
+                # A formula with an empty text as its result has the type of a text.
+                return "" if kind == "str" or "f" not in begun else NO_VALUE
         try:
             if kind == "s":
                 return self._shared(text, row)
@@ -198,9 +202,6 @@ class _Values:
 
 def _text(inner: Inner, within: str) -> tuple[str, Sequence[str]]:
     """The text in the tags `within`, and the tags that begin, both outside of what has no text."""
-    if len(inner) == _ONE_TEXT and inner[0][0] == within and isinstance(inner[1], str):
-        # As nearly all cells are.
-        return inner[1], (within,)
     texts: list[str] = []
     begun: list[str] = []
     gathers = muted = False
@@ -250,10 +251,10 @@ def _target(related: Mapping[str, tuple[str, str]], kind: str) -> str:
     return next((target for one, target in related.values() if one == kind), "")
 
 
-def _formats(archive: Archive, part: str) -> list[Format]:
+def _formats(archive: Archive, part: str) -> list[str]:
     """The number formats of cells, by style number."""
     codes: dict[int, str] = {}
-    formats: list[Format] = []
+    formats: list[str] = []
     of_cells = False
     for tag, attributes in archive.starts(part, "numFmt", "cellXfs", "xf", "cellStyles", "dxfs"):
         number = _number(attributes.get("numFmtId"))

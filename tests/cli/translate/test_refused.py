@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused, Exit
 from cli.translate.findings import Told
-from cli.translate.translation import Translation, translate_all
 from cli.translate.shell import Text, lex
+from cli.translate.translation import Translation, translate_all
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.chain import parse
 from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, off, option, post, translated, values_of
