@@ -250,6 +250,10 @@ def of(sql: str) -> str:
             "column 32: cut is read where it takes one field of a line",
         ),
         (
+            f"while read l; do a=$(echo $l | cut -d';' -f1 -d,); {ONE}; done < f",
+            "cut is read where it takes one field",
+        ),
+        (
             f"while read l; do a=$(echo $l | cut -d';' -f1); b=$(echo $l | cut -c5-); {ONE}; done < f",
             "column 62: cut is read where it takes one field",
         ),
