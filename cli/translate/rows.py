@@ -274,7 +274,7 @@ def _read_xargs(before: Sequence[Command], command: Command, told: Told) -> Spre
         marks = re.compile(f"({re.escape(mark.plain)})")
         call = call.having(_replaced(word, marks, "xargs", told) for word in call.words)
     taking = Taking((_VALUE,), NEWLINE if mark else "", by_words=mark is None)
-    return _spread(before, command, call, taking, options.get("file"))
+    return _spread(before, command, call, Rows(taking, command.place, file=options.get("file")))
 
 
 def _read_parallel(before: Sequence[Command], command: Command, told: Told) -> Spread:
@@ -299,7 +299,8 @@ def _read_parallel(before: Sequence[Command], command: Command, told: Told) -> S
     marks = _COLUMN if cut_at == NEWLINE else _NUMBERED
     call = call.having(_replaced(word, marks, "parallel", told, alone=columns == 1) for word in call.words)
     taking = Taking(_values(columns), cut_at, is_open=cut_at != NEWLINE)
-    return _spread(before, command, call, taking, files[0] if files else None, behind if is_list else ())
+    texts, file = behind if is_list else (), files[0] if files else None
+    return _spread(before, command, call, Rows(taking, command.place, texts=texts, are_words=True, file=file))
 
 
 def _values(columns: int) -> tuple[str, ...]:
@@ -314,23 +315,16 @@ def _spreading(command: Command, table: OptionTable, told: Told) -> tuple[dict[s
     return options, words
 
 
-def _spread(
-    before: Sequence[Command],
-    command: Command,
-    call: Command,
-    taking: Taking,
-    file: Text | None = None,
-    items: Sequence[Text] = (),
-) -> Spread:
+def _spread(before: Sequence[Command], command: Command, call: Command, rows: Rows) -> Spread:
     if call.program not in CALLERS:
         raise _not_understood(call)
     if not any(letter.name.startswith("{") for word in call.words for letter in word.holes):
         raise Refusal("nothing says where the value of a line stands, as {{}} does, or {{1}} and {{2}}", call)
-    if file is None and not items:
-        return call, _rows_of(before, command, taking)
+    if rows.file is None and not rows.texts:
+        return call, _rows_of(before, command, rows.taking)
     for stage in before:
         raise Refusal("{program} reads its values elsewhere, and not from this", stage, program=command.program)
-    return call, Rows(taking, command.place, texts=items, are_words=True, file=file)
+    return call, rows
 
 
 def _replaced(word: Text, mark: re.Pattern[str], program: str, told: Told, *, alone: bool = True) -> Text:
@@ -427,7 +421,8 @@ def _read_printed(before: Sequence[Command], command: Command, told: Told) -> Sp
     variables = _values(max({1, *fields}))
     call = _command_of(_printed_text(words[0], program, variables), words[0].place)
     taking = Taking(variables, NEWLINE if 0 in fields else delimiter, is_open=0 not in fields)
-    call, rows = _spread(before if is_run else before[:-1], awk, call, taking, words[1] if words[1:] else None)
+    rows = Rows(taking, awk.place, file=words[1] if words[1:] else None)
+    call, rows = _spread(before if is_run else before[:-1], awk, call, rows)
     if program["when"].strip():
         # What comes before its braces is a filter of its own.
         only = Command((*awk.words[: awk.words.index(words[0])], words[0][: program.end("when")]), (), awk.place)

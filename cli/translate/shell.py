@@ -316,16 +316,13 @@ class _Lexer:
 
     def _with_quotes(self, start: int) -> Text | None:
         """The word with its inner quotes, if it begins and ends with the same quote and contains more of them."""
-        end, told, quote = self.at, self.told, self.line[start]
-        if quote not in "'\"" or self.line[end - 1] != quote or quote not in self.line[start + 1 : end - 1]:
+        inner, quote = _Lexer(self.letters[start + 1 : self.at - 1], Told(), self.depth), self.line[start]
+        if quote not in "'\"" or self.line[self.at - 1] != quote or quote not in inner.line:
             return None
-        self.at, self.told = start + 1, Told()
         try:
-            letters = self._expanded(end - 1)
+            letters = inner._expanded(len(inner.line))
         except CommandRefused:
             return None
-        finally:
-            self.at, self.told = end, told
         doubled = tuple(one._replace(char='"') if one.char == quote == "'" else one for one in letters)
         return Text(doubled, self.letters[start].place)
 
