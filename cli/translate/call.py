@@ -1,9 +1,13 @@
-"""The call of a line: its address, the form that it posts, and the arguments of its steps, with placeholders."""
+"""The call of a line: its address, the form that it posts, and the arguments of its steps, with placeholders.
+
+And the job of the catalogue that makes the same call, argument by argument, where there is one.
+"""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -12,28 +16,25 @@ from billing.api.calls import is_secret
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, LinePlace, Refusal, Told, named
-from cli.translate.grammar import ShellCommand
 from cli.translate.options import CURL, WGET, options_of
+from cli.translate.shell import NEWLINE, Command, Letter, Quote, Text
 from cli.translate.tables import OneLiner
-from cli.translate.words import NEWLINE, Letter, Quote, ShellText, Word
 from jobs.catalogue.catalogue import Catalogue
-from jobs.spec.chain import Template, parse
+from jobs.spec.chain import Hole, Link, Template, TemplateText, Tree, parse
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import GET, JobSpec
-from texts.said import said, text_of
+from texts.said import said, text_of, wording
 
 
 class Data(NamedTuple):
-    """The value of one `-d`. `kept` is the value with its inner quotes; curl encodes `encoded` data itself."""
+    """The value of one `-d`; curl encodes `encoded` data itself."""
 
-    text: ShellText
-    place: LinePlace
-    kept: ShellText | None = None
+    text: Text
     encoded: bool = False
 
 
 class Request(NamedTuple):
-    """What a line sends: the model, the data, and to which address, None if a variable holds it."""
+    """What a line sends: the model, to which address, None if a variable holds it, and the data."""
 
     model: str
     address: str | None
@@ -55,13 +56,6 @@ class TranslatedCall:
     varies: bool
     told: Told
 
-    @property
-    def options(self) -> tuple[str, ...]:
-        """The options of the command."""
-        links = (word for link in self.template.text for word in ("--chain", link))
-        fields = ("--fields", ",".join(self.template.fields)) if self.template.fields else ()
-        return ("--model", self.template.model, *links, *fields)
-
 
 # ---- the request -------------------------------------------------------------------------------------------------
 
@@ -69,116 +63,104 @@ _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?://)?(?:[^/?#]*@)?(?P<host>[^/?#@]+)/rest_api/v2/(?P<model>[A-Za-z_][A-Za-z0-9_]*)/?"
 )
 """The user part of an address contains a password."""
-_DATA: Final = ("data", "raw", "encoded")
 _NAMED: Final = re.compile(r"[^=@]+=")
 _EXAMPLE: Final = "http://HOST:8082/rest_api/v2/Users/"
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-def read_request(command: ShellCommand, told: Told) -> Request:
+def read_request(command: Command, told: Told) -> Request:  # noqa: C901 - a list of options
     """What a curl or wget sends. Raises `CommandRefused` for anything but one call of the REST API v2."""
     is_curl = command.program == "curl"
     options, urls = options_of(command, CURL if is_curl else WGET, told, joins=not is_curl)
     # With -G, -X GET says the same again.
     methods = ["POST", *("GET" for option, _ in options if option.means == "get")]
+    data: list[Data] = []
     for option, value in options:
         match option.means:
             case "method" if value.plain.upper() not in methods:
-                raise Refusal(
-                    "the request is a {method}, and a call of the billing is a POST", value.place, method=value.plain
-                )
+                another = wording("the request is a {method}, and a call of the billing is a POST")
+                raise Refusal(another, value, method=value.plain)
             case "get":
-                told.fault(findings.SENT_AS_GET, value.place, option=value.plain)
+                told.fault(findings.SENT_AS_GET, value, option=value.plain)
             case "header":
                 _check_header(value, told)
             case "url":
                 urls.append(value)
-    data = [_data(option.means, value, command) for option, value in options if option.means in _DATA]
-    if len(urls) == 1 and not data:
-        raise Refusal(
-            "this {program} posts nothing: it has no {option}",
-            command,
-            option="-d" if is_curl else "--post-data",
-        )
-    return Request(*_address(urls, command), data)
-
-
-def _address(urls: Sequence[Word], command: ShellCommand) -> tuple[str, str | None]:
+            case "data" | "raw" | "encoded":
+                data.append(_data(option.means, value, command))
     if not urls:
         raise Refusal("this {program} has no address", command)
     if len(urls) > 1:
-        raise Refusal("a second address stands here, and a row is one call", urls[1].place)
+        raise Refusal("a second address stands here, and a row is one call", urls[1])
+    if not data:
+        option_of_data = "-d" if is_curl else "--post-data"
+        raise Refusal("this {program} posts nothing: it has no {option}", command, option=option_of_data)
     found = _ADDRESS.fullmatch(urls[0].plain)
     if found is None:
         # Behind the ? there may be a key, before the @ a password.
-        raise Refusal(
-            "{address} is not an address of the REST API, as {example} is one",
-            urls[0].place,
-            address=urls[0].plain.partition("?")[0].rpartition("@")[2],
-            example=_EXAMPLE,
-        )
-    return found["model"], None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
+        shown = urls[0].plain.partition("?")[0].rpartition("@")[2]
+        another = wording("{address} is not an address of the REST API, as {example} is one")
+        raise Refusal(another, urls[0], address=shown, example=_EXAMPLE)
+    address = None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
+    return Request(found["model"], address, data)
 
 
-def _data(means: str, value: Word, command: ShellCommand) -> Data:
+def _data(means: str, value: Text, command: Command) -> Data:
     if means == "encoded" and not _NAMED.match(value.plain):
-        raise Refusal("--data-urlencode is read as name=content", value.place)
+        raise Refusal("--data-urlencode is read as name=content", value)
     if means != "data" or not value.plain.startswith("@"):
-        is_encoded = means == "encoded"
-        return Data(value.text, value.place, None if is_encoded else value.kept, is_encoded)
-    texts = [word.text for operator, word in command.inputs if operator.symbol != "<"]
+        return Data(value, means == "encoded")
+    texts = [word for operator, word in command.inputs if operator.symbol != "<"]
     if value.plain != "@-" or not texts:
-        raise Refusal("the data of this curl stands in a file; write it into the line", value.place)
+        raise Refusal("the data of this curl stands in a file; write it into the line", value)
     # curl leaves line ends out, but for --data-binary; JSON has them between its words alone.
-    return Data(ShellText(tuple(letter for letter in texts[-1].letters if letter.char != NEWLINE)), value.place)
+    return Data(value.having(letter for letter in texts[-1].letters if letter.char != NEWLINE))
 
 
-def _check_header(value: Word, told: Told) -> None:
+def _check_header(value: Text, told: Told) -> None:
     name, _, content = value.plain.partition(":")
     if name.strip().casefold() != "content-type":
         told.notes.append(said("the header {name} is left out: headers belong into the settings", name=named(name)))
     elif content.strip().casefold().partition(";")[0] != _FORM:
-        raise Refusal(
-            "the data is sent as {content}, and a call of the billing is a form", value.place, content=content
-        )
+        another = wording("the data is sent as {content}, and a call of the billing is a form")
+        raise Refusal(another, value, content=content)
 
 
 # ---- the call ----------------------------------------------------------------------------------------------------
 
 
 def read_call(request: Request, line: OneLiner, catalogue: Catalogue) -> TranslatedCall:
-    """The call as the shell makes it, or, where that is invalid, as it reads with the inner quotes kept.
-
-    Raises `CommandRefused` for a call that cannot be translated.
-    """
+    """The call as the shell makes it, or, where that is invalid, as it reads with the inner quotes kept."""
     try:
         return _read(request.model, request.data, line, catalogue)
-    except CommandRefused:
-        eaten = [one.place for one in request.data if one.kept is not None]
+    except CommandRefused as error:
+        eaten = [one.text for one in request.data if one.text.kept is not None and not one.encoded]
         if not eaten:
             raise
-        as_meant = [one._replace(text=one.kept or one.text) for one in request.data]
+        as_meant = [Data(one.text if one.encoded else one.text.kept or one.text, one.encoded) for one in request.data]
         try:
             found = _read(request.model, as_meant, line, catalogue)
         except CommandRefused:
-            found = None
-        if found is None:
-            raise
+            raise error from None
         found.told.fault(findings.QUOTES_EATEN, eaten[0])
         return found
 
 
 def _read(model: str, data: Sequence[Data], line: OneLiner, catalogue: Catalogue) -> TranslatedCall:
-    told = Told()
+    told, place = Told(), data[0].text.place
     steps, fields = _form(data, told)
     arguments = [_Arguments(step, line, told) for step in steps]
     chain = [f"{one.step.method} {one.text}".rstrip() for one in arguments]
     secrets = tuple(dict.fromkeys(name for one in arguments for name in one.secrets))
-    line.refuse_columns_called(secrets, data[0].place)
+    for name in secrets:
+        if name in line.table.names:
+            raise Refusal(
+                "{name} is told in the data, and is a column of the rows too: rename that", place, name=name
+            )
     try:
-        whole = parse(model, chain, _fields(fields, data[0].place))
+        whole = parse(model, chain, _fields(fields))
     except ParameterRefused as error:
-        raise Refusal(text_of(error), data[0].place) from error
+        raise Refusal(text_of(error), place) from error
     # The arguments of objects.get are only the key of the object.
     own = arguments[1:] if whole.methods[0] == GET else arguments
     return TranslatedCall(
@@ -207,7 +189,7 @@ _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 class _Entry(NamedTuple):
     key: str
     number: int
-    value: ShellText
+    value: Text
     place: LinePlace
 
 
@@ -216,21 +198,24 @@ class _Step(NamedTuple):
 
     method: str
     key: str
-    arguments: ShellText
-    place: LinePlace
+    arguments: Text
 
 
-def _form(data: Sequence[Data], told: Told) -> tuple[list[_Step], ShellText]:
+def _form(data: Sequence[Data], told: Told) -> tuple[list[_Step], Text | None]:
     """The steps of the posted data, and the fields of the answer. Raises `CommandRefused` where it is ambiguous."""
     entries: dict[str, _Entry] = {}
     for entry in (entry for one in data for entry in _entries(one, told)):
         if entry.key in entries:
-            raise Refusal("{key} stands in the data twice", entry.place, key=entry.key)
+            raise Refusal("{key} stands in the data twice", entry, key=entry.key)
         entries[entry.key] = entry
     fields = entries.pop("fields", None)
     methods = {one.number: one for one in entries.values() if one.key.startswith("method")}
     arguments = {one.number: one for one in entries.values() if one.key.startswith("arg")}
-    names = {number: _method(entry) for number, entry in methods.items()}
+    for number, entry in methods.items():
+        if not entry.value.letters:
+            raise Refusal("method{number} is empty, which is not a method", entry, number=number)
+        if not _METHOD.fullmatch(method := entry.value.plain):
+            raise Refusal("method{number} is {given}, which is not a method", entry, number=number, given=method)
     is_paired = _pair(methods, arguments, told)
     steps: list[_Step] = []
     for before, number in pairwise([0, *sorted(methods)]):
@@ -238,24 +223,13 @@ def _form(data: Sequence[Data], told: Told) -> tuple[list[_Step], ShellText]:
         if number != before + 1 and not is_paired:
             last = f"method{before}" if before else said("nothing")
             told.fault(findings.GAP, place, number=number, before=last, missing=before + 1)
-        given = arguments.get(number, _Entry("", number, ShellText(), place))
+        given = arguments.get(number, _Entry("", number, Text((), place), place))
         if not given.value.letters:
             told.fault(findings.NO_ARGUMENTS, place, number=number)
-        steps.append(_Step(names[number], given.key, given.value, place))
+        steps.append(_Step(methods[number].value.plain, given.key, given.value))
     if not steps:
-        raise Refusal("the data names no method1, so there is nothing to call", data[0].place)
-    return steps, fields.value if fields else ShellText()
-
-
-def _method(entry: _Entry) -> str:
-    method = entry.value.plain
-    if not method:
-        raise Refusal("method{number} is empty, which is not a method", entry.place, number=entry.number)
-    if not _METHOD.fullmatch(method):
-        raise Refusal(
-            "method{number} is {given}, which is not a method", entry.place, number=entry.number, given=method
-        )
-    return method
+        raise Refusal("the data names no method1, so there is nothing to call", data[0].text)
+    return steps, fields and fields.value
 
 
 def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], told: Told) -> bool:
@@ -263,33 +237,28 @@ def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], told: Told) 
     alone = [arguments.pop(number) for number in sorted(arguments) if number not in methods]
     without = [number for number in sorted(methods) if number not in arguments]
     if len(alone) == 1 and len(without) == 1:
-        ((key, argument, value, place), method) = alone[0], without[0]
+        (entry,), (method,) = alone, without
         name = methods[method].value.plain
-        told.fault(findings.NUMBERS_APART, place, arguments=argument, method=method, name=name)
-        arguments[method] = _Entry(key, method, value, place)
+        told.fault(findings.NUMBERS_APART, entry, arguments=entry.number, method=method, name=name)
+        arguments[method] = entry._replace(number=method)
         return True
     for entry in alone:
         if entry.value.plain.replace(" ", "") not in ("", "{}"):
-            raise Refusal(
-                "arg{number} has no method{number}; whose arguments they are cannot be told",
-                entry.place,
-                number=entry.number,
-            )
-        told.fault(findings.ARGUMENTS_ALONE, entry.place, arguments=entry.number)
+            whose = wording("arg{number} has no method{number}; whose arguments they are cannot be told")
+            raise Refusal(whose, entry, number=entry.number)
+        told.fault(findings.ARGUMENTS_ALONE, entry, arguments=entry.number)
     return False
 
 
 def _entries(data: Data, told: Told) -> Iterator[_Entry]:
-    parts = [data.text] if data.encoded else [part for part in _whole_values(data, told) if part.letters]
-    for part in parts:
-        place = part.place(0, data.place)
+    for part in [data.text] if data.encoded else _whole_values(data.text, told):
+        place = part.at(0)
         key = _KEY.match(part.plain)
         if key is None:
             other = _OTHER.match(part.plain)
             if other is None:
-                raise Refusal(
-                    "{field} is not a field of a call, as method1=… is one", place, field=part.plain.partition("=")[0]
-                )
+                name = part.plain.partition("=")[0]
+                raise Refusal("{field} is not a field of a call, as method1=… is one", place, field=name)
             told.notes.append(
                 said(
                     "{place}: the field {field} is left out: fields of each call belong into the settings",
@@ -305,48 +274,46 @@ def _entries(data: Data, told: Told) -> Iterator[_Entry]:
         yield _Entry(key["key"], int(key["method"] or key["arg"] or 0), value.stripped(), place)
 
 
-def _whole_values(data: Data, told: Told) -> Iterator[ShellText]:
-    """The data split at each `&` that is not part of a value."""
-    seen = _own(data.text)
-    start = 0
+def _whole_values(data: Text, told: Told) -> Iterator[Text]:
+    """The data split at each `&` that is not part of a value, without empty parts."""
+    seen = _own(data)
+    ends: list[int] = []
     for at in (found.start() for found in re.finditer("&", seen)):
+        start = ends[-1] + 1 if ends else 0
         is_in_string = '"' in _STRING.sub("", seen[start:at])
         if _FIELD.match(seen, at + 1) or not is_in_string:
-            yield data.text[start:at].stripped()
-            start = at + 1
+            ends.append(at)
         elif at == seen.index("&", start):
             key = seen[start:at].lstrip().partition("=")[0]
-            told.fault(findings.AMPERSAND, data.text.place(at, data.place), key=key)
-    yield data.text[start:].stripped()
+            told.fault(findings.NOT_ENCODED, data.at(at), key=key, char="&")
+    for before, end in pairwise([-1, *ends, len(seen)]):
+        if (part := data[before + 1 : end].stripped()).letters:
+            yield part
 
 
-def _own(text: ShellText) -> str:
+def _own(text: Text) -> str:
     """The line's own characters; a neutral one in place of each that a given value has."""
     return "".join([HOLE if letter.quote is Quote.GIVEN else letter.char for letter in text.letters])
 
 
-def _decoded(value: ShellText, key: str, told: Told) -> ShellText:
+def _decoded(value: Text, key: str, told: Told) -> Text:
     """The value as the billing decodes it, except that each `+` and `%` keeps its intended meaning."""
     is_whole = _WHOLLY_ENCODED.match(value.plain) is not None
     letters: list[Letter] = []
     seen_before: set[str] = set()
     done = 0
     for code in _CODES.finditer(_own(value)):
-        place = value.letters[code.start()].place
-        match code[0]:
-            case "+":
-                what, meant = findings.PLUS, " " if is_whole else "+"
-            case "%":
-                what, meant = findings.PERCENT, "%"
-            case codes:
-                what, meant = findings.ENCODED_BY_HAND, _characters(codes, place)
-        if what.what not in seen_before and not is_whole:
-            told.fault(what, place, key=key, code=code[0][:3])
-        seen_before.add(what.what)
-        letters += value.letters[done : code.start()]
-        letters += [Letter(char, place, Quote.GIVEN) for char in meant]
+        place, mark = value.at(code.start()), code[0]
+        is_code = mark not in ("+", "%")
+        meant = _characters(mark, place) if is_code else " " if mark == "+" and is_whole else mark
+        kind = "code" if is_code else mark
+        if kind not in seen_before and not is_whole:
+            fault = findings.ENCODED_BY_HAND if is_code else findings.NOT_ENCODED
+            told.fault(fault, place, key=key, code=mark[:3], char=mark)
+        seen_before.add(kind)
+        letters += [*value.letters[done : code.start()], *(Letter(char, place, Quote.GIVEN) for char in meant)]
         done = code.end()
-    return ShellText((*letters, *value.letters[done:]))
+    return value.having([*letters, *value.letters[done:]])
 
 
 def _characters(codes: str, place: LinePlace) -> str:
@@ -376,13 +343,12 @@ _OF_IDS: Final = re.compile(r"(?:^|_)(?:id|pk|id_abonents)$")
 _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
 
 
-def _fields(fields: ShellText, place: LinePlace) -> tuple[str, ...]:
-    if not fields.letters:
+def _fields(fields: Text | None) -> tuple[str, ...]:
+    if fields is None or not fields.letters:
         return ()
-    where = fields.place(0, place)
-    names = _json(fields.plain, "fields", where)
+    names = _json(fields.plain, "fields", fields.at(0))
     if not isinstance(names, list) or not all(isinstance(one, str) and re.fullmatch(r"\w+", one) for one in names):
-        raise Refusal('fields is not a list of names, as ["ip", "pull"] is one', where)
+        raise Refusal('fields is not a list of names, as ["ip", "pull"] is one', fields.at(0))
     return tuple(names)
 
 
@@ -424,13 +390,13 @@ class _Arguments:
         self.untyped: list[str] = []
         self.holes = iter(step.arguments.holes)
         self.key = ""
-        self.place = step.arguments.place(0, step.place)
+        self.place = step.arguments.at(0)
         self.text = self._written(step.arguments) if step.arguments.letters else ""
 
-    def _written(self, arguments: ShellText) -> str:
+    def _written(self, arguments: Text) -> str:
         plain = arguments.plain
         if not isinstance(_json(plain, self.step.key, self.place), dict):
-            raise Refusal('{key} is not an object in braces, as {{"id": 5}} is one', self.place, key=self.step.key)
+            raise Refusal('{key} is not an object in braces, as {{"id": 5}} is one', self, key=self.step.key)
         written = ""
         around: list[tuple[str, LinePlace]] = []
         for piece in _PIECE.finditer(plain):
@@ -441,9 +407,9 @@ class _Arguments:
                 self.key, self.place = around.pop()
             elif _COLON.match(plain, piece.end()) and (HOLE in text or text.startswith('"')):
                 self.key = text if HOLE in text else json.loads(text, strict=False)
-                self.place = arguments.place(piece.start(), self.place)
+                self.place = arguments.at(piece.start())
                 if HOLE in text or _PLACEHOLDER.search(self.key):
-                    raise Refusal("a variable cannot be the name of an argument", self.place)
+                    raise Refusal("a variable cannot be the name of an argument", self)
                 text = _literal(self.key)
             elif text.startswith('"'):
                 text = self._string(json.loads(text, strict=False))
@@ -470,16 +436,12 @@ class _Arguments:
         if HOLE not in text and is_secret(self.key):
             return self._secret(alone=True)
         if HOLE not in text and not is_number:
-            raise Refusal("{key} is {value}, which is not a plain number", self.place, key=self.key, value=text)
+            raise Refusal("{key} is {value}, which is not a plain number", self, value=text)
         if is_amount or is_number:
-            self.told.fault(findings.BARE_NUMBER, self.place, key=self.key)
+            self.told.fault(findings.BARE_NUMBER, self)
             return self._string(text)
         if text != HOLE:
-            raise Refusal(
-                "{key} is put together of a variable and more, without quotes; quote the whole",
-                self.place,
-                key=self.key,
-            )
+            raise Refusal("{key} is put together of a variable and more, without quotes; quote the whole", self)
         placeholder, is_text = self._placeholder(alone=True)
         if not is_text and not _OF_IDS.search(self.key):
             self.untyped.append(placeholder.strip("{}"))
@@ -488,11 +450,7 @@ class _Arguments:
     def _secret(self, *, alone: bool) -> str:
         """A placeholder for a secret, since the printed command is copied, stored and shown."""
         if not alone:
-            raise Refusal(
-                "{key} is put together of a secret and a variable; let a column say the whole",
-                self.place,
-                key=self.key,
-            )
+            raise Refusal("{key} is put together of a secret and a variable; let a column say the whole", self)
         self.secrets.append(self.key)
         return f'"{{{self.key}}}"'
 
@@ -506,3 +464,82 @@ def _literal(text: str) -> str:
     """The text as JSON, its braces escaped so that none is a placeholder, and what cannot be seen as escapes."""
     whole = json.dumps(text.replace("{", "{{").replace("}", "}}"), ensure_ascii=False)
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in whole)
+
+
+# ---- the job -----------------------------------------------------------------------------------------------------
+
+_NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
+
+
+@dataclass(frozen=True, slots=True)
+class JobForm:
+    """A job with values for all rows, and the columns of the others, each by the name of its parameter."""
+
+    spec: JobSpec
+    values: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+
+    def takes(self, mine: Template, theirs: Template) -> bool:
+        """Whether the job with these links makes a call; its values and columns are then known."""
+        if [one.method for one in mine.links] != [one.method for one in theirs.links]:
+            return False
+        if not all(map(self._link, mine.links, theirs.links)) or self.values.keys() & self.columns.keys():
+            return False
+        needed = {one.name for one in self.spec.parameters if one.default is None}
+        return needed <= self.values.keys() | self.columns.keys()
+
+    def _link(self, mine: Link, theirs: Link) -> bool:
+        for name in mine.arguments.keys() - theirs.arguments.keys():
+            # A comment that is not there is an empty one.
+            if not self.spec.comment or _placeholder(mine.arguments[name]) != self.spec.comment:
+                return False
+            self.values[self.spec.comment] = ""
+        return all(
+            name in mine.arguments and self._argument(mine.arguments[name], tree)
+            for name, tree in theirs.arguments.items()
+        )
+
+    def _argument(self, mine: Tree, theirs: Tree) -> bool:
+        name, column = _placeholder(mine), _placeholder(theirs)
+        if not name:
+            return not column and str(mine) == str(theirs) and isinstance(mine, bool) == isinstance(theirs, bool)
+        parameter = next(one for one in self.spec.parameters if one.name == name)
+        if column:
+            return parameter.columns is not None and self.columns.setdefault(name, column) == column
+        text = str(theirs)
+        if not isinstance(theirs, str | int) or isinstance(theirs, bool) or parameter.secret:
+            return False
+        if not (text or parameter.has_default) or (parameter.choices and text not in parameter.choices):
+            return False
+        try:
+            read = parameter.parse(text)
+        except ValueError:
+            return False
+        # The job sends the text as it stands in the call: as the same text, or the same amount.
+        numbers = _NUMBER.fullmatch(read) and _NUMBER.fullmatch(text)
+        is_same = read == text or (numbers and Decimal(read) == Decimal(text))
+        return bool(is_same) and self.values.setdefault(name, text) == text
+
+
+def job_form(call: TranslatedCall) -> JobForm | None:
+    """The job that makes the same call with the same values; None where it does something else, or gives less."""
+    spec = call.job
+    if spec is None or spec.then is not None or call.template.fields != spec.fields:
+        return None
+    defaults = {one.name: one.default or "" for one in spec.parameters}
+    for choice in spec.choices:
+        form = JobForm(spec)
+        if form.takes(spec.template({**defaults, **choice}), call.template):
+            # What is the default need not be said, but for a choice, since the call says it.
+            by_default = {one.name: one.default for one in spec.parameters}
+            values = {name: text for name, text in form.values.items() if text != by_default[name]}
+            return JobForm(spec, {**values, **choice}, form.columns)
+    return None
+
+
+def _placeholder(value: Tree) -> str:
+    """The one placeholder that a value consists of, "" for any other value."""
+    match value:
+        case Hole(name) | TemplateText(("", Hole(name), "")):
+            return name
+    return ""

@@ -5,6 +5,7 @@ No sentence repeats a value of the line, since it may be a password.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from string import Formatter
 from typing import Final, NamedTuple, Protocol
 
 from cli.terminal.exits import CommandRefused
@@ -21,6 +22,11 @@ class LinePlace(NamedTuple):
 
     line: int
     column: int
+
+    @property
+    def place(self) -> "LinePlace":
+        """Itself, as a part of a line has it."""
+        return self
 
     @property
     def text(self) -> Said:
@@ -54,28 +60,20 @@ class Finding(NamedTuple):
 
 
 class Part(Protocol):
-    """A part of a line: a word, an operator, a command; and what sentences may name of it."""
+    """A part of a line: a word, an operator, a command. What sentences name of it are its attributes."""
 
     @property
     def place(self) -> LinePlace:
         """Where it begins."""
 
-    @property
-    def slots(self) -> Mapping[str, str]:
-        """Its words for the slots of a sentence."""
 
-
-def _about(part: Part | LinePlace, template: str, words: Mapping[str, Given]) -> Said:
-    """A sentence about a part, its slots filled with words of the part and others."""
+def _about(part: Part, template: str, words: Mapping[str, Given]) -> Said:
+    """A sentence about a part, its slots filled with these words, or else with attributes of the part."""
     if isinstance(template, Said):
         return template
-    slots = {**({} if isinstance(part, LinePlace) else part.slots), **words}
-    given = {name: one for name, one in slots.items() if f"{{{name}}}" in template}
+    slots = [name for _, name, _, _ in Formatter().parse(template) if name]
+    given = {name: words[name] if name in words else getattr(part, name) for name in slots}
     return said(template, **{name: named(one) if type(one) is str else one for name, one in given.items()})
-
-
-def _place(part: Part | LinePlace) -> LinePlace:
-    return part if isinstance(part, LinePlace) else part.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +83,17 @@ class Told:
     faults: list[Finding] = field(default_factory=list)
     notes: list[Said] = field(default_factory=list)
 
-    def fault(self, fault: Fault, part: Part | LinePlace, **words: Given) -> None:
+    def fault(self, fault: Fault, part: Part, **words: Given) -> None:
         """Add a fault of a part, its templates filled with words of the line."""
         sentences = (_about(part, one, words) for one in (fault.what, fault.today, fault.instead))
-        self.faults.append(Finding(_place(part), fault.kind, *sentences))
+        self.faults.append(Finding(part.place, fault.kind, *sentences))
 
 
 class Refusal(CommandRefused):
     """A part that cannot be translated; the template, which may also be a sentence, has slots for its words."""
 
-    def __init__(self, template: str, part: Part | LinePlace, /, **words: Given) -> None:
-        super().__init__(said("{place}: {why}", place=_place(part).text, why=_about(part, template, words)))
+    def __init__(self, template: str, part: Part, /, **words: Given) -> None:
+        super().__init__(said("{place}: {why}", place=part.place.text, why=_about(part, template, words)))
 
 
 class Unfinished(Refusal):
@@ -108,8 +106,6 @@ def named(text: str) -> str:
 
 
 # ---- the shell ---------------------------------------------------------------------------------------------------
-
-_UNDEFINED: Final = wording("the shell takes whatever it has by that name: nothing, where it has none")
 
 QUOTE_TOO_MANY: Final = Fault(
     "unbalanced-quote",
@@ -138,22 +134,16 @@ NEVER_EXPANDS: Final = Fault(
 GIVEN_BY_HAND: Final = Fault(
     "not-defined",
     wording("${name} is not defined in the line"),
-    _UNDEFINED,
+    wording("the shell takes whatever it has by that name: nothing, where it has none"),
     wording("the value given with --set stands there"),
 )
-NOT_DEFINED: Final = Fault(
-    "not-defined",
-    wording("${name} is not defined in the line"),
-    _UNDEFINED,
-    wording("{{{name}}} is a placeholder: add --set {name}=VALUE to the command, which asks for it otherwise"),
+NOT_DEFINED: Final = GIVEN_BY_HAND._replace(
+    instead=wording("{{{name}}} is a placeholder: add --set {name}=VALUE to the command, which asks for it otherwise")
 )
-PARAMETER: Final = Fault(
-    "not-defined",
-    wording("${name} is not defined in the line"),
-    _UNDEFINED,
-    wording(
+PARAMETER: Final = GIVEN_BY_HAND._replace(
+    instead=wording(
         ":{name} is a parameter of the select: add --set {name}=VALUE to the command, which asks for it otherwise"
-    ),
+    )
 )
 DOLLAR_EATEN: Final = Fault(
     "dollar-eaten",
@@ -218,23 +208,11 @@ NO_ARGUMENTS: Final = Fault(
     wording("the step is sent without arguments: some of the vendor's recipes do so, its documentation does not"),
     wording("arg{number}={{}} is sent"),
 )
-PLUS: Final = Fault(
+NOT_ENCODED: Final = Fault(
     "not-encoded",
-    wording("a + stands in {key} and is not form-encoded"),
-    wording("it arrives as a space"),
-    wording("it is sent as the + that it is"),
-)
-PERCENT: Final = Fault(
-    "not-encoded",
-    wording("a % stands in {key} and is not form-encoded"),
-    wording("it arrives as itself or the half of a code, as it happens"),
-    wording("it is sent as the % that it is"),
-)
-AMPERSAND: Final = Fault(
-    "not-encoded",
-    wording("an & stands in {key} and is not form-encoded"),
-    wording("{key} ends before it, and what follows is taken for another field"),
-    wording("it is sent as the & that it is"),
+    wording("{char} stands in {key} and is not form-encoded"),
+    wording("a + arrives as a space, a % as the half of a code, and at an & the value ends"),
+    wording("it is sent as the {char} that it is"),
 )
 ENCODED_BY_HAND: Final = Fault(
     "encoded-by-hand",
@@ -268,11 +246,6 @@ BARE_NUMBER: Final = Fault(
 )
 
 # ---- the rows ----------------------------------------------------------------------------------------------------
-
-_REFUSED_SELECT: Final = wording("the database refuses the select, the loop has no rows, and nothing says so")
-_SELECT_LEFT: Final = wording(
-    "the select is left as it is: mend it before you run the command, which says what the database said"
-)
 
 HEADINGS_ARE_ROWS: Final = Fault(
     "output-form",
@@ -318,13 +291,7 @@ SPACES: Final = Fault(
 )
 NO_SUCH_ALIAS: Final = Fault(
     "no-such-alias",
-    wording("{names} is used in the select, which has no table of that name"),
-    _REFUSED_SELECT,
-    _SELECT_LEFT,
-)
-NO_SUCH_ALIASES: Final = Fault(
-    "no-such-alias",
-    wording("{names} are used in the select, which has no tables of these names"),
-    _REFUSED_SELECT,
-    _SELECT_LEFT,
+    wording("the select uses {names}, and has no table of such a name"),
+    wording("the database refuses the select, the loop has no rows, and nothing says so"),
+    wording("the select is left as it is: mend it before you run the command, which says what the database said"),
 )

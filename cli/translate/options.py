@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from cli.translate.findings import Refusal, Told
-from cli.translate.grammar import ShellCommand
-from cli.translate.words import Letter, Quote, ShellText, Word
-from texts.said import Said, said
+from cli.translate.shell import Command, Letter, Quote, Text
+from texts.said import Said, said, wording
+
+LEFT_OUT: Final = wording("{option} is left out: {why}")
+_NOT_READ: Final = wording("{program}'s {option} is not translated")
+_NO_VALUE: Final = wording("{program}'s {option} has no value")
 
 
 class Option(NamedTuple):
@@ -93,23 +96,20 @@ PARALLEL: Final = _table(
     (SHOWN, "--joblog= --bar --eta --progress"),
     ("", "-k --keep-order -u --ungroup --lb --line-buffer --will-cite --tag -r"),
 )
-CUT: Final = _table(("delimiter", "-d/--delimiter="), ("field", "-f/--fields="))
 AWK: Final = _table(("delimiter", "-F/--field-separator="))
-ISQL: Final = _table(
-    ("", "-u= -user= -p= -pass= -password= -ch= -charset= -r= -role= -q -quiet -b -bail -nod -now"),
-)
+ISQL: Final = _table(("", "-u= -user= -p= -pass= -password= -ch= -charset= -r= -role= -q -quiet -b -bail -nod -now"))
 
 
 def options_of(
-    command: ShellCommand, table: OptionTable, told: Told, *, joins: bool = True, stops: bool = False
-) -> tuple[list[tuple[Option, Word]], list[Word]]:
+    command: Command, table: OptionTable, told: Told, *, joins: bool = True, stops: bool = False
+) -> tuple[list[tuple[Option, Text]], list[Text]]:
     """The options of a command that mean something, each with its value, and its other words.
 
     An option without a value has itself as one. With `joins` a long option and its value may be one word, with =
     between them; with `stops` the first other word ends the options. Raises `CommandRefused` for an unknown option.
     """
-    found: list[tuple[Option, Word]] = []
-    rest: list[Word] = []
+    found: list[tuple[Option, Text]] = []
+    rest: list[Text] = []
     words = iter(command.words[1:])
     for word in words:
         if not word.plain.startswith("-") or word.plain == "-":
@@ -119,35 +119,30 @@ def options_of(
             option = table.get(name)
             is_joined = attached is not None and name.startswith("--")
             if option is None or (attached and not option.takes) or (is_joined and not joins):
-                raise Refusal(
-                    "{program}'s {option} is not translated", word.place, program=command.program, option=name
-                )
+                raise Refusal(_NOT_READ, word, program=command.program, option=name)
             value = attached or word
             if option.takes == "=" and attached is None and (value := next(words, word)) is word:
-                raise Refusal(
-                    "{program}'s {option} has no value", word.place, program=command.program, option=option.name
-                )
+                raise Refusal(_NO_VALUE, word, program=command.program, option=option.name)
             if option.takes == "?" and attached is None:
-                value = Word(ShellText(tuple(Letter(char, word.place, Quote.SINGLE) for char in "{}")), word.place)
+                value = word.having(Letter(char, word.place, Quote.SINGLE) for char in "{}")
             if isinstance(option.means, Said):
                 its = said("{program}'s {option}", program=command.program, option=option.name)
-                what = its if stops else option.name
-                told.notes.append(said("{option} is left out: {why}", option=what, why=option.means))
+                told.notes.append(said(LEFT_OUT, option=its if stops else option.name, why=option.means))
             elif option.means:
                 found.append((option, value))
     return found, rest
 
 
-def _names(word: Word, table: OptionTable) -> Iterator[tuple[str, Word | None]]:
+def _names(word: Text, table: OptionTable) -> Iterator[tuple[str, Text | None]]:
     """The names of the options in one word, as `-sS`; the last may have its value attached, as in `-XPOST`."""
     text = word.plain
     name, equals, _ = text.partition("=")
     if text in table or text.startswith("--"):
-        yield name, word.rest(len(name) + 1) if equals else None
+        yield name, word[len(name) + 1 :] if equals else None
         return
     for at in range(1, len(text)):
         name = f"-{text[at]}"
         if name in table and table[name].takes and at + 1 < len(text):
-            yield name, word.rest(at + 1)
+            yield name, word[at + 1 :]
             return
         yield name, None

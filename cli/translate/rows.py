@@ -6,25 +6,29 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.findings import HOLE, LinePlace, Refusal, Told
-from cli.translate.grammar import (
+from cli.translate.options import AWK, ISQL, LEFT_OUT, PARALLEL, SHOWN, XARGS, OptionTable, options_of
+from cli.translate.shell import (
     ASSIGNMENT,
     AWKS,
+    NEWLINE,
+    NOT_TRANSLATED,
     TEXT_TOOLS,
-    Loop,
+    Command,
+    Letter,
+    Pipeline,
+    Quote,
     Redirect,
-    ShellCommand,
-    ShellPipeline,
-    Stage,
     Taking,
+    Text,
+    joined,
+    lex_again,
     parse,
 )
-from cli.translate.options import AWK, ISQL, PARALLEL, SHOWN, XARGS, OptionTable, options_of
-from cli.translate.words import NEWLINE, Field, Letter, Quote, ShellText, Word, joined, lex_again
 from texts.remedies import PROGRAM
 from texts.said import said, wording
 
@@ -45,87 +49,59 @@ _LEFT_OUT: Final = {
     "set": said("the run stops by itself where it has to, and says why"),
 }
 """Commands that are allowed beside the call, each with the reason why it is left out."""
-_NOT_TRANSLATED: Final = wording("`{symbol}` is not translated")
-
-
-class Select(NamedTuple):
-    """Rows that isql prints, of a select."""
-
-    sql: ShellText
-    place: LinePlace
-
-
-class Lines(NamedTuple):
-    """Rows that stand in the line itself: the lines of a text, or words, of which the shell may make several."""
-
-    texts: Sequence[ShellText]
-    are_words: bool = False
-
-
-class Piped(NamedTuple):
-    """The lines of a file, or what text tools print, of which the first may read a file."""
-
-    file: Word | None
-    tools: Sequence[ShellCommand] = ()
-
-
-Origin: TypeAlias = Select | Lines | Piped
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a line, what they go through, and how each becomes the values of variables."""
+    """The rows of a line, what they go through, and how each becomes the values of variables.
 
-    origin: Origin
-    filters: tuple[ShellCommand, ...]
+    They are what isql prints of `sql`; or `texts` of the line itself, or its words, of which the shell may make
+    several; or else the lines of a file, or what text tools print, of which the first may read the file.
+    """
+
     taking: Taking
     place: LinePlace
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The variables of the loop."""
-        return self.taking.variables
-
-    def variable_of(self, letter: Letter) -> str:
-        """The variable of a value of the row: of a field of its line, the one that it has become."""
-        value = letter.stands_for
-        return self.variables[value.number - 1] if isinstance(value, Field) else letter.name
+    filters: tuple[Command, ...] = ()
+    sql: Text | None = None
+    texts: Sequence[Text] = ()
+    are_words: bool = False
+    file: Text | None = None
+    tools: tuple[Command, ...] = ()
 
 
-def assigned(pipeline: ShellPipeline) -> list[tuple[str, ShellText]]:
+def assigned(pipeline: Pipeline) -> list[tuple[str, Text]]:
     """The variables that a pipeline sets; none for one that does anything else."""
     command = pipeline.alone
     words = list(command.words) if command and not command.inputs else []
     if len(words) > 1 and words[0].is_bare("export"):
         words.pop(0)
-    found: list[tuple[str, ShellText]] = []
+    found: list[tuple[str, Text]] = []
     for word in words:
         name = ASSIGNMENT.match(word.plain)
-        if name is None or any(letter.quote is not Quote.NONE for letter in word.text.letters[: name.end()]):
+        if name is None or any(letter.quote is not Quote.NONE for letter in word.letters[: name.end()]):
             return []
-        found.append((name[0][:-1], word.text[name.end() :]))
+        found.append((name[0][:-1], word[name.end() :]))
     return found
 
 
-def is_left_out(pipeline: ShellPipeline, told: Told) -> bool:
+def is_left_out(pipeline: Pipeline, told: Told) -> bool:
     """Whether a command may be left out, which is noted."""
     command = pipeline.alone
     why = _LEFT_OUT.get(command.program) if command else None
     if not command or not why or any(one[:1] not in "-+" for one in command.arguments[: command.program == "set"]):
         return False
-    told.notes.append(said("{option} is left out: {why}", option=command.program, why=why))
+    told.notes.append(said(LEFT_OUT, option=command.program, why=why))
     return True
 
 
-def check_following(pipeline: ShellPipeline) -> None:
+def check_following(pipeline: Pipeline) -> None:
     """Refuse what is done depending on how a call ends, but for words about it, which the run has itself."""
     for operator, command in pipeline.following:
-        if not is_left_out(ShellPipeline((command,)), Told()):
-            raise Refusal(_NOT_TRANSLATED, operator)
+        if not is_left_out(Pipeline((command,)), Told()):
+            raise Refusal(NOT_TRANSLATED, operator)
 
 
-def not_understood(stage: Stage) -> Refusal:
-    """The error for a command that is none of these."""
+def _not_understood(stage: Command) -> Refusal:
     return Refusal("{command} cannot be translated; {forms}", stage, forms=FORMS)
 
 
@@ -135,82 +111,76 @@ _TWO_SOURCES: Final = wording("a second source of rows stands here; which one is
 _QUITS: Final = re.compile(r";\s*(?:quit|exit)\s*;?\s*$", re.IGNORECASE)
 
 
-def rows_of(before: Sequence[Stage], reads: ShellCommand, taking: Taking) -> Rows:
-    """The rows that a pipe or a redirection feeds into a command. Raises `CommandRefused`."""
+def _rows_of(before: Sequence[Command], reads: Command, taking: Taking) -> Rows:
+    """The rows that a pipe or a redirection feeds into a command."""
     if len(reads.inputs) > 1 or (reads.inputs and before):
-        raise Refusal(_TWO_SOURCES, reads.inputs[-1][0].place)
+        raise Refusal(_TWO_SOURCES, reads.inputs[-1][0])
+    rows = Rows(taking, reads.place, tuple(before[1:]))
     if reads.inputs:
-        return _redirected(reads.inputs[0], (), taking, reads.place)
+        return _redirected(rows, reads.inputs[0])
     if not before:
-        raise Refusal("nothing is piped into this loop; {forms}", reads.place, forms=FORMS)
-    commands = [stage for stage in before if isinstance(stage, ShellCommand)]
-    if len(commands) < len(before):
-        raise Refusal("a loop that feeds another is not translated", before[0].place)
-    first, *filters = commands
+        raise Refusal("nothing is piped into this loop; {forms}", reads, forms=FORMS)
+    if any(stage.label for stage in before):
+        raise Refusal("a loop that feeds another is not translated", before[0])
+    first = before[0]
     if not first.arguments and first.inputs and first.program in ("", "cat"):
-        return _redirected(first.inputs[0], filters, taking, reads.place)
-    origin: Origin
+        return _redirected(rows, first.inputs[0])
     if first.program in PRINTERS and first.arguments:
-        return _text(_echoed(first), filters, taking, reads.place)
+        if first.program == "printf" or first.redirects or any(one.startswith("-") for one in first.arguments):
+            raise Refusal("what this {program} prints is not read: write the lines as <<END … END", first)
+        return _written(rows, joined(first.words[1:]).stripped())
     if first.program in _ISQLS:
-        origin = _select(first, None)
-    elif first.program in TEXT_TOOLS:
-        is_file = first.program == "cat" and [one[:1] != "-" for one in first.arguments] == [True]
-        origin = Piped(first.words[1]) if is_file and not first.redirects else Piped(None, [first])
-    else:
-        raise not_understood(first)
-    return Rows(origin, tuple(filters), taking, reads.place)
+        return replace(rows, sql=_select(first, None))
+    if first.program not in TEXT_TOOLS:
+        raise _not_understood(first)
+    is_file = first.program == "cat" and [one[:1] != "-" for one in first.arguments] == [True]
+    return replace(rows, file=first.words[1]) if is_file and not first.redirects else replace(rows, tools=(first,))
 
 
 def rows_within(command: Letter, taking: Taking) -> Rows:
-    """The rows that the command within `$(…)` prints. Raises `CommandRefused`."""
-    return rows_of(stages_within(command), ShellCommand((), (), command.place), taking)
+    """The rows that the command within `$(…)` prints."""
+    return _rows_of(stages_within(command), Command((), (), command.place), taking)
 
 
-def stages_within(command: Letter) -> tuple[Stage, ...]:
+def stages_within(command: Letter) -> tuple[Command, ...]:
     """The stages of the one pipeline within `$(…)`."""
     pipelines = parse(command.tokens or ())
     if len(pipelines) != 1 or pipelines[0].following:
-        raise Refusal("what is read within $(…) is one command, or one pipe", command.place)
+        raise Refusal("what is read within $(…) is one command, or one pipe", command)
     return pipelines[0].stages
 
 
-def _redirected(redirect: Redirect, filters: Sequence[ShellCommand], taking: Taking, place: LinePlace) -> Rows:
+def _redirected(rows: Rows, redirect: Redirect) -> Rows:
     operator, target = redirect
     if operator.symbol != "<":
-        return _text(target.text, filters, taking, place)
-    if not target.text.commands:
-        return Rows(Piped(target), tuple(filters), taking, place)
-    found = rows_within(target.text.commands[0], taking)
-    return replace(found, filters=(*found.filters, *filters), place=place)
+        return _written(rows, target)
+    within = next((one for one in target.letters if one.tokens is not None), None)
+    if within is None:
+        return replace(rows, file=target)
+    found = rows_within(within, rows.taking)
+    return replace(found, filters=(*found.filters, *rows.filters), place=rows.place)
 
 
-def _text(text: ShellText, filters: Sequence[ShellCommand], taking: Taking, place: LinePlace) -> Rows:
+def _written(rows: Rows, text: Text) -> Rows:
     """Rows that stand in the line, or the select that stands there for an isql."""
-    if filters and filters[0].program in _ISQLS:
-        return Rows(_select(filters[0], text), tuple(filters[1:]), taking, place)
-    return Rows(Lines([text]), tuple(filters), taking, place)
+    if rows.filters and rows.filters[0].program in _ISQLS:
+        return replace(rows, sql=_select(rows.filters[0], text), filters=rows.filters[1:])
+    return replace(rows, texts=(text,))
 
 
-def _select(command: ShellCommand, sql: ShellText | None) -> Select:
+def _select(command: Command, sql: Text | None) -> Text:
     """The select that a sqlexec has as its word, or that is fed to an isql."""
     if command.program == "sqlexec" and sql is None:
         if command.redirects or len(command.arguments) != 1:
-            raise Refusal('sqlexec is read with one text behind it, the SQL: sqlexec "select …"', command.place)
-        return Select(command.words[1].text, command.words[1].place)
+            raise Refusal('sqlexec is read with one text behind it, the SQL: sqlexec "select …"', command)
+        return command.words[1]
     options_of(command, ISQL, Told())
     texts = [sql] if sql else []
-    texts += [word.text for operator, word in command.inputs if operator.symbol != "<"]
+    texts += [word for operator, word in command.inputs if operator.symbol != "<"]
     if len(texts) != 1 or len(command.redirects) + (sql is not None) != 1:
         raise Refusal('{program} is read with the SQL in the line: echo "select …;" | {program} …', command)
     ended = _QUITS.search(texts[0].plain)
-    return Select(texts[0][: ended.start() if ended else None], texts[0].place(0, command.place))
-
-
-def _echoed(command: ShellCommand) -> ShellText:
-    if command.program == "printf" or command.redirects or any(one.startswith("-") for one in command.arguments):
-        raise Refusal("what this {program} prints is not read: write the lines as <<END … END", command)
-    return joined(command.words[1:]).stripped()
+    return texts[0][: ended.start() if ended else None]
 
 
 # ---- what rows go through ----------------------------------------------------------------------------------------
@@ -252,7 +222,7 @@ harmless where one value is printed.
 _SAME_AS: Final = {"gawk": "awk", "mawk": "awk"}
 
 
-def effects_of(command: ShellCommand) -> list[tuple[str, Mapping[str, str]]]:
+def effects_of(command: Command) -> list[tuple[str, Mapping[str, str]]]:
     """What a filter does, one thing after the other, with its figures; nothing where that is not known."""
     program, arguments = _SAME_AS.get(command.program, command.program), command.arguments
     scripts = [NEWLINE.join(arguments)]
@@ -285,115 +255,98 @@ _OTHER_BRACES: Final = re.compile(r"\{(?:#|%|\.|/|//|/\.|=[^}]*=)\}")
 _CUT_AT: Final[Mapping[str, str]] = {"\\t": "\t", "\\|": "|", "\\s+": "", " +": "", " ": ""}
 """What --colsep, a pattern, cuts at."""
 _SPECIAL: Final = frozenset("\\|.^$*+?()[]{}")
-_ONE_LIST: Final = wording("parallel is read with one list of values, or one file")
 
-Spread: TypeAlias = tuple[ShellCommand, Rows]
+Spread: TypeAlias = tuple[Command, Rows]
 """The call that is made of each line, and the rows that make these lines."""
 
 
-def _read_xargs(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
+def _read_xargs(before: Sequence[Command], command: Command, told: Told) -> Spread:
     options, words = _spreading(command, XARGS, told)
     mark = options.get("mark")
     if "delimiter" in options and options["delimiter"].plain not in ("\\n", NEWLINE):
-        raise Refusal("xargs is read where each line is one value", options["delimiter"].place)
+        raise Refusal("xargs is read where each line is one value", options["delimiter"])
     if mark is None and "several" not in options:
-        raise Refusal("xargs is read with -I{{}}, which says where the value of a line stands", command.place)
+        raise Refusal("xargs is read with -I{{}}, which says where the value of a line stands", command)
     if mark is None:
-        words.append(Word(ShellText((Letter(HOLE, command.place, Quote.DOUBLE, _VALUE),)), command.place))
-    call = _unwrapped(command.with_words(words))
+        words.append(Text((Letter(HOLE, command.place, Quote.DOUBLE, _VALUE),), command.place))
+    call = _unwrapped(command.having(words))
     if mark is not None:
         marks = re.compile(f"({re.escape(mark.plain)})")
-        call = call.with_words([_replaced(word, marks, "xargs", told) for word in call.words])
+        call = call.having(_replaced(word, marks, "xargs", told) for word in call.words)
     taking = Taking((_VALUE,), NEWLINE if mark else "", by_words=mark is None)
-    return _spread(before, command, call, taking, options.get("file"))
+    return _spread(before, command, call, Rows(taking, command.place, file=options.get("file")))
 
 
-def _read_parallel(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
+def _read_parallel(before: Sequence[Command], command: Command, told: Told) -> Spread:
     options, words = _spreading(command, PARALLEL, told)
     at = next((at for at, word in enumerate(words) if word.plain in _LISTS), len(words))
     behind, is_list = words[at + 1 :], at < len(words) and words[at].plain == ":::"
     files = [*([] if is_list else behind), *([options["file"]] if "file" in options else [])]
     if len(files) > 1 or (files and is_list) or any(word.plain.startswith(":::") for word in behind):
-        raise Refusal(_ONE_LIST, command.place)
-    cut_at = _cut_at(options.get("cells"))
-    call = _unwrapped(_as_called(command.with_words(words[:at]), told, quoted="quoted" in options))
+        raise Refusal("parallel is read with one list of values, or one file", command)
+    cut_at = options["cells"].plain if "cells" in options else NEWLINE
+    if cut_at != NEWLINE and cut_at not in _CUT_AT and (len(cut_at) != 1 or cut_at in _SPECIAL):
+        raise Refusal("--colsep is read as one character, as ';' or '\\t'", options["cells"])
+    cut_at = _CUT_AT.get(cut_at, cut_at)
+    call = _unwrapped(_as_called(command.having(words[:at]), told, quoted="quoted" in options))
     for word in call.words:
         if other := _OTHER_BRACES.search(word.plain):
-            place = word.text.place(other.start(), word.place)
-            raise Refusal("parallel's {mark} is not translated", place, mark=other[0])
+            raise Refusal("parallel's {mark} is not translated", word.at(other.start()), mark=other[0])
     columns = max((int(one or 1) for word in call.words for one in _COLUMN.findall(word.plain)), default=1)
     if columns > 1 and cut_at == NEWLINE:
-        raise Refusal(
-            "{mark} is used, and --colsep does not say what separates the values",
-            command.place,
-            mark=f"{{{columns}}}",
-        )
+        told_as = f"{{{columns}}}"
+        raise Refusal("{mark} is used, and --colsep does not say what separates the values", command, mark=told_as)
     marks = _COLUMN if cut_at == NEWLINE else _NUMBERED
-    call = call.with_words([_replaced(word, marks, "parallel", told, alone=columns == 1) for word in call.words])
+    call = call.having(_replaced(word, marks, "parallel", told, alone=columns == 1) for word in call.words)
     taking = Taking(_values(columns), cut_at, is_open=cut_at != NEWLINE)
-    return _spread(before, command, call, taking, files[0] if files else None, behind if is_list else ())
+    texts, file = behind if is_list else (), files[0] if files else None
+    return _spread(before, command, call, Rows(taking, command.place, texts=texts, are_words=True, file=file))
 
 
 def _values(columns: int) -> tuple[str, ...]:
     return (_VALUE,) if columns == 1 else tuple(_OF_COLUMN.format(number) for number in range(1, columns + 1))
 
 
-def _spreading(command: ShellCommand, table: OptionTable, told: Told) -> tuple[dict[str, Word], list[Word]]:
+def _spreading(command: Command, table: OptionTable, told: Told) -> tuple[dict[str, Text], list[Text]]:
     found, words = options_of(command, table, told, stops=True)
     options = {option.means: value for option, value in found}
     if "several" in options and options["several"].plain != "1":
-        raise Refusal("several values go into one call, and a run makes one for each row", options["several"].place)
+        raise Refusal("several values go into one call, and a run makes one for each row", options["several"])
     return options, words
 
 
-def _spread(
-    before: Sequence[Stage],
-    command: ShellCommand,
-    call: ShellCommand,
-    taking: Taking,
-    file: Word | None = None,
-    items: Sequence[Word] = (),
-) -> Spread:
+def _spread(before: Sequence[Command], command: Command, call: Command, rows: Rows) -> Spread:
     if call.program not in CALLERS:
-        raise not_understood(call)
-    if not any(letter.name.startswith("{") for word in call.words for letter in word.text.holes):
-        raise Refusal("nothing says where the value of a line stands, as {{}} does, or {{1}} and {{2}}", call.place)
-    if file is None and not items:
-        return call, rows_of(before, command, taking)
+        raise _not_understood(call)
+    if not any(letter.name.startswith("{") for word in call.words for letter in word.holes):
+        raise Refusal("nothing says where the value of a line stands, as {{}} does, or {{1}} and {{2}}", call)
+    if rows.file is None and not rows.texts:
+        return call, _rows_of(before, command, rows.taking)
     for stage in before:
-        raise Refusal("{program} reads its values elsewhere, and not from this", stage.place, program=command.program)
-    origin = Piped(file) if file else Lines([item.text for item in items], are_words=True)
-    return call, Rows(origin, (), taking, command.place)
+        raise Refusal("{program} reads its values elsewhere, and not from this", stage, program=command.program)
+    return call, rows
 
 
-def _cut_at(pattern: Word | None) -> str:
-    if pattern is None:
-        return NEWLINE
-    if pattern.plain not in _CUT_AT and (len(pattern.plain) != 1 or pattern.plain in _SPECIAL):
-        raise Refusal("--colsep is read as one character, as ';' or '\\t'", pattern.place)
-    return _CUT_AT.get(pattern.plain, pattern.plain)
-
-
-def _replaced(word: Word, mark: re.Pattern[str], program: str, told: Told, *, alone: bool = True) -> Word:
+def _replaced(word: Text, mark: re.Pattern[str], program: str, told: Told, *, alone: bool = True) -> Text:
     """The word with a variable in place of each mark, but for the braces of empty arguments."""
     empty = {found.end() - 2: found["key"] for found in _EMPTY_BRACES.finditer(word.plain)}
     letters: list[Letter] = []
     done = 0
     for found in mark.finditer(word.plain):
-        place = word.text.place(found.start(), word.place)
+        place = word.at(found.start())
         if found.start() in empty:
             told.fault(findings.BRACES_REPLACED, place, program=program, key=empty[found.start()])
             continue
         name = _VALUE if alone else _OF_COLUMN.format(found[1])
-        letters += [*word.text.letters[done : found.start()], Letter(HOLE, place, Quote.DOUBLE, name)]
+        letters += [*word.letters[done : found.start()], Letter(HOLE, place, Quote.DOUBLE, name)]
         done = found.end()
-    return word.with_letters([*letters, *word.text.letters[done:]])
+    return word.having([*letters, *word.letters[done:]])
 
 
-def _as_called(command: ShellCommand, told: Told, *, quoted: bool) -> ShellCommand:
+def _as_called(command: Command, told: Told, *, quoted: bool) -> Command:
     """The command that parallel calls: without -q a second shell reads its words."""
     if not command.words:
-        raise Refusal("parallel calls nothing here: its commands come from its input", command.place)
+        raise Refusal("parallel calls nothing here: its commands come from its input", command)
     if quoted:
         return command
     try:
@@ -401,12 +354,12 @@ def _as_called(command: ShellCommand, told: Told, *, quoted: bool) -> ShellComma
     except CommandRefused:
         if command.program not in CALLERS:
             raise
-    told.fault(findings.READ_BY_TWO_SHELLS, command.words[0].place)
+    told.fault(findings.READ_BY_TWO_SHELLS, command.words[0])
     return command
 
 
-def _command_of(text: ShellText, place: LinePlace) -> ShellCommand:
-    """The one curl or wget that a second shell reads in a text. Raises `CommandRefused`."""
+def _command_of(text: Text, place: LinePlace) -> Command:
+    """The one curl or wget that a second shell reads in a text."""
     if any(not letter.name.startswith("{") for letter in text.holes):
         raise Refusal("a variable stands in words that a second shell reads: write its value into the line", place)
     pipelines = parse(lex_again(text))
@@ -416,20 +369,18 @@ def _command_of(text: ShellText, place: LinePlace) -> ShellCommand:
     return command
 
 
-def _unwrapped(command: ShellCommand) -> ShellCommand:
+def _unwrapped(command: Command) -> Command:
     """The curl within `sh -c '…' NAME VALUES`, its `$1` replaced by the values; any other command unchanged."""
     if command.program not in _SHELLS:
         return command
     if command.arguments[:1] != ["-c"] or not command.arguments[1:]:
         raise Refusal("{program} is read as {program} -c '…'", command)
     script, *values = command.words[2:]
-    given = {str(number): value.text.letters for number, value in enumerate(values)}
-    inner = _command_of(script.text, script.place)
-    return inner.with_words(
-        [
-            word.with_letters(one for letter in word.text.letters for one in given.get(letter.name, (letter,)))
-            for word in inner.words
-        ]
+    given = {str(number): value.letters for number, value in enumerate(values)}
+    inner = _command_of(script, script.place)
+    return inner.having(
+        word.having(one for letter in word.letters for one in given.get(letter.name, (letter,)))
+        for word in inner.words
     )
 
 
@@ -447,41 +398,39 @@ _NO_PROGRAM: Final = wording(
 _NO_FORMAT: Final = wording("awk's printf is read with %s for each value, and a \\n at its end")
 
 
-def _read_printed(before: Sequence[Stage], command: ShellCommand, told: Told) -> Spread:
-    """What `awk '{print "curl …"}' | sh` calls for each line, or awk with its system(). Raises `CommandRefused`."""
-    awk = command if command.program in AWKS else before[-1] if before else command
-    if not isinstance(awk, ShellCommand) or awk.program not in AWKS:
-        raise not_understood(command)
-    if awk is not command:
-        before = before[:-1]
-        if set(command.arguments) - {"-", "-s", "-e", "-x"} or command.redirects:
-            raise not_understood(command)
+def _read_printed(before: Sequence[Command], command: Command, told: Told) -> Spread:
+    """What `awk '{print "curl …"}' | sh` calls for each line, or awk with its system()."""
+    awk = command if command.program in AWKS or not before else before[-1]
+    is_run = awk is command
+    if awk.program not in AWKS or (
+        not is_run and (set(command.arguments) - {"-", "-s", "-e", "-x"} or command.redirects)
+    ):
+        raise _not_understood(command)
     options, words = options_of(awk, AWK, told)
     program = _AWK_PROGRAM.fullmatch(words[0].plain) if words else None
     delimiter = next((value.plain for _, value in options), " ")
     delimiter = _CUT_AT.get(delimiter, delimiter)
-    is_run = program is not None and (program["how"] == "system") == (awk is command)
-    if program is None or not is_run or len(delimiter) > 1 or delimiter.isalnum():
-        raise Refusal(_NO_PROGRAM, awk.place)
+    if program is None or (program["how"] == "system") != is_run or len(delimiter) > 1 or delimiter.isalnum():
+        raise Refusal(_NO_PROGRAM, awk)
     if len(words) > 2:  # noqa: PLR2004 - its program and a file
-        raise Refusal(_TWO_SOURCES, words[2].place)
+        raise Refusal(_TWO_SOURCES, words[2])
     fields = {int(one) for one in re.findall(r"\$([0-9]{1,2})", program["list"])}
     if 0 in fields and len(fields) > 1:
-        raise Refusal(_NO_PROGRAM, awk.place)
-    told.fault(findings.PRINTED_FOR_A_SHELL, awk.place)
+        raise Refusal(_NO_PROGRAM, awk)
+    told.fault(findings.PRINTED_FOR_A_SHELL, awk)
     variables = _values(max({1, *fields}))
     call = _command_of(_printed_text(words[0], program, variables), words[0].place)
     taking = Taking(variables, NEWLINE if 0 in fields else delimiter, is_open=0 not in fields)
-    call, rows = _spread(before, awk, call, taking, words[1] if words[1:] else None)
+    rows = Rows(taking, awk.place, file=words[1] if words[1:] else None)
+    call, rows = _spread(before if is_run else before[:-1], awk, call, rows)
     if program["when"].strip():
         # What comes before its braces is a filter of its own.
-        when = Word(words[0].text[: program.end("when")], words[0].place)
-        only = ShellCommand((*awk.words[: awk.words.index(words[0])], when), (), awk.place)
+        only = Command((*awk.words[: awk.words.index(words[0])], words[0][: program.end("when")]), (), awk.place)
         rows = replace(rows, filters=(*rows.filters, only))
     return call, rows
 
 
-def _printed_text(program: Word, found: re.Match[str], variables: Sequence[str]) -> ShellText:
+def _printed_text(program: Text, found: re.Match[str], variables: Sequence[str]) -> Text:
     at, end = found.span("list")
     if found["list"].startswith("(") and found["list"].endswith(")"):
         at, end = at + 1, end - 1
@@ -489,47 +438,47 @@ def _printed_text(program: Word, found: re.Match[str], variables: Sequence[str])
     while program.plain[at:end].strip():
         part = _AWK_PART.match(program.plain, at, end)
         if part is None:
-            raise Refusal(_NO_PROGRAM, program.text.place(at, program.place))
+            raise Refusal(_NO_PROGRAM, program.at(at))
         at = part.end()
         if part["comma"]:
             parts.append([])
         elif part["field"]:
-            place = program.text.place(part.start("field"), program.place)
-            parts[-1].append(Letter(HOLE, place, Quote.NONE, variables[max(int(part["field"]), 1) - 1]))
+            name = variables[max(int(part["field"]), 1) - 1]
+            parts[-1].append(Letter(HOLE, program.at(part.start("field")), Quote.NONE, name))
         else:
-            text = program.text[part.start("text") :]
+            text = program[part.start("text") :]
             parts[-1] += [_decoded(code, text) for code in _AWK_CODE.finditer(part["text"])]
     if found["how"] == "printf":
-        return _formatted(parts[0], parts[1:], program.place)
+        return program.having(_formatted(parts[0], parts[1:], program))
     if found["how"] == "system" and len(parts) > 1:
-        raise Refusal(_NO_PROGRAM, program.place)
-    return joined([Word(ShellText(tuple(part)), program.place) for part in parts])
+        raise Refusal(_NO_PROGRAM, program)
+    return joined([program.having(part) for part in parts])
 
 
-def _decoded(code: re.Match[str], text: ShellText) -> Letter:
+def _decoded(code: re.Match[str], text: Text) -> Letter:
     letter = text.letters[code.start()]
     if code["octal"] or code["hex"]:
         return letter._replace(char=chr(int(code["octal"], 8) if code["octal"] else int(code["hex"], 16)))
     if code["char"] and code["char"] not in _AWK_CODES:
-        raise Refusal(_NO_PROGRAM, letter.place)
+        raise Refusal(_NO_PROGRAM, letter)
     return letter._replace(char=_AWK_CODES[code["char"]]) if code["char"] else letter
 
 
-def _formatted(text: Sequence[Letter], values: Sequence[Sequence[Letter]], place: LinePlace) -> ShellText:
+def _formatted(text: Sequence[Letter], values: Sequence[Sequence[Letter]], program: Text) -> list[Letter]:
     letters: list[Letter] = []
     following, rest = iter(values), iter(text)
     for letter in rest:
         code = next(rest, letter).char if letter.char == "%" else ""
         value = next(following, None) if code == "s" else [letter]
         if code not in ("", "%", "s") or value is None:
-            raise Refusal(_NO_FORMAT, letter.place)
+            raise Refusal(_NO_FORMAT, letter)
         letters += value
     if not letters or letters[-1].char != NEWLINE or next(following, None) is not None:
-        raise Refusal(_NO_FORMAT, place)
-    return ShellText(tuple(letters[:-1]))
+        raise Refusal(_NO_FORMAT, program)
+    return letters[:-1]
 
 
-ENDS: Final[Mapping[str, Callable[[Sequence[Stage], ShellCommand, Told], Spread]]] = {
+ENDS: Final[Mapping[str, Callable[[Sequence[Command], Command, Told], Spread]]] = {
     "xargs": _read_xargs,
     "parallel": _read_parallel,
     **dict.fromkeys((*_SHELLS, *AWKS), _read_printed),
@@ -537,39 +486,35 @@ ENDS: Final[Mapping[str, Callable[[Sequence[Stage], ShellCommand, Told], Spread]
 """The programs that make a call of each line, other than the loops of the shell."""
 
 
-def read_loop(before: Sequence[Stage], loop: Loop) -> Rows:
-    """The rows of a `while` or a `for`. Raises `CommandRefused`."""
-    if not loop.items:
-        return rows_of(before, loop.reads, loop.taking)
+def read_loop(before: Sequence[Command], loop: Command, taking: Taking) -> Rows:
+    """The rows of a `while` or a `for`."""
+    if not loop.words:
+        return _rows_of(before, loop, taking)
     for stage in before:
-        raise Refusal("what is piped into a for is read by nothing in it", stage.place)
-    for operator, _ in loop.reads.inputs:
+        raise Refusal("what is piped into a for is read by nothing in it", stage)
+    for operator, _ in loop.inputs:
         raise Refusal("`{symbol}` is read by nothing in a for", operator)
-    commands = [one for item in loop.items for one in item.text.commands]
+    commands = [one for item in loop.words for one in item.letters if one.tokens is not None]
     if not commands:
-        return Rows(Lines([item.text for item in loop.items], are_words=True), (), loop.taking, loop.place)
-    if len(loop.items) > 1 or len(loop.items[0].text.letters) > 1:
-        raise Refusal("the words of a for are read as a list, or as the one $(…) that prints them", commands[0].place)
+        return Rows(taking, loop.place, texts=loop.words, are_words=True)
+    if len(loop.words) > 1 or len(loop.words[0].letters) > 1:
+        raise Refusal("the words of a for are read as a list, or as the one $(…) that prints them", commands[0])
     if commands[0].quote is Quote.DOUBLE:
-        raise Refusal("all that is printed is one word within double quotes: leave the quotes out", commands[0].place)
-    return replace(rows_within(commands[0], loop.taking), place=loop.place)
+        raise Refusal("all that is printed is one word within double quotes: leave the quotes out", commands[0])
+    return replace(rows_within(commands[0], taking), place=loop.place)
 
 
-def read_single(pipeline: ShellPipeline, told: Told) -> ShellCommand:
-    """The curl of a line without a loop, or of the body of one. Raises `CommandRefused`."""
+def read_single(pipeline: Pipeline, told: Told) -> Command:
+    """The curl of a line without a loop, or of the body of one."""
     first, *others = pipeline.stages
     check_following(pipeline)
-    if isinstance(first, ShellCommand) and first.program in _ISQLS:
+    if first.program in _ISQLS:
         raise Refusal("the rows of this {program} go into no loop with a curl; {forms}", first, forms=FORMS)
-    if not isinstance(first, ShellCommand) or first.program not in CALLERS:
-        raise not_understood(first)
+    if first.program not in CALLERS:
+        raise _not_understood(first)
     for other in others:
-        raise Refusal(
-            "{command} works on what {program} answers, which {this} reads and keeps itself",
-            other,
-            program=first.program,
-            this=PROGRAM,
-        )
+        answers = wording("{command} works on what {program} answers, which {this} reads and keeps itself")
+        raise Refusal(answers, other, program=first.program, this=PROGRAM)
     for operator, file in first.inputs:
         has_data = operator.symbol != "<" and any("@-" in word.plain for word in first.words)
         if file.plain != "/dev/null" and not has_data:
@@ -578,7 +523,7 @@ def read_single(pipeline: ShellPipeline, told: Told) -> ShellCommand:
     return first
 
 
-def note_call(call: ShellCommand, told: Told, *, apart: bool) -> None:
+def note_call(call: Command, told: Told, *, apart: bool) -> None:
     """Note what surrounds a call."""
     if len(call.redirects) > len(call.inputs):
         told.notes.append(said("where its output goes is left out: the journal keeps each row's outcome"))

@@ -1,23 +1,298 @@
-"""The rows of a line as a command takes them: a select or lines of text, with a column for each variable."""
+"""What the words of a line stand for, and its rows as a command takes them, with a column for each variable."""
 
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import START, LinePlace, Refusal, Told, named
-from cli.translate.grammar import AWKS, TEXT_TOOLS, Guard, ShellCommand, Taking
-from cli.translate.printed import TEXTS, bind
-from cli.translate.rows import Lines, Piped, Rows, Select, effects_of
-from cli.translate.scope import Scope, undefined
-from cli.translate.sql import read_select, with_parameters
-from cli.translate.words import NEWLINE, Field, Letter, Lookup, Quote, ShellText, Word
+from cli.translate.findings import HOLE, START, LinePlace, Refusal, Told, named
+from cli.translate.isql import TEXTS, bind, read_select, statement, with_parameters
+from cli.translate.rows import PRINTERS, Rows, effects_of, rows_within, stages_within
+from cli.translate.shell import AWKS, NEWLINE, TEXT_TOOLS, Command, Letter, Quote, Taking, Text
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
+from texts.remedies import PROGRAM
 from texts.said import Quantity, said, wording
+
+_FIELD: Final = "{{field_{}}}"
+"""The name of a field of a line, by its number."""
+_IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+AS_ONE: Final = said("a value with a space in it is several words for this loop; the run takes it whole")
+_NOTHING_IS_RUN: Final = wording(
+    "a command within a command ($(…) or `…`): nothing is run here; write its result instead"
+)
+_NO_LINE: Final = wording("${line} is not a whole line, and is taken apart once more")
+_CHANGED: Final = wording(
+    "{program} changes a value of the row, which no run does: change it in the file before the loop. An amount may "
+    "keep its comma there"
+)
+_NO_FIELD: Final = wording(
+    "{program} is read where it takes one field of a line, as cut -d';' -f2 or awk '{{print $2}}'"
+)
+_NO_LOOKUP: Final = wording(
+    "a command within a command is read where it finds a subscriber by its contract number or an account by its "
+    "login, as $(sqlexec \"select id from abonents where contract_number='$number'\"); put anything else into the "
+    "rows: into one select, or into a column of the file"
+)
+_TAKES_FIELD: Final = {
+    "cut": re.compile(
+        r"(?:(?:-d\n?|--delimiter[\n=])(?P<by>.)\n)?(?:-f\n?|--fields[\n=])(?P<number>[1-9][0-9]?)"
+        r"(?:\n(?:-d\n?|--delimiter[\n=])(?P<behind>.))?"
+    ),
+    "awk": re.compile(
+        r"(?:(?:-F\n?|--field-separator[\n=])(?P<by>.)\n)?\s*\{\s*print\s+\$(?P<number>[1-9][0-9]?)\s*;?\s*\}\s*(?P<behind>)"
+    ),
+}
+"""The words of a command that takes one field of a line: its number, and what parts the fields."""
+_SELECT: Final = re.compile(
+    r"\s*select\s+(?:first\s+1\s+)?(?:\w+\.)?id(?:\s+as\s+\w+)?\s+from\s+(?P<table>abonents|users)(?:\s+(?:as\s+)?(?!where\b)\w+)?"
+    r"\s+where\s+(?:\w+\.)?(?P<key>contract_number|login)\s*=\s*'(?P<value>[^']*)'"
+    r"(?:\s+and\s+(?:\w+\.)?(?:deleted|is_folder)\s*=\s*0)*\s*;?\s*",
+    re.IGNORECASE,
+)
+"""The selects that say no more than what a run does by itself: find the one that is there, by what names it."""
+_IDS: Final = {("abonents", "contract_number"): "abonent_id", ("users", "login"): "user_id"}
+
+
+class Lookup(NamedTuple):
+    """What a select finds for each row: the `id` of the one whose `key` is a variable of the row, or a known text."""
+
+    id: str
+    key: str
+    variable: Letter | None
+    text: str
+
+
+@dataclass(slots=True)
+class Scope:
+    """The known variables: `of_row` from the loop, `values` set by the line, `given` from the caller.
+
+    A value that cannot be read is the refusal to raise where it is used. `asked` are the given names that were used.
+    `fields` and `lookups` are what commands of the loop take out of each row: fields of the line that stands in a
+    variable, `parted` by a character, "" for white space, each with the variable that it is given to, if any.
+    """
+
+    given: Mapping[str, str]
+    values: dict[str, Text | CommandRefused] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
+    asked: set[str] = field(default_factory=set)
+    of_row: tuple[str, ...] = ()
+    fields: dict[str, str] = field(default_factory=dict)
+    parted: tuple[str, str, LinePlace] = ("", "", START)
+    lookups: list[Lookup] = field(default_factory=list)
+
+    def within(self, of_row: tuple[str, ...]) -> "Scope":
+        """The same within a loop: its variables hide what was set before it."""
+        values: dict[str, Text | CommandRefused] = {}
+        for name, value in self.values.items():
+            names = [] if isinstance(value, CommandRefused) else [*value.holes, *_asked_for(value)]
+            hidden = [one for one in names if one.name in of_row]
+            if hidden or name not in of_row:
+                values[name] = undefined(hidden[0]) if hidden else value
+        return replace(self, values=values, of_row=of_row)
+
+    def set_before(self, name: str, text: Text) -> None:
+        """Set a variable before any loop; a command in it is read where the variable is used."""
+        try:
+            value = self._filled(text)
+        except CommandRefused as error:
+            self.values[name] = error
+            return
+        unknown = [one for one in _asked_for(value) if one.name not in self.given]
+        self.values[name] = undefined(unknown[0]) if unknown else value
+
+    def set_for_row(self, name: str, text: Text) -> None:
+        """Set a variable of each row. Raises `CommandRefused` for a command that is not understood."""
+        self.values[name] = value = self.value_of(text)
+        if value.plain == HOLE and value.letters[0].name in self.fields:
+            self.fields[value.letters[0].name] = self.fields[value.letters[0].name] or name
+
+    def found(self, letter: Letter) -> Lookup | None:
+        """What a select finds for each row in the place of a letter."""
+        return next((one for one in self.lookups if letter.name == f"{{{one.id}}}"), None)
+
+    def value_of(self, text: Text) -> Text:
+        """The text with what the line sets in place of its variables, and what its commands find in place of them."""
+        filled = self._filled(text)
+        return filled.having(
+            letter
+            if letter.tokens is None
+            else letter._replace(name=self._field(letter) or self._lookup(letter), tokens=None)
+            for letter in filled.letters
+        )
+
+    def resolve(self, text: Text) -> Text:
+        """The text with holes only for values of a row, and for undefined variables."""
+        letters: list[Letter] = []
+        for letter in self.value_of(self._expanded(text)).letters:
+            value = None if letter.name in self.of_row else self.given.get(letter.name)
+            if value is None:
+                letters.append(letter)
+                continue
+            if letter.name not in self.asked:
+                self.told.fault(findings.GIVEN_BY_HAND, letter)
+            self.asked.add(letter.name)
+            letters += [Letter(char, letter.place, Quote.GIVEN) for char in value]
+        return text.having(letters)
+
+    def resolve_word(self, word: Text) -> Text:
+        """The same for a word."""
+        return replace(self.resolve(word), kept=self.resolve(word.kept) if word.kept else None)
+
+    def known(self, text: Text) -> str:
+        """A text that no row changes. Raises `CommandRefused` for one with a part whose value is not known."""
+        found = self.resolve(text)
+        self.refuse_unknown(found)
+        return found.plain
+
+    def refuse_unknown(self, text: Text) -> None:
+        """Raise `CommandRefused` for a part whose value is not known."""
+        for letter in text.holes:
+            raise undefined(letter) if letter.name else Refusal(_NOTHING_IS_RUN, letter)
+
+    def _filled(self, text: Text) -> Text:
+        """The text with these variables replaced by their values, also in the commands within it."""
+        letters: list[Letter] = []
+        for letter in text.letters:
+            value = self.values.get(letter.name) if letter.name else None
+            if isinstance(value, CommandRefused):
+                raise value
+            if value is not None:
+                letters += [_at(letter, one, alone=len(value.letters) == 1) for one in value.letters]
+            elif letter.tokens is not None:
+                tokens = (self._filled(one) if isinstance(one, Text) else one for one in letter.tokens)
+                letters.append(letter._replace(tokens=tuple(tokens)))
+            else:
+                letters.append(letter)
+        return text.having(letters)
+
+    def _expanded(self, text: Text) -> Text:
+        """The text with variables in place of names that single quotes keep from expansion."""
+        letters: list[Letter] = []
+        done = 0
+        for found in _IN_QUOTES.finditer(text.plain):
+            start, end = found.span()
+            if any(letter.quote is not Quote.SINGLE for letter in text.letters[start:end]):
+                continue
+            name, place = found[1] or found[2], text.at(start)
+            if name in (*self.of_row, *self.values, *self.given):
+                self.told.fault(findings.NEVER_EXPANDS, place, name=name)
+                letters += [*text.letters[done:start], Letter(HOLE, place, Quote.SINGLE, name)]
+                done = end
+                continue
+            self.told.notes.append(
+                said("{place}: a $ stands within single quotes, and is sent as the $ that it is", place=place.text)
+            )
+        return text.having([*letters, *text.letters[done:]])
+
+    # ---- commands within ----
+
+    def _field(self, command: Letter) -> str:  # noqa: C901 - a list of forms
+        """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; "" for what is none of a row."""
+        match stages_within(command):
+            case (Command(words=(echo, *_, text), redirects=()), *filters) if echo.plain in PRINTERS and filters:
+                letters = text.letters
+            case (Command(redirects=((operator, text),)), *_) as stages if operator.symbol == "<<<":
+                letters, filters = text.letters, list(stages)
+            case _:
+                return ""
+        if len(letters) != 1 or any(one.label for one in filters):
+            return ""
+        line = letters[0]
+        is_found = line.name in self.fields or self.found(line) is not None
+        if line.name not in self.of_row and not is_found:
+            return ""
+        for at, one in enumerate(filters):
+            if at or one.program not in (*AWKS, "cut"):
+                raise Refusal(_CHANGED, one)
+        taken = _TAKES_FIELD["cut" if filters[0].program == "cut" else "awk"].fullmatch(
+            "\n".join(filters[0].arguments)
+        )
+        if taken is None or (taken["by"] and taken["behind"]):
+            raise Refusal(_NO_FIELD, filters[0])
+        delimiter = (taken["by"] or taken["behind"] or ("\t" if filters[0].program == "cut" else "")).replace(" ", "")
+        if is_found:
+            raise Refusal(_NO_LINE, command, line=self.fields.get(line.name) or "…")
+        if not self.fields:
+            self.parted = (line.name, delimiter, command.place)
+        elif self.parted[:2] != (line.name, delimiter):
+            raise Refusal("the fields of a line are read where one character parts all of them", command)
+        name = _FIELD.format(taken["number"])
+        self.fields.setdefault(name, "")
+        return name
+
+    def _lookup(self, command: Letter) -> str:
+        """What a select finds for each row. Raises `CommandRefused` for what a run does not find by itself."""
+        rows = rows_within(command, Taking(("id",)))
+        if rows.sql is None:
+            raise Refusal(_NO_LOOKUP, command)
+        text = replace(self.resolve(rows.sql), place=command.place)
+        # Filters that leave one value do nothing here; white space around it does not matter.
+        filters = tuple(one for one in rows.filters if {effect for effect, _ in effects_of(one)} != {"one"})
+        select = read_select(text, Told(), apart=False)
+        columns, missing = bind(replace(rows, filters=filters), select, Told(), text)
+        if "id" not in columns:
+            raise Refusal(missing["id"], command)
+        found = _SELECT.fullmatch(statement(text))
+        id_ = _IDS.get((found["table"].casefold(), found["key"].casefold())) if found else None
+        if found is None or id_ is None or (found["value"] != HOLE and HOLE in found["value"]):
+            raise Refusal(_NO_LOOKUP, command)
+        key, is_known = found["key"].casefold(), found["value"] != HOLE
+        lookup = Lookup(id_, key, None if is_known else text.holes[0], found["value"] if is_known else "")
+        self.told.fault(findings.LOOKED_UP, command, id=id_, key=key)
+        for one in self.lookups:
+            is_same = (one.variable and one.variable.name) == (lookup.variable and lookup.variable.name)
+            if one.key == key and not (is_same and one.text == lookup.text):
+                raise Refusal("a row is found by one {key}, and this is a second one", command, key=key)
+        self.lookups.append(lookup)
+        return f"{{{id_}}}"
+
+    def in_columns(self, rows: Rows, used: Iterable[Text]) -> Rows:
+        """The rows with the fields of their lines as variables; unchanged where none is taken so."""
+        if not self.fields:
+            return rows
+        taking, (line, delimiter, place) = rows.taking, self.parted
+        if taking.variables != (line,) or taking.delimiter not in ("", NEWLINE):
+            raise Refusal(_NO_LINE, place, line=line)
+        for letter in (letter for text in used for letter in text.holes):
+            if letter.name == line:
+                raise Refusal("${line} is used as a whole, and taken apart as well", letter, line=line)
+        if taking.by_words:
+            self.told.notes.append(AS_ONE)
+        last = max(int(name.strip("{field_}")) for name in self.fields)
+        self.of_row = tuple(_FIELD.format(number) for number in range(1, last + 1))
+        apart = replace(taking, variables=self.of_row, delimiter=delimiter, by_words=False, is_open=True)
+        return replace(rows, taking=apart)
+
+
+def _at(variable: Letter, letter: Letter, *, alone: bool) -> Letter:
+    """A letter of the value of a variable, where that stands. A command keeps its place, and no `$` is one again."""
+    if letter.tokens is not None:
+        return letter
+    if letter.char == HOLE:
+        return letter._replace(place=variable.place, quote=variable.quote if alone else letter.quote)
+    return letter._replace(place=variable.place, quote=Quote.ESCAPED if letter.char == "$" else letter.quote)
+
+
+def undefined(letter: Letter) -> CommandRefused:
+    """The error for a variable whose value must be known."""
+    return Refusal(
+        "${name} is not defined in the line; say what it is: {program} translate --set {name}=VALUE, with the line",
+        letter,
+        program=PROGRAM,
+    )
+
+
+def _asked_for(text: Text) -> list[Letter]:
+    """The variables of the commands within a text."""
+    words = [token for one in text.letters for token in one.tokens or () if isinstance(token, Text)]
+    return [one for word in words for one in word.holes if one.name]
+
+
+# ---- the rows -----------------------------------------------------------------------------------------------------
 
 BACKSLASHES: Final = said("read without -r takes each backslash of a value away; the run keeps it")
 LAST_LINE: Final = said("a last line without a line end is left out by the loop; the run takes it")
@@ -28,12 +303,7 @@ _NAMES_THE_ROW: Final = wording(
     "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its {key}, and sends "
     "that alone"
 )
-_CAN_BE_EMPTY: Final = wording(
-    "${variable} can be empty in a row, which the loop passes over and the run would send: take such rows out of the "
-    "file"
-)
-_TOLD_TWICE: Final = wording("{name} is told in the data, and is a column of the rows too: rename that")
-_TOLD_IN_LINE: Final = wording("{name} is a secret, and the line itself has its values: put the rows into a file")
+_UNKNOWN: Final = wording("{command}: what it does to the rows is not known here; write its output into a file")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _OWN: Final = frozenset(parameter.name for parameter in OWN)
 _SPACE: Final = " "
@@ -66,11 +336,8 @@ class Table:
 
     def column_of(self, letter: Letter) -> int:
         """The column of a variable. Raises `CommandRefused` where it is not a single one."""
-        value = letter.stands_for
-        if isinstance(value, Field):
-            return value.number - 1
         if letter.name not in self.columns:
-            raise Refusal(self.missing[letter.name], letter.place)
+            raise Refusal(self.missing[letter.name], letter)
         return self.columns[letter.name]
 
     def is_never_empty(self, letter: Letter, used: Collection[str]) -> bool:
@@ -78,28 +345,16 @@ class Table:
 
         White space leaves no value empty: a line with too few is refused, and a blank one passed over.
         """
-        value = letter.stands_for
-        if not isinstance(value, Field) and letter.name not in self.columns:
+        if letter.name not in self.columns:
             return False
         if self.sql:
             return len(self.names) == 1
         is_last = self.column_of(letter) == len(self.names) - 1
         return self.delimiter == _SPACE and not (is_last and self._passes_rest(used))
 
-    def options(self, used: Collection[str]) -> tuple[str, ...]:
-        """The options that say what the rows are; `used` are the columns that the call has."""
-        return self._options(self.names, used)
-
-    def options_of_job(self, columns: Mapping[str, str]) -> tuple[str, ...]:
-        """The same for a job, which must take no other column than these, by the names of its values."""
-        if self.sql and set(columns.values()) == set(self.names):
-            maps = [word for name, one in columns.items() if name != one for word in ("--map", f"{name}={one}")]
-            return (*self.options(columns.values()), *maps)
-        of_job = {column: name for name, column in columns.items()}
-        names = tuple(of_job.get(name, f"column_{at}") for at, name in enumerate(self.names, 1))
-        return self._options(names, columns.values())
-
-    def _options(self, names: Sequence[str], used: Collection[str]) -> tuple[str, ...]:
+    def options(self, used: Collection[str], names: Sequence[str] = ()) -> tuple[str, ...]:
+        """The options that say what the rows are; `used` are the columns that the call has, `names` other names."""
+        names = names or self.names
         if not names:
             return ()
         if self.sql:
@@ -110,6 +365,15 @@ class Table:
             names = (*names[:-1], f"{names[-1]}{_REST}") if self.takes_rest else (*names, _REST)
         return ("--columns", ",".join(names), "--delimiter", "tab" if self.delimiter == "\t" else self.delimiter)
 
+    def options_of_job(self, columns: Mapping[str, str]) -> tuple[str, ...]:
+        """The same for a job, which must take no other column than these, by the names of its values."""
+        if self.sql and set(columns.values()) == set(self.names):
+            maps = [word for name, one in columns.items() if name != one for word in ("--map", f"{name}={one}")]
+            return (*self.options(columns.values()), *maps)
+        of_job = {column: name for name, column in columns.items()}
+        names = tuple(of_job.get(name, f"column_{at}") for at, name in enumerate(self.names, 1))
+        return self.options(columns.values(), names)
+
     def _passes_rest(self, used: Collection[str]) -> bool:
         """Whether what the last variable takes is used by nothing; then it may be nothing."""
         return self.takes_rest and len(self.names) > 1 and self.names[-1] not in used
@@ -119,22 +383,19 @@ class Table:
 class OneLiner:
     """What a line does: the call, its words with holes for values of a row, and the rows.
 
-    `guards` are conditions by which the loop passes rows over, each with the value that it tests.
+    `guards` are variables of conditions by which the loop passes rows over, each with the value that is tested.
     """
 
-    call: ShellCommand
+    call: Command
     scope: Scope
     table: Table
-    guards: Sequence[tuple[Guard, ShellText]]
+    guards: Sequence[tuple[Letter, Text]]
 
     def name_of(self, letter: Letter) -> str:
-        """The name of a placeholder: a column of the row, or the variable's own name where it is undefined.
-
-        Raises `CommandRefused` where the value must be known.
-        """
-        if isinstance(letter.stands_for, Lookup):
-            return letter.stands_for.id
-        if self._is_of_row(letter):
+        """The name of a placeholder: a column of the row, or the variable's own name where it is undefined."""
+        if found := self.scope.found(letter):
+            return found.id
+        if letter.name in self.scope.of_row:
             name = self.table.names[self.table.column_of(letter)]
         elif letter.name in self.table.names or not _NAME.fullmatch(letter.name):
             raise undefined(letter)
@@ -142,95 +403,55 @@ class OneLiner:
             name = letter.name
         for lookup in self.scope.lookups:
             if name == lookup.key:
-                raise Refusal(_NAMES_THE_ROW, letter.place, name=letter.name or name, id=lookup.id, key=name)
+                raise Refusal(_NAMES_THE_ROW, letter, name=letter.name.strip("{}"), id=lookup.id, key=name)
         return name
 
     def is_text(self, letter: Letter, told: Told, *, alone: bool) -> bool:
         """Whether its values are texts even when they are digits; what is wrong with its use is told."""
-        if isinstance(letter.stands_for, Lookup):
+        if self.scope.found(letter):
             return False
-        if not self._is_of_row(letter):
+        if letter.name not in self.scope.of_row:
             told.fault(findings.NOT_DEFINED, letter)
             return False
         column = self.table.own[self.table.column_of(letter)]
         if column is None or column not in TEXTS:
             return False
         if alone:
-            told.fault(findings.TEXT_WITHOUT_QUOTES, letter.place, column=column)
+            told.fault(findings.TEXT_WITHOUT_QUOTES, letter, column=column)
         cut = said(findings.SPACES.what, column=named(column))
         if letter.quote is Quote.NONE and not any(one.what == cut for one in self.scope.told.faults):
-            told.fault(findings.SPACES, letter.place, column=column)
+            told.fault(findings.SPACES, letter, column=column)
         return True
-
-    def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
-        """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
-        for name in secrets:
-            if name in self.table.names:
-                raise Refusal(_TOLD_TWICE, place, name=name)
-
-    def check_guards(self, used: Sequence[str]) -> None:
-        """Refuse a condition by which the loop passes rows over that the run would send."""
-        for guard, value in self.guards:
-            letter = value.letters[0] if len(value.letters) == 1 else None
-            is_found = letter is not None and isinstance(letter.stands_for, Lookup)
-            if not is_found and not (letter and self.table.is_never_empty(letter, used)):
-                raise Refusal(_CAN_BE_EMPTY, guard)
-
-    def refuse_told(self, secrets: Collection[str]) -> None:
-        """Raise `CommandRefused` where the line itself has the values of a column of secrets."""
-        for name in secrets:
-            if self.table.text and name in self.table.names:
-                raise Refusal(_TOLD_IN_LINE, self.call.place, name=name)
-
-    def _is_of_row(self, letter: Letter) -> bool:
-        return isinstance(letter.stands_for, Field) or letter.name in self.scope.of_row
-
-
-# ---- the table of the rows ---------------------------------------------------------------------------------------
 
 
 def table_of(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
-    """The table of the rows of a line; `renamed` are names for the columns of some variables.
-
-    Raises `CommandRefused` where it cannot be translated.
-    """
-    if isinstance(rows.origin, Select):
-        return _of_select(rows.origin, rows, scope, renamed)
-    return _of_text(rows.origin, rows, scope, renamed)
+    """The table of the rows of a line; `renamed` are names for the columns of some variables."""
+    return _of_text(rows, scope, renamed) if rows.sql is None else _of_select(rows.sql, rows, scope, renamed)
 
 
-def _of_select(origin: Select, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
-    sql = with_parameters(scope.resolve(origin.sql), scope.told)
+def _of_select(select: Text, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
+    sql = with_parameters(scope.resolve(select), scope.told)
     scope.refuse_unknown(sql)
     glue = rows.taking.delimiter.replace(NEWLINE, "")
     # A line is split into several fields on its way.
-    apart = len(rows.variables) > 1 or any(one.program in AWKS for one in rows.filters)
-    select = read_select(sql, origin.place, scope.told, apart=apart, glue=glue)
-    if glue and not select.is_cut_apart:
-        raise Refusal(
-            "the loop takes its lines apart at {glue}, and the select puts none between columns",
-            rows.place,
-            glue=glue,
-        )
-    columns, missing = bind(rows, select, origin.place, scope.told)
+    apart = len(rows.taking.variables) > 1 or any(one.program in AWKS for one in rows.filters)
+    found = read_select(sql, scope.told, apart=apart, glue=glue)
+    if glue and not found.is_cut_apart:
+        separates = wording("the loop takes its lines apart at {glue}, and the select puts none between columns")
+        raise Refusal(separates, rows, glue=glue)
+    columns, missing = bind(rows, found, scope.told, sql)
     # The select's own names; where one is missing or repeated, the names of the variables where there are any.
     wanted = {column: renamed[name] for name, column in columns.items() if name in renamed}
-    names = [wanted.get(at) or name for at, name in enumerate(select.columns)]
+    names = [wanted.get(at) or name for at, name in enumerate(found.columns)]
     if None in names or len(set(names)) < len(names):
         of_variables = {column: renamed.get(name, name.strip("{}")) for name, column in columns.items()}
         taken = set(of_variables.values())
-        names = [of_variables.get(at) or name or f"column_{at + 1}" for at, name in enumerate(select.columns)]
+        names = [of_variables.get(at) or name or f"column_{at + 1}" for at, name in enumerate(found.columns)]
         for at in range(len(names)):
             while at not in of_variables and names[at] in taken:
                 names[at] = f"{names[at]}_{at + 1}"
             taken.add(str(names[at]))
-    return Table(
-        sql=select.sql,
-        names=tuple(str(name) for name in names),
-        own=select.columns,
-        columns=columns,
-        missing=missing,
-    )
+    return Table(sql=found.sql, names=tuple(map(str, names)), own=found.columns, columns=columns, missing=missing)
 
 
 # ---- lines of text -----------------------------------------------------------------------------------------------
@@ -241,33 +462,32 @@ _PATTERN: Final = frozenset("*?[{")
 _LONGEST_RANGE: Final = 10_000
 
 
-def _of_text(origin: Piped | Lines, rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
+def _of_text(rows: Rows, scope: Scope, renamed: Mapping[str, str]) -> Table:
     taking = rows.taking
-    filters = [
-        one
-        for one in rows.filters
-        if {effect for effect, _ in effects_of(one)} not in ({"no-blanks"}, {"no-returns"})
-    ]
-    file = text = pipe = ""
-    if isinstance(origin, Lines):
+    harmless = ({"no-blanks"}, {"no-returns"})
+    filters = [one for one in rows.filters if {effect for effect, _ in effects_of(one)} not in harmless]
+    file, text, pipe = _STDIN, "", ""
+    if rows.texts:
         for one in filters:
-            raise _unknown(one)
-        file, text = _STDIN, _lines(origin, scope, by_words=taking.by_words)
-    elif origin.file is not None and not filters:
-        file = _file(origin.file, scope)
+            raise Refusal(_UNKNOWN, one)
+        text = "".join(f"{line}\n" for line in _lines(rows, scope))
+    elif rows.file is not None and not filters:
+        file = _file(rows.file, scope)
     else:
-        pipe = _pipe([*origin.tools, *filters], origin.file, scope)
-        file = _STDIN
+        pipe = _pipe([*rows.tools, *filters], rows.file, scope)
     names: list[str] = []
-    for at, variable in enumerate(rows.variables, 1):
+    for at, variable in enumerate(taking.variables, 1):
         # A name that a chain can use: the variable's, or a number where that cannot be used.
         name = renamed.get(variable, variable.strip("{}"))
         names.append(name if normalise_header(name) and name not in (*names, *_OWN) else f"column_{at}")
-    _note(taking, scope.told, in_line=bool(text))
+    notes = [] if taking.keeps_backslashes else [BACKSLASHES]
+    if not taking.by_words and not text:
+        notes += [LAST_LINE, INCOMPLETE] if taking.loses_last else [INCOMPLETE]
+    scope.told.notes.extend(notes)
     return Table(
         names=tuple(names),
         own=tuple(names),
-        columns={variable: at for at, variable in enumerate(rows.variables)},
+        columns={variable: at for at, variable in enumerate(taking.variables)},
         file=file,
         text=text,
         pipe=pipe,
@@ -277,72 +497,55 @@ def _of_text(origin: Piped | Lines, rows: Rows, scope: Scope, renamed: Mapping[s
     )
 
 
-def _note(taking: Taking, told: Told, *, in_line: bool) -> None:
-    told.notes.extend([] if taking.keeps_backslashes else [BACKSLASHES])
-    if not taking.by_words and not in_line:
-        told.notes.extend([LAST_LINE, INCOMPLETE] if taking.loses_last else [INCOMPLETE])
-
-
-def _file(word: Word, scope: Scope) -> str:
-    name = scope.known(word.text)
+def _file(word: Text, scope: Scope) -> str:
+    name = scope.known(word)
     if not name:
-        raise Refusal("the file of the rows has no name", word.place)
+        raise Refusal("the file of the rows has no name", word)
     if name in (_STDIN, "/dev/stdin"):
         return _STDIN
     return f"./{name}" if name.startswith("-") else name
 
 
-def _pipe(tools: Sequence[ShellCommand], file: Word | None, scope: Scope) -> str:
+def _pipe(tools: Sequence[Command], file: Text | None, scope: Scope) -> str:
     """The pipe of text tools as it is typed; the file is read by the first of them."""
     found: list[str] = []
     for command in tools:
         if command.program not in TEXT_TOOLS:
-            raise _unknown(command)
+            raise Refusal(_UNKNOWN, command)
         for operator, word in command.redirects:
             if operator.symbol != "<" or found:
-                raise Refusal("a redirection of a filter is not translated", operator.place)
+                raise Refusal("a redirection of a filter is not translated", operator)
             file = file or word
-        typed = shlex.join([scope.known(word.text) for word in command.words])
+        typed = shlex.join([scope.known(word) for word in command.words])
         found.append(typed if found or not file else f"{typed} < {shlex.quote(_file(file, scope))}")
     return " | ".join(found)
 
 
-def _unknown(command: ShellCommand) -> CommandRefused:
-    return Refusal(
-        "{command}: what it does to the rows is not known here; write its output into a file",
-        command,
-    )
-
-
-def _lines(rows: Lines, scope: Scope, *, by_words: bool) -> str:
+def _lines(rows: Rows, scope: Scope) -> Sequence[str]:
+    by_words = rows.taking.by_words
     if not rows.are_words:
         text = "\n".join(scope.known(line) for line in rows.texts)
-        lines = text.split() if by_words else text.removesuffix(NEWLINE).split(NEWLINE)
-        return "".join(f"{line}\n" for line in lines)
-    lines = []
+        return text.split() if by_words else text.removesuffix(NEWLINE).split(NEWLINE)
+    lines: list[str] = []
     for item in rows.texts:
-        place = item.place(0, START)
-        for word in _words(item, scope, place):
+        for word in _words(item, scope):
             if NEWLINE in word or (by_words and _BLANKS.search(word)):
-                raise Refusal("a word of the list has a space in it: write the rows into a file, one a line", place)
+                raise Refusal("a word of the list has a space in it: write the rows into a file, one a line", item)
             lines.append(word)
-    return "".join(f"{line}\n" for line in lines)
+    return lines
 
 
-def _words(item: ShellText, scope: Scope, place: LinePlace) -> Sequence[str]:
+def _words(item: Text, scope: Scope) -> Sequence[str]:
     plain = scope.known(item)
     is_split = any(letter.quote is Quote.NONE for letter in item.holes)
     if not any(letter.quote is Quote.NONE for letter in item.letters) or not _PATTERN & set(plain):
         return _BLANKS.split(plain.strip()) if is_split else [plain]
     found = _RANGE.fullmatch(plain)
     if found is None:
-        raise Refusal("a pattern stands in the list, and what it matches is not known here: write the words", place)
+        raise Refusal("a pattern stands in the list, and what it matches is not known here: write the words", item)
     first, last = int(found[1]), int(found[2])
     if abs(last - first) >= _LONGEST_RANGE:
-        raise Refusal(
-            "the list has more than {longest_range} numbers: write them into a file",
-            place,
-            longest_range=Quantity(_LONGEST_RANGE),
-        )
+        too_many = wording("the list has more than {longest_range} numbers: write them into a file")
+        raise Refusal(too_many, item, longest_range=Quantity(_LONGEST_RANGE))
     step = 1 if last >= first else -1
     return [str(number) for number in range(first, last + step, step)]

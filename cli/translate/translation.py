@@ -1,20 +1,21 @@
-"""All one-liners of a text, each translated on its own into the command that does the same, or refused."""
+"""All one-liners of a text, each translated on its own into the command that does the same, or refused.
+
+What of a page is neither a command nor a part of one is text, and passed over. A loop, a condition or a function is
+never cut: what stands within it would be another call without it.
+"""
 
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import API_URL
 from cli.translate import findings
-from cli.translate.call import Request, TranslatedCall, read_call, read_request
-from cli.translate.findings import START, Finding, LinePlace, Refusal, Told
-from cli.translate.grammar import Guard, Loop, ShellCommand, ShellPipeline, parse
-from cli.translate.job_form import JobForm, job_form
-from cli.translate.page import LONGEST, Snippet, snippets
+from cli.translate.call import Request, TranslatedCall, job_form, read_call, read_request
+from cli.translate.findings import START, Finding, LinePlace, Refusal, Told, Unfinished
 from cli.translate.rows import (
     CALLERS,
     ENDS,
@@ -26,9 +27,8 @@ from cli.translate.rows import (
     read_loop,
     read_single,
 )
-from cli.translate.scope import Scope
-from cli.translate.tables import OneLiner, Table, table_of
-from cli.translate.words import ShellText, lex
+from cli.translate.shell import NEWLINE, Command, Letter, Pipeline, Text, is_open, lex, parse
+from cli.translate.tables import OneLiner, Scope, Table, table_of
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL
 from jobs.spec.spec import secret_placeholders
@@ -37,7 +37,6 @@ from texts.said import Quantity, Said, said, text_of, wording
 
 _OPENS_IN_DOUBLE: Final = frozenset('"$`\\!')
 _END_OF_ROWS: Final = "ROWS"
-_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 NEVER_READ: Final = wording(
     "{program} only prints the answer, and nobody reads an error in it; the run reads each, and keeps it"
@@ -55,6 +54,9 @@ GUARDED: Final = wording(
 TYPED: Final = wording(
     "{{{name}}}: a whole number is sent as a number, anything else as a text, true, false and null too, which the "
     "shell leaves as they are"
+)
+_CAN_BE_EMPTY: Final = wording(
+    "${name} can be empty in a row, which the loop passes over and the run would send: take such rows out of the file"
 )
 SAME_FOR_ALL: Final = said("no variable of the loop is used: the same call is made for each row")
 
@@ -89,6 +91,154 @@ def quoted(word: str) -> str:
     return f'"{word}"' if "'" in word and not _OPENS_IN_DOUBLE & set(word) else shlex.quote(word)
 
 
+# ---- where a one-liner begins and ends ----------------------------------------------------------------------------
+
+_LONGEST: Final = 20_000
+"""Characters of a one-liner; the vendor's longest has about 600."""
+_MOST_LINES: Final = 100
+"""Lines after which nothing is expected to end what begins here."""
+
+_MARKUP: Final = re.compile(
+    r"\{(?:code|noformat|panel|note|quote|tip|info|warning)(?::[^}\n]*)?\}|^[ \t]*```[^\n]*$|</?(?:pre|code)>",
+    re.MULTILINE,
+)
+_PROMPT: Final = re.compile(r"[ \t]*(?:\$[ \t]+)?")
+_STARTS: Final = re.compile(
+    r"""(?:/\S+/)?(?:
+        (?:curl|wget)[ ]+(?:[-'"$\\]|https?:|\S+/rest_api)
+      | sqlexec[ ]+["'$-]
+      | (?:curl|wget|sqlexec|xargs|parallel)[ ]*\\$
+      | (?:parallel|xargs)[ ].*\b(?:curl|wget|sh)\b
+      | while[ ]+(?:IFS=|read\b|\[|true\b|:|\()
+      | until[ ]+(?:\[|test\b|!|curl\b)
+      | for[ ]+\w+[ ]+in[ ].*;[ ]*do\b
+      | for[ ]*\(\(
+      | if[ ]+(?:\[|!|test\b|grep\b|curl\b|wget\b|\()
+      | case[ ]+["'$]\S*[ ]+in\b
+      | [A-Za-z_][\w-]*[ ]*\(\)
+      | function[ ]+[A-Za-z_]
+      | (?:export[ ]+)?[A-Za-z_]\w*=(?:"[^"]*"|\$?'[^']*'|[^\s;&|<>"'()])*(?:\$\(.*\))?[ ]*(?:;|\#|$)
+      | [({][ ]*$
+    )""",
+    re.VERBOSE,
+)
+_FOR: Final = re.compile(r"for[ ]+\w+[ ]+in[ ]")
+_DO: Final = re.compile(r"[ \t]*do\b")
+_WITHIN: Final = re.compile(r"\|[ ]*(?:while|xargs|parallel)\b|\b(?:curl|wget)[ ]+.*(?:/rest_api/v2/|\bmethod1=)")
+"""What makes a line a command, whatever it begins with."""
+_PIPED: Final = re.compile(r"(?:cat|tail|head|sed|grep|awk|cut|sort|seq|echo|printf|tr|uniq)[ ].*(?:\||\\$)")
+_CALLS: Final = re.compile(r"\b(?:curl|wget|sqlexec)\b")
+_CLOSES: Final = re.compile(r"[ \t]*(?:done|fi|esac|\})(?![\w=])")
+_OPENS: Final = re.compile(r"(?:^|[;&|\n]|\bdo\b|\bthen\b|\belse\b)[ \t]*(while|until|for|if|case|done|fi|esac)\b")
+_GOES_ON: Final = re.compile(r"(?:\\|\||&&)[ \t]*$")
+
+
+class Snippet(NamedTuple):
+    """A part of a text that is read apart, and where it begins.
+
+    `stray` is where a loop or condition ends before it whose beginning is not read.
+    """
+
+    text: str
+    place: LinePlace = START
+    stray: LinePlace | None = None
+
+
+class _Line(NamedTuple):
+    start: int
+    end: int
+    text: str
+    place: LinePlace
+
+
+def snippets(text: str) -> list[Snippet]:
+    """The parts of a text that are commands, in order; the whole text if it is a single line, or one that calls."""
+    if NEWLINE not in text.strip() and not _MARKUP.search(text):
+        return [Snippet(text)]
+    found = [snippet for lines in _blocks(text) for snippet in _of_block(text, lines)]
+    return found or ([Snippet(text)] if _CALLS.search(text) else [])
+
+
+def _blocks(text: str) -> Iterator[list[_Line]]:
+    """The lines between marks of a page, without their prompts; a line may be cut by a mark."""
+    marks = [(0, 0), *(mark.span() for mark in _MARKUP.finditer(text)), (len(text), len(text))]
+    number = 1
+    for (_, start), (end, behind) in pairwise(marks):
+        column = start - text.rfind(NEWLINE, 0, start)
+        lines: list[_Line] = []
+        at = start
+        for line in text[start:end].split(NEWLINE):
+            prompt = len(line) - len(_PROMPT.sub("", line, count=1))
+            place = LinePlace(number + len(lines), (1 if lines else column) + prompt)
+            lines.append(_Line(at + prompt, at + len(line), line[prompt:], place))
+            at += len(line) + 1
+        yield lines
+        number += text.count(NEWLINE, start, behind)
+
+
+def _of_block(text: str, lines: Sequence[_Line]) -> Iterator[Snippet]:
+    found: list[tuple[_Line, _Line]] = []
+    stray: LinePlace | None = None
+    at = 0
+    while at < len(lines):
+        if _starts(lines, at):
+            first, at = lines[at], _end(text, lines, at)
+            found.append((first, lines[at]))
+        elif _CLOSES.match(lines[at].text):
+            stray = stray or LinePlace(lines[at].place.line, 1)
+        at += 1
+    return (Snippet(text[first.start : last.end], first.place, stray) for first, last in found)
+
+
+def _starts(lines: Sequence[_Line], at: int) -> bool:
+    line = lines[at].text
+    if line.startswith("#"):
+        return False
+    if _is_command(line) or at + 1 == len(lines):
+        return _is_command(line)
+    following = lines[at + 1].text
+    return bool(_FOR.match(line) and _DO.match(following)) or bool(_GOES_ON.search(line) and _is_command(following))
+
+
+def _is_command(line: str) -> bool:
+    """Whether a line is one of a shell; a line that is too long for one is refused as such, and not searched."""
+    return len(line) > _LONGEST or any((_STARTS.match(line), _PIPED.match(line), _WITHIN.search(line)))
+
+
+def _end(text: str, lines: Sequence[_Line], at: int) -> int:
+    """The line with which the command ends that begins with the line `at`."""
+    if lines[at].end - lines[at].start > _LONGEST:
+        return at
+    for last in range(at, min(len(lines), at + _MOST_LINES)):
+        written = text[lines[at].start : lines[last].end]
+        if len(written) > _LONGEST:
+            break
+        goes_on, in_quote = _state(written)
+        if not goes_on and not in_quote:
+            return last
+        ends_block = last + 1 == len(lines)
+        if not goes_on and (ends_block or not lines[last + 1].text.strip() or _is_command(lines[last + 1].text)):
+            # A quote that is never closed takes no other command in: it is a slip in this one.
+            return at
+    return len(lines) - 1
+
+
+def _state(written: str) -> tuple[bool, bool]:
+    """Whether something more has to follow, and whether a quote is open."""
+    if written.rstrip(" \t").endswith("\\"):
+        return True, False
+    told = Told()
+    try:
+        tokens = lex(written, told)
+    except Unfinished:
+        return True, False
+    except CommandRefused:
+        words = _OPENS.findall(written)
+        closed = sum(word in ("done", "fi", "esac") for word in words)
+        return len(words) > 2 * closed, False
+    return is_open(tokens), any(one.what.template == findings.QUOTE_NOT_CLOSED.what for one in told.faults)
+
+
 # ---- the text ----------------------------------------------------------------------------------------------------
 
 
@@ -112,20 +262,14 @@ def translate_all(
     before = Scope(given)
     found = [one for snippet in snippets(text) for one in _each(snippet, before, catalogue)]
     if not found:
-        raise Refusal(
-            "there is no curl and no sqlexec here, so there is nothing to translate; {forms}", START, forms=FORMS
-        )
+        nothing = wording("there is no curl and no sqlexec here, so there is nothing to translate; {forms}")
+        raise Refusal(nothing, START, forms=FORMS)
     if alone and len(found) == 1 and found[0].translation is None:
         raise CommandRefused(found[0].refusal)
     unused = [name for name in given if name not in before.asked]
     if unused and all(one.translation for one in found):
-        raise CommandRefused(
-            said(
-                "{option}: there is no ${name} in the line whose value it leaves open",
-                option=setting("set", unused[0]),
-                name=unused[0],
-            )
-        )
+        what = wording("{option}: there is no ${name} in the line whose value it leaves open")
+        raise CommandRefused(said(what, option=setting("set", unused[0]), name=unused[0]))
     return found
 
 
@@ -135,29 +279,24 @@ def _each(snippet: Snippet, before: Scope, catalogue: Catalogue) -> Iterator[Tra
     line, column = snippet.place
     lines = blank.count("\n")
     place = LinePlace(line + lines, len(blank) - blank.rfind("\n") if lines else column + len(blank))
-    of_quotes = Told()
+    of_quotes, left_out = Told(), Told()
+    calls: list[tuple[Pipeline, Scope]] = []
     try:
-        if len(snippet.text.strip()) > LONGEST:
-            raise Refusal(
-                "a command of more than {longest} characters; a one-liner is not", place, longest=Quantity(LONGEST)
-            )
+        if len(snippet.text.strip()) > _LONGEST:
+            too_long = wording("a command of more than {longest} characters; a one-liner is not")
+            raise Refusal(too_long, place, longest=Quantity(_LONGEST))
         if snippet.stray is not None:
-            raise Refusal(
-                "a loop or a condition ends here whose beginning is not read: its calls may depend on it",
-                snippet.stray,
-            )
-        pipelines = parse(lex(snippet.text, of_quotes, snippet.place))
+            stray = wording("a loop or a condition ends here whose beginning is not read: its calls may depend on it")
+            raise Refusal(stray, snippet.stray)
+        for pipeline in parse(lex(snippet.text, of_quotes, snippet.place)):
+            if values := assigned(pipeline):
+                for name, value in values:
+                    before.set_before(name, value)
+            elif not is_left_out(pipeline, left_out):
+                calls.append((pipeline, Scope(before.given, dict(before.values), asked=before.asked)))
     except CommandRefused as error:
         yield Translated(place, None, _with_quote(error, of_quotes.faults))
         return
-    left_out = Told()
-    calls: list[tuple[ShellPipeline, Scope]] = []
-    for pipeline in pipelines:
-        if values := assigned(pipeline):
-            for name, value in values:
-                before.set_before(name, value)
-        elif not is_left_out(pipeline, left_out):
-            calls.append((pipeline, Scope(before.given, dict(before.values), asked=before.asked)))
     for at, (pipeline, scope) in enumerate(calls):
         start, end = pipeline.place if at else START, calls[at + 1][0].place if at + 1 < len(calls) else None
         own = [one for one in of_quotes.faults if one.place >= start and (end is None or one.place < end)]
@@ -175,34 +314,27 @@ def _with_quote(error: CommandRefused, of_quotes: Sequence[Finding]) -> str:
     fault = next((one for one in of_quotes if one.kind == findings.QUOTE_NOT_CLOSED.kind), None)
     if fault is None:
         return text_of(error)
-    return said(
-        "{error}; this may come of another place, {place}: {fault}",
-        error=error,
-        place=fault.place.text,
-        fault=fault.what,
-    )
+    from_elsewhere = wording("{error}; this may come of another place, {place}: {fault}")
+    return said(from_elsewhere, error=error, place=fault.place.text, fault=fault.what)
 
 
 # ---- a one-liner -------------------------------------------------------------------------------------------------
 
 
-def _read(pipeline: ShellPipeline, scope: Scope) -> OneLiner:
+def _read(pipeline: Pipeline, scope: Scope) -> OneLiner:
     *before, last = pipeline.stages
     check_following(pipeline)
-    calls_first = bool(before) and isinstance(before[0], ShellCommand) and before[0].program in CALLERS
     outer, rows = scope, None
-    guards: list[tuple[Guard, ShellText]] = []
-    if isinstance(last, Loop):
-        rows = read_loop(before, last)
-        scope = outer.within(rows.variables)
+    guards: list[tuple[Letter, Text]] = []
+    if last.taking is not None:
+        rows = read_loop(before, last, last.taking)
+        scope = outer.within(rows.taking.variables)
         call = read_single(_body(last, scope, guards), scope.told)
         if "IFS" in scope.values:
-            raise Refusal(
-                "IFS is set for more than the read of a loop: set it there, while IFS=';' read …", last.place
-            )
-    elif isinstance(last, ShellCommand) and last.program in ENDS and not calls_first:
+            raise Refusal("IFS is set for more than the read of a loop: set it there, while IFS=';' read …", last)
+    elif last.program in ENDS and not (before and before[0].program in CALLERS):
         call, rows = ENDS[last.program](before, last, scope.told)
-        scope = outer.within(rows.variables)
+        scope = outer.within(rows.taking.variables)
         note_call(call, scope.told, apart=pipeline.apart)
     else:
         call = read_single(pipeline, scope.told)
@@ -213,83 +345,92 @@ def _read(pipeline: ShellPipeline, scope: Scope) -> OneLiner:
     call = replace(call, words=tuple(scope.resolve_word(word) for word in call.words), redirects=redirects)
     if rows is None:
         return OneLiner(call, scope, Table(), guards)
-    texts = [
-        one for one in (*(word.text for word in call.words), *scope.values.values()) if isinstance(one, ShellText)
-    ]
     lookups = [(one.key, one.variable) for one in scope.lookups if one.variable is not None]
-    rows = scope.in_columns(rows, [*texts, ShellText(tuple(variable for _, variable in lookups))])
-    renamed = {rows.variable_of(variable): key for key, variable in lookups}
+    texts = [*call.words, *(one for one in scope.values.values() if isinstance(one, Text))]
+    rows = scope.in_columns(rows, [*texts, Text(tuple(variable for _, variable in lookups), START)])
+    renamed = {field: name for field, name in scope.fields.items() if name}
+    renamed |= {variable.name: key for key, variable in lookups}
     return OneLiner(call, scope, table_of(rows, outer, renamed), guards)
 
 
-def _body(loop: Loop, scope: Scope, guards: list[tuple[Guard, ShellText]]) -> ShellPipeline:
-    calls: list[ShellPipeline] = []
+def _body(  # noqa: C901 - a list of what may stand in a loop
+    loop: Command, scope: Scope, guards: list[tuple[Letter, Text]]
+) -> Pipeline:
+    calls: list[Pipeline] = []
     for pipeline in loop.body:
         guard, values = pipeline.stages[0], assigned(pipeline)
         if calls and values:
-            raise Refusal(
-                "a variable is set behind the call, for the next row: this is not translated", pipeline.place
-            )
+            raise Refusal("a variable is set behind the call, for the next row: this is not translated", pipeline)
         for name, text in values:
             scope.set_for_row(name, text)
-        if isinstance(guard, Guard):
-            guards.append((guard, scope.value_of(guard.variable)))
-            _check_guard(guard, is_first=not calls)
+        if guard.tested:
+            guards.append((guard.tested, scope.value_of(Text((guard.tested,), guard.place))))
+            if calls:
+                raise Refusal("a condition behind the call is not translated", guard)
+            for one in guard.body:
+                if not is_left_out(one, Told()):
+                    raise Refusal("a command for some rows alone is not translated", one)
         elif not values and not is_left_out(pipeline, scope.told):
             calls.append(pipeline)
     if not calls:
-        raise Refusal("the loop makes no call: there is no curl in it", loop.place)
+        raise Refusal("the loop makes no call: there is no curl in it", loop)
     for second in calls[1:]:
-        raise Refusal("a second command in the loop: a run makes one call for each row", second.place)
+        raise Refusal("a second command in the loop: a run makes one call for each row", second)
     return calls[0]
-
-
-def _check_guard(guard: Guard, *, is_first: bool) -> None:
-    if not is_first:
-        raise Refusal("a condition behind the call is not translated", guard.place)
-    for one in guard.body:
-        if not is_left_out(one, Told()):
-            raise Refusal("a command for some rows alone is not translated", one.place)
 
 
 # ---- the command -------------------------------------------------------------------------------------------------
 
 
-def _translate(pipeline: ShellPipeline, scope: Scope, catalogue: Catalogue) -> Translation:
+def _translate(pipeline: Pipeline, scope: Scope, catalogue: Catalogue) -> Translation:
     line = _read(pipeline, scope)
-    told = line.scope.told
+    told, table = line.scope.told, line.table
     request = read_request(line.call, told)
     call = read_call(request, line, catalogue)
-    line.check_guards(call.template.names)
-    line.refuse_told(secret_placeholders(call.template))
+    for guard, value in line.guards:
+        letter = value.letters[0] if len(value.letters) == 1 else None
+        is_found = letter and line.scope.found(letter)
+        if not is_found and not (letter and table.is_never_empty(letter, call.template.names)):
+            raise Refusal(_CAN_BE_EMPTY, guard)
+    for name in secret_placeholders(call.template):
+        if table.text and name in table.names:
+            told_here = wording("{name} is a secret, and the line itself has its values: put the rows into a file")
+            raise Refusal(told_here, line.call, name=name)
     job, generic = _commands(line, call)
     return Translation(
         job or generic,
         generic if job else None,
-        line.table.text,
-        line.table.pipe,
+        table.text,
+        table.pipe,
         tuple(sorted({*told.faults, *call.told.faults})),
         [*_notes(line, request, call, as_itself=job is not None), *told.notes, *call.told.notes],
     )
 
 
 def _commands(line: OneLiner, call: TranslatedCall) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The command of the job that makes the call, None where none can, and the generic one."""
     table, lookups = line.table, line.scope.lookups
     file = (table.file,) if table.file else ()
     keys = {one.key: one.text for one in lookups if one.variable is None}
-    used = {*call.template.names, *(one.key for one in lookups)}
+    template, used = call.template, {*call.template.names, *(one.key for one in lookups)}
+    fields = [",".join(template.fields)] if template.fields else []
     generic = (
-        *(PROGRAM, "run", CALL, *file, *call.options, *table.options(used)),
-        *_options("--set", keys.items()),
-        *_options("--ask", call.secrets),
+        *(PROGRAM, "run", CALL, *file, "--model", template.model),
+        *(*_options("--chain", template.text), *_options("--fields", fields), *table.options(used)),
+        *(*_options("--set", keys.items()), *_options("--ask", call.secrets)),
     )
-    form = job_form(call)
-    columns = _columns(form, call, line) if form is not None else None
-    if form is None or columns is None:
+    form, found = job_form(call), {one.id for one in lookups}
+    if form is None or any(name != column for name, column in form.columns.items() if column in found):
+        return None, generic
+    # The columns of the rows by the names of the job's values.
+    columns = {name: column for name, column in form.columns.items() if column not in (*call.secrets, *found)}
+    columns |= {one.key: one.key for one in lookups if one.variable is not None}
+    # A call with undefined variables shows their names, which a job has not.
+    if not set(columns.values()) <= set(table.names) or len(set(columns.values())) < len(columns):
         return None, generic
     secrets = [name for name, column in form.columns.items() if column in call.secrets]
     return (
-        *(PROGRAM, "run", form.name, *file, *_options("--set", {**form.values, **keys}.items())),
+        *(PROGRAM, "run", form.spec.name, *file, *_options("--set", {**form.values, **keys}.items())),
         *(*table.options_of_job(columns), *_options("--ask", secrets)),
     ), generic
 
@@ -297,18 +438,6 @@ def _commands(line: OneLiner, call: TranslatedCall) -> tuple[tuple[str, ...] | N
 def _options(name: str, values: Iterable[str | tuple[str, str]]) -> Iterator[str]:
     for value in values:
         yield from (name, value if isinstance(value, str) else "=".join(value))
-
-
-def _columns(form: JobForm, call: TranslatedCall, line: OneLiner) -> dict[str, str] | None:
-    """The columns of the rows by the names of a job's values; None where the job cannot take them so."""
-    found = {one.id for one in line.scope.lookups}
-    if any(name != column for name, column in form.columns.items() if column in found):
-        return None
-    columns = {name: column for name, column in form.columns.items() if column not in (*call.secrets, *found)}
-    columns |= {one.key: one.key for one in line.scope.lookups if one.variable is not None}
-    # A call with undefined variables shows their names, which a job has not.
-    is_known = set(columns.values()) <= set(line.table.names)
-    return columns if is_known and len(set(columns.values())) == len(columns) else None
 
 
 def _notes(line: OneLiner, request: Request, call: TranslatedCall, *, as_itself: bool) -> Iterator[Said]:
@@ -334,4 +463,4 @@ def _notes(line: OneLiner, request: Request, call: TranslatedCall, *, as_itself:
         yield from (said(TYPED, name=name) for name in call.untyped)
     if line.table.names and not call.varies:
         yield SAME_FOR_ALL
-    yield from (said(GUARDED, name=guard.variable.letters[0].name) for guard, _ in line.guards)
+    yield from (said(GUARDED, name=guard.name) for guard, _ in line.guards)

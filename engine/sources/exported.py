@@ -64,38 +64,25 @@ def as_it_was(cell: str) -> str:
 
 def restored(table: Table) -> Table:
     """The table as it was before the program wrote it: cells of an export restored, faults of a check left out."""
-    place = next((place for place, name in enumerate(table.header) if _is_of_check(name)), None)
-    if place is not None:
-        table = _without_faults(table, place)
-    if not any(map(is_of_export, table.header)):
+    place = next(
+        (at for at, name in enumerate(table.header) if _NUMBERED.sub("", name.strip().casefold()) == FAULTS), -1
+    )
+    is_of_check, of_export = place >= 0, any(map(is_of_export, table.header))
+    if not is_of_check and not of_export:
         return table
 
-    def entries() -> Iterator[Row | Refusal]:
-        for entry in table.entries():
-            if isinstance(entry, Row):
-                yield Row(entry.line, tuple(map(as_it_was, entry.cells)), entry.truths)
-            else:
-                yield replace(entry, row=tuple(map(as_it_was, entry.row)))
-
-    return replace(table, header=tuple(map(as_it_was, table.header)), entries=entries)
-
-
-def _is_of_check(name: str) -> bool:
-    return _NUMBERED.sub("", name.strip().casefold()) == FAULTS
-
-
-def _without_faults(table: Table, place: int) -> Table:
-    """A table that was checked, without its column of faults: it is the table that was given, corrected."""
-
-    def without(cells: tuple[str, ...]) -> tuple[str, ...]:
-        return (*cells[:place], *cells[place + 1 :])
+    def given(cells: tuple[str, ...]) -> tuple[str, ...]:
+        cells = (*cells[:place], *cells[place + 1 :]) if is_of_check else cells
+        return tuple(map(as_it_was, cells)) if of_export else cells
 
     def entries() -> Iterator[Row | Refusal]:
         for entry in table.entries():
             if not isinstance(entry, Row):
-                yield replace(entry, row=without(entry.row))
+                yield replace(entry, row=given(entry.row))
+            elif not is_of_check:
+                yield Row(entry.line, given(entry.cells), entry.truths)
             # A row that somebody has emptied is none any more, whatever was found in it.
-            elif any(map(str.strip, cells := without(entry.cells))):
+            elif any(map(str.strip, cells := given(entry.cells))):
                 yield Row(entry.line, cells, frozenset(one - (one > place) for one in entry.truths if one != place))
 
-    return replace(table, header=without(table.header), entries=entries)
+    return replace(table, header=given(table.header), entries=entries)

@@ -12,11 +12,12 @@ import codecs
 import io
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import log
-from typing import BinaryIO, Final, TextIO, TypeAlias
+from typing import Final, NamedTuple, TextIO, TypeAlias
 
 from engine.errors import InputRefused
 from engine.rows import LastLine
@@ -28,14 +29,13 @@ from texts.said import Quantity, any_of, said
 AUTO: Final = "auto"
 UTF_8: Final = "utf-8-sig"
 """UTF-8 with or without a BOM, in Python's spelling."""
-
-_CHUNK: Final = 256 * 1024
-_TWO: Final = 2
 UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CHUNK: Final = 256 * 1024
+_BEGINNING: Final = 64
+"""Bytes in which the start of a JSON object is looked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """A place in a text: line and column from 1."""
 
     line: int
@@ -47,40 +47,33 @@ class Spot:
         return said("line {line}, column {column}", line=self.line, column=self.column)
 
 
-@dataclass(frozen=True, slots=True)
-class Charset:
+class Charset(NamedTuple):
     """A codec in Python's spelling; `note` explains a detected encoding, "" if no note is needed."""
 
     codec: str
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CyrillicWord:
+class _Word(NamedTuple):
     """A word with at least one byte above ASCII, and its first place, from 0."""
 
     data: bytes
     place: int
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class _Doubt(NamedTuple):
     """Several possible encodings, the likeliest first; `word` is the first that they decode differently."""
 
     codecs: tuple[str, ...]
-    word: CyrillicWord
+    word: _Word
 
     @property
-    def readings(self) -> str:
-        """The word in each encoding, in a sentence."""
-        *others, last = (
-            said("{word!r} in {encoding}", word=self.word.data.decode(codec), encoding=NAMES.get(codec, "UTF-8"))
-            for codec in self.codecs
-        )
-        return said("{others} and {last}", others=tuple(others), last=last)
+    def flags(self) -> str:
+        """The settings for the encodings, one of which is to be given."""
+        return any_of([str(setting("encoding", codec)) for codec in self.codecs])
 
 
-Verdict: TypeAlias = str | Doubt | None
+_Verdict: TypeAlias = str | _Doubt | None
 """The codec, a doubt between several, or None if none fits."""
 
 
@@ -108,105 +101,65 @@ def is_auto(encoding: str) -> bool:
     return encoding.strip().casefold() == AUTO
 
 
-_BEGINNING: Final = 64
-"""Bytes in which the start of a JSON object is looked for."""
-
-
 def detect_charset(original: Original, encoding: str) -> Charset:
-    """The encoding of a text: the one given, or for "auto" the one detected from its bytes.
-
-    Raises `InputRefused`, with line and column, if it cannot be detected.
-    """
+    """The encoding of a text: the one given, or for "auto" the one detected from its bytes."""
     if not is_auto(encoding):
         return Charset(named(encoding))
     with original.open() as file:
-        if file.read(2) in UTF_16:
-            return Charset("utf-16", said("read as UTF-16, as its first bytes say"))
-    with original.open() as file:
-        is_utf_8 = _is_utf_8(file)
-    if is_utf_8:
-        if doubt := _doubtful_utf_8(original):
-            raise _question(original, doubt)
-        return Charset(UTF_8)
-    verdict = verdict_on(original)
-    match verdict:
-        case str():
-            return Charset(verdict, said("read as {encoding}, for its bytes are not UTF-8", encoding=NAMES[verdict]))
-        case Doubt():
-            raise _question(original, verdict)
-    with original.open() as file:
-        fault = not_this_encoding(file, UTF_8)
-    raise _undecodable(original.name, fault, verdict)
-
-
-def verdict_on(original: Original) -> Verdict:
-    """The verdict on bytes that are not UTF-8."""
-    with original.open() as file:
-        words = list(distinct_words(file))
-    return None if holds_utf_8(words) else judge(words)
-
-
-def _undecodable(name: str, fault: str, verdict: Verdict) -> InputRefused:
-    """The refusal of bytes that are not in the encoding, with the remedy by the verdict on them."""
-    match verdict:
-        case str():
-            remedy = said(
-                "it looks like {encoding}: give {flag}", encoding=NAMES[verdict], flag=setting("encoding", verdict)
-            )
-        case Doubt():
-            names = [NAMES.get(codec, "UTF-8") for codec in verdict.codecs]
-            remedy = said(
-                "it may be {encodings}: say which with {flags}", encodings=any_of(names), flags=_flags(verdict)
-            )
-        case _:
-            remedy = said(
-                "save the file as CSV UTF-8, or name its encoding with {flag}", flag=setting("encoding", "…")
-            )
-    return InputRefused("{file}, {fault}; {remedy}", file=name, fault=fault, remedy=remedy)
-
-
-def _doubtful_utf_8(original: Original) -> Doubt | None:
-    with original.open() as file:
         head = file.read(_BEGINNING)
+    if head.startswith(UTF_16):
+        return Charset("utf-16", said("read as UTF-16, as its first bytes say"))
+    is_utf_8 = _is_utf_8(original)
     # JSON is UTF-8, as its standard says (RFC 8259, 8.1).
-    if head.startswith(codecs.BOM_UTF8) or head.lstrip().startswith(b"{"):
-        return None
-    with original.open() as file:
-        return by_chance_utf_8(distinct_words(file))
+    if is_utf_8 and (head.startswith(codecs.BOM_UTF8) or head.lstrip().startswith(b"{")):
+        return Charset(UTF_8)
+    verdict = _doubt_of_utf_8(original) if is_utf_8 else _verdict_on(original)
+    if isinstance(verdict, str):
+        return Charset(verdict, said("read as {encoding}, for its bytes are not UTF-8", encoding=NAMES[verdict]))
+    if isinstance(verdict, _Doubt):
+        *others, last = (
+            said("{word!r} in {encoding}", word=verdict.word.data.decode(codec), encoding=NAMES.get(codec, "UTF-8"))
+            for codec in verdict.codecs
+        )
+        raise InputRefused(
+            "{file}, {place}: the encoding cannot be told from so few letters: this is {readings}. Say which is "
+            "right with {flags}",
+            file=original.name,
+            place=_spot_of(original, verdict.word.place).words,
+            readings=said("{others} and {last}", others=tuple(others), last=last),
+            flags=verdict.flags,
+        )
+    if not is_utf_8:
+        raise _undecodable(original, UTF_8, None)
+    return Charset(UTF_8)
 
 
-def _question(original: Original, doubt: Doubt) -> InputRefused:
-    with original.open() as file:
-        spot = spot_of(file, doubt.word.place)
-    return InputRefused(
-        "{file}, {place}: the encoding cannot be told from so few letters: this is {readings}. Say which is "
-        "right with {flags}",
-        file=original.name,
-        place=spot.words,
-        readings=doubt.readings,
-        flags=_flags(doubt),
-    )
-
-
-def _flags(doubt: Doubt) -> str:
-    """The settings for the encodings of a doubt, one of which is to be given."""
-    return any_of([str(setting("encoding", codec)) for codec in doubt.codecs])
-
-
-def _is_utf_8(file: BinaryIO) -> bool:
+def _is_utf_8(original: Original) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     try:
-        for chunk in _chunks(file):
-            decoder.decode(chunk)
+        with original.open() as file:
+            while chunk := file.read(_CHUNK):
+                decoder.decode(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
+def _undecodable(original: Original, codec: str, verdict: _Verdict) -> InputRefused:
+    """The refusal of bytes that are not in the encoding, with the remedy by the verdict on them."""
+    match verdict:
+        case str():
+            likely, flag = NAMES[verdict], setting("encoding", verdict)
+            remedy = said("it looks like {encoding}: give {flag}", encoding=likely, flag=flag)
+        case _Doubt():
+            encodings = any_of([NAMES.get(one, "UTF-8") for one in verdict.codecs])
+            remedy = said("it may be {encodings}: say which with {flags}", encodings=encodings, flags=verdict.flags)
+        case _:
+            flag = setting("encoding", "…")
+            remedy = said("save the file as CSV UTF-8, or name its encoding with {flag}", flag=flag)
+    fault = _fault_of(original, codec)
+    return InputRefused("{file}, {fault}; {remedy}", file=original.name, fault=fault, remedy=remedy)
 
 
 # ---- the words of an old Cyrillic encoding -------------------------------------------------------------------------
@@ -219,14 +172,10 @@ NAMES: Final[Mapping[str, str]] = {
     "iso8859-5": "ISO 8859-5",
 }
 """The common names of the encodings, by their codecs in Python's spelling."""
-_ISOLATED: Final = {"cp1251": CP1251, "koi8_r": "koi8-r", "cp866": "cp866", "iso8859_5": "iso8859-5"}
-"""The codecs, by their names in charset-normalizer."""
 
 _MOST_WORDS: Final = 20_000
 """Maximum number of distinct words kept: memory must not depend on the input."""
-_LONGEST_WORD: Final = 64
 _WORD: Final = re.compile(rb"[\x80-\xff][A-Za-z\x80-\xff]{0,63}")
-_END_OF_WORD: Final = re.compile(rb"[A-Za-z\x80-\xff]{1,128}\Z")
 _UTF_8_LETTERS: Final = re.compile(rb"(?:[\xd0\xd1][\x80-\xbf]){2}")
 """Two Russian letters in UTF-8: these bytes occur in no word of an old encoding."""
 
@@ -271,175 +220,130 @@ _RARELY: Final = 0.25
 _HARDLY: Final = 0.01
 
 
-def distinct_words(file: BinaryIO) -> Iterator[CyrillicWord]:
+def _distinct_words(original: Original) -> Iterator[_Word]:
     """The distinct words with a byte above ASCII, in order, up to the maximum number kept.
 
     A word begins with the first such byte, or with the one Latin letter before it.
     """
     seen: set[bytes] = set()
-    for start, data in _between_words(file):
-        new = set(_WORD.findall(data)) - seen
-        if not new:
-            continue
-        for found in _WORD.finditer(data):
-            if found[0] in new:
-                new.remove(found[0])
-                seen.add(found[0])
-                begin = found.start() - data[max(found.start() - 1, 0) : found.start()].isalpha()
-                yield CyrillicWord(data[begin : found.end()], start + begin)
-                if len(seen) >= _MOST_WORDS:
-                    return
+    start = 0
+    with original.open() as file:
+        # A chunk ends with a line: no word is cut.
+        while data := file.read(_CHUNK) + file.readline(_CHUNK):
+            new = set(_WORD.findall(data)) - seen
+            for found in _WORD.finditer(data) if new else ():
+                if found[0] in new:
+                    new.remove(found[0])
+                    seen.add(found[0])
+                    begin = found.start() - data[max(found.start() - 1, 0) : found.start()].isalpha()
+                    yield _Word(data[begin : found.end()], start + begin)
+                    if len(seen) >= _MOST_WORDS:
+                        return
+            start += len(data)
 
 
-def _between_words(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The bytes in chunks that end between words, each with its place."""
-    rest, start = b"", 0
-    while chunk := file.read(_CHUNK):
-        data = rest + chunk
-        unfinished = _END_OF_WORD.search(data, max(len(data) - 2 * _LONGEST_WORD, 0))
-        end = unfinished.start() if unfinished else len(data)
-        yield start, data[:end]
-        rest = data[end:]
-        start += end
-    yield start, rest
-
-
-def holds_utf_8(words: Sequence[CyrillicWord]) -> bool:
-    """Whether some of the words are UTF-8: the text is then UTF-8 with a fault, or has two encodings."""
-    return any(_UTF_8_LETTERS.search(word.data) for word in words)
-
-
-def judge(words: Sequence[CyrillicWord]) -> str | Doubt | None:
-    """The codec of the words, a `Doubt` between several, or None if none of them gives Russian words."""
-    weights = {codec: _weight(words, codec) for codec in NAMES}
-    fitting = sorted((codec for codec in NAMES if _fits(words, codec)), key=lambda codec: -weights[codec])
-    if not words or not fitting or max(weights.values()) - weights[fitting[0]] > _CLEARLY:
+def _verdict_on(original: Original) -> _Verdict:
+    """The verdict on bytes that are not UTF-8: the codec that gives Russian words, or a doubt between several."""
+    words = list(_distinct_words(original))
+    # With words in UTF-8 it is UTF-8 with a fault, or has two encodings.
+    if not words or any(_UTF_8_LETTERS.search(word.data) for word in words):
         return None
-    likely = [codec for codec in fitting if weights[fitting[0]] - weights[codec] <= _CLEARLY]
+    found = {codec: _weight(words, codec) for codec in NAMES}
+    best = max(weight for weight, _ in found.values())
+    fitting = sorted((codec for codec in NAMES if found[codec][1]), key=lambda codec: -found[codec][0])
+    if not fitting or best - found[fitting[0]][0] > _CLEARLY:
+        return None
+    likely = [codec for codec in fitting if found[fitting[0]][0] - found[codec][0] <= _CLEARLY]
     other = _other_witness(words, fitting[0])
     if other in fitting and other not in likely:
         likely.append(other)
-    return _differing(words, likely)
+    for word in words:
+        if len({word.data.decode(codec) for codec in likely}) > 1:
+            return _Doubt(tuple(likely), word)
+    return likely[0]
 
 
-def by_chance_utf_8(words: Iterator[CyrillicWord]) -> Doubt | None:
-    """A `Doubt` if a text is valid UTF-8 without Russian words, but Russian in an old encoding.
+def _doubt_of_utf_8(original: Original) -> _Doubt | None:
+    """A doubt if a text is valid UTF-8 without Russian words, but Russian in an old encoding.
 
     For example, фио in CP866 is one Chinese character in UTF-8; ТА in ISO 8859-5 is the degree sign.
     """
-    strange: list[CyrillicWord] = []
-    for word in words:
-        if not _is_strange(word.data):
+    first: _Word | None = None
+    plain = [*NAMES]
+    for word in _distinct_words(original):
+        text = word.data.decode("utf-8", "replace")
+        if any(letter.isascii() or (_is_known(letter) and letter != "°") for letter in text):
             return None
-        strange.append(word)
-        if not any(_is_plain(strange[-1:], codec) for codec in NAMES):
+        first = first or word
+        plain = [codec for codec in plain if _is_plain(_decoded(word.data, codec))]
+        if not plain:
             return None
-    codecs = [codec for codec in NAMES if _is_plain(strange, codec)]
-    return Doubt((*codecs, "utf-8"), strange[0]) if strange and codecs else None
+    return _Doubt((*plain, "utf-8"), first) if first else None
 
 
-def _other_witness(words: Sequence[CyrillicWord], codec: str) -> str | None:
+def _other_witness(words: Sequence[_Word], codec: str) -> str | None:
     """The codec that charset-normalizer prefers to this one, None for none."""
     # The import is slow, and few inputs need it.
     from charset_normalizer import from_bytes  # noqa: PLC0415
 
     text = b"\n".join(word.data for word in words)
-    matches = from_bytes(text, cp_isolation=[*_ISOLATED], enable_fallback=False)
-    marks = {_ISOLATED[match.encoding]: (match.chaos, -match.coherence) for match in matches}
-    if not marks or marks.get(codec) == min(marks.values()):
-        return None
-    return min(marks, key=marks.__getitem__)
+    own = {name.replace("-", "_"): name for name in NAMES} | {"iso8859_5": "iso8859-5"}
+    matches = from_bytes(text, cp_isolation=[*own], enable_fallback=False)
+    marks = {own[match.encoding]: (match.chaos, -match.coherence) for match in matches}
+    return None if not marks or marks.get(codec) == min(marks.values()) else min(marks, key=marks.__getitem__)
 
 
-def _differing(words: Sequence[CyrillicWord], codecs: Sequence[str]) -> str | Doubt:
-    """The first codec if all of them decode the words alike, otherwise a doubt between them."""
-    for word in words:
-        if len({word.data.decode(codec) for codec in codecs}) > 1:
-            return Doubt(tuple(codecs), word)
-    return codecs[0]
+def _weight(words: Sequence[_Word], codec: str) -> tuple[float, bool]:
+    """The log-likelihood of the words as Russian text, and whether they can be such a text at all.
 
-
-def _weight(words: Sequence[CyrillicWord], codec: str) -> float:
-    """The log-likelihood of the words as Russian text in this encoding."""
-    return sum(_likeliness(word.data, codec) for word in words)
-
-
-def _likeliness(data: bytes, codec: str) -> float:
-    text = _decoded(data, codec)
-    if text is None:
-        return len(data) * _STRANGE * 2
-    letters = [letter for letter in text if letter.casefold() in _LETTER]
-    full = sum(1 for letter in text if not letter.isascii()) >= _FULL_WORD
-    total = _of_case("".join(letters), full=full)
-    for letter in text:
-        if letter.isascii():
-            continue
-        known = _LETTER.get(letter.casefold())
-        if known is not None:
-            total += known if full else _ANY_LETTER
-        elif letter in _SIGNS:
-            total += _SIGN if full else _ANY_LETTER
-        else:
-            total += _STRANGE
-    return total
-
-
-def _of_case(letters: str, *, full: bool) -> float:
-    """The log-likelihood of the places of capitals: KOI8-R and CP1251 have upper and lower case swapped."""
-    if len(letters) <= 1:
-        return 0.0
-    if letters.islower():
-        return _LOWER if full else _TITLE
-    if letters.isupper():
-        return _UPPER if full else _TITLE
-    return _TITLE if letters.istitle() else _MIXED
-
-
-def _fits(words: Sequence[CyrillicWord], codec: str) -> bool:
-    """Whether the words are nearly all Cyrillic letters, not mixed with Latin ones.
-
-    For example, Müller in a Western European encoding would be Mьller in CP1251.
+    It comes of the letters, and of the places of capitals: KOI8-R and CP1251 have upper and lower case swapped. A
+    text is nearly all Cyrillic letters, not mixed with Latin ones, as Müller would be, read as Mьller in CP1251.
     """
-    high = letters = strange = mixed = 0
+    total, fits = 0.0, True
+    high = known = strange = mixed = 0
     for word in words:
         text = _decoded(word.data, codec)
-        if text is None:
-            return False
-        of_word = sum(1 for letter in text if letter.casefold() in _LETTER or letter == "№")
-        above = sum(1 for letter in text if not letter.isascii())
-        high += above
-        letters += of_word
-        strange += sum(1 for letter in text if not letter.isascii() and not _is_known(letter))
-        mixed += above < len(text) and of_word > 0
-    return letters >= _MOSTLY * high and strange <= _HARDLY * high and mixed <= _RARELY * len(words)
+        if not text:
+            total += len(word.data) * _STRANGE * 2
+            fits = False
+            continue
+        above = [letter for letter in text if not letter.isascii()]
+        letters = "".join(letter for letter in text if letter.casefold() in _LETTER)
+        full = len(above) >= _FULL_WORD
+        if len(letters) > 1 and (letters.islower() or letters.isupper()):
+            total += (_LOWER if letters.islower() else _UPPER) if full else _TITLE
+        elif len(letters) > 1:
+            total += _TITLE if letters.istitle() else _MIXED
+        for letter in above:
+            if not _is_known(letter):
+                strange += 1
+                total += _STRANGE
+            else:
+                total += _LETTER.get(letter.casefold(), _SIGN) if full else _ANY_LETTER
+        high += len(above)
+        of_word = len(letters) + text.count("№")
+        known += of_word
+        mixed += len(above) < len(text) and of_word > 0
+    fits = fits and known >= _MOSTLY * high and strange <= _HARDLY * high and mixed <= _RARELY * len(words)
+    return total, fits
 
 
-def _is_plain(words: Sequence[CyrillicWord], codec: str) -> bool:
-    """Whether each word has only Cyrillic letters, with capitals in the usual places."""
-    texts = [_decoded(word.data, codec) or "" for word in words]
-    return all(
-        text != ""
-        and all(letter.casefold() in _LETTER for letter in text)
-        and (text.islower() or text.isupper() or text.istitle())
-        for text in texts
-    )
-
-
-def _is_strange(data: bytes) -> bool:
-    """Whether a UTF-8 word has none of the expected characters: Cyrillic, Latin, or a usual sign."""
-    text = data.decode("utf-8", "replace")
-    return not any(letter.isascii() or (_is_known(letter) and letter != "°") for letter in text)
+def _is_plain(text: str) -> bool:
+    """Whether a word has only Cyrillic letters, with capitals in the usual places."""
+    usual = text.islower() or text.isupper() or text.istitle()
+    return usual and all(letter.casefold() in _LETTER for letter in text)
 
 
 def _is_known(letter: str) -> bool:
     return letter.casefold() in _LETTER or letter in _SIGNS
 
 
-def _decoded(data: bytes, codec: str) -> str | None:
+def _decoded(data: bytes, codec: str) -> str:
+    """A word in an encoding, "" where it is none in it."""
     try:
         return data.decode(codec)
     except UnicodeDecodeError:
-        return None
+        return ""
 
 
 # ---- decoded text, and places in it --------------------------------------------------------------------------------
@@ -466,25 +370,22 @@ class DecodedText:
         try:
             with io.TextIOWrapper(self.original.open(), encoding=self.codec, errors="strict", newline="") as file:
                 yield file
-        except UnicodeDecodeError as error:
-            raise self._not_this_encoding() from error
+        except UnicodeError as error:
+            verdict = _verdict_on(self.original) if self.codec == UTF_8 else None
+            raise _undecodable(self.original, self.codec, verdict) from error
         except OSError as error:
             raise unreadable(self.name, error) from error
 
     def lines(self, file: TextIO, start: int = 0) -> Iterator[str]:
-        """The physical lines after line `start`, with their ends; `file` is already at that place.
-
-        Raises `InputRefused`, naming the line, for content that is not text.
-        """
+        """The physical lines after line `start`, with their ends; `file` is already at that place."""
         number = start
         while line := file.readline(LONGEST_LINE):
             number += 1
             if "\0" in line:
-                spot = Spot(number, line.index("\0") + 1)
                 raise InputRefused(
                     "{file}, {place}: a NUL byte, which no text file has; save it as CSV UTF-8",
                     file=self.name,
-                    place=spot.words,
+                    place=Spot(number, line.index("\0") + 1).words,
                 )
             if len(line) >= LONGEST_LINE:
                 raise InputRefused(
@@ -503,89 +404,64 @@ class DecodedText:
                     yield number, line.rstrip("\r\n")
 
     def unended(self) -> tuple[LastLine, ...]:
-        """The last line, where it has no end and others have: the text may have been cut there.
-
-        Raises `InputRefused`.
-        """
+        """The last line, where it has no end and others have: the text may have been cut there."""
         try:
-            last = self._wide_tail() if is_wide(self.codec) else self._tail().decode(self.codec, "replace")
+            if is_wide(self.codec):
+                # It is read whole.
+                with self.open() as wide:
+                    last = deque(self.lines(wide), maxlen=2)
+                text = "" if len(last) == 1 or last[-1].endswith(("\n", "\r")) else last[-1]
+            else:
+                with self.original.open() as file:
+                    start = max(file.seek(0, os.SEEK_END) - _CHUNK, 0)
+                    file.seek(start)
+                    tail = file.read()
+                end = max(tail.rfind(b"\n"), tail.rfind(b"\r")) + 1
+                text = tail[end:].decode(self.codec, "replace") if end or start else ""
         except OSError as error:
             raise unreadable(self.name, error) from error
-        return (LastLine(self.name, last.strip()),) if last.strip() else ()
-
-    def _tail(self) -> bytes:
-        """The bytes behind the last line end; none where there is no line end."""
-        tail = b""
-        with self.original.open() as file:
-            end = file.seek(0, os.SEEK_END)
-            while end and len(tail) < LONGEST_LINE:
-                start = max(end - _CHUNK, 0)
-                file.seek(start)
-                tail = file.read(end - start) + tail
-                if (place := max(tail.rfind(b"\n"), tail.rfind(b"\r"))) >= 0:
-                    return tail[place + 1 :]
-                end = start
-        return b""
-
-    def _wide_tail(self) -> str:
-        """The same of a text with two or four bytes a character, which is read whole."""
-        with self.open() as file:
-            number, last = 0, ""
-            for number, last in enumerate(self.lines(file), 1):  # noqa: B007 - the last one counts
-                pass
-        return "" if number < _TWO or last.endswith(("\n", "\r")) else last
-
-    def _not_this_encoding(self) -> InputRefused:
-        with self.original.open() as file:
-            fault = not_this_encoding(file, self.codec)
-        return _undecodable(self.name, fault, verdict_on(self.original) if self.codec == UTF_8 else None)
+        return (LastLine(self.name, text.strip()),) if text.strip() else ()
 
 
-def not_this_encoding(file: BinaryIO, codec: str) -> str:
+def _escaped_lines(original: Original, codec: str, errors: str) -> Iterator[tuple[int, str]]:
+    """The numbered lines of a text with marks in place of undecodable bytes; a long line comes in parts."""
+    with io.TextIOWrapper(original.open(), encoding=codec, errors=errors, newline="") as file:
+        number = 1
+        while line := file.readline(LONGEST_LINE):
+            yield number, line
+            number += line.endswith(("\n", "\r"))
+
+
+def _fault_of(original: Original, codec: str) -> str:
     """The first place of bytes that are invalid in `codec`, in words."""
-    name = "UTF-8" if codec == "utf-8-sig" else codec
-    decoder = codecs.getincrementaldecoder(codec)("strict")
-    line, column, ended_in_cr = 1, 0, False
-    read = 0
-    while True:
-        chunk = file.read(_CHUNK)
-        read += len(chunk)
-        try:
-            text = decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
-            # `object` holds the decoder's rest of the previous chunk, and this chunk.
-            good, bad = error.object[: error.start], error.object[error.start :]
-            before = good.decode(codec.removesuffix("-sig"), "ignore")
-            line, column, _ = _advance(before, line, column, ended_in_cr=ended_in_cr)
-            place = read - len(bad) + 1
-            return said(
-                "{place}: byte {byte} (byte {number} of the file) is not {encoding}",
-                place=Spot(line, column + 1).words,
-                byte=f"0x{bad[0]:02X}",
-                number=place,
-                encoding=name,
-            )
-        if not chunk:
-            return said("cannot be read as {encoding}", encoding=name)
-        line, column, ended_in_cr = _advance(text, line, column, ended_in_cr=ended_in_cr)
+    name, plain = ("UTF-8" if codec == UTF_8 else codec), codec.removesuffix("-sig")
+    with original.open() as file:
+        before = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 and codec == UTF_8 else 0
+    # Of a wide encoding no single byte is wrong.
+    marks, errors = ("\ufffd", "replace") if is_wide(codec) else ("[\udc80-\udcff]", "surrogateescape")
+    # Without its first bytes no place can be told of a wide encoding.
+    with suppress(UnicodeError):
+        for number, line in _escaped_lines(original, codec, errors):
+            bad = re.search(marks, line)
+            if bad and is_wide(codec):
+                place = Spot(number, bad.start() + 1).words
+                return said("{place} cannot be read as {encoding}", place=place, encoding=name)
+            if bad:
+                return said(
+                    "{place}: byte {byte} (byte {number} of the file) is not {encoding}",
+                    place=Spot(number, bad.start() + 1).words,
+                    byte=f"0x{ord(bad[0]) - 0xDC00:02X}",
+                    number=before + len(line[: bad.start()].encode(plain)) + 1,
+                    encoding=name,
+                )
+            before += len(line.encode(plain))
+    return said("cannot be read as {encoding}", encoding=name)
 
 
-def spot_of(file: BinaryIO, place: int) -> Spot:
+def _spot_of(original: Original, place: int) -> Spot:
     """The line and column of the byte at `place`, from 0, in an encoding of one byte a character."""
-    line, column, ended_in_cr = 1, 0, False
-    while place > 0 and (chunk := file.read(min(place, _CHUNK))):
-        place -= len(chunk)
-        line, column, ended_in_cr = _advance(chunk.decode("latin-1"), line, column, ended_in_cr=ended_in_cr)
-    return Spot(line, column + 1)
-
-
-def _advance(text: str, line: int, column: int, *, ended_in_cr: bool) -> tuple[int, int, bool]:
-    """Line and column after `text`, which came after a CR when `ended_in_cr`."""
-    if not text:
-        return line, column, ended_in_cr
-    line += text.count("\n") + text.count("\r") - text.count("\r\n")
-    if ended_in_cr and text.startswith("\n"):
-        line -= 1
-    last = max(text.rfind("\n"), text.rfind("\r"))
-    column = len(text) - last - 1 if last >= 0 else column + len(text)
-    return line, column, text.endswith("\r")
+    for number, line in _escaped_lines(original, "latin-1", "strict"):
+        if place < len(line):
+            return Spot(number, place + 1)
+        place -= len(line)
+    return Spot(1, 1)

@@ -11,8 +11,9 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import IO, BinaryIO, Final, Protocol, cast
+from typing import IO, BinaryIO, Final, TypeAlias, cast
 
 from engine.errors import InputRefused
 from engine.rows import STANDARD_INPUT, RowPage
@@ -21,62 +22,34 @@ from texts.said import said
 _BLOCK: Final = 1024 * 1024
 
 
-class Original(Protocol):
-    """Bytes that can be read repeatedly."""
-
-    @property
-    def name(self) -> str:
-        """The name in messages and in the journal."""
-        ...
-
-    @property
-    def suffix(self) -> str:
-        """The file suffix, such as `.csv`; "" for none."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the bytes in hexadecimal, as they were at the first reading. Raises `InputRefused`."""
-        ...
-
-    def open(self) -> BinaryIO:
-        """Open the bytes for one more reading. Raises `InputRefused`."""
-        ...
-
-    def check_unchanged(self) -> None:
-        """Check the bytes against the digest. Raises `InputRefused` if they have changed."""
-        ...
-
-
 class FileOnDisk:
     """A regular file that is not empty, as an `Original`; it is opened on first access."""
 
-    __slots__ = ("_digest", "_path")
-
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._digest: str | None = None
+        self.name = str(path)
+        self.suffix = path.suffix.casefold()
 
-    @property
-    def name(self) -> str:
-        """The path, as it was given."""
-        return str(self._path)
-
-    @property
-    def suffix(self) -> str:
-        """The last suffix of the path, in lower case."""
-        return self._path.suffix.casefold()
-
-    @property
+    @cached_property
     def digest(self) -> str:
-        """SHA-256, computed on first access. Raises `InputRefused`, also for a file that cannot hold rows."""
-        if self._digest is None:
-            self._refuse_what_is_no_file()
-            self._digest = self._digest_now()
-        return self._digest
+        """SHA-256 of the bytes, as they were at the first access; a file that cannot hold rows is refused."""
+        try:
+            if self._path.is_dir():
+                raise InputRefused("{file} is a folder: name a file in it", file=self.name)
+            if self._path.exists() and not self._path.is_file():
+                raise InputRefused(
+                    "{file} is not a regular file; it is read more than once, so save it as one, or pipe it into "
+                    "standard input",
+                    file=self.name,
+                )
+            if self._path.stat().st_size == 0:
+                raise empty(self.name)
+        except OSError as error:
+            raise unreadable(self.name, error) from error
+        return self._digest_now()
 
     def open(self) -> BinaryIO:
-        """Open the file, after computing its digest. Raises `InputRefused`."""
+        """Open the file, after computing its digest."""
         _ = self.digest
         try:
             return self._path.open("rb")
@@ -84,8 +57,8 @@ class FileOnDisk:
             raise unreadable(self.name, error) from error
 
     def check_unchanged(self) -> None:
-        """Read the file once more. Raises `InputRefused` if it has changed."""
-        if self._digest is not None and self._digest_now() != self._digest:
+        """Read the file once more, and refuse it if it has changed."""
+        if self.digest != self._digest_now():
             raise InputRefused(
                 "{file}: the file changed while it was read, so nothing of it was sent. Let the program that "
                 "writes it finish, then start again",
@@ -99,73 +72,57 @@ class FileOnDisk:
         except OSError as error:
             raise unreadable(self.name, error) from error
 
-    def _refuse_what_is_no_file(self) -> None:
-        try:
-            if self._path.is_dir():
-                raise InputRefused("{file} is a folder: name a file in it", file=self.name)
-            if self._path.exists() and not self._path.is_file():
-                raise InputRefused(
-                    "{file} is not a regular file; it is read more than once, so save it as one, or pipe it into "
-                    "standard input",
-                    file=self.name,
-                )
-            size = self._path.stat().st_size
-        except OSError as error:
-            raise unreadable(self.name, error) from error
-        if size == 0:
-            raise empty(self.name)
-
 
 class StandardInput:
     """Standard input as an `Original`: read to its end on first access, and kept in a private temporary file."""
-
-    __slots__ = ("__weakref__", "_digest", "_spool", "_stream")
 
     name = STANDARD_INPUT
     suffix = ""
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = stream
-        self._digest = ""
-        self._spool: IO[bytes] | None = None
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the whole input. Raises `InputRefused`."""
-        self._kept()
-        return self._digest
+        """SHA-256 of the whole input."""
+        return self._kept[1]
 
     def open(self) -> BinaryIO:
-        """Open the kept bytes for one more reading. Raises `InputRefused`."""
-        return cast("BinaryIO", io.BufferedReader(_Reading(self._kept(), self)))
+        """Open the kept bytes for one more reading."""
+        return cast("BinaryIO", io.BufferedReader(_Reading(self._kept[0], self)))
 
     def check_unchanged(self) -> None:
         """Do nothing: no other process can change the kept bytes."""
 
-    def _kept(self) -> IO[bytes]:
-        if self._spool is None:
-            try:
-                self._spool = self._keep(self._stream or _standard_stream())
-            except OSError as error:
-                raise InputRefused(
-                    "{file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
-                    "folder with TMPDIR",
-                    file=self.name,
-                    error=error.strerror or error,
-                ) from error
-        return self._spool
-
-    def _keep(self, stream: BinaryIO) -> IO[bytes]:
-        spool = cast("IO[bytes]", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - closed with this object
-        weakref.finalize(self, spool.close)
+    @cached_property
+    def _kept(self) -> tuple[IO[bytes], str]:
+        stream = self._stream
+        if stream is None:
+            # None if the process was started without standard input.
+            if sys.stdin is None or sys.stdin.closed:
+                raise InputRefused(said("there is no standard input: name a file of rows, or pipe the rows in"))
+            if sys.stdin.isatty():
+                raise InputRefused(said("standard input is the keyboard: pipe the rows in, or name a file of rows"))
+            stream = sys.stdin.buffer
         digest = hashlib.sha256()
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-            _write(spool, block)
+        try:
+            spool = cast("IO[bytes]", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - closed with this object
+            weakref.finalize(self, spool.close)
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                view = memoryview(block)
+                while view:
+                    view = view[spool.write(view) :]
+        except OSError as error:
+            raise InputRefused(
+                "{file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
+                "folder with TMPDIR",
+                file=self.name,
+                error=error.strerror or error,
+            ) from error
         if spool.tell() == 0:
             raise empty(self.name)
-        self._digest = digest.hexdigest()
-        return spool
+        return spool, digest.hexdigest()
 
 
 class _Reading(io.RawIOBase):
@@ -191,14 +148,15 @@ class _Reading(io.RawIOBase):
         self._at = max(base + offset, 0)
         return self._at
 
-    def tell(self) -> int:
-        return self._at
-
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override] # BufferedReader passes a memoryview
         data = os.pread(self._file.fileno(), len(buffer), self._at)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+Original: TypeAlias = FileOnDisk | StandardInput
+"""Bytes that can be read repeatedly, with a name for messages and the journal."""
 
 
 def proven(original: Original, pages: Iterator[RowPage]) -> Iterator[RowPage]:
@@ -226,18 +184,3 @@ def unreadable(name: str, error: OSError) -> InputRefused:
 def empty(name: str) -> InputRefused:
     """The refusal of an input without a single row."""
     return InputRefused("{file} is empty: a header and rows are expected", file=name)
-
-
-def _write(file: IO[bytes], block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[file.write(view) :]
-
-
-def _standard_stream() -> BinaryIO:
-    # None if the process was started without standard input.
-    if sys.stdin is None or sys.stdin.closed:
-        raise InputRefused(said("there is no standard input: name a file of rows, or pipe the rows in"))
-    if sys.stdin.isatty():
-        raise InputRefused(said("standard input is the keyboard: pipe the rows in, or name a file of rows"))
-    return sys.stdin.buffer

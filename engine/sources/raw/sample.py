@@ -113,10 +113,6 @@ def _no_text(head: bytes, *, wide: bool) -> str | None:
 
     `wide` means that a codec of two or four bytes a character was given: a UTF-16 BOM is then no fault.
     """
-    if head.startswith(ZIP):
-        if b"xl/" in head or b"[Content_Types].xml" in head:
-            return said("is an Excel workbook: save it as CSV UTF-8")
-        return said("is a ZIP archive: unpack it first")
     if head.startswith(UTF_16) and not wide:
         return said("is UTF-16: save it as CSV UTF-8, or give {flag}", flag=setting("encoding", "utf-16"))
     if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):

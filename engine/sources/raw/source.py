@@ -9,7 +9,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import LastLine, Row, RowPage
 from texts.remedies import setting
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, counted, said, wording
 
 REST: Final = "..."
 """Suffix of the last given column name: with values separated by spaces, the column takes the rest of the line.
@@ -36,49 +36,30 @@ class Table:
 THE_FIRST_LINE: Final = said("the first line")
 
 
+def _column(place: int) -> str:
+    return said("column {column}", column=place)
+
+
 def check_names(
-    where: str,
-    header: Sequence[str],
-    *,
-    line: str = THE_FIRST_LINE,
-    cell: Callable[[int], str] | None = None,
+    where: str, header: Sequence[str], *, line: str = THE_FIRST_LINE, cell: Callable[[int], str] = _column
 ) -> None:
     """Check that every column has a name, that no two are the same, and that they are not the numbers of a row.
 
-    `where` names the input and the place of its header, `line` the line of the header, in messages; in a sheet `cell`
-    gives the address of a name by the number of its column, from 1. Raises `InputRefused`.
+    `where` names the input and the place of its header, `line` the line of the header, `cell` the place of a name by
+    the number of its column, from 1, in messages. Raises `InputRefused`.
     """
     seen: dict[str, int] = {}
     for place, name in enumerate(header, 1):
         plain = name.strip().casefold()
-        if not plain and cell:
-            raise InputRefused(
-                "{where}: cell {cell} of the header has no name; {line} must name every column",
-                where=where,
-                cell=cell(place),
-                line=line,
-            )
         if not plain:
+            nameless = wording("{where}: {cell} of the header has no name; {line} must name every column")
+            raise InputRefused(nameless, where=where, cell=cell(place), line=line)
+        if plain in seen:
             raise InputRefused(
-                "{where}: column {column} of the header has no name; {line} must name every column",
-                where=where,
-                column=place,
-                line=line,
-            )
-        if plain in seen and cell:
-            raise InputRefused(
-                "{where}: cells {one} and {other} of the header have the same name, {name!r}; rename one of them",
+                "{where}: {one} and {other} of the header have the same name, {name!r}; rename one of them",
                 where=where,
                 one=cell(seen[plain]),
                 other=cell(place),
-                name=name.strip(),
-            )
-        if plain in seen:
-            raise InputRefused(
-                "{where}: columns {one} and {other} of the header have the same name, {name!r}; rename one of them",
-                where=where,
-                one=seen[plain],
-                other=place,
                 name=name.strip(),
             )
         seen[plain] = place
@@ -110,10 +91,7 @@ def has_open_end(columns: Sequence[str]) -> bool:
 
 
 def check_given(columns: Sequence[str]) -> tuple[str, ...]:
-    """The given column names of an input without a header, stripped of spaces.
-
-    Raises `InputRefused` if one is empty or repeated.
-    """
+    """The given column names of an input without a header, stripped of spaces."""
     names = tuple(name.strip() for name in columns)
     plain = [name.casefold() for name in names]
     given = setting("columns", ",".join(columns))
@@ -174,20 +152,11 @@ def _refuse_long_cells(name: str, line: int, cells: Sequence[str]) -> None:
     """Refuse a cell that is too long, and a row whose cells are too long together: a workbook can repeat a text."""
     for column, cell in enumerate(cells, 1):
         if len(cell) > LONGEST_CELL:
-            raise InputRefused(
-                "{file}, line {line}: column {column} is longer than {most} characters",
-                file=name,
-                line=line,
-                column=column,
-                most=Quantity(LONGEST_CELL),
-            )
+            longer = wording("{file}, line {line}: column {column} is longer than {most} characters")
+            raise InputRefused(longer, file=name, line=line, column=column, most=Quantity(LONGEST_CELL))
     if sum(map(len, cells)) > LARGEST_PAGE:
-        raise InputRefused(
-            "{file}, line {line}: the row is longer than {most} characters",
-            file=name,
-            line=line,
-            most=Quantity(LARGEST_PAGE),
-        )
+        longer = wording("{file}, line {line}: the row is longer than {most} characters")
+        raise InputRefused(longer, file=name, line=line, most=Quantity(LARGEST_PAGE))
 
 
 def _shortened(refusal: Refusal) -> Refusal:

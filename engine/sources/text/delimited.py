@@ -8,7 +8,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from typing import Final, TextIO
+from typing import Final
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
@@ -17,7 +17,7 @@ from engine.sources.raw.charset import LONGEST_LINE, DecodedText, Spot
 from engine.sources.raw.original import empty
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LONGEST_CELL, Table, bare_names, check_names, has_open_end, wrong_width
-from texts.said import Quantity, said
+from texts.said import Quantity, said, wording
 
 DELIMITERS: Final = (";", "\t", ",")
 """Delimiters in order of precedence: a comma beside another one is part of a name, as in "Сумма, руб;Договор"."""
@@ -29,6 +29,8 @@ _ANNOUNCED: Final = re.compile(r'(?P<quote>"?)sep=(?P<delimiter>[^\w"\r\n])(?P=q
 
 # The csv module's default limit is lower, and is global to the process.
 csv.field_size_limit(LONGEST_CELL)
+_FAULTY: Final = 2 * LONGEST_CELL
+"""Characters of a row with a fault that are looked at."""
 
 
 def opens(sample: Sample) -> Table:
@@ -90,13 +92,6 @@ def _entries(text: DecodedText, above: int, delimiter: str, width: int, *, open_
             raise _quoting(text, begins, delimiter) from error
 
 
-def _quoting(text: DecodedText, line: int, delimiter: str) -> InputRefused:
-    with text.open() as file:
-        for _ in range(line - 1):
-            file.readline(LONGEST_LINE)
-        return InputRefused("{file}, {fault}", file=text.name, fault=_fault_of_quotes(file, line, delimiter))
-
-
 def announced_by(line: str) -> str:
     """The delimiter that a line such as `sep=;` names, as Excel writes and reads it; "" for any other line."""
     found = _ANNOUNCED.fullmatch(line)
@@ -113,60 +108,50 @@ def delimiter_of(text: str, columns: int = 0) -> str:
 
 # ---- the place of a fault: the slow second reading -----------------------------------------------------------------
 
+_QUOTED: Final = re.compile(r'"(?:[^"]|"")*+"')
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
-def _fault_of_quotes(file: TextIO, first_line: int, delimiter: str) -> str:
-    """Describe the fault in the quotes or cells of the row that begins on line `first_line`.
 
-    `file` is at the beginning of that line.
-    """
-    opened: Spot | None = None
-    closed = False
-    begun, length = Spot(first_line, 1), 0
-    for spot, character in _characters(file, first_line):
-        if closed and character != '"':
-            if character not in {delimiter, "\r", "\n"}:
-                return said(
-                    "{place}: {character!r} after the closing quote of a cell; a quote inside a cell is written "
-                    'twice: "" (the cell begins at {begins})',
-                    place=spot.words,
-                    character=character,
-                    begins=begun.words,
-                )
-            opened, closed = None, False
-        if opened is None and (character == delimiter or character in "\r\n"):
-            begun, length = Spot(spot.line, spot.column + 1), 0
-            continue
-        if character == '"' and opened is None and length == 0:
-            opened = begun = spot
-            continue
-        if character == '"' and opened is not None:
-            closed = not closed
-        length += 1
-        if length > LONGEST_CELL:
-            if opened is None:
-                return said(
-                    "{place}: a cell begins that is longer than {most} characters",
-                    place=begun.words,
-                    most=Quantity(LONGEST_CELL),
-                )
-            return said(
-                "{place}: a quote opens that is not closed within {most} characters; close it or remove it",
-                place=opened.words,
-                most=Quantity(LONGEST_CELL),
+def _quoting(text: DecodedText, line: int, delimiter: str) -> InputRefused:
+    """The refusal of the row that begins on a line, for a fault in its quotes or the length of a cell."""
+    with text.open() as file:
+        for _ in range(line - 1):
+            file.readline(LONGEST_LINE)
+        rows = file.read(_FAULTY)
+    fault = _fault_of_quotes(rows, line, delimiter) or said("line {line}: the row cannot be taken apart", line=line)
+    return InputRefused("{file}, {fault}", file=text.name, fault=fault)
+
+
+def _fault_of_quotes(rows: str, first_line: int, delimiter: str) -> str:
+    """Describe the first fault in rows from line `first_line` on, "" for none."""
+    plain = re.compile(rf"[^{re.escape(delimiter)}\r\n]*+")
+    most = Quantity(LONGEST_CELL)
+
+    def place(at: int) -> str:
+        ends = [found.end() for found in _LINE_END.finditer(rows, 0, at)]
+        return Spot(first_line + len(ends), at - (ends[-1] if ends else 0) + 1).words
+
+    at = 0
+    while at < len(rows):
+        is_quoted = rows[at] == '"'
+        found = (_QUOTED if is_quoted else plain).match(rows, at)
+        end = found.end() if found else len(rows)
+        if end - at - 2 * is_quoted > LONGEST_CELL and is_quoted:
+            unclosed = wording(
+                "{place}: a quote opens that is not closed within {most} characters; close it or remove it"
             )
-    if opened is not None and not closed:
-        return said("{place}: a quote opens that is never closed; close it or remove it", place=opened.words)
-    return said("line {line}: the row cannot be taken apart", line=first_line)
-
-
-def _characters(file: TextIO, line: int) -> Iterator[tuple[Spot, str]]:
-    """Each character with its place; a line end belongs to the line that it ends."""
-    while text := file.readline(LONGEST_LINE):
-        column = 0
-        while text:
-            for column, character in enumerate(text, column + 1):  # noqa: B020 - goes on in a long line
-                yield Spot(line, column), character
-            if text.endswith(("\n", "\r")):
-                break
-            text = file.readline(LONGEST_LINE)
-        line += 1
+            return said(unclosed, place=place(at), most=most)
+        if end - at > LONGEST_CELL and not is_quoted:
+            return said("{place}: a cell begins that is longer than {most} characters", place=place(at), most=most)
+        if found is None:
+            return said("{place}: a quote opens that is never closed; close it or remove it", place=place(at))
+        if is_quoted and rows[end : end + 1] not in ("", delimiter, "\r", "\n"):
+            return said(
+                "{place}: {character!r} after the closing quote of a cell; a quote inside a cell is written "
+                'twice: "" (the cell begins at {begins})',
+                place=place(end),
+                character=rows[end],
+                begins=place(at),
+            )
+        at = end + 1
+    return ""

@@ -9,28 +9,19 @@ names of the next columns.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import pairwise, takewhile
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
 from engine.sources.raw import charset
 from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import (
-    LONGEST_LABEL,
-    REST,
-    Table,
-    bare_names,
-    check_names,
-    example,
-    has_open_end,
-    label_of,
-)
+from engine.sources.raw.source import REST, Table, bare_names, check_names, example, has_open_end, label_of
 from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
 from texts.remedies import setting
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, counted, said, wording
 
 NULL: Final = "<null>"
 ID: Final = "id"
@@ -45,20 +36,21 @@ _PLAIN_NAME: Final = re.compile(r"[A-Z][A-Z0-9_$]*")
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d+)?")
 _APART: Final = re.compile(r"[ \t]+")
 _BARE: Final = said("as isql prints it with set heading off")
+_DELIMITED: Final = frozenset(';\t"')
 _CAP: Final = 79
 _MARKS: Final = re.compile(r"=+( =+)* ?")
 _BYTES: Final = "latin-1"
 """A codec of one character a byte, by which bytes are cut like text."""
 _NOISE: Final = re.compile(r"Records affected: \d+")
 
-Lines = Iterable[tuple[int, str]]
+Lines: TypeAlias = Iterable[tuple[int, str]]
 """The non-blank lines with their numbers."""
-_ListLine = tuple[int, tuple[str, str] | None]
-"""A line's number, and its name and value if it has them."""
+_Entries: TypeAlias = Iterator[Row | Refusal]
+_Cut: TypeAlias = Callable[[str], Sequence[str] | str]
+"""Takes a line apart: its cells, or the sentence why it has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(NamedTuple):
     """A form of isql output: its name, for the note on how the input is read, its columns, and its rows.
 
     A row that cannot be split into cells is a refusal.
@@ -66,14 +58,11 @@ class _Form:
 
     words: str
     header: tuple[str, ...]
-    entries: Callable[[Lines], Iterator[Row | Refusal]]
+    entries: Callable[[Lines], _Entries]
 
 
 def opens(sample: Sample) -> Table | None:
-    """The output, or words, as a table, None for another text.
-
-    Raises `InputRefused` if its column names are missing or wrong.
-    """
+    """The output, or words, as a table, None for another text."""
     columns = sample.layout.columns
     if sample.layout.delimiter == WHITE_SPACE and columns:
         form: _Form | None = _bare(columns, said("columns with spaces between them"), by_words=True)
@@ -81,18 +70,18 @@ def opens(sample: Sample) -> Table | None:
         form = _form_of(sample)
     if form is None:
         return None
-    text = sample.text
+    text, entries = sample.text, form.entries
 
-    def entries() -> Iterator[Row | Refusal]:
-        return form.entries((number, line) for number, line in text.numbered() if not _NOISE.fullmatch(line))
+    def rows() -> _Entries:
+        return entries((number, line) for number, line in text.numbered() if not _NOISE.fullmatch(line))
 
-    return Table(form.header, entries, sample.notes(form.words), text.unended)
+    return Table(form.header, rows, sample.notes(form.words), text.unended)
 
 
 # ---- detection of the form -----------------------------------------------------------------------------------------
 
 
-def _form_of(sample: Sample) -> _Form | None:
+def _form_of(sample: Sample) -> _Form | None:  # noqa: C901, PLR0911 - a list of forms
     """The form of a text by its first lines; None if it is not isql output.
 
     Bare values look like other text, so they are accepted only if the file suffix names no other format. Raises
@@ -102,50 +91,64 @@ def _form_of(sample: Sample) -> _Form | None:
     if sample.layout.delimiter or announced_by(sample.first_line):
         return None
     filled = [(number, line) for number, line in enumerate(head, 1) if line.strip()]
-    if len(filled) > 1 and _MARKS.fullmatch(filled[1][1]):
-        _refuse_names(text.name, columns, filled[0][0])
-        where = said("{file}, line {line}", file=text.name, line=filled[0][0])
-        layout = _printed_table(where, filled[0][1], filled[1][1], text.codec)
-        check_names(where, layout.names, line=said("the line of headings"))
-        return _Form(said("as isql prints it, under headings"), layout.names, layout.entries)
-    names = _listed(filled, known=bool(columns))
-    if names:
-        _refuse_names(text.name, columns, filled[0][0])
-        _refuse_twins(text.name, head, filled[0][0], names[0])
-        return _Form(said("as isql prints it with set list on"), names, lambda lines: _rows_of_list(names, lines))
-    if sample.original.suffix in DELIMITED_SUFFIXES:
-        return None
     number, line = filled[0]
-    where, padded = said("{file}, line {line}", file=text.name, line=number), _is_padded(head[0], line)
+    where = said("{file}, line {line}", file=text.name, line=number)
+    has_headings = len(filled) > 1 and _MARKS.fullmatch(filled[1][1]) is not None
+    names = () if has_headings else _listed(filled, known=bool(columns))
+    if columns and (has_headings or names):
+        itself = wording("{file} names its columns itself, from line {line} on: leave {flag} out")
+        raise InputRefused(itself, file=text.name, line=number, flag=setting("columns", ",".join(columns)))
+    if has_headings:
+        names, cut = _under_headings(where, line, filled[1][1], text.codec.removesuffix("-sig"))
+        check_names(where, names, line=said("the line of headings"))
+        headings = {line, filled[1][1]}
+        words = said("as isql prints it, under headings")
+        return _Form(words, names, lambda lines: _rows_by(cut, (one for one in lines if one[1] not in headings)))
+    if names:
+        _refuse_twins(where, head[number - 1 :], names[0])
+        return _Form(said("as isql prints it with set list on"), names, lambda lines: _rows_of_list(names, lines))
+    if sample.original.suffix in DELIMITED_SUFFIXES or not _DELIMITED.isdisjoint(line):
+        return None
+    # The padding of isql: a blank first line, and spaces around the values.
+    padded = not head[0].strip() and line != line.strip(" ")
+    words_there = _APART.split(line.strip(" "))
     if columns:
-        return _bare(columns) if _is_bare(where, line, columns, padded=padded) else None
-    return _unnamed(where, line, padded=padded)
-
-
-def _refuse_names(name: str, columns: Sequence[str], line: int) -> None:
-    if columns:
+        fits = line.count(",") == len(columns) - 1
+        if padded or len(columns) == 1 or columns[-1].endswith(REST) or not fits:
+            return _bare(columns)
+        if len(words_there) == len(columns):
+            raise InputRefused(
+                "{where}: the line can be taken apart at its commas and at its spaces. For the commas give {flag} "
+                "and for the spaces print with set list on",
+                where=where,
+                flag=setting("delimiter", ","),
+            )
+        return None
+    # Without names only a single column of ids is accepted.
+    if "," in line and not _NUMBER.fullmatch(words_there[0]):
+        return None
+    if not padded and not all(map(_NUMBER.fullmatch, words_there)):
+        return None
+    if len(words_there) > 1:
         raise InputRefused(
-            "{file} names its columns itself, from line {line} on: leave {flag} out",
-            file=name,
-            line=line,
-            flag=setting("columns", ",".join(columns)),
+            "{where}: {values} values and no names of columns. Name them with {flag}, or print with set list on",
+            where=where,
+            values=len(words_there),
+            flag=setting("columns", example(len(words_there))),
         )
+    return _bare(())
 
 
-def _refuse_twins(name: str, head: Sequence[str], begins: int, column: str) -> None:
+def _refuse_twins(where: str, lines: Sequence[str], column: str) -> None:
     """Refuse a first column that appears twice in a row: the rows are separated by blank lines."""
-    block = list(takewhile(str.strip, head[begins - 1 :]))
-    if begins - 1 + len(block) == len(head):
-        # No blank line: they were removed.
-        return
-    if sum(cut is not None and cut[0] == column for cut in map(_name_and_value, block)) > 1:
-        raise InputRefused(
-            "{file}, line {line}: two columns have the same name, {name!r}; give one of them another in the "
-            "select, with as",
-            file=name,
-            line=begins,
-            name=column,
+    block = list(takewhile(str.strip, lines))
+    # With no blank line, they were removed.
+    is_row = len(block) < len(lines)
+    if is_row and sum(cut is not None and cut[0] == column for cut in map(_name_and_value, block)) > 1:
+        twins = wording(
+            "{where}: two columns have the same name, {name!r}; give one of them another in the select, with as"
         )
+        raise InputRefused(twins, where=where, name=column)
 
 
 def _listed(filled: Sequence[tuple[int, str]], *, known: bool) -> tuple[str, ...]:
@@ -181,55 +184,12 @@ def _name_and_value(line: str) -> tuple[str, str] | None:
     return (name, value.rstrip()) if _NAME.fullmatch(name) else None
 
 
-def _is_bare(where: str, line: str, columns: Sequence[str], *, padded: bool) -> bool:
-    """Whether a line with known column names holds words rather than delimited cells.
-
-    Raises `InputRefused` if both readings are possible.
-    """
-    if not {";", "\t", '"'}.isdisjoint(line):
-        return False
-    if padded or len(columns) == 1 or columns[-1].endswith(REST) or line.count(",") != len(columns) - 1:
-        return True
-    if len(_APART.split(line.strip(" "))) == len(columns):
-        raise InputRefused(
-            "{where}: the line can be taken apart at its commas and at its spaces. For the commas give {flag} "
-            "and for the spaces print with set list on",
-            where=where,
-            flag=setting("delimiter", ","),
-        )
-    return False
-
-
-def _unnamed(where: str, line: str, *, padded: bool) -> _Form | None:
-    """Bare values without column names: only a single column of ids is accepted. Raises `InputRefused`."""
-    if not {";", "\t", '"'}.isdisjoint(line):
-        return None
-    words = _APART.split(line.strip(" "))
-    if "," in line and not _NUMBER.fullmatch(words[0]):
-        return None
-    if not padded and not all(_NUMBER.fullmatch(word) for word in words):
-        return None
-    if len(words) > 1:
-        raise InputRefused(
-            "{where}: {values} values and no names of columns. Name them with {flag}, or print with set list on",
-            where=where,
-            values=len(words),
-            flag=setting("columns", example(len(words))),
-        )
-    return _bare(())
-
-
-def _is_padded(first: str, line: str) -> bool:
-    """Whether a text has the padding of isql: a blank first line, and spaces around the values."""
-    return not first.strip() and line != line.strip(" ")
-
-
 # ---- set list on: a line for each column, with name and value ------------------------------------------------------
 
 
-def _rows_of_list(header: Sequence[str], lines: Lines) -> Iterator[Row | Refusal]:
+def _rows_of_list(header: Sequence[str], lines: Lines) -> _Entries:
     """The rows: each begins at its first column and ends before the next row."""
-    block: list[_ListLine] = []
+    block: list[tuple[int, tuple[str, str] | None]] = []
     for number, line in lines:
         cut = _name_and_value(line)
         if block and cut and cut[0] == header[0]:
@@ -241,38 +201,46 @@ def _rows_of_list(header: Sequence[str], lines: Lines) -> Iterator[Row | Refusal
         yield _row_of_list(header, block)
 
 
-def _row_of_list(header: Sequence[str], block: Sequence[_ListLine]) -> Row | Refusal:
+def _row_of_list(header: Sequence[str], block: Sequence[tuple[int, tuple[str, str] | None]]) -> Row | Refusal:
     cells: list[str] = []
+    name: str | None = None
     for (number, cut), name in zip(block, (*header, None), strict=False):
         if cut is None or cut[0] != name:
             reason = said("line {line} is not the beginning of a row", line=number)
             if name:
                 reason = said("line {line} is not the column {column}", line=number, column=name)
-            return _broken(block, cells, name, reason)
+            break
         cells.append("" if cut[1] == NULL else cut[1])
-    if len(cells) < len(header):
-        missing = header[len(cells)]
-        return _broken(block, cells, missing, said("it ends before the column {column}", column=missing))
-    return Row(block[0][0], tuple(cells))
-
-
-def _broken(block: Sequence[_ListLine], cells: Sequence[str], column: str | None, reason: str) -> Refusal:
+    else:
+        if len(cells) == len(header):
+            return Row(block[0][0], tuple(cells))
+        name = header[len(cells)]
+        reason = said("it ends before the column {column}", column=name)
     words = said("{reason}; a value that has a line end in it cannot be read from what isql prints", reason=reason)
-    return Refusal(block[0][0], column, label_of(cells), words, tuple(cells))
+    return Refusal(block[0][0], name, label_of(cells), words, tuple(cells))
 
 
-# ---- set heading off: a row on each line ---------------------------------------------------------------------------
+# ---- a row on each line --------------------------------------------------------------------------------------------
+
+
+def _rows_by(cut: _Cut, lines: Lines) -> _Entries:
+    for number, line in lines:
+        cells = cut(line)
+        if isinstance(cells, str):
+            yield Refusal(number, None, label_of([line]), cells, (line,))
+        else:
+            yield Row(number, tuple("" if cell == NULL else cell for cell in cells))
 
 
 def _bare(names: Sequence[str], words: str = _BARE, *, by_words: bool = False) -> _Form:
-    """Values alone; without names they are one column of ids.
+    """Values alone, as with set heading off; without names they are one column of ids.
 
     With `by_words` it is any text, and a value that has a space in it is a fault, also in a single column.
     """
     columns, open_end = bare_names(names), has_open_end(names)
     takes_rest = bool(names) and names[-1].endswith(REST) and not open_end
 
-    def cells(padded: str) -> list[str] | str:
+    def cells(padded: str) -> Sequence[str] | str:
         line = padded.strip(" \t")
         if not (takes_rest or by_words or len(names) > 1):
             return _one_cell(columns, line)
@@ -281,134 +249,91 @@ def _bare(names: Sequence[str], words: str = _BARE, *, by_words: bool = False) -
         parts = [line] if most == 0 else _APART.split(line, maxsplit=max(most, 0))
         if len(parts) == len(columns) or (len(parts) > len(columns) and open_end):
             return parts[: len(columns)]
-        return _misfit(parts, columns, takes_rest=takes_rest, by_words=by_words)
+        there, wanted = (
+            counted("{n} word", "{n} words", len(parts)),
+            counted("{n} column", "{n} columns", len(columns)),
+        )
+        fault = said("{words} for {columns}: a value is empty", words=there, columns=wanted)
+        if not takes_rest:
+            fault = said(
+                "{words} for {columns}: a value has a space in it, or is empty. Where only the last column has "
+                "spaces, name the columns {named}",
+                words=there,
+                columns=wanted,
+                named=f"{','.join(columns)}{REST}",
+            )
+        return (
+            fault
+            if by_words
+            else said("{fault}; with set list on, isql prints each value with its name", fault=fault)
+        )
 
     return _Form(words, columns or (ID,), lambda lines: _rows_by(cells, lines))
 
 
 def _one_cell(columns: Sequence[str], line: str) -> list[str] | str:
-    if columns:
-        if len(_APART.split(line)) > 1 and ("  " in line or "\t" in line):
-            return said("several values in the one column {column}: all columns have to be named", column=columns[0])
-        return [line]
-    if not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1):
+    if columns and len(_APART.split(line)) > 1 and ("  " in line or "\t" in line):
+        return said("several values in the one column {column}: all columns have to be named", column=columns[0])
+    if not columns and (not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1)):
         return said("{text!r} is not an id: the column has to be named by what it holds", text=line[:60])
     return [line]
-
-
-def _misfit(words: Sequence[str], names: Sequence[str], *, takes_rest: bool, by_words: bool) -> str:
-    """Why a line is not one word a column."""
-    there, wanted = counted("{n} word", "{n} words", len(words)), counted("{n} column", "{n} columns", len(names))
-    if takes_rest and by_words:
-        return said("{words} for {columns}: a value is empty", words=there, columns=wanted)
-    if takes_rest:
-        return said("{words} for {columns}: a value is empty. Print with set list on", words=there, columns=wanted)
-    named = f"{','.join(names)}{REST}"
-    if by_words:
-        return said(
-            "{words} for {columns}: a value has a space in it, or is empty. Where only the last column has "
-            "spaces, name the columns {named}",
-            words=there,
-            columns=wanted,
-            named=named,
-        )
-    return said(
-        "{words} for {columns}: a value has a space in it, or is empty. Print with set list on; or, where only "
-        "the last column has spaces, name the columns {named}",
-        words=there,
-        columns=wanted,
-        named=named,
-    )
-
-
-def _rows_by(cut: Callable[[str], list[str] | str], lines: Lines) -> Iterator[Row | Refusal]:
-    """A row on each line: its cells, or why it has none."""
-    for number, line in lines:
-        cells = cut(line)
-        if isinstance(cells, str):
-            yield Refusal(number, None, line.strip()[:LONGEST_LABEL], cells, (line,))
-        else:
-            yield Row(number, tuple("" if cell == NULL else cell for cell in cells))
 
 
 # ---- under headings ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _PrintedTable:
-    """The layout of a table: column names, column starts, line length, and the two lines of the headings.
+def _under_headings(  # noqa: C901 - its functions share the layout
+    where: str, heading: str, marks: str, codec: str
+) -> tuple[tuple[str, ...], _Cut]:
+    """The columns by the two lines of the headings, and how a line is cut. Raises `InputRefused` if it is ambiguous.
 
-    `padded` is False if trailing spaces were removed from the lines: then less can be checked.
+    A layout is the starts of the columns and the length of the line; one beyond the end of the headings means that
+    trailing spaces were removed from the lines: then less can be checked.
     """
+    widths = [len(run) for run in marks.split()]
+    layouts = list(_layouts([one.span() for one in re.finditer(r"\S+", heading)], widths, heading))
+    fitting = [one for one in layouts if one[-1] == len(heading)] or [
+        one for one in layouts if one[-1] > len(heading)
+    ]
+    if len(fitting) != 1:
+        unclear = wording(
+            "{where}: it cannot be told from the headings where the columns begin; print with set list on"
+        )
+        raise InputRefused(unclear, where=where)
+    *starts, length = fitting[0]
+    is_padded = length == len(heading)
 
-    names: tuple[str, ...]
-    starts: tuple[int, ...]
-    length: int
-    padded: bool
-    headings: frozenset[str]
-    codec: str
+    def stands(line: str) -> bool:
+        if len(line) != length if is_padded else len(line) <= starts[-1]:
+            return False
+        return all(line[start - 1] == " " for start in starts[1:])
 
-    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
-        return _rows_by(self.cells, ((number, line) for number, line in lines if line not in self.headings))
+    def ways(line: str) -> Iterator[tuple[str, ...]]:
+        if stands(line):
+            yield _cut(line, starts)
+        if line.isascii() or charset.is_wide(codec):
+            return
+        # A cut inside a character: the line was not padded by bytes.
+        with suppress(UnicodeError):
+            disguised = line.encode(codec).decode(_BYTES)
+            if stands(disguised):
+                yield tuple(cell.encode(_BYTES).decode(codec) for cell in _cut(disguised, starts))
 
-    def cells(self, line: str) -> list[str] | str:
-        """The cells of a line, or why it does not fit the headings.
-
-        An old isql pads by bytes, a newer one by characters: a line is cut in the way that fits.
-        """
-        splits = {tuple(cells) for cells in self._ways(line)}
+    def cells(line: str) -> Sequence[str] | str:
+        # An old isql pads by bytes, a newer one by characters: a line is cut in the way that fits.
+        splits = {*ways(line)}
         if len(splits) == 1:
-            return list(splits.pop())
+            return splits.pop()
         if splits:
             return said("where its cells begin can be told in two ways; print with set list on")
         return said(
             "its {characters} characters do not stand under the headings, of {wanted}: a value may have a line end "
             "in it; print with set list on",
             characters=Quantity(len(line)),
-            wanted=Quantity(self.length),
+            wanted=Quantity(length),
         )
 
-    def _ways(self, line: str) -> Iterator[list[str]]:
-        if self._stands(line):
-            yield _cut(line, self.starts)
-        if line.isascii() or charset.is_wide(self.codec):
-            return
-        try:
-            disguised = line.encode(self.codec).decode(_BYTES)
-            if self._stands(disguised):
-                yield [cell.encode(_BYTES).decode(self.codec) for cell in _cut(disguised, self.starts)]
-        except UnicodeError:
-            # A cut inside a character: the line was not padded by bytes.
-            return
-
-    def _stands(self, line: str) -> bool:
-        if len(line) != self.length if self.padded else len(line) <= self.starts[-1]:
-            return False
-        return all(line[start - 1] == " " for start in self.starts[1:])
-
-
-def _printed_table(where: str, heading: str, marks: str, codec: str) -> _PrintedTable:
-    """The layout from the two lines of the headings at `where`. Raises `InputRefused` if it is ambiguous."""
-    widths = [len(run) for run in marks.split()]
-    plain = codec.removesuffix("-sig")
-    layouts = list(_layouts(_names(heading), widths, heading))
-    whole = [starts for starts in layouts if starts[-1] == len(heading)]
-    cut_off = [starts for starts in layouts if starts[-1] > len(heading)]
-    for fitting, padded in ((whole, True), (cut_off, False)):
-        if len(fitting) == 1:
-            *starts, length = fitting[0]
-            names = tuple(_cut(heading, starts))
-            return _PrintedTable(names, tuple(starts), length, padded, frozenset({heading, marks}), plain)
-        if fitting:
-            break
-    raise InputRefused(
-        "{where}: it cannot be told from the headings where the columns begin; print with set list on", where=where
-    )
-
-
-def _names(heading: str) -> list[tuple[int, int]]:
-    """The start and end of each word of the headings."""
-    return [match.span() for match in re.finditer(r"\S+", heading)]
+    return _cut(heading, starts), cells
 
 
 def _layouts(names: Sequence[tuple[int, int]], widths: Sequence[int], heading: str) -> Iterator[tuple[int, ...]]:
@@ -445,5 +370,5 @@ def _widths(place: int, start: int, names: Sequence[tuple[int, int]], widths: Se
     return {width for width in (left, right) if width >= _CAP}
 
 
-def _cut(line: str, starts: Sequence[int]) -> list[str]:
-    return [line[one:other].strip() for one, other in pairwise((*starts, len(line)))]
+def _cut(line: str, starts: Sequence[int]) -> tuple[str, ...]:
+    return tuple(line[one:other].strip() for one, other in pairwise((*starts, len(line))))

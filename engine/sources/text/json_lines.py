@@ -6,6 +6,7 @@ Numbers stay text as written: none of them is converted to a float.
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn
 
@@ -15,10 +16,10 @@ from engine.rows import Row
 from engine.sources.raw.charset import DecodedText, Spot
 from engine.sources.raw.original import empty
 from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LONGEST_CELL, LONGEST_LABEL, Table, check_names
+from engine.sources.raw.source import LONGEST_CELL, Table, check_names, label_of
 from engine.sources.text.delimited import DELIMITED_SUFFIXES
 from texts.remedies import setting
-from texts.said import Quantity, said, text_of
+from texts.said import Quantity, said, text_of, wording
 
 _SHOWN: Final = 80
 _MOST_DIGITS: Final = 400
@@ -58,7 +59,7 @@ def _header(text: DecodedText) -> tuple[str, ...]:
     if not line:
         raise empty(text.name)
     try:
-        first = _cells(_object(line))
+        first = {key: _cell(key, one) for key, one in _object(line).items()}
     except _LineFault as fault:
         place = Spot(number, fault.column).words if fault.column else said("line {line}", line=number)
         raise InputRefused("{file}, {place}: {fault}", file=text.name, place=place, fault=fault) from fault
@@ -76,14 +77,27 @@ def _entries(text: DecodedText, header: Sequence[str]) -> Iterator[Row | Refusal
     for number, line in text.numbered():
         try:
             values = _object(line)
-            cells = _row(_cells(values), known)
+            cells = _row(values, known)
         except _LineFault as fault:
             reason = text_of(fault)
             if fault.column:
                 reason = said("column {column}: {fault}", column=fault.column, fault=fault)
-            yield Refusal(number, None, line.strip()[:LONGEST_LABEL], reason, (line.strip(),))
+            yield Refusal(number, None, label_of([line]), reason, (line.strip(),))
         else:
-            yield Row(number, cells, _truths(values, header))
+            truths: frozenset[int] = frozenset()
+            if True in values.values() or False in values.values():
+                truths = frozenset(place for place, key in enumerate(header) if isinstance(values.get(key), bool))
+            yield Row(number, cells, truths)
+
+
+def _row(values: dict[str, object], known: dict[str, str]) -> tuple[str, ...]:
+    """The cells in the order of the header, "" for a missing key. Raises `_LineFault` for an unknown key."""
+    row = known | {key: _cell(key, one) for key, one in values.items()}
+    if len(row) > len(known):
+        names = ", ".join(repr(name) for name in values if name not in known)
+        unknown = wording("the first object has no {names}; its keys are: {known}")
+        raise _LineFault(said(unknown, names=names, known=", ".join(known)))
+    return tuple(row.values())
 
 
 class _LineFault(ValueError):
@@ -107,11 +121,6 @@ def _object(text: str) -> dict[str, object]:
             said("an object is expected, as {example}, and there is {what}", example='{"id": 1}', what=_what(value))
         )
     return value
-
-
-def _cells(values: dict[str, object]) -> dict[str, str]:
-    """Convert the values to cells. Raises `_LineFault`."""
-    return {key: _cell(key, one) for key, one in values.items()}
 
 
 def _cell(key: str, value: object) -> str:
@@ -158,39 +167,15 @@ def _what(value: object) -> str:
     return said("a value")
 
 
-def _truths(values: dict[str, object], header: Sequence[str]) -> frozenset[int]:
-    """The indexes of the boolean values."""
-    if not any(isinstance(one, bool) for one in values.values()):
-        return frozenset()
-    return frozenset(place for place, key in enumerate(header) if isinstance(values.get(key), bool))
-
-
-def _row(cells: dict[str, str], known: dict[str, str]) -> tuple[str, ...]:
-    """The cells in the order of the header, "" for a missing key. Raises `_LineFault` for an unknown key."""
-    row = known | cells
-    if len(row) > len(known):
-        names = ", ".join(repr(name) for name in cells if name not in known)
-        raise _LineFault(
-            said("the first object has no {names}; its keys are: {known}", names=names, known=", ".join(known))
-        )
-    return tuple(row.values())
-
-
 def _number(text: str) -> str:
     """A number as it was written, without an exponent."""
     if not {"e", "E"}.intersection(text):
         return text
-    try:
+    with suppress(InvalidOperation):
         number = Decimal(text)
-    except InvalidOperation as error:
-        raise _too_long(text) from error
-    if abs(number.adjusted()) > _MOST_DIGITS:
-        raise _too_long(text)
-    return format(number, "f")
-
-
-def _too_long(number: str) -> _LineFault:
-    return _LineFault(said("{number} is no number that can be written out", number=number[:_SHOWN]))
+        if abs(number.adjusted()) <= _MOST_DIGITS:
+            return format(number, "f")
+    raise _LineFault(said("{number} is no number that can be written out", number=text[:_SHOWN]))
 
 
 def _no_number(text: str) -> NoReturn:

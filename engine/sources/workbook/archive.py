@@ -16,7 +16,7 @@ from engine.errors import InputRefused
 from engine.sources.raw.original import Original
 from engine.sources.raw.sample import OLE2, ZIP, Sample
 from engine.sources.raw.source import LONGEST_CELL
-from texts.said import Quantity, said
+from texts.said import Quantity, said, wording
 
 _CHUNK: Final = 2 * 1024
 """Bytes that are parsed at once: the elements of more would set off the garbage collector again and again."""
@@ -88,9 +88,8 @@ class Archive:
                 while chunk := stream.read(_CHUNK):
                     parser.Parse(chunk)
                     if stream.tell() - parser.CurrentByteIndex > _LARGEST_TAG:
-                        raise InputRefused(
-                            "{file} is broken: {part} has a tag without an end", file=self.name, part=part
-                        )
+                        endless = wording("{file} is broken: {part} has a tag without an end")
+                        raise InputRefused(endless, file=self.name, part=part)
                     yield from found
                     found.clear()
                 parser.Parse(b"", True)  # noqa: FBT003 - expat has no keyword arguments
@@ -104,11 +103,8 @@ class Archive:
                     error=expat.ErrorString(error.code),
                 ) from error
             except _DoctypeFound as error:
-                raise InputRefused(
-                    "{file}: {part} declares a document type, which no spreadsheet program does",
-                    file=self.name,
-                    part=part,
-                ) from error
+                declares = wording("{file}: {part} declares a document type, which no spreadsheet program does")
+                raise InputRefused(declares, file=self.name, part=part) from error
 
     def starts(self, part: str, *tags: str) -> Iterator[tuple[str, Attributes]]:
         """The tags and attributes of the elements of a part with these tags. Raises `InputRefused`."""

@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from texts.said import ValueRefused, said
+from texts.said import ValueRefused, said, wording
 
 _MOST_DIGITS: Final = 400
 _KEPT_DIGITS: Final = 15
@@ -15,6 +14,7 @@ _PRECISION: Final = Context(prec=_KEPT_DIGITS, rounding=ROUND_HALF_EVEN)
 _SIMPLE: Final = re.compile(r"[1-9]\d{0,14}|(?=.{1,16}$)(0|[1-9]\d*)\.\d*[1-9]")
 """Most numbers, which need no conversion: at most 15 digits, no redundant ones."""
 _SHOWN: Final = 40
+_NO_DATE: Final = wording("{text!r} is no date")
 _ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:[.,]\d+)?Z?)?", re.ASCII)
 _ISO_SPAN: Final = re.compile(r"PT(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:[.,]\d+)?S)?", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
@@ -38,27 +38,9 @@ Cell: TypeAlias = str | bool | CellFault
 """The value of a cell: a text, also for numbers and dates; a boolean; or a fault."""
 
 
-class CellFormat(Enum):
-    """The meaning of the number in a cell."""
-
-    NUMBER = auto()
-    DATE = auto()
-    MOMENT = auto()
-    """A date with a time of day."""
-    TIME = auto()
-    ELAPSED = auto()
-    """A time span, which may exceed 24 hours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A number format, as far as it changes the value; `zeros` is the minimum number of digits, as for 00123."""
-
-    kind: CellFormat = CellFormat.NUMBER
-    zeros: int = 0
-
-
-PLAIN: Final = Format()
+# The format of a number, as far as it changes the value: zeros for as many digits, as 00123 has; a date, a date with
+# a time of day, a time of day, or an elapsed time, which may exceed 24 hours.
+PLAIN, _DATE, _MOMENT, _TIME, _ELAPSED = "", "d", "dh", "h", "["
 
 
 def whole_number(text: str | None, most: int) -> int | None:
@@ -71,17 +53,11 @@ def whole_number(text: str | None, most: int) -> int | None:
 
 def address(column: int, row: int) -> str:
     """The address of a cell, such as B7, by its column from 0 and its row from 1."""
-    return f"{column_letters(column)}{row}"
-
-
-def column_letters(column: int) -> str:
-    """The letters of a column, by its number from 0."""
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, _LETTERS)
-        letters = chr(ord("A") + rest) + letters
-    return letters
+    letters, rest = "", column + 1
+    while rest:
+        rest, letter = divmod(rest - 1, _LETTERS)
+        letters = chr(ord("A") + letter) + letters
+    return f"{letters}{row}"
 
 
 def plain_number(text: str) -> str:
@@ -106,28 +82,29 @@ def plain_number(text: str) -> str:
     return "0" if written in {"-0", ""} else written
 
 
-def cell_text(text: str, form: Format, *, since_1904: bool = False) -> str:
+def cell_text(text: str, form: str, *, since_1904: bool = False) -> str:
     """Convert the number of a cell by its format to a number, date, date with time, or time.
 
     Raises ValueError for an invalid number.
     """
-    if form.kind is CellFormat.NUMBER:
-        return _with_zeros(plain_number(text), form.zeros)
+    if not form.strip("0"):
+        number = plain_number(text)
+        return number if "." in number else number.zfill(len(form) + number.startswith("-"))
     seconds = _seconds(text)
     days, second = divmod(seconds, _SECONDS_A_DAY)
-    if form.kind is CellFormat.ELAPSED or (form.kind is CellFormat.TIME and days == 0):
+    if form == _ELAPSED or (form == _TIME and days == 0):
         return _clock(seconds)
     if since_1904:
         day = date(1904, 1, 1)
     elif days == 0:
-        raise _no_date(text)
+        raise ValueRefused(_NO_DATE, text=text[:_SHOWN])
     elif days == _FEIGNED:
         raise ValueError(said("29 February 1900 was no day"))
     else:
         day = date(1899, 12, 30) if days > _FEIGNED else date(1899, 12, 31)
     day += timedelta(days=days)
     # A time of day that the format does not show is kept.
-    return f"{day} {_clock(second)}" if second or form.kind is not CellFormat.DATE else str(day)
+    return f"{day} {_clock(second)}" if second or form != _DATE else str(day)
 
 
 def iso_date(text: str) -> str:
@@ -139,7 +116,7 @@ def iso_date(text: str) -> str:
     except ValueError:
         match = None
     if match is None:
-        raise _no_date(text)
+        raise ValueRefused(_NO_DATE, text=text[:_SHOWN])
     return f"{match[1]} {match[2]}" if match[2] else match[1]
 
 
@@ -152,22 +129,11 @@ def iso_time(text: str) -> str:
     return _clock(hours * 3600 + minutes * 60 + seconds)
 
 
-def _with_zeros(number: str, zeros: int) -> str:
-    if not zeros or "." in number:
-        return number
-    sign, digits = ("-", number[1:]) if number.startswith("-") else ("", number)
-    return sign + digits.zfill(zeros)
-
-
 def _seconds(text: str) -> int:
     days = Decimal(plain_number(text))
     if not 0 <= days <= _LAST_DAY:
-        raise _no_date(text)
+        raise ValueRefused(_NO_DATE, text=text[:_SHOWN])
     return int((days * _SECONDS_A_DAY).to_integral_value())
-
-
-def _no_date(text: str) -> ValueError:
-    return ValueRefused("{text!r} is no date", text=text[:_SHOWN])
 
 
 def _clock(seconds: int) -> str:
@@ -179,28 +145,24 @@ def _clock(seconds: int) -> str:
 # ---- number formats ------------------------------------------------------------------------------------------------
 
 _BUILT_IN: Final = {
-    **dict.fromkeys((*range(14, 18), *range(27, 32), 36, *range(50, 55), 57, 58), Format(CellFormat.DATE)),
-    **dict.fromkeys((*range(18, 22), *range(32, 36), 45, 47, 55, 56), Format(CellFormat.TIME)),
-    22: Format(CellFormat.MOMENT),
-    46: Format(CellFormat.ELAPSED),
+    **dict.fromkeys((*range(14, 18), *range(27, 32), 36, *range(50, 55), 57, 58), _DATE),
+    **dict.fromkeys((*range(18, 22), *range(32, 36), 45, 47, 55, 56), _TIME),
+    22: _MOMENT,
+    46: _ELAPSED,
 }
 """The built-in formats by number, which a workbook does not define; all others are plain numbers."""
 _LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
 """The literal text of a format, and its colours, conditions and languages."""
 
 
-def format_of(number: int, code: str | None) -> Format:
+def format_of(number: int, code: str | None) -> str:
     """The meaning of a number format, by its number and its code, if the workbook defines one."""
     if code is None:
         return _BUILT_IN.get(number, PLAIN)
     marks = _LITERAL.sub("", code).split(";")[0].strip().casefold()
-    if not marks or marks in {"general", "@"}:
-        return PLAIN
     if "[" in marks:
-        return Format(CellFormat.ELAPSED)
-    if marks.strip("0") == "":
-        return Format(zeros=len(marks)) if len(marks) > 1 else PLAIN
+        return _ELAPSED
+    if not marks.strip("0") or marks in {"general", "@"}:
+        return marks if len(marks) > 1 and not marks.strip("0") else PLAIN
     of_day, of_clock = not {"y", "d"}.isdisjoint(marks), not {"h", "s"}.isdisjoint(marks)
-    if of_day or of_clock or "m" in marks:
-        return Format(CellFormat.MOMENT if of_day and of_clock else CellFormat.TIME if of_clock else CellFormat.DATE)
-    return PLAIN
+    return _DATE * of_day + _TIME * of_clock or _DATE * ("m" in marks)

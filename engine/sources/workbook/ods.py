@@ -48,10 +48,7 @@ _BREAKS: Final = {"tab": "\t", "line-break": "\n"}
 
 
 def opens(sample: Sample) -> Table | None:
-    """The sheet as a table, None if this is no OpenDocument.
-
-    Raises `InputRefused` for another kind of document, and for one that cannot be read.
-    """
+    """The sheet as a table, None if this is no OpenDocument."""
     archive = archive_of(sample)
     if archive is None or not {_CONTENT, _ENCRYPTED} & archive.parts:
         return None
@@ -74,7 +71,8 @@ def _book(archive: Archive) -> Book:
     for tag, attributes in archive.starts(_CONTENT, "table", "table-cell", "p"):
         if tag == "table":
             sheet = attributes.get("table:name", "")
-            is_open = not _is_elsewhere(sheet)
+            # Or it is the cached copy of another file's sheet.
+            is_open = not (sheet.startswith("'") and "'#$" in sheet)
             if is_open:
                 sheets.append(sheet)
         elif is_open and (tag == "p" or "office:value-type" in attributes):
@@ -202,11 +200,6 @@ def _shown(inner: Inner) -> str | None:
     return "".join(parts) if paragraphs else None
 
 
-def _is_elsewhere(sheet: str) -> bool:
-    """Whether a sheet is the cached copy of another file's sheet."""
-    return sheet.startswith("'") and "'#$" in sheet
-
-
 def _value(attributes: Attributes, shown: str | None) -> Cell:
     """The value of a cell by its type and its displayed text."""
     text = shown or ""
@@ -225,7 +218,10 @@ def _value(attributes: Attributes, shown: str | None) -> Cell:
 def _of_kind(kind: str | None, attributes: Attributes, text: str) -> str | bool:
     """The value of a cell of the type `kind`. Raises ValueError for an invalid one."""
     if kind in _NUMBERS:
-        return _number(attributes.get("office:value", ""), text)
+        number = plain_number(attributes.get("office:value", ""))
+        # The displayed text has the leading zeros.
+        is_same = _ZEROS.fullmatch(text) and text.isascii() and plain_number(text) == number
+        return text if is_same else number
     if kind == "date":
         day = iso_date(attributes.get("office:date-value", ""))
         # A date with time at midnight is written as a date alone.
@@ -233,22 +229,13 @@ def _of_kind(kind: str | None, attributes: Attributes, text: str) -> str | bool:
     if kind == "time":
         return iso_time(attributes.get("office:time-value", ""))
     if kind == "boolean":
-        return _truth(attributes.get("office:boolean-value", ""))
+        truth = attributes.get("office:boolean-value", "")
+        if truth not in {"true", "false"}:
+            raise ValueRefused("{text!r} is neither true nor false", text=truth[:20])
+        return truth == "true"
     if kind not in {None, "string", "void"}:
         raise ValueRefused("{kind!r} is no kind of a value", kind=kind[:20])
     return attributes.get("office:string-value", text)
-
-
-def _truth(value: str) -> bool:
-    if value not in {"true", "false"}:
-        raise ValueRefused("{text!r} is neither true nor false", text=value[:20])
-    return value == "true"
-
-
-def _number(value: str, text: str) -> str:
-    """A number with the leading zeros of its displayed text. Raises ValueError for an invalid number."""
-    number = plain_number(value)
-    return text if _ZEROS.fullmatch(text) and text.isascii() and plain_number(text) == number else number
 
 
 def _count(text: str | None) -> int:

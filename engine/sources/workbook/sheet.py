@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
@@ -12,15 +12,17 @@ from engine.sources.raw.sample import Layout, Sample
 from engine.sources.raw.source import LONGEST_CELL, Table, bare_names, check_names, label_of, wrong_width
 from engine.sources.workbook.cells import Cell, CellFault, address
 from texts.remedies import setting
-from texts.said import Quantity, said
+from texts.said import Quantity, said, wording
 
 LAST_ROW: Final = 1_048_576
 LAST_COLUMN: Final = 16_384
 """The size of the largest sheet in Excel and LibreOffice."""
+_MOST_NAMES: Final = 20
+_MOST_SHEETS: Final = 200
+"""Sheets that are looked into for the one that is not empty; each look opens the workbook again."""
 
 
-@dataclass(frozen=True, slots=True)
-class SheetRow:
+class SheetRow(NamedTuple):
     """A non-empty row of a sheet: its number from 1, and its cells from column A, "" for empty ones.
 
     The last cell is not empty.
@@ -28,6 +30,19 @@ class SheetRow:
 
     number: int
     cells: list[Cell]
+
+    @property
+    def written(self) -> list[str]:
+        """The cells as texts, booleans as a sheet displays them; "" for an unreadable cell."""
+        return [
+            cell if isinstance(cell, str) else str(cell).upper() if isinstance(cell, bool) else ""
+            for cell in self.cells
+        ]
+
+    @property
+    def fault(self) -> tuple[int, CellFault] | None:
+        """The place of the first unreadable cell, and what is wrong with it."""
+        return next(((place, cell) for place, cell in enumerate(self.cells) if isinstance(cell, CellFault)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +61,6 @@ class Book:
     merged: Callable[[str, int], str | None]
 
 
-_MOST_NAMES: Final = 20
-_MOST_SHEETS: Final = 200
-"""Sheets that are looked into for the one that is not empty; each look opens the workbook again."""
-
-
 def open_sheet(sample: Sample, book: Book) -> Table:
     """The sheet of a workbook that the layout names, as a table; its first non-empty row is the header.
 
@@ -61,7 +71,10 @@ def open_sheet(sample: Sample, book: Book) -> Table:
     sheet = _chosen(sample.name, book, sample.layout)
     header, above = bare_names(sample.layout.columns), 0
     if not header:
-        first = next((row for row in book.rows(sheet) if _says_something(row)), None)
+        filled = (
+            row for row in book.rows(sheet) if any(not isinstance(cell, str) or cell.strip() for cell in row.cells)
+        )
+        first = next(filled, None)
         if first is None:
             raise empty(said("{file}, sheet {sheet!r}", file=sample.name, sheet=sheet))
         header, above = _names(sample.name, book, sheet, first), first.number
@@ -78,11 +91,14 @@ def _entries(rows: Iterator[SheetRow], header: Sequence[str], above: int) -> Ite
         cells = [cell for cell in row.cells if isinstance(cell, str)]
         truths: frozenset[int] = frozenset()
         if len(cells) < len(row.cells):
-            if any(isinstance(cell, CellFault) for cell in row.cells):
-                yield _faulty(row, header)
+            cells = row.written
+            if row.fault:
+                place, fault = row.fault
+                reason = said("the cell {cell} {reason}", cell=address(place, row.number), reason=fault.reason)
+                column = header[place] if place < width else None
+                yield Refusal(row.number, column, label_of(cells), reason, tuple(cells))
                 continue
             truths = frozenset(place for place, cell in enumerate(row.cells) if isinstance(cell, bool))
-            cells = _written(row)
         if any(map(str.strip, cells[width:])):
             yield wrong_width(row.number, cells, width)
         elif any(map(str.strip, cells)):
@@ -94,35 +110,23 @@ def _chosen(file: str, book: Book, layout: Layout) -> str:
     names = book.sheets
     was_checked = any(name.strip().casefold() == FAULTS for name in names)
     wanted = layout.sheet or (was_checked and (layout.table or names[0])) or ""
+    for name in names:
+        if wanted and name.strip().casefold() == wanted.strip().casefold():
+            return name
     if wanted:
-        plain = wanted.strip().casefold()
-        for name in names:
-            if name.strip().casefold() == plain:
-                return name
-        raise InputRefused(
-            "{file} has no sheet {sheet!r}; it has: {names}", file=file, sheet=wanted, names=_listed(names)
-        )
-    flag = setting("sheet", "NAME")
-    if len(names) > _MOST_SHEETS:
-        raise InputRefused(
-            "{file} has {sheets} sheets: {names}. Name the one to read with {flag}",
-            file=file,
-            sheets=Quantity(len(names)),
-            names=_listed(names),
-            flag=flag,
-        )
-    filled = book.filled()
-    if not filled:
+        no_sheet = wording("{file} has no sheet {sheet!r}; it has: {names}")
+        raise InputRefused(no_sheet, file=file, sheet=wanted, names=_listed(names))
+    several = wording("{file} has {sheets} sheets: {names}. Name the one to read with {flag}")
+    found: Sequence[str] = names
+    if len(names) <= _MOST_SHEETS:
+        several = wording("{file} has {sheets} sheets that hold something: {names}. Name the one to read with {flag}")
+        found = book.filled()
+    if not found:
         raise empty(file)
-    if len(filled) > 1:
-        raise InputRefused(
-            "{file} has {sheets} sheets that hold something: {names}. Name the one to read with {flag}",
-            file=file,
-            sheets=Quantity(len(filled)),
-            names=_listed(filled),
-            flag=flag,
-        )
-    return filled[0]
+    if len(found) > 1:
+        flag, sheets = setting("sheet", "NAME"), Quantity(len(found))
+        raise InputRefused(several, file=file, sheets=sheets, names=_listed(found), flag=flag)
+    return found[0]
 
 
 def _names(file: str, book: Book, sheet: str, row: SheetRow) -> tuple[str, ...]:
@@ -135,43 +139,20 @@ def _names(file: str, book: Book, sheet: str, row: SheetRow) -> tuple[str, ...]:
             cells=merged,
             row=row.number,
         )
-    for place, cell in enumerate(row.cells):
-        if isinstance(cell, CellFault):
-            raise InputRefused(
-                "{file}: the cell {cell} of the header {reason}",
-                file=file,
-                cell=address(place, row.number),
-                reason=cell.reason,
-            )
-    names = _written(row)
+    if row.fault:
+        place, fault = row.fault
+        unreadable, cell = wording("{file}: the cell {cell} of the header {reason}"), address(place, row.number)
+        raise InputRefused(unreadable, file=file, cell=cell, reason=fault.reason)
+    names = row.written
     while not names[-1].strip():
         names.pop()
     check_names(
         said("{file}, sheet {sheet!r}", file=file, sheet=sheet),
         names,
         line=said("row {row}, the first that is not empty,", row=row.number),
-        cell=lambda place: address(place - 1, row.number),
+        cell=lambda place: said("cell {cell}", cell=address(place - 1, row.number)),
     )
     return tuple(names)
-
-
-def _says_something(row: SheetRow) -> bool:
-    return any(not isinstance(cell, str) or cell.strip() for cell in row.cells)
-
-
-def _written(row: SheetRow) -> list[str]:
-    """The cells of a row as texts, booleans as a sheet displays them; "" for an unreadable cell."""
-    return [
-        cell if isinstance(cell, str) else str(cell).upper() if isinstance(cell, bool) else "" for cell in row.cells
-    ]
-
-
-def _faulty(row: SheetRow, header: Sequence[str]) -> Refusal:
-    place, fault = next((place, cell) for place, cell in enumerate(row.cells) if isinstance(cell, CellFault))
-    cells = _written(row)
-    column = header[place] if place < len(header) else None
-    reason = said("the cell {cell} {reason}", cell=address(place, row.number), reason=fault.reason)
-    return Refusal(row.number, column, label_of(cells), reason, tuple(cells))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -187,8 +168,6 @@ NO_VALUE: Final = CellFault(
     said("holds a formula without its value: open the workbook in Excel or LibreOffice, save it, and take that file")
 )
 """A formula without a calculated value."""
-
-
 CONTRADICTS_ITSELF: Final = CellFault(
     said(
         "has a value that is not of the kind that it names: open the workbook in Excel or LibreOffice, save it, and "
@@ -210,35 +189,11 @@ def bad_value(error: ValueError) -> CellFault:
 
 def too_long(name: str, column: int, row: int) -> InputRefused:
     """The refusal of a workbook with a cell that is too long."""
-    return InputRefused(
-        "{file}, cell {cell} is longer than {most} characters",
-        file=name,
-        cell=address(column, row),
-        most=Quantity(LONGEST_CELL),
-    )
+    longer, cell = wording("{file}, cell {cell} is longer than {most} characters"), address(column, row)
+    return InputRefused(longer, file=name, cell=cell, most=Quantity(LONGEST_CELL))
 
 
 def out_of_order(name: str, column: int, row: int) -> InputRefused:
     """The refusal of a workbook with a cell out of order, or outside the largest sheet."""
-    return InputRefused(
-        "{file} is broken: the cell {cell} is out of its order, or beyond any sheet",
-        file=name,
-        cell=address(column, row),
-    )
-
-
-def misplaced(name: str, where: str, row: int) -> InputRefused:
-    """The refusal of a workbook with a cell whose address is in another row."""
-    return InputRefused(
-        "{file} is broken: a cell in row {row} says that it is {cell!r}", file=name, row=row, cell=where[:20]
-    )
-
-
-def unreadable_texts(name: str, error: OSError) -> InputRefused:
-    """The refusal of a workbook whose texts cannot be kept in a temporary file."""
-    return InputRefused(
-        "the texts of {file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
-        "folder with TMPDIR",
-        file=name,
-        error=error.strerror or error,
-    )
+    broken = wording("{file} is broken: the cell {cell} is out of its order, or beyond any sheet")
+    return InputRefused(broken, file=name, cell=address(column, row))

@@ -6,10 +6,12 @@ Elements are matched by their local names, so the strict dialect and documents w
 import os
 import posixpath
 import re
+import sys
 import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import IO, Final, cast
@@ -18,7 +20,7 @@ from engine.errors import InputRefused
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LONGEST_CELL, Table
 from engine.sources.workbook.archive import Archive, Attributes, Inner, archive_of
-from engine.sources.workbook.cells import PLAIN, Cell, Format, cell_text, format_of, iso_date, whole_number
+from engine.sources.workbook.cells import PLAIN, Cell, cell_text, format_of, iso_date, whole_number
 from engine.sources.workbook.sheet import (
     CONTRADICTS_ITSELF,
     LAST_COLUMN,
@@ -28,13 +30,11 @@ from engine.sources.workbook.sheet import (
     SheetRow,
     an_error,
     bad_value,
-    misplaced,
     open_sheet,
     out_of_order,
     too_long,
-    unreadable_texts,
 )
-from texts.said import Quantity, said
+from texts.said import Quantity, said, wording
 
 _ROOT: Final = "_rels/.rels"
 _BINARY: Final = "xl/workbook.bin"
@@ -65,17 +65,15 @@ def opens(sample: Sample) -> Table | None:
     if archive is None:
         return None
     if _BINARY in archive.parts:
-        raise InputRefused(
-            "{file} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8", file=archive.name
-        )
+        binary = wording("{file} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8")
+        raise InputRefused(binary, file=archive.name)
     if _ROOT in archive.parts and any(part.startswith("xl/") for part in archive.parts):
         return open_sheet(sample, _book(archive))
     return None
 
 
 def _book(archive: Archive) -> Book:
-    workbook = _joined("", _target(_related(archive, ""), "officeDocument") or _USUAL)
-    folder = posixpath.dirname(workbook)
+    workbook = _target(_related(archive, ""), "officeDocument") or _USUAL
     related = _related(archive, workbook)
     since_1904 = False
     parts: dict[str, str] = {}
@@ -88,14 +86,14 @@ def _book(archive: Archive) -> Book:
         kind, target = related.get(relation, ("", ""))
         # Other sheets are charts and the like.
         if kind == "worksheet":
-            parts[attributes.get("name", "")] = _joined(folder, target)
-    styles, texts = _target(related, "styles"), _target(related, "sharedStrings")
-    formats = _formats(archive, _joined(folder, styles)) if styles else []
+            parts[attributes.get("name", "")] = target
+    styles = _target(related, "styles")
+    formats = _formats(archive, styles) if styles else []
     # The shared strings are written to a temporary file once, and kept as long as this book.
-    strings = cache(partial(_shared_strings, archive, _joined(folder, texts) if texts else ""))
+    strings = cache(partial(_shared_strings, archive, _target(related, "sharedStrings")))
 
     def rows(sheet: str) -> Iterator[SheetRow]:
-        return _rows(archive, parts[sheet], _Values(archive.name, strings(), formats, since_1904=since_1904))
+        return _rows(archive, parts[sheet], _Values(archive.name, strings(), formats, since_1904))
 
     return Book(
         words=said("an Excel workbook"),
@@ -125,7 +123,8 @@ def _rows(archive: Archive, part: str, values: "_Values") -> Iterator[SheetRow]:
             where = attributes.get("r")
             column = _column(where.removesuffix(label)) if where else place + 1
             if where and column < 0:
-                raise misplaced(archive.name, where, number)
+                misplaced = wording("{file} is broken: a cell in row {row} says that it is {cell!r}")
+                raise InputRefused(misplaced, file=archive.name, row=number, cell=where[:20])
             if not place < column < LAST_COLUMN:
                 raise out_of_order(archive.name, min(column, LAST_COLUMN), number)
             place = column
@@ -152,34 +151,36 @@ def _column(letters: str) -> int:
     return place - 1
 
 
+@dataclass(frozen=True, slots=True)
 class _Values:
     """The values of cells, by the strings and formats of their workbook."""
 
-    __slots__ = ("_formats", "_name", "_since_1904", "_strings")
-
-    def __init__(self, name: str, strings: "SpilledStrings", formats: Sequence[Format], *, since_1904: bool) -> None:
-        self._name = name
-        self._strings = strings
-        self._formats = formats
-        self._since_1904 = since_1904
+    name: str
+    strings: "SpilledStrings"
+    formats: Sequence[str]
+    since_1904: bool
 
     def of(self, attributes: Attributes, inner: Inner, row: int) -> Cell:  # noqa: PLR0911 - a list of kinds
         kind = attributes.get("t", "n")
         # The type tells where the value is: an inline text counts only in cells of inline text.
         holder, within = ("is", "t") if kind == "inlineStr" else ("v", "v")
-        text, begun = _text(inner, within)
-        if begun.count(holder) != 1 and (text or "v" in begun or "is" in begun):
-            return CONTRADICTS_ITSELF
-        if not text:
-            # A formula with an empty text as its result has the type of a text.
-            return "" if kind == "str" or "f" not in begun else NO_VALUE
-        if kind == "s":
-            return self._shared(text, row)
+        if len(inner) == _ONE_TEXT and inner[0][0] == holder == "v" and isinstance(inner[1], str):
+            # As nearly all cells are.
+            text = inner[1]
+        else:
+            text, begun = _text(inner, within)
+            if begun.count(holder) != 1 and (text or "v" in begun or "is" in begun):
+                return CONTRADICTS_ITSELF
+            if not text:
+                # A formula with an empty text as its result has the type of a text.
+                return "" if kind == "str" or "f" not in begun else NO_VALUE
         try:
+            if kind == "s":
+                return self._shared(text, row)
             if kind == "n":
                 style = _number(attributes.get("s"))
-                form = self._formats[style] if style < len(self._formats) else PLAIN
-                return cell_text(text, form, since_1904=self._since_1904)
+                form = self.formats[style] if style < len(self.formats) else PLAIN
+                return cell_text(text, form, since_1904=self.since_1904)
             if kind == "d":
                 return iso_date(text.strip())
         except ValueError as error:
@@ -193,21 +194,14 @@ class _Values:
     def _shared(self, text: str, row: int) -> str:
         number = whole_number(text.strip(), _MOST_TEXTS)
         try:
-            return self._strings[-1 if number is None else number]
+            return self.strings[-1 if number is None else number]
         except IndexError:
-            raise InputRefused(
-                "{file} is broken: it has no text number {number}, which row {row} refers to",
-                file=self._name,
-                number=text[:20],
-                row=row,
-            ) from None
+            missing = wording("{file} is broken: it has no text number {number}, which row {row} refers to")
+            raise InputRefused(missing, file=self.name, number=text[:20], row=row) from None
 
 
 def _text(inner: Inner, within: str) -> tuple[str, Sequence[str]]:
     """The text in the tags `within`, and the tags that begin, both outside of what has no text."""
-    if len(inner) == _ONE_TEXT and inner[0][0] == within and isinstance(inner[1], str):
-        # As nearly all cells are.
-        return inner[1], (within,)
     texts: list[str] = []
     begun: list[str] = []
     gathers = muted = False
@@ -238,30 +232,29 @@ def _merged(archive: Archive, part: str, row: int) -> str | None:
 
 
 def _related(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
-    """The relationships of a part within the workbook: type and target by id."""
+    """The relationships of a part within the workbook, by id: the type, and the part that is the target."""
     folder, file = posixpath.split(part)
     listed = archive.starts(posixpath.join(folder, "_rels", f"{file}.rels"), "Relationship")
+    # A target is relative to the folder, or to the archive's root.
     return {
-        one.get("Id", ""): (one.get("Type", "").rpartition("/")[2], one.get("Target", ""))
+        one.get("Id", ""): (
+            one.get("Type", "").rpartition("/")[2],
+            posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/"),
+        )
         for _, one in listed
         if one.get("TargetMode") != "External"
     }
 
 
-def _target(related: Mapping[str, tuple[str, str]], kind: str) -> str | None:
-    """The first target of a type, None for none."""
-    return next((target for one, target in related.values() if one == kind), None)
+def _target(related: Mapping[str, tuple[str, str]], kind: str) -> str:
+    """The first target of a type, "" for none."""
+    return next((target for one, target in related.values() if one == kind), "")
 
 
-def _joined(folder: str, target: str) -> str:
-    """The name of the part that a relationship targets, relative to the archive's root or to the folder."""
-    return posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
-
-
-def _formats(archive: Archive, part: str) -> list[Format]:
+def _formats(archive: Archive, part: str) -> list[str]:
     """The number formats of cells, by style number."""
     codes: dict[int, str] = {}
-    formats: list[Format] = []
+    formats: list[str] = []
     of_cells = False
     for tag, attributes in archive.starts(part, "numFmt", "cellXfs", "xf", "cellStyles", "dxfs"):
         number = _number(attributes.get("numFmtId"))
@@ -286,17 +279,19 @@ def _shared_strings(archive: Archive, part: str) -> "SpilledStrings":
     try:
         for tag, _, inner in archive.elements(part, "t", "rPh", "extLst", whole=("si",)) if part else ():
             if inner is None:
-                raise InputRefused(
-                    "{file}: text number {number} of its cells is longer than {most} characters",
-                    file=archive.name,
-                    number=len(strings),
-                    most=Quantity(LONGEST_CELL),
-                )
+                longer = wording("{file}: text number {number} of its cells is longer than {most} characters")
+                number, most = len(strings), Quantity(LONGEST_CELL)
+                raise InputRefused(longer, file=archive.name, number=number, most=most)
             if tag == "si":
                 strings.append(unescaped(_text(inner, "t")[0]))
         strings.finish()
     except OSError as error:
-        raise unreadable_texts(archive.name, error) from error
+        raise InputRefused(
+            "the texts of {file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
+            "folder with TMPDIR",
+            file=archive.name,
+            error=error.strerror or error,
+        ) from error
     return strings
 
 
@@ -322,18 +317,14 @@ class SpilledStrings:
     order, and many are read at once. Raises OSError if the disk is full.
     """
 
-    __slots__ = ("__weakref__", "_at", "_count", "_first", "_index", "_places", "_texts", "_window")
-
     def __init__(self) -> None:
         # Both files are unnamed, and are closed with this object.
         self._texts = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
         self._places = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
         weakref.finalize(self, self._texts.close)
         weakref.finalize(self, self._places.close)
-        self._index = array("Q", (0,))
-        self._at = 0
-        self._count = 0
-        self._first = 0
+        self._places.write(bytes(_PLACE))
+        self._at = self._count = self._first = 0
         self._window: list[str] = []
 
     def __len__(self) -> int:
@@ -346,13 +337,10 @@ class SpilledStrings:
         self._texts.write(data)
         self._at += len(data)
         self._count += 1
-        self._index.append(self._at)
-        if len(self._index) >= _WAITING // _PLACE:
-            self._spill()
+        self._places.write(self._at.to_bytes(_PLACE, sys.byteorder))
 
     def finish(self) -> None:
         """End the appending, and prepare to read."""
-        self._spill()
         self._texts.flush()
         self._places.flush()
 
@@ -376,7 +364,3 @@ class SpilledStrings:
             places = places[: len(places) // 2 + 1]
         data = os.pread(self._texts.fileno(), places[-1] - start, start)
         return [data[one - start : other - start].decode() for one, other in pairwise(places)]
-
-    def _spill(self) -> None:
-        self._index.tofile(self._places)
-        self._index = array("Q")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused, Exit
 from cli.translate.findings import Told
+from cli.translate.shell import Text, lex
 from cli.translate.translation import Translation, translate_all
-from cli.translate.words import Word, lex
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.chain import parse
 from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, off, option, post, translated, values_of
@@ -250,6 +250,10 @@ def of(sql: str) -> str:
             "column 32: cut is read where it takes one field of a line",
         ),
         (
+            f"while read l; do a=$(echo $l | cut -d';' -f1 -d,); {ONE}; done < f",
+            "cut is read where it takes one field",
+        ),
+        (
             f"while read l; do a=$(echo $l | cut -d';' -f1); b=$(echo $l | cut -c5-); {ONE}; done < f",
             "column 62: cut is read where it takes one field",
         ),
@@ -389,7 +393,7 @@ QUOTING = st.text(st.sampled_from("ab'\"\\ \n"), max_size=14)
 
 
 def words(line: str) -> list[str]:
-    return [token.plain for token in lex(line, Told()) if isinstance(token, Word)]
+    return [token.plain for token in lex(line, Told()) if isinstance(token, Text)]
 
 
 IN_BASH = """eval "words=($1

@@ -362,6 +362,12 @@ def test_utf_16_is_told_by_its_first_bytes(tmp_path: Path) -> None:
     assert source.notes == ("read as UTF-16, as its first bytes say",)
 
 
+def test_utf_16_without_its_first_bytes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "input.csv").write_bytes(b"id;name\n1;2\n")
+    with pytest.raises(InputRefused, match="cannot be read as utf-16; save the file as CSV UTF-8"):
+        cells_of(open_input(tmp_path / "input.csv", Layout(encoding="utf-16")))
+
+
 def test_an_encoding_that_is_named_is_never_doubted(tmp_path: Path) -> None:
     (tmp_path / "input.csv").write_bytes(TABLE.encode("koi8-r"))
     assert cells_of(open_input(tmp_path / "input.csv", Layout(encoding="koi8-r")))[0][0] == "АБ-00000"

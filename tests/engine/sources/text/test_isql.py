@@ -146,8 +146,8 @@ BY_BYTES = f"Иванов{' ' * 8}"
 """Padded by an old isql to 20 bytes."""
 IN_ONE = "several values in the one column contract_number"
 WITH_A_SPACE = (
-    "3 words for 2 columns: a value has a space in it, or is empty. Print with set list on; or, where only the last"
-    " column has spaces, name the columns number,amount..."
+    "3 words for 2 columns: a value has a space in it, or is empty. Where only the last column has spaces, name the"
+    " columns number,amount...; with set list on, isql prints each value with its name"
 )
 NO_ID = "is not an id: the column has to be named by what it holds"
 

@@ -85,7 +85,7 @@ def test_the_header_is_the_first_row_that_says_something(write: Write) -> None:
             "sheet 'Лист': cell B1 of the header has no name; row 1, the first that is not empty, must",
         ),
         (["", "id"], "cell A1 of the header has no name"),
-        (["id", "b", " ID "], "cells A1 and C1 of the header have the same name, 'ID'; rename one of them"),
+        (["id", "b", " ID "], "cell A1 and cell C1 of the header have the same name, 'ID'; rename one of them"),
         (["17", "100,50"], "holds numbers (17, 100,50) where the names of the columns are expected"),
     ],
 )
