@@ -28,8 +28,7 @@ from jobs.effects.before_image import (
     shares_place,
     value_before_run,
 )
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entered_operations import leave_unproven
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, leave_unproven
 from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters

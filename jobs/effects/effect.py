@@ -6,14 +6,17 @@ for complete examples.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum, auto
 from typing import Final
 
 from billing.api.calls import describe
-from checkpoints.records import Item, Refusal, Run
+from billing.directory.models import plain_value, same_value
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Lost
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
@@ -48,6 +51,47 @@ class ItemToUndo:
     unproven: bool = False
     unanswered: bool = False
 
+    def item(
+        self, lane: str, payload: Payload, amount: Decimal | None = None, skip_reason: str | None = None
+    ) -> NewItem:
+        """The item that takes this one back; the same effect must not be taken back twice."""
+        text = encode_payload(payload)
+        return NewItem(
+            self.key, self.label, lane, text, amount, row=self.cells, skip_reason=skip_reason, undoes=self.item_id
+        )
+
+    def refused(self, reason: str) -> Refusal:
+        """The refusal of an item that cannot be taken back."""
+        return Refusal(None, None, self.label, reason, self.cells)
+
+
+def has_id(one: ItemToUndo) -> bool:
+    """Whether the id of the object that an item created is known."""
+    return bool(one.answer) and str(one.answer).isdecimal()
+
+
+def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
+    """A skipped item, which takes nothing back."""
+    return one.item(f"item:{one.item_id}", one.payload, skip_reason=reason)
+
+
+def leave_unproven(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refusal:
+    """The entry that takes an item back, skipped where the item may be somebody else's."""
+    if not one.unproven or isinstance(entry, Refusal) or entry.skip_reason is not None:
+        return entry
+    return skip_changed(
+        one,
+        said("left alone, for it may be somebody else's: it was found without a mark when its outcome was looked up"),
+    )
+
+
+def replaced_in_run(later: int) -> str:
+    """Why an item is left alone if a later one of its run has written to the same place."""
+    return said(
+        "row {number} of the same run has replaced it: taking that one back brings back what was before both",
+        number=later,
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Irreversible:
@@ -74,11 +118,12 @@ class CallEffect(Effect):
     # ---- rows to items ----
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items and refusals, with bulk reads of the billing. Raises `LookUpFailed`.
+        """Turn rows into items and refusals, with bulk reads of the billing. Raises `LookUpFailed`, `InputRefused`.
 
         An effect that only takes back refuses all rows.
         """
-        return Prepared((), tuple(one.refused(_ONLY_BACK) for one in bound))
+        only_back = said("this only takes back what an earlier run has done")
+        return Prepared((), tuple(one.refused(only_back) for one in bound))
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """The undocumented facts that these payloads rely on, as values by the names in the profile."""
@@ -128,9 +173,9 @@ class CallEffect(Effect):
         }
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The new payloads of items whose before-images have changed, by item_id. Raises `LookUpFailed`.
+        """The new payloads of items whose before-images have changed, by item_id, whoever has made the change.
 
-        It does not matter here who made the change.
+        Raises `LookUpFailed`.
         """
         return {}
 
@@ -143,24 +188,28 @@ class CallEffect(Effect):
 
     async def _moved_since(self, items: Sequence[Item], payloads: Sequence[Payload]) -> dict[int, str]:
         """As `outdated` says, of items with these payloads."""
-        numbers = [one.named[NUMBER] for one in payloads if NUMBER in one.named]
         logins = list(dict.fromkeys(one.named[LOGIN] for one in payloads if LOGIN in one.named))
-        ids = {one.abonent for one in payloads if one.newest is not None and NUMBER not in one.named}
         now: dict[int | str, Resolved] = {}
         finder = SubscriberFinder(self._gateway, suggested_for=0)
-        if numbers:
+        if numbers := [one.named[NUMBER] for one in payloads if NUMBER in one.named]:
             now |= await finder.by_contract_numbers(numbers)
-        if ids:
+        if ids := {one.abonent for one in payloads if one.newest is not None and NUMBER not in one.named}:
             now |= await finder.by_ids(ids)
         found = await find(self._gateway, "Users", [{LOGIN: one} for one in logins], ("id", LOGIN)) if logins else []
         users = {login: {one.values["id"] for one in things} for login, things in zip(logins, found, strict=True)}
         reasons: dict[int, str] = {}
         for item, payload in zip(items, payloads, strict=True):
             if LOGIN in payload.named:
-                why = _moved_login(payload.named, users)
-            else:
-                why = _moved(item, payload, now.get(payload.named.get(NUMBER, payload.abonent)))
-            if why is not None:
+                login, then = payload.named[LOGIN], payload.named[USER]
+                if then not in users[login]:
+                    reasons[item.item_id] = said(
+                        "given to another account since: login {login} was account {then} when the list was made, "
+                        "and now it is {now}",
+                        login=login,
+                        then=then,
+                        now=tuple(sorted(one or "" for one in users[login])) or said("nobody's"),
+                    )
+            elif why := _moved(item, payload, now.get(payload.named.get(NUMBER, payload.abonent))):
                 reasons[item.item_id] = why
         return reasons
 
@@ -176,11 +225,7 @@ class CallEffect(Effect):
         An object changed since then is skipped, with a reason that names both values. An item that cannot be taken
         back is refused. Raises `LookUpFailed`.
         """
-        return Prepared((), tuple(Refusal(None, None, one.label, _NO_WAY, one.cells) for one in taken))
-
-
-_ONLY_BACK: Final = said("this only takes back what an earlier run has done")
-_NO_WAY: Final = said("nobody knows how to take it back")
+        return Prepared((), tuple(one.refused(said("nobody knows how to take it back")) for one in taken))
 
 
 def _moved(item: Item, payload: Payload, bearer: Resolved | None) -> Said | None:
@@ -210,14 +255,51 @@ def _moved(item: Item, payload: Payload, bearer: Resolved | None) -> Said | None
     )
 
 
-def _moved_login(named: Mapping[str, str], now: Mapping[str, Collection[str | None]]) -> Said | None:
-    login, then = named[LOGIN], named[USER]
-    if then in now[login]:
-        return None
-    return said(
-        "given to another account since: login {login} was account {then} when the list was made, and now it is "
-        "{now}",
-        login=login,
-        then=then,
-        now=tuple(sorted(one or "" for one in now[login])) or said("nobody's"),
-    )
+# ---- whose an answer is -------------------------------------------------------------------------------------------
+# Whether an answer names its row is not documented, so it is learned from the answers.
+#
+# A call whose answer names its row may share a connection with other calls; any other call needs a connection of its
+# own (`billing.api.wire`). So the calls of an effect have their own connections until an answer has named its row,
+# and again after an answer on a shared connection has named none. That answer is `Lost`.
+
+
+class AnswerNames(Enum):
+    """Whom an answer names."""
+
+    OURS = auto()
+    """It names the row, as no answer to another row does."""
+    NOBODY = auto()
+    """It may belong to the row, but does not name it."""
+    ANOTHER = auto()
+    """It is about another object."""
+
+
+NAMELESS: Final = Lost(
+    said("the answer does not say whose it is, and came over a connection that other answers come over")
+)
+
+
+def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
+    """Whether a field of an answer has this value; an unreadable field does not."""
+    try:
+        return same_value(name, plain_value(name, fields[name]), value)
+    except ValueError:
+        return False
+
+
+class Recognition:
+    """Learns from the answers of one effect whether they name their rows; serves one event loop."""
+
+    def __init__(self) -> None:
+        self._named = False
+
+    def row(self, item: Item) -> int | None:
+        """The row that the answer will name; None if the call needs a connection of its own."""
+        return item.item_id if self._named else None
+
+    def believe(self, named: AnswerNames, row: int | None) -> bool:
+        """Whether an answer is accepted as the answer to the row; `row` is what the method `row` returned."""
+        if named is AnswerNames.ANOTHER:
+            return False
+        self._named = named is AnswerNames.OURS
+        return self._named or row is None

@@ -26,8 +26,7 @@ from jobs.access.payload import Payload, decode_payload, encode_payload, payload
 from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.effects.create import Back
 from jobs.effects.delete import Belonging, DeleteEffect, belongings, in_words
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entered_operations import has_id, leave_unproven, skip_changed
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, has_id, leave_unproven, skip_changed
 from jobs.effects.import_calls import OfSteps, creates
 from jobs.effects.reverse import undo_of_operations, way_that_sends
 from jobs.effects.set_fields import SetFieldsEffect

@@ -28,10 +28,9 @@ from engine.job import (
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, find, needed
 from jobs.access.payload import FOLDER_LANE, Payload, chain_of, decode_payload, encode_payload, payload_of
-from jobs.effects.creatable_models import mark_fault, room_for_text
+from jobs.effects.creatable_models import entries_like, mark_fault, room_for_text
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect, Irreversible
-from jobs.effects.entries_there import entries_like
 from jobs.effects.import_calls import FolderName, OfSteps, creates, folder_name, is_whole
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.subscriber_plan import Folder, FolderTree, PlanContext, plan_row
