@@ -39,8 +39,6 @@ NO_WAY_TO_LOOK: Final = said(
     repeatable=setting("repeatable"),
 )
 
-UNREADABLE: Final = said("cannot be read back: no look-up was given for this call")
-
 
 @dataclass(frozen=True, slots=True)
 class CallRules:
@@ -64,7 +62,14 @@ class AnyCallEffect(CallEffect):
         self._template = template
         self._creates = template.methods[-1] == CREATE
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
-        self._telling = _telling(template)
+        elsewhere = {
+            name
+            for link in template.links
+            for field, name in link.places
+            if field not in _MONEY or link.method in _FINDING
+        }
+        # The placeholders that identify a row: all that stand anywhere but in the place of a sum that is entered.
+        self._telling = tuple(name for name in template.names if name in elsewhere)
         self._look_up = select_of(knowledge.look_up) if knowledge.look_up else None
         self.recognises = self._look_up is not None
         if not self.repeatable:
@@ -110,17 +115,18 @@ class AnyCallEffect(CallEffect):
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """The effect of each item, as the select finds it. Raises `LookUpFailed`."""
-        if self._look_up is None:
+        found = await self._found(items)
+        if found is None:
             reason = CannotLook(said("no look-up was given for this call: look in the billing whether it is there"))
             return {item.item_id: reason for item in items}
-        found = await self._found(items)
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """Whether the select finds the effect of each item. Raises `LookUpFailed`."""
-        if self._look_up is None:
-            return {item.item_id: CannotLook(UNREADABLE) for item in items}
         found = await self._found(items)
+        if found is None:
+            unreadable = CannotLook(said("cannot be read back: no look-up was given for this call"))
+            return {item.item_id: unreadable for item in items}
         missing = said("the look-up finds nothing")
         return {item_id: ReadBack(None, missing if answer is None else None) for item_id, answer in found.items()}
 
@@ -134,11 +140,14 @@ class AnyCallEffect(CallEffect):
             )
         )
 
-    async def _found(self, items: Sequence[Item]) -> dict[int, str | None]:
-        """The first column of the first row that the select finds, by item_id; None where it finds no row."""
+    async def _found(self, items: Sequence[Item]) -> dict[int, str | None] | None:
+        """The first column of the first row that the select finds, by item_id, None where it finds no row.
+
+        None without a select.
+        """
         wanted = self._look_up
         if wanted is None:
-            return {}
+            return None
 
         def read(database: Database) -> dict[int, str | None]:
             answers: dict[int, str | None] = {}
@@ -180,14 +189,3 @@ class AnyCallEffect(CallEffect):
             line=one.row.line,
             row=one.row.cells,
         )
-
-
-def _telling(template: Template) -> tuple[str, ...]:
-    """The placeholders that identify a row: all that stand anywhere but in the place of a sum that is entered."""
-    elsewhere = {
-        name
-        for link in template.links
-        for field, name in link.places
-        if field not in _MONEY or link.method in _FINDING
-    }
-    return tuple(name for name in template.names if name in elsewhere)
