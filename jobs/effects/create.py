@@ -287,10 +287,7 @@ class CreateEffect(CallEffect):
         return await entries_like(self._gateway, items, equal=self._taking_back is not None)
 
     async def try_out(self) -> None:
-        """Try each look-up that the run needs, with ids that no object has.
-
-        Raises `InputRefused`, `LookUpFailed`.
-        """
+        """Try each look-up that the run needs, with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
         gateway, model = self._gateway, self._model
         if model != SUBSCRIBERS:
             with needed(said("the subscribers of new objects are found")):
