@@ -326,8 +326,12 @@ class SetGeneratedPassword(_SetPassword):
         """Clear the password, let the billing generate one, and write it to the file."""
         user = int(payload_of(item).key["id"])
         is_cleared = user in self._cleared
-        if not is_cleared and (trouble := await self._clear(user)) is not None:
-            return trouble
+        if not is_cleared:
+            cleared = await self._gateway.client.send(self._clearing.call({USER: str(user)}))
+            if not isinstance(cleared, Accepted):
+                return cleared
+            if not _account(cleared, user):
+                return Lost(said("an answer that is not about account {id}", id=user))
         made = await self._gateway.client.send(self._generating.call({USER: str(user)}))
         if isinstance(made, Busy | NotSent):
             self._cleared.add(user)
@@ -380,15 +384,6 @@ class SetGeneratedPassword(_SetPassword):
                 path=self._to,
             )
         )
-
-    async def _clear(self, user: int) -> Evidence | None:
-        """Clear the password; None on success."""
-        cleared = await self._gateway.client.send(self._clearing.call({USER: str(user)}))
-        if not isinstance(cleared, Accepted):
-            return cleared
-        if _account(cleared, user):
-            return None
-        return Lost(said("an answer that is not about account {id}", id=user))
 
 
 class SendRecoveryLetter(AnyCallEffect):
