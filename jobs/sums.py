@@ -128,14 +128,8 @@ class RunSums:
     @property
     def taken_back(self) -> Subtotal:
         """What an undo has taken back; what an undo of it has restored counts below zero."""
-        done = self.done
-        match self.effect:
-            case Effect.TAKES_BACK:
-                return Subtotal(done.rows, -done.amount)
-            case Effect.RESTORES:
-                return Subtotal(-done.rows, -done.amount)
-            case _:
-                return NOTHING
+        rows = {Effect.TAKES_BACK: self.done.rows, Effect.RESTORES: -self.done.rows}.get(self.effect)
+        return NOTHING if rows is None else Subtotal(rows, -self.done.amount)
 
 
 def sums_object(sums: RunSums) -> Mapping[str, object]:

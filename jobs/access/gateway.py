@@ -108,7 +108,12 @@ class Gateway:
                 if failed:
                     return
                 try:
-                    await self._turn()
+                    # Wait until the rate allows one more reading call; waiting calls leave in turn.
+                    now = anyio.current_time()
+                    moment = self.rate.moment(now, now)
+                    self.rate.left(moment)
+                    if moment > now:
+                        await anyio.sleep(moment - now)
                     with as_engine_errors():
                         results[place] = await self.client.ask(call)
                     questions.answered += 1
@@ -131,14 +136,6 @@ class Gateway:
         if failed:
             raise failed[0]
         return results
-
-    async def _turn(self) -> None:
-        """Wait until the rate allows one more reading call; waiting calls leave in turn."""
-        now = anyio.current_time()
-        moment = self.rate.moment(now, now)
-        self.rate.left(moment)
-        if moment > now:
-            await anyio.sleep(moment - now)
 
     async def unfinished_work(
         self, accounts: Collection[int], abonents: Collection[int], *, new: bool = False

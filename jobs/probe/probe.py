@@ -392,12 +392,13 @@ class Probe:
 
     async def _save(self) -> None:
         client, abonent = self._gateway.client, self._entries.abonent.id
-        evidence = await client.send(readings.call_of_threshold(abonent))
+        key = {"account_id_abonents": abonent}
+        evidence = await client.send(get("AdminAccounts", key).asking("limit_warning"))
         threshold = readings.threshold_of(evidence.result) if isinstance(evidence, Accepted) else None
         if threshold is None:
             self._missing["save_answers"] = said("the account has no warning threshold to save again")
             return
-        key, change = {"account_id_abonents": abonent}, ChainStep("set", {"limit_warning": threshold})
+        change = ChainStep("set", {"limit_warning": threshold})
         saved = await client.send(get("AdminAccounts", key, change, ChainStep("save")))
         if isinstance(saved, Accepted):
             self._learned["save_answers"] = readings.shape_of(saved.result)
