@@ -19,7 +19,7 @@ from engine.errors import InputRefused, LookUpRefused
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
-from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, decode_payload, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, decode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, Bound
@@ -178,14 +178,8 @@ class AnyCallEffect(CallEffect):
             key=values,
             named=dict(one.named),
         )
-        return NewItem(
-            key=key,
-            label=one.label or mask_secrets("/".join(telling)) or said("one call"),
-            lane=f"{ACCOUNT}{abonent.account_id}"
-            if abonent
-            else f"{self._template.model}:{values.get(ABONENT, key)}",
-            payload=encode_payload(payload),
-            amount=sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None,
-            line=one.row.line,
-            row=one.row.cells,
-        )
+        label = one.label or mask_secrets("/".join(telling)) or said("one call")
+        own = f"{self._template.model}:{values.get(ABONENT, key)}"
+        amount = sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None
+        lane = f"{ACCOUNT}{abonent.account_id}" if abonent else own
+        return one.item(key, label, lane, payload, amount=amount)

@@ -52,7 +52,6 @@ from jobs.access.payload import (
     OP_TYPE,
     Payload,
     decode_payload,
-    encode_payload,
     payload_of,
 )
 from jobs.access.vault import mask_secrets, reveal_secrets
@@ -255,14 +254,12 @@ class CreateEffect(CallEffect):
             )
         amount = arguments.get(kind.amount) if kind.amount else None
         same = ["" if (value := arguments.get(name)) is None else str(value) for name in self._same]
-        return NewItem(
-            key=row_key([*same, *filter(None, [payload.document or payload.day])]),
-            label=f"{one.label}, {payload.document}" if payload.document else one.label,
-            lane=lane_of_new(payload) if abonent is None else f"{ACCOUNT}{abonent.account_id}",
-            payload=encode_payload(payload),
+        return one.item(
+            row_key([*same, *filter(None, [payload.document or payload.day])]),
+            f"{one.label}, {payload.document}" if payload.document else one.label,
+            lane_of_new(payload) if abonent is None else f"{ACCOUNT}{abonent.account_id}",
+            payload,
             amount=None if amount is None else Decimal(str(amount)),
-            line=one.row.line,
-            row=one.row.cells,
             skip_reason=reason(
                 "already as wanted: {object}", AS_WANTED, object=kind.described(equal[0], payload.wanted)
             )

@@ -31,7 +31,7 @@ from jobs.access.objects import (
     try_finding,
 )
 from jobs.access.operations import some_of
-from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
+from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.before_image import changed_meanwhile, describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, SUBSCRIBERS, difference, model_of
@@ -165,13 +165,11 @@ class DeleteEffect(CallEffect):
             payload = msgspec.structs.replace(self._payload(thing, delete.arguments), named=dict(one.named))
             gone = reason("already as wanted: {model} {id} is deleted", AS_WANTED, model=model, id=named)
             entries.append(
-                NewItem(
-                    key=named,
-                    label=thing.label or one.label,
-                    lane=lane_of(model, key, thing),
-                    payload=encode_payload(payload),
-                    line=one.row.line,
-                    row=one.row.cells,
+                one.item(
+                    named,
+                    thing.label or one.label,
+                    lane_of(model, key, thing),
+                    payload,
                     skip_reason=gone if _gone(things) else None,
                 )
             )

@@ -23,7 +23,7 @@ from engine.job import NO_ENTRIES, Absent, CannotLook, Entries, LookedFor, LookU
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
 from jobs.access.operations import newest
-from jobs.access.payload import ACCOUNT, OP_TYPE, Payload, chain_of_steps, decode_payload, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, OP_TYPE, Payload, chain_of_steps, decode_payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import entries_of, marked_or_alike
 from jobs.effects.effect import CallEffect, Irreversible
@@ -78,17 +78,10 @@ class PayEffect(CallEffect):
                 day=day,
                 named=dict(one.named),
             )
-            entries.append(
-                NewItem(
-                    key=row_key([str(abonent.id), *filter(None, [document or day])]),
-                    label=f"{one.label}, {document}" if document else one.label,
-                    lane=f"{ACCOUNT}{abonent.account_id}",
-                    payload=encode_payload(payload),
-                    amount=Decimal(one.values["amount"]),
-                    line=one.row.line,
-                    row=one.row.cells,
-                )
-            )
+            key = row_key([str(abonent.id), *filter(None, [document or day])])
+            label = f"{one.label}, {document}" if document else one.label
+            amount = Decimal(one.values["amount"])
+            entries.append(one.item(key, label, f"{ACCOUNT}{abonent.account_id}", payload, amount=amount))
         return Prepared.of(entries)
 
     def same_key(self, payload: str) -> SameKey:

@@ -15,7 +15,7 @@ from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, needed, try_finding
-from jobs.access.payload import Payload, chain_of_steps, encode_payload, payload_of
+from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.access.vault import is_token, reveal_secrets
 from jobs.effects.answer_cells import Flat, encode_answer, flat, only
 from jobs.effects.effect import CallEffect, Irreversible
@@ -94,14 +94,8 @@ def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem
         label = "/".join(shown)
     elif len(values) == 1 and shown and values.keys().isdisjoint({ABONENT, USER}) and label != shown[0]:
         label = said("{label}, read as {value}", label=label, value=shown[0])
-    return NewItem(
-        key=key,
-        label=label or (said("line {number}", number=one.row.line) if one.row.line else said("one row")),
-        lane=f"reading:{key}",
-        payload=encode_payload(payload),
-        line=one.row.line,
-        row=one.row.cells,
-    )
+    label = label or (said("line {number}", number=one.row.line) if one.row.line else said("one row"))
+    return one.item(key, label, f"reading:{key}", payload)
 
 
 # ---- services that a subscriber may connect in the cabinet --------------------------------------------------------

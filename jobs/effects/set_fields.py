@@ -44,7 +44,7 @@ from jobs.access.objects import (
     try_finding,
     which,
 )
-from jobs.access.payload import ACCOUNT, Payload, account_of, chain_of_steps, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, Payload, account_of, chain_of_steps, payload_of
 from jobs.access.subscribers import SubscriberFinder
 from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
 from jobs.effects.effect import (
@@ -235,14 +235,12 @@ class SetFieldsEffect(CallEffect):
         # give every subscriber another address.
         issued = self._rules.emptied(wanted)
         is_there = issued != wanted.keys() and differences(wanted, thing).keys() <= issued
-        return NewItem(
-            key=row_key(key.values()),
+        return one.item(
+            row_key(key.values()),
             # The object's label says more than the id in the row.
-            label=thing.label if one.label in {"", *key.values()} else one.label,
-            lane=lane_of(model, key, thing),
-            payload=encode_payload(payload),
-            line=one.row.line,
-            row=one.row.cells,
+            thing.label if one.label in {"", *key.values()} else one.label,
+            lane_of(model, key, thing),
+            payload,
             skip_reason=reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(was))
             if is_there
             else None,

@@ -27,7 +27,7 @@ from engine.job import Absent, CannotLook, LookUpResult, Prepared
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of, needed, try_finding
-from jobs.access.payload import Payload, chain_of_steps, encode_payload, payload_of
+from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.access.vault import reveal_secrets
 from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.effect import CallEffect, Irreversible
@@ -248,16 +248,8 @@ class _SetPassword(CallEffect):
                     key={"id": user},
                     named=dict(one.named),
                 )
-                entries.append(
-                    NewItem(
-                        key=user,
-                        label=login or said("account {id}", id=user),
-                        lane=lane_of(model, payload.key, things[0]),
-                        payload=encode_payload(payload),
-                        line=one.row.line,
-                        row=one.row.cells,
-                    )
-                )
+                label = login or said("account {id}", id=user)
+                entries.append(one.item(user, label, lane_of(model, payload.key, things[0]), payload))
         return Prepared.of(entries)
 
 

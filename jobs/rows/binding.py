@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
@@ -10,11 +11,12 @@ import anyio.to_thread
 from billing.directory.subscribers import Abonent
 from billing.money import AmountError
 from billing.secret import PLACEHOLDER
-from checkpoints.records import Refusal
+from checkpoints.records import NewItem, Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
+from jobs.access.payload import Payload, encode_payload
 from jobs.access.subscribers import SubscriberFinder, name_of
 from jobs.access.vault import Vault, is_token
 from jobs.rows.secret_cells import secret_places, without_secrets
@@ -52,6 +54,21 @@ class Bound:
     def refused(self, reason: str, column: str | None = None) -> Refusal:
         """The refusal of this row."""
         return Refusal(self.row.line, column, self.label[:64], reason, self.row.cells)
+
+    def item(  # noqa: PLR0913 - what the effects say of an item
+        self,
+        key: str,
+        label: str,
+        lane: str,
+        payload: Payload,
+        *,
+        amount: Decimal | None = None,
+        skip_reason: str | None = None,
+        wanted: str | None = None,
+    ) -> NewItem:
+        """The item of this row."""
+        line, cells, text = self.row.line, self.row.cells, encode_payload(payload)
+        return NewItem(key, label, lane, text, amount, line, cells, skip_reason, wanted=wanted)
 
 
 @dataclass(frozen=True, slots=True)
