@@ -20,14 +20,7 @@ from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
-from jobs.effects.before_image import (
-    Mate,
-    at_its_place,
-    left_by_adding,
-    replaced_by,
-    shares_place,
-    value_before_run,
-)
+from jobs.effects.before_image import Mate, before_run, shares_place
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, leave_unproven
 from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
@@ -190,7 +183,15 @@ class UndoJob(BillingJob):
         mates: defaultdict[str, list[Mate]] = defaultdict(list)
         for item in shared:
             mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id not in taken_back))
-        return [_with_values_before(one, mates[one.lane]) if one.lane in mates else one for one in taken]
+        known: list[ItemToUndo] = []
+        for one in taken:
+            if one.lane not in mates:
+                known.append(one)
+                continue
+            before = before_run(one.number, one.payload, mates[one.lane])
+            payload = msgspec.structs.replace(one.payload, was=dict(before.was))
+            known.append(replace(one, payload=payload, later=before.later, left=before.left))
+        return known
 
 
 async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str, str], catalogue: Catalogue) -> Job:
@@ -232,15 +233,4 @@ def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:
         return entries
     return replace(
         entries, marked=tuple(one for one in entries.marked if one.amount == amount), unmarked="", replaced=()
-    )
-
-
-def _with_values_before(one: ItemToUndo, mates: Sequence[Mate]) -> ItemToUndo:
-    there = at_its_place(one.payload, mates)
-    was = dict(value_before_run(one.number, one.payload, there))
-    return replace(
-        one,
-        payload=msgspec.structs.replace(one.payload, was=was),
-        later=replaced_by(one.number, there),
-        left=left_by_adding(there),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -81,32 +82,34 @@ class Mate:
     stands: bool
 
 
-def value_before_run(number: int, payload: Payload, there: Sequence[Mate]) -> Values:
-    """The values at the item's place before the first item of the run wrote `there`.
+class BeforeRun(NamedTuple):
+    """What the place of an item was before its run, and what became of it since.
 
-    Two subscribers with one account are two rows for one place: the second overwrites the values of the first.
+    `was` are the values before the first item of the run wrote there: two subscribers with one account are two rows
+    for one place, and the second overwrites the values of the first. `later` is the number of the last later item
+    there that still stands. `left` is the balance after all of them if each has added its sum, None if none keeps a
+    balance.
     """
+
+    was: Values
+    later: int | None
+    left: Decimal | None
+
+
+def before_run(number: int, payload: Payload, mates: Sequence[Mate]) -> BeforeRun:
+    """What the place of an item was before its run; `mates` are the accepted items of its lane, in order."""
+    there = at_its_place(payload, mates)
     was: Values = payload.was
     for one in reversed(there):
         if one.number < number and any(same_values(was, left) for left in _left_by(one.payload)):
             was = one.payload.was
-    return was
-
-
-def replaced_by(number: int, there: Sequence[Mate]) -> int | None:
-    """The number of the last later item at the same place that still stands, None without one."""
-    later = [one.number for one in there if one.stands and one.number > number]
-    return max(later, default=None)
-
-
-def left_by_adding(there: Sequence[Mate]) -> Decimal | None:
-    """The balance after the operations of a lane if each has added its sum, None if no item keeps a balance."""
-    keeping = [one for one in there if _may_set_balance(one.payload)]
-    if not keeping:
-        return None
-    last = keeping[-1].payload
-    taken_back = sum((_sum(one.payload) for one in keeping if not one.stands), Decimal(0))
-    return Decimal(last.was[BALANCE] or 0) + _sum(last) - taken_back
+    later = max((one.number for one in there if one.stands and one.number > number), default=None)
+    left = None
+    if keeping := [one for one in there if _may_set_balance(one.payload)]:
+        last = keeping[-1].payload
+        taken_back = sum((_sum(one.payload) for one in keeping if not one.stands), Decimal(0))
+        left = Decimal(last.was[BALANCE] or 0) + _sum(last) - taken_back
+    return BeforeRun(was, later, left)
 
 
 def shares_place(payload: Payload) -> bool:
@@ -116,17 +119,16 @@ def shares_place(payload: Payload) -> bool:
 
 def at_its_place(payload: Payload, mates: Sequence[Mate]) -> list[Mate]:
     """Those of the accepted items of a lane that write to the place of a payload, in their order."""
-    place = _place(payload)
-    return [one for one in mates if _place(one.payload) == place]
 
+    def place(one: Payload) -> tuple[str, ...]:
+        # The lane already names the account, so a place that is the account needs no key. An import sets fields of
+        # one object one by one.
+        key = () if shares_place(one) else one.key.values()
+        is_set = any(method == SET for method, _ in one.steps)
+        return (one.model, *key, *(sorted(one.wanted) if is_set else ()))
 
-def _place(payload: Payload) -> tuple[str, ...]:
-    """The identity of the place that an item writes to, within its lane."""
-    # The lane already names the account, so a place that is the account needs no key. An import sets fields of one
-    # object one by one.
-    key = () if shares_place(payload) else payload.key.values()
-    is_set = any(method == SET for method, _ in payload.steps)
-    return (payload.model, *key, *(sorted(payload.wanted) if is_set else ()))
+    own = place(payload)
+    return [one for one in mates if place(one.payload) == own]
 
 
 def _may_set_balance(payload: Payload) -> bool:

@@ -182,7 +182,11 @@ class CreateEffect(CallEffect):
         whose: Sequence[tuple[Bound, Arguments, Abonent | None]]
         unowned: Sequence[Refusal] = ()
         if model == SUBSCRIBERS:
-            whose = [(replace(one, label=_name_of(arguments)), arguments, None) for one, arguments in readable]
+            names = [str(arguments.get(NUMBER) or arguments.get("name") or "") for _, arguments in readable]
+            whose = [
+                (replace(one, label=name), arguments, None)
+                for (one, arguments), name in zip(readable, names, strict=True)
+            ]
         else:
             whose, unowned = await owner_of_row(gateway, readable)
         entering = [
@@ -252,12 +256,14 @@ class CreateEffect(CallEffect):
                     model=payload.model,
                 )
             )
+        # Folders are created one after the other.
+        lane = f"{CONTRACT}{payload.key[NUMBER]}" if NUMBER in payload.key else FOLDER_LANE
         amount = arguments.get(kind.amount) if kind.amount else None
         same = ["" if (value := arguments.get(name)) is None else str(value) for name in self._same]
         return one.item(
             row_key([*same, *filter(None, [payload.document or payload.day])]),
             f"{one.label}, {payload.document}" if payload.document else one.label,
-            lane_of_new(payload) if abonent is None else f"{ACCOUNT}{abonent.account_id}",
+            lane if abonent is None else f"{ACCOUNT}{abonent.account_id}",
             payload,
             amount=None if amount is None else Decimal(str(amount)),
             skip_reason=reason(
@@ -570,16 +576,6 @@ def payload_for(  # noqa: PLR0913 - what a payload of one call may have
         day=day,
         exact=exact,
     )
-
-
-def lane_of_new(payload: Payload) -> str:
-    """The lane of a new subscriber, or of a new folder: folders are created one after the other."""
-    return f"{CONTRACT}{payload.key[NUMBER]}" if NUMBER in payload.key else FOLDER_LANE
-
-
-def _name_of(arguments: Arguments) -> str:
-    """The name of a new subscriber or folder for people."""
-    return str(arguments.get(NUMBER) or arguments.get("name") or "")
 
 
 def _overwrites(payload: Payload) -> bool:

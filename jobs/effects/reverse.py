@@ -273,22 +273,25 @@ class StornoReversal(CallEffect):
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """A storno for each unchanged operation. Raises `LookUpFailed`."""
         found = await _still_in_effect(self._gateway, taken)
-        return Prepared.of([self._storno(one) if isinstance(one, EnteredOperation) else one for one in found])
-
-    def _storno(self, entry: EnteredOperation) -> NewItem:
-        wanted: dict[str, str | None] = {"storno": "1"}
-        if entry.op_type == OPENING_BALANCE and entry.before is not None:
-            wanted[BALANCE] = wire(entry.before)
-        payload = Payload(
-            model=OPERATIONS,
-            steps=chain_of(("objects.get", {"op_id": int(entry.op_id)}), (self._method, {})),
-            fields=("op_id", "storno"),
-            abonent=entry.taken.payload.abonent,
-            key={"op_id": entry.op_id},
-            wanted=wanted,
-            was={"storno": "0", "op_summa": entry.thing.values["op_summa"]},
-        )
-        return entry.taken_back(payload, -entry.amount)
+        entries: list[NewItem | Refusal] = []
+        for entry in found:
+            if not isinstance(entry, EnteredOperation):
+                entries.append(entry)
+                continue
+            wanted: dict[str, str | None] = {"storno": "1"}
+            if entry.op_type == OPENING_BALANCE and entry.before is not None:
+                wanted[BALANCE] = wire(entry.before)
+            payload = Payload(
+                model=OPERATIONS,
+                steps=chain_of(("objects.get", {"op_id": int(entry.op_id)}), (self._method, {})),
+                fields=("op_id", "storno"),
+                abonent=entry.taken.payload.abonent,
+                key={"op_id": entry.op_id},
+                wanted=wanted,
+                was={"storno": "0", "op_summa": entry.thing.values["op_summa"]},
+            )
+            entries.append(entry.taken_back(payload, -entry.amount))
+        return Prepared.of(entries)
 
 
 def _evidence(evidence: Evidence, asked: str, *, first: bool) -> Seen:
@@ -435,16 +438,17 @@ class AccountantsList(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """The list of operations as skipped items. Raises `LookUpFailed`."""
-        found = await _still_in_effect(self._gateway, taken)
-        return Prepared.of([_on_the_list(one) if isinstance(one, EnteredOperation) else one for one in found])
-
-
-def _on_the_list(entry: EnteredOperation) -> NewItem:
-    todo = said(
-        "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter way=storno or "
-        "way=opposite would send)",
-        operation=str(entry),
-        day=str(entry.thing.values.get("op_date") or "")[:_DAY],
-        label=entry.taken.label,
-    )
-    return entry.taken_back(entry.taken.payload, -entry.amount, todo)
+        entries: list[NewItem | Refusal] = []
+        for entry in await _still_in_effect(self._gateway, taken):
+            if not isinstance(entry, EnteredOperation):
+                entries.append(entry)
+                continue
+            todo = said(
+                "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter "
+                "way=storno or way=opposite would send)",
+                operation=str(entry),
+                day=str(entry.thing.values.get("op_date") or "")[:_DAY],
+                label=entry.taken.label,
+            )
+            entries.append(entry.taken_back(entry.taken.payload, -entry.amount, todo))
+        return Prepared.of(entries)
