@@ -5,7 +5,6 @@ whether it had its effect; without a select, a person decides.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -40,25 +39,20 @@ NO_WAY_TO_LOOK: Final = said(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CallRules:
-    """The operator's rules for the call: whether it is repeatable, and a select that finds its effect, or ""."""
-
-    repeatable: bool = False
-    look_up: str = ""
-
-
 _MONEY: Final = ("SUM_IN", "op_summa")
 """Arguments that enter money [S, I], unless their method only finds objects."""
 _FINDING: Final = frozenset({"objects.get", "objects.filter"})
 
 
 class AnyCallEffect(CallEffect):
-    """Makes any call. The business key of a row is every value the call takes from it, except the sum entered."""
+    """Makes any call. The business key of a row is every value the call takes from it, except the sum entered.
 
-    def __init__(self, gateway: Gateway, template: Template, knowledge: CallRules) -> None:
+    The operator says whether it is `repeatable`, and gives a select that finds its effect, `look_up`, or "".
+    """
+
+    def __init__(self, gateway: Gateway, template: Template, *, repeatable: bool = False, look_up: str = "") -> None:
         super().__init__(gateway, template.names)
-        self.repeatable = knowledge.repeatable
+        self.repeatable = repeatable
         self._template = template
         self._creates = template.methods[-1] == CREATE
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
@@ -70,7 +64,7 @@ class AnyCallEffect(CallEffect):
         }
         # The placeholders that identify a row: all that stand anywhere but in the place of a sum that is entered.
         self._telling = tuple(name for name in template.names if name in elsewhere)
-        self._look_up = select_of(knowledge.look_up) if knowledge.look_up else None
+        self._look_up = select_of(look_up) if look_up else None
         self.recognises = self._look_up is not None
         if not self.repeatable:
             self.looked_for = LookedFor.WHEN_TAKEN_UP if self._look_up else LookedFor.NEVER

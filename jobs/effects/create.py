@@ -393,8 +393,10 @@ class CreateEffect(CallEffect):
             if item.attempts:
                 note = said("found in the billing, and may be somebody else's: {reason}", reason=text)
                 return Accepted(answer, note, unproven=True)
-            made = "already as wanted: somebody else has made it just before (id {id})"
-            return AlreadyThere(reason(made, AS_WANTED, id=answer or ""), answer)
+            made = reason(
+                "already as wanted: somebody else has made it just before (id {id})", AS_WANTED, id=answer or ""
+            )
+            return AlreadyThere(made, answer)
         there = tuple(self._kind.described(thing, payload.wanted) for thing in found)
         return RowRefused(said("{reason}; the billing has {found}", reason=text, found=there) if there else text)
 

@@ -36,7 +36,7 @@ from jobs.access.subscribers import as_bool
 from jobs.effects.before_image import changed_meanwhile, describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, SUBSCRIBERS, difference, model_of
 from jobs.effects.create import Back
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, has_id, skip_changed
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, about_another, has_id, skip_changed
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.entries import OPERATIONS, find_mark, without_marks
@@ -208,11 +208,7 @@ class DeleteEffect(CallEffect):
             case Accepted(result={"pk": pk, **more}):
                 model = more.get("model", payload.model)
                 if (model, str(pk)) != (payload.model, payload.key[self._id]):
-                    answered = f"{model} {pk}" if "model" in more else str(pk)
-                    wanted = self._named(payload)
-                    return Lost(
-                        said("an answer about {answered}, and {object} was to go", answered=answered, object=wanted)
-                    )
+                    return about_another(f"{model} {pk}" if "model" in more else str(pk), self._named(payload))
         return with_note(Accepted(_kept(payload)), payload) if isinstance(evidence, Accepted) else evidence
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:

@@ -279,6 +279,14 @@ NAMELESS: Final = Lost(
 )
 
 
+def about_another(answered: str, asked: str) -> Lost:
+    """The evidence of an answer about another object than that of the call."""
+    return Lost(said("an answer about {answered}, and {asked} was asked for", answered=answered, asked=asked))
+
+
+OF_ANOTHER_MODEL: Final = said("another model")
+
+
 def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
     """Whether a field of an answer has this value; an unreadable field does not."""
     try:

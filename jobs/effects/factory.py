@@ -13,7 +13,7 @@ from billing.directory.models import RECEIPT
 from billing.selects.select import select_of
 from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
-from jobs.effects.any_call import AnyCallEffect, CallRules
+from jobs.effects.any_call import AnyCallEffect
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, SUBSCRIBERS, creatable_model
 from jobs.effects.create import CreateEffect, renew
 from jobs.effects.delete import DeleteEffect
@@ -56,8 +56,13 @@ def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) ->
     for name in select_of(look_up).parameters if look_up else ():
         if name in secret_placeholders(template):
             # It would get the token instead.
-            unseen = "look_up: :{name} is a secret, which no select is given: find the row by another"
-            raise ParameterRefused(reason(unseen, "look_up", name=name))
+            raise ParameterRefused(
+                reason(
+                    "look_up: :{name} is a secret, which no select is given: find the row by another",
+                    "look_up",
+                    name=name,
+                )
+            )
     match kind_of(template):
         case ChainKind.READS:
             return ReadEffect(gateway, template)
@@ -78,7 +83,7 @@ def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) ->
             )
         case _:
             repeatable = sets_fields(template) or parameters.get("repeatable") == YES
-            return AnyCallEffect(gateway, template, CallRules(repeatable, look_up))
+            return AnyCallEffect(gateway, template, repeatable=repeatable, look_up=look_up)
 
 
 def _special(  # noqa: PLR0911 - a case each

@@ -26,7 +26,7 @@ from jobs.access.operations import newest
 from jobs.access.payload import ACCOUNT, OP_TYPE, Payload, chain_of_steps, decode_payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import entries_of, marked_or_alike
-from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.effect import CallEffect, Irreversible, about_another
 from jobs.effects.reverse import BESIDES, FIELDS, LAST, SUM_IN, list_objects, since, undo_of_operations
 from jobs.rows.binding import Bound
 from jobs.rows.call_arguments import telling_of
@@ -168,13 +168,7 @@ def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
                 return Lost(said("an answer about an operation whose id is not a number: {id}", id=shown))
             return Accepted(key, created=True)
         case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
-            return Lost(
-                said(
-                    "an answer about {answered}, and it was asked for a payment of abonent {id}",
-                    answered=f"{model} {pk}",
-                    id=payload.abonent,
-                )
-            )
+            return about_another(f"{model} {pk}", f"{payload.model} {payload.key['id']}")
     return judge(evidence)
 
 

@@ -25,7 +25,16 @@ from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.create import Back, CreateEffect, payload_for
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, has_id, replaced_in_run, skip_changed
+from jobs.effects.effect import (
+    OF_ANOTHER_MODEL,
+    CallEffect,
+    Irreversible,
+    ItemToUndo,
+    about_another,
+    has_id,
+    replaced_in_run,
+    skip_changed,
+)
 from jobs.spec.chain import parse
 from jobs.spec.entries import OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS
 from jobs.spec.words import OPPOSITE, STORNO, WAY
@@ -307,15 +316,9 @@ def _evidence(evidence: Evidence, asked: str, *, first: bool) -> Seen:
         case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
             return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
         case Accepted(result=result) if is_about_other_model(result, OPERATIONS):
-            return Lost(said("an answer about something else than operation {id}", id=asked))
+            return about_another(OF_ANOTHER_MODEL, f"{OPERATIONS} {asked}")
         case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != asked:
-            return Lost(
-                said(
-                    "an answer about operation {answered}, and {asked} was asked for",
-                    answered=str(op_id),
-                    asked=asked,
-                )
-            )
+            return about_another(f"{OPERATIONS} {op_id}", f"{OPERATIONS} {asked}")
         case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
             return Lost(said("an answer without an error, and operation {id} is not reversed", id=asked))
     return judge(evidence)

@@ -49,11 +49,13 @@ from jobs.access.subscribers import SubscriberFinder
 from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
 from jobs.effects.effect import (
     NAMELESS,
+    OF_ANOTHER_MODEL,
     AnswerNames,
     CallEffect,
     Irreversible,
     ItemToUndo,
     Recognition,
+    about_another,
     replaced_in_run,
     says,
 )
@@ -270,8 +272,8 @@ class SetFieldsEffect(CallEffect):
         if not isinstance(evidence, Accepted):
             return evidence
         named = _names_changed(evidence.result, item, payload, issued)
-        if isinstance(named, str):
-            return Lost(named)
+        if isinstance(named, Lost):
+            return named
         if not self._recognition.believe(named, row):
             return NAMELESS
         renewed: Mapping[str, object] = {}
@@ -461,14 +463,14 @@ def _call_asking(payload: Payload, issued: Collection[str]) -> Call:
     return payload.call.asking(*dict.fromkeys((_own_key(payload.model), *telling, *back, *sorted(issued))))
 
 
-def _names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> AnswerNames | str:
-    """Whether an answer names our object, with all fields set; or why it belongs to another request.
+def _names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> AnswerNames | Lost:
+    """Whether an answer names our object, with all fields set; or that it belongs to another request.
 
     A differing value names nobody: the billing may spell it differently, or another row may have set it.
     """
     model, own = payload.model, _own_key(payload.model)
     if is_about_other_model(result, model):
-        return said("an answer about another model than {model}, which was asked for", model=model)
+        return about_another(OF_ANOTHER_MODEL, model)
     fields: dict[str, object] = {}
     match result:
         case [dict() as single] | (dict() as single):
@@ -483,12 +485,7 @@ def _names_changed(result: object, item: Item, payload: Payload, issued: Collect
         asked.pop(OF_ABONENT, None)
     for name, value in asked.items():
         if name in fields and not says(fields, name, plain_value(name, value)):
-            return said(
-                "an answer about {model} {answered}, and {asked} was asked for",
-                model=model,
-                answered=readable(str(fields[name]), limit=40),
-                asked=value,
-            )
+            return about_another(f"{model} {readable(str(fields[name]), limit=40)}", f"{model} {value}")
     wanted = {name: value for name, value in payload.wanted.items() if name not in issued}
     if not wanted or not asked.keys() <= fields.keys():
         return AnswerNames.NOBODY

@@ -29,7 +29,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.access.vault import reveal_secrets
-from jobs.effects.any_call import AnyCallEffect, CallRules
+from jobs.effects.any_call import AnyCallEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
@@ -382,7 +382,7 @@ class SendRecoveryLetter(AnyCallEffect):
     """Sends letters. The call must not be repeated, and its effect cannot be looked up [?]."""
 
     def __init__(self, gateway: Gateway, template: Template) -> None:
-        super().__init__(gateway, template, CallRules())
+        super().__init__(gateway, template)
         self.cautions = (LETTER_LOST,)
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:

@@ -58,8 +58,14 @@ def select_source(
     for note in select.notes:
         log.info(note)
     if missing := [name for name in select.parameters if name not in parameters]:
-        asked = "the select asks for :{name}, which has no value: give {flag}"
-        faults = [said(asked, name=name, flag=setting("set", f"{name}=…")) for name in missing]
+        faults = [
+            said(
+                "the select asks for :{name}, which has no value: give {flag}",
+                name=name,
+                flag=setting("set", f"{name}=…"),
+            )
+            for name in missing
+        ]
         raise ParameterRefused(in_lines(faults))
     return SelectSource(database, select, {name: parameters[name] for name in select.parameters}, names)
 
