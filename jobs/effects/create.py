@@ -9,6 +9,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final, TypeAlias
 
+import msgspec
+
 from billing.api.answers import created_id, is_about_other_model, unexpected
 from billing.api.calls import NOTHING, Call, ChainStep, describe
 from billing.directory.models import OPENING_BALANCE, BillingObject, plain_value
@@ -221,12 +223,10 @@ class CreateEffect(CallEffect):
         abonent, money = who.id if who else 0, self._enters_money
         opens = money and str(arguments.get(OP_TYPE)) == _OPENING
         document, day = telling_of(one) if money and not opens else ("", "")
-        return payload_for(
-            self._model,
-            arguments,
-            abonent,
-            was={BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING,
-            named=one.named,
+        was = {BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING
+        return msgspec.structs.replace(
+            payload_for(self._model, arguments, abonent, was=was),
+            named=dict(one.named),
             exact=self._exact if money else "",
             document=document,
             day=day,
@@ -539,18 +539,13 @@ class CreateEffect(CallEffect):
         return await (self._taking_back or super().take_back)(taken)
 
 
-def payload_for(  # noqa: PLR0913 - what a payload of one call may have
+def payload_for(
     model: str,
     arguments: Mapping[str, object],
     abonent: int,
     *,
     was: Mapping[str, str | None] = NOTHING,
     balance: str | None = None,
-    named: Mapping[str, str] = NOTHING,
-    exact: str = "",
-    document: str = "",
-    day: str = "",
-    newest: int | None = None,
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known.
 
@@ -565,19 +560,8 @@ def payload_for(  # noqa: PLR0913 - what a payload of one call may have
     }
     if balance is not None:
         wanted[BALANCE] = balance
-    return Payload(
-        model=model,
-        steps=((CREATE, dict(arguments)),),
-        abonent=abonent,
-        key={name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by},
-        wanted=wanted,
-        was=dict(was),
-        named=dict(named),
-        newest=newest,
-        document=document,
-        day=day,
-        exact=exact,
-    )
+    key = {name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by}
+    return Payload(model, ((CREATE, dict(arguments)),), abonent=abonent, key=key, wanted=wanted, was=dict(was))
 
 
 def _overwrites(payload: Payload) -> bool:
