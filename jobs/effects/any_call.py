@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import created_id
-from billing.api.calls import Call
 from billing.api.secrets import SESSIONS
 from billing.database.database import Database
 from billing.selects.select import prepared, select_of
@@ -19,7 +18,7 @@ from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, decode_payload, payload_of
-from jobs.access.vault import is_token, mask_secrets, reveal_secrets
+from jobs.access.vault import is_token, mask_secrets
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, Bound
 from jobs.rows.call_arguments import amount_fault
@@ -96,10 +95,7 @@ class AnyCallEffect(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. An answer that is itself a secret is not kept."""
-        call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
-        if not isinstance(call, Call):
-            return call
-        evidence = await self._gateway.client.send(call)
+        evidence = await self._sent(payload_of(item).call)
         match evidence:
             case Accepted(result=result):
                 key = None if self._tells_secret else created_id(result)

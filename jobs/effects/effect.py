@@ -13,16 +13,16 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import Final
 
-from billing.api.calls import describe
+from billing.api.calls import Call, describe
 from billing.directory.models import plain_value, same_value
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Lost
+from engine.evidence import Evidence, Lost
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
 from jobs.access.payload import Payload, account_of, decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import Resolved, SubscriberFinder
-from jobs.access.vault import mask_secrets
+from jobs.access.vault import mask_secrets, reveal_secrets
 from jobs.effects.before_image import Mate, found_own
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from texts.said import Said, said
@@ -134,6 +134,11 @@ class CallEffect(Effect):
     def describe(self, run_name: str, item: Item) -> str:
         """The call of the item as one readable line, without secrets."""
         return mask_secrets(describe(payload_of(item).call))
+
+    async def _sent(self, call: Call) -> Evidence:
+        """The evidence of a call, made with the secrets in place of their tokens."""
+        revealed = await reveal_secrets(self._gateway.vault, call)
+        return await self._gateway.client.send(revealed) if isinstance(revealed, Call) else revealed
 
     def fenced(self, may_leave: Callable[[], bool]) -> AbstractContextManager[None]:
         """Let a call leave only while it may."""

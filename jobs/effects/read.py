@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from billing.api.answers import objects
-from billing.api.calls import Call, describe
+from billing.api.calls import describe
 from billing.directory.models import BillingObject
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -16,7 +16,7 @@ from engine.job import Absent, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
-from jobs.access.vault import is_token, reveal_secrets
+from jobs.access.vault import is_token
 from jobs.effects.answer_cells import Flat, encode_answer, flat, only
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, USER, Bound
@@ -43,10 +43,8 @@ class ReadEffect(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the reading call."""
-        call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
-        if not isinstance(call, Call):
-            return call
-        evidence = await self._gateway.client.send(call)
+        call = payload_of(item).call
+        evidence = await self._sent(call)
         match evidence:
             case Accepted(result=[inner]) if call.of_cabinet:
                 # The cabinet's answer: the first element of its list [I] if it is the only one, or else the list.

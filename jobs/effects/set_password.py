@@ -17,7 +17,7 @@ import anyio.to_thread
 import msgspec
 
 from billing.api.answers import judge, objects
-from billing.api.calls import Call, describe
+from billing.api.calls import describe
 from billing.database.sql_blocks import sql_block
 from billing.errors import BillingError
 from checkpoints.own_files import open_beside
@@ -28,7 +28,6 @@ from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
-from jobs.access.vault import reveal_secrets
 from jobs.effects.any_call import AnyCallEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import USER, Bound
@@ -268,10 +267,7 @@ class SetGivenPassword(_SetPassword):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Set the password."""
-        call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
-        if not isinstance(call, Call):
-            return call
-        return judge(await self._gateway.client.send(call))
+        return judge(await self._sent(payload_of(item).call))
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible: the old passwords are not known."""
