@@ -20,8 +20,7 @@ from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
-from jobs.effects.before_image import Mate, before_run, shares_place
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, leave_unproven
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, Mate, before_run, leave_unproven, shares_place
 from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters

@@ -57,7 +57,6 @@ from jobs.access.payload import (
     payload_of,
 )
 from jobs.access.vault import mask_secrets, reveal_secrets
-from jobs.effects.before_image import describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import (
     BALANCE,
     CREATABLE_MODELS,
@@ -83,11 +82,13 @@ from jobs.effects.effect import (
     Irreversible,
     ItemToUndo,
     Recognition,
+    describe_change,
+    refresh_before_image,
     says,
     skip_changed,
+    with_note,
 )
-from jobs.rows.binding import NUMBER, Bound
-from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row, telling_of
+from jobs.rows.binding import NUMBER, Arguments, Bound, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Hole, Template, fill_arguments
 from jobs.spec.entries import (
     LONGEST_COMMENT,

@@ -33,10 +33,20 @@ from jobs.access.objects import (
 from jobs.access.operations import some_of
 from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.access.subscribers import as_bool
-from jobs.effects.before_image import changed_meanwhile, describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, SUBSCRIBERS, difference, model_of
 from jobs.effects.create import Back
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, about_another, has_id, skip_changed
+from jobs.effects.effect import (
+    CallEffect,
+    Irreversible,
+    ItemToUndo,
+    about_another,
+    changed_meanwhile,
+    describe_change,
+    has_id,
+    refresh_before_image,
+    skip_changed,
+    with_note,
+)
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.entries import OPERATIONS, find_mark, without_marks

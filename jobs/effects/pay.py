@@ -28,8 +28,7 @@ from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import entries_of, marked_or_alike
 from jobs.effects.effect import CallEffect, Irreversible, about_another
 from jobs.effects.reverse import BESIDES, FIELDS, LAST, SUM_IN, list_objects, since, undo_of_operations
-from jobs.rows.binding import Bound
-from jobs.rows.call_arguments import telling_of
+from jobs.rows.binding import Bound, telling_of
 from jobs.spec.chain import Template
 from jobs.spec.entries import DATE, DOCUMENT, OPERATIONS, TELLING
 from jobs.spec.parameters import row_key

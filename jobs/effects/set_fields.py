@@ -46,7 +46,6 @@ from jobs.access.objects import (
 )
 from jobs.access.payload import ACCOUNT, Payload, account_of, chain_of_steps, payload_of
 from jobs.access.subscribers import SubscriberFinder
-from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
 from jobs.effects.effect import (
     NAMELESS,
     OF_ANOTHER_MODEL,
@@ -56,8 +55,11 @@ from jobs.effects.effect import (
     ItemToUndo,
     Recognition,
     about_another,
+    changed_meanwhile,
+    refresh_before_image,
     replaced_in_run,
     says,
+    with_note,
 )
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template

@@ -52,7 +52,7 @@ from jobs.imports.subscriber import (
     folder_names,
     folder_path,
 )
-from jobs.rows.call_arguments import amount_fault
+from jobs.rows.binding import amount_fault
 from jobs.spec.parameters import whole_id
 from texts.remedies import setting as flag
 from texts.said import Said, reason, said

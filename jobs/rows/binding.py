@@ -1,15 +1,16 @@
 """The binding of rows: from cells, or values given for all rows, to the values of a call."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio.to_thread
 
 from billing.directory.subscribers import Abonent
-from billing.money import AmountError
+from billing.money import LARGEST, AmountError, too_large
 from billing.secret import PLACEHOLDER
 from checkpoints.records import NewItem, Refusal
 from engine.errors import InputRefused
@@ -17,14 +18,15 @@ from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
 from jobs.access.payload import Payload, encode_payload
-from jobs.access.subscribers import SubscriberFinder, name_of
+from jobs.access.subscribers import Resolved, SubscriberFinder, name_of
 from jobs.access.vault import Vault, is_token
 from jobs.rows.secret_cells import secret_places, without_secrets
 from jobs.rows.selection import KeyColumns
 from jobs.spec.columns import Assigned, Column, is_exact, is_written_exactly, locate
 from jobs.spec.columns import find as find_column
+from jobs.spec.entries import DATE, DOCUMENT
 from jobs.spec.errors import SecretGone
-from jobs.spec.parameters import Parameter, a_name, as_typed, whole_id
+from jobs.spec.parameters import Parameter, a_day, a_name, as_typed, whole_id
 from texts.remedies import setting
 from texts.said import any_of, said, text_of
 
@@ -416,3 +418,63 @@ def _fault(error: ValueError, row: Row, column: Column) -> str:
         column=column.place + 1,
         error=error,
     )
+
+
+# ---- what the arguments of a call say of its row -------------------------------------------------------------------
+
+Arguments: TypeAlias = Mapping[str, object]
+
+_SHOWN: Final = 40
+"""Characters of a text that a sentence shows."""
+
+_AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,10})?")
+
+
+async def owner_of_row(
+    gateway: Gateway, rows: Sequence[tuple[Bound, Arguments]]
+) -> tuple[list[tuple[Bound, Arguments, Abonent]], list[Refusal]]:
+    """The rows whose call names a usable subscriber, and the refusals of the others. Raises `LookUpFailed`.
+
+    Usually the binding has found the subscriber. A typed chain may name it literally, or by a column with another
+    name than `abonent_id`.
+    """
+    named = [
+        one.abonent.id
+        if one.abonent is not None and arguments.get(ABONENT) == one.abonent.id
+        else whole_id(str(arguments.get(ABONENT) or ""))
+        for one, arguments in rows
+    ]
+    found: dict[int | str, Resolved] = {one.abonent.id: one.abonent for one, _ in rows if one.abonent is not None}
+    found |= await SubscriberFinder(gateway).by_ids(
+        [key for key in named if isinstance(key, int) and key not in found]
+    )
+    known: list[tuple[Bound, Arguments, Abonent]] = []
+    refused: list[Refusal] = []
+    for (one, arguments), key in zip(rows, named, strict=True):
+        abonent = found.get(key, str(key))
+        if isinstance(abonent, str):
+            refused.append(one.refused(abonent))
+        else:
+            if one.abonent is not abonent:
+                one = replace(one, label=name_of(abonent), abonent=abonent)  # noqa: PLW2901 - the row of that subscriber
+            known.append((one, arguments, abonent))
+    return known, refused
+
+
+def telling_of(one: Bound) -> tuple[str, str]:
+    """The document and the day that tell the operation of a row from further ones, "" where it has none.
+
+    Raises ValueError for a date that is none.
+    """
+    day = one.values.get(DATE.name, "")
+    return one.values.get(DOCUMENT.name, ""), a_day(day) if day else ""
+
+
+def amount_fault(name: str, arguments: Arguments) -> str | None:
+    """Why an argument is not an amount that the billing accepts, None if it is one or is missing."""
+    text = str(arguments.get(name, "0"))
+    if not _AMOUNT.fullmatch(text):
+        return said("{text!r} is not an amount: money is written as -1234.50 here", text=text[:_SHOWN])
+    if abs(Decimal(text)) > LARGEST:
+        return too_large(text)
+    return None
