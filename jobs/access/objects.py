@@ -59,15 +59,17 @@ async def find_one(
     }
     ids = [key for key in nobodys.values() if isinstance(key, int)]
     resolved = await SubscriberFinder(gateway).by_ids(ids) if nobodys else {}
-    why = {text: resolved.get(key, str(key)) for text, key in nobodys.items()}
+    why: dict[str, str] = {}
+    for text, number in nobodys.items():
+        subscriber = resolved.get(number, number)
+        account_less = said("abonent {id} has no account", id=text)
+        why[text] = subscriber if isinstance(subscriber, str) else account_less
     ones: list[BillingObject | str] = []
     for key, things in zip(keys, found, strict=True):
         if len(things) == 1:
             ones.append(things[0] if not things[0].faults else _readable(model, key, things[0], fields))
             continue
         nobody = why.get(key.get(OF_ABONENT, "")) if not things else None
-        if nobody is not None and not isinstance(nobody, str):
-            nobody = said("abonent {id} has no account", id=key[OF_ABONENT])
         ones.append(nobody or not_one(model, key, len(things)))
     return ones
 
