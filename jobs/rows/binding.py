@@ -334,7 +334,7 @@ class Binding:
         known: list[Bound] = []
         for one in bound:
             key = one.values[NUMBER] if by_number else whole_id(one.values[ABONENT])
-            abonent = found.get(key, str(key))
+            abonent = found.get(key, key if isinstance(key, str) else str(key))
             if isinstance(abonent, str):
                 refused.append(one.refused(abonent, column.name if column else None))
                 continue
@@ -451,7 +451,7 @@ async def owner_of_row(
     known: list[tuple[Bound, Arguments, Abonent]] = []
     refused: list[Refusal] = []
     for (one, arguments), key in zip(rows, named, strict=True):
-        abonent = found.get(key, str(key))
+        abonent = found.get(key, key if isinstance(key, str) else str(key))
         if isinstance(abonent, str):
             refused.append(one.refused(abonent))
         else:
