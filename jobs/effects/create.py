@@ -552,7 +552,7 @@ def payload_for(
 
     Raises ValueError for money that is not a number.
     """
-    kind = creatable_model(model, arguments)
+    kind = creatable_model(model, arguments) if model == SUBSCRIBERS else CREATABLE_MODELS[model]
     apart = kind.apart
     wanted: dict[str, str | None] = {
         name: spelled
