@@ -39,23 +39,22 @@ class AccountDifference:
     found: Decimal
 
     def __str__(self) -> str:
-        return said(
-            "account {account} ({rows}): {expected} expected, the balance is {found}",
-            account=self.account,
-            rows=self._places(),
-            expected=self.expected,
-            found=self.found,
-        )
-
-    def _places(self) -> str:
-        """The rows by their lines, or by their numbers where they come from no file."""
+        # The rows are named by their lines, or by their numbers where they come from no file.
         named: Value = tuple(str(item.line or item.number) for item in self.rows[:_NAMED])
         more = len(self.rows) - _NAMED
         if more > 0:
             named = said("{names} and {more} more", names=named, more=Quantity(more))
         if self.rows[0].line:
-            return counted("line {names}", "lines {names}", len(self.rows), names=named)
-        return counted("row {names}", "rows {names}", len(self.rows), names=named)
+            places = counted("line {names}", "lines {names}", len(self.rows), names=named)
+        else:
+            places = counted("row {names}", "rows {names}", len(self.rows), names=named)
+        return said(
+            "account {account} ({rows}): {expected} expected, the balance is {found}",
+            account=self.account,
+            rows=places,
+            expected=self.expected,
+            found=self.found,
+        )
 
 
 @dataclass(slots=True)

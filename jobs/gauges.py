@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from billing.api.client import Health
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.directory.system import STACKS, count_waiting
@@ -63,34 +65,25 @@ class BillingClock:
     async def now(self) -> datetime:
         """The billing's local time. Raises `LookUpFailed` until the billing has answered once."""
         if self._offset is None or time.monotonic() - self._measured > MEASURED_EVERY:
-            await self._measure()
+            self._measured = time.monotonic()
+            try:
+                with as_engine_errors():
+                    self._offset = self._difference(await self._gateway.client.health())
+            except LookUpFailed:
+                # The known difference is kept while the billing is away.
+                if self._offset is None:
+                    raise
         return self._here() + (self._offset or timedelta())
 
-    async def _measure(self) -> None:
-        self._measured = time.monotonic()
+    def _difference(self, health: Health) -> timedelta:
         try:
-            with as_engine_errors():
-                health = await self._gateway.client.health()
-        except LookUpFailed:
-            # The known difference is kept while the billing is away.
-            if self._offset is None:
-                raise
-            return
-        there = _moment(health.server_time)
-        if there is None:
+            # `2025-11-24 03:34:09` or with a `T` and a zone, always its local time [V, ?].
+            there = datetime.fromisoformat(health.server_time or "").replace(tzinfo=None)
+        except ValueError:
             log.warning("the billing tells no time: the hours are those of this machine", said=health.server_time)
-            self._offset = timedelta()
-            return
+            return timedelta()
         # The billing read its clock about halfway through the call.
-        self._offset = there - self._here() + timedelta(seconds=health.seconds / 2)
-
-
-def _moment(text: str | None) -> datetime | None:
-    """A time from the billing, `2025-11-24 03:34:09` or with a `T` and a zone, always its local time [V, ?]."""
-    try:
-        return datetime.fromisoformat(text or "").replace(tzinfo=None)
-    except ValueError:
-        return None
+        return there - self._here() + timedelta(seconds=health.seconds / 2)
 
 
 async def _stack_gauges(gateway: Gateway, threshold: Callable[[], int]) -> list[Gauge]:
@@ -98,19 +91,14 @@ async def _stack_gauges(gateway: Gateway, threshold: Callable[[], int]) -> list[
     if gateway.database is None:
         return []
     schema = await gateway.read(lambda database: database.schema)
-    return [_stack_gauge(gateway, name, threshold) for name in STACKS if schema.has(name)]
 
-
-def _stack_gauge(gateway: Gateway, name: str, threshold: Callable[[], int]) -> Gauge:
-    depth = count_waiting(name)
-
-    async def measure() -> GaugeReading | None:
+    async def measure(depth: SqlStatement) -> GaugeReading | None:
         most = threshold()
         if not most:
             return None
         return GaugeReading(await _number(gateway, depth), most, int(_low(most)), grows=True)
 
-    return Gauge(name, measure)
+    return [Gauge(name, partial(measure, count_waiting(name))) for name in STACKS if schema.has(name)]
 
 
 def _latency_gauge(gateway: Gateway, threshold: Callable[[], float | None]) -> Gauge:

@@ -1,13 +1,14 @@
 """The jobs of the engine, built from a spec, parameters and rows."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
 from billing.directory.objects import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
-from checkpoints.records import Item, Refusal
+from checkpoints.records import Item
 from engine.errors import InputRefused
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
@@ -20,7 +21,7 @@ from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.factory import effect_of
 from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.rows.binding import Binding, Bound, Header, is_given
+from jobs.rows.binding import Binding, Header, is_given
 from jobs.rows.input import Input, open_rows
 from jobs.rows.secret_cells import guard_rows
 from jobs.rows.selection import Selected
@@ -98,15 +99,12 @@ class InputJob(BillingJob):
         binding = self._binding(Header(source.name, source.header))
         # A missing column or key is refused here, before anything is written to the journal.
         binding.require_key()
-        return self._selected(guard_rows(source, binding.secret_places), binding), binding
-
-    def _selected(self, source: Source, binding: Binding) -> Source:
-        """The source with the selected rows only. Raises `InputRefused`."""
+        source = guard_rows(source, binding.secret_places)
         rows = self._rows
-        if not (rows.limit or rows.only or rows.exclude):
-            return source
-        columns = binding.key_columns
-        return Selected(source, columns, self._gateway, limit=rows.limit, only=rows.only, exclude=rows.exclude)
+        if rows.limit or rows.only or rows.exclude:
+            columns = binding.key_columns
+            source = Selected(source, columns, self._gateway, limit=rows.limit, only=rows.only, exclude=rows.exclude)
+        return source, binding
 
     def assigned(self, header: Sequence[str]) -> Assigned:
         """The columns of a header by the names of the job; rows are not read. Raises `InputRefused`."""
@@ -133,7 +131,11 @@ class InputJob(BillingJob):
                     sql=setting("sql"),
                 )
             return
-        typed = () if self._rows.file else _names_of(self._rows.sql)
+        typed: tuple[str, ...] = ()
+        if not self._rows.file:
+            # A fault is reported when the select is opened.
+            with suppress(NotASelect):
+                typed = asked_for(self._rows.sql)
         for name in own:
             if self._parameters.get(name) and name not in {*self.effect.names, *typed}:
                 raise InputRefused(
@@ -169,13 +171,20 @@ class InputJob(BillingJob):
         """Turn rows into items and refusals. Raises `LookUpFailed`."""
         binding = self._opened[1]
         bound, refused = await binding.bind(rows)
-        bound, nowhere = await self._referring(bound, binding)
-        refused += nowhere
+        for one in self._kind.parameters:
+            column = binding.columns.get(one.name)
+            if not one.refers_to or column is None:
+                continue
+            values = {row.values[one.name] for row in bound}
+            if missing := await self._references.missing(one.refers_to, values):
+                gone = [row for row in bound if row.values[one.name] in missing]
+                refused += [row.refused(_nowhere(one, row.values[one.name]), column.name) for row in gone]
+                bound = [row for row in bound if row.values[one.name] not in missing]
         planned = await self.effect.plan(bound)
         items = planned.items
         if self._kind.identity:
             items = tuple(replace(item, key=self._kind.key(item.key)) for item in items)
-        return Prepared(items, _in_order((*refused, *planned.refusals)))
+        return Prepared(items, tuple(sorted((*refused, *planned.refusals), key=lambda one: one.line or 0)))
 
     async def check(self) -> None:
         """Raise `ParameterRefused` if an id given for all rows is not in the billing; also raises `LookUpFailed`."""
@@ -187,23 +196,6 @@ class InputJob(BillingJob):
         ]
         if faults:
             raise ParameterRefused(in_lines(faults))
-
-    async def _referring(self, bound: Sequence[Bound], binding: Binding) -> tuple[list[Bound], list[Refusal]]:
-        """The rows whose ids are in the billing, and the refusals of the others."""
-        kept, refused = list(bound), list[Refusal]()
-        for one in self._kind.parameters:
-            column = binding.columns.get(one.name)
-            if not one.refers_to or column is None:
-                continue
-            missing = await self._references.missing(one.refers_to, {row.values[one.name] for row in kept})
-            if missing:
-                refused += [
-                    row.refused(_nowhere(one, value), column.name)
-                    for row in kept
-                    if (value := row.values[one.name]) in missing
-                ]
-                kept = [row for row in kept if row.values[one.name] not in missing]
-        return kept, refused
 
 
 def assigned_of(job: Job, header: tuple[str, ...]) -> Assigned:
@@ -217,18 +209,6 @@ def assigned_of(job: Job, header: tuple[str, ...]) -> Assigned:
 def _nowhere(parameter: Parameter, value: str) -> str:
     noun = REFERENCES[parameter.refers_to].noun
     return said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value)
-
-
-def _names_of(sql: str) -> tuple[str, ...]:
-    try:
-        return asked_for(sql)
-    except NotASelect:
-        # The fault is reported when the select is opened.
-        return ()
-
-
-def _in_order(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
-    return tuple(sorted(refusals, key=lambda one: one.line or 0))
 
 
 def build(kind: JobSpec, gateway: Gateway, parameters: Mapping[str, str], rows: Input) -> BillingJob:

@@ -45,38 +45,33 @@ def lacks_of(spec: JobSpec, gateway: Gateway) -> Iterator[Lack]:
     effect = effect_of(
         gateway, spec, {one.name: one.name if one.default is None else one.default for one in spec.parameters}
     )
-    if spec.writes:
-        if not (effect.recognises or effect.repeatable):
-            yield Lack(
-                LackKind.LOOK_UP,
-                said(
-                    "no look-up: where an answer is lost, nobody can find out whether the call had its effect. The "
-                    "row is left to a person, who looks into the billing. A parameter `look_up` with a select as its "
-                    "default helps, or `repeatable` with yes where a second call does no harm"
-                ),
-            )
-        if not effect.repeatable:
-            yield Lack(
-                LackKind.REPEATABLE,
-                said("not repeatable: a row whose answer is lost waits until it is looked up, never sent blindly"),
-            )
-        if not effect.recognises:
-            yield Lack(
-                LackKind.READ_BACK,
-                said("no read-back: `verify` cannot show that the billing has what was sent"),
-            )
-        back = effect.undo({one.name: one.default or "" for one in spec.undo_parameters})
-        if isinstance(back, Irreversible):
-            yield Lack(LackKind.UNDO, said("no undo: {reason}. Try it on a few rows first", reason=back.text))
-        elif spec.model == OPERATIONS and all(one.name != WAY for one in spec.undo_parameters):
-            yield Lack(
-                LackKind.UNDO,
-                said(
-                    "no undo that sends: operations are only listed for the accountant. UNDO_OF_OPERATIONS as "
-                    "undo_parameters gives the ways that send"
-                ),
-            )
-    if not own_select(spec):
+    back = effect.undo({one.name: one.default or "" for one in spec.undo_parameters})
+    only_listed = spec.model == OPERATIONS and all(one.name != WAY for one in spec.undo_parameters)
+    if spec.writes and not (effect.recognises or effect.repeatable):
         yield Lack(
-            LackKind.SELECT, said("no select of its own: its rows come from a file, or from a select that is typed")
+            LackKind.LOOK_UP,
+            said(
+                "no look-up: where an answer is lost, nobody can find out whether the call had its effect. The "
+                "row is left to a person, who looks into the billing. A parameter `look_up` with a select as its "
+                "default helps, or `repeatable` with yes where a second call does no harm"
+            ),
         )
+    if spec.writes and not effect.repeatable:
+        waits = said("not repeatable: a row whose answer is lost waits until it is looked up, never sent blindly")
+        yield Lack(LackKind.REPEATABLE, waits)
+    if spec.writes and not effect.recognises:
+        unread = said("no read-back: `verify` cannot show that the billing has what was sent")
+        yield Lack(LackKind.READ_BACK, unread)
+    if spec.writes and isinstance(back, Irreversible):
+        yield Lack(LackKind.UNDO, said("no undo: {reason}. Try it on a few rows first", reason=back.text))
+    elif spec.writes and only_listed:
+        yield Lack(
+            LackKind.UNDO,
+            said(
+                "no undo that sends: operations are only listed for the accountant. UNDO_OF_OPERATIONS as "
+                "undo_parameters gives the ways that send"
+            ),
+        )
+    if not own_select(spec):
+        none = said("no select of its own: its rows come from a file, or from a select that is typed")
+        yield Lack(LackKind.SELECT, none)

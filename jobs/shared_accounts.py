@@ -21,7 +21,7 @@ from billing.profile import Profile, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import sets_balance, some_of, two_decimals
-from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, encode_payload, payload_of
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.words import IMPORT, UNDO
 from texts.remedies import Remedy, setting
@@ -57,17 +57,11 @@ class Group:
         return said("account {account}: {rows}", account=self.account, rows=some_of(named))
 
 
-async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[Group]:
+async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[Group]]:
     """The rows that would replace each other, account by account; none for an undo run, and none for an import.
 
     The rows of an import that share a lane are steps of one subscriber, which has one opening balance.
     """
-    async for page in _pages(run, journal, profile):
-        for group in page:
-            yield group
-
-
-async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[Group]]:
     after = ""
     while run.job not in {UNDO, IMPORT} and (page := await journal.shared_items(run, after=after)):
         after = page[-1].lane
@@ -84,22 +78,21 @@ async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAcco
     async for page in _pages(run, journal, profile):
         number += len(page)
         if meant is SharedAccountsRule.REFUSE:
-            reasons = {item.item_id: refusal(group) for group in page for item in group.items}
+            reasons = {
+                item.item_id: said(
+                    "{rows} rows reach one account, and each sets its balance anew: {group}. Leave one of them in, "
+                    "or say what is meant with {flag} or last",
+                    rows=Quantity(len(group.items)),
+                    group=str(group),
+                    flag=_rule(SharedAccountsRule.SUM),
+                )
+                for group in page
+                for item in group.items
+            }
             await journal.refuse(run, reasons)
         else:
             await journal.merge(run, [_merged(group, meant) for group in page])
     return number
-
-
-def refusal(group: Group) -> str:
-    """The reason for refusing the rows of an account."""
-    return said(
-        "{rows} rows reach one account, and each sets its balance anew: {group}. Leave one of them in, or say what "
-        "is meant with {flag} or last",
-        rows=Quantity(len(group.items)),
-        group=str(group),
-        flag=_rule(SharedAccountsRule.SUM),
-    )
 
 
 @dataclass(slots=True)
@@ -114,11 +107,10 @@ class Question:
 async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
     """The shared accounts that still need a decision."""
     found = Question()
-    async for group in groups(run, journal, profile):
-        found.accounts += 1
-        found.rows += len(group.items)
-        if len(found.first) < MAX_ACCOUNTS_SHOWN:
-            found.first.append(group)
+    async for page in _pages(run, journal, profile):
+        found.accounts += len(page)
+        found.rows += sum(len(group.items) for group in page)
+        found.first += page[: MAX_ACCOUNTS_SHOWN - len(found.first)]
     return found
 
 
@@ -157,16 +149,12 @@ def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
     reason = said(
         "part of the sum of its account ({rule}): {row}, {sum}", rule=_rule(meant), row=_place(last), sum=group.sum
     )
-    return Merged(last.item_id, carried, reason, _with_sum(last, group.sum), group.sum)
-
-
-def _with_sum(item: Item, amount: Decimal) -> str:
-    """The payload of a row with another sum."""
-    payload = decode_payload(item.payload)
+    payload = payload_of(last)
     ((method, arguments),) = payload.steps
-    wanted = {**payload.wanted, "op_summa": plain_value("op_summa", wire(amount))}
-    steps = ((method, {**arguments, "op_summa": two_decimals(amount)}),)
-    return encode_payload(msgspec.structs.replace(payload, steps=steps, wanted=wanted))
+    wanted = {**payload.wanted, "op_summa": plain_value("op_summa", wire(group.sum))}
+    steps = ((method, {**arguments, "op_summa": two_decimals(group.sum)}),)
+    summed = encode_payload(msgspec.structs.replace(payload, steps=steps, wanted=wanted))
+    return Merged(last.item_id, carried, reason, summed, group.sum)
 
 
 def _place(item: Item) -> str:

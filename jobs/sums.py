@@ -7,6 +7,7 @@ carries it. All that shows sums of a run takes them from here: its report, the r
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
@@ -28,7 +29,7 @@ from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
 from jobs.imports.subscriber import DIFFERENT, LANE, Step
 from jobs.imports.table_columns import TableColumns, balance_of_row
 from jobs.rows.input import input_of_parameters, job_parameters
-from jobs.spec.columns import Column, locate
+from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, Special
 from jobs.spec.words import IMPORT, MAP, RUN, UNDO
 from jobs.tally import BALANCE
@@ -127,14 +128,8 @@ class RunSums:
     @property
     def taken_back(self) -> Subtotal:
         """What an undo has taken back; what an undo of it has restored counts below zero."""
-        done = self.done
-        match self.effect:
-            case Effect.TAKES_BACK:
-                return Subtotal(done.rows, -done.amount)
-            case Effect.RESTORES:
-                return Subtotal(-done.rows, -done.amount)
-            case _:
-                return NOTHING
+        rows = {Effect.TAKES_BACK: self.done.rows, Effect.RESTORES: -self.done.rows}.get(self.effect)
+        return NOTHING if rows is None else Subtotal(rows, -self.done.amount)
 
 
 def sums_object(sums: RunSums) -> Mapping[str, object]:
@@ -268,62 +263,49 @@ async def each_refused(
     read: _CellReader = (lambda _: None) if taken else await _cell_reader(run, journal, spec)
     after = 0
     while page := await journal.refusals(run, after=after):
+        after = page[-1][0]
         refused = [refusal for _, refusal in page]
         numbers = [int(one.row[1]) if one.row[1:] else 0 for one in refused] if taken else []
         entered = await journal.amounts_of_rows(taken, numbers) if taken else {}
         for place, refusal in enumerate(refused):
+            amount = None
             if taken:
-                amount = entered[numbers[place]].carries if numbers[place] in entered else None
-                yield refusal, None if amount is None else -amount
-            else:
-                yield refusal, _amount_in(refusal, run, read)
-        after = page[-1][0]
-
-
-def _amount_in(refusal: Refusal, run: Run, read: _CellReader) -> Decimal | None:
-    # A cell too many or too few shifts all others.
-    if not refusal.row or len(refusal.row) != len(run.header):
-        return None
-    try:
-        return read(refusal.row)
-    except AmountError:
-        return None
+                carried = entered[numbers[place]].carries if numbers[place] in entered else None
+                amount = None if carried is None else -carried
+            # A cell too many or too few shifts all others.
+            elif refusal.row and len(refusal.row) == len(run.header):
+                with suppress(AmountError):
+                    amount = read(refusal.row)
+            yield refusal, amount
 
 
 async def _cell_reader(run: Run, journal: Journal, spec: JobSpec | None) -> _CellReader:
+    given = input_of_parameters(run.parameters).mapping
+    if run.job == IMPORT and run.parameters.get(MAP):
+        return await _balance_of_map_file(run, journal)
     if run.job == IMPORT:
-        return await _balance_of_map_file(run, journal) if run.parameters.get(MAP) else _balance_by_titles(run)
+        # The opening balance in a row of the table, by its titles and the columns that were given.
+        tables = {step: run.parameters.get(name, "") for step, name in TABLE_OF_STEP.items()}
+        try:
+            columns = TableColumns(run.source, run.header, ColumnMap().with_tables(tables).with_pairs(given))
+        except InputRefused:
+            return lambda _: None
+        return lambda cells: parse_amount(balance_of_row(columns, Row(None, tuple(cells))) or "0")
     if spec is None:
         return lambda _: None
-    column = _amount_column(run, spec)
-    if column is not None:
-        return lambda cells: parse_amount(cells[column.place])
-    given = job_parameters(run.parameters).get(AMOUNT, "")
-    return lambda _: parse_amount(given)
-
-
-def _amount_column(run: Run, job: JobSpec) -> Column | None:
-    """The column of the amounts in the input of a run of a job; None if there is none, or if several columns fit."""
-    wanted = {one.name: one.columns or () for one in job.parameters if one.name == AMOUNT}
-    mapping = input_of_parameters(run.parameters).mapping
-    taken = {title.strip() for name, title in mapping.items() if name != AMOUNT}
+    wanted = {one.name: one.columns or () for one in spec.parameters if one.name == AMOUNT}
+    taken = {title.strip() for name, title in given.items() if name != AMOUNT}
     try:
-        found = locate(run.source, run.header, wanted, {n: title for n, title in mapping.items() if n == AMOUNT})
+        mapping = {name: title for name, title in given.items() if name == AMOUNT}
+        column = locate(run.source, run.header, wanted, mapping).get(AMOUNT)
     except InputRefused:
-        return None
-    column = found.get(AMOUNT)
-    return None if column is None or column.name in taken else column
-
-
-def _balance_by_titles(run: Run) -> _CellReader:
-    """The opening balance in a row of the table of an import, by its titles and the columns that were given."""
-    tables = {step: run.parameters.get(name, "") for step, name in TABLE_OF_STEP.items()}
-    try:
-        given = input_of_parameters(run.parameters).mapping
-        columns = TableColumns(run.source, run.header, ColumnMap().with_tables(tables).with_pairs(given))
-    except InputRefused:
-        return lambda _: None
-    return lambda cells: parse_amount(balance_of_row(columns, Row(None, tuple(cells))) or "0")
+        # Several columns fit.
+        column = None
+    if column is not None and column.name not in taken:
+        place = column.place
+        return lambda cells: parse_amount(cells[place])
+    for_all = job_parameters(run.parameters).get(AMOUNT, "")
+    return lambda _: parse_amount(for_all)
 
 
 async def _balance_of_map_file(run: Run, journal: Journal) -> _CellReader:

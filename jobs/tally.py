@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -55,7 +56,7 @@ async def tally_of(run: Run, gateway: Gateway, journal: Journal) -> ImportTally:
     await _add_table(run, journal, sums)
     names = await read_names(gateway, tuple(_REFERENCES.values()))
     sums.number_folders(names)
-    await _Billing(run, gateway, journal, sums).add()
+    await _add_billing(run, gateway, journal, sums)
     groups = list(sums.groups(names))
     return ImportTally(
         arranged(groups),
@@ -149,82 +150,53 @@ def _stated(groups: Mapping[str, str]) -> Decimal | None:
 # ---- the billing ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A subscriber of the billing who is in the table: its groups there, and the item of its opening balance."""
-
-    member: FolderMember
-    groups: Mapping[str, str]
-    entry: Item | None
-
-    @property
-    def gap(self) -> Decimal:
-        """By how much its balance is another one than its row says."""
-        stated = _stated(self.groups)
-        return Decimal(0) if stated is None else self.member.balance - stated
-
-
-@dataclass(frozen=True, slots=True)
-class _Billing:
-    """Adds the billing's side."""
-
-    run: Run
-    gateway: Gateway
-    journal: Journal
-    sums: _Sums
-
-    async def add(self) -> None:
-        keys, after = self.sums.keys(TallyKind.FOLDER), 0
-        folders = frozenset(int(key) for key in keys if key.isdecimal())
-        while page := await self._page(folders, after):
-            after = page[-1].id
-            await self._add(page, of_folders=True)
-        if "" in keys:
-            async for items in self.journal.each_page(self.run, _COUNTED):
-                await self._add(await self._without_folder(items), of_folders=False)
-
-    async def _page(self, folders: frozenset[int], after: int) -> Sequence[FolderMember]:
-        return await self.gateway.read(lambda database: page_of_folders(database, folders, after=after, size=PAGE))
-
-    async def _without_folder(self, items: Sequence[Item]) -> Sequence[FolderMember]:
-        """The subscribers of rows that name no folder, wherever the billing has put them."""
+async def _add_billing(run: Run, gateway: Gateway, journal: Journal, sums: _Sums) -> None:
+    keys, after = sums.keys(TallyKind.FOLDER), 0
+    folders = frozenset(int(key) for key in keys if key.isdecimal())
+    while page := await gateway.read(partial(page_of_folders, folders=folders, after=after, size=PAGE)):
+        after = page[-1].id
+        await _add_page(page, run, gateway, journal, sums, of_folders=True)
+    if "" not in keys:
+        return
+    async for items in journal.each_page(run, _COUNTED):
+        # The subscribers of rows that name no folder, wherever the billing has put them.
         payloads = [(item, payload_of(item)) for item in items]
         numbers = {
             item.lane.removeprefix(LANE)
             for item, payload in payloads
             if payload.step == Step.SUBSCRIBER and not payload.groups.get(TallyKind.FOLDER)
         }
-        return await self.gateway.read(lambda database: members_by_numbers(database, numbers)) if numbers else []
+        if numbers:
+            page = await gateway.read(partial(members_by_numbers, numbers=numbers))
+            await _add_page(page, run, gateway, journal, sums, of_folders=False)
 
-    async def _add(self, page: Sequence[FolderMember], *, of_folders: bool) -> None:
-        keys = [_key(one, step) for one in page for step in (Step.SUBSCRIBER, Step.BALANCE)]
-        items = {one.key: one for one in await self.journal.items_by_key(self.run, keys)}
-        known = []
-        for one in page:
-            item = items.get(_key(one, Step.SUBSCRIBER))
-            if item is None or item.state is State.REPLACED:
-                self._add_extra(one)
-            else:
-                groups = payload_of(item).groups
-                if of_folders is bool(groups.get(TallyKind.FOLDER)):
-                    known.append(_Known(one, groups, items.get(_key(one, Step.BALANCE))))
-        differing = [one for one in known if one.gap]
-        latest = await newest(self.gateway, [one.member.id for one in differing]) if differing else {}
-        for subscriber in known:
-            self._add_known(subscriber, latest)
 
-    def _add_extra(self, one: FolderMember) -> None:
-        self.sums.add(TallyKind.FOLDER, str(one.folder or ""), "extra", one.balance)
-        self.sums.extra += 1
-        if len(self.sums.first_extra) < MAX_EXTRA:
-            extra = ExtraSubscriber(one.id, one.contract_number, one.name, one.folder, one.balance)
-            self.sums.first_extra.append(extra)
-
-    def _add_known(self, one: _Known, latest: Mapping[int, int]) -> None:
-        member = one.member
-        answer = one.entry.answer if one.entry else None
-        was_moved = bool(one.gap and answer and answer.isdecimal() and latest[member.id] > int(answer))
-        has_balance = _stated(one.groups) is not None
+async def _add_page(
+    page: Sequence[FolderMember], run: Run, gateway: Gateway, journal: Journal, sums: _Sums, *, of_folders: bool
+) -> None:
+    keys = [_key(one, step) for one in page for step in (Step.SUBSCRIBER, Step.BALANCE)]
+    items = {one.key: one for one in await journal.items_by_key(run, keys)}
+    known: list[tuple[FolderMember, Mapping[str, str], Decimal]] = []
+    for one in page:
+        item = items.get(_key(one, Step.SUBSCRIBER))
+        if item is None or item.state is State.REPLACED:
+            sums.add(TallyKind.FOLDER, str(one.folder or ""), "extra", one.balance)
+            sums.extra += 1
+            if len(sums.first_extra) < MAX_EXTRA:
+                extra = ExtraSubscriber(one.id, one.contract_number, one.name, one.folder, one.balance)
+                sums.first_extra.append(extra)
+            continue
+        own = payload_of(item).groups
+        if of_folders is bool(own.get(TallyKind.FOLDER)):
+            stated = _stated(own)
+            # By how much its balance is another one than its row says.
+            known.append((one, own, Decimal(0) if stated is None else one.balance - stated))
+    differing = [member.id for member, _, gap in known if gap]
+    latest = await newest(gateway, differing) if differing else {}
+    for member, groups, gap in known:
+        entry = items.get(_key(member, Step.BALANCE))
+        answer = entry.answer if entry else None
+        was_moved = bool(gap and answer and answer.isdecimal() and latest[member.id] > int(answer))
         there = {
             TallyKind.FOLDER: member.folder,
             TallyKind.TARIFF: member.tariff,
@@ -232,10 +204,10 @@ class _Billing:
         }
         for kind, key in there.items():
             # What a row does not say of its subscriber is not compared.
-            group = str(key or "") if one.groups.get(kind) else ""
-            self.sums.add(kind, group, "billing", member.balance if has_balance else None)
+            group = str(key or "") if groups.get(kind) else ""
+            sums.add(kind, group, "billing", None if _stated(groups) is None else member.balance)
             if was_moved:
-                self.sums.add(kind, group, "moved", one.gap)
+                sums.add(kind, group, "moved", gap)
 
 
 def _key(one: FolderMember, step: Step) -> str:

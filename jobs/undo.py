@@ -20,16 +20,7 @@ from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
-from jobs.effects.before_image import (
-    Mate,
-    at_its_place,
-    left_by_adding,
-    replaced_by,
-    shares_place,
-    value_before_run,
-)
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entered_operations import leave_unproven
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, Mate, before_run, leave_unproven, shares_place
 from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
@@ -74,17 +65,18 @@ class EarlierItems(Source):
         number = None if after is None else int(after)
         while items := anyio.from_thread.run(self._page, number):
             number = items[-1].number
-            yield RowPage(tuple(_row(self.run, item) for item in items), (), str(number))
+            yield RowPage(tuple(ItemRow(None, self._cells(item), item=item) for item in items), (), str(number))
+
+    def _cells(self, item: Item) -> tuple[str, ...]:
+        amount = "" if item.amount is None else format(item.amount, "f")
+        return (self.run.name, str(item.number), item.key, item.label, amount, item.answer or "")
 
     async def _page(self, after: int | None) -> list[Item]:
-        if self.last_first:
-            return await self._page_of_whole_lanes(after)
-        return await self.journal.in_effect(self.run, after=after or 0, size=_PAGE)
-
-    async def _page_of_whole_lanes(self, before: int | None) -> list[Item]:
-        """A page that ends with the end of a lane: the steps of a subscriber are taken back together."""
         size = _PAGE
-        while len(items := await self.journal.in_effect_last_first(self.run, before=before, size=size)) == size:
+        if not self.last_first:
+            return await self.journal.in_effect(self.run, after=after or 0, size=size)
+        # A page ends with the end of a lane: the steps of a subscriber are taken back together.
+        while len(items := await self.journal.in_effect_last_first(self.run, before=after, size=size)) == size:
             last = items[-1].lane
             while items and items[-1].lane == last:
                 items.pop()
@@ -124,22 +116,36 @@ class UndoJob(BillingJob):
 
         The undo of an undo restores what was taken back, unless another run has entered it again since.
         """
-        known = [_taken(self._source.run, row) for row in rows]
-        if self._takes_unproven:
-            known = [replace(one, unproven=False) for one in known]
-        taken = await self._with_mates(known)
+        taken = await self._with_mates([self._taken(row) for row in rows])
         prepared = await self.effect.take_back(taken)
-        items: Sequence[NewItem | Refusal] = prepared.items
-        if anew := await self._journal.entered_anew([one.item_id for one in taken]):
-            items = [_skip_entered_again(item, anew) for item in prepared.items]
-        if unproven := {one.item_id: one for one in taken if one.unproven}:
-            items = [
-                leave_unproven(unproven[item.undoes], item)
-                if isinstance(item, NewItem) and item.undoes in unproven
-                else item
-                for item in items
-            ]
+        anew = await self._journal.entered_anew([one.item_id for one in taken])
+        unproven = {one.item_id: one for one in taken if one.unproven}
+        items: list[NewItem | Refusal] = []
+        for item in prepared.items:
+            if item.undoes in anew and item.skip_reason is None:
+                again = said("entered anew since: run {run} has this row again", run=anew[item.undoes])
+                item = replace(item, skip_reason=again)  # noqa: PLW2901 - the item of that row
+            items.append(leave_unproven(unproven[item.undoes], item) if item.undoes in unproven else item)
         return Prepared.of([*items, *prepared.refusals])
+
+    def _taken(self, row: Row) -> ItemToUndo:
+        if not isinstance(row, ItemRow):
+            raise TypeError(f"no row of an earlier run: {row}")
+        item = row.item
+        in_effect = item.state.in_effect
+        return ItemToUndo(
+            item_id=item.item_id,
+            number=item.number,
+            key=f"{self._source.run.name}/{item.number}",
+            label=item.label,
+            payload=payload_of(item),
+            amount=item.amount,
+            answer=item.answer,
+            cells=row.cells,
+            lane=item.lane,
+            unproven=item.unproven and in_effect and not self._takes_unproven,
+            unanswered=not in_effect,
+        )
 
     async def follows_lost_calls(self) -> bool:
         """Whether rows of the run may have an effect of which no answer has told."""
@@ -176,7 +182,15 @@ class UndoJob(BillingJob):
         mates: defaultdict[str, list[Mate]] = defaultdict(list)
         for item in shared:
             mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id not in taken_back))
-        return [_with_values_before(one, mates[one.lane]) if one.lane in mates else one for one in taken]
+        known: list[ItemToUndo] = []
+        for one in taken:
+            if one.lane not in mates:
+                known.append(one)
+                continue
+            before = before_run(one.number, one.payload, mates[one.lane])
+            payload = msgspec.structs.replace(one.payload, was=dict(before.was))
+            known.append(replace(one, payload=payload, later=before.later, left=before.left))
+        return known
 
 
 async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str, str], catalogue: Catalogue) -> Job:
@@ -219,45 +233,3 @@ def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:
     return replace(
         entries, marked=tuple(one for one in entries.marked if one.amount == amount), unmarked="", replaced=()
     )
-
-
-def _skip_entered_again(item: NewItem, anew: Mapping[int, str]) -> NewItem:
-    name = anew.get(item.undoes) if item.undoes is not None and item.skip_reason is None else None
-    if name is None:
-        return item
-    return replace(item, skip_reason=said("entered anew since: run {run} has this row again", run=name))
-
-
-def _with_values_before(one: ItemToUndo, mates: Sequence[Mate]) -> ItemToUndo:
-    there = at_its_place(one.payload, mates)
-    was = dict(value_before_run(one.number, one.payload, there))
-    return replace(
-        one,
-        payload=msgspec.structs.replace(one.payload, was=was),
-        later=replaced_by(one.number, there),
-        left=left_by_adding(there),
-    )
-
-
-def _taken(run: Run, row: Row) -> ItemToUndo:
-    if not isinstance(row, ItemRow):
-        raise TypeError(f"no row of an earlier run: {row}")
-    item = row.item
-    return ItemToUndo(
-        item_id=item.item_id,
-        number=item.number,
-        key=f"{run.name}/{item.number}",
-        label=item.label,
-        payload=payload_of(item),
-        amount=item.amount,
-        answer=item.answer,
-        cells=row.cells,
-        lane=item.lane,
-        unproven=item.unproven and item.state.in_effect,
-        unanswered=not item.state.in_effect,
-    )
-
-
-def _row(run: Run, item: Item) -> ItemRow:
-    amount = "" if item.amount is None else format(item.amount, "f")
-    return ItemRow(None, (run.name, str(item.number), item.key, item.label, amount, item.answer or ""), item=item)

@@ -19,8 +19,8 @@ from jobs.access.objects import describe_fields
 from jobs.access.operations import enters_balance, two_decimals
 from jobs.access.payload import ACCOUNT, Payload, decode_payload, payload_of
 from jobs.access.vault import mask_secrets
-from jobs.effects.before_image import changed_meanwhile, shares_place
 from jobs.effects.creatable_models import BALANCE
+from jobs.effects.effect import changed_meanwhile, shares_place
 from jobs.effects.set_fields import rules_of
 from jobs.spec.spec import CREATE, DELETE, SET
 from jobs.spec.words import IMPORT
@@ -151,7 +151,14 @@ def _earlier(items: Sequence[Item], known: dict[str, PendingBefore]) -> dict[int
 
 def _change_of(item: Item, before: PendingBefore | None, profile: Profile) -> RowChange:
     payload = payload_of(item)
-    kind = _kind_of(payload)
+    methods = dict(payload.steps)
+    if payload.step and (CREATE in methods or not payload.was):
+        # A new object, or a field of one that the run itself creates.
+        kind = ChangeKind.NEW
+    elif SET in methods or (enters_balance(payload) and BALANCE in payload.was):
+        kind = ChangeKind.CHANGED
+    else:
+        kind = ChangeKind.REMOVED if DELETE in methods else ChangeKind.NEW
     if BALANCE in payload.was and _SUM in payload.wanted:
         fields: tuple[FieldChange, ...] = (_balance(payload, before, profile),)
     else:
@@ -163,16 +170,6 @@ def _change_of(item: Item, before: PendingBefore | None, profile: Profile) -> Ro
     if fields and fields[0].name == BALANCE and not payload.step:
         model, key = "AdminAccounts", f"id {item.lane.removeprefix(ACCOUNT)}"
     return RowChange(item, payload, model, key or describe_fields(payload.key), kind, fields, before is None)
-
-
-def _kind_of(payload: Payload) -> ChangeKind:
-    methods = dict(payload.steps)
-    if payload.step and (CREATE in methods or not payload.was):
-        # A new object, or a field of one that the run itself creates.
-        return ChangeKind.NEW
-    if SET in methods or (enters_balance(payload) and BALANCE in payload.was):
-        return ChangeKind.CHANGED
-    return ChangeKind.REMOVED if DELETE in methods else ChangeKind.NEW
 
 
 def _fields(payload: Payload, kind: ChangeKind, earlier: PendingBefore | None) -> Iterator[FieldChange]:

@@ -150,6 +150,7 @@ def stored_value(field: str, value: object) -> str | None:
 
 _sql: Final = partial(sql_block, "objects", folder="billing.directory")
 _FROM: Final = "from "
+_OF_ABONENT: Final = "abonent__account_id"
 
 
 Key: TypeAlias = Mapping[str, str]
@@ -177,9 +178,9 @@ class Model:
     """How objects of a model are read from the database: the statement of `objects.sql`, its fields, its keys.
 
     `columns` has the expression of each field, with the aliases of the statement; fields whose columns the billing
-    lacks are left out. `keys` has the fields by which objects are found, each with the end of the statement for it,
-    which may begin with a `from` of its own; `owner` is the path from an object to its account in REST, "" without
-    one; `commented` is the end of the statement that searches the comments and a value, "" without comments.
+    lacks are left out. `keys` has the fields by which objects are found, each with the end of the statement for it;
+    `owner` is the path from an object to its account in REST, "" without one; `commented` is the end of the statement
+    that searches the comments and a value, "" without comments.
     """
 
     statement: str
@@ -205,19 +206,31 @@ class Model:
     def selecting(self, fields: Sequence[str], end: str) -> SqlStatement:
         """The statement for these fields of the objects that one of its ends finds."""
         columns = ", ".join(self.columns[field] for field in fields)
-        head, tail = _sql(self.statement).text, _sql(end).text
-        if tail.startswith(_FROM):
+        head = _sql(self.statement).text
+        if end.startswith(_FROM):
             head = head.partition(f"\n{_FROM}")[0]
-        return SqlStatement(end, f"{head.replace('{columns}', columns)}\n{tail}", ours=True)
+        return SqlStatement(self.statement, f"{head.replace('{columns}', columns)}\n{end}", ours=True)
 
 
-def _model(name: str, alias: str, fields: str, /, owner: str = "", commented: str = "", **keys: str) -> Model:
-    """A model; `fields` are columns of the alias, or `field:expression`."""
-    pairs = [field.partition(":") for field in fields.split()]
-    columns = {field: expression or f"{alias}.{field}" for field, _, expression in pairs}
+def _model(name: str, alias: str, fields: str, keys: str, owner: str = "", commented: str = "") -> Model:
+    """A model; `fields` are columns of the alias, or `field:expression`.
+
+    `keys` are fields, or `field:end` of those whose objects another end of the statement finds than `by`.
+    """
+    columns = {field: expression or f"{alias}.{field}" for field, _, expression in _pairs(fields)}
     if "balance" in columns:
         columns["balance"] = _sql("balance").text
-    return Model(name, MappingProxyType(columns), MappingProxyType(keys), owner, commented)
+    ends = {
+        key: _sql(end or "by").text.format(key=columns.get(key, f"{alias}.op_id"), alias=alias)
+        for key, _, end in _pairs(keys)
+    }
+    return Model(
+        name, MappingProxyType(columns), MappingProxyType(ends), owner, _sql(commented).text if commented else ""
+    )
+
+
+def _pairs(text: str) -> list[tuple[str, str, str]]:
+    return [one.partition(":") for one in text.split()]
 
 
 MODELS: Final[Mapping[str, Model]] = MappingProxyType(
@@ -227,58 +240,44 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
             "a",
             "id operator_id tarif_id tarif_next_id tarif_next_date need_recalc own_disabled_start own_disabled_end "
             "parent_id name contract_number sms email is_folder deleted",
-            owner="account_id",
-            id="abonents_by_id",
-            contract_number="abonents_by_number",
-            name="abonents_by_name",
+            # No index has the name: only the few names of folders are looked up by it.
+            "id contract_number name",
+            "account_id",
         ),
         "AdminAccounts": _model(
             "accounts",
             "aa",
             'id account_id_abonents:a.id limit:aa."limit" limit_warning balance',
-            owner="id",
-            id="accounts_by_id",
-            account_id_abonents="accounts_by_abonent",
+            "id account_id_abonents:accounts_by_abonent",
+            "id",
         ),
         "Users": _model(
             "users",
             "u",
             "id abonent_id login ip mac pull snatip snat_pull enabled deleted",
-            owner="abonent__account_id",
-            id="users_by_id",
-            abonent_id="users_by_abonent",
-            login="users_by_login",
+            "id abonent_id:live_by login:live_by",
+            _OF_ABONENT,
         ),
         "UsersUsluga": _model(
             "connected",
             "c",
             "id abonent_id usluga_id manager_id comment next_date enabled deleted",
-            owner="abonent__account_id",
-            commented="connected_commented",
-            id="connected_by_id",
-            abonent_id="connected_by_abonent",
+            "id abonent_id:live_by",
+            _OF_ABONENT,
+            "connected_commented",
         ),
-        "Usluga": _model("services", "s", "id name summa operator_id", id="services_by_id"),
+        "Usluga": _model("services", "s", "id name summa operator_id", "id"),
         "FinanceOperations": _model(
             "operations",
             "o",
             "op_id abonent_id op_type_id:o.op_type op_summa op_date descr storno sync1c code1c operator_pay_id_str",
-            owner="abonent__account_id",
-            commented="operations_commented",
-            op_id="operations_by_id",
-            pk="operations_by_id",
-            abonent_id="operations_by_abonent",
+            "op_id pk abonent_id",
+            _OF_ABONENT,
+            "operations_commented",
         ),
-        "AbonentsBlockHistory": _model(
-            "blocks", "h", "id abonent_id time_changed time_del", owner="abonent__account_id", id="blocks_by_id"
-        ),
+        "AbonentsBlockHistory": _model("blocks", "h", "id abonent_id time_changed time_del", "id", _OF_ABONENT),
         "AttributeValues": _model(
-            "attributes",
-            "v",
-            "id abonent_id attribute_id attribute_value",
-            owner="abonent__account_id",
-            id="attributes_by_id",
-            abonent_id="attributes_by_abonent",
+            "attributes", "v", "id abonent_id attribute_id attribute_value", "id abonent_id", _OF_ABONENT
         ),
     }
 )

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from types import MappingProxyType
 from typing import Final
 
 from billing.api.answers import objects
@@ -38,27 +37,19 @@ class NamedObject:
     above: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """How names of a kind are read: the statement, and the fields of the API's model that hold further names."""
-
-    statement: str
-    further: tuple[str, ...] = ()
-
-
-_NAMED: Final[Mapping[str, _Named]] = MappingProxyType(
-    {
-        "Tarif": _Named("tariffs"),
-        "Usluga": _Named("services"),
-        "Folder": _Named("folders", ("parent_id",)),
-        "Operator": _Named("operators"),
-        "Manager": _Named("administrators", ("username",)),
-        "Attribute": _Named("attributes"),
-        "Pool": _Named("pools"),
-        "SnatPool": _Named("pools"),
-    }
-)
-"""By the names of `REFERENCES`."""
+_STATEMENTS: Final[Mapping[str, str]] = {
+    "Tarif": "tariffs",
+    "Usluga": "services",
+    "Folder": "folders",
+    "Operator": "operators",
+    "Manager": "administrators",
+    "Attribute": "attributes",
+    "Pool": "pools",
+    "SnatPool": "pools",
+}
+"""How names of a kind are read, by the names of `REFERENCES`."""
+_FURTHER: Final[Mapping[str, str]] = {"Folder": "parent_id", "Manager": "username"}
+"""The fields of the API's models that tell more of a name."""
 
 
 def in_database(database: Database, kind: str) -> list[NamedObject] | None:
@@ -67,7 +58,7 @@ def in_database(database: Database, kind: str) -> list[NamedObject] | None:
     Raises what `Database.query` raises.
     """
     try:
-        rows = list(islice(database.query(_sql(_NAMED[kind].statement)), MOST))
+        rows = list(islice(database.query(_sql(_STATEMENTS[kind])), MOST))
     except ColumnsMissing:
         return None
     return _objects(rows)
@@ -78,23 +69,22 @@ def calls_for(kind: str) -> Sequence[Call]:
 
     There are none where the model is not known.
     """
-    reference, further = REFERENCES[kind], _NAMED[kind].further
-    if not reference.model:
+    model = REFERENCES[kind].model
+    if not model:
         return ()
     criteria = {"is_folder": 1} if kind == "Folder" else {}
-    wanted = ("id", "name", *further)
-    return filter_(reference.model, criteria, *wanted, "deleted"), filter_(reference.model, criteria, *wanted)
+    wanted = ("id", "name", *([_FURTHER[kind]] if kind in _FURTHER else []))
+    return filter_(model, criteria, *wanted, "deleted"), filter_(model, criteria, *wanted)
 
 
 def of_answer(kind: str, answer: object) -> list[NamedObject]:
     """The named objects of an answer to one of these calls. Raises `UnreadableAnswer`."""
-    return _objects(islice((_row(kind, one) for one in objects(answer)), MOST))
-
-
-def _row(kind: str, found: Mapping[str, object]) -> Sequence[object]:
-    username = found.get("username") if kind == "Manager" else None
-    name = found.get("name") or username
-    return found.get("id", found.get("pk")), name, username, found.get("deleted"), found.get("parent_id")
+    rows: list[Sequence[object]] = []
+    for found in islice(objects(answer), MOST):
+        username = found.get("username") if kind == "Manager" else None
+        name, parent = found.get("name") or username, found.get("parent_id")
+        rows.append((found.get("id", found.get("pk")), name, username, found.get("deleted"), parent))
+    return _objects(rows)
 
 
 def _objects(rows: Iterable[Sequence[object]]) -> list[NamedObject]:
@@ -104,19 +94,15 @@ def _objects(rows: Iterable[Sequence[object]]) -> list[NamedObject]:
         key, names = _whole(found_id), tuple(dict.fromkeys(filter(None, map(_text, (name, another)))))
         if key is not None and names:
             read[key] = (names, str(deleted).casefold() in {"1", "true"}, _whole(parent))
-    own = {key: names[0] for key, (names, _, _) in read.items()}
-    parents = {key: parent for key, (_, _, parent) in read.items()}
-    return [NamedObject(key, names, deleted, _above(key, own, parents)) for key, (names, deleted, _) in read.items()]
-
-
-def _above(key: int, own: Mapping[int, str], parents: Mapping[int, int | None]) -> tuple[str, ...]:
-    """The names of the folders above one; of folders that lie in each other in a ring, each once."""
-    above: dict[int, str] = {}
-    at = parents[key]
-    while at is not None and at in own and at not in above and at != key:
-        above[at] = own[at]
-        at = parents[at]
-    return tuple(reversed(above.values()))
+    named: list[NamedObject] = []
+    for key, (names, deleted, at) in read.items():
+        # Of folders that lie in each other in a ring, each once.
+        above: dict[int, str] = {}
+        while at is not None and at in read and at not in above and at != key:
+            above[at] = read[at][0][0]
+            at = read[at][2]  # noqa: PLW2901 - the folder around it
+        named.append(NamedObject(key, names, deleted, tuple(reversed(above.values()))))
+    return named
 
 
 def _text(value: object) -> str:

@@ -4,7 +4,8 @@ A key has the arguments of `objects.get`: {"account_id_abonents": "5"} or {"abon
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -13,7 +14,7 @@ from billing.api.answers import objects
 from billing.api.calls import Call, filter_
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
-from billing.database.schema import Schema, require
+from billing.database.schema import require
 from billing.database.sql_blocks import sql_block
 from billing.directory.models import (
     LARGEST_ID,
@@ -54,18 +55,24 @@ def from_database(
     Raises `ColumnsMissing` if one of `fields` or of the keys is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    there = known.there(database.schema)
     way_of = {names: _way(known, names) for names in {tuple(key) for key in keys}}
-    _require(database.schema, known, {*fields, *(name for names in way_of for name in names)}.difference(there))
+    there = _there(database, known, {*fields, *(name for names in way_of for name in names)})
     wanted = [(way := way_of[tuple(key)], key[way]) for key in keys]
     ways: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for way, value in wanted:
         ways[way][value] = None
-    found = {
-        (way, value): things
-        for way, values in ways.items()
-        for value, things in _read(database, known, there, way, _that_can_be_asked(database, known, way, values))
-    }
+    found: defaultdict[tuple[str, str], list[BillingObject]] = defaultdict(list)
+    for way, values in ways.items():
+        statement = known.selecting(there, known.keys[way])
+        own = "op_id" if way == "pk" else way
+        for chunk in chunks(_that_can_be_asked(database, known, way, values)):
+            asked: tuple[str, ...] | tuple[int, ...] = chunk if way in TEXT_KEYS else tuple(map(int, chunk))
+            for row in database.query(statement, {"keys": asked}):
+                thing = _thing(there, row)
+                things = found[way, thing.values[own] or ""]
+                # An account of several subscribers is one object, but the statement has a row for each of them.
+                if way != "id" or not things:
+                    things.append(thing)
     # What was found by its only name has it.
     return [
         [thing for thing in found.get(way, ()) if len(key) == 1 or meets_key(key, thing)]
@@ -84,8 +91,7 @@ def commented(
     Raises `ColumnsMissing` if one of `fields` is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    there = known.there(database.schema)
-    _require(database.schema, known, set(fields).difference(there))
+    there = _there(database, known, fields)
     statement = known.selecting(there, known.commented)
     found: list[BillingObject] = []
     for chunk in chunks(dict.fromkeys(wanted)):
@@ -95,25 +101,12 @@ def commented(
     return found
 
 
-def _require(schema: Schema, model: Model, fields: Collection[str]) -> None:
-    require(schema, (column for name in fields if name in model.columns for column in model.needs(name)))
-
-
-def _read(
-    database: Database, model: Model, there: Sequence[str], way: str, values: Collection[str]
-) -> Iterator[tuple[str, list[BillingObject]]]:
-    wanted = model.selecting(there, model.keys[way])
-    own = "op_id" if way == "pk" else way
-    by_value: defaultdict[str, list[BillingObject]] = defaultdict(list)
-    for chunk in chunks(values):
-        keys: tuple[str, ...] | tuple[int, ...] = chunk if way in TEXT_KEYS else tuple(map(int, chunk))
-        for row in database.query(wanted, {"keys": keys}):
-            thing = _thing(there, row)
-            found = by_value[thing.values[own] or ""]
-            # An account of several subscribers is one object, but the statement has a row for each of them.
-            if way != "id" or not found:
-                found.append(thing)
-    yield from by_value.items()
+def _there(database: Database, model: Model, fields: Collection[str]) -> tuple[str, ...]:
+    """All fields of a model that this billing has. Raises `ColumnsMissing` for one of these that it lacks."""
+    there = model.there(database.schema)
+    lacking = [name for name in fields if name not in there and name in model.columns]
+    require(database.schema, (column for name in lacking for column in model.needs(name)))
+    return there
 
 
 def _thing(fields: Sequence[str], row: DatabaseRow) -> BillingObject:
@@ -182,27 +175,19 @@ def of_answer(
     Raises `UnreadableAnswer` if one of `fields` is missing: nothing is guessed.
     """
     owner = MODELS[model].owner if model in MODELS else ""
-    answered = objects(result)
-    return [
-        _answered(model, key, (*fields, *(name for name in besides if name in found)), found, owner)
-        for found in answered
-    ]
-
-
-def _answered(
-    model: str, key: Key, fields: Collection[str], found: Mapping[str, object], owner: str
-) -> BillingObject:
-    missing = [name for name in fields if name not in found]
-    if missing:
-        raise UnreadableAnswer(
-            "The billing was asked for {model}, and its answer has no {fields}.", model=model, fields=tuple(missing)
-        )
-    values, faults = read_values(((name, found[name]) for name in fields), _of_answer)
-    abonent = (
-        key.get("account_id_abonents") or found.get("abonent_id") or (key.get("id") if model == "Abonents" else "")
-    )
     label = " ".join(str(value) for value in key.values())
-    return BillingObject(_whole(abonent), _whole(_follow(found, owner)), label, values, faults)
+    read: list[BillingObject] = []
+    for found in objects(result):
+        if missing := tuple(name for name in fields if name not in found):
+            raise UnreadableAnswer(
+                "The billing was asked for {model}, and its answer has no {fields}.", model=model, fields=missing
+            )
+        told = (*fields, *(name for name in besides if name in found))
+        values, faults = read_values(((name, found[name]) for name in told), _of_answer)
+        own = key.get("id") if model == "Abonents" else ""
+        abonent = key.get("account_id_abonents") or found.get("abonent_id") or own
+        read.append(BillingObject(_whole(abonent), _whole(_follow(found, owner)), label, values, faults))
+    return read
 
 
 def _of_answer(name: str, value: object) -> str | None:
@@ -287,16 +272,17 @@ def has_table(database: Database, reference: Reference) -> bool:
 
 def there_of(database: Database, reference: Reference, ids: Collection[int]) -> set[int]:
     """The ids that exist or are in use. Raises what `Database.query` raises."""
-    found: set[int] = set()
-    if has_table(database, reference):
-        found |= _found(database, reference.statement, ids)
+
+    def found_by(name: str, left: Collection[int]) -> set[int]:
+        wanted = sql_block("references", name, "billing.directory")
+        return {key for chunk in chunks(sorted(left)) for (key,) in database.query(wanted, {"keys": chunk})}
+
+    found = found_by(reference.statement, ids) if has_table(database, reference) else set()
     left = set(ids) - found
     if reference.in_use and left:
-        try:
-            found |= _found(database, reference.in_use, left)
-        except ColumnsMissing:
-            # Without these columns fewer ids are known.
-            return found
+        # Without these columns fewer ids are known.
+        with suppress(ColumnsMissing):
+            found |= found_by(reference.in_use, left)
     return found
 
 
@@ -314,8 +300,3 @@ def is_there(reference: Reference, answer: object) -> bool:
 
 
 _SET: Final = frozenset({"1", "true"})
-
-
-def _found(database: Database, name: str, ids: Collection[int]) -> set[int]:
-    wanted = sql_block("references", name, "billing.directory")
-    return {key for chunk in chunks(sorted(ids)) for (key,) in database.query(wanted, {"keys": chunk})}

@@ -1,21 +1,17 @@
 -- Objects of a model as they are now. Each statement selects the subscriber, the account and the label of the object,
--- and in place of {columns} the fields of `billing.directory.models.MODELS` that exist. `…_by_…` and `…_commented`
--- are the ends of the statements; one with a `from` of its own replaces that of the statement. Money is scaled by 10^10
--- and addresses are integers, as they are stored.
+-- and in place of {columns} the fields of `billing.directory.models.MODELS` that exist. `by`, `live_by`, `…_by_…` and
+-- `…_commented` are the ends of the statements, for the field in place of {key}; one with a `from` of its own replaces
+-- that of the statement. Money is scaled by 10^10 and addresses are integers, as they are stored.
+
+-- name: by
+where {key} in (:keys)
+
+-- name: live_by
+where {key} in (:keys) and {alias}.deleted = 0
 
 -- name: abonents
 select a.id, a.account_id, [coalesce(a.contract_number, a.name)|a.contract_number|a.name|null], {columns}
 from abonents a
-
--- name: abonents_by_id
-where a.id in (:keys)
-
--- name: abonents_by_number
-where a.contract_number in (:keys)
-
--- name: abonents_by_name
--- No index has it: only the few names of folders are looked up by it.
-where a.name in (:keys)
 
 -- name: accounts
 select a.id, aa.id, [coalesce(a.contract_number, a.name)|a.contract_number|a.name|null], {columns}
@@ -24,9 +20,6 @@ left join abonents a on a.account_id = aa.id and a.deleted = 0
 
 -- name: balance
 cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0))
-
--- name: accounts_by_id
-where aa.id in (:keys)
 
 -- name: accounts_by_abonent
 -- From the subscribers: Firebird up to 4 keeps the order of an outer join, and would read all accounts for each page.
@@ -39,25 +32,10 @@ select u.abonent_id, a.account_id, [u.login|null], {columns}
 from users u
 left join abonents a on a.id = u.abonent_id
 
--- name: users_by_id
-where u.id in (:keys)
-
--- name: users_by_abonent
-where u.abonent_id in (:keys) and u.deleted = 0
-
--- name: users_by_login
-where u.login in (:keys) and u.deleted = 0
-
 -- name: connected
 select c.abonent_id, a.account_id, [coalesce(a.contract_number, a.name)|a.contract_number|a.name|null], {columns}
 from users_usluga c
 left join abonents a on a.id = c.abonent_id
-
--- name: connected_by_id
-where c.id in (:keys)
-
--- name: connected_by_abonent
-where c.abonent_id in (:keys) and c.deleted = 0
 
 -- name: connected_commented
 where c.abonent_id in (:keys) and (c.comment containing :text or c.usluga_id in (:values))
@@ -66,19 +44,10 @@ where c.abonent_id in (:keys) and (c.comment containing :text or c.usluga_id in 
 select null, null, [s.name|null], {columns}
 from usluga s
 
--- name: services_by_id
-where s.id in (:keys)
-
 -- name: operations
 select o.abonent_id, a.account_id, [coalesce(a.contract_number, a.name)|a.contract_number|a.name|null], {columns}
 from finance_operations o
 left join abonents a on a.id = o.abonent_id
-
--- name: operations_by_id
-where o.op_id in (:keys)
-
--- name: operations_by_abonent
-where o.abonent_id in (:keys)
 
 -- name: operations_commented
 where o.abonent_id in (:keys) and (o.descr containing :text or o.op_summa in (:values))
@@ -88,16 +57,7 @@ select h.abonent_id, a.account_id, [coalesce(a.contract_number, a.name)|a.contra
 from abonents_block_history h
 left join abonents a on a.id = h.abonent_id
 
--- name: blocks_by_id
-where h.id in (:keys)
-
 -- name: attributes
 select v.abonent_id, a.account_id, [coalesce(a.contract_number, a.name)|a.contract_number|a.name|null], {columns}
 from attribute_values v
 left join abonents a on a.id = v.abonent_id
-
--- name: attributes_by_id
-where v.id in (:keys)
-
--- name: attributes_by_abonent
-where v.abonent_id in (:keys)

@@ -15,7 +15,7 @@ from billing.api.calls import Call, filter_
 from billing.contract_numbers import Search, Suggestion
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
-from billing.database.sql_blocks import Values, sql_block
+from billing.database.sql_blocks import sql_block
 from billing.directory.models import OPENING_BALANCE, plain_value, stored_value
 from billing.errors import ColumnsMissing, UnreadableAnswer
 from billing.money import stored_roubles
@@ -40,41 +40,21 @@ class Operation:
     day: str = ""
 
 
-def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> Iterator[Operation]:
+def rows(database: Database, name: str, keys: Iterable[int | str], **values: int) -> list[DatabaseRow]:
+    """The rows of a statement of subscribers.sql for these keys, each asked for once."""
+    return [
+        row for chunk in chunks(dict.fromkeys(keys)) for row in database.query(_sql(name), {"keys": chunk, **values})
+    ]
+
+
+def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> list[Operation]:
     """All operations of one type of these subscribers, reversed ones too."""
-    for chunk in chunks(dict.fromkeys(ids)):
-        yield from map(_operation, database.query(_sql("of_abonents"), {"ids": chunk, "type": op_type}))
+    return [_operation(row) for row in rows(database, "of_abonents", ids, type=op_type)]
 
 
-def since(database: Database, ids: Iterable[int], after: int) -> Iterator[tuple[int, Operation]]:
+def since(database: Database, ids: Iterable[int], after: int) -> list[tuple[int, Operation]]:
     """The operations with an id above `after` on the account of each of these subscribers, with the subscriber."""
-    for chunk in chunks(dict.fromkeys(ids)):
-        for own, *operation in database.query(_sql("since"), {"ids": chunk, "after": after}):
-            yield own, _operation(operation)
-
-
-def newest_on_account(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The id of the last operation on the account of each of these subscribers that has one."""
-    for chunk in chunks(dict.fromkeys(ids)):
-        for row in database.query(_sql("newest_on_account"), {"ids": chunk}):
-            abonent, op_id = row
-            yield abonent, op_id
-
-
-def of_accounts(database: Database, accounts: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Pairs of an account and a subscriber, for all subscribers of these accounts, deleted ones too."""
-    for chunk in chunks(dict.fromkeys(accounts)):
-        for row in database.query(_sql("of_accounts"), {"accounts": chunk}):
-            account, abonent = row
-            yield account, abonent
-
-
-def newest(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The id of the last operation, of any type, of each of these subscribers that has one."""
-    for chunk in chunks(dict.fromkeys(ids)):
-        for row in database.query(_sql("newest"), {"ids": chunk}):
-            abonent, op_id = row
-            yield abonent, op_id
+    return [(own, _operation(row)) for own, *row in rows(database, "since", ids, after=after)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +70,17 @@ class Abonent:
     account_id: int | None
 
 
-def by_ids(database: Database, ids: Iterable[int]) -> Iterator[Abonent]:
+def by_ids(database: Database, ids: Iterable[int]) -> list[Abonent]:
     """The subscribers with these ids in any order, also folders and deleted ones; unknown ids are left out."""
-    for chunk in chunks(dict.fromkeys(ids)):
-        yield from map(_abonent, database.query(_sql("by_ids"), {"ids": chunk}))
+    return [_abonent(row) for row in rows(database, "by_ids", ids)]
 
 
-def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[Abonent]:
+def by_contract_numbers(database: Database, numbers: Iterable[str]) -> list[Abonent]:
     """The subscribers with these numbers, also folders and deleted ones; a number can occur twice, once deleted.
 
     The database compares numbers exactly, except for trailing spaces.
     """
-    for chunk in chunks(_possible(database, numbers)):
-        yield from map(_abonent, database.query(_sql("by_contract_numbers"), {"numbers": chunk}))
+    return [_abonent(row) for row in rows(database, "by_contract_numbers", _possible(database, numbers))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,26 +101,19 @@ def page_of_folders(
 ) -> list[FolderMember]:
     """Up to `size` subscribers of these folders with ids after `after`, by id."""
     # More folders than one statement names are read side by side: what is beyond the page is read again.
-    found: list[FolderMember] = []
-    for chunk in chunks(sorted(folders)):
-        values: Values = {"folders": chunk, "after": after, "size": size}
-        found += map(_member, database.query(_sql("in_folders"), values))
+    found = [_member(row) for row in rows(database, "in_folders", sorted(folders), after=after, size=size)]
     return sorted(found, key=lambda one: one.id)[:size]
 
 
 def members_by_numbers(database: Database, numbers: Collection[str]) -> list[FolderMember]:
     """The live subscribers with these contract numbers, in whatever folder they are."""
-    found: list[FolderMember] = []
-    for chunk in chunks(_possible(database, numbers)):
-        found += map(_member, database.query(_sql("members_by_numbers"), {"numbers": chunk}))
+    found = [_member(row) for row in rows(database, "members_by_numbers", _possible(database, numbers))]
     return [one for one in found if one.contract_number in numbers]
 
 
-def balances(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, Decimal]]:
+def balances(database: Database, ids: Iterable[int]) -> dict[int, Decimal]:
     """The present balance of each of these subscribers that has an account: ostatok + debit − credit."""
-    for chunk in chunks(dict.fromkeys(ids)):
-        for abonent, scaled in database.query(_sql("balances"), {"ids": chunk}):
-            yield abonent, stored_roubles(scaled, _BALANCE)
+    return {abonent: stored_roubles(scaled, _BALANCE) for abonent, scaled in rows(database, "balances", ids)}
 
 
 def within(database: Database, folder: int, n: int) -> Iterator[str]:

@@ -4,13 +4,13 @@
 -- name: by_ids
 select a.id, [a.contract_number|null], [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
 from abonents a
-where a.id in (:ids)
+where a.id in (:keys)
 
 -- name: by_contract_numbers
 -- A number can occur twice, once deleted.
 select a.id, a.contract_number, [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
 from abonents a
-where a.contract_number in (:numbers)
+where a.contract_number in (:keys)
 order by a.contract_number, a.id
 
 -- name: contract_numbers
@@ -30,7 +30,7 @@ select a.id,
        cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0))
 from abonents a
 left join admin_accounts aa on aa.id = a.account_id
-where a.id in (:ids) and aa.id is not null
+where a.id in (:keys) and aa.id is not null
 
 -- name: within
 -- The first few of a folder's subscribers and folders.
@@ -41,21 +41,21 @@ where a.parent_id = :folder and a.deleted = 0
 -- name: of_abonents
 select f.op_id, f.abonent_id, f.op_type, f.op_summa, [f.descr|null], f.storno, [f.op_date|null]
 from finance_operations f
-where f.abonent_id in (:ids) and f.op_type = :type
+where f.abonent_id in (:keys) and f.op_type = :type
 order by f.abonent_id, f.op_id
 
 -- name: of_accounts
 -- The subscribers of these accounts.
 select a.account_id, a.id
 from abonents a
-where a.account_id in (:accounts)
+where a.account_id in (:keys)
 order by a.account_id, a.id
 
 -- name: newest
 -- The sum keeps Firebird from walking along the whole index of the subscribers.
 select f.abonent_id + 0, max(f.op_id)
 from finance_operations f
-where f.abonent_id in (:ids)
+where f.abonent_id in (:keys)
 group by f.abonent_id + 0
 
 -- name: newest_on_account
@@ -64,7 +64,7 @@ select own.id + 0, max(f.op_id)
 from abonents own
 left join abonents a on a.account_id = own.account_id
 left join finance_operations f on f.abonent_id = a.id
-where own.id in (:ids) and f.op_id is not null
+where own.id in (:keys) and f.op_id is not null
 group by own.id + 0
 
 -- name: since
@@ -74,7 +74,7 @@ select own.id, f.op_id, f.abonent_id, f.op_type, f.op_summa, [f.descr|null], f.s
 from abonents own
 left join abonents a on a.account_id = own.account_id
 left join finance_operations f on f.abonent_id = a.id
-where own.id in (:ids) and coalesce(f.op_id, 0) > :after
+where own.id in (:keys) and coalesce(f.op_id, 0) > :after
 order by own.id, f.op_id
 
 -- name: in_folders
@@ -83,7 +83,7 @@ select first :size a.id, a.contract_number, [a.name|null], a.parent_id, [a.tarif
        cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0))
 from abonents a
 left join admin_accounts aa on aa.id = a.account_id
-where a.id > :after and a.is_folder = 0 and a.deleted = 0 and a.parent_id in (:folders)
+where a.id > :after and a.is_folder = 0 and a.deleted = 0 and a.parent_id in (:keys)
 order by a.id
 
 -- name: members_by_numbers
@@ -92,4 +92,4 @@ select a.id, a.contract_number, [a.name|null], a.parent_id, [a.tarif_id|null], [
        cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0))
 from abonents a
 left join admin_accounts aa on aa.id = a.account_id
-where a.contract_number in (:numbers) and a.is_folder = 0 and a.deleted = 0
+where a.contract_number in (:keys) and a.is_folder = 0 and a.deleted = 0

@@ -5,10 +5,9 @@ The stacks hold work that the billing has accepted and not yet done [D, V]: a sa
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from billing.database.database import Database, chunks
 from billing.database.sql_blocks import SqlStatement, sql_block
@@ -62,8 +61,7 @@ def count_waiting(stack: str) -> SqlStatement:
     return _sql(stack)
 
 
-@dataclass(frozen=True, slots=True)
-class Stacks:
+class Stacks(NamedTuple):
     """The number of rows in `ACCOUNT_STACK` and `EVENTS_STACK_COMPACT`."""
 
     accounts: int
@@ -72,10 +70,9 @@ class Stacks:
     @property
     def described(self) -> str:
         """What the stacks hold, "" for nothing: "ACCOUNT_STACK holds 12 entries"."""
-        held = {"ACCOUNT_STACK": self.accounts, "EVENTS_STACK_COMPACT": self.events}
         texts = [
             counted("{stack} holds {n} entry", "{stack} holds {n} entries", count, stack=name)
-            for name, count in held.items()
+            for name, count in zip(STACKS, self, strict=False)
             if count
         ]
         return enumerated(texts) if texts[1:] else next(iter(texts), "")
@@ -87,7 +84,6 @@ def depth(database: Database) -> Stacks:
     return Stacks(accounts, events)
 
 
-_OF_ACCOUNTS: Final = ("ACCOUNT_STACK", "ACCOUNT_ID")
 _OF_ABONENTS: Final = ("EVENTS_STACK_COMPACT", "ABONENT_ID")
 
 
@@ -102,7 +98,8 @@ def waiting_for(database: Database, *, accounts: Iterable[int], abonents: Iterab
     if new and events < total.events and database.schema.has(*_OF_ABONENTS):
         ((unknown,),) = database.query(_sql("waits_for_new"))
         events += unknown
-    return Stacks(_concerning(database, total.accounts, _OF_ACCOUNTS, "waits_for_accounts", accounts), events)
+    of_accounts = ("ACCOUNT_STACK", "ACCOUNT_ID")
+    return Stacks(_concerning(database, total.accounts, of_accounts, "waits_for_accounts", accounts), events)
 
 
 def _concerning(database: Database, total: int, column: tuple[str, str], name: str, keys: Iterable[int]) -> int:

@@ -27,7 +27,7 @@ from engine.sources.raw.charset import AUTO
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN, YES
 from jobs.rows.input import Input
-from jobs.rows.key_lists import KeyList, key_list
+from jobs.rows.selection import KeyList, key_list
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import KeyRefused, Toml, check_known

@@ -27,7 +27,7 @@ from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import Catalogue
 from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
-from jobs.rows.key_lists import KeyList, key_list
+from jobs.rows.selection import KeyList, key_list
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of

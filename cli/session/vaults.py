@@ -31,7 +31,7 @@ def vault_in(journal: Journal, batch: str, settings: Settings | None = None) -> 
             keys = keys_of(settings)
         except SettingsRefused as error:
             why = text_of(error)
-    return Vault(SecretTable(journal.kept_secrets, journal.name, keys, why), batch)
+    return SecretTable(journal.kept_secrets, journal.name, keys, why, batch)
 
 
 def keys_of(settings: Settings) -> VaultKeys | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -10,6 +10,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from billing.api.answers import objects
 from billing.api.calls import Call
 from billing.api.client import BillingClient
 from billing.database.database import Database
@@ -30,6 +31,7 @@ from jobs.access.vault import Vault
 from texts.said import said, text_of
 
 Result = TypeVar("Result")
+Looked = TypeVar("Looked", int, str)
 
 
 @dataclass(slots=True)
@@ -74,6 +76,24 @@ class Gateway:
 
         return await anyio.to_thread.run_sync(guarded)
 
+    async def look_for(
+        self,
+        keys: Iterable[Looked],
+        stored: Callable[[Database], Sequence[Result]],
+        call: Callable[[Looked], Call],
+        read: Callable[[Looked, dict[str, object]], Result],
+    ) -> Sequence[Result]:
+        """What these keys find: from the database in bulk, or without one by a call a key, whose objects are `read`.
+
+        Raises `LookUpFailed`.
+        """
+        if self.database is not None:
+            return await self.read(stored)
+        each = list(dict.fromkeys(keys))
+        answers = await self.ask([call(key) for key in each])
+        with as_engine_errors():
+            return [read(key, one) for key, answer in zip(each, answers, strict=True) for one in objects(answer)]
+
     async def ask(self, calls: Sequence[Call]) -> list[object]:
         """The results of reading calls, in their order, a few at a time. Raises `LookUpFailed`."""
         results: list[object] = [None] * len(calls)
@@ -88,7 +108,12 @@ class Gateway:
                 if failed:
                     return
                 try:
-                    await self._turn()
+                    # Wait until the rate allows one more reading call; waiting calls leave in turn.
+                    now = anyio.current_time()
+                    moment = self.rate.moment(now, now)
+                    self.rate.left(moment)
+                    if moment > now:
+                        await anyio.sleep(moment - now)
                     with as_engine_errors():
                         results[place] = await self.client.ask(call)
                     questions.answered += 1
@@ -111,14 +136,6 @@ class Gateway:
         if failed:
             raise failed[0]
         return results
-
-    async def _turn(self) -> None:
-        """Wait until the rate allows one more reading call; waiting calls leave in turn."""
-        now = anyio.current_time()
-        moment = self.rate.moment(now, now)
-        self.rate.left(moment)
-        if moment > now:
-            await anyio.sleep(moment - now)
 
     async def unfinished_work(
         self, accounts: Collection[int], abonents: Collection[int], *, new: bool = False

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from billing.api.calls import NOTHING
 from billing.directory.models import LARGEST_ID, TEXT_KEYS, BillingObject, Key, plain_value, same_value
 from billing.directory.objects import call_for, can_be, from_database, known_to_database, of_answer
 from billing.errors import ColumnsMissing
@@ -30,18 +29,18 @@ async def find(
     asked = tuple(dict.fromkeys((*fields, *besides)))
     if gateway.database is not None and known_to_database(model, keys, asked):
         return await gateway.read(lambda database: from_database(database, model, keys, fields))
-    possible = [place for place, key in enumerate(keys) if _is_possible(key)]
+    # The billing refuses calls about impossible keys.
+    possible = [
+        place
+        for place, key in enumerate(keys)
+        if all(can_be(name, value) for name, value in key.items() if name in _KEYS)
+    ]
     answers = await gateway.ask([call_for(model, keys[place], asked) for place in possible])
     found: list[list[BillingObject]] = [[] for _ in keys]
     with as_engine_errors():
         for place, answer in zip(possible, answers, strict=True):
             found[place] = of_answer(model, keys[place], fields, answer, besides)
     return found
-
-
-def _is_possible(key: Key) -> bool:
-    """Whether an object can have this key; the billing refuses calls about impossible keys."""
-    return all(can_be(name, value) for name, value in key.items() if name in _KEYS)
 
 
 async def find_one(
@@ -52,42 +51,43 @@ async def find_one(
     Raises `LookUpFailed`.
     """
     found = await find(gateway, model, keys, fields, besides)
-    nobodys = [key[OF_ABONENT] for key, things in zip(keys, found, strict=True) if not things and OF_ABONENT in key]
-    why = await _without_account(gateway, nobodys)
-    return [
-        _readable(model, key, things[0], fields) if len(things) == 1 else not_one(model, key, len(things), why)
+    # Why no account is found for these: a deleted subscriber has one, but it must not be changed.
+    nobodys = {
+        text: whole_id(text)
         for key, things in zip(keys, found, strict=True)
-    ]
+        if not things and (text := key.get(OF_ABONENT)) is not None
+    }
+    ids = [key for key in nobodys.values() if isinstance(key, int)]
+    resolved = await SubscriberFinder(gateway).by_ids(ids) if nobodys else {}
+    why: dict[str, str] = {}
+    for text, number in nobodys.items():
+        subscriber = resolved.get(number, number)
+        account_less = said("abonent {id} has no account", id=text)
+        why[text] = subscriber if isinstance(subscriber, str) else account_less
+    ones: list[BillingObject | str] = []
+    for key, things in zip(keys, found, strict=True):
+        if len(things) == 1:
+            ones.append(things[0] if not things[0].faults else _readable(model, key, things[0], fields))
+            continue
+        nobody = why.get(key.get(OF_ABONENT, "")) if not things else None
+        ones.append(nobody or not_one(model, key, len(things)))
+    return ones
 
 
 def _readable(model: str, key: Key, thing: BillingObject, fields: Collection[str]) -> BillingObject | str:
     """The object, or the fields of it that cannot be read and so cannot be compared."""
-    faults = [
+    faults = tuple(
         said("{name} {fault}", name=name, fault=fault) for name, fault in thing.faults.items() if name in fields
-    ]
+    )
     if not faults:
         return thing
-    return said("what {object} has cannot be read: {faults}", object=which(model, key), faults=tuple(faults))
+    return said("what {object} has cannot be read: {faults}", object=which(model, key), faults=faults)
 
 
-async def _without_account(gateway: Gateway, subscribers: Sequence[str]) -> dict[str, str]:
-    """Why no account is found for these: a deleted subscriber has one, but it must not be changed."""
-    ids = {text: whole_id(text) for text in subscribers}
-    resolved = (
-        await SubscriberFinder(gateway).by_ids([key for key in ids.values() if isinstance(key, int)]) if ids else {}
-    )
-    reasons: dict[str, str] = {}
-    for text, key in ids.items():
-        found = resolved.get(key, key)
-        reasons[text] = found if isinstance(found, str) else said("abonent {id} has no account", id=text)
-    return reasons
-
-
-def not_one(model: str, key: Key, number: int, without_account: Mapping[str, str] = NOTHING) -> str:
-    """Why none or several objects of a key are not the one meant; `without_account` says it for subscribers."""
+def not_one(model: str, key: Key, number: int) -> str:
+    """Why none or several objects of a key are not the one meant."""
     if not number:
-        why = without_account.get(key.get(OF_ABONENT, ""))
-        return why or said("there is no {object}", object=which(model, key))
+        return said("there is no {object}", object=which(model, key))
     return said("{n} of {model} have {key}: name one by its id", n=Quantity(number), model=model, key=_in_words(key))
 
 

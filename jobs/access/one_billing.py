@@ -7,7 +7,6 @@ from typing import Final
 
 from billing.api.answers import objects
 from billing.api.calls import Call, filter_
-from billing.database.database import Database
 from billing.directory.identity import drawn_subscribers, identity_of
 from billing.directory.subscribers import Abonent, by_ids
 from engine.errors import LookUpDelayed
@@ -41,7 +40,11 @@ async def compare_billing(gateway: Gateway) -> OneBilling:
     """
     if gateway.database is None:
         return OneBilling()
-    identity, ids, fields = await gateway.read(_drawn)
+    identity = await gateway.read(identity_of)
+    ids = await gateway.read(lambda database: drawn_subscribers(database, SystemRandom()))
+    schema = await gateway.read(lambda database: database.schema)
+    # The fields that this version has.
+    fields = [name for name in _FIELDS if schema.has("ABONENTS", name.upper())]
     calls = [filter_("Abonents", {"id": key}, "id", *fields) for key in ids]
     differs: Said | None = None
     for _ in range(_TRIES):
@@ -53,12 +56,6 @@ async def compare_billing(gateway: Gateway) -> OneBilling:
         if differs is None:
             return OneBilling(identity, len(stored))
     return OneBilling(identity, differs=differs)
-
-
-def _drawn(database: Database) -> tuple[str, Sequence[int], Sequence[str]]:
-    """The identity, the subscribers to compare, and those of their fields that this version has."""
-    fields = [name for name in _FIELDS if database.schema.has("ABONENTS", name.upper())]
-    return identity_of(database), drawn_subscribers(database, SystemRandom()), fields
 
 
 async def _asked(gateway: Gateway, calls: Sequence[Call]) -> Sequence[object]:

@@ -5,16 +5,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from billing.api.answers import created_id, objects
+from billing.api.answers import created_id
 from billing.api.calls import filter_
 from billing.directory import subscribers as abonents
 from billing.directory.models import OPENING_BALANCE
-from billing.directory.subscribers import Operation, of_abonents
-from billing.directory.subscribers import newest as newest_in_database
+from billing.directory.subscribers import Operation
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
-from jobs.access.gateway import Gateway, as_engine_errors
+from jobs.access.gateway import Gateway
 from jobs.access.payload import OP_TYPE, Payload, decode_payload
 from jobs.access.subscribers import as_bool
 from texts.said import Quantity, enumerated, said
@@ -41,6 +40,7 @@ _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
 _KOPECK: Final = Decimal("0.01")
 _DAY: Final = len("2019-06-01")
 _NAMED: Final = 3
+_ASKED: Final = said("finance operations")
 
 
 def two_decimals(amount: Decimal) -> str:
@@ -51,19 +51,13 @@ def two_decimals(amount: Decimal) -> str:
 
 async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
     """The operations of one type by subscriber, reversed ones too. Raises `LookUpFailed`."""
+    found = await gateway.look_for(
+        ids,
+        lambda database: abonents.of_abonents(database, ids, op_type),
+        lambda one: filter_("FinanceOperations", {"abonent_id": one, "op_type_id": op_type}, *_FIELDS),
+        lambda one, fields: _operation(fields, one, op_type),
+    )
     by_abonent: defaultdict[int, list[Operation]] = defaultdict(list)
-    if gateway.database is not None:
-        found = await gateway.read(lambda database: list(of_abonents(database, ids, op_type)))
-    else:
-        each = list(dict.fromkeys(ids))
-        criteria = [{"abonent_id": abonent_id, "op_type_id": op_type} for abonent_id in each]
-        answers = await gateway.ask([filter_("FinanceOperations", wanted, *_FIELDS) for wanted in criteria])
-        with as_engine_errors():
-            found = [
-                _operation(fields, abonent_id, op_type)
-                for abonent_id, answer in zip(each, answers, strict=True)
-                for fields in objects(answer)
-            ]
     for operation in found:
         by_abonent[operation.abonent_id].append(operation)
     return by_abonent
@@ -71,17 +65,13 @@ async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mappi
 
 async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int | None, list[int]]:
     """The subscribers of each of these accounts, deleted ones too. Raises `LookUpFailed`."""
-    if gateway.database is not None:
-        found = await gateway.read(lambda database: list(abonents.of_accounts(database, accounts)))
-    else:
-        each = list(accounts)
-        answers = await gateway.ask([filter_("Abonents", {"account_id": account}, "id") for account in each])
-        with as_engine_errors():
-            found = [
-                (account, _id_of(fields))
-                for account, answer in zip(each, answers, strict=True)
-                for fields in objects(answer)
-            ]
+    asked = said("the subscribers of an account")
+    found = await gateway.look_for(
+        accounts,
+        lambda database: abonents.rows(database, "of_accounts", accounts),
+        lambda account: filter_("Abonents", {"account_id": account}, "id"),
+        lambda account, fields: (account, _whole(fields.get("id", fields.get("pk")), asked, "id")),
+    )
     sharers: defaultdict[int | None, list[int]] = defaultdict(list)
     for account, abonent_id in found:
         sharers[account].append(abonent_id)
@@ -97,15 +87,16 @@ def some_of(named: Sequence[str]) -> str:
 
 async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
     """The id of each subscriber's last operation of any type; 0 if there is none. Raises `LookUpFailed`."""
-    none = dict.fromkeys(ids, 0)
-    if gateway.database is not None:
-        return none | await gateway.read(lambda database: dict(newest_in_database(database, ids)))
-    answers = await gateway.ask([filter_("FinanceOperations", {"abonent_id": one}, "op_id") for one in none])
-    with as_engine_errors():
-        return {
-            abonent_id: max((op_id_of(fields) for fields in objects(answer)), default=0)
-            for abonent_id, answer in zip(none, answers, strict=True)
-        }
+    found = await gateway.look_for(
+        ids,
+        lambda database: abonents.rows(database, "newest", ids),
+        lambda one: filter_("FinanceOperations", {"abonent_id": one}, "op_id"),
+        lambda one, fields: (one, op_id_of(fields)),
+    )
+    last = dict.fromkeys(ids, 0)
+    for abonent_id, op_id in found:
+        last[abonent_id] = max(op_id, last[abonent_id])
+    return last
 
 
 async def newest_on_account(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
@@ -115,9 +106,8 @@ async def newest_on_account(gateway: Gateway, ids: Collection[int]) -> Mapping[i
     """
     if gateway.database is None:
         return await newest(gateway, ids)
-    return dict.fromkeys(ids, 0) | await gateway.read(
-        lambda database: dict(abonents.newest_on_account(database, ids))
-    )
+    found = await gateway.read(lambda database: abonents.rows(database, "newest_on_account", ids))
+    return dict.fromkeys(ids, 0) | dict(found)
 
 
 async def operations_since(gateway: Gateway, last: Mapping[int, int]) -> Mapping[int, list[Operation]]:
@@ -128,24 +118,12 @@ async def operations_since(gateway: Gateway, last: Mapping[int, int]) -> Mapping
     newer: defaultdict[int, list[Operation]] = defaultdict(list)
     if not last:
         return newer
-    if gateway.database is not None:
-        after = min(last.values())
-        found = await gateway.read(lambda database: list(abonents.since(database, last, after)))
-    else:
-        answers = await gateway.ask(
-            [filter_("FinanceOperations", {"abonent_id": one}, "op_type_id", *_FIELDS) for one in last]
-        )
-        with as_engine_errors():
-            found = [
-                (
-                    one,
-                    _operation(
-                        fields, one, _whole(fields.get("op_type_id"), said("finance operations"), "op_type_id")
-                    ),
-                )
-                for one, answer in zip(last, answers, strict=True)
-                for fields in objects(answer)
-            ]
+    found = await gateway.look_for(
+        last,
+        lambda database: abonents.since(database, last, min(last.values())),
+        lambda one: filter_("FinanceOperations", {"abonent_id": one}, "op_type_id", *_FIELDS),
+        lambda one, fields: (one, _operation(fields, one, _whole(fields.get(OP_TYPE), _ASKED, OP_TYPE))),
+    )
     for abonent, operation in found:
         if operation.op_id > last[abonent]:
             newer[abonent].append(operation)
@@ -156,7 +134,7 @@ async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decim
     """The balances of these subscribers' accounts in roubles; nothing without a database. Raises `LookUpFailed`."""
     if gateway.database is None or not ids:
         return {}
-    return await gateway.read(lambda database: dict(abonents.balances(database, ids)))
+    return await gateway.read(lambda database: abonents.balances(database, ids))
 
 
 def described(one: Operation) -> str:
@@ -189,11 +167,7 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
 
 def op_id_of(fields: Mapping[str, object]) -> int:
     """The id of an operation from the fields of an answer. Raises `UnreadableAnswer` for one that is no number."""
-    return _whole(fields.get("op_id", fields.get("pk")), said("finance operations"), "op_id")
-
-
-def _id_of(fields: Mapping[str, object]) -> int:
-    return _whole(fields.get("id", fields.get("pk")), said("the subscribers of an account"), "id")
+    return _whole(fields.get("op_id", fields.get("pk")), _ASKED, "op_id")
 
 
 def _whole(key: object, asked: str, name: str) -> int:

@@ -1,6 +1,7 @@
 """The payload of an item: its whole call, the values before it, and the subscriber."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -110,26 +111,18 @@ def emptied(text: str) -> str:
 def in_one_spelling(text: str) -> str:
     """An encoded payload with all values in their plain spelling, so that equal payloads are equal texts."""
     payload = decode_payload(text)
-    return encode_payload(
-        msgspec.structs.replace(
-            payload,
-            steps=tuple(
-                (method, {name: _spelled(name, value) for name, value in arguments.items()})
-                for method, arguments in payload.steps
-            ),
-            **{
-                name: {field: _spelled(field, value) for field, value in getattr(payload, name).items()}
-                for name in ("wanted", "was", "planned")
-            },
-        )
-    )
 
+    def spelled(values: Mapping[str, object]) -> dict[str, object]:
+        plain = dict(values)
+        for name, value in values.items():
+            # What has no plain spelling stays as it is.
+            with suppress(ValueError):
+                plain[name] = plain_value(name, value)
+        return plain
 
-def _spelled(name: str, value: object) -> object:
-    try:
-        return plain_value(name, value)
-    except ValueError:
-        return value
+    steps = tuple((method, spelled(arguments)) for method, arguments in payload.steps)
+    values = {name: spelled(getattr(payload, name)) for name in ("wanted", "was", "planned")}
+    return encode_payload(msgspec.structs.replace(payload, steps=steps, **values))
 
 
 def payload_of(item: Item) -> Payload:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Final
 
 from billing.directory.models import LARGEST_ID
-from billing.directory.objects import REFERENCES, Reference, has_table, is_there, reference_call, there_of
+from billing.directory.objects import REFERENCES, has_table, is_there, reference_call, there_of
 from engine.errors import LookUpDelayed, LookUpFailed
 from jobs.access.gateway import Gateway, as_engine_errors
 from texts.said import said
@@ -42,9 +42,26 @@ class References:
         return {key for key, exists in there.items() if not exists}
 
     async def _asked(self, kind: str, ids: Collection[str]) -> dict[str, bool]:
-        reference = REFERENCES[kind]
+        reference, gateway = REFERENCES[kind], self._gateway
         possible = {int(key) for key in ids if int(key[:19]) <= LARGEST_ID}
-        there, all_known = await self._find(reference, possible)
+        there: set[int] = set()
+        all_known = False
+        if gateway.database is not None:
+            there = await gateway.read(lambda database: there_of(database, reference, possible))
+            all_known = await gateway.read(lambda database: has_table(database, reference))
+        left = sorted(possible - there)
+        if reference.model and not all_known:
+            try:
+                answers = await gateway.ask([reference_call(reference, key) for key in left])
+            except LookUpDelayed:
+                raise
+            except LookUpFailed:
+                # The billing may not know the model: this says nothing of its objects.
+                pass
+            else:
+                all_known = True
+                with as_engine_errors():
+                    there |= {key for key, answer in zip(left, answers, strict=True) if is_there(reference, answer)}
         if not all_known and (doubtful := sorted(possible - there)):
             self._unchecked.setdefault(
                 kind,
@@ -57,24 +74,3 @@ class References:
             )
             there |= possible
         return {key: int(key[:19]) in there for key in ids}
-
-    async def _find(self, reference: Reference, ids: Collection[int]) -> tuple[set[int], bool]:
-        """The ids that are in the billing, and whether the others are known to be missing."""
-        there: set[int] = set()
-        if self._gateway.database is not None:
-            there = await self._gateway.read(lambda database: there_of(database, reference, ids))
-            if await self._gateway.read(lambda database: has_table(database, reference)):
-                return there, True
-        left = sorted(set(ids) - there)
-        if not reference.model:
-            return there, False
-        try:
-            answers = await self._gateway.ask([reference_call(reference, key) for key in left])
-        except LookUpDelayed:
-            raise
-        except LookUpFailed:
-            # The billing may not know the model: this says nothing of its objects.
-            return there, False
-        with as_engine_errors():
-            found = {key for key, answer in zip(left, answers, strict=True) if is_there(reference, answer)}
-        return there | found, True

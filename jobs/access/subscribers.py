@@ -4,14 +4,13 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from billing.api.answers import objects
 from billing.api.calls import filter_
 from billing.contract_numbers import Suggestion
 from billing.directory import subscribers as abonents
 from billing.directory.models import LARGEST_ID
 from billing.directory.subscribers import Abonent
 from billing.errors import UnreadableAnswer
-from jobs.access.gateway import Gateway, as_engine_errors
+from jobs.access.gateway import Gateway
 from jobs.spec.parameters import LONGEST_ID
 from texts.said import said
 
@@ -37,10 +36,12 @@ class SubscriberFinder:
     async def by_ids(self, ids: Collection[int]) -> Mapping[int | str, Resolved]:
         """A subscriber or a reason for each id. Raises `LookUpFailed`."""
         possible = [key for key in dict.fromkeys(ids) if 0 < key <= LARGEST_ID]
-        if self._gateway.database is not None:
-            rows = await self._gateway.read(lambda database: list(abonents.by_ids(database, possible)))
-        else:
-            rows = await self._asked("id", possible)
+        rows = await self._gateway.look_for(
+            possible,
+            lambda database: abonents.by_ids(database, possible),
+            lambda key: filter_("Abonents", {"id": key}, *_FIELDS),
+            lambda _, fields: _abonent(fields),
+        )
         found = {row.id: row for row in rows}
         return {key: _usable(found[key]) if key in found else said("there is no abonent {id}", id=key) for key in ids}
 
@@ -50,31 +51,28 @@ class SubscriberFinder:
         Raises `LookUpFailed`.
         """
         wanted = dict.fromkeys(numbers)
-        if self._gateway.database is not None:
-            rows = await self._gateway.read(lambda database: list(abonents.by_contract_numbers(database, wanted)))
-        else:
-            rows = await self._asked("contract_number", list(wanted))
+        rows = await self._gateway.look_for(
+            wanted,
+            lambda database: abonents.by_contract_numbers(database, wanted),
+            lambda number: filter_("Abonents", {"contract_number": number}, *_FIELDS),
+            lambda _, fields: _abonent(fields),
+        )
         found: defaultdict[str, list[Abonent]] = defaultdict(list)
         for row in rows:
             # The database may ignore case, depending on its collation.
             if row.contract_number is not None and row.contract_number in wanted:
                 found[row.contract_number].append(row)
-        unknown = [number for number in wanted if number not in found]
-        return {
-            **{
-                number: _usable(bearers[0]) if len(bearers) == 1 else _the_one(number, bearers)
-                for number, bearers in found.items()
-            },
-            **await self._unknown(unknown),
+        resolved: dict[int | str, Resolved] = {
+            number: _usable(bearers[0]) if len(bearers) == 1 else _the_one(number, bearers)
+            for number, bearers in found.items()
         }
-
-    async def _unknown(self, numbers: Sequence[str]) -> dict[int | str, Resolved]:
-        searched = numbers[: self._suggestions_left]
+        unknown = [number for number in wanted if number not in found]
+        searched = unknown[: self._suggestions_left]
         self._suggestions_left -= len(searched)
         near: dict[str, list[Suggestion]] = {}
         if searched and self._gateway.database is not None:
             near = await self._gateway.read(lambda database: abonents.suggestions(database, searched))
-        return {number: self._why_unknown(number, near.get(number)) for number in numbers}
+        return resolved | {number: self._why_unknown(number, near.get(number)) for number in unknown}
 
     def _why_unknown(self, number: str, near: Sequence[Suggestion] | None) -> str:
         if near is None and self._gateway.database is None:
@@ -92,12 +90,6 @@ class SubscriberFinder:
             return said("there is no contract number {number!r}, nor one like it", number=number)
         similar = tuple(said("{number!r} ({reason})", number=one.contract_number, reason=one.reason) for one in near)
         return said("there is no contract number {number!r}; there is {similar}", number=number, similar=similar)
-
-    async def _asked(self, attribute: str, values: Sequence[int | str]) -> list[Abonent]:
-        """The subscribers with these values from the API, one call a value: it has no `in` [D]."""
-        answers = await self._gateway.ask([filter_("Abonents", {attribute: value}, *_FIELDS) for value in values])
-        with as_engine_errors():
-            return [_abonent(fields) for answer in answers for fields in objects(answer)]
 
 
 def name_of(abonent: Abonent) -> str:
@@ -121,14 +113,12 @@ def _the_one(number: str, bearers: Sequence[Abonent]) -> Resolved:
         return said(
             "several subscribers have the contract number {number!r}: {subscribers}; tell them apart by abonent_id",
             number=number,
-            subscribers=tuple(map(_described, live)),
+            subscribers=tuple(
+                said("abonent {id} ({name})", id=one.id, name=one.name or said("no name")) for one in live
+            ),
         )
     # A deleted subscriber's number may have been given to another.
     return _usable(live[0] if live else bearers[0])
-
-
-def _described(one: Abonent) -> str:
-    return said("abonent {id} ({name})", id=one.id, name=one.name or said("no name"))
 
 
 def _abonent(fields: dict[str, object]) -> Abonent:

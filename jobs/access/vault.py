@@ -17,7 +17,6 @@ import re
 import secrets
 import sqlite3
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -48,90 +47,10 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 
-# ---- the secrets of a vault in a file of its own beside the journal -----------------------------------------------
-# What keeps the secrets of a vault, and the one that is a file of its own beside the journal, in clear.
+# ---- the file of secrets beside a journal -------------------------------------------------------------------------
 
 
 _BUSY_SECONDS: Final = 30
-
-
-class SecretKeeper(ABC):
-    """Keeps secrets by their tokens, for all runs of a journal. Its methods block, and are called from threads."""
-
-    @abstractmethod
-    def keep(self, batch: str, sealed: Mapping[str, Secret]) -> None:
-        """Save secrets durably under their tokens. Raises `VaultFailed` and `VaultLocked`."""
-
-    @abstractmethod
-    def find(self, tokens: Collection[str]) -> Mapping[str, str]:
-        """The secrets of these tokens, as far as they are kept. Raises `VaultFailed` and `SecretAltered`."""
-
-    @abstractmethod
-    def holds(self, batch: str) -> bool:
-        """Whether secrets of a batch are kept. Raises `VaultFailed`."""
-
-    @abstractmethod
-    def forget(self, batch: str, needed: Collection[str]) -> None:
-        """Wipe the secrets of a batch, and old ones of batches that are not `needed`. Raises `VaultFailed`."""
-
-    def require_key(self) -> None:
-        """Raise `VaultLocked` where secrets could not be kept; does not block."""
-
-    def require_keys_of(self, batch: str) -> None:
-        """Raise `VaultLocked` where a secret of the batch could not be opened."""
-
-
-class SecretFile(SecretKeeper):
-    """The secrets of a journal's runs in a file that only its owner can read, from which deleted ones are wiped.
-
-    It is created with the first secret.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def keep(self, batch: str, sealed: Mapping[str, Secret]) -> None:
-        """Save secrets on the disk."""
-        now = int(time.time())
-        rows = [
-            {"token": token, "batch": batch, "secret": secret.reveal(), "now": now}
-            for token, secret in sealed.items()
-        ]
-        with self._opened() as database:
-            database.executemany(vault_block("seal"), rows)
-
-    def find(self, tokens: Collection[str]) -> Mapping[str, str]:
-        """The secrets of these tokens, as far as they are kept."""
-        if not self._path.exists():
-            return {}
-        with self._opened() as database:
-            found = {token: database.execute(vault_block("open"), {"token": token}).fetchone() for token in tokens}
-        return {token: str(row[0]) for token, row in found.items() if row is not None}
-
-    def holds(self, batch: str) -> bool:
-        """Whether secrets of a batch are kept."""
-        if not self._path.exists():
-            return False
-        with self._opened() as database:
-            return database.execute(vault_block("holds"), {"batch": batch}).fetchone() is not None
-
-    def forget(self, batch: str, needed: Collection[str]) -> None:
-        """Wipe the secrets of a batch, and old ones of batches that are not `needed`."""
-        if not self._path.exists():
-            return
-        values = {
-            "batch": batch,
-            "before": int(time.time()) - UNCLAIMED,
-            "needed": msgspec.json.encode(sorted(set(needed) - {batch})).decode(),
-        }
-        with self._opened() as database:
-            database.execute(vault_block("forget"), values)
-
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """A connection with one transaction, which is durable when it ends."""
-        with opened_file(self._path) as database:
-            yield database
 
 
 @contextmanager
@@ -198,30 +117,27 @@ def seal_parameters(
 
 
 class Vault:
-    """The secrets of one run, under its `batch`, in a keeper that other runs share; a path is that of a file.
+    """The secrets of one run, under its `batch`, in a file that other runs of the journal share.
 
-    Without a keeper nothing is kept, as in a plan, which sends nothing. Its methods block, and may be used from
-    threads. All raise `VaultFailed` where what is kept cannot be used, and `VaultLocked` where a key is missing.
+    The file is created with the first secret, and deleted ones are wiped from it. Without a path nothing is kept, as
+    in a plan, which sends nothing. The methods block, and may be used from threads. All raise `VaultFailed` where
+    what is kept cannot be used, and `VaultLocked` where a key is missing.
     """
 
-    def __init__(self, keeper: SecretKeeper | Path | None = None, batch: str = "") -> None:
-        self._keeper = SecretFile(keeper) if isinstance(keeper, Path) else keeper
+    def __init__(self, path: Path | None = None, batch: str = "") -> None:
+        self._path = path
         self._batch = batch or new_batch()
 
     @property
     def keeps(self) -> bool:
         """Whether sealed secrets can be opened again."""
-        return self._keeper is not None
+        return self._path is not None
 
     def require_key(self) -> None:
         """Raise `VaultLocked` where a secret could not be sealed; does not block."""
-        if self._keeper is not None:
-            self._keeper.require_key()
 
     def require_opened(self) -> None:
         """Raise `VaultLocked` where a kept secret of the run could not be opened, so that no row is begun."""
-        if self._keeper is not None:
-            self._keeper.require_keys_of(self._batch)
 
     def seal(self, texts: Sequence[str]) -> list[str]:
         """Save these secrets durably; their tokens."""
@@ -231,8 +147,15 @@ class Vault:
 
     def keep(self, sealed: Mapping[str, Secret]) -> None:
         """Save secrets durably under existing tokens."""
-        if self._keeper is not None and sealed:
-            self._keeper.keep(self._batch, sealed)
+        if self._path is None or not sealed:
+            return
+        now = int(time.time())
+        rows = [
+            {"token": token, "batch": self._batch, "secret": secret.reveal(), "now": now}
+            for token, secret in sealed.items()
+        ]
+        with opened_file(self._path) as database:
+            database.executemany(vault_block("seal"), rows)
 
     def open(self, tokens: Collection[str]) -> dict[str, str]:
         """The secrets by their tokens.
@@ -241,23 +164,41 @@ class Vault:
         """
         if not tokens:
             return {}
-        found = {} if self._keeper is None else self._keeper.find(tokens)
+        found = self._find(tokens)
         if not found.keys() >= set(tokens):
             raise SecretGone
-        return dict(found)
+        return found
+
+    def _find(self, tokens: Collection[str]) -> dict[str, str]:
+        """The secrets of these tokens, as far as they are kept."""
+        if self._path is None or not self._path.exists():
+            return {}
+        with opened_file(self._path) as database:
+            found = {token: database.execute(vault_block("open"), {"token": token}).fetchone() for token in tokens}
+        return {token: str(row[0]) for token, row in found.items() if row is not None}
 
     @property
     def holds(self) -> bool:
         """Whether secrets of the run are kept."""
-        return self._keeper is not None and self._keeper.holds(self._batch)
+        if self._path is None or not self._path.exists():
+            return False
+        with opened_file(self._path) as database:
+            return database.execute(vault_block("holds"), {"batch": self._batch}).fetchone() is not None
 
     def forget(self, needed: Collection[str]) -> None:
         """Wipe the run's secrets, and those left behind by killed processes.
 
         `needed` are the batches of the unfinished runs.
         """
-        if self._keeper is not None:
-            self._keeper.forget(self._batch, needed)
+        if self._path is None or not self._path.exists():
+            return
+        values = {
+            "batch": self._batch,
+            "before": int(time.time()) - UNCLAIMED,
+            "needed": msgspec.json.encode(sorted(set(needed) - {self._batch})).decode(),
+        }
+        with opened_file(self._path) as database:
+            database.execute(vault_block("forget"), values)
 
 
 async def unseal(vault: Vault | None, call: Call) -> Call:
@@ -417,26 +358,35 @@ def _cipher(key: bytes) -> "AESGCM":
 # Rows of the journal, encrypted before they leave the process.
 
 
-class SecretTable(SecretKeeper):
-    """The secrets in an open journal; used from worker threads of its event loop.
+class SecretTable(Vault):
+    """The secrets of a run in an open journal; used from worker threads of its event loop.
 
     Without `keys`, for the reason `why`, secrets are only counted and deleted. What concerns the connection raises
     `JournalError`.
     """
 
-    def __init__(self, kept: KeptSecrets, journal: str, keys: VaultKeys | None, why: str | None = None) -> None:
+    def __init__(
+        self, kept: KeptSecrets, journal: str, keys: VaultKeys | None, why: str | None = None, batch: str = ""
+    ) -> None:
+        super().__init__(batch=batch)
         self._kept = kept
         self._journal = journal
         self._keys = keys
         self._why = why
 
-    def keep(self, batch: str, sealed: Mapping[str, Secret]) -> None:
-        """Encrypt secrets, and commit them."""
-        keys = self._required()
-        anyio.from_thread.run(self._kept.keep, [keys.seal(token, batch, one) for token, one in sealed.items()])
+    @property
+    def keeps(self) -> bool:
+        """They can be opened again, by whoever has the key."""
+        return True
 
-    def find(self, tokens: Collection[str]) -> Mapping[str, str]:
-        """The secrets of these tokens, as far as they are kept."""
+    def keep(self, sealed: Mapping[str, Secret]) -> None:
+        """Encrypt secrets, and commit them."""
+        if sealed:
+            keys = self._required()
+            rows = [keys.seal(token, self._batch, one) for token, one in sealed.items()]
+            anyio.from_thread.run(self._kept.keep, rows)
+
+    def _find(self, tokens: Collection[str]) -> dict[str, str]:
         keys = self._required()
         try:
             rows = anyio.from_thread.run(self._kept.find, tokens)
@@ -444,14 +394,15 @@ class SecretTable(SecretKeeper):
             raise VaultFailed(text_of(error)) from error
         return {row.token: keys.open(row) for row in rows}
 
-    def holds(self, batch: str) -> bool:
-        """Whether secrets of a batch are kept."""
-        return bool(anyio.from_thread.run(self._kept.keys_of, batch))
+    @property
+    def holds(self) -> bool:
+        """Whether secrets of the run are kept."""
+        return bool(anyio.from_thread.run(self._kept.keys_of, self._batch))
 
-    def forget(self, batch: str, needed: Collection[str]) -> None:
-        """Delete the secrets of a batch; what PostgreSQL has of them until its next vacuum is encrypted."""
+    def forget(self, needed: Collection[str]) -> None:
+        """Delete the run's secrets; what PostgreSQL has of them until its next vacuum is encrypted."""
         try:
-            anyio.from_thread.run(self._kept.forget, batch, needed)
+            anyio.from_thread.run(self._kept.forget, self._batch, needed)
         except JournalError as error:
             raise VaultFailed(text_of(error)) from error
 
@@ -459,9 +410,9 @@ class SecretTable(SecretKeeper):
         """Raise `VaultLocked` where there is no key."""
         self._required()
 
-    def require_keys_of(self, batch: str) -> None:
+    def require_opened(self) -> None:
         """Raise `VaultLocked` where a key of a kept secret is not among the keys."""
-        used = anyio.from_thread.run(self._kept.keys_of, batch)
+        used = anyio.from_thread.run(self._kept.keys_of, self._batch)
         if not used:
             return
         keys = self._required()

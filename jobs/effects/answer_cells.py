@@ -74,31 +74,21 @@ class _NoObject(ValueError):
 
 
 def _object(found: Mapping[object, object]) -> Flat:
+    inner = found.get("fields")
+    has_fields = isinstance(inner, Mapping)
+    flattened: Flat = {}
     try:
-        return _of_fields(found)
+        for name, cell in _flattened(inner if isinstance(inner, Mapping) else found, ""):
+            flattened[name] = cell
+            if len(flattened) > _MOST_FIELDS:
+                raise _NoObject(f"an object of more than {_MOST_FIELDS} fields")  # noqa: TRY301 - as in one with too long names
     except _NoObject as error:
         return {_VALUE: f"not read: {error}"}
-
-
-def _of_fields(found: Mapping[object, object]) -> Flat:
-    fields = found.get("fields")
-    if not isinstance(fields, Mapping):
-        return _bounded(_flattened(found, ""))
-    flattened = _bounded(_flattened(fields, ""))
     key = found.get("pk")
     # The key is shown once, by the name that the fields have for it.
-    if key is not None and all(flattened.get(name) != key for name in _KEYS):
+    if has_fields and key is not None and all(flattened.get(name) != key for name in _KEYS):
         flattened.setdefault("pk", _cell("pk", key))
     return flattened
-
-
-def _bounded(fields: Iterator[tuple[str, Cell]]) -> Flat:
-    bounded: dict[str, Cell] = {}
-    for name, cell in fields:
-        bounded[name] = cell
-        if len(bounded) > _MOST_FIELDS:
-            raise _NoObject(f"an object of more than {_MOST_FIELDS} fields")
-    return bounded
 
 
 def _flattened(fields: Mapping[object, object], before: str) -> Iterator[tuple[str, Cell]]:
@@ -135,7 +125,9 @@ def _joined(path: str, values: Sequence[object]) -> Iterator[tuple[str, Cell]]:
 
 
 def _cell(name: str, value: object) -> Cell:
-    if value and _is_secret(name):
+    # Also a name that is derived from that of a secret: `psw_hash`.
+    last = name.rpartition("__")[2].casefold()
+    if value and any(last == secret or last.startswith(f"{secret}_") for secret in SECRET_ARGUMENTS):
         return PLACEHOLDER
     match value:
         case None | str() | int():
@@ -143,9 +135,3 @@ def _cell(name: str, value: object) -> Cell:
         case Decimal():
             return format(value, "f")
     return str(value)
-
-
-def _is_secret(name: str) -> bool:
-    """Whether a field has the name of a secret, or a name derived from one: `psw_hash`."""
-    last = name.rpartition("__")[2].casefold()
-    return any(last == secret or last.startswith(f"{secret}_") for secret in SECRET_ARGUMENTS)

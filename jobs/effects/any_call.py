@@ -5,12 +5,10 @@ whether it had its effect; without a select, a person decides.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import created_id
-from billing.api.calls import Call
 from billing.api.secrets import SESSIONS
 from billing.database.database import Database
 from billing.selects.select import prepared, select_of
@@ -19,11 +17,10 @@ from engine.errors import InputRefused, LookUpRefused
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
-from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, decode_payload, encode_payload, payload_of
-from jobs.access.vault import is_token, mask_secrets, reveal_secrets
+from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, decode_payload, payload_of
+from jobs.access.vault import is_token, mask_secrets
 from jobs.effects.effect import CallEffect, Irreversible
-from jobs.rows.binding import ABONENT, Bound
-from jobs.rows.call_arguments import amount_fault
+from jobs.rows.binding import ABONENT, Bound, amount_fault
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 from jobs.spec.entries import ADD_PAYMENT
@@ -39,16 +36,6 @@ NO_WAY_TO_LOOK: Final = said(
     repeatable=setting("repeatable"),
 )
 
-UNREADABLE: Final = said("cannot be read back: no look-up was given for this call")
-
-
-@dataclass(frozen=True, slots=True)
-class CallRules:
-    """The operator's rules for the call: whether it is repeatable, and a select that finds its effect, or ""."""
-
-    repeatable: bool = False
-    look_up: str = ""
-
 
 _MONEY: Final = ("SUM_IN", "op_summa")
 """Arguments that enter money [S, I], unless their method only finds objects."""
@@ -56,16 +43,26 @@ _FINDING: Final = frozenset({"objects.get", "objects.filter"})
 
 
 class AnyCallEffect(CallEffect):
-    """Makes any call. The business key of a row is every value the call takes from it, except the sum entered."""
+    """Makes any call. The business key of a row is every value the call takes from it, except the sum entered.
 
-    def __init__(self, gateway: Gateway, template: Template, knowledge: CallRules) -> None:
+    The operator says whether it is `repeatable`, and gives a select that finds its effect, `look_up`, or "".
+    """
+
+    def __init__(self, gateway: Gateway, template: Template, *, repeatable: bool = False, look_up: str = "") -> None:
         super().__init__(gateway, template.names)
-        self.repeatable = knowledge.repeatable
+        self.repeatable = repeatable
         self._template = template
         self._creates = template.methods[-1] == CREATE
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
-        self._telling = _telling(template)
-        self._look_up = select_of(knowledge.look_up) if knowledge.look_up else None
+        elsewhere = {
+            name
+            for link in template.links
+            for field, name in link.places
+            if field not in _MONEY or link.method in _FINDING
+        }
+        # The placeholders that identify a row: all that stand anywhere but in the place of a sum that is entered.
+        self._telling = tuple(name for name in template.names if name in elsewhere)
+        self._look_up = select_of(look_up) if look_up else None
         self.recognises = self._look_up is not None
         if not self.repeatable:
             self.looked_for = LookedFor.WHEN_TAKEN_UP if self._look_up else LookedFor.NEVER
@@ -97,10 +94,7 @@ class AnyCallEffect(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. An answer that is itself a secret is not kept."""
-        call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
-        if not isinstance(call, Call):
-            return call
-        evidence = await self._gateway.client.send(call)
+        evidence = await self._sent(payload_of(item).call)
         match evidence:
             case Accepted(result=result):
                 key = None if self._tells_secret else created_id(result)
@@ -110,17 +104,18 @@ class AnyCallEffect(CallEffect):
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """The effect of each item, as the select finds it. Raises `LookUpFailed`."""
-        if self._look_up is None:
+        found = await self._found(items)
+        if found is None:
             reason = CannotLook(said("no look-up was given for this call: look in the billing whether it is there"))
             return {item.item_id: reason for item in items}
-        found = await self._found(items)
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """Whether the select finds the effect of each item. Raises `LookUpFailed`."""
-        if self._look_up is None:
-            return {item.item_id: CannotLook(UNREADABLE) for item in items}
         found = await self._found(items)
+        if found is None:
+            unreadable = CannotLook(said("cannot be read back: no look-up was given for this call"))
+            return {item.item_id: unreadable for item in items}
         missing = said("the look-up finds nothing")
         return {item_id: ReadBack(None, missing if answer is None else None) for item_id, answer in found.items()}
 
@@ -134,11 +129,14 @@ class AnyCallEffect(CallEffect):
             )
         )
 
-    async def _found(self, items: Sequence[Item]) -> dict[int, str | None]:
-        """The first column of the first row that the select finds, by item_id; None where it finds no row."""
+    async def _found(self, items: Sequence[Item]) -> dict[int, str | None] | None:
+        """The first column of the first row that the select finds, by item_id, None where it finds no row.
+
+        None without a select.
+        """
         wanted = self._look_up
         if wanted is None:
-            return {}
+            return None
 
         def read(database: Database) -> dict[int, str | None]:
             answers: dict[int, str | None] = {}
@@ -169,25 +167,8 @@ class AnyCallEffect(CallEffect):
             key=values,
             named=dict(one.named),
         )
-        return NewItem(
-            key=key,
-            label=one.label or mask_secrets("/".join(telling)) or said("one call"),
-            lane=f"{ACCOUNT}{abonent.account_id}"
-            if abonent
-            else f"{self._template.model}:{values.get(ABONENT, key)}",
-            payload=encode_payload(payload),
-            amount=sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None,
-            line=one.row.line,
-            row=one.row.cells,
-        )
-
-
-def _telling(template: Template) -> tuple[str, ...]:
-    """The placeholders that identify a row: all that stand anywhere but in the place of a sum that is entered."""
-    elsewhere = {
-        name
-        for link in template.links
-        for field, name in link.places
-        if field not in _MONEY or link.method in _FINDING
-    }
-    return tuple(name for name in template.names if name in elsewhere)
+        label = one.label or mask_secrets("/".join(telling)) or said("one call")
+        own = f"{self._template.model}:{values.get(ABONENT, key)}"
+        amount = sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None
+        lane = f"{ACCOUNT}{abonent.account_id}" if abonent else own
+        return one.item(key, label, lane, payload, amount=amount)

@@ -1,8 +1,11 @@
-"""The models whose objects jobs create, and how a new object is found again by its mark or its fields.
+"""The models whose objects jobs create, and how what is there already is found: ahead, at the call, and afterwards.
 
-A subscriber is found by its contract number, an account by its login, a folder by its name and the folder around it.
+A new object is found again by its mark, or by its fields: a subscriber by its contract number, an account by its
+login, a folder by its name and the folder around it. Entries like it, operations of its type or services of its id,
+may be by another journal's run, by hand, or by another program: the same query finds them.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +13,19 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
+import msgspec
+
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.directory.models import AMOUNTS, BillingObject
+from billing.directory.models import AMOUNTS, OPENING_BALANCE, RECEIPT, BillingObject, same_value
 from billing.directory.objects import can_be, commented, meets_key
 from billing.money import scaled
-from billing.profile import Profile
-from checkpoints.records import Item
+from billing.profile import Profile, TypeEight
+from checkpoints.records import NewItem
+from engine.job import NO_ENTRIES, Entries, Marked
 from jobs.access.gateway import Gateway
-from jobs.access.objects import NOBODY, describe_fields, differences, find
-from jobs.access.operations import enters_balance
-from jobs.access.payload import OP_TYPE, Payload, decode_payload
+from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, describe_fields, differences, find, needed, try_finding
+from jobs.access.operations import enters_balance, sharers_of, some_of
+from jobs.access.payload import OP_TYPE, Payload, account_of, decode_payload, encode_payload
 from jobs.access.subscribers import as_bool
 from jobs.spec.entries import (
     CODE_1C,
@@ -37,12 +43,14 @@ from jobs.spec.entries import (
 from texts.remedies import setting
 from texts.said import said
 
+SERVICES: Final = "UsersUsluga"
+SUBSCRIBERS: Final = "Abonents"
 FOLDER_FLAG: Final = "is_folder"
-_BESIDES: Final[Mapping[str, tuple[str, ...]]] = {OPERATIONS: ("op_date", OP_TYPE)}
-"""Further fields for people, if the billing has them."""
-
 BALANCE: Final = "balance"
 """A wanted value of an operation that is not its own field: the account's balance after it."""
+
+_DAY: Final = len("2019-06-01")
+_ISO_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +63,7 @@ class CreatableModel:
     identifies an object. `ended` is the field of objects that no longer count, and `ended_in_words` its meaning; with
     `key_is_free_again` such an object leaves its key to others, and is none of them. `amount` is the field of money.
     `moving` are fields that the billing later changes by itself: they are sent and not compared, and neither are
-    secrets. `taken` are the words of the billing's refusals of a key that another
-    object has.
+    secrets. `taken` are the words of the billing's refusals of a key that another object has.
     """
 
     noun: str
@@ -87,7 +94,7 @@ class CreatableModel:
     def is_taken(self, refusal: str) -> bool:
         """Whether the billing refuses a new object because its key is taken: it may be by our own earlier call."""
         text = refusal.casefold()
-        return bool(self.taken) and any(all(word in text for word in words.split()) for words in self.taken)
+        return any(all(word in text for word in words.split()) for words in self.taken)
 
     def counts(self, thing: BillingObject) -> bool:
         """Whether an object still has its effect."""
@@ -95,7 +102,7 @@ class CreatableModel:
 
     def described(self, thing: BillingObject, wanted: Collection[str]) -> str:
         """An object in words: `operation 5 of 50.50`."""
-        key, values = str(thing.values.get(self.key)), self._values(thing.values, wanted)
+        key, values = str(thing.values.get(self.key)), self.sent({name: thing.values.get(name) for name in wanted})
         unreadable = tuple(
             said("{name} {fault}", name=name, fault=fault)
             for name, fault in thing.faults.items()
@@ -104,7 +111,8 @@ class CreatableModel:
         if unreadable:
             text = said("{noun} {id}, of which cannot be read: {faults}", noun=self.noun, id=key, faults=unreadable)
         elif self.amount:
-            text = said("{noun} {id} of {amount}", noun=self.noun, id=key, amount=values)
+            amount = Decimal(thing.values.get(self.amount) or 0)
+            text = said("{noun} {id} of {amount}", noun=self.noun, id=key, amount=amount)
         elif not wanted:
             text = said("{noun} {id}", noun=self.noun, id=key)
         else:
@@ -113,14 +121,10 @@ class CreatableModel:
 
     def sent(self, wanted: Mapping[str, str | None]) -> Decimal | str:
         """The values sent: the amount of a model of money, the fields of any other."""
-        return self._values(wanted, wanted)
-
-    def _values(self, values: Mapping[str, str | None], wanted: Collection[str]) -> Decimal | str:
-        if self.amount:
-            return Decimal(values.get(self.amount) or 0)
-        return describe_fields({name: values.get(name) for name in wanted})
+        return Decimal(wanted.get(self.amount) or 0) if self.amount else describe_fields(wanted)
 
 
+_DELETED: Final = said("deleted")
 CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
     {
         OPERATIONS: CreatableModel(
@@ -135,31 +139,28 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
             ended_in_words=said("reversed by storno"),
             amount="op_summa",
         ),
-        "UsersUsluga": CreatableModel(
+        SERVICES: CreatableModel(
             noun=said("connected service"),
             key="id",
             found_by=("abonent_id",),
             same=("abonent_id", "usluga_id"),
             alike="usluga_id",
-            comment=CREATED["UsersUsluga"],
+            comment=CREATED[SERVICES],
             column=("USERS_USLUGA", "COMMENT"),
             ended="deleted",
-            ended_in_words=said("deleted"),
+            ended_in_words=_DELETED,
             moving=frozenset({"next_date", "enabled"}),
         ),
         "AttributeValues": CreatableModel(
-            noun=said("attribute value"),
-            key="id",
-            found_by=("abonent_id", "attribute_id"),
-            same=("abonent_id", "attribute_id"),
+            said("attribute value"), "id", ("abonent_id", "attribute_id"), ("abonent_id", "attribute_id")
         ),
-        "Abonents": CreatableModel(
+        SUBSCRIBERS: CreatableModel(
             noun=said("subscriber"),
             key="id",
             found_by=("contract_number",),
             same=("contract_number",),
             ended="deleted",
-            ended_in_words=said("deleted"),
+            ended_in_words=_DELETED,
             key_is_free_again=True,
             taken=("номер договора закреплен",),
         ),
@@ -169,7 +170,7 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
             found_by=("login",),
             same=("login",),
             ended="deleted",
-            ended_in_words=said("deleted"),
+            ended_in_words=_DELETED,
             key_is_free_again=True,
             # How the billing words it is not known [?]; the look-up decides.
             taken=("логин уже", "логин занят", "login already", "login exists"),
@@ -184,7 +185,7 @@ FOLDERS: Final = CreatableModel(
     found_by=("name", FOLDER_FLAG, "parent_id"),
     same=("name", "parent_id"),
     ended="deleted",
-    ended_in_words=said("deleted"),
+    ended_in_words=_DELETED,
     key_is_free_again=True,
 )
 """A folder is an object of the model Abonents as well, and has no contract number [V]."""
@@ -192,31 +193,18 @@ FOLDERS: Final = CreatableModel(
 
 def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableModel:
     """How an object with these arguments is created and found again."""
-    if model == "Abonents" and as_bool(arguments.get(FOLDER_FLAG)):
-        return FOLDERS
-    return CREATABLE_MODELS[model]
+    is_folder = model == SUBSCRIBERS and as_bool(arguments.get(FOLDER_FLAG))
+    return FOLDERS if is_folder else CREATABLE_MODELS[model]
 
 
 def model_of(payload: Payload) -> CreatableModel:
     """How the object of a payload is created and found again."""
-    return (
-        CREATABLE_MODELS[payload.model] if payload.model != "Abonents" else creatable_model("Abonents", payload.key)
-    )
+    if payload.model != SUBSCRIBERS:
+        return CREATABLE_MODELS[payload.model]
+    return creatable_model(SUBSCRIBERS, payload.key)
 
 
-async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:
-    """The objects of each item, by item_id, including those that no longer count. Raises `LookUpFailed`."""
-    payloads = [decode_payload(item.payload) for item in items]
-    if not payloads:
-        return {}
-    if not model_of(payloads[0]).comment:
-        found = await like_these(gateway, payloads)
-    else:
-        found = await marked_or_alike(gateway, payloads, of_run=run_name)
-    return {
-        item.item_id: own_of(payload, things, (run_name, item.number))
-        for item, payload, things in zip(items, payloads, found, strict=True)
-    }
+# ---- the objects of a payload ----------------------------------------------------------------------------------
 
 
 def own_of(payload: Payload, things: Sequence[BillingObject], own: tuple[str, int]) -> list[BillingObject]:
@@ -224,21 +212,15 @@ def own_of(payload: Payload, things: Sequence[BillingObject], own: tuple[str, in
     comment = model_of(payload).comment
     if not comment:
         return list(things)
+    name = EXACT[payload.exact] if payload.exact else ""
+    exact = exact_key(payload.exact, *own)[name] if name else None
     return [
         thing
         for thing in things
         if thing.abonent_id == payload.abonent
-        and (find_mark(thing.values.get(comment) or "") == own or has_exact_key(payload, thing, own))
+        and (find_mark(thing.values.get(comment) or "") == own or (name and thing.values.get(name) == exact))
         and meets_key(payload.key, thing)
     ]
-
-
-def has_exact_key(payload: Payload, thing: BillingObject, own: tuple[str, int]) -> bool:
-    """Whether an operation has the exact key of an item that is sent with one."""
-    if not payload.exact:
-        return False
-    name = EXACT[payload.exact]
-    return thing.values.get(name) == exact_key(payload.exact, *own)[name]
 
 
 async def marked_or_alike(
@@ -264,12 +246,17 @@ async def marked_or_alike(
             more = {"descr__contains": mark_prefix(of_run)}
         keys: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         for payload, abonents in zip(payloads, whose, strict=True):
+            asked = {**payload.key}
+            if may_be_of_any_type(payload, gateway.profile):
+                asked.pop(OP_TYPE, None)
             # A mark that was lost does not hide what an exact key finds.
             narrow = {} if payload.exact else more
             for abonent in abonents:
-                key = {**_kind_of(gateway, payload), "abonent_id": str(abonent), **narrow}
+                key = {**asked, "abonent_id": str(abonent), **narrow}
                 keys[tuple(key.items())] = key
-        found = await find(gateway, model, list(keys.values()), fields, _BESIDES.get(model, ()))
+        # The day and the type are for people, if the billing has them.
+        besides = ("op_date", OP_TYPE) if model == OPERATIONS else ()
+        found = await find(gateway, model, list(keys.values()), fields, besides)
         things = [thing for each in found for thing in each]
     if not things:
         return [[] for _ in payloads]
@@ -277,12 +264,6 @@ async def marked_or_alike(
     for thing in things:
         by_abonent[thing.abonent_id].append(thing)
     return [[thing for abonent in abonents for thing in by_abonent[abonent]] for abonents in whose]
-
-
-def _kind_of(gateway: Gateway, payload: Payload) -> dict[str, str]:
-    """The key by which entries like that of a payload are asked for, for whatever subscriber."""
-    of_any_type = may_be_of_any_type(payload, gateway.profile)
-    return {name: value for name, value in payload.key.items() if not (of_any_type and name == OP_TYPE)}
 
 
 def may_be_of_any_type(payload: Payload, profile: Profile) -> bool:
@@ -317,24 +298,35 @@ async def like_these(gateway: Gateway, payloads: Sequence[Payload]) -> list[list
     ]
 
 
-async def try_finding_created(gateway: Gateway, model: str, arguments: Mapping[str, object], exact: str = "") -> None:
-    """Look, as `created` does, for an object with these arguments that cannot exist. Raises `LookUpFailed`."""
-    kind = creatable_model(model, arguments)
-    fields = kind.fields(
-        [*(name for name in arguments if name not in kind.apart), *([EXACT[exact]] if exact else [])]
-    )
-    if gateway.database is not None and kind.comment:
-        await gateway.read(lambda database: commented(database, model, [(NOBODY, NOBODY)], MARK_BEGIN, fields))
-    else:
-        key = {name: "1" if name == FOLDER_FLAG else str(NOBODY) for name in kind.found_by}
-        await find(gateway, model, [key], fields)
-
-
 def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
     """The fields to read of the objects of these payloads, which are of one model."""
-    kind = model_of(payloads[0])
     exact = {EXACT[payload.exact]: None for payload in payloads if payload.exact}
-    return kind.fields([*(name for payload in payloads for name in payload.wanted), *exact])
+    return model_of(payloads[0]).fields([*(name for payload in payloads for name in payload.wanted), *exact])
+
+
+async def try_finding_created(gateway: Gateway, model: str, arguments: Mapping[str, object], exact: str = "") -> None:
+    """Look for an object with these arguments that cannot exist, and for entries of a subscriber that no billing has.
+
+    Raises `InputRefused`, `LookUpFailed`.
+    """
+    kind = creatable_model(model, arguments)
+    sent = [name for name in arguments if name not in kind.apart]
+    fields = kind.fields([*sent, *([EXACT[exact]] if exact else [])])
+    with needed(FOUND_AGAIN):
+        if gateway.database is not None and kind.comment:
+            await gateway.read(lambda database: commented(database, model, [(NOBODY, NOBODY)], MARK_BEGIN, fields))
+        else:
+            key = {name: "1" if name == FOLDER_FLAG else str(NOBODY) for name in kind.found_by}
+            await find(gateway, model, [key], fields)
+    with needed(FROM_NEW):
+        if model == OPERATIONS:
+            await sharers_of(gateway, [NOBODY])
+            for op_type in (OPENING_BALANCE, RECEIPT):
+                nobodys = {"abonent_id": str(NOBODY), OP_TYPE: str(op_type)}
+                entry = Payload(model, (), abonent=NOBODY, key=nobodys, wanted={"op_summa": "0"})
+                await marked_or_alike(gateway, [entry])
+        elif model == SERVICES:
+            await try_finding(gateway, model, kind.same, kind.fields(("usluga_id",)))
 
 
 def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
@@ -362,25 +354,134 @@ def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
     return said("sent {sent}; the billing has no {noun} like it", sent=sent, noun=kind.noun)
 
 
-def in_effect(payload: Payload, found: Sequence[BillingObject]) -> Sequence[BillingObject]:
-    """Of the objects of an item those that still count; all of them where none does."""
-    if len(found) == 1:
-        return found
-    kind = model_of(payload)
-    return [thing for thing in found if kind.counts(thing)] or found
+# ---- entries like those that a job is about to create -------------------------------------------------------------
 
 
-def has_another(payload: Payload, there: Sequence[BillingObject]) -> str:
-    """Why a new object is refused where others are at its place."""
+async def entries_like(gateway: Gateway, items: Sequence[NewItem], *, equal: bool = False) -> dict[str, Entries]:
+    """Entries of the same kind for the same subscribers, by item key; with marks, if so, only `equal` ones.
+
+    Raises `LookUpFailed`.
+
+    These are operations of the same type that are not reversed, and connected services of the same id. While no probe
+    has seen which types raise and lower the balance, an operation without a mark and of another type is one of them.
+    Of an operation that replaces the balance of its account, also the marked ones of the account's other subscribers.
+    """
+    payloads = {item.key: decode_payload(item.payload) for item in items}
+    accounts: dict[str, int] = {}
+    for item in items if gateway.profile.type_8.value is TypeEight.SETS else ():
+        if enters_balance(payloads[item.key]) and (account := account_of(item.lane)) is not None:
+            accounts[item.key] = account
+    sharers = await sharers_of(gateway, set(accounts.values())) if accounts else {}
+    for key, account in accounts.items():
+        others = tuple(sorted({*sharers.get(account, ())} - {payloads[key].abonent}))
+        payloads[key] = msgspec.structs.replace(payloads[key], sharers=others)
+    entries: dict[str, Entries] = {}
+    for model in (OPERATIONS, SERVICES):
+        these = {key: payload for key, payload in payloads.items() if payload.model == model}
+        found = await marked_or_alike(gateway, list(these.values()))
+        for (key, payload), things in zip(these.items(), found, strict=True):
+            if things or payload.sharers:
+                entries[key] = entries_of(payload, things, gateway.profile, equal=equal)
+    return {key: found for key, found in entries.items() if found.payload}
+
+
+def entries_of(
+    payload: Payload,
+    things: Sequence[BillingObject],
+    profile: Profile,
+    own: tuple[str, int] | None = None,
+    *,
+    equal: bool = False,
+) -> Entries:
+    """The entries among the objects found for a payload, without its `own` and those that its list has known.
+
+    Of those with marks only those that are `equal` to the payload's, if so; the others are known from then on.
+    """
+    if not things and (own is not None or not payload.sharers):
+        return NO_ENTRIES
     kind = model_of(payload)
-    return said(
-        "{place} has another value already: {found}, and the row says {sent}. This job adds and never changes: "
-        "change it with the job `call`, {model}: objects.get by its id → set → save",
-        place=describe_fields({name.removesuffix("_id"): value for name, value in payload.key.items()}),
-        found=tuple(kind.described(thing, payload.wanted) for thing in there),
-        sent=kind.sent(payload.wanted),
-        model=payload.model,
-    )
+    same = [name for name in kind.same if name != "abonent_id"]
+    there: list[str] = []
+    marked: list[Marked] = []
+    replaced: list[Marked] = []
+    alike: list[str] = []
+    for thing in sorted(things, key=lambda thing: int(thing.values[kind.key] or 0)):
+        key = thing.values[kind.key] or ""
+        mark = find_mark(thing.values[kind.comment] or "")
+        is_own = own is not None and bool(own_of(payload, [thing], own))
+        day = day_of(thing)
+        # None that is older than the row's own day is the row's.
+        too_old = payload.day and _ISO_DAY.fullmatch(day) and day < payload.day
+        if is_own or key in payload.there or not kind.counts(thing) or too_old:
+            continue
+        of_its_kind = _alike(payload, thing, same)
+        if not of_its_kind and (mark is not None or not may_be_of_any_type(payload, profile)):
+            continue
+        if mark is not None:
+            if not equal or _alike(payload, thing, (kind.alike,)):
+                amount = Decimal(thing.values[kind.amount] or 0) if kind.amount else None
+                entry = Marked(*mark, key, _described(kind, thing), amount)
+                (marked if thing.abonent_id == payload.abonent else replaced).append(entry)
+        elif thing.abonent_id == payload.abonent and _alike(payload, thing, (kind.alike,)):
+            text = _described(kind, thing)
+            if not of_its_kind:
+                text = said("{operation} (type {type})", operation=text, type=str(thing.values.get(OP_TYPE)))
+            alike.append(text)
+        else:
+            continue
+        there.append(key)
+    if not there and (own is not None or not payload.sharers):
+        return NO_ENTRIES
+    known = msgspec.structs.replace(payload, there=(*payload.there, *there))
+    return Entries(tuple(marked), some_of(alike) if alike else "", tuple(replaced), encode_payload(known))
+
+
+def entered_besides(
+    payload: Payload,
+    things: Sequence[BillingObject],
+    mine: Sequence[BillingObject],
+    profile: Profile,
+    own: tuple[str, int],
+) -> tuple[Marked, ...]:
+    """The entries with marks of others that are equal to the own one, `mine`, and that its list has not known.
+
+    A later payment of the same sum is another one: it has to be of the same day, unless a balance is entered, of
+    which a subscriber has one. No money is entered twice by entries of nothing.
+    """
+    if payload.model == OPERATIONS and not Decimal(payload.wanted["op_summa"] or 0):
+        return ()
+    days = {day_of(thing) for thing in mine}
+    alike = [
+        thing
+        for thing in things
+        if _alike(payload, thing, (model_of(payload).alike,)) and (enters_balance(payload) or day_of(thing) in days)
+    ]
+    return entries_of(payload, alike, profile, own).marked
+
+
+def _alike(payload: Payload, thing: BillingObject, names: Collection[str]) -> bool:
+    """Whether fields of an object are those of a payload; one that cannot be read may be."""
+    for name in names:
+        value = payload.key.get(name, payload.wanted.get(name))
+        there = thing.values.get(name, value)
+        if there != value and name not in thing.faults and not same_value(name, value, there):
+            return False
+    return True
+
+
+def _described(kind: CreatableModel, thing: BillingObject) -> str:
+    if not kind.amount or kind.amount in thing.faults:
+        return kind.described(thing, (kind.alike,))
+    amount = Decimal(thing.values[kind.amount] or 0)
+    return said("operation {id} of {amount}, {day}", id=str(thing.values[kind.key]), amount=amount, day=day_of(thing))
+
+
+def day_of(thing: BillingObject) -> str:
+    """The day of an operation, "" where it is not known."""
+    return (thing.values.get("op_date") or "")[:_DAY]
+
+
+# ---- comments, and their marks ------------------------------------------------------------------------------------
 
 
 def too_long(text: str, room: int | None) -> str | None:
@@ -407,8 +508,8 @@ async def room_for_text(gateway: Gateway, model: str) -> int | None:
     return None if room is None else max(room - MARK_ROOM, 0)
 
 
-def mark_fault(gateway: Gateway, model: str) -> str | None:
-    """Why this billing's objects of the model cannot be found by their marks, None if they can."""
+def mark_fault(gateway: Gateway, model: str, exact: str = "") -> str | None:
+    """Why this billing's objects of the model cannot be found by their marks and exact keys, None if they can."""
     profile = gateway.profile
     if model != OPERATIONS:
         return None
@@ -426,13 +527,7 @@ def mark_fault(gateway: Gateway, model: str) -> str | None:
             day=str(profile.descr_length.learned),
             mark=MARK_ROOM,
         )
-    return None
-
-
-def key_fault(gateway: Gateway, exact: str) -> str | None:
-    """Why this billing's operations cannot be found by such an exact key, None if they can or nobody has tried."""
-    facts = {CODE_1C: gateway.profile.code1c_key, PAY_ID: gateway.profile.pay_id_key}
-    fact = facts.get(exact)
+    fact = {CODE_1C: profile.code1c_key, PAY_ID: profile.pay_id_key}.get(exact)
     if fact is None or not fact.known or fact.value:
         return None
     return said(

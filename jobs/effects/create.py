@@ -9,10 +9,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from billing.api.answers import created_id, unexpected
+import msgspec
+
+from billing.api.answers import created_id, is_about_other_model, unexpected
 from billing.api.calls import NOTHING, Call, ChainStep, describe
 from billing.directory.models import OPENING_BALANCE, BillingObject, plain_value
-from billing.directory.subscribers import Abonent, Operation
+from billing.directory.subscribers import Abonent
 from billing.money import wire
 from billing.profile import TypeEight
 from billing.secret import PLACEHOLDER
@@ -31,22 +33,12 @@ from engine.job import (
     Look,
     LookedFor,
     LookUpResult,
-    Marked,
     Prepared,
     ReadBack,
     SameKey,
 )
 from jobs.access.gateway import Gateway
-from jobs.access.objects import (
-    FOUND_AGAIN,
-    FROM_NEW,
-    KEPT,
-    NOBODY,
-    describe_fields,
-    differences,
-    find,
-    needed,
-)
+from jobs.access.objects import KEPT, NOBODY, describe_fields, differences, find, lane_of, needed
 from jobs.access.operations import (
     balances,
     described,
@@ -62,21 +54,18 @@ from jobs.access.payload import (
     OP_TYPE,
     Payload,
     decode_payload,
-    encode_payload,
     payload_of,
 )
 from jobs.access.vault import mask_secrets, reveal_secrets
-from jobs.effects.answer_owner import NAMELESS, AnswerNames, Recognition, names_created, telling_fields
-from jobs.effects.before_image import describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import (
     BALANCE,
-    CreatableModel,
+    CREATABLE_MODELS,
+    SUBSCRIBERS,
     creatable_model,
-    created,
     difference,
-    has_another,
-    in_effect,
-    key_fault,
+    entered_besides,
+    entries_like,
+    entries_of,
     like_these,
     mark_fault,
     marked_or_alike,
@@ -86,17 +75,34 @@ from jobs.effects.creatable_models import (
     too_long,
     try_finding_created,
 )
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entries_there import entered_besides, entries_like, entries_of, try_entries
-from jobs.rows.binding import NUMBER, Bound
-from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row, telling_of
+from jobs.effects.effect import (
+    NAMELESS,
+    AnswerNames,
+    CallEffect,
+    Irreversible,
+    ItemToUndo,
+    Recognition,
+    describe_change,
+    refresh_before_image,
+    says,
+    skip_changed,
+    with_note,
+)
+from jobs.rows.binding import NUMBER, Arguments, Bound, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Hole, Template, fill_arguments
-from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, exact_key, find_mark, with_mark
-from jobs.spec.parameters import row_key
+from jobs.spec.entries import (
+    LONGEST_COMMENT,
+    MARK_ROOM,
+    OPERATIONS,
+    exact_key,
+    find_mark,
+    with_mark,
+    without_marks,
+)
+from jobs.spec.parameters import LONGEST_ID, row_key
 from jobs.spec.spec import CREATE
 from texts.said import reason, said, text_of
 
-SUBSCRIBERS: Final = "Abonents"
 _OPENING: Final = str(OPENING_BALANCE)
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
@@ -128,8 +134,9 @@ class CreateEffect(CallEffect):
         same: tuple[str, ...] = (),
     ) -> None:
         super().__init__(gateway, tuple(dict.fromkeys((*template.names, *telling))))
-        self._template = template
-        self._kind = creatable_model(template.model, template.links[0].arguments)
+        self._model = template.model
+        self._arguments = template.links[0].arguments
+        self._kind = creatable_model(template.model, self._arguments)
         self._back = back
         self._comment = comment
         self._taking_back = taking_back
@@ -137,45 +144,58 @@ class CreateEffect(CallEffect):
         self._exact = exact
         self._same = same or self._kind.same
         self._recognition = Recognition()
+        self._enters_money = template.model == OPERATIONS
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
-        self._longest = gateway.profile.descr_length.value if template.model == OPERATIONS else LONGEST_COMMENT
+        self._longest = gateway.profile.descr_length.value if self._enters_money else LONGEST_COMMENT
         """Characters of a comment with its mark."""
-        if template.model == OPERATIONS and gateway.database is not None:
+        if self._enters_money and gateway.database is not None:
             # The balance, which an entry of type 8 may set; only the database has it.
             self.keeps = BeforeImageMode.TOGETHER
 
     @property
     def may_enter_balance(self) -> bool:
         """Whether a row may enter an opening balance: its type may be a value of the row."""
-        kind = self._template.links[0].arguments.get(OP_TYPE)
-        return self._template.model == OPERATIONS and (isinstance(kind, Hole) or str(kind) == _OPENING)
+        kind = self._arguments.get(OP_TYPE)
+        return self._enters_money and (isinstance(kind, Hole) or str(kind) == _OPENING)
+
+    # ---- rows to items ----
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Turn rows into items, compared with existing objects. Raises `LookUpFailed`, `InputRefused`."""
-        model, gateway = self._template.model, self._gateway
-        if fault := mark_fault(gateway, model) or key_fault(gateway, self._exact):
-            raise InputRefused(fault)
+        model, gateway = self._model, self._gateway
         room = await room_for_text(gateway, model)
-        if fault := too_long(self._comment, room):
+        if fault := mark_fault(gateway, model, self._exact) or too_long(self._comment, room):
             raise InputRefused(fault)
-        arguments_of = self._template.links[0].arguments
-        rows = [(one, fill_arguments(arguments_of, one.values)) for one in bound]
-        faults = [
-            # An opening balance needs no day.
-            (
-                one,
-                amount_fault(self._kind.amount, arguments)
-                or (None if str(arguments.get(OP_TYPE)) == _OPENING else _fault_of_day(one)),
-            )
-            for one, arguments in rows
-        ]
-        readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
-        whose, unowned = await self._owners(readable)
+        readable: list[tuple[Bound, Arguments]] = []
+        unreadable: list[Refusal] = []
+        for one in bound:
+            arguments = fill_arguments(self._arguments, one.values)
+            fault = amount_fault(self._kind.amount, arguments)
+            if fault is None and str(arguments.get(OP_TYPE)) != _OPENING:
+                # An opening balance needs no day.
+                try:
+                    telling_of(one)
+                except ValueError as error:
+                    fault = text_of(error)
+            if fault is None:
+                readable.append((one, arguments))
+            else:
+                unreadable.append(one.refused(fault))
+        whose: Sequence[tuple[Bound, Arguments, Abonent | None]]
+        unowned: Sequence[Refusal] = ()
+        if model == SUBSCRIBERS:
+            names = [str(arguments.get(NUMBER) or arguments.get("name") or "") for _, arguments in readable]
+            whose = [
+                (replace(one, label=name), arguments, None)
+                for (one, arguments), name in zip(readable, names, strict=True)
+            ]
+        else:
+            whose, unowned = await owner_of_row(gateway, readable)
         entering = [
             who.id
             for _, arguments, who in whose
-            if who and model == OPERATIONS and str(arguments.get(OP_TYPE)) == _OPENING
+            if who and self._enters_money and str(arguments.get(OP_TYPE)) == _OPENING
         ]
         before = await balances(gateway, entering)
         last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
@@ -186,8 +206,75 @@ class CreateEffect(CallEffect):
             self._entry(one, who, payload, things, room)
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
-        unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
         return Prepared.of([*entries, *unowned, *unreadable])
+
+    def _payload(
+        self,
+        one: Bound,
+        arguments: Arguments,
+        who: Abonent | None,
+        before: Mapping[int, Decimal],
+        last: Mapping[int, int],
+    ) -> Payload:
+        """The payload of a row; of an operation with its exact key, and with what tells it from further ones.
+
+        That of an opening balance has the present balance, which an undo of an entry of type 8 needs, and the last
+        operation.
+        """
+        abonent, money = who.id if who else 0, self._enters_money
+        opens = money and str(arguments.get(OP_TYPE)) == _OPENING
+        document, day = telling_of(one) if money and not opens else ("", "")
+        was = {BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING
+        return msgspec.structs.replace(
+            payload_for(self._model, arguments, abonent, was=was),
+            named=dict(one.named),
+            exact=self._exact if money else "",
+            document=document,
+            day=day,
+            newest=last.get(abonent) if opens else None,
+        )
+
+    def _entry(
+        self,
+        one: Bound,
+        abonent: Abonent | None,
+        payload: Payload,
+        there: Sequence[BillingObject],
+        room: int | None,
+    ) -> NewItem | Refusal:
+        kind, arguments = self._kind, payload.steps[0][1]
+        if fault := too_long(str(arguments.get(kind.comment) or ""), room):
+            return one.refused(fault, kind.comment)
+        equal = [thing for thing in there if not differences(payload.wanted, thing)] if there else []
+        if there and not equal:
+            return one.refused(
+                said(
+                    "{place} has another value already: {found}, and the row says {sent}. This job adds and never "
+                    "changes: change it with the job `call`, {model}: objects.get by its id → set → save",
+                    place=describe_fields({name.removesuffix("_id"): value for name, value in payload.key.items()}),
+                    found=tuple(kind.described(thing, payload.wanted) for thing in there),
+                    sent=kind.sent(payload.wanted),
+                    model=payload.model,
+                )
+            )
+        # Folders are created one after the other.
+        lane = f"{CONTRACT}{payload.key[NUMBER]}" if NUMBER in payload.key else FOLDER_LANE
+        amount = arguments.get(kind.amount) if kind.amount else None
+        same = ["" if (value := arguments.get(name)) is None else str(value) for name in self._same]
+        return one.item(
+            row_key([*same, *filter(None, [payload.document or payload.day])]),
+            f"{one.label}, {payload.document}" if payload.document else one.label,
+            lane if abonent is None else f"{ACCOUNT}{abonent.account_id}",
+            payload,
+            amount=None if amount is None else Decimal(str(amount)),
+            skip_reason=reason(
+                "already as wanted: {object}", AS_WANTED, object=kind.described(equal[0], payload.wanted)
+            )
+            if equal
+            else None,
+            # Entries with a mark differ in their comments, so their values are not compared.
+            wanted=None if kind.comment else describe_fields(payload.wanted),
+        )
 
     def same_key(self, payload: str) -> SameKey:
         """Opening balances and objects without money are entered once, other operations as often as they are told."""
@@ -199,27 +286,56 @@ class CreateEffect(CallEffect):
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Entries of the same kind for the same subscribers. Raises `LookUpFailed`.
 
-        These are operations of the same type that are not reversed, and connected services of the same id. One that
-        takes back is entered already only by an equal one.
+        One that takes back is entered already only by an equal one.
         """
         return await entries_like(self._gateway, items, equal=self._taking_back is not None)
 
     async def try_out(self) -> None:
-        """Try each look-up that the run needs, with ids that no object has.
-
-        Raises `InputRefused`, `LookUpFailed`.
-        """
-        gateway, model = self._gateway, self._template.model
+        """Try each look-up that the run needs, with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
+        gateway, model = self._gateway, self._model
         if model != SUBSCRIBERS:
             with needed(said("the subscribers of new objects are found")):
                 await find(gateway, SUBSCRIBERS, [{"id": str(NOBODY)}], ("id", "deleted"))
-        with needed(FOUND_AGAIN):
-            await try_finding_created(gateway, model, self._template.links[0].arguments, self._exact)
-        with needed(FROM_NEW):
-            await try_entries(gateway, model)
+        await try_finding_created(gateway, model, self._arguments, self._exact)
         if self.keeps is not BeforeImageMode.NOTHING:
             with needed(KEPT):
                 await balances(gateway, [NOBODY])
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """That the billing keeps the mark and the exact key, and the effect of its types on the balance."""
+        if not self._enters_money:
+            return {}
+        profile = self._gateway.profile
+        kept: dict[str, object] = {"descr_kept": True}
+        if self._gateway.database is None:
+            kept["descr_length"] = profile.descr_length.value
+        types = {payload.key.get(OP_TYPE, "") for payload in payloads}
+        for name, fact in (("receipt_type", profile.receipt_type), ("act_type", profile.act_type)):
+            if str(fact.value) in types:
+                kept[name] = fact.value
+        kept |= {f"{kind}_key": True for payload in payloads if (kind := payload.exact)}
+        return kept | ({"type_8": self._type_8} if any(map(enters_balance, payloads)) else {})
+
+    # ---- the call ----
+
+    def _call(self, payload: Payload, run_name: str, number: int) -> Call:
+        ((method, arguments),) = payload.steps
+        comment = self._kind.comment
+        if payload.exact:
+            arguments = {**arguments, **exact_key(payload.exact, run_name, number)}
+        if comment:
+            text = with_mark(str(arguments.get(comment) or ""), run_name, number, longest=self._longest)
+            arguments = {**arguments, comment: text}
+        return Call(payload.model, (ChainStep(method, arguments),), self._identifying(payload))
+
+    def _identifying(self, payload: Payload) -> tuple[str, ...]:
+        """The fields to ask for, because an answer with others belongs to another request."""
+        kind = self._kind
+        return (kind.key, kind.comment) if kind.comment else (kind.key, *kind.found_by, *payload.wanted)
+
+    def describe(self, run_name: str, item: Item) -> str:
+        """The call with its mark."""
+        return mask_secrets(describe(self._call(payload_of(item), run_name, item.number)))
 
     async def send(self, run: Run, item: Item) -> Seen:
         """Create the object, with run and item in the mark of its comment."""
@@ -242,6 +358,28 @@ class CreateEffect(CallEffect):
                 return await self._taken(item, payload, text)
         return evidence
 
+    def _evidence(self, evidence: Evidence, payload: Payload, own: tuple[str, int], row: int | None) -> Evidence:
+        match evidence:
+            case RowRefused(text) if "атрибут" in (words := text.casefold()) and (
+                self._kind.comment or any(name in words for name in self._identifying(payload))
+            ):
+                # The attributes of the call come from the recipe, so the fault is in `fields`; only a model of custom
+                # attributes may also refuse that of a row. It is not known whether the billing reads `fields` before
+                # or after it creates [?], so the look-up decides.
+                return Lost(said("refused, but perhaps only after it was entered: {reason}", reason=text))
+            case Accepted(result=result):
+                named = _names_created(result, payload, own)
+                fact = self._gateway.profile.descr_returned
+                # Where the billing is known to return the comment, an answer without it belongs to another request.
+                tells = self._enters_money and fact.known and fact.value
+                if named is AnswerNames.ANOTHER or (named is AnswerNames.NOBODY and tells):
+                    return unexpected(result)
+                if not self._recognition.believe(named, row):
+                    return NAMELESS
+                answer = created_id(result)
+                return unexpected(result) if answer is None else Accepted(answer, created=True)
+        return evidence
+
     async def _taken(self, item: Item, payload: Payload, text: str) -> Seen:
         """What a refusal means whose reason is that another object has the key: it may be our own earlier call's."""
         try:
@@ -253,34 +391,29 @@ class CreateEffect(CallEffect):
             return Lost(said("refused, and the billing does not show yet who has the key: {reason}", reason=text))
         if found and difference(payload, found) is None:
             answer = found[0].values[self._kind.key]
-            if not item.attempts:
-                return AlreadyThere(
-                    reason(
-                        "already as wanted: somebody else has made it just before (id {id})",
-                        AS_WANTED,
-                        id=answer or "",
-                    ),
-                    answer,
-                )
-            note = said("found in the billing, and may be somebody else's: {reason}", reason=text)
-            return Accepted(answer, note, unproven=True)
+            if item.attempts:
+                note = said("found in the billing, and may be somebody else's: {reason}", reason=text)
+                return Accepted(answer, note, unproven=True)
+            made = reason(
+                "already as wanted: somebody else has made it just before (id {id})", AS_WANTED, id=answer or ""
+            )
+            return AlreadyThere(made, answer)
         there = tuple(self._kind.described(thing, payload.wanted) for thing in found)
         return RowRefused(said("{reason}; the billing has {found}", reason=text, found=there) if there else text)
+
+    # ---- what has changed since the list was made ----
 
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """Also the operations that have come to an account since the list was made, where its balance is set.
 
         Those that a person was shown who has decided that the row is sent are no news. Of an item in effect those
         before its own operation: their sums are overwritten. Where a balance is set back, it has to be that of the
-        plan. Raises `LookUpFailed`.
+        plan, for a payment made after that would be lost. Raises `LookUpFailed`.
         """
         payloads = [decode_payload(item.payload) for item in items]
         reasons = await self._moved_since(items, payloads)
-        setting = [
-            (item, payload)
-            for item, payload in zip(items, payloads, strict=True)
-            if payload.newest is not None and item.item_id not in reasons
-        ]
+        pairs = list(zip(items, payloads, strict=True))
+        setting = [pair for pair in pairs if pair[1].newest is not None and pair[0].item_id not in reasons]
         last: dict[int, int] = {}
         for _, payload in setting:
             newest = payload.newest or 0
@@ -299,14 +432,25 @@ class CreateEffect(CallEffect):
                 if (mark := find_mark(one.descr)) is None or mark[0] != run.name
             ]
             if others:
-                reasons[item.item_id] = _overtaken(others, is_entered=bool(own))
+                amount = sum((one.op_summa for one in others), Decimal(0))
+                named = some_of([described(one) for one in others])
+                reasons[item.item_id] = _overtaken(amount, named, is_entered=bool(own))
         setting_back = {
             item.item_id: payload
-            for item, payload in zip(items, payloads, strict=True)
+            for item, payload in pairs
             if BALANCE in payload.wanted and _overwrites(payload)
             if not item.state.in_effect and item.item_id not in reasons
         }
-        return reasons | await self._another_balance(setting_back)
+        now = await balances(self._gateway, [payload.abonent for payload in setting_back.values()])
+        for key, payload in setting_back.items():
+            balance, then = now.get(payload.abonent), Decimal(payload.was[BALANCE] or 0)
+            if balance != then:
+                reasons[key] = said(
+                    "changed since the plan: the balance was {then}, and now it is {now}",
+                    then=then,
+                    now=said("not known") if balance is None else balance,
+                )
+        return reasons
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
@@ -329,10 +473,20 @@ class CreateEffect(CallEffect):
                 anew[key] = refreshed
         return anew
 
+    # ---- is it there? ----
+
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the objects exist as they were sent. Raises `LookUpFailed`."""
-        found = await created(self._gateway, run.name, items)
-        return {item.item_id: _sighting(payload_of(item), found[item.item_id]) for item in items}
+        payloads = [decode_payload(item.payload) for item in items]
+        found = (
+            await marked_or_alike(self._gateway, payloads, of_run=run.name)
+            if payloads and model_of(payloads[0]).comment
+            else await like_these(self._gateway, payloads)
+        )
+        return {
+            item.item_id: _sighting_of(payload, own_of(payload, things, (run.name, item.number)))
+            for item, payload, things in zip(items, payloads, found, strict=True)
+        }
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
         """The objects, and entries like them that have come since the list was made. Raises `LookUpFailed`."""
@@ -348,7 +502,7 @@ class CreateEffect(CallEffect):
                 continue
             own = (run.name, item.number)
             looks[item.item_id] = Look(
-                _sighting(payload, own_of(payload, things, own)),
+                _sighting_of(payload, own_of(payload, things, own)),
                 entries_of(payload, things, self._gateway.profile, own, equal=self._taking_back is not None),
             )
         return looks
@@ -359,30 +513,23 @@ class CreateEffect(CallEffect):
         If an entry is to restore a balance, the balance is read as well, because the effect of a type of operation on
         it is not certain. After later operations on its account the balance says nothing of the entry.
         """
-        payloads = {item.item_id: payload_of(item) for item in items}
-        find_all = marked_or_alike if self._kind.comment else like_these
-        there = await find_all(self._gateway, list(payloads.values()))
-        found: dict[int, Sequence[BillingObject]] = {}
-        besides: dict[int, tuple[Marked, ...]] = {}
-        for item, things in zip(items, there, strict=True):
-            payload, own = payloads[item.item_id], (run.name, item.number)
-            mine = own_of(payload, things, own)
-            # Of several those in effect: a person takes back what was made twice.
-            found[item.item_id] = in_effect(payload, mine)
-            if len(mine) < len(things):
-                besides[item.item_id] = entered_besides(payload, things, mine, self._gateway.profile, own)
-        wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
-        now = await balances(self._gateway, wanted)
-        moved = {payload.abonent for payload in payloads.values() if now and _has_another_balance(payload, now)}
+        payloads = [decode_payload(item.payload) for item in items]
+        there = await (marked_or_alike if self._kind.comment else like_these)(self._gateway, payloads)
+        now = await balances(self._gateway, [one.abonent for one in payloads if BALANCE in one.wanted])
+        moved = {payload.abonent for payload in payloads if now and _has_another_balance(payload, now)}
         last = await newest_on_account(self._gateway, moved) if moved else {}
-        readings = {
-            key: _reading(payload, found[key], now, last.get(payload.abonent, 0)) for key, payload in payloads.items()
-        }
-        return readings | {key: replace(readings[key], besides=others) for key, others in besides.items()}
+        readings: dict[int, ReadBack] = {}
+        for item, payload, things in zip(items, payloads, there, strict=True):
+            own = (run.name, item.number)
+            mine = own_of(payload, things, own)
+            reading = _reading_of(payload, mine, now, last.get(payload.abonent, 0))
+            if len(mine) < len(things):
+                besides = entered_besides(payload, things, mine, self._gateway.profile, own)
+                reading = replace(reading, besides=besides)
+            readings[item.item_id] = reading
+        return readings
 
-    def describe(self, run_name: str, item: Item) -> str:
-        """The call with its mark."""
-        return mask_secrets(describe(self._call(payload_of(item), run_name, item.number)))
+    # ---- undo ----
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """The effect that takes back the created objects."""
@@ -392,161 +539,20 @@ class CreateEffect(CallEffect):
         """Turn items of an earlier run into items that take them back. Raises `LookUpFailed`."""
         return await (self._taking_back or super().take_back)(taken)
 
-    def _evidence(self, evidence: Evidence, payload: Payload, own: tuple[str, int], row: int | None) -> Evidence:
-        match evidence:
-            case RowRefused(text) if _blames_fields(text, self._kind, payload):
-                # The attributes of the call come from the recipe, so the fault is in `fields`. It is not known
-                # whether the billing reads `fields` before or after it creates [?], so the look-up decides.
-                return Lost(said("refused, but perhaps only after it was entered: {reason}", reason=text))
-            case Accepted(result=result):
-                named = names_created(result, payload, own)
-                if named is AnswerNames.ANOTHER or (named is AnswerNames.NOBODY and self._tells_comment):
-                    return unexpected(result)
-                if not self._recognition.believe(named, row):
-                    return NAMELESS
-                answer = created_id(result)
-                return unexpected(result) if answer is None else Accepted(answer, created=True)
-        return evidence
 
-    async def _another_balance(self, payloads: Mapping[int, Payload]) -> dict[int, str]:
-        """By item_id, why a balance must not be set back: a payment made after the plan would be lost."""
-        now = await balances(self._gateway, [payload.abonent for payload in payloads.values()])
-        return {
-            key: said(
-                "changed since the plan: the balance was {then}, and now it is {now}",
-                then=then,
-                now=said("not known") if balance is None else balance,
-            )
-            for key, payload in payloads.items()
-            if (balance := now.get(payload.abonent)) != (then := Decimal(payload.was[BALANCE] or 0))
-        }
-
-    def _call(self, payload: Payload, run_name: str, number: int) -> Call:
-        ((method, arguments),) = payload.steps
-        if payload.exact:
-            arguments = {**arguments, **exact_key(payload.exact, run_name, number)}
-        if self._kind.comment:
-            text = str(arguments.get(self._kind.comment) or "")
-            arguments = {
-                **arguments,
-                self._kind.comment: with_mark(text, run_name, number, longest=self._longest),
-            }
-        # The identifying fields are requested too: an answer with another mark belongs to another request.
-        return Call(payload.model, (ChainStep(method, arguments),), telling_fields(self._kind, payload))
-
-    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """That the billing keeps the mark and the exact key, and the effect of its types on the balance."""
-        if self._template.model != OPERATIONS:
-            return {}
-        kept: dict[str, object] = {"descr_kept": True}
-        if self._gateway.database is None:
-            kept["descr_length"] = self._gateway.profile.descr_length.value
-        types = {payload.key.get(OP_TYPE, "") for payload in payloads}
-        profile = self._gateway.profile
-        kept |= {
-            name: fact.value
-            for name, fact in (("receipt_type", profile.receipt_type), ("act_type", profile.act_type))
-            if str(fact.value) in types
-        }
-        kept |= {f"{kind}_key": True for payload in payloads if (kind := payload.exact)}
-        return kept | ({"type_8": self._type_8} if any(map(enters_balance, payloads)) else {})
-
-    @property
-    def _tells_comment(self) -> bool:
-        """Whether this billing is known to return the comment of a created operation.
-
-        An answer without one belongs to another request then.
-        """
-        fact = self._gateway.profile.descr_returned
-        return self._template.model == OPERATIONS and fact.known and fact.value
-
-    def _payload(
-        self,
-        one: Bound,
-        arguments: Arguments,
-        who: Abonent | None,
-        before: Mapping[int, Decimal],
-        last: Mapping[int, int],
-    ) -> Payload:
-        """The payload of a row; of an operation with its exact key, and with what tells it from further ones.
-
-        That of an opening balance has the present balance, which an undo of an entry of type 8 needs, and the last
-        operation.
-        """
-        model, abonent = self._template.model, who.id if who else 0
-        opens = model == OPERATIONS and str(arguments.get(OP_TYPE)) == _OPENING
-        document, day = telling_of(one) if model == OPERATIONS and not opens else ("", "")
-        return payload_for(
-            model,
-            arguments,
-            abonent,
-            was={BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING,
-            named=one.named,
-            exact=self._exact if model == OPERATIONS else "",
-            document=document,
-            day=day,
-            newest=last.get(abonent) if opens else None,
-        )
-
-    async def _owners(
-        self, rows: Sequence[tuple[Bound, Arguments]]
-    ) -> tuple[Sequence[tuple[Bound, Arguments, Abonent | None]], Sequence[Refusal]]:
-        """The rows with the subscribers of their new objects, None for a new subscriber; and the refused rows."""
-        if self._template.model == SUBSCRIBERS:
-            return [(replace(one, label=_name_of(arguments)), arguments, None) for one, arguments in rows], ()
-        return await owner_of_row(self._gateway, rows)
-
-    def _entry(
-        self,
-        one: Bound,
-        abonent: Abonent | None,
-        payload: Payload,
-        there: Sequence[BillingObject],
-        room: int | None,
-    ) -> NewItem | Refusal:
-        arguments = payload.steps[0][1]
-        if fault := too_long(str(arguments.get(self._kind.comment) or ""), room):
-            return one.refused(fault, self._kind.comment)
-        equal = [thing for thing in there if not differences(payload.wanted, thing)] if there else []
-        if there and not equal:
-            return one.refused(has_another(payload, there))
-        amount = arguments.get(self._kind.amount) if self._kind.amount else None
-        same = ["" if (value := arguments.get(name)) is None else str(value) for name in self._same]
-        return NewItem(
-            key=row_key([*same, *filter(None, [payload.document or payload.day])]),
-            label=f"{one.label}, {payload.document}" if payload.document else one.label,
-            lane=lane_of_new(payload) if abonent is None else f"{ACCOUNT}{abonent.account_id}",
-            payload=encode_payload(payload),
-            amount=None if amount is None else Decimal(str(amount)),
-            line=one.row.line,
-            row=one.row.cells,
-            skip_reason=self._as_wanted(payload, equal[0]) if equal else None,
-            # Entries with a mark differ in their comments, so their values are not compared.
-            wanted=None if self._kind.comment else describe_fields(payload.wanted),
-        )
-
-    def _as_wanted(self, payload: Payload, thing: BillingObject) -> str:
-        return reason("already as wanted: {object}", AS_WANTED, object=self._kind.described(thing, payload.wanted))
-
-
-def payload_for(  # noqa: PLR0913 - what a payload of one call may have
+def payload_for(
     model: str,
     arguments: Mapping[str, object],
     abonent: int,
     *,
     was: Mapping[str, str | None] = NOTHING,
     balance: str | None = None,
-    named: Mapping[str, str] = NOTHING,
-    exact: str = "",
-    document: str = "",
-    day: str = "",
-    newest: int | None = None,
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known.
 
     Raises ValueError for money that is not a number.
     """
-    kind = creatable_model(model, arguments)
+    kind = creatable_model(model, arguments) if model == SUBSCRIBERS else CREATABLE_MODELS[model]
     apart = kind.apart
     wanted: dict[str, str | None] = {
         name: spelled
@@ -555,38 +561,8 @@ def payload_for(  # noqa: PLR0913 - what a payload of one call may have
     }
     if balance is not None:
         wanted[BALANCE] = balance
-    return Payload(
-        model=model,
-        steps=((CREATE, dict(arguments)),),
-        abonent=abonent,
-        key={name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by},
-        wanted=wanted,
-        was=dict(was),
-        named=dict(named),
-        newest=newest,
-        document=document,
-        day=day,
-        exact=exact,
-    )
-
-
-def _fault_of_day(one: Bound) -> str | None:
-    """Why the day of an operation cannot be read, None if it can."""
-    try:
-        telling_of(one)
-    except ValueError as error:
-        return text_of(error)
-    return None
-
-
-def lane_of_new(payload: Payload) -> str:
-    """The lane of a new subscriber, or of a new folder: folders are created one after the other."""
-    return f"{CONTRACT}{payload.key[NUMBER]}" if NUMBER in payload.key else FOLDER_LANE
-
-
-def _name_of(arguments: Arguments) -> str:
-    """The name of a new subscriber or folder for people."""
-    return str(arguments.get(NUMBER) or arguments.get("name") or "")
+    key = {name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by}
+    return Payload(model, ((CREATE, dict(arguments)),), abonent=abonent, key=key, wanted=wanted, was=dict(was))
 
 
 def _overwrites(payload: Payload) -> bool:
@@ -597,37 +573,49 @@ def _overwrites(payload: Payload) -> bool:
     )
 
 
-def _overtaken(others: Sequence[Operation], *, is_entered: bool) -> str:
+def _overtaken(amount: Decimal, operations: str, *, is_entered: bool) -> str:
     """Why a balance is not set over these operations, or that it was."""
-    amount = sum((one.op_summa for one in others), Decimal(0))
-    named = some_of([described(one) for one in others])
     if is_entered:
         return said(
             "overwritten: {amount} came to the account after the list was made and before this row set its balance: "
             "{operations}",
             amount=amount,
-            operations=named,
+            operations=operations,
         )
     return said(
         "changed since the list was made: {amount} came to the account, and this row would set its balance over it: "
         "{operations}. Enter the row again to have it compared anew",
         amount=amount,
-        operations=named,
+        operations=operations,
     )
 
 
-def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:
-    words = text.casefold()
-    # A model of custom attributes may also refuse the attribute of a row.
-    named = any(name in words for name in telling_fields(kind, payload))
-    return "атрибут" in words and (named or bool(kind.comment))
+def _names_created(result: object, payload: Payload, own: tuple[str, int]) -> AnswerNames:
+    """Whether an answer of any shape belongs to our request: by its mark, or without one by all fields sent."""
+    kind, fields = model_of(payload), dict[str, object]()
+    match result:
+        case [{"fields": dict() as found}] | {"fields": dict() as found}:
+            fields = found
+        case [dict() as found] | (dict() as found):
+            fields = found
+    if is_about_other_model(result, payload.model):
+        return AnswerNames.ANOTHER
+    if kind.comment:
+        comment = fields.get(kind.comment)
+        if not comment:
+            return AnswerNames.NOBODY
+        return AnswerNames.OURS if find_mark(str(comment)) == own else AnswerNames.ANOTHER
+    # A key has "" for what is empty, as the folder around one at the top.
+    sent = {name: value or None for name, value in {**payload.key, **payload.wanted}.items()}
+    if any(not says(fields, name, value) for name, value in sent.items() if name in fields):
+        return AnswerNames.ANOTHER
+    return AnswerNames.OURS if sent.keys() <= fields.keys() else AnswerNames.NOBODY
 
 
-def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
+def _sighting_of(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
     if not found:
         return Absent()
-    differs = difference(payload, found)
-    kind = model_of(payload)
+    kind, differs = model_of(payload), difference(payload, found)
     if differs:
         seen = tuple(str(thing.values.get(kind.key)) for thing in found)
         return Different(differs, seen, marked=bool(kind.comment))
@@ -639,9 +627,12 @@ def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
     return wanted is not None and balance is not None and balance != Decimal(wanted)
 
 
-def _reading(payload: Payload, found: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
+def _reading_of(payload: Payload, mine: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
     """An entry and its balance; `last` is the last operation on an account that has another balance than wanted."""
-    kind, differs = model_of(payload), difference(payload, found)
+    kind = model_of(payload)
+    # Of several objects those in effect: a person takes back what was made twice.
+    found = mine if len(mine) == 1 else [thing for thing in mine if kind.counts(thing)] or mine
+    differs = difference(payload, found)
     # What does not differ is one that counts.
     counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
     there = None
@@ -660,3 +651,49 @@ def _reading(payload: Payload, found: Sequence[BillingObject], now: Mapping[int,
             wanted=Decimal(payload.wanted[BALANCE] or 0),
         )
     return ReadBack(there, differs)
+
+
+# ---- deleted objects, created again with their kept fields and new ids --------------------------------------------
+
+_OWN: Final = frozenset({"id", "deleted"})
+"""Fields that the billing sets itself in a new object."""
+_NUMBERS: Final = frozenset({"abonent_id", "usluga_id", "manager_id", "attribute_id", "enabled"})
+_DAY: Final = len("2019-06-01")
+
+
+async def renew(gateway: Gateway, model: str, taken: Sequence[ItemToUndo]) -> Prepared:
+    """A new object for each deleted one, unless an equal one exists again. Raises `LookUpFailed`."""
+    kind = CREATABLE_MODELS[model]
+    same = [{name: one.payload.was.get(name) or "" for name in kind.same} for one in taken]
+    alike = await find(gateway, model, same, kind.fields(kind.same))
+    owners = await find(gateway, SUBSCRIBERS, [{"id": str(one.payload.abonent)} for one in taken], ("id", "deleted"))
+    room = await room_for_text(gateway, model)
+    longest = LONGEST_COMMENT - MARK_ROOM if room is None else room
+    entries: list[NewItem | Refusal] = []
+    for one, things, owner in zip(taken, alike, owners, strict=True):
+        if there := [thing for thing in things if kind.counts(thing)]:
+            found = tuple(kind.described(thing, kind.same) for thing in there)
+            gone = said("changed since: the run deleted it, and now there is {found}", found=found)
+            entries.append(skip_changed(one, gone))
+        elif len(owner) != 1 or owner[0].values.get("deleted") != "0":
+            entries.append(
+                one.refused(said("abonent {id} is deleted since: nothing can be given to it", id=one.payload.abonent))
+            )
+        else:
+            was = one.payload.was
+            kept = {name: value for name, value in was.items() if value is not None and name not in _OWN}
+            arguments = {name: _argument(name, value) for name, value in kept.items()}
+            if kind.comment and kind.comment in kept:
+                # It is shortened to fit the new mark.
+                text = without_marks(kept[kind.comment])
+                arguments[kind.comment] = text if len(text) <= longest else text[: max(longest - 1, 0)].rstrip() + "…"
+            payload = payload_for(model, arguments, one.payload.abonent)
+            entries.append(one.item(lane_of(model, {"id": str(was.get("id"))}, owner[0]), payload))
+    return Prepared.of(entries)
+
+
+def _argument(name: str, value: str) -> object:
+    if name in _NUMBERS and value.isascii() and value.isdigit() and len(value) <= LONGEST_ID:
+        return int(value)
+    # The plain spelling leaves out the time of a midnight.
+    return f"{value} 00:00:00" if name == "next_date" and len(value) == _DAY else value

@@ -6,23 +6,165 @@ for complete examples.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from enum import Enum, auto
+from typing import Final, NamedTuple
 
-from billing.api.calls import describe
-from checkpoints.records import Item, Refusal, Run
+import msgspec
+
+from billing.api.calls import Call, describe
+from billing.directory.models import Values, plain_value, same_value, same_values
+from billing.money import wire
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Accepted, Evidence, Lost
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find
+from jobs.access.objects import describe_fields, find
 from jobs.access.payload import Payload, account_of, decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import Resolved, SubscriberFinder
-from jobs.access.vault import mask_secrets
-from jobs.effects.before_image import Mate, found_own
+from jobs.access.vault import mask_secrets, reveal_secrets
+from jobs.effects.creatable_models import BALANCE
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
+from jobs.spec.spec import SET
 from texts.said import Said, said
+
+# ---- before-images: the values that a call overwrites, read again before it and restored by an undo ----------------
+
+
+def refresh_before_image(payload: Payload, now: Values) -> Payload | None:
+    """The payload with the present values as its before-image; None if it has them already."""
+    if same_values(now, payload.was):
+        return None
+    planned = payload.planned or payload.was
+    planned = {} if same_values(planned, now) else planned
+    return msgspec.structs.replace(payload, was=dict(now), planned=planned, after=0)
+
+
+def found_own(number: int, payload: Payload, mates: Sequence["Mate"]) -> Payload:
+    """The payload of an item, with the number of the earlier item of its run whose values it overwrites.
+
+    `mates` are the accepted items of its lane, in order; the last earlier one at the same place counts.
+    """
+    earlier = [one for one in at_its_place(payload, mates) if one.number < number]
+    if not earlier or not any(same_values(payload.was, left) for left in _left_by(earlier[-1].payload)):
+        return payload
+    return msgspec.structs.replace(payload, after=earlier[-1].number)
+
+
+def changed_meanwhile(payload: Payload) -> str | None:
+    """The values changed between plan and call that the call overwrites, in words; None without any."""
+    wanted, planned = payload.wanted, payload.planned
+    changed = {
+        name: value
+        for name, value in payload.was.items()
+        if planned
+        and not same_value(name, value, planned.get(name))
+        and not (name in wanted and same_value(name, value, wanted[name]))
+    }
+    if not changed:
+        return None
+    was = {name: planned.get(name) for name in changed}
+    return said("it was {was}, and then {changed}", was=describe_fields(was), changed=describe_fields(changed))
+
+
+def describe_change(payload: Payload) -> str | None:
+    """The note on an accepted item for people, None without one."""
+    changed = changed_meanwhile(payload)
+    if changed is None:
+        return None
+    if payload.after:
+        # Such rows are counted without a warning.
+        return said(
+            "found what an earlier row of this run had set: row {number}; an undo brings back what was there before "
+            "the run",
+            number=payload.after,
+        )
+    return said("changed between plan and call: {change}; an undo brings the latter back", change=changed)
+
+
+def with_note(evidence: Accepted, payload: Payload) -> Accepted:
+    """The evidence of an accepted call, with its note."""
+    return msgspec.structs.replace(evidence, note=describe_change(payload), own=bool(payload.after))
+
+
+@dataclass(frozen=True, slots=True)
+class Mate:
+    """An accepted item in the same lane of a run; `stands` until it is taken back."""
+
+    number: int
+    payload: Payload
+    stands: bool
+
+
+class BeforeRun(NamedTuple):
+    """What the place of an item was before its run, and what became of it since.
+
+    `was` are the values before the first item of the run wrote there: two subscribers with one account are two rows
+    for one place, and the second overwrites the values of the first. `later` is the number of the last later item
+    there that still stands. `left` is the balance after all of them if each has added its sum, None if none keeps a
+    balance.
+    """
+
+    was: Values
+    later: int | None
+    left: Decimal | None
+
+
+def before_run(number: int, payload: Payload, mates: Sequence[Mate]) -> BeforeRun:
+    """What the place of an item was before its run; `mates` are the accepted items of its lane, in order."""
+    there = at_its_place(payload, mates)
+    was: Values = payload.was
+    for one in reversed(there):
+        if one.number < number and any(same_values(was, left) for left in _left_by(one.payload)):
+            was = one.payload.was
+    later = max((one.number for one in there if one.stands and one.number > number), default=None)
+    left = None
+    if keeping := [one for one in there if _may_set_balance(one.payload)]:
+        last = keeping[-1].payload
+        taken_back = sum((_sum(one.payload) for one in keeping if not one.stands), Decimal(0))
+        left = Decimal(last.was[BALANCE] or 0) + _sum(last) - taken_back
+    return BeforeRun(was, later, left)
+
+
+def shares_place(payload: Payload) -> bool:
+    """Whether two rows of a run may write to its place: the account, which two subscribers may share."""
+    return _may_set_balance(payload) or "account_id_abonents" in payload.key
+
+
+def at_its_place(payload: Payload, mates: Sequence[Mate]) -> list[Mate]:
+    """Those of the accepted items of a lane that write to the place of a payload, in their order."""
+
+    def place(one: Payload) -> tuple[str, ...]:
+        # The lane already names the account, so a place that is the account needs no key. An import sets fields of
+        # one object one by one.
+        key = () if shares_place(one) else one.key.values()
+        is_set = any(method == SET for method, _ in one.steps)
+        return (one.model, *key, *(sorted(one.wanted) if is_set else ()))
+
+    own = place(payload)
+    return [one for one in mates if place(one.payload) == own]
+
+
+def _may_set_balance(payload: Payload) -> bool:
+    return payload.model == "FinanceOperations" and BALANCE in payload.was
+
+
+def _left_by(payload: Payload) -> tuple[Values, ...]:
+    """The possible values after its call; it is not known whether type 8 sets a balance or adds to it [?]."""
+    if not _may_set_balance(payload):
+        return (payload.wanted,)
+    entered, before = _sum(payload), Decimal(payload.was[BALANCE] or 0)
+    return ({BALANCE: wire(entered)}, {BALANCE: wire(before + entered)})
+
+
+def _sum(payload: Payload) -> Decimal:
+    return Decimal(payload.wanted["op_summa"] or 0)
+
+
+# ---- the effects of calls ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +189,47 @@ class ItemToUndo:
     left: Decimal | None = None
     unproven: bool = False
     unanswered: bool = False
+
+    def item(
+        self, lane: str, payload: Payload, amount: Decimal | None = None, skip_reason: str | None = None
+    ) -> NewItem:
+        """The item that takes this one back; the same effect must not be taken back twice."""
+        text = encode_payload(payload)
+        return NewItem(
+            self.key, self.label, lane, text, amount, row=self.cells, skip_reason=skip_reason, undoes=self.item_id
+        )
+
+    def refused(self, reason: str) -> Refusal:
+        """The refusal of an item that cannot be taken back."""
+        return Refusal(None, None, self.label, reason, self.cells)
+
+
+def has_id(one: ItemToUndo) -> bool:
+    """Whether the id of the object that an item created is known."""
+    return bool(one.answer) and str(one.answer).isdecimal()
+
+
+def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
+    """A skipped item, which takes nothing back."""
+    return one.item(f"item:{one.item_id}", one.payload, skip_reason=reason)
+
+
+def leave_unproven(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refusal:
+    """The entry that takes an item back, skipped where the item may be somebody else's."""
+    if not one.unproven or isinstance(entry, Refusal) or entry.skip_reason is not None:
+        return entry
+    return skip_changed(
+        one,
+        said("left alone, for it may be somebody else's: it was found without a mark when its outcome was looked up"),
+    )
+
+
+def replaced_in_run(later: int) -> str:
+    """Why an item is left alone if a later one of its run has written to the same place."""
+    return said(
+        "row {number} of the same run has replaced it: taking that one back brings back what was before both",
+        number=later,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +257,12 @@ class CallEffect(Effect):
     # ---- rows to items ----
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items and refusals, with bulk reads of the billing. Raises `LookUpFailed`.
+        """Turn rows into items and refusals, with bulk reads of the billing. Raises `LookUpFailed`, `InputRefused`.
 
         An effect that only takes back refuses all rows.
         """
-        return Prepared((), tuple(one.refused(_ONLY_BACK) for one in bound))
+        only_back = said("this only takes back what an earlier run has done")
+        return Prepared((), tuple(one.refused(only_back) for one in bound))
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """The undocumented facts that these payloads rely on, as values by the names in the profile."""
@@ -89,6 +273,11 @@ class CallEffect(Effect):
     def describe(self, run_name: str, item: Item) -> str:
         """The call of the item as one readable line, without secrets."""
         return mask_secrets(describe(payload_of(item).call))
+
+    async def _sent(self, call: Call) -> Evidence:
+        """The evidence of a call, made with the secrets in place of their tokens."""
+        revealed = await reveal_secrets(self._gateway.vault, call)
+        return await self._gateway.client.send(revealed) if isinstance(revealed, Call) else revealed
 
     def fenced(self, may_leave: Callable[[], bool]) -> AbstractContextManager[None]:
         """Let a call leave only while it may."""
@@ -128,9 +317,9 @@ class CallEffect(Effect):
         }
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The new payloads of items whose before-images have changed, by item_id. Raises `LookUpFailed`.
+        """The new payloads of items whose before-images have changed, by item_id, whoever has made the change.
 
-        It does not matter here who made the change.
+        Raises `LookUpFailed`.
         """
         return {}
 
@@ -143,24 +332,28 @@ class CallEffect(Effect):
 
     async def _moved_since(self, items: Sequence[Item], payloads: Sequence[Payload]) -> dict[int, str]:
         """As `outdated` says, of items with these payloads."""
-        numbers = [one.named[NUMBER] for one in payloads if NUMBER in one.named]
         logins = list(dict.fromkeys(one.named[LOGIN] for one in payloads if LOGIN in one.named))
-        ids = {one.abonent for one in payloads if one.newest is not None and NUMBER not in one.named}
         now: dict[int | str, Resolved] = {}
         finder = SubscriberFinder(self._gateway, suggested_for=0)
-        if numbers:
+        if numbers := [one.named[NUMBER] for one in payloads if NUMBER in one.named]:
             now |= await finder.by_contract_numbers(numbers)
-        if ids:
+        if ids := {one.abonent for one in payloads if one.newest is not None and NUMBER not in one.named}:
             now |= await finder.by_ids(ids)
         found = await find(self._gateway, "Users", [{LOGIN: one} for one in logins], ("id", LOGIN)) if logins else []
         users = {login: {one.values["id"] for one in things} for login, things in zip(logins, found, strict=True)}
         reasons: dict[int, str] = {}
         for item, payload in zip(items, payloads, strict=True):
             if LOGIN in payload.named:
-                why = _moved_login(payload.named, users)
-            else:
-                why = _moved(item, payload, now.get(payload.named.get(NUMBER, payload.abonent)))
-            if why is not None:
+                login, then = payload.named[LOGIN], payload.named[USER]
+                if then not in users[login]:
+                    reasons[item.item_id] = said(
+                        "given to another account since: login {login} was account {then} when the list was made, "
+                        "and now it is {now}",
+                        login=login,
+                        then=then,
+                        now=tuple(sorted(one or "" for one in users[login])) or said("nobody's"),
+                    )
+            elif why := _moved(item, payload, now.get(payload.named.get(NUMBER, payload.abonent))):
                 reasons[item.item_id] = why
         return reasons
 
@@ -176,11 +369,7 @@ class CallEffect(Effect):
         An object changed since then is skipped, with a reason that names both values. An item that cannot be taken
         back is refused. Raises `LookUpFailed`.
         """
-        return Prepared((), tuple(Refusal(None, None, one.label, _NO_WAY, one.cells) for one in taken))
-
-
-_ONLY_BACK: Final = said("this only takes back what an earlier run has done")
-_NO_WAY: Final = said("nobody knows how to take it back")
+        return Prepared((), tuple(one.refused(said("nobody knows how to take it back")) for one in taken))
 
 
 def _moved(item: Item, payload: Payload, bearer: Resolved | None) -> Said | None:
@@ -210,14 +399,59 @@ def _moved(item: Item, payload: Payload, bearer: Resolved | None) -> Said | None
     )
 
 
-def _moved_login(named: Mapping[str, str], now: Mapping[str, Collection[str | None]]) -> Said | None:
-    login, then = named[LOGIN], named[USER]
-    if then in now[login]:
-        return None
-    return said(
-        "given to another account since: login {login} was account {then} when the list was made, and now it is "
-        "{now}",
-        login=login,
-        then=then,
-        now=tuple(sorted(one or "" for one in now[login])) or said("nobody's"),
-    )
+# ---- whose an answer is -------------------------------------------------------------------------------------------
+# Whether an answer names its row is not documented, so it is learned from the answers.
+#
+# A call whose answer names its row may share a connection with other calls; any other call needs a connection of its
+# own (`billing.api.wire`). So the calls of an effect have their own connections until an answer has named its row,
+# and again after an answer on a shared connection has named none. That answer is `Lost`.
+
+
+class AnswerNames(Enum):
+    """Whom an answer names."""
+
+    OURS = auto()
+    """It names the row, as no answer to another row does."""
+    NOBODY = auto()
+    """It may belong to the row, but does not name it."""
+    ANOTHER = auto()
+    """It is about another object."""
+
+
+NAMELESS: Final = Lost(
+    said("the answer does not say whose it is, and came over a connection that other answers come over")
+)
+
+
+def about_another(answered: str, asked: str) -> Lost:
+    """The evidence of an answer about another object than that of the call."""
+    return Lost(said("an answer about {answered}, and {asked} was asked for", answered=answered, asked=asked))
+
+
+OF_ANOTHER_MODEL: Final = said("another model")
+
+
+def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
+    """Whether a field of an answer has this value; an unreadable field does not."""
+    try:
+        return same_value(name, plain_value(name, fields[name]), value)
+    except ValueError:
+        return False
+
+
+class Recognition:
+    """Learns from the answers of one effect whether they name their rows; serves one event loop."""
+
+    def __init__(self) -> None:
+        self._named = False
+
+    def row(self, item: Item) -> int | None:
+        """The row that the answer will name; None if the call needs a connection of its own."""
+        return item.item_id if self._named else None
+
+    def believe(self, named: AnswerNames, row: int | None) -> bool:
+        """Whether an answer is accepted as the answer to the row; `row` is what the method `row` returned."""
+        if named is AnswerNames.ANOTHER:
+            return False
+        self._named = named is AnswerNames.OURS
+        return self._named or row is None

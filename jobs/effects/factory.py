@@ -4,25 +4,23 @@ An undo deletes created objects, creates deleted ones again, and sets fields bac
 parameters decide. Effects that do not follow from a chain have a name in the spec.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from billing.directory.models import RECEIPT
 from billing.selects.select import select_of
 from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
-from jobs.effects import reverse as reversals
-from jobs.effects.any_call import AnyCallEffect, CallRules
-from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatable_model
-from jobs.effects.create import SUBSCRIBERS, CreateEffect
+from jobs.effects.any_call import AnyCallEffect
+from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, SUBSCRIBERS, creatable_model
+from jobs.effects.create import CreateEffect, renew
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.pay import TOLD_APART, PayEffect
 from jobs.effects.read import ReadEffect, ReadOffersEffect
-from jobs.effects.recreate import renew
+from jobs.effects.reverse import undo_of_operations
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.set_password import SendRecoveryLetter, SetGeneratedPassword, SetGivenPassword, hand_over
 from jobs.effects.subscriber_steps import SubscriberSteps
@@ -37,15 +35,6 @@ from texts.said import reason, said
 
 YES: Final = "yes"
 
-
-def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    """The effect of a job, set up with its checked parameters. Raises `ParameterRefused`."""
-    if spec.special is not None:
-        return _SPECIALS[spec.special](gateway, spec, parameters)
-    _check_look_up(parameters.get("look_up", ""), secret_placeholders(spec.template(parameters)))
-    return _EFFECTS[kind_of(spec.template(parameters))](gateway, spec, parameters)
-
-
 Finish: TypeAlias = Callable[[Run, Iterable[Item]], tuple[str, str]]
 """Completes what a run hands over, from its accepted items: a sentence on it, and one on what is missing of it."""
 
@@ -58,58 +47,15 @@ def finish_of(spec: JobSpec) -> Finish | None:
     return hand_over if spec.special is Special.GENERATED_PASSWORD else None
 
 
-# ---- effects of chains -------------------------------------------------------------------------------------------
-
-_Make: TypeAlias = Callable[[Gateway, JobSpec, Mapping[str, str]], CallEffect]
-
-
-def _set_fields(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return SetFieldsEffect(gateway, spec.template(parameters))
-
-
-def _read(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return ReadEffect(gateway, spec.template(parameters))
-
-
-def _delete(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return DeleteEffect(gateway, spec.template(parameters), partial(undo_of_deleted, gateway, spec.model))
-
-
-def _create(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    """The effect of a job, set up with its checked parameters. Raises `ParameterRefused`."""
     template = spec.template(parameters)
-    _check_creation(template, parameters)
-    back = partial(undo_of_created, gateway, spec.model)
-    return CreateEffect(
-        gateway,
-        template,
-        back,
-        comment=parameters.get(spec.comment, ""),
-        telling=[one.name for one in TELLING if any(one.name == own.name for own in spec.parameters)],
-        exact=parameters.get(KEY.name, ""),
-    )
-
-
-def _any_call(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    template = spec.template(parameters)
-    repeatable = sets_fields(template) or parameters.get("repeatable") == YES
-    return AnyCallEffect(gateway, template, CallRules(repeatable, parameters.get("look_up", "")))
-
-
-_EFFECTS: Final[Mapping[ChainKind, _Make]] = MappingProxyType(
-    {
-        ChainKind.READS: _read,
-        ChainKind.SETS_FIELDS: _set_fields,
-        ChainKind.CREATES: _create,
-        ChainKind.DELETES: _delete,
-        ChainKind.ANY: _any_call,
-    }
-)
-
-
-def _check_look_up(look_up: str, secret: Collection[str]) -> None:
-    """Raise `ParameterRefused` for a select with a secret parameter: it would get the token instead."""
+    if spec.special is not None:
+        return _special(gateway, spec, template, parameters)
+    look_up = parameters.get("look_up", "")
     for name in select_of(look_up).parameters if look_up else ():
-        if name in secret:
+        if name in secret_placeholders(template):
+            # It would get the token instead.
             raise ParameterRefused(
                 reason(
                     "look_up: :{name} is a secret, which no select is given: find the row by another",
@@ -117,6 +63,68 @@ def _check_look_up(look_up: str, secret: Collection[str]) -> None:
                     name=name,
                 )
             )
+    match kind_of(template):
+        case ChainKind.READS:
+            return ReadEffect(gateway, template)
+        case ChainKind.SETS_FIELDS:
+            return SetFieldsEffect(gateway, template)
+        case ChainKind.DELETES:
+            return DeleteEffect(gateway, template, partial(undo_of_deleted, gateway, spec.model))
+        case ChainKind.CREATES:
+            _check_creation(template, parameters)
+            own = {one.name for one in spec.parameters}
+            return CreateEffect(
+                gateway,
+                template,
+                partial(undo_of_created, gateway, spec.model),
+                comment=parameters.get(spec.comment, ""),
+                telling=[one.name for one in TELLING if one.name in own],
+                exact=parameters.get(KEY.name, ""),
+            )
+        case _:
+            repeatable = sets_fields(template) or parameters.get("repeatable") == YES
+            return AnyCallEffect(gateway, template, repeatable=repeatable, look_up=look_up)
+
+
+def _special(  # noqa: PLR0911 - a case each
+    gateway: Gateway, spec: JobSpec, template: Template, parameters: Mapping[str, str]
+) -> CallEffect:
+    """The effect of a job that does not follow from the methods of its chain."""
+    second = spec.second_template
+    match spec.special:
+        case Special.PAYMENT if parameters[WAY] == ADD_PAYMENT:
+            return PayEffect(gateway, template)
+        case Special.PAYMENT:
+            return _payment(gateway, spec, template, parameters)
+        case Special.OFFERS if second:
+            return ReadOffersEffect(gateway, template, second)
+        case Special.GIVEN_PASSWORD:
+            return SetGivenPassword(gateway, template)
+        case Special.GENERATED_PASSWORD if second:
+            return SetGeneratedPassword(gateway, template, second, Path(parameters["to"]))
+        case Special.RECOVERY_LETTER:
+            return SendRecoveryLetter(gateway, template)
+        case Special.IMPORT:
+            return SubscriberSteps(gateway, change=parameters.get("change") == YES)
+    raise ValueError(f"{spec.name} makes two calls, and its spec has one")
+
+
+def _payment(gateway: Gateway, spec: JobSpec, template: Template, parameters: Mapping[str, str]) -> CallEffect:
+    receipt = gateway.profile.receipt_type
+    if receipt.value != RECEIPT:
+        template = parse(template.model, [OPERATION.replace("{op_type}", str(receipt.value))])
+    # Payments of all ways and versions have the same keys.
+    effect = CreateEffect(
+        gateway,
+        template,
+        partial(undo_of_created, gateway, spec.model),
+        comment=parameters[spec.comment],
+        telling=[one.name for one in TELLING],
+        exact=parameters[KEY.name],
+        same=(ABONENT,),
+    )
+    effect.cautions = (TOLD_APART,)
+    return effect
 
 
 def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
@@ -157,89 +165,24 @@ def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
         )
 
 
-# ---- effects by name ---------------------------------------------------------------------------------------------
-
-
-def _pay(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    template = spec.template(parameters)
-    if parameters[WAY] == ADD_PAYMENT:
-        return PayEffect(gateway, template)
-    receipt = gateway.profile.receipt_type
-    if receipt.value != RECEIPT:
-        template = parse(template.model, [OPERATION.replace("{op_type}", str(receipt.value))])
-    # Payments of all ways and versions have the same keys.
-    effect = CreateEffect(
-        gateway,
-        template,
-        partial(undo_of_created, gateway, spec.model),
-        comment=parameters[spec.comment],
-        telling=[one.name for one in TELLING],
-        exact=parameters[KEY.name],
-        same=(ABONENT,),
-    )
-    effect.cautions = (TOLD_APART,)
-    return effect
-
-
-def _offers(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:  # noqa: ARG001 - it has none
-    return ReadOffersEffect(gateway, *_both(spec))
-
-
-def _given_password(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return SetGivenPassword(gateway, spec.template(parameters))
-
-
-def _generated_password(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return SetGeneratedPassword(gateway, *_both(spec), Path(parameters["to"]))
-
-
-def _recovery_letter(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return SendRecoveryLetter(gateway, spec.template(parameters))
-
-
-def _import(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:  # noqa: ARG001 - its steps have chains of their own
-    return SubscriberSteps(gateway, change=parameters.get("change") == YES)
-
-
-def _both(spec: JobSpec) -> tuple[Template, Template]:
-    second = spec.second_template
-    if second is None:
-        raise ValueError(f"{spec.name} makes two calls, and its spec has one")
-    return spec.template(), second
-
-
-_SPECIALS: Final[Mapping[Special, _Make]] = MappingProxyType(
-    {
-        Special.PAYMENT: _pay,
-        Special.OFFERS: _offers,
-        Special.GIVEN_PASSWORD: _given_password,
-        Special.GENERATED_PASSWORD: _generated_password,
-        Special.RECOVERY_LETTER: _recovery_letter,
-        Special.IMPORT: _import,
-    }
-)
-
-
 # ---- undo --------------------------------------------------------------------------------------------------------
 
-_LOST_FOR_GOOD: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "Users": said(
-            "a deleted account cannot be made again with its password and its history. What it was is kept: export "
-            "the rows of the run, and make the accounts by hand from the column carbon_answer"
-        ),
-        "Abonents": said(
-            "a deleted subscriber cannot be made again with its money account and its history. What it was is kept: "
-            "export the rows of the run, and create it anew from the column carbon_answer"
-        ),
-    }
-)
+_LOST_FOR_GOOD: Final[Mapping[str, str]] = {
+    "Users": said(
+        "a deleted account cannot be made again with its password and its history. What it was is kept: export "
+        "the rows of the run, and make the accounts by hand from the column carbon_answer"
+    ),
+    SUBSCRIBERS: said(
+        "a deleted subscriber cannot be made again with its money account and its history. What it was is kept: "
+        "export the rows of the run, and create it anew from the column carbon_answer"
+    ),
+}
 
 
 def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:
     """The effect that takes back created objects: operations as `how` says, all others by deletion."""
     if model == OPERATIONS:
-        return reversals.undo_of_operations(gateway, how)
+        return undo_of_operations(gateway, how)
     template = parse(model, ('objects.get {"id": {id}}', DELETE))
     return DeleteEffect(gateway, template, partial(undo_of_deleted, gateway, model), yields=model == SUBSCRIBERS)
 

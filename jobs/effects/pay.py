@@ -16,7 +16,6 @@ from typing import Final
 
 from billing.api.answers import created_id, judge
 from billing.directory.models import BillingObject, plain_value
-from billing.directory.subscribers import Abonent
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, readable
@@ -24,25 +23,14 @@ from engine.job import NO_ENTRIES, Absent, CannotLook, Entries, LookedFor, LookU
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
 from jobs.access.operations import newest
-from jobs.access.payload import (
-    ACCOUNT,
-    OP_TYPE,
-    Payload,
-    chain_of_steps,
-    decode_payload,
-    encode_payload,
-    payload_of,
-)
+from jobs.access.payload import ACCOUNT, OP_TYPE, Payload, chain_of_steps, decode_payload, payload_of
 from jobs.access.subscribers import as_bool
-from jobs.effects import reverse as reversals
-from jobs.effects.creatable_models import marked_or_alike
-from jobs.effects.effect import CallEffect, Irreversible
-from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, list_objects, since
-from jobs.effects.entries_there import entries_of
-from jobs.rows.binding import Bound
-from jobs.rows.call_arguments import telling_of
+from jobs.effects.creatable_models import entries_of, marked_or_alike
+from jobs.effects.effect import CallEffect, Irreversible, about_another
+from jobs.effects.reverse import BESIDES, FIELDS, LAST, SUM_IN, list_objects, since, undo_of_operations
+from jobs.rows.binding import Bound, telling_of
 from jobs.spec.chain import Template
-from jobs.spec.entries import DATE, DOCUMENT, TELLING
+from jobs.spec.entries import DATE, DOCUMENT, OPERATIONS, TELLING
 from jobs.spec.parameters import row_key
 from texts.remedies import setting
 from texts.said import said, text_of
@@ -71,7 +59,29 @@ class PayEffect(CallEffect):
         """Turn rows into items, each with the subscriber's last operation. Raises `LookUpFailed`."""
         whose = [(one, one.abonent) for one in bound if one.abonent is not None]
         last = await newest(self._gateway, [abonent.id for _, abonent in whose])
-        return Prepared.of([_item(self._template, one, abonent, last[abonent.id]) for one, abonent in whose])
+        entries: list[NewItem | Refusal] = []
+        for one, abonent in whose:
+            try:
+                document, day = telling_of(one)
+            except ValueError as error:
+                entries.append(one.refused(text_of(error), DATE.name))
+                continue
+            payload = Payload(
+                model=self._template.model,
+                steps=chain_of_steps(self._template.fill(one.values)),
+                abonent=abonent.id,
+                key={"id": str(abonent.id)},
+                wanted={SUM_IN: plain_value(SUM_IN, one.values["amount"])},
+                was={LAST: str(last[abonent.id])},
+                document=document,
+                day=day,
+                named=dict(one.named),
+            )
+            key = row_key([str(abonent.id), *filter(None, [document or day])])
+            label = f"{one.label}, {document}" if document else one.label
+            amount = Decimal(one.values["amount"])
+            entries.append(one.item(key, label, f"{ACCOUNT}{abonent.account_id}", payload, amount=amount))
+        return Prepared.of(entries)
 
     def same_key(self, payload: str) -> SameKey:
         """The same payment where a document or a date tells it."""
@@ -81,24 +91,24 @@ class PayEffect(CallEffect):
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Receipts of the same sum, with and without a mark. Raises `LookUpFailed`."""
         payloads = [self._receipt(decode_payload(item.payload), item.amount or Decimal(0)) for item in items]
-        found = await marked_or_alike(self._gateway, payloads)
-        entries = [
-            entries_of(payload, things, self._gateway.profile)
-            for payload, things in zip(payloads, found, strict=True)
-        ]
-        return {
-            item.key: Entries(tuple(each for each in one.marked if each.amount == item.amount), one.unmarked)
-            for item, one in zip(items, entries, strict=True)
-            if one != NO_ENTRIES
-        }
+        found: dict[str, Entries] = {}
+        for item, payload, things in zip(
+            items, payloads, await marked_or_alike(self._gateway, payloads), strict=True
+        ):
+            one = entries_of(payload, things, self._gateway.profile)
+            if one != NO_ENTRIES:
+                marked = tuple(each for each in one.marked if each.amount == item.amount)
+                found[item.key] = Entries(marked, one.unmarked)
+        return found
 
     async def try_out(self) -> None:
         """Try each look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(FOUND_AGAIN):
             await newest(self._gateway, [NOBODY])
-            await try_finding(self._gateway, MODEL, ("abonent_id",), FIELDS, BESIDES)
+            await try_finding(self._gateway, OPERATIONS, ("abonent_id",), FIELDS, BESIDES)
         with needed(FROM_NEW):
-            await marked_or_alike(self._gateway, [self._receipt(Payload(MODEL, (), abonent=NOBODY), Decimal(0))])
+            nobodys = self._receipt(Payload(OPERATIONS, (), abonent=NOBODY), Decimal(0))
+            await marked_or_alike(self._gateway, [nobodys])
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """Which type of operations raises the balance, as an earlier payment is looked for among them."""
@@ -116,85 +126,49 @@ class PayEffect(CallEffect):
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """Whether there are as many newer operations of the sum as these items entered. Raises `LookUpFailed`."""
         newer = await self._newer(items)
-        alike = Counter(map(_entered, items))
-        return {item.item_id: _reading(item, things, alike[_entered(item)]) for item, things in newer}
+        # Subscriber and sum of a payment are the only known facts of its operation.
+        entered = [(one.abonent, Decimal(one.wanted[SUM_IN] or 0)) for one in map(payload_of, items)]
+        alike = Counter(entered)
+        return {
+            item.item_id: _reading(item, things, alike[own])
+            for (item, things), own in zip(newer, entered, strict=True)
+        }
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """The reversal of the payment's operation, where that operation can be identified."""
-        return reversals.undo_of_operations(self._gateway, how)
+        return undo_of_operations(self._gateway, how)
 
     def _receipt(self, payload: Payload, amount: Decimal) -> Payload:
         """An operation like that of a payment, to find equal ones."""
         key = {"abonent_id": str(payload.abonent), OP_TYPE: str(self._gateway.profile.receipt_type.value)}
-        return Payload(MODEL, (), abonent=payload.abonent, key=key, wanted={"op_summa": str(amount)}, day=payload.day)
+        wanted: dict[str, str | None] = {"op_summa": str(amount)}
+        return Payload(OPERATIONS, (), abonent=payload.abonent, key=key, wanted=wanted, day=payload.day)
 
     async def _newer(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
+        """The newer operations, without those that a person has seen who decided that none of them is the payment."""
         payloads = [payload_of(item) for item in items]
         keys = [{"abonent_id": str(payload.abonent)} for payload in payloads]
-        found = await find(self._gateway, MODEL, keys, FIELDS, BESIDES)
-        profile = self._gateway.profile
-        return [
-            (
-                item,
-                _unheard(item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things, profile)),
-            )
-            for item, payload, things in zip(items, payloads, found, strict=True)
-        ]
-
-
-def _item(template: Template, one: Bound, abonent: Abonent, last: int) -> NewItem | Refusal:
-    try:
-        document, day = telling_of(one)
-    except ValueError as error:
-        return one.refused(text_of(error), DATE.name)
-    payload = Payload(
-        model=template.model,
-        steps=chain_of_steps(template.fill(one.values)),
-        abonent=abonent.id,
-        key={"id": str(abonent.id)},
-        wanted={SUM_IN: plain_value(SUM_IN, one.values["amount"])},
-        was={LAST: str(last)},
-        document=document,
-        day=day,
-        named=dict(one.named),
-    )
-    return NewItem(
-        key=row_key([str(abonent.id), *filter(None, [document or day])]),
-        label=f"{one.label}, {document}" if document else one.label,
-        lane=f"{ACCOUNT}{abonent.account_id}",
-        payload=encode_payload(payload),
-        amount=Decimal(one.values["amount"]),
-        line=one.row.line,
-        row=one.row.cells,
-    )
+        found = await find(self._gateway, OPERATIONS, keys, FIELDS, BESIDES)
+        newer: list[tuple[Item, list[BillingObject]]] = []
+        for item, payload, things in zip(items, payloads, found, strict=True):
+            amount = Decimal(payload.wanted[SUM_IN] or 0)
+            seen = frozenset(item.seen if item.state is not State.MANUAL else ())
+            there = since(payload.was.get(LAST), amount, things, self._gateway.profile)
+            newer.append((item, [thing for thing in there if thing.values["op_id"] not in seen]))
+        return newer
 
 
 def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     match evidence:
         # The answer is not documented [?]. Only an object shows which request it answers.
-        case Accepted(result={"pk": pk, "model": str() as model}) if model == MODEL:
+        case Accepted(result={"pk": pk, "model": str() as model}) if model == OPERATIONS:
             if (key := created_id(pk)) is None:
-                return Lost(
-                    said(
-                        "an answer about an operation whose id is not a number: {id}", id=readable(repr(pk), limit=40)
-                    )
-                )
+                shown = readable(repr(pk), limit=40)
+                return Lost(said("an answer about an operation whose id is not a number: {id}", id=shown))
             return Accepted(key, created=True)
         case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
-            return Lost(
-                said(
-                    "an answer about {answered}, and it was asked for a payment of abonent {id}",
-                    answered=f"{model} {pk}",
-                    id=payload.abonent,
-                )
-            )
+            return about_another(f"{model} {pk}", f"{payload.model} {payload.key['id']}")
     return judge(evidence)
-
-
-def _unheard(item: Item, newer: Sequence[BillingObject]) -> list[BillingObject]:
-    """The operations without those that a person has seen who decided that none of them is this payment."""
-    heard = frozenset(item.seen if item.state is not State.MANUAL else ())
-    return [thing for thing in newer if thing.values["op_id"] not in heard]
 
 
 def _sighting(item: Item, newer: Sequence[BillingObject]) -> LookUpResult:
@@ -218,12 +192,6 @@ def _sighting(item: Item, newer: Sequence[BillingObject]) -> LookUpResult:
     )
 
 
-def _entered(item: Item) -> tuple[int, Decimal]:
-    """The subscriber and the sum of a payment: the only known facts of its operation."""
-    payload = payload_of(item)
-    return payload.abonent, Decimal(payload.wanted[SUM_IN] or 0)
-
-
 def _reading(item: Item, newer: Sequence[BillingObject], entered: int) -> ReadBack:
     """Whether exactly `entered` payments of this sum are in the billing."""
     amount = item.amount or Decimal(0)
@@ -231,10 +199,9 @@ def _reading(item: Item, newer: Sequence[BillingObject], entered: int) -> ReadBa
     if len(newer) == len(live) == entered:
         return ReadBack(amount)
     if newer:
+        operations = list_objects(newer)
         differs = said(
-            "sent {amount}; since the plan the billing has {operations}",
-            amount=amount,
-            operations=list_objects(newer),
+            "sent {amount}; since the plan the billing has {operations}", amount=amount, operations=operations
         )
     else:
         differs = said("sent {amount}; since the plan the billing has no operation of that sum", amount=amount)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from billing.api.answers import objects
-from billing.api.calls import Call, describe
+from billing.api.calls import describe
 from billing.directory.models import BillingObject
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -16,8 +16,7 @@ from engine.job import Absent, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, needed, try_finding
 from jobs.access.payload import Payload, chain_of_steps, payload_of
-from jobs.access.payload import encode_payload as packed_payload
-from jobs.access.vault import is_token, reveal_secrets
+from jobs.access.vault import is_token
 from jobs.effects.answer_cells import Flat, encode_answer, flat, only
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, USER, Bound
@@ -44,14 +43,14 @@ class ReadEffect(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the reading call."""
-        call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
-        if not isinstance(call, Call):
-            return call
-        evidence = await self._gateway.client.send(call)
+        call = payload_of(item).call
+        evidence = await self._sent(call)
         match evidence:
+            case Accepted(result=[inner]) if call.of_cabinet:
+                # The cabinet's answer: the first element of its list [I] if it is the only one, or else the list.
+                return Accepted(encode_answer(only(call.fields, flat(inner))))
             case Accepted(result=result):
-                objects = flat(_inner(result) if call.of_cabinet else result)
-                return Accepted(encode_answer(only(call.fields, objects)))
+                return Accepted(encode_answer(only(call.fields, flat(result))))
         return evidence
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
@@ -83,34 +82,18 @@ class ReadEffect(CallEffect):
 
 
 def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem:
-    """The item of a row: its key consists of all values of the call, and it has a lane of its own."""
-    key = row_key(values.values()) or "1"
-    return NewItem(
-        key=key,
-        label=_label(one, values),
-        lane=f"reading:{key}",
-        payload=packed_payload(payload),
-        line=one.row.line,
-        row=one.row.cells,
-    )
+    """The item of a row: its key consists of all values of the call, and it has a lane of its own.
 
-
-def _inner(result: object) -> object:
-    """The cabinet's answer: the first element of its list [I] if it is the only one, or else the list."""
-    if isinstance(result, list) and len(result) == 1:
-        return result[0]
-    return result
-
-
-def _label(one: Bound, values: Mapping[str, str]) -> str:
-    """The name of the row for people, with the value of the call if it differs."""
+    Its name for people has the value of the call if it differs.
+    """
+    key, label = row_key(values.values()) or "1", one.label
     shown = [value for value in values.values() if not is_token(value)]
-    if not one.label:
-        by_place = said("line {number}", number=one.row.line) if one.row.line else said("one row")
-        return "/".join(shown) or by_place
-    if len(values) == 1 and shown and values.keys().isdisjoint({ABONENT, USER}) and one.label != shown[0]:
-        return said("{label}, read as {value}", label=one.label, value=shown[0])
-    return one.label
+    if not label:
+        label = "/".join(shown)
+    elif len(values) == 1 and shown and values.keys().isdisjoint({ABONENT, USER}) and label != shown[0]:
+        label = said("{label}, read as {value}", label=label, value=shown[0])
+    label = label or (said("line {number}", number=one.row.line) if one.row.line else said("one row"))
+    return one.item(key, label, f"reading:{key}", payload)
 
 
 # ---- services that a subscriber may connect in the cabinet --------------------------------------------------------
@@ -124,8 +107,6 @@ MODEL: Final = "Users"
 
 _SUID: Final = "suid"
 """The session's id: in the first answer, and in the second request."""
-_WHICH: Final = ("offered", "connected")
-"""The two lists of the answer, in their order [S]."""
 
 
 class ReadOffersEffect(ReadEffect):
@@ -161,8 +142,15 @@ class ReadOffersEffect(ReadEffect):
             return Lost(said("the billing was asked for a session, and its answer has no suid"))
         evidence = await self._gateway.client.send(self._listing.call({_SUID: suid}))
         match evidence:
+            case Accepted(result=[[list() as offered, list() as connected]]):
+                # The two lists of the answer, in their order [S].
+                lists = (("offered", offered), ("connected", connected))
+                rows: list[Flat] = [{"service": which, **one} for which, each in lists for one in flat(each)]
+                return Accepted(encode_answer(rows))
+            case Accepted(result=[inner]):
+                return Accepted(encode_answer(flat(inner)))
             case Accepted(result=result):
-                return Accepted(encode_answer(_rows(result)))
+                return Accepted(encode_answer(flat(result)))
         return evidence
 
     def describe(self, run_name: str, item: Item) -> str:
@@ -174,11 +162,15 @@ class ReadOffersEffect(ReadEffect):
         if not accounts:
             return one.refused(said("the subscriber has no account, and so no cabinet"))
         if len(accounts) > 1:
+            no_login = said("no login")
             return one.refused(
                 said(
                     "the subscriber has several accounts: {accounts}. A session is opened for a subscriber's only "
                     "one; take this row out",
-                    accounts=tuple(map(_described, accounts)),
+                    accounts=tuple(
+                        said("{id} ({login})", id=str(one.values["id"]), login=one.values.get("login") or no_login)
+                        for one in accounts
+                    ),
                 )
             )
         (account,) = accounts
@@ -194,11 +186,6 @@ class ReadOffersEffect(ReadEffect):
         return new_item(one, values, payload)
 
 
-def _described(account: BillingObject) -> str:
-    login = account.values.get("login") or said("no login")
-    return said("{id} ({login})", id=str(account.values["id"]), login=login)
-
-
 def _suid(result: object) -> str | None:
     """The session's id: `fields.suid` [I], or the bare text [?]."""
     if isinstance(result, str | int) and not isinstance(result, bool):
@@ -209,14 +196,3 @@ def _suid(result: object) -> str | None:
         return None
     suid = session.get("suid")
     return str(suid) if isinstance(suid, str | int) and suid else None
-
-
-def _rows(result: object) -> list[Flat]:
-    """The services of both lists, each with its list in `service`; another shape is returned flat."""
-    match result:
-        case [[list() as offered, list() as connected]]:
-            lists = zip(_WHICH, (offered, connected), strict=True)
-            return [{"service": which, **one} for which, each in lists for one in flat(each)]
-        case [inner]:
-            return flat(inner)
-    return flat(result)

@@ -5,193 +5,191 @@ the parameters of the undo state them, and without them nothing is sent.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from billing.api.answers import is_about_other_model, judge
-from billing.directory.models import BillingObject
+from billing.directory.models import OPENING_BALANCE, BillingObject
 from billing.money import wire
-from billing.profile import StornoEffect, TypeEight
+from billing.profile import Profile, StornoEffect, TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FOUND_AGAIN, NOBODY, find, needed
+from jobs.access.objects import FOUND_AGAIN, NOBODY, TAKEN_BACK, find, lane_of, needed, try_finding
 from jobs.access.operations import balances, enters_balance, two_decimals
 from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.create import Back, CreateEffect, payload_for
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entered_operations import (
-    BESIDES,
-    FIELDS,
-    MODEL,
-    EnteredOperation,
-    refused,
+from jobs.effects.effect import (
+    OF_ANOTHER_MODEL,
+    CallEffect,
+    Irreversible,
+    ItemToUndo,
+    about_another,
+    has_id,
     replaced_in_run,
     skip_changed,
-    still_in_effect,
-    taking_back,
-    try_standing,
 )
 from jobs.spec.chain import parse
 from jobs.spec.entries import OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS
 from jobs.spec.words import OPPOSITE, STORNO, WAY
-from texts.said import reason, said
+from texts.said import enumerated, reason, said
 
-# ---- the storno of a finance operation ----------------------------------------------------------------------------
-# `objects.get {op_id}` → a method whose name is not documented [?].
-#
-# It is not known either whether a storno of type 8 restores the balance [?], so the balance is read back.
+# ---- the operations that a run has entered, as they are now -------------------------------------------------------
 
-
-_REVERSED: Final = "сторнирован"
-
-
-class StornoReversal(CallEffect):
-    """Reverses operations: `objects.get {op_id}` → the storno. A look-up decides whether it is sent again."""
-
-    looked_for = LookedFor.WHEN_TAKEN_UP
-
-    def __init__(self, gateway: Gateway, method: str) -> None:
-        super().__init__(gateway)
-        self._method = method
-
-    async def try_out(self) -> None:
-        """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
-        await try_standing(self._gateway)
-        with needed(FOUND_AGAIN):
-            await balances(self._gateway, [NOBODY])
-
-    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """That the method exists and reverses, and for type 8 that it restores the balance."""
-        works: dict[str, object] = {"storno_call": self._method, "storno_works": True}
-        if any(BALANCE in one.wanted for one in payloads):
-            works["storno_type_8"] = StornoEffect.RESTORES
-        return works
-
-    async def send(self, run: Run, item: Item) -> Seen:
-        """Reverse the operation."""
-        payload = payload_of(item)
-        return _evidence(await self._gateway.client.send(payload.call), payload, first=not item.attempts)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the operations are reversed. Raises `LookUpFailed`."""
-        return {item.item_id: _sighting(item, things) for item, things in await self._now(items)}
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """The operations as they are now, and for type 8 also the balance. Raises `LookUpFailed`."""
-        payloads = [payload_of(item) for item in items]
-        now = await balances(self._gateway, [one.abonent for one in payloads if BALANCE in one.wanted])
-        return {item.item_id: _reading(item, things, now) for item, things in await self._now(items)}
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: a storno is final."""
-        return Irreversible(
-            said(
-                "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run "
-                "its job on that file: what was taken back counts as never entered"
-            )
-        )
-
-    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """A storno for each unchanged operation. Raises `LookUpFailed`."""
-        found = await still_in_effect(self._gateway, taken)
-        return Prepared.of([self._storno(one) if isinstance(one, EnteredOperation) else one for one in found])
-
-    def _storno(self, entry: EnteredOperation) -> NewItem:
-        wanted = {"storno": "1"}
-        if entry.sets_balance and entry.before is not None:
-            wanted[BALANCE] = wire(entry.before)
-        key = {"op_id": entry.op_id}
-        payload = Payload(
-            model=MODEL,
-            steps=chain_of(("objects.get", {"op_id": int(entry.op_id)}), (self._method, {})),
-            fields=("op_id", "storno"),
-            abonent=entry.taken.payload.abonent,
-            key=key,
-            wanted=dict(wanted),
-            was={"storno": "0", "op_summa": entry.thing.values["op_summa"]},
-        )
-        return taking_back(entry, payload, -entry.amount)
-
-    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
-        found = await find(self._gateway, MODEL, [payload_of(item).key for item in items], FIELDS, BESIDES)
-        return list(zip(items, found, strict=True))
+SUM_IN: Final = "SUM_IN"
+"""The sum among the wanted fields of a payment. The answer does not contain the id of its operation [?]."""
+LAST: Final = "op_id"
+"""The subscriber's last operation, in the before-image of a payment."""
+FIELDS: Final = ("op_id", "op_type_id", "op_summa", "storno")
+BESIDES: Final = ("op_date",)
+"""Further fields for display, if the billing has them."""
+_DAY: Final = len("2019-06-01")
 
 
-def _evidence(evidence: Evidence, payload: Payload, *, first: bool) -> Seen:
-    match evidence:
-        case RowRefused(text) if first and _REVERSED in text.casefold():
-            why = reason(
-                "already as wanted: somebody else has reversed it since the list was made: {reason}",
-                AS_WANTED,
-                reason=text,
-            )
-            return AlreadyThere(why, payload.key["op_id"])
-        # An earlier call of ours may have had its effect late.
-        case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
-            return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
-        case Accepted(result=result) if is_about_other_model(result, MODEL):
-            return Lost(said("an answer about something else than operation {id}", id=payload.key["op_id"]))
-        case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != payload.key["op_id"]:
-            return Lost(
-                said(
-                    "an answer about operation {answered}, and {asked} was asked for",
-                    answered=str(op_id),
-                    asked=payload.key["op_id"],
-                )
-            )
-        case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
-            return Lost(
-                said("an answer without an error, and operation {id} is not reversed", id=payload.key["op_id"])
-            )
-    return judge(evidence)
+@dataclass(frozen=True, slots=True)
+class EnteredOperation:
+    """An unchanged operation of the run; `before` is the account's balance before it, None if not kept."""
+
+    taken: ItemToUndo
+    thing: BillingObject
+    amount: Decimal
+    before: Decimal | None
+
+    @property
+    def op_id(self) -> str:
+        """The id of the operation."""
+        return str(self.thing.values["op_id"])
+
+    @property
+    def op_type(self) -> int:
+        """The type of the operation; one of an opening balance may have set the balance instead of adding to it."""
+        return int(self.thing.values["op_type_id"] or 0)
+
+    def __str__(self) -> str:
+        return said("operation {id} of {amount}", id=self.op_id, amount=self.amount)
+
+    def taken_back(self, payload: Payload, amount: Decimal, skip_reason: str | None = None) -> NewItem:
+        """The item that takes it back."""
+        return self.taken.item(lane_of(OPERATIONS, {"op_id": self.op_id}, self.thing), payload, amount, skip_reason)
 
 
-def _sighting(item: Item, things: Sequence[BillingObject]) -> LookUpResult:
-    if len(things) != 1:
-        gone = payload_of(item).key["op_id"]
-        return CannotLook(said("there is no operation {id} any more", id=gone), (gone,))
-    return Found(things[0].values["op_id"]) if as_bool(things[0].values["storno"]) else Absent()
+Standing: TypeAlias = EnteredOperation | NewItem | Refusal
+"""An operation that can be taken back, or the skipped or refused item."""
 
 
-def _reading(item: Item, things: Sequence[BillingObject], now: Mapping[int, Decimal]) -> ReadBack:
-    payload = payload_of(item)
-    op_id = payload.key["op_id"]
-    if len(things) != 1:
-        return ReadBack(None, said("there is no operation {id} any more", id=op_id))
-    if not as_bool(things[0].values["storno"]):
-        return ReadBack(None, said("operation {id} is not reversed", id=op_id))
-    before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
-    if before is None or balance is None or balance == Decimal(before):
-        return ReadBack(item.amount)
-    return ReadBack(
-        item.amount,
-        said(
-            "operation {id} is reversed, but the balance is {balance}, and was {before} before the run: either there "
-            "were operations after it, or a storno of type 8 does not bring the balance back",
-            id=op_id,
-            balance=balance,
-            before=Decimal(before),
-        ),
+async def _still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> list[Standing]:
+    """The present state of the operations of these items, in their order. Raises `LookUpFailed`."""
+    known = [one for one in taken if has_id(one)]
+    unknown = [one for one in taken if not has_id(one) and SUM_IN in one.payload.wanted]
+    by_id = await find(gateway, OPERATIONS, [{"op_id": one.answer or ""} for one in known], FIELDS, BESIDES)
+    nobodys = [{"abonent_id": str(one.payload.abonent)} for one in unknown]
+    newer = await find(gateway, OPERATIONS, nobodys, FIELDS, BESIDES)
+    found = {one.item_id: things for one, things in zip(known, by_id, strict=True)}
+    for one, things in zip(unknown, newer, strict=True):
+        found[one.item_id] = since(one.payload.was.get(LAST), _amount_of(one), things, gateway.profile)
+    act = str(gateway.profile.act_type.value)
+    return [_standing(one, found.get(one.item_id), act) for one in taken]
+
+
+async def _try_standing(gateway: Gateway) -> None:
+    """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
+    with needed(TAKEN_BACK):
+        await try_finding(gateway, OPERATIONS, ("op_id",), FIELDS, BESIDES)
+        await try_finding(gateway, OPERATIONS, ("abonent_id",), FIELDS, BESIDES)
+
+
+def _amount_of(one: ItemToUndo) -> Decimal:
+    wanted = one.payload.wanted
+    return Decimal(wanted.get(SUM_IN) or wanted.get("op_summa") or 0)
+
+
+def since(
+    last: str | None, amount: Decimal, things: Sequence[BillingObject], profile: Profile
+) -> list[BillingObject]:
+    """The operations of this sum that are newer than the one with the id `last`; ids ascend [?].
+
+    Acts are left out where a probe has seen which type they have, because the charge of a month often equals its
+    payment. Any other type may be a payment, and so may an operation that cannot be read.
+    """
+    acts = str(profile.act_type.value) if profile.act_type.known else None
+    return [
+        thing
+        for thing in things
+        if ("op_id" in thing.faults or int(thing.values["op_id"] or 0) > int(last or 0))
+        and ("op_summa" in thing.faults or Decimal(thing.values["op_summa"] or 0) == amount)
+        and (acts is None or thing.values["op_type_id"] != acts)
+    ]
+
+
+def list_objects(things: Sequence[BillingObject]) -> str:
+    """Operations in words, each with its type."""
+    return enumerated(
+        said("{operation} (type {type})", operation=_listed(thing), type=str(thing.values["op_type_id"]))
+        for thing in things
     )
 
 
-# ---- the reversal of finance operations ---------------------------------------------------------------------------
+def _listed(thing: BillingObject) -> str:
+    text = said(
+        "operation {id} of {amount}, {day}",
+        id=str(thing.values["op_id"]),
+        amount=thing.faults.get("op_summa") or Decimal(thing.values["op_summa"] or 0),
+        day=str(thing.values.get("op_date") or "")[:_DAY] or said("without a date"),
+    )
+    return said("{operation} (reversed by storno)", operation=text) if as_bool(thing.values["storno"]) else text
 
 
-_DEFAULTS: Final = {parameter.name: parameter.default or "" for parameter in UNDO_OF_OPERATIONS}
+def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str) -> Standing:
+    amount = _amount_of(one)
+    if things is None:
+        return one.refused(
+            said("the id of its operation of {amount} is not known: take it back by hand", amount=amount)
+        )
+    if len(things) > 1 or (things and not has_id(one) and things[0].values["op_type_id"] == act):
+        return skip_changed(
+            one,
+            said(
+                "which operation is its own cannot be told: {operations}. Take the right one back by hand",
+                operations=list_objects(things),
+            ),
+        )
+    changed: str | None = None
+    if not things:
+        changed = said("changed since: an operation of {amount} is no longer there", amount=amount)
+        if one.answer:
+            changed = said("changed since: operation {id} is no longer there", id=one.answer)
+    elif things[0].abonent_id != one.payload.abonent:
+        changed = said(
+            "{operation} is one of abonent {id}, and not of {label}",
+            operation=_listed(things[0]),
+            id=str(things[0].abonent_id),
+            label=one.label,
+        )
+    elif as_bool(things[0].values["storno"]):
+        changed = said("already taken back: {operation}", operation=_listed(things[0]))
+    elif Decimal(things[0].values["op_summa"] or 0) != amount:
+        there = _listed(things[0])
+        changed = said(
+            "changed since: the run entered {amount}, and now there is {operation}", amount=amount, operation=there
+        )
+    if changed is not None:
+        return skip_changed(one, changed)
+    before = one.payload.was.get(BALANCE)
+    return EnteredOperation(one, things[0], amount, None if before is None else Decimal(before))
 
-_ENTRY: Final = parse(OPERATIONS, (OPERATION,))
+
+# ---- the way ------------------------------------------------------------------------------------------------------
 
 
 def undo_of_operations(gateway: Gateway, how: Mapping[str, str]) -> CallEffect:
     """The effect that takes operations back, by the parameters of the undo."""
-    parameters = {**_DEFAULTS, **how}
+    parameters = {**{one.name: one.default or "" for one in UNDO_OF_OPERATIONS}, **how}
     if parameters[WAY] == STORNO:
         return StornoReversal(gateway, parameters["storno_call"])
     if parameters[WAY] == OPPOSITE:
@@ -215,14 +213,149 @@ def way_that_sends(gateway: Gateway, payload: Payload) -> str | None:
     return OPPOSITE if known_before or not sets else None
 
 
+# ---- the storno of a finance operation ----------------------------------------------------------------------------
+# `objects.get {op_id}` → a method whose name is not documented [?].
+#
+# It is not known either whether a storno of type 8 restores the balance [?], so the balance is read back.
+
+_REVERSED: Final = "сторнирован"
+
+
+class StornoReversal(CallEffect):
+    """Reverses operations: `objects.get {op_id}` → the storno. A look-up decides whether it is sent again."""
+
+    looked_for = LookedFor.WHEN_TAKEN_UP
+
+    def __init__(self, gateway: Gateway, method: str) -> None:
+        super().__init__(gateway)
+        self._method = method
+
+    async def try_out(self) -> None:
+        """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
+        await _try_standing(self._gateway)
+        with needed(FOUND_AGAIN):
+            await balances(self._gateway, [NOBODY])
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """That the method exists and reverses, and for type 8 that it restores the balance."""
+        works: dict[str, object] = {"storno_call": self._method, "storno_works": True}
+        if any(BALANCE in one.wanted for one in payloads):
+            works["storno_type_8"] = StornoEffect.RESTORES
+        return works
+
+    async def send(self, run: Run, item: Item) -> Seen:
+        """Reverse the operation."""
+        payload = payload_of(item)
+        return _evidence(await self._gateway.client.send(payload.call), payload.key["op_id"], first=not item.attempts)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        """Whether the operations are reversed. Raises `LookUpFailed`."""
+        seen: dict[int, LookUpResult] = {}
+        for item, payload, things in await self._now(items):
+            op_id = payload.key["op_id"]
+            if len(things) != 1:
+                seen[item.item_id] = CannotLook(said("there is no operation {id} any more", id=op_id), (op_id,))
+            else:
+                seen[item.item_id] = Found(op_id) if as_bool(things[0].values["storno"]) else Absent()
+        return seen
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
+        """The operations as they are now, and for type 8 also the balance. Raises `LookUpFailed`."""
+        found = await self._now(items)
+        now = await balances(self._gateway, [one.abonent for _, one, _ in found if BALANCE in one.wanted])
+        return {item.item_id: _reading(item, payload, things, now) for item, payload, things in found}
+
+    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, Payload, list[BillingObject]]]:
+        payloads = [payload_of(item) for item in items]
+        found = await find(self._gateway, OPERATIONS, [payload.key for payload in payloads], FIELDS, BESIDES)
+        return list(zip(items, payloads, found, strict=True))
+
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
+        """Irreversible: a storno is final."""
+        return Irreversible(
+            said(
+                "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run "
+                "its job on that file: what was taken back counts as never entered"
+            )
+        )
+
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
+        """A storno for each unchanged operation. Raises `LookUpFailed`."""
+        found = await _still_in_effect(self._gateway, taken)
+        entries: list[NewItem | Refusal] = []
+        for entry in found:
+            if not isinstance(entry, EnteredOperation):
+                entries.append(entry)
+                continue
+            wanted: dict[str, str | None] = {"storno": "1"}
+            if entry.op_type == OPENING_BALANCE and entry.before is not None:
+                wanted[BALANCE] = wire(entry.before)
+            payload = Payload(
+                model=OPERATIONS,
+                steps=chain_of(("objects.get", {"op_id": int(entry.op_id)}), (self._method, {})),
+                fields=("op_id", "storno"),
+                abonent=entry.taken.payload.abonent,
+                key={"op_id": entry.op_id},
+                wanted=wanted,
+                was={"storno": "0", "op_summa": entry.thing.values["op_summa"]},
+            )
+            entries.append(entry.taken_back(payload, -entry.amount))
+        return Prepared.of(entries)
+
+
+def _evidence(evidence: Evidence, asked: str, *, first: bool) -> Seen:
+    match evidence:
+        case RowRefused(text) if first and _REVERSED in text.casefold():
+            why = reason(
+                "already as wanted: somebody else has reversed it since the list was made: {reason}",
+                AS_WANTED,
+                reason=text,
+            )
+            return AlreadyThere(why, asked)
+        # An earlier call of ours may have had its effect late.
+        case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
+            return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
+        case Accepted(result=result) if is_about_other_model(result, OPERATIONS):
+            return about_another(OF_ANOTHER_MODEL, f"{OPERATIONS} {asked}")
+        case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != asked:
+            return about_another(f"{OPERATIONS} {op_id}", f"{OPERATIONS} {asked}")
+        case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
+            return Lost(said("an answer without an error, and operation {id} is not reversed", id=asked))
+    return judge(evidence)
+
+
+def _reading(item: Item, payload: Payload, things: Sequence[BillingObject], now: Mapping[int, Decimal]) -> ReadBack:
+    op_id = payload.key["op_id"]
+    if len(things) != 1:
+        return ReadBack(None, said("there is no operation {id} any more", id=op_id))
+    if not as_bool(things[0].values["storno"]):
+        return ReadBack(None, said("operation {id} is not reversed", id=op_id))
+    before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
+    if before is None or balance is None or balance == Decimal(before):
+        return ReadBack(item.amount)
+    return ReadBack(
+        item.amount,
+        said(
+            "operation {id} is reversed, but the balance is {balance}, and was {before} before the run: either there "
+            "were operations after it, or a storno of type 8 does not bring the balance back",
+            id=op_id,
+            balance=balance,
+            before=Decimal(before),
+        ),
+    )
+
+
 # ---- the opposite entry -----------------------------------------------------------------------------------------
+
+_ENTRY: Final = parse(OPERATIONS, (OPERATION,))
 
 
 async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Sequence[ItemToUndo]) -> Prepared:
     """An opposite entry for each unchanged operation. Raises `LookUpFailed`."""
-    found = await still_in_effect(gateway, taken)
+    found = await _still_in_effect(gateway, taken)
     entries = [one for one in found if isinstance(one, EnteredOperation)]
-    now = await balances(gateway, [one.taken.payload.abonent for one in entries if one.sets_balance])
+    opening = [one.taken.payload.abonent for one in entries if one.op_type == OPENING_BALANCE]
+    now = await balances(gateway, opening)
     return Prepared.of(
         [_opposite(one, parameters, now) if isinstance(one, EnteredOperation) else one for one in found]
     )
@@ -231,65 +364,53 @@ async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Seq
 def _opposite(
     entry: EnteredOperation, parameters: Mapping[str, str], now: Mapping[int, Decimal]
 ) -> NewItem | Refusal:
-    abonent = entry.taken.payload.abonent
-    if not entry.sets_balance:
-        return _entered(entry, parameters, -entry.amount)
-    sets, balance = parameters["type_8"] == SETS, now.get(abonent)
-    if entry.before is None or balance is None:
-        return refused(
-            entry.taken,
-            said(
-                "{operation} is of type 8, and what the balance was before it is not known: the database has to be "
-                "set, for the run and for its undo. Take it back by hand",
-                operation=str(entry),
-            ),
-        )
-    if sets and entry.taken.later is not None:
-        return skip_changed(entry.taken, replaced_in_run(entry.taken.later))
-    left = entry.amount if sets else entry.left_by_adding
-    if balance != left:
-        return skip_changed(
-            entry.taken,
-            said(
-                "changed since: {operation} left the balance at {left}, if type 8 {sets_or_adds}, and now it is "
-                "{balance}",
-                operation=str(entry),
-                left=left,
-                sets_or_adds=said("sets") if sets else said("adds"),
-                balance=balance,
-            ),
-        )
-    if sets:
-        return _entered(entry, parameters, entry.before, before=entry.before, balance=balance)
-    # An added entry does not disturb other operations of the account, so no balance is restored.
-    return _entered(entry, parameters, -entry.amount, balance=balance)
-
-
-def _entered(
-    entry: EnteredOperation,
-    parameters: Mapping[str, str],
-    amount: Decimal,
-    *,
-    before: Decimal | None = None,
-    balance: Decimal | None = None,
-) -> NewItem:
-    """The new entry; `before` is the balance that it restores, `balance` the present one."""
-    abonent = entry.taken.payload.abonent
+    one, amount = entry.taken, -entry.amount
+    restored: Decimal | None = None
+    balance: Decimal | None = None
+    if entry.op_type == OPENING_BALANCE:
+        sets, balance = parameters["type_8"] == SETS, now.get(one.payload.abonent)
+        if entry.before is None or balance is None:
+            return one.refused(
+                said(
+                    "{operation} is of type 8, and what the balance was before it is not known: the database has to "
+                    "be set, for the run and for its undo. Take it back by hand",
+                    operation=str(entry),
+                )
+            )
+        if sets and one.later is not None:
+            return skip_changed(one, replaced_in_run(one.later))
+        # The balance after all operations of the run on the account, if each has added its sum.
+        added = entry.before + entry.amount if one.left is None else one.left
+        left = entry.amount if sets else added
+        if balance != left:
+            return skip_changed(
+                one,
+                said(
+                    "changed since: {operation} left the balance at {left}, if type 8 {sets_or_adds}, and now it is "
+                    "{balance}",
+                    operation=str(entry),
+                    left=left,
+                    sets_or_adds=said("sets") if sets else said("adds"),
+                    balance=balance,
+                ),
+            )
+        if sets:
+            # An added entry does not disturb other operations of the account, so only this one restores a balance.
+            amount = restored = entry.before
     values = {
-        "abonent_id": str(abonent),
+        "abonent_id": str(one.payload.abonent),
         "amount": two_decimals(amount),
         "op_type": str(entry.op_type),
         "descr": f"{parameters['descr']} {entry.op_id}",
     }
-    arguments = _ENTRY.fill(values)[0].arguments
     payload = payload_for(
-        MODEL,
-        arguments,
-        abonent,
+        OPERATIONS,
+        _ENTRY.fill(values)[0].arguments,
+        one.payload.abonent,
         was={} if balance is None else {BALANCE: wire(balance)},
-        balance=None if before is None else wire(before),
+        balance=None if restored is None else wire(restored),
     )
-    return taking_back(entry, payload, amount)
+    return entry.taken_back(payload, amount)
 
 
 # ---- the list ---------------------------------------------------------------------------------------------------
@@ -300,7 +421,7 @@ class AccountantsList(CallEffect):
 
     async def try_out(self) -> None:
         """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
-        await try_standing(self._gateway)
+        await _try_standing(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Never called: all items are skipped."""
@@ -308,8 +429,7 @@ class AccountantsList(CallEffect):
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Cannot look, because nothing was sent."""
-        reason = CannotLook(said("nothing was sent: it is on the accountant's list"))
-        return {item.item_id: reason for item in items}
+        return {item.item_id: CannotLook(said("nothing was sent: it is on the accountant's list")) for item in items}
 
     def describe(self, run_name: str, item: Item) -> str:
         """A text that nothing is sent."""
@@ -321,21 +441,17 @@ class AccountantsList(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """The list of operations as skipped items. Raises `LookUpFailed`."""
-        found = await still_in_effect(self._gateway, taken)
-        return Prepared.of([_on_the_list(one) if isinstance(one, EnteredOperation) else one for one in found])
-
-
-def _on_the_list(entry: EnteredOperation) -> NewItem:
-    when = str(entry.thing.values.get("op_date") or "")[:10]
-    return taking_back(
-        entry,
-        entry.taken.payload,
-        -entry.amount,
-        said(
-            "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter way=storno "
-            "or way=opposite would send)",
-            operation=str(entry),
-            day=when,
-            label=entry.taken.label,
-        ),
-    )
+        entries: list[NewItem | Refusal] = []
+        for entry in await _still_in_effect(self._gateway, taken):
+            if not isinstance(entry, EnteredOperation):
+                entries.append(entry)
+                continue
+            todo = said(
+                "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter "
+                "way=storno or way=opposite would send)",
+                operation=str(entry),
+                day=str(entry.thing.values.get("op_date") or "")[:_DAY],
+                label=entry.taken.label,
+            )
+            entries.append(entry.taken_back(entry.taken.payload, -entry.amount, todo))
+        return Prepared.of(entries)

@@ -6,20 +6,28 @@ not sent. The old values are kept with the item, and an undo sets them again.
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.api.answers import objects
-from billing.api.calls import ChainStep
-from billing.directory.models import ADDRESSES, MODELS, BillingObject, Key, Values, same_value, same_values
+from billing.api.answers import is_about_other_model, objects
+from billing.api.calls import Call, ChainStep, is_secret
+from billing.directory.models import (
+    ADDRESSES,
+    MODELS,
+    BillingObject,
+    Values,
+    plain_value,
+    same_value,
+    same_values,
+)
 from billing.directory.objects import known_to_database
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_WANTED
-from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
+from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, readable
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
@@ -36,12 +44,23 @@ from jobs.access.objects import (
     try_finding,
     which,
 )
-from jobs.access.payload import Payload, account_of, chain_of_steps, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, Payload, account_of, chain_of_steps, payload_of
 from jobs.access.subscribers import SubscriberFinder
-from jobs.effects.answer_owner import NAMELESS, Recognition, about_another, call_asking, names_changed
-from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entered_operations import replaced_in_run
+from jobs.effects.effect import (
+    NAMELESS,
+    OF_ANOTHER_MODEL,
+    AnswerNames,
+    CallEffect,
+    Irreversible,
+    ItemToUndo,
+    Recognition,
+    about_another,
+    changed_meanwhile,
+    refresh_before_image,
+    replaced_in_run,
+    says,
+    with_note,
+)
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.parameters import first_of_a_month, row_key, today
@@ -74,10 +93,6 @@ class FieldRules:
         """The wanted fields that the billing issues anew."""
         return frozenset(name for name in self.renewed if name in wanted and wanted[name] is None)
 
-    def fault(self, wanted: Values) -> str | None:
-        """Why these values are refused, None if they are not."""
-        return next((fault for check in self.checks if (fault := check(wanted))), None)
-
 
 def rules_of(model: str, fields: Collection[str]) -> FieldRules:
     """The combined rules for these fields of a model."""
@@ -90,7 +105,7 @@ def rules_of(model: str, fields: Collection[str]) -> FieldRules:
     )
 
 
-def in_order(first: str, last: str) -> Check:
+def _in_order(first: str, last: str) -> Check:
     """The check that refuses a row whose `last` day or moment is before its `first`."""
 
     def check(wanted: Values) -> str | None:
@@ -137,9 +152,9 @@ _KNOWN: Final[Mapping[str, Mapping[str, FieldRules]]] = MappingProxyType(
                     "put right"
                 ),
             ),
-            "own_disabled_end": FieldRules(checks=(in_order("own_disabled_start", "own_disabled_end"),)),
+            "own_disabled_end": FieldRules(checks=(_in_order("own_disabled_start", "own_disabled_end"),)),
         },
-        "AbonentsBlockHistory": {"time_del": FieldRules(checks=(in_order("time_changed", "time_del"),))},
+        "AbonentsBlockHistory": {"time_del": FieldRules(checks=(_in_order("time_changed", "time_del"),))},
     }
 )
 """The rules by model and field [S, V]."""
@@ -165,12 +180,12 @@ class SetFieldsEffect(CallEffect):
         self._recognition = Recognition()
         get, assigned = (link.arguments for link in template.links[:2])
         known = known_to_database(template.model, [dict.fromkeys(get, "")], assigned)
-        self.keeps = (
-            BeforeImageMode.TOGETHER if gateway.database is not None and known else BeforeImageMode.ONE_BY_ONE
-        )
+        together = gateway.database is not None and known
+        self.keeps = BeforeImageMode.TOGETHER if together else BeforeImageMode.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Turn rows into items; objects are read in bulk, and those as wanted skipped. Raises `LookUpFailed`."""
+        model = self._template.model
         readable: list[tuple[Bound, Sequence[ChainStep], Values]] = []
         unreadable: list[Refusal] = []
         for one in bound:
@@ -181,14 +196,60 @@ class SetFieldsEffect(CallEffect):
                 unreadable.append(one.refused(said("{error}: money is written as -1234.50 here", error=error)))
         keys = [key_of(steps[0].arguments) for _, steps, _ in readable]
         fields = dict.fromkeys(name for *_, wanted in readable for name in wanted)
-        known = MODELS.get(self._template.model)
-        marked = ("deleted",) if known and "deleted" in known.fields else ()
-        found = await find_one(self._gateway, self._template.model, keys, tuple(fields), marked)
-        entries: list[NewItem | Refusal] = [
+        marked = ("deleted",) if model in MODELS and "deleted" in MODELS[model].fields else ()
+        found = await find_one(self._gateway, model, keys, tuple(fields), marked)
+        entries = [
             self._entry(one, key, thing, wanted, steps)
             for (one, steps, wanted), key, thing in zip(readable, keys, found, strict=True)
         ]
         return Prepared.of([*entries, *unreadable])
+
+    def _entry(
+        self,
+        one: Bound,
+        key: dict[str, str],
+        thing: BillingObject | str,
+        wanted: Values,
+        steps: Sequence[ChainStep],
+    ) -> NewItem | Refusal:
+        model = self._template.model
+        if not all(key.values()):
+            empty = tuple(name for name in key if not key[name])
+            return one.refused(said("{names} is empty: which object is meant?", names=empty))
+        if isinstance(thing, str):
+            return one.refused(thing)
+        if thing.values.get("deleted") == "1":
+            return one.refused(said("{object} is deleted", object=which(model, key)))
+        for check in self._rules.checks:
+            if fault := check(wanted):
+                return one.refused(fault)
+        if thing.abonent_id is not None and thing.account_id is None:
+            return one.refused(said("abonent {id} has no account", id=thing.abonent_id))
+        was = {name: thing.values.get(name) for name in wanted}
+        payload = Payload(
+            model=model,
+            steps=chain_of_steps(steps),
+            abonent=thing.abonent_id or 0,
+            key=key,
+            wanted=dict(wanted),
+            was=was,
+            named=dict(one.named),
+        )
+        # An address is issued anew only if other fields change as well: a second run of the same plan would otherwise
+        # give every subscriber another address.
+        issued = self._rules.emptied(wanted)
+        is_there = issued != wanted.keys() and differences(wanted, thing).keys() <= issued
+        return one.item(
+            row_key(key.values()),
+            # The object's label says more than the id in the row.
+            thing.label if one.label in {"", *key.values()} else one.label,
+            lane_of(model, key, thing),
+            payload,
+            skip_reason=reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(was))
+            if is_there
+            else None,
+            wanted=describe_fields(wanted),
+        )
 
     async def try_out(self) -> None:
         """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
@@ -209,33 +270,59 @@ class SetFieldsEffect(CallEffect):
             return RowRefused(_moved(item, payload))
         issued = self._rules.emptied(payload.wanted)
         row = self._recognition.row(item)
-        evidence = await self._gateway.client.send(call_asking(payload, issued), row=row)
+        evidence = await self._gateway.client.send(_call_asking(payload, issued), row=row)
         if not isinstance(evidence, Accepted):
             return evidence
-        if other := about_another(evidence.result, item, payload):
-            return Lost(other)
-        if not self._recognition.believe(names_changed(evidence.result, item, payload, issued), row):
+        named = _names_changed(evidence.result, item, payload, issued)
+        if isinstance(named, Lost):
+            return named
+        if not self._recognition.believe(named, row):
             return NAMELESS
-        return with_note(Accepted(_renewed(evidence, issued)), payload)
+        renewed: Mapping[str, object] = {}
+        if issued and isinstance(evidence.result, dict):
+            try:
+                (renewed,) = objects(evidence.result)
+            except (BillingError, ValueError):
+                renewed = {}
+            renewed = {name: renewed[name] for name in sorted(issued) if name in renewed}
+        return with_note(Accepted(_as_answer(renewed)), payload)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
-        found = await self._found(payloads)
-        anew = {
-            item.item_id: self._as_now(item, payload, thing)
-            for item, payload, thing in zip(items, payloads, found, strict=True)
-            if not isinstance(thing, str)
-        }
-        return {item_id: payload for item_id, payload in anew.items() if payload is not None}
+        anew: dict[int, Payload] = {}
+        for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
+            if isinstance(thing, str):
+                continue
+            now = {name: thing.values.get(name) for name in payload.wanted}
+            # Wanted values may be the effect of an earlier call of the item.
+            differs = self._different(payload, thing) if item.attempts else now
+            overwritten = {name: now[name] if name in differs else payload.was.get(name) for name in payload.wanted}
+            fresh = refresh_before_image(payload, overwritten)
+            account = thing.account_id or 0
+            moved_to = account if OF_ABONENT in payload.key and account_of(item.lane) not in {None, account} else 0
+            if moved_to != payload.moved_to:
+                fresh = msgspec.structs.replace(fresh or payload, moved_to=moved_to)
+            if fresh is not None:
+                anew[item.item_id] = fresh
+        return anew
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the fields are as wanted. Raises `LookUpFailed`.
 
         Another value is `Absent`: the call may be repeated, and that value was set before ours.
         """
-        now = await self._now(items)
-        return {item.item_id: self._sighting(one) for item, one in zip(items, now, strict=True)}
+        payloads = [payload_of(item) for item in items]
+        seen: dict[int, LookUpResult] = {}
+        for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
+            if isinstance(thing, str):
+                seen[item.item_id] = CannotLook(thing)
+            elif self._different(payload, thing):
+                seen[item.item_id] = Absent()
+            else:
+                issued = {name: thing.values.get(name) for name in sorted(self._rules.emptied(payload.wanted))}
+                seen[item.item_id] = Found(_as_answer(issued))
+        return seen
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """The fields as they are now. Raises `LookUpFailed`.
@@ -243,14 +330,21 @@ class SetFieldsEffect(CallEffect):
         A field that the billing clears after it has acted is as wanted when it is empty, because the call was
         answered.
         """
-        now = await self._now(items)
-        return {item.item_id: self._reading(one) for item, one in zip(items, now, strict=True)}
+        payloads = [payload_of(item) for item in items]
+        readings: dict[int, ReadBack] = {}
+        for item, payload, thing in zip(items, payloads, await self._found(payloads), strict=True):
+            fault = thing if isinstance(thing, str) else None
+            differs = {} if isinstance(thing, str) else self._different(payload, thing)
+            differs = {name: there for name, there in differs.items() if there or name not in self._rules.cleared}
+            if differs:
+                wanted = describe_fields({name: payload.wanted[name] for name in differs})
+                fault = said("wanted {wanted}; there is {found}", wanted=wanted, found=describe_fields(differs))
+            readings[item.item_id] = ReadBack(None, fault)
+        return readings
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """The same effect with the old values."""
-        if self._rules.no_way_back:
-            return Irreversible(self._rules.no_way_back)
-        return self.setting_back()
+        return Irreversible(self._rules.no_way_back) if self._rules.no_way_back else self.setting_back()
 
     def setting_back(self) -> "SetFieldsEffect":
         """The effect that sets the old values, where they are as this one has set them."""
@@ -258,27 +352,26 @@ class SetFieldsEffect(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Set the fields to their old values, unless changed since. Raises `LookUpFailed`."""
-        if not taken:
-            return Prepared((), ())
-        model = taken[0].payload.model
-        fields = dict.fromkeys(name for one in taken for name in one.payload.wanted)
-        found = await find_one(self._gateway, model, [one.payload.key for one in taken], tuple(fields))
+        found = await self._found([one.payload for one in taken])
         return Prepared.of([self._back(one, thing) for one, thing in zip(taken, found, strict=True)])
 
     def _back(self, one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:
         payload = one.payload
         if isinstance(thing, str):
-            return Refusal(None, None, one.label, thing, one.cells)
+            return one.refused(thing)
         was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
-        sent = {**payload.wanted, **_issued(one.answer)}
-        reason = None
+        sent = {**payload.wanted}
+        if one.answer and one.answer.startswith("{"):
+            # The values that were issued for emptied fields, which `send` has kept.
+            sent |= spell_out(msgspec.json.decode(one.answer, type=dict[str, object]))
+        skip_reason = None
         if one.later is not None:
-            reason = replaced_in_run(one.later)
+            skip_reason = replaced_in_run(one.later)
         elif same_values(now, was):
             # What has no answer may come yet: it is read once more before the call.
-            reason, now = (None, sent) if one.unanswered else (_as_it_was(was), now)
+            skip_reason, now = (None, sent) if one.unanswered else (_as_it_was(was), now)
         elif self._different(payload, thing) if one.unanswered else not same_values(now, sent):
-            reason = said(
+            skip_reason = said(
                 "changed since: the run set {sent}, and now it is {now}",
                 sent=describe_fields(sent),
                 now=describe_fields(now),
@@ -293,101 +386,13 @@ class SetFieldsEffect(CallEffect):
             was=now,
             unanswered=one.unanswered,
         )
-        return NewItem(
-            key=one.key,
-            label=one.label,
-            lane=lane_of(payload.model, payload.key, thing),
-            payload=encode_payload(reversed_),
-            row=one.cells,
-            skip_reason=reason,
-            undoes=one.item_id,
-        )
-
-    def _entry(
-        self,
-        one: Bound,
-        key: Key,
-        thing: BillingObject | str,
-        wanted: Values,
-        steps: Sequence[ChainStep],
-    ) -> NewItem | Refusal:
-        if not all(key.values()):
-            return one.refused(
-                said("{names} is empty: which object is meant?", names=tuple(name for name in key if not key[name]))
-            )
-        if isinstance(thing, str):
-            return one.refused(thing)
-        if thing.values.get("deleted") == "1":
-            return one.refused(said("{object} is deleted", object=which(self._template.model, key)))
-        if fault := self._rules.fault(wanted):
-            return one.refused(fault)
-        if thing.abonent_id is not None and thing.account_id is None:
-            return one.refused(said("abonent {id} has no account", id=thing.abonent_id))
-        was = {name: thing.values.get(name) for name in wanted}
-        payload = Payload(
-            model=self._template.model,
-            steps=chain_of_steps(steps),
-            abonent=thing.abonent_id or 0,
-            key=dict(key),
-            wanted=dict(wanted),
-            was=was,
-            named=dict(one.named),
-        )
-        return NewItem(
-            key=row_key(key.values()),
-            # The object's label says more than the id in the row.
-            label=thing.label if one.label in {"", *key.values()} else one.label,
-            lane=lane_of(self._template.model, key, thing),
-            payload=encode_payload(payload),
-            line=one.row.line,
-            row=one.row.cells,
-            skip_reason=_as_wanted(was) if self._is_there(payload, thing) else None,
-            wanted=describe_fields(wanted),
-        )
-
-    async def _now(self, items: Sequence[Item]) -> list["_Now"]:
-        payloads = [payload_of(item) for item in items]
-        found = await self._found(payloads)
-        return [self._stands(payload, thing) for payload, thing in zip(payloads, found, strict=True)]
+        return one.item(lane_of(payload.model, payload.key, thing), reversed_, skip_reason=skip_reason)
 
     async def _found(self, payloads: Sequence[Payload]) -> Sequence[BillingObject | str]:
+        if not payloads:
+            return ()
         fields = dict.fromkeys(name for payload in payloads for name in payload.wanted)
-        model = payloads[0].model if payloads else self._template.model
-        return await find_one(self._gateway, model, [payload.key for payload in payloads], tuple(fields))
-
-    def _as_now(self, item: Item, payload: Payload, thing: BillingObject) -> Payload | None:
-        """The payload as the object is now; None if it is that already."""
-        anew = refresh_before_image(payload, self._overwritten(item, payload, thing))
-        now = thing.account_id or 0
-        moved_to = now if OF_ABONENT in payload.key and account_of(item.lane) not in {None, now} else 0
-        return anew if moved_to == payload.moved_to else msgspec.structs.replace(anew or payload, moved_to=moved_to)
-
-    def _overwritten(self, item: Item, payload: Payload, thing: BillingObject) -> Values:
-        """The values that the call overwrites. Wanted values may be the effect of an earlier call of the item."""
-        now = {name: thing.values.get(name) for name in payload.wanted}
-        differs = self._different(payload, thing) if item.attempts else now
-        return {name: now[name] if name in differs else payload.was.get(name) for name in payload.wanted}
-
-    def _stands(self, payload: Payload, thing: BillingObject | str) -> "_Now":
-        if isinstance(thing, str):
-            return _Now(gone=thing)
-        renewed = {name: thing.values.get(name) for name in sorted(self._rules.emptied(payload.wanted))}
-        return _Now(payload.wanted, self._different(payload, thing), issued=renewed)
-
-    def _sighting(self, now: "_Now") -> LookUpResult:
-        if now.gone is not None:
-            return CannotLook(now.gone)
-        return Absent() if now.differs else Found(_as_answer(now.issued))
-
-    def _reading(self, now: "_Now") -> ReadBack:
-        differs = {name: there for name, there in now.differs.items() if there or name not in self._rules.cleared}
-        if now.gone is not None or not differs:
-            return ReadBack(None, now.gone)
-        wanted = {name: now.wanted[name] for name in differs}
-        return ReadBack(
-            None,
-            said("wanted {wanted}; there is {found}", wanted=describe_fields(wanted), found=describe_fields(differs)),
-        )
+        return await find_one(self._gateway, payloads[0].model, [one.key for one in payloads], tuple(fields))
 
     def _different(self, payload: Payload, thing: BillingObject) -> dict[str, str | None]:
         """The fields that are not as wanted; a field to be issued anew is as wanted if its value has changed.
@@ -401,28 +406,6 @@ class SetFieldsEffect(CallEffect):
                 del differs[name]
         return differs
 
-    def _is_there(self, payload: Payload, thing: BillingObject) -> bool:
-        """Whether nothing is to be done.
-
-        An address is issued anew only if other fields change as well: a second run of the same plan would otherwise
-        give every subscriber another address.
-        """
-        issued = self._rules.emptied(payload.wanted)
-        return issued != payload.wanted.keys() and differences(payload.wanted, thing).keys() <= issued
-
-
-@dataclass(frozen=True, slots=True)
-class _Now:
-    """An object compared with its wanted fields; `differs` are the present values of those that differ.
-
-    `gone` says why it cannot be compared; `issued` are the present values of the fields that the billing issues.
-    """
-
-    wanted: Values = field(default_factory=dict)
-    differs: Values = field(default_factory=dict)
-    gone: str | None = None
-    issued: Values = field(default_factory=dict)
-
 
 def _moved(item: Item, payload: Payload) -> str:
     why = said(
@@ -435,12 +418,12 @@ def _moved(item: Item, payload: Payload) -> str:
     return in_clauses([why, said("an earlier call of the row may have set them")]) if item.attempts else why
 
 
-def _as_wanted(was: Values) -> str:
-    return reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(was))
-
-
 def _as_it_was(was: Values) -> str:
     return said("already as it was: {fields}", fields=describe_fields(was))
+
+
+_DAY: Final = "2019-06-01"
+_MOMENT: Final = "2019-06-01 00:00:00"
 
 
 def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> object:
@@ -459,30 +442,58 @@ def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> ob
     return value
 
 
-_DAY: Final = "2019-06-01"
-_MOMENT: Final = "2019-06-01 00:00:00"
-
-
-def _renewed(evidence: Evidence, issued: Collection[str]) -> str | None:
-    """The values that the billing issued, as JSON, for an undo."""
-    match evidence:
-        case Accepted(result=dict() as result) if issued:
-            try:
-                (found,) = objects(result)
-            except (BillingError, ValueError):
-                return None
-            return _as_answer({name: found[name] for name in sorted(issued) if name in found})
-    return None
-
-
 def _as_answer(issued: Mapping[str, object]) -> str | None:
-    """The issued values as the answer that an item keeps."""
+    """The values that the billing has issued as the answer that an item keeps, for an undo."""
     return msgspec.json.encode(issued).decode() if issued else None
 
 
-def _issued(answer: str | None) -> dict[str, str | None]:
-    """The values issued for emptied fields, from the answer that `send` has kept."""
-    if not answer or not answer.startswith("{"):
-        return {}
-    issued: dict[str, object] = msgspec.json.decode(answer, type=dict[str, object])
-    return spell_out(issued)
+# ---- answers about changed objects -------------------------------------------------------------------------------
+
+_TELLING: Final = frozenset({"id", "op_id", "abonent_id", "usluga_id"})
+"""Key fields requested in the answer, to identify its object."""
+
+
+def _call_asking(payload: Payload, issued: Collection[str]) -> Call:
+    """The call, with the fields that identify its answer and those that the billing issues.
+
+    The fields set are requested as well, because two rows may set fields of one object. Only documented fields are
+    requested: an unknown one might be refused when the object is already saved [?].
+    """
+    known = MODELS[payload.model].fields if payload.model in MODELS else ()
+    telling = (name for name in payload.key if name in _TELLING)
+    back = (name for name in payload.wanted if name in known and not is_secret(name))
+    return payload.call.asking(*dict.fromkeys((_own_key(payload.model), *telling, *back, *sorted(issued))))
+
+
+def _names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> AnswerNames | Lost:
+    """Whether an answer names our object, with all fields set; or that it belongs to another request.
+
+    A differing value names nobody: the billing may spell it differently, or another row may have set it.
+    """
+    model, own = payload.model, _own_key(payload.model)
+    if is_about_other_model(result, model):
+        return about_another(OF_ANOTHER_MODEL, model)
+    fields: dict[str, object] = {}
+    match result:
+        case [dict() as single] | (dict() as single):
+            inner = single.get("fields")
+            fields = dict(inner) if isinstance(inner, dict) else dict(single)
+            if "pk" in single:
+                fields.setdefault(own, single["pk"])
+    asked = {own if name == "pk" else name: value for name, value in payload.key.items()}
+    if model == "AdminAccounts" and item.lane.startswith(ACCOUNT):
+        # The call names the subscriber, the answer the account's own id.
+        asked.setdefault(own, item.lane.removeprefix(ACCOUNT))
+        asked.pop(OF_ABONENT, None)
+    for name, value in asked.items():
+        if name in fields and not says(fields, name, plain_value(name, value)):
+            return about_another(f"{model} {readable(str(fields[name]), limit=40)}", f"{model} {value}")
+    wanted = {name: value for name, value in payload.wanted.items() if name not in issued}
+    if not wanted or not asked.keys() <= fields.keys():
+        return AnswerNames.NOBODY
+    is_told = all(name in fields and says(fields, name, value) for name, value in wanted.items())
+    return AnswerNames.OURS if is_told else AnswerNames.NOBODY
+
+
+def _own_key(model: str) -> str:
+    return "op_id" if model == "FinanceOperations" else "id"

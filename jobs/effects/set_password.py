@@ -10,17 +10,15 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final, NamedTuple
 
 import anyio.to_thread
 import msgspec
 
 from billing.api.answers import judge, objects
-from billing.api.calls import Call, ChainStep, describe
+from billing.api.calls import describe
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import BillingObject
 from billing.errors import BillingError
 from checkpoints.own_files import open_beside
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -29,9 +27,8 @@ from engine.job import Absent, CannotLook, LookUpResult, Prepared
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of, needed, try_finding
-from jobs.access.payload import Payload, chain_of_steps, encode_payload, payload_of
-from jobs.access.vault import reveal_secrets
-from jobs.effects.any_call import AnyCallEffect, CallRules
+from jobs.access.payload import Payload, chain_of_steps, payload_of
+from jobs.effects.any_call import AnyCallEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
@@ -52,15 +49,11 @@ _COLUMNS: Final = ("user_id", "login", "password")
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-Account: TypeAlias = tuple[str, str]
-"""An account: its id, and its name for people."""
-
 NAMED: Final = 20
 """Accounts without a password that are named; the rest is counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """The accounts of a password file, and how many accepted ones have no password there; the first are named."""
 
     accounts: int
@@ -92,14 +85,22 @@ class PasswordFile:
             finally:
                 os.close(descriptor)
 
-    def finish(self, accepted: Iterable[Account] = ()) -> "Kept":
-        """Keep only the last line of each account, in one step, and look for the accepted accounts among them."""
+    def finish(self, accepted: Iterable[tuple[str, str]] = ()) -> Kept:
+        """Keep only the last line of each account, in one step, and look for the accepted accounts among them.
+
+        They are ids, each with the name of its account for people.
+        """
         with self._lock, _as_file_error(self._path):
             if not self._path.exists():
                 lost = [label for _, label in accepted]
                 return Kept(0, len(lost), tuple(lost[:NAMED]))
             self._open()
-            with self._path.open("rb") as file, closing(_places(file)) as places:
+            # The places of each account's lines are in a temporary database on the disk: it holds no passwords, and
+            # memory does not grow with the lines.
+            with self._path.open("rb") as file, closing(sqlite3.connect("")) as places:
+                places.execute(_sql("create"))
+                places.executemany(_sql("note"), _lines(file))
+                places.execute(_sql("index"))
                 ((lines, accounts),) = places.execute(_sql("count"))
                 if lines != accounts:
                     self._rewrite(file, places)
@@ -144,18 +145,6 @@ class PasswordFile:
             os.fsync(out.fileno())
         made.replace(self._path)
         keep_name(self._path.parent)
-
-
-def _places(file: BinaryIO) -> sqlite3.Connection:
-    """The places of each account's lines, in a temporary database on the disk.
-
-    It holds no passwords, and memory does not grow with the lines.
-    """
-    places = sqlite3.connect("")
-    places.execute(_sql("create"))
-    places.executemany(_sql("note"), _lines(file))
-    places.execute(_sql("index"))
-    return places
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[str, int]]:
@@ -205,7 +194,8 @@ def _sql(name: str) -> str:
 # ---- passwords of accounts ----------------------------------------------------------------------------------------
 
 
-MODEL: Final = "Users"
+_USERS: Final = ("Users", ("id", "deleted"), ("login",))
+"""The model of accounts, the fields that are read of one, and those that are read where the billing has them."""
 _TO: Final = "to"
 """The parameter that names the file of generated passwords."""
 
@@ -216,9 +206,6 @@ LETTER_LOST: Final = said(
 LETTER_UNREADABLE: Final = said("that a letter has left cannot be read back: nobody but the subscriber can tell")
 UNREADABLE: Final = said("a password cannot be read back: nobody but who logs in with it can tell")
 
-_FIELDS: Final = ("id", "deleted")
-_BESIDES: Final = ("login",)
-
 
 class _SetPassword(CallEffect):
     """Gives accounts passwords. It can be repeated, and nothing of it can be read back."""
@@ -228,7 +215,8 @@ class _SetPassword(CallEffect):
     async def try_out(self) -> None:
         """Try the look-up with an id that no account has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(said("the accounts of the rows are found")):
-            await try_finding(self._gateway, MODEL, ("id",), _FIELDS, _BESIDES)
+            model, fields, besides = _USERS
+            await try_finding(self._gateway, model, ("id",), fields, besides)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Absent: the password is set, or another one generated, again."""
@@ -240,10 +228,28 @@ class _SetPassword(CallEffect):
 
     async def _planned(self, bound: Sequence[Bound], template: Template) -> Prepared:
         """Items for the existing accounts, in the lanes of their subscribers."""
-        found = await find(self._gateway, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
-        return Prepared.of(
-            [_entry(one, things, template.fill(one.values)) for one, things in zip(bound, found, strict=True)]
-        )
+        model, fields, besides = _USERS
+        found = await find(self._gateway, model, [{"id": one.values[USER]} for one in bound], fields, besides)
+        entries: list[NewItem | Refusal] = []
+        for one, things in zip(bound, found, strict=True):
+            user = one.values[USER]
+            login = things[0].values.get("login") if things else None
+            if not things:
+                entries.append(one.refused(said("there is no account {id}", id=user)))
+            elif things[0].values["deleted"] not in {"0", None}:
+                shown = login or said("no login")
+                entries.append(one.refused(said("account {id} ({login}) is deleted", id=user, login=shown)))
+            else:
+                payload = Payload(
+                    model=model,
+                    steps=chain_of_steps(template.fill(one.values)),
+                    abonent=things[0].abonent_id or 0,
+                    key={"id": user},
+                    named=dict(one.named),
+                )
+                label = login or said("account {id}", id=user)
+                entries.append(one.item(user, label, lane_of(model, payload.key, things[0]), payload))
+        return Prepared.of(entries)
 
 
 class SetGivenPassword(_SetPassword):
@@ -261,10 +267,7 @@ class SetGivenPassword(_SetPassword):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Set the password."""
-        call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
-        if not isinstance(call, Call):
-            return call
-        return judge(await self._gateway.client.send(call))
+        return judge(await self._sent(payload_of(item).call))
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible: the old passwords are not known."""
@@ -307,55 +310,33 @@ class SetGeneratedPassword(_SetPassword):
         """Turn rows into items. Raises `LookUpFailed`."""
         return await self._planned(bound, self._clearing)
 
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: PLR0911 - a case each
         """Clear the password, let the billing generate one, and write it to the file."""
         user = int(payload_of(item).key["id"])
         is_cleared = user in self._cleared
-        if not is_cleared and (trouble := await self._clear(user)) is not None:
-            return trouble
+        if not is_cleared:
+            cleared = await self._gateway.client.send(self._clearing.call({USER: str(user)}))
+            if not isinstance(cleared, Accepted):
+                return cleared
+            if not _account(cleared, user):
+                return Lost(said("an answer that is not about account {id}", id=user))
         made = await self._gateway.client.send(self._generating.call({USER: str(user)}))
         if isinstance(made, Busy | NotSent):
             self._cleared.add(user)
         else:
             self._cleared.discard(user)
         if not isinstance(made, Accepted):
-            evidence = _after_clearing(without_words(made))
-            return (
-                msgspec.structs.replace(evidence, halfway=not is_cleared) if isinstance(evidence, Busy) else evidence
-            )
+            trouble = without_words(made)
+            text = "" if isinstance(trouble, Accepted) else trouble.text
+            unknown = said("the password is cleared, and no new one is known: {reason}", reason=text)
+            trouble = msgspec.structs.replace(trouble, text=unknown)
+            return msgspec.structs.replace(trouble, halfway=not is_cleared) if isinstance(trouble, Busy) else trouble
         account = _account(made, user)
         if account is None:
             # The answer is not shown, because it may contain a password.
             return Lost(
                 said("the password is cleared, and there is an answer that is not about account {id}", id=user)
             )
-        return await self._kept(run, item, user, account)
-
-    def describe(self, run_name: str, item: Item) -> str:
-        """Both calls."""
-        values = {USER: payload_of(item).key["id"]}
-        return "; ".join(describe(one.call(values)) for one in (self._clearing, self._generating))
-
-    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """Irreversible: the old passwords are not known."""
-        return Irreversible(
-            said(
-                "what the passwords were is kept nowhere. The generated ones are in {path}; the job `password` sets "
-                "others",
-                path=self._to,
-            )
-        )
-
-    async def _clear(self, user: int) -> Evidence | None:
-        """Clear the password; None on success."""
-        cleared = await self._gateway.client.send(self._clearing.call({USER: str(user)}))
-        if not isinstance(cleared, Accepted):
-            return cleared
-        if _account(cleared, user):
-            return None
-        return Lost(said("an answer that is not about account {id}", id=user))
-
-    async def _kept(self, run: Run, item: Item, user: int, account: Mapping[str, object]) -> Evidence:
         password = account.get("psw")
         if not isinstance(password, str) or not password:
             return RowRefused(
@@ -377,12 +358,27 @@ class SetGeneratedPassword(_SetPassword):
             return SystemRefused(said("not its own doing: {error}", error=error))
         return Accepted()
 
+    def describe(self, run_name: str, item: Item) -> str:
+        """Both calls."""
+        values = {USER: payload_of(item).key["id"]}
+        return "; ".join(describe(one.call(values)) for one in (self._clearing, self._generating))
+
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
+        """Irreversible: the old passwords are not known."""
+        return Irreversible(
+            said(
+                "what the passwords were is kept nowhere. The generated ones are in {path}; the job `password` sets "
+                "others",
+                path=self._to,
+            )
+        )
+
 
 class SendRecoveryLetter(AnyCallEffect):
     """Sends letters. The call must not be repeated, and its effect cannot be looked up [?]."""
 
     def __init__(self, gateway: Gateway, template: Template) -> None:
-        super().__init__(gateway, template, CallRules())
+        super().__init__(gateway, template)
         self.cautions = (LETTER_LOST,)
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
@@ -418,39 +414,6 @@ def hand_over(run: Run, accepted: Iterable[Item]) -> tuple[str, str]:
     return there if kept.accounts else "", missing if kept.missing else ""
 
 
-# ---- the rows ---------------------------------------------------------------------------------------------------
-
-
-def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainStep]) -> NewItem | Refusal:
-    user = one.values[USER]
-    if not things:
-        return one.refused(said("there is no account {id}", id=user))
-    thing = things[0]
-    if thing.values["deleted"] not in {"0", None}:
-        return one.refused(
-            said("account {id} ({login}) is deleted", id=user, login=thing.values.get("login") or said("no login"))
-        )
-    key = {"id": user}
-    payload = Payload(
-        model=MODEL,
-        steps=chain_of_steps(steps),
-        abonent=thing.abonent_id or 0,
-        key=key,
-        named=dict(one.named),
-    )
-    return NewItem(
-        key=user,
-        label=thing.values.get("login") or said("account {id}", id=user),
-        lane=lane_of(MODEL, key, thing),
-        payload=encode_payload(payload),
-        line=one.row.line,
-        row=one.row.cells,
-    )
-
-
-# ---- the two requests -------------------------------------------------------------------------------------------
-
-
 def _account(answered: Accepted, user: int) -> Mapping[str, object] | None:
     """The account in an answer, None if the answer is about another one."""
     try:
@@ -458,11 +421,3 @@ def _account(answered: Accepted, user: int) -> Mapping[str, object] | None:
     except (BillingError, ValueError):
         return None
     return found if str(found.get("pk", found.get("id"))) == str(user) else None
-
-
-def _after_clearing(evidence: Evidence) -> Evidence:
-    """The evidence of the second request, with a text that the account has no password now."""
-    if isinstance(evidence, Accepted):
-        return evidence
-    text = said("the password is cleared, and no new one is known: {reason}", reason=evidence.text)
-    return msgspec.structs.replace(evidence, text=text)

@@ -55,7 +55,7 @@ from jobs.imports.subscriber import (
     folder_names,
     folder_path,
 )
-from jobs.rows.call_arguments import amount_fault
+from jobs.rows.binding import amount_fault
 from jobs.spec.parameters import row_key, whole_id
 from jobs.spec.spec import CREATE, GET, SAVE, SET
 from texts.remedies import setting as flag

@@ -32,12 +32,10 @@ from engine.job import (
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, describe_fields, differences, find, find_one, needed
 from jobs.access.payload import FOLDER_LANE, Payload, chain_of, decode_payload, encode_payload, payload_of
-from jobs.effects.creatable_models import CREATABLE_MODELS, mark_fault, room_for_text
+from jobs.effects.creatable_models import CREATABLE_MODELS, entries_like, mark_fault, room_for_text
 from jobs.effects.create import Back, CreateEffect
 from jobs.effects.delete import Belonging, DeleteEffect, belongings, in_words
-from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entered_operations import has_id, leave_unproven, skip_changed
-from jobs.effects.entries_there import entries_like
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo, has_id, leave_unproven, skip_changed
 from jobs.effects.reverse import undo_of_operations, way_that_sends
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.subscriber_plan import (

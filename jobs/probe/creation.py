@@ -101,7 +101,10 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
         folder, abonent = made if isinstance(made, int) else self.folder, 0
         for step in STEPS:
             model, fields = STEP_MODELS[step], self.fields.of_step(step)
-            ids = await self._ids_of(model, "id" if step is Step.SUBSCRIBER else "abonent_id", like.id)
+            # The ids that the first object of the other subscriber has, by the fields of its model.
+            names = [name for name, one in self.fields.models[model].fields.items() if one.kind is FieldKind.ID]
+            first = await self._first(model, {"id" if step is Step.SUBSCRIBER else "abonent_id": like.id}, names)
+            ids = {name: value for name, value in first.items() if name in names and value}
             if step is Step.SUBSCRIBER:
                 found_by: dict[str, object] = {NUMBER: number}
                 needed: dict[str, object] = {"parent_id": folder, **found_by, "name": NAME}
@@ -167,7 +170,12 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
             key = await until(there, self.patience.after(evidence))
             if key is not None:
                 known |= dict.fromkeys([*needed, *left], True)
-                await self._look_at(model, key, left)
+                # A field that was sent with a text and is empty was not taken.
+                kinds = self.fields.models[model].fields
+                sent = [name for name, value in left.items() if value not in ("", 0)]
+                names = [name for name in sent if kinds[name].kind is not FieldKind.SECRET]
+                found = await self._first(model, {"id": key}, names) if names else {}
+                known |= {name: False for name in names if found and found.get(name) in (None, "")}
                 return key
             if isinstance(evidence, RowRefused) and left:
                 self._without(model, left, evidence.text)
@@ -192,17 +200,6 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
             said("{model} with {fields}: {refusal}", model=model, fields=tuple(names), refusal=refusal)
         )
 
-    async def _look_at(self, model: str, key: int, sent: Mapping[str, object]) -> None:
-        """Read the object back: a field that was sent with a text and is empty was not taken."""
-        known = self.fields.models[model].fields
-        names = [
-            one for one, value in sent.items() if value not in ("", 0) and known[one].kind is not FieldKind.SECRET
-        ]
-        found = await self._first(model, {"id": key}, names) if names else {}
-        for name in names:
-            if found and found.get(name) in (None, ""):
-                self.taken[model][name] = False
-
     async def _live(self, model: str, criteria: Mapping[str, object]) -> list[int]:
         """The ids of the objects that are not deleted. Raises `LookUpFailed`."""
         flag = () if model == STEP_MODELS[Step.ATTRIBUTE] else ("deleted",)
@@ -215,12 +212,6 @@ class ProbeObjects(Traces[IntendedObject, ProbeObject]):
         with as_engine_errors():
             found = objects(evidence.result)
         return [int(str(one.get("id", one.get("pk")))) for one in found if not as_bool(one.get("deleted"))]
-
-    async def _ids_of(self, model: str, by: str, abonent: int) -> dict[str, object]:
-        """The ids that the first object of a subscriber has, by the fields of its model."""
-        names = [name for name, one in self.fields.models[model].fields.items() if one.kind is FieldKind.ID]
-        found = await self._first(model, {by: abonent}, names)
-        return {name: value for name, value in found.items() if name in names and value}
 
     async def _first(self, model: str, criteria: Mapping[str, object], names: list[str]) -> Mapping[str, object]:
         """These fields of the first object that is found, none where there is none."""

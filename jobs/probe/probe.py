@@ -91,15 +91,6 @@ class ProbeStep(NamedTuple):
     carry_out: Callable[[], Awaitable[None]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """An operation of type 8, and the balance before and after it, in roubles."""
-
-    entered: Entered
-    before: Decimal
-    after: Decimal
-
-
 class Probe:
     """One probe of one subscriber; `say` receives its progress, a line at a time."""
 
@@ -138,7 +129,7 @@ class Probe:
         ]
         if storno:
             reverse = said("reverse it by objects.get → {method}, and read it back", method=storno)
-            steps.append(ProbeStep(reverse, self._try_storno))
+            steps.append(ProbeStep(reverse, partial(self._try_storno, storno)))
         steps.append(
             ProbeStep(
                 said(
@@ -274,10 +265,9 @@ class Probe:
         other = await self._entries.filtered({by: f"{key[by]} nothing has this"})
         return found == [entered.operation.op_id] and other == []
 
-    async def _try_storno(self) -> None:
-        entered, method = self._first, self._storno_call
+    async def _try_storno(self, method: str) -> None:
+        entered = self._first
         assert entered is not None  # noqa: S101 - the step before has entered it, or stopped
-        assert method is not None  # noqa: S101 - this step is one only where it is named
         before = await self._entries.balance()
         refused = await self._entries.storno(entered.operation, method)
         after = await self._entries.balance()
@@ -353,48 +343,43 @@ class Probe:
         if (expected := self._findings.before) is None:
             self._missing["type_8"] = said("the balance cannot be read: set the database")
             return
-        seen = await self._of_type_8(expected)
-        if seen is not None and seen.before == 0:
+        is_second = False
+        while True:
+            before = await self._entries.balance()
+            before = expected if before is None else before
+            entered = await self._entries.enter(
+                OPENING_BALANCE, before.quantize(KOPECK) + KOPECK, "Проба", before=before
+            )
+            if isinstance(entered, str):
+                self._missing["type_8"] = said("it is refused: {reason}", reason=entered)
+                return
+            after = await self._entries.balance()
+            if after is None:
+                raise LookUpFailed(said("the balance cannot be read any more"))
+            if before or is_second:
+                break
             # From a balance of zero, setting and adding give the same result, so a second entry is needed.
-            seen = await self._of_type_8(seen.after)
-        if seen is None:
-            return
-        amount = seen.entered.operation.op_summa
-        effects = {amount: TypeEight.SETS, seen.before + amount: TypeEight.ADDS}
-        if seen.after not in effects:
+            is_second, expected = True, after
+        amount = entered.operation.op_summa
+        by_entry = {amount: TypeEight.SETS, before + amount: TypeEight.ADDS}
+        if after not in by_entry:
             self._missing["type_8"] = said(
                 "the balance was {before} before an operation of {amount}, and {after} after it: somebody else has "
                 "moved it",
-                before=seen.before,
+                before=before,
                 amount=amount,
-                after=seen.after,
+                after=after,
             )
             return
-        self._learned["type_8"] = effects[seen.after]
-        if self._entries.storno_call is not None:
-            await self._storno_of_type_8(seen, self._entries.storno_call)
-
-    async def _of_type_8(self, expected: Decimal) -> _Seen | None:
-        """Enter one operation of type 8; None if it is refused, with the reason in the findings."""
-        before = await self._entries.balance()
-        before = expected if before is None else before
-        amount = before.quantize(KOPECK) + KOPECK
-        entered = await self._entries.enter(OPENING_BALANCE, amount, "Проба", before=before)
-        if isinstance(entered, str):
-            self._missing["type_8"] = said("it is refused: {reason}", reason=entered)
-            return None
-        after = await self._entries.balance()
-        if after is None:
-            raise LookUpFailed(said("the balance cannot be read any more"))
-        return _Seen(entered, before, after)
-
-    async def _storno_of_type_8(self, seen: _Seen, method: str) -> None:
-        refused = await self._entries.storno(seen.entered.operation, method)
+        self._learned["type_8"] = by_entry[after]
+        if (method := self._entries.storno_call) is None:
+            return
+        refused = await self._entries.storno(entered.operation, method)
         now = await self._entries.balance()
         effects = {
-            seen.after: StornoEffect.KEEPS,
-            seen.after - seen.entered.operation.op_summa: StornoEffect.SUBTRACTS,
-            seen.before: StornoEffect.RESTORES,
+            after: StornoEffect.KEEPS,
+            after - amount: StornoEffect.SUBTRACTS,
+            before: StornoEffect.RESTORES,
         }
         if refused is None and now in effects:
             self._learned["storno_type_8"] = effects[now]
@@ -407,12 +392,13 @@ class Probe:
 
     async def _save(self) -> None:
         client, abonent = self._gateway.client, self._entries.abonent.id
-        evidence = await client.send(readings.call_of_threshold(abonent))
+        key = {"account_id_abonents": abonent}
+        evidence = await client.send(get("AdminAccounts", key).asking("limit_warning"))
         threshold = readings.threshold_of(evidence.result) if isinstance(evidence, Accepted) else None
         if threshold is None:
             self._missing["save_answers"] = said("the account has no warning threshold to save again")
             return
-        key, change = {"account_id_abonents": abonent}, ChainStep("set", {"limit_warning": threshold})
+        change = ChainStep("set", {"limit_warning": threshold})
         saved = await client.send(get("AdminAccounts", key, change, ChainStep("save")))
         if isinstance(saved, Accepted):
             self._learned["save_answers"] = readings.shape_of(saved.result)

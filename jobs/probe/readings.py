@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 import msgspec
 
-from billing.api.calls import Call, filter_, get, version
+from billing.api.calls import filter_, get, version
 from billing.database.database import Database
 from billing.directory.models import plain_value
 from billing.profile import Shape
@@ -100,13 +100,8 @@ def shape_of(result: object) -> Shape:
     return Shape.OTHER
 
 
-def call_of_threshold(abonent: int) -> Call:
-    """The call that reads the warning threshold of a subscriber's account."""
-    return get("AdminAccounts", {"account_id_abonents": abonent}).asking("limit_warning")
-
-
 def threshold_of(result: object) -> str | None:
-    """The threshold in that answer, None if none is set, or none that is an amount."""
+    """The warning threshold in an account's answer, None if none is set, or none that is an amount."""
     match result:
         case {"fields": {"limit_warning": int() | str() as value}} if value != "":
             with suppress(ValueError):

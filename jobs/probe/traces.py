@@ -84,7 +84,7 @@ def is_refused(evidence: Evidence) -> bool:
 
 def why_of(evidence: Evidence) -> str:
     """Why a call has failed, "" where it was accepted."""
-    return "" if isinstance(evidence, Accepted) else str(evidence.text)
+    return "" if isinstance(evidence, Accepted) else evidence.text
 
 
 async def until(look: Callable[[], Awaitable[Found | None]], patience: float) -> Found | None:

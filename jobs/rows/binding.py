@@ -1,30 +1,33 @@
 """The binding of rows: from cells, or values given for all rows, to the values of a call."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio.to_thread
 
-from billing.directory.models import BillingObject
 from billing.directory.subscribers import Abonent
-from billing.money import AmountError
+from billing.money import LARGEST, AmountError, too_large
 from billing.secret import PLACEHOLDER
-from checkpoints.records import Refusal
+from checkpoints.records import NewItem, Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
-from jobs.access.subscribers import SubscriberFinder, name_of
+from jobs.access.payload import Payload, encode_payload
+from jobs.access.subscribers import Resolved, SubscriberFinder, name_of
 from jobs.access.vault import Vault, is_token
 from jobs.rows.secret_cells import secret_places, without_secrets
 from jobs.rows.selection import KeyColumns
 from jobs.spec.columns import Assigned, Column, is_exact, is_written_exactly, locate
 from jobs.spec.columns import find as find_column
+from jobs.spec.entries import DATE, DOCUMENT
 from jobs.spec.errors import SecretGone
-from jobs.spec.parameters import Parameter, a_name, as_typed, whole_id
-from texts.remedies import Remedy, setting
+from jobs.spec.parameters import Parameter, a_day, a_name, as_typed, whole_id
+from texts.remedies import setting
 from texts.said import any_of, said, text_of
 
 ABONENT: str = "abonent_id"
@@ -35,8 +38,6 @@ LOGIN: str = "login"
 _LONGEST_SHOWN: Final = 40
 OTHER_KEY: Final[Mapping[str, str]] = MappingProxyType({ABONENT: NUMBER, USER: LOGIN})
 """The alternatives to an id: the contract number of a subscriber, the login of an account."""
-
-_DOTS: Final = said("these dots stand for a secret that was not kept: write it anew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,21 @@ class Bound:
     def refused(self, reason: str, column: str | None = None) -> Refusal:
         """The refusal of this row."""
         return Refusal(self.row.line, column, self.label[:64], reason, self.row.cells)
+
+    def item(  # noqa: PLR0913 - what the effects say of an item
+        self,
+        key: str,
+        label: str,
+        lane: str,
+        payload: Payload,
+        *,
+        amount: Decimal | None = None,
+        skip_reason: str | None = None,
+        wanted: str | None = None,
+    ) -> NewItem:
+        """The item of this row."""
+        line, cells, text = self.row.line, self.row.cells, encode_payload(payload)
+        return NewItem(key, label, lane, text, amount, line, cells, skip_reason, wanted=wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +105,9 @@ class Binding:
     `names` are the values that a call needs. `parameters` have their parsers and column names, and `given` the values
     for rows without their own. If the call needs `abonent_id`, a row may have the contract number instead, and for
     `user_id` the login; so may `given`, for rows without a column for either. Secrets go into the vault: the values
-    have tokens, the rows dots.
+    have tokens, the rows dots. Raises `InputRefused` for a value without a source.
+
+    `columns` are those of the values that the rows have; `secret_places` are those of secrets, counted from 0.
     """
 
     def __init__(
@@ -103,85 +121,133 @@ class Binding:
     ) -> None:
         self._gateway = gateway
         self._abonents = SubscriberFinder(gateway)
-        self._name = header.of
-        self._header = header.names
+        self._header = header
         self._names = tuple(names)
-        self._parameters = {parameter.name: parameter for parameter in parameters}
+        known = self._parameters = {parameter.name: parameter for parameter in parameters}
         self._given = given
-        self._mapping = mapping
         self._others = {
             name: other for name, other in OTHER_KEY.items() if name in self._names and other not in self._names
         }
-        self._columns: dict[str, Column] | None = None
-        self._readings: tuple[_Reading, ...] = ()
-        self._labelled: Column | None = None
-        self._second_number: Column | None = None
         self._vault = gateway.vault or Vault()
-        self._secret = {name for name in self._names if name in self._parameters and self._parameters[name].secret}
-        self._secret_places: frozenset[int] = frozenset()
-        self._flags: frozenset[int] = frozenset()
+        self._secret = {name for name in self._names if name in known and known[name].secret}
+        self._second_number: Column | None = None
+        columns = self.columns = self._found(mapping)
+        called = [word for name in self._secret for word in (name, *(known[name].columns or ()))]
+        hidden = {columns[name].place for name in self._secret if name in columns}
+        self.secret_places = secret_places(header.names, called) | hidden
+        # In columns of amounts, ids and other known types TRUE stays as it is and is refused; in all others true and
+        # false become 1 and 0, as the billing writes its flags.
+        of_others = {column.place for name, column in columns.items() if not self._may_be_anything(name)}
+        self._flags = frozenset(column.place for column in columns.values()) - of_others
+        others = [other for other in self._others.values() if other in columns or given.get(other)]
+        self._readings = tuple(self._reading(name, columns.get(name)) for name in (*self._names, *others))
+        # The values that may label a row, the best first.
+        telling = (name for name in (*OTHER_KEY.values(), *self._names) if name not in self._secret)
+        self._labelled = next((columns[name] for name in telling if name in columns), None)
 
-    @property
-    def columns(self) -> dict[str, Column]:
-        """The columns of the values that the rows have. Raises `InputRefused` for a value without a source."""
-        if self._columns is None:
-            self._columns = columns = self._find()
-            self._secret_places = self._hidden(columns)
-            self._flags = self._numbered(columns)
-            others = [other for other in self._others.values() if other in columns or self._given.get(other)]
-            self._readings = tuple(self._reading(name, columns.get(name)) for name in (*self._names, *others))
-            # The values that may label a row, the best first.
-            telling = (name for name in (*OTHER_KEY.values(), *self._names) if name not in self._secret)
-            self._labelled = next((columns[name] for name in telling if name in columns), None)
-        return self._columns
+    def _found(self, mapping: Mapping[str, str]) -> dict[str, Column]:
+        known, header, given = self._parameters, self._header, self._given
+        wanted: dict[str, tuple[str, ...]] = {
+            name: (known[name].columns or ()) if name in known else ()
+            for name in self._names
+            if name not in known or known[name].columns is not None
+        }
+        found = locate(header.of, header.names, wanted | dict.fromkeys(self._others.values(), ()), mapping)
+        columns = {name: column for name, column in found.items() if column is not None}
+        for name, other in self._others.items():
+            own = next((one for one in (other, name) if given.get(one)), None)
+            column = next((columns[one] for one in (name, other) if one in columns), None)
+            if own and column:
+                raise InputRefused(
+                    "{flag} names one for all rows, and each row of {file} names its own in the column {column}: "
+                    "leave out {flag}, or the other rows",
+                    flag=setting("set", f"{own}=…"),
+                    file=header.of,
+                    column=column.name,
+                )
+            # If both are there, the id is used rather than the number or login.
+            second = columns.pop(other, None) if name in columns else None
+            if other == NUMBER:
+                self._second_number = second
+        for name in self._names:
+            has_column = name in columns or self._others.get(name, "") in columns
+            if has_column or is_given(name, given) or (name in known and known[name].has_default):
+                continue
+            raise InputRefused(
+                "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give one "
+                "value for all rows with {set}",
+                file=header.of,
+                wanted=any_of([name, self._others[name]] if name in self._others else [name]),
+                there=", ".join(title.strip() for title in header.names),
+                map=setting("map", f"{name}=COLUMN"),
+                set=setting("set", f"{name}=…"),
+            )
+        return columns
+
+    def _reading(self, name: str, column: Column | None) -> _Reading:
+        parameter, is_secret = self._parameters.get(name), name in self._secret
+        if name in self._others.values():
+            may_be_empty = False
+        elif parameter is None:
+            may_be_empty = name not in OTHER_KEY
+        else:
+            # A value that has a default is empty only where it is given so, as with --set descr=.
+            may_be_empty = parameter.has_default or parameter.may_be_empty
+        return _Reading(
+            name,
+            column,
+            self._given.get(name, ""),
+            parameter.parse if parameter else {NUMBER: a_name, LOGIN: a_name}.get(name, as_typed),
+            may_be_empty=may_be_empty,
+            is_secret=is_secret,
+            verbatim=parameter is not None and parameter.verbatim and not is_secret,
+            loose=self._may_be_anything(name) and not is_secret,
+        )
+
+    def _may_be_anything(self, name: str) -> bool:
+        """Whether a value may be of any type: a placeholder of a typed chain whose name is not known."""
+        parameter = self._parameters.get(name)
+        return parameter is not None and parameter.in_a_chain and not is_exact(name)
 
     def require_key(self) -> None:
-        """Raise `VaultLocked` where the rows have secrets that could not be kept, and `InputRefused`."""
+        """Raise `VaultLocked` where the rows have secrets that could not be kept."""
         if not self._secret.isdisjoint(self.columns):
             self._vault.require_key()
 
     @property
     def assigned(self) -> Assigned:
-        """The columns by the names of the job, in the order of the input. Raises `InputRefused`."""
+        """The columns by the names of the job, in the order of the input."""
         found = dict(self.columns)
         if self._second_number is not None:
             # The number is compared with the id: a row in which they name different subscribers is refused.
             found[NUMBER] = self._second_number
         taken = sorted(found.items(), key=lambda one: one[1].place)
         places = {column.place for column in found.values()}
-        header = self._header
-        return Assigned(
-            dict(taken),
-            tuple(title.strip() for place, title in enumerate(header) if place not in places),
-        )
+        unused = tuple(title.strip() for place, title in enumerate(self._header.names) if place not in places)
+        return Assigned(dict(taken), unused)
 
     @property
     def key_columns(self) -> KeyColumns:
-        """The columns with the keys of the rows. Raises `InputRefused`.
+        """The columns with the keys of the rows.
 
         They are those of the subscriber or the account. If the call names neither, they are the first of its values
         with a column, and a column of contract numbers if there is one.
         """
-        columns, secret = self.columns, self.secret_places
-        other = self._second_number or find_column(self._header, NUMBER)
+        columns = self.columns
+        other = self._second_number or find_column(self._header.names, NUMBER)
         for name in (ABONENT, USER):
             if name in self._names:
                 own = columns.get(name)
                 known = columns.get(self._others.get(name, ""), other if name == ABONENT else None)
                 return KeyColumns(_place(own), _place(known), of_subscribers=name == ABONENT)
         first = next((columns[name] for name in self._names if name in columns), None)
-        key = None if first is None or first.place in secret else first
+        key = None if first is None or first.place in self.secret_places else first
         return KeyColumns(_place(key), _place(other))
 
-    @property
-    def secret_places(self) -> frozenset[int]:
-        """The places of the columns with secrets, counted from 0. Raises `InputRefused`."""
-        _ = self.columns
-        return self._secret_places
+    # ---- rows ----
 
     async def bind(self, rows: Sequence[Row]) -> tuple[list[Bound], list[Refusal]]:
         """The rows with their values, and the refused rows. Raises `LookUpFailed`."""
-        _ = self.columns
         if self._flags:
             rows = [_with_flags(row, self._flags) for row in rows]
         read = [self._read(row) for row in rows]
@@ -190,94 +256,13 @@ class Binding:
         if self._secret:
             bound = await anyio.to_thread.run_sync(self._sealed, bound)
         if ABONENT in self._names:
-            bound, unknown = await self._with_abonents(bound)
-            refused += unknown
+            bound = await self._with_abonents(bound, refused)
         if self._is_by_other(USER):
-            bound, unknown = await self._with_users(bound)
-            refused += unknown
+            bound = await self._with_users(bound, refused)
         return bound, refused
 
-    def _find(self) -> dict[str, Column]:
-        wanted = {name: self._aliases(name) for name in self._names if self._of_rows(name)}
-        others = dict.fromkeys(self._others.values(), ())
-        found = locate(self._name, self._header, wanted | others, self._mapping)
-        columns = {name: column for name, column in found.items() if column is not None}
-        for name, other in self._others.items():
-            self._check_named_once(name, other, columns)
-            # If both are there, the id is used rather than the number or login.
-            second = columns.pop(other, None) if name in columns else None
-            if other == NUMBER:
-                self._second_number = second
-        missing = [name for name in self._names if not self._is_said(name, columns)]
-        if missing:
-            raise self._column_missing(missing[0])
-        return columns
-
-    def _column_missing(self, name: str) -> InputRefused:
-        return InputRefused(
-            "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give one "
-            "value for all rows with {set}",
-            file=self._name,
-            wanted=any_of([name, self._others[name]] if name in self._others else [name]),
-            there=", ".join(title.strip() for title in self._header),
-            map=setting("map", f"{name}=COLUMN"),
-            set=_set(name),
-        )
-
-    def _check_named_once(self, name: str, other: str, columns: Mapping[str, Column]) -> None:
-        """Refuse one subscriber or account for all rows if each row names its own."""
-        given = next((one for one in (other, name) if self._given.get(one)), None)
-        column = next((columns[one] for one in (name, other) if one in columns), None)
-        if given and column:
-            raise InputRefused(
-                "{flag} names one for all rows, and each row of {file} names its own in the column {column}: "
-                "leave out {flag}, or the other rows",
-                flag=_set(given),
-                file=self._name,
-                column=column.name,
-            )
-
-    def _is_by_other(self, name: str) -> bool:
-        """Whether the rows are identified by contract number or login instead of the id."""
-        other = self._others.get(name)
-        if other is None or name in self.columns or self._given.get(name):
-            return False
-        return other in self.columns or bool(self._given.get(other))
-
-    def _of_rows(self, name: str) -> bool:
-        parameter = self._parameters.get(name)
-        return parameter is None or parameter.columns is not None
-
-    def _aliases(self, name: str) -> tuple[str, ...]:
-        parameter = self._parameters.get(name)
-        return (parameter.columns or ()) if parameter else ()
-
-    def _is_said(self, name: str, columns: Mapping[str, Column]) -> bool:
-        if name in columns or self._others.get(name, "") in columns:
-            return True
-        parameter = self._parameters.get(name)
-        return is_given(name, self._given) or (parameter is not None and parameter.has_default)
-
-    def _hidden(self, columns: Mapping[str, Column]) -> frozenset[int]:
-        called = [word for name in self._secret for word in (name, *self._aliases(name))]
-        found = {columns[name].place for name in self._secret if name in columns}
-        return secret_places(self._header, called) | found
-
-    def _reading(self, name: str, column: Column | None) -> _Reading:
-        parameter, is_secret = self._parameters.get(name), name in self._secret
-        return _Reading(
-            name,
-            column,
-            self._given.get(name, ""),
-            parameter.parse if parameter else _NAMES.get(name, as_typed),
-            may_be_empty=self._may_be_empty(name),
-            is_secret=is_secret,
-            verbatim=parameter is not None and parameter.verbatim and not is_secret,
-            loose=self._may_be_anything(name) and not is_secret,
-        )
-
     def _read(self, row: Row) -> Bound | Refusal:
-        kept = without_secrets(row, self._secret_places) if self._secret_places else row
+        kept = without_secrets(row, self.secret_places) if self.secret_places else row
         values: dict[str, str] = {}
         label = row.cells[self._labelled.place].strip() if self._labelled else ""
         for reading in self._readings:
@@ -292,7 +277,8 @@ class Binding:
                     return Refusal(row.line, column.name, label[:64], said("the cell is empty"), kept.cells)
                 continue
             if reading.is_secret and text.startswith(PLACEHOLDER):
-                return Refusal(row.line, name, label[:64], _DOTS, kept.cells)
+                dots = said("these dots stand for a secret that was not kept: write it anew")
+                return Refusal(row.line, name, label[:64], dots, kept.cells)
             if reading.verbatim or (reading.loose and not is_written_exactly(text)):
                 text = row.cells[column.place]
             try:
@@ -301,22 +287,22 @@ class Binding:
                 return Refusal(row.line, column.name, label[:64], _fault(error, row, column), kept.cells)
         return Bound(kept, label, values)
 
-    def _may_be_anything(self, name: str) -> bool:
-        """Whether a value may be of any type: a placeholder of a typed chain whose name is not known."""
-        parameter = self._parameters.get(name)
-        return parameter is not None and parameter.in_a_chain and not is_exact(name)
-
-    def _numbered(self, columns: Mapping[str, Column]) -> frozenset[int]:
-        """The columns in which true and false become 1 and 0, as the billing writes its flags.
-
-        In columns of amounts, ids and other known types TRUE stays as it is and is refused.
-        """
-        of_others = {column.place for name, column in columns.items() if not self._may_be_anything(name)}
-        return frozenset(column.place for column in columns.values()) - of_others
-
     def _sealed(self, bound: Sequence[Bound]) -> list[Bound]:
-        """The rows with tokens in place of their secrets, which go into the vault. Used in a worker thread."""
-        self._require_given()
+        """The rows with tokens in place of their secrets, which go into the vault. Used in a worker thread.
+
+        Rows that need a secret given for all rows are refused if it has been wiped.
+        """
+        for name in sorted(self._secret) if self._vault.keeps else ():
+            if is_token(given := self._given.get(name, "")):
+                try:
+                    self._vault.open([given])
+                except SecretGone as error:
+                    raise InputRefused(
+                        "what {flag} gave for all rows is kept no longer, for it is wiped when a run is at its "
+                        "end: give the rows a column {name}, or begin a new run",
+                        flag=setting("set", f"{name}=…"),
+                        name=name,
+                    ) from error
         open_ones = [
             (place, name, value)
             for place, one in enumerate(bound)
@@ -329,34 +315,16 @@ class Binding:
             values[place][name] = token
         return [replace(one, values=veiled) for one, veiled in zip(bound, values, strict=True)]
 
-    def _require_given(self) -> None:
-        """Refuse rows that need a secret given for all rows, if it has been wiped."""
-        if not self._vault.keeps:
-            return
-        for name in sorted(self._secret):
-            if is_token(given := self._given.get(name, "")):
-                try:
-                    self._vault.open([given])
-                except SecretGone as error:
-                    raise InputRefused(
-                        "what {flag} gave for all rows is kept no longer, for it is wiped when a run is at its "
-                        "end: give the rows a column {name}, or begin a new run",
-                        flag=_set(name),
-                        name=name,
-                    ) from error
-
-    def _may_be_empty(self, name: str) -> bool:
-        if name in self._others.values():
+    def _is_by_other(self, name: str) -> bool:
+        """Whether the rows are identified by contract number or login instead of the id."""
+        other = self._others.get(name)
+        if other is None or name in self.columns or self._given.get(name):
             return False
-        parameter = self._parameters.get(name)
-        if parameter is None:
-            return name not in OTHER_KEY
-        # A value that has a default is empty only where it is given so, as with --set descr=.
-        return parameter.has_default or parameter.may_be_empty
+        return other in self.columns or bool(self._given.get(other))
 
-    async def _with_abonents(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
+    async def _with_abonents(self, bound: Sequence[Bound], refused: list[Refusal]) -> list[Bound]:
         by_number = self._is_by_other(ABONENT)
-        column = self.columns.get(NUMBER if by_number else ABONENT)
+        column, second = self.columns.get(NUMBER if by_number else ABONENT), self._second_number
         if by_number:
             found = dict(await self._abonents.by_contract_numbers([one.values[NUMBER] for one in bound]))
         else:
@@ -364,59 +332,44 @@ class Binding:
             found = dict(await self._abonents.by_ids({key for key in keys if isinstance(key, int)}))
         says_number = NUMBER in self._others.values()
         known: list[Bound] = []
-        refused: list[Refusal] = []
         for one in bound:
             key = one.values[NUMBER] if by_number else whole_id(one.values[ABONENT])
-            abonent = found.get(key, str(key))
+            abonent = found.get(key, key if isinstance(key, str) else str(key))
             if isinstance(abonent, str):
                 refused.append(one.refused(abonent, column.name if column else None))
                 continue
             # The number that the row has, or that is given for all rows.
             number = one.values.get(NUMBER, "") if says_number else ""
-            if self._second_number:
-                number = self._second_number.of(one.row)
+            if second:
+                number = second.of(one.row)
             if number not in {"", abonent.contract_number}:
-                refused.append(self._contradiction(one, abonent, number))
+                refused.append(one.refused(_contradiction(abonent, number, second), second.name if second else None))
                 continue
             values = {**one.values, ABONENT: str(abonent.id)}
             named = {NUMBER: number, ABONENT: str(abonent.id)} if number else {}
             known.append(Bound(one.row, name_of(abonent), values, abonent, named))
-        return known, refused
+        return known
 
-    def _contradiction(self, one: Bound, abonent: Abonent, number: str) -> Refusal:
-        """The refusal of a row whose contract number and id name different subscribers."""
-        column, own = self._second_number, repr(abonent.contract_number)
-        if column:
-            reason = said(
-                "abonent {id} has the contract number {own}, this column says {number!r}",
-                id=abonent.id,
-                own=own,
-                number=number,
-            )
-            return one.refused(reason, column.name)
-        return one.refused(
-            said(
-                "abonent {id} has the contract number {own}, {name}=…, given for all rows, says {number!r}",
-                id=abonent.id,
-                own=own,
-                name=NUMBER,
-                number=number,
-            )
-        )
-
-    async def _with_users(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
+    async def _with_users(self, bound: Sequence[Bound], refused: list[Refusal]) -> list[Bound]:
         found = await find(self._gateway, "Users", [{LOGIN: one.values[LOGIN]} for one in bound], ("id", LOGIN))
+        column = self.columns.get(LOGIN)
         known: list[Bound] = []
-        refused: list[Refusal] = []
         for one, things in zip(bound, found, strict=True):
-            if len(things) != 1:
-                column = self.columns.get(LOGIN)
-                refused.append(one.refused(_not_one(one.values[LOGIN], things), column.name if column else None))
+            login = one.values[LOGIN]
+            if len(things) == 1:
+                user = things[0].values["id"] or ""
+                named = {LOGIN: login, USER: user}
+                known.append(Bound(one.row, one.label, {**one.values, USER: user}, named=named))
                 continue
-            user = things[0].values["id"] or ""
-            named = {LOGIN: one.values[LOGIN], USER: user}
-            known.append(Bound(one.row, one.label, {**one.values, USER: user}, named=named))
-        return known, refused
+            why = said("there is no account with the login {login!r}", login=login)
+            if things:
+                why = said(
+                    "several accounts have the login {login!r}: {ids}; name the one that is meant by its user_id",
+                    login=login,
+                    ids=tuple(str(thing.values["id"]) for thing in things),
+                )
+            refused.append(one.refused(why, column.name if column else None))
+        return known
 
 
 def _place(column: Column | None) -> int | None:
@@ -428,7 +381,22 @@ def is_given(name: str, given: Mapping[str, str]) -> bool:
     return bool(given.get(name) or given.get(OTHER_KEY.get(name, "")))
 
 
-_NAMES: Final[Mapping[str, Callable[[str], str]]] = {NUMBER: a_name, LOGIN: a_name}
+def _contradiction(abonent: Abonent, number: str, column: Column | None) -> str:
+    """Why a row is refused whose contract number and id name different subscribers."""
+    if column:
+        return said(
+            "abonent {id} has the contract number {own}, this column says {number!r}",
+            id=abonent.id,
+            own=repr(abonent.contract_number),
+            number=number,
+        )
+    return said(
+        "abonent {id} has the contract number {own}, {name}=…, given for all rows, says {number!r}",
+        id=abonent.id,
+        own=repr(abonent.contract_number),
+        name=NUMBER,
+        number=number,
+    )
 
 
 def _with_flags(row: Row, places: frozenset[int]) -> Row:
@@ -452,17 +420,61 @@ def _fault(error: ValueError, row: Row, column: Column) -> str:
     )
 
 
-def _not_one(login: str, things: Sequence[BillingObject]) -> str:
-    if not things:
-        return said("there is no account with the login {login!r}", login=login)
-    ids = tuple(str(thing.values["id"]) for thing in things)
-    return said(
-        "several accounts have the login {login!r}: {ids}; name the one that is meant by its user_id",
-        login=login,
-        ids=ids,
+# ---- what the arguments of a call say of its row -------------------------------------------------------------------
+
+Arguments: TypeAlias = Mapping[str, object]
+
+_SHOWN: Final = 40
+"""Characters of a text that a sentence shows."""
+
+_AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,10})?")
+
+
+async def owner_of_row(
+    gateway: Gateway, rows: Sequence[tuple[Bound, Arguments]]
+) -> tuple[list[tuple[Bound, Arguments, Abonent]], list[Refusal]]:
+    """The rows whose call names a usable subscriber, and the refusals of the others. Raises `LookUpFailed`.
+
+    Usually the binding has found the subscriber. A typed chain may name it literally, or by a column with another
+    name than `abonent_id`.
+    """
+    named = [
+        one.abonent.id
+        if one.abonent is not None and arguments.get(ABONENT) == one.abonent.id
+        else whole_id(str(arguments.get(ABONENT) or ""))
+        for one, arguments in rows
+    ]
+    found: dict[int | str, Resolved] = {one.abonent.id: one.abonent for one, _ in rows if one.abonent is not None}
+    found |= await SubscriberFinder(gateway).by_ids(
+        [key for key in named if isinstance(key, int) and key not in found]
     )
+    known: list[tuple[Bound, Arguments, Abonent]] = []
+    refused: list[Refusal] = []
+    for (one, arguments), key in zip(rows, named, strict=True):
+        abonent = found.get(key, key if isinstance(key, str) else str(key))
+        if isinstance(abonent, str):
+            refused.append(one.refused(abonent))
+        else:
+            if one.abonent is not abonent:
+                one = replace(one, label=name_of(abonent), abonent=abonent)  # noqa: PLW2901 - the row of that subscriber
+            known.append((one, arguments, abonent))
+    return known, refused
 
 
-def _set(name: str) -> Remedy:
-    """A value given for all rows."""
-    return setting("set", f"{name}=…")
+def telling_of(one: Bound) -> tuple[str, str]:
+    """The document and the day that tell the operation of a row from further ones, "" where it has none.
+
+    Raises ValueError for a date that is none.
+    """
+    day = one.values.get(DATE.name, "")
+    return one.values.get(DOCUMENT.name, ""), a_day(day) if day else ""
+
+
+def amount_fault(name: str, arguments: Arguments) -> str | None:
+    """Why an argument is not an amount that the billing accepts, None if it is one or is missing."""
+    text = str(arguments.get(name, "0"))
+    if not _AMOUNT.fullmatch(text):
+        return said("{text!r} is not an amount: money is written as -1234.50 here", text=text[:_SHOWN])
+    if abs(Decimal(text)) > LARGEST:
+        return too_large(text)
+    return None

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from string import ascii_lowercase
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing, NamesNeeded, NotASelect, RowsChanged, StatementRefused
 from billing.selects.select import Select, select_of
-from billing.selects.select_reader import SelectCellFault, SelectedRow, SelectReader, reading
+from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import STDIN, Row, RowPage, Source
@@ -25,7 +26,7 @@ from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.rows.key_lists import KeyList
+from jobs.rows.selection import KeyList
 from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
@@ -56,7 +57,17 @@ def select_source(
         raise InputRefused("the select, {error}", error=error) from error
     for note in select.notes:
         log.info(note)
-    return SelectSource(database, select, parameters, names)
+    if missing := [name for name in select.parameters if name not in parameters]:
+        faults = [
+            said(
+                "the select asks for :{name}, which has no value: give {flag}",
+                name=name,
+                flag=setting("set", f"{name}=…"),
+            )
+            for name in missing
+        ]
+        raise ParameterRefused(in_lines(faults))
+    return SelectSource(database, select, {name: parameters[name] for name in select.parameters}, names)
 
 
 class SelectSource(Source):
@@ -67,16 +78,13 @@ class SelectSource(Source):
     if Firebird refuses it, `LookUpFailed` if the database is away.
     """
 
-    __slots__ = ("_database", "_names", "_reading", "_select", "_values")
-
     def __init__(
-        self, database: Database, select: Select, parameters: Mapping[str, str | int], names: Sequence[str] = ()
+        self, database: Database, select: Select, values: Mapping[str, str | int], names: Sequence[str] = ()
     ) -> None:
         self._database = database
         self._select = select
-        self._values = _values(select, parameters)
+        self._values = values
         self._names = tuple(names)
-        self._reading: SelectReader | None = None
 
     @property
     def name(self) -> str:
@@ -87,46 +95,34 @@ class SelectSource(Source):
     @property
     def header(self) -> tuple[str, ...]:
         """The names of the columns: the given ones, or else the select's own in small letters."""
-        return tuple(column.name for column in self._ready().columns)
+        return tuple(column.name for column in self._reader.columns)
 
     @property
     def kinds(self) -> tuple[ColumnType, ...]:
         """The types of the columns, in the order of the header."""
-        return tuple(column.kind for column in self._ready().columns)
+        return tuple(column.kind for column in self._reader.columns)
 
     @property
     def is_read_whole(self) -> bool:
         """Whether all rows are read at once, and so are saved before anything is sent."""
-        return self._ready().at_once
+        return self._reader.at_once
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`; a row with a value without an exact text is refused."""
         with _as_source_error():
-            for page in self._ready().pages(after):
+            for page in self._reader.pages(after):
                 rows = tuple(Row(None, row.cells) for row in page.rows if row.fault is None)
-                refusals = tuple(_refusal(row, row.fault) for row in page.rows if row.fault is not None)
+                refusals = tuple(
+                    Refusal(None, fault.column, row.cells[0][:_LONGEST_LABEL], fault.reason, row.cells)
+                    for row in page.rows
+                    if (fault := row.fault) is not None
+                )
                 yield RowPage(rows, refusals, page.cursor)
 
-    def _ready(self) -> SelectReader:
-        if self._reading is None:
-            with _as_source_error():
-                self._reading = reading(self._database, self._select, self._values, self._names)
-        return self._reading
-
-
-def _values(select: Select, parameters: Mapping[str, str | int]) -> dict[str, str | int]:
-    missing = [name for name in select.parameters if name not in parameters]
-    if missing:
-        faults = [
-            said(
-                "the select asks for :{name}, which has no value: give {flag}",
-                name=name,
-                flag=setting("set", f"{name}=…"),
-            )
-            for name in missing
-        ]
-        raise ParameterRefused(in_lines(faults))
-    return {name: parameters[name] for name in select.parameters}
+    @cached_property
+    def _reader(self) -> SelectReader:
+        with _as_source_error():
+            return reading(self._database, self._select, self._values, self._names)
 
 
 @contextmanager
@@ -145,10 +141,6 @@ def _as_source_error() -> Iterator[None]:
             raise InputRefused("the select is refused: {error}", error=error) from error
         except RowsChanged as error:
             raise InputRefused(text_of(error)) from error
-
-
-def _refusal(row: SelectedRow, fault: SelectCellFault) -> Refusal:
-    return Refusal(None, fault.column, row.cells[0][:_LONGEST_LABEL], fault.reason, row.cells)
 
 
 # ---- the input of a job, as typed or from a job file --------------------------------------------------------------
@@ -307,20 +299,15 @@ def open_rows(
             variable=DATABASE,
             file=SETTINGS_FILE,
         )
-    text = rows.sql or _fitted(gateway.database, own)
+    text = rows.sql
+    if not text and own is not None:
+        with as_engine_errors():
+            try:
+                text = gateway.database.fit(own).text
+            except ColumnsMissing as error:
+                raise InputRefused(
+                    "{error}, which the job's own select reads its rows from: name a file of rows, or give {flag}",
+                    error=error,
+                    flag=setting("sql"),
+                ) from error
     return select_source(gateway.database, text, {**parameters, **rows.values}, rows.columns)
-
-
-def _fitted(database: Database, own: SqlStatement | None) -> str:
-    """The job's own select, fitted to this billing. Raises `InputRefused` and `LookUpFailed`."""
-    if own is None:
-        return ""
-    with as_engine_errors():
-        try:
-            return database.fit(own).text
-        except ColumnsMissing as error:
-            raise InputRefused(
-                "{error}, which the job's own select reads its rows from: name a file of rows, or give {flag}",
-                error=error,
-                flag=setting("sql"),
-            ) from error

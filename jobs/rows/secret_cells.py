@@ -49,7 +49,12 @@ class Guarded(DerivedSource):
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""
         for page in self._inner.pages(after):
-            yield replace(page, refusals=tuple(map(_blank, page.refusals)))
+            refusals: list[Refusal] = []
+            for one in page.refusals:
+                cells = tuple(PLACEHOLDER if cell else cell for cell in one.row)
+                tells = any(len(cell) >= SHORTEST and cell in one.reason for cell in one.row)
+                refusals.append(replace(one, label="", row=cells, reason=_UNREAD if tells else one.reason))
+            yield replace(page, refusals=tuple(refusals))
 
 
 def guard_rows(source: Source, places: Collection[int]) -> Source:
@@ -72,15 +77,6 @@ def without_words(evidence: Evidence) -> Evidence:
                 status=text.values["status"],
             )
         )
-    return msgspec.structs.replace(evidence, text=_concealed(evidence.text))
-
-
-def _concealed(text: str) -> str:
-    """A text without the values that have the name of a secret."""
-    return SecretRemover().body({}, text.encode()).decode()
-
-
-def _blank(refusal: Refusal) -> Refusal:
-    cells = tuple(PLACEHOLDER if cell else cell for cell in refusal.row)
-    tells = any(len(cell) >= SHORTEST and cell in refusal.reason for cell in refusal.row)
-    return replace(refusal, label="", row=cells, reason=_UNREAD if tells else refusal.reason)
+    # Without the values that have the name of a secret.
+    concealed = SecretRemover().body({}, evidence.text.encode()).decode()
+    return msgspec.structs.replace(evidence, text=concealed)

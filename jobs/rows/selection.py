@@ -2,23 +2,29 @@
 
 A key is the contract number or the id by which a row names its subscriber or object, compared as text. The input is
 first read once for its keys alone, so a mistyped key is refused before anything is sent.
+
+Keys are typed with commas, or stand in a file: one key a line, or a table in any format of an input, with a column of
+contract numbers, ids, logins or ids of accounts.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import anyio.from_thread
 
-from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import DerivedSource, LastLine, RowPage, Source
+from engine.sources.detect import open_input
+from engine.sources.raw.original import FileOnDisk
+from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.subscribers import SubscriberFinder
-from jobs.rows.key_lists import KeyList, Keys, read_keys, unended_of
+from jobs.spec.columns import Column, locate
 from jobs.spec.parameters import whole_id
 from texts.remedies import Remedy, setting
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, any_of, counted, said
 
 ONLY: Final = setting("only")
 EXCLUDE: Final = setting("exclude")
@@ -26,10 +32,125 @@ BY_ONLY: Final = "--only"
 BY_EXCLUDE: Final = "--exclude"
 """The reasons for rows left out, as the journal keeps them."""
 
+MOST: Final = 100_000
+"""Keys of one list; all of them are in memory while the rows are read."""
+
 _NAMED: Final = 20
 """Keys that a sentence names; the others are only counted."""
 _KEY_SHOWN: Final = 60
 """Characters of a key that a sentence shows."""
+
+# ---- the lists of keys ----------------------------------------------------------------------------------------
+
+_IDS: Final = ("abonent_id", "user_id")
+_TITLES: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(("contract_number", "login", *_IDS), ())
+"""The columns of a list of keys. A contract number comes first, because people prefer it to an id."""
+_BARE: Final = Layout(columns=("key",))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyList:
+    """A list of keys in the parameters of a run: the typed `text`, or a `file` with its SHA-256."""
+
+    text: str = ""
+    file: str = ""
+    digest: str = ""
+
+
+def key_list(typed: str, folder: Path) -> KeyList:
+    """The list that was typed: a file if `folder` has one of that name, or else keys. Raises `InputRefused`."""
+    path = folder / typed
+    if typed and path.is_file():
+        return KeyList(file=str(path), digest=FileOnDisk(path).digest)
+    return KeyList(text=typed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys of a list, in order, and whether they are ids; None of those that may be ids or others as well."""
+
+    all: tuple[str, ...]
+    are_ids: bool | None = None
+
+
+def _keys_of(given: KeyList, flag: Remedy) -> _Keys:
+    """The keys of a list; `flag` is the setting that gave it.
+
+    Raises `InputRefused` for a list without keys or with too many, and for a file that cannot be read or has changed.
+    """
+    if given.file:
+        keys = _of_file(Path(given.file), given.digest, flag)
+    else:
+        keys = _Keys(_distinct((part.strip() for part in given.text.split(",")), flag))
+    if not keys.all:
+        raise InputRefused("{flag}: there is no key in {given}", flag=flag, given=given.file or repr(given.text))
+    return keys
+
+
+def _of_file(path: Path, digest: str, flag: Remedy) -> _Keys:
+    if FileOnDisk(path).digest != digest:
+        raise InputRefused(
+            "{flag}: {file} has changed since the run began with it. Put the old file back and resume, or start "
+            "a new run",
+            flag=flag,
+            file=path,
+        )
+    source = open_input(path, _BARE)
+    try:
+        first = next(source.pages(None), None)
+    except InputRefused:
+        # JSON lines name their columns themselves; any other fault is reported when the table is read.
+        first = None
+    if first is not None and first.rows and not first.refusals:
+        title = locate("", (first.rows[0].cells[0],), _TITLES, {})
+        if not any(title.values()):
+            return _Keys(_distinct(_column(source, Column("key", 0)), flag))
+    source = open_input(path, Layout())
+    found = {name: column for name, column in locate(source.name, source.header, _TITLES, {}).items() if column}
+    if not found:
+        raise InputRefused(
+            "{flag}: {file} has no column of keys, as {names}; it has: {there}",
+            flag=flag,
+            file=path,
+            names=any_of(list(_TITLES)),
+            there=", ".join(source.header),
+        )
+    name = next(name for name in _TITLES if name in found)
+    return _Keys(_distinct(_column(source, found[name]), flag), are_ids=name in _IDS)
+
+
+def _column(source: Source, column: Column) -> Iterator[str]:
+    for page in source.pages(None):
+        for refusal in page.refusals:
+            raise InputRefused(
+                "{file}, line {line}: {reason}", file=source.name, line=refusal.line or 0, reason=refusal.reason
+            )
+        yield from map(column.of, page.rows)
+
+
+def _distinct(keys: Iterator[str], flag: Remedy) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for key in keys:
+        if key:
+            found[key] = None
+        if len(found) > MOST:
+            raise InputRefused(
+                "{flag}: there are more than {most} keys, and so many are not taken", flag=flag, most=Quantity(MOST)
+            )
+    return tuple(found)
+
+
+def _unended_of(given: KeyList | None) -> tuple[LastLine, ...]:
+    """The last line of a file of keys, where it may have been cut to another key. Raises `InputRefused`."""
+    if given is None or not given.file:
+        return ()
+    try:
+        return open_input(Path(given.file), _BARE).unended
+    except InputRefused:
+        return open_input(Path(given.file), Layout()).unended
+
+
+# ---- the selected rows ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +173,18 @@ class KeyColumns:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Keys in the spelling of the rows."""
+class _Wanted:
+    """Keys in the spelling of the rows; `missing` are those that no row has.
 
-    ids: frozenset[str]
-    others: frozenset[str]
+    Those in `apart` are the id of a row, and the alternative of another one.
+    """
+
+    ids: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
-    """The keys that no row has."""
+    apart: frozenset[str] = frozenset()
 
     def has(self, key: tuple[str, str]) -> bool:
-        """Whether a row has one of the keys."""
         return key[0] in self.ids or key[1] in self.others
 
 
@@ -87,7 +210,7 @@ class Selected(DerivedSource):
         self._gateway = gateway
         self._only = only
         self._exclude = exclude
-        self._wanted: tuple[Wanted | None, Wanted | None] | None = None
+        self._wanted: tuple[_Wanted | None, _Wanted | None] | None = None
         self._limit = limit
 
     @property
@@ -119,46 +242,42 @@ class Selected(DerivedSource):
     @property
     def unended(self) -> tuple[LastLine, ...]:
         """The last lines of the rows and of the lists of keys that may have been cut. Raises `InputRefused`."""
-        lists = [one for keys in (self._only, self._exclude) if keys for one in unended_of(keys)]
-        return (*self._inner.unended, *lists)
+        return (*self._inner.unended, *_unended_of(self._only), *_unended_of(self._exclude))
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`, with the selected rows. Used in a worker thread."""
         only, exclude = self._ready()
-        for page in self._inner.pages(after):
-            yield self._chosen(page, only, exclude)
+        left_out: dict[str, int] = {}
 
-    def _chosen(self, page: RowPage, only: Wanted | None, exclude: Wanted | None) -> RowPage:
-        if only is None and exclude is None:
-            return page
-        left_out = {BY_ONLY: 0, BY_EXCLUDE: 0}
-
-        def is_meant(key: tuple[str, str] | None) -> bool:
+        def is_meant(cells: Sequence[str]) -> bool:
+            # In a row with too few or too many cells, the columns are not known.
+            key = self._columns.of(cells) if len(cells) == len(self.header) else None
             if only is not None and (key is None or not only.has(key)):
-                left_out[BY_ONLY] += 1
-                return False
-            if exclude is not None and key is not None and exclude.has(key):
-                left_out[BY_EXCLUDE] += 1
-                return False
-            return True
+                by = BY_ONLY
+            elif exclude is not None and key is not None and exclude.has(key):
+                by = BY_EXCLUDE
+            else:
+                return True
+            left_out[by] = left_out.get(by, 0) + 1
+            return False
 
-        rows = tuple(row for row in page.rows if is_meant(self._columns.of(row.cells)))
-        refusals = tuple(one for one in page.refusals if is_meant(self._key_of(one)))
-        return replace(page, rows=rows, refusals=refusals, left_out={k: n for k, n in left_out.items() if n})
-
-    def _key_of(self, refusal: Refusal) -> tuple[str, str] | None:
-        # In a row with too few or too many cells, the columns are not known.
-        return self._columns.of(refusal.row) if len(refusal.row) == len(self.header) else None
+        for page in self._inner.pages(after):
+            if only is None and exclude is None:
+                yield page
+                continue
+            left_out = {}
+            rows = tuple(row for row in page.rows if is_meant(row.cells))
+            refusals = tuple(one for one in page.refusals if is_meant(one.row))
+            yield replace(page, rows=rows, refusals=refusals, left_out=left_out)
 
     # ---- the keys, before the first row ----
 
-    def _ready(self) -> tuple[Wanted | None, Wanted | None]:
+    def _ready(self) -> tuple[_Wanted | None, _Wanted | None]:
         if self._wanted is None:
-            lists = [(ONLY, self._only), (EXCLUDE, self._exclude)]
-            self._wanted = (self._found(*lists[0]), self._found(*lists[1]))
+            self._wanted = (self._found(ONLY, self._only), self._found(EXCLUDE, self._exclude))
         return self._wanted
 
-    def _found(self, flag: Remedy, given: KeyList | None) -> Wanted | None:
+    def _found(self, flag: Remedy, given: KeyList | None) -> _Wanted | None:
         """The keys in the spelling of the rows. Raises `InputRefused` for ambiguous and missing keys."""
         if given is None:
             return None
@@ -168,65 +287,69 @@ class Selected(DerivedSource):
                 flag=flag,
                 file=self._inner.name,
             )
-        keys = read_keys(given, flag)
-        direct = Wanted(keys.ids | keys.either, keys.others | keys.either)
-        seen = self._seen(direct)
-        self._refuse_ambiguous(flag, keys, seen)
-        missing = [key for key in keys.all if key not in seen.ids and key not in seen.others]
-        turned = self._turned(keys, missing)
-        also = self._seen(Wanted(frozenset(turned), frozenset(turned))) if turned else _NO_MATCHES
-        missing = [key for key in missing if not _is_found(key, turned, also)]
-        if missing and (flag is ONLY or not given.file):
-            raise InputRefused(self._not_found(flag, missing, is_one_word=bool(given.text and len(keys.all) == 1)))
-        return Wanted(seen.ids | also.ids, seen.others | also.others, tuple(missing))
-
-    def _not_found(self, flag: Remedy, missing: Sequence[str], *, is_one_word: bool) -> str:
-        if is_one_word:
-            return said(
-                "{flag}: 1 key is in no row of {file}: {key!r}. There is no file of that name either",
-                flag=flag,
-                file=self._inner.name,
-                key=missing[0][:_KEY_SHOWN],
-            )
-        return counted(
-            "{flag}: {n} key is in no row of {file}: {keys}",
-            "{flag}: {n} keys are in no row of {file}: {keys}",
-            len(missing),
-            flag=flag,
-            file=self._inner.name,
-            keys=_listed(missing),
+        keys = _keys_of(given, flag)
+        of_keys = frozenset(keys.all)
+        seen = self._seen(
+            of_keys if keys.are_ids is not False else frozenset(), of_keys if not keys.are_ids else frozenset()
         )
+        if keys.are_ids is None:
+            self._refuse_ambiguous(flag, of_keys, seen)
+        missing = [key for key in keys.all if key not in seen.ids and key not in seen.others]
+        # The other spellings of keys that no row has: the id of a contract number, or the reverse.
+        turned: dict[str, str] = {}
+        if self._columns.of_subscribers and self._columns.other is None and not keys.are_ids:
+            turned = self._by_number(missing)
+        elif self._columns.of_subscribers and self._columns.id is None and keys.are_ids is not False:
+            turned = self._by_id(missing)
+        spelled = frozenset(turned.values())
+        also = self._seen(spelled, spelled) if spelled else _Wanted()
+        missing = [key for key in missing if not also.has((turned.get(key, ""), turned.get(key, "")))]
+        if missing and (flag is ONLY or not given.file):
+            if given.text and len(keys.all) == 1:
+                raise InputRefused(
+                    "{flag}: 1 key is in no row of {file}: {key!r}. There is no file of that name either",
+                    flag=flag,
+                    file=self._inner.name,
+                    key=missing[0][:_KEY_SHOWN],
+                )
+            raise InputRefused(
+                counted(
+                    "{flag}: {n} key is in no row of {file}: {keys}",
+                    "{flag}: {n} keys are in no row of {file}: {keys}",
+                    len(missing),
+                    flag=flag,
+                    file=self._inner.name,
+                    keys=_listed(missing),
+                )
+            )
+        return _Wanted(seen.ids | also.ids, seen.others | also.others, tuple(missing))
 
-    def _seen(self, wanted: Wanted) -> "MatchedKeys":
+    def _seen(self, ids: frozenset[str], others: frozenset[str]) -> _Wanted:
         """The keys that rows have; the whole input is read."""
-        ids: set[str] = set()
-        others: set[str] = set()
+        found: tuple[set[str], set[str]] = (set(), set())
         apart: tuple[set[str], set[str]] = (set(), set())
         for page in self._inner.pages(None):
-            for one, other in map(self._key, _cells(page)):
-                if one and one in wanted.ids:
-                    ids.add(one)
-                    if other != one:
-                        apart[0].add(one)
-                if other and other in wanted.others:
-                    others.add(other)
-                    if one != other:
-                        apart[1].add(other)
-        return MatchedKeys(frozenset(ids), frozenset(others), frozenset(apart[0] & apart[1]))
+            for cells in (*(row.cells for row in page.rows), *(one.row for one in page.refusals)):
+                if len(cells) != len(self.header):
+                    continue
+                pair = self._columns.of(cells)
+                for place, wanted in enumerate((ids, others)):
+                    if (key := pair[place]) and key in wanted:
+                        found[place].add(key)
+                        if pair[0] != pair[1]:
+                            apart[place].add(key)
+        return _Wanted(frozenset(found[0]), frozenset(found[1]), apart=frozenset(apart[0] & apart[1]))
 
-    def _key(self, cells: Sequence[str]) -> tuple[str, str]:
-        return self._columns.of(cells) if len(cells) == len(self.header) else ("", "")
-
-    def _refuse_ambiguous(self, flag: Remedy, keys: Keys, seen: "MatchedKeys") -> None:
+    def _refuse_ambiguous(self, flag: Remedy, keys: frozenset[str], seen: _Wanted) -> None:
         """Refuse a key that names one row by its id and another by its contract number.
 
         If the rows have only ids, the billing is asked, because people mostly mean the contract number.
         """
         ambiguous: dict[str, str] = dict.fromkeys(
-            keys.either & seen.both, said("one row by its id and another by its number or login")
+            seen.apart, said("one row by its id and another by its number or login")
         )
         if self._columns.of_subscribers and self._columns.other is None:
-            for key, abonent in self._by_number(keys.either & seen.ids).items():
+            for key, abonent in self._by_number(keys & seen.ids).items():
                 if abonent != key:
                     ambiguous[key] = said(
                         "a row by its id, and is the contract number of abonent {abonent}", abonent=abonent
@@ -240,17 +363,6 @@ class Selected(DerivedSource):
                 why=why,
             )
 
-    def _turned(self, keys: Keys, missing: Iterable[str]) -> dict[str, str]:
-        """The other spellings of keys that no row has: the id of a contract number, or the reverse."""
-        if not self._columns.of_subscribers:
-            return {}
-        left = frozenset(missing)
-        if self._columns.other is None:
-            return {abonent: key for key, abonent in self._by_number(left - keys.ids).items()}
-        if self._columns.id is None:
-            return {number: key for key, number in self._by_id(left - keys.others).items()}
-        return {}
-
     def _by_number(self, numbers: Collection[str]) -> dict[str, str]:
         """The ids of contract numbers, for those that exist. Raises `LookUpFailed`."""
         if not numbers:
@@ -261,36 +373,15 @@ class Selected(DerivedSource):
 
     def _by_id(self, ids: Collection[str]) -> dict[str, str]:
         """The contract numbers of ids, for those that exist. Raises `LookUpFailed`."""
-        whole = [key for text in ids if isinstance(key := whole_id(text), int)]
+        whole = {key: text for text in ids if isinstance(key := whole_id(text), int)}
         if not whole:
             return {}
-        found = anyio.from_thread.run(SubscriberFinder(self._gateway).by_ids, whole)
+        found = anyio.from_thread.run(SubscriberFinder(self._gateway).by_ids, list(whole))
         return {
             str(key): one.contract_number
             for key, one in found.items()
             if not isinstance(one, str) and one.contract_number
         }
-
-
-@dataclass(frozen=True, slots=True)
-class MatchedKeys:
-    """Keys found in rows as ids or as their alternatives; `both` name one row by id and another by alternative."""
-
-    ids: frozenset[str]
-    others: frozenset[str]
-    both: frozenset[str] = frozenset()
-
-
-_NO_MATCHES: Final = MatchedKeys(frozenset(), frozenset())
-
-
-def _cells(page: RowPage) -> Iterator[Sequence[str]]:
-    yield from (row.cells for row in page.rows)
-    yield from (one.row for one in page.refusals)
-
-
-def _is_found(key: str, turned: Mapping[str, str], also: MatchedKeys) -> bool:
-    return any(of_key == key and (there in also.ids or there in also.others) for there, of_key in turned.items())
 
 
 def _listed(keys: Sequence[str]) -> str:

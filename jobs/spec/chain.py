@@ -93,9 +93,13 @@ class Template:
 
         The key of an object is never empty, because it would find another object.
         """
-        of_set = {name for link in self.links if link.method == _SET for name in _harmless(link)}
-        others = {name for link in self.links if link.method != _SET for _, name in link.places}
-        return frozenset(of_set - others)
+        places = [(link.method == _SET, field, name) for link in self.links for field, name in link.places]
+        guarded = {
+            name
+            for is_set, field, name in places
+            if not is_set or field in AMOUNTS or field.casefold() in SECRET_ARGUMENTS
+        }
+        return frozenset(name for _, _, name in places if name not in guarded)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -125,7 +129,11 @@ class Template:
 
         Example: `AdminAccounts: objects.get(account_id_abonents={id}) → set(limit_warning="{sum}") → save()`.
         """
-        steps = (f"{link.method}({', '.join(_described(link.arguments, behind))})" for link in self.links)
+        steps = []
+        for link in self.links:
+            values = {name: _as_text(tree) for name, tree in link.arguments.items()}
+            values |= {name: f'{values[name][:-1]} {text}"' for name, text in behind.items() if name in values}
+            steps.append(f"{link.method}({', '.join(f'{name}={value}' for name, value in values.items())})")
         line = f"{self.model}: {' → '.join(steps)}"
         return f"{line} | {', '.join(self.fields)}" if self.fields else line
 
@@ -161,7 +169,7 @@ def _link(number: int, text: str) -> Link:
 
 def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
     try:
-        marked, places = _marked(text)
+        marked, shifts = _marked(text)
     except _NoPlaceholder as error:
         column = offset + error.place + 1
         raise ParameterRefused(
@@ -170,12 +178,13 @@ def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
     try:
         read = json.loads(marked, parse_int=_whole, parse_float=_no_float, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:
-        column = offset + places(error.pos) + 1
+        # The place in the typed text, from that in the marked one.
+        before = [shift for start, shift in shifts if start <= error.pos]
         raise ParameterRefused(
             "{where}, column {column}: this is not JSON: {error}. Names and texts stand in double quotes, a "
             'placeholder as {{name}} or within a text as "{{name}}"',
             where=where,
-            column=column,
+            column=offset + error.pos - (before[-1] if before else 0) + 1,
             error=error.msg,
         ) from error
     except ValueError as error:
@@ -185,17 +194,6 @@ def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
     if not isinstance(read, dict):
         raise ParameterRefused('{where}: the arguments are an object in braces, as {{"id": {{id}}}}', where=where)
     return _branches(where, read)
-
-
-class _Places:
-    """Converts a place in the marked text to the place in the typed text."""
-
-    def __init__(self, shifts: Sequence[tuple[int, int]]) -> None:
-        self._shifts = shifts
-
-    def __call__(self, place: int) -> int:
-        before = [shift for start, shift in self._shifts if start <= place]
-        return place - (before[-1] if before else 0)
 
 
 _BARE: Final = "\ue002"
@@ -228,43 +226,38 @@ def _too_deep(where: str) -> str:
     return said("{where}: it holds brackets in brackets without end", where=where)
 
 
-def _marked(text: str) -> tuple[str, _Places]:
-    """The text with bare placeholders replaced by marked JSON strings. Raises `_NoPlaceholder`."""
+def _marked(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text with bare placeholders replaced by marked JSON strings. Raises `_NoPlaceholder`.
+
+    Also by how much what begins at a place of it is shifted.
+    """
     out: list[str] = []
     shifts: list[tuple[int, int]] = []
     length = place = shift = 0
     quoted = False
     while place < len(text):
         character = text[place]
-        hole = _hole(text, place) if character == "{" else None
+        hole = _HOLE.match(text, place)
+        if hole is not None and not normalise_header(hole["name"]):
+            hole = None
         if hole is not None and not quoted:
             piece, step = json.dumps(f"{_BARE}{hole['name'].strip()}", ensure_ascii=False), len(hole[0])
             shift += len(piece) - step
-        elif quoted and text[place : place + 2] in _BRACES:
+        elif quoted and (character == "\\" or text[place : place + 2] in {"{{", "}}"}):
             piece, step = text[place : place + 2], 2
         elif quoted and character in "{}":
             if hole is None:
                 raise _NoPlaceholder(text, place)
             piece, step = hole[0], len(hole[0])
-        elif character == "\\" and quoted:
-            piece, step = text[place : place + 2], 2
         else:
             quoted ^= character == '"'
             piece, step = character, 1
         out.append(piece)
         length += len(piece)
         place += step
-        shifts.append((length, shift))
-    return "".join(out), _Places([one for one in shifts if one[1]])
-
-
-_BRACES: Final = ("{{", "}}")
-
-
-def _hole(text: str, place: int) -> re.Match[str] | None:
-    """The placeholder that begins at `place`, None without one."""
-    found = _HOLE.match(text, place)
-    return found if found and normalise_header(found["name"]) else None
+        if shift:
+            shifts.append((length, shift))
+    return "".join(out), shifts
 
 
 def _whole(text: str) -> int:
@@ -347,18 +340,6 @@ def _places(tree: Tree, field: str) -> Iterator[tuple[str, str]]:
         case dict():
             for name, one in tree.items():
                 yield from _places(one, name)
-
-
-def _harmless(link: Link) -> set[str]:
-    """The placeholders of a link that stand in no field of money or secret."""
-    guarded = {name for field, name in link.places if field in AMOUNTS or field.casefold() in SECRET_ARGUMENTS}
-    return {name for _, name in link.places} - guarded
-
-
-def _described(arguments: Mapping[str, Tree], behind: Mapping[str, str]) -> Iterator[str]:
-    for name, tree in arguments.items():
-        value = _as_text(tree)
-        yield f'{name}={value[:-1]} {behind[name]}"' if name in behind else f"{name}={value}"
 
 
 def _as_text(tree: Tree) -> str:

@@ -102,7 +102,15 @@ def locate(
     `mapping` assigns columns by name; an assigned column is not a candidate for another name. Raises `InputRefused`
     if two columns fit a name, if one column fits two names, and for an unknown name or column in the mapping.
     """
-    _refuse_strangers(wanted, mapping)
+    for name, title in mapping.items():
+        if name not in wanted:
+            raise InputRefused(
+                "{setting}: the rows are not asked for {name}{nearest}; they are asked for: {names}",
+                setting=_map(name, title),
+                name=name,
+                nearest=_nearest(name, wanted),
+                names=tuple(wanted),
+            )
     found: dict[str, Column | None] = {
         name: _mapped(source_name, header, name, title) for name, title in mapping.items()
     }
@@ -111,7 +119,7 @@ def locate(
     for name, further in wanted.items():
         if name in found:
             continue
-        column = _only(source_name, name, _candidates(header, name, further, taken))
+        column = _fitting(source_name, header, name, further, taken)
         found[name] = column
         if column is not None:
             claims.setdefault(column.place, []).append(name)
@@ -174,39 +182,21 @@ def _mapped(source_name: str, header: Sequence[str], name: str, title: str) -> C
         setting=_map(name, title),
         source=source_name,
         nearest=_nearest(title, header),
-        titles=_titles(header),
+        titles=", ".join(title.strip() for title in header),
     )
 
 
-def _refuse_strangers(wanted: Mapping[str, object], mapping: Mapping[str, str]) -> None:
-    for name, title in mapping.items():
-        if name not in wanted:
-            raise InputRefused(
-                "{setting}: the rows are not asked for {name}{nearest}; they are asked for: {names}",
-                setting=_map(name, title),
-                name=name,
-                nearest=_nearest(name, wanted),
-                names=tuple(wanted),
-            )
-
-
-def _candidates(header: Sequence[str], name: str, further: Sequence[str], taken: set[int]) -> list[Column]:
-    """The columns that fit a name; the weak one only if there is no other."""
-    names = titles_of(name, further)
+def _fitting(
+    source_name: str, header: Sequence[str], name: str, further: Sequence[str], taken: set[int]
+) -> Column | None:
+    """The column that fits a name; one with the weak name only if there is no other."""
+    names, own = titles_of(name, further), normalise_header(name)
     columns = [
         Column(title.strip(), place)
         for place, title in enumerate(header)
         if place not in taken and normalise_header(title) in names
     ]
-    strong = [
-        column
-        for column in columns
-        if normalise_header(column.name) == normalise_header(name) or normalise_header(column.name) != _WEAK
-    ]
-    return strong or columns
-
-
-def _only(source_name: str, name: str, columns: Sequence[Column]) -> Column | None:
+    columns = [one for one in columns if normalise_header(one.name) in {own, *(names - {_WEAK})}] or columns
     if len(columns) > 1:
         raise InputRefused(
             "{source} has several columns that can be {name}: {titles}. Say which is meant with {setting}",
@@ -222,8 +212,9 @@ def _giving_way(
     source_name: str, title: str, names: Sequence[str], wanted: Mapping[str, tuple[str, ...]]
 ) -> list[str]:
     """The names that lose a column claimed by several; the own name wins, then a further name."""
-    own = [name for name in names if normalise_header(name) == normalise_header(title)]
-    further = [name for name in names if normalise_header(title) in {normalise_header(word) for word in wanted[name]}]
+    plain = normalise_header(title)
+    own = [name for name in names if normalise_header(name) == plain]
+    further = [name for name in names if plain in map(normalise_header, wanted[name])]
     first = own or further or list(names)
     if len(first) > 1:
         raise InputRefused(
@@ -240,10 +231,6 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     by_plain = {normalise_header(one): one.strip() for one in known}
     close = get_close_matches(normalise_header(word), by_plain, n=1)
     return said(" (did you mean {word!r}?)", word=by_plain[close[0]]) if close else ""
-
-
-def _titles(header: Sequence[str]) -> str:
-    return ", ".join(title.strip() for title in header)
 
 
 def _quoted(titles: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from billing.directory.models import LARGEST_ID, LONGEST_NAME
 from billing.money import parse_amount, wire
-from billing.profile import Profile, describe_fact
+from billing.profile import Fact, Profile, describe_fact
 from engine.errors import nearest
 from jobs.spec.errors import ParameterRefused
 from texts.remedies import setting
@@ -23,11 +23,7 @@ def row_key(values: Iterable[str]) -> str:
     value is its own key.
     """
     *first, last = tuple(values) or ("",)
-    return "/".join([*map(_escaped, first), last])
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("/", "\\/")
+    return "/".join([*(one.replace("\\", "\\\\").replace("/", "\\/") for one in first), last])
 
 
 MONTHS_BACK: Final = 6
@@ -175,15 +171,23 @@ def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[
         if name not in known and name not in digests
     ]
     values: dict[str, str] = {name: given[name] for name in digests if name in given}
-    for name, parameter in known.items():
-        if _is_missing(parameter, given.get(name)):
+    for name, one in known.items():
+        text = given.get(name)
+        if text is None and one.default is None and one.columns is None:
             give = setting("set", f"{name}=…")
-            faults.append(said("{name}: is required: {help}; give {give}", name=name, help=parameter.help, give=give))
-            continue
-        try:
-            values[name] = _value(parameter, given.get(name))
-        except ValueError as error:
+            faults.append(said("{name}: is required: {help}; give {give}", name=name, help=one.help, give=give))
+        elif text is None or text == one.default or (not text and one.default is None and one.columns is not None):
+            # Where the rows have the value, a run may have none.
+            values[name] = one.default or ""
+        elif one.choices and text not in one.choices:
+            near = nearest(text, one.choices)
+            error = said("{text!r} is none of {choices}{nearest}", text=text, choices=one.choices, nearest=near)
             faults.append(said("{name}: {error}", name=name, error=error))
+        else:
+            try:
+                values[name] = one.parse(text)
+            except ValueError as fault:
+                faults.append(said("{name}: {error}", name=name, error=fault))
     if faults:
         raise ParameterRefused(in_lines(faults))
     return values
@@ -191,49 +195,27 @@ def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[
 
 def with_facts(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> dict[str, str]:
     """The given values, and the facts of a probe for parameters that are not given."""
-    facts = dict(profile.facts())
-    learned = {
-        one.name: str(facts[one.fact].value)
-        for one in parameters
-        if one.fact and one.name not in given and facts[one.fact].known
-    }
-    return {**learned, **given}
+    return {**{name: str(fact.value) for name, (_, fact) in _learned(parameters, profile).items()}, **given}
 
 
 def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> list[str]:
     """The given values that contradict a probe, each a sentence."""
-    facts = dict(profile.facts())
     return [
         said(
             "{given} counts, and the probe of {day} says: {fact}",
-            given=setting("set", f"{one.name}={given[one.name]}"),
-            day=str(facts[one.fact].learned),
-            fact=describe_fact(one.fact, facts[one.fact].value),
+            given=setting("set", f"{name}={given[name]}"),
+            day=str(fact.learned),
+            fact=describe_fact(of, fact.value),
         )
-        for one in parameters
-        if one.fact and one.name in given and facts[one.fact].known and str(facts[one.fact].value) != given[one.name]
+        for name, (of, fact) in _learned(parameters, profile).items()
+        if name in given and str(fact.value) != given[name]
     ]
 
 
-def _is_missing(parameter: Parameter, text: str | None) -> bool:
-    """Whether a value has to be given, and neither is nor can come from the rows."""
-    return text is None and parameter.default is None and parameter.columns is None
-
-
-def _value(parameter: Parameter, text: str | None) -> str:
-    if not text and parameter.default is None and parameter.columns is not None:
-        # The rows have the value, so a run may have none.
-        return ""
-    if text is None or text == parameter.default:
-        return parameter.default or ""
-    if parameter.choices and text not in parameter.choices:
-        raise ValueRefused(
-            "{text!r} is none of {choices}{nearest}",
-            text=text,
-            choices=parameter.choices,
-            nearest=nearest(text, parameter.choices),
-        )
-    return parameter.parse(text)
+def _learned(parameters: Sequence[Parameter], profile: Profile) -> dict[str, tuple[str, Fact[object]]]:
+    """The facts that a probe has learned for parameters, each with its name, by that of the parameter."""
+    facts = dict(profile.facts())
+    return {one.name: (one.fact, facts[one.fact]) for one in parameters if one.fact and facts[one.fact].known}
 
 
 # ---- ways to parse ----------------------------------------------------------------------------------------------

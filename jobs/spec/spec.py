@@ -205,16 +205,13 @@ class JobSpec:
     @property
     def choices(self) -> Iterator[dict[str, str]]:
         """The ways in which its parameters change its call."""
-
-        def calls(one: Parameter) -> set[str]:
-            return {self.template({**self._defaults, one.name: value}).described() for value in one.choices}
-
-        if isinstance(self.chain, tuple):
-            yield {}
-            return
-        chosen = [one for one in self.parameters if one.choices and len(calls(one)) > 1]
-        for values in product(*(one.choices for one in chosen)):
-            yield {one.name: value for one, value in zip(chosen, values, strict=True)}
+        chosen: dict[str, tuple[str, ...]] = {}
+        for one in () if isinstance(self.chain, tuple) else self.parameters:
+            calls = {self.template({**self._defaults, one.name: value}).described() for value in one.choices}
+            if len(calls) > 1:
+                chosen[one.name] = one.choices
+        for values in product(*chosen.values()):
+            yield dict(zip(chosen, values, strict=True))
 
     @property
     def _defaults(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -35,25 +35,22 @@ def parse_toml(text: str) -> dict[str, object]:
         found = _BEYOND_PYTHON.search(text)
         line = text.count("\n", 0, found.start()) + 1 if found else 1
         raise ValueRefused("a number has too many digits (at line {line})", line=line) from None
-    for path, value in _values("", content):
-        if isinstance(value, int) and abs(value) > _LARGEST:
-            raise ValueRefused("{path}: the number has too many digits", path=path)
-        if isinstance(value, str) and "\0" in value:
-            raise ValueRefused("{path}: it holds a NUL, which no text and no name of a file has", path=path)
+    _check_values("", content)
     return content
 
 
-def _values(path: str, value: object) -> Iterator[tuple[str, int | str]]:
-    """Each integer and each text, and the path of keys to it."""
+def _check_values(path: str, value: object) -> None:
     match value:
-        case int() | str():
-            yield path, value
+        case int() if abs(value) > _LARGEST:
+            raise ValueRefused("{path}: the number has too many digits", path=path)
+        case str() if "\0" in value:
+            raise ValueRefused("{path}: it holds a NUL, which no text and no name of a file has", path=path)
         case dict():
             for name, inner in value.items():
-                yield from _values(f"{path}.{name}" if path else str(name), inner)
+                _check_values(f"{path}.{name}" if path else str(name), inner)
         case list():
             for inner in value:
-                yield from _values(path, inner)
+                _check_values(path, inner)
 
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -97,7 +94,14 @@ def places(text: str) -> dict[Path, TomlPlace]:
             continue
         header = _HEADER.match(line)
         if header is not None:
-            table = _table(header, tables)
+            name = header["name"].strip()
+            table = _names(name)
+            if header["array"]:
+                tables[name] += 1
+                table = (*table, tables[name] - 1)
+            elif tables[str(table[0])]:
+                # `[step.set]` belongs to the last `[[step]]`.
+                table = (table[0], tables[str(table[0])] - 1, *table[1:])
             found[table] = TomlPlace(number, header.start("name") + 1)
             continue
         key = _KEY.match(line)
@@ -106,7 +110,8 @@ def places(text: str) -> dict[Path, TomlPlace]:
         path = (*table, *_names(key["key"]))
         found[path] = TomlPlace(number, key.start("key") + 1)
         value = line[key.end() :]
-        open_until = _opened(value)
+        # The closing delimiter of a multi-line string that begins in this value and does not end there.
+        open_until = next((quotes for quotes in _LONG if value.count(quotes) % 2), "")
         depth = 0 if open_until else _depth(value)
         for inner in _INLINE.finditer(_without_strings(line), key.end()):
             found[(*path, *_names(line[inner.start("key") : inner.end("key")]))] = TomlPlace(
@@ -182,30 +187,10 @@ def check_known(way: Path, there: Iterable[str], known: Collection[str]) -> None
             )
 
 
-def _table(header: re.Match[str], tables: Counter[str]) -> Path:
-    names = _names(header["name"].strip())
-    if header["array"]:
-        tables[header["name"].strip()] += 1
-        return (*names, tables[header["name"].strip()] - 1)
-    # `[step.set]` belongs to the last `[[step]]`.
-    first = str(names[0])
-    if tables[first]:
-        return (first, tables[first] - 1, *names[1:])
-    return names
-
-
 def _names(text: str) -> Path:
     if text[:1] in {'"', "'"}:
         return (text[1:-1],)
     return tuple(part.strip().strip("\"'") for part in text.split("."))
-
-
-def _opened(value: str) -> str:
-    """The closing delimiter of a multi-line string that begins in this value and does not end there, else ""."""
-    for quotes in _LONG:
-        if value.count(quotes) % 2:
-            return quotes
-    return ""
 
 
 def _depth(text: str) -> int:

@@ -209,7 +209,7 @@ def test_the_kind_of_a_field_decides(field: str, one: str | None, other: str | N
 
 
 WITHOUT_AN_INDEX: Final[Mapping[str, str]] = {
-    "Abonents, abonents_by_name": "only the few names of folders are looked up; no index on it is documented",
+    "Abonents, where a.name in (:keys)": "only the few names of folders are looked up; no index on it is documented",
     "attributes_in_use": "each id is looked up once a run; no index on it is documented",
     "in_folders": "all subscribers are walked through once, a page a statement",
     "pools_in_use": "each id is looked up once a run; no index on it is documented",

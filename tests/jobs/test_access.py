@@ -31,6 +31,7 @@ from billing.errors import (
 )
 from billing.money import SCALE
 from billing.profile import UNKNOWN, Fact, Profile, TypeEight
+from cli.terminal.language import RUSSIAN, language
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.evidence import Accepted, Lost
 from engine.job import Found
@@ -45,6 +46,7 @@ from jobs.catalogue.typed_call import call_kind
 from jobs.probe.entries import ProbeEntries
 from jobs.probe.intent import Intended, IntentFailed, Intents, open_intents
 from jobs.probe.readings import threshold_of
+from jobs.probe.traces import why_of
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
@@ -54,6 +56,7 @@ from lab.mock.server import running
 from tests.jobs.conftest import Execute
 from tests.jobs.making import RUN, effect_of, job_of, planned, rows_of
 from tests.virtual_clock import run
+from texts.said import said
 
 
 @pytest.mark.parametrize(
@@ -519,3 +522,11 @@ def test_a_folder_may_keep_no_names_but_not_be_missing(tmp_path: Path, monkeypat
     keep_name(tmp_path)
     with pytest.raises(FileNotFoundError):
         keep_name(tmp_path / "none")
+
+
+def test_why_a_call_of_a_probe_has_failed_is_told_in_the_language_of_the_reader() -> None:
+    assert (
+        language(RUSSIAN).render(why_of(Lost(said("the look-up finds nothing"))))
+        == "запрос проверки ничего не находит"
+    )
+    assert why_of(Accepted()) == ""

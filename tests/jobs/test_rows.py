@@ -1018,6 +1018,12 @@ def test_a_key_tells_its_values(values: list[str]) -> None:
     assert parted(row_key(values), len(values)) == values
 
 
+async def test_why_a_subscriber_cannot_be_told_is_said_in_the_language_of_the_reader(gateway: Gateway) -> None:
+    job = job_of(gateway, call_kind(CREATE), rows_of("id;sum\nx;1\n"), **CREATE)
+    (refusal,) = (await prepared(job)).refusals
+    assert language(RUSSIAN).render(refusal.reason) == "'x' — не id: нужно целое число"
+
+
 def test_all_faults_of_parameters_are_told_in_the_language_of_the_reader() -> None:
     with pytest.raises(ParameterRefused) as refused:
         parameters_of(JOBS["payment"], {"amount": "-5", "zzz": "7", "way": "maybe"})
