@@ -27,7 +27,7 @@ from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import Catalogue
 from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
-from jobs.rows.key_lists import KeyList, key_list
+from jobs.rows.key_lists import key_list
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
@@ -154,20 +154,31 @@ def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
     return {**parse_pairs(settings, "--set"), **calling.parameters}
 
 
-def parse_input(file: str | None, rows: RowFlags) -> Input:
-    """The input that a command line names; a path is relative to the working folder."""
-    columns = tuple(name.strip() for name in (rows.columns or "").split(",") if name.strip())
+def parse_input(
+    file: str | None,
+    rows: RowFlags,
+    folder: Path | None = None,
+    columns: Sequence[str] | None = None,
+    mapping: Mapping[str, str] | None = None,
+) -> Input:
+    """The input that a command line or a step of a job file names; a path is relative to the `folder`.
+
+    A job file has `columns` and `mapping` as they are, in place of words that have to be taken apart.
+    """
+    folder = folder or Path.cwd()
+    if columns is None:
+        columns = [name.strip() for name in (rows.columns or "").split(",") if name.strip()]
     return Input(
-        file="" if file is None else STDIN if file == STDIN else str(Path.cwd() / file),
+        file=file or "" if file in {"", None, STDIN} else str(folder / str(file)),
         sql=rows.sql or "",
-        columns=columns,
-        mapping=parse_pairs(rows.mapping or [], "--map"),
+        columns=tuple(columns),
+        mapping=parse_pairs(rows.mapping or [], "--map") if mapping is None else mapping,
         encoding=rows.encoding,
         delimiter=rows.delimiter or "",
         sheet=rows.sheet or "",
         limit=rows.limit or 0,
-        only=_keys(rows.only),
-        exclude=_keys(rows.exclude),
+        only=None if rows.only is None else key_list(rows.only, folder),
+        exclude=None if rows.exclude is None else key_list(rows.exclude, folder),
     )
 
 
@@ -208,10 +219,6 @@ def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
             name=name,
             ask=setting("ask", name),
         )
-
-
-def _keys(typed: str | None) -> KeyList | None:
-    return None if typed is None else key_list(typed, Path.cwd())
 
 
 def identity(parameters: Mapping[str, str]) -> dict[str, str]:
