@@ -116,7 +116,7 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
     totals = await journal.totals(run) if counted or live is None else Totals()
     queued, is_shared = None, journal.address.is_shared
     if holder is None and is_shared and run.ended_at is None:
-        from cli.fleet.queue import queued_runs
+        from cli.session.queue import queued_runs
 
         queued = (await queued_runs(journal.address)).get(run.name)
     return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)

@@ -61,7 +61,7 @@ def _worker(
     of_worker = without_profile(flags, os.environ)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        from cli.fleet.queue import require_shared
+        from cli.session.queue import require_shared
 
         require_shared(settings.journal.value)
         try:
@@ -80,9 +80,8 @@ def _worker(
 
 async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen: Screen) -> Exit:
     """Work until a signal comes. Raises `SettingsRefused` where no billing can be sent to."""
-    from cli.fleet.children import Children
-    from cli.fleet.queue import TYPED, open_queue
     from cli.fleet.worker import FleetWorker, billings_of
+    from cli.session.queue import TYPED, open_queue
 
     found = billings_of(settings, flags, os.environ, Path.cwd())
     for profile, why in found.left_out.items():
@@ -122,7 +121,7 @@ async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen
     def status() -> Said:
         return said("{n} of {most} runs are sent; {last}", n=worker.working_on, most=limits.billings, last=last)
 
-    worker = FleetWorker(settings.journal.value, found, limits, Children(environment), words, say)
+    worker = FleetWorker(settings.journal.value, found, limits, environment, words, say)
     say(
         counted(
             "Takes runs of {n} billing, {most} at a time, from {journal}",

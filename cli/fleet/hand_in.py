@@ -6,7 +6,7 @@ from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from checkpoints.states import State
-from cli.fleet.queue import TYPED, open_queue, queued_runs
+from cli.session.queue import TYPED, open_queue, queued_runs
 from cli.session.run_view import UNSERVED
 from cli.session.session import HandIn
 from cli.settings.flags import Detaching

@@ -21,9 +21,9 @@ from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.overview import NOTHING_SEEN, RunSummary
 from checkpoints.stores import is_there
-from cli.fleet.queue import NOTE, queued_runs
 from cli.session.control_client import heard
 from cli.session.journal import open_existing
+from cli.session.queue import NOTE, queued_runs
 from cli.session.run_view import FleetGroup, RunView
 from cli.session.stages import ended_facts
 from cli.settings.known_billings import KnownBillings, known_billings

@@ -1,11 +1,10 @@
 """Workers: what is handed in is sent, taken over when a worker dies, and left to a person where it has to be."""
 
-import asyncio
 import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -15,8 +14,7 @@ from aiohttp import web
 
 from checkpoints.address import journal_in_postgres
 from checkpoints.postgres_connection import connect
-from cli.fleet.queue import NOTE, facts_of_queue
-from cli.fleet.worker import end_tasks
+from cli.session.queue import NOTE, facts_of_queue
 from lab.crash.loops import loops
 from lab.crash.proxy import JournalWay
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, place_in
@@ -345,23 +343,6 @@ async def test_a_worker_waits_for_a_postgresql_that_is_away_at_its_start_and_lat
             worker.signal(signal.SIGTERM)
             assert (await worker.ended()).exit == 0
     assert heard.count("PostgreSQL is away") == 1
-
-
-async def test_what_loses_a_cancellation_is_cancelled_again() -> None:
-    """As a pool does it on Python 3.11: a worker hung for ever once PostgreSQL was back."""
-    began = asyncio.Event()
-
-    async def loses_one() -> None:
-        began.set()
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(loses_one())
-    await began.wait()
-    async with asyncio.timeout(PATIENCE):
-        await end_tasks([task])
-    assert task.cancelled()
 
 
 async def test_doctor_says_whether_somebody_sends_what_waits(shared: Place, postgres_server: PostgresServer) -> None:

@@ -13,6 +13,7 @@ billing that it serves. They end with the process, whatever ends it.
 """
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -55,6 +56,13 @@ where task_name = %(task)s and status in ('todo', 'doing')
 order by status = 'doing', id
 """
 """One that is given out and was handed in again meanwhile is found last."""
+_ANEW: Final = """
+update procrastinate_jobs
+set scheduled_at = null, lock = %(lock)s, priority = %(priority)s,
+    args = args || jsonb_build_object('typed', %(typed)s::jsonb)
+where queueing_lock = %(run)s and status = 'todo'
+"""
+_TAKE_OUT: Final = "delete from procrastinate_jobs where queueing_lock = %(run)s and status = 'todo' returning id"
 _HOLD: Final = "select pg_advisory_lock_shared(key) from unnest(%(keys)s::bigint[]) as one (key)"
 _HELD: Final = """
 select classid::bigint << 32 | objid::bigint as key
@@ -114,6 +122,7 @@ class Queue:
     async def hand_in(self, run: Run, priority: int = 0, typed: Mapping[str, str] = NOTHING_TYPED) -> bool:
         """Hand a run in; False where it is in the queue already. A run of higher `priority` goes before others.
 
+        A run that waits there goes as it is handed in now, and waits no longer for its hours or for another try.
         `typed` has values by the names of `TYPED`.
         """
         from procrastinate import exceptions  # noqa: PLC0415 - an extra
@@ -130,6 +139,9 @@ class Queue:
         try:
             await task.defer_async(run=run.name, target=api_of(run), typed=dict(typed))
         except exceptions.AlreadyEnqueued:
+            await self.app.connector.execute_query_async(
+                _ANEW, run=run.name, lock=run.target, priority=priority, typed=json.dumps(dict(typed))
+            )
             return False
         return True
 
@@ -140,6 +152,21 @@ async def queued_runs(journal: JournalAddress) -> dict[str, QueuedRun]:
     Raises `JournalAway` and `JournalUnreadable`.
     """
     return {} if journal.postgres is None else await anyio.to_thread.run_sync(_queued, journal.postgres)
+
+
+async def take_out(run: Run, journal: JournalAddress) -> bool:
+    """Take a run out of the queue; False where it does not wait there. Raises what `queued_runs` raises."""
+    if journal.postgres is None:
+        return False
+    return await anyio.to_thread.run_sync(_taken_out, run, journal.postgres)
+
+
+def _taken_out(run: Run, address: PostgresAddress) -> bool:
+    with closing(connect(address)) as connection, explained(address.name):
+        there = connection.execute(_TABLES).fetchone()
+        if there is None or not there["there"]:
+            return False
+        return connection.execute(_TAKE_OUT, {"run": run.name}).fetchone() is not None
 
 
 def _queued(address: PostgresAddress) -> dict[str, QueuedRun]:
