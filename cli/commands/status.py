@@ -17,6 +17,7 @@ from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.control_client import hear
 from cli.session.journal import open_existing, stored_policy
+from cli.session.queue import queued_runs
 from cli.session.run_view import RunView
 from cli.session.stages import RUNNING, ended_facts, holds_its_file
 from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, flag, grouped
@@ -116,8 +117,6 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
     totals = await journal.totals(run) if counted or live is None else Totals()
     queued, is_shared = None, journal.address.is_shared
     if holder is None and is_shared and run.ended_at is None:
-        from cli.session.queue import queued_runs
-
         queued = (await queued_runs(journal.address)).get(run.name)
     return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)
 
@@ -137,7 +136,11 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
             objects = [await run_object(await see(run.name, journal), journal) for run in runs]
             screen.emit({"journal": journal.name, "runs": objects})
         elif runs:
-            seen_runs = [RunView(run, await journal.totals(run), await journal.holder(run)) for run in runs]
+            queued = await queued_runs(journal.address)
+            seen_runs = [
+                RunView(run, await journal.totals(run), await journal.holder(run), queued=queued.get(run.name))
+                for run in runs
+            ]
             screen.show(RunsTable(seen_runs))
         else:
             screen.show(said("{journal} has no runs yet", journal=journal.name))

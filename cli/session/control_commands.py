@@ -3,7 +3,8 @@
 import os
 import signal
 import socket
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -14,11 +15,15 @@ from checkpoints.mailbox import PATIENCE
 from checkpoints.records import Holder, Run
 from cli.session.control_client import ask, ourselves
 from cli.session.journal import unfinished
+from cli.session.queue import queued_runs, take_out
 from cli.session.stages import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import WHOLE, printable
+from cli.terminal.layout import render
+from cli.terminal.screen import Screen
+from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import SETTINGS, check_names
-from engine.pipeline.control import ControlAnswer, ControlRequest
+from engine.pipeline.control import ControlAnswer, ControlRequest, under_control
+from engine.pipeline.live_policy import LivePolicy
 from texts.remedies import command_line
 from texts.said import Said, said, text_of
 
@@ -57,19 +62,42 @@ async def give(request: ControlRequest, run: Run, journal: Journal, through: str
         )
     if answer is not None:
         return answer
+    if request.command == "stop" and await take_out(run, journal.address):
+        again = command_line("resume", run.name, "--detach")
+        done = said("out of the queue: no worker sends it until it is handed in again, {command}", command=again)
+        await journal.history.note_command(run, who, request.command, done)
+        return ControlAnswer(done)
     if request.command in {"set", "stop"}:
         what = said("there is nothing to set") if request.command == "set" else said("there is nothing to stop")
         raise await unreachable(run, journal, what, by_flag(run) if request.command == "set" else None)
     run = await journal.run(run.name)
-    if request.command == "pause":
-        await journal.pause(run, who)
-        done = await _paused_at_rest(await journal.run(run.name), journal)
-    else:
-        await journal.unpause(run)
-        done = await _unpaused_at_rest(run, journal)
+    await (journal.pause(run, who) if request.command == "pause" else journal.unpause(run))
+    done = await _at_rest(run, journal)
     await journal.history.note_command(run, who, request.command, done)
     # A process that has begun to listen meanwhile is told too.
     return await ask(run, journal, request, who) or ControlAnswer(done)
+
+
+@asynccontextmanager
+async def serve_control(run: Run, journal: Journal, controlled: LivePolicy, screen: Screen) -> AsyncIterator[None]:
+    """Serve the run's mailbox while the body runs; a pause in the journal holds before the body begins, and is told.
+
+    Raises `JournalError`.
+    """
+    async with under_control(run, journal, controlled) as found:
+        if found.paused_at:
+            log.info("paused", by=found.paused_by, since=found.paused_at.isoformat())
+            paused = said(
+                "Run {run} is paused, by {who}, since {date}: nothing is sent until {command} is typed in another "
+                "terminal.",
+                run=found.name,
+                who=printable(found.paused_by),
+                date=moment(found.paused_at),
+                command=command_line("continue", found.name),
+            )
+            screen.say_always(render(paused, "bold yellow"))
+            screen.say_always(said("Ctrl-C ends the waiting, and the run stays paused."))
+        yield
 
 
 def _signal(holder: Holder, journal: Journal) -> bool:
@@ -85,25 +113,27 @@ def _signal(holder: Holder, journal: Journal) -> bool:
     return False
 
 
-async def _paused_at_rest(run: Run, journal: Journal) -> Said:
-    waits = said("it sends nothing until\n  {command}", command=command_line("continue", run.name))
-    if holder := await journal.holder(run):
+async def _at_rest(before: Run, journal: Journal) -> Said:
+    """What a pause or its end comes to where no process listens; `before` is the run as it was."""
+    run, holder = await journal.run(before.name), await journal.holder(before)
+    if run.paused_at:
+        waits = said("it sends nothing until\n  {command}", command=command_line("continue", run.name))
+        if holder is None:
+            return said("paused; nobody works on it. Also when it is taken up, {waits}", waits=waits)
         return said(
             "paused; {holder} does not listen at this moment and finds it in the journal: {waits}",
             holder=holder.sentence,
             waits=waits,
         )
-    return said("paused; nobody works on it. Also when it is taken up, {waits}", waits=waits)
-
-
-async def _unpaused_at_rest(run: Run, journal: Journal) -> Said:
-    was = said("it is not paused any more") if run.paused_at else said("it was not paused")
-    if holder := await journal.holder(run):
+    was = said("it is not paused any more") if before.paused_at else said("it was not paused")
+    if holder is not None:
         return said(
             "{was}; {holder} does not listen at this moment and finds it in the journal",
             was=was,
             holder=holder.sentence,
         )
+    if run.name in await queued_runs(journal.address):
+        return said("{was}; it is in the queue, and a worker sends it in its turn", was=was)
     command = await resume_command(run, journal)
     return said("{was}; nobody works on it. To go on:\n  {command}", was=was, command=command)
 

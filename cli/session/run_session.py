@@ -38,7 +38,7 @@ from checkpoints.states import State, states_where
 from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.output.item_files import OutputFile
 from cli.session.control_client import ourselves
-from cli.session.control_server import serve_control
+from cli.session.control_commands import serve_control
 from cli.session.events import RunReaders
 from cli.session.journal import (
     BillingTaken,

@@ -114,7 +114,9 @@ class RunView(RunSummary):
 
     @property
     def stage_text(self) -> Said:
-        """The stage of the run, and whether it is paused there."""
+        """The stage of the run, and whether it is paused there; of one that waits for a worker, that it does."""
+        if self.queued is not None and not self.is_held and self.run.paused_at is None and self.stage == STOPPED:
+            return self.in_queue
         return describe_stage(self.run, self.totals, is_held=self.is_held)
 
     @property

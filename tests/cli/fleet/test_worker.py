@@ -282,6 +282,21 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
     assert status == "todo"
     assert isinstance(wait, int)
     assert 3.9 * 3600 < wait < 5.1 * 3600
+    # Who hands it in again means now.
+    assert "was handed in before" in (await shared.cli("resume", run, "--detach", "--hours", "always")).words
+    async with working(shared.cli) as worker:
+        await worker.said(f"{run}: done")
+
+
+async def test_a_run_in_the_queue_says_so_wherever_it_is_shown_and_stop_takes_it_out(shared: Place) -> None:
+    run = await hand_in(shared, ROWS)
+    assert "queued since" in (await shared.cli("status")).out
+    assert "a worker sends it in its turn" in (await shared.cli("continue", run)).out
+    assert f"out of the queue: no worker sends it until it is handed in again, carbon-migrate resume {run}" in (
+        (await shared.cli("stop", run)).out
+    )
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
+    assert "stopped" in (await shared.cli("status")).out
 
 
 async def test_a_run_that_waits_for_its_hours_or_is_paused_lets_others_of_its_billing_go_before_it(
