@@ -148,8 +148,9 @@ async def stop(name: str | None, settings: Settings, screen: Screen, *, wait: bo
     """Stop a run, and wait until it has ended. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await chosen_run(name, journal, "stop", is_open=True)
+        is_held = await journal.holder(run) is not None
         answer = await give(ControlRequest("stop"), run, journal)
-        if answer.refused or not wait:
+        if answer.refused or not wait or not is_held:
             return _show_answer(run, "stop", answer, screen)
         stops = said(
             "run {run}: {answer}; its process ends with {code}",
