@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from cli.commands.selftest import Series, prove
-from cli.settings.settings import own_jobs_of
+from cli.settings.places import in_full
+from cli.settings.settings import OwnJobs
 from cli.show.parts import section, stack
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, render, steps_list
@@ -50,7 +51,7 @@ def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, scre
     0 if all rounds hold and no job leaves anything to a person, 4 if one does, 1 if a round fails. Raises
     `CommandRefused` for a declaration that cannot be used.
     """
-    (declaration,) = own_jobs_of([str(file)], Path.cwd(), said("the command line")).catalogue.declarations
+    (declaration,) = OwnJobs((Path.cwd() / in_full(str(file)),), said("the command line")).catalogue.declarations
     if declaration.fault:
         raise CommandRefused(declaration.fault)
     checked = [_checked(spec) for spec in declaration.jobs.values()]

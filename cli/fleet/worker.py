@@ -45,7 +45,7 @@ from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_qu
 from cli.settings.flags import Flags
 from cli.settings.known_billings import profile_among
 from cli.settings.settings import Settings, load
-from cli.settings.settings_file import badges_in
+from cli.settings.settings_file import profiles_in
 from cli.terminal.exits import Exit, SettingsRefused
 from cli.terminal.texts import printable
 from engine.pacing.holds import StopKind
@@ -70,7 +70,7 @@ class Billings:
 
 def billings_of(settings: Settings, flags: Flags, environment: Mapping[str, str], folder: Path) -> Billings:
     """The billings of the settings in force. Raises `SettingsRefused` for a file without profiles and billing."""
-    names = [badge.profile for badge in badges_in(settings.file)] if settings.file else []
+    names = [one.badge.profile for one in profiles_in(settings.file)] if settings.file else []
     if settings.profile is not None or not names:
         return Billings({_target(settings): [settings.profile.badge.profile if settings.profile else ""]}, {})
     profiles: dict[str, list[str]] = {}
@@ -511,7 +511,6 @@ def _run_of(job: Job) -> str:
 
 
 async def _is_still(manager: JobManager, job: Job) -> bool:
-    """Whether the job is still given out as this one."""
     return bool(await manager.connector.execute_query_all_async(_STILL, job=job.id, worker=job.worker_id))
 
 

@@ -72,8 +72,6 @@ _TYPES: Final = {"A,B": TEXTS, "LINK": TEXTS, "NAME=VALUE": TABLE, "NAME=COLUMN"
 
 
 def _keys_of(group: type[object], leave: Collection[str] = ()) -> dict[str, str]:
-    """The options of a record as keys of a step, each with the type of its value."""
-
     def key(name: str, row: Option) -> str:
         return row.flags_of(name)[0].removeprefix("--").replace("-", "_")
 
@@ -307,7 +305,6 @@ def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) ->
 def _given_values(
     given: Mapping[str, str], calling: Mapping[str, str], spec: JobSpec | None, folder: Path
 ) -> dict[str, str]:
-    """The parameters of the job, with the paths of files relative to the job file."""
     if twice := next((name for name in calling if name in given), None):
         raise CommandRefused("{key} is given twice: in the step, and in its set", key=twice)
     files = {one.name for one in (spec.parameters if spec else ()) if one.makes_file or one.reads_file}
@@ -332,7 +329,6 @@ def _check_pacing(pacing: Mapping[str, object]) -> None:
 
 
 def _check_dates(way: Way, step: dict[str, Any], order: Order) -> None:
-    """Refuse a file to be made whose name has something else in braces than a date."""
     named: list[tuple[Way, str]] = [((*way, "output"), step.get("output", ""))]
     made = [one.name for one in order.kind.parameters if one.makes_file and one.name in step.get("set", {})]
     for place, name in named + [((*way, "set", name), str(step["set"][name])) for name in made]:
@@ -512,7 +508,6 @@ def _keys_of_order(order: Order, folder: Path) -> dict[str, Any]:
 
 
 def _relative(file: str, folder: Path) -> str:
-    """The path for the job file: relative to the file's folder where it lies below that."""
     if file in {"", STDIN}:
         return file
     path = Path(file)

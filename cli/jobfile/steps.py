@@ -146,7 +146,6 @@ def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[StepMark, Run]
 
 
 async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[StepDecision]:
-    """What is left to do for a step of a continued round."""
     if run is None:
         return [StepDecision(step, StepState.BEGUN)]
     why, is_open = await _reason_to_repeat(step, run, journal), await unfinished(run, journal)
@@ -383,7 +382,6 @@ class _FileRun:
     async def _work_on(
         self, decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session
     ) -> Closing:
-        """Carry out the decision on a step."""
         screen, step, run = self._screen, decision.step, decision.run
         if decision.state is StepState.BEGUN or run is None:
             if decision.why:
@@ -410,7 +408,6 @@ class _FileRun:
         return closing
 
     async def _show_round(self, now: Round) -> None:
-        """Show the round, and its runs that match no step."""
         if now.note:
             self._screen.say(render(now.note))
         for run in now.strays:
@@ -451,7 +448,6 @@ class _FileRun:
         return failed
 
     async def _show_stop(self, step: JobFileStep, run: Run) -> None:
-        """Show that the file was stopped after a finished step, and how to continue."""
         run = await self._journal.run(run.name)
         unpause = [(command_line("continue", run.name), said("end the pause"))] if run.paused_at else []
         steps = [*unpause, (self._file.command, said("go on with the next step"))]

@@ -3,9 +3,7 @@
 import getpass
 import os
 import socket
-import struct
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from checkpoints.journal import Journal
@@ -24,37 +22,13 @@ FRESH: Final = 5.0
 _LONGEST_CLAIM: Final = 100
 """Maximum length of the name that a sender claims, in characters."""
 
-_CREDENTIALS: Final = struct.Struct("3i")
-"""`struct ucred` of unix(7): process, user, group."""
-
-# ---- who asks -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The peer of a connection, as the kernel reports it; process 0 belongs to another namespace."""
-
-    process: int
-    user: int
-
-
-def peer_of(connection: socket.socket) -> Peer:
-    """The peer of a connection."""
-    content = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    process, user, _ = _CREDENTIALS.unpack(content)
-    return Peer(process, user)
-
-
-def claim() -> str:
-    """The name of the user as far as this process knows it: behind sudo, the caller."""
-    with suppress(OSError, KeyError):
-        return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
-    return ""
-
 
 def own_name() -> str:
-    """The name of the user, with or without an account, and of the host."""
-    return claim() or f"{user_name(os.geteuid())}@{socket.gethostname()}"
+    """The name of the user as far as this process knows it, behind sudo the caller, and of the host."""
+    name = user_name(os.geteuid())
+    with suppress(OSError, KeyError):
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    return f"{name}@{socket.gethostname()}"
 
 
 def ourselves(through: str = "") -> str:
@@ -62,12 +36,9 @@ def ourselves(through: str = "") -> str:
 
     What came `through` the page says so first.
     """
-    whole, claimed = f"{user_name(os.geteuid())}@{socket.gethostname()}", claim()
-    says = "" if claimed in {"", whole} else f" (says it is {claimed[:_LONGEST_CLAIM]})"
+    whole, claimed = f"{user_name(os.geteuid())}@{socket.gethostname()}", own_name()
+    says = "" if claimed == whole else f" (says it is {claimed[:_LONGEST_CLAIM]})"
     return f"{through}{', ' if through else ''}{whole}{says}, process {os.getpid()}"
-
-
-# ---- what a run says of itself, and what it answers ---------------------------------------------------------------
 
 
 async def hear(run: Run, journal: Journal) -> tuple[Live | None, Said | None]:

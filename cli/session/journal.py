@@ -6,6 +6,7 @@ Nothing here depends on the billing, so commands that only read the journal load
 import hashlib
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.stores import is_there
-from cli.session.control_client import Peer, ourselves, own_name, peer_of
+from cli.session.control_client import ourselves, own_name
 from cli.session.which_billing import addresses_of
 from cli.settings.file_access import user_name
 from cli.settings.places import journals_in
@@ -44,6 +45,8 @@ from texts.said import Said, counted, in_lines, said, text_of
 _SENDS: Final = "carbon-migrate-sends-"
 _ROOT: Final = 0
 _FIREBIRD: Final = "3050"
+_CREDENTIALS: Final = struct.Struct("3i")
+"""`struct ucred` of unix(7): process, user, group."""
 
 
 @contextmanager
@@ -77,24 +80,23 @@ def billing_names(run: Run) -> tuple[str, ...]:
     Two runs with a name in common are of one billing: `localhost` and `127.0.0.1` are one, and so are two ways to one
     database.
     """
+
+    def resolved(host: str) -> str:
+        try:
+            return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+        except OSError:
+            return host.lower()
+
     known = addresses_of(run)
     api, database = urlsplit(known["api-url"] or ""), Dsn(known.get("database") or "")
-    names = [f"{_resolved(api.hostname or '')}:{api.port}"]
+    names = [f"{resolved(api.hostname or '')}:{api.port}"]
     server, path = database.parts
     if server:
         host, _, port = server.partition("/")
-        names.append(f"{_resolved(host)}/{port or _FIREBIRD}:{path}")
+        names.append(f"{resolved(host)}/{port or _FIREBIRD}:{path}")
     elif path:
         names.append(os.path.realpath(path))
     return tuple(names)
-
-
-def _resolved(host: str) -> str:
-    """The address of a host, or its name where nobody knows it."""
-    try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError:
-        return host.lower()
 
 
 def beginning_for(name: str) -> str:
@@ -104,15 +106,20 @@ def beginning_for(name: str) -> str:
 
 def _why(run: Run, other: str, name: str) -> str:
     """Who holds the name: a process of this user or of root is ours, any other may only know the name."""
-    peer = _holder_of(name)
-    process = str(peer.process) if peer else "?"
-    if peer and peer.user not in {os.geteuid(), _ROOT}:
+    process, user = "?", str(_ROOT)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking, suppress(OSError):
+        asking.settimeout(1)
+        asking.connect(name)
+        # As the kernel reports it; process 0 belongs to another namespace.
+        content = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        process, user, _ = map(str, _CREDENTIALS.unpack(content))
+    if user not in {str(os.geteuid()), str(_ROOT)}:
         # Refused as well: it may be this program, typed by another administrator.
         return said(
             "process {process} of {owner} sends run {run} to this billing with another journal, or says so. If it is "
             "{program}, wait for its end; if it is not, it keeps you from your run: end it",
             process=process,
-            owner=user_name(peer.user),
+            owner=user_name(int(user)),
             run=other,
             program=PROGRAM,
         )
@@ -133,15 +140,6 @@ def _why(run: Run, other: str, name: str) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _holder_of(name: str) -> Peer | None:
-    """The process that holds the name, None if it is gone by now."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking, suppress(OSError):
-        asking.settimeout(1)
-        asking.connect(name)
-        return peer_of(asking)
-    return None
 
 
 # ---- the journal of a command -------------------------------------------------------------------------------------
@@ -369,7 +367,6 @@ async def require_unlocked(run: Run, journal: Journal) -> None:
 
 
 async def _busy(run: Run, journal: Journal, why: str) -> HeldElsewhere:
-    """The error that names the process working on the run and its calls in flight."""
     in_flight = (await journal.totals(run)).count(State.SENDING)
     return HeldElsewhere(
         counted(

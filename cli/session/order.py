@@ -99,7 +99,8 @@ def parse_order(
             "the rows come from a file or from {flag}, not from both: leave one out", flag=setting("sql")
         )
     wanted = catalogue.kind(job, given)
-    bound = _bound(wanted, rows, given)
+    names, declared = select_of(rows.sql).parameters if rows.sql else (), {one.name for one in wanted.parameters}
+    bound = {name: given[name] for name in names if name in given and name not in declared}
     own = {name: value for name, value in given.items() if name not in bound}
     parameters = _with_files(wanted, parameters_of(wanted, own))
     batch = new_batch()
@@ -135,13 +136,6 @@ def _with_files(wanted: JobSpec, parameters: Mapping[str, str]) -> dict[str, str
     if faults:
         raise ParameterRefused(in_lines(faults))
     return values
-
-
-def _bound(wanted: JobSpec, rows: Input, given: Mapping[str, str]) -> dict[str, str]:
-    """The given values that are bound to the `:names` of the select, and are not parameters of the job."""
-    names = select_of(rows.sql).parameters if rows.sql else ()
-    own = {parameter.name for parameter in wanted.parameters}
-    return {name: given[name] for name in names if name in given and name not in own}
 
 
 def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
@@ -203,15 +197,10 @@ async def typed_order(  # noqa: PLR0913, PLR0917 - one parameter for each group 
         file_of_map = map_file_of(rows.mapping)
         given |= {MAP: file_of_map} if file_of_map else {}
         rows = replace(rows, mapping=map_pairs_of(rows.mapping))
-    _refuse_typed_secrets(catalogue.kind(job, given), given)
-    values = await asked_for(order_flags.ask or [], given, file, screen)
-    repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
-    return parse_order(job, parse_input(file, rows), values, catalogue, repeat, order_flags.shared_accounts)
-
-
-def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
-    """Raise `CommandRefused` for a secret of the command line, as for one in a chain; an empty one is none."""
-    if name := next((one.name for one in wanted.parameters if one.secret and given.get(one.name)), None):
+    # As in a chain; an empty one is none.
+    if name := next(
+        (one.name for one in catalogue.kind(job, given).parameters if one.secret and given.get(one.name)), ""
+    ):
         raise CommandRefused(
             "{flag}: {name} is a secret, and everybody on this machine can see a command line, and the shell "
             "keeps it. {ask} asks for it at the terminal; or let a column of the rows say it",
@@ -219,6 +208,9 @@ def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
             name=name,
             ask=setting("ask", name),
         )
+    values = await asked_for(order_flags.ask or [], given, file, screen)
+    repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
+    return parse_order(job, parse_input(file, rows), values, catalogue, repeat, order_flags.shared_accounts)
 
 
 def identity(parameters: Mapping[str, str]) -> dict[str, str]:

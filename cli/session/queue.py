@@ -288,7 +288,6 @@ def facts_of_queue(address: PostgresAddress) -> QueueFacts:
 
 
 def _prepare(address: PostgresAddress) -> None:
-    """Make journal and queue where there are none; blocks."""
     with filled_postgres(address):
         pass
     with connect(address) as connection:

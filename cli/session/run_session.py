@@ -516,7 +516,6 @@ class RunSession:
         self._session.gateway.rate.per_second = self._live_policy.policy.rate
 
     async def _approved(self) -> bool:
-        """Take the rows in, and have them approved; False where there is nothing to send."""
         run = self._run
         try:
             # Rows of a query, of which no preview is shown, are sent from the first saved page on. A rule for several
@@ -551,7 +550,6 @@ class RunSession:
         return await self._agreed()
 
     async def _take_in(self) -> None:
-        """Read and save the whole list; a last line that has no end is asked for before."""
         run, asking = self._run, self._asking
         self._asking = True
         if await require_whole(self._job, self._file, self._session.consent, self._screen):
@@ -609,7 +607,6 @@ class RunSession:
             show(labelled(said("caution:"), caution, "yellow"))
 
     async def _apply_rule(self, question: Question) -> None:
-        """Ask for the rule for several opening balances of one account, and apply it."""
         profile = self._session.gateway.profile
         with self._screen.keyboard(self._file) as keyboard:
             if keyboard is None or self._session.consent.yes:
@@ -651,7 +648,6 @@ class RunSession:
     # ---- sending, and after ----
 
     async def _send(self) -> None:
-        """Run the pipeline; a failing journal stops it, and the run can be resumed."""
         run, live_policy, progress = self._run, self._live_policy, self._live_policy.progress
         known = await self._journal.last_number(run) if self._known is None else self._known
         await self._readers.begin(run, taken_up=not self._fresh)
@@ -819,8 +815,6 @@ async def lacking(run: Run, session: Session) -> str | None:
 
 
 async def _hand_over(run: Run, finish: Finish, journal: Journal) -> FinishedRun:
-    """Run the job's own finishing step."""
-
     def accepted() -> Iterator[Item]:
         after = 0
         while page := anyio.from_thread.run(partial(journal.items, run, states_where(in_effect=True), after=after)):

@@ -217,7 +217,6 @@ class RunView(RunSummary):
             yield from self._needs_somebody(totals.count_where(open=True))
 
     def _needs_somebody(self, left: int) -> Iterator[Need]:
-        """Why nobody goes on with its rows, where that is for a person to see to."""
         run, note = self.run, self.note
         if self.queued is not None:
             if not self.queued.is_served:
@@ -245,24 +244,19 @@ class RunView(RunSummary):
                 return said("paused on {host}", host=host)
             return said("on {host}, {process}", host=host, process=str(self.holder.process))
         if self.has_ended:
-            return self._end_in_short
+            if run.ended_at is None or self.stage not in {CLOSED, TAKEN_BACK}:
+                return STAGE_NAMES[self.stage]
+            # Of one that was ended for good, by whom, when, and how much of it is in the billing.
+            return said(
+                "{stage} {time} by {who}; in the billing: {n}",
+                stage=STAGE_NAMES[self.stage],
+                time=short_moment(run.ended_at, self.now),
+                who=printable(run.ended_by.partition("@")[0], _LONGEST_HOST) or "?",
+                n=Quantity(self.standing),
+            )
         if run.paused_at is not None:
             return said("paused")
         return self.in_queue
-
-    @property
-    def _end_in_short(self) -> Said:
-        """How it has ended; of one that was ended for good, by whom, when, and how much of it is in the billing."""
-        run = self.run
-        if run.ended_at is None or self.stage not in {CLOSED, TAKEN_BACK}:
-            return STAGE_NAMES[self.stage]
-        return said(
-            "{stage} {time} by {who}; in the billing: {n}",
-            stage=STAGE_NAMES[self.stage],
-            time=short_moment(run.ended_at, self.now),
-            who=printable(run.ended_by.partition("@")[0], _LONGEST_HOST) or "?",
-            n=Quantity(self.standing),
-        )
 
     @property
     def waits_for(self) -> str | None:

@@ -20,7 +20,6 @@ import structlog
 
 from billing.api.client import BillingClient, ClientSettings, Health
 from billing.api.wire import CallObserver
-from billing.database.database import Database
 from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
@@ -251,7 +250,10 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
         try:
             if database is not None:
                 with waiting(lambda: said("connecting to {database}", database=str(dsn))):
-                    await anyio.to_thread.run_sync(_connected, database)
+                    await anyio.to_thread.run_sync(database.connect)
+                    # Before any amount is read.
+                    if not await anyio.to_thread.run_sync(check_scale, database):
+                        log.warning("the database does not say how it scales its money: taken as usual", scale=SCALE)
             gateway = Gateway(client, database, profile=profile)
             with waiting(lambda: said("comparing the API with the database")):
                 one = await one_billing(gateway, settings)
@@ -290,13 +292,6 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
             leads=leads,
         )
     return one
-
-
-def _connected(database: Database) -> None:
-    """Connect, and check the scale of its money before any amount is read."""
-    database.connect()
-    if not check_scale(database):
-        log.warning("the database does not say how it scales its money: taken as usual", scale=SCALE)
 
 
 # ---- parameters of a run ----------------------------------------------------------------------------------------

@@ -34,9 +34,6 @@ _LONGEST: Final = 65_536
 """Bytes of a secret; what is longer is none."""
 
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-
-
 class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The name of a credential, in place of a secret."""
 
@@ -54,7 +51,9 @@ class Credentials:
     read.
     """
 
-    def __init__(self, environment: Mapping[str, str] = _NOTHING, place: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, environment: Mapping[str, str] = MappingProxyType({}), place: Callable[[str], str] = str
+    ) -> None:
         self.names: dict[str, str] = {}
         self.unread: dict[str, Said] = {}
         self._folder = environment.get(FOLDER, "")
@@ -160,14 +159,14 @@ def vault_key_of(given: Hidden, folder: Path, place: str, hidden: Credentials) -
         text = hidden.text(VAULT_KEY, given)
         return VaultKeyText(Secret(text), hidden.unread.get(VAULT_KEY))
     path = folder / in_full(given)
-    why: str
     try:
         content = read_found(FoundFile(path, said("the file of keys"), is_secret=True))
         if content is not None:
             return VaultKeyText(Secret(content.decode(errors="replace")))
-        why = said("{file} cannot be read: {reason}", file=printable(path), reason=os.strerror(errno.ENOENT))
+        reason = os.strerror(errno.ENOENT)
     except OSError as error:
-        why = said("{file} cannot be read: {reason}", file=printable(path), reason=reason_of(error))
+        reason = reason_of(error)
     except SettingsRefused as error:
-        why = text_of(error)
+        return VaultKeyText(trouble=said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=text_of(error)))
+    why = said("{file} cannot be read: {reason}", file=printable(path), reason=reason)
     return VaultKeyText(trouble=said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=why))

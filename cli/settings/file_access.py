@@ -65,16 +65,14 @@ class FoundFile:
                     owner=user_name(status.st_uid),
                     user=ours,
                 )
-                command = _command("chown", ours, [self.path])
-                remedy = (
-                    said("If you trust it, make it yours:\n{command}", command=command)
-                    if self.flag is None
-                    else said(
+                command = shlex.join(["chown", ours, str(self.path)])
+                remedy = said("If you trust it, make it yours:\n{command}", command=command)
+                if self.flag is not None:
+                    remedy = said(
                         "If you trust it, name it with {flag}; or make it yours:\n{command}",
                         flag=self.flag,
                         command=command,
                     )
-                )
                 raise SettingsRefused("{refused} {remedy}", refused=refused, remedy=remedy)
             if not stat.S_ISLNK(status.st_mode):
                 self.check_mode(status.st_mode)
@@ -191,7 +189,6 @@ def exposed(settings_file: Path | None, journal: Path, *, holds_secrets: bool) -
 
 
 def _open_mode(path: Path) -> int:
-    """The bits by which others may read or write the file; 0 for one that is not there."""
     try:
         return path.stat().st_mode & (_OTHERS_MAY_READ | _OTHERS_MAY_WRITE)
     except OSError:

@@ -104,7 +104,6 @@ def names_of(*groups: type[Any]) -> frozenset[str]:
 
 
 def _defaults(group: type[Any]) -> dict[str, object]:
-    """The names of the parameters of a record, and what each is where it is not typed."""
     stated = getattr(group, "OPTIONS", None)
     return dict.fromkeys(stated) if stated else {one.name: one.default for one in fields(group)}
 

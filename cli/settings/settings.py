@@ -1,6 +1,6 @@
 """Settings, from flag, environment or `carbon-migrate.toml`, in this order; each value knows its origin."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -62,11 +62,6 @@ class OwnJobs:
         from jobs.catalogue.catalogue import Catalogue  # noqa: PLC0415 - most commands need no job
 
         return Catalogue([partial(_read, file, self.origin) for file in self.files], takes_changed=self.takes_changed)
-
-
-def own_jobs_of(names: Sequence[str], folder: Path, origin: str) -> OwnJobs:
-    """The declarations of these names, which are relative to the folder of the settings file."""
-    return OwnJobs(tuple(folder.absolute() / in_full(name) for name in names), origin)
 
 
 def _read(path: Path, origin: str, taken: Container[str]) -> "Declaration":
@@ -157,17 +152,19 @@ class Settings:
         of_addresses = chain(*(credentials_in(one.value or "") for one in (self.api_url, self.database)))
         # A user alone is no secret there.
         of_journal = passwords_in(self.journal.value.postgres.url) if self.journal.value.postgres else ()
+        of_hooks = chain.from_iterable(hook.secrets for hook in self.hooks.all)
         revealed = (value.reveal() for value in values)
         return frozenset(
-            {*revealed, *of_headers, *of_addresses, *of_journal, *self.vault_key.value.words, *self.hooks.secrets}
-            - {""}
+            {*revealed, *of_headers, *of_addresses, *of_journal, *self.vault_key.value.words, *of_hooks} - {""}
         )
 
     @property
     def exposed(self) -> tuple[Exposed, ...]:
         """The files that others on this machine can read, of those that hold secrets or rows."""
         secret = (self.database_password, self.form, self.headers)
-        held = any(setting.of_file and setting.value for setting in secret) or self.hooks.has_secrets_in_file
+        held = any(setting.of_file and setting.value for setting in secret) or any(
+            any(hook.secrets) for hook in self.hooks.all if not hook.of_credential
+        )
         addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database) if one.of_file)
         return tuple(exposed(self.file, self.journal.value.path.resolve(), holds_secrets=held or any(addresses)))
 
@@ -261,6 +258,11 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     if database.of_file and not Dsn(database.value).on_server:
         # Relative to the file; a bare name would be an alias of the engine's.
         database = replace(database, value=str(path.parent.absolute() / database.value))
+    password, charset = choose("database_password"), choose("database_charset")
+    try:
+        charset = replace(charset, value=charset_named(charset.value))
+    except SettingsError as error:
+        raise SettingsRefused("{error} (from {origin})", error=error, origin=charset.origin) from error
     journal = _journal(choose, folder, api_url.value)
     others = profile.journals_of_others(environment, path.parent) if profile else {}
     if profile is not None:
@@ -271,8 +273,12 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         headers=choose.secrets_of_file("api.headers", found.api.headers, hidden),
         database=replace(database, value=database.value or None),
         database_user=choose("database_user"),
-        database_password=_password(choose("database_password"), hidden),
-        database_charset=_charset(choose("database_charset")),
+        database_password=SettingValue(
+            Secret(hidden.text("database.password", password.value)),
+            hidden.origin("database.password", password.origin),
+            password.of_file and isinstance(password.value, str),
+        ),
+        database_charset=charset,
         journal=journal,
         timeout=_timeout(choose("timeout")),
         vault_key=_vault_key(choose("vault_key"), path.parent, hidden),
@@ -280,7 +286,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         letterhead=found.report,
         hooks=hooks_of(found.hooks, path.parent, choose.origin, hidden),
         metrics=metrics_of(found.metrics, path.parent, choose.origin),
-        own_jobs=own_jobs_of(found.jobs, path.parent, choose.origin("jobs")),
+        own_jobs=OwnJobs(tuple(path.parent.absolute() / in_full(name) for name in found.jobs), choose.origin("jobs")),
         profile=profile,
         journals_of_others=others,
         hidden=hidden,
@@ -367,28 +373,13 @@ def _is_taken(here: Path, profile: SettingsProfile | None, beside: Path) -> bool
     return True
 
 
-def _password(chosen: SettingValue[Hidden], hidden: Credentials) -> SettingValue[Secret]:
-    text = hidden.text("database.password", chosen.value)
-    if isinstance(chosen.value, str):
-        return SettingValue(Secret(text), chosen.origin, chosen.of_file)
-    return SettingValue(Secret(text), hidden.origin("database.password", chosen.origin))
-
-
 def _vault_key(chosen: SettingValue[Hidden], folder: Path, hidden: Credentials) -> SettingValue[VaultKeyText]:
-    """The keys of the vault; what is wrong with them is refused where they are needed."""
     if not chosen.value:
         return SettingValue(NO_KEY, BUILT_IN)
     if not chosen.of_file:
         return SettingValue(VaultKeyText(Secret(str(chosen.value))), chosen.origin)
     read = vault_key_of(chosen.value, folder, chosen.origin, hidden)
     return SettingValue(read, hidden.origin("vault_key", chosen.origin))
-
-
-def _charset(chosen: SettingValue[str]) -> SettingValue[str]:
-    try:
-        return replace(chosen, value=charset_named(chosen.value))
-    except SettingsError as error:
-        raise SettingsRefused("{error} (from {origin})", error=error, origin=chosen.origin) from error
 
 
 def _language(chosen: SettingValue[str], environment: Mapping[str, str]) -> SettingValue[str]:

@@ -27,7 +27,7 @@ from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import Badge
 from cli.terminal.texts import printable
 from engine.errors import nearest
-from jobs.spec.toml_places import KeyRefused, Toml, as_kind
+from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind
 from texts.remedies import SETTINGS_PROFILE, setting
 from texts.said import said, text_of
 
@@ -47,16 +47,9 @@ class ListedProfile:
     badge: Badge
     own: Table
     merged: Table
-
-    @property
-    def address(self) -> str:
-        """The address of its billing, "" without one."""
-        return _value(self.merged, "api.url")
-
-    @property
-    def journal(self) -> str:
-        """The name of its journal, "" without one."""
-        return _value(self.merged, "journal")
+    address: str
+    """The address of its billing, "" without one, as the name of its journal."""
+    journal: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +60,6 @@ class SettingsProfile:
     origin: str
     own: Table
     listed: Mapping[str, ListedProfile]
-
-    @property
-    def by_flag(self) -> bool:
-        """Whether a command that is typed next needs the flag too."""
-        return self.origin == FLAG
 
     def key_of(self, key: str) -> str:
         """The dotted key in the file: that of the profile where the profile has it, else that of the common part."""
@@ -158,12 +146,14 @@ class SettingsFile:
     def profiles(self) -> Mapping[str, ListedProfile]:
         """All profiles in the order of the file, whose heads are checked."""
         found = {}
-        for name, table in _tables(self.toml.content.get(PROFILE)).items():
+        tables = self.toml.content.get(PROFILE)
+        for name, table in tables.items() if isinstance(tables, Mapping) else ():
             head = _head(table)
             production = name.casefold() == PRODUCTION if head.production is None else head.production
             own = {key: value for key, value in table.items() if key not in PROFILE_KEYS}
             badge = Badge(name, " ".join(head.name.split()), production)
-            found[name] = ListedProfile(badge, own, _laid_over(self.common, own))
+            merged = _laid_over(self.common, own)
+            found[name] = ListedProfile(badge, own, merged, _value(merged, "api.url"), _value(merged, "journal"))
         return found
 
     def place(self, key: str, *, name: str = "") -> str:
@@ -177,8 +167,8 @@ class SettingsFile:
         """An error of a dotted key, with its place."""
         return SettingsRefused("{place}: {key}: {what}", place=self.place(key), key=printable(key), what=what)
 
-    def check_heads(self) -> None:
-        """Raise `SettingsRefused`, naming the line, for what is wrong with the profiles themselves."""
+    def check(self, *, only_heads: bool = False) -> None:
+        """Raise `SettingsRefused`, naming the line, for what is wrong with the profiles, or in any table."""
         default, profiles = self.toml.content.get(DEFAULT_PROFILE), self.toml.content.get(PROFILE, {})
         if default is not None and not isinstance(default, str):
             raise self.refused(DEFAULT_PROFILE, said("it is the name of a profile of settings"))
@@ -191,22 +181,18 @@ class SettingsFile:
                 raise self.refused(key, said("a name has letters, digits, - and _, at most 40"))
             if not isinstance(table, Mapping):
                 raise self.refused(key, said("it is a table, [profile.NAME]"))
-            try:
-                head = _head(table)
-            except KeyRefused as error:
-                raise self.refused(f"{key}.{'.'.join(map(str, error.way))}", text_of(error)) from error
-            if head.name and not head.name.isprintable():
+            if (head := self._checked(table, ProfileHead, key)).name and not head.name.isprintable():
                 raise self.refused(f"{key}.name", said("it has characters that nobody can type"))
+        own = {f"{PROFILE}.{name}": one.own for name, one in self.profiles.items()}
+        for prefix, part in {} if only_heads else {"": self.common, **own}.items():
+            self._refuse_unknown(part, f"{prefix}." if prefix else "")
+            self._checked(part, SettingsTables, prefix)
 
-    def check_tables(self) -> None:
-        """Raise `SettingsRefused` for what is wrong in the tables of the file or of one of its profiles."""
-        own = {f"{PROFILE}.{name}.": one.own for name, one in self.profiles.items()}
-        for prefix, part in {"": self.common, **own}.items():
-            self._refuse_unknown(part, prefix)
-            try:
-                as_kind(part, SettingsTables)
-            except KeyRefused as error:
-                raise self.refused(prefix + ".".join(map(str, error.way)), text_of(error)) from error
+    def _checked(self, table: Table, kind: type[Kind], prefix: str) -> Kind:
+        try:
+            return as_kind({one: table[one] for one in table if kind is not ProfileHead or one in PROFILE_KEYS}, kind)
+        except KeyRefused as error:
+            raise self.refused(".".join(map(str, filter(None, (prefix, *error.way)))), text_of(error)) from error
 
     def _refuse_unknown(self, content: Table, prefix: str) -> None:
         for table in KNOWN:
@@ -237,8 +223,7 @@ class SettingsFile:
             given = str(self.toml.content.get(DEFAULT_PROFILE) or "")
             origin = self.place(DEFAULT_PROFILE)
         file, known = printable(self.path), tuple(self.profiles)
-        if given in self.profiles:
-            one = self.profiles[given]
+        if one := self.profiles.get(given):
             return SettingsProfile(one.badge, origin, one.own, self.profiles)
         if given and known:
             raise SettingsRefused(
@@ -316,8 +301,7 @@ def read_settings_file(
 ) -> tuple[SettingsTables, SettingsFile, SettingsProfile | None]:
     """The tables of the file with the chosen profile laid over them, the file, and the profile."""
     file = _found(path) if flags.config is None else _named(path)
-    file.check_heads()
-    file.check_tables()
+    file.check()
     profile = file.chosen(flags.profile, environment)
     file.refuse_shared()
     tables = as_kind(_laid_over(file.common, profile.own if profile else {}), SettingsTables)
@@ -325,11 +309,6 @@ def read_settings_file(
         # It names code that is run, so whoever may write it may run code, also where it was named.
         FoundFile(path, said("the settings file"), is_run=True).check()
     return tables, file, profile
-
-
-def badges_in(path: Path) -> list[Badge]:
-    """The badges of the profiles in a settings file, none where they cannot be read. Raises `SettingsRefused`."""
-    return [profile.badge for profile in profiles_in(path)]
 
 
 def has_default_profile(path: Path) -> bool:
@@ -340,12 +319,11 @@ def has_default_profile(path: Path) -> bool:
 def profiles_in(path: Path) -> list[ListedProfile]:
     """The profiles in a settings file, none where they cannot be read. Raises `SettingsRefused`."""
     file = _found(path)
-    file.check_heads()
+    file.check(only_heads=True)
     return list(file.profiles.values())
 
 
 def _found(path: Path) -> SettingsFile:
-    """The settings file that nobody has named."""
     found = FoundFile(path, said("the settings file"), setting("config", path.name))
     return SettingsFile(path, read_toml(lambda: read_found(found), str(path)) or Toml(""))
 
@@ -371,16 +349,11 @@ def _laid_over(common: Table, own: Table) -> dict[str, object]:
     return merged
 
 
-def _tables(found: object) -> Mapping[str, Table]:
-    return found if isinstance(found, Mapping) else {}
-
-
 def _head(table: Table) -> ProfileHead:
     return as_kind({key: table[key] for key in PROFILE_KEYS if key in table}, ProfileHead)
 
 
 def _part(content: Table, key: str) -> object:
-    """What stands at a dotted key, None where nothing does."""
     part: object = content
     for name in key.split("."):
         part = part.get(name) if isinstance(part, Mapping) else None
@@ -388,6 +361,5 @@ def _part(content: Table, key: str) -> object:
 
 
 def _value(content: Table, key: str) -> str:
-    """The text at a dotted key, "" where there is none."""
     part = _part(content, key)
     return part if isinstance(part, str) else ""

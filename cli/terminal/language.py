@@ -138,7 +138,6 @@ def typed_language(words: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 def _given(option: str, words: Sequence[str]) -> str:
-    """What is typed for an option, "" where it is not typed."""
     for word, following in zip(words, [*words, ""][1:], strict=True):
         if word == option:
             return following
@@ -148,7 +147,6 @@ def _given(option: str, words: Sequence[str]) -> str:
 
 
 def _of_file(config: str, profile: str) -> str:
-    """The language in the settings file and this profile of it, "" where none is to be had."""
     path = Path(config or SETTINGS_FILE)
     with suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
         if path.is_file():

@@ -64,7 +64,6 @@ class LogFile:
         return open_beside(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def _put_aside(self, ours: int) -> None:
-        """Rename the full file, unless another process is doing so or has done so."""
         try:
             fcntl.flock(ours, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -173,8 +172,6 @@ def _line(entry: Entry) -> Text:
 
 
 class _Bridge(logging.Handler):
-    """Forwards the standard library's log records of other packages to the same places."""
-
     def emit(self, record: logging.LogRecord) -> None:
         """Forward a record."""
         log = structlog.get_logger(record.name)

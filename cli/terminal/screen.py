@@ -65,8 +65,6 @@ class OutputMask:
 
 
 class _Masked:
-    """A stream that gets no secrets."""
-
     def __init__(self, stream: IO[str], mask: OutputMask) -> None:
         self.stream = stream
         self._mask = mask

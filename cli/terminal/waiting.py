@@ -57,8 +57,6 @@ def _unknown() -> tuple[int, int]:
 
 @dataclass(eq=False, slots=True)
 class _Step:
-    """What a command waits for, how far it is, and the seconds after which it gives up."""
-
     what: What
     far: Far = _unknown
     most: float = 0.0

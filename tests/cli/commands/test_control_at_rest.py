@@ -230,7 +230,7 @@ def test_a_decision_has_the_name_of_who_called_sudo_and_goes_without_an_account(
 
 def test_behind_sudo_it_is_told_who_has_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "olga")
-    assert asking.claim().startswith("olga@")
+    assert asking.own_name().startswith("olga@")
     assert "(says it is olga@" in asking.ourselves()
     assert asking.ourselves("page").startswith("page, ")
     monkeypatch.setenv("SUDO_USER", "x" * 5000)
