@@ -10,8 +10,16 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.session.control_client import ourselves, own_name
-from cli.session.journal import in_doubt, locked, open_existing, refuse_ended, refuse_purged, unfinished
+from cli.session.journal import (
+    in_doubt,
+    locked,
+    open_existing,
+    ourselves,
+    own_name,
+    refuse_ended,
+    refuse_purged,
+    unfinished,
+)
 from cli.session.stages import ended_facts
 from cli.session.vaults import wipe_secrets
 from cli.settings.flags import JournalFlags, RunName, flag, grouped

@@ -11,8 +11,7 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.commands.execution import execute
-from cli.session.control_client import hear
-from cli.session.control_commands import by_flag, give, resume_command, unreachable
+from cli.session.control_client import by_flag, give, hear, resume_command, unreachable
 from cli.session.journal import chosen_run, open_existing
 from cli.session.stages import holds_its_file, is_followed
 from cli.settings.flags import JournalFlags, RunNameOrNone, argument, flag, grouped, parse_pairs

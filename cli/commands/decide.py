@@ -12,8 +12,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.session.control_client import own_name
-from cli.session.journal import locked, open_existing
+from cli.session.journal import locked, open_existing, own_name
 from cli.settings.flags import JournalFlags, argument, flag, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object

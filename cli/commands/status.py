@@ -86,14 +86,14 @@ def _status(
 
 
 def _status_all(name: str | None, flags: Flags, *, again: bool, as_json: bool) -> NoReturn:
-    from cli.fleet.overview import status_all, watch_all
+    from cli.fleet.overview import status_all
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         if name is not None:
             raise CommandRefused(
                 said("{flag} shows all runs: leave {run} out, or {flag}", flag=setting("all"), run=printable(name))
             )
-        return await (watch_all if again else status_all)(settings, screen)
+        return await status_all(settings, screen, again=again)
 
     execute(work, without_profile(flags, os.environ), Voice(as_json=as_json), only_reads=True)
 

@@ -39,15 +39,14 @@ from procrastinate.manager import JobManager
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
 from checkpoints.records import Run
-from cli.session.control_client import ourselves
-from cli.session.journal import open_existing, unfinished
+from cli.session.journal import open_existing, ourselves, unfinished
 from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_queue, queue_name
 from cli.settings.flags import Flags
 from cli.settings.known_billings import profile_among
 from cli.settings.settings import Settings, load
 from cli.settings.settings_file import profiles_in
 from cli.terminal.exits import Exit, SettingsRefused
-from cli.terminal.texts import printable
+from cli.terminal.texts import duration, printable
 from engine.pacing.holds import StopKind
 from texts.remedies import command_line
 from texts.said import Said, counted, said, text_of
@@ -419,14 +418,16 @@ class FleetWorker:
         if wait is None:
             return None
         self._tries[run] = tries + 1
-        if not wait:
-            self._say(said("{run}: handed back", run=run))
-        elif wait < _LONGEST_WAIT * 2:
-            goes_on = "{run}: goes on in {seconds} s, by this worker or another: {why}"
-            self._say(said(goes_on, run=run, seconds=round(wait), why=ended.why(_BRIEF)))
-        else:
-            goes_on = "{run}: goes on in {minutes} min, by this worker or another: {why}"
-            self._say(said(goes_on, run=run, minutes=round(wait / 60), why=ended.why(_BRIEF)))
+        self._say(
+            said(
+                "{run}: goes on in {time}, by this worker or another: {why}",
+                run=run,
+                time=duration(wait),
+                why=ended.why(_BRIEF),
+            )
+            if wait
+            else said("{run}: handed back", run=run)
+        )
         waits_for_hours = ended.code == Exit.STOPPED and ended.closing.again_in is not None
         return Again(wait, aside if waits_for_hours else None)
 

@@ -166,9 +166,6 @@ class JobFile:
         return replace(self, steps=tuple(step.at(moment) for step in self.steps))
 
 
-# ---- reading a job file -------------------------------------------------------------------------------------------
-
-
 BESIDE: Final = frozenset({"job", "record", "out", "overwrite"}) | names_of(Consent, Pacing, Flags, Voice)
 """Parameters allowed beside a job file: they apply to all steps, or do not concern the file."""
 
@@ -368,9 +365,6 @@ def _named_in(sentence: str) -> Iterator[str]:
 
 def _texts(value: Mapping[str, object] | None) -> dict[str, str]:
     return {name: str(one) for name, one in (value or {}).items()}
-
-
-# ---- writing a job file -------------------------------------------------------------------------------------------
 
 
 SAVED: Final = frozenset(

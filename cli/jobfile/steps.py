@@ -17,7 +17,7 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep, read_file
-from cli.session.control_commands import serve_control
+from cli.session.control_client import serve_control
 from cli.session.events import LiveRun, RunEnded, RunEvent, RunReader, RunReaders
 from cli.session.journal import locked, require_unlocked, unfinished
 from cli.session.order import identity

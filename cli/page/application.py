@@ -26,9 +26,9 @@ from cli.page.feed import Feeds
 from cli.page.runs import RunList
 from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, subject_of
-from cli.session.control_client import own_name
-from cli.session.control_commands import give
+from cli.session.control_client import give
 from cli.session.door import Door, DoorLimits
+from cli.session.journal import own_name
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.settings.settings import OwnJobs
 from cli.settings.tables import Letterhead

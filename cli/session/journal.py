@@ -3,6 +3,7 @@
 Nothing here depends on the billing, so commands that only read the journal load neither HTTP nor a database.
 """
 
+import getpass
 import hashlib
 import os
 import socket
@@ -25,7 +26,6 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.stores import is_there
-from cli.session.control_client import ourselves, own_name
 from cli.session.which_billing import addresses_of
 from cli.settings.file_access import user_name
 from cli.settings.places import journals_in
@@ -143,6 +143,28 @@ def _digest(text: str) -> str:
 
 
 # ---- the journal of a command -------------------------------------------------------------------------------------
+
+
+_LONGEST_CLAIM: Final = 100
+"""Maximum length of the name that a sender claims, in characters."""
+
+
+def own_name() -> str:
+    """The name of the user as far as this process knows it, behind sudo the caller, and of the host."""
+    name = user_name(os.geteuid())
+    with suppress(OSError, KeyError):
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    return f"{name}@{socket.gethostname()}"
+
+
+def ourselves(through: str = "") -> str:
+    """The name of the user in the form that a run records, with the process, and the name that it claims if another.
+
+    What came `through` the page says so first.
+    """
+    whole, claimed = f"{user_name(os.geteuid())}@{socket.gethostname()}", own_name()
+    says = "" if claimed == whole else f" (says it is {claimed[:_LONGEST_CLAIM]})"
+    return f"{through}{', ' if through else ''}{whole}{says}, process {os.getpid()}"
 
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio.to_thread
@@ -88,15 +88,12 @@ HEARD_SECONDS: Final = 60
 
 _ONE_MAKES: Final = "select pg_advisory_xact_lock(hashtext(current_schema()), 0)"
 
-TYPED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "timeout": "--timeout",
-        "trust_journal": "--trust-journal",
-        "changed_declaration": "--changed-declaration",
-    }
-)
+TYPED: Final[Mapping[str, str]] = {
+    "timeout": "--timeout",
+    "trust_journal": "--trust-journal",
+    "changed_declaration": "--changed-declaration",
+}
 """What is typed where a run is handed in, and holds where it is sent: flags by the names of their parameters."""
-NOTHING_TYPED: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class Queue:
     def __init__(self, app: "procrastinate.App") -> None:
         self.app = app
 
-    async def hand_in(self, run: Run, priority: int = 0, typed: Mapping[str, str] = NOTHING_TYPED) -> bool:
+    async def hand_in(self, run: Run, priority: int = 0, typed: Mapping[str, str] | None = None) -> bool:
         """Hand a run in; False where it is in the queue already. A run of higher `priority` goes before others.
 
         A run that waits there goes as it is handed in now, and waits no longer for its hours or for another try.
@@ -137,10 +134,10 @@ class Queue:
             allow_unknown=True,
         )
         try:
-            await task.defer_async(run=run.name, target=api_of(run), typed=dict(typed))
+            await task.defer_async(run=run.name, target=api_of(run), typed=dict(typed or {}))
         except exceptions.AlreadyEnqueued:
             await self.app.connector.execute_query_async(
-                _ANEW, run=run.name, lock=run.target, priority=priority, typed=json.dumps(dict(typed))
+                _ANEW, run=run.name, lock=run.target, priority=priority, typed=json.dumps(dict(typed or {}))
             )
             return False
         return True
@@ -151,33 +148,32 @@ async def queued_runs(journal: JournalAddress) -> dict[str, QueuedRun]:
 
     Raises `JournalAway` and `JournalUnreadable`.
     """
-    return {} if journal.postgres is None else await anyio.to_thread.run_sync(_queued, journal.postgres)
+    if (address := journal.postgres) is None:
+        return {}
+    rows, held = await anyio.to_thread.run_sync(_asked, address, _RUNS, _HELD)
+    keys = {row["key"] for row in held}
+    return {
+        row["run"]: QueuedRun(**row, is_served=_key(address.schema, queue_name(row["target"])) in keys)
+        for row in rows
+    }
 
 
 async def take_out(run: Run, journal: JournalAddress) -> bool:
     """Take a run out of the queue; False where it does not wait there. Raises what `queued_runs` raises."""
     if journal.postgres is None:
         return False
-    return await anyio.to_thread.run_sync(_taken_out, run, journal.postgres)
+    (taken,) = await anyio.to_thread.run_sync(partial(_asked, journal.postgres, _TAKE_OUT, run=run.name))
+    return bool(taken)
 
 
-def _taken_out(run: Run, address: PostgresAddress) -> bool:
+def _asked(address: PostgresAddress, *statements: str, **values: object) -> list[list[dict[str, Any]]]:
+    """The rows of statements on the queue, none where it was not made yet."""
     with closing(connect(address)) as connection, explained(address.name):
         there = connection.execute(_TABLES).fetchone()
         if there is None or not there["there"]:
-            return False
-        return connection.execute(_TAKE_OUT, {"run": run.name}).fetchone() is not None
-
-
-def _queued(address: PostgresAddress) -> dict[str, QueuedRun]:
-    with closing(connect(address)) as connection, explained(address.name):
-        there = connection.execute(_TABLES).fetchone()
-        rows = connection.execute(_RUNS, {"task": TASK}).fetchall() if there and there["there"] else []
-        held = {row["key"] for row in connection.execute(_HELD).fetchall()} if rows else set[int]()
-    return {
-        row["run"]: QueuedRun(**row, is_served=_key(address.schema, queue_name(row["target"])) in held)
-        for row in rows
-    }
+            return [[] for _ in statements]
+        given = {"task": TASK, "seconds": HEARD_SECONDS, **values}
+        return [connection.execute(cast("Any", one), given).fetchall() for one in statements]
 
 
 class WorkerSession:
@@ -264,27 +260,19 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator[Queue]:
         async with app.open_async():
             yield Queue(app)
     except procrastinate.exceptions.ConnectorException as error:
+        # What the driver has said is kept as the cause.
+        why = in_a_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
         raise JournalAway(
-            said("the queue of {name} does not answer: {error}", name=address.name, error=_reason(error))
+            said("the queue of {name} does not answer: {error}", name=address.name, error=why)
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """What the driver has said, which procrastinate keeps as the cause."""
-    return in_a_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
 
 
 def facts_of_queue(address: PostgresAddress) -> QueueFacts:
     """The facts of the queue at an address, which is not made; blocks. Raises `JournalAway`, `JournalUnreadable`."""
     with closing(connect(address)) as connection, explained(address.name):
         used = connection.execute(_CONNECTIONS_USED).fetchone() or {}
-        there = connection.execute(_TABLES).fetchone() or {}
-        found: Mapping[str, int] = {}
-        if there.get("there"):
-            found = connection.execute(_FACTS, {"task": TASK, "seconds": HEARD_SECONDS}).fetchone() or {}
-        return QueueFacts(
-            found.get("waiting"), found.get("given_out"), found.get("workers"), used["used"], used["most"]
-        )
+    (found,) = (*_asked(address, _FACTS)[0], {})[:1]
+    return QueueFacts(found.get("waiting"), found.get("given_out"), found.get("workers"), used["used"], used["most"])
 
 
 def _prepare(address: PostgresAddress) -> None:

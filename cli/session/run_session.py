@@ -37,13 +37,13 @@ from checkpoints.sentences import LEFT_OUT
 from checkpoints.states import State, states_where
 from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
 from cli.output.item_files import OutputFile
-from cli.session.control_client import ourselves
-from cli.session.control_commands import serve_control
+from cli.session.control_client import serve_control
 from cli.session.events import RunReaders
 from cli.session.journal import (
     BillingTaken,
     describe_pacing,
     locked,
+    ourselves,
     refuse_ended,
     require_undoable,
     store_policy,
@@ -77,7 +77,7 @@ from cli.show.preview import (
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
-from cli.terminal.exits import CommandRefused, Exit, JournalLost, NothingSent, exit_of
+from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
@@ -443,7 +443,13 @@ class RunSession:
         except JournalError as error:
             if not self._lost:
                 raise
-            raise JournalLost(self._lost, self._run.name) from error
+            raise CommandRefused(
+                "{why}. Nothing is sent without it. Once it can be written again, {command} looks up in the billing "
+                "what was under way, and goes on",
+                Exit.STOPPED,
+                why=self._lost,
+                command=command_line("resume", self._run.name),
+            ) from error
         # A worker takes it up at once, and finds nobody working on it.
         return await hand_in(self._run, self._journal)
 

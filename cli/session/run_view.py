@@ -100,8 +100,6 @@ class RunView(RunSummary):
     queued: QueuedRun | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    # ---- where it stands ----
-
     @property
     def is_held(self) -> bool:
         """Whether a process works on it."""
@@ -152,8 +150,6 @@ class RunView(RunSummary):
         """The profile of settings that the run was begun by."""
         return badge_of(self.run.parameters)
 
-    # ---- its rows ----
-
     @property
     def rows(self) -> int:
         """All of its rows; a corrected one is counted once, and what a run that has ended never sent is none."""
@@ -186,8 +182,6 @@ class RunView(RunSummary):
         pace = self.per_second
         return self.totals.count_where(open=True) / pace if pace and self.run.frozen_at else None
 
-    # ---- among the runs of all billings ----
-
     @property
     def group(self) -> FleetGroup:
         """Where it stands in the list."""
@@ -200,21 +194,21 @@ class RunView(RunSummary):
     @property
     def needs(self) -> Sequence[Need]:
         """What a person has to see to."""
-        return [] if self.run.purged_at or self.is_discarded else list(self._needs())
-
-    def _needs(self) -> Iterator[Need]:
-        run, totals = self.run, self.totals
+        run, totals, found = self.run, self.totals, list[Need]()
+        if run.purged_at or self.is_discarded:
+            return found
         if manual := totals.count(State.MANUAL):
-            yield Need("decide", manual, counted("{n} row to decide on", "{n} rows to decide on", manual))
+            found.append(Need("decide", manual, counted("{n} row to decide on", "{n} rows to decide on", manual)))
         if run.ended_at:
-            return
+            return found
         if rejected := totals.count(State.REJECTED):
-            yield Need("rejected", rejected, counted("{n} row rejected", "{n} rows rejected", rejected))
+            found.append(Need("rejected", rejected, counted("{n} row rejected", "{n} rows rejected", rejected)))
         if totals.refused:
             refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
-            yield Need("refused", totals.refused, refused)
+            found.append(Need("refused", totals.refused, refused))
         if not self.is_held and not self.has_ended and run.paused_at is None:
-            yield from self._needs_somebody(totals.count_where(open=True))
+            found += self._needs_somebody(totals.count_where(open=True))
+        return found
 
     def _needs_somebody(self, left: int) -> Iterator[Need]:
         run, note = self.run, self.note

@@ -34,12 +34,12 @@ from cli.session.which_billing import (
     check_identity,
     check_target,
     is_at,
-    is_missed,
     journal_place,
     of_another,
     target_among,
 )
 from cli.settings.flags import Consent
+from cli.settings.places import OF_BILLING, journals_in
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -180,9 +180,6 @@ class Session(Invocation):
         return build(spec, self.gateway, parameters_of(spec, own), input_of_parameters(run.parameters))
 
 
-# ---- opening ----------------------------------------------------------------------------------------------------
-
-
 @asynccontextmanager
 async def open_session(
     told: Invocation, journal: Journal | None = None, *, of: Run | None = None
@@ -226,7 +223,13 @@ async def own_journal(settings: Settings) -> JournalAddress:
 
     Raises what `open_billing` and `journal_place` raise.
     """
-    if await anyio.to_thread.run_sync(is_missed, settings):
+    where = settings.journal.value.path
+
+    def is_missed() -> bool:
+        # It has none at its default place, and others are there.
+        return settings.journal.origin == OF_BILLING and not where.exists() and bool(journals_in(where.parent))
+
+    if await anyio.to_thread.run_sync(is_missed):
         async with open_billing(settings) as billing:
             return await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)
     return settings.journal.value
@@ -292,9 +295,6 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
             leads=leads,
         )
     return one
-
-
-# ---- parameters of a run ----------------------------------------------------------------------------------------
 
 
 def how_often(run: Run) -> Repeat:

@@ -8,7 +8,6 @@ import errno
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -84,9 +83,9 @@ class Credentials:
             return ""
 
     def require(self, table: str) -> None:
-        """Raise `SettingsRefused` for a credential of the table that could not be read."""
+        """Raise `SettingsRefused` for what of the table, or of this key, could not be read."""
         for key, why in self.unread.items():
-            if key.startswith(f"{table}."):
+            if key == table or key.startswith(f"{table}."):
                 raise SettingsRefused(why)
 
     def origin(self, key: str, place: str) -> str:
@@ -134,39 +133,24 @@ class _Unread(SaidError):
     """Raised when a credential cannot be read; the text says why, and what to do."""
 
 
-# ---- the key of vaults --------------------------------------------------------------------------------------------
+def vault_key_of(given: Hidden, folder: Path, place: str, hidden: Credentials) -> Secret:
+    """The keys that a settings file in `folder` names; why they cannot be read is among what `hidden` has not read.
 
-
-@dataclass(frozen=True, slots=True)
-class VaultKeyText:
-    """The text of the keys, empty where none is set; or why it could not be read."""
-
-    text: Secret = field(default_factory=Secret)
-    trouble: Said | None = None
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The keys, which must never be shown."""
-        return tuple(self.text.reveal().split())
-
-
-NO_KEY: Final = VaultKeyText()
-
-
-def vault_key_of(given: Hidden, folder: Path, place: str, hidden: Credentials) -> VaultKeyText:
-    """The keys that a settings file in `folder` names. Raises `SettingsRefused` for a wrong name of a credential."""
+    Raises `SettingsRefused` for a wrong name of a credential.
+    """
     if not isinstance(given, str):
-        text = hidden.text(VAULT_KEY, given)
-        return VaultKeyText(Secret(text), hidden.unread.get(VAULT_KEY))
+        return Secret(hidden.text(VAULT_KEY, given))
     path = folder / in_full(given)
     try:
         content = read_found(FoundFile(path, said("the file of keys"), is_secret=True))
         if content is not None:
-            return VaultKeyText(Secret(content.decode(errors="replace")))
-        reason = os.strerror(errno.ENOENT)
+            return Secret(content.decode(errors="replace"))
+        why = os.strerror(errno.ENOENT)
     except OSError as error:
-        reason = reason_of(error)
+        why = reason_of(error)
     except SettingsRefused as error:
-        return VaultKeyText(trouble=said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=text_of(error)))
-    why = said("{file} cannot be read: {reason}", file=printable(path), reason=reason)
-    return VaultKeyText(trouble=said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=why))
+        hidden.unread[VAULT_KEY] = said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=text_of(error))
+        return Secret()
+    why = said("{file} cannot be read: {reason}", file=printable(path), reason=why)
+    hidden.unread[VAULT_KEY] = said("{place}: {key}: {why}", place=place, key=VAULT_KEY, why=why)
+    return Secret()

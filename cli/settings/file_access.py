@@ -146,9 +146,6 @@ def user_name(user: int) -> str:
         return said("user {number}", number=user)
 
 
-# ---- readable by others -----------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Exposed:
     """Files that others on this machine can read or write: what they hold, and the command that closes them."""

@@ -26,9 +26,6 @@ EARLIER: Final = said("Earlier runs")
 ASIDE: Final = "Extras"
 
 
-# ---- how an option is stated --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Option:
     """A row of the table: how an option is typed, and the variable and the key of the settings file that give it.
@@ -156,9 +153,6 @@ def _parameters(group: type[Any], part: Part | None = None) -> list[inspect.Para
     return found
 
 
-# ---- the connection -----------------------------------------------------------------------------------------------
-
-
 RunName = Annotated[str, argument("RUN", "The run's short name, as `status` lists it.")]
 RunNameOrNone = Annotated[str | None, argument("RUN", "The run's short name, as `status` lists it.")]
 
@@ -251,9 +245,6 @@ ApiFlags = Annotated[Flags, Part("api_url", "timeout", "config", "profile")]
 """Those of a command that asks the billing's REST API alone."""
 
 
-# ---- consent, hand-in, recording ----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Consent:
     """The consent given in advance."""
@@ -308,9 +299,6 @@ ChangedDeclaration = Annotated[
         EARLIER,
     ),
 ]
-
-
-# ---- what was typed -----------------------------------------------------------------------------------------------
 
 
 def typed(context: typer.Context) -> dict[str, str]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
-from billing.secret import Secret, credentials
+from billing.secret import NO_SECRET, Secret, credentials
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
 from checkpoints.journal_file import network_of
-from cli.settings.credentials import NO_KEY, Credentials, Hidden, VaultKeyText, vault_key_of
+from cli.settings.credentials import Credentials, Hidden, vault_key_of
 from cli.settings.file_access import Exposed, FoundFile, exposed, read_found
 from cli.settings.flags import Flags, Option, options_of
 from cli.settings.places import (
@@ -23,6 +23,7 @@ from cli.settings.places import (
     credentials_in,
     in_full,
     journal_of_billing,
+    name_of_billing,
     named_journal,
     passwords_in,
     refuse_typed_password,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from billing.api.client import ClientSettings
     from jobs.catalogue.catalogue import Catalogue
     from jobs.catalogue.declaration import Declaration
-
-
-# ---- the declarations that the settings name ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,6 @@ def _read(path: Path, origin: str, taken: Container[str]) -> "Declaration":
     return read_declaration(path, content, taken)
 
 
-# ---- settings -----------------------------------------------------------------------------------------------------
-
-
 Value_co = TypeVar("Value_co", covariant=True)
 
 BUILT_IN: Final = said("built in")
@@ -116,7 +111,7 @@ class Settings:
     journal: SettingValue[JournalAddress]
     timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
     language: SettingValue[str] = SettingValue(ENGLISH, BUILT_IN)
-    vault_key: SettingValue[VaultKeyText] = SettingValue(NO_KEY, BUILT_IN)
+    vault_key: SettingValue[Secret] = SettingValue(NO_SECRET, BUILT_IN)
     hidden: Credentials = field(default_factory=Credentials)
     letterhead: Letterhead = field(default_factory=Letterhead)
     hooks: HookSettings = field(default_factory=HookSettings)
@@ -155,7 +150,8 @@ class Settings:
         of_hooks = chain.from_iterable(hook.secrets for hook in self.hooks.all)
         revealed = (value.reveal() for value in values)
         return frozenset(
-            {*revealed, *of_headers, *of_addresses, *of_journal, *self.vault_key.value.words, *of_hooks} - {""}
+            {*revealed, *of_headers, *of_addresses, *of_journal, *self.vault_key.value.reveal().split(), *of_hooks}
+            - {""}
         )
 
     @property
@@ -222,9 +218,6 @@ class Settings:
         )
 
 
-# ---- from flag, variable, file and default -----------------------------------------------------------------------
-
-
 SETTINGS: Final[Mapping[str, Option]] = {
     **{name: row for name, row in options_of(Flags).items() if row.key},
     # A language is taken before flags are read, and a key is typed nowhere.
@@ -258,6 +251,12 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     if database.of_file and not Dsn(database.value).on_server:
         # Relative to the file; a bare name would be an alias of the engine's.
         database = replace(database, value=str(path.parent.absolute() / database.value))
+    vault_key = choose("vault_key")
+    keys = (
+        vault_key_of(vault_key.value, path.parent, vault_key.origin, hidden)
+        if vault_key.of_file
+        else Secret(str(vault_key.value))
+    )
     password, charset = choose("database_password"), choose("database_charset")
     try:
         charset = replace(charset, value=charset_named(charset.value))
@@ -281,7 +280,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         database_charset=charset,
         journal=journal,
         timeout=_timeout(choose("timeout")),
-        vault_key=_vault_key(choose("vault_key"), path.parent, hidden),
+        vault_key=SettingValue(keys, hidden.origin("vault_key", vault_key.origin)),
         language=_language(choose("language"), environment),
         letterhead=found.report,
         hooks=hooks_of(found.hooks, path.parent, choose.origin, hidden),
@@ -369,17 +368,14 @@ def _is_taken(here: Path, profile: SettingsProfile | None, beside: Path) -> bool
         return True
     if any(beside / in_full(one.journal) == here for one in profile.listed.values() if one.journal):
         return False
-    profile.refuse_found_journal(here)
+    if len({name_of_billing(one.address) for one in profile.listed.values() if one.address}) > 1:
+        raise SettingsRefused(
+            "{journal} lies in the working folder, and all profiles of settings would take it, though they are "
+            "different billings. Say in the one whose journal it is: {key}; or move it away",
+            journal=printable(here),
+            key=f'journal = "{here.name}"',
+        )
     return True
-
-
-def _vault_key(chosen: SettingValue[Hidden], folder: Path, hidden: Credentials) -> SettingValue[VaultKeyText]:
-    if not chosen.value:
-        return SettingValue(NO_KEY, BUILT_IN)
-    if not chosen.of_file:
-        return SettingValue(VaultKeyText(Secret(str(chosen.value))), chosen.origin)
-    read = vault_key_of(chosen.value, folder, chosen.origin, hidden)
-    return SettingValue(read, hidden.origin("vault_key", chosen.origin))
 
 
 def _language(chosen: SettingValue[str], environment: Mapping[str, str]) -> SettingValue[str]:
@@ -400,16 +396,10 @@ def _timeout(chosen: SettingValue[float | str]) -> SettingValue[float]:
     # Checked here and not by the flag, whose help would show the range in a column that narrows all others.
     seconds, most = float(chosen.value), Quantity(_LONGEST_TIMEOUT)
     # NaN compares false with everything.
-    if chosen.of_file and not 0 < seconds <= _LONGEST_TIMEOUT:
+    if not SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
         raise SettingsRefused(
-            "{place}: api.timeout: {given} are not seconds above 0 and up to {most}",
+            "{place}: {given} is not a valid time-out: give seconds, from {least} up to {most}",
             place=chosen.origin,
-            given=f"{seconds:g}",
-            most=most,
-        )
-    if not chosen.of_file and not SHORTEST_TIMEOUT <= seconds <= _LONGEST_TIMEOUT:
-        raise SettingsRefused(
-            "--timeout {given}: give seconds, from {least} up to {most}",
             given=f"{seconds:g}",
             least=f"{SHORTEST_TIMEOUT:g}",
             most=most,

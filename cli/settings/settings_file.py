@@ -119,16 +119,6 @@ class SettingsProfile:
                     flag=setting(PROFILE, name),
                 )
 
-    def refuse_found_journal(self, path: Path) -> None:
-        """Raise `SettingsRefused` for a journal of the working folder, which several billings would share."""
-        if len({name_of_billing(one.address) for one in self.listed.values() if one.address}) > 1:
-            raise SettingsRefused(
-                "{journal} lies in the working folder, and all profiles of settings would take it, though they "
-                "are different billings. Say in the one whose journal it is: {key}; or move it away",
-                journal=printable(path),
-                key=f'journal = "{path.name}"',
-            )
-
 
 @dataclass(frozen=True)
 class SettingsFile:

@@ -28,9 +28,6 @@ def key(help_: str, default: str = "–") -> msgspec.Meta:
     return msgspec.Meta(description=help_, extra={"default": default})
 
 
-# ---- the tables of hooks ------------------------------------------------------------------------------------------
-
-
 HOLD_SECONDS: Final = 60.0
 """For how long a run is held before that is told, unless set otherwise."""
 
@@ -190,9 +187,6 @@ def _refused(key: str, place: Callable[[str], str], why: str) -> SettingsRefused
     return SettingsRefused("{place}: {key}: {what}", place=place(key), key=key, what=why)
 
 
-# ---- the table [metrics] ------------------------------------------------------------------------------------------
-
-
 _LAST_PORT: Final = 65_535
 
 
@@ -234,9 +228,6 @@ def metrics_of(table: MetricsTable, folder: Path, place: Callable[[str], str]) -
         raise _refused("metrics.file", place, said("it names no file"))
     # A path in the file is relative to the file, as that of the journal is.
     return MetricsSettings((folder / in_full(table.file)).absolute(), table.port)
-
-
-# ---- all tables ---------------------------------------------------------------------------------------------------
 
 
 PROFILE: Final = "profile"

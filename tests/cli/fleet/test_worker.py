@@ -283,7 +283,7 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
     assert isinstance(wait, int)
     assert 3.9 * 3600 < wait < 5.1 * 3600
     # Who hands it in again means now.
-    assert "was handed in before" in (await shared.cli("resume", run, "--detach", "--hours", "always")).words
+    assert "was handed in before" in (await shared.cli("resume", run, "--detach", "--hours", "always")).out
     async with working(shared.cli) as worker:
         await worker.said(f"{run}: done")
 
