@@ -21,7 +21,7 @@ from aiohttp import web
 
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.session.door import Door, DoorLimits
+from cli.session.door import DoorLimits, serve_clients
 from cli.session.events import LiveRun, OpenReader, RunBegan, RunEnded, RunEvent, RunReader
 from cli.settings.tables import MetricsSettings
 from cli.terminal.texts import printable, reason_of
@@ -105,7 +105,7 @@ def _escaped(text: str) -> str:
 LOOPBACK: Final = "127.0.0.1"
 HOSTS: Final = frozenset({LOOPBACK, "localhost"})
 PATH: Final = "/metrics"
-LIMITS: Final = DoorLimits(clients=8, idle=60.0, unread=5.0, ending=1.0)
+LIMITS: Final = DoorLimits(clients=8)
 
 log = structlog.get_logger(__name__)
 
@@ -124,7 +124,7 @@ async def serve_metrics(port: int, text: Callable[[], str]) -> None:
     listening.setblocking(False)  # noqa: FBT003 - the socket's own signature
     log.info("metrics are served", address=f"http://{LOOPBACK}:{listening.getsockname()[1]}{PATH}")
     try:
-        await Door(listening, metrics_application(text), LIMITS).serve()
+        await serve_clients(listening, metrics_application(text), LIMITS)
     finally:
         listening.close()
 

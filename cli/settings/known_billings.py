@@ -90,8 +90,8 @@ def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownB
     listed = profiles_in(settings.file) if settings.file else []
     profiles: dict[str, list[str]] = {}
     for one in listed:
-        if one.address:
-            profiles.setdefault(name_of_billing(one.address), []).append(one.badge.profile)
+        if one.billing:
+            profiles.setdefault(one.billing, []).append(one.badge.profile)
     journal = settings.journal
     if settings.profile is not None or not (journal.of_file or journal.origin in _DEFAULTS):
         return KnownBillings(profiles, (journal.value,))

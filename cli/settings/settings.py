@@ -23,7 +23,6 @@ from cli.settings.places import (
     credentials_in,
     in_full,
     journal_of_billing,
-    name_of_billing,
     named_journal,
     passwords_in,
     refuse_typed_password,
@@ -368,7 +367,7 @@ def _is_taken(here: Path, profile: SettingsProfile | None, beside: Path) -> bool
         return True
     if any(beside / in_full(one.journal) == here for one in profile.listed.values() if one.journal):
         return False
-    if len({name_of_billing(one.address) for one in profile.listed.values() if one.address}) > 1:
+    if len({one.billing for one in profile.listed.values()} - {""}) > 1:
         raise SettingsRefused(
             "{journal} lies in the working folder, and all profiles of settings would take it, though they are "
             "different billings. Say in the one whose journal it is: {key}; or move it away",

@@ -48,8 +48,9 @@ class ListedProfile:
     own: Table
     merged: Table
     address: str
-    """The address of its billing, "" without one, as the name of its journal."""
+    """The address of its billing, as the file has it, "" without one; so are the names of its journal and billing."""
     journal: str
+    billing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,7 @@ class SettingsProfile:
     def profile_at(self, address: str) -> str:
         """The profile whose billing is at this address, "" where none is."""
         wanted = name_of_billing(address)
-        found = (name for name, one in self.listed.items() if one.address and name_of_billing(one.address) == wanted)
-        return next(found, "")
+        return next((name for name, one in self.listed.items() if one.billing == wanted), "")
 
     def refuse_another(self, what: str, given: str, origin: str, own: str | None) -> None:
         """Raise `SettingsRefused` where a flag or a variable names another billing than the profile does."""
@@ -106,8 +106,7 @@ class SettingsProfile:
         if journal.is_shared:
             return
         for name, other in others.items():
-            address = self.listed[name].address
-            another = api_url and address and name_of_billing(address) != name_of_billing(api_url)
+            another = api_url and self.listed[name].billing not in {"", name_of_billing(api_url)}
             if another and journal.path.resolve() == other.path.resolve():
                 raise SettingsRefused(
                     "{origin}: {journal} is the journal of the profile of settings {other}, which is another "
@@ -143,7 +142,9 @@ class SettingsFile:
             own = {key: value for key, value in table.items() if key not in PROFILE_KEYS}
             badge = Badge(name, " ".join(head.name.split()), production)
             merged = _laid_over(self.common, own)
-            found[name] = ListedProfile(badge, own, merged, _value(merged, "api.url"), _value(merged, "journal"))
+            address = _value(merged, "api.url")
+            billing = name_of_billing(address) if address else ""
+            found[name] = ListedProfile(badge, own, merged, address, _value(merged, "journal"), billing)
         return found
 
     def place(self, key: str, *, name: str = "") -> str:
@@ -255,7 +256,7 @@ class SettingsFile:
                 file = _value(one.merged, key)
                 is_shared = is_postgres(file) or (key == "metrics.file" and "{run}" in file)
                 if file and one.address and not is_shared:
-                    users.setdefault(file, {}).setdefault(name_of_billing(one.address), name)
+                    users.setdefault(file, {}).setdefault(one.billing, name)
             for file, by_billing in users.items():
                 if len(by_billing) > 1:
                     first, *_, last = by_billing.values()
@@ -273,10 +274,10 @@ class SettingsFile:
         seen: dict[tuple[str, str], tuple[str, str]] = {}
         for name, one in self.profiles.items():
             database = _value(one.merged, "database.address")
-            if not (is_postgres(one.journal) and database and one.address):
+            if not (is_postgres(one.journal) and database and one.billing):
                 continue
-            first, other = seen.setdefault((one.journal, database), (name, one.address))
-            if name_of_billing(other) != name_of_billing(one.address):
+            first, other = seen.setdefault((one.journal, database), (name, one.billing))
+            if other != one.billing:
                 raise SettingsRefused(
                     "{place}: the profiles of settings {first} and {last} have one database, so they are one "
                     "billing by two addresses. A journal tells billings apart by the address: keep one of them",
