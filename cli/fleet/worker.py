@@ -105,31 +105,28 @@ _BRIEF: Final = 120
 """Characters of the reason for which a run waits: what its process advises a person, the worker does by itself."""
 
 
-class RunClosing(msgspec.Struct, frozen=True):
-    """What the closing object of `resume --json` says of how the run came out."""
+class ProcessEnd(msgspec.Struct, frozen=True):
+    """How a process has ended: its exit code, negative for a signal, the last that it said, and its closing.
 
+    That is the object of `resume --json`, empty where the process could not print it.
+    """
+
+    code: int = 0
+    tail: str = ""
     calls: int = 0
     stopped: str | None = None
     stopped_by: str | None = None
     again_in: float | None = None
     error: str | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class ProcessEnd:
-    """How a process has ended: its exit code, negative for a signal, its closing, and the last that it said."""
-
-    code: int
-    closing: RunClosing
-    said: str
-
     def why(self, limit: int = 300) -> str:
         """Why the run did not come to its end, also where its process could not say it: in its first sentence."""
         if self.code == Exit.DONE:
             return said("its process ended with exit code 0, and rows of the run are still open")
-        lines = (self.closing.stopped or self.closing.error or self.said).splitlines()
+        of_closing = self.stopped or self.error
+        lines = (of_closing or self.tail).splitlines()
         # Where it printed no closing, what it complains of stands among the last lines; else the last one says why.
-        complained = (line for line in lines if self.closing.error or self.closing.stopped or line.startswith("✗ "))
+        complained = (line for line in lines if of_closing or line.startswith("✗ "))
         if told := printable(next(complained, "".join(lines[-1:])), limit):
             return told
         if self.code < 0:
@@ -141,13 +138,6 @@ def _send(process: Process, number: signal.Signals) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
-
-
-async def _read(stream: ByteReceiveStream | None, found: bytearray) -> None:
-    """All that comes; of more than `_LONGEST` bytes the rest is read and left out."""
-    if stream is not None:
-        async for part in stream:
-            found += part[: _LONGEST - len(found)]
 
 
 async def _keep_tail(stream: ByteReceiveStream | None, tail: deque[str]) -> None:
@@ -413,7 +403,7 @@ class FleetWorker:
         own = {name: str(typed[name]) for name in TYPED if name in typed} if isinstance(typed, dict) else {}
         ended = await self._finished(run, self._words(run, profile, own))
         log.debug("a run has come back", run=run, exit=ended.code, why=ended.why())
-        tries = 0 if ended.closing.calls else self._tries.pop(run, 0)
+        tries = 0 if ended.calls else self._tries.pop(run, 0)
         wait = await self._wait_after(found, profile, ended, tries)
         if wait is None:
             return None
@@ -428,7 +418,7 @@ class FleetWorker:
             if wait
             else said("{run}: handed back", run=run)
         )
-        waits_for_hours = ended.code == Exit.STOPPED and ended.closing.again_in is not None
+        waits_for_hours = ended.code == Exit.STOPPED and ended.again_in is not None
         return Again(wait, aside if waits_for_hours else None)
 
     async def _finished(self, run: str, words: Sequence[str]) -> ProcessEnd:
@@ -447,16 +437,17 @@ class FleetWorker:
             tail, text = deque[str](maxlen=_LINES), bytearray()
             async with process, anyio.create_task_group() as group:
                 group.start_soon(_keep_tail, process.stderr, tail)
-                await _read(process.stdout, text)
+                if process.stdout is not None:
+                    async for part in process.stdout:
+                        # Of more than is kept, the rest is read and left out.
+                        text += part[: _LONGEST - len(text)]
                 code = await process.wait()
         finally:
             del self._processes[run]
-        try:
-            closing = msgspec.json.decode(text, type=RunClosing)
-        except msgspec.DecodeError:
-            # It could not print one.
-            closing = RunClosing()
-        return ProcessEnd(code, closing, "\n".join(tail))
+        closing = ProcessEnd()
+        with suppress(msgspec.DecodeError):
+            closing = msgspec.json.decode(text, type=ProcessEnd)
+        return msgspec.structs.replace(closing, code=code, tail="\n".join(tail))
 
     async def _wait_after(self, run: Run, profile: str, ended: ProcessEnd, tries: int) -> float | None:
         """Seconds until the run is tried again, None where it has ended or a person has to look at it first."""
@@ -491,14 +482,14 @@ class FleetWorker:
 def _seconds_until_again(ended: ProcessEnd, tries: int) -> float | None:
     backoff = min(2.0**tries, _LONGEST_WAIT)
     match ended.code:
-        case Exit.STOPPED if ended.closing.stopped_by != StopKind.BUDGET:
-            again_in = ended.closing.again_in
+        case Exit.STOPPED if ended.stopped_by != StopKind.BUDGET:
+            again_in = ended.again_in
             return backoff if again_in is None else again_in + _SOON
         case Exit.INTERRUPTED:
             return 0.0
-        case Exit.REFUSED if ended.closing.again_in is not None:
+        case Exit.REFUSED if ended.again_in is not None:
             # Another process has the run, or another machine its billing.
-            return ended.closing.again_in
+            return ended.again_in
         case Exit.DONE | Exit.REFUSED | Exit.FAULT:
             return backoff if tries < _TRIES else None
         case code if code < 0:
