@@ -136,7 +136,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing
         )
         if told.hand_in:
-            from cli.fleet.hand_in import refuse_files_of
+            from cli.session.queue import refuse_files_of
 
             refuse_files_of(order.kind)
         if save is not None:

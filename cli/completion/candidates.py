@@ -262,7 +262,7 @@ def _settings_of(typed: Typed) -> "Settings | None":
 def _profiles(typed: Typed) -> Iterator[Candidate]:
     """The profiles of settings of the file that the line names; none where it cannot be read."""
     from cli.settings.places import in_full  # noqa: PLC0415 - as above
-    from cli.settings.settings_file import profiles_in  # noqa: PLC0415 - as above
+    from cli.settings.settings import profiles_in  # noqa: PLC0415 - as above
 
     with suppress(CommandRefused, OSError):
         for one in profiles_in(in_full(typed.given.get("--config", SETTINGS_FILE))):

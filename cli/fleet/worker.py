@@ -43,8 +43,7 @@ from cli.session.journal import open_existing, ourselves, unfinished
 from cli.session.queue import NOTE, TASK, TYPED, WorkerSession, at_work, open_queue, queue_name
 from cli.settings.flags import Flags
 from cli.settings.known_billings import profile_among
-from cli.settings.settings import Settings, load
-from cli.settings.settings_file import profiles_in
+from cli.settings.settings import Settings, load, profiles_in
 from cli.terminal.exits import Exit, SettingsRefused
 from cli.terminal.texts import duration, printable
 from engine.pacing.holds import StopKind

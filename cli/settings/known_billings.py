@@ -24,8 +24,7 @@ from cli.settings.places import (
     state_folder,
     without_credentials,
 )
-from cli.settings.settings import Settings
-from cli.settings.settings_file import has_default_profile, profiles_in
+from cli.settings.settings import Settings, has_default_profile, profiles_in
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import badge_of
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting

@@ -15,8 +15,7 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 
 from billing.secret import NO_SECRET, Secret
-from cli.settings.credentials import Credential, Credentials, Hidden
-from cli.settings.file_access import FoundFile
+from cli.settings.file_access import Credential, Credentials, FoundFile, Hidden
 from cli.settings.places import credentials_in, in_full
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import CHARSET, TIMEOUT, USER
