@@ -730,8 +730,12 @@ class RunSession:
             # Sending began before the list was complete: there was no preview that has shown the refusals.
             first = await first_refusals(run, self._journal)
             self._screen.result(refused_rows(first, totals.refused, refused_export(run)), good=False)
-        why = printable(str(closing.stopped or "nothing is left to send"))
-        log.info("ended", exit=int(code), calls=progress.calls, why=why)
+        log.info(
+            "ended",
+            exit=int(code),
+            calls=progress.calls,
+            why=printable(str(closing.stopped or "nothing is left to send")),
+        )
         screen = await show_closing(closing, run, self._journal)
         self._screen.result(screen, good=code is Exit.DONE and accountants_list(run, totals) is None)
         if finished.shown is not None:
