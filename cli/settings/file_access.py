@@ -90,20 +90,14 @@ class FoundFile:
 
     def check_mode(self, mode: int) -> None:
         """Raise `SettingsRefused` for a mode by which too many may write the file."""
-        slots = {"what": self.what, "file": printable(self.path)}
-        if mode & stat.S_IWOTH:
-            command = _command("chmod", "go-w" if self.is_run else "o-w", [self.path])
+        of_group = self.is_run and mode & stat.S_IWGRP
+        if mode & stat.S_IWOTH or of_group:
             raise SettingsRefused(
-                "everybody may write {what} {file}: it is not taken. Look at what it says, and close it:\n{command}",
-                command=command,
-                **slots,
-            )
-        if self.is_run and mode & stat.S_IWGRP:
-            command = _command("chmod", "go-w", [self.path])
-            raise SettingsRefused(
-                "its group may write {what} {file}: it is not taken. Look at what it says, and close it:\n{command}",
-                command=command,
-                **slots,
+                "{who} may write {what} {file}: it is not taken. Look at what it says, and close it:\n{command}",
+                who=said("everybody") if mode & stat.S_IWOTH else said("its group"),
+                what=self.what,
+                file=printable(self.path),
+                command=_command("chmod", "go-w" if self.is_run else "o-w", [self.path]),
             )
 
 
@@ -167,33 +161,21 @@ class Exposed:
 
 def exposed(settings_file: Path | None, journal: Path, *, holds_secrets: bool) -> Iterator[Exposed]:
     """Of the settings file, where it `holds_secrets`, and the journal with what is beside it, those that are open."""
+
+    def do(file: str, modes: Iterable[int]) -> Said:
+        may_write = any(mode & _OTHERS_MAY_WRITE for mode in modes)
+        return said("read and write {file}", file=file) if may_write else said("read {file}", file=file)
+
     if settings_file is not None and holds_secrets and (mode := _open_mode(settings_file)):
-        file = printable(settings_file)
-        yield Exposed(
-            said("others on this machine can read and write {file}, which holds secrets of the billing", file=file)
-            if mode & _OTHERS_MAY_WRITE
-            else said("others on this machine can read {file}, which holds secrets of the billing", file=file),
-            _command("chmod", "600", [settings_file]),
-        )
+        can = do(printable(settings_file), [mode])
+        holds = said("others on this machine can {do}, which holds secrets of the billing", do=can)
+        yield Exposed(holds, _command("chmod", "600", [settings_file]))
     family = [journal.with_name(f"{journal.name}{ending}") for ending in _BESIDE_A_JOURNAL]
     family += [copy for ending in _CONVERTED for copy in kept_copies(journal.with_name(f"{journal.name}{ending}"))]
-    modes = {path: mode for path in family if (mode := _open_mode(path))}
-    if modes:
-        name = printable(journal)
-        yield Exposed(
-            said(
-                "others on this machine can read and write the journal {journal} or what is beside it: names, "
-                "amounts and what was sent",
-                journal=name,
-            )
-            if any(mode & _OTHERS_MAY_WRITE for mode in modes.values())
-            else said(
-                "others on this machine can read the journal {journal} or what is beside it: names, amounts and what "
-                "was sent",
-                journal=name,
-            ),
-            _command("chmod", "600", modes),
-        )
+    if modes := {path: mode for path in family if (mode := _open_mode(path))}:
+        can = do(said("the journal {journal} or what is beside it", journal=printable(journal)), modes.values())
+        holds = said("others on this machine can {do}: names, amounts and what was sent", do=can)
+        yield Exposed(holds, _command("chmod", "600", modes))
 
 
 def _open_mode(path: Path) -> int:
