@@ -123,18 +123,12 @@ def _why(run: Run, other: str, name: str) -> str:
             run=other,
             program=PROGRAM,
         )
-    if other == run.name:
-        return said(
-            "process {process} works on run {run} with another copy of this journal: two copies would enter the same "
-            "rows twice",
-            process=process,
-            run=other,
-        )
+    what = said("another copy of this journal") if other == run.name else said("another journal")
     return said(
-        "process {process} sends run {run} to this billing with another journal: two journals would enter the same "
-        "rows twice",
+        "process {process} works on run {run} of this billing with {what}: the same rows would be entered twice",
         process=process,
         run=other,
+        what=what,
     )
 
 

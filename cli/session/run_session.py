@@ -245,25 +245,18 @@ async def _replace_unstarted(run: Run, new: NewRun, journal: Journal) -> None:
     """Refuse a run that is already under way; discard one that was never approved and whose file has changed."""
     same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
     holder, left = await journal.holder(run), (await journal.totals(run)).count_where(open=True)
-    if same and holder:
-        raise CommandRefused(
-            counted(
-                "run {run} is doing just this at this moment ({holder}): {n} row left",
-                "run {run} is doing just this at this moment ({holder}): {n} rows left",
-                left,
-                run=run.name,
-                holder=holder.sentence,
-            )
-        )
     command = command_line("resume", run.name)
-    if same and run.approved_at:
+    if same and (holder or run.approved_at):
+        then = said("Go on with it: {command}", command=command)
+        if holder:
+            then = said("Wait for it: at this moment {holder} works on it", holder=holder.sentence)
         raise CommandRefused(
             counted(
-                "run {run} has begun just this and is not at its end: {n} row left.\nGo on with it: {command}",
-                "run {run} has begun just this and is not at its end: {n} rows left.\nGo on with it: {command}",
+                "run {run} has begun just this and is not at its end: {n} row left.\n{then}",
+                "run {run} has begun just this and is not at its end: {n} rows left.\n{then}",
                 left,
                 run=run.name,
-                command=command,
+                then=then,
             )
         )
     if same and left:
