@@ -63,7 +63,7 @@ from cli.terminal.language import ENGLISH, LANGUAGES, OPTION, VARIABLE, system_l
 from cli.terminal.layout import Badge
 from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL, TIMEOUT, VAULT_KEY, printable, reason_of
 from engine.errors import nearest
-from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind
+from jobs.spec.toml_places import KeyRefused, Kind, Toml, as_kind, check_known
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
 from texts.said import Quantity, said, text_of
 
@@ -217,31 +217,19 @@ class SettingsFile:
                 raise self.refused(f"{key}.name", said("it has characters that nobody can type"))
         own = {f"{PROFILE}.{name}": one.own for name, one in self.profiles.items()}
         for prefix, part in {} if only_heads else {"": self.common, **own}.items():
-            self._refuse_unknown(part, f"{prefix}." if prefix else "")
             self._checked(part, SettingsTables, prefix)
 
     def _checked(self, table: Table, kind: type[Kind], prefix: str) -> Kind:
         try:
+            for name in KNOWN if kind is SettingsTables else ():
+                inside, known = table.get(name) if name else table, KNOWN[name]
+                if isinstance(inside, Mapping):
+                    # A profile has a name, and no other profiles.
+                    of_profile = KNOWN[f"{PROFILE}.NAME"] if prefix and not name else known
+                    check_known((name,) if name else (), inside, of_profile)
             return as_kind({one: table[one] for one in table if kind is not ProfileHead or one in PROFILE_KEYS}, kind)
         except KeyRefused as error:
             raise self.refused(".".join(map(str, filter(None, (prefix, *error.way)))), text_of(error)) from error
-
-    def _refuse_unknown(self, content: Table, prefix: str) -> None:
-        for table in KNOWN:
-            inside = content.get(table) if table else content
-            known = KNOWN[f"{PROFILE}.NAME"] if prefix and not table else KNOWN[table]
-            for key in inside if isinstance(inside, Mapping) else ():
-                if key not in known:
-                    name = f"{prefix}{table}.{key}" if table else f"{prefix}{key}"
-                    where = (prefix + table).rstrip(".")
-                    raise SettingsRefused(
-                        "{place}: there is no setting {name!r}{nearest}; {where} has: {known}",
-                        place=self.place(name),
-                        name=printable(name),
-                        nearest=nearest(key, known),
-                        where=f"[{where}]" if where else said("the file"),
-                        known=known,
-                    )
 
     def chosen(self, flag: str | None, environment: Mapping[str, str]) -> SettingsProfile | None:
         """The chosen profile, None for a file without profiles. Raises `SettingsRefused`."""

@@ -61,9 +61,9 @@ NO_NAME = "database.password: a credential has a name of letters"
 NO_CREDENTIALS = ("", "../db", "/etc/shadow", ".db", "a b", "a" * 101, "пароль")
 CHARSETS = {"CP1251": "WIN1251", "windows-1251": "WIN1251", "utf-8": "UTF8", "KOI8-R": "KOI8R"}
 WRONG = [
-    ('[api]\n\nurl = "http://a"\nulr = "x"', "line 4: there is no setting 'api.ulr' (did you mean 'url'?); [api] "),
-    ("jurnal = 'x'", "line 1: there is no setting 'jurnal' (did you mean 'journal'?); the file has: language, "),
-    ("[databse]\nuser = 'x'", "line 1: there is no setting 'databse'"),
+    ('[api]\n\nurl = "http://a"\nulr = "x"', "line 4: api.ulr: there is no key 'ulr' here (did you mean 'url'?); "),
+    ("jurnal = 'x'", "line 1: jurnal: there is no key 'jurnal' here (did you mean 'journal'?); "),
+    ("[databse]\nuser = 'x'", "line 1: databse: there is no key 'databse'"),
     ("[database]\nuser = 5", "line 2: database.user: Expected `str"),
     ("[api]\nform = { hash_key = 5 }", "line 2: api.form: Expected `str | object`, got `int`"),
     ("journal =", "is not TOML: "),
@@ -87,7 +87,7 @@ WRONG = [
     ),
     ('[hooks]\non-end = "https:///x"', "hooks.on-end: it is not an address that begins with http:// or https://"),
     ('[hooks]\nping = "curl"', "hooks.ping: it is not an address that begins with http:// or https://"),
-    ('[hooks]\non-error = "mail"', "there is no setting 'hooks.on-error'"),
+    ('[hooks]\non-error = "mail"', "hooks.on-error: there is no key 'on-error'"),
     ("[hooks]\nhold-seconds = -1", "hooks.hold-seconds: -1 are not seconds from 0 up to 86400"),
     ("[hooks]\nhold-seconds = nan", "hooks.hold-seconds: nan are not seconds from 0 up to 86400"),
     *((f'[database]\ncharset = "{one}"', f"Firebird calls it {name}") for one, name in CHARSETS.items()),
@@ -435,11 +435,11 @@ ONE_DATABASE = f'{PROFILES}[profile.test.database]\naddress = "north/3050:/billi
         (
             "test",
             "[profile.test]\n[profile.other.api]\nulr = 'x'\n",
-            r"line 3: .*ulr' .*'url'.*\[profile.other.api\] has",
+            r"line 3: .*ulr' .*'url'",
         ),
-        ("test", "[profile.test]\njurnal = 'x'\n", r"line 2: .*'journal'\?\); \[profile.test\] has: name, p"),
+        ("test", "[profile.test]\njurnal = 'x'\n", r"line 2: .*'journal'"),
         ("test", "[profile.test.api]\nurl = 5\n", "line 2: profile.test.api.url: Expected `str"),
-        ("test", "[profile.test.profile.x]\n", "there is no setting 'profile.test.profile'"),
+        ("test", "[profile.test.profile.x]\n", "profile.test.profile: there is no key 'profile'"),
         # Profiles of two billings share no file.
         ("test", OF_ALL + PROFILES, "line 1: journal: all.journal would be that of .* test and production"),
         ("test", f"{FIGURES % 'all'}{PROFILES}", "metrics.file: all.prom would be that of"),
