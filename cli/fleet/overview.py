@@ -124,7 +124,7 @@ def _run_object(one: RunView) -> dict[str, object]:
         "target": run.target,
         "profile": one.profile,
         "journal": one.journal,
-        "group": one.group.word,
+        "group": one.group.name.lower(),
         "stage": one.stage,
         "holder": holder and {"host": holder.host, "process": holder.process, "since": one.began_at},
         "queue": queued and queued.facts,
@@ -374,7 +374,7 @@ def _object(fleet: OpenedFleet, view: FleetView) -> dict[str, object]:
         "runs": [_run_object(one) for one in view.runs],
         "sums": {
             "billings": view.sums.billings,
-            "runs": {group.word: number for group, number in view.sums.runs.items()},
+            "runs": {group.name.lower(): number for group, number in view.sums.runs.items()},
             **_progress(view.sums),
         },
     }

@@ -65,7 +65,7 @@ def _entry(one: RunView, language: Language) -> dict[str, object]:
         "billing": printable(one.name),
         "target": printable(run.target),
         "profile": profile_of_run(run, language),
-        "group": one.group.word,
+        "group": one.group.name.lower(),
         "stage": one.stage,
         "stage_text": stage,
         "where": printable(language.render(one.where)),

@@ -34,11 +34,6 @@ class FleetGroup(IntEnum):
     WAITING = 2
     ENDED = 3
 
-    @property
-    def word(self) -> str:
-        """The word for scripts."""
-        return self.name.lower()
-
 
 @dataclass(frozen=True, slots=True)
 class Need:

@@ -31,7 +31,7 @@ from cli.terminal.logs import KEPT
 from cli.terminal.texts import printable, reason_of
 from jobs.spec.toml_places import Toml
 from texts.remedies import PROGRAM, VAULT_KEY, Remedy
-from texts.said import Said, SaidError, counted, said, text_of
+from texts.said import Said, counted, said, text_of
 
 _ROOT: Final = 0
 _OTHERS_MAY_READ: Final = 0o044
@@ -237,17 +237,13 @@ class Credentials:
                 key=key,
             )
         self.names[key] = name
-        try:
-            return self._read(name)
-        except _Unread as error:
+        text, why = self._read(name)
+        if why is not None:
+            place = self._place(key)
             self.unread[key] = said(
-                "{place}: {key} is the credential {name}, and {why}",
-                place=self._place(key),
-                key=key,
-                name=name,
-                why=error,
+                "{place}: {key} is the credential {name}, and {why}", place=place, key=key, name=name, why=why
             )
-            return ""
+        return text
 
     def require(self, table: str) -> None:
         """Raise `SettingsRefused` for what of the table, or of this key, could not be read."""
@@ -264,40 +260,36 @@ class Credentials:
             "{place}: credential {names}", "{place}: credentials {names}", len(names), place=place, names=names
         )
 
-    def _read(self, name: str) -> str:
-        """The text of a credential, without the end of its line. Raises `_Unread`."""
+    def _read(self, name: str) -> tuple[str, Said | None]:
+        """The text of a credential, without the end of its line; or why it cannot be read, and what to do."""
+        loads = f"LoadCredentialEncrypted={name}:{PROGRAM}.{name}"
         if not self._folder:
-            raise _Unread(
+            return "", said(
                 "only what systemd starts has credentials ({variable} is not set). Let it start the command:\n"
                 "{command}",
                 variable=FOLDER,
-                command=f"systemd-run --pty --property=LoadCredentialEncrypted={name}:{PROGRAM}.{name} {PROGRAM} …",
+                command=f"systemd-run --pty --property={loads} {PROGRAM} …",
             )
         words = ("systemd-ask-password", "-n", "|", "systemd-creds", "encrypt", f"--name={name}", "-", _KEPT + name)
-        encrypt = " ".join(words)
         try:
             descriptor = os.open(Path(self._folder) / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
-                text = file.read(_LONGEST + 1).decode()
-        except FileNotFoundError as error:
-            raise _Unread(
+                text = file.read(_LONGEST + 1).decode().removesuffix("\n").removesuffix("\r")
+        except FileNotFoundError:
+            return "", said(
                 "the service was not given it. Encrypt it:\n{command}\nand let the unit name it, in [Service]:\n"
                 "{line}",
-                command=encrypt,
-                line=f"LoadCredentialEncrypted={name}:{PROGRAM}.{name}",
-            ) from error
+                command=" ".join(words),
+                line=loads,
+            )
         except OSError as error:
-            raise _Unread("it cannot be read: {reason}", reason=reason_of(error)) from error
-        except UnicodeDecodeError as error:
-            raise _Unread(said("it is not UTF-8")) from error
-        text = text.removesuffix("\n").removesuffix("\r")
-        if not text.isprintable() or not 0 < len(text) < _LONGEST:
-            raise _Unread("it is empty, or no secret of one line: encrypt it anew:\n{command}", command=encrypt)
-        return text
-
-
-class _Unread(SaidError):
-    """Raised when a credential cannot be read; the text says why, and what to do."""
+            return "", said("it cannot be read: {reason}", reason=reason_of(error))
+        except UnicodeDecodeError:
+            return "", said("it is not UTF-8")
+        if text.isprintable() and 0 < len(text) < _LONGEST:
+            return text, None
+        encrypt = " ".join(words)
+        return "", said("it is empty, or no secret of one line: encrypt it anew:\n{command}", command=encrypt)
 
 
 def vault_key_of(given: Hidden, folder: Path, place: str, hidden: Credentials) -> Secret:
