@@ -302,19 +302,22 @@ class FleetWorker:
         worker, sign = await manager.register_worker(), monotonic()
         # Others see that it is at work, before it has any job.
         await session.hold(worker)
-        jobs: dict[str, Job] = {}
+        jobs: dict[int | None, Job] = {}
         while jobs or not self._stopping.is_set():
             if monotonic() >= sign:
                 await manager.update_heartbeat(worker)
                 sign = monotonic() + after / _SIGNS
             await self._give_out_left(manager, session)
-            for run in [run for run in jobs if self._tasks[run].done()]:
-                await self._give_back(manager, jobs.pop(run), self._tasks.pop(run))
+            ended = {run for run in map(_run_of, jobs.values()) if self._tasks[run].done()}
+            for over in [job for job in jobs.values() if _run_of(job) in ended]:
+                del jobs[over.id]
+                await self._give_back(manager, over, self._tasks[_run_of(over)])
+            for run in ended:
+                del self._tasks[run]
             while len(jobs) < self._limits.billings and not self._stopping.is_set():
                 if (job := await manager.fetch_job(queues, worker)) is None:
                     break
-                run = _run_of(job)
-                jobs[run] = job
+                run, jobs[job.id] = _run_of(job), job
                 if run not in self._tasks or self._tasks[run].done():
                     self._tasks[run] = asyncio.create_task(self._go_on(job))
                     self._tasks[run].add_done_callback(lambda _: self._news.set())
@@ -347,7 +350,7 @@ class FleetWorker:
                 continue
             if await _is_still(manager, job):
                 self._say(why)
-                await manager.retry_job(job)
+                await _give_out_again(manager, job, Again(0))
 
     async def _give_back(self, manager: JobManager, job: Job, task: "asyncio.Task[Again | None]") -> None:
         """Write what becomes of a job that is still this worker's; no run is lost from the queue by an error."""
@@ -363,8 +366,7 @@ class FleetWorker:
         elif again is None:
             await manager.finish_job(job, Status.SUCCEEDED, delete_job=True)
         else:
-            when = datetime.now(UTC) + timedelta(seconds=round(again.seconds))
-            await manager.retry_job(job, when if again.seconds else None, lock=again.lock)
+            await _give_out_again(manager, job, again)
 
     # ---- one run ----
 
@@ -499,6 +501,15 @@ def _seconds_until_again(ended: ProcessEnd, tries: int) -> float | None:
 
 def _run_of(job: Job) -> str:
     return str(job.task_kwargs["run"])
+
+
+async def _give_out_again(manager: JobManager, job: Job, again: Again) -> None:
+    when = datetime.now(UTC) + timedelta(seconds=round(again.seconds)) if again.seconds else None
+    try:
+        await manager.retry_job(job, when, lock=again.lock)
+    except exceptions.UniqueViolation:
+        # The run was handed in again meanwhile, and goes on by that job.
+        await manager.finish_job(job, Status.SUCCEEDED, delete_job=True)
 
 
 async def _is_still(manager: JobManager, job: Job) -> bool:

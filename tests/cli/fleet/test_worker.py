@@ -288,6 +288,17 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
         await worker.said(f"{run}: done")
 
 
+async def test_a_run_that_was_handed_in_again_while_it_was_given_out_goes_on_once(shared: Place) -> None:
+    run = await hand_in(shared, ROWS)
+    shared.asked("update procrastinate_jobs set status = 'doing'")
+    await shared.cli("resume", run, "--detach")
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(2,)]
+    async with working(shared.cli) as worker:
+        await worker.said(f"{run}: done")
+        await comes_to(shared, "select count(*) = 0 from procrastinate_jobs")
+    await shared.landed_once(ROWS)
+
+
 async def test_a_run_in_the_queue_says_so_wherever_it_is_shown_and_stop_takes_it_out(shared: Place) -> None:
     run = await hand_in(shared, ROWS)
     assert "queued since" in (await shared.cli("status")).out
