@@ -125,7 +125,7 @@ def _why(run: Run, other: str, name: str) -> str:
         )
     what = said("another copy of this journal") if other == run.name else said("another journal")
     return said(
-        "process {process} works on run {run} of this billing with {what}: the same rows would be entered twice",
+        "process {process} sends run {run} to this billing with {what}: the same rows would be entered twice",
         process=process,
         run=other,
         what=what,
