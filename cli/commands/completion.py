@@ -258,11 +258,11 @@ def _runs(typed: Typed) -> Iterator[tuple[str, str]]:
 def _profiles(typed: Typed) -> Iterator[tuple[str, str]]:
     """The profiles of settings of the file that the line names; none where it cannot be read."""
     from cli.settings.places import in_full
-    from cli.settings.settings_file import badges_in
+    from cli.settings.settings import profiles_in
 
     with suppress(CommandRefused, OSError):
-        for badge in badges_in(in_full(typed.given.get("--config", SETTINGS_FILE))):
-            yield badge.profile, printable(badge.sentence)
+        for one in profiles_in(in_full(typed.given.get("--config", SETTINGS_FILE))):
+            yield one.badge.profile, printable(one.badge.sentence)
 
 
 def _settings_of(typed: Typed) -> "Settings | None":

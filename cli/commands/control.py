@@ -15,9 +15,17 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute_in_journal
-from cli.session.control_client import hear, ourselves, own_name
-from cli.session.control_commands import by_flag, give, resume_command, unreachable
-from cli.session.journal import chosen_run, in_doubt, locked, refuse_ended, refuse_purged, unfinished
+from cli.session.control_client import by_flag, give, hear, resume_command, unreachable
+from cli.session.journal import (
+    chosen_run,
+    in_doubt,
+    locked,
+    ourselves,
+    own_name,
+    refuse_ended,
+    refuse_purged,
+    unfinished,
+)
 from cli.session.stages import ended_facts, holds_its_file, is_followed
 from cli.session.vaults import wipe_secrets
 from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, argument, flag, grouped, parse_pairs
@@ -152,8 +160,9 @@ def _stop(
 
     async def work(journal: Journal, screen: Screen) -> Exit:
         run = await chosen_run(name, journal, "stop", is_open=True)
+        is_held = await journal.holder(run) is not None
         answer = await give(ControlRequest("stop"), run, journal)
-        if answer.refused or no_wait:
+        if answer.refused or no_wait or not is_held:
             return _show_answer(run, "stop", answer, screen)
         stops = said(
             "run {run}: {answer}; its process ends with {code}",

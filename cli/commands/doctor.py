@@ -367,7 +367,7 @@ def is_this_machine(host: str) -> bool:
 async def _queue(examined: Examined) -> AsyncIterator[Finding]:
     if (address := examined.settings.journal.value.postgres) is None:
         return
-    from cli.fleet.queue import HEARD_SECONDS, facts_of_queue
+    from cli.session.queue import HEARD_SECONDS, facts_of_queue
 
     facts = await run_sync(facts_of_queue, address)
     if facts.waiting is None or facts.given_out is None or facts.workers is None:

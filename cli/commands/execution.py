@@ -247,7 +247,7 @@ def execute_run(  # noqa: PLR0913 - each is a flag or a group of them
         settings = settings.with_changed_declaration(changed_declaration)
         hand_in = recorder = opens = None
         if detaching is not None and (detaching.detach or detaching.priority):
-            from cli.fleet.hand_in import handing_in
+            from cli.session.queue import handing_in
 
             hand_in = await handing_in(detaching, typed or {}, settings, screen)
         if record is not None:

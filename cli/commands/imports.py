@@ -84,14 +84,14 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
 
     async def work(told: "Invocation") -> Closing:
         # Imported here, so that `import --help` and a mistyped flag stay fast.
-        from cli.jobfile import run_file
+        from cli.jobfile import job_file
         from cli.session.run_session import begin
 
         if checking.output is not None:
             raise CommandRefused(said("-o names the workbook of --check, and that is not given: add it"))
         order = await order_of(told.settings, told.screen)
         if save is not None:
-            return run_file.save_order(order, save, told, pacing, given, force=force)
+            return job_file.save_order(order, save, told, pacing, given, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
         return await begin(order, told)

@@ -32,8 +32,7 @@ from checkpoints.states import State
 from checkpoints.tally import Subtotal
 from cli.commands.execution import execute
 from cli.commands.job_help import JobCommand
-from cli.jobfile.job_file import TOML, JobFileStep
-from cli.jobfile.run_file import read_file
+from cli.jobfile.job_file import TOML, JobFileStep, read_file
 from cli.jobfile.steps import files_made, is_to_be_made
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableRow, write_table

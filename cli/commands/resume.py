@@ -10,8 +10,16 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.stores import is_there
 from cli.commands.execution import execute_run
-from cli.session.control_client import ourselves, unpause_run
-from cli.session.journal import open_existing, refuse_ended, require_content, require_unlocked, unfinished, which_of
+from cli.session.control_client import unpause_run
+from cli.session.journal import (
+    open_existing,
+    ourselves,
+    refuse_ended,
+    require_content,
+    require_unlocked,
+    unfinished,
+    which_of,
+)
 from cli.session.run_session import RunSession, close_ended
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import (

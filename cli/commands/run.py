@@ -123,7 +123,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             _refuse_beside_run(corrects, given)
             return await continue_run(corrects, job, parse_input(file, rows), told, again=order_flags.again)
         if job.endswith(".toml"):
-            from cli.jobfile import run_file
+            from cli.jobfile import steps
 
             if told.hand_in:
                 raise CommandRefused(
@@ -131,18 +131,18 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                     "jobs one by one",
                     flag=setting("detach"),
                 )
-            return await run_file.run(job, told, pacing, typed=given)
+            return await steps.run(job, told, pacing, typed=given)
         order = await typed_order(
             job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing
         )
         if told.hand_in:
-            from cli.fleet.hand_in import refuse_files_of
+            from cli.session.queue import refuse_files_of
 
             refuse_files_of(order.kind)
         if save is not None:
-            from cli.jobfile import run_file
+            from cli.jobfile import job_file
 
-            return run_file.save_order(order, save, told, pacing, given, output=output, force=force)
+            return job_file.save_order(order, save, told, pacing, given, output=output, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
         return await begin(order, told, output=output)

@@ -22,7 +22,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from cli.settings.flags import COMMON_PART, FaultWords, Flags, flag
-from cli.settings.settings import load, own_jobs_of
+from cli.settings.places import in_full
+from cli.settings.settings import OwnJobs, load
 from cli.show.parts import section, stack
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, command, one_line, render, steps_list
@@ -503,7 +504,7 @@ def check_declaration(file: Path, rounds: int, seed: int | None, rows: int, scre
     from billing.api.client import BillingClient, ClientSettings
     from jobs.access.gateway import Gateway
 
-    (declaration,) = own_jobs_of([str(file)], Path.cwd(), said("the command line")).catalogue.declarations
+    (declaration,) = OwnJobs((Path.cwd() / in_full(str(file)),), said("the command line")).catalogue.declarations
     if declaration.fault:
         raise CommandRefused(declaration.fault)
     # Nothing is asked of this billing: an effect says what it can by itself.

@@ -17,6 +17,7 @@ from checkpoints.states import State
 from cli.commands.execution import execute, execute_in_journal
 from cli.session.control_client import hear
 from cli.session.journal import stored_policy
+from cli.session.queue import queued_runs
 from cli.session.run_view import RunView
 from cli.session.stages import RUNNING, ended_facts, holds_its_file
 from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, flag, grouped
@@ -78,14 +79,14 @@ def _status(
 
 
 def _status_all(name: str | None, flags: Flags, *, again: bool, as_json: bool) -> NoReturn:
-    from cli.fleet.overview import status_all, watch_all
+    from cli.fleet.overview import status_all
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         if name is not None:
             raise CommandRefused(
                 said("{flag} shows all runs: leave {run} out, or {flag}", flag=setting("all"), run=printable(name))
             )
-        return await (watch_all if again else status_all)(settings, screen)
+        return await status_all(settings, screen, again=again)
 
     execute(work, without_profile(flags, os.environ), Voice(as_json=as_json), only_reads=True)
 
@@ -109,8 +110,6 @@ async def see(name: str, journal: Journal, *, counted: bool = True) -> RunView:
     totals = await journal.totals(run) if counted or live is None else Totals()
     queued, is_shared = None, journal.address.is_shared
     if holder is None and is_shared and run.ended_at is None:
-        from cli.fleet.queue import queued_runs
-
         queued = (await queued_runs(journal.address)).get(run.name)
     return RunView(run, totals, holder, live=live, silent=silent, is_shared=is_shared, queued=queued)
 
@@ -128,7 +127,12 @@ async def _show(name: str | None, journal: Journal, screen: Screen) -> None:
         objects = [await run_object(await see(run.name, journal), journal) for run in runs]
         screen.emit({"journal": journal.name, "runs": objects})
     elif runs:
-        screen.show(RunsTable([RunView(run, await journal.totals(run), await journal.holder(run)) for run in runs]))
+        queued = await queued_runs(journal.address)
+        seen_runs = [
+            RunView(run, await journal.totals(run), await journal.holder(run), queued=queued.get(run.name))
+            for run in runs
+        ]
+        screen.show(RunsTable(seen_runs))
     else:
         screen.show(said("{journal} has no runs yet", journal=journal.name))
 

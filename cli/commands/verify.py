@@ -15,8 +15,7 @@ from checkpoints.states import State
 from checkpoints.tally import ImportTally, Subtotal
 from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
-from cli.session.control_client import own_name
-from cli.session.journal import chosen_run, locked, open_existing, require_content
+from cli.session.journal import chosen_run, locked, open_existing, own_name, require_content
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import ChangedDeclaration, Flags, RunName, RunNameOrNone, flag, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay

@@ -57,7 +57,7 @@ def _worker(
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        from cli.fleet.queue import require_shared
+        from cli.session.queue import require_shared
 
         require_shared(settings.journal.value)
         try:
@@ -76,9 +76,8 @@ def _worker(
 
 async def _work(settings: Settings, flags: Flags, billings: int, stalled_after: float, screen: Screen) -> Exit:
     """Work until a signal comes. Raises `SettingsRefused` where no billing can be sent to."""
-    from cli.fleet.children import Children
-    from cli.fleet.queue import TYPED, open_queue
     from cli.fleet.worker import FleetWorker, WorkerLimits, billings_of
+    from cli.session.queue import TYPED, open_queue
 
     limits = WorkerLimits(billings, stalled_after)
     found = billings_of(settings, flags, os.environ, Path.cwd())
@@ -119,7 +118,7 @@ async def _work(settings: Settings, flags: Flags, billings: int, stalled_after: 
     def status() -> Said:
         return said("{n} of {most} runs are sent; {last}", n=worker.working_on, most=limits.billings, last=last)
 
-    worker = FleetWorker(settings.journal.value, found, limits, Children(environment), words, say)
+    worker = FleetWorker(settings.journal.value, found, limits, environment, words, say)
     say(
         counted(
             "Takes runs of {n} billing, {most} at a time, from {journal}",

@@ -21,9 +21,9 @@ from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.overview import NOTHING_SEEN, RunSummary
 from checkpoints.stores import is_there
-from cli.fleet.queue import NOTE, queued_runs
 from cli.session.control_client import heard
 from cli.session.journal import open_existing
+from cli.session.queue import NOTE, queued_runs
 from cli.session.run_view import FleetGroup, RunView
 from cli.session.stages import ended_facts
 from cli.settings.known_billings import KnownBillings, known_billings
@@ -97,30 +97,23 @@ def view_of(runs: Iterable[RunView]) -> FleetView:
     """The view of all runs of several journals."""
     ordered = sorted(runs, key=lambda one: one.run.created_at, reverse=True)
     ordered.sort(key=lambda one: (one.group, one.has_ended))
-    return FleetView(ordered, _sums_of(ordered))
-
-
-def _sums_of(runs: Sequence[RunView]) -> FleetSums:
-    counted_runs = [one for one in runs if not one.is_discarded]
-    pace = sum(one.per_second for one in runs)
+    counted_runs = [one for one in ordered if not one.is_discarded]
+    pace = sum(one.per_second for one in ordered)
     left = sum(one.totals.count_where(open=True) for one in counted_runs)
-    each = [one.seconds_left for one in runs if one.seconds_left is not None]
-    # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
-    seconds = max(left / pace, *each) if pace and each else None
-    groups = [one.group for one in runs]
-    return FleetSums(
-        billings=len({one.run.target for one in runs}),
+    each = [one.seconds_left for one in ordered if one.seconds_left is not None]
+    groups = [one.group for one in ordered]
+    sums = FleetSums(
+        billings=len({one.run.target for one in ordered}),
         runs={group: groups.count(group) for group in FleetGroup},
         rows=sum(one.rows for one in counted_runs),
         done=sum(one.done for one in counted_runs),
         # What an undo takes back is not subtracted: it is a run of its own.
-        entered=sum((one.entered for one in runs if not one.is_undo), Decimal(0)),
+        entered=sum((one.entered for one in ordered if not one.is_undo), Decimal(0)),
         per_second=pace,
-        seconds_left=seconds,
+        # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
+        seconds_left=max(left / pace, *each) if pace and each else None,
     )
-
-
-# ---- for scripts --------------------------------------------------------------------------------------------------
+    return FleetView(ordered, sums)
 
 
 def run_facts(one: RunView) -> dict[str, object]:
@@ -132,37 +125,27 @@ def run_facts(one: RunView) -> dict[str, object]:
         "target": run.target,
         "profile": one.profile,
         "journal": one.journal,
-        "group": one.group.word,
+        "group": one.group.name.lower(),
         "stage": one.stage,
-        "holder": None if holder is None else {"host": holder.host, "process": holder.process, "since": one.began_at},
+        "holder": holder and {"host": holder.host, "process": holder.process, "since": one.began_at},
         "queue": queued and queued.facts,
         "waits_for": one.waits_for,
-        "paused": None if run.paused_at is None else {"since": run.paused_at, "by": run.paused_by},
+        "paused": run.paused_at and {"since": run.paused_at, "by": run.paused_by},
         "ended": ended_facts(run),
         "taken_back": one.totals.taken_back,
+        **_progress(one),
+        "needs": [{"what": need.kind, "rows": need.rows, "text": need.sentence} for need in one.needs],
+    }
+
+
+def _progress(one: RunView | FleetSums) -> dict[str, object]:
+    return {
         "rows": one.rows,
         "done": one.done,
         "entered": format(one.entered, "f"),
         "per_second": round(one.per_second, 2),
         "seconds_left": None if one.seconds_left is None else round(one.seconds_left),
-        "needs": [{"what": need.kind, "rows": need.rows, "text": need.sentence} for need in one.needs],
     }
-
-
-def sums_facts(sums: FleetSums) -> dict[str, object]:
-    """The sums of all runs, for scripts and for the page."""
-    return {
-        "billings": sums.billings,
-        "runs": {group.word: number for group, number in sums.runs.items()},
-        "rows": sums.rows,
-        "done": sums.done,
-        "entered": format(sums.entered, "f"),
-        "per_second": round(sums.per_second, 2),
-        "seconds_left": None if sums.seconds_left is None else round(sums.seconds_left),
-    }
-
-
-# ---- all billings on one screen -----------------------------------------------------------------------------------
 
 
 ENDED_SHOWN: Final = 10
@@ -288,9 +271,6 @@ def _of_group(group: FleetGroup, number: int) -> Said:
             return counted("{n} has ended", "{n} have ended", number)
 
 
-# ---- `status --all` -----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class OpenedFleet:
     """The journals of all billings, open; `unread` has the errors of those that cannot be read, by their names."""
@@ -319,38 +299,33 @@ class OpenedFleet:
         return next((code_of(error) for error in self.unread.values()), Exit.DONE)
 
 
-async def status_all(settings: Settings, screen: Screen) -> Exit:
-    """Show all billings once. Raises `CommandRefused` and `JournalError`."""
+async def status_all(settings: Settings, screen: Screen, *, again: bool) -> Exit:
+    """Show all billings once, or `again` and again, until nobody works on a run and none is in a queue.
+
+    A terminal is redrawn; otherwise each change prints the sums, or with `--json` an object. Raises `CommandRefused`
+    and `JournalError`.
+    """
+    as_json = screen.voice.as_json
     async with _opened(settings) as fleet:
+        views = looks(fleet.look, lambda view: view.is_busy)
+        if again and screen.out.is_terminal and not as_json:
+            await show_looks((_screen(fleet, view) async for view in views), screen)
+        elif again:
+            before: object = None
+            async for view in views:
+                now = [(one.run, one.totals, one.holder, one.queued) for one in view.runs]
+                if now != before and as_json:
+                    screen.emit(_object(fleet, view))
+                elif now != before:
+                    line = printable(in_clauses([*sums_lines(view.sums)]), WHOLE)
+                    screen.out.print(line, markup=False, soft_wrap=True)
+                before = now
+            return fleet.exit
         view = await fleet.look()
-        if screen.voice.as_json:
+        if as_json:
             screen.emit(_object(fleet, view))
         else:
             screen.show(_screen(fleet, view))
-        return fleet.exit
-
-
-async def watch_all(settings: Settings, screen: Screen) -> Exit:
-    """Show all billings again and again, until nobody works on a run and none is in a queue.
-
-    A terminal is redrawn; otherwise each change prints the sums, or with `--json` an object.
-    """
-    async with _opened(settings) as fleet:
-        views = looks(fleet.look, lambda view: view.is_busy)
-        if screen.out.is_terminal and not screen.voice.as_json:
-            await show_looks((_screen(fleet, view) async for view in views), screen)
-            screen.show(_screen(fleet, await fleet.look()))
-            return fleet.exit
-        before: object = None
-        async for view in views:
-            now = [(one.run, one.totals, one.holder, one.queued) for one in view.runs]
-            if now != before:
-                if screen.voice.as_json:
-                    screen.emit(_object(fleet, view))
-                else:
-                    line = printable(in_clauses([*sums_lines(view.sums)]), WHOLE)
-                    screen.out.print(line, markup=False, soft_wrap=True)
-            before = now
         return fleet.exit
 
 
@@ -398,5 +373,9 @@ def _object(fleet: OpenedFleet, view: FleetView) -> dict[str, object]:
         "journals": [one.journal.name for one in fleet.journals if one.journal.name not in fleet.unread],
         "unread": {name: text_of(error) for name, error in fleet.unread.items()},
         "runs": [run_facts(one) for one in view.runs],
-        "sums": sums_facts(view.sums),
+        "sums": {
+            "billings": view.sums.billings,
+            "runs": {group.name.lower(): number for group, number in view.sums.runs.items()},
+            **_progress(view.sums),
+        },
     }

@@ -28,7 +28,6 @@ from anyio.abc import Process, TaskGroup
 
 from checkpoints.errors import JournalError
 from checkpoints.records import Run
-from cli.session.control_client import ourselves
 from cli.session.events import (
     FileEnded,
     Held,
@@ -43,6 +42,7 @@ from cli.session.events import (
     describe_exit,
     describe_outcome,
 )
+from cli.session.journal import ourselves
 from cli.session.stages import mark_of
 from cli.settings.places import credentials_in, passwords_in
 from cli.settings.tables import APPRISE, IN_HOOK, PING, Hook, HookEvent, HookSettings

@@ -2,23 +2,27 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+import anyio.to_thread
 import msgspec
 import tomli_w
 
 from billing.errors import StatementRefused
 from checkpoints.own_files import read_regular
-from cli.session.order import Order, parse_order, parse_repeat
+from cli.session.order import Order, parse_input, parse_order, parse_repeat
 from cli.settings.file_access import FoundFile, read_toml
-from cli.settings.flags import Option, names_of, options_of
-from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
+from cli.settings.flags import Consent, Flags, Option, names_of, options_of
+from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.places import in_full
-from cli.terminal.exits import CommandRefused
+from cli.show.closing import Closing
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Voice
 from cli.terminal.texts import WHOLE, from_bytes, printable, reason_of
 from engine.errors import nearest
 from engine.pipeline.intake import Repeat
@@ -26,14 +30,16 @@ from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
 from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN, YES
-from jobs.rows.input import Input
-from jobs.rows.selection import KeyList, key_list
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
+from jobs.spec.spec import JobSpec
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
 from texts.remedies import Remedy, command_line, setting
-from texts.said import Said, said, text_of
+from texts.said import Said, counted, said, text_of
+
+if TYPE_CHECKING:
+    from cli.session.session import Invocation
 
 TOML: Final = ".toml"
 """The suffix of job files; no job's name has it."""
@@ -66,8 +72,6 @@ _TYPES: Final = {"A,B": TEXTS, "LINK": TEXTS, "NAME=VALUE": TABLE, "NAME=COLUMN"
 
 
 def _keys_of(group: type[object], leave: Collection[str] = ()) -> dict[str, str]:
-    """The options of a record as keys of a step, each with the type of its value."""
-
     def key(name: str, row: Option) -> str:
         return row.flags_of(name)[0].removeprefix("--").replace("-", "_")
 
@@ -89,6 +93,9 @@ KEYS: Final[Mapping[str, str]] = {
     "go_on": SWITCH,
 }
 """The keys of a step, each with the type of its value."""
+
+_ROW_KEYS: Final = names_of(RowFlags) - {"columns", "mapping"}
+_CALL_KEYS: Final = names_of(CallFlags)
 
 PACING: Final = names_of(Pacing)
 """The keys of `[run]`: the flags of the command line, with `_` for `-`."""
@@ -159,7 +166,26 @@ class JobFile:
         return replace(self, steps=tuple(step.at(moment) for step in self.steps))
 
 
-# ---- reading a job file -------------------------------------------------------------------------------------------
+BESIDE: Final = frozenset({"job", "record", "out", "overwrite"}) | names_of(Consent, Pacing, Flags, Voice)
+"""Parameters allowed beside a job file: they apply to all steps, or do not concern the file."""
+
+
+async def read_file(name: str, typed: Mapping[str, str], catalogue: Catalogue) -> JobFile:
+    """The job file of that name. Raises `JobFileRefused`; `CommandRefused` where it would ignore what is `typed`."""
+    if names := [words for name, words in typed.items() if name not in BESIDE]:
+        raise CommandRefused(
+            counted(
+                "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
+                "Leave it out, or let a step say it: docs/reference/job-files.md has all keys",
+                "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
+                "Leave them out, or let a step say it: docs/reference/job-files.md has all keys",
+                len(names),
+                file=printable(name),
+                names=tuple(names),
+            )
+        )
+    # Resolve the path: the same file must be recognised under every spelling.
+    return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve(), catalogue))
 
 
 def read(path: Path, catalogue: Catalogue) -> JobFile:
@@ -175,7 +201,7 @@ def read(path: Path, catalogue: Catalogue) -> JobFile:
 
     toml = read_toml(content, printable(path), JobFileRefused) or Toml("")
     try:
-        return _Reader(path, toml, catalogue).file(toml.content)
+        return _file(path, toml, catalogue)
     except KeyRefused as error:
         place = toml.place(*error.way)
         raise JobFileRefused(
@@ -187,133 +213,102 @@ def read(path: Path, catalogue: Catalogue) -> JobFile:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Checks the content of the file. Raises `KeyRefused`."""
-
-    path: Path
-    toml: Toml
-    catalogue: Catalogue
-
-    def file(self, content: Mapping[str, object]) -> JobFile:
-        version = content.get("format", FORMAT)
-        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-            raise KeyRefused(
-                "format: {given} is none; this version writes format = {ours}",
-                ("format",),
-                given=repr(version),
-                ours=FORMAT,
-            )
-        if version > FORMAT:
-            raise KeyRefused(
-                "the file is of format {theirs}, made by a newer carbon-migrate; this one knows {ours}: install that "
-                "version",
-                ("format",),
-                theirs=version,
-                ours=FORMAT,
-            )
-        check_known((), content, ("format", RUN, STEP))
-        pacing = content.get(RUN, {})
-        if not isinstance(pacing, dict):
-            raise KeyRefused("{key}: a table is expected, as [{key}]", (RUN,), key=RUN)
-        _check_pacing(pacing)
-        steps = content.get(STEP, [])
-        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps) or not steps:
-            raise KeyRefused("there is no step: begin one with {step} and name its job", (STEP,), step=f"[[{STEP}]]")
-        piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
-        if len(piped) > 1:
-            raise KeyRefused(
-                "step {first} reads standard input, and it can be read but once: let step {second} read a file",
-                (STEP, piped[1], "file"),
-                first=piped[0] + 1,
-                second=piped[1] + 1,
-            )
-        read_steps = tuple(self._step(number, step) for number, step in enumerate(steps))
-        return JobFile(self.path, pacing, read_steps, self.toml.digest)
-
-    def _step(self, index: int, step: Mapping[str, object]) -> JobFileStep:
-        way: Way = (STEP, index)
-        check_known(way, step, KEYS)
-        for name, value in step.items():
-            if not _FITS[KEYS[name]](value):
-                raise KeyRefused(
-                    "{key}: {kind} is expected, not {given}",
-                    (*way, name),
-                    key=name,
-                    kind=KEYS[name],
-                    given=repr(value)[:_LONGEST],
-                )
-        job, shared = step.get("job"), step.get("shared_accounts")
-        if job is None:
-            raise KeyRefused(
-                "step {number} names no job; {command} lists all", way, number=index + 1, command=Remedy("jobs")
-            )
-        if shared not in {None, *SharedAccountsRule}:
-            raise KeyRefused(
-                "shared_accounts: one of {known} is expected, not {given}",
-                (*way, "shared_accounts"),
-                known=tuple(map(str, SharedAccountsRule)),
-                given=repr(shared),
-            )
-        try:
-            order = parse_order(
-                str(job),
-                self._input(step),
-                self._given_values(step),
-                self.catalogue,
-                parse_repeat(again=step.get("again") is True, another_billing=step.get("another_billing") is True),
-                SharedAccountsRule(str(shared)) if shared is not None else None,
-            )
-        except (StatementRefused, CommandRefused, ParameterRefused) as error:
-            of_select = (*way, "sql" if "sql" in step else "look_up")
-            key = of_select if isinstance(error, StatementRefused) else _key_of_error(way, step, error)
-            raise KeyRefused("step {number}: {error}", key, number=index + 1, error=error) from error
-        _check_dates(way, step, order)
-        output = step.get("output")
-        return JobFileStep(
-            number=index + 1,
-            order=order,
-            output=self.path.parent / str(output) if output else None,
-            skip_bad=step.get("skip_bad") is True,
-            go_on=step.get("go_on") is True,
+def _file(path: Path, toml: Toml, catalogue: Catalogue) -> JobFile:
+    """The checked content of the file. Raises `KeyRefused`."""
+    content = toml.content
+    version = content.get("format", FORMAT)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise KeyRefused(
+            "format: {given} is none; this version writes format = {ours}",
+            ("format",),
+            given=repr(version),
+            ours=FORMAT,
         )
-
-    def _input(self, step: Mapping[str, object]) -> Input:
-        # Paths in the file, also those of a file of keys, are relative to the file.
-        file, folder = str(step.get("file", "")), self.path.parent.absolute()
-        only, exclude = (key_list(str(step[name]), folder) if name in step else None for name in ("only", "exclude"))
-        return Input(
-            file=file if file in {"", STDIN} else str((self.path.parent / file).absolute()),
-            sql=str(step.get("sql", "")),
-            columns=tuple(_texts(step.get("columns"))),
-            mapping=_table(step.get("map")),
-            encoding=str(step.get("encoding", AUTO)),
-            delimiter=str(step.get("delimiter", "")),
-            sheet=str(step.get("sheet", "")),
-            limit=limit if isinstance(limit := step.get("limit"), int) else 0,
-            only=only,
-            exclude=exclude,
+    if version > FORMAT:
+        raise KeyRefused(
+            "the file is of format {theirs}, made by a newer carbon-migrate; this one knows {ours}: install that "
+            "version",
+            ("format",),
+            theirs=version,
+            ours=FORMAT,
         )
-
-    def _given_values(self, step: Mapping[str, object]) -> dict[str, str]:
-        """The parameters of the job, with the paths of files relative to the job file."""
-        spec = self.catalogue.get(str(step["job"]))
-        files = {one.name for one in (spec.parameters if spec else ()) if one.makes_file or one.reads_file}
-        given = {
-            name: str(self.path.parent.absolute() / in_full(value)) if name in files and value else value
-            for name, value in _table(step.get("set")).items()
-        }
-        calling = CallFlags(
-            model=str(step.get("model", "")),
-            chain=_texts(step.get("chain")),
-            fields=",".join(_texts(step.get("fields"))),
-            repeatable=step.get("repeatable") is True,
-            look_up=str(step.get("look_up", "")),
+    check_known((), content, ("format", RUN, STEP))
+    pacing = content.get(RUN, {})
+    if not isinstance(pacing, dict):
+        raise KeyRefused("{key}: a table is expected, as [{key}]", (RUN,), key=RUN)
+    _check_pacing(pacing)
+    steps = content.get(STEP, [])
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps) or not steps:
+        raise KeyRefused("there is no step: begin one with {step} and name its job", (STEP,), step=f"[[{STEP}]]")
+    piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
+    if len(piped) > 1:
+        raise KeyRefused(
+            "step {first} reads standard input, and it can be read but once: let step {second} read a file",
+            (STEP, piped[1], "file"),
+            first=piped[0] + 1,
+            second=piped[1] + 1,
         )
-        for name in calling.parameters:
-            if name in given:
-                raise CommandRefused("{key} is given twice: in the step, and in its set", key=name)
-        return {**given, **calling.parameters}
+    return JobFile(
+        path, pacing, tuple(_step(path, index, step, catalogue) for index, step in enumerate(steps)), toml.digest
+    )
+
+
+def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) -> JobFileStep:
+    way: Way = (STEP, index)
+    check_known(way, step, KEYS)
+    for name, value in step.items():
+        if not _FITS[KEYS[name]](value):
+            raise KeyRefused(
+                "{key}: {kind} is expected, not {given}",
+                (*way, name),
+                key=name,
+                kind=KEYS[name],
+                given=repr(value)[:_LONGEST],
+            )
+    job, shared = step.get("job"), step.get("shared_accounts")
+    if job is None:
+        raise KeyRefused(
+            "step {number} names no job; {command} lists all", way, number=index + 1, command=Remedy("jobs")
+        )
+    if shared not in {None, *SharedAccountsRule}:
+        raise KeyRefused(
+            "shared_accounts: one of {known} is expected, not {given}",
+            (*way, "shared_accounts"),
+            known=tuple(map(str, SharedAccountsRule)),
+            given=repr(shared),
+        )
+    # Paths in the file, also those of a file of keys, are relative to the file.
+    folder = path.parent.absolute()
+    own, calls = ({key: step[key] for key in keys if key in step} for keys in (_ROW_KEYS, _CALL_KEYS))
+    calls["fields"] = ",".join(calls.get("fields", ()))
+    try:
+        order = parse_order(
+            job,
+            parse_input(step.get("file"), RowFlags(**own), folder, step.get("columns"), _texts(step.get("map"))),
+            _given_values(_texts(step.get("set")), CallFlags(**calls).parameters, catalogue.get(job), folder),
+            catalogue,
+            parse_repeat(again=step.get("again", False), another_billing=step.get("another_billing", False)),
+            SharedAccountsRule(shared) if shared is not None else None,
+        )
+    except (StatementRefused, CommandRefused, ParameterRefused) as error:
+        of_select = (*way, "sql" if "sql" in step else "look_up")
+        key = of_select if isinstance(error, StatementRefused) else _key_of_error(way, step, error)
+        raise KeyRefused("step {number}: {error}", key, number=index + 1, error=error) from error
+    _check_dates(way, step, order)
+    output = path.parent / step["output"] if step.get("output") else None
+    return JobFileStep(index + 1, order, output, step.get("skip_bad", False), step.get("go_on", False))
+
+
+def _given_values(
+    given: Mapping[str, str], calling: Mapping[str, str], spec: JobSpec | None, folder: Path
+) -> dict[str, str]:
+    if twice := next((name for name in calling if name in given), None):
+        raise CommandRefused("{key} is given twice: in the step, and in its set", key=twice)
+    files = {one.name for one in (spec.parameters if spec else ()) if one.makes_file or one.reads_file}
+    values = {
+        name: str(folder / in_full(value)) if name in files and value else value for name, value in given.items()
+    }
+    return {**values, **calling}
 
 
 def _check_pacing(pacing: Mapping[str, object]) -> None:
@@ -330,12 +325,10 @@ def _check_pacing(pacing: Mapping[str, object]) -> None:
         raise KeyRefused(text_of(error), (RUN, *(name for name in named if name in pacing))) from error
 
 
-def _check_dates(way: Way, step: Mapping[str, object], order: Order) -> None:
-    """Refuse a file to be made whose name has something else in braces than a date."""
-    made = {one.name for one in order.kind.parameters if one.makes_file}
-    named: list[tuple[Way, str]] = [((*way, "output"), str(step.get("output", "")))]
-    named += [((*way, "set", name), value) for name, value in _table(step.get("set")).items() if name in made]
-    for place, name in named:
+def _check_dates(way: Way, step: dict[str, Any], order: Order) -> None:
+    named: list[tuple[Way, str]] = [((*way, "output"), step.get("output", ""))]
+    made = [one.name for one in order.kind.parameters if one.makes_file and one.name in step.get("set", {})]
+    for place, name in named + [((*way, "set", name), str(step["set"][name])) for name in made]:
         for word in _BRACED.findall(name):
             if word not in DATES:
                 raise KeyRefused(
@@ -347,12 +340,11 @@ def _check_dates(way: Way, step: Mapping[str, object], order: Order) -> None:
                 )
 
 
-def _key_of_error(way: Way, step: Mapping[str, object], error: Exception) -> Way:
+def _key_of_error(way: Way, step: dict[str, Any], error: Exception) -> Way:
     """The key that an error is about: its sentence names a parameter or a flag."""
     names = list(_named_in(text_of(error)))
-    given = _table(step.get("set"))
     for name in names:
-        if name in given:
+        if name in step.get("set", {}):
             return (*way, "set", name)
         if name in step:
             return (*way, name)
@@ -371,15 +363,61 @@ def _named_in(sentence: str) -> Iterator[str]:
                 yield from _named_in(text)
 
 
-def _texts(value: object) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else []
+def _texts(value: Mapping[str, object] | None) -> dict[str, str]:
+    return {name: str(one) for name, one in (value or {}).items()}
 
 
-def _table(value: object) -> dict[str, str]:
-    return {str(name): str(one) for name, one in value.items()} if isinstance(value, dict) else {}
+SAVED: Final = frozenset(
+    {"job", "file", "set_", "again", "another_billing", "shared_accounts", "output", "skip_bad"}
+) | names_of(RowFlags, CallFlags, ImportFlags, Pacing)
+"""Parameters that a job file can hold."""
+
+SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
+"""Parameters of saving itself."""
 
 
-# ---- writing a job file -------------------------------------------------------------------------------------------
+def save_order(  # noqa: PLR0913 - what a job file has of a command line
+    order: Order,
+    path: Path,
+    told: "Invocation",
+    pacing: Pacing,
+    typed: Mapping[str, str],
+    *,
+    output: Path | None = None,
+    force: bool,
+) -> Closing:
+    """Write the order of a command line as a job file.
+
+    Raises `CommandRefused`, also for options that a job file cannot hold.
+    """
+    if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
+        raise CommandRefused(
+            counted(
+                "a job file has no place for {names}: leave it out here, and type it with {command}",
+                "a job file has no place for {names}: leave them out here, and type them with {command}",
+                len(names),
+                names=tuple(names),
+                command=command_line("run", f"FILE{TOML}"),
+            )
+        )
+    given = {name: _toml_value(name, value) for name, value in sorted(pacing.typed.items())}
+    save(order, path, given, output=output, skip_bad=told.consent.skip_bad, force=force)
+    file = printable(path, WHOLE)
+    done = said(
+        "Saved as {path}; nothing was sent. Run it with: {command}", path=file, command=command_line("run", file)
+    )
+    told.screen.result(done)
+    return Closing(Exit.DONE, job=order.kind.name)
+
+
+def _toml_value(name: str, value: str | bool) -> object:  # noqa: FBT001 - one switch among texts
+    """The value as people write it in a job file: a number where the text is one, but money as text."""
+    if isinstance(value, bool) or name == "limit_money":
+        return value
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(value)
+    return value
 
 
 def save(
@@ -401,10 +439,15 @@ def save(
             "{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret
         )
     folder = path.absolute().parent
-    step = _step(order, folder)
-    step["output"] = _relative(str(output.absolute()), folder) if output else ""
-    step["skip_bad"] = skip_bad
-    text = _text(pacing, {name: step[name] for name in KEYS if step.get(name)})
+    step = _keys_of_order(order, folder)
+    step |= {"output": _relative(str(output.absolute()), folder) if output else "", "skip_bad": skip_bad}
+    keys = {name: step[name] for name in KEYS if step.get(name)}
+    tables = {name: keys.pop(name) for name in list(keys) if isinstance(keys[name], dict)}
+    # In the usual layout: the tables of a step come after it, each under its own header.
+    parts = [tomli_w.dumps({"format": FORMAT, **({RUN: pacing} if pacing else {})})]
+    parts += [f"[[{STEP}]]\n{tomli_w.dumps(keys, multiline_strings=True)}"]
+    parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in tables.items()]
+    text = "\n".join(parts)
     if text != from_bytes(text):
         raise CommandRefused(said("a job file is UTF-8, and the name of a file in it is not: rename that file"))
     try:
@@ -418,28 +461,17 @@ def save(
         raise CommandRefused("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)) from error
 
 
-def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:
-    """A step in the usual layout: its tables after it, each under its own header."""
-    plain_keys = {name: value for name, value in step.items() if not isinstance(value, dict)}
-    parts = [tomli_w.dumps({"format": FORMAT, **({RUN: pacing} if pacing else {})})]
-    parts += [f"[[{STEP}]]\n{tomli_w.dumps(plain_keys, multiline_strings=True)}"]
-    parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in step.items() if isinstance(table, dict)]
-    return "\n".join(parts)
-
-
-def _step(order: Order, folder: Path) -> dict[str, object]:
+def _keys_of_order(order: Order, folder: Path) -> dict[str, Any]:
     """The order as the keys of a step, the paths of files relative to the folder of the job file."""
-    rows, own = order.rows, {one.name: one for one in OWN}
-    files = {one.name for one in order.kind.parameters if one.makes_file or one.reads_file}
+    rows, declared = order.rows, order.kind.parameters
+    files = {one.name for one in declared if one.makes_file or one.reads_file}
     # A file may be corrected between two runs of a job file, so its digest is left out.
-    digests = {one.digest_name for one in order.kind.parameters if one.reads_file}
-    given = {
-        name: _relative(value, folder) if name in files else value
-        for name, value in {**order.parameters, **rows.values}.items()
-        if name not in digests
-    }
+    left_out = {one.digest_name for one in declared if one.reads_file}
+    given = {name: _relative(value, folder) if name in files else value for name, value in order.parameters.items()}
+    given |= rows.values
     calling: dict[str, object] = {}
     if order.kind.name == CALL:
+        left_out |= {one.name for one in OWN}
         calling = {
             "model": given["model"],
             "chain": msgspec.json.decode(given["chain"], type=list[str]),
@@ -447,34 +479,29 @@ def _step(order: Order, folder: Path) -> dict[str, object]:
             "repeatable": given["repeatable"] == YES,
             "look_up": given["look_up"],
         }
-        given = {name: value for name, value in given.items() if name not in own}
-    defaults = {one.name: one.default for one in order.kind.parameters}
+    defaults = {one.name: one.default or "" for one in declared}
     return {
         "job": order.kind.name,
         "file": _relative(rows.file, folder),
-        "sql": rows.sql,
+        **{name: getattr(rows, name) for name in ("sql", "delimiter", "sheet", "limit")},
         "columns": list(rows.columns),
         "map": dict(rows.mapping),
         "encoding": "" if rows.encoding == AUTO else rows.encoding,
-        "delimiter": rows.delimiter,
-        "sheet": rows.sheet,
-        "limit": rows.limit,
-        "only": _keys(rows.only, folder),
-        "exclude": _keys(rows.exclude, folder),
-        "set": {name: value for name, value in given.items() if value != (defaults.get(name) or "")},
+        **{
+            name: keys and (keys.text or _relative(keys.file, folder))
+            for name, keys in (("only", rows.only), ("exclude", rows.exclude))
+        },
+        "set": {
+            name: value for name, value in given.items() if name not in left_out and value != defaults.get(name, "")
+        },
         **calling,
         "again": order.enter is Repeat.AGAIN,
         "another_billing": order.enter is Repeat.PER_BILLING,
-        "shared_accounts": order.shared_accounts.value if order.shared_accounts else "",
+        "shared_accounts": order.shared_accounts and order.shared_accounts.value,
     }
 
 
-def _keys(keys: KeyList | None, folder: Path) -> str:
-    return "" if keys is None else keys.text or _relative(keys.file, folder)
-
-
 def _relative(file: str, folder: Path) -> str:
-    """The path for the job file: relative to the file's folder where it lies below that."""
     if file in {"", STDIN}:
         return file
     path = Path(file)

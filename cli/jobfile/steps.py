@@ -16,8 +16,8 @@ from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
-from cli.jobfile.job_file import JobFile, JobFileStep
-from cli.session.control_server import serve_control
+from cli.jobfile.job_file import JobFile, JobFileStep, read_file
+from cli.session.control_client import serve_control
 from cli.session.events import LiveRun, RunEnded, RunEvent, RunReader, RunReaders
 from cli.session.journal import locked, require_unlocked, unfinished
 from cli.session.order import identity
@@ -32,16 +32,14 @@ from cli.session.run_session import (
 )
 from cli.session.session import Invocation, Session, open_session
 from cli.session.stages import StepMark, mark_of
+from cli.settings.pacing_flags import Pacing, with_file
 from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.show.progress import show_sending
-from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of, exit_of
+from cli.terminal.exits import AWAY, OPERATOR_ERRORS, CommandRefused, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render, steps_list
-from cli.terminal.screen import Screen
 from cli.terminal.signals import Interrupts, heeding_between
 from cli.terminal.texts import SENTENCE, printable
 from engine.pacing.holds import Stop, StopKind
-from engine.pacing.policy import Policy
-from engine.pacing.throttle import Gauge
 from engine.pipeline.barrier import Barrier, is_worked_off, settled
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
@@ -106,7 +104,12 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
     begun = latest[-1][0].begun
     steps = file.at(begun).steps
     runs = _runs_of(steps, latest)
-    if last := await _run_that_ended(latest, runs.get(len(steps)), journal):
+    # The run of the current last step, or of the last step at that time, has ended the round. Rejected rows do not
+    # matter there; rows that wait for a person keep the round open.
+    of_last = runs.get(len(steps))
+    last = next((run for mark, run in latest if mark.is_last or (of_last and run.run_id == of_last.run_id)), None)
+    ends = last is not None and not await unfinished(last, journal)
+    if last is not None and ends and exit_of(await totals_at_end(last, journal)) in {Exit.DONE, Exit.REJECTED}:
         note = said(
             "Round {number} is at its end, with run {run} of {date}: this is round {next}, from step 1. What must "
             "not be entered twice is left out where an earlier run has it",
@@ -142,34 +145,17 @@ def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[StepMark, Run]
     return found
 
 
-async def _run_that_ended(latest: Sequence[tuple[StepMark, Run]], last: Run | None, journal: Journal) -> Run | None:
-    """The run that has ended the round: that of the current last step, or of the last step at that time."""
-    ends = [run for mark, run in latest if mark.is_last or (last is not None and run.run_id == last.run_id)]
-    if not ends or await unfinished(ends[0], journal):
-        return None
-    # Rejected rows do not matter after the last step; rows that wait for a person keep the round open.
-    outcome = exit_of(await totals_at_end(ends[0], journal))
-    return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
-
-
 async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[StepDecision]:
-    """What is left to do for a step of a continued round."""
     if run is None:
         return [StepDecision(step, StepState.BEGUN)]
-    why = await _reason_to_repeat(step, run, journal)
-    is_open = await unfinished(run, journal)
-    if why and is_open and run.approved_at is None:
-        # Nothing of it was sent, so the new run replaces it.
-        return [StepDecision(step, StepState.BEGUN, run, why)]
-    first = [StepDecision(step, StepState.TAKEN_UP, run)] if is_open else []
-    if not is_open and run.paused_at and passes(step, exit_of(await totals_at_end(run, journal))):
-        # The file is paused after this run: it waits there first, whatever begins next.
-        first = [StepDecision(step, StepState.PASSED_OVER, run)]
-    return (
-        [*first, StepDecision(step, StepState.BEGUN, run, why)]
-        if why
-        else first or [StepDecision(step, StepState.PASSED_OVER, run)]
-    )
+    why, is_open = await _reason_to_repeat(step, run, journal), await unfinished(run, journal)
+    anew = [StepDecision(step, StepState.BEGUN, run, why)] if why else []
+    if is_open:
+        # A run that was never approved has sent nothing, so the new one replaces it.
+        return anew if why and run.approved_at is None else [StepDecision(step, StepState.TAKEN_UP, run), *anew]
+    # Where the file is paused after this run it waits there first, whatever begins next.
+    waits = run.paused_at is not None and passes(step, exit_of(await totals_at_end(run, journal)))
+    return [StepDecision(step, StepState.PASSED_OVER, run), *anew] if waits or not why else anew
 
 
 async def _reason_to_repeat(step: JobFileStep, run: Run, journal: Journal) -> str:
@@ -235,8 +221,12 @@ async def wait(run: Run, session: Session) -> WaitResult:
     ):
         progress.take_up(await journal.totals(ours), intake_ended=True)
         with interrupts.before_sending():
-            barrier = Barrier(await _gauge(ours, session, live.policy), live)
-            paused = True
+            if session.gateway.database is None:
+                gauge = settled(live.policy.settle, BLIND)
+            else:
+                job = await session.for_run(ours).rebuild(ours)
+                gauge = is_worked_off(ours, job, journal, live.policy.drain_patience)
+            barrier, paused = Barrier(gauge, live), True
             while paused and not stop.requested:
                 async with (
                     serve_control(ours, journal, live, screen),
@@ -248,13 +238,6 @@ async def wait(run: Run, session: Session) -> WaitResult:
     if stop.requested:
         log.info("the next step does not begin", why=stop.reason)
     return WaitResult(progress.seconds, progress.holds.seconds, stop)
-
-
-async def _gauge(run: Run, session: Session, policy: Policy) -> Gauge:
-    if session.gateway.database is None:
-        return settled(policy.settle, BLIND)
-    job = await session.for_run(run).rebuild(run)
-    return is_worked_off(run, job, session.journal, policy.drain_patience)
 
 
 # ---- the steps in order -------------------------------------------------------------------------------------------
@@ -305,91 +288,196 @@ def files_made(step: JobFileStep) -> tuple[Path, ...]:
     return tuple(Path(file).resolve() for file in (step.output, *named_by) if file is not None)
 
 
-async def run_file(file: JobFile, told: Invocation, pacing: Mapping[str, str]) -> Closing:
-    """Run what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
+async def run(name: str, told: Invocation, pacing: Pacing, *, typed: Mapping[str, str]) -> Closing:
+    """Run what is left of the round of a job file, or a new one.
 
-    It has the outcomes of all steps, which are shown as a table at the end. A step without success ends the file,
-    unless `go_on` allows rejected rows; so does a stop between two steps. The closing includes the time waited
-    between the steps. `pacing` is that of a step that begins, of the command line or the file; a step that is resumed
-    takes that of the command line alone, since its run keeps the rest.
-    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; an error after
-    that is shown, and in the closing.
+    The closing is the last step's, with the worst exit code, the outcomes of all steps, which are shown as a table,
+    and the time waited between them. A step without success ends the file, unless `go_on` allows rejected rows; so
+    does a stop between two steps. `typed` is the command line, by parameter; options that would be ignored are
+    refused. A step that is resumed takes the pacing of the command line alone, since its run keeps the rest.
+    Raises `JobFileRefused`, `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was
+    sent; an error after that is shown, and in the closing. A billing that is away is no refusal, for a job file is
+    started at night, when nobody is there: the code says that the same command goes on.
     """
-    async with open_session(told) as opened:
-        screen, journal = told.screen, opened.journal
-        now = await round_of(file, await opened.target(), journal, datetime.now().astimezone())
-        await _show_round(now, journal, screen)
-        piped = await check_all(now.decisions, opened)
-        done: list[StepOutcome] = []
+    file = await read_file(name, typed, told.settings.catalogue)
+    given = with_file(pacing, file.pacing).given
+    try:
+        async with open_session(told) as session:
+            return await _FileRun(file, session, given).run()
+    except AWAY as error:
+        raise CommandRefused(
+            "{error}\nWhen the billing is back, the same command goes on:\n{command}",
+            Exit.STOPPED,
+            error=error,
+            command=file.command,
+        ) from error
+
+
+class _FileRun:
+    """Works on the steps of a job file; `pacing` is that of a step that begins."""
+
+    def __init__(self, file: JobFile, session: Session, pacing: Mapping[str, str]) -> None:
+        self._file = file
+        self._session = session
+        self._pacing = pacing
+        self._screen = session.screen
+        self._journal = session.journal
+        self._done: list[StepOutcome] = []
+        self._waited = WaitResult()
+        self._untold: Run | None = None
+        """The run after which the file has ended between two steps; None where a run has ended it, and told so."""
+
+    async def run(self) -> Closing:
+        screen, session = self._screen, self._session
+        now = await round_of(self._file, await session.target(), self._journal, datetime.now().astimezone())
+        await self._show_round(now)
+        piped = await check_all(now.decisions, session)
         async with heeding_between():
-            closing, ended_after = await _work_through(file, now, piped, opened, pacing, done)
-        left = [_outcome(decision, None) for decision in now.decisions[len(done) :]]
-        closing = replace(closing, steps=(*done, *left))
+            closing = await self._work_through(now, piped)
+        left = [_outcome(decision, None) for decision in now.decisions[len(self._done) :]]
+        closing = replace(closing, steps=(*self._done, *left))
         screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)
-        if ended_after is not None and told.readers:
+        if self._untold is not None and session.readers:
             # A signal ends the waiting for the readers, who are told that the file ends after this run.
             interrupts = Interrupts(Stop(), screen)
-            readers = RunReaders(ended_after, journal, Progress(), interrupts, ended=True)
-            async with interrupts.listening(), readers.following(told.readers):
+            readers = RunReaders(self._untold, self._journal, Progress(), interrupts, ended=True)
+            async with interrupts.listening(), readers.following(session.readers):
                 readers.end_file(closing)
-    return closing
+        return closing
 
+    async def _work_through(self, now: Round, piped: Mapping[int, Ready]) -> Closing:
+        """Work on the steps in order, and note the outcome of each; returns the closing without its steps."""
+        file, worst = self._file, Exit.DONE
+        closing, run = Closing(worst), None
+        for decision in now.decisions:
+            step, ends = decision.step, _Ends()
+            consent = replace(self._session.consent, skip_bad=self._session.consent.skip_bad or step.skip_bad)
+            readers = (*self._session.readers, ends.open) if self._session.readers else ()
+            session = replace(self._session, consent=consent, stop=Stop(), readers=readers)
+            place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
+            self._screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
+            try:
+                mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
+                closing = await self._work_on(decision, mark, piped.get(step.number), session)
+                self._done.append(_outcome(decision, closing))
+                if not passes(step, closing.exit):
+                    self._show_end(step, closing)
+                    return self._waited.counted_in(closing)
+                if decision is not now.decisions[-1] and closing.run is not None:
+                    run = await self._journal.run(closing.run)
+                    self._waited = self._waited.and_then(await wait(run, session))
+                    if self._waited.stop.requested:
+                        await self._show_stop(step, run)
+                        # Who interrupts what a step has still to tell wants no more to be told.
+                        self._untold = None if session.stop.kind is StopKind.INTERRUPTED else run
+                        return self._waited.counted_in(closing)
+            except OPERATOR_ERRORS as error:
+                if all(one.done_before for one in self._done):
+                    raise
+                self._untold = None if ends.heard else run
+                return self._waited.counted_in(self._failed(decision, error))
+            worst = max(worst, closing.exit)
+        return replace(self._waited.counted_in(closing), exit=worst)
 
-async def _work_through(
-    file: JobFile,
-    now: Round,
-    piped: Mapping[int, Ready],
-    opened: Session,
-    pacing: Mapping[str, str],
-    done: list[StepOutcome],
-) -> tuple[Closing, Run | None]:
-    """Work on the steps in order, and add the outcome of each to `done`; returns the closing without its steps.
+    async def _work_on(
+        self, decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session
+    ) -> Closing:
+        screen, step, run = self._screen, decision.step, decision.run
+        if decision.state is StepState.BEGUN or run is None:
+            if decision.why:
+                screen.say(said("{why}: the step is begun anew", why=decision.why))
+            # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
+            one = piped or prepare(step.order, check_files(step.order, step.output), session)
+            return await start_run(one, replace(session, pacing=self._pacing), mark.to_parameters())
+        await require_unlocked(run, self._journal)
+        if decision.state is StepState.TAKEN_UP:
+            screen.say(said("taking up run {run}", run=run.name))
+            resumed = session.for_run(run)
+            return await RunSession(run, await resumed.rebuild(run), resumed, fresh=False).run()
+        screen.say(
+            counted(
+                "done before in this round: run {run}, {n} row",
+                "done before in this round: run {run}, {n} rows",
+                (await self._journal.totals(run)).frozen,
+                run=run.name,
+            )
+        )
+        closing, _ = await close_ended(run, self._journal, session.settings.catalogue)
+        if closing.error:
+            screen.complain(closing.error)
+        return closing
 
-    The run with it is the one after which the file has ended between two steps; None where a run has ended it, whose
-    readers know.
-    """
-    screen, journal = opened.screen, opened.journal
-    closing, worst = Closing(Exit.DONE), Exit.DONE
-    waited, run = WaitResult(), None
-    for decision in now.decisions:
-        step, ends = decision.step, _Ends()
-        consent = replace(opened.consent, skip_bad=opened.consent.skip_bad or step.skip_bad)
-        readers = (*opened.readers, ends.open) if opened.readers else ()
-        session = replace(opened, consent=consent, stop=Stop(), readers=readers)
-        place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
-        screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
-        try:
-            mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
-            closing = await _work_on(decision, mark, piped.get(step.number), session, pacing)
-            done.append(_outcome(decision, closing))
-            if not passes(step, closing.exit):
-                _show_end(file, step, closing, screen)
-                return waited.counted_in(closing), None
-            if decision is not now.decisions[-1] and closing.run is not None:
-                run = await journal.run(closing.run)
-                waited = waited.and_then(await wait(run, session))
-                if waited.stop.requested:
-                    _show_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
-                    # Who interrupts what a step has still to tell wants no more to be told.
-                    interrupted = session.stop.kind is StopKind.INTERRUPTED
-                    return waited.counted_in(closing), None if interrupted else run
-        except OPERATOR_ERRORS as error:
-            if all(one.done_before for one in done):
-                raise
-            failed = _closing_after_sending(file, step, done, error)
-            screen.complain(failed.error or "")
-            if done[-1].number != step.number:
-                done.append(_outcome(decision, failed))
-            return waited.counted_in(failed), None if ends.heard else run
-        worst = max(worst, closing.exit)
-    return replace(waited.counted_in(closing), exit=worst), None
+    async def _show_round(self, now: Round) -> None:
+        if now.note:
+            self._screen.say(render(now.note))
+        for run in now.strays:
+            stray = counted(
+                "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} row left. "
+                "{command} takes it there",
+                "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} rows left. "
+                "{command} takes it there",
+                (await self._journal.totals(run)).count_where(open=True),
+                run=run.name,
+                job=run.job,
+                command=command_line("resume", run.name),
+            )
+            self._screen.say_always(labelled(said("note:"), stray, "yellow"))
+
+    def _failed(self, decision: StepDecision, error: Exception) -> Closing:
+        """The closing of a file that an error ends in its middle: what is wrong, what is done, what to type."""
+        sent = [
+            said("step {number} (run {run})", number=one.number, run=str(one.closing.run))
+            for one in self._done
+            if one.closing
+        ]
+        why = said(
+            "{step}: {why}\nStopped in the middle of {file}; done before that: {sent}.\n"
+            "Put right what is wrong, then go on with: {command} (it passes over what is done)",
+            step=decision.step.named,
+            why=error.why if isinstance(error, NothingSent) else text_of(error),
+            file=printable(self._file.path),
+            sent=tuple(sent),
+            command=self._file.command,
+        )
+        code = code_of(error)
+        code = Exit.STOPPED if code is Exit.REFUSED else code
+        failed = Closing(code, job=decision.step.order.kind.name, error=why)
+        self._screen.complain(why)
+        if self._done[-1].number != decision.step.number:
+            self._done.append(_outcome(decision, failed))
+        return failed
+
+    async def _show_stop(self, step: JobFileStep, run: Run) -> None:
+        run = await self._journal.run(run.name)
+        unpause = [(command_line("continue", run.name), said("end the pause"))] if run.paused_at else []
+        steps = [*unpause, (self._file.command, said("go on with the next step"))]
+        stopped = said("stopped after step {number}: {why}", number=step.number, why=self._waited.stop.reason)
+        line = Text("■ ", "bold yellow").append(printable(stopped, SENTENCE))
+        self._screen.result(Group(line, steps_list(steps)), good=False)
+
+    def _show_end(self, step: JobFileStep, closing: Closing) -> None:
+        if not (left := len(self._file.steps) - step.number):
+            return
+        ended = counted(
+            "Step {number} ended with exit code {code}: the {n} after it was not begun.",
+            "Step {number} ended with exit code {code}: the {n} after it were not begun.",
+            left,
+            number=step.number,
+            code=int(closing.exit),
+        )
+        command = self._file.command
+        remedy = (
+            said("Put right what is wrong or give the step go_on = true, then: {command}", command=command)
+            if closing.exit is Exit.REJECTED
+            else said("Put right what is wrong, then: {command}", command=command)
+        )
+        self._screen.say_always(labelled(ended, remedy, "yellow"))
 
 
 class _Ends(RunReader):
     """Hears whether a run of the step has told its end itself."""
 
-    def __init__(self) -> None:
-        self.heard = False
+    heard = False
 
     def open(self, _: LiveRun) -> RunReader:
         """Be the reader of a run."""
@@ -403,109 +491,6 @@ class _Ends(RunReader):
 
 
 def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:
-    step = decision.step
+    step, before = decision.step, decision.state is StepState.PASSED_OVER
     output = None if step.output is None else str(step.output)
-    before = decision.state is StepState.PASSED_OVER
     return StepOutcome(step.number, step.order.kind.name, closing, output, done_before=before)
-
-
-async def _work_on(
-    decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing: Mapping[str, str]
-) -> Closing:
-    """Carry out the decision on a step."""
-    screen, journal, run = session.screen, session.journal, decision.run
-    if decision.state is StepState.BEGUN or run is None:
-        if decision.why:
-            screen.say(said("{why}: the step is begun anew", why=decision.why))
-        # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
-        step = decision.step
-        one = piped or prepare(step.order, check_files(step.order, step.output), session)
-        return await start_run(one, replace(session, pacing=pacing), mark.to_parameters())
-    await require_unlocked(run, journal)
-    if decision.state is StepState.TAKEN_UP:
-        screen.say(said("taking up run {run}", run=run.name))
-        resumed = session.for_run(run)
-        return await RunSession(run, await resumed.rebuild(run), resumed, fresh=False).run()
-    screen.say(
-        counted(
-            "done before in this round: run {run}, {n} row",
-            "done before in this round: run {run}, {n} rows",
-            (await journal.totals(run)).frozen,
-            run=run.name,
-        )
-    )
-    closing, _ = await close_ended(run, journal, session.settings.catalogue)
-    if closing.error:
-        screen.complain(closing.error)
-    return closing
-
-
-# ---- what is shown of them ----------------------------------------------------------------------------------------
-
-
-async def _show_round(now: Round, journal: Journal, screen: Screen) -> None:
-    """Show the round, and its runs that match no step."""
-    if now.note:
-        screen.say(render(now.note))
-    for run in now.strays:
-        stray = counted(
-            "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} row left. "
-            "{command} takes it there",
-            "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} rows left. "
-            "{command} takes it there",
-            (await journal.totals(run)).count_where(open=True),
-            run=run.name,
-            job=run.job,
-            command=command_line("resume", run.name),
-        )
-        screen.say_always(labelled(said("note:"), stray, "yellow"))
-
-
-def _closing_after_sending(
-    file: JobFile, step: JobFileStep, done: Sequence[StepOutcome], error: Exception
-) -> Closing:
-    """The closing of a file that an error ends in its middle: what is wrong, what is done, what to type."""
-    sent = (
-        said("step {number} (run {run})", number=one.number, run=str(one.closing.run)) for one in done if one.closing
-    )
-    code = code_of(error)
-    return Closing(
-        Exit.STOPPED if code is Exit.REFUSED else code,
-        job=step.order.kind.name,
-        error=said(
-            "{step}: {why}\nStopped in the middle of {file}; done before that: {sent}.\n"
-            "Put right what is wrong, then go on with: {command} (it passes over what is done)",
-            step=step.named,
-            why=error.why if isinstance(error, NothingSent) else text_of(error),
-            file=printable(file.path),
-            sent=tuple(sent),
-            command=file.command,
-        ),
-    )
-
-
-def _show_stop(file: JobFile, step: JobFileStep, run: Run, why: str, screen: Screen) -> None:
-    """Show that the file was stopped after a finished step, and how to continue."""
-    unpause = [(command_line("continue", run.name), said("end the pause"))] if run.paused_at else []
-    steps = [*unpause, (file.command, said("go on with the next step"))]
-    stopped = said("stopped after step {number}: {why}", number=step.number, why=why)
-    screen.result(
-        Group(Text("■ ", "bold yellow").append(printable(stopped, SENTENCE)), steps_list(steps)), good=False
-    )
-
-
-def _show_end(file: JobFile, step: JobFileStep, closing: Closing, screen: Screen) -> None:
-    if left := len(file.steps) - step.number:
-        ended = counted(
-            "Step {number} ended with exit code {code}: the {n} after it was not begun.",
-            "Step {number} ended with exit code {code}: the {n} after it were not begun.",
-            left,
-            number=step.number,
-            code=int(closing.exit),
-        )
-        remedy = (
-            said("Put right what is wrong or give the step go_on = true, then: {command}", command=file.command)
-            if closing.exit is Exit.REJECTED
-            else said("Put right what is wrong, then: {command}", command=file.command)
-        )
-        screen.say_always(labelled(ended, remedy, "yellow"))

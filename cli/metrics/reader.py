@@ -21,7 +21,7 @@ from aiohttp import web
 
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.session.door import Door, DoorLimits
+from cli.session.door import DoorLimits, serve_clients
 from cli.session.events import LiveRun, OpenReader, RunBegan, RunEnded, RunEvent, RunReader
 from cli.settings.tables import MetricsSettings
 from cli.terminal.texts import printable, reason_of
@@ -114,7 +114,7 @@ async def serve_metrics(port: int, text: Callable[[], str]) -> None:
     listening.settimeout(0)
     log.info("metrics are served", address=f"http://{LOOPBACK}:{listening.getsockname()[1]}{PATH}")
     try:
-        await Door(listening, metrics_application(text), LIMITS).serve()
+        await serve_clients(listening, metrics_application(text), LIMITS)
     finally:
         listening.close()
 

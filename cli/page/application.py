@@ -25,9 +25,9 @@ from checkpoints.journal import Journal
 from cli.page.feed import Feeds, RunList
 from cli.report.document import page_of, write_files
 from cli.report.facts import facts_of, subject_of
-from cli.session.control_client import own_name
-from cli.session.control_commands import give
-from cli.session.door import Door, DoorLimits
+from cli.session.control_client import give
+from cli.session.door import DoorLimits, serve_clients
+from cli.session.journal import own_name
 from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.settings.settings import OwnJobs
 from cli.settings.tables import Letterhead
@@ -336,7 +336,7 @@ def _refusal_of(error: Exception) -> tuple[int, str]:
 
 
 LOOPBACK: Final = "127.0.0.1"
-LIMITS: Final = DoorLimits(clients=200, idle=60.0, unread=5.0, ending=1.0)
+LIMITS: Final = DoorLimits(clients=200)
 """A browser has some six connections; those of dead ones must not keep others out."""
 
 
@@ -372,14 +372,14 @@ async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMIT
         page = PageApplication(journal, order, admission, feeds, port).application()
         if order.run is not None:
             await stack.enter_async_context(feeds.watching(order.run))
-        await stack.enter_async_context(run_alongside(partial(_serve, Door(listening, page, limits))))
+        await stack.enter_async_context(run_alongside(partial(_serve, listening, page, limits)))
         yield PageAddress(f"http://{LOOPBACK}:{port}{OPENING}?token={admission.token}", tunnel(port))
         await feeds.look()
 
 
-async def _serve(door: Door) -> None:
+async def _serve(listening: socket.socket, page: web.Application, limits: DoorLimits) -> None:
     """Serve; an error ends the page and is logged, and what it is served beside goes on."""
     try:
-        await door.serve()
+        await serve_clients(listening, page, limits)
     except Exception:  # no error here may end a run
         log.exception("the page cannot be served any longer: a fault of ours, please report it")

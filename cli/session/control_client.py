@@ -1,73 +1,46 @@
-"""The other end of a run's mailbox: who we are there, what a working run says of itself, and what it is asked."""
+"""The control of a run, from the command line and from the page: whether or not a process works on it."""
 
-import getpass
 import os
+import signal
 import socket
-import struct
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final
 
+import structlog
+
+from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.mailbox import PATIENCE, LiveRow
 from checkpoints.records import Holder, Run
-from cli.settings.file_access import user_name
+from cli.session.journal import ourselves, unfinished
+from cli.session.queue import queued_runs, take_out
+from cli.session.stages import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.texts import printable
+from cli.terminal.layout import render
+from cli.terminal.screen import Screen
+from cli.terminal.texts import WHOLE, moment, printable
 from cli.terminal.waiting import waiting
-from engine.pipeline.control import ControlAnswer, ControlRequest, Live, NotAMessage, to_answer, to_json, to_live
-from texts.said import Said, said
+from engine.pacing.policy import SETTINGS, check_names
+from engine.pipeline.control import (
+    ControlAnswer,
+    ControlRequest,
+    Live,
+    NotAMessage,
+    to_answer,
+    to_json,
+    to_live,
+    under_control,
+)
+from engine.pipeline.live_policy import LivePolicy
+from texts.remedies import command_line
+from texts.said import Said, said, text_of
+
+log = structlog.get_logger(__name__)
 
 FRESH: Final = 5.0
 """Seconds after which a run is believed to be frozen that says nothing: it says something each second."""
-
-_LONGEST_CLAIM: Final = 100
-"""Maximum length of the name that a sender claims, in characters."""
-
-_CREDENTIALS: Final = struct.Struct("3i")
-"""`struct ucred` of unix(7): process, user, group."""
-
-# ---- who asks -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The peer of a connection, as the kernel reports it; process 0 belongs to another namespace."""
-
-    process: int
-    user: int
-
-
-def peer_of(connection: socket.socket) -> Peer:
-    """The peer of a connection."""
-    content = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    process, user, _ = _CREDENTIALS.unpack(content)
-    return Peer(process, user)
-
-
-def claim() -> str:
-    """The name of the user as far as this process knows it: behind sudo, the caller."""
-    with suppress(OSError, KeyError):
-        return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
-    return ""
-
-
-def own_name() -> str:
-    """The name of the user, with or without an account, and of the host."""
-    return claim() or f"{user_name(os.geteuid())}@{socket.gethostname()}"
-
-
-def ourselves(through: str = "") -> str:
-    """The name of the user in the form that a run records, with the process, and the name that it claims if another.
-
-    What came `through` the page says so first.
-    """
-    whole, claimed = f"{user_name(os.geteuid())}@{socket.gethostname()}", claim()
-    says = "" if claimed in {"", whole} else f" (says it is {claimed[:_LONGEST_CLAIM]})"
-    return f"{through}{', ' if through else ''}{whole}{says}, process {os.getpid()}"
-
-
-# ---- what a run says of itself, and what it answers ---------------------------------------------------------------
 
 
 async def hear(run: Run, journal: Journal) -> tuple[Live | None, Said | None]:
@@ -125,3 +98,184 @@ async def unpause_run(run: Run, journal: Journal) -> None:
     """End the pause of a run that is about to be resumed (`resume --unpause`)."""
     await journal.unpause(run)
     await journal.history.note_command(run, ourselves(), "resume --unpause", said("it goes on"))
+
+
+async def give(request: ControlRequest, run: Run, journal: Journal, through: str = "") -> ControlAnswer:
+    """Give a command to a run, by this user; one that came `through` the page says so.
+
+    `pause` and `continue` are written into the journal alone where no process listens; `stop` reaches a process of
+    this machine by a signal where the journal cannot be written. Raises `CommandRefused` and `JournalError`.
+    """
+    run, who = await journal.run(run.name), ourselves(through)
+    if request.command == "set":
+        try:
+            check_names(request.arguments, SETTINGS)
+        except ValueError as error:
+            raise CommandRefused(text_of(error)) from error
+    elif request.command != "stop" and not (
+        await journal.holder(run) or holds_its_file(run) or await unfinished(run, journal)
+    ):
+        raise CommandRefused(_ended(run))
+    try:
+        answer = await ask(run, journal, request, who)
+    except JournalError as error:
+        holder = await journal.holder(run)
+        if request.command != "stop" or holder is None or not _signal(holder, journal):
+            raise
+        log.warning("stopped by a signal", process=holder.process, why=text_of(error))
+        return ControlAnswer(
+            said(
+                "{error}; so {process} was sent SIGTERM, and the run stops once what is in flight is finished",
+                error=error,
+                process=holder.sentence,
+            )
+        )
+    if answer is not None:
+        return answer
+    if request.command == "stop" and await take_out(run, journal.address):
+        again = command_line("resume", run.name, "--detach")
+        done = said("out of the queue: no worker sends it until it is handed in again, {command}", command=again)
+        await journal.history.note_command(run, who, request.command, done)
+        return ControlAnswer(done)
+    if request.command in {"set", "stop"}:
+        what = said("there is nothing to set") if request.command == "set" else said("there is nothing to stop")
+        raise await unreachable(run, journal, what, by_flag(run) if request.command == "set" else None)
+    run = await journal.run(run.name)
+    await (journal.pause(run, who) if request.command == "pause" else journal.unpause(run))
+    done = await _at_rest(run, journal)
+    await journal.history.note_command(run, who, request.command, done)
+    # A process that has begun to listen meanwhile is told too.
+    return await ask(run, journal, request, who) or ControlAnswer(done)
+
+
+@asynccontextmanager
+async def serve_control(run: Run, journal: Journal, controlled: LivePolicy, screen: Screen) -> AsyncIterator[None]:
+    """Serve the run's mailbox while the body runs; a pause in the journal holds before the body begins, and is told.
+
+    Raises `JournalError`.
+    """
+    async with under_control(run, journal, controlled) as found:
+        if found.paused_at:
+            log.info("paused", by=found.paused_by, since=found.paused_at.isoformat())
+            paused = said(
+                "Run {run} is paused, by {who}, since {date}: nothing is sent until {command} is typed in another "
+                "terminal.",
+                run=found.name,
+                who=printable(found.paused_by),
+                date=moment(found.paused_at),
+                command=command_line("continue", found.name),
+            )
+            screen.say_always(render(paused, "bold yellow"))
+            screen.say_always(said("Ctrl-C ends the waiting, and the run stays paused."))
+        yield
+
+
+def _signal(holder: Holder, journal: Journal) -> bool:
+    """Send SIGTERM to who holds a run, if that is a process of this machine that has the journal open."""
+    files = Path(f"/proc/{holder.process}/fd")
+    if holder.host != socket.gethostname() or journal.address.is_shared:
+        return False
+    with suppress(OSError):
+        # Another process may have the number of one that is gone, or that is of another container.
+        if any(file.exists() and file.samefile(journal.path) for file in files.iterdir()):
+            os.kill(holder.process, signal.SIGTERM)
+            return True
+    return False
+
+
+async def _at_rest(before: Run, journal: Journal) -> Said:
+    """What a pause or its end comes to where no process listens; `before` is the run as it was."""
+    run, holder = await journal.run(before.name), await journal.holder(before)
+    if run.paused_at:
+        waits = said("it sends nothing until\n  {command}", command=command_line("continue", run.name))
+        if holder is None:
+            return said("paused; nobody works on it. Also when it is taken up, {waits}", waits=waits)
+        return said(
+            "paused; {holder} does not listen at this moment and finds it in the journal: {waits}",
+            holder=holder.sentence,
+            waits=waits,
+        )
+    was = said("it is not paused any more") if before.paused_at else said("it was not paused")
+    if holder is not None:
+        return said(
+            "{was}; {holder} does not listen at this moment and finds it in the journal",
+            was=was,
+            holder=holder.sentence,
+        )
+    if run.name in await queued_runs(journal.address):
+        return said("{was}; it is in the queue, and a worker sends it in its turn", was=was)
+    command = await resume_command(run, journal)
+    return said("{was}; nobody works on it. To go on:\n  {command}", was=was, command=command)
+
+
+async def unreachable(run: Run, journal: Journal, what: Said, instead: Said | None = None) -> CommandRefused:
+    """The error for a command without a process to carry it out, with the way out."""
+    if holder := await journal.holder(run):
+        is_deaf = await journal.mailbox.live(run) is None
+        why = (
+            said(
+                "{holder} reads its rows, waits for an answer to a question, or looks something up",
+                holder=holder.sentence,
+            )
+            if is_deaf
+            else said(
+                "{holder} has not taken the command within {seconds} s. The command is withdrawn, and has no effect "
+                "later.\nThat process is stopped, or its machine has no way to the journal",
+                holder=holder.sentence,
+                seconds=round(PATIENCE),
+            )
+        )
+        return CommandRefused(
+            said(
+                "run {run} does not listen at this moment, and {what}: {why}. Try again when it sends, or end it on "
+                "{host} with {command}",
+                run=run.name,
+                what=what,
+                why=why,
+                host=printable(holder.host),
+                command=f"kill -INT {holder.process}",
+            )
+        )
+    if not await unfinished(run, journal):
+        return CommandRefused(_ended(run))
+    then = instead or said(
+        "{status} shows where it stands, {resume} takes it up",
+        status=command_line("status", run.name),
+        resume=command_line("resume", run.name),
+    )
+    return CommandRefused(
+        said("nobody works on run {run} at this moment, and {what}: {then}", run=run.name, what=what, then=then)
+    )
+
+
+async def resume_command(run: Run, journal: Journal) -> str:
+    """The command that resumes an idle run; for one at its end, the command that continues its job file."""
+    mark = mark_of(run)
+    if mark is None or await unfinished(run, journal):
+        return command_line("resume", run.name)
+    return command_line("run", printable(mark.file, WHOLE))
+
+
+def by_flag(run: Run) -> Said:
+    """How a setting of a run is changed that nobody works on."""
+    kept = " ".join(f"{name}={text}" for name, text in run.policy.items())
+    return said(
+        "it keeps {kept}, which a flag changes: {command}",
+        kept=printable(kept) or said("nothing but the defaults"),
+        command=command_line("resume", run.name, "--rate", "20", "--in-flight", "8"),
+    )
+
+
+def _ended(run: Run) -> Said:
+    status = command_line("status", run.name)
+    if run.discarded_at:
+        return said(
+            "run {run} was given up before anything was sent. {status} shows how it came out",
+            run=run.name,
+            status=status,
+        )
+    return said(
+        "run {run} is at its end: nothing is left to send. {status} shows how it came out",
+        run=run.name,
+        status=status,
+    )

@@ -26,64 +26,56 @@ _LINGER: Final = 1.0
 class DoorLimits:
     """Limits of a door. Times are seconds."""
 
-    clients: int = 32
+    clients: int
     idle: float = 60.0
     """Maximum time between two requests."""
-    unread: float = 2.0
+    unread: float = 5.0
     """Maximum time for a client to read what it is sent."""
-    ending: float = 30.0
+    ending: float = 1.0
     """Maximum time for requests in work when the door is closed."""
 
 
-class Door:
-    """Accepts the clients of a listening socket for an application. Takes ownership of the socket."""
+async def serve_clients(listening: socket.socket, application: web.Application, limits: DoorLimits) -> None:
+    """Accept the clients of a listening socket, which is closed in the end, until cancelled.
 
-    def __init__(self, listening: socket.socket, application: web.Application, limits: DoorLimits) -> None:
-        self._socket = listening
-        self._application = application
-        self._limits = limits
-
-    async def serve(self) -> None:
-        """Serve until cancelled; an answer under way is sent to its end."""
-        quiet = logging.getLogger(__name__)
-        # What clients do wrong is told to them, and to nobody else.
-        quiet.disabled = True
-        runner = web.AppRunner(
-            self._application,
-            access_log=None,
-            logger=quiet,
-            keepalive_timeout=self._limits.idle,
-            lingering_time=_LINGER,
-            shutdown_timeout=self._limits.ending,
-            tcp_keepalive=False,
-            auto_decompress=False,
-        )
-        await runner.setup()
-        try:
-            while True:
-                await self._accept(runner)
-        finally:
-            self._socket.close()
-            with anyio.CancelScope(shield=True):
-                await runner.cleanup()
-
-    async def _accept(self, runner: web.AppRunner) -> None:
-        loop, server = asyncio.get_running_loop(), runner.server
-        assert server is not None, "a runner that is set up has one"  # noqa: S101 - for mypy
-        try:
-            client, _ = await loop.sock_accept(self._socket)
-        except OSError as error:
-            log.warning("a client could not be let in", why=str(error))
-            await anyio.sleep(_BREATH)
-            return
-        try:
-            if len(server.connections) >= self._limits.clients:
+    An answer under way is sent to its end.
+    """
+    quiet = logging.getLogger(__name__)
+    # What clients do wrong is told to them, and to nobody else.
+    quiet.disabled = True
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        logger=quiet,
+        keepalive_timeout=limits.idle,
+        lingering_time=_LINGER,
+        shutdown_timeout=limits.ending,
+        tcp_keepalive=False,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    loop, server = asyncio.get_running_loop(), runner.server
+    assert server is not None, "a runner that is set up has one"  # noqa: S101 - for mypy
+    try:
+        while True:
+            try:
+                client, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                log.warning("a client could not be let in", why=str(error))
+                await anyio.sleep(_BREATH)
+                continue
+            try:
+                if len(server.connections) >= limits.clients:
+                    client.close()
+                    continue
+                # The kernel drops who does not read (tcp(7)); how much waits for it meanwhile is bounded.
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(limits.unread * 1000))
+                client.setblocking(False)  # noqa: FBT003 - the socket's own signature
+                await loop.connect_accepted_socket(server, client)
+            except OSError:
+                # It has gone already.
                 client.close()
-                return
-            # The kernel drops who does not read (tcp(7)); how much waits for it meanwhile is bounded.
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._limits.unread * 1000))
-            client.setblocking(False)  # noqa: FBT003 - the socket's own signature
-            await loop.connect_accepted_socket(server, client)
-        except OSError:
-            # It has gone already.
-            client.close()
+    finally:
+        listening.close()
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()

@@ -238,7 +238,6 @@ class RunReaders:
         self._tell(event)
 
     def _compare_holds(self) -> None:
-        """Tell which holds have begun or ended since the last comparison."""
         present, before = self._holds.present, self._held
         self._held = frozenset(present)
         if self._last_words is not None:

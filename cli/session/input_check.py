@@ -81,11 +81,6 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
         result = CheckResult(name)
         with waiting(lambda: _counted(result, job.rows_seen), lambda: bytes_read(order.rows.file)):
             await check_input(job, result, target, order.rows.sheet)
-    return show_check(result, screen)
-
-
-def show_check(result: CheckResult, screen: Screen) -> Exit:
-    """Show the result of a check; an input with faults has the exit code of bad input."""
     code = Exit.DONE if result.is_good else Exit.REFUSED
     screen.result(check_screen(result), good=result.is_good)
     if screen.voice.as_json:
@@ -95,14 +90,12 @@ def show_check(result: CheckResult, screen: Screen) -> Exit:
 
 
 def _counted(result: CheckResult, seen: int) -> Said:
-    """How far the check is."""
     if not result.rows:
         return seen_rows(seen, result.file)
     return counted("checking {source}: {n} row", "checking {source}: {n} rows", result.rows, source=result.file)
 
 
 async def _write_joined(tables: JoinedTables, step: Step, book: FaultWorkbook) -> None:
-    """Write a joined table behind the main one, with the faults of rows that are nobody's or cannot be read."""
     name, of = TABLE_OF_STEP[step], tables.columns[step].name
     header = await anyio.to_thread.run_sync(tables.header, step)
     async for page in _each(tables.pages(step)):

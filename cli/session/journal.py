@@ -3,9 +3,11 @@
 Nothing here depends on the billing, so commands that only read the journal load neither HTTP nor a database.
 """
 
+import getpass
 import hashlib
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -24,7 +26,6 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.stores import is_there
-from cli.session.control_client import Peer, ourselves, own_name, peer_of
 from cli.session.which_billing import addresses_of
 from cli.settings.file_access import user_name
 from cli.settings.places import journals_in
@@ -44,6 +45,8 @@ from texts.said import Said, counted, in_lines, said, text_of
 _SENDS: Final = "carbon-migrate-sends-"
 _ROOT: Final = 0
 _FIREBIRD: Final = "3050"
+_CREDENTIALS: Final = struct.Struct("3i")
+"""`struct ucred` of unix(7): process, user, group."""
 
 
 @contextmanager
@@ -77,24 +80,23 @@ def billing_names(run: Run) -> tuple[str, ...]:
     Two runs with a name in common are of one billing: `localhost` and `127.0.0.1` are one, and so are two ways to one
     database.
     """
+
+    def resolved(host: str) -> str:
+        try:
+            return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+        except OSError:
+            return host.lower()
+
     known = addresses_of(run)
     api, database = urlsplit(known["api-url"] or ""), Dsn(known.get("database") or "")
-    names = [f"{_resolved(api.hostname or '')}:{api.port}"]
+    names = [f"{resolved(api.hostname or '')}:{api.port}"]
     server, path = database.parts
     if server:
         host, _, port = server.partition("/")
-        names.append(f"{_resolved(host)}/{port or _FIREBIRD}:{path}")
+        names.append(f"{resolved(host)}/{port or _FIREBIRD}:{path}")
     elif path:
         names.append(os.path.realpath(path))
     return tuple(names)
-
-
-def _resolved(host: str) -> str:
-    """The address of a host, or its name where nobody knows it."""
-    try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError:
-        return host.lower()
 
 
 def beginning_for(name: str) -> str:
@@ -104,30 +106,29 @@ def beginning_for(name: str) -> str:
 
 def _why(run: Run, other: str, name: str) -> str:
     """Who holds the name: a process of this user or of root is ours, any other may only know the name."""
-    peer = _holder_of(name)
-    process = str(peer.process) if peer else "?"
-    if peer and peer.user not in {os.geteuid(), _ROOT}:
+    process, user = "?", str(_ROOT)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking, suppress(OSError):
+        asking.settimeout(1)
+        asking.connect(name)
+        # As the kernel reports it; process 0 belongs to another namespace.
+        content = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        process, user, _ = map(str, _CREDENTIALS.unpack(content))
+    if user not in {str(os.geteuid()), str(_ROOT)}:
         # Refused as well: it may be this program, typed by another administrator.
         return said(
             "process {process} of {owner} sends run {run} to this billing with another journal, or says so. If it is "
             "{program}, wait for its end; if it is not, it keeps you from your run: end it",
             process=process,
-            owner=user_name(peer.user),
+            owner=user_name(int(user)),
             run=other,
             program=PROGRAM,
         )
-    if other == run.name:
-        return said(
-            "process {process} works on run {run} with another copy of this journal: two copies would enter the same "
-            "rows twice",
-            process=process,
-            run=other,
-        )
+    what = said("another copy of this journal") if other == run.name else said("another journal")
     return said(
-        "process {process} sends run {run} to this billing with another journal: two journals would enter the same "
-        "rows twice",
+        "process {process} sends run {run} to this billing with {what}: the same rows would be entered twice",
         process=process,
         run=other,
+        what=what,
     )
 
 
@@ -135,16 +136,29 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _holder_of(name: str) -> Peer | None:
-    """The process that holds the name, None if it is gone by now."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking, suppress(OSError):
-        asking.settimeout(1)
-        asking.connect(name)
-        return peer_of(asking)
-    return None
-
-
 # ---- the journal of a command -------------------------------------------------------------------------------------
+
+
+_LONGEST_CLAIM: Final = 100
+"""Maximum length of the name that a sender claims, in characters."""
+
+
+def own_name() -> str:
+    """The name of the user as far as this process knows it, behind sudo the caller, and of the host."""
+    name = user_name(os.geteuid())
+    with suppress(OSError, KeyError):
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    return f"{name}@{socket.gethostname()}"
+
+
+def ourselves(through: str = "") -> str:
+    """The name of the user in the form that a run records, with the process, and the name that it claims if another.
+
+    What came `through` the page says so first.
+    """
+    whole, claimed = f"{user_name(os.geteuid())}@{socket.gethostname()}", own_name()
+    says = "" if claimed == whole else f" (says it is {claimed[:_LONGEST_CLAIM]})"
+    return f"{through}{', ' if through else ''}{whole}{says}, process {os.getpid()}"
 
 
 log = structlog.get_logger(__name__)
@@ -369,7 +383,6 @@ async def require_unlocked(run: Run, journal: Journal) -> None:
 
 
 async def _busy(run: Run, journal: Journal, why: str) -> HeldElsewhere:
-    """The error that names the process working on the run and its calls in flight."""
     in_flight = (await journal.totals(run)).count(State.SENDING)
     return HeldElsewhere(
         counted(

@@ -27,7 +27,7 @@ from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import Catalogue
 from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
-from jobs.rows.selection import KeyList, key_list
+from jobs.rows.selection import key_list
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
@@ -99,7 +99,8 @@ def parse_order(
             "the rows come from a file or from {flag}, not from both: leave one out", flag=setting("sql")
         )
     wanted = catalogue.kind(job, given)
-    bound = _bound(wanted, rows, given)
+    names, declared = select_of(rows.sql).parameters if rows.sql else (), {one.name for one in wanted.parameters}
+    bound = {name: given[name] for name in names if name in given and name not in declared}
     own = {name: value for name, value in given.items() if name not in bound}
     parameters = _with_files(wanted, parameters_of(wanted, own))
     batch = new_batch()
@@ -137,13 +138,6 @@ def _with_files(wanted: JobSpec, parameters: Mapping[str, str]) -> dict[str, str
     return values
 
 
-def _bound(wanted: JobSpec, rows: Input, given: Mapping[str, str]) -> dict[str, str]:
-    """The given values that are bound to the `:names` of the select, and are not parameters of the job."""
-    names = select_of(rows.sql).parameters if rows.sql else ()
-    own = {parameter.name for parameter in wanted.parameters}
-    return {name: given[name] for name in names if name in given and name not in own}
-
-
 def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
     """The repeat rule of the two switches; --again takes precedence."""
     return Repeat.AGAIN if again else Repeat.PER_BILLING if another_billing else Repeat.ONCE
@@ -154,20 +148,31 @@ def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
     return {**parse_pairs(settings, "--set"), **calling.parameters}
 
 
-def parse_input(file: str | None, rows: RowFlags) -> Input:
-    """The input that a command line names; a path is relative to the working folder."""
-    columns = tuple(name.strip() for name in (rows.columns or "").split(",") if name.strip())
+def parse_input(
+    file: str | None,
+    rows: RowFlags,
+    folder: Path | None = None,
+    columns: Sequence[str] | None = None,
+    mapping: Mapping[str, str] | None = None,
+) -> Input:
+    """The input that a command line or a step of a job file names; a path is relative to the `folder`.
+
+    A job file has `columns` and `mapping` as they are, in place of words that have to be taken apart.
+    """
+    folder = folder or Path.cwd()
+    if columns is None:
+        columns = [name.strip() for name in (rows.columns or "").split(",") if name.strip()]
     return Input(
-        file="" if file is None else STDIN if file == STDIN else str(Path.cwd() / file),
+        file=file or "" if file in {"", None, STDIN} else str(folder / str(file)),
         sql=rows.sql or "",
-        columns=columns,
-        mapping=parse_pairs(rows.mapping or [], "--map"),
+        columns=tuple(columns),
+        mapping=parse_pairs(rows.mapping or [], "--map") if mapping is None else mapping,
         encoding=rows.encoding,
         delimiter=rows.delimiter or "",
         sheet=rows.sheet or "",
         limit=rows.limit or 0,
-        only=_keys(rows.only),
-        exclude=_keys(rows.exclude),
+        only=None if rows.only is None else key_list(rows.only, folder),
+        exclude=None if rows.exclude is None else key_list(rows.exclude, folder),
     )
 
 
@@ -192,15 +197,10 @@ async def typed_order(  # noqa: PLR0913, PLR0917 - one parameter for each group 
         file_of_map = map_file_of(rows.mapping)
         given |= {MAP: file_of_map} if file_of_map else {}
         rows = replace(rows, mapping=map_pairs_of(rows.mapping))
-    _refuse_typed_secrets(catalogue.kind(job, given), given)
-    values = await asked_for(order_flags.ask or [], given, file, screen)
-    repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
-    return parse_order(job, parse_input(file, rows), values, catalogue, repeat, order_flags.shared_accounts)
-
-
-def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
-    """Raise `CommandRefused` for a secret of the command line, as for one in a chain; an empty one is none."""
-    if name := next((one.name for one in wanted.parameters if one.secret and given.get(one.name)), None):
+    # As in a chain; an empty one is none.
+    if name := next(
+        (one.name for one in catalogue.kind(job, given).parameters if one.secret and given.get(one.name)), ""
+    ):
         raise CommandRefused(
             "{flag}: {name} is a secret, and everybody on this machine can see a command line, and the shell "
             "keeps it. {ask} asks for it at the terminal; or let a column of the rows say it",
@@ -208,10 +208,9 @@ def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
             name=name,
             ask=setting("ask", name),
         )
-
-
-def _keys(typed: str | None) -> KeyList | None:
-    return None if typed is None else key_list(typed, Path.cwd())
+    values = await asked_for(order_flags.ask or [], given, file, screen)
+    repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
+    return parse_order(job, parse_input(file, rows), values, catalogue, repeat, order_flags.shared_accounts)
 
 
 def identity(parameters: Mapping[str, str]) -> dict[str, str]:

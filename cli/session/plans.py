@@ -163,7 +163,6 @@ async def departures(run: Run, journal: Journal, billing: BillingConnection) -> 
 
 
 def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[Said]:
-    """Differences of the run as a whole."""
     facts: list[Said] = []
 
     def differs(what: str, before: str | None, after: str | None, missing: Said) -> None:

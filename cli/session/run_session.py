@@ -37,13 +37,13 @@ from checkpoints.sentences import LEFT_OUT
 from checkpoints.states import State, states_where
 from cli.output.item_files import OutputFile
 from cli.output.tables import ANSWER_FILE_PARAMETER, ANSWERS, checked, first_rows, reads, write_answers
-from cli.session.control_client import ourselves
-from cli.session.control_server import serve_control
+from cli.session.control_client import serve_control
 from cli.session.events import RunReaders
 from cli.session.journal import (
     BillingTaken,
     describe_pacing,
     locked,
+    ourselves,
     refuse_ended,
     require_undoable,
     store_policy,
@@ -76,7 +76,7 @@ from cli.show.preview import (
     why_refused,
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
-from cli.terminal.exits import CommandRefused, Exit, JournalLost, NothingSent, exit_of
+from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
@@ -244,25 +244,18 @@ async def _replace_unstarted(run: Run, new: NewRun, journal: Journal) -> None:
     """Refuse a run that is already under way; discard one that was never approved and whose file has changed."""
     same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
     holder, left = await journal.holder(run), (await journal.totals(run)).count_where(open=True)
-    if same and holder:
-        raise CommandRefused(
-            counted(
-                "run {run} is doing just this at this moment ({holder}): {n} row left",
-                "run {run} is doing just this at this moment ({holder}): {n} rows left",
-                left,
-                run=run.name,
-                holder=holder.sentence,
-            )
-        )
     command = command_line("resume", run.name)
-    if same and run.approved_at:
+    if same and (holder or run.approved_at):
+        then = said("Go on with it: {command}", command=command)
+        if holder:
+            then = said("Wait for it: at this moment {holder} works on it", holder=holder.sentence)
         raise CommandRefused(
             counted(
-                "run {run} has begun just this and is not at its end: {n} row left.\nGo on with it: {command}",
-                "run {run} has begun just this and is not at its end: {n} rows left.\nGo on with it: {command}",
+                "run {run} has begun just this and is not at its end: {n} row left.\n{then}",
+                "run {run} has begun just this and is not at its end: {n} rows left.\n{then}",
                 left,
                 run=run.name,
-                command=command,
+                then=then,
             )
         )
     if same and left:
@@ -432,12 +425,23 @@ class RunSession:
                 if not may_send or hand_in is None:
                     if may_send:
                         await self._send()
-                    return await self._close()
+                    with waiting(lambda: said("closing run {run}", run=self._run.name)):
+                        return await self._close()
         except BillingTaken as taken:
             if not self._fresh:
                 raise
             await self._give_up()
             raise NothingSent(text_of(taken)) from taken
+        except JournalError as error:
+            if not self._lost:
+                raise
+            raise CommandRefused(
+                "{why}. Nothing is sent without it. Once it can be written again, {command} looks up in the billing "
+                "what was under way, and goes on",
+                Exit.STOPPED,
+                why=self._lost,
+                command=command_line("resume", self._run.name),
+            ) from error
         # A worker takes it up at once, and finds nobody working on it.
         return await hand_in(self._run, self._journal)
 
@@ -452,7 +456,15 @@ class RunSession:
             await self._take_policy()
             async with undone_held(self._run, self._journal):
                 with self._interrupts.before_sending():
-                    await self._try_out()
+                    try:
+                        await self._job.try_out()
+                    except LookUpDelayed as error:
+                        if self._fresh:
+                            raise CommandRefused(why_unreadable(error, self._run)) from error
+                        # Rows in doubt are looked up first, and that waits for the billing.
+                        log.warning("what the run will ask could not be tried", why=str(error))
+                    except (InputRefused, LookUpFailed) as error:
+                        raise CommandRefused(text_of(error)) from error
                     return self._run.approved_at is not None or await self._approved()
         except Unanswered as unanswered:
             self._stop.request(StopKind.INTERRUPTED, text_of(unanswered))
@@ -470,20 +482,21 @@ class RunSession:
 
     async def _take_policy(self) -> None:
         """Take the policy of the run; only now, under the lock, can no other process change it."""
+        session = self._session
         await self._refresh()
         # An undo or `close` may have had the lock before.
         refuse_ended(self._run, await self._journal.totals(self._run))
-        policy = self._session.policy_of(self._run)
-        if not self._fresh and (missing := await lacking(self._run, self._session)):
+        policy = session.policy_of(self._run)
+        if not self._fresh and (missing := await lacking(self._run, session)):
             self._screen.say_always(labelled(said("caution:"), missing, "yellow"))
         try:
             provide_files(widest(policy))
             self._live_policy.take(policy)
             self._gauges = await gauges_of(
-                self._session.gateway,
+                session.gateway,
                 lambda: self._live_policy.policy,
                 self._journal.path,
-                ends_outside_hours=self._session.ends_outside_hours,
+                ends_outside_hours=session.ends_outside_hours,
             )
         except TooFewFiles as error:
             in_flight, most = setting("in-flight"), setting("max-in-flight")
@@ -500,40 +513,32 @@ class RunSession:
         """Apply the run's rate to its reads too, also after a change."""
         self._session.gateway.rate.per_second = self._live_policy.policy.rate
 
-    async def _try_out(self) -> None:
-        """Try the job's look-ups. Raises `CommandRefused` where they are not possible."""
-        try:
-            await self._job.try_out()
-        except LookUpDelayed as error:
-            if self._fresh:
-                raise CommandRefused(why_unreadable(error, self._run)) from error
-            # Rows in doubt are looked up first, and that waits for the billing.
-            log.warning("what the run will ask could not be tried", why=str(error))
-        except (InputRefused, LookUpFailed) as error:
-            raise CommandRefused(text_of(error)) from error
-
     async def _approved(self) -> bool:
-        """Take the rows in, and have them approved; False where there is nothing to send."""
+        run = self._run
         try:
-            if await self._may_stream():
+            # Rows of a query, of which no preview is shown, are sent from the first saved page on. A rule for several
+            # rows of one account needs all of its rows.
+            may_stream = run.frozen_at is None and self._session.consent.yes and PLAN not in run.parameters
+            may_stream = may_stream and not self._session.hand_in and shared_accounts_of(run) is None
+            if may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole):
                 self._caution(self._screen.say_always)
                 await self._approve()
                 return True
-            if self._run.frozen_at is None:
+            if run.frozen_at is None:
                 await self._take_in()
         except InputRefused as error:
             raise NothingSent(text_of(error)) from error
         except LookUpFailed as error:
             if self._fresh:
-                raise CommandRefused(why_unreadable(error, self._run)) from error
+                raise CommandRefused(why_unreadable(error, run)) from error
             raise CommandRefused(
                 "the rows could not be read to their end: {error}\nThe run stays as it is: {command} goes on reading",
                 Exit.STOPPED,
                 error=error,
-                command=command_line("resume", self._run.name),
+                command=command_line("resume", run.name),
             ) from error
-        if self._run.job == UNDO:
-            undone = await self._journal.run(self._run.parameters[RUN])
+        if run.job == UNDO:
+            undone = await self._journal.run(run.parameters[RUN])
             if await self._journal.is_out_of_date(self._run, undone):
                 raise NothingSent(
                     "run {run} has other rows in the billing than when this undo was listed: type {command} again",
@@ -542,30 +547,17 @@ class RunSession:
                 )
         return await self._agreed()
 
-    async def _may_stream(self) -> bool:
-        """Whether sending may begin with the first saved page: rows of a query, without a preview."""
-        if self._run.frozen_at is not None or not self._session.consent.yes or PLAN in self._run.parameters:
-            return False
-        if self._session.hand_in or shared_accounts_of(self._run) is not None:
-            # A rule for several rows of one account needs all of its rows.
-            return False
-        return not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole)
-
     async def _take_in(self) -> None:
-        """Read and save the whole list; a last line that has no end is asked for before."""
-        file = input_of_parameters(self._run.parameters).file
-        asking, self._asking = self._asking, True
-        if await require_whole(self._job, file, self._session.consent, self._screen):
-            await self._journal.history.note_command(self._run, ourselves(), "last-line", said("it is whole"))
+        run, asking = self._run, self._asking
+        self._asking = True
+        if await require_whole(self._job, self._file, self._session.consent, self._screen):
+            await self._journal.history.note_command(run, ourselves(), "last-line", said("it is whole"))
         self._asking = asking
-        await save_rows(
-            self._run,
-            self._job,
-            self._journal,
-            self._screen,
-            enter=how_often(self._run),
-            least_free=lambda: self._live_policy.policy.min_disk,
-        )
+
+        def least_free() -> int:
+            return self._live_policy.policy.min_disk
+
+        await save_rows(run, self._job, self._journal, self._screen, enter=how_often(run), least_free=least_free)
         await self._refresh()
 
     async def _agreed(self) -> bool:
@@ -603,14 +595,17 @@ class RunSession:
         await self._approve(plan.to_send)
         return True
 
+    @property
+    def _file(self) -> str:
+        return input_of_parameters(self._run.parameters).file
+
     def _caution(self, show: Callable[[Text], None]) -> None:
         for caution in self._job.cautions:
             show(labelled(said("caution:"), caution, "yellow"))
 
     async def _apply_rule(self, question: Question) -> None:
-        """Ask for the rule for several opening balances of one account, and apply it."""
         profile = self._session.gateway.profile
-        with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
+        with self._screen.keyboard(self._file) as keyboard:
             if keyboard is None or self._session.consent.yes:
                 raise NothingSent(in_sentences(question, profile))
             self._asking = True
@@ -621,10 +616,9 @@ class RunSession:
         await settle(self._run, self._journal, profile, SharedAccountsRule(answer))
 
     async def _ask(self, plan: PreviewFacts) -> None:
-        file = input_of_parameters(self._run.parameters).file
-        with self._screen.keyboard(file) as keyboard:
+        with self._screen.keyboard(self._file) as keyboard:
             if keyboard is None:
-                raise self._unattended(is_unattended(plan.question, file))
+                raise self._unattended(is_unattended(plan.question, self._file))
             self._asking = True
             if not await self._screen.agrees_to_send(plan.question, keyboard):
                 raise NothingSent(said("the answer was no"))
@@ -651,17 +645,16 @@ class RunSession:
     # ---- sending, and after ----
 
     async def _send(self) -> None:
-        """Run the pipeline; a failing journal stops it, and the run can be resumed."""
-        live_policy, progress = self._live_policy, self._live_policy.progress
-        known = await self._journal.last_number(self._run) if self._known is None else self._known
-        await self._readers.begin(self._run, taken_up=not self._fresh)
+        run, live_policy, progress = self._run, self._live_policy, self._live_policy.progress
+        known = await self._journal.last_number(run) if self._known is None else self._known
+        await self._readers.begin(run, taken_up=not self._fresh)
         pipeline = Pipeline(
-            self._run,
+            run,
             self._job,
             self._journal,
             live_policy,
             gauges=self._gauges,
-            enter=how_often(self._run),
+            enter=how_often(run),
             known=known,
             trust_journal=self._session.consent.trust_journal,
         )
@@ -669,12 +662,12 @@ class RunSession:
         with self._interrupts.while_sending():
             try:
                 async with (
-                    serve_control(self._run, self._journal, live_policy, self._screen),
-                    show_sending(progress, self._screen, self._run.name),
+                    serve_control(run, self._journal, live_policy, self._screen),
+                    show_sending(progress, self._screen, run.name),
                 ):
                     await pipeline.migrate()
                 # Rows that are sent while they are read were not there yet when the run was approved.
-                await note_assumptions(self._run, self._job, self._journal)
+                await note_assumptions(run, self._job, self._journal)
             except ForbiddenTransition:
                 # An internal error, not a failure of the journal's file.
                 raise
@@ -684,17 +677,10 @@ class RunSession:
         self._seconds = progress.seconds
 
     async def _close(self) -> Closing:
-        """Finish the run and show how it came out. Raises `JournalError`, as a `JournalLost` if it failed before."""
-        try:
-            with waiting(lambda: said("closing run {run}", run=self._run.name)):
-                return await self._closed()
-        except JournalError as error:
-            if not self._lost:
-                raise
-            raise JournalLost(self._lost, self._run.name) from error
+        """Finish the run, and show how it came out, from the journal alone: another process may hold its lock by now.
 
-    async def _closed(self) -> Closing:
-        """The outcome, read from the journal only to show it: another process may hold the run's lock by now."""
+        Raises `JournalError`.
+        """
         run, progress = await self._journal.run(self._run.name), self._live_policy.progress
         totals, finished = await totals_at_end(run, self._journal), FinishedRun()
         if not self._lost and run.approved_at and run.frozen_at and not totals.count_where(open=True):
@@ -702,15 +688,15 @@ class RunSession:
         # The rows that may be somebody else's: of this run, or of the run that it takes back.
         taken = run.parameters[RUN] if run.job == UNDO else None
         unproven = await self._journal.unproven(run if taken is None else await self._journal.run(taken))
+        error = self._lost or finished.trouble
         code = exit_of(
             totals,
             self._stop.kind,
             intake_ended=run.frozen_at is not None,
             approved=run.approved_at is not None,
-            failed=bool(self._lost or finished.trouble),
+            failed=bool(error),
             lacks=bool(finished.missing or (leaves_unproven(run) and unproven)),
         )
-        error = self._lost or finished.trouble
         stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
         if run.stage is Stage.DISCARDED:
             stopped = said("{why}; nothing was sent, and the run is given up", why=stopped)
@@ -830,8 +816,6 @@ async def lacking(run: Run, session: Session) -> str | None:
 
 
 async def _hand_over(run: Run, finish: Finish, journal: Journal) -> FinishedRun:
-    """Run the job's own finishing step."""
-
     def accepted() -> Iterator[Item]:
         after = 0
         while page := anyio.from_thread.run(partial(journal.items, run, states_where(in_effect=True), after=after)):
@@ -841,12 +825,10 @@ async def _hand_over(run: Run, finish: Finish, journal: Journal) -> FinishedRun:
     try:
         text, missing = await anyio.to_thread.run_sync(lambda: finish(run, accepted()))
     except EngineError as error:
-        trouble = said(
-            "{error}. All rows are done; {command} completes the file",
-            error=error,
-            command=command_line("resume", run.name),
+        completes = command_line("resume", run.name)
+        return FinishedRun(
+            trouble=said("{error}. All rows are done; {command} completes the file", error=error, command=completes)
         )
-        return FinishedRun(trouble=trouble)
     return FinishedRun(render(text) if text else None, missing=missing or None)
 
 
@@ -855,8 +837,9 @@ async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedR
     named = run.parameters.get(ANSWER_FILE_PARAMETER)
     if named is None:
         return FinishedRun(await first_rows(run, journal))
+    file = printable(named, WHOLE)
     if not anew and await anyio.Path(named).exists():
-        return FinishedRun(render(said("The answers are in {file}", file=printable(named, WHOLE))))
+        return FinishedRun(render(said("The answers are in {file}", file=file)))
     try:
         # The file did not exist when the run began, so an existing one is the run's own.
         written = await write_answers(run, journal, OutputFile(Path(named), force=True))
@@ -867,10 +850,8 @@ async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedR
             command=command_line("export", run.name, "--state", ANSWERS, "-o", "FILE"),
         )
         return FinishedRun(trouble=trouble)
-    file = printable(named, WHOLE)
-    return FinishedRun(
-        render(counted("{n} row of answers: {file}", "{n} rows of answers: {file}", written, file=file))
-    )
+    rows = counted("{n} row of answers: {file}", "{n} rows of answers: {file}", written, file=file)
+    return FinishedRun(render(rows))
 
 
 async def note_assumptions(run: Run, job: Job, journal: Journal) -> None:

@@ -34,11 +34,6 @@ class FleetGroup(IntEnum):
     WAITING = 2
     ENDED = 3
 
-    @property
-    def word(self) -> str:
-        """The word for scripts."""
-        return self.name.lower()
-
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -100,8 +95,6 @@ class RunView(RunSummary):
     queued: QueuedRun | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    # ---- where it stands ----
-
     @property
     def is_held(self) -> bool:
         """Whether a process works on it."""
@@ -114,7 +107,9 @@ class RunView(RunSummary):
 
     @property
     def stage_text(self) -> Said:
-        """The stage of the run, and whether it is paused there."""
+        """The stage of the run, and whether it is paused there; of one that waits for a worker, that it does."""
+        if self.queued is not None and not self.is_held and self.run.paused_at is None and self.stage == STOPPED:
+            return self.in_queue
         return describe_stage(self.run, self.totals, is_held=self.is_held)
 
     @property
@@ -150,8 +145,6 @@ class RunView(RunSummary):
         """The profile of settings that the run was begun by."""
         return badge_of(self.run.parameters)
 
-    # ---- its rows ----
-
     @property
     def rows(self) -> int:
         """All of its rows; a corrected one is counted once, and what a run that has ended never sent is none."""
@@ -184,8 +177,6 @@ class RunView(RunSummary):
         pace = self.per_second
         return self.totals.count_where(open=True) / pace if pace and self.run.frozen_at else None
 
-    # ---- among the runs of all billings ----
-
     @property
     def group(self) -> FleetGroup:
         """Where it stands in the list."""
@@ -198,24 +189,23 @@ class RunView(RunSummary):
     @property
     def needs(self) -> Sequence[Need]:
         """What a person has to see to."""
-        return [] if self.run.purged_at or self.is_discarded else list(self._needs())
-
-    def _needs(self) -> Iterator[Need]:
-        run, totals = self.run, self.totals
+        run, totals, found = self.run, self.totals, list[Need]()
+        if run.purged_at or self.is_discarded:
+            return found
         if manual := totals.count(State.MANUAL):
-            yield Need("decide", manual, counted("{n} row to decide on", "{n} rows to decide on", manual))
+            found.append(Need("decide", manual, counted("{n} row to decide on", "{n} rows to decide on", manual)))
         if run.ended_at:
-            return
+            return found
         if rejected := totals.count(State.REJECTED):
-            yield Need("rejected", rejected, counted("{n} row rejected", "{n} rows rejected", rejected))
+            found.append(Need("rejected", rejected, counted("{n} row rejected", "{n} rows rejected", rejected)))
         if totals.refused:
             refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
-            yield Need("refused", totals.refused, refused)
+            found.append(Need("refused", totals.refused, refused))
         if not self.is_held and not self.has_ended and run.paused_at is None:
-            yield from self._needs_somebody(totals.count_where(open=True))
+            found += self._needs_somebody(totals.count_where(open=True))
+        return found
 
     def _needs_somebody(self, left: int) -> Iterator[Need]:
-        """Why nobody goes on with its rows, where that is for a person to see to."""
         run, note = self.run, self.note
         if self.queued is not None:
             if not self.queued.is_served:
@@ -243,24 +233,19 @@ class RunView(RunSummary):
                 return said("paused on {host}", host=host)
             return said("on {host}, {process}", host=host, process=str(self.holder.process))
         if self.has_ended:
-            return self._end_in_short
+            if run.ended_at is None or self.stage not in {CLOSED, TAKEN_BACK}:
+                return STAGE_NAMES[self.stage]
+            # Of one that was ended for good, by whom, when, and how much of it is in the billing.
+            return said(
+                "{stage} {time} by {who}; in the billing: {n}",
+                stage=STAGE_NAMES[self.stage],
+                time=short_moment(run.ended_at, self.now),
+                who=printable(run.ended_by.partition("@")[0], _LONGEST_HOST) or "?",
+                n=Quantity(self.standing),
+            )
         if run.paused_at is not None:
             return said("paused")
         return self.in_queue
-
-    @property
-    def _end_in_short(self) -> Said:
-        """How it has ended; of one that was ended for good, by whom, when, and how much of it is in the billing."""
-        run = self.run
-        if run.ended_at is None or self.stage not in {CLOSED, TAKEN_BACK}:
-            return STAGE_NAMES[self.stage]
-        return said(
-            "{stage} {time} by {who}; in the billing: {n}",
-            stage=STAGE_NAMES[self.stage],
-            time=short_moment(run.ended_at, self.now),
-            who=printable(run.ended_by.partition("@")[0], _LONGEST_HOST) or "?",
-            n=Quantity(self.standing),
-        )
 
     @property
     def waits_for(self) -> str | None:

@@ -20,7 +20,6 @@ import structlog
 
 from billing.api.client import BillingClient, ClientSettings, Health
 from billing.api.wire import CallObserver
-from billing.database.database import Database
 from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
@@ -35,12 +34,12 @@ from cli.session.which_billing import (
     check_identity,
     check_target,
     is_at,
-    is_missed,
     journal_place,
     of_another,
     target_among,
 )
 from cli.settings.flags import Consent
+from cli.settings.places import OF_BILLING, journals_in
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -181,9 +180,6 @@ class Session(Invocation):
         return build(spec, self.gateway, parameters_of(spec, own), input_of_parameters(run.parameters))
 
 
-# ---- opening ----------------------------------------------------------------------------------------------------
-
-
 @asynccontextmanager
 async def open_session(
     told: Invocation, journal: Journal | None = None, *, of: Run | None = None
@@ -227,7 +223,13 @@ async def own_journal(settings: Settings) -> JournalAddress:
 
     Raises what `open_billing` and `journal_place` raise.
     """
-    if await anyio.to_thread.run_sync(is_missed, settings):
+    where = settings.journal.value.path
+
+    def is_missed() -> bool:
+        # It has none at its default place, and others are there.
+        return settings.journal.origin == OF_BILLING and not where.exists() and bool(journals_in(where.parent))
+
+    if await anyio.to_thread.run_sync(is_missed):
         async with open_billing(settings) as billing:
             return await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)
     return settings.journal.value
@@ -251,7 +253,10 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
         try:
             if database is not None:
                 with waiting(lambda: said("connecting to {database}", database=str(dsn))):
-                    await anyio.to_thread.run_sync(_connected, database)
+                    await anyio.to_thread.run_sync(database.connect)
+                    # Before any amount is read.
+                    if not await anyio.to_thread.run_sync(check_scale, database):
+                        log.warning("the database does not say how it scales its money: taken as usual", scale=SCALE)
             gateway = Gateway(client, database, profile=profile)
             with waiting(lambda: said("comparing the API with the database")):
                 one = await one_billing(gateway, settings)
@@ -290,16 +295,6 @@ async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
             leads=leads,
         )
     return one
-
-
-def _connected(database: Database) -> None:
-    """Connect, and check the scale of its money before any amount is read."""
-    database.connect()
-    if not check_scale(database):
-        log.warning("the database does not say how it scales its money: taken as usual", scale=SCALE)
-
-
-# ---- parameters of a run ----------------------------------------------------------------------------------------
 
 
 def how_often(run: Run) -> Repeat:

@@ -8,9 +8,6 @@ from checkpoints.records import Run, Stage, Totals
 from cli.terminal.names import STAGE_NAMES
 from texts.said import Said, said
 
-# ---- the mark of a job file's step in its run; a run from the command line has none -------------------------------
-
-
 PLACE: Final = "input_place."
 """The prefix of the parameters that hold the mark; they do not affect what the run does."""
 _KEYS: Final = tuple(f"{PLACE}{key}" for key in ("file", "round", "step", "steps", "begun", "digest"))
@@ -60,9 +57,6 @@ def is_followed(run: Run) -> bool:
 def holds_its_file(run: Run) -> bool:
     """Whether the run is paused and its job file waits after it, also when the run itself has ended."""
     return run.paused_at is not None and is_followed(run)
-
-
-# ---- the stage of a run -------------------------------------------------------------------------------------------
 
 
 RUNNING: Final = "running"

@@ -36,13 +36,10 @@ def vault_in(journal: Journal, batch: str, settings: Settings | None = None) -> 
 
 def keys_of(settings: Settings) -> VaultKeys | None:
     """The keys of the vault, None where none is set. Raises `SettingsRefused` for what is no key."""
+    settings.hidden.require(VAULT_KEY)
     given = settings.vault_key
-    if given.value.trouble is not None:
-        raise SettingsRefused(given.value.trouble)
-    if not given.value.text:
-        return None
     try:
-        return VaultKeys.parse(given.value.text.reveal())
+        return VaultKeys.parse(given.value.reveal()) if given.value else None
     except NoVaultKey as error:
         raise SettingsRefused(
             "{place}: {key} cannot be used: {why}", place=given.origin, key=VAULT_KEY, why=error

@@ -80,15 +80,6 @@ def target_among(runs: Sequence[Run], address: str, identity: str) -> str:
     return address
 
 
-# ---- the journal of a billing -------------------------------------------------------------------------------------
-
-
-def is_missed(settings: Settings) -> bool:
-    """Whether the billing has no journal at its default place, and others are there; blocks."""
-    where = settings.journal.value.path
-    return settings.journal.origin == OF_BILLING and not where.exists() and bool(journals_in(where.parent))
-
-
 def journal_place(settings: Settings, identity: str) -> JournalAddress:
     """The journal of the settings; where the billing has its own by another address, a link to that one. Blocks.
 
@@ -121,9 +112,6 @@ def _has_runs_of(identity: str, journal: Path) -> bool:
         return any(is_same(identity, identity_of_run(run)) for run in runs_of(journal))
     except (JournalError, OSError):
         return False
-
-
-# ---- a run that is resumed, undone, or looked at ------------------------------------------------------------------
 
 
 def check_target(run: Run, settings: Settings) -> None:

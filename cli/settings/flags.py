@@ -26,9 +26,6 @@ EARLIER: Final = said("Earlier runs")
 ASIDE: Final = "Extras"
 
 
-# ---- how an option is stated --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Option:
     """A row of the table: how an option is typed, and the variable and the key of the settings file that give it.
@@ -98,7 +95,6 @@ def names_of(*groups: type[Any]) -> frozenset[str]:
 
 
 def _defaults(group: type[Any]) -> dict[str, object]:
-    """The names of the parameters of a record, and what each is where it is not typed."""
     stated = getattr(group, "OPTIONS", None)
     return dict.fromkeys(stated) if stated else {one.name: one.default for one in fields(group)}
 
@@ -149,9 +145,6 @@ def _parameters(group: type[Any], part: Part | None = None) -> list[inspect.Para
             kind = Annotated[kind, flag(flags, row.metavar, row.help, row.panel, **dict(row.more))]
         found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind))
     return found
-
-
-# ---- the connection -----------------------------------------------------------------------------------------------
 
 
 RunName = Annotated[str, argument("RUN", "The run's short name, as `status` lists it.")]
@@ -246,9 +239,6 @@ ApiFlags = Annotated[Flags, Part("api_url", "timeout", "config", "profile")]
 """Those of a command that asks the billing's REST API alone."""
 
 
-# ---- consent, hand-in, recording ----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Consent:
     """The consent given in advance."""
@@ -303,9 +293,6 @@ ChangedDeclaration = Annotated[
         EARLIER,
     ),
 ]
-
-
-# ---- what was typed -----------------------------------------------------------------------------------------------
 
 
 def typed(context: typer.Context) -> dict[str, str]:

@@ -24,8 +24,7 @@ from cli.settings.places import (
     state_folder,
     without_credentials,
 )
-from cli.settings.settings import Settings
-from cli.settings.settings_file import has_default_profile, profiles_in
+from cli.settings.settings import Settings, has_default_profile, profiles_in
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.layout import badge_of
 from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
@@ -90,8 +89,8 @@ def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownB
     listed = profiles_in(settings.file) if settings.file else []
     profiles: dict[str, list[str]] = {}
     for one in listed:
-        if one.address:
-            profiles.setdefault(name_of_billing(one.address), []).append(one.badge.profile)
+        if one.billing:
+            profiles.setdefault(one.billing, []).append(one.badge.profile)
     journal = settings.journal
     if settings.profile is not None or not (journal.of_file or journal.origin in _DEFAULTS):
         return KnownBillings(profiles, (journal.value,))

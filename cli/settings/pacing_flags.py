@@ -74,7 +74,6 @@ def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:
 
 
 def _of_file(name: str, value: object) -> str | bool:
-    """A value of `[run]` as the flag would give it."""
     if name == _SWITCH:
         if not isinstance(value, bool):
             raise CommandRefused("{name}: true or false is expected, not {value}", name=name, value=repr(value))
@@ -101,7 +100,6 @@ def _check_select(given: Mapping[str, str], name: str) -> None:
 
 
 def _setting(name: str) -> str:
-    """The setting of a field."""
     return "canary" if name == _SWITCH else name.replace("_", "-")
 
 

@@ -54,12 +54,9 @@ def journal_of_billing(environment: Mapping[str, str], api_url: str) -> Path:
 
 def journals_in(folder: Path) -> list[Path]:
     """The journals in a folder, by name; each once, whatever other names of its billing lead to it."""
-
-    def is_alias(path: Path) -> bool:
-        return path.is_symlink() and path.resolve().parent == path.parent.resolve()
-
     try:
-        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX) and not is_alias(path))
+        found = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX))
+        return [path for path in found if not path.is_symlink() or path.resolve().parent != folder.resolve()]
     except OSError:
         return []
 

@@ -1,8 +1,6 @@
 """Profile files: `HOST-PORT.profile.toml`, beside the settings file or in the state folder."""
 
 import os
-import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -10,8 +8,9 @@ from typing import Final
 import msgspec
 import tomli_w
 
-from billing.profile import UNKNOWN, Fact, Profile, describe_fact
+from billing.profile import UNKNOWN, Profile, describe_fact
 from checkpoints.own_files import read_regular
+from cli.output.item_files import OutputFile, replacing
 from cli.settings.file_access import FoundFile, read_toml
 from cli.settings.places import name_of_billing
 from cli.settings.settings import Settings
@@ -75,35 +74,21 @@ def profile_of(settings: Settings) -> Profile:
 
 
 def write_profile(settings: Settings, profile: Profile) -> Path:
-    """Write the known facts atomically; returns the path. Raises `SettingsRefused` where that fails."""
+    """Write the known facts atomically; returns the path. Raises `CommandRefused` where that fails."""
     path = profile_path(settings)
+    parts = [_HEAD, tomli_w.dumps({"billing": profile.billing, "version": profile.version})]
+    for name, fact in profile.facts():
+        if fact.known:
+            plain = msgspec.to_builtins(fact, builtin_types=(type(fact.learned),))
+            parts.append(f"# {describe_fact(name, fact.value)}\n{tomli_w.dumps({name: plain})}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                file.write(_text(profile))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(OutputFile(path, force=True)) as made, made.open("w", encoding="utf-8", newline="\n") as file:
+            file.write("\n".join(parts))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise SettingsRefused(
             "the billing's profile {file} cannot be written: {reason}", file=printable(path), reason=reason_of(error)
         ) from error
     return path
-
-
-def _text(profile: Profile) -> str:
-    parts = [_HEAD, tomli_w.dumps({"billing": profile.billing, "version": profile.version})]
-    for name, fact in profile.facts():
-        if fact.known:
-            parts.append(f"# {describe_fact(name, fact.value)}\n{tomli_w.dumps({name: _plain(fact)})}")
-    return "\n".join(parts)
-
-
-def _plain(fact: Fact[object]) -> Mapping[str, object]:
-    built: dict[str, object] = msgspec.to_builtins(fact, builtin_types=(type(fact.learned),))
-    return built

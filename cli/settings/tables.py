@@ -4,10 +4,9 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from shutil import which
 from types import MappingProxyType
@@ -16,8 +15,7 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 
 from billing.secret import NO_SECRET, Secret
-from cli.settings.credentials import Credential, Credentials, Hidden
-from cli.settings.file_access import FoundFile
+from cli.settings.file_access import Credential, Credentials, FoundFile, Hidden
 from cli.settings.places import credentials_in, in_full
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import CHARSET, TIMEOUT, USER
@@ -27,9 +25,6 @@ from texts.said import Quantity, said
 def key(help_: str, default: str = "–") -> msgspec.Meta:
     """What a key is for, and what counts without it: in the reference and in the schema of the file."""
     return msgspec.Meta(description=help_, extra={"default": default})
-
-
-# ---- the tables of hooks ------------------------------------------------------------------------------------------
 
 
 HOLD_SECONDS: Final = 60.0
@@ -77,21 +72,22 @@ class HookTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Who is told: a command by its words, or an address. `name` is what may be shown of it."""
+    """Who is told: a command by its words, or an address. `name` is what may be shown of it.
+
+    An address that is `of_credential` does not stand in the settings file.
+    """
 
     name: str
     command: Sequence[str] = ()
     url: Secret = NO_SECRET
     of_credential: bool = False
-    """Whether the address stands in a credential, and not in the settings file."""
 
     def check_program(self) -> None:
         """Raise `SettingsRefused` for a command whose program, or a file that it is given, is not safe to be run.
 
         `sh notify.sh` runs notify.sh, so all words that are files count.
         """
-        files = [which(word) or word for word in self.command[:1]] + [*self.command[1:]]
-        for word in files:
+        for word in [*(which(one) or one for one in self.command[:1]), *self.command[1:]]:
             with suppress(OSError, ValueError):
                 if Path(word).is_file():
                     FoundFile(Path(word), said("the hook"), is_run=True).check()
@@ -113,26 +109,17 @@ class HookSettings:
     ping: Hook | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.hooks) or self.ping is not None
+        return bool(self.all)
 
     @property
-    def secrets(self) -> Iterator[str]:
-        """What must never be shown of the addresses."""
-        return chain.from_iterable(hook.secrets for hook in self._all)
-
-    @property
-    def has_secrets_in_file(self) -> bool:
-        """Whether the settings file itself holds one of them."""
-        return any(any(hook.secrets) for hook in self._all if not hook.of_credential)
+    def all(self) -> Sequence[Hook]:
+        """The hooks and the address that is pinged."""
+        return (*self.hooks.values(), *filter(None, [self.ping]))
 
     def check_programs(self) -> None:
         """Raise `SettingsRefused` for a program that somebody else has made, or that others may write."""
         for hook in self.hooks.values():
             hook.check_program()
-
-    @property
-    def _all(self) -> Sequence[Hook]:
-        return (*self.hooks.values(), *filter(None, [self.ping]))
 
 
 def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], credentials: Credentials) -> HookSettings:
@@ -145,51 +132,38 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], creden
         why = said("{given} are not seconds from 0 up to {most}", given=seconds, most=most)
         raise _refused("hooks.hold-seconds", place, why)
 
-    def hook_of(name: str, given: Given | None) -> Hook | None:
-        key = f"hooks.{name}"
+    def hook_of(name: str) -> Hook | None:
+        key, given = f"hooks.{name}", getattr(table, name.replace("-", "_"))
+        if given is None:
+            return None
         if isinstance(given, Credential):
             address = credentials.text(key, given)
-            return _of_credential(key, address, place) if address else None
-        return None if given is None else _hook(key, given, folder, place)
+            if address and "://" not in address.split(" ", 1)[0]:
+                # The words of a command can be seen by everybody on this machine.
+                raise _refused(key, place, said("a credential is an address here, and this one is none"))
+            return Hook(_shown(key, address, place), url=Secret(address), of_credential=True) if address else None
+        if isinstance(given, str) and "://" in given.split(" ", 1)[0]:
+            return Hook(_shown(key, given, place), url=Secret(given))
+        try:
+            words = shlex.split(given) if isinstance(given, str) else given
+        except ValueError as error:
+            raise _refused(key, place, said("a quote is not closed")) from error
+        if not words or not words[0]:
+            raise _refused(key, place, said("it names no command"))
+        # A bare name is sought as the system does it; a path in the file is relative to the file. Without a folder
+        # before it, `./x` would become a bare name.
+        program = str(folder.absolute() / in_full(words[0])) if "/" in words[0] else words[0]
+        return Hook(program, (program, *words[1:]))
 
-    given = ((event, getattr(table, event.replace("-", "_"))) for event in HookEvent)
-    hooks = {event: hook for event, text in given if (hook := hook_of(event, text)) is not None}
-    ping = hook_of(PING, table.ping)
+    hooks = {event: hook for event in HookEvent if (hook := hook_of(event)) is not None}
+    ping = hook_of(PING)
     if ping is not None and (ping.command or ping.name == APPRISE):
         raise _refused(f"hooks.{PING}", place, said("it is not an address that begins with http:// or https://"))
     return HookSettings(MappingProxyType(hooks), table.hold_seconds, ping)
 
 
-def _hook(key: str, given: str | list[str], folder: Path, place: Callable[[str], str]) -> Hook:
-    """A hook from its text. No message shows the text, which may hold a token."""
-    if isinstance(given, str) and _is_address(given):
-        return Hook(_shown(key, given, place), url=Secret(given))
-    try:
-        words = shlex.split(given) if isinstance(given, str) else given
-    except ValueError as error:
-        raise _refused(key, place, said("a quote is not closed")) from error
-    if not words or not words[0]:
-        raise _refused(key, place, said("it names no command"))
-    # A bare name is sought as the system does it; a path in the file is relative to the file. Without a folder before
-    # it, `./x` would become a bare name.
-    program = str(folder.absolute() / in_full(words[0])) if "/" in words[0] else words[0]
-    return Hook(program, (program, *words[1:]))
-
-
-def _of_credential(key: str, address: str, place: Callable[[str], str]) -> Hook:
-    """A hook whose address is a secret as a whole."""
-    if not _is_address(address):
-        # The words of a command can be seen by everybody on this machine.
-        raise _refused(key, place, said("a credential is an address here, and this one is none"))
-    return replace(_hook(key, address, Path(), place), of_credential=True)
-
-
-def _is_address(text: str) -> bool:
-    return "://" in text.split(" ", 1)[0]
-
-
 def _shown(key: str, address: str, place: Callable[[str], str]) -> str:
-    """What may be shown of an address: scheme and host. Raises `SettingsRefused`."""
+    """What may be shown of an address: scheme and host. No message shows the rest, which may hold a token."""
     if address.startswith(f"{APPRISE}://"):
         if find_spec(APPRISE) is None:
             command = f"pip install {APPRISE}"
@@ -210,9 +184,6 @@ def _shown(key: str, address: str, place: Callable[[str], str]) -> str:
 
 def _refused(key: str, place: Callable[[str], str], why: str) -> SettingsRefused:
     return SettingsRefused("{place}: {key}: {what}", place=place(key), key=key, what=why)
-
-
-# ---- the table [metrics] ------------------------------------------------------------------------------------------
 
 
 _LAST_PORT: Final = 65_535
@@ -256,9 +227,6 @@ def metrics_of(table: MetricsTable, folder: Path, place: Callable[[str], str]) -
         raise _refused("metrics.file", place, said("it names no file"))
     # A path in the file is relative to the file, as that of the journal is.
     return MetricsSettings((folder / in_full(table.file)).absolute(), table.port)
-
-
-# ---- all tables ---------------------------------------------------------------------------------------------------
 
 
 PROFILE: Final = "profile"

@@ -51,7 +51,6 @@ _SHOW: Final = str.maketrans(_HIDDEN, _SIGNS)
 
 
 def _text(value: object) -> Markup:
-    """A value on a line; what a macro has made is no value any more."""
     if isinstance(value, Markup):
         return value
     return Markup("" if value is None else printable(value, WHOLE).translate(_HIDE))  # noqa: S704 - of no page

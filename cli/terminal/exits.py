@@ -9,7 +9,6 @@ from checkpoints.records import Totals
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpFailed, LookUpRefused
 from engine.pacing.holds import StopKind
-from texts.remedies import command_line
 from texts.said import Given, SaidError, said
 
 
@@ -76,19 +75,6 @@ class HeldElsewhere(CommandRefused):
     """Raised when another process works on the run, or another machine on its billing: it may be done soon."""
 
     again_in = 5.0
-
-
-class JournalLost(CommandRefused):
-    """Raised when the journal failed while a run was sending, and cannot be read either."""
-
-    def __init__(self, why: str, run: str) -> None:
-        message = said(
-            "{why}. Nothing is sent without it. Once it can be written again, {command} looks up in the billing what "
-            "was under way, and goes on",
-            why=why,
-            command=command_line("resume", run),
-        )
-        super().__init__(message, Exit.STOPPED)
 
 
 class NothingSent(CommandRefused):

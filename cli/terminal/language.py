@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -34,25 +33,15 @@ SPACE: Final = "\u00a0"
 """Between thousands, and before the sign of the rouble: a line is not broken there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How a language writes amounts and days: before the kopecks, behind an amount, and a day."""
-
-    decimal_mark: str
-    currency: str
-    day: str
-
-
-_STYLES: Final = {ENGLISH: Style(".", "", "%Y-%m-%d"), RUSSIAN: Style(",", f"{SPACE}₽", "%d.%m.%Y")}
-
-
 class CatalogueLanguage(Language):
-    """A language by its catalogue."""
+    """A language by its catalogue, and how it writes the mark before kopecks, the currency and a day."""
 
-    def __init__(self, name: str, catalogue: gettext.NullTranslations, style: Style) -> None:
+    def __init__(
+        self, name: str, catalogue: gettext.NullTranslations, decimal_mark: str, currency: str, day: str
+    ) -> None:
         self.name = name
         self._catalogue = catalogue
-        self._style = style
+        self._decimal_mark, self._currency, self._day = decimal_mark, currency, day
 
     def translate(self, template: str) -> str:
         """The template in this language, or as it is if the catalogue lacks it."""
@@ -66,7 +55,9 @@ class CatalogueLanguage(Language):
         """A number, an amount in roubles or a moment in local time."""
         match value:
             case Decimal():
-                return self._amount(value)
+                digits, _, decimals = two_decimals(value).partition(".")
+                sign = "−" if digits.startswith("-") else ""
+                return f"{sign}{_grouped(int(digits.lstrip('-')))}{self._decimal_mark}{decimals}{self._currency}"
             case datetime():
                 zone = value.astimezone().isoformat(timespec="minutes")[-6:]
                 return f"{self.moment(value)} (UTC{zone})"
@@ -77,17 +68,11 @@ class CatalogueLanguage(Language):
 
     def moment(self, when: datetime) -> str:
         """A moment in local time, without its zone."""
-        return f"{when.astimezone():{self._style.day} %H:%M:%S}"
+        return f"{when.astimezone():{self._day} %H:%M:%S}"
 
     def decimal(self, number: float) -> str:
         """A measured number with one decimal."""
-        return f"{number:.1f}".replace(".", self._style.decimal_mark)
-
-    def _amount(self, amount: Decimal) -> str:
-        digits, _, decimals = two_decimals(amount).partition(".")
-        sign = "−" if digits.startswith("-") else ""
-        whole = _grouped(int(digits.lstrip("-")))
-        return f"{sign}{whole}{self._style.decimal_mark}{decimals}{self._style.currency}"
+        return f"{number:.1f}".replace(".", self._decimal_mark)
 
 
 def _grouped(number: int) -> str:
@@ -97,10 +82,11 @@ def _grouped(number: int) -> str:
 @cache
 def language(name: str) -> CatalogueLanguage:
     """The language of that name. Raises `KeyError` for another one."""
-    style = _STYLES[name]
     if name == ENGLISH:
-        return CatalogueLanguage(name, gettext.NullTranslations(), style)
-    return CatalogueLanguage(name, gettext.translation(_DOMAIN, _CATALOGUES, [name]), style)
+        return CatalogueLanguage(name, gettext.NullTranslations(), ".", "", "%Y-%m-%d")
+    if name != RUSSIAN:
+        raise KeyError(name)
+    return CatalogueLanguage(name, gettext.translation(_DOMAIN, _CATALOGUES, [name]), ",", f"{SPACE}₽", "%d.%m.%Y")
 
 
 _reader: Final[ContextVar[CatalogueLanguage]] = ContextVar("reader")
@@ -138,7 +124,6 @@ def typed_language(words: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 def _given(option: str, words: Sequence[str]) -> str:
-    """What is typed for an option, "" where it is not typed."""
     for word, following in zip(words, [*words, ""][1:], strict=True):
         if word == option:
             return following
@@ -148,7 +133,6 @@ def _given(option: str, words: Sequence[str]) -> str:
 
 
 def _of_file(config: str, profile: str) -> str:
-    """The language in the settings file and this profile of it, "" where none is to be had."""
     path = Path(config or SETTINGS_FILE)
     with suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
         if path.is_file():

@@ -121,9 +121,6 @@ def steps_list(steps: Sequence[tuple[str, str]]) -> Group:
     return Group(*(one for pair in lines for one in pair))
 
 
-# ---- the badge of a command ---------------------------------------------------------------------------------------
-
-
 OF_SETTINGS: Final = "input_place.settings_"
 """Begins the parameters of a run that hold the badge, and what it remembers of its billing; like all that begin with
 `input_place.`, they say nothing of what the run does, and are kept when it is purged."""

@@ -21,9 +21,6 @@ from cli.terminal.screen import Screen
 from cli.terminal.streams import json_line
 from cli.terminal.texts import printable, reason_of
 
-# ---- the log's file -----------------------------------------------------------------------------------------------
-
-
 LARGEST: Final = 10_000_000
 """Bytes after which a log is put aside."""
 
@@ -64,7 +61,6 @@ class LogFile:
         return open_beside(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def _put_aside(self, ours: int) -> None:
-        """Rename the full file, unless another process is doing so or has done so."""
         try:
             fcntl.flock(ours, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -78,9 +74,6 @@ class LogFile:
 
     def _aside(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
-
-
-# ---- the log ------------------------------------------------------------------------------------------------------
 
 
 Entry = MutableMapping[str, Any]
@@ -109,12 +102,16 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
         raise SettingsRefused(
             "the log {path} cannot be written: {why}", path=str(path), why=reason_of(error)
         ) from error
+    has_priorities = False
     lowest = _LEVELS["debug" if screen.voice.verbose else "info"]
     # On a terminal the progress and the closing say what the log would say between them.
     seen_otherwise = screen.voice.quiet or (screen.err.is_terminal and not screen.voice.verbose)
     on_screen = _LEVELS["warning"] if seen_otherwise else lowest
     of_rows = max(on_screen, _LEVELS["debug" if screen.voice.verbose else "warning"])
-    has_priorities = _is_journald(screen)
+    with suppress(OSError, ValueError):
+        # Whether stderr leads to systemd's journal: by the variable alone it might have been redirected since.
+        stderr = os.fstat(screen.err.file.fileno())
+        has_priorities = os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
     def write(_logger: object, _method: str, entry: Entry) -> str:
         """The last processor: masks an entry, and writes it to the file and, from a level on, to the screen."""
@@ -148,15 +145,6 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
         structlog.reset_defaults()
 
 
-def _is_journald(screen: Screen) -> bool:
-    """Whether stderr leads to systemd's journal: by the variable alone it might have been redirected since."""
-    try:
-        stderr = os.fstat(screen.err.file.fileno())
-    except (OSError, ValueError):
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
-
-
 def _line(entry: Entry) -> Text:
     level = str(entry["level"])
     style = {"warning": "yellow", "error": "red", "critical": "bold red"}.get(level, "dim")
@@ -173,8 +161,6 @@ def _line(entry: Entry) -> Text:
 
 
 class _Bridge(logging.Handler):
-    """Forwards the standard library's log records of other packages to the same places."""
-
     def emit(self, record: logging.LogRecord) -> None:
         """Forward a record."""
         log = structlog.get_logger(record.name)

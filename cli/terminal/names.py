@@ -4,7 +4,6 @@ Scripts, files and the journal have the words of `State` and `Holds` themselves.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from billing.profile import Standing
@@ -16,36 +15,21 @@ from engine.pacing.gauges import HOURS
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from texts.said import Said, counted, heading, said
 
-STATE_NAMES: Final[Mapping[State, Said]] = MappingProxyType(
-    {
-        State.PENDING: said("pending"),
-        State.SKIPPED: said("skipped"),
-        State.SENDING: said("sending"),
-        State.ACCEPTED: said("accepted"),
-        State.REJECTED: said("rejected"),
-        State.UNCONFIRMED: said("unconfirmed"),
-        State.UNKNOWN: said("unknown"),
-        State.MANUAL: said("manual"),
-        State.APPLIED: said("applied"),
-        State.REPLACED: said("replaced"),
-    }
-)
-
-OUTCOMES: Final[Mapping[State, Said]] = MappingProxyType(
-    {
-        State.PENDING: said("to be sent"),
-        State.SKIPPED: said("skipped: nothing to do"),
-        State.SENDING: said("being sent"),
-        State.ACCEPTED: said("accepted, not read back"),
-        State.REJECTED: said("rejected by the billing"),
-        State.UNCONFIRMED: said("in doubt: refused, to be looked up"),
-        State.UNKNOWN: said("in doubt: to be looked up"),
-        State.MANUAL: said("in doubt: a person decides"),
-        State.APPLIED: said("applied: read back as sent"),
-        State.REPLACED: said("rejected, and replaced by a corrected row"),
-    }
-)
-"""What became of rows, as a report says it."""
+_STATES: Final[Mapping[State, tuple[Said, Said]]] = {
+    State.PENDING: (said("pending"), said("to be sent")),
+    State.SKIPPED: (said("skipped"), said("skipped: nothing to do")),
+    State.SENDING: (said("sending"), said("being sent")),
+    State.ACCEPTED: (said("accepted"), said("accepted, not read back")),
+    State.REJECTED: (said("rejected"), said("rejected by the billing")),
+    State.UNCONFIRMED: (said("unconfirmed"), said("in doubt: refused, to be looked up")),
+    State.UNKNOWN: (said("unknown"), said("in doubt: to be looked up")),
+    State.MANUAL: (said("manual"), said("in doubt: a person decides")),
+    State.APPLIED: (said("applied"), said("applied: read back as sent")),
+    State.REPLACED: (said("replaced"), said("rejected, and replaced by a corrected row")),
+}
+"""The name of each state, and what became of its rows, as a report says it."""
+STATE_NAMES: Final[Mapping[State, Said]] = {state: name for state, (name, _) in _STATES.items()}
+OUTCOMES: Final[Mapping[State, Said]] = {state: outcome for state, (_, outcome) in _STATES.items()}
 
 REFUSED: Final = said("refused")
 """Rows of the input that never became part of the run."""
@@ -53,40 +37,34 @@ REFUSED: Final = said("refused")
 LEFT_OUT: Final = said("left out")
 """Rows that a flag leaves out."""
 
-STAGE_NAMES: Final[Mapping[str, Said]] = MappingProxyType(
-    {
-        str(stage): stage
-        for stage in (
-            said("running"),
-            said("stopped"),
-            said("done"),
-            said("closed"),
-            said("taken back"),
-            said("purged"),
-            said("given up"),
-            said("reading, stopped"),
-            said("not approved"),
-        )
-    }
-)
+STAGE_NAMES: Final[Mapping[str, Said]] = {
+    str(stage): stage
+    for stage in (
+        said("running"),
+        said("stopped"),
+        said("done"),
+        said("closed"),
+        said("taken back"),
+        said("purged"),
+        said("given up"),
+        said("reading, stopped"),
+        said("not approved"),
+    )
+}
 """The stages of a run, by the words that scripts get."""
 
-STANDING_NAMES: Final[Mapping[Standing, Said]] = MappingProxyType(
-    {
-        Standing.KNOWN: said("known"),
-        Standing.DOCUMENTED: said("documented"),
-        Standing.ASSUMED: said("assumed"),
-    }
-)
+STANDING_NAMES: Final[Mapping[Standing, Said]] = {
+    Standing.KNOWN: said("known"),
+    Standing.DOCUMENTED: said("documented"),
+    Standing.ASSUMED: said("assumed"),
+}
 """How well a fact of the billing is known."""
 
-TALLY_KINDS: Final[Mapping[TallyKind, Said]] = MappingProxyType(
-    {
-        TallyKind.FOLDER: said("folder"),
-        TallyKind.TARIFF: said("tariff"),
-        TallyKind.OPERATOR: said("operator"),
-    }
-)
+TALLY_KINDS: Final[Mapping[TallyKind, Said]] = {
+    TallyKind.FOLDER: said("folder"),
+    TallyKind.TARIFF: said("tariff"),
+    TallyKind.OPERATOR: said("operator"),
+}
 """What the subscribers of an import are counted by."""
 
 _NO_GROUP: Final = {
@@ -95,15 +73,13 @@ _NO_GROUP: Final = {
     TallyKind.OPERATOR: said("no operator"),
 }
 
-_HOLDERS: Final[Mapping[str, Said]] = MappingProxyType(
-    {
-        IN_DOUBT: said("in doubt"),
-        PAUSED: said("paused"),
-        BILLING: said("billing"),
-        BARRIER: said("barrier"),
-        HOURS: said("hours"),
-    }
-)
+_HOLDERS: Final[Mapping[str, Said]] = {
+    IN_DOUBT: said("in doubt"),
+    PAUSED: said("paused"),
+    BILLING: said("billing"),
+    BARRIER: said("barrier"),
+    HOURS: said("hours"),
+}
 
 
 def name_of_holder(who: str) -> str:

@@ -65,8 +65,6 @@ class OutputMask:
 
 
 class _Masked:
-    """A stream that gets no secrets."""
-
     def __init__(self, stream: IO[str], mask: OutputMask) -> None:
         self.stream = stream
         self._mask = mask
@@ -111,24 +109,22 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=_PANEL
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """The options of output: verbosity and format."""
-
-    as_json: AsJson = False
-    quiet: Quiet = False
-    verbose: Verbose = False
-
-
-@dataclass(frozen=True, slots=True)
 class BriefVoice:
     """The options of output of a command that has no steps to log."""
 
     as_json: AsJson = False
     quiet: Quiet = False
 
-    def whole(self) -> Voice:
+    def whole(self) -> "Voice":
         """The same, not verbose."""
         return Voice(as_json=self.as_json, quiet=self.quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice(BriefVoice):
+    """The options of output: verbosity and format."""
+
+    verbose: Verbose = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,11 +169,9 @@ class Interrupts:
         self._ended = anyio.CancelScope()
         return self._ended
 
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
+    def listening(self) -> AbstractAsyncContextManager[None]:
         """Handle SIGINT, SIGTERM and SIGHUP while the context lasts."""
-        async with heeding(self._heed):
-            yield
+        return heeding(self._heed)
 
     def _heed(self, number: signal.Signals) -> None:
         why = _NAMES[number]

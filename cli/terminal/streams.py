@@ -47,7 +47,13 @@ def outputs() -> Iterator["Output"]:
 
     Gives stdout, whose `trouble` is known when the context has ended.
     """
-    _fill_closed_descriptors()
+    # Where a standard stream was closed, the next file opened, a journal, would take its number.
+    for number, way in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is taken, which is this one.
+            os.open(os.devnull, way)
     before, line = (sys.stdout, sys.stderr), WaitingLine()
     # Python has None for a stream that was closed before its start.
     out, err = (Output(_waiting(stream) if stream else _closed(), line) for stream in before)
@@ -145,7 +151,7 @@ class Output:
             _discard(self._stream)
         except ValueError:
             # Closed by somebody in this process.
-            self._stream = _nowhere()
+            self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the process lasts
 
 
 class OutputBytes(io.RawIOBase):
@@ -248,16 +254,6 @@ def _stand_in(encoding: str, letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
 
 
-def _fill_closed_descriptors() -> None:
-    """Put /dev/null where a standard stream was closed: the next file opened, a journal, would take its number."""
-    for number, way in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
-        try:
-            os.fstat(number)
-        except OSError:
-            # The lowest free number is taken, which is this one.
-            os.open(os.devnull, way)
-
-
 def _waiting(stream: TextIO) -> TextIO:
     """The stream anew on its descriptor, which waits: else its buffer would drop what there is no room for.
 
@@ -276,10 +272,6 @@ def _waiting(stream: TextIO) -> TextIO:
 def _closed() -> TextIO:
     """A stream of which every write fails, as that to a closed descriptor does."""
     return os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
-
-
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - as long as the process lasts
 
 
 def _discard(stream: TextIO) -> None:

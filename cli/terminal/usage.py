@@ -130,7 +130,6 @@ def _known(text: str) -> str:
 
 @contextmanager
 def _titles() -> Iterator[None]:
-    """The titles of typer in the reader's language, while something is shown."""
     from typer import rich_utils  # noqa: PLC0415 - as above
 
     english = {name: getattr(rich_utils, name) for name in TITLES}

@@ -51,16 +51,13 @@ _LEFT_FREE: Final = 3
 """Columns for the comma, and at the end of the line, as a full line would wrap."""
 
 
-def _unknown() -> tuple[int, int]:
-    return 0, 0
+_UNKNOWN: Final[Far] = lambda: (0, 0)  # noqa: E731 - a value of this type
 
 
 @dataclass(eq=False, slots=True)
 class _Step:
-    """What a command waits for, how far it is, and the seconds after which it gives up."""
-
     what: What
-    far: Far = _unknown
+    far: Far = _UNKNOWN
     most: float = 0.0
     began: float = field(default_factory=monotonic)
 
@@ -180,7 +177,7 @@ def waiting_line() -> WaitingLine | None:
 
 
 @contextmanager
-def waiting(what: What, far: Far = _unknown, *, most: float = 0.0) -> Iterator[None]:
+def waiting(what: What, far: Far = _UNKNOWN, *, most: float = 0.0) -> Iterator[None]:
     """Say what the command waits for while the context lasts; `most` are the seconds after which it gives up."""
     if (line := waiting_line()) is None:
         yield

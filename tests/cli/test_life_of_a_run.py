@@ -98,7 +98,7 @@ async def others_are_refused(place: Place, run: Started) -> None:
     async with place.holding():
         for words in (("resume", name), ("verify", name), ("reconcile", name), decide):
             await place.cli.refused(*words, says=[f"run {name}: ", who, "in flight"])
-        await place.cli.refused("run", "balances", "balances.csv", "--yes", says=f"run {name} is doing just this")
+        await place.cli.refused("run", "balances", "balances.csv", "--yes", says=f"run {name} has begun just this")
         assert "running" in (await place.cli("status", name)).out
 
 

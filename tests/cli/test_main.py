@@ -14,7 +14,7 @@ from billing.errors import BillingAway
 from checkpoints.errors import ForbiddenTransition, RunHeld
 from cli.main import COMMANDS, load
 from cli.session import run_session
-from cli.session.control_client import ourselves, own_name
+from cli.session.journal import ourselves, own_name
 from cli.terminal.exits import CommandRefused, Exit, SettingsRefused, code_of
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
 from tests.cli.conftest import Ended, Typed

@@ -17,7 +17,8 @@ from checkpoints.mailbox import Mailbox
 from checkpoints.records import Command, Run
 from checkpoints.states import State
 from cli.session import control_client as asking
-from cli.session.control_commands import give
+from cli.session import journal as session_journal
+from cli.session.control_client import give
 from cli.session.stages import StepMark
 from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
@@ -230,8 +231,8 @@ def test_a_decision_has_the_name_of_who_called_sudo_and_goes_without_an_account(
 
 def test_behind_sudo_it_is_told_who_has_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "olga")
-    assert asking.claim().startswith("olga@")
-    assert "(says it is olga@" in asking.ourselves()
-    assert asking.ourselves("page").startswith("page, ")
+    assert session_journal.own_name().startswith("olga@")
+    assert "(says it is olga@" in session_journal.ourselves()
+    assert session_journal.ourselves("page").startswith("page, ")
     monkeypatch.setenv("SUDO_USER", "x" * 5000)
-    assert len(asking.ourselves()) < 300
+    assert len(session_journal.ourselves()) < 300

@@ -13,7 +13,7 @@ from checkpoints.address import JournalAddress, PostgresAddress, journal_in_post
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, NewRunner, Page, Refusal, Run
 from checkpoints.states import State
-from cli.fleet.queue import at_work, open_queue, queue_name
+from cli.session.queue import at_work, open_queue, queue_name
 from tests.checkpoints.samples import come_to, keep, new_item
 from tests.checkpoints.shells import shell
 from tests.cli.conftest import Cli, clean_environment

@@ -1,11 +1,10 @@
 """Workers: what is handed in is sent, taken over when a worker dies, and left to a person where it has to be."""
 
-import asyncio
 import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -15,8 +14,7 @@ from aiohttp import web
 
 from checkpoints.address import journal_in_postgres
 from checkpoints.postgres_connection import connect
-from cli.fleet.queue import NOTE, facts_of_queue
-from cli.fleet.worker import end_tasks
+from cli.session.queue import NOTE, facts_of_queue
 from lab.crash.loops import loops
 from lab.crash.proxy import JournalWay
 from tests.cli.conftest import PATIENCE, Cli, Place, Started, place_in
@@ -284,6 +282,32 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
     assert status == "todo"
     assert isinstance(wait, int)
     assert 3.9 * 3600 < wait < 5.1 * 3600
+    # Who hands it in again means now.
+    assert "was handed in before" in (await shared.cli("resume", run, "--detach", "--hours", "always")).out
+    async with working(shared.cli) as worker:
+        await worker.said(f"{run}: done")
+
+
+async def test_a_run_that_was_handed_in_again_while_it_was_given_out_goes_on_once(shared: Place) -> None:
+    run = await hand_in(shared, ROWS)
+    shared.asked("update procrastinate_jobs set status = 'doing'")
+    await shared.cli("resume", run, "--detach")
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(2,)]
+    async with working(shared.cli) as worker:
+        await worker.said(f"{run}: done")
+        await comes_to(shared, "select count(*) = 0 from procrastinate_jobs")
+    await shared.landed_once(ROWS)
+
+
+async def test_a_run_in_the_queue_says_so_wherever_it_is_shown_and_stop_takes_it_out(shared: Place) -> None:
+    run = await hand_in(shared, ROWS)
+    assert "queued since" in (await shared.cli("status")).out
+    assert "a worker sends it in its turn" in (await shared.cli("continue", run)).out
+    assert f"out of the queue: no worker sends it until it is handed in again, carbon-migrate resume {run}" in (
+        (await shared.cli("stop", run)).out
+    )
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
+    assert "stopped" in (await shared.cli("status")).out
 
 
 async def test_a_run_that_waits_for_its_hours_or_is_paused_lets_others_of_its_billing_go_before_it(
@@ -345,23 +369,6 @@ async def test_a_worker_waits_for_a_postgresql_that_is_away_at_its_start_and_lat
             worker.signal(signal.SIGTERM)
             assert (await worker.ended()).exit == 0
     assert heard.count("PostgreSQL is away") == 1
-
-
-async def test_what_loses_a_cancellation_is_cancelled_again() -> None:
-    """As a pool does it on Python 3.11: a worker hung for ever once PostgreSQL was back."""
-    began = asyncio.Event()
-
-    async def loses_one() -> None:
-        began.set()
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(loses_one())
-    await began.wait()
-    async with asyncio.timeout(PATIENCE):
-        await end_tasks([task])
-    assert task.cancelled()
 
 
 async def test_doctor_says_whether_somebody_sends_what_waits(shared: Place, postgres_server: PostgresServer) -> None:

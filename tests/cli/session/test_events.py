@@ -18,7 +18,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, Run, Totals
 from checkpoints.states import State
 from cli.session import door
-from cli.session.door import Door, DoorLimits
+from cli.session.door import DoorLimits, serve_clients
 from cli.session.events import (
     LAST_WORDS,
     Held,
@@ -221,7 +221,7 @@ async def door_served(limits: DoorLimits = QUICK) -> AsyncIterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Door(listening, application, limits).serve)
+            tasks.start_soon(serve_clients, listening, application, limits)
             yield listening.getsockname()[1]
             tasks.cancel_scope.cancel()
 

@@ -13,28 +13,39 @@ billing that it serves. They end with the process, whatever ends it.
 """
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio.to_thread
 
 from checkpoints.address import JournalAddress, PostgresAddress
-from checkpoints.errors import JournalAway, JournalUnreadable
+from checkpoints.errors import JournalAway, JournalError, JournalUnreadable
+from checkpoints.journal import Journal
 from checkpoints.postgres_connection import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
 from checkpoints.postgres_store import filled_postgres
 from checkpoints.records import Run
-from cli.session.run_view import QueuedRun
+from checkpoints.states import State
+from cli.session.run_view import UNSERVED, QueuedRun
 from cli.session.which_billing import api_of
-from cli.terminal.exits import CommandRefused
+from cli.settings.flags import Detaching
+from cli.show.closing import Closing
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import labelled
+from cli.terminal.screen import Screen
 from texts.remedies import command_line, setting
-from texts.said import said
+from texts.said import counted, said, text_of
 
 if TYPE_CHECKING:
     import procrastinate
     import psycopg
+
+    from cli.session.session import HandIn
+    from cli.settings.settings import Settings
+    from jobs.spec.spec import JobSpec
 
     Connection = psycopg.AsyncConnection[dict[str, Any]]
 
@@ -55,6 +66,13 @@ where task_name = %(task)s and status in ('todo', 'doing')
 order by status = 'doing', id
 """
 """One that is given out and was handed in again meanwhile is found last."""
+_ANEW: Final = """
+update procrastinate_jobs
+set scheduled_at = null, lock = %(lock)s, priority = %(priority)s,
+    args = args || jsonb_build_object('typed', %(typed)s::jsonb)
+where queueing_lock = %(run)s and status = 'todo'
+"""
+_TAKE_OUT: Final = "delete from procrastinate_jobs where queueing_lock = %(run)s and status = 'todo' returning id"
 _HOLD: Final = "select pg_advisory_lock_shared(key) from unnest(%(keys)s::bigint[]) as one (key)"
 _HELD: Final = """
 select classid::bigint << 32 | objid::bigint as key
@@ -80,15 +98,12 @@ HEARD_SECONDS: Final = 60
 
 _ONE_MAKES: Final = "select pg_advisory_xact_lock(hashtext(current_schema()), 0)"
 
-TYPED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "timeout": "--timeout",
-        "trust_journal": "--trust-journal",
-        "changed_declaration": "--changed-declaration",
-    }
-)
+TYPED: Final[Mapping[str, str]] = {
+    "timeout": "--timeout",
+    "trust_journal": "--trust-journal",
+    "changed_declaration": "--changed-declaration",
+}
 """What is typed where a run is handed in, and holds where it is sent: flags by the names of their parameters."""
-NOTHING_TYPED: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +126,10 @@ class Queue:
     def __init__(self, app: "procrastinate.App") -> None:
         self.app = app
 
-    async def hand_in(self, run: Run, priority: int = 0, typed: Mapping[str, str] = NOTHING_TYPED) -> bool:
+    async def hand_in(self, run: Run, priority: int = 0, typed: Mapping[str, str] | None = None) -> bool:
         """Hand a run in; False where it is in the queue already. A run of higher `priority` goes before others.
 
+        A run that waits there goes as it is handed in now, and waits no longer for its hours or for another try.
         `typed` has values by the names of `TYPED`.
         """
         from procrastinate import exceptions  # noqa: PLC0415 - an extra
@@ -128,8 +144,11 @@ class Queue:
             allow_unknown=True,
         )
         try:
-            await task.defer_async(run=run.name, target=api_of(run), typed=dict(typed))
+            await task.defer_async(run=run.name, target=api_of(run), typed=dict(typed or {}))
         except exceptions.AlreadyEnqueued:
+            await self.app.connector.execute_query_async(
+                _ANEW, run=run.name, lock=run.target, priority=priority, typed=json.dumps(dict(typed or {}))
+            )
             return False
         return True
 
@@ -139,18 +158,32 @@ async def queued_runs(journal: JournalAddress) -> dict[str, QueuedRun]:
 
     Raises `JournalAway` and `JournalUnreadable`.
     """
-    return {} if journal.postgres is None else await anyio.to_thread.run_sync(_queued, journal.postgres)
-
-
-def _queued(address: PostgresAddress) -> dict[str, QueuedRun]:
-    with closing(connect(address)) as connection, explained(address.name):
-        there = connection.execute(_TABLES).fetchone()
-        rows = connection.execute(_RUNS, {"task": TASK}).fetchall() if there and there["there"] else []
-        held = {row["key"] for row in connection.execute(_HELD).fetchall()} if rows else set[int]()
+    if (address := journal.postgres) is None:
+        return {}
+    rows, held = await anyio.to_thread.run_sync(_asked, address, _RUNS, _HELD)
+    keys = {row["key"] for row in held}
     return {
-        row["run"]: QueuedRun(**row, is_served=_key(address.schema, queue_name(row["target"])) in held)
+        row["run"]: QueuedRun(**row, is_served=_key(address.schema, queue_name(row["target"])) in keys)
         for row in rows
     }
+
+
+async def take_out(run: Run, journal: JournalAddress) -> bool:
+    """Take a run out of the queue; False where it does not wait there. Raises what `queued_runs` raises."""
+    if journal.postgres is None:
+        return False
+    (taken,) = await anyio.to_thread.run_sync(partial(_asked, journal.postgres, _TAKE_OUT, run=run.name))
+    return bool(taken)
+
+
+def _asked(address: PostgresAddress, *statements: str, **values: object) -> list[list[dict[str, Any]]]:
+    """The rows of statements on the queue, none where it was not made yet."""
+    with closing(connect(address)) as connection, explained(address.name):
+        there = connection.execute(_TABLES).fetchone()
+        if there is None or not there["there"]:
+            return [[] for _ in statements]
+        given = {"task": TASK, "seconds": HEARD_SECONDS, **values}
+        return [connection.execute(cast("Any", one), given).fetchall() for one in statements]
 
 
 class WorkerSession:
@@ -237,31 +270,22 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator[Queue]:
         async with app.open_async():
             yield Queue(app)
     except procrastinate.exceptions.ConnectorException as error:
+        # What the driver has said is kept as the cause.
+        why = in_a_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
         raise JournalAway(
-            said("the queue of {name} does not answer: {error}", name=address.name, error=_reason(error))
+            said("the queue of {name} does not answer: {error}", name=address.name, error=why)
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """What the driver has said, which procrastinate keeps as the cause."""
-    return in_a_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
 
 
 def facts_of_queue(address: PostgresAddress) -> QueueFacts:
     """The facts of the queue at an address, which is not made; blocks. Raises `JournalAway`, `JournalUnreadable`."""
     with closing(connect(address)) as connection, explained(address.name):
         used = connection.execute(_CONNECTIONS_USED).fetchone() or {}
-        there = connection.execute(_TABLES).fetchone() or {}
-        found: Mapping[str, int] = {}
-        if there.get("there"):
-            found = connection.execute(_FACTS, {"task": TASK, "seconds": HEARD_SECONDS}).fetchone() or {}
-        return QueueFacts(
-            found.get("waiting"), found.get("given_out"), found.get("workers"), used["used"], used["most"]
-        )
+    (found,) = (*_asked(address, _FACTS)[0], {})[:1]
+    return QueueFacts(found.get("waiting"), found.get("given_out"), found.get("workers"), used["used"], used["most"])
 
 
 def _prepare(address: PostgresAddress) -> None:
-    """Make journal and queue where there are none; blocks."""
     with filled_postgres(address):
         pass
     with connect(address) as connection:
@@ -279,3 +303,91 @@ def _prepare(address: PostgresAddress) -> None:
             raise JournalUnreadable(
                 said("the queue of {name} cannot be made: {error}", name=address.name, error=in_a_line(error))
             ) from error
+
+
+# ---- handing a run in, which is made ready where it was typed ----------------------------------------------------
+
+
+ELSEWHERE: Mapping[str, str] = {
+    "corrects": "--continue",
+    "record": "--record",
+    "page": "--page",
+    "output": "--output",
+    "save": "--save",
+}
+"""What needs the process that sends to be this one, by the names of the command's parameters."""
+
+
+async def handing_in(
+    detaching: Detaching, given: Mapping[str, str], settings: "Settings", screen: Screen
+) -> "HandIn":
+    """What hands a run in. `given` are the parameters that were typed.
+
+    Raises `CommandRefused`, `JournalAway` and `JournalUnreadable` where no run could be handed in.
+    """
+    if not detaching.detach:
+        raise CommandRefused(
+            "{priority} is the place in the queue of a run that is handed in with {detach}",
+            priority=setting("priority"),
+            detach=setting("detach"),
+        )
+    for name in ELSEWHERE:
+        if name in given:
+            raise CommandRefused(
+                "{flag}: a run that is handed in with {detach} is sent by another process, perhaps on another "
+                "machine; leave one of them out",
+                flag=given[name],
+                detach=setting("detach"),
+            )
+    # Nothing is begun that could not be handed in.
+    async with open_queue(settings.journal.value):
+        pass
+
+    typed = {name: f"{settings.timeout.value:g}" if name == "timeout" else "" for name in TYPED if name in given}
+
+    async def hand_in(run: Run, journal: Journal) -> Closing:
+        try:
+            totals = await journal.totals(run)
+            async with open_queue(settings.journal.value) as queue:
+                is_new = await queue.hand_in(run, detaching.priority, typed)
+            queued = (await queued_runs(settings.journal.value)).get(run.name)
+        except JournalError as error:
+            raise CommandRefused(
+                "run {run} is ready, and could not be handed in: {error}\nNothing was sent. Hand it in with\n"
+                "{command}",
+                Exit.STOPPED,
+                run=run.name,
+                error=text_of(error),
+                command=command_line("resume", run.name, "--detach"),
+            ) from error
+        waiting = totals.count(State.PENDING)
+        status = command_line("status", run.name)
+        screen.result(
+            counted(
+                "Run {run} is handed in: a worker sends its {n} row. {status} shows how far it is.",
+                "Run {run} is handed in: a worker sends its {n} rows. {status} shows how far it is.",
+                waiting,
+                run=run.name,
+                status=status,
+            )
+            if is_new
+            else said("Run {run} was handed in before, and waits for a worker: {status}", run=run.name, status=status)
+        )
+        if queued is not None and not queued.is_served:
+            screen.say_always(labelled(said("caution:"), UNSERVED, "yellow"))
+        return Closing(Exit.DONE, run.name, run.job, totals)
+
+    return hand_in
+
+
+def refuse_files_of(kind: "JobSpec") -> None:
+    """Raise `CommandRefused` for a job that writes a file, which would be on the machine of some worker."""
+    for parameter in kind.parameters:
+        if parameter.makes_file:
+            raise CommandRefused(
+                "{job} writes the file {parameter} where it is sent, and that may be any machine: run it without "
+                "{detach}",
+                job=kind.name,
+                parameter=parameter.name,
+                detach=setting("detach"),
+            )
