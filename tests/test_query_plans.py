@@ -27,7 +27,7 @@ ELSEWHERE = {
     "jobs/effects/password_file": "SQLite",
     "jobs/imports/seen_values": "SQLite",
     "jobs/imports/tables": "SQLite",
-    "lab/fleet/audit": "PostgreSQL",
+    "lab/crash/fleet_audit": "PostgreSQL",
     "lab/simulation/journal": "SQLite",
     "billing/database/session": "settings of a session",
     "billing/directory/objects": "pieces, put together by the models below",

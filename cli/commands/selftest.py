@@ -32,8 +32,8 @@ from texts.remedies import PROGRAM, SETTINGS_FILE, setting
 from texts.said import Quantity, Said, counted, said, text_of
 
 if TYPE_CHECKING:
+    from lab.crash.fleet import FleetRound
     from lab.crash.trials import Trial
-    from lab.fleet.fleet_round import FleetRound
     from lab.simulation.campaign import Campaign
 
 Play: TypeAlias = Callable[[int, int], Awaitable[tuple[Any, Text, Path]]]
@@ -351,9 +351,8 @@ def _open_fleet(series: Series, folder: Path, screen: Screen) -> Play:
     from lab.crash.program import without_settings
 
     try:
-        from lab.fleet.fleet_round import FleetLab
-        from lab.fleet.round_plan import draw_round
-        from lab.fleet.workers import FleetProgram
+        from lab.crash.fleet import FleetLab, FleetProgram
+        from lab.crash.fleet_plan import draw_round
     except ImportError as error:
         package = "'carbon-migrate[postgres]'"
         raise CommandRefused(

@@ -31,7 +31,7 @@ from lab.crash.experiment_plan import (
     ExperimentPlan,
 )
 from lab.crash.journals import Alias, Elsewhere, Machine
-from lab.crash.proxy import WRONG, Interference, ProxyFault
+from lab.crash.proxy import MISPLACED, WRONG, Interference
 from lab.crash.stranger import CREATING, Deed
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.quirks import CHOICES
@@ -314,7 +314,7 @@ LONGEST_DELAY: Final = 0.15
 def _interference(draw: Random, model: str) -> Interference | None:
     if draw.random() >= _PROXIED:
         return None
-    kinds = draw.sample(sorted(set(ProxyFault) - WRONG.keys()), draw.randint(2, 4))
+    kinds = draw.sample(sorted(MISPLACED), draw.randint(2, 4))
     return Interference(
         seed=draw.randrange(1_000_000),
         shares={kind: _share(draw) for kind in kinds},

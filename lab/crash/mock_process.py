@@ -110,7 +110,7 @@ class MockProcess:
         """Remove all faults, also from the proxy."""
         await self._count()
         if self._proxy is not None:
-            self._proxy.calm()
+            self._proxy.is_calm = True
         await self._ask("PUT", "/faults")
 
     async def set_faults(self, plan: str) -> None:

@@ -14,7 +14,7 @@ from lab.crash.experiment_plan import (
     Act,
 )
 from lab.crash.journals import Alias, Elsewhere
-from lab.crash.proxy import ProxyFault
+from lab.crash.proxy import MISPLACED, WRONG
 from lab.crash.stranger import Deed
 from lab.crash.trials import TRIALS, By
 from lab.mock.fault_plan import read_plan
@@ -37,7 +37,7 @@ def test_between_them_the_seeds_have_everything_and_each_plan_is_one_that_the_bi
     plans = [draw(seed) for seed in SEEDS]
     assert {one.act for plan in plans for one in plan.disturbances} == set(Act)
     assert {plan.job for plan in plans} == set(JOBS)
-    assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == set(ProxyFault)
+    assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == {*MISPLACED, *WRONG}
     assert {words for plan in plans for one in plan.disturbances for words in one.words} > {*Alias, *Elsewhere, *Deed}
     for plan in plans:
         # What is lost must have had its effect before it is looked up, and what is queued within the settle delay.

@@ -28,7 +28,7 @@ from lab.crash.experiment_plan import (
 )
 from lab.crash.journals import Alias, Elsewhere, Machine
 from lab.crash.program import MODULE, ProgramUnderTest
-from lab.crash.proxy import WRONG, Interference, ProxyFault
+from lab.crash.proxy import MISPLACED, WRONG, Interference, ProxyFault
 from lab.crash.stranger import Deed
 from lab.crash.trials import MARKED_PAYMENT
 from tests.cli import saboteur
@@ -107,7 +107,7 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
     # What is newer has experiments of its own below.
     assert {one.act for plan in plans for one in plan.disturbances} == set(Act) - NEWER
     assert {plan.job for plan in plans} == set(JOBS)
-    assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == set(ProxyFault) - WRONG.keys()
+    assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == set(MISPLACED)
     assert {bool(plan.quirks) for plan in plans} == {True, False}
     assert {bool(plan.lacking) for plan in plans} == {True, False}
     assert {plan.without_database for plan in plans} == {True, False}

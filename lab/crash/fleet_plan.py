@@ -6,8 +6,9 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
+from lab.crash.fleet_billing import AnswerTraits
 from lab.crash.loops import loops
-from lab.fleet.billing_port import AnswerTraits, BillingFault
+from lab.crash.proxy import PLAIN
 
 
 class Blow(StrEnum):
@@ -86,10 +87,7 @@ class RoundPlan:
 KINDS: Final = (
     *((Blow.KILL, reach) for reach in Reach),
     *((Blow.FREEZE, reach) for reach in Reach),
-    (Blow.CUT, Reach.WORKER),
-    (Blow.BLACK_HOLE, Reach.WORKER),
-    (Blow.TERMINATE, Reach.WORKER),
-    (Blow.RESTART, Reach.WORKER),
+    *((blow, Reach.WORKER) for blow in tuple(Blow)[2:]),
 )
 _WORKERS: Final = 3
 
@@ -97,10 +95,17 @@ _WORKERS: Final = 3
 def draw_round(seed: int, *, quick: bool = False) -> RoundPlan:
     """The round of a seed: the whole fleet, or a small one."""
     draw = Random(seed)
-    faults = {fault: round(draw.uniform(0.002, 0.01), 4) for fault in BillingFault}
+    faults = {fault: round(draw.uniform(0.002, 0.01), 4) for fault in PLAIN}
+
+    def blows(number: int) -> Iterator[FleetBlow]:
+        """So many blows: of each kind one, in a random order, before any comes again."""
+        while number > 0:
+            for blow, reach in draw.sample(KINDS, min(number, len(KINDS))):
+                yield FleetBlow(blow, reach, draw.randrange(_WORKERS), draw.random())
+            number -= len(KINDS)
+
     # In loops: on a slow machine a process would lose a lease of so many seconds again and again.
-    lease = loops(1.25 if quick else 2.5)
-    timeout = loops(0.8 if quick else 1.6)
+    lease, timeout = loops(1.25 if quick else 2.5), loops(0.8 if quick else 1.6)
     return RoundPlan(
         seed=seed,
         workers=_WORKERS,
@@ -114,17 +119,9 @@ def draw_round(seed: int, *, quick: bool = False) -> RoundPlan:
         in_flight=draw.randint(3, 8),
         rate=draw.choice((20, 25) if quick else (40, 50, 60)),
         traits=AnswerTraits(latency=round(draw.uniform(0.005, 0.03), 4), faults=faults, silence=3 * timeout),
-        single=tuple(_blows(draw, 2 if quick else len(KINDS))),
-        storm=tuple(_blows(draw, 4 if quick else 4 * len(KINDS))),
+        single=tuple(blows(2 if quick else len(KINDS))),
+        storm=tuple(blows(4 if quick else 4 * len(KINDS))),
         every=1.0,
         longest=loops(250 if quick else 2500),
         slack=loops(1.7),
     )
-
-
-def _blows(draw: Random, number: int) -> Iterator[FleetBlow]:
-    """So many blows: of each kind one, in a random order, before any comes again."""
-    while number > 0:
-        for blow, reach in draw.sample(KINDS, min(number, len(KINDS))):
-            yield FleetBlow(blow, reach, draw.randrange(_WORKERS), draw.random())
-        number -= len(KINDS)
