@@ -182,9 +182,8 @@ def _selftest(  # noqa: PLR0913 - each is a flag
 
 def _with_trial(series: Series) -> Series:
     """The series with the trial of its job, if that is one of one's own. Raises `CommandRefused`."""
-    from lab.crash.drawing import ALL
     from lab.crash.errors import NoTrial
-    from lab.crash.experiment_plan import IMPORT
+    from lab.crash.plan import ALL, IMPORT
     from lab.crash.trials import TRIALS, trial_of
 
     if series.job is None or series.job in {ALL, IMPORT, *TRIALS}:
@@ -301,9 +300,9 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
 
 def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
     """The lab of one load, which is killed; its rounds have a line each in a table."""
-    from lab.crash.drawing import draw
     from lab.crash.errors import UnknownJob
     from lab.crash.experiment import Lab
+    from lab.crash.plan import draw
     from lab.crash.program import ProgramUnderTest, without_settings
     from lab.crash.summary import heading, line_of
     from lab.mock.fault_plan import plan_text

@@ -102,7 +102,7 @@ class RequestedImport:
         return found
 
 
-def step_key(number: str, step: Step, detail: object = "") -> str:
+def step_key(number: str, step: str, detail: object = "") -> str:
     """The key of a step in the journal."""
     return row_key((number, step, str(detail)))
 
@@ -137,16 +137,21 @@ def write_table(folder: Path, rows: Iterator[DrawnRow]) -> Iterator[DrawnRow]:
             yield row
 
 
-def refusals_of(faults: str) -> tuple[str, ...]:
-    """The texts with which a billing refuses rows under the mock's fault plan, TOML."""
+def requested_import(rows: Sequence[DrawnRow], last: int, content: Mapping[str, str], faults: str) -> RequestedImport:
+    """What an import of these rows is judged by, under the mock's fault plan, TOML."""
+    subscribers = tuple(row.wanted for row in rows if row.wanted is not None)
+    levels = {one.folder[:depth] for one in subscribers for depth in range(1, len(one.folder) + 1)}
+    # Those that a new billing does not have.
+    new = (level for level in levels if not any(there[: len(level)] == level for there in _THERE))
     found = tomllib.loads(faults).get("fault", ())
-    return tuple(fault["text"] for fault in found if "text" in fault)
-
-
-def new_folders(folder: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The folders on the way to this one that a new billing does not have."""
-    levels = (folder[:depth] for depth in range(1, len(folder) + 1))
-    return [level for level in levels if not any(there[: len(level)] == level for there in _THERE)]
+    return RequestedImport(
+        subscribers=subscribers,
+        folders=frozenset(map(folder_key, new)),
+        faulty=len(rows) - len(subscribers),
+        last=last,
+        content=content,
+        refusals=tuple(fault["text"] for fault in found if "text" in fault),
+    )
 
 
 def stored_subscriber(row: DrawnRow) -> dict[str, str | int | None]:

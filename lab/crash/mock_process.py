@@ -17,8 +17,8 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from lab.crash.errors import MockNotStarted
-from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.loops import loops
+from lab.crash.plan import ExperimentPlan
 from lab.crash.program import send_signal, start
 from lab.crash.proxy import Proxy
 from lab.crash.stranger import Statement

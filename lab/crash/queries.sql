@@ -181,23 +181,13 @@ where r.name = :run and i.state = 'pending' and i.attempts = 0 order by i.number
 -- name: states
 select i.key, i.state from items i join runs r on r.run_id = i.run_id where r.name = :run
 
--- name: being_sent
-select i.key from items i join runs r on r.run_id = i.run_id where r.name = :run and i.state = 'sending'
-
--- name: subscribers_of_AdminAccounts
-select a.account_id, min(a.id) from abonents a where a.account_id is not null group by a.account_id
-
--- name: subscribers_of_Users
-select u.id, u.abonent_id from users u
-
--- name: subscribers_of_UsersUsluga
-select c.id, c.abonent_id from users_usluga c
-
--- name: subscribers_of_FinanceOperations
-select o.op_id, o.abonent_id from finance_operations o
-
--- name: subscribers_of_AbonentsBlockHistory
-select h.id, h.abonent_id from abonents_block_history h
+-- name: owners_of
+-- The subscriber of each object, by its model.
+select 'AdminAccounts', a.account_id, min(a.id) from abonents a where a.account_id is not null group by a.account_id
+union all select 'Users', u.id, u.abonent_id from users u
+union all select 'UsersUsluga', c.id, c.abonent_id from users_usluga c
+union all select 'FinanceOperations', o.op_id, o.abonent_id from finance_operations o
+union all select 'AbonentsBlockHistory', h.id, h.abonent_id from abonents_block_history h
 
 -- name: others
 -- Subscribers with accounts, of which the rows take the first ones.

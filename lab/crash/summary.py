@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from lab.crash.experiment import Experiment
-from lab.crash.experiment_plan import ENDING
+from lab.crash.plan import ENDING
 from texts.said import Said, counted, said
 
 Written: TypeAlias = Callable[[object], str]

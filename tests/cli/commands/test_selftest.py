@@ -11,7 +11,7 @@ from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, Series
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, own_select
-from lab.crash import drawing, experiment_plan
+from lab.crash import plan as lab_plan
 from lab.simulation.campaign import Campaign, run
 from tests.cli.conftest import Typed
 
@@ -19,7 +19,7 @@ SERIES = Series(5, count_on=True, rounds=1)
 
 
 def test_the_help_names_what_the_lab_has() -> None:
-    assert (ALL_JOBS, USUAL_JOBS, ROWS) == (drawing.ALL, experiment_plan.JOBS, experiment_plan.ROWS)
+    assert (ALL_JOBS, USUAL_JOBS, ROWS) == (lab_plan.ALL, lab_plan.JOBS, lab_plan.ROWS)
 
 
 def test_a_series_counts_on_ends_and_says_how_each_experiment_is_repeated() -> None:

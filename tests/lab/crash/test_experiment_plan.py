@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from lab.crash.drawing import ALL, draw
 from lab.crash.errors import UnknownJob
-from lab.crash.experiment_plan import (
+from lab.crash.observer import Alias, Elsewhere
+from lab.crash.plan import (
+    ALL,
     JOBS,
     MARKED_ONLY,
     SETTLE,
     TIMEOUT,
     Act,
+    draw,
 )
-from lab.crash.journals import Alias, Elsewhere
 from lab.crash.proxy import MISPLACED, WRONG
 from lab.crash.stranger import Deed
 from lab.crash.trials import TRIALS, By

@@ -11,9 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
-from lab.crash.drawing import draw
 from lab.crash.experiment import Experiment, Lab
-from lab.crash.experiment_plan import (
+from lab.crash.observer import Alias, Elsewhere, Machine
+from lab.crash.plan import (
     BALANCES,
     FROZEN,
     IMPORT,
@@ -25,8 +25,8 @@ from lab.crash.experiment_plan import (
     BillingTraits,
     Disturbance,
     ExperimentPlan,
+    draw,
 )
-from lab.crash.journals import Alias, Elsewhere, Machine
 from lab.crash.program import MODULE, ProgramUnderTest
 from lab.crash.proxy import MISPLACED, WRONG, Interference, ProxyFault
 from lab.crash.stranger import Deed

@@ -4,11 +4,10 @@ from collections import Counter
 
 import msgspec
 
-from lab.crash.disturbances import Event
-from lab.crash.drawing import draw
+from lab.crash.course import Event
 from lab.crash.experiment import Experiment
-from lab.crash.experiment_plan import Act
 from lab.crash.judge import Problem, Verdict
+from lab.crash.plan import Act, draw
 from lab.crash.summary import as_json
 
 COUNTS = {"once": 238, "twice": 1, "lost": 1, "foreign": 0, "repeated": 0, "rejected": 0}
