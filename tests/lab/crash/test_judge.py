@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checkpoints.states import State
-from lab.crash.judge import BookRow, Books, LedgerEffect, RefusedLoad, Verdict, judge, judge_refusal
+from lab.crash.judge import BookRow, Books, Effect, judge, judge_refusal
 
 MODEL = "FinanceOperations"
 AMOUNTS = {1: "10.50", 2: "-3.07", 3: "0.01"}
@@ -26,8 +26,8 @@ def row(number: int, state: State = State.APPLIED, attempts: int = 1) -> BookRow
     )
 
 
-def effect(number: int, request: int = 0, **other: Any) -> LedgerEffect:
-    one = LedgerEffect(MODEL, request or number, 2000 + number, Decimal(AMOUNTS.get(number, "1")), ("k7m2q", number))
+def effect(number: int, request: int = 0, **other: Any) -> Effect:
+    one = Effect(MODEL, request or number, 2000 + number, Decimal(AMOUNTS.get(number, "1")), ("k7m2q", number))
     return replace(one, **other)
 
 
@@ -109,7 +109,7 @@ REPEATED: dict[str, Any] = {
         BookRow(1, "2001", 11, Decimal(-120), State.APPLIED, 2),
         BookRow(2, "2002", 12, Decimal(-120), State.APPLIED, 1),
     ],
-    "effects": [LedgerEffect("AdminAccounts", number, 11 + number // 3, Decimal(-120)) for number in (1, 2, 3)],
+    "effects": [Effect("AdminAccounts", number, 11 + number // 3, Decimal(-120)) for number in (1, 2, 3)],
     "frozen": 2,
     "sum": Decimal(0),
     "ends": {"2001": Decimal(-120), "2002": Decimal(-120)},
@@ -139,10 +139,6 @@ WELL: tuple[Mapping[str, Any], ...] = (
 """Books in which all is well."""
 
 
-def judged(doctored: Mapping[str, Any]) -> Verdict:
-    return judge(replace(GOOD, **doctored))
-
-
 MORE = "and others that follow from it"
 
 
@@ -151,7 +147,11 @@ MORE = "and others that follow from it"
     [
         (
             {"effects": [*EFFECTS, effect(2, request=9)], "entered": (4, TOTAL - Decimal("3.07"))},
-            ["2002: had its effect 2 times (requests 2, 9)", "3 rows accepted, 4 operations in the billing", MORE],
+            [
+                "2002: had its effect 2 times (request 2, request 9)",
+                "3 rows accepted, 4 operations in the billing",
+                MORE,
+            ],
         ),
         (WITHOUT_FIRST, ["2001: is applied and had no effect", MORE]),
         ({"effects": [*EFFECTS, effect(7, request=9)]}, ["is of no row of the frozen list"]),
@@ -186,7 +186,7 @@ MORE = "and others that follow from it"
         ({"steps": {**STEPS, ("unknown", "sending"): 1}}, ["an item went from unknown to sending"]),
         ({"steps": {**STEPS, ("pending", "sending"): 4}}, ["3 attempts in the journal, 4 intents seen"]),
         (REPEATED | {"ends": {"2001": Decimal(-120)}}, ["2002: asked for -120, the billing has None"]),
-        (lost_again(1, 2), ["2001: is rejected and had its effect: 2 times (requests 1, 2)"]),
+        (lost_again(1, 2), ["2001: is rejected and had its effect: 2 times (request 1, request 2)"]),
         (lost_again(1, 2, forgotten=frozenset({"2002"})), ["2001: is rejected and had its effect"]),
         (lost_again(1, 2, forgotten=frozenset({"2001"}), once=True), ["2001: "]),
         (ASKED | {"effects": [*UNMARKED, replace(UNMARKED[1], request=9)]}, ["left manual"]),
@@ -201,24 +201,26 @@ MORE = "and others that follow from it"
     ],
 )
 def test_what_is_wrong_in_the_books_is_found(doctored: dict[str, Any], found: list[str]) -> None:
-    told = [str(problem) for problem in judged(doctored).problems]
+    told = [str(problem) for problem in judge(replace(GOOD, **doctored)).problems]
     assert [one for one in found if one != MORE and not any(one in problem for problem in told)] == [], told
     assert len(told) == len(found) or MORE in found, told
 
 
-REFUSED = RefusedLoad("USERS.MAC", 2, "the billing's USERS has no column MAC", 0)
+REFUSED = ("USERS.MAC", 2, "the billing's USERS has no column MAC", 0)
 
 
 @pytest.mark.parametrize(
     ("refused", "problems"),
     [
         (REFUSED, []),
-        (replace(REFUSED, exit=0), ["had to be refused, and ended with 0"]),
-        (replace(REFUSED, said="the billing's USERS has no column IP"), ["refused without naming it"]),
-        (replace(REFUSED, effects=3), ["the billing has 3 effects"]),
+        ((REFUSED[0], 0, *REFUSED[2:]), ["had to be refused, and ended with 0"]),
+        ((*REFUSED[:2], "the billing's USERS has no column IP", 0), ["refused without naming it"]),
+        ((*REFUSED[:3], 3), ["the billing has 3 effects"]),
     ],
 )
-def test_a_load_that_began_or_was_refused_for_nothing_is_found(refused: RefusedLoad, problems: list[str]) -> None:
-    found = [problem.what for problem in judge_refusal(refused).problems]
+def test_a_load_that_began_or_was_refused_for_nothing_is_found(
+    refused: tuple[str, int, str, int], problems: list[str]
+) -> None:
+    found = [problem.what for problem in judge_refusal(*refused).problems]
     assert len(found) == len(problems)
     assert all(part in one for part, one in zip(problems, found, strict=True))
