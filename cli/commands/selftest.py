@@ -264,10 +264,10 @@ def _show_repeat(typed: str, screen: Screen) -> None:
 
 def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> Exit:
     """Write the JSON of all rounds, and show what they come to."""
-    from lab.crash.summary import as_json, total
+    from lab.crash.summary import as_json, text_of_line, total
 
     if not series.fleet:
-        screen.say(Text(total(done).text(screen.err.width, printable), "bold"))
+        screen.say(Text(text_of_line(total(done), screen.err.width, printable), "bold"))
     content = fleet_json(series, done) if series.fleet else as_json(series.seed, done, series.repeat)
     path = Path(f"{series.name}-{series.seed}.json".removeprefix(f"{PROGRAM}-"))
     try:
@@ -304,7 +304,7 @@ def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
     from lab.crash.experiment import Lab
     from lab.crash.plan import draw
     from lab.crash.program import ProgramUnderTest, without_settings
-    from lab.crash.summary import heading, line_of
+    from lab.crash.summary import heading, line_of, text_of_line
     from lab.mock.fault_plan import plan_text
 
     faults = plan_text(series.faults) if series.faults else None
@@ -329,7 +329,7 @@ def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
             raise CommandRefused("{option}: {error}", option=option, error=error) from error
         with waiting(said("round {number}, seed {seed}", number=number, seed=seed)):
             one = await lab.run(plan)
-        return one, Text(line_of(one).text(screen.err.width, printable)), lab.folder_of(plan)
+        return one, Text(text_of_line(line_of(one), screen.err.width, printable)), lab.folder_of(plan)
 
     return play
 

@@ -1,7 +1,7 @@
 """The verdict on an experiment: compares what the load reports with what the billing holds.
 
-A pure function of the evidence: no process, no file, no clock. Each rule yields what it finds wrong, by the key of
-its row, "" for the whole experiment, and counts in the tally what it sees of each row.
+A pure function of the evidence: no process, no file, no clock. Each rule yields what it finds wrong, and counts in
+the tally what it sees of each row.
 """
 
 from collections import Counter, defaultdict
@@ -17,8 +17,8 @@ from lab.crash.program import ExitCode
 from lab.crash.trials import Wanted
 from texts.said import counted, said
 
-Found: TypeAlias = Iterator[tuple[str, str]]
-"""What a rule finds wrong, each behind its key."""
+Found: TypeAlias = Iterator[str | tuple[str, str]]
+"""What a rule finds wrong, each behind its key if it has one."""
 Tally: TypeAlias = Counter[str]
 Group: TypeAlias = tuple[str, str]
 """What subscribers of an import are counted by: `folder` with its path, or `tariff` with its id."""
@@ -209,14 +209,14 @@ def judge(books: Books) -> Verdict:
     """Judge an experiment. What was stopped and taken back is judged by what comes after it."""
     tally: Tally = Counter()
     rules = (_repeated,) if books.undone else _OF_IMPORTS if books.imported else _OF_LOADS
-    problems = [Problem(key, what) for rule in rules for key, what in rule(books, tally)]
+    found = [one for rule in rules for one in rule(books, tally)]
     return Verdict(
         **tally,
         rejected=sum(row.state is State.REJECTED for row in books.rows),
         attempts=sum(row.attempts for row in books.rows),
         unknown=sum(count for (_, target), count in books.steps.items() if target == State.UNKNOWN),
         found=books.steps.get((State.UNKNOWN, State.ACCEPTED), 0),
-        problems=tuple(problems),
+        problems=tuple(Problem("", one) if isinstance(one, str) else Problem(*one) for one in found),
     )
 
 
@@ -391,17 +391,14 @@ def _sums(books: Books, _: Tally) -> Found:
     """The totals, exactly."""
     requested = len(books.requested)
     if books.frozen != len(books.rows) or books.frozen != requested:
-        yield (
-            "",
-            said(
-                "{requested} rows asked, {frozen} in the sum of all states", requested=requested, frozen=books.frozen
-            ),
+        yield said(
+            "{requested} rows asked, {frozen} in the sum of all states", requested=requested, frozen=books.frozen
         )
     if books.entered is None:
         return
     wanted = _sum(books.requested.values())
     if books.sum != wanted:
-        yield "", said("asked for {asked}, the journal's states add up to {sum}", asked=wanted, sum=books.sum)
+        yield said("asked for {asked}, the journal's states add up to {sum}", asked=wanted, sum=books.sum)
     operations, total = books.entered
     foreign = books.foreign
     operations, total = operations - len(foreign), total - _sum(effect.value for effect in foreign)
@@ -414,16 +411,13 @@ def _sums(books: Books, _: Tally) -> Found:
         or (row.state is State.MANUAL and (books.may_ask or row.key in books.touched) and row.subject in there)
     ]
     if operations != len(accepted):
-        yield (
-            "",
-            said(
-                "{accepted} rows accepted, {operations} operations in the billing",
-                accepted=len(accepted),
-                operations=operations,
-            ),
+        yield said(
+            "{accepted} rows accepted, {operations} operations in the billing",
+            accepted=len(accepted),
+            operations=operations,
         )
     if total != _sum(accepted):
-        yield "", said("accepted {sum}, in the billing {total}", sum=_sum(accepted), total=total)
+        yield said("accepted {sum}, in the billing {total}", sum=_sum(accepted), total=total)
 
 
 def _sum(values: Iterable[Wanted | None]) -> Decimal:
@@ -443,20 +437,17 @@ def _verified(books: Books, _: Tally) -> Found:
     if (books.unreadable and entered) or any(not row.state.settled for row in books.rows):
         expected = ExitCode.UNDECIDED
     if books.verified != expected:
-        yield "", said("verify ended with {verified}", verified=books.verified)
+        yield said("verify ended with {verified}", verified=books.verified)
 
 
 def _steps(books: Books, _: Tally) -> Found:
     """Only allowed steps, and as many intents as the rows count attempts."""
     for source, target in books.steps:
         if not may_follow(State(source), State(target)):
-            yield "", said("an item went from {source} to {target}", source=source, target=target)
+            yield said("an item went from {source} to {target}", source=source, target=target)
     attempts, claims = sum(row.attempts for row in books.rows), books.steps.get((State.PENDING, State.SENDING), 0)
     if attempts != claims:
-        yield (
-            "",
-            said("{attempts} attempts in the journal, {claims} intents seen", attempts=attempts, claims=claims),
-        )
+        yield said("{attempts} attempts in the journal, {claims} intents seen", attempts=attempts, claims=claims)
 
 
 # ---- rules of an import -----------------------------------------------------------------------------------------
@@ -468,16 +459,13 @@ def _import_totals(books: Books, _: Tally) -> Found:
     if imported is None:
         return
     if imported.refused != (faulty := imported.requested.faulty):
-        yield "", said("faulty rows: {faulty}; refused: {refused}", faulty=faulty, refused=imported.refused)
+        yield said("faulty rows: {faulty}; refused: {refused}", faulty=faulty, refused=imported.refused)
     for table, count in imported.orphans.items():
-        yield (
-            "",
-            counted(
-                "{n} row of {table} is without its subscriber or folder",
-                "{n} rows of {table} are without their subscriber or folder",
-                count,
-                table=table,
-            ),
+        yield counted(
+            "{n} row of {table} is without its subscriber or folder",
+            "{n} rows of {table} are without their subscriber or folder",
+            count,
+            table=table,
         )
     has_effect = {row.key for row in books.rows if row.has_effect}
     held = {effect.subject for effect in books.effects}
