@@ -368,13 +368,11 @@ class _Fleet:
 
         def is_so() -> bool:
             runs = self.audit.runs()
-            working = {one.run_id for one in self.audit.owners() if one.is_at_work}
             for run in runs:
                 began.setdefault(run.run_id, run.entered_rows)
+            some = self.plan.in_flight
             return all(
-                run.is_entered
-                or (run.run_id in working and run.entered_rows >= began[run.run_id] + self.plan.in_flight)
-                for run in runs
+                run.is_entered or (run.is_at_work and run.entered_rows >= began[run.run_id] + some) for run in runs
             )
 
         await self._until(is_so)
@@ -395,9 +393,9 @@ class _Fleet:
 
     def _is_over(self) -> bool:
         """Whether all rows are entered, and no process works on a run any more."""
-        entered = sum(run.entered_rows for run in self.audit.runs())
-        at_work = any(owner.is_at_work for owner in self.audit.owners())
-        return entered >= self.plan.rows * self.plan.billings and not at_work
+        runs = self.audit.runs()
+        entered = sum(run.entered_rows for run in runs)
+        return entered >= self.plan.rows * self.plan.billings and not any(run.is_at_work for run in runs)
 
     # ---- blows ----
 
@@ -415,9 +413,9 @@ class _Fleet:
                 # The worker's own death ends its children in order: their runs need somebody else as well.
                 orphans = machine.processes(Reach.ALL, 0) if whole and not freezes else ()
                 with suppress(psycopg.Error):
-                    owners = await anyio.to_thread.run_sync(self.audit.owners)
-                    owned = (one for one in owners if one.process in {*processes, *orphans} and one.is_at_work)
-                    hit = frozenset(one.run_id for one in owned)
+                    runs = await anyio.to_thread.run_sync(self.audit.runs)
+                    at_work = {run.process: run.run_id for run in runs if run.is_at_work}
+                    hit = frozenset(at_work[one] for one in {*processes, *orphans} & at_work.keys())
                 send(processes, signal.SIGSTOP if freezes else signal.SIGKILL)
                 at = time.time()
                 until = (at + self.plan.away if freezes else at) if processes else 0.0

@@ -78,24 +78,19 @@ where state not in ('accepted', 'applied')
 order by run_id, number
 limit 20)
 
--- name: unknown
-select count(*) as n from fleet_lab_steps where target = 'unknown'
-
 -- name: runs
-select r.run_id, r.target, count(i.item_id)::integer as rows,
-       (count(*) filter (where i.state in ('accepted', 'applied')))::integer as entered_rows,
+-- The runs with their rows, and the last process of each that has not ended its work in order.
+select r.run_id, r.target, count(i.item_id) as rows,
+       count(*) filter (where i.state in ('accepted', 'applied')) as entered_rows,
        coalesce(sum(i.amount::numeric) filter (where i.state in ('accepted', 'applied')), 0) as entered,
-       (count(*) filter (where i.state in ('unknown', 'manual')))::integer as "left"
+       count(*) filter (where i.state in ('unknown', 'manual')) as "left",
+       (select count(*) from fleet_lab_steps s where s.run_id = r.run_id and s.target = 'unknown') as unknown,
+       (select case when n.ended_at is null then n.process end
+        from runners n where n.run_id = r.run_id order by n.epoch desc limit 1) as process
 from runs r
 left join items i on i.run_id = r.run_id
-group by r.run_id, r.target
+group by r.run_id
 order by r.run_id
-
--- name: owners
--- Who works on what: the last process of each run that has not ended its work in order.
-select distinct on (run_id) run_id, process, ended_at is not null as has_ended
-from runners
-order by run_id, epoch desc
 
 -- name: backends
 select pid from pg_stat_activity where application_name like 'carbon-migrate%' and pid <> pg_backend_pid() order by pid

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import class_row
 
 from billing.database.sql_blocks import sql_block
 from lab.crash.fleet_billing import CallerCounts, Turn
@@ -49,22 +49,12 @@ class TakeUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """The last process of a run, which may have ended its work in order."""
-
-    run_id: int
-    process: int
-    has_ended: bool
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether the process may work on the run: it has not ended its work in order, and is still there."""
-        return not self.has_ended and Path(f"/proc/{self.process}").exists()
-
-
-@dataclass(frozen=True, slots=True)
 class AuditedRun:
-    """A run: the address of its billing, its rows, those entered with their sum, and those that nobody knows."""
+    """A run: the address of its billing, its rows, those entered with their sum, and those that nobody knows.
+
+    `process` is the last one that has worked on it, None where it has ended its work in order; `unknown` counts the
+    rows that became so on the way.
+    """
 
     run_id: int
     target: str
@@ -72,11 +62,18 @@ class AuditedRun:
     entered_rows: int
     entered: Decimal
     left: int
+    unknown: int = 0
+    process: int | None = None
 
     @property
     def is_entered(self) -> bool:
         """Whether all of its rows are in the billing."""
         return self.entered_rows == self.rows
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a process may work on it: it has not ended its work in order, and is still there."""
+        return self.process is not None and Path(f"/proc/{self.process}").exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +86,10 @@ class Offence:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """All that the journal says at the end; `unknown` counts the rows that became so on the way."""
+    """All that the journal says at the end."""
 
     runs: Sequence[AuditedRun]
     take_ups: Sequence[TakeUp]
-    unknown: int
     offences: Sequence[Offence]
 
 
@@ -112,41 +108,33 @@ class JournalAudit:
             connection.execute(_sql("install"))
             connection.execute(_sql("set_rate"), (rate,))
 
-    def runs(self) -> list[AuditedRun]:
-        """All runs with their rows."""
-        return self._found(AuditedRun, "runs")
+    def _found(self, kind: type[Row], name: str) -> list[Row]:
+        with closing(self._connect()) as connection, connection.cursor(row_factory=class_row(kind)) as cursor:
+            return cursor.execute(_sql(name)).fetchall()
 
-    def owners(self) -> list[Owner]:
-        """Who works on what."""
-        return self._found(Owner, "owners")
+    def runs(self) -> list[AuditedRun]:
+        """All runs with their rows, and who works on them."""
+        return self._found(AuditedRun, "runs")
 
     def take_ups(self) -> list[TakeUp]:
         """Who has taken up what, in its order."""
         return self._found(TakeUp, "take_ups")
 
+    def read(self) -> Audited:
+        """Read everything."""
+        return Audited(self.runs(), self.take_ups(), self._found(Offence, "offences"))
+
     def terminate_one(self, place: float) -> bool:
         """End the session of a process of the program, chosen by `place` in [0, 1); False where there is none."""
         with closing(self._connect()) as connection:
-            sessions = [row["pid"] for row in connection.execute(_sql("backends"))]
+            sessions = connection.execute(_sql("backends")).fetchall()
             if sessions:
-                connection.execute(_sql("terminate"), (sessions[int(place * len(sessions))],))
+                connection.execute(_sql("terminate"), sessions[int(place * len(sessions))])
         return bool(sessions)
 
-    def read(self) -> Audited:
-        """Read everything."""
-        with closing(self._connect()) as connection:
-            unknown = sum(row["n"] for row in connection.execute(_sql("unknown")))
-        return Audited(self.runs(), self.take_ups(), unknown, self._found(Offence, "offences"))
-
-    def _found(self, kind: type[Row], name: str) -> list[Row]:
-        with closing(self._connect()) as connection, connection.cursor(row_factory=class_row(kind)) as cursor:
-            return cursor.execute(_sql(name)).fetchall()
-
-    def _connect(self) -> "psycopg.Connection[dict[str, Any]]":
+    def _connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
         way = f"-c search_path={SCHEMA}"
-        return psycopg.connect(
-            self._url, autocommit=True, row_factory=dict_row, connect_timeout=_PATIENCE, options=way
-        )
+        return psycopg.connect(self._url, autocommit=True, connect_timeout=_PATIENCE, options=way)
 
 
 def _sql(name: str) -> Any:  # noqa: ANN401 - psycopg takes texts that are in the source alone
@@ -218,12 +206,12 @@ def judge_fleet(
 
     A process whose start takes longer than a second has begun so late because of the machine: that is not counted.
     """
-    runs = {run.target: run for run in audited.runs}
-    names = {run.run_id: one.name for one in billings if (run := runs.get(one.url)) is not None}
+    by_url = {run.target: run for run in audited.runs}
+    names = {run.run_id: one.name for one in billings if (run := by_url.get(one.url)) is not None}
     problems: list[Problem] = []
     totals: Counter[str] = Counter()
     for one in billings:
-        run = runs.get(one.url)
+        run = by_url.get(one.url)
         times = Counter(subscriber for subscriber, _ in one.ledger)
         totals["once"] += sum(times[subscriber] == 1 for subscriber in one.wanted)
         totals["twice"] += sum(number > 1 for number in times.values())
@@ -243,7 +231,8 @@ def judge_fleet(
     ]
     if left := sum(run.left for run in audited.runs):
         problems.append(Problem("", f"{left} rows are left unknown"))
-    return FleetVerdict(totals["once"], totals["twice"], totals["lost"], audited.unknown, take_overs, problems)
+    unknown = sum(run.unknown for run in audited.runs)
+    return FleetVerdict(totals["once"], totals["twice"], totals["lost"], unknown, take_overs, problems)
 
 
 def _effects(one: BillingEvidence, times: Counter[int], run: AuditedRun | None) -> Iterator[str]:

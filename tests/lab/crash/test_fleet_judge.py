@@ -43,10 +43,11 @@ def problems(
     **counts: Any,
 ) -> list[str]:
     total = sum(WANTED.values(), Decimal(0)) if entered is None else entered
-    run = AuditedRun(RUN, URL, ROWS, ROWS - left, total, left)
+    run = AuditedRun(RUN, URL, ROWS, ROWS - left, total, left, unknown=2)
     evidence = BillingEvidence("b01", URL, WANTED, ledger, CallerCounts(turns=list(turns), **counts))
-    audited = Audited([run], take_ups, 2, offences)
-    return [str(problem) for problem in judge_fleet(PLAN, [evidence], audited, dealt).problems]
+    return [
+        str(problem) for problem in judge_fleet(PLAN, [evidence], Audited([run], take_ups, offences), dealt).problems
+    ]
 
 
 def test_a_round_in_which_all_is_well_has_no_problem() -> None:
