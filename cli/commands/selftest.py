@@ -300,7 +300,7 @@ def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> E
 
 def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
     """The lab of one load, which is killed; its rounds have a line each in a table."""
-    from lab.crash.errors import UnknownJob
+    from lab.crash.errors import NoTrial
     from lab.crash.experiment import Lab
     from lab.crash.plan import draw
     from lab.crash.program import ProgramUnderTest, without_settings
@@ -324,7 +324,7 @@ def _open_lab(series: Series, folder: Path, screen: Screen) -> Play:
     async def play(number: int, seed: int) -> tuple[Any, Text, Path]:
         try:
             plan = draw(seed, job=series.job, rows=series.rows, faults=faults, own=series.own)
-        except UnknownJob as error:
+        except NoTrial as error:
             option = setting("job", printable(series.job))
             raise CommandRefused("{option}: {error}", option=option, error=error) from error
         with waiting(said("round {number}, seed {seed}", number=number, seed=seed)):

@@ -162,10 +162,6 @@ class FleetRound:
         return not self.problems
 
 
-class HandInFailed(LabStopped):
-    """Raised when a run cannot be handed in; the text is what the program says."""
-
-
 class FleetLab:
     """Runs rounds in folders under `folder`."""
 
@@ -180,7 +176,7 @@ class FleetLab:
     async def run(self, plan: RoundPlan, tell: Callable[[str], None] = lambda _: None) -> FleetRound:
         """Run a round to its verdict; its folder is kept. `tell` gets a sentence now and then.
 
-        Raises `NoPostgres`, `HandInFailed`.
+        Raises `LabStopped`.
         """
         began = anyio.current_time()
         folder = self.folder_of(plan)
@@ -245,7 +241,7 @@ async def _postgres() -> AsyncIterator[PostgresServer]:
 async def _hand_in(
     folder: Path, plan: RoundPlan, program: FleetProgram, wanted: Mapping[str, Mapping[int, Decimal]]
 ) -> None:
-    """Hand in a run for each billing, several at once. Raises `HandInFailed`."""
+    """Hand in a run for each billing, several at once. Raises `LabStopped`."""
     limiter = anyio.CapacityLimiter(_HANDED_IN_AT_ONCE)
     environment = {**program.environment, "XDG_STATE_HOME": str(folder / "state")}
     refused: list[str] = []
@@ -274,7 +270,7 @@ async def _hand_in(
         for name in others:
             group.start_soon(hand_in, name)
     if refused:
-        raise HandInFailed(refused[0])
+        raise LabStopped(refused[0])
 
 
 _HANDED_IN_AT_ONCE: Final = 4

@@ -16,7 +16,7 @@ import msgspec
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
-from lab.crash.errors import MockNotStarted
+from lab.crash.errors import LabStopped
 from lab.crash.loops import loops
 from lab.crash.plan import ExperimentPlan
 from lab.crash.program import send_signal, start
@@ -71,7 +71,7 @@ class MockProcess:
         return nullcontext() if self._proxy is None else self._proxy.serving()
 
     async def start(self) -> None:
-        """Start it and wait until it serves. Raises `MockNotStarted` when it does not."""
+        """Start it and wait until it serves. Raises `LabStopped` when it does not."""
         self._counted.clear()
         errors = self._folder / "billing.log"
         licence = () if self.licence is None else ("--licence", str(self.licence))
@@ -89,8 +89,8 @@ class MockProcess:
         await self.end(Signals.SIGKILL)
         why = errors.read_text(encoding="utf-8", errors="replace").strip() or output
         if not why:
-            raise MockNotStarted(said("the mock billing did not start, and says nothing"))
-        raise MockNotStarted("the mock billing did not start: {why}", why=why)
+            raise LabStopped(said("the mock billing did not start, and says nothing"))
+        raise LabStopped("the mock billing did not start: {why}", why=why)
 
     async def end(self, number: Signals = SIGTERM) -> None:
         """End it by a signal, and count its injected faults."""
@@ -122,14 +122,14 @@ class MockProcess:
         await self._ask("PUT", "/state", '{"licence": null}')
 
     async def let_in(self, statements: Sequence[Statement]) -> None:
-        """Let a stranger carry out statements on its tables. Raises `MockNotStarted` where that fails."""
+        """Let a stranger carry out statements on its tables. Raises `LabStopped` where that fails."""
         words = (str(self.database), msgspec.json.encode(statements).decode())
         with (self._folder / "stranger.log").open("ab") as log:
             process = await start(
                 words, self._folder, self._environment, program=("-m", "lab.crash.stranger"), stdout=log, stderr=log
             )
         if await process.wait():
-            raise MockNotStarted("a stranger has failed, see {file}", file="stranger.log")
+            raise LabStopped("a stranger has failed, see {file}", file="stranger.log")
 
     async def effects(self) -> int:
         """The number of effects in its ledger."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from random import Random
 from typing import Any, Final, TypeAlias
 
-from lab.crash.errors import UnknownJob
+from lab.crash.errors import NoTrial
 from lab.crash.loops import loops
 from lab.crash.observer import Alias, Elsewhere, Machine
 from lab.crash.proxy import MISPLACED, WRONG, Interference
@@ -247,7 +247,7 @@ def draw(
     With given faults there is no proxy, so that these are the only faults.
     """
     if own is None and job is not None and job not in {ALL, IMPORT, *TRIALS}:
-        raise UnknownJob(
+        raise NoTrial(
             "the lab knows {jobs}, {all} for one of them, and {imports}", jobs=tuple(TRIALS), all=ALL, imports=IMPORT
         )
 

@@ -25,10 +25,6 @@ USER: Final = "postgres"
 _HOST: Final = "127.0.0.1"
 
 
-class NoPostgres(LabStopped):
-    """Raised when the server cannot be started; the text says what to type."""
-
-
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
     """A running server with one database."""
@@ -57,7 +53,7 @@ class PostgresServer:
 
 @contextmanager
 def running(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """The server, for as long as the context lasts. Raises `NoPostgres`.
+    """The server, for as long as the context lasts. Raises `LabStopped`.
 
     Unless it is to be `durable`, nothing waits for the disk: what is killed is a process, and never the machine.
     """
@@ -85,7 +81,7 @@ def running(*, durable: bool = False) -> Iterator[PostgresServer]:
 
 
 def programs() -> Path:
-    """The folder of the newest server's programs. Raises `NoPostgres`."""
+    """The folder of the newest server's programs. Raises `LabStopped`."""
     found = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     newest = max(found, key=lambda path: int(re.sub(r"\D", "", path.parts[-3]) or 0), default=None)
     if newest is None:
@@ -93,8 +89,8 @@ def programs() -> Path:
     return newest.parent
 
 
-def _not_there() -> NoPostgres:
-    return NoPostgres(said("a real PostgreSQL is needed, and there is none. Type: {command}", command=PACKAGE))
+def _not_there() -> LabStopped:
+    return LabStopped(said("a real PostgreSQL is needed, and there is none. Type: {command}", command=PACKAGE))
 
 
 def _control(folder: Path, *words: str) -> None:
@@ -118,6 +114,6 @@ def _run(folder: Path, program: str, *words: str) -> None:
     if ended.returncode:
         logs = (path for path in (folder / "output", folder / "log") if path.exists())
         said_there = "\n".join(path.read_text(errors="replace") for path in logs)
-        raise NoPostgres(
+        raise LabStopped(
             "{program} failed ({code}): {output}", program=program, code=ended.returncode, output=said_there
         )

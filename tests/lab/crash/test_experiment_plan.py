@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.crash.errors import UnknownJob
+from lab.crash.errors import NoTrial
 from lab.crash.observer import Alias, Elsewhere
 from lab.crash.plan import (
     ALL,
@@ -30,7 +30,7 @@ def test_the_same_seed_draws_the_same_plan_and_what_is_given_leaves_the_rest_as_
     for drawn in plans:
         given = draw(drawn.seed, job=drawn.job, faults="seed = 1\n")
         assert given == replace(drawn, faults="seed = 1\n", proxy=None, settle=given.settle)
-    with pytest.raises(UnknownJob, match=r"the lab knows balances, payment, .*, all for one of them, and import"):
+    with pytest.raises(NoTrial, match=r"the lab knows balances, payment, .*, all for one of them, and import"):
         draw(1, job="close")
 
 
