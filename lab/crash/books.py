@@ -20,7 +20,7 @@ from checkpoints.states import State
 from jobs.access.payload import payload_of
 from jobs.imports.subscriber import Step
 from lab.crash.import_table import RequestedImport, folder_key, live_content, money_text, step_key
-from lab.crash.judge import BookRow, Books, Effect, Group, GroupTotal, ImportBooks, UndoneImport
+from lab.crash.judge import BookRow, Books, Effect, Group
 from lab.crash.load import RequestedLoad
 from lab.crash.observer import Observer
 from lab.crash.plan import ExperimentPlan
@@ -166,28 +166,25 @@ def _effects(database: Database, trial: Trial) -> Iterator[Effect]:
 def _of_import(books: Books, requested: RequestedImport, billing: Path, items: Sequence[Item], refused: int) -> Books:
     rows = []
     for item in items:
-        payload, row = payload_of(item), _row(item, item.key, requested.wanted.get(item.key, ""))
+        payload, row = payload_of(item), _row(item, item.key, str(books.requested.get(item.key, "")))
         rows.append(replace(row, step=payload.step, needs=payload.needs, message=item.message or ""))
     with Database(Dsn(str(billing))) as database:
         held, totals = _held(database, requested.last)
-        imported = ImportBooks(requested, refused, totals, orphans(database))
+        without = orphans(database)
     touched = {key.partition("/")[0]: one for key, one in books.touched.items()}
-    return replace(books, rows=rows, effects=held, touched=touched, imported=imported)
+    books = replace(books, rows=rows, effects=held, touched=touched, imported=requested)
+    return replace(books, refused=refused, totals=totals, orphans=without)
 
 
-async def read_undone(billing: Path, requested: RequestedImport, ended: int) -> UndoneImport:
-    """What is left after an undo of the import that ended with an exit code; the billing is stopped."""
-
-    def left() -> UndoneImport:
-        with Database(Dsn(str(billing))) as database:
-            held, _ = _held(database, requested.last)
-            content = live_content(database)
-        return UndoneImport(ended, held, [name for name in content if content[name] != requested.content[name]])
-
-    return await anyio.to_thread.run_sync(left)
+def read_undone(billing: Path, requested: RequestedImport) -> tuple[list[Effect], list[str]]:
+    """What is left after an undo of the import, and the tables that differ; the billing is stopped."""
+    with Database(Dsn(str(billing))) as database:
+        held, _ = _held(database, requested.last)
+        content = live_content(database)
+    return held, [name for name, digest in content.items() if digest != requested.content[name]]
 
 
-def _held(database: Database, last: int) -> tuple[list[Effect], dict[Group, GroupTotal]]:
+def _held(database: Database, last: int) -> tuple[list[Effect], dict[Group, tuple[int, Decimal]]]:
     """What new subscribers and folders have, those with an id above `last`, by the keys of the steps of an import.
 
     And the counts and sums of these subscribers by folder and tariff.
@@ -200,7 +197,7 @@ def _held(database: Database, last: int) -> tuple[list[Effect], dict[Group, Grou
         held += _things(one, path)
         for group in (("folder", path), ("tariff", str(one.tariff or ""))):
             balances[group].append(one.balance or Decimal(0))
-    totals = {group: GroupTotal(len(sums), sum(sums, Decimal(0))) for group, sums in balances.items()}
+    totals = {group: (len(sums), sum(sums, Decimal(0))) for group, sums in balances.items()}
     return [Effect("", 0, key, value) for key, value in held], totals
 
 

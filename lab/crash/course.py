@@ -19,7 +19,7 @@ from lab.crash.load import Ended, Load, Running
 from lab.crash.loops import loops
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import POLL, Alias, Elsewhere, JournalView, Machine, Observer, aliased, set_aside
-from lab.crash.plan import AT_REST, ENDING, FROZEN, Act, Disturbance
+from lab.crash.plan import AT_REST, ENDING, Act, Disturbance
 from lab.crash.program import SAYS_BUSY, SAYS_LICENCE, SAYS_PAUSED, SAYS_TAKEN_OVER, SAYS_TWICE, ExitCode
 from lab.crash.stranger import STANDING, Deed, must_not_be_sent, statements_of
 from lab.crash.trials import OPERATIONS, TRIALS
@@ -106,7 +106,8 @@ class Course:
         if imported is None or self._undone is not None:
             await self._check_strangers()
         if imported is not None and self._undone is not None:
-            self.problems += judge_undone(await read_undone(billing.database, imported, ExitCode.DONE))
+            left = await anyio.to_thread.run_sync(read_undone, billing.database, imported)
+            self.problems += judge_undone(ExitCode.DONE, *left)
             return Verdict()
         books = await read_books(plan, requested, self._observer, billing.database, run, verified.exit)
         verdict = judge(replace(books, named=SAYS_TWICE in verified.words, undone=self._undone is not None))
@@ -117,7 +118,8 @@ class Course:
             await self._check_strangers()
             # Where a stranger was at work, what may be his stays, with all that belongs to it.
             if not (books.touched and any(row.unproven for row in books.rows)):
-                self.problems += judge_undone(await read_undone(billing.database, imported, ended.exit))
+                left = await anyio.to_thread.run_sync(read_undone, billing.database, imported)
+                self.problems += judge_undone(ended.exit, *left)
         return verdict
 
     async def _run_to_its_end(self) -> str | None:
@@ -288,7 +290,7 @@ class Course:
             case Act.RESTORE:
                 return await self._restore(one, running)
             case Act.ALIAS:
-                return await self._try_alias(one, running)
+                return await self._try_alias(Alias(one.words[0]), running)
             case Act.SECOND_JOURNAL | Act.KILL_AND_SECOND_JOURNAL:
                 if one.act in ENDING:
                     running.signal(signal.SIGKILL)
@@ -303,9 +305,7 @@ class Course:
         return ""
 
     async def _start_second(self, running: Running) -> str:
-        if (run := self._observer.view().run) is None:
-            return "there was no run"
-        ended = await self._run("resume", run, *self._load.pacing)
+        ended = await self._run("resume", str(self._observer.view().run), *self._load.pacing)
         if ended.exit == ExitCode.REFUSED and SAYS_BUSY in ended.words:
             return f"ended with {ended.exit}"
         # A process that has let its run go ends a moment later, and another may work on it by then.
@@ -325,18 +325,14 @@ class Course:
         await anyio.to_thread.run_sync(self._observer.put_back, copy)
         return f"{done - before} rows fewer are done"
 
-    async def _try_alias(self, one: Disturbance, running: Running) -> str:
-        # One of the two must be refused.
-        run, alias = self._observer.view().run, Alias(one.words[0])
-        if run is None:
-            return "there was no run"
-        is_frozen = FROZEN in one.words
-        if is_frozen and not await self._freeze_between_writes(run, running):
+    async def _try_alias(self, alias: Alias, running: Running) -> str:
+        """Start a second process by another name of the journal while the first lies frozen: one has to give way."""
+        run = str(self._observer.view().run)
+        if not await self._freeze_between_writes(run, running):
             return f"{alias}, the first had let the run go"
         with aliased(self._observer.path, alias) as journal:
             ended = await self._run("resume", run, *self._load.pacing, journal=journal)
-        if is_frozen:
-            running.signal(signal.SIGCONT)
+        running.signal(signal.SIGCONT)
         if ended.exit != ExitCode.REFUSED and not (
             await self._ends_soon(running) and SAYS_TAKEN_OVER in running.said
         ):

@@ -7,7 +7,7 @@ each good row is drawn with it, so nothing of the program is asked what it would
 import csv
 import hashlib
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from ipaddress import IPv4Address
@@ -324,22 +324,16 @@ _FAULTS: Final[tuple[_Faulty, ...]] = (
 
 
 def _write_dictionary(path: Path) -> None:
+    ids: dict[str, Iterable[int]] = {"tariff": TARIFFS, "operator": OPERATORS, "service": _SERVICES}
+    ids |= {"pool": (POOL,), "administrator": (MANAGER,)}
+    rows = [(kind, f"{_OLD}{key}", str(key), "", "yes") for kind, keys in ids.items() for key in keys]
+    rows += [("attribute", f"{_OLD}{name}", str(key), "", "yes") for key, name in ATTRIBUTES.items()]
+    for name, folder in _FOLDERS.items():
+        there = _THERE.get(folder)
+        rows.append(
+            ("folder", name, "new" if there is None else str(there), "" if there else "/".join(folder), "yes")
+        )
     with path.open("w", encoding="utf-8-sig", newline="") as stream:
         sheet = csv.writer(stream, delimiter=";")
         sheet.writerow(("kind", "name", "id", "name_here", "checked"))
-        sheet.writerows(_entries())
-
-
-def _entries() -> Iterator[tuple[str, str, str, str, str]]:
-    for kind, keys in (
-        ("tariff", TARIFFS),
-        ("operator", OPERATORS),
-        ("pool", (POOL,)),
-        ("service", _SERVICES),
-        ("administrator", (MANAGER,)),
-    ):
-        yield from ((kind, f"{_OLD}{key}", str(key), "", "yes") for key in keys)
-    yield from (("attribute", f"{_OLD}{name}", str(key), "", "yes") for key, name in ATTRIBUTES.items())
-    for name, folder in _FOLDERS.items():
-        there = _THERE.get(folder)
-        yield ("folder", name, "new" if there is None else str(there), "" if there else "/".join(folder), "yes")
+        sheet.writerows(rows)

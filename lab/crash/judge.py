@@ -70,37 +70,6 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupTotal:
-    """The subscribers of a group, and the sum of their balances."""
-
-    subscribers: int
-    balance: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class ImportBooks:
-    """What an import is judged by besides: its rows, and how many of them the journal has refused.
-
-    `totals` are the billing's own counts and sums of new subscribers, `orphans` counts rows without their parent by
-    table.
-    """
-
-    requested: RequestedImport
-    refused: int
-    totals: Mapping[Group, GroupTotal]
-    orphans: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class UndoneImport:
-    """What is left of an import that was taken back: its exit code, what is held, and the tables that differ."""
-
-    exit: int
-    held: Sequence[Effect]
-    changed: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Books:
     """The complete final state of an experiment.
 
@@ -116,6 +85,9 @@ class Books:
     import they are subscribers, and what he has is no effect. `others` are runs of other journals with the same
     input, `racing` the keys of rows that were being sent when one of them began: what both have entered `verify` must
     have `named`. `misled` says that a proxy has called effects refused. `undone` is a run that was taken back.
+
+    Of an `imported` table, `refused` counts the rows that the journal has refused, `totals` are the billing's own
+    counts and sums of new subscribers, and `orphans` counts rows without their parent by table.
     """
 
     run: str
@@ -141,7 +113,10 @@ class Books:
     named: bool = False
     misled: bool = False
     undone: bool = False
-    imported: ImportBooks | None = None
+    imported: RequestedImport | None = None
+    refused: int = 0
+    totals: Mapping[Group, tuple[int, Decimal]] = field(default_factory=dict)
+    orphans: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, effect: Effect, row: BookRow) -> bool:
         """Whether an effect is that of a row: a created object has its mark, a changed one is told by itself."""
@@ -220,15 +195,12 @@ def judge(books: Books) -> Verdict:
     )
 
 
-def judge_undone(undone: UndoneImport) -> list[Problem]:
-    """Check that nothing is left of an import that was taken back, and nothing else has changed."""
-    problems = [
-        Problem(str(one.subject), said("is left after the undo: {value}", value=str(one.value)))
-        for one in undone.held
-    ]
-    problems += [Problem("", said("{table} is not as it was before the import", table=one)) for one in undone.changed]
-    if undone.exit != ExitCode.DONE:
-        problems.append(Problem("", said("undo ended with {exit}", exit=undone.exit)))
+def judge_undone(ended: int, held: Sequence[Effect], changed: Sequence[str]) -> list[Problem]:
+    """Judge an import that was taken back: its exit code, what is still held, and the tables that differ."""
+    problems = [Problem("", said("{table} is not as it was before the import", table=table)) for table in changed]
+    problems += [Problem(str(one.subject), said("is left after the undo: {x}", x=str(one.value))) for one in held]
+    if ended != ExitCode.DONE:
+        problems.append(Problem("", said("undo ended with {exit}", exit=ended)))
     return problems
 
 
@@ -458,9 +430,9 @@ def _import_totals(books: Books, _: Tally) -> Found:
     imported = books.imported
     if imported is None:
         return
-    if imported.refused != (faulty := imported.requested.faulty):
-        yield said("faulty rows: {faulty}; refused: {refused}", faulty=faulty, refused=imported.refused)
-    for table, count in imported.orphans.items():
+    if books.refused != imported.faulty:
+        yield said("faulty rows: {faulty}; refused: {refused}", faulty=imported.faulty, refused=books.refused)
+    for table, count in books.orphans.items():
         yield counted(
             "{n} row of {table} is without its subscriber or folder",
             "{n} rows of {table} are without their subscriber or folder",
@@ -470,25 +442,25 @@ def _import_totals(books: Books, _: Tally) -> Found:
     has_effect = {row.key for row in books.rows if row.has_effect}
     held = {effect.subject for effect in books.effects}
     asked: defaultdict[Group, list[Decimal]] = defaultdict(list)
-    for one in imported.requested.subscribers:
+    for one in imported.subscribers:
         key = step_key(one.number, Step.SUBSCRIBER)
         if key in has_effect and (one.number not in books.touched or key in held):
             balance = one.balance if step_key(one.number, Step.BALANCE) in has_effect else Decimal(0)
             tariff = one.tariff if step_key(one.number, Step.TARIFF) in has_effect else None
             asked["folder", "/".join(one.folder)].append(balance)
             asked["tariff", str(tariff or "")].append(balance)
-    for group in asked.keys() | imported.totals.keys():
-        mine = GroupTotal(len(asked[group]), sum(asked[group], Decimal(0)))
-        there = imported.totals.get(group, GroupTotal(0, Decimal(0)))
+    for group in asked.keys() | books.totals.keys():
+        mine = len(asked[group]), sum(asked[group], Decimal(0))
+        there = books.totals.get(group, (0, Decimal(0)))
         if mine != there:
             yield (
                 " ".join(group),
                 said(
                     "subscribers accepted: {asked}, with {sum}; in the billing: {there}, with {total}",
-                    asked=mine.subscribers,
-                    sum=mine.balance,
-                    there=there.subscribers,
-                    total=there.balance,
+                    asked=mine[0],
+                    sum=mine[1],
+                    there=there[0],
+                    total=there[1],
                 ),
             )
 
@@ -496,7 +468,7 @@ def _import_totals(books: Books, _: Tally) -> Found:
 def _rejections(books: Books, _: Tally) -> Found:
     """What is rejected was refused by the billing, as it was told to, or needs what was."""
     rejected = {row.key for row in books.rows if row.state is State.REJECTED}
-    refusals = [text.casefold() for text in books.imported.requested.refusals] if books.imported else []
+    refusals = [text.casefold() for text in books.imported.refusals] if books.imported else []
     for row in books.rows:
         if row.key not in rejected or not rejected.isdisjoint(row.needs) or books.is_touched(row):
             continue

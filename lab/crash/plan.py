@@ -109,9 +109,6 @@ NEWER: Final = frozenset({Act.OVERLAP, Act.STRANGER, Act.UNDO})
 AT_REST: Final = frozenset({Act.SECOND_JOURNAL})
 """Acts that are also carried out when the run has ended before their moment."""
 
-FROZEN: Final = "frozen"
-"""The word of an alias act that freezes the first process by SIGSTOP while the second one tries."""
-
 ENDING: Final = frozenset(
     {
         Act.KILL,
@@ -283,7 +280,7 @@ def draw(
         # The text is part of the seed: another text would draw other disturbances for the same seed.
         disturbances=_disturbances(stream, trial),
         proxy=_interference(stream, model) if faults is None else None,
-        quirks=(*_quirks(stream("quirks"), possible, most), *_answer_quirks(stream("answers"))),
+        quirks=_quirks(stream, possible, most),
         own=own,
     )
     two_billings = _happens(stream("billings"), 0.04)
@@ -344,23 +341,15 @@ _OF_ANSWERS: Final = ("list_errors", "value_types")
 _EXERCISED: Final = tuple(sorted(CHOICES.keys() - _WITHOUT_WEIGHT - set(_OF_ANSWERS)))
 
 
-def _quirks(draw: Random, possible: Sequence[str], most: int) -> tuple[str, ...]:
-    """The quirks of the billing; half of the experiments have none."""
-    if not _happens(draw, 0.5):
-        return ()
-    return _chosen(draw, sorted(draw.sample(possible, draw.randint(1, most))))
-
-
-def _answer_quirks(draw: Random) -> tuple[str, ...]:
-    """The quirks of its answers' form, from a stream of their own."""
-    return _chosen(draw, [name for name in _OF_ANSWERS if _happens(draw, 0.25)])
-
-
-def _chosen(draw: Random, quirks: Sequence[str]) -> tuple[str, ...]:
-    values = ((name, draw.choice(CHOICES[name][1:])) for name in quirks)
-    return tuple(
-        f"{name}={ ({True: 'yes', False: 'no'}[one] if isinstance(one, bool) else one) }" for name, one in values
-    )
+def _quirks(stream: Stream, possible: Sequence[str], most: int) -> tuple[str, ...]:
+    """The quirks of the billing, of which half of the experiments have none, and those of its answers' form."""
+    draw, answers = stream("quirks"), stream("answers")
+    names = sorted(draw.sample(possible, draw.randint(1, most))) if _happens(draw, 0.5) else []
+    values = {name: draw.choice(CHOICES[name][1:]) for name in names}
+    names = [name for name in _OF_ANSWERS if _happens(answers, 0.25)]
+    values |= {name: answers.choice(CHOICES[name][1:]) for name in names}
+    words = {True: "yes", False: "no"}
+    return tuple(f"{name}={words[one] if isinstance(one, bool) else one}" for name, one in values.items())
 
 
 # ---- faults -----------------------------------------------------------------------------------------------------
@@ -370,40 +359,34 @@ def _share(draw: Random) -> float:
     return round(draw.uniform(0.01, 0.04), 3)
 
 
-def _delayed(least: float, most: float) -> Callable[[Random], dict[str, Value]]:
+def _delayed(least: float, most: float) -> Callable[[Random], Fault]:
     return lambda draw: {"delay": round(draw.uniform(least, most), 2)}
 
 
-def _waits(draw: Random) -> dict[str, Value]:
-    ways: tuple[dict[str, Value], ...] = ({}, {"retry_after": 1}, {"retry_after": "date", "delay": 2})
+def _waits(draw: Random) -> Fault:
+    ways: tuple[Fault, ...] = ({}, {"retry_after": 1}, {"retry_after": "date", "delay": 2})
     return draw.choice(ways)
 
 
-def _nothing(_: Random) -> dict[str, Value]:
-    return {}
-
-
-_KINDS: Final[Mapping[str, Callable[[Random], dict[str, Value]]]] = {
-    "reset-before-effect": _nothing,
-    "reset-after-effect": _nothing,
+_DRAWN: Final[Mapping[str, Callable[[Random], Fault]]] = {
     "effect-then-silence": _delayed(1.5 * TIMEOUT, 2.5 * TIMEOUT),
     "slow": _delayed(0.1, 0.6),
     "trickle": _delayed(0.1, 0.6),
-    "half-answer": _nothing,
-    "500-before-effect": _nothing,
-    "500-after-effect": _nothing,
-    "502-after-effect": _nothing,
-    "504-after-effect": _nothing,
     "503": _waits,
     "429": _waits,
     "busy": lambda draw: {"tries": draw.randint(1, 3)},
     "stop": lambda draw: {"times": draw.randint(1, 2)},
-    "invalid-json-after-effect": _nothing,
-    "other-encoding": _nothing,
-    "foreign-answer": _nothing,
-    "redirect-before-effect": _nothing,
 }
-"""Kinds of fault, each with its additional draws; `cabinet-error` applies to neither job."""
+"""Kinds of fault with additional draws."""
+_KINDS: Final = sorted(
+    (
+        *_DRAWN,
+        *("reset-before-effect", "reset-after-effect", "500-before-effect", "500-after-effect", "502-after-effect"),
+        *("504-after-effect", "half-answer", "invalid-json-after-effect", "other-encoding", "foreign-answer"),
+        "redirect-before-effect",
+    )
+)
+"""Kinds of fault; `cabinet-error` applies to no job. Another list would draw other faults for the same seed."""
 
 _ALWAYS: Final = "redirect-after-effect"
 """Part of every experiment: a client that follows it sends twice, and no other fault shows that."""
@@ -419,12 +402,13 @@ _WRITES: Final[Mapping[str, Fault]] = {
 
 
 def _faults(draw: Random, job: str, model: str) -> list[Fault]:
-    kinds = draw.sample(sorted(_KINDS), draw.randint(5, 9))
+    kinds = draw.sample(_KINDS, draw.randint(5, 9))
     faults: list[Fault] = []
     for kind in [_ALWAYS, *kinds]:
         # Sometimes the version call and look-ups are hit as well, and a process cannot begin.
         where: Fault = {} if _happens(draw, _OF_ANY_MODEL) else {"model": model}
-        faults.append({"kind": kind, **where, "share": _share(draw), **_KINDS.get(kind, _nothing)(draw)})
+        fault: Fault = {"kind": kind, **where, "share": _share(draw)}
+        faults.append({**fault, **_DRAWN[kind](draw)} if kind in _DRAWN else fault)
     if _happens(draw, 0.5):
         # Of writing calls alone: a refused read concerns no row and ends the process.
         writes = {"model": model, **_WRITES.get(job, {})}
@@ -488,11 +472,6 @@ def _interference(stream: Stream, model: str) -> Interference | None:
 
 # ---- disturbances -----------------------------------------------------------------------------------------------
 
-_LONGEST_FREEZE: Final = 2 * TIMEOUT
-_DAY: Final = 86_400.0
-_RATES: Final = ("none", "15", "40", "200")
-_IN_FLIGHT: Final = ("auto", "1", "3", str(MOST_IN_FLIGHT))
-
 
 def _disturbances(stream: Stream, trial: Trial | None) -> tuple[Disturbance, ...]:
     """At least two kills and four other acts, in the order of their moments; `trial` is None for an import."""
@@ -532,6 +511,10 @@ def _newer(stream: Stream, drawn: Sequence[Disturbance], trial: Trial | None) ->
         yield Disturbance(Act.UNDO, round(undone.uniform(0.2, 0.7), 3))
 
 
+_RATES: Final = ("none", "15", "40", "200")
+_IN_FLIGHT: Final = ("auto", "1", "3", str(MOST_IN_FLIGHT))
+
+
 def _one(draw: Random, act: Act) -> Disturbance:
     one = Disturbance(act, round(draw.uniform(0.01, 0.9), 3), round(draw.uniform(0.0, 0.08), 3))
     more: dict[str, Any] = {}
@@ -540,9 +523,9 @@ def _one(draw: Random, act: Act) -> Disturbance:
             # Between the start of a resuming process and the middle of its look-ups.
             more = {"early": True, "delay": round(draw.uniform(0.0, SETTLE + 0.4), 3)}
         case Act.FREEZE:
-            more = {"seconds": round(draw.uniform(0.1, _LONGEST_FREEZE), 2)}
+            more = {"seconds": round(draw.uniform(0.1, 2 * TIMEOUT), 2)}
         case Act.CLOCK:
-            more = {"seconds": round(draw.uniform(60.0, 2 * _DAY))}
+            more = {"seconds": round(draw.uniform(60.0, 2 * 86_400.0))}
         case Act.PAUSE | Act.PAUSE_AND_KILL:
             more = {"seconds": round(draw.uniform(0.1, 1.0), 2)}
         case Act.SET:
@@ -550,7 +533,7 @@ def _one(draw: Random, act: Act) -> Disturbance:
         case Act.RESTORE:
             more = {"more": round(draw.uniform(0.01, 0.3), 3)}
         case Act.ALIAS:
-            more = {"words": (draw.choice(tuple(Alias)), FROZEN)}
+            more = {"words": (draw.choice(tuple(Alias)),)}
         case Act.SECOND_JOURNAL:
             more = {"words": (Elsewhere.OTHER_FOLDER,), "share": 1.0 if _happens(draw, 0.4) else one.share}
         case Act.KILL_AND_SECOND_JOURNAL:

@@ -14,9 +14,6 @@ from lab.crash.judge import (
     BookRow,
     Books,
     Effect,
-    GroupTotal,
-    ImportBooks,
-    UndoneImport,
     judge,
     judge_refusal,
     judge_undone,
@@ -170,8 +167,7 @@ ITEMS = [BookRow(0, key, key, wanted, State.ACCEPTED, 1, step=key.split("/")[1])
 REQUESTED = RequestedImport(
     (WantedSubscriber("Н-1", NEW, None, Decimal("10.00"), THINGS),), frozenset(), 3, 0, {}, ("нет счета",)
 )
-TOTALS = dict.fromkeys((("folder", "Новый город/Юг"), ("tariff", "")), GroupTotal(1, Decimal("10.00")))
-IMPORTED = ImportBooks(REQUESTED, refused=3, totals=TOTALS, orphans={})
+TOTALS = dict.fromkeys((("folder", "Новый город/Юг"), ("tariff", "")), (1, Decimal("10.00")))
 
 
 def imported(*without: str, state: State = State.ACCEPTED, message: str = "", **doctored: Any) -> Books:
@@ -180,7 +176,7 @@ def imported(*without: str, state: State = State.ACCEPTED, message: str = "", **
     held = [Effect("", 0, key, value) for key, value in WANTED.items() if key not in without]
     verified, steps = int(state is State.REJECTED), {("pending", "sending"): len(ITEMS)}
     books = Books("k7m2q", "", once=True, requested=WANTED, rows=rows, effects=held, steps=steps, verified=verified)
-    return replace(books, imported=replace(IMPORTED, **doctored))
+    return replace(books, **{"imported": REQUESTED, "refused": 3, "totals": TOTALS, **doctored})
 
 
 @pytest.mark.parametrize(
@@ -196,7 +192,7 @@ def imported(*without: str, state: State = State.ACCEPTED, message: str = "", **
         (imported(refused=2), ["faulty rows: 3; refused: 2"]),
         (imported(orphans={"users": 2}), ["2 rows of users are without their subscriber or folder"]),
         (
-            imported(totals={**TOTALS, ("tariff", ""): GroupTotal(1, Decimal("9.99"))}),
+            imported(totals={**TOTALS, ("tariff", ""): (1, Decimal("9.99"))}),
             ["tariff : subscribers accepted: 1, with 10.00; in the billing: 1, with 9.99"],
         ),
         (
@@ -213,8 +209,8 @@ def test_what_is_wrong_in_the_books_of_an_import_is_found(books: Books, found: l
 
 
 def test_what_is_left_of_an_import_that_was_taken_back_is_found() -> None:
-    left = judge_undone(UndoneImport(1, [Effect("", 0, ACCOUNT, "x")], ["users"]))
-    whats = ["is left after the undo: x", "users is not as it was before the import", "undo ended with 1"]
+    left = judge_undone(1, [Effect("", 0, ACCOUNT, "x")], ["users"])
+    whats = ["users is not as it was before the import", "is left after the undo: x", "undo ended with 1"]
     assert [problem.what for problem in left] == whats
 
 

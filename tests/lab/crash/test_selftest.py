@@ -15,7 +15,6 @@ from lab.crash.experiment import Experiment, Lab
 from lab.crash.observer import Alias, Elsewhere, Machine
 from lab.crash.plan import (
     BALANCES,
-    FROZEN,
     IMPORT,
     JOBS,
     NEWER,
@@ -189,7 +188,7 @@ TWICE = "had its effect 2 times"
 OVER = "was sent over what somebody else has done since the list was made"
 
 ALIASED = replace(
-    broken(8, rows=30, disturbances=(Disturbance(Act.ALIAS, 0.1, words=(Alias.SYMBOLIC_LINK, FROZEN)),)),
+    broken(8, rows=30, disturbances=(Disturbance(Act.ALIAS, 0.1, words=(Alias.SYMBOLIC_LINK,)),)),
     in_flight=4,
     traits=BillingTraits(latency_ms=300.0, slots=16, stack_rate=None),
 )
