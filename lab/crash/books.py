@@ -4,6 +4,7 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
-from billing.database.database import Database, attach
+from billing.database.database import Database
 from billing.database.dsn import Dsn
 from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals
@@ -25,7 +26,7 @@ from lab.crash.load import RequestedLoad
 from lab.crash.observer import Observer
 from lab.crash.plan import ExperimentPlan
 from lab.crash.proxy import WRONG
-from lab.crash.stranger import NAME
+from lab.crash.stranger import NAME, change
 from lab.crash.trials import OPERATIONS, TRIALS, By, Trial, Wanted, fields_now, sql
 from lab.mock.connection import MockConnection
 from lab.mock.facts import OPENING_BALANCE
@@ -94,16 +95,9 @@ def _row(item: Item, subject: object, wanted: Wanted) -> BookRow:
 
 def strangers_have(billing: Path) -> int:
     """How many objects of strangers stand; those of their subscribers are removed, for all else to be compared."""
-    connection = attach(Dsn(str(billing)))
-    try:
-        cursor = connection.cursor()
-        cursor.execute(*sql("stranger_has").bind({"name": NAME}))
-        ((found,),) = cursor.fetchall()
-        for table in ("users", "abonents"):
-            cursor.execute(*sql(f"stranger_leaves_{table}").bind({}))
-        connection.commit()
-    finally:
-        connection.close()
+    with Database(Dsn(str(billing))) as database:
+        ((found,),) = database.query(sql("stranger_has"), {"name": NAME})
+    change(str(billing), [("stranger_leaves_users", {}), ("stranger_leaves_abonents", {})])
     return int(found)
 
 
@@ -130,11 +124,8 @@ def _ledger(
             entered = count, roubles(scaled)
         found = list(database.query(sql(trial.ends))) if trial.ends else []
     if trial.sets is not None:
-        connection = MockConnection(Dsn(str(billing)))
-        try:
+        with closing(MockConnection(Dsn(str(billing)))) as connection:
             found = list(fields_now(trial.sets, connection).items())
-        finally:
-            connection.close()
     ends: dict[str, Wanted | None] = {}
     for key, value in found:
         is_nothing = value is None or (trial.amount and value == "")

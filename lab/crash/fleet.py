@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -182,7 +182,8 @@ class FleetLab:
         folder = self.folder_of(plan)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        async with _postgres() as server, AsyncExitStack() as stack:
+        async with AsyncExitStack() as stack:
+            server = await anyio.to_thread.run_sync(stack.enter_context, postgres_server.running())
             looks = await stack.enter_async_context(Looks().kept())
             billings = {}
             for number in range(1, plan.billings + 1):
@@ -224,18 +225,6 @@ class FleetLab:
             seconds=anyio.current_time() - began,
             problems=(*problems, *verdict.problems),
         )
-
-
-@asynccontextmanager
-async def _postgres() -> AsyncIterator[PostgresServer]:
-    """A PostgreSQL of its own, for as long as the context lasts."""
-    running = postgres_server.running()
-    server = await anyio.to_thread.run_sync(running.__enter__)
-    try:
-        yield server
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(running.__exit__, None, None, None)
 
 
 async def _hand_in(

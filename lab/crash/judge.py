@@ -332,22 +332,21 @@ def _strays(books: Books, tally: Tally) -> Found:
         yield str(effect.subject), there
 
 
-def _doubled(books: Books, tally: Tally) -> Found:
-    """Rows that two journals have entered: only what was being sent may be, and has to be named."""
+def _others(books: Books, tally: Tally) -> Found:
+    """What was sent although a stranger has overtaken it, and rows that two journals have entered.
+
+    Only what was being sent may be entered twice, and has to be named.
+    """
+    for row in books.rows:
+        if books.touched.get(row.key) and any(books.of(effect, row) for effect in books.effects):
+            tally["foreign"] += 1
+            yield row.key, said("was sent over what somebody else has done since the list was made")
     for row in books.doubled:
         if row.key not in books.racing:
             tally["twice"] += 1
             yield row.key, said("was entered by another journal as well, long before it was sent")
         elif not books.named:
             yield row.key, said("was entered by another journal as well, and verify does not say it")
-
-
-def _overtaken(books: Books, tally: Tally) -> Found:
-    """What was sent although a stranger has overtaken it."""
-    for row in books.rows:
-        if books.touched.get(row.key) and any(books.of(effect, row) for effect in books.effects):
-            tally["foreign"] += 1
-            yield row.key, said("was sent over what somebody else has done since the list was made")
 
 
 def _repeated(books: Books, tally: Tally) -> Found:
@@ -478,5 +477,5 @@ def _rejections(books: Books, _: Tally) -> Found:
 
 Rule: TypeAlias = Callable[[Books, Tally], Found]
 _OF_BOTH: Final[tuple[Rule, ...]] = (_rows, _strays, _inputs, _steps, _verified)
-_OF_LOADS: Final[tuple[Rule, ...]] = (*_OF_BOTH, _doubled, _overtaken, _sums)
+_OF_LOADS: Final[tuple[Rule, ...]] = (*_OF_BOTH, _others, _sums)
 _OF_IMPORTS: Final[tuple[Rule, ...]] = (*_OF_BOTH, _import_totals, _rejections)

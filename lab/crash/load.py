@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 from anyio.abc import Process
 
-from billing.database.database import Database, attach
+from billing.database.database import Database
 from billing.database.dsn import Dsn
 from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
@@ -34,8 +34,8 @@ from lab.crash.mock_process import OTHER_BILLING, MockProcess
 from lab.crash.observer import Machine
 from lab.crash.plan import BALANCES, IMPORT, MOST_IN_FLIGHT, PAYMENT, WARNING_THRESHOLD, ExperimentPlan
 from lab.crash.program import JOURNAL, ProgramUnderTest, children_of, command_of, send, send_signal, start
-from lab.crash.stranger import SUBSCRIBERS, Victim
-from lab.crash.trials import CALLED, TRIALS, By, Trial, Wanted, sql
+from lab.crash.stranger import SUBSCRIBERS, Victim, change
+from lab.crash.trials import ATTRIBUTE, CALLED, SERVICE, TRIALS, By, Trial, Wanted, sql
 from lab.mock.facts import OPENING_BALANCE
 from lab.mock.people import FOLDERS
 from texts.said import said
@@ -76,12 +76,7 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
     trial = plan.own or TRIALS[plan.job]
     if trial.arranged:
         # A new billing has too few of these rows.
-        connection = attach(Dsn(str(billing)))
-        try:
-            connection.cursor().execute(*sql(trial.arranged).bind({"rows": plan.rows}))
-            connection.commit()
-        finally:
-            connection.close()
+        change(str(billing), [(trial.arranged, {"rows": plan.rows})])
     with Database(Dsn(str(billing))) as database:
         ((last,),) = database.query(sql("last_operation"))
         if plan.job == BALANCES:
@@ -124,8 +119,7 @@ def _victims(requested: RequestedLoad, trial: Trial, database: Database) -> dict
 
 
 _DELETED: Final = {"Abonents": "abonents", "Users": "users", "UsersUsluga": "users_usluga"}
-_KINDS: Final = {"UsersUsluga": 105, "AttributeValues": 99}
-"""The service and the attribute of the rows of `to_connect` and `to_describe`."""
+_KINDS: Final = {"UsersUsluga": int(SERVICE), "AttributeValues": int(ATTRIBUTE)}
 
 
 def _rows(folder: Path, draw: Random, trial: Trial, rows: Iterable[Sequence[object]]) -> RequestedLoad:

@@ -137,14 +137,6 @@ from users_usluga c where c.deleted = 0 order by c.id
 -- name: operations
 select first :rows o.op_id, o.op_id, o.op_id from finance_operations o order by o.op_id
 
--- name: to_connect
-select first :rows a.id || '/105', a.id, a.id, 105 from abonents a
-where a.is_folder = 0 and a.deleted = 0 order by a.id
-
--- name: to_describe
-select first :rows a.id || '/99', a.id, a.id, 99 from abonents a
-where a.is_folder = 0 and a.deleted = 0 order by a.id
-
 -- ---- imports ----
 -- What is live in each table: an import that is taken back leaves it as it was.
 

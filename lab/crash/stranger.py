@@ -5,7 +5,8 @@ changes the tables past the API, so the ledger has the effects of the load alone
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -128,13 +129,14 @@ def must_not_be_sent(deed: Deed, victim: Victim, *, by_number: bool) -> bool:
     return sets and deed in {Deed.MERGES, Deed.PAYS, Deed.CHARGES}
 
 
-if __name__ == "__main__":
-    # All statements in one transaction.
-    connection = attach(Dsn(sys.argv[1]))
-    try:
+def change(billing: str, statements: Iterable[Statement]) -> None:
+    """Carry out statements on a billing's tables, in one transaction."""
+    with closing(attach(Dsn(billing))) as connection:
         cursor = connection.cursor()
-        for name, given in msgspec.json.decode(sys.argv[2], type=list[Statement]):
+        for name, given in statements:
             cursor.execute(*sql_block("queries", name, "lab.crash").bind(given))
         connection.commit()
-    finally:
-        connection.close()
+
+
+if __name__ == "__main__":
+    change(sys.argv[1], msgspec.json.decode(sys.argv[2], type=list[Statement]))

@@ -179,6 +179,17 @@ def _pool(draw: Random) -> str:
     return str(draw.choice(EMPTY_POOLS))
 
 
+SERVICE, ATTRIBUTE = "105", "99"
+
+
+def _service(_: Random) -> str:
+    return SERVICE
+
+
+def _attribute(_: Random) -> str:
+    return ATTRIBUTE
+
+
 def _tariff(draw: Random) -> str:
     return str(draw.choice(tuple(TARIFFS)))
 
@@ -288,23 +299,23 @@ def _of_fields(job: JobSpec, chain: Template, rows: str, given: tuple[Cell, ...]
 def _of_created(job: JobSpec, chain: Template) -> Trial:
     """The trial of what bears a mark and belongs to a subscriber: an operation of a sum, or a service."""
     whose, is_money = _named(chain, "abonent_id"), job.model == OPERATIONS
-    enters, kind = ("op_summa", _constant(job, chain, "op_type_id")) if is_money else ("usluga_id", "")
+    enters, kind = ("op_summa", _constant(job, chain, "op_type_id")) if is_money else ("usluga_id", SERVICE)
     what = _named(chain, enters)
     finding = (whose,) if is_money else (whose, what)
     drawn = _drawn(job, [name for name in chain.names if name not in finding])
     return Trial(
         job=job.name,
         model=job.model,
-        rows="owners" if is_money else "to_connect",
+        rows="owners" if is_money else "subscribers",
         header=(*finding, *drawn),
-        drawn=tuple(drawn.values()),
+        drawn=tuple(drawn.values()) if is_money else (_service, *drawn.values()),
         by=By.MARK,
         once=True,
         amount=enters if is_money else "",
         entered="" if is_money else enters,
         identity=job.identity,
         key_end=kind,
-        kind=int(kind) if kind.isdecimal() else 0,
+        kind=int(kind) if is_money and kind.isdecimal() else 0,
         enters=what,
     )
 
@@ -371,10 +382,10 @@ _OWN: Final = (
           once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
     # An emptied address is issued anew, so the final value differs from the one set.
     Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="ip_pools"),
-    Trial("connect-service", "UsersUsluga", "to_connect", ("abonent_id", "usluga"), by=By.MARK, once=True,
-          entered="usluga_id", given=("manager=33",)),
-    Trial("attribute", "AttributeValues", "to_describe", ("abonent_id", "attribute", "value"), (_word,),
-          by=By.SUBJECT, once=True, entered="attribute_value"),
+    Trial("connect-service", "UsersUsluga", "subscribers", ("abonent_id", "usluga"), (_service,), by=By.MARK,
+          once=True, entered="usluga_id", key_end=SERVICE, given=("manager=33",)),
+    Trial("attribute", "AttributeValues", "subscribers", ("abonent_id", "attribute", "value"), (_attribute, _word),
+          by=By.SUBJECT, once=True, entered="attribute_value", key_end=ATTRIBUTE),
     Trial("delete-services", "UsersUsluga", "connected", ("id",), ends="connected_left", once=True,
           entered="deleted", constant="1"),
     Trial("delete-account", "Users", "users", ("user_id",), ends="accounts_left", once=True, entered="deleted",
