@@ -25,8 +25,7 @@ from benchmarks.senders import AMOUNT, on_uvloop
 from lab.crash import postgres_server
 from lab.crash.fleet import FleetMachine, FleetProgram, write_settings
 from lab.crash.fleet_billing import AnswerTraits, FleetBilling, Looks
-from lab.crash.fleet_judge import JournalAudit
-from lab.crash.fleet_plan import Reach, RoundPlan
+from lab.crash.fleet_round import JournalAudit, Reach, RoundPlan
 from lab.crash.loops import loops
 from lab.crash.program import send, without_settings
 from lab.crash.proxy import JournalWay

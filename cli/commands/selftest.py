@@ -351,7 +351,7 @@ def _open_fleet(series: Series, folder: Path, screen: Screen) -> Play:
 
     try:
         from lab.crash.fleet import FleetLab, FleetProgram
-        from lab.crash.fleet_plan import draw_round
+        from lab.crash.fleet_round import draw_round
     except ImportError as error:
         package = "'carbon-migrate[postgres]'"
         raise CommandRefused(

@@ -28,8 +28,18 @@ from anyio.abc import Process, TaskGroup
 from lab.crash import postgres_server
 from lab.crash.errors import LabStopped
 from lab.crash.fleet_billing import WORKER, FleetBilling, Looks
-from lab.crash.fleet_judge import SCHEMA, BillingEvidence, DealtBlow, FleetVerdict, JournalAudit, judge_fleet
-from lab.crash.fleet_plan import Blow, FleetBlow, Reach, RoundPlan
+from lab.crash.fleet_round import (
+    SCHEMA,
+    BillingEvidence,
+    Blow,
+    DealtBlow,
+    FleetBlow,
+    FleetVerdict,
+    JournalAudit,
+    Reach,
+    RoundPlan,
+    judge_fleet,
+)
 from lab.crash.judge import Problem
 from lab.crash.postgres_server import PostgresServer
 from lab.crash.program import ExitCode, all_processes, children_of, command_of, send, start, stat_of

@@ -11,7 +11,7 @@ import pytest
 
 from lab.crash.fleet import FleetLab, FleetProgram, FleetRound
 from lab.crash.fleet_billing import AnswerTraits
-from lab.crash.fleet_plan import Blow, FleetBlow, Reach, RoundPlan, draw_round
+from lab.crash.fleet_round import Blow, FleetBlow, Reach, RoundPlan, draw_round
 from lab.crash.loops import loops
 from lab.crash.program import without_settings
 from tests.cli.conftest import clean_environment

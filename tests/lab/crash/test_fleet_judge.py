@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 
 from lab.crash.fleet_billing import CallerCounts, Turn
-from lab.crash.fleet_judge import (
+from lab.crash.fleet_round import (
     Audited,
     AuditedRun,
     BillingEvidence,
+    Blow,
     DealtBlow,
     Offence,
+    Reach,
     TakeUp,
+    draw_round,
     judge_fleet,
 )
-from lab.crash.fleet_plan import Blow, Reach, draw_round
 
 PLAN = replace(draw_round(1), lease=3.0, stalled_after=5.0, rate=40, in_flight=4, slack=2.0)
 URL = "http://billing"

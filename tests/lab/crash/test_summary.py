@@ -4,8 +4,7 @@ from collections import Counter
 
 import msgspec
 
-from lab.crash.course import Event
-from lab.crash.experiment import Experiment
+from lab.crash.experiment import Event, Experiment
 from lab.crash.judge import Problem, Verdict
 from lab.crash.plan import Act, draw
 from lab.crash.summary import as_json
