@@ -198,7 +198,8 @@ def judge(books: Books) -> Verdict:
 def judge_undone(ended: int, held: Sequence[Effect], changed: Sequence[str]) -> list[Problem]:
     """Judge an import that was taken back: its exit code, what is still held, and the tables that differ."""
     problems = [Problem("", said("{table} is not as it was before the import", table=table)) for table in changed]
-    problems += [Problem(str(one.subject), said("is left after the undo: {x}", x=str(one.value))) for one in held]
+    for one in held:
+        problems += [Problem(str(one.subject), said("is left after the undo: {value}", value=str(one.value)))]
     if ended != ExitCode.DONE:
         problems.append(Problem("", said("undo ended with {exit}", exit=ended)))
     return problems

@@ -6,7 +6,7 @@ checks that.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
@@ -175,35 +175,21 @@ def _amount(draw: Random) -> str:
     return f"{Decimal(draw.randrange(1, 300_000)) / 100:.2f}"
 
 
-def _pool(draw: Random) -> str:
-    return str(draw.choice(EMPTY_POOLS))
+def _choice(values: Iterable[object]) -> Cell:
+    several = tuple(map(str, values))
+    return lambda draw: draw.choice(several)
 
 
-SERVICE, ATTRIBUTE = "105", "99"
-
-
-def _service(_: Random) -> str:
-    return SERVICE
-
-
-def _attribute(_: Random) -> str:
-    return ATTRIBUTE
-
-
-def _tariff(draw: Random) -> str:
-    return str(draw.choice(tuple(TARIFFS)))
+def _constant_cell(value: str) -> Cell:
+    return lambda _: value
 
 
 def _word(draw: Random) -> str:
     return "".join(draw.choices("абвгдежзABCDEFGH0123456789-№", k=draw.randint(6, 20)))
 
 
-def _day(draw: Random, year: int = 2035) -> str:
-    return str(dt.date(year, 1, 1) + dt.timedelta(days=draw.randrange(365)))
-
-
-def _later(draw: Random) -> str:
-    return _day(draw, 2036)
+def _days(year: int) -> Cell:
+    return lambda draw: str(dt.date(year, 1, 1) + dt.timedelta(days=draw.randrange(365)))
 
 
 def _moment(draw: Random) -> str:
@@ -221,6 +207,10 @@ def _month(draw: Random) -> str:
     return f"{whole // 12:04}-{whole % 12 + 1:02}-01"
 
 
+_day, _later = _days(2035), _days(2036)
+_pool, _tariff = _choice(EMPTY_POOLS), _choice(TARIFFS)
+SERVICE, ATTRIBUTE = "105", "99"
+_service, _attribute = _constant_cell(SERVICE), _constant_cell(ATTRIBUTE)
 CELLS: Final[Mapping[str, tuple[Cell, ...]]] = {
     "": (_amount, _pool, _day, _moment, _month, _word),
     "Tarif": (_tariff,),
