@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.states import State
-from lab.crash import clock
+from lab.crash import clock, program
 from lab.crash.books import read_books, read_undone, strangers_have
 from lab.crash.judge import Problem, Verdict, judge, judge_refusal, judge_undone
 from lab.crash.load import Ended, Load, Running, prepare_load
@@ -22,16 +22,7 @@ from lab.crash.loops import loops
 from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
 from lab.crash.observer import POLL, Alias, Elsewhere, JournalView, Machine, Observer, aliased, set_aside
 from lab.crash.plan import AT_REST, ENDING, Act, Disturbance, ExperimentPlan
-from lab.crash.program import (
-    JOURNAL,
-    SAYS_BUSY,
-    SAYS_LICENCE,
-    SAYS_PAUSED,
-    SAYS_TAKEN_OVER,
-    SAYS_TWICE,
-    ExitCode,
-    ProgramUnderTest,
-)
+from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
 from lab.crash.stranger import STANDING, Deed, must_not_be_sent, statements_of
 from lab.crash.trials import OPERATIONS, TRIALS
 from lab.mock.population import create
@@ -45,19 +36,12 @@ _UNDO_TRIES: Final = 12
 _LOOKS: Final = 8
 _FULL_AT: Final = 64 * 1024
 """The largest file in bytes on a full disk: less than any journal with rows."""
-_VICTIMS: Final = 3
 _LOOKS_COUNT: Final = 1.2
 """Seconds: longer than what the program reads before a call counts."""
-_BETWEEN_SIGNALS: Final = 0.05
 _WHILE: Final = 0.2
-# In loops.
-_LONGEST_CLAIM: Final = 5.0
-_LONGEST_STACK: Final = 5.0
-_LONGEST_GIVING_WAY: Final = 10.0
 _AT_ITS_END: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})
 _WITHOUT_EFFECT: Final = frozenset({ExitCode.REFUSED, ExitCode.STOPPED})
 """Exit codes without effect; a run that could not reach a failing billing has them too."""
-_TEMPLATE: Final = "template.fdb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +127,7 @@ class Lab:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for seed, name in enumerate((BILLING, OTHER_BILLING) if plan.two_billings else (BILLING,), 1):
-            template = self._folder / "-".join((str(plan.subscribers), *plan.lacking, str(seed), _TEMPLATE))
+            template = self._folder / "-".join((str(plan.subscribers), *plan.lacking, str(seed), "template.fdb"))
             if not template.exists():
                 create(template, subscribers=plan.subscribers, seed=seed, without=plan.lacking)
             shutil.copyfile(template, folder / name)
@@ -201,7 +185,7 @@ class _Course:
             self.problems += judge_undone(ExitCode.DONE, *left)
             return Verdict()
         books = await read_books(plan, requested, self._observer, billing.database, run, verified.exit)
-        verdict = judge(replace(books, named=SAYS_TWICE in verified.words, undone=self._undone is not None))
+        verdict = judge(replace(books, named=program.SAYS_TWICE in verified.words, undone=self._undone is not None))
         if imported is not None:
             await billing.start()
             ended = await self._undo(run, plan.undo_kills, plan.undo_faults)
@@ -244,7 +228,7 @@ class _Course:
         running = await self._load.start(*words, "--skip-bad", *self._load.pacing)
         if self._paused:
             # Once it reports that it waits.
-            while running.alive and SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
+            while running.alive and program.SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
                 await anyio.sleep(POLL)
             await self._check_nothing_leaves(_WHILE, running)
             await self._command("continue", running)
@@ -260,7 +244,7 @@ class _Course:
 
     async def _extend_licence(self, ended: Ended) -> None:
         """Give the billing a licence for any number, once a process has ended for the lack of room."""
-        if self._billing.licence is None or SAYS_LICENCE not in ended.said:
+        if self._billing.licence is None or program.SAYS_LICENCE not in ended.said:
             return
         if ended.exit in _AT_ITS_END:
             self._wrong(
@@ -341,7 +325,7 @@ class _Course:
             case Act.INTERRUPT:
                 running.signal(signal.SIGINT)
                 # Two pending signals of the same kind arrive as one.
-                await anyio.sleep(_BETWEEN_SIGNALS)
+                await anyio.sleep(0.05)
                 running.signal(signal.SIGINT)
             case Act.RESTART:
                 await self._billing.end(signal.SIGTERM)
@@ -397,10 +381,10 @@ class _Course:
 
     async def _start_second(self, running: Running) -> str:
         ended = await self._run("resume", str(self._observer.view().run), *self._load.pacing)
-        if ended.exit == ExitCode.REFUSED and SAYS_BUSY in ended.words:
+        if ended.exit == ExitCode.REFUSED and program.SAYS_BUSY in ended.words:
             return f"ended with {ended.exit}"
         # A process that has let its run go ends a moment later, and another may work on it by then.
-        if await self._ends_soon(running) and SAYS_TAKEN_OVER not in running.said:
+        if await self._ends_soon(running) and program.SAYS_TAKEN_OVER not in running.said:
             return f"the first had ended; the second ended with {ended.exit}"
         self._wrong(said("a second runner was not refused: it ended with {exit}", exit=ended.exit))
         return f"ended with {ended.exit}"
@@ -425,7 +409,7 @@ class _Course:
             ended = await self._run("resume", run, *self._load.pacing, journal=journal)
         running.signal(signal.SIGCONT)
         if ended.exit != ExitCode.REFUSED and not (
-            await self._ends_soon(running) and SAYS_TAKEN_OVER in running.said
+            await self._ends_soon(running) and program.SAYS_TAKEN_OVER in running.said
         ):
             self._wrong(
                 said(
@@ -438,7 +422,7 @@ class _Course:
 
     async def _ends_soon(self, running: Running) -> bool:
         """Whether a process ends within the time that giving way may take."""
-        with anyio.move_on_after(loops(_LONGEST_GIVING_WAY)):
+        with anyio.move_on_after(loops(10.0)):
             await running.process.wait()
         return not running.alive
 
@@ -461,7 +445,7 @@ class _Course:
         """Enter the same input where the run is unknown: rows that the billing already has must be refused."""
         run, entered = self._observer.view().run, 0
         # As long as its stacks may take.
-        with anyio.move_on_after(loops(_LONGEST_STACK)):
+        with anyio.move_on_after(loops(5.0)):
             while run is not None and not entered:
                 await anyio.sleep(_WHILE)
                 entered = await self._billing.effects()
@@ -521,7 +505,7 @@ class _Course:
         began = anyio.current_time()
         known = self._observer.touched.keys() | self._observer.forgotten
         keys = (key for key in self._observer.not_sent(run) if key in requested.victims and key not in known)
-        rows = [requested.victims[key] for key in keys][:_VICTIMS]
+        rows = [requested.victims[key] for key in keys][:3]
         victims = {row: done for row in rows if (done := list(statements_of(deed, row)))}
         if victims:
             await self._billing.let_in([one for done in victims.values() for one in done])
@@ -548,7 +532,7 @@ class _Course:
     async def _check_nothing_leaves(self, seconds: float, running: Running) -> None:
         """Watch a paused run for a while: after the claims in progress there must be no new ones."""
         before, since = None, self._observer.claims()
-        with anyio.move_on_after(loops(_LONGEST_CLAIM)):
+        with anyio.move_on_after(loops(5.0)):
             while running.alive and before != since:
                 await anyio.sleep(_WHILE)
                 before, since = since, self._observer.claims()

@@ -128,14 +128,13 @@ class FleetMachine:
         mark = str(self._python).encode()
         while found := [process for process in all_processes() if mark in command_of(process)]:
             send(found, signal.SIGKILL)
-            await anyio.sleep(_POLL)
+            await anyio.sleep(0.02)
         await self.reap()
 
 
 SETTINGS: Final = "carbon-migrate.toml"
 RESTARTED_AFTER: Final = 2.0
 """Seconds until a killed worker is started again."""
-_POLL: Final = 0.02
 
 
 def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan: RoundPlan, name: str) -> None:
@@ -241,7 +240,7 @@ async def _hand_in(
     folder: Path, plan: RoundPlan, program: FleetProgram, wanted: Mapping[str, Mapping[int, Decimal]]
 ) -> None:
     """Hand in a run for each billing, several at once. Raises `LabStopped`."""
-    limiter = anyio.CapacityLimiter(_HANDED_IN_AT_ONCE)
+    limiter = anyio.CapacityLimiter(4)
     environment = {**program.environment, "XDG_STATE_HOME": str(folder / "state")}
     refused: list[str] = []
 
@@ -270,9 +269,6 @@ async def _hand_in(
             group.start_soon(hand_in, name)
     if refused:
         raise LabStopped(refused[0])
-
-
-_HANDED_IN_AT_ONCE: Final = 4
 
 
 @dataclass(slots=True)
@@ -351,7 +347,7 @@ class _Fleet:
             with suppress(psycopg.Error):
                 if await anyio.to_thread.run_sync(is_so):
                     return
-            await anyio.sleep(_LOOK)
+            await anyio.sleep(0.25)
 
     async def _start_workers(self) -> None:
         for machine in self.machines:
@@ -448,10 +444,6 @@ class _Fleet:
     async def _mend(self, machine: FleetMachine) -> None:
         await anyio.sleep(self.plan.away)
         machine.way.mend()
-
-
-_LOOK: Final = 0.25
-"""Seconds between two looks at the journal."""
 
 
 def _started_at(process: int) -> float | None:

@@ -231,7 +231,7 @@ class Running:
         killed = found()
         send(killed, signal.SIGKILL)
         while killed & found():  # noqa: ASYNC110 - not a child process
-            await anyio.sleep(_POLL)
+            await anyio.sleep(0.005)
         return len(killed)
 
     async def wait(self) -> Ended:
@@ -239,9 +239,6 @@ class Running:
         code = await self.process.wait()
         await self.process.aclose()
         return Ended(self._command, code, self.said)
-
-
-_POLL: Final = 0.005
 
 
 class Load:

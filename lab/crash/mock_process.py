@@ -29,9 +29,6 @@ OTHER_BILLING: Final = "other-billing.fdb"
 PLAN: Final = "faults.toml"
 _PORTS: Final = range(20_000, 32_000)
 """Below the ports of outgoing connections, which could take a port while the server is down."""
-_PATIENCE: Final = 30.0
-"""Loops."""
-_POLL: Final = 0.1
 
 
 class MockProcess:
@@ -81,7 +78,7 @@ class MockProcess:
         if self._process.stdout is None:
             raise RuntimeError("a process was started without its stdout")
         output = ""
-        with anyio.move_on_after(loops(_PATIENCE)):
+        with anyio.move_on_after(loops(30.0)):
             async for part in TextReceiveStream(self._process.stdout):
                 output += part
                 if "control:" in output and output.endswith("\n"):
@@ -137,9 +134,9 @@ class MockProcess:
 
     async def wait_for_stacks(self) -> None:
         """Wait until its stacks are empty. Raises `TimeoutError` when that takes too long."""
-        with anyio.fail_after(loops(_PATIENCE)):
+        with anyio.fail_after(loops(30.0)):
             while any(((await self._ask("GET", "/state")).get("stack") or {}).values()):  # noqa: ASYNC110 - it gives no event
-                await anyio.sleep(_POLL)
+                await anyio.sleep(0.1)
 
     async def _count(self) -> None:
         """Add the faults injected since the last count; those of a killed process are lost."""

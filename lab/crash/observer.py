@@ -23,8 +23,6 @@ from lab.crash.trials import sql
 
 POLL: Final = 0.005
 """Seconds between two looks at the journal, the only way to see the progress from outside."""
-_LOOKS_A_PAUSE: Final = 25
-_LATE_ROWS: Final = 200
 _COMPANIONS: Final = ("-wal", "-shm")
 """Files that SQLite keeps beside a database, with the name by which it was opened."""
 
@@ -77,7 +75,7 @@ class Observer:
         with suppress(sqlite3.Error), closing(_open(self.path)) as journal:
             name = journal.execute(sql("run_name").text).fetchone()
             counts = Counter(dict(journal.execute(sql("counts").text).fetchall()))
-            self.pause = max(POLL, _LOOKS_A_PAUSE * (time.perf_counter() - began))
+            self.pause = max(POLL, 25 * (time.perf_counter() - began))
             return JournalView(name[0] if name else None, counts)
         return JournalView(None, Counter())
 
@@ -93,7 +91,7 @@ class Observer:
 
     def not_sent(self, run: str) -> list[str]:
         """The keys of rows that no process has tried to send, the last ones first."""
-        return [key for (key,) in _rows(self.path, "not_sent", run=run, rows=_LATE_ROWS)]
+        return [key for (key,) in _rows(self.path, "not_sent", run=run, rows=200)]
 
     def states(self, run: str) -> dict[str, State]:
         """The states of all rows, by their keys."""

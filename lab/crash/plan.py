@@ -27,11 +27,6 @@ TIMEOUT: Final = 1.2
 MOST_IN_FLIGHT: Final = 16
 """Parallel calls at most: all of them must have had their effect within `SETTLE`."""
 
-LONGEST: Final = 240.0
-"""Loops of an experiment at most."""
-LONGEST_SUBSCRIBER: Final = 1.0
-"""Loops more for each subscriber of an import: its steps come one after the other, and are all taken back."""
-
 BALANCES: Final = "balances"
 WARNING_THRESHOLD: Final = "warning-threshold"
 PAYMENT: Final = "payment"
@@ -195,7 +190,8 @@ class ExperimentPlan:
     @property
     def longest(self) -> float:
         """Seconds after which an unfinished experiment has failed."""
-        return loops(LONGEST + (LONGEST_SUBSCRIBER * self.rows if self.job == IMPORT else 0.0))
+        # The steps of each subscriber come one after the other, and are all taken back.
+        return loops(240.0 + (self.rows if self.job == IMPORT else 0.0))
 
     @property
     def api_alone(self) -> bool:
@@ -275,7 +271,7 @@ def draw(
         in_flight=stream("load").choice(
             (None, None, None, 4, 8, MOST_IN_FLIGHT) if trial else (None, None, 8, MOST_IN_FLIGHT)
         ),
-        traits=_traits(stream("billing"), rows if trial else rows * _STEPS),
+        traits=_traits(stream("billing"), rows if trial else 5 * rows),
         faults=_as_toml(seed, drawn) if faults is None else faults,
         # The text is part of the seed: another text would draw other disturbances for the same seed.
         disturbances=_disturbances(stream, trial),
@@ -306,8 +302,6 @@ def draw(
 
 
 _IMPORTED: Final = ("Abonents", "Users", "UsersUsluga", "AttributeValues", "FinanceOperations", "AdminAccounts")
-_STEPS: Final = 5
-"""Steps of a subscriber, about."""
 
 
 def _happens(draw: Random, share: float) -> bool:
