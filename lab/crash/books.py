@@ -122,12 +122,12 @@ def _ledger(
         if trial.model == OPERATIONS and trial.sets is None:
             ((count, scaled),) = database.query(sql("entered_operations"), {"before": requested.last})
             entered = count, roubles(scaled)
-        found = list(database.query(sql(trial.ends))) if trial.ends else []
-    if trial.sets is not None:
+    found: dict[str, object] = {}
+    if trial.ends or trial.sets is not None:
         with closing(MockConnection(Dsn(str(billing)))) as connection:
-            found = list(fields_now(trial.sets, connection).items())
+            found = fields_now(trial, connection)
     ends: dict[str, Wanted | None] = {}
-    for key, value in found:
+    for key, value in found.items():
         is_nothing = value is None or (trial.amount and value == "")
         ends[trial.key(key)] = None if is_nothing else Decimal(str(value)) if trial.amount else str(value)
     return effects, entered, ends

@@ -62,8 +62,7 @@ where a.is_folder = 0 and a.deleted = 0
 order by a.id
 
 -- ---- the trials ----
--- Blocks of rows give the item's key, the object's id in the ledger, and the input's cells; blocks of ends give the
--- key and the current value.
+-- Blocks of rows give the item's key, the object's id in the ledger, and the input's cells.
 
 -- name: subscribers
 select first :rows a.id, a.id, a.id from abonents a where a.is_folder = 0 and a.deleted = 0 order by a.id
@@ -91,16 +90,6 @@ where u.deleted = 0 and a.deleted = 0 order by u.id
 select first :rows u.login || '/http://lk.example.org/', u.id, u.login from users u join abonents a on a.id = u.abonent_id
 where u.deleted = 0 and a.deleted = 0 order by u.id
 
--- name: ip_pools
--- An account without an address has no address of its new pool.
-select u.id, cast(u.pull as varchar(20)) from users u where u.ip is not null
-
--- name: passwords
-select u.id, u.psw from users u
-
--- name: accounts_left
-select u.id, cast(u.deleted as varchar(20)) from users u
-
 -- name: other_operator
 select first :rows a.id, a.id, a.id, iif(a.operator_id = 3, 1444, 3) from abonents a
 where a.is_folder = 0 and a.deleted = 0 order by a.id
@@ -126,9 +115,6 @@ select first :rows s.id, s.id, s.id, 1444 from usluga s where s.id > 500000 orde
 
 -- name: connected
 select first :rows c.id, c.id, c.id from users_usluga c where c.deleted = 0 order by c.id
-
--- name: connected_left
-select c.id, cast(c.deleted as varchar(20)) from users_usluga c
 
 -- name: connected_by_both
 select first :rows c.abonent_id || '/' || c.usluga_id, c.id, c.abonent_id, c.usluga_id

@@ -1,6 +1,6 @@
 """Trials of the jobs that write: how the lab requests each job, and reads its effect in the billing.
 
-A `Trial` names the source of the rows, the wanted value of each, and the query for the billing's value in the end.
+A `Trial` names the source of the rows, the wanted value of each, and the field of the billing's value in the end.
 For a job that sets fields it is derived from the spec. Every other job that writes has its own trial here; a test
 checks that.
 """
@@ -43,34 +43,34 @@ def wanted_fields(chain: Template, row: Mapping[str, str]) -> str:
     return " ".join(_text(fields[name], stored(fields[name].kind, value)) for name, value in put.arguments.items())
 
 
-def fields_now(chain: Template, billing: MockConnection) -> dict[str, str]:
-    """The current values in the billing, by the keys of rows."""
-    model = billing.models[chain.model]
-    find, put, *_ = chain.links
-    set_now = {_key(row, model.key.name): _fields(model, put.arguments, row) for row in _rows(billing, model)}
-    (first, *_) = names = ["pk" if name == model.key.name else name for name in find.arguments]
-    if names == ["pk"]:
-        return set_now
-    if first in model.reverse:
+def fields_now(trial: "Trial", billing: MockConnection) -> dict[str, object]:
+    """The values in the billing of the field that `ends` names, or of those that are set, by the keys of rows."""
+    model = billing.models[trial.model]
+
+    def rows(one: MockModel) -> list[Columns]:
+        found = billing.execute(*select(billing.models, one, {}))
+        return [dict(zip(one.fields, row, strict=True)) for row in found]
+
+    def key(row: Columns, *names: str) -> str:
+        return row_key(str(row[name]) for name in names)
+
+    pk, chain = model.key.name, trial.sets
+    if chain is None:
+        # An account without an address has no address of its new pool.
+        given = (row for row in rows(model) if trial.ends != "pull" or row["ip"] is not None)
+        return {key(row, pk): row[trial.ends] for row in given}
+
+    def now(row: Columns) -> str:
+        return " ".join(_text(model.fields[name], row[name]) for name in chain.links[1].arguments)
+
+    names = tuple(pk if name == "pk" else name for name in chain.links[0].arguments)
+    if names[0] in model.reverse:
         # Found through the object that points to it, as an account by its subscriber.
-        link = model.reverse[first]
+        link, set_now = model.reverse[names[0]], {key(row, pk): now(row) for row in rows(model)}
         other = billing.models[link.model]
-        pointing = {_key(row, other.key.name): _key(row, link.by) for row in _rows(billing, other)}
-        return {key: set_now[account] for key, account in pointing.items() if account in set_now}
-    live = (row for row in _rows(billing, model) if not row.get("deleted"))
-    return {_key(row, *names): _fields(model, put.arguments, row) for row in live}
-
-
-def _rows(billing: MockConnection, model: MockModel) -> list[Columns]:
-    return [dict(zip(model.fields, row, strict=True)) for row in billing.execute(*select(billing.models, model, {}))]
-
-
-def _fields(model: MockModel, names: Mapping[str, object], row: Columns) -> str:
-    return " ".join(_text(model.fields[name], row[name]) for name in names)
-
-
-def _key(row: Columns, *names: str) -> str:
-    return row_key(str(row[name]) for name in names)
+        pointing = {key(row, other.key.name): key(row, link.by) for row in rows(other)}
+        return {one: set_now[account] for one, account in pointing.items() if account in set_now}
+    return {key(row, *names): now(row) for row in rows(model) if names == (pk,) or not row.get("deleted")}
 
 
 def _text(field: Field, value: Stored) -> str:
@@ -108,8 +108,8 @@ class Trial:
 
     `rows` names the block of queries.sql that gives key, object and first cells of each row. `drawn` are the cells
     after them, named in `header` as well. The wanted values of a row are the fields that the chain `sets`, or without
-    a chain its last cell. `ends` names the block with the final values by key; it is "" where the chain or the ledger
-    alone gives them.
+    a chain its last cell. `ends` names the field with the final values; it is "" where the chain or the ledger alone
+    gives them.
 
     `amount` is the ledger's field that holds money, `entered` one that holds text; `called` is the model of the call
     where it differs from that of the effect. `once` says that a second effect is a fault, `may_ask` that a row may be
@@ -371,17 +371,17 @@ _OWN: Final = (
     Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
           once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
     # An emptied address is issued anew, so the final value differs from the one set.
-    Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="ip_pools"),
+    Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="pull"),
     Trial("connect-service", "UsersUsluga", "subscribers", ("abonent_id", "usluga"), (_service,), by=By.MARK,
           once=True, entered="usluga_id", key_end=SERVICE, given=("manager=33",)),
     Trial("attribute", "AttributeValues", "subscribers", ("abonent_id", "attribute", "value"), (_attribute, _word),
           by=By.SUBJECT, once=True, entered="attribute_value", key_end=ATTRIBUTE),
-    Trial("delete-services", "UsersUsluga", "connected", ("id",), ends="connected_left", once=True,
+    Trial("delete-services", "UsersUsluga", "connected", ("id",), ends="deleted", once=True,
           entered="deleted", constant="1"),
-    Trial("delete-account", "Users", "users", ("user_id",), ends="accounts_left", once=True, entered="deleted",
+    Trial("delete-account", "Users", "users", ("user_id",), ends="deleted", once=True, entered="deleted",
           constant="1"),
-    Trial("password", "Users", "users", ("user_id", "psw"), (_word,), ends="passwords", unreadable=True),
-    Trial("random-password", "Users", "users", ("user_id",), ends="passwords", unreadable=True,
+    Trial("password", "Users", "users", ("user_id", "psw"), (_word,), ends="psw", unreadable=True),
+    Trial("random-password", "Users", "users", ("user_id",), ends="psw", unreadable=True,
           given=("to=passwords.csv",), file="passwords.csv"),
     Trial("password-recovery", "PasswordRecoveries", "logins", ("login",), by=By.SUBJECT, once=True, may_ask=True,
           unreadable=True, entered="base_url", called="Users", given=("base_url=http://lk.example.org/",),
