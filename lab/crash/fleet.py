@@ -402,11 +402,10 @@ class _Fleet:
                 freezes, whole = blow.blow is Blow.FREEZE, blow.reach is not Reach.CHILD
                 processes = machine.processes(blow.reach, blow.place)
                 # The worker's own death ends its children in order: their runs need somebody else as well.
-                orphans = machine.processes(Reach.ALL, 0) if whole and not freezes else ()
+                struck = {*processes, *(machine.processes(Reach.ALL, 0) if whole and not freezes else ())}
                 with suppress(psycopg.Error):
                     runs = await anyio.to_thread.run_sync(self.audit.runs)
-                    at_work = {run.process: run.run_id for run in runs if run.is_at_work}
-                    hit = frozenset(at_work[one] for one in {*processes, *orphans} & at_work.keys())
+                    hit = frozenset(run.run_id for run in runs if run.is_at_work and run.process in struck)
                 send(processes, signal.SIGSTOP if freezes else signal.SIGKILL)
                 at = time.time()
                 until = (at + self.plan.away if freezes else at) if processes else 0.0
