@@ -17,7 +17,7 @@ from checkpoints.states import State
 from lab.crash import clock, program
 from lab.crash.books import read_books, read_undone, strangers_have
 from lab.crash.judge import Problem, Verdict, judge, judge_refusal, judge_undone
-from lab.crash.load import Ended, Load, Running, prepare_load
+from lab.crash.load import Load, Running, prepare_load
 from lab.crash.loops import loops
 from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
 from lab.crash.observer import POLL, Alias, Elsewhere, JournalView, Machine, Observer, aliased, set_aside
@@ -220,7 +220,7 @@ class _Course:
         )
         return view.run
 
-    async def _run_process(self) -> Ended:
+    async def _run_process(self) -> Running:
         """Run one process to its own end or to the end that the plan has for it."""
         self.processes += 1
         run = self._observer.view().run
@@ -242,7 +242,7 @@ class _Course:
         await self._extend_licence(ended)
         return ended
 
-    async def _extend_licence(self, ended: Ended) -> None:
+    async def _extend_licence(self, ended: Running) -> None:
         """Give the billing a licence for any number, once a process has ended for the lack of room."""
         if self._billing.licence is None or program.SAYS_LICENCE not in ended.said:
             return
@@ -276,11 +276,11 @@ class _Course:
                 said("of {made} objects that somebody else has created {left} are left", made=self._made, left=left)
             )
 
-    async def _run(self, *words: str, journal: Path | None = None, machine: Machine = Machine.THIS) -> Ended:
+    async def _run(self, *words: str, journal: Path | None = None, machine: Machine = Machine.THIS) -> Running:
         """Run a command to its end."""
         return self._checked(await (await self._load.start(*words, journal=journal, machine=machine)).wait())
 
-    def _checked(self, ended: Ended) -> Ended:
+    def _checked(self, ended: Running) -> Running:
         """A process that has ended, which is recorded with what is wrong with that."""
         self._note(None, self._observer.view(), f"{ended.command} ended with {ended.exit}")
         if ended.broke:
@@ -517,7 +517,7 @@ class _Course:
         running.signal(signal.SIGCONT)
         return f"{deed}, {len(victims)} rows"
 
-    async def _command(self, command: str, running: Running, *words: str) -> Ended:
+    async def _command(self, command: str, running: Running, *words: str) -> Running:
         """Send a command to the run; it may be refused only where no process listens or nothing is left to do."""
         run = self._observer.view().run or "none"
         ended = self._checked(await (await self._load.start(command, run, *words, database=False)).wait())
@@ -578,7 +578,7 @@ class _Course:
             )
         return f"the undo ended with {ended.exit}, resume with {resumed.exit}"
 
-    async def _undo(self, run: str, kills: Sequence[float], faults: str) -> Ended:
+    async def _undo(self, run: str, kills: Sequence[float], faults: str) -> Running:
         """Take a run back to its end, with SIGKILL at shares of its rows; the last processes have no faults."""
         await self._billing.set_faults(faults)
         before, left, tries = self._observer.view().done, list(kills), 0
@@ -599,7 +599,7 @@ class _Course:
         await self._billing.wait_for_stacks()
         return ended
 
-    async def _undo_process(self, run: str, kills: list[float], before: int) -> Ended:
+    async def _undo_process(self, run: str, kills: list[float], before: int) -> Running:
         """Run one process of an undo to its end, or to the next of the kills, which is taken from the list."""
         name, plan = self._observer.view().run, self._load.plan
         if name in {None, run}:

@@ -172,40 +172,18 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
 # ---- processes ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A finished process of the load: its command, its exit code (a signal as its negative), and its output."""
-
-    command: str
-    exit: int
-    said: str
-
-    @property
-    def broke(self) -> str | None:
-        """The reason why it is an internal error, None when it is none."""
-        if "Traceback" in self.said:
-            return said("{command} showed a traceback", command=self.command)
-        if self.exit not in _SANE:
-            return said("{command} ended with {exit}", command=self.command, exit=self.exit)
-        return None
-
-    @property
-    def words(self) -> str:
-        """Its output in one line."""
-        return " ".join(self.said.split())
-
-
 _SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})
 """Expected exit codes, and the signals that the lab sends; 70 and all other signals are internal errors."""
 
 
 class Running:
-    """A running process."""
+    """A process of the load: its command, its output, and in the end its exit code, a signal as its negative."""
 
     def __init__(self, process: Process, command: str, output: Path) -> None:
         self.process = process
         self.pid = process.pid
-        self._command = command
+        self.command = command
+        self.exit = 0
         self._output = output
 
     @property
@@ -217,6 +195,20 @@ class Running:
     def said(self) -> str:
         """Its output so far."""
         return self._output.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def words(self) -> str:
+        """Its output in one line."""
+        return " ".join(self.said.split())
+
+    @property
+    def broke(self) -> str | None:
+        """The reason why its end is an internal error, None when it is none."""
+        if "Traceback" in self.said:
+            return said("{command} showed a traceback", command=self.command)
+        if self.exit not in _SANE:
+            return said("{command} ended with {exit}", command=self.command, exit=self.exit)
+        return None
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -234,11 +226,11 @@ class Running:
             await anyio.sleep(0.005)
         return len(killed)
 
-    async def wait(self) -> Ended:
+    async def wait(self) -> "Running":
         """Wait for its end."""
-        code = await self.process.wait()
+        self.exit = await self.process.wait()
         await self.process.aclose()
-        return Ended(self._command, code, self.said)
+        return self
 
 
 class Load:
