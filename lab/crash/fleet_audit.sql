@@ -78,13 +78,15 @@ where state not in ('accepted', 'applied')
 order by run_id, number
 limit 20)
 
+-- name: unknown
+select count(*) from fleet_lab_steps where target = 'unknown'
+
 -- name: runs
 -- The runs with their rows, and the last process of each that has not ended its work in order.
 select r.run_id, r.target, count(i.item_id) as rows,
        count(*) filter (where i.state in ('accepted', 'applied')) as entered_rows,
        coalesce(sum(i.amount::numeric) filter (where i.state in ('accepted', 'applied')), 0) as entered,
        count(*) filter (where i.state in ('unknown', 'manual')) as "left",
-       (select count(*) from fleet_lab_steps s where s.run_id = r.run_id and s.target = 'unknown') as unknown,
        (select case when n.ended_at is null then n.process end
         from runners n where n.run_id = r.run_id order by n.epoch desc limit 1) as process
 from runs r

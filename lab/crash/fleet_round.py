@@ -174,8 +174,7 @@ class TakeUp:
 class AuditedRun:
     """A run: the address of its billing, its rows, those entered with their sum, and those that nobody knows.
 
-    `process` is the last one that has worked on it, None where it has ended its work in order; `unknown` counts the
-    rows that became so on the way.
+    `process` is the last one that has worked on it, None where it has ended its work in order.
     """
 
     run_id: int
@@ -184,7 +183,6 @@ class AuditedRun:
     entered_rows: int
     entered: Decimal
     left: int
-    unknown: int = 0
     process: int | None = None
 
     @property
@@ -208,11 +206,12 @@ class Offence:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """All that the journal says at the end."""
+    """All that the journal says at the end; `unknown` counts the rows that became so on the way."""
 
     runs: Sequence[AuditedRun]
     take_ups: Sequence[TakeUp]
     offences: Sequence[Offence]
+    unknown: int
 
 
 class JournalAudit:
@@ -244,7 +243,9 @@ class JournalAudit:
 
     def read(self) -> Audited:
         """Read everything."""
-        return Audited(self.runs(), self.take_ups(), self._found(Offence, "offences"))
+        with closing(self._connect()) as connection:
+            ((unknown,),) = connection.execute(_sql("unknown")).fetchall()
+        return Audited(self.runs(), self.take_ups(), self._found(Offence, "offences"), unknown)
 
     def terminate_one(self, place: float) -> bool:
         """End the session of a process of the program, chosen by `place` in [0, 1); False where there is none."""
@@ -353,8 +354,7 @@ def judge_fleet(
     ]
     if left := sum(run.left for run in audited.runs):
         problems.append(Problem("", f"{left} rows are left unknown"))
-    unknown = sum(run.unknown for run in audited.runs)
-    return FleetVerdict(totals["once"], totals["twice"], totals["lost"], unknown, take_overs, problems)
+    return FleetVerdict(totals["once"], totals["twice"], totals["lost"], audited.unknown, take_overs, problems)
 
 
 def _effects(one: BillingEvidence, times: Counter[int], run: AuditedRun | None) -> Iterator[str]:

@@ -45,10 +45,11 @@ def problems(
     **counts: Any,
 ) -> list[str]:
     total = sum(WANTED.values(), Decimal(0)) if entered is None else entered
-    run = AuditedRun(RUN, URL, ROWS, ROWS - left, total, left, unknown=2)
+    run = AuditedRun(RUN, URL, ROWS, ROWS - left, total, left)
     evidence = BillingEvidence("b01", URL, WANTED, ledger, CallerCounts(turns=list(turns), **counts))
     return [
-        str(problem) for problem in judge_fleet(PLAN, [evidence], Audited([run], take_ups, offences), dealt).problems
+        str(problem)
+        for problem in judge_fleet(PLAN, [evidence], Audited([run], take_ups, offences, 2), dealt).problems
     ]
 
 
