@@ -438,6 +438,8 @@ class _Fleet:
             await self._until_taken_over(dealt)
         await anyio.sleep(self.plan.away)
         send(processes, signal.SIGCONT)
+        # The round may be over by now, and what they were about to do they do only now.
+        await anyio.sleep(self.plan.settle)
         self._frozen.difference_update(processes)
 
     async def _mend(self, machine: FleetMachine) -> None:
