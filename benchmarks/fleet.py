@@ -22,15 +22,13 @@ import anyio.to_thread
 from benchmarks.page import Part, Size, ratio, shown
 from benchmarks.rig import CLI, in_turn, processor_of_children, timed
 from benchmarks.senders import AMOUNT, on_uvloop
+from lab.crash import postgres_server
+from lab.crash.fleet import FleetMachine, FleetProgram, write_settings
+from lab.crash.fleet_billing import AnswerTraits, FleetBilling, Looks
+from lab.crash.fleet_round import JournalAudit, Reach, RoundPlan
 from lab.crash.loops import loops
 from lab.crash.program import send, without_settings
 from lab.crash.proxy import JournalWay
-from lab.fleet import postgres_server
-from lab.fleet.audit import JournalAudit
-from lab.fleet.billing import FIRST, LedgerBilling
-from lab.fleet.billing_port import AnswerTraits, BillingPort, Looks
-from lab.fleet.round_plan import Reach, RoundPlan
-from lab.fleet.workers import FleetMachine, FleetProgram, write_settings
 from tools.markdown import table
 
 BILLINGS: Final = (16, 16, 1)
@@ -56,17 +54,6 @@ class FleetPlan(RoundPlan):
     def billings_a_worker(self) -> int:
         """How many runs a worker takes."""
         return BILLINGS_A_WORKER
-
-
-class CountedPort(BillingPort):
-    """A billing that counts the calls that read."""
-
-    reads = 0
-
-    def read_arrived(self) -> None:
-        """Note that a reading call has come."""
-        self.reads += 1
-        BillingPort.read_arrived(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +135,7 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
     program, rows = FleetProgram(without_settings(os.environ)), plan.rows * plan.billings
     async with AsyncExitStack() as stack:
         looks = await stack.enter_async_context(Looks().kept())
-        ports = [CountedPort(LedgerBilling(plan.rows), plan.traits, Random(1), looks) for _ in range(plan.billings)]
+        ports = [FleetBilling(plan.rows, plan.traits, Random(1), looks) for _ in range(plan.billings)]
         for port in ports:
             await stack.enter_async_context(port.serving())
         urls = {f"b{number:02}": port.url for number, port in enumerate(ports, 1)}
@@ -160,7 +147,7 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
         for machine in machines:
             machine.prepare(urls, server.url)
         for port in ports:
-            port.reads = 0
+            port.measure()
         killed_at, processor, began = 0.0, processor_of_children(), anyio.current_time()
         try:
             with anyio.fail_after(plan.longest):
@@ -182,14 +169,14 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
             with anyio.CancelScope(shield=True):
                 for machine in machines:
                     await machine.end()
-        different = sum(len({entry.subscriber for entry in port.billing.ledger}) for port in ports)
+        different = sum(len({subscriber for subscriber, _ in port.ledger}) for port in ports)
         turns = [turn.first for port in ports for turn in port.measured.turns[1:]]
         return Worked(
             rows=rows,
             seconds=seconds,
             processor=processor_of_children() - processor,
             writes=sum(port.measured.writes for port in ports),
-            reads=sum(port.reads for port in ports),
+            reads=sum(port.measured.reads for port in ports),
             twice=_entered(ports) - different,
             takeovers=[first - killed_at for first in turns] if kills else (),
         )
@@ -198,7 +185,7 @@ async def _work(plan: RoundPlan, folder: Path, server: postgres_server.PostgresS
 async def _hand_in(plan: RoundPlan, folder: Path, names: Sequence[str], program: FleetProgram) -> None:
     """Hand a run in for each billing. The first makes the journal, then two are handed in at a time."""
     rows, settings = folder / "balances.csv", folder / "carbon-migrate.toml"
-    lines = ["abonent_id;amount", *(f"{FIRST + number};{AMOUNT}" for number in range(plan.rows))]
+    lines = ["abonent_id;amount", *(f"{1 + number};{AMOUNT}" for number in range(plan.rows))]
     rows.write_text("\n".join(lines) + "\n", encoding="utf-8")
     words = [*CLI, "run", "balances", str(rows), "--config", str(settings), "--yes", "--detach", "--quiet"]
     words += ["--no-canary", "--database", "", "--in-flight", str(plan.in_flight), "--settle", f"{plan.settle:g}"]
@@ -219,10 +206,10 @@ async def _hand_in(plan: RoundPlan, folder: Path, names: Sequence[str], program:
             group.start_soon(hand_in, name)
 
 
-async def _until_entered(ports: Sequence[CountedPort], rows: int) -> None:
+async def _until_entered(ports: Sequence[FleetBilling], rows: int) -> None:
     while _entered(ports) < rows:  # noqa: ASYNC110 - what the billings have counted
         await anyio.sleep(_POLL)
 
 
-def _entered(ports: Sequence[CountedPort]) -> int:
-    return sum(len(port.billing.ledger) for port in ports)
+def _entered(ports: Sequence[FleetBilling]) -> int:
+    return sum(port.entered for port in ports)

@@ -23,7 +23,7 @@ from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from lab.fleet import postgres_server
+from lab.crash import postgres_server
 from tools.markdown import table
 
 _GROUPS: Final = (1, 4, 16, 64, 256)

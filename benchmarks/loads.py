@@ -15,8 +15,8 @@ import anyio
 from benchmarks.page import Part, Size, answered, ratio, shown
 from benchmarks.rig import CLI, Billing, Closing, billing, fault_plan, in_turn, scratch, timed, with_peak
 from lab.crash.experiment import Lab
-from lab.crash.experiment_plan import IMPORT, Act, BillingTraits, Disturbance, ExperimentPlan
 from lab.crash.import_table import DICTIONARY, TABLE, draw_rows, write_table
+from lab.crash.plan import IMPORT, Act, BillingTraits, Disturbance, ExperimentPlan
 from lab.crash.program import ProgramUnderTest, without_settings
 from tools.markdown import table
 

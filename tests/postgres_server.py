@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from lab.fleet import postgres_server
+from lab.crash import postgres_server
 
 EMPTY = """\
 begin;

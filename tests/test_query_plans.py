@@ -28,15 +28,13 @@ ELSEWHERE = {
     "jobs/effects/password_file": "SQLite",
     "jobs/imports/seen_values": "SQLite",
     "jobs/imports/tables": "SQLite",
-    "lab/fleet/audit": "PostgreSQL",
+    "lab/crash/fleet_audit": "PostgreSQL",
     "lab/simulation/journal": "SQLite",
     "billing/database/session": "settings of a session",
     "billing/directory/objects": "pieces, put together by the models below",
 }
 """Files whose statements are of another database, or no statements by themselves."""
-IN_THE_JOURNAL = frozenset(
-    {"watch", "run_name", "counts", "steps", "attempts", "holder", "not_sent", "states", "being_sent"}
-)
+IN_THE_JOURNAL = frozenset({"watch", "run_name", "counts", "steps", "attempts", "holder", "not_sent", "states"})
 """Blocks of lab/crash/queries.sql that are asked of the journal."""
 PAGES = frozenset({"first_page", "next_page"})
 """The frames of billing/selects/key_pages.sql, read below around the selects of the jobs."""

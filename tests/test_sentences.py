@@ -64,7 +64,6 @@ FOR_A_REASON = {
     "checkpoints/postgres_store.py: forbidden transition": "a text of the journal's triggers",
     "checkpoints/sqlite_connection.py: forbidden transition": "a text of the journal's triggers",
     "lab/crash/": "the crash lab's findings, read by whoever works on this program",
-    "lab/fleet/": "HTTP, and what is typed",
     "lab/mock/": "the mock billing's control port and answers, read by tests",
     "lab/record/": "HTTP",
     "lab/simulation/": "the simulation's story and findings, read by whoever works on this program",

@@ -28,7 +28,7 @@ from types import FrameType
 from typing import Any, Final
 
 from engine.pipeline import gate, witness
-from lab.fleet import postgres_server
+from lab.crash import postgres_server
 from tools.house import ROOMS, ROOT
 
 FEW, MANY = 200, 400

@@ -167,9 +167,8 @@ def _selftest(  # noqa: PLR0913 - each is a flag
 
 def _own_trial(job: str | None, config: Path | None) -> "Trial | None":
     """The trial of a job of one's own, None for any other. Raises `CommandRefused`."""
-    from lab.crash.drawing import ALL
     from lab.crash.errors import NoTrial
-    from lab.crash.experiment_plan import IMPORT
+    from lab.crash.plan import ALL, IMPORT
     from lab.crash.trials import TRIALS, trial_of
 
     if job is None or job in {ALL, IMPORT, *TRIALS}:
@@ -253,14 +252,14 @@ def _show_repeat(typed: str, screen: Screen) -> None:
 
 
 def _close(series: Series, done: list[Any], seconds: float, screen: Screen) -> Exit:
-    from lab.crash.summary import as_json, total
+    from lab.crash.summary import as_json, text_of_line, total
 
     if series.fleet:
         rounds = [_fleet_object(series, one) for one in done]
         content = msgspec.json.encode({"seed": series.seed, "rounds": rounds})
         content = msgspec.json.format(content, indent=1) + b"\n"
     else:
-        screen.say(Text(total(done).text(screen.err.width, printable), "bold"))
+        screen.say(Text(text_of_line(total(done), screen.err.width, printable), "bold"))
         content = as_json(series.seed, done, series.repeat)
     path = Path(f"{_name(series)}-{series.seed}.json")
     try:
@@ -305,11 +304,11 @@ def open_lab(  # noqa: PLR0913 - what a round is drawn from
 
     `own` is the trial of a job of one's own, and `declaration` the file that declares it, where that is checked.
     """
-    from lab.crash.drawing import draw
-    from lab.crash.errors import UnknownJob
+    from lab.crash.errors import NoTrial
     from lab.crash.experiment import Lab
+    from lab.crash.plan import draw
     from lab.crash.program import ProgramUnderTest, without_settings
-    from lab.crash.summary import heading, line_of
+    from lab.crash.summary import heading, line_of, text_of_line
     from lab.mock.faults import plan_text
 
     fault_plan = plan_text(faults) if faults else None
@@ -333,11 +332,11 @@ def open_lab(  # noqa: PLR0913 - what a round is drawn from
     async def play(number: int, seed: int) -> tuple[Any, Text, Path]:
         try:
             plan = draw(seed, job=job, rows=rows, faults=fault_plan, own=own)
-        except UnknownJob as error:
+        except NoTrial as error:
             raise CommandRefused("{option}: {error}", option=setting("job", printable(job)), error=error) from error
         with waiting(said("round {number}, seed {seed}", number=number, seed=seed)):
             one = await lab.run(plan)
-        return one, Text(line_of(one).text(screen.err.width, printable)), lab.folder_of(plan)
+        return one, Text(text_of_line(line_of(one), screen.err.width, printable)), lab.folder_of(plan)
 
     return play
 
@@ -346,9 +345,8 @@ def _open_fleet(folder: Path, screen: Screen, *, quick: bool) -> Play:
     from lab.crash.program import without_settings
 
     try:
-        from lab.fleet.fleet_round import FleetLab
-        from lab.fleet.round_plan import draw_round
-        from lab.fleet.workers import FleetProgram
+        from lab.crash.fleet import FleetLab, FleetProgram
+        from lab.crash.fleet_round import draw_round
     except ImportError as error:
         package = "'carbon-migrate[postgres]'"
         raise CommandRefused(

@@ -1,7 +1,11 @@
-"""Experiments: each runs from an empty folder to its verdict."""
+"""Experiments, each from an empty folder to its verdict: its processes, and the acts of its plan at their moments."""
 
+import resource
 import shutil
+import signal
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -9,15 +13,18 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from lab.crash.books import read_books, read_import, read_undone, strangers_have
-from lab.crash.disturbances import Disturbances, Event
-from lab.crash.experiment_plan import AT_REST, ENDING, Disturbance, ExperimentPlan
-from lab.crash.import_table import RequestedImport
-from lab.crash.judge import Problem, RefusedLoad, Verdict, judge, judge_import, judge_refusal, judge_undone
-from lab.crash.load import Ended, Load, RequestedLoad, prepare_load
+from checkpoints.states import State
+from lab.crash import clock, program
+from lab.crash.books import read_books, read_undone, strangers_have
+from lab.crash.judge import Problem, Verdict, judge, judge_refusal, judge_undone
+from lab.crash.load import Load, Running, prepare_load
+from lab.crash.loops import loops
 from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
-from lab.crash.observer import Observer
-from lab.crash.program import JOURNAL, SAYS_TWICE, ExitCode, ProgramUnderTest
+from lab.crash.observer import POLL, Alias, Elsewhere, JournalView, Machine, Observer, aliased, set_aside
+from lab.crash.plan import AT_REST, ENDING, Act, Disturbance, ExperimentPlan
+from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
+from lab.crash.stranger import STANDING, Deed, must_not_be_sent, statements_of
+from lab.crash.trials import OPERATIONS, TRIALS
 from lab.mock.population import create
 from texts.said import said
 
@@ -25,8 +32,27 @@ _UNDER_FAULTS: Final = 12
 """Processes that may resume the run while the billing still fails."""
 _WHEN_WELL: Final = 4
 """Processes that may resume it without faults: one is enough, unless it finds unknown rows."""
+_UNDO_TRIES: Final = 12
+_LOOKS: Final = 8
+_FULL_AT: Final = 64 * 1024
+"""The largest file in bytes on a full disk: less than any journal with rows."""
+_LOOKS_COUNT: Final = 1.2
+"""Seconds: longer than what the program reads before a call counts."""
+_WHILE: Final = 0.2
+_AT_ITS_END: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})
+_WITHOUT_EFFECT: Final = frozenset({ExitCode.REFUSED, ExitCode.STOPPED})
+"""Exit codes without effect; a run that could not reach a failing billing has them too."""
 
-_TEMPLATE: Final = "template.fdb"
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An act that was carried out, or the end of a process: the time in seconds and the progress of the load."""
+
+    at: float
+    act: Act | None
+    done: int
+    in_flight: int
+    followed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,42 +96,30 @@ class Lab:
         observer = Observer(folder / JOURNAL).prepare()
         requested = await anyio.to_thread.run_sync(prepare_load, folder, plan, billing.database)
         load = Load(folder, plan, billing, requested, self._program)
-        disturbances = Disturbances(load, billing, observer, len(requested.wanted), began)
-        course = _Course(disturbances, plan.disturbances)
+        course = _Course(load, billing, observer, began)
         verdict: Verdict | None = None
         try:
             with anyio.fail_after(plan.longest):
                 async with billing.serve_proxy():
                     await billing.start()
-                    if plan.refused_for:
-                        verdict = await course.judge_refusal(plan.refused_for)
-                    else:
-                        verdict = await course.judge(plan, requested)
+                    verdict = await course.judge()
         except TimeoutError:
-            counts = dict(observer.view().counts)
-            disturbances.problems.append(
-                said(
-                    "it did not come to its end in {seconds} s: {counts}",
-                    seconds=f"{plan.longest:.0f}",
-                    counts=str(counts),
-                )
-            )
+            seconds, counts = f"{plan.longest:.0f}", str(dict(observer.view().counts))
+            late = said("it did not come to its end in {seconds} s: {counts}", seconds=seconds, counts=counts)
+            course.problems.append(Problem("", late))
         finally:
             with anyio.CancelScope(shield=True):
                 await load.end()
                 await billing.end()
-        problems = [Problem("", what) for what in disturbances.problems]
-        if verdict is not None:
-            problems += verdict.problems
         return Experiment(
             plan=plan,
             rows=len(requested.wanted),
             verdict=verdict,
             injected=billing.injected,
-            events=tuple(disturbances.events),
+            events=tuple(course.events),
             processes=course.processes,
             seconds=anyio.current_time() - began,
-            problems=tuple(problems),
+            problems=(*course.problems, *(verdict.problems if verdict is not None else ())),
         )
 
     def _prepare(self, folder: Path, plan: ExperimentPlan) -> None:
@@ -113,115 +127,500 @@ class Lab:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for seed, name in enumerate((BILLING, OTHER_BILLING) if plan.two_billings else (BILLING,), 1):
-            template = self._folder / "-".join((str(plan.subscribers), *plan.lacking, str(seed), _TEMPLATE))
+            template = self._folder / "-".join((str(plan.subscribers), *plan.lacking, str(seed), "template.fdb"))
             if not template.exists():
                 create(template, subscribers=plan.subscribers, seed=seed, without=plan.lacking)
             shutil.copyfile(template, folder / name)
 
 
 class _Course:
-    """The processes of one experiment, in order, and the remaining disturbances of its plan."""
+    """One experiment under way.
 
-    def __init__(self, disturbances: Disturbances, planned: tuple[Disturbance, ...]) -> None:
-        self._disturbances = disturbances
-        self._observer = disturbances.observer
-        self._planned = list(planned)
+    `events` lists what happened, `problems` lists faults that do not depend on the ledger, `processes` counts those
+    that have begun or resumed the load.
+    """
+
+    def __init__(self, load: Load, billing: MockProcess, observer: Observer, began: float) -> None:
+        self.events: list[Event] = []
+        self.problems: list[Problem] = []
         self.processes = 0
+        self._load = load
+        self._billing = billing
+        self._observer = observer
+        self._rows = len(load.requested.wanted)
+        self._began = began
+        self._planned = list(load.plan.disturbances)
+        # Whether an act left the run paused when its process ended.
+        self._paused = False
+        # The run that an act has stopped and taken back: nothing more of the plan follows.
+        self._undone: str | None = None
+        # How many objects strangers have created that are to stand in the end.
+        self._made = 0
 
-    async def judge(self, plan: ExperimentPlan, requested: RequestedLoad) -> Verdict | None:
+    # ---- its processes ----
+
+    async def judge(self) -> Verdict | None:
         """Run the load to its end, and judge the state of the billing, which is stopped for that."""
+        plan, requested, billing = self._load.plan, self._load.requested, self._billing
+        if plan.refused_for:
+            self.processes += 1
+            await billing.clear_faults()
+            ended = await self._run(*requested.arguments, "--skip-bad", *self._load.pacing)
+            return judge_refusal(plan.refused_for, ended.exit, ended.said, await billing.effects())
         run = await self._run_to_its_end()
-        for disturbance in self._planned if self._disturbances.undone is None else ():
-            if disturbance.act in AT_REST:
-                await self._disturbances.carry_out_at_rest(disturbance)
+        for one in self._planned if self._undone is None else ():
+            if one.act in AT_REST:
+                self._note(one.act, self._observer.view(), await self._enter_elsewhere(Elsewhere(one.words[0])))
         if run is None:
             return None
-        billing = self._disturbances.billing
-        verified = await self._disturbances.verify(run)
+        await billing.clear_faults()
+        await billing.wait_for_stacks()
+        verified = await self._run("verify", run)
         await billing.end()
-        if requested.imported is not None:
-            return await self._judge_import(plan, requested.imported, run, verified.exit)
-        await self._check_strangers()
-        books = await read_books(plan, requested, self._observer, billing.database, run, verified.exit)
-        named = SAYS_TWICE in " ".join(verified.said.split())
-        return judge(replace(books, named=named, undone=self._disturbances.undone is not None))
-
-    async def _check_strangers(self) -> None:
-        """Check that what strangers have created still stands; the billing is stopped."""
-        made, left = self._disturbances.made, 0
-        if made:
-            left = await anyio.to_thread.run_sync(strangers_have, self._disturbances.billing.database)
-        if made != left:
-            self._disturbances.problems.append(
-                said("of {made} objects that somebody else has created {left} are left", made=made, left=left)
-            )
-
-    async def _judge_import(
-        self, plan: ExperimentPlan, requested: RequestedImport, run: str, verified: int
-    ) -> Verdict:
-        """Judge an import, then take it back through kills and faults, and judge what is left of it."""
-        billing = self._disturbances.billing
-        if self._disturbances.undone is not None:
+        imported = requested.imported
+        if imported is None or self._undone is not None:
             await self._check_strangers()
-            return judge_undone(await read_undone(billing.database, requested, ExitCode.DONE))
-        books = await read_import(requested, self._observer, billing.database, run, verified)
-        await billing.start()
-        ended = await self._disturbances.undo(run, plan.undo_kills, plan.undo_faults)
-        await billing.end()
-        await self._check_strangers()
-        undone = await read_undone(billing.database, requested, ended.exit)
-        return judge_import(replace(books, undone=undone))
-
-    async def judge_refusal(self, column: str) -> Verdict:
-        """Start a load that must be refused for a missing column, and judge the refusal."""
-        self.processes += 1
-        ended = await self._disturbances.run_to_refusal()
-        effects = await self._disturbances.billing.effects()
-        return judge_refusal(RefusedLoad(column, ended.exit, ended.said, effects))
+        if imported is not None and self._undone is not None:
+            left = await anyio.to_thread.run_sync(read_undone, billing.database, imported)
+            self.problems += judge_undone(ExitCode.DONE, *left)
+            return Verdict()
+        books = await read_books(plan, requested, self._observer, billing.database, run, verified.exit)
+        verdict = judge(replace(books, named=program.SAYS_TWICE in verified.words, undone=self._undone is not None))
+        if imported is not None:
+            await billing.start()
+            ended = await self._undo(run, plan.undo_kills, plan.undo_faults)
+            await billing.end()
+            await self._check_strangers()
+            # Where a stranger was at work, what may be his stays, with all that belongs to it.
+            if not (books.touched and any(row.unproven for row in books.rows)):
+                left = await anyio.to_thread.run_sync(read_undone, billing.database, imported)
+                self.problems += judge_undone(ended.exit, *left)
+        return verdict
 
     async def _run_to_its_end(self) -> str | None:
         """Run the load to its end through all disturbances; returns the name of its run, None where it has none."""
-        for _ in range(_UNDER_FAULTS):
-            if self._is_over(await self._run_process()):
-                return self._disturbances.undone or self._observer.view().run
-        await self._disturbances.billing.clear_faults()
-        last = await self._run_process()
-        for _ in range(_WHEN_WELL):
-            if self._is_over(last):
-                break
+        while True:
+            if self.processes == _UNDER_FAULTS:
+                await self._billing.clear_faults()
             last = await self._run_process()
-        else:
-            left = dict(self._observer.view().counts)
-            self._disturbances.problems.append(
-                said(
-                    "the billing is well and {command} ended with {exit}: {left}",
-                    command=last.command,
-                    exit=last.exit,
-                    left=str(left),
-                )
+            view = self._observer.view()
+            at_its_end = last.exit in _AT_ITS_END and view.run is not None and not view.open
+            # What is not due by then is left out.
+            if at_its_end or self._undone is not None or self._waits_for_person():
+                return self._undone or view.run
+            if self.processes > _UNDER_FAULTS + _WHEN_WELL:
+                break
+        self._wrong(
+            said(
+                "the billing is well and {command} ended with {exit}: {left}",
+                command=last.command,
+                exit=last.exit,
+                left=str(dict(view.counts)),
             )
-        return self._observer.view().run
+        )
+        return view.run
 
-    async def _run_process(self) -> Ended:
+    async def _run_process(self) -> Running:
         """Run one process to its own end or to the end that the plan has for it."""
         self.processes += 1
-        running = await self._disturbances.load.start(self._observer.view())
-        if self._disturbances.paused:
-            await self._disturbances.continue_paused(running)
-        while self._planned and await self._disturbances.carry_out(self._planned[0], running):
-            if self._planned.pop(0).act in ENDING:
+        run = self._observer.view().run
+        words = self._load.requested.arguments if run is None else ("resume", run)
+        running = await self._load.start(*words, "--skip-bad", *self._load.pacing)
+        if self._paused:
+            # Once it reports that it waits.
+            while running.alive and program.SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
+                await anyio.sleep(POLL)
+            await self._check_nothing_leaves(_WHILE, running)
+            await self._command("continue", running)
+            self._paused = False
+        while self._planned and await self._wait_for_moment(self._planned[0], running):
+            one, view = self._planned.pop(0), self._observer.view()
+            self._note(one.act, view, await self._act(one, running))
+            if one.act in ENDING:
                 break
-        ended = await running.wait()
-        self._disturbances.check_end(ended)
-        await self._disturbances.extend_licence(ended)
+        ended = self._checked(await running.wait())
+        await self._extend_licence(ended)
         return ended
 
-    def _is_over(self, ended: Ended) -> bool:
-        """Whether nothing is left to send; disturbances that are not due by then are skipped."""
-        if self._disturbances.undone is not None or self._disturbances.waits_for_person():
+    async def _extend_licence(self, ended: Running) -> None:
+        """Give the billing a licence for any number, once a process has ended for the lack of room."""
+        if self._billing.licence is None or program.SAYS_LICENCE not in ended.said:
+            return
+        if ended.exit in _AT_ITS_END:
+            self._wrong(
+                said(
+                    "the licence has no room, and {command} ended with {exit}",
+                    command=ended.command,
+                    exit=ended.exit,
+                )
+            )
+        # Who was killed meanwhile leaves it to the next process to come upon it again.
+        if ended.exit == ExitCode.STOPPED:
+            await self._billing.extend_licence()
+            self._note(None, self._observer.view(), "the licence was extended")
+
+    def _waits_for_person(self) -> bool:
+        """Whether all that is left of an import is of subscribers that a stranger has created, and is in doubt."""
+        if self._load.requested.imported is None or not self._observer.touched:
+            return False
+        numbers = {key.partition("/")[0] for key in self._observer.touched}
+        states = self._observer.states(str(self._observer.view().run))
+        left = {key: state for key, state in states.items() if not state.settled}
+        return State.MANUAL in left.values() and all(key.partition("/")[0] in numbers for key in left)
+
+    async def _check_strangers(self) -> None:
+        """Check that what strangers have created still stands; the billing is stopped."""
+        left = await anyio.to_thread.run_sync(strangers_have, self._billing.database) if self._made else 0
+        if self._made != left:
+            self._wrong(
+                said("of {made} objects that somebody else has created {left} are left", made=self._made, left=left)
+            )
+
+    async def _run(self, *words: str, journal: Path | None = None, machine: Machine = Machine.THIS) -> Running:
+        """Run a command to its end."""
+        return self._checked(await (await self._load.start(*words, journal=journal, machine=machine)).wait())
+
+    def _checked(self, ended: Running) -> Running:
+        """A process that has ended, which is recorded with what is wrong with that."""
+        self._note(None, self._observer.view(), f"{ended.command} ended with {ended.exit}")
+        if ended.broke:
+            self._wrong(ended.broke)
+        return ended
+
+    def _note(self, act: Act | None, view: JournalView, followed: str) -> None:
+        at = round(anyio.current_time() - self._began, 2)
+        self.events.append(Event(at, act, view.done, view.counts[State.SENDING], followed))
+
+    def _wrong(self, what: str) -> None:
+        self.problems.append(Problem("", what))
+
+    # ---- the acts ----
+
+    async def _wait_for_moment(self, one: Disturbance, running: Running) -> bool:
+        """Wait for the progress that the act requires; False when the process ended before."""
+        # A resuming process must first make progress, or all later acts would hit its first second.
+        least = self._observer.view().done + 1 if one.act in ENDING else 0
+        wanted = 0.0 if one.early else max(one.share * self._rows, least)
+        while running.alive:
+            view = self._observer.view()
+            if view.run is not None and view.done >= wanted and self._observer.is_held(view.run, running.pid):
+                break
+            await anyio.sleep(self._observer.pause)
+        with anyio.move_on_after(one.delay):
+            await running.process.wait()
+        return running.alive
+
+    async def _act(self, one: Disturbance, running: Running) -> str:  # noqa: C901, PLR0911, PLR0912 - a case an act
+        """Carry out an act, as `Act` has it; returns what has followed."""
+        match one.act:
+            case Act.KILL:
+                running.signal(signal.SIGKILL)
+            case Act.FREEZE:
+                running.signal(signal.SIGSTOP)
+                await anyio.sleep(one.seconds)
+                running.signal(signal.SIGCONT)
+                return f"for {one.seconds:g} s"
+            case Act.TERMINATE:
+                running.signal(signal.SIGTERM)
+            case Act.INTERRUPT:
+                running.signal(signal.SIGINT)
+                # Two pending signals of the same kind arrive as one.
+                await anyio.sleep(0.05)
+                running.signal(signal.SIGINT)
+            case Act.RESTART:
+                await self._billing.end(signal.SIGTERM)
+                await self._billing.start()
+            case Act.CRASH:
+                # A process killed inside the embedded engine can leave a shared mutex locked, on which all other
+                # processes with the file open hang. So they are killed too, and the engine rebuilds its lock table.
+                await self._billing.end(signal.SIGKILL)
+                killed = await running.kill_keepers()
+                await self._billing.start()
+                return f"with {killed} keepers"
+            case Act.FULL_DISK:
+                with suppress(ProcessLookupError):
+                    hard = resource.prlimit(running.pid, resource.RLIMIT_FSIZE)[1]
+                    resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (_FULL_AT, hard))
+            case Act.SECOND:
+                return await self._start_second(running)
+            case Act.CLOCK:
+                running.signal(clock.SIGNAL)
+                return f"by {one.seconds:g} s"
+            case Act.PAUSE | Act.PAUSE_AND_KILL:
+                ended = await self._command("pause", running)
+                await self._check_nothing_leaves(one.seconds, running)
+                if one.act is Act.PAUSE:
+                    await self._command("continue", running)
+                else:
+                    # A run that is at its end cannot stay paused; one whose process ended before the command can.
+                    self._paused = ended.exit == ExitCode.DONE and self._observer.view().open > 0
+                    running.signal(signal.SIGKILL)
+                return f"for {one.seconds:g} s, ended with {ended.exit}"
+            case Act.SET:
+                ended = await self._command("set", running, *one.words)
+                return f"{' '.join(one.words)}, ended with {ended.exit}"
+            case Act.STOP:
+                ended = await self._command("stop", running)
+                return f"ended with {ended.exit}"
+            case Act.RESTORE:
+                return await self._restore(one, running)
+            case Act.ALIAS:
+                return await self._try_alias(Alias(one.words[0]), running)
+            case Act.SECOND_JOURNAL | Act.KILL_AND_SECOND_JOURNAL:
+                if one.act in ENDING:
+                    running.signal(signal.SIGKILL)
+                    await running.process.wait()
+                return await self._enter_elsewhere(Elsewhere(one.words[0]))
+            case Act.OVERLAP:
+                return await self._overlap(Machine(one.words[0]), running)
+            case Act.STRANGER:
+                return await self._let_stranger_in(Deed(one.words[0]), running)
+            case Act.UNDO:
+                return await self._undo_stopped(running)
+        return ""
+
+    async def _start_second(self, running: Running) -> str:
+        ended = await self._run("resume", str(self._observer.view().run), *self._load.pacing)
+        if ended.exit == ExitCode.REFUSED and program.SAYS_BUSY in ended.words:
+            return f"ended with {ended.exit}"
+        # A process that has let its run go ends a moment later, and another may work on it by then.
+        if await self._ends_soon(running) and program.SAYS_TAKEN_OVER not in running.said:
+            return f"the first had ended; the second ended with {ended.exit}"
+        self._wrong(said("a second runner was not refused: it ended with {exit}", exit=ended.exit))
+        return f"ended with {ended.exit}"
+
+    async def _restore(self, one: Disturbance, running: Running) -> str:
+        copy = await anyio.to_thread.run_sync(self._observer.back_up)
+        before = self._observer.view().done
+        while running.alive and self._observer.view().done <= before + one.more * self._rows:  # noqa: ASYNC110
+            await anyio.sleep(self._observer.pause)
+        running.signal(signal.SIGKILL)
+        await running.process.wait()
+        done = self._observer.view().done
+        await anyio.to_thread.run_sync(self._observer.put_back, copy)
+        return f"{done - before} rows fewer are done"
+
+    async def _try_alias(self, alias: Alias, running: Running) -> str:
+        """Start a second process by another name of the journal while the first lies frozen: one has to give way."""
+        run = str(self._observer.view().run)
+        if not await self._freeze_between_writes(run, running):
+            return f"{alias}, the first had let the run go"
+        with aliased(self._observer.path, alias) as journal:
+            ended = await self._run("resume", run, *self._load.pacing, journal=journal)
+        running.signal(signal.SIGCONT)
+        if ended.exit != ExitCode.REFUSED and not (
+            await self._ends_soon(running) and program.SAYS_TAKEN_OVER in running.said
+        ):
+            self._wrong(
+                said(
+                    "a second runner ({alias}) ended with {exit}, and the first goes on",
+                    alias=alias,
+                    exit=ended.exit,
+                )
+            )
+        return f"{alias}, ended with {ended.exit}"
+
+    async def _ends_soon(self, running: Running) -> bool:
+        """Whether a process ends within the time that giving way may take."""
+        with anyio.move_on_after(loops(10.0)):
+            await running.process.wait()
+        return not running.alive
+
+    async def _freeze_between_writes(self, run: str, running: Running) -> bool:
+        """SIGSTOP between two writes: a process frozen in a write would block the journal for all others.
+
+        False, and it goes on, where it had let the run go.
+        """
+        running.signal(signal.SIGSTOP)
+        while running.alive and not self._observer.is_writable():
+            running.signal(signal.SIGCONT)
+            await anyio.sleep(POLL)
+            running.signal(signal.SIGSTOP)
+        if self._observer.is_held(run, running.pid):
             return True
-        view = self._observer.view()
-        return ended.exit in _ENDS and view.run is not None and not view.open
+        running.signal(signal.SIGCONT)
+        return False
 
+    async def _enter_elsewhere(self, elsewhere: Elsewhere) -> str:
+        """Enter the same input where the run is unknown: rows that the billing already has must be refused."""
+        run, entered = self._observer.view().run, 0
+        # As long as its stacks may take.
+        with anyio.move_on_after(loops(5.0)):
+            while run is not None and not entered:
+                await anyio.sleep(_WHILE)
+                entered = await self._billing.effects()
+        if run is None or not entered:
+            return "nothing was entered yet"
+        looks = 0
+        with set_aside(self._observer.path, elsewhere) as journal:
+            while True:
+                ended = await self._run(*self._load.requested.arguments, *self._load.pacing, journal=journal)
+                looks += 1
+                if looks == _LOOKS or ended.exit not in _WITHOUT_EFFECT or run in ended.said:
+                    break
+        if ended.exit != ExitCode.REFUSED or run not in ended.said:
+            self._wrong(
+                said(
+                    "the rows of {run} were not refused ({elsewhere}): it ended with {exit}: {answer}",
+                    run=run,
+                    elsewhere=elsewhere,
+                    exit=ended.exit,
+                    answer=ended.words,
+                )
+            )
+        return f"{elsewhere}, ended with {ended.exit}"
 
-_ENDS: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})
+    async def _overlap(self, machine: Machine, running: Running) -> str:
+        """Enter the same input with another journal while the load, in the middle of sending, lies frozen.
+
+        On this machine it must be refused. On another one it enters what is left of it, of which the load may then
+        send only what it was sending when it was frozen: it had looked before.
+        """
+        run = str(self._observer.view().run)
+        other = Observer(self._observer.path.parent / machine / self._observer.path.name)
+        other.path.parent.mkdir(exist_ok=True)
+        is_held = await self._freeze_between_writes(run, running)
+        # What was sent before is in the billing when the other one makes its list, and the other way round.
+        await self._billing.wait_for_stacks()
+        states = self._observer.states(run).items()
+        self._observer.racing |= {key for key, state in states if state is State.SENDING}
+        words = (*self._load.requested.arguments, "--skip-bad", *self._load.pacing)
+        ended = await self._run(*words, journal=other.path, machine=machine)
+        await self._billing.wait_for_stacks()
+        running.signal(signal.SIGCONT)
+        # For whatever reason: where it finds all rows entered by now, it says that before it would send.
+        if machine is Machine.THIS and is_held and ended.exit != ExitCode.REFUSED:
+            self._wrong(
+                said("another journal was not refused while the load sends: it ended with {exit}", exit=ended.exit)
+            )
+        if (name := other.view().run) is not None:
+            self._observer.others |= {name}
+        return f"{machine}, ended with {ended.exit}"
+
+    async def _let_stranger_in(self, deed: Deed, running: Running) -> str:
+        """Let somebody else do something to the last rows, while the load lies frozen for longer than looks count."""
+        run, requested = str(self._observer.view().run), self._load.requested
+        if not await self._freeze_between_writes(run, running):
+            return f"{deed}, the load had let the run go"
+        began = anyio.current_time()
+        known = self._observer.touched.keys() | self._observer.forgotten
+        keys = (key for key in self._observer.not_sent(run) if key in requested.victims and key not in known)
+        rows = [requested.victims[key] for key in keys][:3]
+        victims = {row: done for row in rows if (done := list(statements_of(deed, row)))}
+        if victims:
+            await self._billing.let_in([one for done in victims.values() for one in done])
+            self._observer.touched |= {
+                row.key: must_not_be_sent(deed, row, by_number=requested.by_number) for row in victims
+            }
+            self._made += sum(name in STANDING for done in victims.values() for name, _ in done)
+            await anyio.sleep(max(0.0, _LOOKS_COUNT - (anyio.current_time() - began)))
+        running.signal(signal.SIGCONT)
+        return f"{deed}, {len(victims)} rows"
+
+    async def _command(self, command: str, running: Running, *words: str) -> Running:
+        """Send a command to the run; it may be refused only where no process listens or nothing is left to do."""
+        run = self._observer.view().run or "none"
+        ended = self._checked(await (await self._load.start(command, run, *words, database=False)).wait())
+        # These have an effect even without a listening process.
+        must_count = command in {"pause", "continue"} and running.alive and self._observer.view().open > 0
+        if ended.exit != ExitCode.DONE and (must_count or ended.exit != ExitCode.REFUSED):
+            self._wrong(
+                said("{command} ended with {exit}: {answer}", command=command, exit=ended.exit, answer=ended.words)
+            )
+        return ended
+
+    async def _check_nothing_leaves(self, seconds: float, running: Running) -> None:
+        """Watch a paused run for a while: after the claims in progress there must be no new ones."""
+        before, since = None, self._observer.claims()
+        with anyio.move_on_after(loops(5.0)):
+            while running.alive and before != since:
+                await anyio.sleep(_WHILE)
+                before, since = since, self._observer.claims()
+        await anyio.sleep(seconds)
+        after = self._observer.claims()
+        if running.alive and after != since:
+            self._wrong(
+                said("while it was paused, intents went from {since} to {after}", since=str(since), after=str(after))
+            )
+
+    # ---- undo ----
+
+    async def _undo_stopped(self, running: Running) -> str:
+        """Stop the load and take it back, then resume it: nothing more may be sent."""
+        run = str(self._observer.view().run)
+        running.signal(signal.SIGTERM)
+        await running.process.wait()
+        await self._billing.set_faults("")
+        # Rows in doubt are not taken back.
+        await self._run("reconcile", run, "--settle", str(self._load.plan.settle))
+        ended = await self._undo_process(run, [], 0)
+        for _try in range(_LOOKS):
+            if ended.exit not in _AT_ITS_END:
+                ended = await self._undo_process(run, [], 0)
+        if self._observer.view().run == run:
+            return f"was not taken back: it ended with {ended.exit}"
+        self._undone = run
+        await self._billing.wait_for_stacks()
+        before = await self._billing.effects(), self._observer.claims()
+        resumed = await self._run("resume", run, "--skip-bad", *self._load.pacing)
+        await self._billing.wait_for_stacks()
+        after = await self._billing.effects(), self._observer.claims()
+        if resumed.exit != ExitCode.REFUSED or before != after:
+            self._wrong(
+                said(
+                    "resumed after its undo, {run} ended with {exit}; effects and intents were {before}, and are "
+                    "{after}",
+                    run=run,
+                    exit=resumed.exit,
+                    before=str(before),
+                    after=str(after),
+                )
+            )
+        return f"the undo ended with {ended.exit}, resume with {resumed.exit}"
+
+    async def _undo(self, run: str, kills: Sequence[float], faults: str) -> Running:
+        """Take a run back to its end, with SIGKILL at shares of its rows; the last processes have no faults."""
+        await self._billing.set_faults(faults)
+        before, left, tries = self._observer.view().done, list(kills), 0
+        while True:
+            ended = await self._undo_process(run, left, before)
+            view = self._observer.view()
+            if tries == _UNDO_TRIES:
+                break
+            if ended.exit in _AT_ITS_END and view.run != run and not view.open:
+                break
+            if tries == _UNDO_TRIES // 2:
+                await self._billing.clear_faults()
+            elif tries > _UNDO_TRIES // 2 and ended.exit == ExitCode.REFUSED:
+                # The billing is well: an undo that is refused now is refused for good.
+                break
+            tries += 1
+        await self._billing.clear_faults()
+        await self._billing.wait_for_stacks()
+        return ended
+
+    async def _undo_process(self, run: str, kills: list[float], before: int) -> Running:
+        """Run one process of an undo to its end, or to the next of the kills, which is taken from the list."""
+        name, plan = self._observer.view().run, self._load.plan
+        if name in {None, run}:
+            trial = plan.own or TRIALS.get(plan.job)
+            way: tuple[str, ...] = ()
+            if trial is not None and trial.model == OPERATIONS and trial.once:
+                # Otherwise an accountant gets a list of operations.
+                way = ("--set", "way=opposite")
+            elif not self._observer.touched:
+                # Nobody else is at work: what it found after a kill is its own as well.
+                way = ("--set", "unproven=take")
+            running = await self._load.start("undo", run, *way, *self._load.pacing)
+        else:
+            running = await self._load.start("resume", str(name), "--skip-bad", *self._load.pacing)
+        while kills and running.alive:
+            view = self._observer.view()
+            done = view.done - before
+            if done > kills[0] * (done + view.open) and view.open:
+                running.signal(signal.SIGKILL)
+                self._note(Act.KILL, view, "of the undo")
+                kills.pop(0)
+                break
+            await anyio.sleep(self._observer.pause)
+        return self._checked(await running.wait())

@@ -7,7 +7,7 @@ each good row is drawn with it, so nothing of the program is asked what it would
 import csv
 import hashlib
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from ipaddress import IPv4Address
@@ -102,7 +102,7 @@ class RequestedImport:
         return found
 
 
-def step_key(number: str, step: Step, detail: object = "") -> str:
+def step_key(number: str, step: str, detail: object = "") -> str:
     """The key of a step in the journal."""
     return row_key((number, step, str(detail)))
 
@@ -137,16 +137,21 @@ def write_table(folder: Path, rows: Iterator[DrawnRow]) -> Iterator[DrawnRow]:
             yield row
 
 
-def refusals_of(faults: str) -> tuple[str, ...]:
-    """The texts with which a billing refuses rows under the mock's fault plan, TOML."""
+def requested_import(rows: Sequence[DrawnRow], last: int, content: Mapping[str, str], faults: str) -> RequestedImport:
+    """What an import of these rows is judged by, under the mock's fault plan, TOML."""
+    subscribers = tuple(row.wanted for row in rows if row.wanted is not None)
+    levels = {one.folder[:depth] for one in subscribers for depth in range(1, len(one.folder) + 1)}
+    # Those that a new billing does not have.
+    new = (level for level in levels if not any(there[: len(level)] == level for there in _THERE))
     found = tomllib.loads(faults).get("fault", ())
-    return tuple(fault["text"] for fault in found if "text" in fault)
-
-
-def new_folders(folder: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The folders on the way to this one that a new billing does not have."""
-    levels = (folder[:depth] for depth in range(1, len(folder) + 1))
-    return [level for level in levels if not any(there[: len(level)] == level for there in _THERE)]
+    return RequestedImport(
+        subscribers=subscribers,
+        folders=frozenset(map(folder_key, new)),
+        faulty=len(rows) - len(subscribers),
+        last=last,
+        content=content,
+        refusals=tuple(fault["text"] for fault in found if "text" in fault),
+    )
 
 
 def stored_subscriber(row: DrawnRow) -> dict[str, str | int | None]:
@@ -319,22 +324,16 @@ _FAULTS: Final[tuple[_Faulty, ...]] = (
 
 
 def _write_dictionary(path: Path) -> None:
+    ids: dict[str, Iterable[int]] = {"tariff": TARIFFS, "operator": OPERATORS, "service": _SERVICES}
+    ids |= {"pool": (POOL,), "administrator": (MANAGER,)}
+    rows = [(kind, f"{_OLD}{key}", str(key), "", "yes") for kind, keys in ids.items() for key in keys]
+    rows += [("attribute", f"{_OLD}{name}", str(key), "", "yes") for key, name in ATTRIBUTES.items()]
+    for name, folder in _FOLDERS.items():
+        there = _THERE.get(folder)
+        rows.append(
+            ("folder", name, "new" if there is None else str(there), "" if there else "/".join(folder), "yes")
+        )
     with path.open("w", encoding="utf-8-sig", newline="") as stream:
         sheet = csv.writer(stream, delimiter=";")
         sheet.writerow(("kind", "name", "id", "name_here", "checked"))
-        sheet.writerows(_entries())
-
-
-def _entries() -> Iterator[tuple[str, str, str, str, str]]:
-    for kind, keys in (
-        ("tariff", TARIFFS),
-        ("operator", OPERATORS),
-        ("pool", (POOL,)),
-        ("service", _SERVICES),
-        ("administrator", (MANAGER,)),
-    ):
-        yield from ((kind, f"{_OLD}{key}", str(key), "", "yes") for key in keys)
-    yield from (("attribute", f"{_OLD}{name}", str(key), "", "yes") for key, name in ATTRIBUTES.items())
-    for name, folder in _FOLDERS.items():
-        there = _THERE.get(folder)
-        yield ("folder", name, "new" if there is None else str(there), "" if there else "/".join(folder), "yes")
+        sheet.writerows(rows)

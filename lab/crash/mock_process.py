@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from signal import SIGTERM, Signals
 from socket import SO_REUSEADDR, SOL_SOCKET, socket
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import anyio
@@ -16,23 +16,19 @@ import msgspec
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
-from lab.crash.errors import MockNotStarted
-from lab.crash.experiment_plan import ExperimentPlan
+from lab.crash.errors import LabStopped
 from lab.crash.loops import loops
+from lab.crash.plan import ExperimentPlan
 from lab.crash.program import send_signal, start
-from lab.crash.proxy import Proxy
+from lab.crash.proxy import HOST, Proxy
 from lab.crash.stranger import Statement
 from texts.said import said
 
 BILLING: Final = "billing.fdb"
 OTHER_BILLING: Final = "other-billing.fdb"
 PLAN: Final = "faults.toml"
-_HOST: Final = "127.0.0.1"
 _PORTS: Final = range(20_000, 32_000)
 """Below the ports of outgoing connections, which could take a port while the server is down."""
-_PATIENCE: Final = 30.0
-"""Loops."""
-_POLL: Final = 0.1
 
 
 class MockProcess:
@@ -43,16 +39,16 @@ class MockProcess:
 
     def __init__(self, folder: Path, plan: ExperimentPlan, environment: Mapping[str, str]) -> None:
         self.database = folder / BILLING
+        self.licence = plan.licence
         self._injected: Counter[str] = Counter()
         self._folder = folder
-        self._plan = plan
         self._environment = environment
         self._process: Process | None = None
         self._counted: Counter[str] = Counter()
         port, control, before = free_ports(3)
         self._proxy = None if plan.proxy is None else Proxy(before, port, plan.proxy)
-        self.url = f"http://{_HOST}:{port if self._proxy is None else self._proxy.port}"
-        self._control = f"http://{_HOST}:{control}"
+        self.url = f"http://{HOST}:{port if self._proxy is None else self._proxy.port}"
+        self._control = f"http://{HOST}:{control}"
         traits = plan.traits
         self._arguments = ["mock", "serve", BILLING, "--port", str(port), "--control-port", str(control)]
         self._arguments += ["--latency-ms", str(traits.latency_ms), "--slots", str(traits.slots), "--fault", PLAN]
@@ -60,7 +56,6 @@ class MockProcess:
             self._arguments += ["--stack-rate", str(traits.stack_rate)]
         for quirk in plan.quirks:
             self._arguments += ["--quirk", quirk]
-        self.licence = plan.licence
         (folder / PLAN).write_text(plan.faults, encoding="utf-8")
 
     @property
@@ -73,26 +68,26 @@ class MockProcess:
         return nullcontext() if self._proxy is None else self._proxy.serving()
 
     async def start(self) -> None:
-        """Start it and wait until it serves. Raises `MockNotStarted` when it does not."""
+        """Start it and wait until it serves. Raises `LabStopped` when it does not."""
         self._counted.clear()
-        with (self._folder / "billing.log").open("ab") as log:
-            licence = () if self.licence is None else ("--licence", str(self.licence))
-            self._process = await start(
-                (*self._arguments, *licence), self._folder, self._environment, stdout=subprocess.PIPE, stderr=log
-            )
+        errors = self._folder / "billing.log"
+        licence = () if self.licence is None else ("--licence", str(self.licence))
+        with errors.open("ab") as log:
+            words = (*self._arguments, *licence)
+            self._process = await start(words, self._folder, self._environment, stdout=subprocess.PIPE, stderr=log)
         if self._process.stdout is None:
             raise RuntimeError("a process was started without its stdout")
         output = ""
-        with anyio.move_on_after(loops(_PATIENCE)):
+        with anyio.move_on_after(loops(30.0)):
             async for part in TextReceiveStream(self._process.stdout):
                 output += part
                 if "control:" in output and output.endswith("\n"):
                     return
         await self.end(Signals.SIGKILL)
-        why = (self._folder / "billing.log").read_text(encoding="utf-8", errors="replace").strip()
-        if not (why or output):
-            raise MockNotStarted(said("the mock billing did not start, and says nothing"))
-        raise MockNotStarted("the mock billing did not start: {why}", why=why or output)
+        why = errors.read_text(encoding="utf-8", errors="replace").strip() or output
+        if not why:
+            raise LabStopped(said("the mock billing did not start, and says nothing"))
+        raise LabStopped("the mock billing did not start: {why}", why=why)
 
     async def end(self, number: Signals = SIGTERM) -> None:
         """End it by a signal, and count its injected faults."""
@@ -108,10 +103,9 @@ class MockProcess:
 
     async def clear_faults(self) -> None:
         """Remove all faults, also from the proxy."""
-        await self._count()
         if self._proxy is not None:
-            self._proxy.calm()
-        await self._ask("PUT", "/faults")
+            self._proxy.is_calm = True
+        await self.set_faults("")
 
     async def set_faults(self, plan: str) -> None:
         """Give it another fault plan; the proxy goes on as it is."""
@@ -125,29 +119,24 @@ class MockProcess:
         await self._ask("PUT", "/state", '{"licence": null}')
 
     async def let_in(self, statements: Sequence[Statement]) -> None:
-        """Let a stranger carry out statements on its tables. Raises `MockNotStarted` where that fails."""
+        """Let a stranger carry out statements on its tables. Raises `LabStopped` where that fails."""
         words = (str(self.database), msgspec.json.encode(statements).decode())
         with (self._folder / "stranger.log").open("ab") as log:
             process = await start(
                 words, self._folder, self._environment, program=("-m", "lab.crash.stranger"), stdout=log, stderr=log
             )
         if await process.wait():
-            raise MockNotStarted("a stranger has failed, see {file}", file="stranger.log")
+            raise LabStopped("a stranger has failed, see {file}", file="stranger.log")
 
     async def effects(self) -> int:
         """The number of effects in its ledger."""
-        totals = (await self._ask("GET", "/ledger?limit=1")).get("totals")
-        return sum(total["effects"] for total in totals) if isinstance(totals, list) else 0
+        return sum(total["effects"] for total in (await self._ask("GET", "/ledger?limit=1")).get("totals", ()))
 
     async def wait_for_stacks(self) -> None:
         """Wait until its stacks are empty. Raises `TimeoutError` when that takes too long."""
-        with anyio.fail_after(loops(_PATIENCE)):
-            while True:
-                state = await self._ask("GET", "/state")
-                stack = state.get("stack")
-                if not isinstance(stack, dict) or not any(stack.values()):
-                    return
-                await anyio.sleep(_POLL)
+        with anyio.fail_after(loops(30.0)):
+            while any(((await self._ask("GET", "/state")).get("stack") or {}).values()):  # noqa: ASYNC110 - it gives no event
+                await anyio.sleep(0.1)
 
     async def _count(self) -> None:
         """Add the faults injected since the last count; those of a killed process are lost."""
@@ -156,17 +145,17 @@ class MockProcess:
         except (aiohttp.ClientError, TimeoutError):
             return
         # They count from its start, and may be given repeatedly.
-        if isinstance(injected := report.get("injected"), dict):
-            self._injected += Counter(injected) - self._counted
-            self._counted = Counter(injected)
+        injected = Counter(report.get("injected", {}))
+        self._injected += injected - self._counted
+        self._counted = injected
 
-    async def _ask(self, method: str, path: str, body: str = "") -> Mapping[str, object]:
+    async def _ask(self, method: str, path: str, body: str = "") -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=5.0)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.request(method, self._control + path, data=body.encode()) as response,
         ):
-            found: Mapping[str, object] = await response.json()
+            found: dict[str, Any] = await response.json()
             return found
 
 
@@ -179,7 +168,7 @@ def free_ports(number: int) -> list[int]:
         with socket() as probe:
             probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
             try:
-                probe.bind((_HOST, port))
+                probe.bind((HOST, port))
             except OSError:
                 continue
         if port not in found:

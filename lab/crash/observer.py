@@ -1,16 +1,20 @@
-"""The observer of an experiment's journal while the load works on it.
+"""The journal of an experiment: its observer while the load works on it, and what is done to its files.
 
 Each look opens the file anew for reading: a permanent connection would keep the write-ahead log alive, and a killed
 process would never leave one to recover.
 """
 
+import os
+import shutil
 import sqlite3
 import time
 from collections import Counter
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from checkpoints.journal_file import is_locked
 from checkpoints.sqlite_store import prepare
@@ -19,8 +23,8 @@ from lab.crash.trials import sql
 
 POLL: Final = 0.005
 """Seconds between two looks at the journal, the only way to see the progress from outside."""
-_LOOKS_A_PAUSE: Final = 25
-_LATE_ROWS: Final = 200
+_COMPANIONS: Final = ("-wal", "-shm")
+"""Files that SQLite keeps beside a database, with the name by which it was opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,6 @@ class JournalView:
     def open(self) -> int:
         """The number of items that the run still has work with."""
         return sum(self.counts[state] for state in states_where(open=True))
-
-    @property
-    def in_flight(self) -> int:
-        """The number of items that are being sent."""
-        return self.counts[State.SENDING]
 
 
 class Observer:
@@ -73,17 +72,16 @@ class Observer:
     def view(self) -> JournalView:
         """The current progress of the load."""
         began = time.perf_counter()
-        with suppress(sqlite3.Error), closing(self._open()) as journal:
+        with suppress(sqlite3.Error), closing(_open(self.path)) as journal:
             name = journal.execute(sql("run_name").text).fetchone()
             counts = Counter(dict(journal.execute(sql("counts").text).fetchall()))
-            self.pause = max(POLL, _LOOKS_A_PAUSE * (time.perf_counter() - began))
+            self.pause = max(POLL, 25 * (time.perf_counter() - began))
             return JournalView(name[0] if name else None, counts)
         return JournalView(None, Counter())
 
     def steps(self) -> Counter[tuple[str, str]]:
         """How often items changed from one state to another, in the whole experiment."""
-        with closing(self._open()) as journal:
-            return Counter({(source, target): n for source, target, n in journal.execute(sql("steps").text)})
+        return Counter({(source, target): n for source, target, n in _rows(self.path, "steps")})
 
     def claims(self) -> int | None:
         """The number of intents to send in the whole experiment; None when it cannot be read now."""
@@ -93,26 +91,18 @@ class Observer:
 
     def not_sent(self, run: str) -> list[str]:
         """The keys of rows that no process has tried to send, the last ones first."""
-        with closing(self._open()) as journal:
-            return [key for (key,) in journal.execute(sql("not_sent").text, {"run": run, "rows": _LATE_ROWS})]
+        return [key for (key,) in _rows(self.path, "not_sent", run=run, rows=200)]
 
-    def left(self, run: str) -> list[tuple[str, State]]:
-        """The keys and states of rows that are not at their end."""
-        with closing(self._open()) as journal:
-            rows = [(key, State(state)) for key, state in journal.execute(sql("states").text, {"run": run})]
-        return [(key, state) for key, state in rows if not state.settled]
-
-    def being_sent(self, run: str) -> frozenset[str]:
-        """The keys of rows that are being sent."""
-        with closing(self._open()) as journal:
-            return frozenset(key for (key,) in journal.execute(sql("being_sent").text, {"run": run}))
+    def states(self, run: str) -> dict[str, State]:
+        """The states of all rows, by their keys."""
+        return {key: State(state) for key, state in _rows(self.path, "states", run=run)}
 
     def is_held(self, run: str, process: int) -> bool:
         """Whether the process holds the run's lock."""
-        run_id, holder = 0, None
-        with suppress(sqlite3.Error), closing(self._open()) as journal:
-            run_id, holder = journal.execute(sql("holder").text, {"run": run}).fetchone()
-        return holder == process and is_locked(self.path, run_id)
+        with suppress(sqlite3.Error):
+            ((run_id, holder),) = _rows(self.path, "holder", run=run)
+            return bool(holder == process and is_locked(self.path, run_id))
+        return False
 
     def is_writable(self) -> bool:
         """Whether no process, running or frozen, is in the middle of a write."""
@@ -125,5 +115,106 @@ class Observer:
             return True
         return False
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5.0)
+    # ---- its files ----
+
+    def back_up(self) -> Path:
+        """Copy the journal during writes, as `sqlite3 .backup` does: a consistent snapshot."""
+        copy = self.path.with_name(f"copy-{self.path.name}")
+        copy.unlink(missing_ok=True)
+        with closing(_open(self.path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        return copy
+
+    def put_back(self, copy: Path) -> None:
+        """Replace the journal, which no process has open, by a copy that does not know of what was sent since."""
+        known, sent = (dict(_rows(path, "attempts")) for path in (copy, self.path))
+        self.forgotten |= {key for key, attempts in sent.items() if attempts > known.get(key, 0)}
+        for companion in _COMPANIONS:
+            self.path.with_name(self.path.name + companion).unlink(missing_ok=True)
+        copy.replace(self.path)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5.0)
+
+
+def _rows(path: Path, name: str, **values: str | int) -> list[Any]:
+    with closing(_open(path)) as journal:
+        return journal.execute(sql(name).text, values).fetchall()
+
+
+class Alias(StrEnum):
+    """A second way to the same journal past its lock."""
+
+    SYMBOLIC_LINK = "symbolic-link"
+    HARD_LINK = "hard-link"
+    NO_LOCK_FILES = "no-lock-files"
+    """The journal's own name, with its lock files removed."""
+
+
+class Machine(StrEnum):
+    """Where another journal is used while the load sends."""
+
+    THIS = "this-machine"
+    """It must be refused."""
+    OTHER = "other-machine"
+    """Nothing but the billing shows the two to each other."""
+
+
+class Elsewhere(StrEnum):
+    """What happens to the journal when the same input is entered without it."""
+
+    OTHER_FOLDER = "other-folder"
+    """The journal stays; another folder's journal is named."""
+    LOST = "lost"
+    """The journal is moved aside."""
+    EMPTY = "empty"
+    """The journal is moved aside and replaced by an empty file."""
+
+
+@contextmanager
+def aliased(journal: Path, alias: Alias) -> Iterator[Path]:
+    """Another way to a journal, while the context lasts."""
+    if alias is Alias.NO_LOCK_FILES:
+        for lock in journal.parent.glob(f"{journal.name}*.lock"):
+            lock.unlink()
+        yield journal
+        return
+    link = journal.with_name(f"alias-{journal.name}")
+    if alias is Alias.SYMBOLIC_LINK:
+        link.symlink_to(journal)
+    else:
+        os.link(journal, link)
+    try:
+        yield link
+    finally:
+        for path in (link, *(link.with_name(link.name + companion) for companion in _COMPANIONS)):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def set_aside(journal: Path, elsewhere: Elsewhere) -> Iterator[Path]:
+    """The journal that the same input is entered with instead, while the context lasts.
+
+    No process may work with a journal that is moved aside.
+    """
+    if elsewhere is Elsewhere.OTHER_FOLDER:
+        folder = journal.parent / "elsewhere"
+        folder.mkdir(exist_ok=True)
+        yield folder / journal.name
+        return
+    aside = journal.parent / "aside"
+    aside.mkdir(exist_ok=True)
+    names = (journal.name, *(journal.name + companion for companion in _COMPANIONS))
+    for name in names:
+        if (journal.parent / name).exists():
+            shutil.move(journal.parent / name, aside / name)
+    if elsewhere is Elsewhere.EMPTY:
+        journal.touch()
+    try:
+        yield journal
+    finally:
+        for name in names:
+            (journal.parent / name).unlink(missing_ok=True)
+            if (aside / name).exists():
+                shutil.move(aside / name, journal.parent / name)

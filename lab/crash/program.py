@@ -20,10 +20,8 @@ from anyio.abc import Process
 
 MODULE: Final = "cli"
 """The module of the program, for `python -m`."""
-
 JOURNAL: Final = "carbon-migrate.journal"
 """The journal's file name."""
-
 SETTINGS: Final = "CARBON_MIGRATE_"
 """The prefix of its environment variables."""
 API_URL: Final = "CARBON_MIGRATE_API_URL"
@@ -31,35 +29,25 @@ DATABASE: Final = "CARBON_MIGRATE_DATABASE"
 JOURNAL_FILE: Final = "CARBON_MIGRATE_JOURNAL"
 LANGUAGE: Final = "CARBON_MIGRATE_LANG"
 ENGLISH: Final = "en"
-"""The language of the messages that the lab looks for."""
-
-
+"""The language of the messages that the lab looks for, which are these."""
 SAYS_BUSY: Final = "another process works on this run"
 SAYS_TAKEN_OVER: Final = "taken over"
 SAYS_TWICE: Final = "entered twice"
+SAYS_PAUSED: Final = "is paused"
 SAYS_LICENCE: Final = "Превышена лицензия"
 """The billing's words for a licence that has no room, which stop a run."""
-SAYS_PAUSED: Final = "is paused"
-"""The part of the program's message about a paused run that the lab looks for."""
 
 
 class ExitCode(IntEnum):
-    """The exit codes of the program."""
+    """The exit codes of the program, as the command line has them."""
 
     DONE = 0
-    """All rows were accepted, or there was nothing to do."""
     REJECTED = 1
-    """Some rows were not entered."""
     REFUSED = 2
-    """Usage, settings or input refused: nothing was sent."""
     STOPPED = 3
-    """Stopped before the end; `resume` goes on."""
     UNDECIDED = 4
-    """Rows are left unknown, wait for a person, or cannot be read back."""
     FAULT = 70
-    """An internal error of the program."""
     INTERRUPTED = 130
-    """Interrupted by a signal; `resume` goes on."""
 
 
 @dataclass(frozen=True, slots=True)

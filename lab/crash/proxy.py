@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from socket import SO_LINGER, SOL_SOCKET
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from lab.mock.faults import chance
 
-_HOST: Final = "127.0.0.1"
+HOST: Final = "127.0.0.1"
 _LONGEST_HEAD: Final = 64 * 1024
 _PART: Final = 64 * 1024
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
@@ -42,7 +42,7 @@ async def _serving(
         # A task that is cancelled before its first step closes nothing itself.
         task.add_done_callback(lambda _: writer.close())
 
-    server = await asyncio.start_server(accept, _HOST, port, limit=_LONGEST_HEAD)
+    server = await asyncio.start_server(accept, HOST, port, limit=_LONGEST_HEAD)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -52,7 +52,7 @@ async def _serving(
         await asyncio.gather(*connections, return_exceptions=True)
 
 
-def reset(transport: asyncio.WriteTransport) -> None:
+def _reset(transport: asyncio.WriteTransport) -> None:
     """Reset a connection; a normal end would look like an answer that is cut off."""
     # One that has ended has no socket any more: uvloop says so with a ValueError.
     if (socket := transport.get_extra_info("socket")) is not None:
@@ -83,6 +83,34 @@ class ProxyFault(StrEnum):
     """HTTP 429 in its place."""
     WRONG_NOT_NOW = "wrong-503"
     """HTTP 503 with `Retry-After` in its place."""
+    RESET_BEFORE = "reset-before-effect"
+    UNAVAILABLE = "503"
+    """HTTP 503 in place of a request, which never arrives."""
+    RESET_AFTER = "reset-after-effect"
+    CRASH_AFTER = "500-after-effect"
+    """HTTP 500 in place of the answer."""
+    SILENCE = "effect-then-silence"
+    """No answer, and a reset if the client waits for long."""
+
+
+MISPLACED: Final = tuple(ProxyFault)[:5]
+"""What a load balancer does to requests and answers."""
+PLAIN: Final = tuple(ProxyFault)[-5:]
+"""What a network does in place of an answer; for billings that have no faults of their own."""
+WRONG: Final = MappingProxyType(
+    {
+        ProxyFault.WRONG_BAD_REQUEST: (400, "Bad Request", ""),
+        ProxyFault.WRONG_TOO_MANY: (429, "Too Many Requests", ""),
+        ProxyFault.WRONG_NOT_NOW: (503, "Service Unavailable", "Retry-After: 1\r\n"),
+    }
+)
+"""Faults in which the proxy speaks in the billing's place: the status, its phrase, and a header."""
+_SWALLOWING: Final = frozenset({ProxyFault.NEXT_SWALLOWED, ProxyFault.GATEWAY_TIMEOUT})
+"""Faults whose late answer replaces the next request's answer, however long it waits."""
+_LATE: Final = _SWALLOWING | {ProxyFault.ANSWER_TWICE}
+_Late: TypeAlias = tuple[bytes, ProxyFault | None]
+WRITES: Final = re.compile(rb"method\d+=(?:objects\.create|save|delete|add_payment|set_password)\b")
+_LENGTH: Final = re.compile(rb"(?im)^content-length:\s*(\d+)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,63 +127,7 @@ class Interference:
     delay: float = 0.1
 
 
-class Proxy:
-    """Listens on a port of 127.0.0.1, and passes requests on to the port `target`.
-
-    `done` counts the faults that happened, `calm` ends them. A second answer counts when it is sent: not where the
-    load has closed the connection before.
-    """
-
-    def __init__(self, port: int, target: int, interference: Interference) -> None:
-        self.port = port
-        self.done: Counter[str] = Counter()
-        self._target = target
-        self._interference = interference
-        self._calm = False
-        self._requests = 0
-
-    def calm(self) -> None:
-        """Stop all faults."""
-        self._calm = True
-
-    def draw(self, request: bytes) -> ProxyFault | None:
-        """The fault for the request that has just come, or None."""
-        plan = self._interference
-        if self._calm or (plan.model and f"/{plan.model}/".encode() not in request.partition(b"\r\n")[0]):
-            return None
-        self._requests += 1
-        for index, (fault, share) in enumerate(sorted(plan.shares.items())):
-            # A reading that is refused concerns no row, and ends the process.
-            if chance(plan.seed, index, self._requests) < share and (fault not in WRONG or _WRITES.search(request)):
-                return fault
-        return None
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Serve while the context lasts."""
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await _Connection(_End(reader, writer), self._target, self, self._interference.delay).serve()
-
-        async with _serving(self.port, serve):
-            yield
-
-
-_SWALLOWING: Final = frozenset({ProxyFault.NEXT_SWALLOWED, ProxyFault.GATEWAY_TIMEOUT})
-"""Faults whose late answer replaces the next request's answer, however long it waits."""
-WRONG: Final = MappingProxyType(
-    {
-        ProxyFault.WRONG_BAD_REQUEST: (400, "Bad Request", ""),
-        ProxyFault.WRONG_TOO_MANY: (429, "Too Many Requests", ""),
-        ProxyFault.WRONG_NOT_NOW: (503, "Service Unavailable", "Retry-After: 1\r\n"),
-    }
-)
-"""Faults in which the proxy speaks in the billing's place: the status, its phrase, and a header."""
-_WRITES: Final = re.compile(rb"method\d+=(?:objects\.create|save|delete|add_payment|set_password)\b")
-_LENGTH: Final = re.compile(rb"(?im)^content-length:\s*(\d+)\s*$")
-
-
-class _Broken(Exception):
+class Broken(Exception):
     """Raised when the other end has gone: `reset`, or closed normally."""
 
     def __init__(self, *, reset: bool) -> None:
@@ -163,40 +135,39 @@ class _Broken(Exception):
         self.reset = reset
 
 
-class _End:
+class End:
     """One end of a connection that carries whole messages."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
+        self.reader = reader
         self._writer = writer
 
     @property
     def is_over(self) -> bool:
         """Whether the other side has closed it."""
-        return self._reader.at_eof() or self._reader.exception() is not None or self._writer.is_closing()
+        return self.reader.at_eof() or self.reader.exception() is not None or self._writer.is_closing()
 
-    async def receive(self, copy: "_End | None" = None) -> tuple[bytes, bytes]:
-        """Head and body of the next message; each part is sent to `copy` as it comes. Raises `_Broken`."""
+    async def receive(self, copy: "End | None" = None) -> bytes:
+        """The next message; each part is sent to `copy` as it comes. Raises `Broken`."""
         try:
-            head = await self._reader.readuntil(b"\r\n\r\n")
+            message = await self.reader.readuntil(b"\r\n\r\n")
             if copy is not None:
-                copy.send(head)
-            found = _LENGTH.search(head)
+                copy.send(message)
+            found = _LENGTH.search(message)
             left = int(found[1]) if found else 0
-            body = b""
             while left:
-                part = await self._reader.read(min(left, _PART))
+                part = await self.reader.read(min(left, _PART))
                 if not part:
-                    raise _Broken(reset=False)
+                    raise Broken(reset=False)
                 if copy is not None:
                     copy.send(part)
-                body += part
+                message += part
                 left -= len(part)
         except asyncio.IncompleteReadError as error:
-            raise _Broken(reset=False) from error
+            raise Broken(reset=False) from error
         except OSError as error:
-            raise _Broken(reset=True) from error
-        return head, body
+            raise Broken(reset=True) from error
+        return message
 
     def send(self, message: bytes) -> None:
         """Send a message, unless the other side has gone."""
@@ -206,114 +177,136 @@ class _End:
     def close(self, *, with_reset: bool = False) -> None:
         """Close it normally, or with a reset."""
         if with_reset:
-            reset(self._writer.transport)
+            _reset(self._writer.transport)
         self._writer.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Late:
-    """An answer that waits for the next request, and its fault."""
+class Proxy:
+    """Listens on a port of 127.0.0.1, and passes requests on to the port `target`.
 
-    answer: bytes
-    by: ProxyFault | None
+    `done` counts the faults that happened, `is_calm` ends them. A second answer counts when it is sent: not where the
+    load has closed the connection before.
+    """
 
+    silence = 0.0
+    """Seconds that a client may wait for no answer."""
 
-_NOTHING_LATE: Final = _Late(b"", None)
-
-
-class _Connection:
-    """One connection of the load, and its connection to the billing."""
-
-    def __init__(self, client: _End, target: int, proxy: Proxy, delay: float) -> None:
-        self._client = client
+    def __init__(self, port: int, target: int, interference: Interference) -> None:
+        self.port = port
+        self.done: Counter[str] = Counter()
+        self.is_calm = False
         self._target = target
-        self._proxy = proxy
-        self._delay = delay
-        self._billing: _End | None = None
-        self._late = _NOTHING_LATE
+        self._interference = interference
+        self._requests = 0
 
-    async def serve(self) -> None:
+    def draw(self, request: bytes) -> ProxyFault | None:
+        """The fault for the request that has just come, or None."""
+        plan = self._interference
+        if self.is_calm or (plan.model and f"/{plan.model}/".encode() not in request.partition(b"\r\n")[0]):
+            return None
+        self._requests += 1
+        for index, (fault, share) in enumerate(sorted(plan.shares.items())):
+            # A reading that is refused concerns no row, and ends the process.
+            if chance(plan.seed, index, self._requests) < share and (fault not in WRONG or WRITES.search(request)):
+                return fault
+        return None
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve while the context lasts."""
+        async with _serving(self.port, self._serve) as self.port:
+            yield
+
+    async def connect(self) -> End:
+        """A connection to the billing. Raises OSError where it is down."""
+        return End(*await asyncio.open_connection(HOST, self._target, limit=_LONGEST_HEAD))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on requests one after the other, until one of the ends has gone."""
+        client, behind = End(reader, writer), None
+        # An answer that waits for the next request, and its fault.
+        late: _Late | None = None
         try:
             while True:
-                request = await self._next_request()
-                fault = self._proxy.draw(request)
-                if self._send_late() not in _SWALLOWING:
-                    await self._pass_on(request, fault)
-        except _Broken as broken:
-            self._client.close(with_reset=broken.reset)
+                asked = asyncio.ensure_future(client.receive())
+                try:
+                    if late is not None and late[1] not in _SWALLOWING:
+                        await asyncio.wait((asked,), timeout=self._interference.delay)
+                        if not asked.done():
+                            self._send_late(client, late)
+                            late = None
+                    request = await asked
+                finally:
+                    asked.cancel()
+                fault, swallows = self.draw(request), late is not None and late[1] in _SWALLOWING
+                self._send_late(client, late)
+                late = None
+                if swallows:
+                    continue
+                if fault is ProxyFault.REQUEST_HELD:
+                    await asyncio.sleep(self._interference.delay)
+                if (behind := await self._connected(behind)) is None:
+                    client.send(page(502, "Bad Gateway"))
+                    continue
+                answer = await self.pass_on(request, fault, client, behind)
+                late = (answer, fault) if fault in _LATE else None
+        except Broken as broken:
+            client.close(with_reset=broken.reset)
         finally:
-            self._client.close()
-            if self._billing is not None:
-                self._billing.close()
+            client.close()
+            if behind is not None:
+                behind.close()
 
-    async def _next_request(self) -> bytes:
-        """The next request of the load. A late answer waits for it, up to a limit."""
-        asked = asyncio.ensure_future(self._client.receive())
-        try:
-            if self._late.by is not None and self._late.by not in _SWALLOWING:
-                await asyncio.wait((asked,), timeout=self._delay)
-                if not asked.done():
-                    self._send_late()
-            head, body = await asked
-        finally:
-            asked.cancel()
-        return head + body
+    def _send_late(self, client: End, late: _Late | None) -> None:
+        if late is not None:
+            client.send(late[0])
+            if late[1] is not ProxyFault.GATEWAY_TIMEOUT:
+                self.done[str(late[1])] += 1
 
-    def _send_late(self) -> ProxyFault | None:
-        """Send the late answer, if there is one; returns its fault."""
-        late, self._late = self._late, _NOTHING_LATE
-        if late.by is not None:
-            self._client.send(late.answer)
-            if late.by is not ProxyFault.GATEWAY_TIMEOUT:
-                self._count(late.by)
-        return late.by
-
-    async def _pass_on(self, request: bytes, fault: ProxyFault | None) -> None:
-        if fault is ProxyFault.REQUEST_HELD:
-            self._count(fault)
-            await asyncio.sleep(self._delay)
-        billing = await self._connected()
-        if billing is None:
-            self._client.send(_page(502, "Bad Gateway"))
-            return
-        billing.send(request)
-        match fault:
-            case None | ProxyFault.REQUEST_HELD:
-                await billing.receive(copy=self._client)
-            case ProxyFault.ANSWER_HELD:
-                answer = b"".join(await billing.receive())
-                self._count(fault)
-                await asyncio.sleep(self._delay)
-                self._client.send(answer)
-            case ProxyFault.ANSWER_TWICE | ProxyFault.NEXT_SWALLOWED:
-                self._late = _Late(b"".join(await billing.receive(copy=self._client)), fault)
-            case ProxyFault.GATEWAY_TIMEOUT:
-                self._client.send(_page(504, "Gateway Time-out"))
-                self._count(fault)
-                self._late = _Late(b"".join(await billing.receive()), fault)
-            case _:
-                await billing.receive()
-                self._client.send(_page(*WRONG[fault]))
-                self._count(fault)
-
-    def _count(self, fault: ProxyFault) -> None:
-        self._proxy.done[fault] += 1
-
-    async def _connected(self) -> _End | None:
+    async def _connected(self, behind: End | None) -> End | None:
         """The connection to the billing, reopened if it was closed; None where the billing is down."""
-        if self._billing is not None and self._billing.is_over:
-            self._billing.close()
-            self._billing = None
-        if self._billing is None:
-            try:
-                self._billing = _End(*await asyncio.open_connection(_HOST, self._target, limit=_LONGEST_HEAD))
-            except OSError:
-                return None
-        return self._billing
+        if behind is not None and behind.is_over:
+            behind.close()
+            behind = None
+        try:
+            return behind or await self.connect()
+        except OSError:
+            return None
+
+    async def pass_on(self, request: bytes, fault: ProxyFault | None, client: End, behind: End) -> bytes:
+        """Let a request come to the billing, and its answer back, as far as the fault allows it; gives the answer."""
+        if fault is not None and fault not in _LATE - {ProxyFault.GATEWAY_TIMEOUT}:
+            self.done[str(fault)] += 1
+        match fault:
+            case ProxyFault.GATEWAY_TIMEOUT:
+                client.send(page(504, "Gateway Time-out"))
+            case ProxyFault.RESET_BEFORE:
+                raise Broken(reset=True)
+            case ProxyFault.UNAVAILABLE:
+                client.send(page(503, "Service Unavailable"))
+                return b""
+        behind.send(request)
+        is_copied = fault in {None, ProxyFault.REQUEST_HELD, ProxyFault.ANSWER_TWICE, ProxyFault.NEXT_SWALLOWED}
+        answer = await behind.receive(client if is_copied else None)
+        match fault:
+            case ProxyFault.ANSWER_HELD:
+                await asyncio.sleep(self._interference.delay)
+                client.send(answer)
+            case ProxyFault.CRASH_AFTER:
+                client.send(page(500, "Internal Server Error"))
+            case ProxyFault.RESET_AFTER:
+                raise Broken(reset=True)
+            case ProxyFault.SILENCE:
+                with suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(self.silence):
+                        await client.reader.read(1)
+                raise Broken(reset=True)
+            case ProxyFault() if fault in WRONG:
+                client.send(page(*WRONG[fault]))
+        return answer
 
 
-def _page(status: int, phrase: str, header: str = "") -> bytes:
+def page(status: int, phrase: str, header: str = "") -> bytes:
     """A page that the proxy generates itself; the connection stays open."""
     body = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
     head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n{header}\r\n"
@@ -344,7 +337,7 @@ class JournalWay:
         """Reset all connections, and each new one, until it is mended."""
         self._is_cut = True
         for end in tuple(self._ends):
-            reset(end.transport)
+            _reset(end.transport)
 
     def swallow(self) -> None:
         """Pass nothing on any more, and keep every connection; nor does a new one lead anywhere."""
@@ -362,7 +355,7 @@ class JournalWay:
             if self._is_cut:
                 return
             await self._open.wait()
-            from_server, to_server = await asyncio.open_connection(_HOST, self._target)
+            from_server, to_server = await asyncio.open_connection(HOST, self._target)
             ends.add(to_server)
             self._ends |= ends
             async with asyncio.TaskGroup() as both:
@@ -374,7 +367,7 @@ class JournalWay:
         finally:
             self._ends -= ends
             for end in ends:
-                reset(end.transport)
+                _reset(end.transport)
 
     async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -62,8 +62,7 @@ where a.is_folder = 0 and a.deleted = 0
 order by a.id
 
 -- ---- the trials ----
--- Blocks of rows give the item's key, the object's id in the ledger, and the input's cells; blocks of ends give the
--- key and the current value.
+-- Blocks of rows give the item's key, the object's id in the ledger, and the input's cells.
 
 -- name: subscribers
 select first :rows a.id, a.id, a.id from abonents a where a.is_folder = 0 and a.deleted = 0 order by a.id
@@ -91,16 +90,6 @@ where u.deleted = 0 and a.deleted = 0 order by u.id
 select first :rows u.login || '/http://lk.example.org/', u.id, u.login from users u join abonents a on a.id = u.abonent_id
 where u.deleted = 0 and a.deleted = 0 order by u.id
 
--- name: ip_pools
--- An account without an address has no address of its new pool.
-select u.id, cast(u.pull as varchar(20)) from users u where u.ip is not null
-
--- name: passwords
-select u.id, u.psw from users u
-
--- name: accounts_left
-select u.id, cast(u.deleted as varchar(20)) from users u
-
 -- name: other_operator
 select first :rows a.id, a.id, a.id, iif(a.operator_id = 3, 1444, 3) from abonents a
 where a.is_folder = 0 and a.deleted = 0 order by a.id
@@ -127,23 +116,12 @@ select first :rows s.id, s.id, s.id, 1444 from usluga s where s.id > 500000 orde
 -- name: connected
 select first :rows c.id, c.id, c.id from users_usluga c where c.deleted = 0 order by c.id
 
--- name: connected_left
-select c.id, cast(c.deleted as varchar(20)) from users_usluga c
-
 -- name: connected_by_both
 select first :rows c.abonent_id || '/' || c.usluga_id, c.id, c.abonent_id, c.usluga_id
 from users_usluga c where c.deleted = 0 order by c.id
 
 -- name: operations
 select first :rows o.op_id, o.op_id, o.op_id from finance_operations o order by o.op_id
-
--- name: to_connect
-select first :rows a.id || '/105', a.id, a.id, 105 from abonents a
-where a.is_folder = 0 and a.deleted = 0 order by a.id
-
--- name: to_describe
-select first :rows a.id || '/99', a.id, a.id, 99 from abonents a
-where a.is_folder = 0 and a.deleted = 0 order by a.id
 
 -- ---- imports ----
 -- What is live in each table: an import that is taken back leaves it as it was.
@@ -181,23 +159,13 @@ where r.name = :run and i.state = 'pending' and i.attempts = 0 order by i.number
 -- name: states
 select i.key, i.state from items i join runs r on r.run_id = i.run_id where r.name = :run
 
--- name: being_sent
-select i.key from items i join runs r on r.run_id = i.run_id where r.name = :run and i.state = 'sending'
-
--- name: subscribers_of_AdminAccounts
-select a.account_id, min(a.id) from abonents a where a.account_id is not null group by a.account_id
-
--- name: subscribers_of_Users
-select u.id, u.abonent_id from users u
-
--- name: subscribers_of_UsersUsluga
-select c.id, c.abonent_id from users_usluga c
-
--- name: subscribers_of_FinanceOperations
-select o.op_id, o.abonent_id from finance_operations o
-
--- name: subscribers_of_AbonentsBlockHistory
-select h.id, h.abonent_id from abonents_block_history h
+-- name: owners_of
+-- The subscriber of each object, by its model.
+select 'AdminAccounts', a.account_id, min(a.id) from abonents a where a.account_id is not null group by a.account_id
+union all select 'Users', u.id, u.abonent_id from users u
+union all select 'UsersUsluga', c.id, c.abonent_id from users_usluga c
+union all select 'FinanceOperations', o.op_id, o.abonent_id from finance_operations o
+union all select 'AbonentsBlockHistory', h.id, h.abonent_id from abonents_block_history h
 
 -- name: others
 -- Subscribers with accounts, of which the rows take the first ones.

@@ -5,7 +5,8 @@ changes the tables past the API, so the ledger has the effects of the load alone
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -24,7 +25,13 @@ MARK: Final = f"{NAME} [cm zzzzz/7]"
 """The same with the mark of a run that no journal here knows."""
 
 OPERATIONS: Final = "finance_operations"
+SUBSCRIBERS: Final = "abonents"
+STANDING: Final = frozenset(
+    f"stranger_creates_{table}" for table in (OPERATIONS, "users_usluga", SUBSCRIBERS, "users")
+)
+"""The statements that create what must stand in the end; nothing tells a stranger's attribute from others."""
 _PAID: Final = Decimal(50)
+_BALANCE: Final = {RECEIPT: "pays", ACT: "charges", OPENING_BALANCE: "sets"}
 
 
 class Deed(StrEnum):
@@ -50,6 +57,8 @@ CREATING: Final = frozenset({Deed.CREATES, Deed.ENTERS})
 """Deeds that need something that the row creates."""
 
 Value: TypeAlias = str | int | None
+Statement: TypeAlias = tuple[str, dict[str, Value]]
+"""A block of queries.sql, and its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +81,42 @@ class Victim:
     cells: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
 
-STANDING: Final = frozenset(
-    f"stranger_creates_{table}" for table in (OPERATIONS, "users_usluga", "abonents", "users")
-)
-"""The statements that create what must stand in the end; nothing tells a stranger's attribute from others."""
-
-Statement: TypeAlias = tuple[str, dict[str, Value]]
-"""A block of queries.sql, and its values."""
-
-
-def statements_of(deed: Deed, victim: Victim) -> Iterator[Statement]:
+def statements_of(deed: Deed, victim: Victim) -> Iterator[Statement]:  # noqa: C901 - a case a deed
     """The statements of a deed; none where it does not apply to the row."""
-    abonent, text = victim.subscriber, MARK if deed is Deed.ENTERS else NAME
-    if victim.creates == SUBSCRIBERS:
-        if deed is Deed.CREATES:
-            yield from _subscriber(victim)
-    elif abonent is not None:
-        match deed:
-            case Deed.CREATES | Deed.ENTERS:
-                yield from _created(victim, abonent, text)
-            case Deed.RENAMES:
-                yield "stranger_takes_number", {"abonent": abonent, "other": victim.other}
-                yield "stranger_renumbers", {"abonent": abonent}
-            case Deed.MERGES:
-                yield "stranger_merges", {"abonent": abonent, "other": victim.other}
-            case Deed.PAYS:
-                yield from _operation(abonent, RECEIPT, _PAID, text)
-            case Deed.CHARGES:
-                amount = victim.value if isinstance(victim.value, Decimal) else _PAID
-                yield from _operation(abonent, ACT, amount, text)
-            case Deed.DELETES if victim.table:
-                yield f"stranger_deletes_{victim.table}", {"object": victim.object}
+    abonent, text, value = victim.subscriber, MARK if deed is Deed.ENTERS else NAME, victim.value
+    if victim.creates == SUBSCRIBERS and deed is Deed.CREATES:
+        yield "stranger_creates_abonents", dict(victim.cells)
+        if victim.cells["login"]:
+            yield "stranger_creates_users", dict(victim.cells)
+    if abonent is None:
+        return
+    amount = value if isinstance(value, Decimal) else _PAID
+    of_two: dict[str, Value] = {"abonent": abonent, "other": victim.other}
+    match deed:
+        case Deed.CREATES | Deed.ENTERS if victim.creates == OPERATIONS:
+            yield from _operation(abonent, victim.kind, amount, text)
+        case Deed.CREATES | Deed.ENTERS if victim.creates:
+            values: dict[str, Value] = {"abonent": abonent, "kind": victim.kind, "value": str(value), "text": text}
+            yield f"stranger_creates_{victim.creates}", values
+        case Deed.RENAMES:
+            yield "stranger_takes_number", of_two
+            yield "stranger_renumbers", {"abonent": abonent}
+        case Deed.MERGES:
+            yield "stranger_merges", of_two
+        case Deed.PAYS:
+            yield from _operation(abonent, RECEIPT, _PAID, text)
+        case Deed.CHARGES:
+            yield from _operation(abonent, ACT, amount, text)
+        case Deed.DELETES if victim.table:
+            yield f"stranger_deletes_{victim.table}", {"object": victim.object}
+
+
+def _operation(abonent: int, kind: int, amount: Decimal, comment: str) -> Iterator[Statement]:
+    summa = int(amount * SCALE)
+    values: dict[str, Value] = {"abonent": abonent, "kind": kind, "value": summa, "text": comment}
+    yield f"stranger_creates_{OPERATIONS}", values
+    if kind in _BALANCE:
+        yield f"stranger_{_BALANCE[kind]}", {"abonent": abonent, "value": summa}
 
 
 def must_not_be_sent(deed: Deed, victim: Victim, *, by_number: bool) -> bool:
@@ -115,51 +129,14 @@ def must_not_be_sent(deed: Deed, victim: Victim, *, by_number: bool) -> bool:
     return sets and deed in {Deed.MERGES, Deed.PAYS, Deed.CHARGES}
 
 
-SUBSCRIBERS: Final = "abonents"
-
-
-def _created(victim: Victim, abonent: int, comment: str) -> Iterator[Statement]:
-    value = victim.value
-    if victim.creates == OPERATIONS and isinstance(value, Decimal):
-        yield from _operation(abonent, victim.kind, value, comment)
-    elif victim.creates:
-        yield (
-            f"stranger_creates_{victim.creates}",
-            {"abonent": abonent, "kind": victim.kind, "value": str(value), "text": comment},
-        )
-
-
-def _operation(abonent: int, kind: int, amount: Decimal, comment: str) -> Iterator[Statement]:
-    summa = int(amount * SCALE)
-    yield (
-        f"stranger_creates_{OPERATIONS}",
-        {"abonent": abonent, "kind": kind, "value": summa, "text": comment},
-    )
-    if kind in _BALANCE:
-        yield f"stranger_{_BALANCE[kind]}", {"abonent": abonent, "value": summa}
-
-
-_BALANCE: Final = {RECEIPT: "pays", ACT: "charges", OPENING_BALANCE: "sets"}
-
-
-def _subscriber(victim: Victim) -> Iterator[Statement]:
-    yield "stranger_creates_abonents", dict(victim.cells)
-    if victim.cells["login"]:
-        yield "stranger_creates_users", dict(victim.cells)
-
-
-def carry_out(billing: str, statements: Sequence[Statement]) -> None:
-    """Carry out all statements in one transaction."""
-    connection = attach(Dsn(billing))
-    try:
+def change(billing: str, statements: Iterable[Statement]) -> None:
+    """Carry out statements on a billing's tables, in one transaction."""
+    with closing(attach(Dsn(billing))) as connection:
         cursor = connection.cursor()
-        for name, values in statements:
-            text, ordered = sql_block("queries", name, "lab.crash").bind(values)
-            cursor.execute(text, ordered)
+        for name, given in statements:
+            cursor.execute(*sql_block("queries", name, "lab.crash").bind(given))
         connection.commit()
-    finally:
-        connection.close()
 
 
 if __name__ == "__main__":
-    carry_out(sys.argv[1], msgspec.json.decode(sys.argv[2], type=list[Statement]))
+    change(sys.argv[1], msgspec.json.decode(sys.argv[2], type=list[Statement]))

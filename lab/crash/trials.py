@@ -1,12 +1,12 @@
 """Trials of the jobs that write: how the lab requests each job, and reads its effect in the billing.
 
-A `Trial` names the source of the rows, the wanted value of each, and the query for the billing's value in the end.
+A `Trial` names the source of the rows, the wanted value of each, and the field of the billing's value in the end.
 For a job that sets fields it is derived from the spec. Every other job that writes has its own trial here; a test
 checks that.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
@@ -18,11 +18,11 @@ from billing.database.sql_blocks import SqlStatement, sql_block
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import Template, chain_text
-from jobs.spec.parameters import Parameter, a_date, a_moment, an_id, roubles, row_key
+from jobs.spec.parameters import Parameter, a_date, a_moment, row_key
 from jobs.spec.spec import ChainKind, JobSpec, kind_of
 from lab.crash.errors import NoTrial
 from lab.mock.connection import MockConnection
-from lab.mock.facts import FACTS, MODELS, OPENING_BALANCE, RECEIPT, Field, MockModel, ValueType
+from lab.mock.facts import FACTS, MODELS, Field, MockModel, ValueType
 from lab.mock.lookups import select
 from lab.mock.people import EMPTY_POOLS, TARIFFS
 from lab.mock.values import Columns, Stored, stored, value_text
@@ -41,41 +41,34 @@ def wanted_fields(chain: Template, row: Mapping[str, str]) -> str:
     return " ".join(_text(fields[name], stored(fields[name].kind, value)) for name, value in put.arguments.items())
 
 
-def fields_now(chain: Template, billing: MockConnection) -> dict[str, str]:
-    """The current values in the billing, by the keys of rows."""
-    model = billing.models[chain.model]
-    find, put, *_ = chain.links
-    set_now = {_key(row, model.key.name): _fields(model, put.arguments, row) for row in _rows(billing, model)}
-    (first, *_) = names = ["pk" if name == model.key.name else name for name in find.arguments]
-    if names == ["pk"]:
-        return set_now
-    if first in model.reverse:
+def fields_now(trial: "Trial", billing: MockConnection) -> dict[str, object]:
+    """The values in the billing of the field that `ends` names, or of those that are set, by the keys of rows."""
+    model = billing.models[trial.model]
+
+    def rows(one: MockModel) -> list[Columns]:
+        found = billing.execute(*select(billing.models, one, {}))
+        return [dict(zip(one.fields, row, strict=True)) for row in found]
+
+    def key(row: Columns, *names: str) -> str:
+        return row_key(str(row[name]) for name in names)
+
+    pk, chain = model.key.name, trial.sets
+    if chain is None:
+        # An account without an address has no address of its new pool.
+        given = (row for row in rows(model) if trial.ends != "pull" or row["ip"] is not None)
+        return {key(row, pk): row[trial.ends] for row in given}
+
+    def now(row: Columns) -> str:
+        return " ".join(_text(model.fields[name], row[name]) for name in chain.links[1].arguments)
+
+    names = tuple(pk if name == "pk" else name for name in chain.links[0].arguments)
+    if names[0] in model.reverse:
         # Found through the object that points to it, as an account by its subscriber.
-        link = model.reverse[first]
+        link, set_now = model.reverse[names[0]], {key(row, pk): now(row) for row in rows(model)}
         other = billing.models[link.model]
-        pointing = {_key(row, other.key.name): _key(row, link.by) for row in _rows(billing, other)}
-        return {key: set_now[account] for key, account in pointing.items() if account in set_now}
-    live = (row for row in _rows(billing, model) if not row.get("deleted"))
-    return {_key(row, *names): _fields(model, put.arguments, row) for row in live}
-
-
-def money_field(chain: Template) -> str:
-    """The only field that the chain sets, where that is an amount of money; else ""."""
-    names = tuple(chain.links[1].arguments)
-    kinds = {MODELS[chain.model].fields[name].kind for name in names}
-    return names[0] if len(names) == 1 and kinds == {ValueType.MONEY} else ""
-
-
-def _rows(billing: MockConnection, model: MockModel) -> list[Columns]:
-    return [dict(zip(model.fields, row, strict=True)) for row in billing.execute(*select(billing.models, model, {}))]
-
-
-def _fields(model: MockModel, names: Mapping[str, object], row: Columns) -> str:
-    return " ".join(_text(model.fields[name], row[name]) for name in names)
-
-
-def _key(row: Columns, *names: str) -> str:
-    return row_key(str(row[name]) for name in names)
+        pointing = {key(row, other.key.name): key(row, link.by) for row in rows(other)}
+        return {one: set_now[account] for one, account in pointing.items() if account in set_now}
+    return {key(row, *names): now(row) for row in rows(model) if names == (pk,) or not row.get("deleted")}
 
 
 def _text(field: Field, value: Stored) -> str:
@@ -113,8 +106,8 @@ class Trial:
 
     `rows` names the block of queries.sql that gives key, object and first cells of each row. `drawn` are the cells
     after them, named in `header` as well. The wanted values of a row are the fields that the chain `sets`, or without
-    a chain its last cell. `ends` names the block with the final values by key; it is "" where the chain or the ledger
-    alone gives them.
+    a chain its last cell. `ends` names the field with the final values; it is "" where the chain or the ledger alone
+    gives them.
 
     `amount` is the ledger's field that holds money, `entered` one that holds text; `called` is the model of the call
     where it differs from that of the effect. `once` says that a second effect is a fault, `may_ask` that a row may be
@@ -167,11 +160,6 @@ class Trial:
             return wanted_fields(self.sets, {**self.values, **row})
         return self.constant or (row[self.enters] if self.enters else cells[-1])
 
-    @property
-    def arguments(self) -> list[str]:
-        """The arguments after the job's file."""
-        return [word for one in self.given for word in ("--set", one)]
-
 
 def sql(name: str) -> SqlStatement:
     """A block of queries.sql."""
@@ -185,24 +173,21 @@ def _amount(draw: Random) -> str:
     return f"{Decimal(draw.randrange(1, 300_000)) / 100:.2f}"
 
 
-def _pool(draw: Random) -> str:
-    return str(draw.choice(EMPTY_POOLS))
+def _choice(values: Iterable[object]) -> Cell:
+    several = tuple(map(str, values))
+    return lambda draw: draw.choice(several)
 
 
-def _tariff(draw: Random) -> str:
-    return str(draw.choice(tuple(TARIFFS)))
+def _constant_cell(value: str) -> Cell:
+    return lambda _: value
 
 
 def _word(draw: Random) -> str:
     return "".join(draw.choices("абвгдежзABCDEFGH0123456789-№", k=draw.randint(6, 20)))
 
 
-def _day(draw: Random, year: int = 2035) -> str:
-    return str(dt.date(year, 1, 1) + dt.timedelta(days=draw.randrange(365)))
-
-
-def _later(draw: Random) -> str:
-    return _day(draw, 2036)
+def _days(year: int) -> Cell:
+    return lambda draw: str(dt.date(year, 1, 1) + dt.timedelta(days=draw.randrange(365)))
 
 
 def _moment(draw: Random) -> str:
@@ -220,149 +205,49 @@ def _month(draw: Random) -> str:
     return f"{whole // 12:04}-{whole % 12 + 1:02}-01"
 
 
-# ---- jobs that set fields ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Objects:
-    """Objects of a model: the block that selects their rows, and the block that creates some where there are none."""
-
-    rows: str
-    arranged: str = ""
-
-
-OBJECTS: Final[Mapping[str, _Objects]] = {
-    "Abonents": _Objects("subscribers"),
-    "AdminAccounts": _Objects("accounts"),
-    "Users": _Objects("users"),
-    "UsersUsluga": _Objects("connected_by_both"),
-    "Usluga": _Objects("services", "more_services"),
-    "FinanceOperations": _Objects("operations"),
-    "AbonentsBlockHistory": _Objects("block_entries", "more_blocks"),
-}
-"""By model, in the order of the keys that its chain uses."""
-
-_BY_REFERENCE: Final[Mapping[str, Cell]] = {"Tarif": _tariff}
-_BY_CHECK: Final[Mapping[Callable[[str], str], Cell]] = {
-    roubles: _amount,
-    an_id: _pool,
-    a_date: _day,
-    a_moment: _moment,
-}
-"""Values to draw for a parameter, by its check; a word for any other one."""
-
-
+_day, _later = _days(2035), _days(2036)
+_pool, _tariff = _choice(EMPTY_POOLS), _choice(TARIFFS)
+SERVICE, ATTRIBUTE = "105", "99"
+_service, _attribute = _constant_cell(SERVICE), _constant_cell(ATTRIBUTE)
 CELLS: Final[Mapping[str, tuple[Cell, ...]]] = {
     "": (_amount, _pool, _day, _moment, _month, _word),
     "Tarif": (_tariff,),
+    "SnatPool": (_pool,),
 }
-"""Values to draw for a parameter of any check, by what it refers to: the first that it takes."""
-
-
-def trial_of_fields(job: JobSpec, *, rows: str = "", drawn: tuple[Cell, ...] | None = None) -> Trial:
-    """The trial of a job that sets fields, from its spec; `rows` and `drawn` replace the usual ones."""
-    chain, objects = job.template(), OBJECTS[job.model]
-    finding = {name for _, name in chain.links[0].places}
-    parameters = {one.name: one for one in job.parameters}
-    cells = tuple(_cell_of(parameters[name]) for name in chain.names if name not in finding)
-    return Trial(
-        job=job.name,
-        model=job.model,
-        rows=rows or objects.rows,
-        header=chain.names,
-        drawn=cells if drawn is None else drawn,
-        amount=money_field(chain),
-        arranged=objects.arranged,
-        identity=job.identity,
-        sets=chain,
-    )
-
-
-def _cell_of(parameter: Parameter) -> Cell:
-    return _BY_REFERENCE.get(parameter.refers_to) or _BY_CHECK.get(parameter.parse, _word)
-
-
-# ---- the jobs ---------------------------------------------------------------------------------------------------
-
-_CHAIN: Final = ('objects.get {"account_id_abonents": {abonent_id}}', 'set {"limit": "{amount}"}', "save")
-CALLED: Final = ("--model", "AdminAccounts", *(word for link in _CHAIN for word in ("--chain", link)))
-"""The flags of `call` in the lab."""
-
-_OWN: Final = (
-    Trial("balances", "FinanceOperations", "owners", ("abonent_id", "amount"), (_amount,), by=By.MARK, once=True,
-          amount="op_summa", kind=OPENING_BALANCE),
-    Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
-          once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
-    # An emptied address is issued anew, so the final value differs from the one set.
-    Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="ip_pools"),
-    # Rows with values of their own, which differ from the existing ones.
-    trial_of_fields(JOBS["operator"], rows="other_operator", drawn=()),
-    trial_of_fields(JOBS["tariff-now"], rows="other_tariff", drawn=()),
-    trial_of_fields(JOBS["service-operator"], drawn=()),
-    trial_of_fields(JOBS["recalculate"], drawn=(_month,)),
-    trial_of_fields(JOBS["voluntary-block"], drawn=(_day, _later)),
-    trial_of_fields(JOBS["block-history"], drawn=(_moment, _later_moment)),
-    Trial("connect-service", "UsersUsluga", "to_connect", ("abonent_id", "usluga"), by=By.MARK, once=True,
-          entered="usluga_id", given=("manager=33",)),
-    Trial("attribute", "AttributeValues", "to_describe", ("abonent_id", "attribute", "value"), (_word,),
-          by=By.SUBJECT, once=True, entered="attribute_value"),
-    Trial("delete-services", "UsersUsluga", "connected", ("id",), ends="connected_left", once=True,
-          entered="deleted", constant="1"),
-    Trial("delete-account", "Users", "users", ("user_id",), ends="accounts_left", once=True, entered="deleted",
-          constant="1"),
-    Trial("password", "Users", "users", ("user_id", "psw"), (_word,), ends="passwords", unreadable=True),
-    Trial("random-password", "Users", "users", ("user_id",), ends="passwords", unreadable=True,
-          given=("to=passwords.csv",), file="passwords.csv"),
-    Trial("password-recovery", "PasswordRecoveries", "logins", ("login",), by=By.SUBJECT, once=True, may_ask=True,
-          unreadable=True, entered="base_url", called="Users", given=("base_url=http://lk.example.org/",),
-          constant="http://lk.example.org/"),
-    trial_of_fields(call_kind({"model": "AdminAccounts", "chain": chain_text(_CHAIN)}), drawn=(_amount,)),
-)  # fmt: skip
-
-
-MARKED_PAYMENT: Final = Trial(
-    "payment", OPERATIONS, "owners", ("abonent_id", "amount"), (_amount,), by=By.MARK, once=True, amount="op_summa",
-    kind=RECEIPT,
-)  # fmt: skip
-"""Payments in the usual way, as operations with marks; `TRIALS` has those by `add_payment`."""
-
-
-def _trials() -> Iterator[Trial]:
-    own = {trial.job: trial for trial in _OWN}
-    for job in JOBS.values():
-        if job.name in own:
-            yield own[job.name]
-        elif job.writes and kind_of(job.template()) is ChainKind.SETS_FIELDS:
-            yield trial_of_fields(job)
-
-
-TRIALS: Final[Mapping[str, Trial]] = MappingProxyType({trial.job: trial for trial in _trials()})
-"""Trials by job. A job that sets fields needs none here."""
-
-
-# ---- trials of jobs of one's own, made of their declaration alone -------------------------------------------------
-# The lab has rows for jobs that set fields, enter operations, connect services, and delete services or accounts. Of
-# any other call nobody knows the effect, so nothing could be judged.
-
-
-_SERVICES: Final = "UsersUsluga"
+"""Values to draw for a parameter, by what it refers to: the first that it takes."""
+_BY_CHECK: Final[Mapping[Callable[[str], str], Cell]] = {a_date: _day, a_moment: _moment}
+"""Those of checks that take values of other sorts as well."""
 _SAMPLES: Final = 20
 """Values that a parameter must all take, before it is believed to take others of their sort."""
 
-_DELETED: Final = {_SERVICES: "delete-services", "Users": "delete-account"}
-"""By model, the built-in job whose trial tries a deletion by id."""
+
+# ---- trials made of a job's declaration alone ---------------------------------------------------------------------
+# The lab has rows for jobs that set fields, enter operations, connect services, and delete services or accounts. Of
+# any other call nobody knows the effect, so nothing could be judged.
+
+OBJECTS: Final[Mapping[str, tuple[str, str]]] = {
+    "Abonents": ("subscribers", ""),
+    "AdminAccounts": ("accounts", ""),
+    "Users": ("users", ""),
+    "UsersUsluga": ("connected_by_both", ""),
+    "Usluga": ("services", "more_services"),
+    "FinanceOperations": ("operations", ""),
+    "AbonentsBlockHistory": ("block_entries", "more_blocks"),
+}
+"""By model, the block that selects rows, and the block that creates some where a new billing has too few."""
+_SERVICES: Final = "UsersUsluga"
 
 
-def trial_of(job: JobSpec) -> Trial:
-    """The trial of a job of one's own. Raises `NoTrial` with the reason."""
+def trial_of(job: JobSpec, *, rows: str = "", drawn: tuple[Cell, ...] | None = None) -> Trial:
+    """The trial of a job; `rows` and `drawn` replace the usual ones. Raises `NoTrial` with the reason."""
     chain = job.template()
     match kind_of(chain):
         case ChainKind.SETS_FIELDS if job.model in OBJECTS:
-            return _of_fields(job, chain)
+            return _of_fields(job, chain, rows, drawn)
         case ChainKind.CREATES if job.model in {OPERATIONS, _SERVICES}:
             return _of_created(job, chain)
         case ChainKind.DELETES if job.model in _DELETED and tuple(chain.links[0].arguments) == ("id",):
-            return replace(TRIALS[_DELETED[job.model]], job=job.name, header=chain.names, identity=job.identity)
+            return replace(_DELETED[job.model], job=job.name, header=chain.names, identity=job.identity)
         case ChainKind.READS:
             raise NoTrial(said("it reads, and changes nothing that could be lost or entered twice"))
     raise NoTrial(
@@ -372,45 +257,55 @@ def trial_of(job: JobSpec) -> Trial:
     )
 
 
-def _of_fields(job: JobSpec, chain: Template) -> Trial:
-    if unknown := [name for name in chain.links[1].arguments if name not in MODELS[job.model].fields]:
+def _of_fields(job: JobSpec, chain: Template, rows: str, given: tuple[Cell, ...] | None) -> Trial:
+    fields, names = MODELS[job.model].fields, tuple(chain.links[1].arguments)
+    if unknown := [name for name in names if name not in fields]:
         raise NoTrial("the lab's billing has no {fields} in {model}", fields=tuple(unknown), model=job.model)
-    usual, finding = trial_of_fields(job), {name for _, name in chain.links[0].places}
-    if not finding or any(name not in finding for name in _needed(job, finding)):
+    parameters = {one.name: one for one in job.parameters}
+    finding = {name for _, name in chain.links[0].places}
+    if not finding or any(one.columns is None and one.name in finding for one in job.parameters):
         raise NoTrial("the lab finds its objects by the placeholders of {method} alone", method=chain.methods[0])
-    drawn = dict(_drawn(job, [name for name in chain.names if name not in finding]))
-    header = tuple(name for name in chain.names if name in finding or name in drawn)
-    return replace(usual, header=header, drawn=tuple(drawn.values()), values=_values(job, drawn))
+    cells = _drawn(job, [name for name in chain.names if name not in finding]) if given is None else {}
+    usual, arranged = OBJECTS[job.model]
+    # The only field that the chain sets, where that is an amount of money.
+    is_money = len(names) == 1 and fields[names[0]].kind is ValueType.MONEY
+    return Trial(
+        job=job.name,
+        model=job.model,
+        rows=rows or usual,
+        header=tuple(name for name in chain.names if name in finding or name in cells or given is not None),
+        drawn=tuple(cells.values()) if given is None else given,
+        amount=names[0] if is_money else "",
+        arranged=arranged,
+        identity=job.identity,
+        # The defaults of what is not drawn.
+        values={name: one.default for name, one in parameters.items() if one.default and name not in cells},
+        sets=chain,
+    )
 
 
 def _of_created(job: JobSpec, chain: Template) -> Trial:
     """The trial of what bears a mark and belongs to a subscriber: an operation of a sum, or a service."""
     whose, is_money = _named(chain, "abonent_id"), job.model == OPERATIONS
-    kind = _constant(job, chain, "op_type_id") if is_money else ""
-    enters = "op_summa" if is_money else "usluga_id"
+    enters, kind = ("op_summa", _constant(job, chain, "op_type_id")) if is_money else ("usluga_id", SERVICE)
     what = _named(chain, enters)
     finding = (whose,) if is_money else (whose, what)
-    drawn = dict(_drawn(job, [name for name in chain.names if name not in finding]))
+    drawn = _drawn(job, [name for name in chain.names if name not in finding])
     return Trial(
         job=job.name,
         model=job.model,
-        rows="owners" if is_money else "to_connect",
+        rows="owners" if is_money else "subscribers",
         header=(*finding, *drawn),
-        drawn=tuple(drawn.values()),
+        drawn=tuple(drawn.values()) if is_money else (_service, *drawn.values()),
         by=By.MARK,
         once=True,
         amount=enters if is_money else "",
         entered="" if is_money else enters,
         identity=job.identity,
         key_end=kind,
-        kind=int(kind) if kind.isdecimal() else 0,
+        kind=int(kind) if is_money and kind.isdecimal() else 0,
         enters=what,
     )
-
-
-def _needed(job: JobSpec, finding: set[str]) -> Iterator[str]:
-    """The placeholders of the first link whose value a row has to say."""
-    return (one.name for one in job.parameters if one.name in finding and one.columns is None)
 
 
 def _named(chain: Template, field: str) -> str:
@@ -423,47 +318,34 @@ def _named(chain: Template, field: str) -> str:
 
 def _constant(job: JobSpec, chain: Template, field: str) -> str:
     """The value that a field has in all rows. Raises `NoTrial` where there is none."""
-    places = dict(chain.links[0].places)
-    value = _default(job, places[field]) if field in places else chain.links[0].arguments.get(field)
+    places, defaults = dict(chain.links[0].places), {one.name: one.default for one in job.parameters}
+    value = defaults.get(places[field]) if field in places else chain.links[0].arguments.get(field)
     if value in {None, ""}:
         raise NoTrial("its call has no one value for {field}", field=field)
     return str(value)
 
 
-def _default(job: JobSpec, name: str) -> str | None:
-    return next((one.default for one in job.parameters if one.name == name), None)
+def _drawn(job: JobSpec, names: Sequence[str]) -> dict[str, Cell]:
+    """The cells that are drawn, in the parameters' own spelling; what has a default keeps it.
 
-
-def _values(job: JobSpec, drawn: Mapping[str, Cell]) -> dict[str, str]:
-    """The values of all rows: the defaults of what is not drawn."""
-    return {one.name: one.default for one in job.parameters if one.default is not None and one.name not in drawn}
-
-
-def _drawn(job: JobSpec, names: list[str]) -> Iterator[tuple[str, Cell]]:
-    """The cells that are drawn; what has a default keeps it. Raises `NoTrial` for a parameter that takes no value."""
+    Raises `NoTrial` for a parameter that takes no value.
+    """
     parameters = {one.name: one for one in job.parameters}
+    found: dict[str, Cell] = {}
     for name in names:
         parameter = parameters[name]
         if parameter.default is not None:
             continue
         if parameter.columns is None:
             raise NoTrial("{name} is to be given for all rows, and the lab gives values in rows", name=name)
-        yield name, _cell(parameter)
-
-
-def _cell(parameter: Parameter) -> Cell:
-    """A cell whose values the parameter takes, in its own spelling."""
-    for cell in CELLS[parameter.refers_to] if parameter.refers_to in CELLS else _choices(parameter):
-        if _takes(parameter, cell):
-            return _spelled(parameter.parse, cell)
-    raise NoTrial("the lab finds no values that {name} takes", name=parameter.name)
-
-
-def _choices(parameter: Parameter) -> Iterator[Cell]:
-    if parameter.choices:
-        yield lambda draw: draw.choice(parameter.choices)
-    elif not parameter.refers_to:
-        yield from CELLS[""]
+        cells = (*filter(None, (_BY_CHECK.get(parameter.parse),)), *CELLS.get(parameter.refers_to, ()))
+        if parameter.choices:
+            cells = (lambda draw, choices=parameter.choices: draw.choice(choices),)  # type: ignore[misc]
+        cell = next((one for one in cells if _takes(parameter, one)), None)
+        if cell is None:
+            raise NoTrial("the lab finds no values that {name} takes", name=name)
+        found[name] = _spelled(parameter.parse, cell)
+    return found
 
 
 def _takes(parameter: Parameter, cell: Cell) -> bool:
@@ -475,3 +357,58 @@ def _takes(parameter: Parameter, cell: Cell) -> bool:
 
 def _spelled(parse: Callable[[str], str], cell: Cell) -> Cell:
     return lambda draw: parse(cell(draw))
+
+
+# ---- the jobs -----------------------------------------------------------------------------------------------------
+
+_CHAIN: Final = ('objects.get {"account_id_abonents": {abonent_id}}', 'set {"limit": "{amount}"}', "save")
+CALLED: Final = ("--model", "AdminAccounts", *(word for link in _CHAIN for word in ("--chain", link)))
+"""The flags of `call` in the lab."""
+
+_OWN: Final = (
+    Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
+          once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
+    # An emptied address is issued anew, so the final value differs from the one set.
+    Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="pull"),
+    Trial("connect-service", "UsersUsluga", "subscribers", ("abonent_id", "usluga"), (_service,), by=By.MARK,
+          once=True, entered="usluga_id", key_end=SERVICE, given=("manager=33",)),
+    Trial("attribute", "AttributeValues", "subscribers", ("abonent_id", "attribute", "value"), (_attribute, _word),
+          by=By.SUBJECT, once=True, entered="attribute_value", key_end=ATTRIBUTE),
+    Trial("delete-services", "UsersUsluga", "connected", ("id",), ends="deleted", once=True,
+          entered="deleted", constant="1"),
+    Trial("delete-account", "Users", "users", ("user_id",), ends="deleted", once=True, entered="deleted",
+          constant="1"),
+    Trial("password", "Users", "users", ("user_id", "psw"), (_word,), ends="psw", unreadable=True),
+    Trial("random-password", "Users", "users", ("user_id",), ends="psw", unreadable=True,
+          given=("to=passwords.csv",), file="passwords.csv"),
+    Trial("password-recovery", "PasswordRecoveries", "logins", ("login",), by=By.SUBJECT, once=True, may_ask=True,
+          unreadable=True, entered="base_url", called="Users", given=("base_url=http://lk.example.org/",),
+          constant="http://lk.example.org/"),
+)  # fmt: skip
+_DELETED: Final = {trial.model: trial for trial in _OWN if trial.constant == "1"}
+"""By model, the trial of a deletion by id."""
+_REPLACED: Final[Mapping[str, tuple[str, tuple[Cell, ...]]]] = {
+    # Rows with values of their own, which differ from the existing ones.
+    "operator": ("other_operator", ()),
+    "tariff-now": ("other_tariff", ()),
+    "service-operator": ("", ()),
+    "voluntary-block": ("", (_day, _later)),
+    "block-history": ("", (_moment, _later_moment)),
+    "passed-to-1c": ("", (_word,)),
+    "call": ("", (_amount,)),
+}
+"""Rows and cells of built-in jobs in place of the usual ones."""
+
+
+def _trials() -> Iterator[Trial]:
+    own = {trial.job: trial for trial in _OWN}
+    for job in (one for one in JOBS.values() if one.writes and one.name != "import"):
+        tried = call_kind({"model": "AdminAccounts", "chain": chain_text(_CHAIN)}) if job.name == "call" else job
+        rows, drawn = _REPLACED.get(job.name, ("", None))
+        yield own.get(job.name) or trial_of(tried, rows=rows, drawn=drawn)
+
+
+TRIALS: Final[Mapping[str, Trial]] = MappingProxyType({trial.job: trial for trial in _trials()})
+"""Trials by job."""
+MARKED_PAYMENT: Final = replace(trial_of(JOBS["payment"]), key_end="")
+"""Payments in the usual way, as operations with marks; `TRIALS` has those by `add_payment`."""

@@ -28,12 +28,11 @@ from cli.session import journal as session_journal
 from jobs.catalogue.built_in import PASSWORDS
 from jobs.catalogue.catalogue import JOBS
 from lab.crash.books import read_books
-from lab.crash.drawing import draw
-from lab.crash.experiment_plan import BALANCES, IMPORT, WARNING_THRESHOLD
 from lab.crash.judge import judge
 from lab.crash.load import prepare_load
 from lab.crash.loops import loops
 from lab.crash.observer import Observer
+from lab.crash.plan import BALANCES, IMPORT, WARNING_THRESHOLD, draw
 from lab.crash.proxy import JournalWay
 from lab.crash.trials import TRIALS, Trial
 from lab.mock.population import create
@@ -345,7 +344,7 @@ async def test_planned_run_killed_resumed_verified_and_undone(
         place.billing.latency = 0.1
         observer = Observer(cli.journal).prepare()
         await place.kill_at(KILLED_AT, *words, "--yes", *OF_A_JOB)
-        assert observer.view().in_flight > 0
+        assert observer.view().counts[State.SENDING] > 0
         place.billing.latency = 0.0
         ended = (await cli("resume", "--yes", "--json", *OF_A_JOB, may_end_with=(0, 4))).closing
         verified = await cli("verify", ended["run"], may_end_with=(0, 4))

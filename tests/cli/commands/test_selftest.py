@@ -12,7 +12,7 @@ from cli.terminal.exits import Exit
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, own_select
-from lab.crash import drawing, experiment_plan
+from lab.crash import plan as lab_plan
 from lab.simulation.campaign import Campaign, run
 from tests.cli.conftest import Typed
 
@@ -22,7 +22,7 @@ def of(*words: str, rounds: int | None = 1) -> Series:
 
 
 def test_the_help_names_what_the_lab_has() -> None:
-    assert (ALL_JOBS, USUAL_JOBS, ROWS) == (drawing.ALL, experiment_plan.JOBS, experiment_plan.ROWS)
+    assert (ALL_JOBS, USUAL_JOBS, ROWS) == (lab_plan.ALL, lab_plan.JOBS, lab_plan.ROWS)
 
 
 def test_a_series_counts_on_ends_and_says_how_each_experiment_is_repeated() -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.lab.fleet.saboteur HOW,… NAME PYTHON -m MODULE …`: a machine of the fleet with a promise broken.
+"""`python -m tests.lab.crash.fleet_saboteur HOW,… NAME PYTHON -m MODULE …`: a machine with a promise broken.
 
 Each way is made before the module is run, so what it replaces is replaced in all processes of the machine.
 """

@@ -1,6 +1,5 @@
 """The verdict on a fleet finds each fault in the evidence, and none where there is none."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -8,18 +7,27 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.audit import Audited, AuditedRun, TakeUp
-from lab.fleet.billing import FIRST, EnteredSum
-from lab.fleet.billing_port import CallerCounts, Turn
-from lab.fleet.fleet_judge import BillingEvidence, DealtBlow, judge_fleet
-from lab.fleet.round_plan import Blow, Reach, draw_round
+from lab.crash.fleet_billing import CallerCounts, Turn
+from lab.crash.fleet_round import (
+    Audited,
+    AuditedRun,
+    BillingEvidence,
+    Blow,
+    DealtBlow,
+    Offence,
+    Reach,
+    TakeUp,
+    draw_round,
+    judge_fleet,
+)
 
 PLAN = replace(draw_round(1), lease=3.0, stalled_after=5.0, rate=40, in_flight=4, slack=2.0)
 URL = "http://billing"
 RUN = 7
 ROWS = 10
+FIRST = 1000
 WANTED = {FIRST + number: Decimal(number) + Decimal("0.10") for number in range(ROWS)}
-LEDGER = [EnteredSum(subscriber, amount, "", 0) for subscriber, amount in WANTED.items()]
+LEDGER = [*WANTED.items()]
 KILLED = DealtBlow(Blow.KILL, Reach.ALL, "w1", 100.0, 100.0, frozenset({RUN}))
 TAKE_UPS = (TakeUp(RUN, 2, "w1", 11, 90.0), TakeUp(RUN, 3, "w2", 12, 106.0))
 TURNS = (Turn("w1", 91.0, 100.0, 5), Turn("w2", 110.0, 120.0, 5))
@@ -27,20 +35,22 @@ TURNS = (Turn("w1", 91.0, 100.0, 5), Turn("w2", 110.0, 120.0, 5))
 
 def problems(
     *,
-    ledger: Sequence[EnteredSum] = LEDGER,
-    states: dict[str, int] | None = None,
+    ledger: Sequence[tuple[int, Decimal]] = LEDGER,
+    left: int = 0,
     entered: Decimal | None = None,
     take_ups: Sequence[TakeUp] = TAKE_UPS,
     turns: Sequence[Turn] = TURNS,
-    offences: Sequence[tuple[int, str]] = (),
+    offences: Sequence[Offence] = (),
     dealt: Sequence[DealtBlow] = (KILLED,),
     **counts: Any,
 ) -> list[str]:
     total = sum(WANTED.values(), Decimal(0)) if entered is None else entered
-    run = AuditedRun(RUN, "abcde", URL, Counter(states or {"accepted": ROWS}), total)
+    run = AuditedRun(RUN, URL, ROWS, ROWS - left, total, left)
     evidence = BillingEvidence("b01", URL, WANTED, ledger, CallerCounts(turns=list(turns), **counts))
-    audited = Audited([run], take_ups, Counter({("sending", "unknown"): 2}), offences)
-    return [str(problem) for problem in judge_fleet(PLAN, [evidence], audited, dealt).problems]
+    return [
+        str(problem)
+        for problem in judge_fleet(PLAN, [evidence], Audited([run], take_ups, offences, 2), dealt).problems
+    ]
 
 
 def test_a_round_in_which_all_is_well_has_no_problem() -> None:
@@ -52,13 +62,13 @@ def test_a_round_in_which_all_is_well_has_no_problem() -> None:
     [
         ({"ledger": [*LEDGER, LEDGER[0]]}, "1 rows had their effect more than once: subscriber 1000 2 times"),
         ({"ledger": LEDGER[1:]}, "1 rows had no effect: subscriber 1000"),
-        ({"ledger": [EnteredSum(FIRST, Decimal("0.11"), "", 0), *LEDGER[1:]]}, "got 0.11, which was not wanted"),
+        ({"ledger": [(FIRST, Decimal("0.11")), *LEDGER[1:]]}, "got 0.11, which was not wanted"),
         ({"entered": Decimal("45.99")}, "46.00 was wanted, 46.00 is in the billing, and 45.99 in the journal"),
-        ({"states": {"accepted": 9, "unknown": 1}}, "1 rows are left unknown"),
+        ({"left": 1}, "1 rows are left unknown"),
         ({"most_in_flight": 5}, "5 writes were in flight at once, and 4 is the limit"),
         ({"most_writes": 46}, "46 writes came within a second, and 40 is the limit"),
         ({"most_reads": 46}, "46 reading calls came within a second"),
-        ({"offences": [(RUN, "1 rows were written under epoch 2")]}, "b01: 1 rows were written under epoch 2"),
+        ({"offences": [Offence(RUN, "1 rows were written under epoch 2")]}, "b01: 1 rows were written under epoch 2"),
         ({"turns": [*TURNS, Turn("w1", 121.0, 121.0)]}, "w1 wrote 15.0 s after w2 had taken over"),
         ({"turns": [*TURNS, Turn("w1", 121.0, 121.0)]}, "1 writes of w1 (epoch 2) came after w2 had written"),
         (

@@ -25,10 +25,6 @@ USER: Final = "postgres"
 _HOST: Final = "127.0.0.1"
 
 
-class NoPostgres(LabStopped):
-    """Raised when the server cannot be started; the text says what to type."""
-
-
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
     """A running server with one database."""
@@ -57,19 +53,20 @@ class PostgresServer:
 
 @contextmanager
 def running(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """The server, for as long as the context lasts. Raises `NoPostgres`.
+    """The server, for as long as the context lasts. Raises `LabStopped`.
 
     Unless it is to be `durable`, nothing waits for the disk: what is killed is a process, and never the machine.
     """
-    folder = Path(tempfile.mkdtemp(prefix="carbon-postgres-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="carbon-postgres-", ignore_cleanup_errors=True) as name:
+        folder, data = Path(name), Path(name) / "data"
         if os.geteuid() == 0:
             try:
                 shutil.chown(folder, USER)
             except LookupError as error:
-                raise NoPostgres(_what_to_type()) from error
-        port = _free_port()
-        data = folder / "data"
+                raise _not_there() from error
+        with socket.socket() as probe:
+            probe.bind((_HOST, 0))
+            port = int(probe.getsockname()[1])
         _run(folder, "initdb", "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
         with (data / "postgresql.conf").open("a") as settings:
             settings.write(
@@ -81,24 +78,19 @@ def running(*, durable: bool = False) -> Iterator[PostgresServer]:
             yield PostgresServer(port, folder)
         finally:
             _control(folder, "stop", "-m", "immediate")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def programs() -> Path:
-    """The folder of the newest server's programs. Raises `NoPostgres`."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: _version(path.parts[-3]))
-    if not found:
-        raise NoPostgres(_what_to_type())
-    return found[-1].parent
+    """The folder of the newest server's programs. Raises `LabStopped`."""
+    found = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = max(found, key=lambda path: int(re.sub(r"\D", "", path.parts[-3]) or 0), default=None)
+    if newest is None:
+        raise _not_there()
+    return newest.parent
 
 
-def _what_to_type() -> str:
-    return said("a real PostgreSQL is needed, and there is none. Type: {command}", command=PACKAGE)
-
-
-def _version(text: str) -> int:
-    return int(re.sub(r"\D", "", text) or 0)
+def _not_there() -> LabStopped:
+    return LabStopped(said("a real PostgreSQL is needed, and there is none. Type: {command}", command=PACKAGE))
 
 
 def _control(folder: Path, *words: str) -> None:
@@ -120,14 +112,8 @@ def _run(folder: Path, program: str, *words: str) -> None:
             extra_groups=None if user is None else [],
         )
     if ended.returncode:
-        logs = (folder / "output", folder / "log")
-        output_text = "\n".join(path.read_text(errors="replace") for path in logs if path.exists())
-        raise NoPostgres(
-            "{program} failed ({code}): {output}", program=program, code=ended.returncode, output=output_text
+        logs = (path for path in (folder / "output", folder / "log") if path.exists())
+        said_there = "\n".join(path.read_text(errors="replace") for path in logs)
+        raise LabStopped(
+            "{program} failed ({code}): {output}", program=program, code=ended.returncode, output=said_there
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])

@@ -55,16 +55,15 @@ update runs set policy = (policy::jsonb || jsonb_build_object('rate', %s::text))
 -- name: take_ups
 select run_id, epoch, host, process, extract(epoch from taken_at)::float8 as at from fleet_lab_take_ups order by take_up
 
--- name: old_epochs
--- Rows that were written under an epoch that was not the run's any more, or under none at all.
-select run_id, count(*)::integer as n, min(own)::integer as own, max(current)::integer as current
+-- name: offences
+-- Rows that were written under an epoch that was not the run's any more, or under none at all; rows that one epoch was
+-- sending, and a later one has made anything but unknown; and the first rows that are neither entered nor refused.
+select run_id, format('%s rows were written under epoch %s while it was %s', count(*), min(own), max(current)) as what
 from fleet_lab_steps
 where own is distinct from current
 group by run_id
-
--- name: hasty
--- Rows that one epoch was sending, and a later one has made anything but unknown.
-select run_id, min(target) as target, count(*)::integer as n
+union all
+select run_id, format('%s rows that an earlier process was sending were made %s without a look', count(*), min(target))
 from (
     select run_id, source, target, own,
            lag(own) over (partition by item_id order by step) as claimed
@@ -72,34 +71,31 @@ from (
 ) steps
 where source = 'sending' and own is distinct from claimed and target <> 'unknown'
 group by run_id
-
--- name: steps
-select source, target, count(*)::integer as n from fleet_lab_steps group by source, target
-
--- name: runs
-select run_id, name, target from runs order by run_id
-
--- name: rows
-select run_id, state, count(*)::integer as n, coalesce(sum(amount::numeric), 0)::text as amount
-from items
-group by run_id, state
-
--- name: doubtful
--- The first rows that are neither entered nor refused, for whoever looks for the reason.
-select run_id, number, state, attempts, coalesce(message, '') as message
+union all
+(select run_id, format('row %s is left %s after %s attempts: %s', number, state, attempts, message)
 from items
 where state not in ('accepted', 'applied')
 order by run_id, number
-limit 20
+limit 20)
 
--- name: owners
--- Who works on what: the last process of each run that has not ended its work in order.
-select distinct on (run_id) run_id, host, process, ended_at is not null as has_ended
-from runners
-order by run_id, epoch desc
+-- name: unknown
+select count(*) from fleet_lab_steps where target = 'unknown'
+
+-- name: runs
+-- The runs with their rows, and the last process of each that has not ended its work in order.
+select r.run_id, r.target, count(i.item_id) as rows,
+       count(*) filter (where i.state in ('accepted', 'applied')) as entered_rows,
+       coalesce(sum(i.amount::numeric) filter (where i.state in ('accepted', 'applied')), 0) as entered,
+       count(*) filter (where i.state in ('unknown', 'manual')) as "left",
+       (select case when n.ended_at is null then n.process end
+        from runners n where n.run_id = r.run_id order by n.epoch desc limit 1) as process
+from runs r
+left join items i on i.run_id = r.run_id
+group by r.run_id
+order by r.run_id
 
 -- name: backends
 select pid from pg_stat_activity where application_name like 'carbon-migrate%' and pid <> pg_backend_pid() order by pid
 
 -- name: terminate
-select pg_terminate_backend(%s) as done
+select pg_terminate_backend(%s)

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.crash.fleet import FleetLab, FleetProgram, FleetRound
+from lab.crash.fleet_billing import AnswerTraits
+from lab.crash.fleet_round import Blow, FleetBlow, Reach, RoundPlan, draw_round
 from lab.crash.loops import loops
 from lab.crash.program import without_settings
-from lab.fleet.billing_port import AnswerTraits
-from lab.fleet.fleet_round import FleetLab, FleetRound
-from lab.fleet.round_plan import Blow, FleetBlow, Reach, RoundPlan, draw_round
-from lab.fleet.workers import FleetProgram
 from tests.cli.conftest import clean_environment
-from tests.lab.fleet import saboteur
+from tests.lab.crash import fleet_saboteur as saboteur
 from tests.postgres_server import open_the_way
 
 pytestmark = pytest.mark.prove
@@ -54,7 +53,7 @@ def environment() -> Mapping[str, str]:
 
 async def sabotaged(folder: Path, environment: Mapping[str, str], plan: RoundPlan, *ways: object) -> FleetRound:
     names = ",".join(getattr(way, "__name__", "") for way in ways)
-    program = FleetProgram(environment, ("-m", "tests.lab.fleet.saboteur", names))
+    program = FleetProgram(environment, ("-m", saboteur.__name__, names))
     return await FleetLab(folder, program).run(plan)
 
 

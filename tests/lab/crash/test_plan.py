@@ -1,0 +1,139 @@
+"""What an experiment does is drawn from its seed and the jobs' declarations, and the lab says what it is."""
+
+from collections import Counter
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from cli.terminal import language, texts
+from cli.terminal.exits import Exit
+from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, an_id, roubles
+from jobs.spec.spec import JobSpec
+from lab.crash import program
+from lab.crash.errors import NoTrial
+from lab.crash.experiment import Event, Experiment
+from lab.crash.judge import Problem, Verdict
+from lab.crash.observer import Alias, Elsewhere
+from lab.crash.plan import ALL, JOBS, MARKED_ONLY, SETTLE, TIMEOUT, Act, draw
+from lab.crash.proxy import MISPLACED, WRONG
+from lab.crash.stranger import Deed
+from lab.crash.summary import as_json
+from lab.crash.trials import TRIALS, By, trial_of
+from lab.mock.faults import read_plan
+from texts import remedies
+
+SEEDS = range(200)
+
+
+def test_the_same_seed_draws_the_same_plan_and_what_is_given_leaves_the_rest_as_it_was() -> None:
+    plans = [draw(seed) for seed in SEEDS]
+    assert plans == [draw(seed) for seed in SEEDS]
+    assert len({plan.faults for plan in plans}) == len(SEEDS)
+    for drawn in plans:
+        given = draw(drawn.seed, job=drawn.job, faults="seed = 1\n")
+        assert given == replace(drawn, faults="seed = 1\n", proxy=None, settle=given.settle)
+    with pytest.raises(NoTrial, match=r"the lab knows balances, payment, .*, all for one of them, and import"):
+        draw(1, job="close")
+
+
+def test_between_them_the_seeds_have_everything_and_each_plan_is_one_that_the_billing_takes() -> None:
+    plans = [draw(seed) for seed in SEEDS]
+    assert {one.act for plan in plans for one in plan.disturbances} == set(Act)
+    assert {plan.job for plan in plans} == set(JOBS)
+    assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == {*MISPLACED, *WRONG}
+    assert {words for plan in plans for one in plan.disturbances for words in one.words} > {*Alias, *Elsewhere, *Deed}
+    for plan in plans:
+        # What is lost must have had its effect before it is looked up, and what is queued within the settle delay.
+        for fault in read_plan(plan.faults).faults:
+            assert fault.kind != "effect-then-silence" or fault.seconds > TIMEOUT
+            assert fault.kind != "queued" or TIMEOUT <= fault.seconds < plan.settle - SETTLE / 2
+        # A full disk never meets the database of the billing, nor its stack.
+        if Act.FULL_DISK in {one.act for one in plan.disturbances}:
+            assert plan.api_alone
+            assert plan.traits.stack_rate is None
+
+
+def test_what_no_mark_can_tell_is_not_done_to_jobs_without_one() -> None:
+    drawn = [draw(seed, job=ALL) for seed in SEEDS]
+    assert {plan.job for plan in drawn} == set(TRIALS)
+    for plan in drawn:
+        trial, acts = TRIALS[plan.job], {one.act for one in plan.disturbances}
+        assert trial.by is By.MARK or not acts & MARKED_ONLY
+        assert trial.job != "password-recovery" or Act.RESTORE not in acts
+
+
+# ---- jobs of one's own ---------------------------------------------------------------------------------------------
+
+FEE = Parameter("fee", "in roubles", parse=roubles, columns=())
+
+
+def own(model: str, *chain: str, parameters: tuple[Parameter, ...] = SUBSCRIBER) -> JobSpec:
+    return JobSpec("ours", "for the tests", model, chain, "", parameters=parameters)
+
+
+def entering(kind: str, *more: Parameter) -> JobSpec:
+    call = f'objects.create {{"abonent_id": {{abonent_id}}, "op_summa": "{{fee}}", "op_type_id": {kind}}}'
+    return own("FinanceOperations", call, parameters=(*SUBSCRIBER, *(more or (FEE,))))
+
+
+def never(text: str) -> str:
+    raise ValueError(text)
+
+
+GET = 'objects.get {"id": {abonent_id}}'
+
+
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        (own("Users", 'objects.get {"id": {user_id}}', "reset", parameters=ACCOUNT), "not know what objects.get"),
+        (own("Abonents", GET), "it reads"),
+        (own("Abonents", GET, 'set {"nothing": 1}', "save"), "has no nothing in Abonents"),
+        (
+            entering("{type}", FEE, Parameter("type", "the type", parse=an_id, columns=())),
+            "no one value for op_type_id",
+        ),
+        (
+            own("FinanceOperations", 'objects.create {"abonent_id": {abonent_id}, "op_type_id": 2}'),
+            "no placeholder for",
+        ),
+        (entering("2", Parameter("fee", "a code", parse=never, columns=())), "finds no values that fee takes"),
+    ],
+)
+def test_what_cannot_be_tried_is_said(job: JobSpec, why: str) -> None:
+    with pytest.raises(NoTrial, match=why):
+        trial_of(job)
+
+
+# ---- what the lab says of the program, and of its rounds -----------------------------------------------------------
+
+
+def test_what_the_lab_states_of_the_program_is_what_the_command_line_has() -> None:
+    assert {code.name: code.value for code in program.ExitCode} == {code.name: code.value for code in Exit}
+    assert program.JOURNAL == texts.JOURNAL
+    names = (texts.API_URL, remedies.DATABASE, texts.JOURNAL_FILE, language.VARIABLE, language.ENGLISH)
+    assert names == (program.API_URL, program.DATABASE, program.JOURNAL_FILE, program.LANGUAGE, program.ENGLISH)
+    values = (vars(texts) | vars(remedies)).values()
+    settings = {value for value in values if isinstance(value, str) and value.startswith("CARBON_")}
+    assert len(settings) >= 6
+    given = {**dict.fromkeys(settings, "x"), "PATH": "/bin"}
+    assert program.without_settings(given) == {"PATH": "/bin", program.LANGUAGE: program.ENGLISH}
+
+
+def test_the_json_has_all_of_it_and_the_command_that_repeats_an_experiment() -> None:
+    verdict = Verdict(once=238, twice=1, lost=1, attempts=260, unknown=40, found=30, asked=2)
+    events = (
+        Event(1.0, Act.KILL, 40, 8),
+        Event(1.1, None, 40, 8, "run ended with -9"),
+        Event(2.0, Act.SECOND, 50, 8),
+    )
+    good = Experiment(draw(6), 240, verdict, Counter({"busy": 3, "slow": 4}), events, 4, 9.87, ())
+    bad = replace(good, plan=draw(5), problems=(Problem("2005", "had its effect 2 times"),))
+    found = msgspec.json.decode(as_json(5, [bad, good], lambda seed: f"repeat {seed}"))
+    first, second = found["rounds"]
+    assert (found["seed"], found["holds"], first["holds"], second["holds"]) == (5, False, False, True)
+    assert first["problems"] == [{"key": "2005", "what": "had its effect 2 times"}]
+    assert (first["repeat"], first["injected"]) == ("repeat 5", {"busy": 3, "slow": 4})
+    assert (first["happened"][2]["act"], found["total"]["once"]) == ("second-runner", 476)
+    assert first["plan"]["mischief"]
