@@ -74,59 +74,6 @@ async def reasons(journal: Journal, run: Run) -> list[str | None]:
     return [item.message for item in await journal.items(run, {State.SKIPPED})]
 
 
-KINDS = [
-    ("warning-threshold", "abonent_id\n9001\n9002\n9003\n", {"amount": "-77"}),
-    ("operator", "abonent_id\n9001\n9002\n9003\n", {"operator": "1444"}),
-    ("snat-pool", "user_id\n{0}\n{1}\n{2}\n", {"pool": "1030"}),
-    ("ip-pool", "user_id\n{0}\n{1}\n{2}\n", {"pool": "6"}),
-]
-
-
-def users(database: Database) -> list[str]:
-    query = "select first 3 id from users where deleted = 0 and ip is not null order by id"
-    return [str(number) for (number,) in database.query(query)]
-
-
-CHANGED = [
-    "update admin_accounts set limit_warning = -5550000000000 where id in (9001, 9003)",
-    "update abonents set operator_id = 3 where id in (9001, 9003)",
-    "update users set snat_pull = 1040 where id in ({0}, {2})",
-    "update users set pull = 1030, ip = 167900001 where id = {0}",
-]
-"""What somebody does to rows of each of the kinds."""
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "given", "change"), [(*kind, change) for kind, change in zip(KINDS, CHANGED, strict=True)]
-)
-async def test_the_first_state_is_the_one_that_was_overwritten_whenever_the_plan_was_made(
-    both: Gateway,
-    database: Database,
-    journal: Journal,
-    execute: Execute,
-    name: str,
-    text: str,
-    given: dict[str, str],
-    change: str,
-) -> None:
-    rows = rows_of(text.format(*users(database)))
-    planned = whole(database)
-    first: Tables = {}
-
-    def meanwhile() -> None:
-        if change:
-            execute(change.format(*users(database)))
-        first.update(whole(database))
-
-    run = await done(both, journal, name, rows, given, meanwhile=meanwhile)
-    assert bool(changes(planned, first)) is bool(change)
-    second = whole(database)
-    for turn in range(4):
-        run = await undone(both, journal, run)
-        assert await counts(journal, run) == {"accepted": 3, "refused": 0}
-        assert changes(second if turn % 2 else first, whole(database)) == {}, turn
-
-
 def changed(then: str) -> str:
     return (
         f"changed between plan and call: it was limit_warning -120, and then limit_warning {then}; an undo brings "
@@ -225,22 +172,6 @@ async def test_a_storno_is_final(both: Gateway, journal: Journal) -> None:
     assert storno.job == UNDO
     with pytest.raises(InputRefused, match="a storno is final"):
         await build_undo(both, journal, {RUN: storno.name}, BUILT_IN)
-
-
-async def test_steps_are_taken_back_from_the_last_to_the_first_and_entered_again_from_the_first(
-    both: Gateway, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobs.effects.set_fields.SetFieldsEffect.has_steps", True)
-    monkeypatch.setattr("jobs.undo._PAGE", 2)
-    file = tmp_path / "input.csv"
-    file.write_text("abonent_id\n9001\n9002\n9003\n", encoding="utf-8")
-    run = await done(both, journal, "warning-threshold", Input(file=str(file)), {"amount": "-77"})
-    labels = [item.label for item in await journal.items(run, set(State))]
-    assert len(labels) == 3
-    back = await undone(both, journal, run)
-    again = await undone(both, journal, back)
-    assert [item.label for item in await journal.items(back, set(State))] == labels[::-1]
-    assert [item.label for item in await journal.items(again, set(State))] == labels
 
 
 FEW, MANY = 3, 40
