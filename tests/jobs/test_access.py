@@ -40,8 +40,7 @@ from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
 from jobs.access.operations import balances, newest, of_type
 from jobs.access.references import References
-from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, CONNECT_SERVICE, IP_POOL, OPERATOR, TARIFF_NEXT, TARIFF_NOW
-from jobs.catalogue.catalogue import BUILT_IN
+from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.probe.entries import ProbeEntries
 from jobs.probe.intent import Intended, IntentFailed, Intents, open_intents
@@ -178,17 +177,17 @@ async def test_a_last_operation_without_an_id_is_not_believed() -> None:
 async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(gateway: Gateway) -> None:
     for kind, given, why in [
         (
-            TARIFF_NEXT,
+            JOBS["tariff-next"],
             {"tariff": "77", "date": "2030-01-01"},
             "tariff: the billing has no tariff 77, or it is deleted",
         ),
         (
-            CONNECT_SERVICE,
+            JOBS["connect-service"],
             {"folder": "2001", "usluga": "240", "manager": "34"},
             "folder: the billing has no folder 2001, or it is deleted",
         ),
         (
-            CONNECT_SERVICE,
+            JOBS["connect-service"],
             {"usluga": "240", "manager": "35"},
             "manager: the billing has no administrator 35, or it is deleted",
         ),
@@ -199,9 +198,9 @@ async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(gateway: Gat
 
 
 async def test_what_is_there_passes(gateway: Gateway) -> None:
-    await job_of(gateway, CONNECT_SERVICE, Input(), folder="89", usluga="240", manager="33").check()
-    await job_of(gateway, TARIFF_NOW, Input(), tariff="6").check()
-    await job_of(gateway, OPERATOR, Input(), operator="1444", **{"from": "3"}).check()
+    await job_of(gateway, "connect-service", Input(), folder="89", usluga="240", manager="33").check()
+    await job_of(gateway, "tariff-now", Input(), tariff="6").check()
+    await job_of(gateway, "operator", Input(), operator="1444", **{"from": "3"}).check()
 
 
 async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_well(gateway: Gateway) -> None:
@@ -213,10 +212,10 @@ async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_w
 
 
 async def test_operators_have_a_table_that_only_a_database_shows(both: Gateway, client: BillingClient) -> None:
-    job = job_of(both, OPERATOR, Input(), operator="5")
+    job = job_of(both, "operator", Input(), operator="5")
     with pytest.raises(ParameterRefused, match="operator: the billing has no operator 5"):
         await job.check()
-    job = job_of(Gateway(client), OPERATOR, Input(), operator="5")
+    job = job_of(Gateway(client), "operator", Input(), operator="5")
     await job.check()
     assert job.cautions == (
         "operator 5 was not checked: nothing has it yet, and the billing's table of operators is not known",
@@ -225,12 +224,15 @@ async def test_operators_have_a_table_that_only_a_database_shows(both: Gateway, 
 
 async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(both: Gateway, execute: Execute) -> None:
     execute("update users set pull = 6 where id = (select min(id) from users where deleted = 0)")
-    for kind, given, noun in ((IP_POOL, {"pool": "777"}, "pool"), (ATTRIBUTE, {"attribute": "9999"}, "attribute")):
+    for kind, given, noun in (
+        (JOBS["ip-pool"], {"pool": "777"}, "pool"),
+        (JOBS["attribute"], {"attribute": "9999"}, "attribute"),
+    ):
         job = job_of(both, kind, Input(), **given)
         await job.check()
         (note,) = job.cautions
         assert note.startswith(f"{noun} {next(iter(given.values()))} was not checked: nothing has it yet")
-    job = job_of(both, IP_POOL, Input(), pool="6")
+    job = job_of(both, "ip-pool", Input(), pool="6")
     await job.check()
     assert job.cautions == ()
 
@@ -336,8 +338,8 @@ async def test_a_short_comment_leaves_room_for_the_mark(alone: Gateway) -> None:
     gateway = replace(alone, profile=known(descr_length=60))
     rows = rows_of(ONE)
     with pytest.raises(InputRefused, match="keeps 60 characters of a comment"):
-        await planned(job_of(gateway, BALANCES, rows, descr="а" * 29))
-    job = job_of(gateway, BALANCES, rows, descr="а" * 28)
+        await planned(job_of(gateway, "balances", rows, descr="а" * 29))
+    job = job_of(gateway, "balances", rows, descr="а" * 28)
     (item,) = await planned(job)
     assert isinstance(await job.effect.send(RUN, item), Accepted)
     assert isinstance((await job.effect.look_up(RUN, [item]))[item.item_id], Found)
@@ -349,7 +351,7 @@ async def test_a_short_comment_leaves_room_for_the_mark(alone: Gateway) -> None:
 async def test_without_a_mark_nothing_is_entered(alone: Gateway, facts: dict[str, object], why: str) -> None:
     gateway = replace(alone, profile=known(**facts))
     with pytest.raises(InputRefused, match=why):
-        await planned(job_of(gateway, BALANCES, rows_of(ONE)))
+        await planned(job_of(gateway, "balances", rows_of(ONE)))
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_returned=False)])
@@ -357,14 +359,14 @@ async def test_without_a_mark_nothing_is_entered(alone: Gateway, facts: dict[str
 async def test_a_billing_that_is_known_to_tell_comments_has_answered_somebody_else(
     alone: Gateway, profile: Profile, evidence: type
 ) -> None:
-    job = job_of(replace(alone, profile=profile), BALANCES, rows_of(ONE))
+    job = job_of(replace(alone, profile=profile), "balances", rows_of(ONE))
     (item,) = await planned(job)
     assert isinstance(await job.effect.send(RUN, item), evidence)
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_filters="all")])
 async def test_a_known_filter_narrows_the_look(alone: Gateway) -> None:
-    job = job_of(replace(alone, profile=known(descr_filters=("exact", "contains"))), BALANCES, rows_of(ONE))
+    job = job_of(replace(alone, profile=known(descr_filters=("exact", "contains"))), JOBS["balances"], rows_of(ONE))
     (item,) = await planned(job)
     await job.effect.send(RUN, item)
     assert isinstance((await job.effect.look_up(RUN, [item]))[item.item_id], Found)
@@ -376,7 +378,7 @@ async def test_what_no_probe_has_confirmed_is_named(alone: Gateway) -> None:
     rows = rows_of(ONE)
 
     async def named(profile: Profile, **given: str) -> list[str]:
-        job = job_of(replace(alone, profile=profile), BALANCES, rows, **given)
+        job = job_of(replace(alone, profile=profile), "balances", rows, **given)
         return list(job.assumptions(await planned(job)))
 
     assert await named(UNKNOWN) == [

@@ -16,7 +16,6 @@ from engine.evidence import Seen
 from engine.job import ReadBack
 from engine.pipeline.verifier import verify
 from jobs.access.gateway import Gateway
-from jobs.catalogue.built_in import BALANCES, WARNING_THRESHOLD
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.effects.effect import CallEffect
 from jobs.job import BillingJob
@@ -188,7 +187,7 @@ async def test_what_somebody_else_does_between_list_and_calls_stands(
 async def test_an_operation_that_somebody_else_has_reversed_by_now_is_not_counted_as_taken_back(
     both: Gateway, journal: Journal, execute: Execute
 ) -> None:
-    job = job_of(both, BALANCES, rows_of("contract_number;amount\n00123;50\nA15;60\n"))
+    job = job_of(both, "balances", rows_of("contract_number;amount\n00123;50\nA15;60\n"))
     run = await carried_out(job, journal)
     first = (await journal.items(run, {State.ACCEPTED}))[0]
     back = back_of(both, job, journal, run, way="storno", storno_call="storno")
@@ -201,7 +200,7 @@ async def test_an_operation_that_somebody_else_has_reversed_by_now_is_not_counte
 async def test_verify_says_that_a_number_is_another_subscribers(
     both: Gateway, journal: Journal, execute: Execute
 ) -> None:
-    job = job_of(both, BALANCES, rows_of("contract_number;amount\n00123;129.22\nA15;1\n"))
+    job = job_of(both, "balances", rows_of("contract_number;amount\n00123;129.22\nA15;1\n"))
     run = await carried_out(job, journal)
     for statement in NUMBER_MOVES:
         execute(statement)
@@ -213,7 +212,7 @@ async def test_verify_says_that_a_number_is_another_subscribers(
 async def test_an_undo_sets_no_balance_back_over_a_payment_that_has_come_since_its_list(
     both: Gateway, journal: Journal, execute: Execute
 ) -> None:
-    job = job_of(both, BALANCES, rows_of("contract_number;amount\nA15;100\n123;70\n"))
+    job = job_of(both, "balances", rows_of("contract_number;amount\nA15;100\n123;70\n"))
     run = await carried_out(job, journal)
     paid = f"update admin_accounts set debit = debit + {50 * SCALE} where id = 9003"  # noqa: S608 - numbers of ours
     undo = await carried_out(back_of(both, job, journal, run, **OPPOSITE), journal, lambda: execute(paid))
@@ -227,7 +226,7 @@ async def test_a_payment_that_was_overwritten_all_the_same_is_said_by_verify(
     both: Gateway, journal: Journal, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody pays after the last look, just before the call leaves."""
-    job = job_of(both, BALANCES, rows_of("contract_number;amount\nA15;100\n"))
+    job = job_of(both, "balances", rows_of("contract_number;amount\nA15;100\n"))
     send = job.effect.send
 
     async def late(run: Run, item: Item) -> Seen:
@@ -248,7 +247,7 @@ async def test_fields_that_were_changed_meanwhile_are_counted(
     both: Gateway, journal: Journal, execute: Execute
 ) -> None:
     rows = "contract_number;amount\n00123;-77\nA15;-77\n123;-77\n"
-    job = job_of(both, WARNING_THRESHOLD, rows_of(rows))
+    job = job_of(both, "warning-threshold", rows_of(rows))
 
     def meanwhile() -> None:
         execute("update admin_accounts set limit_warning = ? where id = 9003", -5 * SCALE)

@@ -34,7 +34,6 @@ from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload
 from jobs.access.vault import Vault
-from jobs.catalogue.built_in import ATTRIBUTE, BALANCES
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import CALL, call_kind
 from jobs.rows.binding import Binding, Bound, Header
@@ -238,7 +237,7 @@ async def test_white_space_around_numbers_and_dates_is_none(text: str, client: B
 
 async def test_ids_and_numbers_have_none_and_comments_keep_theirs(gateway: Gateway, database: Database) -> None:
     rows = rows_of("Договор ;Сумма; descr\n \u00a000123 ; 5,00\u00a0;\u00a0 за март\n A15;6;   \n")
-    job = job_of(gateway, BALANCES, rows)
+    job = job_of(gateway, "balances", rows)
     first, second = await sent(job, await planned(job))
     assert (first.label, first.amount, second.label) == ("00123", Decimal("5.00"), "A15")
     comments = [descr for (descr,) in database.query("select descr from finance_operations where op_type = 8")]
@@ -247,7 +246,7 @@ async def test_ids_and_numbers_have_none_and_comments_keep_theirs(gateway: Gatew
 
 async def test_blanks_that_the_database_drops_make_no_difference(gateway: Gateway, mock_billing: MockBilling) -> None:
     rows = rows_of("contract_number;attribute_id;value\n00123;1012; телеграм  \n")
-    job = job_of(gateway, ATTRIBUTE, rows)
+    job = job_of(gateway, "attribute", rows)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
         items: Sequence[Item] = await sent(job, await planned(job))
     (form,) = [call.args[1] for call in parsed.call_args_list if "objects.create" in call.args[1].values()]
@@ -277,7 +276,7 @@ def written(folder: Path, name: str, header: list[str], *rows: list[object]) -> 
 @pytest.mark.parametrize("name", KINDS)
 async def test_true_is_no_amount_and_no_id(gateway: Gateway, tmp_path: Path, name: str) -> None:
     rows = written(tmp_path, name, ["abonent_id", "amount"], ["9001", True], [True, "5"], ["9002", "6"])
-    done = await prepared(job_of(gateway, BALANCES, rows))
+    done = await prepared(job_of(gateway, "balances", rows))
     assert [item.label for item in done.items] == ["123"]
     assert [refusal.column for refusal in done.refusals] == ["amount", "abonent_id"]
     amount, key = done.refusals

@@ -18,17 +18,8 @@ from engine.job import Absent, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload
 from jobs.access.vault import Vault
-from jobs.catalogue.built_in import (
-    ADMINISTRATORS,
-    AT_IP,
-    BLOCKED,
-    BY_SMS,
-    READINGS,
-    SERVICES_ON_OFFER,
-    SESSION_ACCOUNT,
-    a_phone,
-    an_address,
-)
+from jobs.catalogue.built_in import READINGS, a_phone, an_address
+from jobs.catalogue.catalogue import JOBS
 from jobs.effects.answer_cells import Flat, decode_answer, encode_answer, flat
 from jobs.effects.effect import Irreversible
 from jobs.rows.input import Input
@@ -62,12 +53,12 @@ WITH_THAT_NUMBER = {
 }
 
 CASES: tuple[tuple[JobSpec, dict[str, str], object], ...] = (
-    (ADMINISTRATORS, {}, ADMINISTRATOR),
-    (AT_IP, {"ip": "127.1.2.3"}, AT_THAT_ADDRESS),
-    (BY_SMS, {"sms": "8 123 456-78-99"}, WITH_THAT_NUMBER),
-    (BLOCKED, {"user_id": "4084"}, {"login": "user4084", "ip": "127.1.2.3"}),
+    (JOBS["administrators"], {}, ADMINISTRATOR),
+    (JOBS["at-ip"], {"ip": "127.1.2.3"}, AT_THAT_ADDRESS),
+    (JOBS["by-sms"], {"sms": "8 123 456-78-99"}, WITH_THAT_NUMBER),
+    (JOBS["blocked"], {"user_id": "4084"}, {"login": "user4084", "ip": "127.1.2.3"}),
     (
-        SESSION_ACCOUNT,
+        JOBS["session-account"],
         {"suid": "12345"},
         {
             "id": 4084,
@@ -79,7 +70,7 @@ CASES: tuple[tuple[JobSpec, dict[str, str], object], ...] = (
         },
     ),
     (
-        SERVICES_ON_OFFER,
+        JOBS["services-on-offer"],
         {"abonent_id": "94"},
         {"service": "offered", "pk": 127, "name": "Услуга 127", "summa": "450.00"},
     ),
@@ -166,7 +157,7 @@ async def test_who_is_blocked_comes_out_of_the_database(with_session: Gateway, e
                 time_changed="2019-05-20",
                 time_del=None if blocked == "open" else blocked,
             )
-    job = job_of(with_session, BLOCKED, Input())
+    job = job_of(with_session, "blocked", Input())
     assert job.source.header == ("user_id", "account", "abonent_id", "contract_number")
     done = await prepared(job)
     assert done.refusals == ()
@@ -286,7 +277,7 @@ def cabinets(execute: Execute) -> None:
 
 @pytest.mark.usefixtures("cabinets")
 async def test_what_is_offered_and_what_is_connected(gateway: Gateway) -> None:
-    job = job_of(gateway, SERVICES_ON_OFFER, rows_of("contract_number\n00123\n"))
+    job = job_of(gateway, "services-on-offer", rows_of("contract_number\n00123\n"))
     (item,) = await planned(job)
     assert item.label == "00123"
     assert job.effect.describe("k7m2q", item) == (
@@ -328,7 +319,7 @@ async def test_what_both_calls_give(opened: object, listed: web.Response, eviden
         return listed if form["method1"].startswith("web_cabinet") else answer(opened)
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        assert await effect_of(Gateway(client), SERVICES_ON_OFFER).send(RUN, item_of()) == evidence
+        assert await effect_of(Gateway(client), "services-on-offer").send(RUN, item_of()) == evidence
         assert len(server.forms) == requests
 
 
@@ -337,7 +328,7 @@ async def test_half_an_answer_is_not_shown_for_the_session_may_be_in_it() -> Non
         return web.Response(text=f'{{"result": "{SUID}')
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await effect_of(Gateway(client), SERVICES_ON_OFFER).send(RUN, item_of())
+        evidence = await effect_of(Gateway(client), "services-on-offer").send(RUN, item_of())
     assert isinstance(evidence, Lost)
     assert evidence.text.startswith("HTTP 200, but not the billing's JSON;")
     assert SUID[:4] not in evidence.text
@@ -348,7 +339,7 @@ async def test_the_second_request_is_not_made_where_the_first_was_not_answered()
         return web.json_response({"call": "x", "error": "Слишком частые запросы"})
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        assert await effect_of(Gateway(client), SERVICES_ON_OFFER).send(RUN, item_of()) == Busy(
+        assert await effect_of(Gateway(client), "services-on-offer").send(RUN, item_of()) == Busy(
             "Слишком частые запросы"
         )
         assert len(server.forms) == 1
