@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 from unittest.mock import patch
 
 import pytest
@@ -798,17 +798,87 @@ def test_no_value_breaks_out_of_its_place(bare: str, within: str) -> None:
 WANTED: dict[str, tuple[str, ...]] = {"abonent_id": ("id",), "contract_number": (), "amount": ("op_summa",)}
 
 
-def found(header: list[str], wanted: dict[str, tuple[str, ...]], **mapping: str) -> dict[str, str]:
+def found(header: list[str], wanted: Mapping[str, tuple[str, ...]], **mapping: str) -> dict[str, str]:
     columns = locate("a.csv", header, wanted, mapping)
     assert list(columns) == list(wanted)
     assert all(column is None or header[column.place].strip() == column.name for column in columns.values())
     return {name: column.name for name, column in columns.items() if column is not None}
 
 
-def not_located(header: list[str], wanted: dict[str, tuple[str, ...]], **mapping: str) -> str:
+CHOICE: Final = "Договор;Л/с;сумма"
+Wanted: TypeAlias = Mapping[str, tuple[str, ...]]
+LOCATED: Final[Sequence[tuple[str, Wanted, Mapping[str, str], Mapping[str, str] | str]]] = (
+    # A balance is no threshold.
+    ("договор;баланс;порог", {"amount": ("limit_warning",)}, {}, {"amount": "порог"}),
+    (
+        CHOICE,
+        WANTED,
+        {},
+        (
+            "a.csv has several columns that can be contract_number: 'Договор', 'Л/с'. Say which is meant with "
+            "--map contract_number=COLUMN"
+        ),
+    ),
+    (CHOICE, WANTED, {"contract_number": "л/с"}, {"contract_number": "Л/с", "amount": "сумма"}),
+    ("id;Сумма;Остаток", WANTED, {}, "can be amount: 'Сумма', 'Остаток'"),
+    # What is mapped to one thing is no candidate for another, but may be mapped to two.
+    ("телефон", {"sms": (), "comment": ("телефон",)}, {"comment": "ТЕЛЕФОН"}, {"comment": "телефон"}),
+    (
+        "Сумма;Остаток",
+        {"amount": ("op_summa",), "next": ()},
+        {"next": "Остаток"},
+        {"amount": "Сумма", "next": "Остаток"},
+    ),
+    (
+        "№",
+        {"login": (), "contract_number": ()},
+        dict.fromkeys(("login", "contract_number"), "№"),
+        dict.fromkeys(("login", "contract_number"), "№"),
+    ),
+    # A bare id gives way to one that says whose it is.
+    ("id;abonent_id", WANTED, {}, {"abonent_id": "abonent_id"}),
+    ("id;usluga", {"id": ("users_usluga_id",)}, {}, {"id": "id"}),
+    ("id", {"abonent_id": (), "user_id": ("id",)}, {}, {"user_id": "id"}),
+    ("id", {"abonent_id": (), "id": ()}, {}, {"id": "id"}),
+    (
+        "id",
+        {"abonent_id": ("id",), "user_id": ("id",)},
+        {},
+        "a.csv: the column 'id' can be any of abonent_id, user_id. Say which is meant with --map abonent_id=COLUMN",
+    ),
+    (
+        "Договор;Сумма",
+        WANTED,
+        {"amount": "Сума"},
+        "--map amount=Сума: a.csv has no such column (did you mean 'Сумма'?); it has: Договор, Сумма",
+    ),
+    ("Договор", WANTED, {"amount": ""}, "no such column; it has: Договор"),
+    # The exact name goes before one that is alike.
+    ("Сумма;сумма", {"amount": ()}, {"amount": "сумма"}, {"amount": "сумма"}),
+    ("Сумма;сумма", {"amount": ()}, {"amount": "СУММА"}, "write the name exactly as it is there"),
+    (
+        "id;сумма",
+        WANTED,
+        {"ammount": "сумма"},
+        (
+            "--map ammount=сумма: the rows are not asked for ammount (did you mean 'amount'?); they are asked for: "
+            "abonent_id, contract_number, amount"
+        ),
+    ),
+)
+"""A header, what is asked for, what is mapped, and the columns that are found, or what is said."""
+
+
+@pytest.mark.parametrize(("header", "wanted", "mapping", "told"), LOCATED)
+def test_which_column_is_which_or_what_is_asked(
+    header: str, wanted: Wanted, mapping: Mapping[str, str], told: Mapping[str, str] | str
+) -> None:
+    if not isinstance(told, str):
+        assert found(header.split(";"), wanted, **mapping) == told
+        return
     with pytest.raises(InputRefused) as caught:
-        locate("a.csv", header, wanted, mapping)
-    return str(caught.value)
+        locate("a.csv", header.split(";"), wanted, mapping)
+    assert told in str(caught.value)
 
 
 TITLES: Final[Mapping[str, Sequence[str]]] = {
@@ -846,73 +916,6 @@ def test_what_columns_are_called() -> None:
         assert found(["ФИО", title], {"other": (), "mine": (name,)}) == {"mine": title}
 
 
-def test_a_balance_is_no_threshold() -> None:
-    header = ["договор", "баланс", "порог"]
-    assert found(header, {"amount": ("limit_warning",)}) == {"amount": "порог"}
-
-
-def test_two_columns_for_one_thing_are_asked_about() -> None:
-    told = not_located(["Договор", "Л/с", "сумма"], WANTED)
-    assert told == (
-        "a.csv has several columns that can be contract_number: 'Договор', 'Л/с'. Say which is meant with "
-        "--map contract_number=COLUMN"
-    )
-    assert found(["Договор", "Л/с", "сумма"], WANTED, contract_number="л/с") == {
-        "contract_number": "Л/с",
-        "amount": "сумма",
-    }
-    assert "can be amount: 'Сумма', 'Остаток'" in not_located(["id", "Сумма", "Остаток"], WANTED)
-
-
-def test_what_is_mapped_to_one_thing_is_no_candidate_for_another() -> None:
-    wanted: dict[str, tuple[str, ...]] = {"sms": (), "comment": ("телефон",)}
-    assert found(["телефон"], wanted, comment="ТЕЛЕФОН") == {"comment": "телефон"}
-    assert found(["Сумма", "Остаток"], {"amount": ("op_summa",), "next": ()}, next="Остаток") == {
-        "amount": "Сумма",
-        "next": "Остаток",
-    }
-
-
-def test_one_column_may_be_mapped_to_two_things() -> None:
-    wanted: dict[str, tuple[str, ...]] = {"login": (), "contract_number": ()}
-    assert found(["№"], wanted, login="№", contract_number="№") == {"login": "№", "contract_number": "№"}
-
-
-def test_a_bare_id_gives_way_to_one_that_says_whose_it_is() -> None:
-    assert found(["id", "abonent_id"], WANTED) == {"abonent_id": "abonent_id"}
-    assert found(["id", "usluga"], {"id": ("users_usluga_id",)}) == {"id": "id"}
-    assert found(["id"], {"abonent_id": (), "user_id": ("id",)}) == {"user_id": "id"}
-    assert found(["id"], {"abonent_id": (), "id": ()}) == {"id": "id"}
-
-
-def test_one_column_that_can_be_two_things_is_asked_about() -> None:
-    told = not_located(["id"], {"abonent_id": ("id",), "user_id": ("id",)})
-    assert (
-        told
-        == "a.csv: the column 'id' can be any of abonent_id, user_id. Say which is meant with --map abonent_id=COLUMN"
-    )
-
-
-def test_a_mapping_to_nothing_names_the_nearest() -> None:
-    told = not_located(["Договор", "Сумма"], WANTED, amount="Сума")
-    assert told == "--map amount=Сума: a.csv has no such column (did you mean 'Сумма'?); it has: Договор, Сумма"
-    assert "no such column; it has: Договор" in not_located(["Договор"], WANTED, amount="")
-
-
-def test_a_mapping_takes_the_exact_name_before_one_that_is_alike() -> None:
-    header = ["Сумма", "сумма"]
-    assert found(header, {"amount": ()}, amount="сумма") == {"amount": "сумма"}
-    assert "write the name exactly as it is there" in not_located(header, {"amount": ()}, amount="СУММА")
-
-
-def test_a_mapping_of_what_nobody_asks_for_is_refused() -> None:
-    told = not_located(["id", "сумма"], WANTED, ammount="сумма")
-    assert told == (
-        "--map ammount=сумма: the rows are not asked for ammount (did you mean 'amount'?); they are asked for: "
-        "abonent_id, contract_number, amount"
-    )
-
-
 @given(
     name=st.sampled_from(sorted(KNOWN)),
     data=st.data(),
@@ -933,12 +936,21 @@ def test_a_name_is_compared_with_itself_as_the_same(text: str) -> None:
 
 NAMES = st.text(NAME_LETTERS, min_size=5, max_size=5)
 NUMBERS = st.integers(1, 10**9)
+FITS: Final = "x" * (LONGEST_COMMENT - len(" [cm k7m2q/7]"))
 
 
-def test_a_mark_is_short_and_readable() -> None:
+def test_a_mark_is_short_and_readable_and_found_among_others() -> None:
     assert with_mark("", "k7m2q", 1042) == "[cm k7m2q/1042]"
-    assert with_mark("Миграция балансов", "k7m2q", 1042) == "Миграция балансов [cm k7m2q/1042]"
-    assert with_mark("", "k7m2q", 1) == "[cm k7m2q/1]"
+    assert with_mark("Миграция балансов", "k7m2q", 1) == "Миграция балансов [cm k7m2q/1]"
+    assert with_mark(FITS, "k7m2q", 7) == f"{FITS} [cm k7m2q/7]"
+    assert "…" in with_mark(f"{FITS}x", "k7m2q", 7)
+    assert find_mark(with_mark("again [cm aaaaa/3]", "k7m2q", 7)) == ("k7m2q", 7)
+    for other in ("", "Миграция", "[cm k7m2q/]", "[cm k7m2q/01]", "[cm /1]", "[cm k7m2q 1]", "[cm k"):
+        assert find_mark(other) is None, other
+    # Those of all runs are taken off.
+    assert without_marks("Ввод [cm aaaaa/3] [cm k7m2q/7]") == "Ввод"
+    assert without_marks("[cm k7m2q/7]") == ""
+    assert without_marks("Ввод [cm k7m2q]") == "Ввод [cm k7m2q]"
 
 
 @given(text=st.text(max_size=400), name=NAMES, number=NUMBERS, longest=st.integers(24, 300))
@@ -948,26 +960,9 @@ def test_the_mark_is_found_again_in_a_comment_of_any_length(text: str, name: str
     assert len(comment) <= longest
 
 
-def test_a_text_that_fits_exactly_is_left_alone() -> None:
-    room = LONGEST_COMMENT - len(" [cm k7m2q/7]")
-    assert with_mark("x" * room, "k7m2q", 7) == "x" * room + " [cm k7m2q/7]"
-    assert "…" in with_mark("x" * (room + 1), "k7m2q", 7)
-
-
-def test_a_mark_that_the_text_already_bears_does_not_mislead() -> None:
-    assert find_mark(with_mark("again [cm aaaaa/3]", "k7m2q", 7)) == ("k7m2q", 7)
-
-
 @given(name=NAMES, number=NUMBERS, after=st.text(st.characters(exclude_characters="["), max_size=20))
 def test_what_the_billing_adds_behind_it_does_no_harm(name: str, number: int, after: str) -> None:
     assert find_mark(with_mark("text", name, number) + after) == (name, number)
-
-
-@pytest.mark.parametrize(
-    "comment", ["", "Миграция", "[cm k7m2q/]", "[cm k7m2q/01]", "[cm /1]", "[cm k7m2q 1]", "[cm k"]
-)
-def test_other_comments_have_none(comment: str) -> None:
-    assert find_mark(comment) is None
 
 
 @given(text=st.text(st.characters(exclude_characters="["), max_size=LONGEST_TEXT), name=NAMES, number=NUMBERS)
@@ -976,12 +971,6 @@ def test_a_text_of_the_length_that_jobs_take_comes_back_whole(text: str, name: s
     assert without_marks(comment) == text.rstrip()
     assert mark_prefix(name) in comment
     assert len(comment) <= len(text) + MARK_ROOM
-
-
-def test_marks_of_all_runs_are_taken_off() -> None:
-    assert without_marks("Ввод [cm aaaaa/3] [cm k7m2q/7]") == "Ввод"
-    assert without_marks("[cm k7m2q/7]") == ""
-    assert without_marks("Ввод [cm k7m2q]") == "Ввод [cm k7m2q]"
 
 
 @pytest.mark.parametrize(

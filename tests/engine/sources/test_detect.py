@@ -91,11 +91,6 @@ def test_what_it_is_not_or_what_does_not_fit_it_is_named(
     assert says in why_refused(written(tmp_path, "a.xls", data), layout)
 
 
-def test_what_is_not_there_or_no_file(tmp_path: Path) -> None:
-    assert "there is no file" in why_refused(tmp_path / "missing")
-    assert "is a folder" in why_refused(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("layout", "says"),
     [

@@ -30,7 +30,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
 from jobs.imports.column_map import ColumnMap, read_map
 from jobs.imports.dictionary import NameLookup
-from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, untried_fields, usual_fields
+from jobs.imports.fields import SEVERAL, FieldKind, FieldName, untried_fields, usual_fields
 from jobs.imports.input_checks import InputChecks
 from jobs.imports.names_there import NamesThere
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder, traits_of
@@ -631,23 +631,9 @@ def test_fields_that_no_probe_has_tried_are_told() -> None:
     assert untried_fields({"Abonents": ["name"]}, told) == []
 
 
-def test_a_field_is_added_without_code() -> None:
-    table = FIELDS.with_fields("Abonents", {"passport": ModelField(FieldKind.TEXT, columns=("паспорт",))})
-    assert table.of_step(Step.SUBSCRIBER)["passport"].columns == ("паспорт",)
-    assert [str(one) for one, _ in table.absent([FieldName("Abonents", "passport")], documented(), Profile())] == [
-        "Abonents.passport"
-    ]
-    assert "passport" not in FIELDS.of_step(Step.SUBSCRIBER)
-
-
 @given(st.lists(st.text(min_size=1).map(str.strip).filter(bool), max_size=4))
 def test_the_names_of_folders_come_back_from_their_path(names: list[str]) -> None:
     assert folder_names(folder_path(names)) == tuple(names)
-
-
-def test_a_path_as_people_write_it() -> None:
-    assert folder_names("Город/ ул. Мира /") == ("Город", "ул. Мира")
-    assert folder_path(["Город", "", "ул. Мира, 5/1"]) == "Город/ул. Мира, 5\\/1"
 
 
 def test_the_page_has_every_field_with_its_usual_names() -> None:

@@ -67,7 +67,6 @@ def test_a_sheet_by_its_name(write: Write) -> None:
 
 def test_nothing_to_read(write: Write) -> None:
     assert "is empty" in why_refused(write({"Лист": []}))
-    assert "has a header and no rows" in why_refused(write({"Лист": TABLE[:1]}))
     assert "sheet 'Пустой' is empty" in why_refused(write({"Лист": TABLE, "Пустой": []}), Layout(sheet="Пустой"))
 
 
