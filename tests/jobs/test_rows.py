@@ -22,7 +22,6 @@ from billing.database.columns import ColumnType
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.money import LARGEST, AmountError, parse_amount, scaled
-from billing.selects.select import select_of
 from checkpoints.journal import NAME_LETTERS
 from checkpoints.records import Item, Refusal
 from cli.terminal.language import RUSSIAN, language
@@ -225,14 +224,21 @@ async def test_any_unicode_reaches_the_server_as_it_was(
         assert await arrived(client, write(tmp_path, texts)) == texts
 
 
-@pytest.mark.parametrize("text", [" a ", "\u00a0x\u00a0", "\tx\r\n", "\x1cx\x1f", "\u2003 1 a", "x  "])
-async def test_white_space_around_free_text_is_a_part_of_it(text: str, client: BillingClient, tmp_path: Path) -> None:
-    assert await arrived(client, as_csv(tmp_path, [text])) == [text]
-
-
-@pytest.mark.parametrize("text", ["5", "-7.5", "1 234,50", "01.02.2026", "2026-02-01 10:00:00", "+7 (912) 345-67-89"])
-async def test_white_space_around_numbers_and_dates_is_none(text: str, client: BillingClient, tmp_path: Path) -> None:
-    assert await arrived(client, as_csv(tmp_path, [f"\u00a0 {text}\t"])) == [text]
+@pytest.mark.parametrize(
+    ("text", "arrives"),
+    [
+        *((text, text) for text in (" a ", "\u00a0x\u00a0", "\tx\r\n", "\x1cx\x1f", "\u2003 1 a", "x  ")),
+        # Around numbers and dates it is none.
+        *(
+            (f"\u00a0 {text}\t", text)
+            for text in ("5", "-7.5", "1 234,50", "01.02.2026", "2026-02-01 10:00:00", "+7 (912) 345-67-89")
+        ),
+    ],
+)
+async def test_white_space_around_free_text_is_a_part_of_it(
+    text: str, arrives: str, client: BillingClient, tmp_path: Path
+) -> None:
+    assert await arrived(client, as_csv(tmp_path, [text])) == [arrives]
 
 
 async def test_ids_and_numbers_have_none_and_comments_keep_theirs(gateway: Gateway, database: Database) -> None:
@@ -442,7 +448,11 @@ def pages_of(source: Source, after: str | None = None) -> list[RowPage]:
 
 
 def test_a_select_along_its_key(database: Database) -> None:
-    source: Source = select_source(database, f"set list on;\n{IN_FOLDER};", {"folder": str(FOLDER)})
+    with structlog.testing.capture_logs() as logs:
+        source: Source = select_source(database, f"set list on;\n{IN_FOLDER};", {"folder": str(FOLDER)})
+    assert [entry["event"] for entry in logs] == [
+        "'set list on' is a setting of isql, which is not needed here: it was left out"
+    ]
     assert source.name == IN_FOLDER
     assert source.digest == ""
     assert source.header == ("id", "contract_number")
@@ -486,12 +496,42 @@ def test_a_value_without_an_exact_text_is_a_refused_row(database: Database) -> N
     assert page.cursor == "4"
 
 
-def test_settings_of_isql_are_noted(database: Database) -> None:
-    with structlog.testing.capture_logs() as logs:
-        select_source(database, "set heading off; select id from tarif", {})
-    assert [entry["event"] for entry in logs] == [
-        "'set heading off' is a setting of isql, which is not needed here: it was left out"
-    ]
+def test_what_a_select_is_refused_for(database: Database, tmp_path: Path) -> None:
+    away = Database(Dsn(str(tmp_path / "none.fdb")))
+    no_value = "the select asks for :{}, which has no value: give --set {}=…"
+    for where, text, error, why in (
+        (
+            away,
+            "delete from abonents",
+            InputRefused,
+            "the select, line 1, column 1: 'delete' does not begin a select",
+        ),
+        (away, "select 1 from a; select 2 from a", InputRefused, "the select, line 1, column 18: a second statement"),
+        (away, "select id from tarif", LookUpFailed, "none.fdb"),
+        (database, IN_FOLDER, InputRefused, 'conversion error from string "10x"'),
+        (
+            database,
+            "select nothing from tarif",
+            InputRefused,
+            "is refused: line 1, column 8: Column unknown: NOTHING",
+        ),
+        (
+            database,
+            "select id from tarif where id = :a and id = :b",
+            ParameterRefused,
+            "\n".join(no_value.format(name, name) for name in "ab"),
+        ),
+    ):
+        asks: tuple[Callable[[SelectSource], object], ...] = (
+            lambda source: source.header,
+            lambda source: source.kinds,
+            lambda source: source.is_read_whole,
+            pages_of,
+        )
+        # What is to be cast is seen when it is carried out.
+        for ask in asks[-1:] if text == IN_FOLDER else asks:
+            with pytest.raises(error, match=re.escape(why)):
+                ask(select_source(where, text, {"folder": "10x"}))
 
 
 def test_a_long_select_has_a_short_name(database: Database) -> None:
@@ -501,51 +541,6 @@ def test_a_long_select_has_a_short_name(database: Database) -> None:
     assert len(source.name) == 200
     assert source.name.endswith("…")
     assert select_source(database, "select '\x1b[2J' as a\r\nfrom tarif", {}).name == "select ' [2J' as a from tarif"
-
-
-def test_a_missing_parameter_is_told_with_the_way_to_give_it(database: Database) -> None:
-    with pytest.raises(ParameterRefused) as refused:
-        select_source(database, f"{IN_FOLDER} and tarif_id = :tarif", {"fodler": "1"})
-    assert str(refused.value) == (
-        "the select asks for :folder, which has no value: give --set folder=…\n"
-        "the select asks for :tarif, which has no value: give --set tarif=…"
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("delete from abonents", "the select, line 1, column 1: 'delete' does not begin a select"),
-        ("select id from tarif; select id from tarif", "the select, line 1, column 23: a second statement"),
-    ],
-)
-def test_what_is_no_select_is_refused_before_the_database_is_asked(text: str, why: str, tmp_path: Path) -> None:
-    with pytest.raises(InputRefused, match=why):
-        select_source(Database(Dsn(str(tmp_path / "none.fdb"))), text, {})
-
-
-def test_what_the_statement_is_to_blame_for(database: Database) -> None:
-    unknown = select_source(database, "select nothing from tarif", {})
-    for ask in (
-        lambda: unknown.header,
-        lambda: unknown.kinds,
-        lambda: unknown.is_read_whole,
-        lambda: pages_of(unknown),
-    ):
-        with pytest.raises(InputRefused) as refused:
-            ask()
-        assert str(refused.value) == "the select is refused: line 1, column 8: Column unknown: NOTHING"
-    no_number = select_source(database, IN_FOLDER, {"folder": "10x"})
-    assert no_number.header == ("id", "contract_number")
-    with pytest.raises(InputRefused, match='conversion error from string "10x"'):
-        pages_of(no_number)
-
-
-def test_a_database_that_is_away_is_no_fault_of_the_statement(tmp_path: Path) -> None:
-    source = SelectSource(Database(Dsn(str(tmp_path / "none.fdb"))), select_of("select id from tarif"), {})
-    for ask in (lambda: source.header, lambda: pages_of(source, "5")):
-        with pytest.raises(LookUpFailed, match=r"none\.fdb"):
-            ask()
 
 
 KIND = JobSpec(
@@ -583,25 +578,21 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "1.0", "x", "١"])
-def test_what_is_no_id(text: str) -> None:
-    with pytest.raises(ValueError, match="is not an id"):
-        an_id(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "plain"), [("-120,00", "-120"), ("-120", "-120"), ("1200", "1200"), ("0,50", "0.5"), ("-0", "0")]
+PARSED: Final[Sequence[tuple[Callable[[str], str], Mapping[str, str]]]] = (
+    (an_id, dict.fromkeys(("", "0", "-1", "1.0", "x", "١"), "✗ is not an id")),
+    (roubles, {"-120,00": "-120", "-120": "-120", "1200": "1200", "0,50": "0.5", "-0": "0"}),
+    (at_most(5), {"Ввод ": "Ввод ", "Вводим": "✗ at most 5", "a\nb": "✗ line ends"}),
 )
-def test_the_same_amount_has_one_spelling(text: str, plain: str) -> None:
-    assert roubles(text) == plain
 
 
-def test_a_text_has_one_line_and_an_end() -> None:
-    assert at_most(5)("Ввод ") == "Ввод "
-    with pytest.raises(ValueError, match="at most 5"):
-        at_most(5)("Вводим")
-    with pytest.raises(ValueError, match="line ends"):
-        at_most(5)("a\nb")
+def test_the_same_value_has_one_spelling_and_what_is_none_is_refused() -> None:
+    for parse_, texts in PARSED:
+        for text, told in texts.items():
+            if not told.startswith("✗"):
+                assert parse_(text) == told
+                continue
+            with pytest.raises(ValueError, match=told[2:]):
+                parse_(text)
 
 
 def test_what_the_rows_may_say_need_not_be_given() -> None:
@@ -637,10 +628,7 @@ def test_every_job_says_what_it_is(one: JobSpec) -> None:
     assert one.call
     assert one.undo
     assert len({p.name for p in one.parameters}) == len(one.parameters)
-
-
-def test_the_recipes_are_all_there() -> None:
-    numbers = [number for one in JOBS.values() for number in one.recipes]
+    numbers = [number for each in JOBS.values() for number in each.recipes]
     assert sorted(numbers) == list(range(1, 31))
 
 
@@ -651,32 +639,49 @@ def steps(model: str, *chain: str, **values: str) -> list[tuple[str, dict[str, o
     return [(step.method, dict(step.arguments)) for step in parse(model, chain).fill(values)]
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("5", 5),
-        ("-7", -7),
-        ("0", 0),
-        ("", None),
-        ("00123", "00123"),
-        ("1E5", "1E5"),
-        ("-0", "-0"),
-        ("+79991234567", "+79991234567"),
-        ("12.50", "12.50"),
-        ("1234567890123456789", "1234567890123456789"),
-        ("١٢", "١٢"),
-    ],
+TYPED: Final[Mapping[str, object]] = {
+    "5": 5,
+    "-7": -7,
+    "0": 0,
+    "": None,
+    **{text: text for text in ("00123", "1E5", "-0", "+79991234567", "12.50", "1234567890123456789", "١٢")},
+}
+TEXT_FIELDS = ("contract_number", "abonent__contract_number", "sms", "login", "psw", "attribute_value")
+FILLED: Final[Sequence[tuple[str, Mapping[str, str], Mapping[str, object]]]] = (
+    # A placeholder that stands alone is typed; within a string it is a part of the text.
+    *(('{"x": {a}}', {"a": text}, {"x": value}) for text, value in TYPED.items()),
+    (
+        '{"a": "№ {n}/{m}", "b": ["{n}", {n}], "c": {"d": "{{{n}}} {{n}}"}}',
+        {"n": "007", "m": "x"},
+        {"a": "№ 007/x", "b": ["007", "007"], "c": {"d": "{007} {n}"}},
+    ),
+    # Braces that are meant are written twice.
+    ('{"{{a}}": "{{}}", "b": {}}', {}, {"{a}": "{}", "b": {}}),
+    # Any name of a column can stand in it.
+    *(
+        (f'{{"a": {{{name}}}, "b": "<{{ {name} }}>"}}', {name: "7"}, {"a": 7, "b": "<7>"})
+        for name in (
+            *("№ п/п", "ФИО", "2", "a-b", "name|x", "Сумма, руб.", "К зачислению (всего)", "a/b", "x'y", "id%"),
+        )
+    ),
+    # What is a text stays one though it has digits alone, and is none where it is empty.
+    *(
+        (f'{{"{field}": {{{name}}}}}', {name: text}, {field: text or None})
+        for field, name in (
+            *((field, "x") for field in TEXT_FIELDS),
+            *(("x", name) for name in ("contract_number", "№ договора", "Телефон")),
+        )
+        for text in ("123", "")
+    ),
 )
-def test_a_placeholder_that_stands_alone_is_typed(text: str, value: object) -> None:
-    assert typed(text) == value
-    assert steps("Users", 'set {"x": {a}}', a=text) == [("set", {"x": value})]
 
 
-def test_within_a_string_it_is_a_part_of_the_text() -> None:
-    chain = 'set {"a": "№ {n}/{m}", "b": ["{n}", {n}], "c": {"d": "{{{n}}} {{n}}"}}'
-    assert steps("Users", chain, n="007", m="x") == [
-        ("set", {"a": "№ 007/x", "b": ["007", "007"], "c": {"d": "{007} {n}"}})
-    ]
+@pytest.mark.parametrize(("arguments", "values", "filled"), FILLED)
+def test_what_becomes_of_a_placeholder(
+    arguments: str, values: Mapping[str, str], filled: Mapping[str, object]
+) -> None:
+    assert parse("Users", (f"set {arguments}",)).names == tuple(values)
+    assert steps("Users", f"set {arguments}", **values) == [("set", filled)]
 
 
 LINKS = ('objects.get {"id": {id}, "x": "{a} {b}"}', 'set {"limit": 5, "on": true}', "save")
@@ -696,38 +701,6 @@ LINKS = ('objects.get {"id": {id}, "x": "{a} {b}"}', 'set {"limit": 5, "on": tru
 def test_the_digest_tells_what_the_call_does(chain: Sequence[str], *, same: bool) -> None:
     assert (parse("Users", chain).digest == parse("Users", LINKS).digest) == same
     assert parse("Abonents", chain).digest != parse("Users", chain).digest
-
-
-@pytest.mark.parametrize(
-    "name", ["№ п/п", "ФИО", "2", "a-b", "name|x", "Сумма, руб.", "К зачислению (всего)", "a/b", "x'y", "id%"]
-)
-def test_any_name_of_a_column_can_stand_in_a_placeholder(name: str) -> None:
-    template = parse("Users", (f'set {{"a": {{{name}}}, "b": "<{{ {name} }}>"}}',))
-    assert template.names == (name,)
-    assert dict(template.fill({name: "7"})[0].arguments) == {"a": 7, "b": "<7>"}
-
-
-def test_braces_that_are_meant_are_written_twice() -> None:
-    assert steps("Users", 'set {"{{a}}": "{{}}", "b": {}}') == [("set", {"{a}": "{}", "b": {}})]
-
-
-@pytest.mark.parametrize(
-    ("field", "name"),
-    [
-        ("contract_number", "x"),
-        ("abonent__contract_number", "x"),
-        ("x", "contract_number"),
-        ("x", "№ договора"),
-        ("sms", "x"),
-        ("x", "Телефон"),
-        ("login", "x"),
-        ("psw", "x"),
-        ("attribute_value", "x"),
-    ],
-)
-def test_what_is_a_text_stays_one_though_it_has_digits_alone(field: str, name: str) -> None:
-    assert steps("Users", f'set {{"{field}": {{{name}}}}}', **{name: "123"}) == [("set", {field: "123"})]
-    assert steps("Users", f'set {{"{field}": {{{name}}}}}', **{name: ""}) == [("set", {field: None})]
 
 
 def test_only_what_is_set_and_is_no_money_and_no_secret_may_be_nothing() -> None:
@@ -775,13 +748,9 @@ def test_what_is_no_chain_is_refused_with_its_place(link: str, told: str) -> Non
     with pytest.raises(ParameterRefused) as caught:
         parse("Users", (link,))
     assert told in str(caught.value)
-
-
-def test_a_model_is_a_name_and_a_call_has_a_method() -> None:
-    with pytest.raises(ParameterRefused, match="is not the name of a model"):
-        parse("../Users", ("save",))
-    with pytest.raises(ParameterRefused, match="needs a method"):
-        parse("Users", ())
+    for model, links, why in (("../Users", ("save",), "is not the name of a model"), ("Users", (), "needs a method")):
+        with pytest.raises(ParameterRefused, match=why):
+            parse(model, links)
 
 
 @given(LETTERS, LETTERS)
