@@ -127,17 +127,10 @@ def test_without_a_rate_a_few_are_asked_at_once() -> None:
 
 
 async def test_operations_are_the_same_through_both_doors(gateway: Gateway, execute: Execute) -> None:
-    for key, kind, storno, descr in [(90001, 8, 0, "Ввод"), (90002, 8, 1, None), (90003, 1, 0, "Касса")]:
-        execute.put(
-            "finance_operations",
-            op_id=key,
-            abonent_id=9001,
-            op_type=kind,
-            op_summa=-505 * SCALE // 10,
-            op_date="2026-02-03 23:59:59",
-            descr=descr,
-            storno=storno,
-        )
+    entered = (90001, 8, 0, "Ввод"), (90002, 8, 1, None), (90003, 1, 0, "Касса")
+    names = "op_id op_type storno descr abonent_id op_summa op_date"
+    same = (9001, -505 * SCALE // 10, "2026-02-03 23:59:59")
+    execute.rows("finance_operations", names, *((*one, *same) for one in entered))
     found = await of_type(gateway, [9001, 9002], 8)
     assert dict(found) == {
         9001: [

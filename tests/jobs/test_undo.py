@@ -290,16 +290,8 @@ def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shared_accounts(execute: Execute) -> None:
     """Two more subscribers of the account that two of the odd ones have."""
-    for key in ON_ONE[2:]:
-        execute.put(
-            "abonents",
-            id=key,
-            parent_id=9100,
-            name="Ещё один",
-            contract_number=f"ЕЩЁ-{key}",
-            account_id=9001,
-            tarif_id=2,
-        )
+    names = "id contract_number parent_id name account_id tarif_id"
+    execute.rows("abonents", names, *((key, f"ЕЩЁ-{key}", 9100, "Ещё один", 9001, 2) for key in ON_ONE[2:]))
 
 
 @asynccontextmanager
@@ -520,12 +512,9 @@ class TallySetting:
 
     def has(self, key: int, number: str, *, balance: int = 0, tariff: int = 2, folder: int = FOLDER) -> None:
         """Put a subscriber into the billing."""
-        self.execute("insert into admin_accounts (id, ostatok) values (?, ?)", key, balance * SCALE)
-        self.execute(
-            "insert into abonents (id, parent_id, name, contract_number, account_id, tarif_id, operator_id) "
-            "values (?, ?, 'Иванов', ?, ?, ?, 3)",
-            *(key, folder, number, key, tariff),
-        )
+        self.execute.put("admin_accounts", id=key, ostatok=balance * SCALE)
+        names = "id parent_id name contract_number account_id tarif_id operator_id"
+        self.execute.rows("abonents", names, (key, folder, "Иванов", number, key, tariff, 3))
 
     async def imported(self, *rows: Row, folder: str = str(FOLDER)) -> Run:
         """A run of these rows that has made the folder "Улица"; "" where it has not."""
@@ -630,12 +619,9 @@ async def test_a_balance_that_was_left_as_it_was_is_not_entered(setting: TallySe
 async def test_balances_that_later_operations_have_moved_are_no_difference(setting: TallySetting) -> None:
     setting.has(9201, "1", balance=7)
     setting.has(9202, "2", balance=7)
-    for op, abonent in ((900_001, 9201), (900_002, 9201), (900_001 + 10, 9202)):
-        setting.execute(
-            "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "
-            "values (?, ?, 1, 0, current_timestamp)",
-            *(op, abonent),
-        )
+    operations = ((900_001, 9201), (900_002, 9201), (900_011, 9202))
+    names = "op_id abonent_id op_type op_summa op_date"
+    setting.execute.rows("finance_operations", names, *((*one, 1, 0, "2026-01-02") for one in operations))
     rows = (Row("1", balance="10.00", entry="900001"), Row("2", balance="10.00", entry="900011"))
     tally = await setting.tally(*rows)
     folder = tally.groups[0]

@@ -116,31 +116,26 @@ def test_a_number_is_read_however_people_write_it() -> None:
 
 
 async def test_who_is_blocked_comes_out_of_the_database(with_session: Gateway, execute: Execute) -> None:
-    for abonent, balance, limit, blocked in [
-        (1, -101, -100, ""),
-        (2, -100, -100, ""),
-        (3, 50, None, ""),
-        (4, -1, None, ""),
-        (5, 50, 0, "open"),
-        (6, 50, 0, "2019-06-03"),
-        (7, -500, -100, "deleted"),
-    ]:
+    accounts = {
+        1: (-101, -100),
+        2: (-100, -100),
+        3: (50, None),
+        4: (-1, None),
+        5: (50, 0),
+        6: (50, 0),
+        7: (-500, -100),
+    }
+    blocks = {5: None, 6: "2019-06-03"}
+    for abonent, (balance, limit) in accounts.items():
         key = 9200 + abonent
-        execute(
-            'insert into admin_accounts (id, ostatok, "limit") values (?, ?, ?)',
-            *(key, balance * SCALE, None if limit is None else limit * SCALE),
-        )
-        gone = int(blocked == "deleted")
+        held = (key, balance * SCALE, None if limit is None else limit * SCALE)
+        execute.rows("admin_accounts", 'id ostatok "limit"', held)
+        gone = int(abonent == 7)
         execute.put("abonents", id=key, account_id=key, contract_number=f"N{key}", deleted=gone)
         execute.put("users", id=90000 + abonent, abonent_id=key, login=f"u{abonent}")
-        if blocked and not gone:
-            execute.put(
-                "abonents_block_history",
-                id=key,
-                abonent_id=key,
-                time_changed="2019-05-20",
-                time_del=None if blocked == "open" else blocked,
-            )
+    for abonent, until in blocks.items():
+        key, names = 9200 + abonent, "id abonent_id time_changed time_del"
+        execute.rows("abonents_block_history", names, (key, key, "2019-05-20", until))
     job = job_of(with_session, "blocked", Input())
     assert job.source.header == ("user_id", "account", "abonent_id", "contract_number")
     done = await prepared(job)

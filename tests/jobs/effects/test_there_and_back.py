@@ -322,40 +322,20 @@ def billing_file(billing_template: Path, tmp_path: Path) -> Path:
 
 def insert_things(execute: Execute) -> None:
     """Accounts, services, operations and blocks of the odd ones, operators, a session and money."""
-    for key in (5, 6):
-        execute.put("operators", id=key, name=f"Оператор {key}")
-    for key, abonent, login, snat, deleted in [
-        (90001, 9001, "ivanov", 167772161, 0),
-        (90002, 9002, "petrov", None, 0),
-        (90003, 9003, "gone", None, 1),
-    ]:
-        execute.put(
-            "users",
-            id=key,
-            abonent_id=abonent,
-            login=login,
-            ip=167900000 + key,
-            pull=5,
-            snatip=snat,
-            snat_pull=1040,
-            deleted=deleted,
-            psw_hash="x",
-        )
-    for number, (abonent, service) in enumerate([(9001, 126), (9002, 127), (9003, 126), (9003, 126)], 1):
-        execute.put(
-            "users_usluga",
-            id=90000 + number,
-            abonent_id=abonent,
-            usluga_id=service,
-            manager_id=33,
-            next_date="2020-08-13 00:00:00",
-            comment=f"Автоматический ({number})",
-        )
-    for key in (90001, 90002):
-        execute.put("abonents_block_history", id=key, abonent_id=key - 81000)
-        execute.put(
-            "finance_operations", op_id=key, abonent_id=key - 81000, op_type=1, op_summa=SCALE, op_date="2020-01-01"
-        )
+    execute.rows("operators", "id name", *((key, f"Оператор {key}") for key in (5, 6)))
+    accounts = (90001, 9001, "ivanov", 167772161, 0), (90002, 9002, "petrov", None, 0), (90003, 9003, "gone", None, 1)
+    names = "id abonent_id login snatip deleted ip pull snat_pull psw_hash"
+    execute.rows("users", names, *((*one, 167900000 + one[0], 5, 1040, "x") for one in accounts))
+    services = (90001, 9001, 126), (90002, 9002, 127), (90003, 9003, 126), (90004, 9003, 126)
+    names = "id abonent_id usluga_id manager_id next_date comment"
+    since = "2020-08-13 00:00:00"
+    execute.rows(
+        "users_usluga", names, *((*one, 33, since, f"Автоматический ({one[0] - 90000})") for one in services)
+    )
+    both = ((90001, 9001), (90002, 9002))
+    execute.rows("abonents_block_history", "id abonent_id", *both)
+    names = "op_id abonent_id op_type op_summa op_date"
+    execute.rows("finance_operations", names, *((*one, 1, SCALE, "2020-01-01") for one in both))
     execute.put("cabinet_sessions", id=90001, suid="12345", user_id=90001, created="2026-05-01")
     execute("update admin_accounts set ostatok = ?, debit = ? where id = 9002", 5 * SCALE, 2 * SCALE)
 
