@@ -333,6 +333,8 @@ def test_the_last_line_of_an_account_holds_and_stands_where_it_was_written(path:
 
 
 def test_a_file_with_one_line_an_account_is_left_as_it_is(path: Path) -> None:
+    assert opened(path).finish().accounts == 0
+    assert not path.exists(), "without a file there is nothing to finish"
     opened(path).add(5, "a", "x")
     before = path.stat().st_ino
     assert opened(path).finish().accounts == 1
@@ -340,29 +342,27 @@ def test_a_file_with_one_line_an_account_is_left_as_it_is(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_without_a_file_there_is_nothing_to_finish(path: Path) -> None:
-    assert opened(path).finish().accounts == 0
-    assert not path.exists()
+WHOLE_LINE = f"{HEADER}5;a;whole\r\n".encode()
 
 
-def test_half_a_line_is_taken_out_when_the_run_goes_on(path: Path) -> None:
-    opened(path).add(5, "a", "whole")
-    with path.open("ab") as file:
-        file.write(b"6;b;ha")
+@pytest.mark.parametrize(
+    "left",
+    [
+        *(HEADER.encode()[:length] for length in (0, 1, 7, len(HEADER.encode()) - 1)),
+        *(WHOLE_LINE + torn for torn in (b"", b"6;b;ha", b"8;" + b"\xd0" * 200_000)),
+    ],
+    ids=lambda left: f"{len(left)} bytes",
+)
+def test_half_a_line_is_taken_out_when_the_run_goes_on(path: Path, left: bytes) -> None:
+    path.write_bytes(left)
     opened(path).add(7, "c", "next")
-    assert text_of(path) == f"{HEADER}5;a;whole\r\n7;c;next\r\n"
-    # Half a letter, and the longest of lines.
+    before = WHOLE_LINE.decode() if left.startswith(WHOLE_LINE) else HEADER
+    assert text_of(path) == f"{before}7;c;next\r\n"
+    # At the end it is no other: half a letter, and the longest of lines.
     with path.open("ab") as file:
         file.write(b"8;" + b"\xd0" * 200_000)
-    assert opened(path).finish().accounts == 2
-    assert text_of(path) == f"{HEADER}5;a;whole\r\n7;c;next\r\n"
-
-
-@pytest.mark.parametrize("length", [0, 1, 7, len(HEADER.encode()) - 1])
-def test_killed_while_the_file_was_made(path: Path, length: int) -> None:
-    path.write_bytes(HEADER.encode()[:length])
-    opened(path).add(5, "a", "x")
-    assert text_of(path) == f"{HEADER}5;a;x\r\n"
+    assert opened(path).finish().accounts == before.count("whole") + 1
+    assert text_of(path) == f"{before}7;c;next\r\n"
 
 
 @pytest.mark.parametrize("there", ["mine", "x" * 100, HEADER.replace("k7m2q", "aaaaa")])
@@ -475,6 +475,11 @@ def test_no_file_is_made_where_there_is_nothing_to_keep(vault_file: Path) -> Non
     with pytest.raises(SecretGone):
         vault.open(["•••"])
     assert not vault_file.exists()
+    # Nor is anything kept without a path.
+    vault = Vault()
+    assert not vault.keeps
+    with pytest.raises(SecretGone):
+        vault.open(vault.seal([HARD_WORD]))
 
 
 def test_what_is_forgotten_is_gone_from_the_bytes_of_the_file(vault_file: Path) -> None:
@@ -503,13 +508,6 @@ def test_what_no_run_claims_is_wiped_once_it_is_old(vault_file: Path, monkeypatc
     assert needed.open([waits]) == {waits: "zwei"}
     with pytest.raises(SecretGone):
         orphan.open([lost])
-
-
-def test_without_a_path_nothing_is_kept() -> None:
-    vault = Vault()
-    assert not vault.keeps
-    with pytest.raises(SecretGone):
-        vault.open(vault.seal([HARD_WORD]))
 
 
 def test_a_file_that_is_no_vault_is_a_sentence(vault_file: Path) -> None:
