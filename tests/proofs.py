@@ -49,7 +49,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "balances": ("cli/test_life_of_a_run.py::test_whatever_ends_its_processes_each_row_is_entered_once",),
-        "delete-account": ("jobs/effects/test_effects.py::test_an_account_goes_with_what_points_to_it",),
+        "delete-account": ("jobs/effects/test_effects.py::test_what_an_account_was_is_kept_for_a_person",),
         "payment": (
             SCENES,
             "cli/test_payments.py::test_a_payment_raises_the_balance_and_is_found_by_its_mark_where_its_answer_is_lost",

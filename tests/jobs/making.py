@@ -15,6 +15,7 @@ from engine.evidence import Accepted
 from engine.job import Effect, Job, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import encode_payload, payload_of
+from jobs.catalogue.catalogue import JOBS
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.factory import effect_of as made
 from jobs.job import BillingJob, build
@@ -28,8 +29,9 @@ UNDO_RUN: Final = replace(RUN, run_id=2, name="u7u7u", job="undo")
 THIRD_RUN: Final = replace(RUN, run_id=3, name="v8v8v", job="undo")
 
 
-def job_of(gateway: Gateway, kind: JobSpec, rows: Input, **given: str) -> BillingJob:
+def job_of(gateway: Gateway, kind: JobSpec | str, rows: Input, **given: str) -> BillingJob:
     """The job, set up as `run` does it."""
+    kind = JOBS[kind] if isinstance(kind, str) else kind
     return build(kind, gateway, parameters_of(kind, given), rows)
 
 
@@ -130,8 +132,9 @@ async def undone(effect: CallEffect, items: Sequence[Item], **how: str) -> Undo:
     return Undo(reversal, await reversal.take_back([taken(item) for item in items]))
 
 
-def effect_of(gateway: Gateway, kind: JobSpec, **given: str) -> CallEffect:
+def effect_of(gateway: Gateway, kind: JobSpec | str, **given: str) -> CallEffect:
     """What the job's calls do."""
+    kind = JOBS[kind] if isinstance(kind, str) else kind
     return made(gateway, kind, parameters_of(kind, given))
 
 

@@ -2,11 +2,12 @@
 
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -15,10 +16,11 @@ import msgspec
 import pytest
 
 from billing.api.calls import Call, version
-from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.api.client import BillingClient, ClientSettings, Health, Patience
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import Abonent, Operation
+from billing.directory.system import STACKS
 from billing.errors import (
     BillingAway,
     BillingBusy,
@@ -35,14 +37,16 @@ from cli.terminal.language import RUSSIAN, language
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.evidence import Accepted, Lost
 from engine.job import Found
-from engine.pacing.throttle import Rate
+from engine.pacing.gauges import hours_of
+from engine.pacing.policy import Policy
+from engine.pacing.throttle import Gauge, GaugeReading, Rate
 from jobs.access.durable import append_durably, keep_name
 from jobs.access.gateway import Gateway
 from jobs.access.operations import balances, newest, of_type
 from jobs.access.references import References
-from jobs.catalogue.built_in import ATTRIBUTE, BALANCES, CONNECT_SERVICE, IP_POOL, OPERATOR, TARIFF_NEXT, TARIFF_NOW
-from jobs.catalogue.catalogue import BUILT_IN
+from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import call_kind
+from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
 from jobs.probe.entries import ProbeEntries
 from jobs.probe.intent import Intended, IntentFailed, Intents, open_intents
 from jobs.probe.readings import threshold_of
@@ -52,7 +56,7 @@ from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
 from lab.mock.population import leave_out
 from lab.mock.quirks import Quirks
-from lab.mock.server import running
+from lab.mock.server import MockBilling, running
 from tests.jobs.conftest import Execute
 from tests.jobs.making import RUN, effect_of, job_of, planned, rows_of
 from tests.virtual_clock import run
@@ -123,17 +127,10 @@ def test_without_a_rate_a_few_are_asked_at_once() -> None:
 
 
 async def test_operations_are_the_same_through_both_doors(gateway: Gateway, execute: Execute) -> None:
-    for key, kind, storno, descr in [(90001, 8, 0, "Ввод"), (90002, 8, 1, None), (90003, 1, 0, "Касса")]:
-        execute.put(
-            "finance_operations",
-            op_id=key,
-            abonent_id=9001,
-            op_type=kind,
-            op_summa=-505 * SCALE // 10,
-            op_date="2026-02-03 23:59:59",
-            descr=descr,
-            storno=storno,
-        )
+    entered = (90001, 8, 0, "Ввод"), (90002, 8, 1, None), (90003, 1, 0, "Касса")
+    names = "op_id op_type storno descr abonent_id op_summa op_date"
+    same = (9001, -505 * SCALE // 10, "2026-02-03 23:59:59")
+    execute.rows("finance_operations", names, *((*one, *same) for one in entered))
     found = await of_type(gateway, [9001, 9002], 8)
     assert dict(found) == {
         9001: [
@@ -178,17 +175,17 @@ async def test_a_last_operation_without_an_id_is_not_believed() -> None:
 async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(gateway: Gateway) -> None:
     for kind, given, why in [
         (
-            TARIFF_NEXT,
+            JOBS["tariff-next"],
             {"tariff": "77", "date": "2030-01-01"},
             "tariff: the billing has no tariff 77, or it is deleted",
         ),
         (
-            CONNECT_SERVICE,
+            JOBS["connect-service"],
             {"folder": "2001", "usluga": "240", "manager": "34"},
             "folder: the billing has no folder 2001, or it is deleted",
         ),
         (
-            CONNECT_SERVICE,
+            JOBS["connect-service"],
             {"usluga": "240", "manager": "35"},
             "manager: the billing has no administrator 35, or it is deleted",
         ),
@@ -199,9 +196,9 @@ async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(gateway: Gat
 
 
 async def test_what_is_there_passes(gateway: Gateway) -> None:
-    await job_of(gateway, CONNECT_SERVICE, Input(), folder="89", usluga="240", manager="33").check()
-    await job_of(gateway, TARIFF_NOW, Input(), tariff="6").check()
-    await job_of(gateway, OPERATOR, Input(), operator="1444", **{"from": "3"}).check()
+    await job_of(gateway, "connect-service", Input(), folder="89", usluga="240", manager="33").check()
+    await job_of(gateway, "tariff-now", Input(), tariff="6").check()
+    await job_of(gateway, "operator", Input(), operator="1444", **{"from": "3"}).check()
 
 
 async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_well(gateway: Gateway) -> None:
@@ -213,10 +210,10 @@ async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_w
 
 
 async def test_operators_have_a_table_that_only_a_database_shows(both: Gateway, client: BillingClient) -> None:
-    job = job_of(both, OPERATOR, Input(), operator="5")
+    job = job_of(both, "operator", Input(), operator="5")
     with pytest.raises(ParameterRefused, match="operator: the billing has no operator 5"):
         await job.check()
-    job = job_of(Gateway(client), OPERATOR, Input(), operator="5")
+    job = job_of(Gateway(client), "operator", Input(), operator="5")
     await job.check()
     assert job.cautions == (
         "operator 5 was not checked: nothing has it yet, and the billing's table of operators is not known",
@@ -225,12 +222,15 @@ async def test_operators_have_a_table_that_only_a_database_shows(both: Gateway, 
 
 async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(both: Gateway, execute: Execute) -> None:
     execute("update users set pull = 6 where id = (select min(id) from users where deleted = 0)")
-    for kind, given, noun in ((IP_POOL, {"pool": "777"}, "pool"), (ATTRIBUTE, {"attribute": "9999"}, "attribute")):
+    for kind, given, noun in (
+        (JOBS["ip-pool"], {"pool": "777"}, "pool"),
+        (JOBS["attribute"], {"attribute": "9999"}, "attribute"),
+    ):
         job = job_of(both, kind, Input(), **given)
         await job.check()
         (note,) = job.cautions
         assert note.startswith(f"{noun} {next(iter(given.values()))} was not checked: nothing has it yet")
-    job = job_of(both, IP_POOL, Input(), pool="6")
+    job = job_of(both, "ip-pool", Input(), pool="6")
     await job.check()
     assert job.cautions == ()
 
@@ -336,8 +336,8 @@ async def test_a_short_comment_leaves_room_for_the_mark(alone: Gateway) -> None:
     gateway = replace(alone, profile=known(descr_length=60))
     rows = rows_of(ONE)
     with pytest.raises(InputRefused, match="keeps 60 characters of a comment"):
-        await planned(job_of(gateway, BALANCES, rows, descr="а" * 29))
-    job = job_of(gateway, BALANCES, rows, descr="а" * 28)
+        await planned(job_of(gateway, "balances", rows, descr="а" * 29))
+    job = job_of(gateway, "balances", rows, descr="а" * 28)
     (item,) = await planned(job)
     assert isinstance(await job.effect.send(RUN, item), Accepted)
     assert isinstance((await job.effect.look_up(RUN, [item]))[item.item_id], Found)
@@ -349,7 +349,7 @@ async def test_a_short_comment_leaves_room_for_the_mark(alone: Gateway) -> None:
 async def test_without_a_mark_nothing_is_entered(alone: Gateway, facts: dict[str, object], why: str) -> None:
     gateway = replace(alone, profile=known(**facts))
     with pytest.raises(InputRefused, match=why):
-        await planned(job_of(gateway, BALANCES, rows_of(ONE)))
+        await planned(job_of(gateway, "balances", rows_of(ONE)))
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_returned=False)])
@@ -357,14 +357,14 @@ async def test_without_a_mark_nothing_is_entered(alone: Gateway, facts: dict[str
 async def test_a_billing_that_is_known_to_tell_comments_has_answered_somebody_else(
     alone: Gateway, profile: Profile, evidence: type
 ) -> None:
-    job = job_of(replace(alone, profile=profile), BALANCES, rows_of(ONE))
+    job = job_of(replace(alone, profile=profile), "balances", rows_of(ONE))
     (item,) = await planned(job)
     assert isinstance(await job.effect.send(RUN, item), evidence)
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_filters="all")])
 async def test_a_known_filter_narrows_the_look(alone: Gateway) -> None:
-    job = job_of(replace(alone, profile=known(descr_filters=("exact", "contains"))), BALANCES, rows_of(ONE))
+    job = job_of(replace(alone, profile=known(descr_filters=("exact", "contains"))), JOBS["balances"], rows_of(ONE))
     (item,) = await planned(job)
     await job.effect.send(RUN, item)
     assert isinstance((await job.effect.look_up(RUN, [item]))[item.item_id], Found)
@@ -376,7 +376,7 @@ async def test_what_no_probe_has_confirmed_is_named(alone: Gateway) -> None:
     rows = rows_of(ONE)
 
     async def named(profile: Profile, **given: str) -> list[str]:
-        job = job_of(replace(alone, profile=profile), BALANCES, rows, **given)
+        job = job_of(replace(alone, profile=profile), "balances", rows, **given)
         return list(job.assumptions(await planned(job)))
 
     assert await named(UNKNOWN) == [
@@ -530,3 +530,182 @@ def test_why_a_call_of_a_probe_has_failed_is_told_in_the_language_of_the_reader(
         == "запрос проверки ничего не находит"
     )
     assert why_of(Accepted()) == ""
+
+
+# ---- the gauges: what they read; what they hold stands in tests/engine/pacing --------------------------------------
+
+JOURNAL = Path(gettempdir())
+
+
+async def gauge_of(gateway: Gateway, name: str, policies: Sequence[Policy]) -> Gauge:
+    """The gauge of a name; the last of the policies is in force."""
+    gauges = await gauges_of(gateway, lambda: policies[-1], JOURNAL)
+    (found,) = [gauge for gauge in gauges if gauge.name == name]
+    return found
+
+
+async def measured(gateway: Gateway, name: str, policy: Policy) -> GaugeReading:
+    measure = await (await gauge_of(gateway, name, [policy])).measure()
+    assert measure is not None
+    return measure
+
+
+# ---- the stacks --------------------------------------------------------------------------------------------------
+
+
+async def test_there_is_a_gauge_for_each_stack_that_the_billing_has(both: Gateway, execute: Execute) -> None:
+    # The mock has no third stack; a billing that has it gets a gauge of its own.
+    assert [one.name for one in await gauges_of(both, Policy, JOURNAL)] == ["disk", "hours", *STACKS[:2], "latency"]
+    without = await gauges_of(replace(both, database=None), Policy, JOURNAL)
+    assert [one.name for one in without] == ["disk", "hours", "latency"]
+    execute("create table events_stack (id integer not null primary key)")
+    execute.put("events_stack", id=1)
+    # What a billing has is asked for once a connection.
+    assert both.database
+    both.database.close()
+    assert await measured(both, "EVENTS_STACK", Policy(max_stack=1000)) == GaugeReading(1, 1000, 800, grows=True)
+
+
+async def test_the_threshold_is_that_in_force_and_0_is_none(both: Gateway) -> None:
+    policies = [Policy(max_stack=50)]
+    stack = await gauge_of(both, "ACCOUNT_STACK", policies)
+    assert await stack.measure() == GaugeReading(0, 50, 40, grows=True)
+    policies.append(Policy(max_stack=7))
+    assert await stack.measure() == GaugeReading(0, 7, 5, grows=True)
+    policies.append(Policy(max_stack=0))
+    assert await stack.measure() is None
+
+
+# ---- the billing's clock, and its hours --------------------------------------------------------------------------
+
+HERE = datetime(2025, 11, 24, 12, 0)  # noqa: DTZ001 - a billing's time has no zone
+
+
+class Told(BillingClient):
+    """A client of a billing that tells another time than ours, or none, or is away."""
+
+    def __init__(self, server_time: str | None) -> None:
+        super().__init__(ClientSettings("http://localhost:1"))
+        self.server_time = server_time
+        self.away = False
+        self.asked = 0
+
+    async def health(self) -> Health:
+        self.asked += 1
+        if self.away:
+            raise BillingAway("nobody answers")
+        return Health("5.24", self.server_time, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "there"),
+    [
+        ("2025-11-24 17:00:00", HERE + timedelta(hours=5, seconds=1)),
+        ("2025-11-24T17:00:00.500+05:00", HERE + timedelta(hours=5, seconds=1.5)),
+        ("2025-11-23 23:00:00", HERE - timedelta(hours=13, seconds=-1)),
+        ("half past five", HERE),
+        (None, HERE),
+    ],
+)
+async def test_the_time_is_the_billings_and_ours_where_it_tells_none(said: str | None, there: datetime) -> None:
+    assert await BillingClock(Gateway(Told(said)), lambda: HERE).now() == there
+
+
+async def test_the_clock_is_asked_at_times_and_goes_on_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Told("2025-11-24 17:00:00")
+    clock = BillingClock(Gateway(client), lambda: HERE)
+    client.away = True
+    with pytest.raises(LookUpFailed, match="nobody answers"):
+        await clock.now()
+    client.away = False
+    there = await clock.now()
+    for _ in range(9):
+        there = await clock.now()
+    assert client.asked == 2
+    client.away = True
+    monkeypatch.setattr("jobs.gauges.MEASURED_EVERY", -1.0)
+    assert await clock.now() == there
+    client.away, client.server_time = False, "2025-11-24 18:00:00"
+    assert await clock.now() == there + timedelta(hours=1)
+    assert MEASURED_EVERY >= 60
+
+
+async def test_the_hours_are_those_of_the_billing() -> None:
+    gateway = Gateway(Told(f"{datetime.now() + timedelta(hours=12):%Y-%m-%d %H:%M:%S}"))  # noqa: DTZ005
+    hour = datetime.now().hour  # noqa: DTZ005
+    there = f"{(hour + 11) % 24:02}:00-{(hour + 14) % 24:02}:00"
+    here = f"{(hour - 1) % 24:02}:00-{(hour + 2) % 24:02}:00"
+    inside = await measured(gateway, "hours", Policy(hours=hours_of(there)))
+    outside = await measured(gateway, "hours", Policy(hours=hours_of(here)))
+    assert inside.value <= inside.low
+    assert outside.value > outside.high
+
+
+# ---- latency, disk, a select of one's own ------------------------------------------------------------------------
+
+
+async def test_the_smallest_question_tells_how_long_it_takes(both: Gateway, mock_billing: MockBilling) -> None:
+    mock_billing.latency = 0.2
+    measure = await measured(both, "latency", Policy(max_latency=0.1))
+    assert measure.value > measure.high == 0.1
+    assert "0.1 s are the most" in measure.text
+    mock_billing.latency = 0.0
+    measure = await measured(both, "latency", Policy(max_latency=5.0))
+    assert measure.value < measure.low
+    # The disk is the journal's.
+    measure = await measured(both, "disk", Policy(min_disk=1))
+    assert measure.value < measure.low
+
+
+async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_comes_later_is_heeded() -> None:
+    client, policies = Told(None), [Policy()]
+    gauge = await gauge_of(Gateway(client), "latency", policies)
+    assert (await gauge.measure(), client.asked) == (None, 0)
+    policies.append(Policy(max_latency=1.5))
+    assert await gauge.measure() == GaugeReading(
+        2.0, 1.5, 1.2000000000000002, text="latency: the billing takes 2 s, 1.5 s are the most"
+    )
+    policies.append(Policy(max_latency=2.2))
+    measure = await gauge.measure()
+    assert measure is not None
+    assert measure.text == "latency: the billing takes 2 s, goes on at 1.76 s"
+
+
+def own(select: str, above: float) -> Policy:
+    return Policy(throttle_sql=select, throttle_above=above)
+
+
+async def test_a_select_of_ones_own_goes_on_at_less_than_it_holds_at(both: Gateway) -> None:
+    for number, above, low, text in [
+        (5_120_000, 1000.0, 800.0, "5,120,000 > 1,000"),
+        (900, 1000.0, 800.0, "900 goes on at 800"),
+        (1, 0.0, 0.0, "1 > 0"),
+        (-9, -10.0, -12.0, "-9 > -10"),
+    ]:
+        policies = [own(f"select {number} from rdb$database", 4.0)]  # noqa: S608 - a number
+        gauge = await gauge_of(both, "throttle-sql", policies)
+        # Another number counts at once.
+        policies.append(replace(policies[0], throttle_above=above))
+        measure = await gauge.measure()
+        assert measure is not None
+        assert (measure.value, measure.high, measure.low, measure.grows) == (number, above, low, False)
+        assert measure.text == f"throttle-sql {text}"
+
+
+async def test_a_select_that_gives_no_number_is_refused_before_anything_is_sent(both: Gateway) -> None:
+    for select, why in [
+        ("select count(*) from no_such_table", "NO_SUCH_TABLE"),
+        ("select id, id from abonents", "one row with one number"),
+        ("select id from abonents", "one row with one number"),
+        ("select name from abonents where id = (select min(id) from abonents)", "one row with one number"),
+        ("select id from abonents where 1 = 0", "one row with one number"),
+        ("select null from rdb$database", "one row with one number"),
+        ("delete from abonents", ""),
+    ]:
+        with pytest.raises(InputRefused, match=r"^--throttle-sql ") as refused:
+            await gauge_of(both, "throttle-sql", [own(select, 3.0)])
+        assert why in str(refused.value)
+    assert both.database
+    assert list(both.database.query("select count(*) from abonents")) != [(0,)]
+    with pytest.raises(InputRefused, match="needs the billing's database"):
+        await gauge_of(replace(both, database=None), "throttle-sql", [own("select 1 from rdb$database", 3.0)])

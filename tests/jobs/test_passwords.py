@@ -24,7 +24,8 @@ from engine.job import Absent, CannotLook
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.access.vault import KEY_BYTES, NoVaultKey, Vault, VaultKeys, is_token, mask_secrets, seal_parameters, unseal
-from jobs.catalogue.built_in import PASSWORD, PASSWORD_RECOVERY, PASSWORDS, RANDOM_PASSWORD
+from jobs.catalogue.built_in import PASSWORDS
+from jobs.catalogue.catalogue import JOBS
 from jobs.effects.effect import Irreversible
 from jobs.effects.factory import finish_of
 from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE, PasswordFile
@@ -63,7 +64,7 @@ async def test_a_password_is_set_and_is_shown_as_wanted(
     sealed: Gateway, database: Database, dontshow: str, shown: str | None
 ) -> None:
     rows = rows_of(f"login;psw\nu90001;{WORD}\n")
-    job = job_of(sealed, PASSWORD, rows, dontshow=dontshow)
+    job = job_of(sealed, "password", rows, dontshow=dontshow)
     (item,) = await planned(job)
     before = whole(database)
     assert (item.key, item.label, item.lane, item.row) == ("90001", "u90001", "account:9001", ("u90001", "•••"))
@@ -82,7 +83,7 @@ async def test_a_password_is_set_and_is_shown_as_wanted(
 
 async def test_accounts_that_are_not_there_are_refused(sealed: Gateway) -> None:
     text = f"user_id;psw\n90003;{WORD}\n77777777;{WORD}\n90002;{WORD}\n"
-    done = await prepared(job_of(sealed, PASSWORD, rows_of(text)))
+    done = await prepared(job_of(sealed, "password", rows_of(text)))
     assert [item.key for item in done.items] == ["90002"]
     assert [(one.line, one.reason, one.row) for one in done.refusals] == [
         (2, "account 90003 (u90003) is deleted", ("90003", "•••")),
@@ -92,8 +93,8 @@ async def test_accounts_that_are_not_there_are_refused(sealed: Gateway) -> None:
 
 async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway, tmp_path: Path) -> None:
     for kind, text, more in [
-        (PASSWORD, f"user_id;psw\n90001;{WORD}\n", {}),
-        (RANDOM_PASSWORD, "user_id\n90001\n", {"to": str(tmp_path / "out.csv")}),
+        (JOBS["password"], f"user_id;psw\n90001;{WORD}\n", {}),
+        (JOBS["random-password"], "user_id\n90001\n", {"to": str(tmp_path / "out.csv")}),
     ]:
         job = job_of(sealed, kind, rows_of(text), **more)
         (item,) = await planned(job)
@@ -105,14 +106,14 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway
 
 
 async def test_a_page_that_prints_the_request_is_told_without_the_password(sealed: Gateway) -> None:
-    job = job_of(sealed, PASSWORD, rows_of(f"user_id;psw\n90001;{WORD}\n"))
+    job = job_of(sealed, "password", rows_of(f"user_id;psw\n90001;{WORD}\n"))
     (item,) = await planned(job)
 
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
         return web.Response(status=500, text=f"<pre>{form}</pre>", content_type="text/html")
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await job_of(Gateway(client, vault=sealed.vault), PASSWORD, rows_of("")).effect.send(RUN, item)
+        evidence = await job_of(Gateway(client, vault=sealed.vault), "password", rows_of("")).effect.send(RUN, item)
         assert json.loads(server.forms[0]["arg2"]) == {"psw": WORD, "dontshow": False}
     assert isinstance(evidence, Lost)
     assert "•••" in evidence.text
@@ -129,7 +130,7 @@ async def test_a_password_is_made_up_and_goes_into_the_file_alone(
     settings = ClientSettings(mock_billing.url)
     async with open_recorder(recording, settings) as recorder, BillingClient(settings, listener=recorder) as client:
         job = job_of(
-            Gateway(client, sealed.database), RANDOM_PASSWORD, rows_of("login\nu90001\nu90002\n"), to=str(out)
+            Gateway(client, sealed.database), JOBS["random-password"], rows_of("login\nu90001\nu90002\n"), to=str(out)
         )
         items = await planned(job)
         assert not out.exists()
@@ -159,7 +160,7 @@ async def test_an_answer_that_is_lost_costs_another_password(
     mock_billing: MockBilling, client: BillingClient, database: Database, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
-    job = job_of(Gateway(client, database), RANDOM_PASSWORD, rows_of("user_id\n90001\n"), to=str(out))
+    job = job_of(Gateway(client, database), "random-password", rows_of("user_id\n90001\n"), to=str(out))
     (item,) = await planned(job)
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
     assert isinstance(await job.effect.send(RUN, item), Lost)
@@ -169,7 +170,7 @@ async def test_an_answer_that_is_lost_costs_another_password(
     assert await job.effect.send(RUN, item) == Accepted()
     ((last,),) = database.query("select psw from users where id = 90001")
     assert out.read_text("utf-8-sig").count("90001;u90001;") == 2
-    finish = finish_of(RANDOM_PASSWORD)
+    finish = finish_of(JOBS["random-password"])
     assert finish is not None
     told, missing = finish(replace(RUN, parameters={"to": str(out)}), [item])
     assert (told, missing) == (f"1 password is in {out}", "")
@@ -213,7 +214,7 @@ async def test_what_comes_of_the_second_request(made: web.Response, evidence: Ev
         return answer(account()) if form["method2"] == "set" else made
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = effect_of(Gateway(client), RANDOM_PASSWORD, to=str(tmp_path / "out.csv"))
+        effect = effect_of(Gateway(client), "random-password", to=str(tmp_path / "out.csv"))
         assert await effect.send(RUN, item_of()) == evidence
         assert len(server.forms) == 2
     assert (tmp_path / "out.csv").exists() == (evidence == Accepted())
@@ -226,7 +227,7 @@ async def test_without_an_answer_to_the_first_request_the_second_is_not_made(tmp
         return answers.pop(0)
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = effect_of(Gateway(client), RANDOM_PASSWORD, to=str(tmp_path / "out.csv"))
+        effect = effect_of(Gateway(client), "random-password", to=str(tmp_path / "out.csv"))
         assert await effect.send(RUN, item_of()) == Busy("Слишком частые запросы")
         assert await effect.send(RUN, item_of()) == Lost("an answer that is not about account 5")
         assert len(server.forms) == 2
@@ -242,7 +243,7 @@ async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_reque
         return answer(account()) if form["method2"] == "set" else seconds.pop(0)
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = effect_of(Gateway(client), RANDOM_PASSWORD, to=str(tmp_path / "out.csv"))
+        effect = effect_of(Gateway(client), "random-password", to=str(tmp_path / "out.csv"))
         seen = [await effect.send(RUN, item_of()) for _ in range(5)]
         # Once an answer was lost, nobody knows whether there is a password: it is cleared once more.
         assert [form["method2"] for form in server.forms] == ["set", "save", "save", "save", "set", "save", "save"]
@@ -254,7 +255,7 @@ async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_reque
 @pytest.mark.usefixtures("accounts")
 async def test_a_file_that_cannot_be_written_stops_the_run(client: BillingClient, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
-    job = job_of(Gateway(client), RANDOM_PASSWORD, rows_of("user_id\n90001\n"), to=f"{tmp_path}/out.csv")
+    job = job_of(Gateway(client), "random-password", rows_of("user_id\n90001\n"), to=f"{tmp_path}/out.csv")
     (item,) = await planned(job)
     evidence = await job.effect.send(RUN, item)
     assert isinstance(evidence, SystemRefused)
@@ -278,7 +279,7 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     mock_billing: MockBilling, sealed: Gateway, database: Database
 ) -> None:
     rows = rows_of("login\nu90001\nnobody\n")
-    job = job_of(sealed, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
+    job = job_of(sealed, "password-recovery", rows, base_url="http://lk.example.org/")
     item, nobody = await planned(job)
     assert not job.effect.repeatable
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
@@ -292,7 +293,7 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     assert [tuple(row) for row in found] == [(90001, "http://lk.example.org/")] * 2
     back = job.effect.undo({})
     assert isinstance(back, Irreversible)
-    effect = effect_of(sealed, PASSWORD_RECOVERY, base_url="http://lk.example.org/")
+    effect = effect_of(sealed, "password-recovery", base_url="http://lk.example.org/")
     assert "left for a person" in effect.cautions[0]
 
 
@@ -332,6 +333,8 @@ def test_the_last_line_of_an_account_holds_and_stands_where_it_was_written(path:
 
 
 def test_a_file_with_one_line_an_account_is_left_as_it_is(path: Path) -> None:
+    assert opened(path).finish().accounts == 0
+    assert not path.exists(), "without a file there is nothing to finish"
     opened(path).add(5, "a", "x")
     before = path.stat().st_ino
     assert opened(path).finish().accounts == 1
@@ -339,29 +342,27 @@ def test_a_file_with_one_line_an_account_is_left_as_it_is(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_without_a_file_there_is_nothing_to_finish(path: Path) -> None:
-    assert opened(path).finish().accounts == 0
-    assert not path.exists()
+WHOLE_LINE = f"{HEADER}5;a;whole\r\n".encode()
 
 
-def test_half_a_line_is_taken_out_when_the_run_goes_on(path: Path) -> None:
-    opened(path).add(5, "a", "whole")
-    with path.open("ab") as file:
-        file.write(b"6;b;ha")
+@pytest.mark.parametrize(
+    "left",
+    [
+        *(HEADER.encode()[:length] for length in (0, 1, 7, len(HEADER.encode()) - 1)),
+        *(WHOLE_LINE + torn for torn in (b"", b"6;b;ha", b"8;" + b"\xd0" * 200_000)),
+    ],
+    ids=lambda left: f"{len(left)} bytes",
+)
+def test_half_a_line_is_taken_out_when_the_run_goes_on(path: Path, left: bytes) -> None:
+    path.write_bytes(left)
     opened(path).add(7, "c", "next")
-    assert text_of(path) == f"{HEADER}5;a;whole\r\n7;c;next\r\n"
-    # Half a letter, and the longest of lines.
+    before = WHOLE_LINE.decode() if left.startswith(WHOLE_LINE) else HEADER
+    assert text_of(path) == f"{before}7;c;next\r\n"
+    # At the end it is no other: half a letter, and the longest of lines.
     with path.open("ab") as file:
         file.write(b"8;" + b"\xd0" * 200_000)
-    assert opened(path).finish().accounts == 2
-    assert text_of(path) == f"{HEADER}5;a;whole\r\n7;c;next\r\n"
-
-
-@pytest.mark.parametrize("length", [0, 1, 7, len(HEADER.encode()) - 1])
-def test_killed_while_the_file_was_made(path: Path, length: int) -> None:
-    path.write_bytes(HEADER.encode()[:length])
-    opened(path).add(5, "a", "x")
-    assert text_of(path) == f"{HEADER}5;a;x\r\n"
+    assert opened(path).finish().accounts == before.count("whole") + 1
+    assert text_of(path) == f"{before}7;c;next\r\n"
 
 
 @pytest.mark.parametrize("there", ["mine", "x" * 100, HEADER.replace("k7m2q", "aaaaa")])
@@ -418,7 +419,7 @@ def test_passwords_are_secret_and_their_file_is_new() -> None:
 def test_what_is_wrong_with_a_password_is_told_without_it() -> None:
     for word in ("Sekret-7" * 40, "Sekret-7\nx"):
         with pytest.raises(ParameterRefused) as refused:
-            parameters_of(PASSWORD, {"user_id": "5", "psw": word})
+            parameters_of(JOBS["password"], {"user_id": "5", "psw": word})
         assert "psw: the text has" in str(refused.value)
         assert "Sekret" not in str(refused.value)
 
@@ -427,19 +428,19 @@ def test_the_file_is_required_and_is_found_again_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert parameters_of(RANDOM_PASSWORD, {"to": "out.csv"})["to"] == str(tmp_path / "out.csv")
+    assert parameters_of(JOBS["random-password"], {"to": "out.csv"})["to"] == str(tmp_path / "out.csv")
     with pytest.raises(ParameterRefused, match="to: is required"):
-        parameters_of(RANDOM_PASSWORD, {})
+        parameters_of(JOBS["random-password"], {})
     for text in ("", " ", ".."):
         with pytest.raises(ParameterRefused, match="is not a file"):
-            parameters_of(RANDOM_PASSWORD, {"to": text})
+            parameters_of(JOBS["random-password"], {"to": text})
 
 
 @pytest.mark.parametrize("text", ["lk.example.org", "ftp://lk/", "http://", "/recover", "http://[x"])
 def test_the_page_of_a_letter_is_an_address(text: str) -> None:
     with pytest.raises(ParameterRefused, match=r"base_url: .*is not an address"):
-        parameters_of(PASSWORD_RECOVERY, {"login": "a", "base_url": text})
-    good = parameters_of(PASSWORD_RECOVERY, {"login": "a", "base_url": " https://lk.example.org/x "})
+        parameters_of(JOBS["password-recovery"], {"login": "a", "base_url": text})
+    good = parameters_of(JOBS["password-recovery"], {"login": "a", "base_url": " https://lk.example.org/x "})
     assert good["base_url"] == "https://lk.example.org/x"
 
 
@@ -474,6 +475,11 @@ def test_no_file_is_made_where_there_is_nothing_to_keep(vault_file: Path) -> Non
     with pytest.raises(SecretGone):
         vault.open(["•••"])
     assert not vault_file.exists()
+    # Nor is anything kept without a path.
+    vault = Vault()
+    assert not vault.keeps
+    with pytest.raises(SecretGone):
+        vault.open(vault.seal([HARD_WORD]))
 
 
 def test_what_is_forgotten_is_gone_from_the_bytes_of_the_file(vault_file: Path) -> None:
@@ -502,13 +508,6 @@ def test_what_no_run_claims_is_wiped_once_it_is_old(vault_file: Path, monkeypatc
     assert needed.open([waits]) == {waits: "zwei"}
     with pytest.raises(SecretGone):
         orphan.open([lost])
-
-
-def test_without_a_path_nothing_is_kept() -> None:
-    vault = Vault()
-    assert not vault.keeps
-    with pytest.raises(SecretGone):
-        vault.open(vault.seal([HARD_WORD]))
 
 
 def test_a_file_that_is_no_vault_is_a_sentence(vault_file: Path) -> None:

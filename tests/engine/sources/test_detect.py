@@ -3,11 +3,15 @@
 import codecs
 import csv
 import io
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputRefused
@@ -15,7 +19,17 @@ from engine.rows import Source
 from engine.sources.detect import open_input
 from engine.sources.exported import COLUMNS, RUN, as_it_was, harmless
 from engine.sources.raw.sample import Layout
-from tests.engine.sources.reading import cells_of, refusals_of, why_refused
+from engine.sources.raw.source import LONGEST_CELL
+from tests.conftest import SHARED_FIXTURES
+from tests.engine.sources.reading import (
+    cells_of,
+    memory_is_flat,
+    refusals_of,
+    rows_of,
+    why_refused,
+    why_refused_or_its_row,
+)
+from tests.engine.sources.workbook.writing import data, excel, inline, odf, odf_row, odf_text
 
 CSV = "id;name\n1;a\n"
 JSON = '{"id": 1, "name": "a"}\n'
@@ -77,11 +91,6 @@ def test_what_it_is_not_or_what_does_not_fit_it_is_named(
     assert says in why_refused(written(tmp_path, "a.xls", data), layout)
 
 
-def test_what_is_not_there_or_no_file(tmp_path: Path) -> None:
-    assert "there is no file" in why_refused(tmp_path / "missing")
-    assert "is a folder" in why_refused(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("layout", "says"),
     [
@@ -139,7 +148,7 @@ def test_every_cell_comes_back_as_it_was(cell: str) -> None:
     assert as_it_was(harmless(cell)) == cell
 
 
-def opened(folder: Path, header: Sequence[str], *rows: Sequence[str]) -> Source:
+def exported(folder: Path, header: Sequence[str], *rows: Sequence[str]) -> Source:
     text = io.StringIO()
     csv.writer(text, delimiter=";").writerows([header, *rows])
     path = folder / "rows.csv"
@@ -149,7 +158,7 @@ def opened(folder: Path, header: Sequence[str], *rows: Sequence[str]) -> Source:
 
 @pytest.mark.parametrize("column", [*COLUMNS, "carbon_row_2", " Carbon_Line ", RUN, "carbon_run_2"])
 def test_one_column_of_ours_tells_an_export(tmp_path: Path, column: str) -> None:
-    source = opened(tmp_path, ["id", "'=text", column], ["1", "'-тире", "x"], ["2", "''=1", "y"], ["'-a"])
+    source = exported(tmp_path, ["id", "'=text", column], ["1", "'-тире", "x"], ["2", "''=1", "y"], ["'-a"])
     assert source.header == ("id", "=text", column)
     assert cells_of(source) == [("1", "-тире", "x"), ("2", "'=1", "y")]
     assert [refusal.row for refusal in refusals_of(source)] == [("-a",)]
@@ -157,6 +166,152 @@ def test_one_column_of_ours_tells_an_export(tmp_path: Path, column: str) -> None
 
 @pytest.mark.parametrize("column", ["row", "carbon", "carbon_rows", "my_carbon_row", "carbon_row_x"])
 def test_any_other_file_is_read_as_it_is(tmp_path: Path, column: str) -> None:
-    source = opened(tmp_path, ["id", "'=text", column], ["1", "'-тире", "x"])
+    source = exported(tmp_path, ["id", "'=text", column], ["1", "'-тире", "x"])
     assert source.header == ("id", "'=text", column)
     assert cells_of(source) == [("1", "'-тире", "x")]
+
+
+# ---- what is so in every format ------------------------------------------------------------------------------------
+
+Rows: TypeAlias = Sequence[Sequence[str]]
+"""The rows of a table; the first names the columns."""
+
+
+def by_csv(path: Path, rows: Rows) -> Path:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=";").writerows(rows)
+    path.write_text(text.getvalue(), encoding="utf-8", newline="")
+    return path
+
+
+def by_json(path: Path, rows: Rows) -> Path:
+    header, *others = rows
+    lines = [json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False) for row in others]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def as_list(path: Path, rows: Rows) -> Path:
+    """As isql prints it with `set list on`."""
+    header, *others = rows
+    pairs = ["".join(f"{name:31} {cell}\n" for name, cell in zip(header, row, strict=True)) for row in others]
+    path.write_text("\n".join(pairs), encoding="utf-8")
+    return path
+
+
+def under_headings(path: Path, rows: Rows) -> Path:
+    """As isql prints it without."""
+    header, *others = [" ".join(f"{cell:12}" for cell in row) for row in rows]
+    marks = " ".join(["=" * 12] * len(rows[0]))
+    path.write_text("\n".join(["", header, marks, *others, ""]), encoding="utf-8")
+    return path
+
+
+def as_xlsx(path: Path, rows: Rows) -> Path:
+    return excel(path, data(*(inline(*row) for row in rows)))
+
+
+def with_shared_texts(path: Path, rows: Rows) -> Path:
+    """A workbook whose texts stand in a part of their own."""
+    numbers = iter(range(sum(map(len, rows))))
+    cells = ["".join(f'<c t="s"><v>{next(numbers)}</v></c>' for _ in row) for row in rows]
+    return excel(path, data(*cells), texts=(f"<t>{cell}</t>" for row in rows for cell in row))
+
+
+def as_ods(path: Path, rows: Rows) -> Path:
+    return odf(path, *(odf_row(*map(odf_text, row)) for row in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a table is written, and which cells it can hold."""
+
+    write: Callable[[Path, Rows], Path]
+    cells: st.SearchStrategy[str]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+WORDS = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=12).filter(
+    lambda word: word != "<null>"
+)
+# XML has no other control characters, and no half of a character.
+OF_XML = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff_", include_characters="\t\n"),
+    max_size=20,
+)
+FORMATS = {
+    "csv": Format(by_csv, TEXTS),
+    "json lines": Format(by_json, TEXTS),
+    "isql, a list": Format(as_list, WORDS),
+    "isql, headings": Format(under_headings, WORDS),
+    "xlsx": Format(as_xlsx, OF_XML),
+    "xlsx, shared texts": Format(with_shared_texts, st.sampled_from(("а", "x", "1"))),
+    "ods": Format(as_ods, OF_XML),
+}
+HEADER = ("KEY", "ONE", "TWO")
+every_format = pytest.mark.parametrize("form", FORMATS.values(), ids=list(FORMATS))
+
+
+def opened(path: Path, page_rows: int = 1000) -> Source:
+    # Named, for of a few signs that are no Russian letters nobody can tell it.
+    return open_input(path, Layout("utf-8"), page_rows=page_rows)
+
+
+@every_format
+@settings(suppress_health_check=SHARED_FIXTURES, max_examples=50)
+@given(drawn=st.data())
+def test_what_is_written_is_read_back_and_goes_on_after_any_page(
+    tmp_path: Path, form: Format, drawn: st.DataObject
+) -> None:
+    rows = drawn.draw(st.lists(st.tuples(form.cells, form.cells), min_size=2, max_size=12))
+    told = [(f"k{number}", *row) for number, row in enumerate(rows)]
+    source = opened(form.write(tmp_path / "input", [HEADER, *told]), drawn.draw(st.integers(1, 5)))
+    pages = list(source.pages(None))
+    read = [row for page in pages for row in page.rows]
+    assert source.header == HEADER
+    assert [row.cells for row in read] == told
+    for number, page in enumerate(pages, 1):
+        assert list(source.pages(page.cursor)) == pages[number:]
+
+
+@pytest.mark.slow
+@every_format
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, form: Format) -> None:
+    def write(many: int) -> Path:
+        rows = ((f"АБ-{number:06}", f"{number},50") for number in range(many))
+        return form.write(tmp_path / "input", [HEADER[:2], *rows])
+
+    memory_is_flat(write)
+
+
+@every_format
+def test_a_cell_that_is_too_long_is_named(tmp_path: Path, form: Format) -> None:
+    fits = "x" * LONGEST_CELL
+    first, last = ("1", "a", "b"), ("3", "a", "b")
+    path = tmp_path / "input"
+    # What stands under headings has their width.
+    if form.write is not under_headings:
+        assert cells_of(opened(form.write(path, [HEADER, first, ("2", fits, "b"), last])))[1][1] == fits
+        told = why_refused_or_its_row(form.write(path, [HEADER, first, ("2", fits + "x", "b")]), Layout("utf-8"))
+        assert "longer than 1000000 characters" in told
+
+
+@every_format
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, form: Format) -> None:
+    rows = [HEADER, *((str(number), "x", "y") for number in range(9))]
+    path = form.write(tmp_path / "input", rows)
+    pages = opened(path, 1).pages(None)
+    next(pages)
+    os.utime(path, (1, 1))
+    next(pages)  # It was only touched.
+    form.write(path, [*rows[:-1], ("8", "x", "z")])
+    with pytest.raises(InputRefused, match="the file changed while it was read"):
+        list(pages)
+
+
+@every_format
+def test_nothing_to_read(tmp_path: Path, form: Format) -> None:
+    path = form.write(tmp_path / "input", [HEADER])
+    told = why_refused(path, Layout("utf-8"))
+    assert "is empty" in told or "has a header and no rows" in told
+    assert rows_of(opened(form.write(path, [HEADER, ("1", "2", "3")])))[0].cells == ("1", "2", "3")

@@ -23,29 +23,7 @@ from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost, RowRefused
 from engine.job import Absent, Effect, Found
 from jobs.access.gateway import Gateway
-from jobs.catalogue.built_in import (
-    ATTRIBUTE,
-    BALANCES,
-    BLOCK_HISTORY,
-    CONNECT_SERVICE,
-    CUTOFF_LIMIT,
-    DELETE_ACCOUNT,
-    DELETE_SERVICES,
-    IP_POOL,
-    NEXT_CHARGE,
-    OPERATOR,
-    PASSED_TO_1C,
-    PASSWORDS,
-    PAYMENT,
-    RECALCULATE,
-    SERVICE_OPERATOR,
-    SNAT_POOL,
-    TARIFF_NEXT,
-    TARIFF_NOW,
-    TARIFF_THRESHOLD,
-    VOLUNTARY_BLOCK,
-    WARNING_THRESHOLD,
-)
+from jobs.catalogue.built_in import PASSWORDS
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.imports import IMPORT
 from jobs.catalogue.typed_call import TYPED_CALL, call_kind
@@ -115,9 +93,9 @@ def typed(model: str, chain: str, rows: str, made: str, *besides: str) -> Way:
     return Way(call_kind(given), rows, [f"{made};0", *besides], [f"{made};1", *besides], given=given, is_known=True)
 
 
-def fields(kind: JobSpec, rows: str, changed: Sequence[str], wrong: Mapping[str, str] = MappingProxyType({})) -> Way:
+def fields(name: str, rows: str, changed: Sequence[str], wrong: Mapping[str, str] = MappingProxyType({})) -> Way:
     """A job that sets fields, with what its rows change, a line an object."""
-    return Way(kind, rows, changed, again=changed, wrong=wrong, is_known=True, sets=True)
+    return Way(JOBS[name], rows, changed, again=changed, wrong=wrong, is_known=True, sets=True)
 
 
 def operations(op_type: int, *accounts: str) -> tuple[list[str], list[str], list[str]]:
@@ -157,7 +135,7 @@ SHELF = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}'
 LOGIN = 'objects.create {"abonent_id": {abonent_id}, "login": "{login}", "pull": 6}'
 FIELDS: Final = (
     fields(
-        WARNING_THRESHOLD,
+        "warning-threshold",
         "abonent_id;amount\n9002;-120,00\n9003;-7.5\n",
         ["ADMIN_ACCOUNTS 9002 LIMIT_WARNING None→-120.00", "ADMIN_ACCOUNTS 9003 LIMIT_WARNING None→-7.50"],
         {
@@ -167,35 +145,35 @@ FIELDS: Final = (
         },
     ),
     fields(
-        TARIFF_THRESHOLD,
+        "tariff-threshold",
         "contract_number;limit_warning\n00123;-50\n123;-50\n",
         ["ADMIN_ACCOUNTS 9001 LIMIT_WARNING -120.00→-50.00", "ADMIN_ACCOUNTS 9002 LIMIT_WARNING None→-50.00"],
         {"ДУБЛЬ;5": "several"},
     ),
     fields(
-        CUTOFF_LIMIT,
+        "cutoff-limit",
         "abonent_id;limit\n9002;701\n9003;0,01\n",
         ["ADMIN_ACCOUNTS 9002 limit None→701.00", "ADMIN_ACCOUNTS 9003 limit None→0.01"],
     ),
     fields(
-        SNAT_POOL,
+        "snat-pool",
         "user_id;pool\n90001;1030\n90002;1030\n",
         ["USERS 90001 SNATIP 10.0.0.1→None, SNAT_PULL 1040→1030", "USERS 90002 SNAT_PULL 1040→1030"],
         {"90003;1030": "Users with id 90003 is deleted", "90009;1030": "there is no Users with id 90009"},
     ),
     fields(
-        IP_POOL,
+        "ip-pool",
         "login;pull\nivanov;6\npetrov;6\n",
         ["USERS 90001 IP 10.3.82.241→NEW, PULL 5→6", "USERS 90002 IP 10.3.82.242→NEW, PULL 5→6"],
         {"nobody;6": "2 login: there is no account with the login 'nobody'", "ivanov;six": "'six' is not an id"},
     ),
     fields(
-        OPERATOR,
+        "operator",
         "abonent_id;operator_id\n9001;1444\n9002;3\n",
         ["ABONENTS 9001 OPERATOR_ID None→1444", "ABONENTS 9002 OPERATOR_ID None→3"],
     ),
     fields(
-        RECALCULATE,
+        "recalculate",
         f"abonent_id;since\n9001;{THIS_MONTH}\n9002;{first_of(-6)}\n",
         [f"ABONENTS 9001 NEED_RECALC None→{THIS_MONTH}", f"ABONENTS 9002 NEED_RECALC None→{first_of(-6)}"],
         {
@@ -205,7 +183,7 @@ FIELDS: Final = (
         },
     ),
     fields(
-        TARIFF_NEXT,
+        "tariff-next",
         "abonent_id;tariff;date\n9001;4;01.09.2020\n9002;6;2020-10-01\n",
         [
             "ABONENTS 9001 TARIF_NEXT_ID None→4, TARIF_NEXT_DATE None→2020-09-01 00:00:00",
@@ -214,12 +192,12 @@ FIELDS: Final = (
         {"9001;4;soon": "'soon' is not a date"},
     ),
     fields(
-        TARIFF_NOW,
+        "tariff-now",
         "abonent_id;tarif_id\n9001;4\n9003;6\n",
         ["ABONENTS 9001 TARIF_ID 2→4", "ABONENTS 9003 TARIF_ID 3→6"],
     ),
     fields(
-        VOLUNTARY_BLOCK,
+        "voluntary-block",
         "abonent_id;start;end\n9001;2020-07-01;31.07.2020\n9002;2020-07-02;2020-07-02\n",
         [
             "ABONENTS 9001 OWN_DISABLED_START None→2020-07-01, OWN_DISABLED_END None→2020-07-31",
@@ -228,7 +206,7 @@ FIELDS: Final = (
         {"9001;2020-07-02;2020-07-01": "it would end at 2020-07-01, before it begins at 2020-07-02"},
     ),
     fields(
-        BLOCK_HISTORY,
+        "block-history",
         "id;time_changed;time_del\n90001;2019-06-01;2019-06-02 12:30\n90002;2019-06-03;2019-06-04\n",
         [
             "ABONENTS_BLOCK_HISTORY 90001 TIME_CHANGED None→2019-06-01 00:00:00, TIME_DEL None→2019-06-02 12:30:00",
@@ -240,13 +218,13 @@ FIELDS: Final = (
         },
     ),
     fields(
-        SERVICE_OPERATOR,
+        "service-operator",
         "id;operator\n105;1444\n126;1444\n",
         ["USLUGA 105 OPERATOR_ID 3→1444", "USLUGA 126 OPERATOR_ID 3→1444"],
         {"77;3": "there is no Usluga with id 77"},
     ),
     fields(
-        NEXT_CHARGE,
+        "next-charge",
         "abonent_id;usluga_id;next_date\n9001;126;13.09.2020\n9002;127;2020-09-13 06:00\n",
         [
             "USERS_USLUGA 90001 NEXT_DATE 2020-08-13 00:00:00→2020-09-13 00:00:00",
@@ -258,7 +236,7 @@ FIELDS: Final = (
         },
     ),
     fields(
-        PASSED_TO_1C,
+        "passed-to-1c",
         "op_id;code1c\n90001;00-0001\n90002;\u2116 7 «б»\n",
         [
             "FINANCE_OPERATIONS 90001 SYNC1C 0→1, CODE1C None→00-0001",
@@ -269,14 +247,14 @@ FIELDS: Final = (
 )
 WAYS: Final[Mapping[str, Way]] = {
     "balances, by storno": Way(
-        BALANCES,
+        JOBS["balances"],
         "abonent_id;amount\n9001;50,50\n",
         [OPENED[0], *entered(8, "50.50")],
         entered(8, "50.50", storno=1),
         how=STORNO,
     ),
     "balances, set back": Way(
-        BALANCES,
+        JOBS["balances"],
         THREE,
         [*OPENED, *OPENINGS],
         SET_BACK,
@@ -284,12 +262,12 @@ WAYS: Final[Mapping[str, Way]] = {
         how=OPPOSITE,
         needs_database=True,
     ),
-    "acts": Way(BALANCES, THREE, *operations(1, *CHARGED), given={"op_type": "1"}, how=OPPOSITE),
+    "acts": Way(JOBS["balances"], THREE, *operations(1, *CHARGED), given={"op_type": "1"}, how=OPPOSITE),
     "receipts by code1c": Way(
-        BALANCES, THREE, *operations(2, *PAID), given={"op_type": "2", "key": "code1c"}, how=OPPOSITE
+        JOBS["balances"], THREE, *operations(2, *PAID), given={"op_type": "2", "key": "code1c"}, how=OPPOSITE
     ),
     "payment": Way(
-        PAYMENT,
+        JOBS["payment"],
         "abonent_id;amount;number\n9001;5;17\n9002;7;18\n",
         [
             "ADMIN_ACCOUNTS 9001 DEBIT 0→5.00, BALANCE 0→5.00",
@@ -300,7 +278,7 @@ WAYS: Final[Mapping[str, Way]] = {
         how=STORNO,
     ),
     "connect-service": Way(
-        CONNECT_SERVICE,
+        JOBS["connect-service"],
         "abonent_id\n9001\n9002\n",
         CONNECTED,
         DISCONNECTED,
@@ -308,20 +286,22 @@ WAYS: Final[Mapping[str, Way]] = {
         given={"usluga": "240", "manager": "33", "comment": "Обещанный"},
     ),
     "attribute": Way(
-        ATTRIBUTE,
+        JOBS["attribute"],
         "contract_number;attribute_id;value\n00123;1012;телеграм\nA15;7;0015\n",
         GIVEN,
         again=GIVEN,
         is_known=True,
     ),
     "delete-services": Way(
-        DELETE_SERVICES,
+        JOBS["delete-services"],
         "id\n90001\n90002\n",
         DELETED,
         [ANEW.format(9001, 126, 0, "(1)", 1), ANEW.format(9002, 127, 0, "(2)", 2), *DELETED],
         [ANEW.format(9001, 126, 1, "(1)", 1), ANEW.format(9002, 127, 1, "(2)", 2), *DELETED],
     ),
-    "delete-account": Way(DELETE_ACCOUNT, "login\nivanov\n", ["-CABINET_SESSIONS 90001", "USERS 90001 DELETED 0→1"]),
+    "delete-account": Way(
+        JOBS["delete-account"], "login\nivanov\n", ["-CABINET_SESSIONS 90001", "USERS 90001 DELETED 0→1"]
+    ),
     "a subscriber": typed(
         "Abonents", PERSON, "number;name\n00777;Новиков\n", "+ABONENTS 00777;Новиков;9100;0", "+ADMIN_ACCOUNTS 0"
     ),
@@ -342,40 +322,20 @@ def billing_file(billing_template: Path, tmp_path: Path) -> Path:
 
 def insert_things(execute: Execute) -> None:
     """Accounts, services, operations and blocks of the odd ones, operators, a session and money."""
-    for key in (5, 6):
-        execute.put("operators", id=key, name=f"Оператор {key}")
-    for key, abonent, login, snat, deleted in [
-        (90001, 9001, "ivanov", 167772161, 0),
-        (90002, 9002, "petrov", None, 0),
-        (90003, 9003, "gone", None, 1),
-    ]:
-        execute.put(
-            "users",
-            id=key,
-            abonent_id=abonent,
-            login=login,
-            ip=167900000 + key,
-            pull=5,
-            snatip=snat,
-            snat_pull=1040,
-            deleted=deleted,
-            psw_hash="x",
-        )
-    for number, (abonent, service) in enumerate([(9001, 126), (9002, 127), (9003, 126), (9003, 126)], 1):
-        execute.put(
-            "users_usluga",
-            id=90000 + number,
-            abonent_id=abonent,
-            usluga_id=service,
-            manager_id=33,
-            next_date="2020-08-13 00:00:00",
-            comment=f"Автоматический ({number})",
-        )
-    for key in (90001, 90002):
-        execute.put("abonents_block_history", id=key, abonent_id=key - 81000)
-        execute.put(
-            "finance_operations", op_id=key, abonent_id=key - 81000, op_type=1, op_summa=SCALE, op_date="2020-01-01"
-        )
+    execute.rows("operators", "id name", *((key, f"Оператор {key}") for key in (5, 6)))
+    accounts = (90001, 9001, "ivanov", 167772161, 0), (90002, 9002, "petrov", None, 0), (90003, 9003, "gone", None, 1)
+    names = "id abonent_id login snatip deleted ip pull snat_pull psw_hash"
+    execute.rows("users", names, *((*one, 167900000 + one[0], 5, 1040, "x") for one in accounts))
+    services = (90001, 9001, 126), (90002, 9002, 127), (90003, 9003, 126), (90004, 9003, 126)
+    names = "id abonent_id usluga_id manager_id next_date comment"
+    since = "2020-08-13 00:00:00"
+    execute.rows(
+        "users_usluga", names, *((*one, 33, since, f"Автоматический ({one[0] - 90000})") for one in services)
+    )
+    both = ((90001, 9001), (90002, 9002))
+    execute.rows("abonents_block_history", "id abonent_id", *both)
+    names = "op_id abonent_id op_type op_summa op_date"
+    execute.rows("finance_operations", names, *((*one, 1, SCALE, "2020-01-01") for one in both))
     execute.put("cabinet_sessions", id=90001, suid="12345", user_id=90001, created="2026-05-01")
     execute("update admin_accounts set ostatok = ?, debit = ? where id = 9002", 5 * SCALE, 2 * SCALE)
 
@@ -443,7 +403,7 @@ async def test_there_and_back_again_though_answers_are_lost(
             assert [one.undoes for one in undo.done.items] == [item.item_id for item in items]
             effect, items = undo.effect, undo.items
         # Whether a recalculation is still to come or done already nobody can see.
-        assert all(one.difference for one in await readings(effect, items, run)) is (way.kind is not RECALCULATE)
+        assert all(one.difference for one in await readings(effect, items, run)) is (way.kind.name != "recalculate")
         # To take back what something may hang on is more than one call.
         loses = run is RUN or not way.given.get("chain")
         items = await losing.sent(effect, run, items) if loses else await sent(effect, items, run)
@@ -474,7 +434,7 @@ async def test_what_somebody_changes_before_a_call_comes_back_and_an_undo_yields
         evidence = [await effect.send(RUN, item) for item in items]
         notes = [(one.note or "").split(": ")[0] for one in evidence if isinstance(one, Accepted)]
         assert notes == ["changed between plan and call", ""]
-        if way.kind is RECALCULATE:
+        if way.kind.name == "recalculate":
             return
         # After another kill: what our own call has set is not what there was before.
         done = [msgspec.structs.replace(one, attempts=1) for one in items]
@@ -523,7 +483,7 @@ async def test_an_answer_to_another_row_is_no_answer(both: Gateway, mock_billing
     way = WAYS[name]
     job = job_of(both, way.kind, rows_of(way.rows), **way.given)
     _, second, *_ = await planned(job)
-    other = job if way.sets else job_of(both, BALANCES, rows_of("abonent_id;amount\n9003;1\n"))
+    other = job if way.sets else job_of(both, "balances", rows_of("abonent_id;amount\n9003;1\n"))
     # Only what was answered while a plan was set is handed on.
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))
     await sent(other, (await planned(other))[:1])
@@ -534,7 +494,7 @@ async def test_an_answer_to_another_row_is_no_answer(both: Gateway, mock_billing
 
 async def test_what_waits_in_a_stack_is_not_absent(both: Gateway, mock_billing: MockBilling) -> None:
     """Accepted is not applied: while the entry waits, its absence proves nothing."""
-    job = job_of(both, CONNECT_SERVICE, rows_of("abonent_id\n9001\n"), usluga="240", manager="33")
+    job = job_of(both, "connect-service", rows_of("abonent_id\n9001\n"), usluga="240", manager="33")
     items = await planned(job)
     mock_billing.stack_rate = 0.001
     (done,) = await sent(job, items)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
 from jobs.imports.column_map import ColumnMap, read_map
 from jobs.imports.dictionary import NameLookup
-from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, untried_fields, usual_fields
+from jobs.imports.fields import SEVERAL, FieldKind, FieldName, untried_fields, usual_fields
 from jobs.imports.input_checks import InputChecks
 from jobs.imports.names_there import NamesThere
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder, traits_of
@@ -46,6 +46,7 @@ from jobs.imports.subscriber import (
 )
 from jobs.imports.table_columns import TableColumns
 from jobs.imports.tables import MOST, SubscriberReader
+from jobs.imports.value_checks import ValueChecks
 from jobs.spec.columns import usual_names
 from tests.jobs.imports.conftest import Tables, judged, made, of, refusals, subscribers, texts
 from tools.house import ROOT
@@ -631,23 +632,9 @@ def test_fields_that_no_probe_has_tried_are_told() -> None:
     assert untried_fields({"Abonents": ["name"]}, told) == []
 
 
-def test_a_field_is_added_without_code() -> None:
-    table = FIELDS.with_fields("Abonents", {"passport": ModelField(FieldKind.TEXT, columns=("паспорт",))})
-    assert table.of_step(Step.SUBSCRIBER)["passport"].columns == ("паспорт",)
-    assert [str(one) for one, _ in table.absent([FieldName("Abonents", "passport")], documented(), Profile())] == [
-        "Abonents.passport"
-    ]
-    assert "passport" not in FIELDS.of_step(Step.SUBSCRIBER)
-
-
 @given(st.lists(st.text(min_size=1).map(str.strip).filter(bool), max_size=4))
 def test_the_names_of_folders_come_back_from_their_path(names: list[str]) -> None:
     assert folder_names(folder_path(names)) == tuple(names)
-
-
-def test_a_path_as_people_write_it() -> None:
-    assert folder_names("Город/ ул. Мира /") == ("Город", "ул. Мира")
-    assert folder_path(["Город", "", "ул. Мира, 5/1"]) == "Город/ул. Мира, 5\\/1"
 
 
 def test_the_page_has_every_field_with_its_usual_names() -> None:
@@ -844,3 +831,196 @@ def test_a_trial_goes_into_one_folder_whatever_the_rows_say() -> None:
         put, faults = in_folder(folder, is_id=is_id)(one.subscriber)
         assert [(part.step, part.text(name)) for part in put.parts] == [(Step.FOLDER, folder), (Step.SUBSCRIBER, "")]
         assert list(faults) == []
+
+
+# ---- the tables of other billings in examples/ --------------------------------------------------------------------
+
+EXAMPLES = ROOT / "examples"
+PASSWORD = "a token"
+MANAGER = "Миграция"
+Steps = list[tuple[str, dict[str, str]]]
+
+WRITTEN = {
+    "utm5": r"""
+        71001
+          folder: path=Псков/Пригородная ул.
+          subscriber: name=Соколов Андрей Викторович | sms=+79000000101 | email=sokolov@example.org |
+            a_home_number=5/1, кв. 12
+          account: login=sokolov | psw=a token | ip=10.1.0.11 | mac=00:11:22:33:44:11
+          tariff: tarif_id=Домашний 100
+          service: usluga_id=Аренда роутера
+          balance: op_summa=250,50
+        71002
+          folder: path=Псков/Речная ул.
+          subscriber: name=Орлова Марина Сергеевна | sms=8 900 000-01-02 | a_home_number=3
+          account: login=orlova | psw=a token | ip=10.1.0.12
+          tariff: tarif_id=Домашний 300
+          balance: op_summa=-120,00
+        71003
+          folder: path=Остров/Заводской пр-д
+          subscriber: name=ООО «Вектор» | sms=+79000000103 | email=office@example.org | a_home_number=1
+          account: login=vektor-1 | psw=a token | ip=10.1.0.13 | mac=00:11:22:33:44:13
+          account: login=vektor-2 | psw=a token | ip=10.1.0.14 | mac=00:11:22:33:44:14
+          tariff: tarif_id=Бизнес 50
+          service: usluga_id=Статический адрес
+          service: usluga_id=Аренда роутера
+          balance: op_summa=0,00
+    """,
+    "lanbilling": r"""
+        ЛБ-000123
+          folder: path=Дачи \/ Север
+          subscriber: name=Егоров Павел Ильич | sms=+79000000201 | email=egorov@example.org
+          account: login=egorov | ip=10.2.0.21 | enabled=1
+          account: login=egorov-tv | ip=10.2.0.22 | enabled=1
+          tariff: tarif_id=Домашний 100
+          service: usluga_id=Цифровое ТВ
+          balance: op_summa=15.7
+        ЛБ-000124
+          folder: path=Дачи \/ Север
+          subscriber: name=Морозова Анна Олеговна
+          account: login=morozova | ip=10.2.0.23 | enabled=0
+          tariff: tarif_id=Домашний 300
+          balance: op_summa=-300
+    """,
+    "hydra": r"""
+        0004501
+          folder: path=Гидра
+          subscriber: name=Быстров Олег Юрьевич
+          account: login=bystrov
+          service: usluga_id=Аренда роутера
+          balance: op_summa=926,07
+        0004502
+          folder: path=Гидра
+          subscriber: name=АО "Северный ветер"
+          account: login=sever-veter
+          service: usluga_id=Статический адрес
+          service: usluga_id=Цифровое ТВ
+          balance: op_summa=-15000
+    """,
+    "abills": r"""
+        A-17
+          folder: path=Юг
+          subscriber: name=Лебедев Игорь Петрович | sms=+79000000401 | email=lebedev@example.org |
+            a_home_number=14
+          account: login=lebedev | psw=a token | ip=10.3.0.31 | mac=00:11:22:33:44:31
+          tariff: tarif_id=Домашний 100
+          service: usluga_id=Цифровое ТВ | comment=карта 77
+          attribute: attribute_id=Номер паспорта | attribute_value=5800 000001
+          balance: op_summa=99.99
+        A-18
+          folder: path=Юг
+          subscriber: name=Зайцева Ольга, ИП | sms=+79000000402 | a_home_number=16а
+          account: login=zaiceva | psw=a token | ip=10.3.0.32
+          tariff: tarif_id=Бизнес 50
+          balance: op_summa=-45.50
+    """,
+    "carbon4": r"""
+        15J34
+          folder: path=Центр
+          subscriber: name=Виноградова Татьяна Ивановна | sms=+79000000501
+          account: login=vin34 | ip=167968769 | mac=00:11:22:33:44:51
+          tariff: tarif_id=Льготный
+          balance: op_summa=12.00
+        00123
+          folder: path=Центр
+          subscriber: name=Жуков Степан Андреевич | sms=+79000000502 | email=zhukov@example.org
+          account: login=zhukov | ip=167968770
+          tariff: tarif_id=Домашний 100
+          service: usluga_id=Аренда роутера | next_date=01.12.2026
+          balance: op_summa=-7.35
+    """,
+}
+"""The subscribers of each example: a number, and below it a line a step."""
+
+
+def steps_of(text: str) -> dict[str, Steps]:
+    found: dict[str, Steps] = {}
+    number = ""
+    for line in re.sub(r" \|\n +", " | ", text).strip("\n ").splitlines():
+        step, _, values = line.strip().partition(": ")
+        if not values:
+            number, found[step] = step, []
+            continue
+        own = {"subscriber": {"contract_number": number}, "service": {"manager_id": MANAGER}}.get(step, {})
+        found[number].append((step, own | dict(pair.split("=", 1) for pair in values.split(" | "))))
+    return found
+
+
+EXPECTED: dict[str, dict[str, Steps]] = {name: steps_of(text) for name, text in WRITTEN.items()}
+
+
+def reader_of(name: str) -> SubscriberReader:
+    """The reader of an example's main table."""
+    (main,) = (EXAMPLES / name).glob("subscribers.*")
+    return SubscriberReader(open_input(main, Layout()), read_map(EXAMPLES / name / "map.toml"))
+
+
+def test_every_example_has_what_is_expected_of_it() -> None:
+    folders = {path.parent.name for path in EXAMPLES.glob("*/map.toml")}
+    assert folders == set(EXPECTED)
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == folders
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_example_becomes_its_subscribers(name: str) -> None:
+    reader = reader_of(name)
+    found = {
+        one.number: [(step, without_tokens(values)) for step, values in texts(one)] for one in subscribers(reader)
+    }
+    assert found == EXPECTED[name]
+    assert refusals(reader) == []
+    tables = (reader.columns, *reader.tables.columns.values())
+    assert [table.assigned.unused for table in tables] == [()] * len(tables)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_tables_have_the_columns_that_are_selected(name: str) -> None:
+    selects = re.findall(
+        r"^-- file: (\S+)\n(?:select)\n(.*?)^from ",
+        (EXAMPLES / name / "export.sql").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL | re.IGNORECASE,
+    )
+    selected = {file: [column_of(one) for one in re.split(r",\n", columns.strip())] for file, columns in selects}
+    tables = [path for path in (EXAMPLES / name).iterdir() if path.suffix in {".csv", ".tsv"}]
+    assert {path.name: list(header_of(path)) for path in tables} == selected
+
+
+def column_of(expression: str) -> str:
+    """The name of a selected column: its alias, or what stands after the dot."""
+    return re.split(r"[\s.]+", expression.strip())[-1]
+
+
+def header_of(path: Path) -> tuple[str, ...]:
+    return open_input(path, Layout()).header
+
+
+def without_tokens(values: dict[str, str] | object) -> dict[str, str]:
+    """The texts, with one word for every token of the vault."""
+    assert isinstance(values, dict)
+    return {name: PASSWORD if is_token(text) else text for name, text in values.items()}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_values_of_an_example_are_those_of_a_call(name: str) -> None:
+    columns = read_map(EXAMPLES / name / "map.toml")
+    names = {(step, field) for step, field, one in columns.fields.names() if one.kind is FieldKind.ID}
+
+    def with_ids(subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
+        # Names become ids by a dictionary, which belongs to the billing that they are imported into.
+        parts = tuple(
+            replace(
+                part,
+                values={
+                    key: replace(value, text="7") if (part.step, key) in names else value
+                    for key, value in part.values.items()
+                },
+            )
+            for part in subscriber.parts
+        )
+        return replace(subscriber, parts=parts), ()
+
+    (main,) = (EXAMPLES / name).glob("subscribers.*")
+    checks = ValueChecks(columns.fields, today=lambda: date(2026, 11, 26))
+    reader = SubscriberReader(open_input(main, Layout()), columns, [with_ids, checks])
+    assert [one.number for one in subscribers(reader)] == list(EXPECTED[name])

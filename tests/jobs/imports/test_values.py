@@ -132,6 +132,8 @@ def test_all_faults_of_a_file_are_said_with_line_and_column(written: Path) -> No
         "tariff;F;;;3;Тариф 3;id;;нет",
         "tariff;G;;;;;near 80;;",
         "folder;H;;;new;//;;;",
+        # A name may stand twice with one id.
+        "tariff;A;;;3;;;;",
     ) == [
         "FILE: 9 entries of the dictionary have to be mended:",
         (
@@ -147,10 +149,6 @@ def test_all_faults_of_a_file_are_said_with_line_and_column(written: Path) -> No
         "line 10, column checked: 'F' is only a proposal (id): write yes here if it is right, or another id",
         "line 12, column name_here: it is no path of a folder",
     ]
-
-
-def test_a_name_may_stand_twice_with_one_id(written: Path) -> None:
-    assert len(read(written, "tariff;A;;;3;;;;", "tariff;A;;;3;;;;", "service;A;;;7;;;;").entries) == 2
 
 
 def test_another_table_is_no_dictionary(written: Path) -> None:
@@ -186,77 +184,58 @@ async def test_ids_are_checked_in_the_billing_and_their_names_beside_them(gatewa
 # ---- the look-up ------------------------------------------------------------------------------------------------
 
 
-def test_a_name_of_the_dictionary_goes_before_an_id(written: Path) -> None:
-    dictionary = read(written, "tariff;100;;;3;;;;")
-    assert looked_up(dictionary, (Step.TARIFF, {"tarif_id": "100"})) == ([(Step.TARIFF, {"tarif_id": "3"})], [])
-
-
-def test_a_number_that_the_dictionary_lacks_is_no_id(written: Path) -> None:
-    dictionary = read(written, "tariff;A;;;3;;;;")
-    _, faults = looked_up(dictionary, (Step.TARIFF, {"tarif_id": "3"}))
-    assert faults == [
-        (
-            f"the tariff '3' is not in {written}: add it there; "
-            f"`carbon-migrate dictionary --dictionary {written}` does so"
-        )
-    ]
-    # What the map gives for all rows is an id of this billing.
-    assert looked_up(dictionary, (Step.TARIFF, {"tarif_id": "!3"})) == ([(Step.TARIFF, {"tarif_id": "3"})], [])
+LACKS = "{} is not in FILE: add it there; `carbon-migrate dictionary --dictionary FILE` does so"
+BOTH = "'{}' can be the id of a {}, and it is the name of another one: say in a dictionary which is meant"
+NO_DICTIONARY = (
+    "'Домашний' is no id of a tariff, and there is no dictionary that says which it is: `carbon-migrate dictionary` "
+    "makes one, and --dictionary FILE names it"
+)
+FOLDERS_OF_FILE = (
+    "folder;Ленина 5;;;new;Частный сектор/Ленина 5;;;",
+    "folder;Мира 1;;;new;;;;",
+    "folder;Частный;;;89;;;;",
+    "folder;Корень;;;none;;;;",
+)
+TARIFF, FOLDER = (Step.TARIFF, "tarif_id"), (Step.FOLDER, PATH)
+OTHERS: Final = (("tariff;A;;;3;;;;",), None)
+LOOKED_UP: Final[Sequence[tuple[Sequence[Sequence[str] | None], tuple[Step, str], Mapping[str, str]]]] = (
+    # A name of the dictionary goes before an id.
+    ([("tariff;100;;;3;;;;",)], TARIFF, {"100": "tarif_id 3"}),
+    # A number that it lacks is no id; what the map gives for all rows is an id of this billing.
+    ([("tariff;A;;;3;;;;",)], TARIFF, {"3": LACKS.format("the tariff '3'"), "!3": "tarif_id 3"}),
+    # Without names of a kind a number is an id unless it is a name too.
+    ([None, ("service;A;;;3;;;;",)], TARIFF, {"3": "tarif_id 3", "100": BOTH.format("100", "tariff")}),
+    ([None], TARIFF, {"Домашний": NO_DICTIONARY}),
+    # A folder is there, or to be made, or left out; one for all rows need not be in the dictionary.
+    (
+        [FOLDERS_OF_FILE],
+        FOLDER,
+        {
+            "Ленина 5": "path Частный сектор/Ленина 5",
+            "Мира 1": "path Мира 1",
+            "Мира 2": LACKS.format("the folder 'Мира 2'"),
+            "Корень": "",
+            "!Проба": "path Проба",
+            **dict.fromkeys(("Частный", "!Частный"), "id 89"),
+        },
+    ),
+    (OTHERS, FOLDER, {"Частный сектор/Новая": "path Частный сектор/Новая", "12": BOTH.format("12", "folder")}),
+    (OTHERS, (Step.FOLDER, FOLDER_ID), {"89": "id 89"}),
+)
+"""Dictionaries, the field, and what becomes of its cells."""
 
 
 def test_without_names_of_a_kind_a_number_is_an_id_unless_it_is_a_name_too(written: Path) -> None:
-    for dictionary in (None, read(written, "service;A;;;3;;;;")):
-        assert looked_up(dictionary, (Step.TARIFF, {"tarif_id": "3"})) == ([(Step.TARIFF, {"tarif_id": "3"})], [])
-        _, faults = looked_up(dictionary, (Step.TARIFF, {"tarif_id": "100"}))
-        assert faults == [
-            "'100' can be the id of a tariff, and it is the name of another one: say in a dictionary which is meant"
-        ]
-    _, faults = looked_up(None, (Step.TARIFF, {"tarif_id": "Домашний"}))
-    assert faults == [
-        (
-            "'Домашний' is no id of a tariff, and there is no dictionary that says which it is: "
-            "`carbon-migrate dictionary` makes one, and --dictionary FILE names it"
-        )
-    ]
-
-
-def test_a_folder_is_there_or_to_be_made_or_left_out(written: Path) -> None:
-    dictionary = read(
-        written,
-        "folder;Ленина 5;;;new;Частный сектор/Ленина 5;;;",
-        "folder;Мира 1;;;new;;;;",
-        "folder;Частный;;;89;;;;",
-        "folder;Корень;;;none;;;;",
-    )
-    assert [
-        looked_up(dictionary, (Step.FOLDER, {"path": name}))[0]
-        for name in ("Ленина 5", "Мира 1", "Частный", "Корень")
-    ] == [
-        [(Step.FOLDER, {"path": "Частный сектор/Ленина 5"})],
-        [(Step.FOLDER, {"path": "Мира 1"})],
-        [(Step.FOLDER, {"id": "89"})],
-        [],
-    ]
-    _, faults = looked_up(dictionary, (Step.FOLDER, {"path": "Мира 2"}))
-    assert len(faults) == 1
-
-
-def test_a_folder_that_is_given_for_all_rows_need_not_be_in_the_dictionary(written: Path) -> None:
-    dictionary = read(written, "folder;Частный;;;89;;;;")
-    given = [(Step.FOLDER, {"path": "!Проба"})]
-    assert looked_up(dictionary, *given) == ([(Step.FOLDER, {"path": "Проба"})], [])
-    assert looked_up(dictionary, (Step.FOLDER, {"path": "!Частный"})) == ([(Step.FOLDER, {"id": "89"})], [])
-
-
-def test_without_a_dictionary_a_folder_keeps_its_path(written: Path) -> None:
-    for dictionary in (None, read(written, "tariff;A;;;3;;;;")):
-        kept = [(Step.FOLDER, {"path": "Частный сектор/Новая"})]
-        assert looked_up(dictionary, *kept) == (kept, [])
-        assert looked_up(dictionary, (Step.FOLDER, {"id": "89"})) == ([(Step.FOLDER, {"id": "89"})], [])
-        _, faults = looked_up(dictionary, (Step.FOLDER, {"path": "12"}))
-        assert faults == [
-            "'12' can be the id of a folder, and it is the name of another one: say in a dictionary which is meant"
-        ]
+    for dictionaries, (step, name), cells in LOOKED_UP:
+        for lines in dictionaries:
+            dictionary = None if lines is None else read(written, *lines)
+            for cell, wanted in cells.items():
+                parts, faults = looked_up(dictionary, (step, {name: cell}))
+                told = [reason.replace(str(written), "FILE") for reason in faults]
+                assert told or [f"{key} {text}" for _, values in parts for key, text in values.items()] == (
+                    [wanted] if wanted else []
+                ), cell
+                assert told in ([], [wanted]), cell
 
 
 def test_what_is_left_out_leaves_its_part_out_or_its_value_alone(written: Path) -> None:
@@ -668,11 +647,6 @@ def test_what_is_read_is_read_the_same_again(text: str) -> None:
         assert value.startswith("✗") or value_of(step, name, value) == value
 
 
-@pytest.fixture
-def seen() -> SeenValues:
-    return SeenValues()
-
-
 def faults(seen: SeenValues, subscribers: Sequence[Subscriber]) -> dict[int | None, list[str]]:
     """The reasons by line of all subscribers, of which the last are added as a page of their own."""
     seen.add(subscribers[:-1])
@@ -680,37 +654,62 @@ def faults(seen: SeenValues, subscribers: Sequence[Subscriber]) -> dict[int | No
     return {one.row.line: [fault.reason for fault in seen.duplicates(one).faults] for one in subscribers}
 
 
-def warnings(seen: SeenValues, subscribers: Sequence[Subscriber]) -> list[list[str]]:
-    assert not any(faults(seen, subscribers).values())
-    return [[one.reason for one in seen.duplicates(row).warnings] for row in subscribers]
+def numbers(*texts: str, **values: str) -> list[Subscriber]:
+    return [subscriber(line, text, {Step.SUBSCRIBER: values}) for line, text in enumerate(texts, 2)]
 
 
-def test_a_contract_number_that_stands_twice_is_a_fault_of_both_rows(seen: SeenValues) -> None:
-    rows = [subscriber(2, "00123"), subscriber(3, "15"), subscriber(4, "00123")]
-    assert faults(seen, rows) == {2: ["'00123' is also in line 4"], 3: [], 4: ["'00123' is also in line 2"]}
+def accounts(*logins: str, **values: str) -> list[Subscriber]:
+    return [account(line, str(line), login=login, **values) for line, login in enumerate(logins, 2)]
 
 
-def test_of_many_rows_the_first_are_named_and_the_others_counted(seen: SeenValues) -> None:
-    found = faults(seen, [subscriber(line, "15") for line in range(2, 12)])
-    assert found[2] == ["'15' is also in line 3, line 4, line 5 and 6 more"]
-    assert found[11] == ["'15' is also in line 2, line 3, line 4 and 6 more"]
+MANY_ROWS = "'15' is also in line {}, line {}, line {} and 6 more"
+LOST = (
+    "'456' has 3 digits, and 2 numbers that begin with a zero have 5: a spreadsheet may have removed a zero before it"
+)
+SCRIPTS = "character 1 is the Latin letter 'A' among Cyrillic ones; is it so in the contract?"
+LETTER_CASE = "'{}' is also in line {}, in another letter case: '{}'"
+SEEN: Final[Mapping[str, tuple[list[Subscriber], Mapping[int, list[str]]]]] = {
+    "a number twice": (
+        numbers("00123", "15777", "00123"),
+        {2: ["'00123' is also in line 4"], 3: [], 4: ["'00123' is also in line 2"]},
+    ),
+    "of many the first are named": (
+        numbers(*["15"] * 10),
+        {2: [MANY_ROWS.format(3, 4, 5)], 11: [MANY_ROWS.format(2, 3, 4)]},
+    ),
+    "of one account each": (
+        accounts("ivan", "ivan", table="a.csv", ip="10.0.0.5", mac="00:1a:2b:3c:4d:5e"),
+        {
+            line: [
+                f"'{one}' is also in line {5 - line} of a.csv" for one in ("ivan", "10.0.0.5", "00:1a:2b:3c:4d:5e")
+            ]
+            for line in (2, 3)
+        },
+    ),
+    "a login in another letter case": (
+        accounts("Ivan", "ivan"),
+        {2: [LETTER_CASE.format("Ivan", 3, "ivan")], 3: [LETTER_CASE.format("ivan", 2, "Ivan")]},
+    ),
+    "a phone of several rows": (
+        numbers("2", "3", sms="+79161234567"),
+        {2: ["? '+79161234567' is also in line 3"], 3: ["? '+79161234567' is also in line 2"]},
+    ),
+    "a number that may have lost its zero": (
+        numbers("00123", "04567", "456", "12345"),
+        {2: [], 3: [], 4: [f"? {LOST}"], 5: []},
+    ),
+    "a number of two scripts": (numbers("AБ15"), {2: [f"? {SCRIPTS}"]}),
+}
+"""Rows, and the faults of a line, or the warnings behind a question mark."""
 
 
-def test_logins_addresses_and_devices_are_of_one_account_each(seen: SeenValues) -> None:
-    one = account(2, "1", "accounts.csv", login="ivan", ip="10.0.0.5", mac="00:1a:2b:3c:4d:5e")
-    other = account(9, "2", "accounts.csv", login="ivan", ip="10.0.0.5", mac="00:1a:2b:3c:4d:5e")
-    found = faults(seen, [one, other])
-    assert found[2] == [
-        "'ivan' is also in line 9 of accounts.csv",
-        "'10.0.0.5' is also in line 9 of accounts.csv",
-        "'00:1a:2b:3c:4d:5e' is also in line 9 of accounts.csv",
-    ]
-    assert found[9] == [reason.replace("line 9", "line 2") for reason in found[2]]
-
-
-def test_a_login_in_another_letter_case_is_a_fault(seen: SeenValues) -> None:
-    found = faults(seen, [account(2, "1", login="Ivan"), account(3, "2", login="ivan")])
-    assert found[2] == ["'Ivan' is also in line 3, in another letter case: 'ivan'"]
+@pytest.mark.parametrize(("rows", "told"), SEEN.values(), ids=list(SEEN))
+def test_what_stands_in_two_rows_or_looks_wrong(rows: list[Subscriber], told: Mapping[int, list[str]]) -> None:
+    seen = SeenValues()
+    found = faults(seen, rows)
+    for row in rows:
+        found[row.row.line] += [f"? {one.reason}" for one in seen.duplicates(row).warnings]
+    assert {line: found[line] for line in told} == told
 
 
 @pytest.mark.parametrize(
@@ -722,32 +721,13 @@ def test_a_login_in_another_letter_case_is_a_fault(seen: SeenValues) -> None:
         ("15д", "15Д", "the same in another letter case"),
     ],
 )
-def test_numbers_that_look_alike_are_a_fault_at_first(seen: SeenValues, one: str, other: str, why: str) -> None:
-    rows = [subscriber(2, one), subscriber(3, other)]
-    (reason,) = faults(seen, rows)[2]
+def test_numbers_that_look_alike_are_a_fault_at_first(one: str, other: str, why: str) -> None:
+    rows = numbers(one, other)
+    (reason,) = faults(SeenValues(), rows)[2]
     assert reason == (
         f"{one!r} looks like {other!r} in line 3, {why}: correct one of them, or give --alike if both are right"
     )
     assert faults(SeenValues(alike=True), rows) == {2: [], 3: []}
-
-
-def test_a_phone_of_several_rows_is_a_warning(seen: SeenValues) -> None:
-    rows = [subscriber(line, f"{line}", {Step.SUBSCRIBER: {"sms": "+79161234567"}}) for line in (2, 3)]
-    assert warnings(seen, rows) == [["'+79161234567' is also in line 3"], ["'+79161234567' is also in line 2"]]
-
-
-def test_a_number_that_may_have_lost_its_zero_is_a_warning(seen: SeenValues) -> None:
-    rows = [subscriber(2, "00123"), subscriber(3, "04567"), subscriber(4, "456"), subscriber(5, "12345")]
-    lost = (
-        "'456' has 3 digits, and 2 numbers that begin with a zero have 5: a spreadsheet may have removed a zero "
-        "before it"
-    )
-    assert warnings(seen, rows) == [[], [], [lost], []]
-
-
-def test_a_number_of_two_scripts_is_a_warning(seen: SeenValues) -> None:
-    (mixed,) = warnings(seen, [subscriber(2, "AБ15")])
-    assert mixed == ["character 1 is the Latin letter 'A' among Cyrillic ones; is it so in the contract?"]
 
 
 @given(

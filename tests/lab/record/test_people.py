@@ -162,27 +162,33 @@ def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
 PASSPORT = "4509 123456"
 
 
-def row(job: str, header: Sequence[str], cells: Sequence[str], mapping: Mapping[str, str] = NOTHING) -> list[str]:
-    """A row of a job with made-up people."""
-    return MadeUpRows(PEOPLE, JOBS[job], header, mapping).row(cells)
+NUMBER, CODE, PHONE = "Д-17", "К-77", "+7 912 345-67-89"
+OF_JOBS: Sequence[tuple[str, str, Sequence[str], Sequence[str], Mapping[str, str]]] = (
+    # A sum stays under each of its titles.
+    *(
+        ("balances", f"Договор;{title};кто", (NUMBER, "50,50", "Вера"), (NUMBER, "=50,50", "="), NOTHING)
+        for title in ("amount", "Сумма", "Сумма, руб.", "Остаток в рублях", "op_summa")
+    ),
+    # A value is what its field in the call is, and a column of what it is sent as.
+    *(
+        ("attribute", f"abonent_id;{title}", ("5", PASSPORT), ("=5", PASSPORT), mapping)
+        for title, mapping in (("value", NOTHING), ("attribute_value", NOTHING), ("паспорт", {"value": "паспорт"}))
+    ),
+    ("passed-to-1c", "pk;code", ("5", CODE), ("=5", CODE), NOTHING),
+    ("password-recovery", "email", ("v@x.ru",), ("v@x.ru",), NOTHING),
+    # Surplus cells are left out.
+    ("by-sms", "телефон", (PHONE, "Вера"), (PHONE,), NOTHING),
+)
+"""Rows of a job, and what is kept of them: behind = as it is, anything else as the made-up one for it."""
 
 
-@pytest.mark.parametrize("title", ["amount", "Сумма", "Сумма, руб.", "Остаток в рублях", "op_summa"])
-def test_a_sum_stays_under_each_of_its_titles(title: str) -> None:
-    number = PEOPLE.of(PersonalKind.SHAPE, "Д-17")
-    assert row("balances", ["Договор", title, "кто"], ["Д-17", "50,50", "Вера"]) == [number, "50,50", ""]
-
-
-@pytest.mark.parametrize("title", ["value", "attribute_value"])
-def test_a_value_is_what_its_field_in_the_call_is(title: str) -> None:
-    made_up = PEOPLE.of(PersonalKind.SHAPE, PASSPORT)
-    assert row("attribute", ["abonent_id", title], ["5", PASSPORT]) == ["5", made_up]
-    assert row("attribute", ["abonent_id", "паспорт"], ["5", PASSPORT], {"value": "паспорт"}) == ["5", made_up]
-
-
-def test_a_column_is_of_what_it_is_sent_as() -> None:
-    assert row("passed-to-1c", ["pk", "code"], ["5", "К-77"]) == ["5", PEOPLE.of(PersonalKind.SHAPE, "К-77")]
-    assert row("password-recovery", ["email"], ["v@x.ru"]) == [PEOPLE.of(PersonalKind.SHAPE, "v@x.ru")]
+@pytest.mark.parametrize(("job", "header", "cells", "kept", "mapping"), OF_JOBS)
+def test_a_row_of_a_job_with_made_up_people(
+    job: str, header: str, cells: Sequence[str], kept: Sequence[str], mapping: Mapping[str, str]
+) -> None:
+    kind = PersonalKind.PHONE if job == "by-sms" else PersonalKind.SHAPE
+    wanted = [text[1:] if text.startswith("=") else PEOPLE.of(kind, text) for text in kept]
+    assert MadeUpRows(PEOPLE, JOBS[job], header.split(";"), mapping).row(cells) == wanted
 
 
 @pytest.mark.parametrize(("model", "kept"), [("Tarif", True), ("Abonents", False)])
@@ -193,9 +199,3 @@ def test_a_typed_call_knows_its_model_and_fields(model: str, kept: bool) -> None
     ).row(["5", "Вера", "+79123456789"])
     name = "Вера" if kept else PEOPLE.of(PersonalKind.NAME, "Вера")
     assert made_up == ["5", name, PEOPLE.of(PersonalKind.PHONE, "+79123456789")]
-
-
-def test_surplus_cells_are_left_out() -> None:
-    assert row("by-sms", ["телефон"], ["+7 912 345-67-89", "Вера"]) == [
-        PEOPLE.of(PersonalKind.PHONE, "+7 912 345-67-89")
-    ]

@@ -1,11 +1,12 @@
-"""Excel workbooks: as openpyxl and LibreOffice write them, and as nobody does but might."""
+"""Workbooks: as LibreOffice writes them, and as nobody does but might; what a cell holds, and what is read of it."""
 
 import random
+import shutil
 import tracemalloc
-from datetime import date, datetime, time
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import openpyxl
 import pytest
 
 from engine.rows import Row
@@ -42,50 +43,6 @@ def first_row(path: Path) -> tuple[str, ...]:
 
 
 # ---- values --------------------------------------------------------------------------------------------------------
-
-SINCE_1904 = datetime(1904, 1, 1)  # noqa: DTZ001 - cells know no zones
-WRITTEN: tuple[tuple[object, str, str], ...] = (
-    ("00123", "", "00123"),
-    ("1E5", "", "1E5"),
-    ("15Ж", "", "15Ж"),
-    (123, "00000", "00123"),
-    (50.5, "", "50.5"),
-    (100000, "", "100000"),
-    (1e5, "", "100000"),
-    (1.0, "", "1"),
-    (0.1 + 0.2, "", "0.3"),
-    (1e21, "", f"1{'0' * 21}"),
-    (-0.07, "", "-0.07"),
-    (1234.56, '#,##0.00" р."', "1234.56"),
-    (date(2019, 6, 1), "dd.mm.yyyy", "2019-06-01"),
-    (datetime(2019, 6, 1), "dd.mm.yyyy hh:mm", "2019-06-01 00:00:00"),  # noqa: DTZ001 - the same
-    (datetime(2019, 6, 1, 13, 45, 12), "", "2019-06-01 13:45:12"),  # noqa: DTZ001 - the same
-    (time(12, 30), "", "12:30:00"),
-    (True, "", "TRUE"),
-    ("TRUE", "", "TRUE"),
-    (None, "", ""),
-    (False, "", "FALSE"),
-)
-"""What openpyxl writes with a format, and what is read of it."""
-
-
-@pytest.mark.parametrize("epoch", [None, SINCE_1904], ids=["since 1900", "since 1904, as on a Mac"])
-def test_what_openpyxl_has_written_is_exact(tmp_path: Path, epoch: datetime | None) -> None:
-    workbook = openpyxl.Workbook()
-    if epoch is not None:
-        workbook.epoch = epoch
-    opened = workbook.worksheets[0]
-    opened.append([f"column {place}" for place in range(len(WRITTEN))])
-    opened.append([value for value, _, _ in WRITTEN])
-    for cell, (_, code, _) in zip(opened[2], WRITTEN, strict=True):
-        if code:
-            cell.number_format = code
-    workbook.save(tmp_path / "a.xlsx")
-    truths = frozenset(place for place, (value, _, _) in enumerate(WRITTEN) if isinstance(value, bool))
-    assert rows_of(open_input(tmp_path / "a.xlsx", Layout())) == [
-        Row(2, tuple(told for _, _, told in WRITTEN), truths)
-    ]
-
 
 WITHOUT_VALUE = (
     "the cell B3 holds a formula without its value: open the workbook in Excel or LibreOffice, save it, and take that"
@@ -417,3 +374,341 @@ def test_a_refused_row_that_is_too_long_leaves_the_other_rows_good(tmp_path: Pat
     assert refusal.line == 2
     assert "this row 16000; the row is longer than 4000000 characters, and only these are kept" in refusal.reason
     assert sum(map(len, refusal.row)) < LARGEST_PAGE
+
+
+# ---- numbers come as they are, dates by their format ---------------------------------------------------------------
+
+DATE, MOMENT, TIME, ELAPSED = "dd.mm.yyyy", "DD.MM.YYYY HH:MM", "h:mm", "[h]:mm:ss"
+PLAIN = ("General", "@", "0.00", "#,##0.00", '# ##0.00" дн."', '0" h"', "0\\d", "[Red]0", "0%", "0.00E+00")
+NUMBERS = {
+    "50.5": "50.5",
+    "50.50": "50.5",
+    "100000": "100000",
+    "1E+05": "100000",
+    "1e5": "100000",
+    "1.0": "1",
+    "0": "0",
+    "-0": "0",
+    "0.0": "0",
+    "-0.5": "-0.5",
+    ".5": "0.5",
+    "1.1000000000000001": "1.1",
+    "50.500000000000007": "50.5",
+    "0.30000000000000004": "0.3",
+    "300.29999999999995": "300.3",
+    "-1234.5600000000002": "-1234.56",
+    "99999999.999999999": "100000000",
+    "123456789012.34": "123456789012.34",
+    "1E-05": "0.00001",
+    "1E+021": "1000000000000000000000",
+    "12345678901234567": "12345678901234567",
+    "007": "7",
+    " 7 ": "7",
+}
+BY_FORMAT = [
+    ("123", "00000", "00123"),
+    ("-123", "00000;[Red]-00000", "-00123"),
+    ("123456", "00000", "123456"),
+    ("1.5", "00000", "1.5"),
+    ("123", '000000"x"', "000123"),
+    *(("43617", code, "2019-06-01") for code in (DATE, "[$-419]d mmmm yyyy;@", "mmm")),
+    *(("43617", code, "2019-06-01 00:00:00") for code in (MOMENT, 'yyyy\\-mm\\-dd"T"hh:mm:ss')),
+    ("43617.57305555556", MOMENT, "2019-06-01 13:45:12"),
+    ("43617.5", DATE, "2019-06-01 12:00:00"),
+    ("43617.999999", MOMENT, "2019-06-02 00:00:00"),
+    ("1", DATE, "1900-01-01"),
+    ("59", DATE, "1900-02-28"),
+    ("61", DATE, "1900-03-01"),
+    ("2958465", DATE, "9999-12-31"),
+    *(("0.5208333333333334", code, "12:30:00") for code in (TIME, "mm:ss.0", "h:mm AM/PM")),
+    ("43617.5", TIME, "2019-06-01 12:00:00"),
+    *(("1.5", code, "36:00:00") for code in (ELAPSED, "[mm]:ss")),
+]
+
+
+def test_a_number_is_read_by_its_format(tmp_path: Path) -> None:
+    cases = [*((text, "General", told) for text, told in NUMBERS.items()), *BY_FORMAT]
+    cases += [("43617", code, "43617") for code in PLAIN]
+    codes = list(dict.fromkeys(code for _, code, _ in cases))
+    rows = [f'<c s="{codes.index(code)}"><v>{text}</v></c>' for text, code, _ in cases]
+    path = excel(tmp_path / "a.xlsx", data(inline("n"), *rows), styles=number_formats(*codes))
+    read = [cell for (cell,) in cells_of(open_input(path, Layout()))]
+    assert [(text, code, cell) for (text, code, _), cell in zip(cases, read, strict=True)] == cases
+
+
+def test_formats_that_need_no_code(tmp_path: Path) -> None:
+    told = {0: "43617", 2: "43617", 14: "2019-06-01", 20: "2019-06-01 00:00:00", 22: "2019-06-01 00:00:00"}
+    told[46] = "1046808:00:00"
+    styles = "".join(f'<xf numFmtId="{number}"/>' for number in told)
+    rows = [f'<c s="{style}"><v>43617</v></c>' for style in range(len(told))]
+    path = excel(tmp_path / "a.xlsx", data(inline("n"), *rows), styles=f"<cellXfs>{styles}</cellXfs>")
+    assert [cell for (cell,) in cells_of(open_input(path, Layout()))] == [*told.values()]
+
+
+def test_workbooks_that_count_from_1904(tmp_path: Path) -> None:
+    rows = data(inline("n"), '<c s="0"><v>42155</v></c>', '<c s="0"><v>0</v></c>')
+    path = excel(tmp_path / "a.xlsx", rows, styles=number_formats(DATE), workbook='<workbookPr date1904="1"/>')
+    assert cells_of(open_input(path, Layout())) == [("2019-06-01",), ("1904-01-01",)]
+
+
+def test_what_is_no_date(tmp_path: Path) -> None:
+    wrong = ("-1", "0", "60", "2958466", "2958465.9999999", "x")
+    rows = data(inline("n"), *(f'<c s="0"><v>{text}</v></c>' for text in wrong))
+    told = refusals_of(open_input(excel(tmp_path / "a.xlsx", rows, styles=number_formats(DATE)), Layout()))
+    assert len(told) == len(wrong)
+    assert all(any(why in one.reason for why in ("no date", "no day", "no number")) for one in told)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "told"),
+    [
+        ("date", "2019-06-01T13:45:12.500", "2019-06-01 13:45:12"),
+        ("time", "PT36H", "36:00:00"),
+        ("time", "PT5M", "00:05:00"),
+        *(("date", wrong, "is no date") for wrong in ("", "01.06.2019", "2019-06-01 13:45:12")),
+        ("time", "12:30", "is no time"),
+    ],
+)
+def test_iso_8601(tmp_path: Path, kind: str, value: str, told: str) -> None:
+    cell = odf_cell(f'office:value-type="{kind}" office:{kind}-value="{value}"', "x")
+    source = open_input(odf(tmp_path / "a.ods", odf_row(odf_text("n")), odf_row(cell)), Layout())
+    read = [*(cell for (cell,) in cells_of(source)), *(one.reason for one in refusals_of(source))]
+    assert len(read) == 1
+    assert told in read[0]
+
+
+# ---- which sheet is read, and what its header must be like: the same for both kinds of workbook --------------------
+
+Write = Callable[[Mapping[str, Sequence[Sequence[str]]]], Path]
+"""Writes a workbook of these sheets, each the rows of its texts."""
+
+
+@pytest.fixture(params=["xlsx", "ods"])
+def write(request: pytest.FixtureRequest, tmp_path: Path) -> Write:
+    def excel(sheets: Mapping[str, Sequence[Sequence[str]]]) -> Path:
+        contents = {name: data(*(inline(*row) for row in rows)) for name, rows in sheets.items()}
+        return packed(tmp_path / "a.xlsx", excel_parts(contents))
+
+    def ods(sheets: Mapping[str, Sequence[Sequence[str]]]) -> Path:
+        contents = {name: [odf_row(*map(odf_text, row)) for row in rows] for name, rows in sheets.items()}
+        return packed(tmp_path / "a.ods", odf_parts(contents))
+
+    return excel if request.param == "xlsx" else ods
+
+
+TABLE = [["id", "amount"], ["1", "5"]]
+
+
+def test_hundreds_of_sheets_are_not_looked_into(write: Write) -> None:
+    path = write({f"Лист {number}": TABLE if number == 150 else [] for number in range(201)})
+    assert why_refused(path).endswith("and 181 more. Name the one to read with --sheet NAME")
+    assert "has 201 sheets: 'Лист 0', 'Лист 1'" in why_refused(path)
+    assert rows_of(open_input(path, Layout(sheet="Лист 150"))) == [Row(2, ("1", "5"))]
+
+
+def test_two_sheets_that_hold_something_are_asked_about(write: Write) -> None:
+    path = write({"Январь": TABLE, "Пустой": [], "Февраль": TABLE})
+    assert why_refused(path).endswith(
+        "has 2 sheets that hold something: 'Январь', 'Февраль'. Name the one to read with --sheet NAME"
+    )
+
+
+def test_a_sheet_by_its_name(write: Write) -> None:
+    path = write({"Январь": TABLE, "Февраль": [["id"], ["2"]]})
+    assert cells_of(open_input(path, Layout(sheet="Февраль"))) == [("2",)]
+    assert cells_of(open_input(path, Layout(sheet=" февраль"))) == [("2",)]
+    assert why_refused(path, Layout(sheet="Март")).endswith("has no sheet 'Март'; it has: 'Январь', 'Февраль'")
+
+
+def test_nothing_to_read(write: Write) -> None:
+    assert "is empty" in why_refused(write({"Лист": []}))
+    assert "sheet 'Пустой' is empty" in why_refused(write({"Лист": TABLE, "Пустой": []}), Layout(sheet="Пустой"))
+
+
+def test_the_header_is_the_first_row_that_says_something(write: Write) -> None:
+    source = open_input(write({"Лист": [[], [" "], *TABLE, [], [" ", ""], ["2", "6"]]}), Layout())
+    assert source.header == ("id", "amount")
+    assert rows_of(source) == [Row(4, ("1", "5")), Row(7, ("2", "6"))]
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (
+            ["id", "", "amount"],
+            "sheet 'Лист': cell B1 of the header has no name; row 1, the first that is not empty, must",
+        ),
+        (["", "id"], "cell A1 of the header has no name"),
+        (["id", "b", " ID "], "cell A1 and cell C1 of the header have the same name, 'ID'; rename one of them"),
+        (["17", "100,50"], "holds numbers (17, 100,50) where the names of the columns are expected"),
+    ],
+)
+def test_a_header_that_is_none(write: Write, header: list[str], says: str) -> None:
+    assert says in why_refused(write({"Лист": [header, ["1", "2", "3"]]}))
+
+
+def test_rows_of_the_wrong_width(write: Write) -> None:
+    source = open_input(
+        write({"Лист": [["id", "amount", " "], ["1"], ["2", "3", "", " "], ["4", "5", "6"]]}), Layout()
+    )
+    assert source.header == ("id", "amount")
+    assert rows_of(source) == [Row(2, ("1", "")), Row(3, ("2", "3"))]
+    assert [(one.line, one.reason) for one in refusals_of(source)] == [(4, "the header has 2 cells, this row 3")]
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+def test_merged_cells_in_the_header(tmp_path: Path, kind: str) -> None:
+    if kind == "xlsx":
+        merges = '<mergeCells><mergeCell ref="A2:A9"/><mergeCell ref="B1:C1"/></mergeCells>'
+        content = data(inline("id", "amount"), inline("1", "5")) + merges
+        path = packed(tmp_path / "a.xlsx", excel_parts({"Лист": content}))
+    else:
+        head = odf_row(odf_text("id"), odf_text("amount", 'table:number-columns-spanned="2"'))
+        path = packed(tmp_path / "a.ods", odf_parts({"Лист": [head, odf_row(odf_text("1"))]}))
+    assert "the cells B1:C1 are merged, and row 1 is the header: which column has which name cannot be told" in (
+        why_refused(path)
+    )
+
+
+def test_a_bad_cell_in_the_header(tmp_path: Path) -> None:
+    content = data(inline("id") + '<c t="e"><v>#N/A</v></c>', inline("1"))
+    path = packed(tmp_path / "a.xlsx", excel_parts({"Лист": content}))
+    assert why_refused(path).endswith("a.xlsx: the cell B1 of the header holds the error #N/A")
+
+
+def test_what_a_sheet_takes_from_another_file_is_no_sheet_of_it(tmp_path: Path) -> None:
+    rows = [odf_row(odf_text("id")), odf_row(odf_text("1"))]
+    parts = odf_parts({"Лист": rows, "'file:///home/admin/other.ods'#$Лист1": rows})
+    assert cells_of(open_input(packed(tmp_path / "a.ods", parts), Layout())) == [("1",)]
+
+
+# What is broken, hostile or behind a password is refused before it does harm.
+
+GOOD = data(inline("id", "name"), inline("1", "a"))
+HIDES = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+
+
+@pytest.mark.parametrize("name", ["password.xlsx", "password-agile.xlsx", "password.ods"])
+def test_a_password(name: str) -> None:
+    """Of LibreOffice, and in the way that Excel has encrypted since 2010."""
+    assert why_refused(RECORDED / name).endswith("is behind a password: save it without one")
+
+
+def test_a_password_of_the_archive(tmp_path: Path) -> None:
+    path = excel(tmp_path / "a.xlsx", GOOD)
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("xl/workbook.xml")
+        central = path.read_bytes().index(b"PK\x01\x02")
+    raw = bytearray(path.read_bytes())
+    for place in (info.header_offset + 6, raw.index(b"xl/workbook.xml", central) - 46 + 8):
+        raw[place] |= 1
+    path.write_bytes(raw)
+    assert why_refused(path).endswith("is behind a password: save it without one")
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.99])
+def test_a_file_that_was_not_copied_whole(tmp_path: Path, kind: str, keep: float) -> None:
+    whole = (RECORDED / f"libreoffice.{kind}").read_bytes()
+    (tmp_path / "a").write_bytes(whole[: int(len(whole) * keep)])
+    assert "is broken, as a file that was not copied whole" in why_refused(tmp_path / "a")
+
+
+def test_bytes_that_were_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    shutil.copy(RECORDED / "libreoffice.xlsx", path)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("xl/worksheets/sheet1.xml").header_offset
+    raw = bytearray(path.read_bytes())
+    raw[start + 200 : start + 220] = bytes(20)
+    path.write_bytes(raw)
+    assert "is broken" in why_refused(path)
+
+
+def test_xml_that_is_broken_is_named_with_its_place(tmp_path: Path) -> None:
+    path = excel(tmp_path / "a.xlsx", "<sheetData>\n<row></sheetData>")
+    told = why_refused(path)
+    assert "is broken: line 2, column 8 of xl/worksheets/sheet1.xml: mismatched tag" in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("xlsx", "xl/workbook.xml"),
+        ("xlsx", "xl/sharedStrings.xml"),
+        ("xlsx", "xl/worksheets/sheet1.xml"),
+        ("ods", "content.xml"),
+    ],
+)
+def test_entities_are_not_even_declared(tmp_path: Path, kind: str, part: str) -> None:
+    parts = excel_parts({"Лист1": GOOD}) if kind == "xlsx" else odf_parts({"Лист1": [odf_row(odf_text("id"))]})
+    parts[part] = HIDES + parts[part]
+    told = why_refused(packed(tmp_path / "a", parts))
+    assert f"{part} declares a document type, which no spreadsheet program does" in told
+
+
+def test_a_part_that_is_made_to_burst(tmp_path: Path) -> None:
+    parts = excel_parts({"Лист1": f"<sheetData>{' ' * 100 * 1024**2}</sheetData>"})
+    told = why_refused(packed(tmp_path / "a.xlsx", parts, level=9))
+    assert "xl/worksheets/sheet1.xml in it unpacks from " in told
+    assert "which no table of rows does" in told
+
+
+def test_a_tag_without_an_end_is_not_held(tmp_path: Path) -> None:
+    noise = bytes(range(0x30, 0x3A)) * 1024
+    parts = excel_parts({"Лист1": GOOD}) | {
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}" a="{(noise * 4096).decode()}"/>'
+    }
+    path = packed(tmp_path / "a.xlsx", parts)
+    del parts
+    tracemalloc.start()
+    try:
+        told = why_refused(path)
+        assert tracemalloc.get_traced_memory()[1] < 12 * 1024**2
+    finally:
+        tracemalloc.stop()
+    assert "has a tag without an end" in told
+
+
+def test_a_part_that_is_missing(tmp_path: Path) -> None:
+    for part in ("xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"):
+        parts = excel_parts({"Лист1": GOOD})
+        del parts[part]
+        assert f"is no whole workbook: {part} is missing in it" in why_refused(packed(tmp_path / "a.xlsx", parts))
+
+
+def test_other_archives(tmp_path: Path) -> None:
+    def told(**parts: str) -> str:
+        return why_refused(
+            packed(tmp_path / "a.xlsx", {name.replace("_", "/", 1): text for name, text in parts.items()})
+        )
+
+    assert told(readme="x").endswith("is a ZIP archive and no workbook: unpack it first")
+    assert "is a binary Excel workbook (.xlsb)" in told(**{"xl_workbook.bin": ""})
+    document = {"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": "<a/>"}
+    assert "is a document, but no spreadsheet" in why_refused(packed(tmp_path / "a.odt", document))
+    with zipfile.ZipFile(tmp_path / "empty.xlsx", "w"):
+        pass
+    assert "is a ZIP archive and no workbook" in why_refused(tmp_path / "empty.xlsx")
+
+
+def test_a_workbook_through_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("xlsx", "ods"):
+        with (RECORDED / f"libreoffice.{kind}").open(encoding="latin-1") as file:
+            monkeypatch.setattr("sys.stdin", file)
+            source = open_input(None, Layout())
+            assert len(rows_of(source)) == 6
+            assert source.name == "standard input"
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+def test_a_cell_of_endless_pieces_is_not_held(tmp_path: Path, kind: str) -> None:
+    pieces = "<t/>" * 100_001
+    parts = (
+        excel_parts({"Лист1": data(inline("id"), f'<c t="inlineStr"><is>{pieces}</is></c>')})
+        if kind == "xlsx"
+        else odf_parts(
+            {"Лист1": [odf_row(odf_text("id")), odf_row(f"<table:table-cell>{pieces}</table:table-cell>")]}
+        )
+    )
+    assert "cell A2 is longer than" in why_refused(packed(tmp_path / "a", parts))
