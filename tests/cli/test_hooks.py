@@ -115,20 +115,6 @@ async def test_a_hook_that_hangs_delays_neither_the_run_nor_another_hook(place: 
     assert sorted(await notes(place, loud.closing["run"])) == [("on-end sh", "taken"), ("on-start sh", "taken")]
 
 
-async def test_a_limit_is_told_to_a_person_and_a_refused_input_by_its_end_alone(place: Place) -> None:
-    hooks = {name: keeping(name.removeprefix("on-")) for name in ("on-start", "on-person", "on-end")}
-    ended = await load(place, hooks, "--limit-money", "0.01", may_end_with=Exit.STOPPED)
-    person = heard(place, "person")
-    assert person["why"] == ended.closing["stopped"]
-    assert any(f"resume {ended.closing['run']}" in command for command in person["commands"])
-    assert heard(place, "end")["exit"] == Exit.STOPPED
-    (place.cli.folder / "start.json").unlink()
-    refused = await place.run("balances", place.rows("contract_number;amount", "nobody;1,00"), ends=Exit.REFUSED)
-    end = heard(place, "end")
-    assert (end["exit"], end["error"]) == (Exit.REFUSED, refused["error"])
-    assert not (place.cli.folder / "start.json").exists()
-
-
 @asynccontextmanager
 async def hanging_at_the_end(place: Place, *command: str | Path) -> AsyncIterator[Started]:
     """A command that has ended a run, and waits for its hook."""

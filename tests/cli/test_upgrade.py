@@ -2,15 +2,12 @@
 
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
 import anyio
 import pytest
 
-from checkpoints.queries import FORMAT
 from tests.checkpoints import format5
 from tests.cli.conftest import Place, Typed
 
@@ -52,27 +49,11 @@ def journal(tmp_path: Path) -> Path:
     return path
 
 
-def test_doctor_names_the_copy_until_it_is_removed_and_who_can_read_it_is_told(typed: Typed, journal: Path) -> None:
-    ended = typed("doctor")
-    assert ended.exit == 2, "it has no billing"
-    assert (f"rm {journal}.format5" in ended.out, "not to go back" in ended.out) == (True, True)
+def test_purge_removes_the_copies_that_hold_what_it_purges(typed: Typed, journal: Path) -> None:
+    assert "going back" in typed("status").words
     assert "others on this machine" not in typed("status").err
     journal.with_name(COPY).chmod(0o644)
     assert f"chmod 600 {journal}.format5" in typed("status").err
-    journal.with_name(COPY).unlink()
-    assert "not to go back" not in typed("doctor").out
-
-
-def test_a_newer_journal_is_refused_with_what_to_do(typed: Typed, journal: Path) -> None:
-    with closing(sqlite3.connect(journal)) as connection:
-        connection.execute(f"pragma user_version = {FORMAT + 1}")
-    assert "install that version or name another journal" in typed("status").words
-    shutil.copy(journal, f"{journal}.format{FORMAT}")
-    typed.refused("status", says=f"go back to the copy that it has kept, carbon-migrate.journal.format{FORMAT}")
-
-
-def test_purge_removes_the_copies_that_hold_what_it_purges(typed: Typed, journal: Path) -> None:
-    assert "going back" in typed("status").words
     copy = journal.with_name(COPY)
     typed.refused("purge", format5.DONE, says=f"{journal}.format5 is removed: it was kept for going back")
     assert copy.exists()

@@ -235,8 +235,8 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
     assert "внесено в биллинг. Ольга: 999 верно" in decided[-1]
     assert "9 855 строк не внесено" in read(place).replace("\u00a0", " ")
     # The undo is one report with what it takes back, also in what it adds up.
-    ended = await place.cli.closing("undo", run, "--yes", "--skip-bad", "--set", "way=storno", ends=1)
-    undo = str(ended["run"])
+    taken = await place.cli.closing("undo", run, "--yes", "--skip-bad", "--set", "way=storno", ends=1)
+    undo = str(taken["run"])
     told = await place.cli.closing("report", undo, "-o", "undo.html", "--lang", "ru")
     assert (told["kind"], told["runs"]) == ("undo", [run, undo])
     page = Page(read(place, Path("undo.html")))

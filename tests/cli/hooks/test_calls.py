@@ -130,25 +130,30 @@ async def test_what_a_command_does_is_told_and_bounded(script: str, answer: str)
 
 
 async def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
-    plain = tmp_path / "not-executable"
-    plain.write_text("")
-    assert await told(Hook("x", (str(tmp_path / "nothing"),))) == "it cannot be started: No such file or directory"
-    assert await told(Hook("x", (str(plain),))) == "it cannot be started: Permission denied"
+    (tmp_path / "not-executable").touch()
+    for name, why in (("nothing", "No such file or directory"), ("not-executable", "Permission denied")):
+        assert await told(Hook("x", (str(tmp_path / name),))) == f"it cannot be started: {why}"
 
 
-async def test_a_command_that_hangs_is_killed_with_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The child holds the other end of a pipe, which is at its end when the child is.
+@pytest.fixture
+def fifo(tmp_path: Path) -> tuple[Path, int]:
+    """A pipe with a name, which is at its end when nobody holds it any more; the end to read from."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path, os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+
+async def test_a_command_that_hangs_is_killed_with_children(
+    fifo: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(calls, "LIMIT", 0.5)
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    answer = await told(shell('trap "" TERM INT; exec 3> "$1"; sleep 1000 & echo begun >&3; wait; wait', fifo))
-    assert answer == "killed: it had not ended after 0.5 seconds"
-    assert await read_to_its_end(reading) == b"begun\n"
+    hangs = shell('trap "" TERM INT; exec 3> "$1"; sleep 1000 & echo begun >&3; wait; wait', fifo[0])
+    assert await told(hangs) == "killed: it had not ended after 0.5 seconds"
+    assert await read_to_its_end(fifo[1]) == b"begun\n"
 
 
 async def test_a_command_that_is_given_up_while_it_starts_leaves_no_child(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fifo: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_process = anyio.open_process
 
@@ -158,28 +163,22 @@ async def test_a_command_that_is_given_up_while_it_starts_leaves_no_child(
         return process
 
     monkeypatch.setattr(anyio, "open_process", slowly)
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     async with anyio.create_task_group() as group:
-        group.start_soon(told, shell('exec 3> "$1"; sleep 1000 & echo begun >&3; wait', fifo))
-        await anyio.wait_readable(reading)
+        group.start_soon(told, shell('exec 3> "$1"; sleep 1000 & echo begun >&3; wait', fifo[0]))
+        await anyio.wait_readable(fifo[1])
         group.cancel_scope.cancel()
-    assert await read_to_its_end(reading) == b"begun\n"
+    assert await read_to_its_end(fifo[1]) == b"begun\n"
 
 
 async def read_to_its_end(descriptor: int) -> bytes:
     heard = b""
     with anyio.fail_after(loops(5)):
-        while part := await read_part(descriptor):
+        await anyio.wait_readable(descriptor)
+        while part := os.read(descriptor, 100):
             heard += part
+            await anyio.wait_readable(descriptor)
     os.close(descriptor)
     return heard
-
-
-async def read_part(descriptor: int) -> bytes:
-    await anyio.wait_readable(descriptor)
-    return os.read(descriptor, 100)
 
 
 async def test_a_command_is_done_before_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,12 +189,15 @@ async def test_a_command_is_done_before_its_children(tmp_path: Path, monkeypatch
 
 
 async def test_a_command_sees_no_passwords_of_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CARBON_MIGRATE_DATABASE_PASSWORD", "masterkey")
-    monkeypatch.setenv("PGPASSWORD", "masterkey")
-    monkeypatch.setenv("CARBON_MIGRATE_JOURNAL", "postgresql://load:masterkey@127.0.0.1/load")
-    monkeypatch.setenv("CARBON_MIGRATE_API_URL", "http://127.0.0.1:8082")
-    monkeypatch.setenv("PGPASSFILE", "/etc/load/pgpass")
-    monkeypatch.setenv("TELEGRAM_TOKEN", TOKEN)
+    for name, value in (
+        ("CARBON_MIGRATE_DATABASE_PASSWORD", "masterkey"),
+        ("PGPASSWORD", "masterkey"),
+        ("CARBON_MIGRATE_JOURNAL", "postgresql://load:masterkey@127.0.0.1/load"),
+        ("CARBON_MIGRATE_API_URL", "http://127.0.0.1:8082"),
+        ("PGPASSFILE", "/etc/load/pgpass"),
+        ("TELEGRAM_TOKEN", TOKEN),
+    ):
+        monkeypatch.setenv(name, value)
     assert await told(shell('cat > "$1"; env > "$2"', tmp_path / "heard", tmp_path / "e")) == "taken"
     assert (tmp_path / "heard").read_bytes() == MESSAGE
     seen = (tmp_path / "e").read_text()
@@ -210,30 +212,20 @@ async def test_a_command_sees_no_passwords_of_databases(tmp_path: Path, monkeypa
 # ---- addresses --------------------------------------------------------------------------------------------------
 
 
-async def test_an_address_is_posted_to_and_a_ping_gets(served: Address) -> None:
+async def test_an_address_is_posted_to_a_ping_gets_and_each_answer_is_judged_by_its_status(served: Address) -> None:
     served.answer = b"x" * 10_000_000
-    assert await told(address(served.url)) == "taken"
-    assert await ping(address(served.url)) is None
-    (post, headers, body), (get, _, nothing) = served.heard
+    for served.status, answer in (
+        (200, "taken"),
+        (204, "taken"),
+        (301, "the redirect 301"),
+        (404, "error 404"),
+        (500, "error 500"),
+    ):
+        assert answer in await told(address(served.url))
+        assert (await ping(address(served.url)) is None) is (answer == "taken")
+    (post, headers, body), (get, _, nothing), *_ = served.heard
     assert (post, headers["Content-Type"], body) == ("POST", "application/json", MESSAGE)
-    assert (get, nothing) == ("GET", b"")
-
-
-@pytest.mark.parametrize(
-    ("status", "answer"),
-    [(200, "taken"), (204, "taken"), (301, "the redirect 301"), (404, "error 404"), (500, "error 500")],
-)
-async def test_an_answer_is_judged_by_its_status(status: int, answer: str) -> None:
-    url = f"https://api.example.org/{TOKEN}/send"
-    with aioresponses() as web_answers:
-        web_answers.post(url, status=status, headers={"Location": "https://elsewhere.example.org/"})
-        web_answers.get(url, status=status)
-        assert answer in await told(address(url))
-        pinged = await ping(address(url))
-    assert (pinged is None) is (answer == "taken")
-
-
-async def test_an_address_that_nobody_serves_is_told_without_its_token() -> None:
+    assert (get, nothing, len(served.heard)) == ("GET", b"", 10)
     found = await told(address(f"http://127.0.0.1:9/{TOKEN}/send"))
     assert found.startswith("it cannot be reached: ")
     assert TOKEN not in found
@@ -290,13 +282,14 @@ async def test_apprise_is_told_in_a_process(
 async def test_a_script_that_others_may_write_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "tell"
     script.write_text("#!/bin/sh\n")
-    for mode, what in ((0o777, "everybody may write the hook"), (0o775, "its group may write the hook")):
+    for mode, answer in (
+        (0o777, f"it is not run: everybody may write the hook {script}"),
+        (0o775, f"it is not run: its group may write the hook {script}"),
+        (0o755, "taken"),
+    ):
         script.chmod(mode)
         for words in (("sh", str(script)), (str(script),)):
-            assert (await told(Hook("sh", words))).startswith(f"it is not run: {what} {script}")
-    script.chmod(0o755)
-    for words in (("sh", str(script)), (str(script),)):
-        assert await told(Hook("sh", words)) == "taken"
+            assert (await told(Hook("sh", words))).startswith(answer)
     # Nor is one of somebody else.
     if os.getuid():
         monkeypatch.setattr("os.geteuid", lambda: 4712)
@@ -515,48 +508,47 @@ def test_the_sentence_is_in_the_language_of_the_settings_and_all_else_is_not() -
         assert {**one, "text": "", "at": ""} == {**other, "text": "", "at": ""}
 
 
-@pytest.mark.parametrize(("lasts", "told"), [(59, []), (61, [(60, "on-hold")]), (600, [(60, "on-hold")])])
-def test_a_hold_is_told_once_when_it_has_lasted(lasts: float, told: list[tuple[float, str]]) -> None:
-    async def held(reader: RunReader) -> None:
-        reader.hear(Held("billing", "the billing is away"))
-        await anyio.sleep(lasts)
-        reader.hear(HoldEnded("billing"))
-        await anyio.sleep(100)
+def held(*spans: tuple[str, float, float]) -> Callable[[RunReader], Awaitable[None]]:
+    """A run that is held for these causes, each so long, and goes on for so long."""
+
+    async def course(reader: RunReader) -> None:
+        for cause, lasts, between in spans:
+            reader.hear(Held(cause, f"held by {cause}"))
+            await anyio.sleep(lasts)
+            # What still holds at the end is not told to be over.
+            if between:
+                reader.hear(HoldEnded(cause))
+                await anyio.sleep(between)
         reader.hear(ENDED)
 
-    found = tell(held)
-    assert found.events[:-1] == told
+    return course
+
+
+@pytest.mark.parametrize(
+    ("spans", "after", "told"),
+    [
+        # Once, when it has lasted.
+        ([("billing", 59, 100)], 60, []),
+        ([("billing", 61, 100)], 60, [60]),
+        ([("billing", 600, 100)], 60, [60]),
+        # Each by itself, and none after the end.
+        ([("rate", 15, RETURNS + 5), ("rate", 15, RETURNS + 5), ("paused", 9, 0)], 10, [10, 40]),
+        # A billing that is tried by a call and fails again is one hold.
+        ([("billing", 9, 1)] * 20, 60, [66]),
+        ([("billing", 9, RETURNS + 1)] * 20, 60, []),
+    ],
+)
+def test_a_hold_is_told_once_when_it_has_lasted(
+    spans: Sequence[tuple[str, float, float]], after: float, told: list[float]
+) -> None:
+    found = tell(held(*spans), replace(ALL, hold_seconds=after))
+    assert [when for when, event in found.events if event == "on-hold"] == told
     for _, message in found.messages[:-1]:
-        assert (message["cause"], message["why"], message["seconds"]) == ("billing", "the billing is away", 60)
-        assert message["text"] == "run k7m2q (balances) has been held for 1:00: the billing is away"
-
-
-def test_each_hold_is_told_by_itself_and_none_after_the_end() -> None:
-    async def held(reader: RunReader) -> None:
-        for _ in range(2):
-            reader.hear(Held("rate", "the night"))
-            await anyio.sleep(15)
-            reader.hear(HoldEnded("rate"))
-            await anyio.sleep(RETURNS + 5)
-        reader.hear(Held("paused", "paused by olga"))
-        await anyio.sleep(9)
-        reader.hear(ENDED)
-
-    found = tell(held, replace(ALL, hold_seconds=10))
-    assert found.events == [(10, "on-hold"), (40, "on-hold"), (69, "on-end")]
-
-
-@pytest.mark.parametrize(("between", "told"), [(1, [66]), (RETURNS + 1, [])])
-def test_a_billing_that_is_tried_by_a_call_and_fails_again_is_one_hold(between: float, told: list[float]) -> None:
-    async def tried(reader: RunReader) -> None:
-        for _ in range(20):
-            reader.hear(Held("billing", "the billing is busy"))
-            await anyio.sleep(9)
-            reader.hear(HoldEnded("billing"))
-            await anyio.sleep(between)
-        reader.hear(ENDED)
-
-    assert [when for when, event in tell(tried).events if event == "on-hold"] == told
+        cause = spans[0][0]
+        assert (message["cause"], message["why"]) == (cause, f"held by {cause}")
+        assert message["seconds"] == pytest.approx(after, abs=6)
+        assert f"run k7m2q (balances) has been held for {after // 60}:" in message["text"]
+        assert message["text"].endswith(f": held by {cause}")
 
 
 def test_it_is_pinged_every_minute_and_at_the_end_and_what_fails_is_noted_once() -> None:

@@ -563,7 +563,7 @@ async def test_an_undo_takes_back_one_sum_wherever_it_is_said(place: Place) -> N
     assert (await place.totals(undo)).amount == -balances.sum
     assert "operations of the undo: sum expected" in await place.cli.told("verify", undo)
     told = (await sums_of(place, undo))[undo]
-    assert (Decimal(told["taken_back"]["amount"]), Decimal(told["entered"]["amount"])) == (balances.sum, 0)
+    assert [Decimal(told[one]["amount"]) for one in ("taken_back", "entered")] == [balances.sum, 0]
     assert f"6 of the 6 rows of run {run} are taken back, {balances.sum} in total" in " ".join(read(place).split())
     restored = await undone(place, undo)
     assert Decimal((await sums_of(place, restored))[restored]["taken_back"]["amount"]) == -balances.sum
