@@ -1,4 +1,4 @@
-"""The options of all commands: named alike, and none that a command does not use."""
+"""Options, help, what scripts read and the examples of the pages: what the commands show of themselves."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`doctor`, `mock` and `demo`."""
+"""`doctor`, `mock`, `demo`, `selftest`, `jobs`, and a load that was recorded."""
 
 import gzip
 import json

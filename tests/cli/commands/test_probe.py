@@ -1,4 +1,4 @@
-"""The probe as an operator has it: what it learns of a billing that answers otherwise, and what it leaves behind."""
+"""The probe as an operator has it: what it learns of a billing that answers otherwise or lacks columns."""
 
 import re
 import shutil

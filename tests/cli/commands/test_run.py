@@ -1,4 +1,4 @@
-"""A whole run, and what keeps a second one from doing the same again."""
+"""A whole run, what keeps a second one from doing the same again, and what is read back and shown of it."""
 
 from contextlib import closing
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What reading jobs were answered, as a file or on the screen."""
+"""What reading jobs were answered, as a file or on the screen, and the tables that are written."""
 
 import csv
 import json
