@@ -164,7 +164,7 @@ def test_a_new_name_that_the_encoding_does_not_hold_is_refused_before_anything_i
     ("words", "why"),
     [
         ("--fault slaw", "--fault slaw: вида 'slaw' нет (возможно, имелось в виду 'slow')"),
-        ("--fault slow:2", "--fault slow:2: share: 2.0 — не доля: больше 0 и не больше 1"),
+        ("--fault slow:2", "--fault slow:2: share: '2' — не доля: больше 0 и не больше 1"),
         ("--quirk type_8=maybe", "--quirk type_8=maybe: одно из: sets, adds"),
         ("--capacity 5", "мощность '5' — не SECONDS:SLOTS, например 30:4"),
     ],
