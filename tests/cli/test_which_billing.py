@@ -264,7 +264,7 @@ def by_default_place(place: Place) -> tuple[str, ...]:
 
 
 def elsewhere(place: Place, twin: Other, folder: Path) -> Cli:
-    """Another folder, where settings, a journal and variables lie about that lead to the twin billing."""
+    """Another folder, where settings, a journal and variables lie about that lead to the other billing."""
     folder.mkdir()
     (folder / "carbon-migrate.toml").write_text(BY_FILE.format(url=twin.billing.url, file=twin.file), "utf-8")
     lies = {
@@ -291,7 +291,7 @@ GIVEN: Mapping[str, Callable[[Place], tuple[str, ...]]] = {
     "default place": by_default_place,
 }
 TOLD_ALIKE = ("environment", "file", "default place")
-"""Ways whose commands are written as those of the twin ones: by the place of the run alone."""
+"""Ways whose commands are written as those of the other ones: by the place of the run alone."""
 
 
 @pytest.mark.parametrize(

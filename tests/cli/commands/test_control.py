@@ -495,7 +495,7 @@ def test_what_needs_somebody_who_works_says_that_nobody_does(name: str, path: Pa
         typed.refused(words[0], name, *words[1:], says=says)
         typed.refused(*words, says=says)
     typed.refused("set", name, says="nothing is named that is to be set")
-    # A wrong name is looked_at whether or not the run works, and a word that sets nothing before anybody is asked.
+    # A wrong name is told whether or not the run works, and a word that sets nothing before anybody is asked.
     for setting, said in (
         ("rte=5", "did you mean 'rate'?"),
         ("in_flight=5", "did you mean 'in-flight'?"),

@@ -584,7 +584,7 @@ FAILS = "head -c 10000000 /dev/zero; head -c 10000000 /dev/zero >&2; exit 9"
 
 
 def toml(hooks: Mapping[str, object]) -> str:
-    """The settings of a loaded with these hooks, and with a secret of each sort."""
+    """The settings of a load with these hooks, and with a secret of each sort."""
     form, header, database, bot = SECRETS
     lines = [f"{name} = {json.dumps(value)}" for name, value in hooks.items()]
     return "\n".join(
@@ -611,7 +611,7 @@ def use(place: Place, hooks: Mapping[str, object]) -> None:
 async def loaded(place: Place, hooks: Mapping[str, object], *flags: str, may_end_with: int = 0) -> Ended:
     use(place, hooks)
     rows = place.balances(ROWS).path
-    # Another loaded of the same rows: what the first one entered does not count.
+    # Another load of the same rows: what the first one entered does not count.
     return await place.cli(
         "run", "balances", rows, "--yes", "--json", "--again", *flags, may_end_with=(may_end_with,)
     )

@@ -381,7 +381,7 @@ def test_a_flag_comes_back_as_one_and_a_table_that_is_checked_again_has_one_colu
 def test_a_sheet_keeps_its_name_where_a_workbook_can_have_it(wanted: str, name: str, tmp_path: Path) -> None:
     row = CheckedRow(2, ("00123", "12", "ivan"), [NO_PHONE])
     assert read(marked(tmp_path / "faults.xlsx", [row], sheet=wanted), name) == (HEADER, [("00123", "12", "ivan")])
-    with pytest.raises(CommandRefused, match=re.escape("faults.csv: a checked table is marked as a workbook")):
+    with pytest.raises(CommandRefused, match=re.escape("faults.csv: a checked table is written as a workbook")):
         check_target(OutputFile(tmp_path / "faults.csv"))
 
 
@@ -469,7 +469,7 @@ def table_written(path: Path, rows: Sequence[TableRow] = CELLS_OF_ALL_KINDS, *, 
 
 
 def sheet_of(path: Path) -> list[list[tuple[str, str]]]:
-    """The cells of the one sheet, row by row: each with its type and what is marked in it."""
+    """The cells of the one sheet, row by row: each with its type and what is written in it."""
     with zipfile.ZipFile(path) as book:
         text = book.read("xl/worksheets/sheet1.xml").decode()
     rows = re.findall(r"<row [^>]*>(.*?)</row>", text, re.DOTALL)
@@ -541,7 +541,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(CommandRefused, match="is there already"):
         table_written(path)
     assert path.read_text("utf-8") == "mine"
-    with pytest.raises(CommandRefused, match="cannot be marked"):
+    with pytest.raises(CommandRefused, match="cannot be written"):
         table_written(tmp_path / "nowhere" / f"out{suffix}")
 
 
