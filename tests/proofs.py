@@ -36,7 +36,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "import": (
             "jobs/test_import_job.py::test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted",
-            "cli/test_import.py::test_corrected_rows_complete_what_is_missing",
+            "cli/test_import.py::test_corrected_rows_complete_what_is_missing_and_change_what_is_there_only_on_request",
         ),
         "call": (
             "cli/test_call.py::test_the_vendors_third_recipe_runs_verifies_and_is_taken_back",
@@ -76,7 +76,7 @@ _UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "warning-threshold": (
             "cli/commands/test_undo.py::test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was",
         ),
-        "import": ("cli/test_import.py::test_what_is_there_is_left_and_what_is_missing_is_completed",),
+        "import": ("jobs/test_import_job.py::test_what_differs_is_changed_where_that_was_said",),
         "payment": (THERE_AND_BACK, SCENES),
         "connect-service": (THERE_AND_BACK,),
     }

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -29,6 +29,7 @@ from checkpoints.records import Run, Totals
 from cli.main import main
 from cli.terminal import language
 from lab.crash.loops import loops
+from lab.mock.population import leave_out
 from lab.mock.server import MockBilling, running
 from tests.checkpoints.shells import shell
 from tests.cli.forking import Command, command_server
@@ -500,8 +501,17 @@ async def place_in(folder: Path, data: Path | Dsn, **served: Any) -> AsyncIterat
         yield Place(Cli(folder, environment), billing, traffic, Path(dsn.database))
 
 
+def without(file: Path, *names: str) -> None:
+    """Leave these tables and columns out of a billing; nobody else has it open."""
+    with closing(attach(Dsn(str(file)))) as connection:
+        for name in names:
+            leave_out(connection, name)
+
+
 @pytest.fixture
-async def place(billing_file: Path, tmp_path: Path) -> AsyncIterator[Place]:
+async def place(request: pytest.FixtureRequest, billing_file: Path, tmp_path: Path) -> AsyncIterator[Place]:
+    """A billing without the tables and columns that an indirect parameter names."""
+    without(billing_file, *getattr(request, "param", ()))
     async with place_in(tmp_path / "work", billing_file) as made:
         yield made
 

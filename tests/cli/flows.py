@@ -1,8 +1,8 @@
-"""Jobs in real processes, each on a mock billing of its own: planned, killed in the middle, resumed, verified."""
+"""A job in real processes, on a mock billing of its own: planned, killed in the middle, resumed, verified."""
 
 import shutil
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,6 @@ import anyio.to_thread
 
 from tests.cli.conftest import Place, place_in
 
-AT_ONE_TIME = 3
 """Flows; each is a process that starts most of the time."""
 
 
@@ -27,7 +26,13 @@ class Flow(Place):
 
     def files_with(self, words: Sequence[str]) -> set[str]:
         """The files of the folder that hold one of these words, recordings unpacked."""
-        kept = {path.name: _bytes_of(path) for path in self.folder.iterdir() if path.is_file()}
+
+        def bytes_of(path: Path) -> bytes:
+            data = path.read_bytes()
+            # What can be unpacked of a recording, whose process may have been killed.
+            return zlib.decompressobj(wbits=31).decompress(data) if path.suffix == ".gz" else data
+
+        kept = {path.name: bytes_of(path) for path in self.folder.iterdir() if path.is_file()}
         return {name for name, data in kept.items() if any(word.encode() in data for word in words)}
 
     async def go(
@@ -64,27 +69,3 @@ async def flow(
         for sql, values in statements:
             await place.execute(sql, *values)
         yield Flow(place.cli, place.billing, place.traffic, place.file)
-
-
-async def all_of(cases: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    """Take all cases to their end, a few at one time."""
-    limiter = anyio.CapacityLimiter(AT_ONE_TIME)
-
-    async def one(case: Callable[[], Awaitable[None]]) -> None:
-        async with limiter:
-            await case()
-
-    async with anyio.create_task_group() as group:
-        for case in cases:
-            group.start_soon(one, case)
-
-
-def _bytes_of(path: Path) -> bytes:
-    data = path.read_bytes()
-    return b"".join(_unpacked(data)) if path.suffix == ".gz" else data
-
-
-def _unpacked(data: bytes) -> Iterator[bytes]:
-    """What can be unpacked of a recording, whose process may have been killed."""
-    pack = zlib.decompressobj(wbits=31)
-    yield pack.decompress(data)

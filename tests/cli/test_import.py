@@ -87,22 +87,7 @@ def people(place: Place) -> list[tuple[Any, ...]]:
     return place.query(PEOPLE)
 
 
-async def test_what_is_there_is_left_and_what_is_missing_is_completed(place: Place) -> None:
-    rows = [subscriber(number) for number in range(1, 4)]
-    place.write(table(rows), "subs.csv")
-    closing = await place.cli.closing("import", "subs.csv", "--yes")
-    assert closing["subscribers"] == {"all": 3, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
-    assert [row[0] for row in people(place)] == ["Н-0001", "Н-0002", "Н-0003"]
-    renamed = [[*rows[0][:1], "Другое имя", *rows[0][2:]], *rows[1:], subscriber(4)]
-    place.write(table(renamed), "more.csv")
-    more = await place.cli("import", "more.csv", "--yes")
-    more.saying("there already, and different: name: Абонент 1 → Другое имя")
-    assert (people(place)[0][1], len(people(place))) == ("Абонент 1", 4)
-    await place.cli("import", "more.csv", "--yes", "--change")
-    assert people(place)[0][1] == "Другое имя"
-
-
-async def test_corrected_rows_complete_what_is_missing(place: Place) -> None:
+async def test_corrected_rows_complete_what_is_missing_and_change_what_is_there_only_on_request(place: Place) -> None:
     place.write(table([subscriber(1), subscriber(2, phone="нет телефона"), subscriber(3)]), "subs.csv")
     await place.cli.refused("import", "subs.csv", "--yes", says="нет телефона")
     assert people(place) == []
@@ -117,6 +102,10 @@ async def test_corrected_rows_complete_what_is_missing(place: Place) -> None:
     await place.cli.refused(*again, says="carbon-migrate import FILE")
     await place.cli("import", file, "--yes")
     assert [row[0] for row in people(place)] == ["Н-0001", "Н-0002", "Н-0003"]
+    place.write(table([["Н-0001", "Другое имя", *subscriber(1)[2:]], subscriber(4)]), "more.csv")
+    for more, name in (((), "Абонент 1"), (("--change",), "Другое имя")):
+        await place.cli("import", "more.csv", "--yes", *more)
+        assert (people(place)[0][1], len(people(place))) == (name, 4)
 
 
 async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(place: Place) -> None:
@@ -173,14 +162,8 @@ async def test_a_licence_that_runs_out_stops_the_run_which_goes_on_elsewhere_wit
     used_up = web.json_response
     place.traffic.answer = lambda number: used_up({"error": LICENCE}) if number > 4 else None
     arguments = ("import", "subs.csv", "--map", "map.toml", "--yes", "--in-flight", "1")
-    stopped = " ".join((await place.cli(*arguments, may_end_with=(Exit.STOPPED,))).out.split())
+    await place.cli(*arguments, may_end_with=(Exit.STOPPED,))
     (run,) = await place.runs()
-    for words in (
-        f"stopped: the billing refuses all work: {LICENCE}",
-        "have it extended and resume, or take back what is there of this import",
-        f"carbon-migrate undo {run.name}",
-    ):
-        assert words in stopped
     place.traffic.answer = lambda _: None
     for name in ("subs.csv", "map.toml"):
         (place.cli.folder / name).unlink()

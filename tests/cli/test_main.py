@@ -110,18 +110,6 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name].summary
 
 
-def test_the_help_shows_each_command_once_in_its_group_and_on_one_line_of_80(
-    typed: Typed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    lines = [line.strip("│ ") for line in typed("--help").out.splitlines()]
-    for name, entry in COMMANDS.items():
-        (place,) = [place for place, line in enumerate(lines) if line.split()[:1] == [name]]
-        assert lines[place].endswith(entry.summary)
-        title = next(line for line in reversed(lines[:place]) if line.startswith("╭"))
-        assert f" {entry.group} " in title
-
-
 def test_reading_leaves_no_trace(typed: Typed, tmp_path: Path) -> None:
     assert typed("--version").out.startswith("carbon-migrate ")
     assert typed("status").exit == 2

@@ -1,13 +1,13 @@
-"""The options of all commands: named alike, and none that a command does not use."""
+"""Options, help, what scripts read and the examples of the pages: what the commands show of themselves."""
 
-import ast
+import json
+import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -21,24 +21,12 @@ from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.rows.input import Input
 from jobs.spec.parameters import today
 from tests.checkpoints.samples import frozen_run, new_item, within
-from tests.cli.conftest import Typed
+from tests.cli.conftest import Place, Typed
 
 UNLIKE = {"--output": {"FILE", "DIR|FILE"}, "--map": {"NAME=COLUMN", "FILE.toml|FIELD=COLUMN"}}
 """Options that take more than one kind of word, for a reason: a plan has several files, or is one; the columns of an
 import are many, and stand in a file.
 """
-
-OPENS_THE_BILLING = {"open_session", "open_billing", "open_file_database", "begin"}
-ASKS_THE_API = {"BillingClient", *OPENS_THE_BILLING}
-"""What a command's file uses that needs the flags of the connection; `begin` begins a run."""
-
-
-HELD: Mapping[str, tuple[str, ...]] = {
-    "--settle": ("run", "import", "resume", "undo", "reconcile", "probe"),
-    "--rate": ("run", "import", "resume", "undo", "reconcile", "plan", "verify"),
-    "--in-flight": ("run", "import", "resume", "undo"),
-    "--fault": ("mock serve", "selftest"),
-}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -64,16 +52,6 @@ def shown(name: str) -> set[str]:
     return {longest(option) for option in options(ALL[name])}
 
 
-def names_used_by(name: str) -> set[str]:
-    """The names that a command's file imports."""
-    module = import_module(COMMANDS[name.split(maxsplit=1)[0]].module)
-    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
-    imported = [one for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)]
-    return {
-        alias.name for one in imported for alias in one.names if one.module and not one.module.startswith("typing")
-    }
-
-
 def test_an_option_has_one_short_name_and_takes_one_kind_of_word_everywhere() -> None:
     shorts: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
     words: defaultdict[str, set[str]] = defaultdict(set)
@@ -90,29 +68,10 @@ def test_an_option_has_one_short_name_and_takes_one_kind_of_word_everywhere() ->
     assert {name: found for name, found in words.items() if len(found) > 1} == UNLIKE
 
 
-def test_an_option_is_where_it_has_an_effect_and_says_what_it_is_for() -> None:
+def test_an_option_says_what_it_is_for_and_no_two_differ_by_a_letter() -> None:
     assert [(name, one.name) for name, command in ALL.items() for one in command.params if not one.help] == []
-    # No two differ by a letter alone.
     names = {longest(option).lstrip("-") for command in ALL.values() for option in options(command)}
     assert {(name, f"{name}s") for name in names if f"{name}s" in names} == {("abonent", "abonents")}
-    for option, held in HELD.items():
-        assert {name for name in ALL if option in shown(name)} == set(held), option
-    without = {name for name in ALL if "--json" not in shown(name)}
-    assert without == {"demo", "mock init", "mock serve", "mock replay", "mock diff", "completion"}
-    assert [name for name in ALL if "--lang" not in shown(name)] == []
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_command_shows_the_flags_of_what_it_opens_and_no_others(name: str) -> None:
-    used = names_used_by(name)
-    if name == "selftest" or (name.startswith("mock ") and name != "mock diff"):
-        # The billing is one of their own.
-        used = set()
-    assert ("--database" in shown(name)) is bool(used & OPENS_THE_BILLING)
-    assert ("--timeout" in shown(name)) is bool(used & ASKS_THE_API)
-    # Only what asks the billing has steps to log.
-    assert "--verbose" not in shown(name) or used & OPENS_THE_BILLING
-    assert "--force" in shown(name) or "--output" not in shown(name)
 
 
 @pytest.mark.parametrize("name", ["", *ALL])
@@ -122,18 +81,13 @@ def test_a_language_that_there_is_not_is_refused(name: str, typed: Typed) -> Non
     assert (after.exit, after.err) == (0, ""), "help was asked for first"
 
 
-@pytest.mark.parametrize("command", [("run",), ("decide",), ("mock", "serve"), ("export",)])
-def test_the_help_shows_words_and_no_types_of_python(typed: Typed, command: tuple[str, ...]) -> None:
-    shown_help = typed(*command, "--help").out
-    assert [word for word in ("<bool>", "<str>", "<path>", "<int>", "<float>") if word in shown_help] == []
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_no_word_of_the_help_is_cut_at_80_columns(name: str, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown_help = typed(*name.split(), "--help", *(["--verbose"] if name in OF_JOBS else [])).out
     assert max(map(len, shown_help.splitlines())) <= 80
     words = set(shown_help.replace("│", " ").split())
+    assert words & {"<bool>", "<str>", "<path>", "<int>", "<float>"} == set(), "types of Python"
     for one in (one for one in ALL[name].params if not getattr(one, "hidden", False)):
         assert set((one.help or "").split()) <= words, one.name
 
@@ -323,3 +277,98 @@ def test_an_example_is_taken_as_it_stands(page: str, command: str) -> None:
         rows = Input(file=given["file"] or "", sql=given["sql"] or "")
         order = parse_order(given["job"], rows, given_values(given["set_"], calling), BUILT_IN)
         assert order.kind.name == given["job"], page
+
+
+# ---- the face: every command and flag, every key of --json, and exit codes (face.txt) ----------------------------
+
+FACE: Final = Path(__file__).parent / "face.txt"
+"""What scripts rely on. A key that is missing there is a change that a user's script notices.
+
+`FACE=write pytest tests/cli/test_options.py` writes the list anew, and the changelog names the change.
+"""
+VARYING: Final = (
+    "states",
+    "amounts",
+    "held",
+    "left_out",
+    "skipped",
+    "skipped_amounts",
+    "kinds",
+    "kind_amounts",
+    "sums",
+)
+"""Objects whose keys are states, reasons or runs: which of them occur depends on the run."""
+
+
+def compare(begins: str, found: set[str]) -> None:
+    """Hold these lines against those of the list that begin so."""
+    listed = FACE.read_text(encoding="utf-8").splitlines() if FACE.exists() else []
+    if os.environ.get("FACE") == "write":
+        kept = [line for line in listed if not line.startswith(begins)]
+        listed = sorted({*kept, *found})
+        FACE.write_text("".join(f"{line}\n" for line in listed), encoding="utf-8")
+    assert found == {line for line in listed if line.startswith(begins)}
+
+
+def flags(name: str) -> Iterator[str]:
+    for parameter in ALL[name].params:
+        yield f"command {name} {'|'.join([*parameter.opts, *parameter.secondary_opts])}"
+
+
+def keys(value: Any, path: str = "") -> Iterator[str]:
+    """Each key of an object and of the objects in it, `[]` for each element of a list."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            name = "*" if path.rpartition(".")[2] in VARYING else key
+            yield f"{path}.{name}"
+            yield from keys(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner, f"{path}[]")
+
+
+def test_every_command_and_flag_is_still_there() -> None:
+    compare("command ", {line for name in ALL for line in flags(name)})
+
+
+async def test_every_key_of_json_is_still_there(place: Place) -> None:
+    balances = place.balances(6)
+    lines = balances.path.read_text(encoding="utf-8").splitlines()
+    table = place.rows(*lines, f"{balances.numbers[0]};1,5E+03", "no such number;1,00")
+    script = place.rows("curl -XPOST http://b/rest_api/v2/Users/ -d 'method1=objects.get'", name="s.sh")
+    seen: set[str] = set()
+
+    async def type_(*words: str | Path, name: str = "") -> Any:
+        printed = await place.cli(*words, "--json", may_end_with=range(256))
+        objects = [json.loads(line) for line in printed.out.splitlines() if line.strip()]
+        name = name or str(words[0])
+        seen.add(f"json {name} exit {printed.exit}")
+        seen.update(f"json {name} {path}" for one in objects for path in keys(one))
+        return objects[-1] if objects else printed.err
+
+    await type_("doctor")
+    await type_("jobs", name="jobs")
+    await type_("jobs", "balances", name="jobs JOB")
+    await type_("translate", script)
+    await type_("plan", "balances", table)
+    await type_("run", "balances", table, name="run refused")
+    run = (await type_("run", "balances", table, "--yes", "--skip-bad"))["run"]
+    stopped = await place.stopped("balances", place.balances(9, "more.csv").path, "--again", "--in-flight", "1")
+    await type_("status", name="status")
+    await type_("status", run, name="status RUN")
+    await type_("status", "--all", name="status --all")
+    await type_("get", stopped)
+    await type_("pause", stopped)
+    await type_("continue", stopped)
+    await type_("reconcile", stopped, "--settle", "0.1")
+    await type_("close", stopped, "--reason", "a trial")
+    await type_("resume", stopped, "--settle", "0.1", name="resume closed")
+    await type_("verify", run)
+    await type_("decide", run, "1", "accepted", name="decide refused")
+    await type_("export", run, "-o", "exported.csv", "--state", "accepted")
+    await type_("report", run, "-o", "report.html")
+    await type_("report", "check", "report.html", name="report check")
+    await type_("journal", "copy", "carbon-migrate.journal", "copy.journal", name="journal copy")
+    await type_("undo", run, "--yes")
+    await type_("purge", run, "--keep-totals", "--yes")
+    compare("json ", seen)

@@ -1,7 +1,6 @@
 """Jobs of one's own: the example is planned, run, killed, resumed, verified and undone; bad files are named."""
 
 import os
-import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -259,17 +258,6 @@ def test_a_look_up_that_is_declared_is_promised_and_what_no_effect_can_be_made_o
     declare(tmp_path, EXAMPLE.read_text("utf-8").replace(', "op_type_id": 1', ""))
     says = "job paper-invoice: objects.create of FinanceOperations has to say op_type_id"
     typed.refused("jobs", "check", "ours.py", says=says)
-
-
-@pytest.mark.prove
-@pytest.mark.loops(240)
-def test_a_job_that_promises_all_passes_the_crash_lab(typed: Typed, tmp_path: Path) -> None:
-    shutil.copyfile(EXAMPLE, tmp_path / "ours.py")
-    (tmp_path / "ours.py").chmod(0o600)
-    checked = typed("jobs", "check", "ours.py", "--rounds", "1", "--seed", "5", "--rows", "20")
-    assert checked.exit == 0, checked.err
-    assert "1 round in" in checked.words
-    assert "it can be used: name it in `jobs` of carbon-migrate.toml" in checked.out
 
 
 @pytest.mark.prove

@@ -1,6 +1,5 @@
 """A journal in PostgreSQL, looked at, steered and moved from elsewhere; `test_life_of_a_run.py` ends runs there."""
 
-import signal
 import socket
 from typing import Final
 
@@ -72,41 +71,9 @@ async def test_it_is_planned_in_sent_from_purged_and_looked_at_as_a_file_is(shar
     # ---- what was planned is what is sent
     plan = (await shared.cli.closing("plan", "balances", shared.balances(5).path))["plan"]
     assert (await shared.run("--plan", plan))["states"] == {"accepted": 5}
-    # What this run has entered is no part of the plan.
-    refused = await shared.run("--plan", plan, ends=2)
-    assert "5 × pending then, now skipped" in refused["error"]
     assert (await shared.found()).most_for_one == 1
     purged = await shared.cli.closing("purge", "--older-than", "0d", "--yes")
     assert min(purged["bytes_before"], purged["bytes_after"]) > 0
-
-
-async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
-    place: Place, postgres_server: PostgresServer
-) -> None:
-    place.billing.latency = 0.01
-    balances = place.balances(60)
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
-        await place.traffic.reaches(20)
-        early = ("journal", "copy", place.cli.journal, "early.journal")
-        async with place.holding():
-            await place.cli.refused(*early, says="another process works on run")
-            load.signal(signal.SIGKILL)
-            await load.ended()
-    # A call takes longer here than the settle delay below.
-    await place.billing.wait_for_requests()
-    place.billing.latency = 0
-    address = postgres_server.new_journal()
-    copied = await place.cli("journal", "copy", place.cli.journal, address, "--json")
-    (run,) = copied.closing["runs"]
-    assert (run["rows"], run["sum"]) == (60, str(balances.sum))
-    assert address.partition("@")[2] in copied.words
-    resumed = await place.cli.on_machine("moved", address).closing("resume", "--settle", "0.3")
-    assert resumed["states"] == {"accepted": 60}
-    await place.each_landed_once(balances)
-    await place.cli.refused("journal", "copy", place.cli.journal, address, says="with runs already")
-    back = (await place.cli.closing("journal", "copy", address, "back.journal"))["runs"][0]
-    assert (back["rows"], back["root"] == run["root"]) == (60, False)
-    assert "accepted" in (await place.cli("status", run["run"], "--journal", "back.journal")).out
 
 
 # ---- steered from another machine, which has the journal and nothing else: another state folder -----------------

@@ -66,19 +66,6 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
     assert [one["states"] for one in states] == [{"accepted": 6}, {}, {}, {"accepted": 6}]
 
 
-async def test_without_colours_the_words_say_it_and_another_profile_asks_as_ever(place: Place) -> None:
-    file = place.cli.folder / "carbon-migrate.toml"
-    file.write_text(file.read_text(encoding="utf-8") + "production = false\n", encoding="utf-8")
-    place.cli.environment["NO_COLOR"] = "1"
-    balances = place.balances(3)
-    run = ("run", "balances", balances.path, "--profile", "production")
-    seen = await answered(place, *run, says=[("[y/N]", "y")])
-    assert "PRODUCTION" not in seen
-    assert "\x1b[3" not in seen.replace("\x1b[3m", "")
-    assert "ISP North (profile of settings: production)" in seen
-    assert (await place.found()).rows == 3
-
-
 async def test_a_run_keeps_its_profile_and_shows_it_everywhere(place: Place) -> None:
     balances = place.balances(3)
     refused = await place.cli("run", "balances", balances.path, "--profile", "production", may_end_with=[2])

@@ -181,11 +181,6 @@ async def stopped(place: Place) -> str:
     return await place.stopped("balances", place.balances(6).path, "--rate", "2", calls=2, by=signal.SIGINT)
 
 
-async def entered(place: Place) -> str:
-    """The name of a run that has entered a few rows."""
-    return str((await place.run("balances", place.balances(4).path))["run"])
-
-
 @pytest.mark.loops(150)
 async def test_no_command_is_silent_for_long_whatever_it_waits_for(
     shared: Place, own: Callable[[str], Place], tmp_path: Path
@@ -197,10 +192,10 @@ async def test_no_command_is_silent_for_long_whatever_it_waits_for(
         runs[name] = await made
 
     async with anyio.create_task_group() as group:
-        group.start_soon(prepare, "shared", entered(shared))
+        group.start_soon(prepare, "shared", shared.entered(4))
         group.start_soon(prepare, "resume", stopped(own("resume")))
-        group.start_soon(prepare, "undo", entered(own("undo")))
-        group.start_soon(prepare, "reconcile", entered(own("reconcile")))
+        group.start_soon(prepare, "undo", own("undo").entered(4))
+        group.start_soon(prepare, "reconcile", own("reconcile").entered(4))
     elsewhere = replace(shared, cli=Cli(tmp_path / "elsewhere", shared.cli.environment | {"XDG_STATE_HOME": "state"}))
     elsewhere.cli.folder.mkdir()
     rows = shared.balances(40, "rows.csv").path

@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import re
-import shlex
 import stat
 from pathlib import Path
 
@@ -213,27 +211,3 @@ def test_scripts_are_told_what_an_export_has_written(typed: Typed, name: str) ->
     closing = json.loads(beside.err.splitlines()[-1])
     assert closing == {"run": name, "files": [file], "exit": 0, "error": None}
     assert typed("export", "xxxxx", "--json").closing["exit"] == 2
-
-
-def test_the_next_command_has_what_was_typed_to_find_the_journal_but_no_secret(
-    typed: Typed, name: str, tmp_path: Path
-) -> None:
-    (tmp_path / "the second").mkdir()
-    (tmp_path / "carbon-migrate.journal").rename(tmp_path / "the second" / "one.journal")
-    (tmp_path / "north.toml").write_text("[api]\nurl = 'http://127.0.0.1:9'\n", encoding="utf-8")
-    shown = typed("status", name, "--journal", "the second/one.journal", "--config", "north.toml")
-    (export,) = (line.strip() for line in shown.out.splitlines() if "carbon-migrate export" in line)
-    # From any folder: what was typed from this one is named in full.
-    assert export.endswith(f" --config {tmp_path}/north.toml --journal '{tmp_path}/the second/one.journal'")
-    assert typed(*shlex.split(export)[1:]).exit == 0
-    (written,) = tmp_path.glob(f"{name}-*.csv")
-    assert rows_of(written.read_text(encoding="utf-8"))
-    secret = typed(
-        "status", name, "--journal", "the second/one.journal", "--api-url", "http://olga:geheim@127.0.0.1:9"
-    )
-    assert "carbon-migrate export" in secret.out
-    # The address that is named is the run's own; the one that was typed has a password.
-    assert set(re.findall(r"--api-url (\S+)", secret.out + secret.err)) == {"http://billing/api"}
-    assert "geheim" not in secret.out + secret.err
-    of_variable = typed("status", name, "--journal", "the second/one.journal")
-    assert "--config" not in of_variable.out

@@ -51,9 +51,8 @@ async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) 
     )
     all_of_them = place.rows("abonent_id;amount", *lines, name="all.csv")
     before, journal = place.tables, digests(place.cli.journal)
-    ended = await place.cli("plan", "balances", all_of_them, "--json", "-o", "plan", may_end_with=(1,))
+    plan = await place.cli.closing("plan", "balances", all_of_them, "-o", "plan", ends=1)
     assert (place.tables, digests(place.cli.journal)) == (before, journal)
-    plan = ended.closing
     assert (plan["states"], plan["exit"], plan["error"]) == ({"pending": 4, "skipped": 2}, 1, None)
     assert all("FinanceOperations: objects.create(" in request for request in plan["requests"])
     assert (len(plan["requests"]), plan["seconds"] >= 0) == (3, True)
@@ -63,18 +62,6 @@ async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) 
     assert (plan["look_alikes"], plan["look_alikes_amount"]) == (1, "40.00")
     assert (plan["shared_accounts"], plan["shared_accounts_rows"], plan["shared_accounts_amount"]) == (1, 2, "3.30")
     assert (plan["refused"], plan["refused_with_amount"], plan["refused_amount"]) == (4, 2, "1005.00")
-    ended.saying(
-        [
-            "would send",
-            "4 new",
-            "entered by an earlier run",
-            "a duplicate in the input",
-            "takes",
-            "refused 4 rows, 1 005.00 in the 2 whose amount can be read",
-            "accounts 1 reached by several rows, one after the other: 2 rows, 3.30 in total",
-            "caution 1 row, 40.00 in total, looks as if entered already",
-        ]
-    )
     files = {name: read(place.cli.folder / "plan" / f"{name}.csv") for name in ("look-alikes", "to-send", "skipped")}
     assert files["to-send"][0][:2] == ["abonent_id", "amount"]
     keys = {name: [row[0] for row in rows] for name, (_, rows) in files.items()}
@@ -122,7 +109,6 @@ async def test_a_second_plan_says_what_has_changed(place: Place) -> None:
     ended = await place.cli(*arguments, may_end_with=(1,))
     assert ended.closing["changes"] == {"another amount": 1, "gone": 1}
     assert "0 refused before, 1 now" in ended.words
-    assert "0.01 before, 777.00 now" in ended.words
     # Somebody enters one of them meanwhile. No plan has made it think that the row was entered.
     assert (await place.run("balances", place.rows(header, lines[1])))["states"] == {"accepted": 1}
     ended = await place.cli(*arguments, may_end_with=(1,))
@@ -138,8 +124,7 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
     before = place.rows("abonent_id;amount", *(f"{one};-120" for one in ids[25:]), name="before.csv")
     await place.run("warning-threshold", before)
     place.rows("abonent_id;amount", *(f"{one};-120" for one in ids))
-    ended = await place.cli("plan", "warning-threshold", "rows.csv", "--json", "-o", "values.xlsx")
-    plan = ended.closing
+    plan = await place.cli.closing("plan", "warning-threshold", "rows.csv", "-o", "values.xlsx")
     assert (plan["states"], plan["kinds"]) == ({"pending": 25, "skipped": 2}, {"to be changed": 25})
     assert plan["skipped"] == {"already as wanted": 2}
     values = plan["value_changes"]
@@ -152,9 +137,6 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
         {"field": "limit_warning", "old": "0.00", "new": "-120.00", "issued": False}
     ]
     assert (values["balances"], values["rows_not_known"]) == (None, 0)
-    assert "changed, limit_warning of AdminAccounts: 25 rows" in ended.words
-    assert "0.00 → −120.00" in ended.words
-    assert "… and 5 more; -o FILE.xlsx saves all of them" in ended.words
     sheet = openpyxl.load_workbook(place.cli.folder / "values.xlsx").active
     assert sheet is not None
     header, *rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
@@ -163,11 +145,10 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
     assert [row[3:] for row in rows] == [
         ["AdminAccounts", f"account_id_abonents {one}", "changed", "limit_warning", 0, -120] for one in ids[:25]
     ]
-    again = await place.cli("plan", "warning-threshold", "rows.csv", "-o", "values.xlsx", may_end_with=(2,))
-    assert "values.xlsx is there already" in again.words
-    (place.cli.folder / "night.toml").write_text('[[step]]\njob = "warning-threshold"\n', encoding="utf-8")
-    refused = await place.cli("plan", "night.toml", "-o", "night.xlsx", may_end_with=(2,))
-    assert "a job file has a table for each of its steps: name a folder for them" in refused.words
+    await place.cli.refused("plan", "warning-threshold", "rows.csv", "-o", "values.xlsx", says="is there already")
+    place.write('[[step]]\njob = "warning-threshold"\n', "night.toml")
+    says = "a job file has a table for each of its steps: name a folder for them"
+    await place.cli.refused("plan", "night.toml", "-o", "night.xlsx", says=says)
     await place.cli("plan", "warning-threshold", "rows.csv", "-o", "folder")
     lines = read(place.cli.folder / "folder" / "value-changes.csv")[1]
     russian = await place.cli("plan", "warning-threshold", "rows.csv", "-o", "russian.csv", "--lang", "ru")
@@ -200,7 +181,6 @@ async def test_a_plan_adds_up_the_balances_before_and_after(place: Place) -> Non
         [("100.00", "1.10"), ("100.00", "40.00"), ("1.10", "-2.20")],
         {"accounts": 2, "before": "200.00", "after": "37.80"},
     )
-    assert "balances 200.00 before, 37.80 after, on 2 accounts" in ended.words
     ended = await place.cli(*arguments, "--shared-accounts", "sum")
     assert told(ended)[1] == {"accounts": 2, "before": "200.00", "after": "38.90"}
     settings = load(Flags(api_url=place.billing.url), place.cli.environment, place.cli.folder)
@@ -232,7 +212,6 @@ async def test_a_plan_shows_what_is_new_and_what_is_removed(place: Place) -> Non
     (row,) = ended.closing["value_changes"]["first"]
     assert (row["kind"], row["model"]) == ("removed", "Users")
     assert {"field": "id", "old": str(user), "new": None, "issued": False} in row["fields"]
-    assert "removed, Users: 1 row" in ended.words
 
 
 async def test_what_cannot_be_planned_ends_with_2_and_an_object(place: Place) -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import shutil
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import anyio
 import pytest
 
 from checkpoints.journal import Journal
@@ -16,6 +19,7 @@ from checkpoints.journal_file import JournalFile
 from checkpoints.records import NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
 from cli.session.stages import StepMark
+from tests.checkpoints import format5
 from tests.checkpoints.samples import come_to, keep, page, within
 from tests.cli.conftest import Place, Typed
 
@@ -280,3 +284,84 @@ async def test_the_same_file_enters_nothing_twice_after_its_run_was_purged(place
     refused = await place.cli("run", "balances", "other.csv", "--yes", may_end_with=(2,))
     assert f"run {name} has entered a value that is purged for this key" in refused.words
     await place.each_landed_once(balances)
+
+
+# ---- a journal of the program before: taken over, gone on with, and gone back to ---------------------------------
+
+RESUME = ("resume", format5.STOPPED, "--yes", "--json", "--limit-money")
+COPY = "carbon-migrate.journal.format5"
+
+
+def put_back(journal: Path, copy: Path) -> None:
+    for behind in ("", "-wal", "-shm"):
+        journal.with_name(journal.name + behind).unlink(missing_ok=True)
+    shutil.move(copy, journal)
+
+
+async def test_a_run_goes_on_after_an_upgrade_and_from_the_copy_it_enters_nothing_twice(place: Place) -> None:
+    journal = place.cli.journal
+    format5.write(journal, place.billing.url)
+    first = await place.cli(*RESUME, "2", may_end_with=(3,))
+    assert f"for going back to the program before copy={journal}.format5" in first.words
+    assert COPY in await anyio.Path(f"{journal}.log").read_text(encoding="utf-8")
+    entered = (await place.found()).rows
+    assert 0 < entered < 12
+    second = await place.cli(*RESUME, "none")
+    assert second.closing["states"] == {"accepted": 12}
+    assert "going back" not in second.words, "it is said once"
+    # The program before has this journal again, in which none of the twelve was sent.
+    put_back(journal, journal.with_name(COPY))
+    ended = await place.cli(*RESUME, "none")
+    assert ended.closing["states"] == {"accepted": 12}
+    assert "this journal is older than the run" in ended.words
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (12, Decimal("5.14"), 1)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """A journal of format 5 where commands are typed."""
+    path = tmp_path / "carbon-migrate.journal"
+    format5.write(path)
+    return path
+
+
+def test_purge_removes_the_copies_that_hold_what_it_purges(typed: Typed, journal: Path) -> None:
+    assert "going back" in typed("status").words
+    assert "others on this machine" not in typed("status").err
+    journal.with_name(COPY).chmod(0o644)
+    assert f"chmod 600 {journal}.format5" in typed("status").err
+    copy = journal.with_name(COPY)
+    typed.refused("purge", format5.DONE, says=f"{journal}.format5 is removed: it was kept for going back")
+    assert copy.exists()
+    ended = typed("purge", format5.DONE, "--yes", "--json")
+    assert (ended.closing["copies"], ended.closing["exit"]) == ([str(copy)], 0)
+    assert not copy.exists()
+    assert "Д94/2018".encode() not in journal.read_bytes()
+
+
+def test_a_copy_that_cannot_be_removed_is_named_and_tried_again(typed: Typed, journal: Path) -> None:
+    typed("status")
+    copy = journal.with_name(COPY)
+    copy.unlink()
+    copy.mkdir()
+    ended = typed("purge", format5.DONE, "--yes")
+    assert ended.exit == 3
+    assert f"{copy} cannot be removed, and holds what is purged" in ended.words
+    copy.rmdir()
+    copy.write_bytes(b"")
+    assert typed("purge", format5.DONE, "--yes", "--json").exit == 0
+    assert copy.exists(), "made after the purge, it holds nothing of it"
+
+
+def test_by_age_a_copy_goes_where_no_run_does(typed: Typed, journal: Path) -> None:
+    typed("status")
+    copy = journal.with_name(COPY)
+    assert "There is nothing to purge." in typed("purge", "--older-than", "90d").out
+    assert copy.exists()
+    os.utime(copy, (0, 0))
+    typed.refused("purge", "--older-than", "90d", says="Purge 1 kept copy of the journal? This cannot be taken back.")
+    ended = typed("purge", "--older-than", "90d", "--yes")
+    assert f"✓ removed: {copy}" in ended.out
+    assert "rewritten" not in ended.out
+    assert not copy.exists()

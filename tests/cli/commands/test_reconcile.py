@@ -92,17 +92,6 @@ async def test_what_differs_is_shown_with_both_sides_and_settled_once_it_was_put
     assert (await place.cli.closing("verify", name))["states"] == {"applied": 3}
 
 
-async def test_a_person_decides_that_it_goes_again_and_the_decision_is_kept_with_the_name(place: Place) -> None:
-    """Beside what was seen as well."""
-    name = await with_one_row_that_differs(place)
-    await place.cli("decide", f"{name}/2", "pending", "--why", "entered by Olga for another bill")
-    async with place.journal() as journal:
-        (decision,) = await journal.history.decisions(await journal.run(name))
-    assert (decision.number, decision.state, decision.why) == (2, State.PENDING, "entered by Olga for another bill")
-    assert "@" in decision.who
-    assert (await place.cli.closing("resume", "--settle", "0", name))["states"] == {"accepted": 3}
-
-
 async def test_a_run_that_sent_nothing_has_nothing_to_reconcile(place: Place) -> None:
     await place.cli("run", "balances", place.balances(2).path, may_end_with=(Exit.REFUSED,))
     await place.cli.refused("reconcile", run_name(place), says="nothing to look up")

@@ -1,12 +1,15 @@
-"""Addresses, without sockets and with them."""
+"""Hooks: what a command or an address is told, without sockets and with them, and beside a load."""
 
 import functools
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +42,7 @@ from cli.terminal.language import language
 from cli.terminal.screen import OutputMask
 from engine.pipeline.progress import Progress
 from lab.crash.loops import loops
+from tests.cli.conftest import PATIENCE, Ended, Place, Started
 from tests.virtual_clock import run as on_virtual_clock
 from tests.virtual_clock import settle
 from tools.house import ROOT
@@ -130,25 +134,30 @@ async def test_what_a_command_does_is_told_and_bounded(script: str, answer: str)
 
 
 async def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
-    plain = tmp_path / "not-executable"
-    plain.write_text("")
-    assert await told(Hook("x", (str(tmp_path / "nothing"),))) == "it cannot be started: No such file or directory"
-    assert await told(Hook("x", (str(plain),))) == "it cannot be started: Permission denied"
+    (tmp_path / "not-executable").touch()
+    for name, why in (("nothing", "No such file or directory"), ("not-executable", "Permission denied")):
+        assert await told(Hook("x", (str(tmp_path / name),))) == f"it cannot be started: {why}"
 
 
-async def test_a_command_that_hangs_is_killed_with_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The child holds the other end of a pipe, which is at its end when the child is.
+@pytest.fixture
+def fifo(tmp_path: Path) -> tuple[Path, int]:
+    """A pipe with a name, which is at its end when nobody holds it any more; the end to read from."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path, os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+
+async def test_a_command_that_hangs_is_killed_with_children(
+    fifo: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(calls, "LIMIT", 0.5)
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    answer = await told(shell('trap "" TERM INT; exec 3> "$1"; sleep 1000 & echo begun >&3; wait; wait', fifo))
-    assert answer == "killed: it had not ended after 0.5 seconds"
-    assert await read_to_its_end(reading) == b"begun\n"
+    hangs = shell('trap "" TERM INT; exec 3> "$1"; sleep 1000 & echo begun >&3; wait; wait', fifo[0])
+    assert await told(hangs) == "killed: it had not ended after 0.5 seconds"
+    assert await read_to_its_end(fifo[1]) == b"begun\n"
 
 
 async def test_a_command_that_is_given_up_while_it_starts_leaves_no_child(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fifo: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_process = anyio.open_process
 
@@ -158,28 +167,22 @@ async def test_a_command_that_is_given_up_while_it_starts_leaves_no_child(
         return process
 
     monkeypatch.setattr(anyio, "open_process", slowly)
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     async with anyio.create_task_group() as group:
-        group.start_soon(told, shell('exec 3> "$1"; sleep 1000 & echo begun >&3; wait', fifo))
-        await anyio.wait_readable(reading)
+        group.start_soon(told, shell('exec 3> "$1"; sleep 1000 & echo begun >&3; wait', fifo[0]))
+        await anyio.wait_readable(fifo[1])
         group.cancel_scope.cancel()
-    assert await read_to_its_end(reading) == b"begun\n"
+    assert await read_to_its_end(fifo[1]) == b"begun\n"
 
 
 async def read_to_its_end(descriptor: int) -> bytes:
     heard = b""
     with anyio.fail_after(loops(5)):
-        while part := await read_part(descriptor):
+        await anyio.wait_readable(descriptor)
+        while part := os.read(descriptor, 100):
             heard += part
+            await anyio.wait_readable(descriptor)
     os.close(descriptor)
     return heard
-
-
-async def read_part(descriptor: int) -> bytes:
-    await anyio.wait_readable(descriptor)
-    return os.read(descriptor, 100)
 
 
 async def test_a_command_is_done_before_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,12 +193,15 @@ async def test_a_command_is_done_before_its_children(tmp_path: Path, monkeypatch
 
 
 async def test_a_command_sees_no_passwords_of_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CARBON_MIGRATE_DATABASE_PASSWORD", "masterkey")
-    monkeypatch.setenv("PGPASSWORD", "masterkey")
-    monkeypatch.setenv("CARBON_MIGRATE_JOURNAL", "postgresql://load:masterkey@127.0.0.1/load")
-    monkeypatch.setenv("CARBON_MIGRATE_API_URL", "http://127.0.0.1:8082")
-    monkeypatch.setenv("PGPASSFILE", "/etc/load/pgpass")
-    monkeypatch.setenv("TELEGRAM_TOKEN", TOKEN)
+    for name, value in (
+        ("CARBON_MIGRATE_DATABASE_PASSWORD", "masterkey"),
+        ("PGPASSWORD", "masterkey"),
+        ("CARBON_MIGRATE_JOURNAL", "postgresql://load:masterkey@127.0.0.1/load"),
+        ("CARBON_MIGRATE_API_URL", "http://127.0.0.1:8082"),
+        ("PGPASSFILE", "/etc/load/pgpass"),
+        ("TELEGRAM_TOKEN", TOKEN),
+    ):
+        monkeypatch.setenv(name, value)
     assert await told(shell('cat > "$1"; env > "$2"', tmp_path / "heard", tmp_path / "e")) == "taken"
     assert (tmp_path / "heard").read_bytes() == MESSAGE
     seen = (tmp_path / "e").read_text()
@@ -210,30 +216,20 @@ async def test_a_command_sees_no_passwords_of_databases(tmp_path: Path, monkeypa
 # ---- addresses --------------------------------------------------------------------------------------------------
 
 
-async def test_an_address_is_posted_to_and_a_ping_gets(served: Address) -> None:
+async def test_an_address_is_posted_to_a_ping_gets_and_each_answer_is_judged_by_its_status(served: Address) -> None:
     served.answer = b"x" * 10_000_000
-    assert await told(address(served.url)) == "taken"
-    assert await ping(address(served.url)) is None
-    (post, headers, body), (get, _, nothing) = served.heard
+    for served.status, answer in (
+        (200, "taken"),
+        (204, "taken"),
+        (301, "the redirect 301"),
+        (404, "error 404"),
+        (500, "error 500"),
+    ):
+        assert answer in await told(address(served.url))
+        assert (await ping(address(served.url)) is None) is (answer == "taken")
+    (post, headers, body), (get, _, nothing), *_ = served.heard
     assert (post, headers["Content-Type"], body) == ("POST", "application/json", MESSAGE)
-    assert (get, nothing) == ("GET", b"")
-
-
-@pytest.mark.parametrize(
-    ("status", "answer"),
-    [(200, "taken"), (204, "taken"), (301, "the redirect 301"), (404, "error 404"), (500, "error 500")],
-)
-async def test_an_answer_is_judged_by_its_status(status: int, answer: str) -> None:
-    url = f"https://api.example.org/{TOKEN}/send"
-    with aioresponses() as web_answers:
-        web_answers.post(url, status=status, headers={"Location": "https://elsewhere.example.org/"})
-        web_answers.get(url, status=status)
-        assert answer in await told(address(url))
-        pinged = await ping(address(url))
-    assert (pinged is None) is (answer == "taken")
-
-
-async def test_an_address_that_nobody_serves_is_told_without_its_token() -> None:
+    assert (get, nothing, len(served.heard)) == ("GET", b"", 10)
     found = await told(address(f"http://127.0.0.1:9/{TOKEN}/send"))
     assert found.startswith("it cannot be reached: ")
     assert TOKEN not in found
@@ -290,13 +286,14 @@ async def test_apprise_is_told_in_a_process(
 async def test_a_script_that_others_may_write_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "tell"
     script.write_text("#!/bin/sh\n")
-    for mode, what in ((0o777, "everybody may write the hook"), (0o775, "its group may write the hook")):
+    for mode, answer in (
+        (0o777, f"it is not run: everybody may write the hook {script}"),
+        (0o775, f"it is not run: its group may write the hook {script}"),
+        (0o755, "taken"),
+    ):
         script.chmod(mode)
         for words in (("sh", str(script)), (str(script),)):
-            assert (await told(Hook("sh", words))).startswith(f"it is not run: {what} {script}")
-    script.chmod(0o755)
-    for words in (("sh", str(script)), (str(script),)):
-        assert await told(Hook("sh", words)) == "taken"
+            assert (await told(Hook("sh", words))).startswith(answer)
     # Nor is one of somebody else.
     if os.getuid():
         monkeypatch.setattr("os.geteuid", lambda: 4712)
@@ -515,48 +512,47 @@ def test_the_sentence_is_in_the_language_of_the_settings_and_all_else_is_not() -
         assert {**one, "text": "", "at": ""} == {**other, "text": "", "at": ""}
 
 
-@pytest.mark.parametrize(("lasts", "told"), [(59, []), (61, [(60, "on-hold")]), (600, [(60, "on-hold")])])
-def test_a_hold_is_told_once_when_it_has_lasted(lasts: float, told: list[tuple[float, str]]) -> None:
-    async def held(reader: RunReader) -> None:
-        reader.hear(Held("billing", "the billing is away"))
-        await anyio.sleep(lasts)
-        reader.hear(HoldEnded("billing"))
-        await anyio.sleep(100)
+def held(*spans: tuple[str, float, float]) -> Callable[[RunReader], Awaitable[None]]:
+    """A run that is held for these causes, each so long, and goes on for so long."""
+
+    async def course(reader: RunReader) -> None:
+        for cause, lasts, between in spans:
+            reader.hear(Held(cause, f"held by {cause}"))
+            await anyio.sleep(lasts)
+            # What still holds at the end is not told to be over.
+            if between:
+                reader.hear(HoldEnded(cause))
+                await anyio.sleep(between)
         reader.hear(ENDED)
 
-    found = tell(held)
-    assert found.events[:-1] == told
+    return course
+
+
+@pytest.mark.parametrize(
+    ("spans", "after", "told"),
+    [
+        # Once, when it has lasted.
+        ([("billing", 59, 100)], 60, []),
+        ([("billing", 61, 100)], 60, [60]),
+        ([("billing", 600, 100)], 60, [60]),
+        # Each by itself, and none after the end.
+        ([("rate", 15, RETURNS + 5), ("rate", 15, RETURNS + 5), ("paused", 9, 0)], 10, [10, 40]),
+        # A billing that is tried by a call and fails again is one hold.
+        ([("billing", 9, 1)] * 20, 60, [66]),
+        ([("billing", 9, RETURNS + 1)] * 20, 60, []),
+    ],
+)
+def test_a_hold_is_told_once_when_it_has_lasted(
+    spans: Sequence[tuple[str, float, float]], after: float, told: list[float]
+) -> None:
+    found = tell(held(*spans), replace(ALL, hold_seconds=after))
+    assert [when for when, event in found.events if event == "on-hold"] == told
     for _, message in found.messages[:-1]:
-        assert (message["cause"], message["why"], message["seconds"]) == ("billing", "the billing is away", 60)
-        assert message["text"] == "run k7m2q (balances) has been held for 1:00: the billing is away"
-
-
-def test_each_hold_is_told_by_itself_and_none_after_the_end() -> None:
-    async def held(reader: RunReader) -> None:
-        for _ in range(2):
-            reader.hear(Held("rate", "the night"))
-            await anyio.sleep(15)
-            reader.hear(HoldEnded("rate"))
-            await anyio.sleep(RETURNS + 5)
-        reader.hear(Held("paused", "paused by olga"))
-        await anyio.sleep(9)
-        reader.hear(ENDED)
-
-    found = tell(held, replace(ALL, hold_seconds=10))
-    assert found.events == [(10, "on-hold"), (40, "on-hold"), (69, "on-end")]
-
-
-@pytest.mark.parametrize(("between", "told"), [(1, [66]), (RETURNS + 1, [])])
-def test_a_billing_that_is_tried_by_a_call_and_fails_again_is_one_hold(between: float, told: list[float]) -> None:
-    async def tried(reader: RunReader) -> None:
-        for _ in range(20):
-            reader.hear(Held("billing", "the billing is busy"))
-            await anyio.sleep(9)
-            reader.hear(HoldEnded("billing"))
-            await anyio.sleep(between)
-        reader.hear(ENDED)
-
-    assert [when for when, event in tell(tried).events if event == "on-hold"] == told
+        cause = spans[0][0]
+        assert (message["cause"], message["why"]) == (cause, f"held by {cause}")
+        assert message["seconds"] == pytest.approx(after, abs=6)
+        assert f"run k7m2q (balances) has been held for {after // 60}:" in message["text"]
+        assert message["text"].endswith(f": held by {cause}")
 
 
 def test_it_is_pinged_every_minute_and_at_the_end_and_what_fails_is_noted_once() -> None:
@@ -577,3 +573,215 @@ def test_a_hook_that_fails_and_a_journal_that_fails_stop_no_other_call() -> None
     told = Told(status=500)
     told.journal.history.fails = True
     assert [event for _, event in tell(whole, told=told).events] == ["on-start", "on-person", "on-end"]
+
+
+# ---- a load beside which hooks are called: they hear what happens, and change nothing ----------------------------
+
+ROWS = 4
+SECRETS = ("Canary-of-the-form", "Canary-of-a-header", "Canary-of-the-database", "bot1234567890:Canary-of-a-bot")
+KEEPS = 'cat > "$1.json"; tr "\\0" "\\n" < /proc/$PPID/cmdline > "$1.args"; env > "$1.env"'
+FAILS = "head -c 10000000 /dev/zero; head -c 10000000 /dev/zero >&2; exit 9"
+
+
+def toml(hooks: Mapping[str, object]) -> str:
+    """The settings of a load with these hooks, and with a secret of each sort."""
+    form, header, database, bot = SECRETS
+    lines = [f"{name} = {json.dumps(value)}" for name, value in hooks.items()]
+    return "\n".join(
+        [
+            f'api.form = {{ hash_key = "{form}" }}\napi.headers = {{ X-Token = "{header}" }}',
+            f'database.password = "{database}"',
+            'metrics.file = "carbon-{run}.prom"',
+            "[hooks]",
+            f'ping = "http://127.0.0.1:9/{bot}"',
+            *lines,
+        ]
+    )
+
+
+def keeping(event: str) -> list[str]:
+    return ["sh", "-c", KEEPS, "sh", event]
+
+
+def use(place: Place, hooks: Mapping[str, object]) -> None:
+    """Let loads have these hooks."""
+    place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
+
+
+async def loaded(place: Place, hooks: Mapping[str, object], *flags: str, may_end_with: int = 0) -> Ended:
+    use(place, hooks)
+    rows = place.balances(ROWS).path
+    # Another load of the same rows: what the first one entered does not count.
+    return await place.cli(
+        "run", "balances", rows, "--yes", "--json", "--again", *flags, may_end_with=(may_end_with,)
+    )
+
+
+def heard(place: Place, event: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((place.cli.folder / f"{event}.json").read_text())
+    return found
+
+
+async def notes(place: Place, name: str) -> list[tuple[str, str]]:
+    async with place.journal() as journal:
+        commands = await journal.history.commands(await journal.run(name))
+    return [(one.command, one.answer) for one in commands if one.command.startswith("on-")]
+
+
+async def test_a_command_hears_what_json_says_and_no_secret_goes_anywhere(place: Place) -> None:
+    ended = await loaded(place, {"on-start": keeping("start"), "on-end": keeping("end")})
+    closing = ended.closing
+    end = heard(place, "end")
+    assert {**end, **closing} == end
+    assert heard(place, "start")["states"] == {"pending": ROWS}
+    assert (end["run"], end["billing"]) == (closing["run"], place.billing.url)
+    assert end["source"] == str(place.cli.folder / "balances.csv")
+    assert sorted(await notes(place, closing["run"])) == [("on-end sh", "taken"), ("on-start sh", "taken")]
+    status = await place.cli("status", closing["run"])
+    assert "on-end sh" in status.out
+    settings = place.cli.folder / "carbon-migrate.toml"
+    assert (place.cli.folder / f"carbon-{closing['run']}.prom").is_file()
+    for path in place.cli.folder.rglob("*"):
+        if path.is_file() and path != settings:
+            assert [secret for secret in SECRETS if secret.encode() in path.read_bytes()] == [], path
+    assert [secret for secret in SECRETS if secret in ended.out + ended.err + status.out + status.err] == []
+
+
+async def test_hooks_that_fail_change_neither_json_nor_exit_code(place: Place, tmp_path: Path) -> None:
+    quiet = await loaded(place, {})
+    broken = {
+        "on-start": ["sh", "-c", FAILS],
+        "on-end": str(tmp_path / "nothing"),
+        "on-hold": "http://127.0.0.1:9/",
+        "hold-seconds": 0,
+    }
+    loud = await loaded(place, broken)
+    measured = {"run": "", "seconds": 0, "held": {}}
+    assert (loud.exit, list(loud.closing)) == (quiet.exit, list(quiet.closing))
+    assert json.dumps(loud.closing | measured) == json.dumps(quiet.closing | measured)
+    start, end = sorted(await notes(place, loud.closing["run"]), reverse=True)
+    assert start[1].startswith("it ended with exit code 9")
+    assert end[1] == "it cannot be started: No such file or directory"
+
+
+async def test_a_hook_that_hangs_delays_neither_the_run_nor_another_hook(place: Place) -> None:
+    fifo = place.cli.folder / "fifo"
+    os.mkfifo(fifo)
+    # The first one hangs until the run has ended, and would be killed if the run waited for it.
+    hooks = {
+        "on-start": ["sh", "-c", 'read end < "$1"', "sh", str(fifo)],
+        "on-end": ["sh", "-c", 'echo > "$1"', "sh", str(fifo)],
+    }
+    loud = await loaded(place, hooks)
+    assert loud.closing["states"] == {"accepted": ROWS}
+    assert sorted(await notes(place, loud.closing["run"])) == [("on-end sh", "taken"), ("on-start sh", "taken")]
+
+
+@asynccontextmanager
+async def hanging_at_the_end(place: Place, *command: str | Path) -> AsyncIterator[Started]:
+    """A command that has ended a run, and waits for its hook."""
+    fifo = place.cli.folder / "begun"
+    os.mkfifo(fifo)
+    hooks = {"on-end": ["sh", "-c", 'echo > "$1"; sleep 1000 & wait', "sh", str(fifo)]}
+    use(place, hooks)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        async with place.cli.started(*command, "--yes", "--json") as started:
+            with anyio.fail_after(PATIENCE):
+                await anyio.wait_readable(reading)
+            yield started
+    finally:
+        os.close(reading)
+
+
+async def test_who_does_not_wait_for_a_hook_that_hangs_has_the_same_end(place: Place) -> None:
+    async with hanging_at_the_end(place, "run", "balances", place.balances(ROWS).path) as started:
+        started.signal(signal.SIGINT)
+        ended = await started.ended()
+    assert (ended.exit, ended.closing["exit"]) == (Exit.DONE, Exit.DONE)
+    assert await notes(place, ended.closing["run"]) == [("on-end sh", "given up when the run was closed")]
+
+
+async def test_who_interrupts_the_hook_of_a_step_interrupts_its_job_file(place: Place) -> None:
+    async with hanging_at_the_end(place, "run", two_steps(place)) as started:
+        started.signal(signal.SIGINT)
+        ended = await started.ended()
+    assert ended.exit == Exit.INTERRUPTED
+    assert [step["exit"] for step in ended.closing["steps"]] == [Exit.DONE, None]
+    # What was to be told is given up as a whole: the end of the file is not told by the same hook.
+    told = await notes(place, ended.closing["steps"][0]["run"])
+    assert told == [("on-end sh", "given up when the run was closed")]
+
+
+def two_steps(place: Place) -> Path:
+    """A job file that enters the same rows twice."""
+    rows = place.balances(ROWS).path
+    shutil.copy(rows, place.cli.folder / "second.csv")
+    step = '[[step]]\njob = "balances"\nfile = "{}"\nagain = true\n'
+    steps = step.format(rows.name) + step.format("second.csv")
+    return place.write(f"format = 1\n[run]\nsettle = 0\n{steps}", "night.toml")
+
+
+def told_lines(place: Place) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (place.cli.folder / "told.jsonl").read_text().splitlines()]
+
+
+async def test_a_file_that_a_step_ends_before_it_begins_is_told_with_the_run_before(place: Place) -> None:
+    hooks = {"on-end": ["sh", "-c", "cat >> told.jsonl; rm -f second.csv"]}
+    use(place, hooks)
+    ended = await place.run(two_steps(place), ends=Exit.STOPPED)
+    of_run, of_file = told_lines(place)
+    file = str(place.cli.folder / "night.toml")
+    assert of_run["job_file"] == {"file": file, "round": 1, "step": 1, "steps": 2}
+    assert (of_run["exit"], of_file["exit"]) == (Exit.DONE, Exit.STOPPED)
+    assert of_file["run"] == of_run["run"]
+    assert of_file["job_file"] == of_run["job_file"]
+    assert of_file["steps"] == ended["steps"]
+    assert of_file["text"].startswith(f"job file {place.cli.folder / 'night.toml'} has ended after step 1 of 2: ")
+    assert of_file["error"] == ended["error"]
+    assert "second.csv" in of_file["error"]
+
+
+async def test_what_holds_a_file_between_two_steps_and_ends_it_there_is_told(place: Place) -> None:
+    told = ["sh", "-c", "cat >> told.jsonl"]
+    hooks = {"on-end": told, "on-hold": ["sh", "-c", "cat > hold.json; echo held >&2; exit 1"], "hold-seconds": 0}
+    use(place, hooks)
+    place.works_off_the_first_alone()
+    async with place.cli.started("run", two_steps(place), "--yes", "--json") as started:
+        await started.said("exit code 1: held")
+        started.signal(signal.SIGINT)
+        ended = await started.ended()
+    assert ended.exit == Exit.INTERRUPTED
+    assert heard(place, "hold")["cause"] == "barrier"
+    of_run, of_file = told_lines(place)
+    assert (of_run["exit"], of_file["exit"]) == (Exit.DONE, Exit.INTERRUPTED)
+    assert (of_file["stopped"], of_file["run"]) == (ended.closing["stopped"], of_run["run"])
+    assert len(await notes(place, of_run["run"])) == 3
+
+
+async def test_doctor_names_who_cannot_be_told_and_lets_runs_go_on(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        place.write(
+            f'[hooks]\non-end = "./mail"\non-hold = "sh -c true"\n[metrics]\nfile = "gone/run.prom"\nport = {port}\n',
+            "carbon-migrate.toml",
+        )
+        told = " ".join((await place.cli("doctor")).out.split())
+    assert f"! hooks on-end: {place.cli.folder / 'mail'} is not there, or cannot be executed" in told
+    assert "on-hold" not in told
+    assert f"{place.cli.folder / 'gone' / 'run.prom'}: its folder is not there, or cannot be written" in told
+    assert f"port {port} cannot be had: " in told
+
+
+async def test_a_run_that_a_hook_has_started_calls_no_hooks(place: Place) -> None:
+    script = place.write("", "tell.sh")
+    script.chmod(0o666)
+    refused = await loaded(place, {"on-end": ["sh", str(script)]}, may_end_with=Exit.REFUSED)
+    refused.saying(f"everybody may write the hook {script}: it is not taken")
+    assert place.traffic.arrived == 0
+    assert f"everybody may write the hook {script}" in await place.cli.told("doctor", ends=2)
+    place.cli.environment["CARBON_MIGRATE_IN_HOOK"] = "1"
+    ended = await loaded(place, {"on-start": keeping("start"), "on-end": keeping("end")})
+    ended.saying("a hook has started this command, so it calls no hooks")
+    assert not (place.cli.folder / "start.json").exists()
+    assert await notes(place, ended.closing["run"]) == []

@@ -5,7 +5,6 @@ report of a campaign say of them is held against what was drawn, never against a
 """
 
 import csv
-import html
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,11 +26,11 @@ from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.spec.parameters import row_key
 from jobs.undo import HEADER
 from tests.checkpoints.samples import all_items, come_to, keep, within
+from tests.cli.commands.test_report import read, tables_of
 from tests.cli.conftest import Place, Typed
 from tests.cli.marked_language import unmarked
 from tests.cli.test_import import subscriber
 from tests.cli.test_import import table as as_table
-from tests.cli.test_shared_accounts import shared
 from texts.said import said
 
 TARGET: Final = "http://billing.example.org:8082"
@@ -319,20 +318,10 @@ async def campaign(
 
 # ---- what is said of them ------------------------------------------------------------------------------------------
 
-_CELL: Final = re.compile(r"<t[dh][^>]*>(.*?)</t[dh]>", re.DOTALL)
-
-
-def tables_of(page: str) -> list[list[list[str]]]:
-    """The tables of a page, each with its rows of cells."""
-    return [
-        [[html.unescape(cell) for cell in _CELL.findall(row)] for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)]
-        for table in re.findall(r"<table class=\"(?!sign).*?</table>", page, re.DOTALL)
-    ]
-
 
 def figure(cell: str) -> Decimal:
     """A number of a cell; a dash is nothing."""
-    text = cell.replace("\u00a0", "").replace("\u202f", "").replace(",", "").replace("−", "-")
+    text = cell.replace(" ", "").replace(",", "").replace("−", "-")
     return Decimal(0) if text in {"–", ""} else Decimal(text)
 
 
@@ -510,11 +499,18 @@ def test_all_that_becomes_of_a_file_adds_up_to_it_in_every_report(
 # ---- What is signed: sums of reports as commands make them, with a billing and a file, to the kopeck
 
 
-REPORT = ("-o", "report.html", "--force", "--json", "--lang", "en")
+REPORT = ("-o", "report.html", "--force", "--lang", "en")
 
 
-def page(place: Place) -> str:
-    return (place.cli.folder / "report.html").read_text(encoding="utf-8")
+async def sums_of(place: Place, run: str) -> dict[str, Any]:
+    """The sums that the report of a run has, run by run."""
+    told: dict[str, Any] = (await place.cli.closing("report", run, *REPORT))["sums"]
+    return told
+
+
+async def undone(place: Place, run: str) -> str:
+    """The name of an undo that enters the opposite."""
+    return str((await place.cli.closing("undo", run, "--set", "way=opposite", "--yes"))["run"])
 
 
 def balances_of(path: Path) -> Decimal:
@@ -528,41 +524,33 @@ async def test_an_import_is_signed_for_the_whole_file_with_its_refused_rows(plac
     rows[3][3] = rows[4][3]  # One login twice: both rows are refused.
     rows[7][5] = "no phone"
     path = place.write(as_table(rows), "subs.csv")
-    ended = await place.cli("import", "subs.csv", "--yes", "--skip-bad", "--json", may_end_with=(1,))
-    run = str(ended.closing["run"])
+    skipping = ("--yes", "--skip-bad", "--alike")
+    ended = await place.cli.closing("import", "subs.csv", *skipping, ends=1)
+    run = ended["run"]
     await place.cli("verify", run, may_end_with=(0, 1))
-    told = (await place.cli("report", run, *REPORT)).closing["sums"][run]
+    told = (await sums_of(place, run))[run]
     assert Decimal(told["file"]["amount"]) == balances_of(path)
-    assert (told["file"]["rows"], told["refused"]["rows"]) == (20, ended.closing["refused"])
-    sums = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(page(place), "Opening balances")}
+    assert (told["file"]["rows"], told["refused"]["rows"]) == (20, ended["refused"])
+    sums = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(read(place), "Opening balances")}
     refused = sums["of these: refused before sending"]
-    assert refused[0] == ended.closing["refused"] > 0
+    assert refused[0] == ended["refused"] == 3
     # The tally beside it has the file without them, and says by how much.
     without = (await place.cli("verify", run, "--json", may_end_with=(0, 1))).closing["tally"]["groups"][0]["file"]
     assert Decimal(without["balance"]) + refused[1] == balances_of(path)
-    assert f"were refused before sending, with {refused[1]:.2f}, and are in none" in page(place)
-    undo = str((await place.cli("undo", run, "--yes", "--json")).closing["run"])
-    told = (await place.cli("report", undo, *REPORT)).closing["sums"]
-    assert told[undo]["taken_back"] == told[run]["entered"]
-    assert (told[run]["entered"]["rows"], int(refused[0])) == (17, 3)
-    await place.cli("report", run, *REPORT)
-    assert "17 subscribers were taken back since" in page(place)
+    assert f"were refused before sending, with {refused[1]:.2f}, and are in none" in read(place)
+    undo = (await place.cli.closing("undo", run, "--yes"))["run"]
+    both = await sums_of(place, undo)
+    assert (both[undo]["taken_back"], both[run]["entered"]["rows"]) == (both[run]["entered"], 17)
+    await sums_of(place, run)
+    assert "17 subscribers were taken back since" in read(place)
     # A map file says the same of columns that nobody knows; the report needs it no more.
     place.write('format = 1\n[subscriber]\ndebt = "Колонка"\n', "map.toml")
-    header = [
-        title.replace("Баланс", "Колонка") for title in path.read_text(encoding="utf-8").splitlines()[0].split(";")
-    ]
-    others = [[*row[:7], row[7]] for row in rows]
-    for row in others:
-        row[0] = f"К{row[0]}"
-        row[3] = f"k{row[3]}"
+    header = path.read_text(encoding="utf-8").splitlines()[0].replace("Баланс", "Колонка").split(";")
+    others = [[f"К{row[0]}", *row[1:3], f"k{row[3]}", *row[4:]] for row in rows]
     place.write(as_table(others, header), "debts.csv")
-    ended = await place.cli(
-        "import", "debts.csv", "--map", "map.toml", "--yes", "--skip-bad", "--alike", "--json", may_end_with=(1,)
-    )
-    run = str(ended.closing["run"])
+    run = (await place.cli.closing("import", "debts.csv", "--map", "map.toml", *skipping, ends=1))["run"]
     (place.cli.folder / "map.toml").unlink()
-    told = (await place.cli("report", run, *REPORT)).closing["sums"][run]
+    told = (await sums_of(place, run))[run]
     assert Decimal(told["file"]["amount"]) == -balances_of(path)
     assert told["refused"]["amounts_unreadable"] == 0
 
@@ -570,73 +558,21 @@ async def test_an_import_is_signed_for_the_whole_file_with_its_refused_rows(plac
 async def test_an_undo_takes_back_one_sum_wherever_it_is_said(place: Place) -> None:
     """An operation that restores a balance carries that balance, and not what it takes back."""
     balances = place.balances(6)
-    run = str((await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"])
-    ended = await place.cli("undo", run, "--set", "way=opposite", "--yes", "--json")
-    undo = str(ended.closing["run"])
-    assert ended.closing["amounts"] == {"accepted": format(-balances.sum, "f")}
-    shown = await place.cli("verify", undo, may_end_with=(0, 1))
-    assert "operations of the undo: sum expected" in " ".join(shown.out.split())
-    told = (await place.cli("report", undo, *REPORT)).closing["sums"]
-    assert Decimal(told[undo]["taken_back"]["amount"]) == balances.sum
-    assert Decimal(told[undo]["entered"]["amount"]) == 0
-    words = re.sub(r"\s+", " ", page(place))
-    assert f"6 of the 6 rows of run {run} are taken back, {balances.sum} in total" in words
-    restored = str((await place.cli("undo", undo, "--set", "way=opposite", "--yes", "--json")).closing["run"])
-    told = (await place.cli("report", restored, *REPORT)).closing["sums"]
-    assert Decimal(told[restored]["taken_back"]["amount"]) == -balances.sum
-    assert f"6 of the 6 rows that run {undo} took back are restored, {balances.sum} in total" in page(place)
+    run = (await place.run("balances", balances.path))["run"]
+    undo = await undone(place, run)
+    assert (await place.totals(undo)).amount == -balances.sum
+    assert "operations of the undo: sum expected" in await place.cli.told("verify", undo)
+    told = (await sums_of(place, undo))[undo]
+    assert [Decimal(told[one]["amount"]) for one in ("taken_back", "entered")] == [balances.sum, 0]
+    assert f"6 of the 6 rows of run {run} are taken back, {balances.sum} in total" in " ".join(read(place).split())
+    restored = await undone(place, undo)
+    assert Decimal((await sums_of(place, restored))[restored]["taken_back"]["amount"]) == -balances.sum
+    assert f"6 of the 6 rows that run {undo} took back are restored, {balances.sum} in total" in read(place)
     # In the report of all of them, nothing of that was entered twice.
-    again = (await place.cli("report", undo, *REPORT)).closing["sums"]
-    assert again[undo] == {**again[undo], "taken_back": {"rows": 6, "amount": format(balances.sum, "f")}}
-    assert "6 rows were restored since" in page(place)
+    assert (await sums_of(place, undo))[undo]["taken_back"] == told["taken_back"]
+    assert "6 rows were restored since" in read(place)
     await place.cli("run", "blocked", "-o", "blocked.csv", "--yes", may_end_with=(0, 1, 2))
     await place.cli("report", "--all", *REPORT)
-    *_, every = table(page(place), "Billing")
+    *_, every = table(read(place), "Billing")
     assert [figure(cell) for cell in every[2:]] == [6, balances.sum, 6, balances.sum, 0]
-    status = (await place.cli("status", "--all", "--json")).closing
-    assert Decimal(status["sums"]["entered"]) == balances.sum
-
-
-async def test_a_merged_row_has_its_own_amount_and_counts_once(place: Place) -> None:
-    shared(place)
-    ended = await place.cli("run", "balances", "shared.csv", "--shared-accounts", "sum", "--yes", "--json")
-    run = str(ended.closing["run"])
-    told = (await place.cli("report", run, *REPORT)).closing["sums"][run]
-    assert (told["file"]["rows"], told["file"]["amount"]) == (3, "500.34")
-    assert (told["entered"]["rows"], told["entered"]["amount"]) == (2, "500.34")
-    assert told["merged"] == {"rows": 1, "amount": "-459.90"}
-    (exception,) = table(page(place), "Line")
-    assert (figure(exception[2]), exception[3]) == (Decimal("-459.90"), "merged into another row")
-    assert "account (--shared-accounts sum): line 3" in exception[4]
-    lines = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(page(place), "Outcome")}
-    assert lines["merged into another row: −459.90 is part of its amount"] == [1, 0]
-    assert lines["skipped: nothing to do"] == [0, 0]
-    assert "1 row is part of the amount of another row" in page(place)
-    assert "was skipped" not in page(place)
-
-
-async def test_what_nobody_can_read_is_in_no_sum_and_said(place: Place) -> None:
-    balances = place.balances(3)
-    text = balances.path.read_text(encoding="utf-8") + "nobody;1 000 or so\n"
-    place.write(text)
-    ended = await place.cli("run", "balances", balances.path, "--yes", "--skip-bad", "--json", may_end_with=(1,))
-    run = str(ended.closing["run"])
-    told = (await place.cli("report", run, *REPORT)).closing["sums"][run]
-    assert told["file"] == {"rows": 4, "amount": format(balances.sum, "f"), "amounts_unreadable": 1}
-    assert [cells[2] for cells in table(page(place), "Line")] == ["amount unreadable"]
-    assert f"The amount of the whole file is {balances.sum} and what these rows ask for." in page(place)
-
-
-async def test_a_check_names_the_line_that_one_page_has_more(place: Place) -> None:
-    balances = place.balances(3)
-    run = str((await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"])
-    await place.cli("report", run, *REPORT)
-    forged = page(place).replace("<tbody>", '<tbody>\n<tr><td>paid</td><td class="number">9</td></tr>', 1)
-    place.write(forged, "forged.html")
-    assert (await place.cli.closing("report", "check", "forged.html", ends=1))["words"] == 1
-    shown = await place.cli.told("report", "check", "forged.html", ends=1)
-    assert "here: paid 9 now: –" in shown
-    assert "<" not in shown
-    # What no word shows is a difference all the same.
-    place.write(page(place).replace("<body>", '<body style="color:white">'), "pale.html")
-    assert 'here: <body style="color:white">' in await place.cli.told("report", "check", "pale.html", ends=1)
+    assert Decimal((await place.cli.closing("status", "--all"))["sums"]["entered"]) == balances.sum

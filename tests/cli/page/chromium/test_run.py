@@ -1,12 +1,11 @@
 """What the page shows of a run that is begun, steered, killed, taken up and ended."""
 
 import html
-import json
 import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from aiohttp import web
@@ -42,11 +41,6 @@ async def a_load(place: Place, *options: str, rows: int = ROWS) -> AsyncIterator
         yield load, (await place.runs())[-1].name
 
 
-async def status(place: Place, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((await place.cli("status", name, "--json")).out)
-    return found
-
-
 async def stage(shown: Shown, kind: str) -> None:
     await expect(shown.tab.locator("#stage")).to_have_attribute("data-kind", kind)
 
@@ -63,7 +57,7 @@ async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: P
         assert (await load.ended()).exit == 1
         await stage(shown, "ended")
         await expect(shown.tab.locator("#report")).to_be_visible()
-        found = await status(place, name)
+        found = await place.cli.closing("status", name)
         states, sums = found["states"], found["amounts"]
         assert states == {"accepted": ROWS - ROWS // 7, "rejected": ROWS // 7}
         assert await shown.figure("#accepted-rows") == str(states["accepted"])
@@ -153,7 +147,7 @@ async def test_a_wrong_setting_is_refused_with_a_sentence_a_right_one_taken(plac
         await rate.fill("500")
         await rate.press("Enter")
         await expect(answer).to_contain_text("✓")
-        assert (await status(place, name))["settings"]["rate"] == "500"
+        assert (await place.cli.closing("status", name))["settings"]["rate"] == "500"
 
 
 @pytest.mark.prove
