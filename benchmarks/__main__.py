@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.disturbed import capacity, faults
-from benchmarks.fleet import fleet
-from benchmarks.journals import journals
+from benchmarks.fleet import fleet, journals
 from benchmarks.lists import intake, listing
-from benchmarks.loads import importing, looking
+from benchmarks.loads import importing, looking, watching
 from benchmarks.page import Part, Plot, Size, machine
-from benchmarks.senders import quietly
-from benchmarks.sending import growth, side_by_side, throughput
+from benchmarks.senders import growth, quietly, side_by_side, throughput
 from benchmarks.starting import counted, startup
-from benchmarks.watching import watching
 from tools.markdown import with_block
 
 PAGE: Final = Path("docs/benchmarks.md")
