@@ -218,38 +218,38 @@ def a_workbench() -> Iterator[Workbench]:
             os.environ.update(before)
 
 
-_WAY: Final = ("--set", "way=opposite")
 _SENDING: Final = ("--yes", "--in-flight", "64", "--settle", "1", "--no-canary")
-
-
-def _further(cost: Callable[[int], Cost], each: int = 1) -> Cost:
-    few, many = cost(FEW), cost(FEW + MANY)
-    return many.beyond(few, MANY * each)
 
 
 def measured(bench: Workbench) -> Iterator[tuple[str, Cost]]:
     """The measures of `BUDGETS`, in their order."""
-    yield "run: one row", cost_of(_run(bench.balances(1), bench.journal()))
     journals = {rows: bench.journal() for rows in (FEW, FEW + MANY)}
     imports = {rows: bench.subscribers(rows) for rows in journals}
 
-    def there(rows: int) -> tuple[str, ...]:
-        return (_run_in(journals[rows]), "--journal", journals[rows])
+    def further(cost: Callable[[int], Cost], each: int = 1) -> Cost:
+        few, many = map(cost, journals)
+        return many.beyond(few, MANY * each)
 
-    def planned(rows: int) -> tuple[str, ...]:
-        return ("plan", "balances", bench.balances(rows), "--journal", bench.journal())
+    def there(rows: int, *command: str) -> Cost:
+        with closing(sqlite3.connect(journals[rows])) as connection:
+            ((run,),) = connection.execute("select name from runs order by run_id desc limit 1")
+        name, *more = command
+        return cost_of((name, str(run), "--journal", journals[rows], *more), may_end_with=(0, int(name == "undo")))
 
-    def imported(rows: int) -> tuple[str, ...]:
-        return ("import", imports[rows], *_SENDING, "--journal", bench.journal())
+    def planned(rows: int) -> Cost:
+        return cost_of(("plan", "balances", bench.balances(rows), "--journal", bench.journal()))
 
-    yield "run: a further row", _further(lambda rows: cost_of(_run(bench.balances(rows), journals[rows])))
-    yield "plan: a further row", _further(lambda rows: cost_of(planned(rows)))
-    yield "status", cost_of(("status", *there(FEW)))
-    yield "verify: a further row", _further(lambda rows: cost_of(("verify", *there(rows))))
-    undone = _further(lambda rows: cost_of(("undo", *there(rows), *_WAY, *_SENDING), may_end_with=(0, 1)))
-    yield "undo: a further row", undone
-    yield "import: a further step", _further(lambda rows: cost_of(imported(rows)), STEPS)
-    yield "worker: a further row", _further(lambda rows: _by_worker(bench.balances(rows), bench.shared_journal()))
+    def imported(rows: int) -> Cost:
+        return cost_of(("import", imports[rows], *_SENDING, "--journal", bench.journal()))
+
+    yield "run: one row", cost_of(_run(bench.balances(1), bench.journal()))
+    yield "run: a further row", further(lambda rows: cost_of(_run(bench.balances(rows), journals[rows])))
+    yield "plan: a further row", further(planned)
+    yield "status", there(FEW, "status")
+    yield "verify: a further row", further(lambda rows: there(rows, "verify"))
+    yield "undo: a further row", further(lambda rows: there(rows, "undo", "--set", "way=opposite", *_SENDING))
+    yield "import: a further step", further(imported, STEPS)
+    yield "worker: a further row", further(lambda rows: _by_worker(bench.balances(rows), bench.shared_journal()))
     # One row in flight is a group of one: how many rows are in a group depends on the timing, what it costs does not.
     few, many = (_by_worker(bench.balances(rows), bench.shared_journal(), "1") for rows in (1, 1 + GROUPS))
     yield "worker: a further group", many.beyond(few, GROUPS)
@@ -266,13 +266,6 @@ def _by_worker(file: str, shared: str, in_flight: str = "64") -> Cost:
     functions.update(working.functions)
     calls, journal, billing, trips = map(sum, zip(handing_in[:4], working[:4], strict=True))
     return Cost(calls, journal, billing, trips, functions)
-
-
-def _run_in(journal: str) -> str:
-    """The name of the newest run of a journal."""
-    with closing(sqlite3.connect(journal)) as connection:
-        ((name,),) = connection.execute("select name from runs order by run_id desc limit 1")
-    return str(name)
 
 
 def _run(file: str, journal: str) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ from jobs.spec.entries import CREATED, SharedAccountsRule
 from jobs.spec.spec import JobSpec, own_select
 from tests.proofs import proofs_of
 from texts.remedies import PROGRAM
+from tools.catalogues import written
 from tools.house import ROOMS, ROOT
 from tools.markdown import code, table, with_block
 from tools.syntax import choices, option_table, typed, word_of
@@ -632,7 +633,7 @@ BLOCKS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
 """The blocks of each page."""
 
 
-def written() -> Iterator[tuple[Path, str]]:
+def pages() -> Iterator[tuple[Path, str]]:
     """Each file that has something written from the code, as it should be."""
     yield OPTIONS, msgspec.json.format(msgspec.json.encode(option_table()), indent=1).decode() + "\n"
     yield REFERENCE / "jobs.md", jobs_page()
@@ -650,19 +651,8 @@ def written() -> Iterator[tuple[Path, str]]:
 
 def stale() -> dict[Path, str]:
     """The files that would be written otherwise today, with what they would be."""
-    return {path: text for path, text in written() if not path.exists() or path.read_text(encoding="utf-8") != text}
-
-
-def main() -> int:
-    """Write what is stale, or end with 1 where something is and nothing may be written."""
-    found = stale()
-    for path, text in found.items():
-        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
-        if sys.argv[1:] == ["--write"]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    return int(bool(found) and sys.argv[1:] != ["--write"])
+    return {path: text for path, text in pages() if not path.exists() or path.read_text(encoding="utf-8") != text}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(written(stale(), sys.argv[1:]))
