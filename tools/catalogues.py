@@ -110,7 +110,9 @@ def text_of(catalogue: Catalog, **options: bool) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Renew the catalogues, or with anything but `--write` only say which would change."""
     texts = {path: renewed(path, found) for found in (collected(),) for path in catalogues()}
-    return written({path: text for path, text in texts.items() if path.read_text(encoding="utf-8") != text}, arguments)
+    return written(
+        {path: text for path, text in texts.items() if path.read_text(encoding="utf-8") != text}, arguments
+    )
 
 
 def written(changed: Mapping[Path, str], arguments: Sequence[str]) -> int:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from typer.main import get_command
 from typer.rich_utils import DEFAULT_STRING
 
-from cli.main import COMMANDS, app, load
+from cli.main import COMMANDS, app
 from cli.terminal.language import ENGLISH, LANGUAGES, RUSSIAN, reader, set_reader
 from cli.terminal.usage import translate_help, translate_parameter, translate_text
 from texts.remedies import PROGRAM
-from tools.syntax import typed
+from tools.syntax import groups, typed
 
 if TYPE_CHECKING:
     from tools.package import Release
@@ -37,7 +37,7 @@ def write_pages(folder: Path, release: "Release") -> None:
             program = get_command(app)
             translate_help(program)
             pages = {"": program} | {words: command for words, _, command in typed()}
-            pages |= {group: command for group in COMMANDS if getattr(command := load(group), "commands", {})}
+            pages |= groups()
             for words, command in pages.items():
                 below = getattr(command, "commands", {}) if words else COMMANDS
                 own = {one: pages[f"{words} {one}".lstrip()] for one in below}
