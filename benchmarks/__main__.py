@@ -38,7 +38,6 @@ MEASUREMENTS: Final[Mapping[str, Callable[[Size], Part]]] = {
 
 
 def main(arguments: list[str]) -> None:
-    """Measure, print, and renew the page when asked to."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
     parser.add_argument("--quick", action="store_true", help="a few minutes instead of twenty")

@@ -36,7 +36,6 @@ Calls = Sequence[tuple[float, float]]
 
 
 def capacity(size: Size) -> Part:
-    """The table of all rounds, and plots of the last one by second."""
     warming, before, during, after = PHASES[size]
     halving, whole = warming + before, warming + before + during + after
     spans = ((warming, halving), (halving, halving + during), (halving + during, whole))
@@ -111,7 +110,6 @@ _POLICY: Final = Policy(in_flight=SLOTS, canary=False, settle=SETTLE, stop_after
 
 
 def faults(size: Size) -> Part:
-    """The table: the shares in turn, on a fresh billing each."""
     works = {share: partial(_failing, share, (6_000, 2_000, 60)[size]) for share in (0.0, 0.01, 0.10)}
     found = in_turn((2, 1, 1)[size], works)
     lines = []

@@ -77,7 +77,6 @@ class Worked(NamedTuple):
 
 
 def fleet(size: Size) -> Part:
-    """Both tables: fleets in turn, and the one of two workers once more with a worker killed."""
     works = {(workers, False): partial(a_round, size, workers) for workers in _WORKERS}
     works[_KILLED_OF, True] = partial(a_round, size, _KILLED_OF, kills=True)
     found = in_turn((3, 1, 1)[size], works)
@@ -220,7 +219,6 @@ _AHEAD: Final = 2
 
 
 def journals(size: Size) -> Part:
-    """The table: both stores in turn for each size of groups, with ratios for each round."""
     lines = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name, postgres_server.running(durable=True) as server:
         for group in (1, 4, 16, 64, 256):
@@ -251,7 +249,6 @@ def _stored(
 async def _written(
     place: Path | JournalAddress, of_server: Callable[[], float], items: int, size: int
 ) -> tuple[float, float, float]:
-    """Claim and record all items of a new journal."""
 
     async def claim(claimed: MemoryObjectSendStream[Sequence[Item]]) -> None:
         async with claimed:

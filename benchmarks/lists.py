@@ -56,7 +56,6 @@ _TYPED: Final = "select id, '50.50' as amount from abonents where is_folder = 0 
 
 
 def intake(size: Size) -> Part:
-    """The table: the source alone, then the source and the journal, in turn."""
     fetched, frozen = [], []
 
     async def freeze() -> float:
@@ -105,7 +104,6 @@ class Figures(msgspec.Struct):
 
 
 def listing(size: Size) -> Part:
-    """The table: each kind for all rows, and its memory beside that for a tenth of them."""
     planned, sent = ((200_000, 120_000), (10_000, 10_000), (300, 300))[size]
     with scratch() as folder:
         template = folder / "template.fdb"

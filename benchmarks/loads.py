@@ -48,7 +48,6 @@ LATENCY_MS: Final = 20.0
 
 
 def looking(size: Size) -> Part:
-    """The table: with a database and through the API alone, for each latency."""
 
     def load(latency: float, *, database: bool, trusts: bool) -> float:
         with billing((4_000, 800, 40)[size], slots=SLOTS, latency_ms=latency) as mock:
@@ -81,7 +80,6 @@ _STEPS: Final = 5
 
 
 def importing(size: Size) -> Part:
-    """The tables of the proof, the speed and the memory."""
     return [_proof(size), _speed(size), _memory(size)]
 
 
@@ -183,7 +181,6 @@ Watch = tuple[float, float]
 
 
 def watching(size: Size) -> Part:
-    """The table, a line a latency."""
     lines = []
     for latency in ((20.0, 0.0), (20.0, 0.0), (200.0,))[size]:
         alone, watched = _spans(size, latency)
@@ -198,7 +195,6 @@ def watching(size: Size) -> Part:
 
 
 def _spans(size: Size, latency: float) -> tuple[list[Watch], list[Watch]]:
-    """The quiet spans and the watched ones of one run."""
     spans: tuple[list[Watch], list[Watch]] = ([], [])
     # The latency until the page is there: nothing of the load is over by then.
     with billing((60_000, 24_000, 1_500)[size], slots=SLOTS, latency_ms=1_000.0) as mock, ExitStack() as stack:

@@ -203,7 +203,6 @@ _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 async def engine(url: str, rows: int) -> dict[str, float]:
-    """Save the rows and send them all, with a journal."""
     async with ready(url, Ids(range(1, rows + 1))) as work:
         return {"freezing": work.freezing, "sending": await work.migrate(FASTEST)}
 
@@ -313,7 +312,6 @@ _SHARE: Final = (1.0, 0.5, 0.002)
 
 
 def side_by_side(size: Size) -> Part:
-    """A table and a plot for an immediate answer, and for one after 20 ms."""
     part: list[str | Plot] = []
     for which, serving in enumerate((rig.nginx(), rig.answering(LATENCY_MS))):
         told, server = answered(which * LATENCY_MS), "" if which else " (nginx)"
@@ -358,7 +356,6 @@ _SENDERS: Final = {"bare aiohttp": bare, "the same wire, no journal": wired, "en
 
 
 def throughput(size: Size) -> Part:
-    """The table, with ratios for each round."""
     lines = []
     with rig.nginx() as at_once, rig.answering(LATENCY_MS) as after:
         for url, latency, number in ((after, LATENCY_MS, (8_000, 5_000, 200)), (at_once, 0, (20_000, 15_000, 200))):
@@ -375,7 +372,6 @@ def throughput(size: Size) -> Part:
 
 
 def growth(size: Size) -> Part:
-    """The table, with the growth of each run over the smallest, and plots of both."""
     sizes = ((10_000, 100_000, 1_000_000), (10_000, 100_000), (100, 1_000))[size]
     with rig.nginx() as url:
         said = [(rows, msgspec.json.decode(timed(_own("engine", Path(), url, rows)).said)) for rows in sizes]

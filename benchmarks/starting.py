@@ -32,7 +32,6 @@ BEFORE: Final[Mapping[str, int]] = {
 
 
 def counted(_: Size) -> Part:
-    """The table; counting needs no rounds."""
     with a_workbench() as bench:
         lines = [
             [

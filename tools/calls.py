@@ -97,8 +97,8 @@ class _Counter:
 
     def note(self, frame: FrameType, event: str, argument: Any) -> None:  # noqa: ANN401 - as sys.setprofile has it
         if event == "c_call":
-            of_sqlite = type(getattr(argument, "__self__", None)).__module__ == "sqlite3"
-            self.statements["journal"] += of_sqlite and argument.__name__ in {"execute", "executemany"}
+            if argument.__name__ in {"execute", "executemany"}:
+                self.statements["journal"] += type(getattr(argument, "__self__", None)).__module__ == "sqlite3"
             return
         code = frame.f_code
         if code.co_name == "<module>":
